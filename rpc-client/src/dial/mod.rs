@@ -1,0 +1,190 @@
+//! Dialling: from a URL to a WebSocket, with the HTTP upgrade in between.
+
+mod head;
+mod target;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use rpc_core::Config;
+use rpc_core::{ConnectionInfo, session::WebSocket};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, SubProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+
+use self::head::HeadFirst;
+use self::target::Target;
+use crate::error::ConnectError;
+
+const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static("duplex-rpc.v1");
+/// Bytes of a refusal's text that are read, and how long they may take to come.
+const MAX_BODY: usize = 1024;
+const BODY_WAIT: Duration = Duration::from_millis(500);
+
+/// Headers that the handshake sets itself (RFC 6455 §4.1).
+const OWN_HEADERS: [HeaderName; 6] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_PROTOCOL,
+];
+
+/// Connects and upgrades. Dropping the future closes what it has opened.
+pub(crate) async fn dial(
+    url: &str,
+    headers: &HeaderMap,
+    config: &Config,
+) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
+    let target = Target::parse(url)?;
+    let request = request(&target, headers)?;
+    let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
+    let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
+    let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
+    let info = ConnectionInfo::default().with_peer_addr(addr).with_headers(headers);
+    Ok((WebSocket::client(io, leftover.into(), config), info))
+}
+
+struct Limit {
+    at: Instant,
+    after: Duration,
+}
+
+impl Limit {
+    async fn bound<T>(
+        &self,
+        target: &Target,
+        reached: Option<SocketAddr>,
+        step: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        timeout_at(self.at, step).await.unwrap_or_else(|_| {
+            Err(ConnectError::TimedOut { authority: target.authority.clone(), limit: self.after, reached })
+        })
+    }
+}
+
+fn request(target: &Target, headers: &HeaderMap) -> Result<Request<()>, ConnectError> {
+    let mut request = Request::new(());
+    *request.uri_mut() = target.uri.clone();
+    for (name, value) in headers {
+        if OWN_HEADERS.contains(name) || *name == header::SEC_WEBSOCKET_EXTENSIONS {
+            return Err(ConnectError::Header { name: name.to_string(), why: "the WebSocket handshake sets it".into() });
+        }
+        request.headers_mut().append(name, value.clone());
+    }
+    let headers = request.headers_mut();
+    let host = HeaderValue::try_from(&target.authority).expect("a host and a port of a URL are a valid header value");
+    let key = HeaderValue::try_from(generate_key()).expect("base64 is a valid header value");
+    headers.insert(header::HOST, host);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL);
+    Ok(request)
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
+    let addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
+    let mut failed = None;
+    for addr in addrs {
+        match TcpStream::connect(addr).await {
+            Ok(stream) => {
+                // Packets are whole when they are written; waiting to fill a segment would only delay them.
+                stream.set_nodelay(true).map_err(|source| unreachable(target, source))?;
+                return Ok((stream, addr));
+            }
+            Err(source) => failed = Some(unreachable(target, source)),
+        }
+    }
+    Err(failed.unwrap_or_else(|| resolve(io::Error::other("the resolver found none"))))
+}
+
+fn unreachable(target: &Target, source: io::Error) -> ConnectError {
+    let authority = target.authority.clone();
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused { authority },
+        _ => ConnectError::Unreachable { authority, source },
+    }
+}
+
+/// Does the HTTP upgrade. Returns the stream, what was read behind the answer, and the answer's headers.
+async fn upgrade(
+    target: &Target,
+    stream: TcpStream,
+    request: Request<()>,
+) -> Result<(TcpStream, Vec<u8>, HeaderMap), ConnectError> {
+    let mut stream = HeadFirst::new(stream);
+    let response = match client_async(request, &mut stream).await {
+        Ok((_, response)) => response,
+        Err(Error::Http(response)) => return Err(refused(target, &response, stream).await),
+        Err(error) => return Err(failed(target, error)),
+    };
+    if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        // RFC 6455 §4.1: an extension that was not offered fails the connection.
+        return Err(not_websocket(target, "it uses an extension that was not offered"));
+    }
+    let (io, leftover) = stream.into_parts();
+    Ok((io, leftover, response.into_parts().0.headers))
+}
+
+/// An answer with another status than 101.
+async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
+    if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+        let names = lists
+            .filter_map(|list| list.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .map(|name| name.trim().to_owned());
+        return ConnectError::NoCommonProtocol { authority: target.authority.clone(), served: names.collect() };
+    }
+    let is_text = |value: &HeaderValue| value.as_bytes().starts_with(b"text/plain");
+    let body = match response.headers().get(header::CONTENT_TYPE) {
+        Some(content) if is_text(content) => text(response, stream).await,
+        _ => String::new(),
+    };
+    ConnectError::Http { url: target.url.clone(), status: response.status(), body }
+}
+
+/// The first line of what came with an answer, made fit to be shown.
+async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String {
+    let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let most = MAX_BODY.min(length.unwrap_or(MAX_BODY));
+    let body = timeout(BODY_WAIT, stream.body(most)).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    text.lines().next().unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
+}
+
+fn failed(target: &Target, error: Error) -> ConnectError {
+    let authority = target.authority.clone();
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => not_websocket(target, &error.to_string()),
+        Error::Io(source) => ConnectError::Ended { authority, source },
+        Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            ConnectError::Ended { authority, source: io::ErrorKind::UnexpectedEof.into() }
+        }
+        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(found)) => match found {
+            SubProtocolError::NoSubProtocol => ConnectError::NoCommonProtocol { authority, served: Vec::new() },
+            _ => not_websocket(target, "it chose a sub-protocol that was not offered"),
+        },
+        Error::Protocol(ProtocolError::HttparseError(_)) | Error::HttpFormat(_) => {
+            not_websocket(target, "it does not speak HTTP/1.1")
+        }
+        Error::Protocol(found) => not_websocket(target, &format!("its answer is wrong ({found})")),
+        Error::Capacity(CapacityError::TooManyHeaders) => not_websocket(target, "its answer has too many headers"),
+        other => not_websocket(target, &other.to_string()),
+    }
+}
+
+fn not_websocket(target: &Target, why: &str) -> ConnectError {
+    ConnectError::NotWebSocket { authority: target.authority.clone(), why: why.to_owned() }
+}

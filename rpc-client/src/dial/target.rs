@@ -1,0 +1,105 @@
+//! `Target`: where a URL leads (RFC 6455 §3).
+
+use http::Uri;
+
+use crate::error::ConnectError;
+
+const DEFAULT_PORT: u16 = 80;
+
+/// What is dialled, and what the handshake says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As given.
+    pub(super) url: String,
+    /// For the resolver: no brackets around an IPv6 address.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Host and port as people and the Host header write them; without the port where it is the default.
+    pub(super) authority: String,
+    pub(super) uri: Uri,
+}
+
+impl Target {
+    pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
+        let bad = |why: &str| ConnectError::Url { url: url.to_owned(), why: why.to_owned() };
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(bad(&format!("a URL begins with its scheme; write ws://{url}")));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "ws" => {}
+            "wss" | "https" => {
+                return Err(bad("TLS comes in a later version; until then use ws:// within a trusted network"));
+            }
+            "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{rest}"))),
+            _ => return Err(bad("a WebSocket's URL begins with ws://")),
+        }
+        if url.contains('#') {
+            return Err(bad("a WebSocket's URL has no fragment (the part from # on)"));
+        }
+        let uri: Uri = url.parse().map_err(|error| bad(&format!("it is no valid URL: {error}")))?;
+        let authority = uri.authority().ok_or_else(|| bad("the host is missing"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("a user name and password in the URL are not sent; use .header(\"authorization\", ..)"));
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(bad("the host is missing"));
+        }
+        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+            None | Some("") => DEFAULT_PORT,
+            Some(digits) => digits.parse().map_err(|_| bad("the port is no number up to 65535"))?,
+        };
+        Ok(Self {
+            url: url.to_owned(),
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port,
+            authority: if port == DEFAULT_PORT { host.to_owned() } else { format!("{host}:{port}") },
+            uri,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(url: &str) -> String {
+        match Target::parse(url) {
+            Err(ConnectError::Url { url: named, why }) => {
+                assert_eq!(named, url);
+                why
+            }
+            other => panic!("{url}: {other:?}"),
+        }
+    }
+
+    fn parts(url: &str) -> (String, u16, String, String) {
+        let target = Target::parse(url).unwrap();
+        (target.host, target.port, target.authority, target.uri.path_and_query().unwrap().to_string())
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let of = |host: &str, port, authority: &str, path: &str| (host.into(), port, authority.into(), path.into());
+        assert_eq!(parts("ws://127.0.0.1:9000/"), of("127.0.0.1", 9000, "127.0.0.1:9000", "/"));
+        assert_eq!(parts("ws://example.com"), of("example.com", 80, "example.com", "/"));
+        assert_eq!(parts("WS://example.com:80/a?b=c"), of("example.com", 80, "example.com", "/a?b=c"));
+        assert_eq!(parts("ws://[::1]:9000/rpc"), of("::1", 9000, "[::1]:9000", "/rpc"));
+        assert_eq!(parts("ws://[::1]"), of("::1", 80, "[::1]", "/"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_way_out() {
+        assert!(why("127.0.0.1:9000").contains("ws://127.0.0.1:9000"));
+        assert!(why("").contains("ws://"));
+        assert!(why("http://example.com/x").contains("ws://example.com/x"));
+        assert!(why("wss://example.com").contains("TLS"));
+        assert!(why("ftp://example.com").contains("ws://"));
+        assert!(why("ws://").contains("URL"));
+        assert!(why("ws:///path").contains("URL") || why("ws:///path").contains("host"));
+        assert!(why("ws://a b/").contains("URL"));
+        assert!(why("ws://user:secret@example.com").contains("header"));
+        assert!(why("ws://example.com/#top").contains("fragment"));
+        assert!(why("ws://example.com:99999/").contains("port"));
+    }
+}

@@ -1,0 +1,202 @@
+//! `ConnectError`: why there is no session.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::{error, fmt, io};
+
+use http::StatusCode;
+use rpc_core::{ConnectionError, HostingError, Status};
+
+/// Why connecting failed. The message says what happened and what to do; no call was made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL cannot be connected to, for instance because it does not begin with `ws://`.
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A header that was set on the builder is not valid, or is one that the WebSocket handshake itself sets.
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The host name leads to no address.
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The machine is there, and nothing listens at the port.
+    Refused {
+        /// Host and port.
+        authority: String,
+    },
+    /// The machine cannot be reached.
+    Unreachable {
+        /// Host and port.
+        authority: String,
+        /// What the network said.
+        source: io::Error,
+    },
+    /// Reaching the server and the HTTP upgrade took longer than [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout).
+    TimedOut {
+        /// Host and port.
+        authority: String,
+        /// The limit.
+        limit: Duration,
+        /// The address that a connection was made to, if one was: then it is the answer that did not come.
+        reached: Option<SocketAddr>,
+    },
+    /// The connection ended before the HTTP upgrade was done.
+    Ended {
+        /// Host and port.
+        authority: String,
+        /// What ended it.
+        source: io::Error,
+    },
+    /// What answered is no WebSocket server, or does not follow RFC 6455 §4.2.2.
+    NotWebSocket {
+        /// Host and port.
+        authority: String,
+        /// What is wrong with its answer.
+        why: String,
+    },
+    /// The server answered with an HTTP status instead of the upgrade.
+    Http {
+        /// Host, port and path.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// The beginning of what came with it, if that was text.
+        body: String,
+    },
+    /// The server speaks WebSocket, but no version of this protocol that this program knows.
+    NoCommonProtocol {
+        /// Host and port.
+        authority: String,
+        /// The sub-protocols that the server says it serves; may be empty.
+        served: Vec<String>,
+    },
+    /// The server is there, and does not host the contract of the stub.
+    NotHosted {
+        /// What was connected to.
+        url: String,
+        /// The name of the contract.
+        contract: &'static str,
+    },
+    /// The server refused the session and said why, for instance because it needs a callback contract that is not hosted here.
+    Rejected(Status),
+    /// The session ended before it was established.
+    Session(ConnectionError),
+    /// The callbacks cannot be hosted together.
+    Hosting(HostingError),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
+            Self::Header { name, why } => write!(f, "the header {name:?} cannot be sent: {why}"),
+            Self::Resolve { host, source } => {
+                write!(f, "the host name {host:?} leads to no address ({source}); check its spelling and the network")
+            }
+            Self::Refused { authority } => {
+                write!(f, "nothing listens at {authority}; check the port, and whether the server runs")
+            }
+            Self::Unreachable { authority, source } => {
+                write!(f, "cannot reach {authority}: {source}; check the address, the network and firewalls")
+            }
+            Self::TimedOut { authority, limit, reached: None } => {
+                write!(f, "cannot reach {authority} within {limit:?}; check the address, the network and firewalls")
+            }
+            Self::TimedOut { authority, limit, reached: Some(addr) } => write!(
+                f,
+                "{authority} took the connection (at {addr}) and did not answer the WebSocket handshake within {limit:?}; \
+                 check that this port is the RPC server's, and that it is not overloaded"
+            ),
+            Self::Ended { authority, source } => write!(
+                f,
+                "{authority} ended the connection before the WebSocket handshake was done: {source}; \
+                 it may be overloaded, shutting down, or want TLS"
+            ),
+            Self::NotWebSocket { authority, why } => {
+                write!(f, "what answers at {authority} is no WebSocket server: {why}; check host, port and path")
+            }
+            Self::Http { url, status, body } => {
+                write!(f, "{url} answered HTTP {status} instead of the WebSocket: {}", advice(*status))?;
+                if body.is_empty() { Ok(()) } else { write!(f, " (it says: {body})") }
+            }
+            Self::NoCommonProtocol { authority, served } if served.is_empty() => {
+                write!(
+                    f,
+                    "{authority} is a WebSocket server that does not serve duplex-rpc.v1; check host, port and path"
+                )
+            }
+            Self::NoCommonProtocol { authority, served } => write!(
+                f,
+                "{authority} does not serve duplex-rpc.v1, but {}; use versions of the library that have one in common",
+                served.join(", ")
+            ),
+            Self::NotHosted { url, contract } => write!(
+                f,
+                "the server at {url} does not host the contract `{contract}`; \
+                 add it there with .service({contract}::serve(object)), or check host and port"
+            ),
+            Self::Rejected(status) => {
+                write!(f, "the server refused the session ({}): {}", status.code(), status.message())
+            }
+            Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
+            Self::Hosting(error) => error.fmt(f),
+        }
+    }
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200..=299 => "it is an ordinary web server; check host, port and path",
+        300..=399 => "it is elsewhere, and redirects are not followed; use the address that it points to",
+        401 | 407 => "it wants credentials; set them with .header(..)",
+        403 => "it does not let this client in; if that is because of an Origin header, let the server allow it",
+        404 => "nothing is served at this path; check the path of the URL",
+        426 => "the upgrade was not understood; a proxy in between may have removed it",
+        429 | 503 => "it is overloaded or shutting down; try again in a moment",
+        502 | 504 => "a proxy in between cannot reach the server",
+        400..=499 => "it does not accept the handshake; check host, port and path",
+        _ => "it has failed; look into its log",
+    }
+}
+
+impl error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Resolve { source, .. } | Self::Unreachable { source, .. } | Self::Ended { source, .. } => {
+                Some(source)
+            }
+            Self::Rejected(status) => Some(status),
+            Self::Session(error) => Some(error),
+            Self::Hosting(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<HostingError> for ConnectError {
+    fn from(error: HostingError) -> Self {
+        Self::Hosting(error)
+    }
+}
+
+impl From<ConnectionError> for ConnectError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Refused(status) => Self::Rejected(status),
+            other => Self::Session(other),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `Config`: every limit and every time of a session, by name.
+
+use std::time::Duration;
+
+/// The limits and times of one end of a session.
+///
+/// Every queue and every wait has a bound, and every bound is a field here. The limits on what this side *takes in* are
+/// announced to the other side in the handshake, which then waits on its own side instead of running into them.
+/// Start from [`Config::default`] and change what you must:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut config = rpc_core::Config::default();
+/// config.call_timeout = Duration::from_secs(5);
+/// config.max_payload = 16 * 1024 * 1024;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Bytes of one packet on the wire, once the handshake is done. Default 128 KiB. Payloads are chunked, so no honest peer
+    /// needs more; stops a peer from making us hold a huge message.
+    pub max_packet: usize,
+    /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB. Stops strangers from using our memory.
+    pub max_handshake: usize,
+    /// Bytes of one payload (arguments, a result, a fault). Default 4 MiB. A larger announced length is refused before a byte is held.
+    pub max_payload: usize,
+    /// Bytes of payloads being assembled from chunks, in all. Default 16 MiB. The peer's transfers wait on its own side beyond it.
+    pub max_assembly: usize,
+    /// Argument bytes of unfinished calls, counting payloads over one chunk. Default 16 MiB. Stops a peer from parking large
+    /// arguments in slow handlers.
+    pub max_arguments: usize,
+    /// How deep one payload may nest. Default 128. Deeper ones could overflow the stack of a decoder.
+    pub max_payload_nesting: usize,
+    /// How many values one payload may hold. Default 1,000,000. With the size of the type that one-byte values become, this
+    /// bounds the memory that a payload turns into.
+    pub max_payload_values: usize,
+    /// How many arrays and maps one payload may hold. Default 131,072. As for values.
+    pub max_payload_containers: usize,
+    /// Bytes of one chunk, and the size above which a payload is sent in chunks. Default 64 KiB. Small ones interleave better,
+    /// large ones cost less.
+    pub chunk: usize,
+    /// Calls in flight that the peer may have here, apart from `nested_calls`. Default 1,024, at least 1.
+    pub max_calls: u32,
+    /// Calls of each depth of nesting that do not count in `max_calls`. Default 4, at least 1: what lets a callback's
+    /// callback through when every other permit waits for it.
+    pub nested_calls: u32,
+    /// One-way calls that the peer may have outstanding here. Default 1,024, at least 1.
+    pub max_notifies: u32,
+    /// How deep calls may nest across the wire. Default 16. Stops two sides that call each other for ever.
+    pub max_depth: u32,
+    /// Bytes waiting to be written before senders wait. Default 1 MiB.
+    pub outbox_soft: usize,
+    /// Bytes waiting to be written before the session is given up. Default 2 MiB. Stops a peer that asks and never reads.
+    pub outbox_hard: usize,
+    /// Bytes of chunks under way and not acknowledged, to begin with. Default 512 KiB; doubles up to `max_unacked_bulk` while it,
+    /// not the socket, holds the sender up. Keeps a small call from waiting behind megabytes in the kernel's buffers.
+    pub unacked_bulk: usize,
+    /// See `unacked_bulk`. Default 8 MiB.
+    pub max_unacked_bulk: usize,
+    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise. Default 60 s.
+    pub call_timeout: Duration,
+    /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s. Ends deadlocks of
+    /// chains that hold each other's permits.
+    pub nested_wait: Duration,
+    /// How long the HTTP upgrade may take, both ends. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// How long Hello (at the server) or Welcome (at the client) may take. Default 5 s.
+    pub hello_timeout: Duration,
+    /// How long closing may take before the socket is dropped. Default 5 s.
+    pub close_timeout: Duration,
+    /// A ping is sent after so much silence from the peer. Default 15 s.
+    pub keepalive: Duration,
+    /// A peer is given up after so much silence. Default 30 s. Any bytes count.
+    pub keepalive_timeout: Duration,
+    /// A message or chunked payload that has begun must grow by 16 KiB, or end, in each period of this length. Default 30 s.
+    pub progress_timeout: Duration,
+    /// A write that makes no progress for so long ends the session. Default 10 s.
+    pub write_timeout: Duration,
+    /// When draining: how long running calls may go on before they are cancelled. Default 10 s.
+    pub drain_grace: Duration,
+    /// When draining: after how long the session is closed whatever runs. Default 30 s.
+    pub drain_timeout: Duration,
+    /// Bytes of metadata of one call, encoded; also of one status. Default 8 KiB.
+    pub max_metadata: usize,
+    /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB. It is zeroed at every read: less costs throughput on
+    /// large payloads, more costs time on small ones and memory.
+    pub read_buffer: usize,
+    /// A poll of a handler that takes longer is logged with the name of its method. Default 50 ms.
+    pub slow_poll: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Self {
+            max_packet: 128 * KIB,
+            max_handshake: 16 * KIB,
+            max_payload: 4 * MIB,
+            max_assembly: 16 * MIB,
+            max_arguments: 16 * MIB,
+            max_payload_nesting: 128,
+            max_payload_values: 1_000_000,
+            max_payload_containers: 131_072,
+            chunk: 64 * KIB,
+            max_calls: 1024,
+            nested_calls: 4,
+            max_notifies: 1024,
+            max_depth: 16,
+            outbox_soft: MIB,
+            outbox_hard: 2 * MIB,
+            unacked_bulk: 512 * KIB,
+            max_unacked_bulk: 8 * MIB,
+            call_timeout: Duration::from_secs(60),
+            nested_wait: Duration::from_secs(1),
+            upgrade_timeout: Duration::from_secs(10),
+            hello_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
+            keepalive: Duration::from_secs(15),
+            keepalive_timeout: Duration::from_secs(30),
+            progress_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            drain_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
+            max_metadata: 8 * KIB,
+            read_buffer: 32 * KIB,
+            slow_poll: Duration::from_millis(50),
+        }
+    }
+}

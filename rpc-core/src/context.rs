@@ -1,0 +1,124 @@
+//! `Context`: what a handler is told about the call it serves.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    contract::MethodDescriptor,
+    peer::{ConnectionInfo, Peer, Scope, Session, Shared, Stub, now},
+    proto::ServedCall,
+};
+
+/// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract that the other side
+/// hosts. Never sent; the framework fills it in.
+///
+/// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
+#[derive(Clone)]
+pub struct Context<C> {
+    call: Arc<ServedCall>,
+    shared: Arc<Shared>,
+    method: &'static MethodDescriptor,
+    peer: C,
+}
+
+impl<C: Stub> Context<C> {
+    pub(crate) fn new(shared: Arc<Shared>, call: Arc<ServedCall>, method: &'static MethodDescriptor) -> Self {
+        let peer = C::from_peer(Peer::new(shared.clone()));
+        Self { call, shared, method, peer }
+    }
+}
+
+impl<C> Context<C> {
+    /// The other side, to be called. Calls made while the handler is polled inherit its deadline and its place in the chain.
+    pub fn peer(&self) -> &C {
+        &self.peer
+    }
+
+    /// The session in which the call came.
+    pub fn session(&self) -> Session {
+        Session::new(self.shared.clone())
+    }
+
+    /// The session's number, unique in this process.
+    pub fn session_id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// The other side's address, where there is one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.shared.info.peer_addr
+    }
+
+    /// The headers of the HTTP upgrade request; empty at a client.
+    pub fn headers(&self) -> &http::HeaderMap {
+        &self.shared.info.headers
+    }
+
+    /// Typed values that the layers around the upgrade have added, for instance who the client is.
+    pub fn extensions(&self) -> &http::Extensions {
+        &self.shared.info.extensions
+    }
+
+    /// What is known of the connection.
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.shared.info
+    }
+
+    /// The method being served.
+    pub fn method(&self) -> &'static MethodDescriptor {
+        self.method
+    }
+
+    /// The first value that the caller sent along under this key.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata_all().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    /// All that the caller sent along, in its order.
+    pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.call.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// When the caller stops waiting; `None` for one-way calls and callers without a deadline.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.call.deadline
+    }
+
+    /// How long the caller still waits; zero when the deadline has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.call.deadline.map(|deadline| deadline.saturating_duration_since(now()))
+    }
+
+    /// How deep the call is nested: 0 for a call that was not made in a handler.
+    pub fn depth(&self) -> u32 {
+        self.call.depth
+    }
+
+    /// Whether nobody waits for the result any more: the caller has given up, the deadline has passed, or the session has ended. The
+    /// handler's future is dropped then, at its next await, unless the method is `#[rpc(no_cancel)]`.
+    pub fn is_cancelled(&self) -> bool {
+        self.call.is_cancelled()
+    }
+
+    /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped at any time.
+    pub async fn cancelled(&self) {
+        poll_fn(|cx| self.call.poll_cancelled(cx.waker())).await;
+    }
+
+    /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the chain, as calls
+    /// made directly in the handler do. For work that is spawned.
+    pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
+        Scope::new(self.call.clone(), future)
+    }
+}
+
+impl<C> fmt::Debug for Context<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("method", &self.method.name()).field("call", &self.call).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,245 @@
+//! What a contract is at run time: its name, its methods and their options, as the macros write them down.
+
+use std::time::Duration;
+
+/// A contract: the constant that `#[service]` and `#[callback]` generate from a trait.
+#[derive(Debug)]
+pub struct ContractDescriptor {
+    name: &'static str,
+    methods: &'static [MethodDescriptor],
+    callback: Option<&'static Self>,
+}
+
+impl ContractDescriptor {
+    /// A contract with this wire name and these methods.
+    pub const fn new(name: &'static str, methods: &'static [MethodDescriptor]) -> Self {
+        Self { name, methods, callback: None }
+    }
+
+    /// Names the callback contract which a client of this one must host.
+    #[must_use]
+    pub const fn with_callback(self, callback: &'static Self) -> Self {
+        Self { callback: Some(callback), ..self }
+    }
+
+    /// The name that tells contracts apart which are hosted together.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The methods, in the order of the trait.
+    pub const fn methods(&self) -> &'static [MethodDescriptor] {
+        self.methods
+    }
+
+    /// The callback contract that the other side must host.
+    pub const fn callback(&self) -> Option<&'static Self> {
+        self.callback
+    }
+
+    /// A hash over names, ids, arity and options. Ends whose fingerprints differ were built from different versions
+    /// of the contract; that is logged and never refused.
+    pub const fn fingerprint(&self) -> u64 {
+        let mut hash = fnv1a_64(FNV_64_BASIS, self.name.as_bytes());
+        let mut i = 0;
+        while i < self.methods.len() {
+            let method = &self.methods[i];
+            hash = fnv1a_64(hash, method.name.as_bytes());
+            hash = fnv1a_64(hash, &method.id.to_be_bytes());
+            hash = fnv1a_64(hash, &[method.arity, method.oneway as u8, method.idempotent as u8]);
+            i += 1;
+        }
+        hash
+    }
+}
+
+/// A method of a contract and its `#[rpc(…)]` options.
+#[derive(Debug)]
+pub struct MethodDescriptor {
+    contract: &'static str,
+    name: &'static str,
+    id: u32,
+    arity: u8,
+    oneway: bool,
+    idempotent: bool,
+    no_cancel: bool,
+    spawn: bool,
+    initiating: bool,
+    terminating: bool,
+    timeout: Option<Duration>,
+}
+
+impl MethodDescriptor {
+    /// A method of `contract` with `arity` arguments on the wire; its id is [`method_id`] unless [`Self::id`] says otherwise.
+    pub const fn new(contract: &'static str, name: &'static str, arity: u8) -> Self {
+        Self {
+            contract,
+            name,
+            id: method_id(contract, name),
+            arity,
+            oneway: false,
+            idempotent: false,
+            no_cancel: false,
+            spawn: false,
+            initiating: true,
+            terminating: false,
+            timeout: None,
+        }
+    }
+
+    /// `#[rpc(id = …)]`: this id instead of the hash of the name.
+    #[must_use]
+    pub const fn with_id(self, id: u32) -> Self {
+        Self { id, ..self }
+    }
+
+    /// `#[rpc(oneway)]`: sent and not answered.
+    #[must_use]
+    pub const fn oneway(self) -> Self {
+        Self { oneway: true, ..self }
+    }
+
+    /// `#[rpc(idempotent)]`: running it twice does no harm.
+    #[must_use]
+    pub const fn idempotent(self) -> Self {
+        Self { idempotent: true, ..self }
+    }
+
+    /// `#[rpc(no_cancel)]`: once started it runs to its end.
+    #[must_use]
+    pub const fn no_cancel(self) -> Self {
+        Self { no_cancel: true, ..self }
+    }
+
+    /// `#[rpc(spawn)]`: runs in a task of its own from the start, giving up its place in the order.
+    #[must_use]
+    pub const fn spawn(self) -> Self {
+        Self { spawn: true, ..self }
+    }
+
+    /// `#[rpc(initiating = false)]`: not callable before an initiating method has succeeded in the session.
+    #[must_use]
+    pub const fn not_initiating(self) -> Self {
+        Self { initiating: false, ..self }
+    }
+
+    /// `#[rpc(terminating)]`: ends the session once its reply is delivered.
+    #[must_use]
+    pub const fn terminating(self) -> Self {
+        Self { terminating: true, ..self }
+    }
+
+    /// `#[rpc(timeout = "…")]`: the caller's deadline unless the call says otherwise.
+    #[must_use]
+    pub const fn with_timeout_ms(self, milliseconds: u64) -> Self {
+        Self { timeout: Some(Duration::from_millis(milliseconds)), ..self }
+    }
+
+    /// The wire name of the contract.
+    pub const fn contract(&self) -> &'static str {
+        self.contract
+    }
+
+    /// The wire name of the method within its contract.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The number that stands for the method on the wire.
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How many arguments travel.
+    pub const fn arity(&self) -> u8 {
+        self.arity
+    }
+
+    /// Whether the call is sent and not answered.
+    pub const fn is_oneway(&self) -> bool {
+        self.oneway
+    }
+
+    /// Whether the call may be repeated without harm.
+    pub const fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether a started call runs to its end whatever its caller does.
+    pub const fn is_no_cancel(&self) -> bool {
+        self.no_cancel
+    }
+
+    /// Whether the handler starts in a task of its own.
+    pub const fn is_spawn(&self) -> bool {
+        self.spawn
+    }
+
+    /// Whether the call may come before any other in a session.
+    pub const fn is_initiating(&self) -> bool {
+        self.initiating
+    }
+
+    /// Whether the session ends after the reply.
+    pub const fn is_terminating(&self) -> bool {
+        self.terminating
+    }
+
+    /// The caller's deadline for this method, if the contract sets one.
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+}
+
+const FNV_32_BASIS: u32 = 0x811c_9dc5;
+const FNV_32_PRIME: u32 = 0x0100_0193;
+const FNV_64_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_64_PRIME: u64 = 0x0100_0000_01b3;
+
+/// The id of a method on the wire: FNV-1a, 32 bits, of `Contract.method` in UTF-8.
+pub const fn method_id(contract: &str, method: &str) -> u32 {
+    let hash = fnv1a_32(FNV_32_BASIS, contract.as_bytes());
+    let hash = fnv1a_32(hash, b".");
+    fnv1a_32(hash, method.as_bytes())
+}
+
+const fn fnv1a_32(mut hash: u32, bytes: &[u8]) -> u32 {
+    let mut i = 0;
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u32).wrapping_mul(FNV_32_PRIME);
+        i += 1;
+    }
+    hash
+}
+
+const fn fnv1a_64(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut i = 0;
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(FNV_64_PRIME);
+        i += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_fnv1a_of_the_full_name() {
+        // FNV-1a reference values: the empty string is the basis, "a" is 0xe40c292c.
+        assert_eq!(fnv1a_32(FNV_32_BASIS, b""), 0x811c_9dc5);
+        assert_eq!(fnv1a_32(FNV_32_BASIS, b"a"), 0xe40c_292c);
+        assert_eq!(method_id("Chat", "join"), fnv1a_32(FNV_32_BASIS, b"Chat.join"));
+    }
+
+    #[test]
+    fn fingerprints_see_names_arity_and_options() {
+        static A: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 1)];
+        static B: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 2)];
+        static C: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 1).oneway()];
+        let prints = [&A, &B, &C].map(|methods| ContractDescriptor::new("C", methods).fingerprint());
+        assert_ne!(prints[0], prints[1]);
+        assert_ne!(prints[0], prints[2]);
+    }
+}

@@ -1,0 +1,73 @@
+//! `CallError`: what a caller sees when a call of a method with a typed fault fails.
+
+use std::{error, fmt};
+
+use crate::status::Status;
+
+/// Why a call of a method that returns `Result<T, E>` failed: the method's own fault, or the framework's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError<E> {
+    /// The method ran and returned this fault.
+    Fault(E),
+    /// The call failed for another reason: link, deadline, limit, cancellation, a bug.
+    Status(Status),
+}
+
+impl<E> CallError<E> {
+    /// The status, if this is not a fault.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Fault(_) => None,
+            Self::Status(status) => Some(status),
+        }
+    }
+
+    /// The fault, if there is one.
+    pub fn fault(&self) -> Option<&E> {
+        match self {
+            Self::Fault(fault) => Some(fault),
+            Self::Status(_) => None,
+        }
+    }
+
+    /// Folds both into the contract's own error type, for a fault type that can hold a status
+    /// (with `thiserror`: a variant with `#[from] Status`).
+    pub fn collapse(self) -> E
+    where
+        E: From<Status>,
+    {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Status(status) => E::from(status),
+        }
+    }
+
+    /// Whether the call may be made again; see [`Status::is_retryable`]. A fault never is: the method has run.
+    pub fn is_retryable(&self) -> bool {
+        self.status().is_some_and(Status::is_retryable)
+    }
+}
+
+impl<E> From<Status> for CallError<E> {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Status(status) => status.fmt(f),
+        }
+    }
+}
+
+impl<E: error::Error + 'static> error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Fault(fault) => fault.source(),
+            Self::Status(_) => None,
+        }
+    }
+}

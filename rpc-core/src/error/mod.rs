@@ -1,0 +1,9 @@
+//! Errors, split by blame: a failed call, a link that ended, a peer that broke the rules.
+
+mod call;
+mod connection;
+mod protocol;
+
+pub use call::CallError;
+pub use connection::ConnectionError;
+pub use protocol::{CloseCode, ProtocolError};

@@ -1,0 +1,125 @@
+//! Reserving what a payload needs of the session's budgets before it goes to the outbox.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::Shared;
+use crate::proto::{Charges, Released};
+
+/// What a sender holds of the budgets; given back on drop, unless it has been handed over.
+///
+/// The order is fixed, argument bytes before transfers before room, and what comes later is given back by the driver alone. So
+/// whoever waits for one of them while holding another waits for nobody who waits for him.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    shared: Arc<Shared>,
+    held: Charges,
+}
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Room in the outbox.
+    Room(u32),
+    /// Bytes of the budget of transfers.
+    Transfers(u32),
+    /// Bytes of the budget of arguments.
+    Arguments(u32),
+}
+
+/// The session is over.
+#[derive(Debug)]
+pub(crate) struct Over;
+
+impl Reservation {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: shared.clone(), held: Charges::default() }
+    }
+
+    /// Reserves for a payload of so many bytes and a frame of `frame` bytes around it, if that can be had now. What is missing must be
+    /// waited for, and the payload encoded again: nobody waits with encoded bytes in his hands.
+    pub(crate) fn reserve(&mut self, payload: usize, frame: usize, is_arguments: bool) -> Result<(), Need> {
+        let large = payload > self.chunk();
+        if large {
+            let bytes = to_u32(payload);
+            if is_arguments {
+                try_more(&self.shared.arguments, &mut self.held.arguments, bytes).map_err(|()| Need::Arguments(bytes))?;
+            }
+            // A transfer beyond the whole budget goes alone.
+            let limit = self.shared.limits().map_or(0, |limits| limits.assembly);
+            let bytes = bytes.min(u32::try_from(limit).unwrap_or(u32::MAX));
+            try_more(&self.shared.transfers, &mut self.held.transfers, bytes).map_err(|()| Need::Transfers(bytes))?;
+        }
+        let room = to_u32(if large { frame } else { frame + payload });
+        try_more(&self.shared.room, &mut self.held.room, room)
+            .map_err(|()| Need::Room(to_u32(Shared::room_unit(&self.shared.config)).max(room)))?;
+        Ok(())
+    }
+
+    /// Waits for what was missing. First come, first served.
+    pub(crate) async fn wait(&mut self, need: Need) -> Result<(), Over> {
+        let (semaphore, held, want) = match need {
+            Need::Room(n) => (&self.shared.room, &mut self.held.room, n),
+            Need::Transfers(n) => (&self.shared.transfers, &mut self.held.transfers, n),
+            Need::Arguments(n) => (&self.shared.arguments, &mut self.held.arguments, n),
+        };
+        let permits = semaphore.acquire_many(want.saturating_sub(*held)).await.map_err(|_| Over)?;
+        permits.forget();
+        *held = want.max(*held);
+        Ok(())
+    }
+
+    /// Hands over what a payload needs, and gives the rest back.
+    pub(crate) fn take(&mut self, payload: usize, frame: usize) -> Charges {
+        let mut charges = std::mem::take(&mut self.held);
+        let large = payload > self.chunk();
+        let room = to_u32(if large { frame } else { frame + payload });
+        let mut rest = Released::default();
+        if charges.room > room {
+            rest.room = (charges.room - room) as usize;
+            charges.room = room;
+        }
+        if !large {
+            rest.transfers = std::mem::take(&mut charges.transfers) as usize;
+            rest.arguments = std::mem::take(&mut charges.arguments) as usize;
+        }
+        self.shared.give_back(rest);
+        charges
+    }
+
+    fn chunk(&self) -> usize {
+        let limits = self.shared.limits();
+        let peer = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
+        self.shared.config.chunk.min(peer)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let Charges { room, transfers, arguments } = self.held;
+        self.shared.give_back(Released {
+            room: room as usize,
+            transfers: transfers as usize,
+            arguments: arguments as usize,
+        });
+    }
+}
+
+fn try_more(semaphore: &Semaphore, held: &mut u32, want: u32) -> Result<(), ()> {
+    let more = want.saturating_sub(*held);
+    if more > 0 {
+        match semaphore.try_acquire_many(more) {
+            Ok(permits) => permits.forget(),
+            // A session that is over takes everything: what is sent is thrown away and resolves.
+            Err(TryAcquireError::Closed) => return Ok(()),
+            Err(TryAcquireError::NoPermits) => return Err(()),
+        }
+        *held = want;
+    }
+    Ok(())
+}
+
+fn to_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

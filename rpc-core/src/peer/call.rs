@@ -1,0 +1,249 @@
+//! The life of a call at its caller: register, wait for a permit and room, encode, send, wait, and give up when dropped.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    Peer,
+    budget::{Need, Reservation},
+    current,
+    encode::encode,
+    options::CallOptions,
+    shared::{Shared, now},
+};
+use crate::{
+    contract::MethodDescriptor,
+    proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
+    status::Status,
+    wire::MetadataPairs,
+};
+
+/// What a Request or Notify takes beside metadata and payload, at most.
+const FRAME: usize = 64;
+
+/// A completed call.
+pub(crate) enum Answer {
+    Value(Bytes),
+    Fault(Bytes),
+}
+
+/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call.
+pub(crate) async fn perform<A: Serialize + Send>(
+    peer: &Peer,
+    method: &'static MethodDescriptor,
+    arguments: A,
+) -> Result<Answer, Status> {
+    let outcome = match Call::begin(peer, method).await {
+        Err(outcome) => outcome,
+        Ok(mut call) => loop {
+            let payload = match encode(&arguments) {
+                Ok(payload) => payload,
+                Err(why) => break Outcome::Status(unencodable(method, &why)),
+            };
+            match call.offer(payload).await {
+                Offer::Wait(need) => {
+                    if let Err(outcome) = call.wait_for(need).await {
+                        break outcome;
+                    }
+                }
+                Offer::Sent if method.is_oneway() => break call.sent(),
+                Offer::Sent => break call.outcome().await,
+                Offer::Done(outcome) => break outcome,
+            }
+        },
+    };
+    match outcome {
+        Outcome::Value(bytes) => Ok(Answer::Value(bytes)),
+        Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),
+        Outcome::Status(status) => Err(status.with_idempotent(method.is_idempotent())),
+    }
+}
+
+/// What came does not fit the contract.
+pub(crate) fn mismatch(method: &MethodDescriptor, why: impl std::fmt::Display) -> Status {
+    Status::internal(format!(
+        "the result of {}.{} does not fit this side's contract: {why}",
+        method.contract(),
+        method.name()
+    ))
+}
+
+fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
+    let (contract, name) = (method.contract(), method.name());
+    Status::invalid_argument(format!("the arguments of {contract}.{name} do not serialize: {why}")).not_executed()
+}
+
+enum Offer {
+    /// On its way; a one-way call is done with that.
+    Sent,
+    Wait(Need),
+    Done(Outcome),
+}
+
+/// A call that has a slot. Dropping it gives the call up.
+struct Call {
+    shared: Arc<Shared>,
+    method: &'static MethodDescriptor,
+    key: CallKey,
+    nested: bool,
+    metadata: MetadataPairs,
+    metadata_len: usize,
+    reservation: Reservation,
+    /// The slot is no longer ours.
+    over: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.over {
+            self.shared.act(|connection| connection.cancel_call(self.key));
+        }
+    }
+}
+
+impl Call {
+    /// Takes a slot and waits for a permit.
+    async fn begin(peer: &Peer, method: &'static MethodDescriptor) -> Result<Self, Outcome> {
+        let shared = peer.shared();
+        let options = peer.options();
+        let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
+        let metadata_len = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if metadata_len > shared.config.max_metadata {
+            let limit = shared.config.max_metadata;
+            let message = format!("the metadata of the call are {metadata_len} bytes long; {limit} may be sent");
+            return Err(Outcome::Status(Status::invalid_argument(message).not_executed()));
+        }
+        let (mut call, progress) = poll_fn(|cx| {
+            let now = now();
+            let origin = current();
+            let nested = origin.is_some() && !method.is_oneway();
+            let deadline =
+                CallOptions::deadline(options, now, method, shared.config.call_timeout, origin.as_deref());
+            let depth = origin.as_ref().map_or(0, |origin| origin.depth.saturating_add(1));
+            let start = CallStart { oneway: method.is_oneway(), depth, origin, deadline };
+            let begun = shared.with(|locked| locked.connection.begin_call(now, start, cx.waker()));
+            Poll::Ready(begun.map(|(key, progress)| {
+                let call = Self {
+                    shared: shared.clone(),
+                    method,
+                    key,
+                    nested,
+                    metadata: Vec::new(),
+                    metadata_len,
+                    reservation: Reservation::new(shared),
+                    over: false,
+                };
+                (call, progress)
+            }))
+        })
+        .await
+        .map_err(Outcome::Status)?;
+        call.metadata = metadata;
+        if progress == CallProgress::Waiting {
+            // The driver did not see the new deadline.
+            call.shared.act(|_| ());
+            poll_fn(|cx| match call.poll(cx.waker()) {
+                Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(Err(outcome)),
+                Poll::Ready(_) => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
+            })
+            .await?;
+        }
+        Ok(call)
+    }
+
+    /// Sends the call if its payload fits the budgets now.
+    async fn offer(&mut self, payload: Bytes) -> Offer {
+        let (len, frame) = (payload.len(), FRAME + self.metadata_len + 10 * self.metadata.len());
+        if let Some(limit) = self.over_limit(len) {
+            return Offer::Done(Outcome::Status(limit));
+        }
+        if let Err(need) = self.reservation.reserve(len, frame, true) {
+            return Offer::Wait(need);
+        }
+        let charges = self.reservation.take(len, frame);
+        let metadata = std::mem::take(&mut self.metadata);
+        let outgoing = Outgoing { method: self.method.id(), metadata, payload, charges };
+        let sent = self.shared.act(|connection| connection.send_call(self.key, outgoing));
+        if !sent {
+            return Offer::Done(self.outcome().await);
+        }
+        Offer::Sent
+    }
+
+    /// What is wrong with arguments of this length.
+    fn over_limit(&self, len: usize) -> Option<Status> {
+        let limits = self.shared.limits()?;
+        let large = len as u64 > limits.chunk.min(self.shared.config.chunk as u64);
+        let limit = if large { limits.payload.min(limits.arguments) } else { limits.payload };
+        (len as u64 > limit).then(|| {
+            let (contract, name) = (self.method.contract(), self.method.name());
+            Status::out_of_range(format!(
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: \
+                 send less at once, or raise Config::max_payload there"
+            ))
+            .not_executed()
+        })
+    }
+
+    /// Waits for what was missing, or until the call has ended.
+    async fn wait_for(&mut self, need: Need) -> Result<(), Outcome> {
+        if self.nested && matches!(need, Need::Arguments(_)) {
+            let message = "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
+            return Err(Outcome::Status(Status::resource_exhausted(message).not_executed()));
+        }
+        let (shared, key) = (self.shared.clone(), self.key);
+        let mut waiting = pin!(self.reservation.wait(need));
+        let ended = poll_fn(|cx| match waiting.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(None),
+            // The session is over, and so is the call.
+            Poll::Ready(Err(_)) => Poll::Ready(Some(shared.look(|connection| connection.poll_call(key, cx.waker())))),
+            Poll::Pending => match shared.look(|connection| connection.poll_call(key, cx.waker())) {
+                CallProgress::Done(outcome) => Poll::Ready(Some(CallProgress::Done(outcome))),
+                _ => Poll::Pending,
+            },
+        })
+        .await;
+        match ended {
+            None => Ok(()),
+            Some(CallProgress::Done(outcome)) => {
+                self.over = true;
+                Err(outcome)
+            }
+            Some(_) => Err(Outcome::Status(Status::unavailable("the session is over").not_executed())),
+        }
+    }
+
+    /// A one-way call has no completion: it is done once it is on its way.
+    fn sent(&mut self) -> Outcome {
+        self.over = true;
+        Outcome::Value(Bytes::new())
+    }
+
+    /// Waits for the completion.
+    async fn outcome(&mut self) -> Outcome {
+        poll_fn(|cx: &mut Context<'_>| match self.poll(cx.waker()) {
+            Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(outcome),
+            _ => Poll::Pending,
+        })
+        .await
+    }
+
+    fn poll(&mut self, waker: &Waker) -> Poll<CallProgress> {
+        match self.shared.look(|connection| connection.poll_call(self.key, waker)) {
+            CallProgress::Waiting => Poll::Pending,
+            CallProgress::Admitted => Poll::Ready(CallProgress::Admitted),
+            CallProgress::Done(outcome) => {
+                self.over = true;
+                Poll::Ready(CallProgress::Done(outcome))
+            }
+        }
+    }
+}

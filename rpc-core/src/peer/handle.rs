@@ -1,0 +1,144 @@
+//! `Peer`: a handle to the other end.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    CallOptions, Session,
+    call::{self, Answer},
+    encode::scan_limits,
+    output::Output,
+    shared::Shared,
+};
+use crate::{
+    contract::MethodDescriptor,
+    error::CallError,
+    status::Status,
+};
+
+/// The other end of a session, to be called. What generated stubs are made of.
+///
+/// Cheap to clone. A peer that came from `connect` keeps its session open until its last clone is gone; others do not.
+#[derive(Clone)]
+pub struct Peer {
+    shared: Arc<Shared>,
+    options: Option<Arc<CallOptions>>,
+    /// Held, never read: its drop is what matters.
+    _keep: Option<Arc<Keep>>,
+}
+
+/// Closes the session when the last handle that keeps it open is dropped.
+struct Keep(Arc<Shared>);
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.0.act(crate::proto::Connection::close);
+    }
+}
+
+impl Peer {
+    /// A handle that does not keep the session open.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, options: None, _keep: None }
+    }
+
+    /// A handle that keeps the session open, as its clones do. When the last one is dropped, what has been sent still goes out, and then
+    /// the session is closed.
+    pub(crate) fn keeping(shared: Arc<Shared>) -> Self {
+        let keep = Some(Arc::new(Keep(shared.clone())));
+        Self { shared, options: None, _keep: keep }
+    }
+
+    /// The same peer with options for the calls made through this handle, instead of those it had.
+    #[must_use]
+    pub fn with(&self, options: CallOptions) -> Self {
+        Self { options: Some(Arc::new(options)), ..self.clone() }
+    }
+
+    /// The session behind this handle. Does not keep it open.
+    pub fn session(&self) -> Session {
+        Session::new(self.shared.clone())
+    }
+
+    /// Calls a method that returns plainly.
+    #[doc(hidden)]
+    pub fn call<A, O>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+    ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<A, O>
+    where
+        A: Serialize + Send,
+        O: Output,
+    {
+        let peer = self.clone();
+        async move {
+            match call::perform(&peer, method, arguments).await? {
+                Answer::Value(bytes) => peer.decode(method, bytes, O::decode),
+                Answer::Fault(_) => Err(call::mismatch(method, "a typed fault came, which the contract does not know")),
+            }
+        }
+    }
+
+    /// Calls a method that may return a typed fault.
+    #[doc(hidden)]
+    pub fn call_fallible<A, O, E>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+    ) -> impl Future<Output = Result<O::Value, CallError<E>>> + Send + use<A, O, E>
+    where
+        A: Serialize + Send,
+        O: Output,
+        E: DeserializeOwned,
+    {
+        let peer = self.clone();
+        async move {
+            match call::perform(&peer, method, arguments).await? {
+                Answer::Value(bytes) => Ok(peer.decode(method, bytes, O::decode)?),
+                Answer::Fault(bytes) => {
+                    let fault = peer.decode(method, bytes, |bytes, limits| crate::wire::decode(&bytes, limits))?;
+                    Err(CallError::Fault(fault))
+                }
+            }
+        }
+    }
+
+    /// Calls a one-way method. Ready once the call is on its way.
+    #[doc(hidden)]
+    pub fn notify<A>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+    ) -> impl Future<Output = Result<(), Status>> + Send + use<A>
+    where
+        A: Serialize + Send,
+    {
+        let peer = self.clone();
+        async move { call::perform(&peer, method, arguments).await.map(|_| ()) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn options(&self) -> Option<&CallOptions> {
+        self.options.as_deref()
+    }
+
+    fn decode<T>(
+        &self,
+        method: &MethodDescriptor,
+        bytes: bytes::Bytes,
+        decode: impl FnOnce(bytes::Bytes, &crate::wire::ScanLimits) -> Result<T, crate::wire::WireError>,
+    ) -> Result<T, Status> {
+        decode(bytes, &scan_limits(&self.shared.config)).map_err(|error| call::mismatch(method, error))
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("session", &self.shared.id).field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! `CallOptions`: what a caller says about single calls.
+
+use std::time::{Duration, Instant};
+
+use crate::{contract::MethodDescriptor, proto::ServedCall, wire::MetadataPairs};
+
+/// Options for the calls of one stub: `chat.with(CallOptions::new().timeout(d).metadata("trace", id)).join("lobby")`.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    timeout: Option<Duration>,
+    metadata: MetadataPairs,
+}
+
+impl CallOptions {
+    /// No options: what the contract and the configuration say.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long the caller waits in all, from the call's first poll; instead of the method's `timeout` and of
+    /// [`crate::Config::call_timeout`]. Inside a handler the caller's own deadline still holds if it is earlier. `Duration::MAX` is no
+    /// deadline of its own.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together
+    /// may have 8 KiB.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn metadata_pairs(&self) -> &MetadataPairs {
+        &self.metadata
+    }
+
+    /// When a call that begins now must be done.
+    pub(crate) fn deadline(
+        this: Option<&Self>,
+        now: Instant,
+        method: &MethodDescriptor,
+        default: Duration,
+        origin: Option<&ServedCall>,
+    ) -> Option<Instant> {
+        let timeout = this.and_then(|options| options.timeout).or(method.timeout()).unwrap_or(default);
+        let inherited = origin.and_then(|origin| origin.deadline);
+        match (now.checked_add(timeout), inherited) {
+            (Some(own), Some(inherited)) => Some(own.min(inherited)),
+            (own, inherited) => own.or(inherited),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `Session`: the user's handle to one end's life with a peer.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    ConnectionInfo, Peer, Stub,
+    shared::{Life, Shared, now},
+};
+use crate::{
+    error::ConnectionError,
+    proto::{Connection, ConnectionStats},
+};
+
+/// A session: one end's life with its peer. Cheap to clone; does not keep the session open.
+#[derive(Clone, Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// The handshake is under way.
+    Connecting,
+    /// Calls go both ways.
+    Open,
+    /// This side takes no new calls; those under way finish.
+    Draining,
+    /// The end has come: calls fail at once, and the link is being closed.
+    Closing,
+    /// All is over, and everything the session held is free.
+    Closed,
+}
+
+/// What a session holds now. At rest, and after the end, every count is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What the connection holds.
+    pub connection: ConnectionStats,
+    /// Handlers that run in tasks of their own, because they had to wait.
+    pub handlers: usize,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The session's number, unique in this process.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls fail with
+    /// [`crate::Code::Unavailable`].
+    pub fn client<S: Stub>(&self) -> S {
+        S::from_peer(Peer::new(self.shared.clone()))
+    }
+
+    /// A handle that keeps the session open, as its clones do, and the stubs made of them with [`Stub::from_peer`]. When the last one is
+    /// dropped, the session is closed as by [`Self::close`]. Each call of this method starts such a family of its own.
+    pub fn keep_open(&self) -> Peer {
+        Peer::keeping(self.shared.clone())
+    }
+
+    /// Whether the other side said that it hosts a contract of this name. False before the handshake is done.
+    pub fn hosts(&self, contract: &str) -> bool {
+        self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
+    }
+
+    /// What is known of the connection besides the protocol.
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.shared.info
+    }
+
+    /// The other side's address, where there is one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.shared.info.peer_addr
+    }
+
+    /// How far the session has come.
+    pub fn state(&self) -> SessionState {
+        if matches!(&*self.shared.life.borrow(), Life::Over(_)) {
+            return SessionState::Closed;
+        }
+        self.shared.look(|connection| {
+            if connection.ended().is_some() {
+                SessionState::Closing
+            } else if !connection.is_open() {
+                SessionState::Connecting
+            } else if connection.is_draining() {
+                SessionState::Draining
+            } else {
+                SessionState::Open
+            }
+        })
+    }
+
+    /// Waits until the handshake is done. The error says why it was not. May be dropped at any time.
+    pub async fn established(&self) -> Result<(), ConnectionError> {
+        match self.wait(|life| !matches!(life, Life::Connecting)).await {
+            Life::Over(error) => Err(error),
+            Life::Open | Life::Connecting => Ok(()),
+        }
+    }
+
+    /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its outcome, and the
+    /// transport is gone. May be dropped at any time.
+    pub async fn closed(&self) -> ConnectionError {
+        match self.wait(|life| matches!(life, Life::Over(_))).await {
+            Life::Over(error) => error,
+            Life::Open | Life::Connecting => ConnectionError::ClosedLocally,
+        }
+    }
+
+    async fn wait(&self, reached: impl FnMut(&Life) -> bool) -> Life {
+        let mut life = self.shared.life.subscribe();
+        // The sender lives in `self.shared`, so this cannot fail while we wait.
+        life.wait_for(reached).await.map_or_else(|_| Life::Over(ConnectionError::ClosedLocally), |life| life.clone())
+    }
+
+    /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are cancelled; one-way calls and
+    /// answers that were sent before still go out. Does nothing after the end.
+    pub fn close(&self) {
+        self.shared.act(Connection::close);
+    }
+
+    /// Ends the session gently: both sides make no new calls, what is under way finishes, with a grace of
+    /// [`crate::Config::drain_grace`] for handlers and [`crate::Config::drain_timeout`] in all.
+    pub fn drain(&self) {
+        self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
+    }
+
+    /// What the session holds now.
+    pub fn stats(&self) -> Stats {
+        Stats { connection: self.shared.look(|connection| connection.stats()), handlers: self.shared.handlers() }
+    }
+}

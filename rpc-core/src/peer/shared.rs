@@ -1,0 +1,180 @@
+//! What the handles, the calls and the driver of one session share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use futures::task::AtomicWaker;
+use tokio::sync::{Semaphore, watch};
+
+use super::ConnectionInfo;
+use crate::{
+    config::Config,
+    error::ConnectionError,
+    proto::{Connection, Released, ServedKey},
+    wire::PeerLimits,
+};
+
+/// The time, tokio's: in tests it can stand still.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// How far a session has come, for those who wait.
+#[derive(Clone, Debug)]
+pub(crate) enum Life {
+    Connecting,
+    Open,
+    Over(ConnectionError),
+}
+
+/// The shared part of a session.
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    pub(crate) config: Arc<Config>,
+    pub(crate) info: ConnectionInfo,
+    locked: Mutex<Locked>,
+    /// The task of the driver.
+    driver: AtomicWaker,
+    /// Bytes of room in the outbox.
+    pub(crate) room: Semaphore,
+    /// Bytes of transfers that the peer would put together at once.
+    pub(crate) transfers: Semaphore,
+    /// Bytes of large arguments that the peer would hold at once.
+    pub(crate) arguments: Semaphore,
+    limits: OnceLock<PeerLimits>,
+    pub(crate) life: watch::Sender<Life>,
+    /// Handlers that run in tasks of their own.
+    handlers: AtomicUsize,
+}
+
+/// What the lock guards. No foreign code runs under it: no serde, no poll, no waker, no drop of a user's value.
+pub(crate) struct Locked {
+    pub(crate) connection: Connection,
+    /// Handlers whose tasks have ended, for the driver to forget.
+    pub(crate) finished: Vec<ServedKey>,
+}
+
+impl Shared {
+    pub(crate) fn new(connection: Connection, id: u64, config: Arc<Config>, info: ConnectionInfo) -> Self {
+        let room = config.outbox_soft.max(Self::room_unit(&config));
+        Self {
+            id,
+            info,
+            locked: Mutex::new(Locked { connection, finished: Vec::new() }),
+            driver: AtomicWaker::new(),
+            room: Semaphore::new(room.min(Semaphore::MAX_PERMITS)),
+            transfers: Semaphore::new(0),
+            arguments: Semaphore::new(0),
+            limits: OnceLock::new(),
+            life: watch::Sender::new(Life::Connecting),
+            handlers: AtomicUsize::new(0),
+            config,
+        }
+    }
+
+    /// What one frame may need: a chunk's worth of payload, metadata, and the frame around them.
+    pub(crate) fn room_unit(config: &Config) -> usize {
+        config.chunk + config.max_metadata + 256
+    }
+
+    /// Works on the connection under the lock; then, outside it, wakes whom that concerns and gives budgets back.
+    /// The driver is not woken: see [`Self::act`].
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
+        let mut wakes = Vec::new();
+        let (result, released) = {
+            let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = f(&mut locked);
+            let connection = &mut locked.connection;
+            if connection.is_open() && self.limits.get().is_none() {
+                self.open_budgets(connection.peer_limits());
+            }
+            connection.take_wakes(&mut wakes);
+            (result, connection.take_released())
+        };
+        self.give_back(released);
+        for waker in wakes {
+            waker.wake();
+        }
+        result
+    }
+
+    /// As [`Self::with`], for callers and handlers: the driver has something to do afterwards.
+    pub(crate) fn act<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        let result = self.with(|locked| f(&mut locked.connection));
+        self.driver.wake();
+        result
+    }
+
+    /// Looks at the connection, or asks it where a call stands.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        f(&mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection)
+    }
+
+    /// The driver has something to do.
+    pub(crate) fn wake_driver(&self) {
+        self.driver.wake();
+    }
+
+    /// The task that calls this is the driver's.
+    pub(crate) fn register_driver(&self, waker: &std::task::Waker) {
+        self.driver.register(waker);
+    }
+
+    /// What the peer takes; `None` until it has said so.
+    pub(crate) fn limits(&self) -> Option<&PeerLimits> {
+        self.limits.get()
+    }
+
+    pub(crate) fn give_back(&self, released: Released) {
+        for (semaphore, permits) in [
+            (&self.room, released.room),
+            (&self.transfers, released.transfers),
+            (&self.arguments, released.arguments),
+        ] {
+            if permits > 0 {
+                semaphore.add_permits(permits);
+            }
+        }
+    }
+
+    fn open_budgets(&self, limits: &PeerLimits) {
+        let clamp = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(u32::MAX as usize);
+        if self.limits.set(limits.clone()).is_ok() {
+            self.transfers.add_permits(clamp(limits.assembly));
+            self.arguments.add_permits(clamp(limits.arguments));
+        }
+    }
+
+    /// The session is over: nothing is held any more, and whoever waits is let go.
+    pub(crate) fn finish(&self, error: ConnectionError) {
+        self.with(|locked| locked.connection.discard_output());
+        for semaphore in [&self.room, &self.transfers, &self.arguments] {
+            semaphore.close();
+        }
+        self.life.send_replace(Life::Over(error));
+    }
+
+    pub(crate) fn handler_started(&self) {
+        self.handlers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handler_ended(&self) {
+        self.handlers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handlers(&self) -> usize {
+        self.handlers.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("id", &self.id).finish_non_exhaustive()
+    }
+}

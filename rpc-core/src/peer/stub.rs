@@ -1,0 +1,28 @@
+//! `Stub`: what all generated clients have in common.
+
+use super::{Peer, Session};
+use crate::contract::ContractDescriptor;
+
+/// A generated client of a contract, for instance `ChatClient` of `Chat`.
+///
+/// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one from
+/// [`crate::Context::peer`] does not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a generated client",
+    note = "name the client of the contract here: `ChatClient` for the trait `Chat`, made by `#[service]` or `#[callback]`"
+)]
+pub trait Stub: Clone + Send + Sync + 'static {
+    /// The contract.
+    const CONTRACT: &'static ContractDescriptor;
+
+    /// A client of this contract at that peer.
+    fn from_peer(peer: Peer) -> Self;
+
+    /// The peer that is called.
+    fn as_peer(&self) -> &Peer;
+
+    /// The session behind this stub: its state, its end, its counters. Does not keep it open.
+    fn session(&self) -> Session {
+        self.as_peer().session()
+    }
+}

@@ -1,0 +1,184 @@
+//! Payloads that arrive in chunks, put together within limits.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+
+use super::slots::CallKey;
+use crate::{
+    error::ProtocolError,
+    wire::{CallId, TransferId},
+};
+
+/// A transfer must grow by so much in each period …
+const MIN_PROGRESS: usize = 16 * 1024;
+/// … and gets its buffer in steps, so that an announcement alone costs nothing.
+const GROWTH: usize = 64 * 1024;
+
+/// What a payload is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The arguments of a call that is to be served.
+    Call(CallId),
+    /// The arguments of a one-way call, by its number for the shell.
+    Notify(u64),
+    /// The result of a call made here.
+    Value(CallKey),
+    /// The fault of a call made here.
+    Fault(CallKey),
+    /// Nothing any more: bytes are dropped until the transfer ends.
+    Discard,
+    /// As above; its end completes a call made here whose caller is gone.
+    DiscardFor(CallKey),
+}
+
+#[derive(Debug)]
+struct Arriving {
+    purpose: Purpose,
+    total: usize,
+    received: usize,
+    buffer: BytesMut,
+    /// What had been received when the current period began, and when that ends.
+    checkpoint: (usize, Instant),
+}
+
+/// All payloads that are arriving.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    arriving: HashMap<TransferId, Arriving>,
+    /// The total lengths of those that are kept.
+    announced: usize,
+    last_id: TransferId,
+}
+
+impl Assembly {
+    /// Takes note of an announced transfer. Numbers must grow, zero bytes need no transfer.
+    pub(crate) fn begin(
+        &mut self,
+        id: TransferId,
+        total: u64,
+        purpose: Purpose,
+        period_ends: Instant,
+    ) -> Result<(), ProtocolError> {
+        if id <= self.last_id {
+            return Err(ProtocolError::new(format!("transfer {id} was announced after transfer {}", self.last_id)));
+        }
+        if total == 0 {
+            return Err(ProtocolError::new(format!("transfer {id} was announced with no bytes")));
+        }
+        self.last_id = id;
+        // What is discarded may be of any length; saturating keeps the count of what is still to come.
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        if purpose.is_kept() {
+            self.announced += total;
+        }
+        let checkpoint = (0, period_ends);
+        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new(), checkpoint });
+        Ok(())
+    }
+
+    /// Takes a chunk. Returns the purpose and the bytes when the transfer is complete.
+    pub(crate) fn handle_chunk(
+        &mut self,
+        id: TransferId,
+        data: &Bytes,
+    ) -> Result<Option<(Purpose, Bytes)>, ProtocolError> {
+        let Some(transfer) = self.arriving.get_mut(&id) else {
+            return Err(ProtocolError::new(format!("a chunk came for transfer {id}, which is not under way")));
+        };
+        if data.is_empty() || data.len() > transfer.total - transfer.received {
+            return Err(ProtocolError::new(format!(
+                "a chunk of {} bytes came for transfer {id}, of which {} bytes are left",
+                data.len(),
+                transfer.total - transfer.received
+            )));
+        }
+        transfer.received += data.len();
+        if transfer.purpose.is_kept() {
+            if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
+                // Doubling, but never past what was announced.
+                let left = transfer.total - transfer.buffer.len();
+                transfer.buffer.reserve(transfer.buffer.len().max(GROWTH).max(data.len()).min(left));
+            }
+            transfer.buffer.extend_from_slice(data);
+        }
+        if transfer.received < transfer.total {
+            return Ok(None);
+        }
+        Ok(self.remove(id).map(|transfer| (transfer.purpose, transfer.buffer.freeze())))
+    }
+
+    /// The sender has given a transfer up.
+    pub(crate) fn handle_abort(&mut self, id: TransferId) -> Result<Purpose, ProtocolError> {
+        match self.remove(id) {
+            Some(transfer) => Ok(transfer.purpose),
+            None => Err(ProtocolError::new(format!("transfer {id} was aborted, but is not under way"))),
+        }
+    }
+
+    /// Drops what has come of a transfer; its further bytes are dropped too.
+    pub(crate) fn discard(&mut self, id: TransferId, purpose: Purpose) {
+        if let Some(transfer) = self.arriving.get_mut(&id) {
+            if transfer.purpose.is_kept() {
+                self.announced -= transfer.total;
+            }
+            transfer.purpose = purpose;
+            transfer.buffer = BytesMut::new();
+        }
+    }
+
+    /// Whether so many more bytes may be announced within `limit`; one transfer always may.
+    pub(crate) fn has_room(&self, total: u64, limit: usize) -> bool {
+        self.announced == 0 || (self.announced as u64).saturating_add(total) <= limit as u64
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arriving.values().map(|transfer| transfer.buffer.len()).sum()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.arriving.len()
+    }
+
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        self.arriving.values().map(|transfer| transfer.checkpoint.1).min()
+    }
+
+    /// The transfer that has not grown enough in its period, if there is one; begins new periods for the others.
+    pub(crate) fn stalled(&mut self, now: Instant, period: Duration) -> Option<TransferId> {
+        for (id, transfer) in &mut self.arriving {
+            let (before, ends) = transfer.checkpoint;
+            if ends > now {
+                continue;
+            }
+            if transfer.received - before < MIN_PROGRESS {
+                return Some(*id);
+            }
+            transfer.checkpoint = (transfer.received, now + period);
+        }
+        None
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.arriving.clear();
+        self.announced = 0;
+    }
+
+    fn remove(&mut self, id: TransferId) -> Option<Arriving> {
+        let transfer = self.arriving.remove(&id)?;
+        if transfer.purpose.is_kept() {
+            self.announced -= transfer.total;
+        }
+        Some(transfer)
+    }
+}
+
+impl Purpose {
+    pub(crate) fn is_kept(&self) -> bool {
+        !matches!(self, Self::Discard | Self::DiscardFor(_))
+    }
+}

@@ -1,0 +1,314 @@
+//! Calls made here: from a caller's first poll to the outbox, and giving up.
+
+use std::{sync::Arc, task::Waker, time::Instant};
+
+use bytes::Bytes;
+
+use super::{Connection, DeadlineKey, Phase};
+use crate::{
+    proto::{
+        CallKey, Outcome, ServedCall,
+        assembly::Purpose,
+        outbox::{Mark, OutFrame, OutTransfer},
+        slots::{Slot, SlotState},
+    },
+    status::Status,
+    wire::{Frame, MetadataPairs, Notify, Payload, Request},
+};
+
+/// What a caller says when it begins.
+#[derive(Debug)]
+pub struct CallStart {
+    /// Sent and not answered.
+    pub oneway: bool,
+    /// How deep it is nested: one more than `origin`'s depth, or 0.
+    pub depth: u32,
+    /// The call in whose handler it is made.
+    pub origin: Option<Arc<ServedCall>>,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// Where a call stands, seen from its caller.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallProgress {
+    /// Nothing to do but wait.
+    Waiting,
+    /// It may be sent.
+    Admitted,
+    /// It has ended, and its key with it.
+    Done(Outcome),
+}
+
+/// An encoded call, ready to be sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The method's number.
+    pub method: u32,
+    /// Metadata.
+    pub metadata: MetadataPairs,
+    /// The arguments.
+    pub payload: Bytes,
+    /// What the caller holds for it.
+    pub charges: Charges,
+}
+
+/// What a sender holds of the connection's budgets for one frame; see [`super::Released`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charges {
+    /// Bytes of room in the outbox.
+    pub room: u32,
+    /// Bytes of the budget of transfers.
+    pub transfers: u32,
+    /// Bytes of the budget of arguments.
+    pub arguments: u32,
+}
+
+impl Connection {
+    /// Begins a call: takes a slot and, if there is one, a permit; otherwise `waker` is woken when there is. The status says why there
+    /// can be no call.
+    pub fn begin_call(
+        &mut self,
+        now: Instant,
+        start: CallStart,
+        waker: &Waker,
+    ) -> Result<(CallKey, CallProgress), Status> {
+        if let Some(error) = &self.ended {
+            return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
+        }
+        // A call in whose handler this one is made and which the peer still awaits: it alone may go on during a drain.
+        let parent = start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.is_live(*id));
+        if parent.is_none() && (self.draining || self.peer_leaving) {
+            let who = if self.draining { "this side" } else { "the other side" };
+            return Err(Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed());
+        }
+        if start.depth > self.max_depth_out() {
+            return Err(too_deep(self.max_depth_out()));
+        }
+        if start.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Status::deadline_exceeded("the deadline passed before the call was made").not_executed());
+        }
+        let admitted = self.permits_out(start.oneway).try_acquire(start.depth);
+        let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
+        let nested = start.origin.is_some() && !start.oneway;
+        let mut slot = Slot::new(state, start.oneway, start.depth, (!admitted).then(|| waker.clone()));
+        slot.parent = parent;
+        slot.origin = start.origin;
+        slot.deadline = start.deadline;
+        let Some(key) = self.slots.insert(slot) else {
+            if admitted {
+                self.permits_out(start.oneway).release(start.depth);
+            }
+            return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
+        };
+        if let Some(deadline) = start.deadline {
+            self.push_deadline(deadline, DeadlineKey::Call(key));
+        }
+        if !admitted {
+            self.line(start.oneway).push(start.depth, key);
+            if nested {
+                self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
+            }
+        }
+        Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
+    }
+
+    /// Where a call stands. `waker` is woken when that changes.
+    pub fn poll_call(&mut self, key: CallKey, waker: &Waker) -> CallProgress {
+        let Some(slot) = self.slots.find_mut(key) else {
+            return CallProgress::Done(Outcome::Status(Status::internal("the call was polled after its end")));
+        };
+        if matches!(slot.state, SlotState::Completed(_)) {
+            return CallProgress::Done(self.take_outcome(key));
+        }
+        if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            slot.waker = Some(waker.clone());
+        }
+        if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
+    }
+
+    /// Queues an admitted call. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
+    /// are released then, and [`Self::poll_call`] tells the outcome.
+    pub fn send_call(&mut self, key: CallKey, call: Outgoing) -> bool {
+        let charges = call.charges;
+        let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
+            self.release_charges(charges);
+            return false;
+        };
+        let (oneway, depth, deadline, parent) = (slot.oneway, slot.depth, slot.deadline, slot.parent);
+        let mark = if oneway { Mark::Nothing } else { Mark::Request(key, deadline) };
+        let len = call.payload.len();
+        let (payload, transfer) = self.lay_out(call.payload, charges.transfers, mark);
+        let frame = if oneway {
+            let sent = &mut self.notifies_sent[depth as usize];
+            sent.count += 1;
+            if transfer.is_some() {
+                sent.bytes += len as u64;
+            }
+            Frame::Notify(Notify { method: call.method, depth, metadata: call.metadata, payload })
+        } else {
+            let id = key.id();
+            let deadline_ms = None;
+            Frame::Request(Request { id, method: call.method, deadline_ms, depth, parent, metadata: call.metadata, payload })
+        };
+        if oneway {
+            self.slots.remove(key);
+        } else if let Some(slot) = self.slots.find_mut(key) {
+            slot.state = SlotState::Queued;
+            slot.arguments = charges.arguments;
+            slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
+        }
+        self.outbox.push(OutFrame { frame, room: charges.room, mark, transfer });
+        true
+    }
+
+    /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has come.
+    pub fn cancel_call(&mut self, key: CallKey) {
+        let Some(slot) = self.slots.find_mut(key) else { return };
+        slot.waker = None;
+        match &slot.state {
+            SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
+                self.withdraw(key);
+                self.free_slot(key);
+            }
+            SlotState::Sent => {
+                slot.state = SlotState::Abandoned;
+                self.give_up(key);
+            }
+            SlotState::Arriving(transfer) => {
+                let transfer = *transfer;
+                slot.state = SlotState::Abandoned;
+                self.stop_arriving(transfer, Purpose::DiscardFor(key));
+            }
+            SlotState::Completed(_) if slot.awaiting_completion => slot.state = SlotState::Abandoned,
+            SlotState::Completed(_) => self.free_slot(key),
+            SlotState::Abandoned | SlotState::Free => {}
+        }
+    }
+
+    /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is skipped when its
+    /// turn comes.
+    pub(super) fn withdraw(&mut self, key: CallKey) {
+        let Some(slot) = self.slots.find(key) else { return };
+        let (oneway, depth) = (slot.oneway, slot.depth);
+        match slot.state {
+            SlotState::Waiting => {
+                let (line, slots) = if oneway { (&mut self.notify_line, &self.slots) } else { (&mut self.call_line, &self.slots) };
+                // The slot itself still says that it waits; it is the one that leaves.
+                line.leave(|other| other != key && slots.is_waiting(other));
+            }
+            SlotState::Admitted | SlotState::Queued => {
+                self.permits_out(oneway).release(depth);
+                self.grant(oneway);
+            }
+            _ => {}
+        }
+        self.release_arguments(key);
+    }
+
+    /// Tells the other side that a sent call is of no interest any more.
+    pub(super) fn give_up(&mut self, key: CallKey) {
+        self.outbox.push_urgent(Frame::Cancel { id: key.id() }, Mark::Nothing);
+        self.abort_arguments(key);
+    }
+
+    /// Stops sending the arguments of a call.
+    pub(super) fn abort_arguments(&mut self, key: CallKey) {
+        let Some(transfer) = self.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
+        if let Some(transfer) = self.outbox.remove_transfer(transfer) {
+            self.released.transfers += transfer.charge as usize;
+            self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, Mark::Nothing);
+        }
+    }
+
+    /// Gives free permits to those who wait.
+    pub(super) fn grant(&mut self, oneway: bool) {
+        let (line, permits) = if oneway {
+            (&mut self.notify_line, &mut self.notifies_out)
+        } else {
+            (&mut self.call_line, &mut self.calls_out)
+        };
+        let slots = &self.slots;
+        line.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
+        for key in self.granted.drain(..) {
+            if let Some(slot) = self.slots.find_mut(key) {
+                slot.state = SlotState::Admitted;
+                self.wakes.extend(slot.waker.take());
+            }
+        }
+    }
+
+    /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
+    pub(super) fn lay_out(&mut self, payload: Bytes, charge: u32, mark: Mark) -> (Payload, Option<OutTransfer>) {
+        if payload.len() <= self.chunk_out {
+            self.released.transfers += charge as usize;
+            return (Payload::Inline(payload), None);
+        }
+        let id = self.outbox.next_transfer_id();
+        let total = payload.len() as u64;
+        (Payload::Announced { transfer: id, total }, Some(OutTransfer { id, rest: payload, charge, mark }))
+    }
+
+    pub(super) fn release_charges(&mut self, charges: Charges) {
+        self.released.room += charges.room as usize;
+        self.released.transfers += charges.transfers as usize;
+        self.released.arguments += charges.arguments as usize;
+    }
+
+    pub(super) fn release_arguments(&mut self, key: CallKey) {
+        if let Some(slot) = self.slots.find_mut(key) {
+            self.released.arguments += std::mem::take(&mut slot.arguments) as usize;
+        }
+    }
+
+    /// Frees a slot. What it held is dropped by the shell, outside the lock: a waker is foreign code.
+    pub(super) fn free_slot(&mut self, key: CallKey) {
+        if let Some(slot) = self.slots.remove(key) {
+            self.wakes.extend(slot.waker);
+        }
+    }
+
+    fn take_outcome(&mut self, key: CallKey) -> Outcome {
+        let Some(slot) = self.slots.find_mut(key) else {
+            return Outcome::Status(Status::internal("the call has no slot"));
+        };
+        let awaiting = slot.awaiting_completion;
+        let outcome = match std::mem::replace(&mut slot.state, SlotState::Abandoned) {
+            SlotState::Completed(outcome) => outcome,
+            _ => Outcome::Status(Status::internal("the call has no outcome")),
+        };
+        if !awaiting {
+            self.slots.remove(key);
+        }
+        outcome
+    }
+
+    pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
+        let (slots, served) = (&self.slots, &self.served);
+        self.deadlines.push(at, key, |key| match key {
+            DeadlineKey::Call(key) | DeadlineKey::Wait(key) => slots.find(key).is_some(),
+            DeadlineKey::Served(id) => served.contains_key(&id),
+        });
+    }
+
+    fn permits_out(&mut self, oneway: bool) -> &mut super::Permits {
+        if oneway { &mut self.notifies_out } else { &mut self.calls_out }
+    }
+
+    fn line(&mut self, oneway: bool) -> &mut super::Line {
+        if oneway { &mut self.notify_line } else { &mut self.call_line }
+    }
+
+    /// How deep the other side serves; this side's own limit until it has said so.
+    fn max_depth_out(&self) -> u32 {
+        if self.phase == Phase::Open { self.peer.depth } else { self.config.max_depth }
+    }
+}
+
+/// What a call beyond the limit of nesting gets, on either side.
+pub(super) fn too_deep(limit: u32) -> Status {
+    Status::failed_precondition(format!(
+        "calls that call back are nested more than {limit} deep; the two sides may be calling each other without end"
+    ))
+    .not_executed()
+}

@@ -1,0 +1,184 @@
+//! The end of a connection, and the drain before it.
+
+use std::time::Instant;
+
+use super::{Connection, ConnectionError, Event, Permits, Phase, ServedKey, ServedState};
+use crate::{
+    proto::{
+        Outcome,
+        outbox::Mark,
+        slots::{CallKey, SlotState},
+        timers::Timer,
+    },
+    status::{Execution, Status},
+    wire::Frame,
+};
+
+/// What happens to output that waits when the connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// It is thrown away: nobody would read it.
+    Nothing,
+    /// One-way calls and completions still go.
+    Output,
+}
+
+impl Connection {
+    /// Ends the connection from this side. Pending calls resolve, handlers are to be stopped; one-way calls and completions that wait
+    /// still go. Does nothing after the end.
+    pub fn close(&mut self) {
+        self.end(ConnectionError::ClosedLocally, Flush::Output);
+    }
+
+    /// The transport has ended.
+    pub fn handle_lost(&mut self, error: ConnectionError) {
+        self.end(error, Flush::Nothing);
+        self.outbox.clear();
+    }
+
+    /// Throws away what has not been sent, once the transport is gone.
+    pub fn discard_output(&mut self) {
+        self.outbox.clear();
+        self.unsequenced.clear();
+        self.handshake = None;
+    }
+
+    /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after the grace that the
+    /// configuration sets, and the connection is closed some time later whatever runs.
+    pub fn drain(&mut self, now: Instant, message: &str) {
+        match self.phase {
+            Phase::Ended => return,
+            Phase::Handshake | Phase::Judging => return self.end(ConnectionError::ShutDown, Flush::Output),
+            Phase::Open if self.draining => return,
+            Phase::Open => {}
+        }
+        self.draining = true;
+        let message = Status::unavailable(message).cut_to(self.max_words_out()).message().to_owned();
+        self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
+        self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
+        self.timers.set(Timer::Drain, now + self.config.drain_timeout);
+        self.fail_unsent("this side is shutting down");
+    }
+
+    pub(super) fn handle_go_away(&mut self, last_seq: u64, message: &str) {
+        if !self.peer_leaving {
+            self.peer_leaving = true;
+            self.peer_last_seq = Some(last_seq);
+            let why = if message.is_empty() { "the other side is shutting down" } else { message };
+            self.fail_unsent(why);
+        }
+    }
+
+    /// Calls that have not gone out and have no parent there would be refused.
+    fn fail_unsent(&mut self, why: &str) {
+        for key in self.slots.keys() {
+            let Some(slot) = self.slots.find(key) else { continue };
+            if slot.parent.is_none() && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
+                self.fail(key, Status::unavailable(format!("the call was not made: {why}")).not_executed());
+            }
+        }
+    }
+
+    /// Ends a call that the other side does not know of.
+    pub(super) fn fail(&mut self, key: CallKey, status: Status) {
+        self.withdraw(key);
+        if let Some(slot) = self.slots.find_mut(key) {
+            slot.state = SlotState::Completed(Outcome::Status(status));
+            self.wakes.extend(slot.waker.take());
+        }
+    }
+
+    /// The drain's grace is over.
+    pub(super) fn stop_handlers(&mut self) {
+        let keys = self.served.keys().map(|id| ServedKey::Call(*id));
+        let keys: Vec<_> = keys.chain(self.notified.keys().map(|number| ServedKey::Notify(*number))).collect();
+        for key in keys {
+            let arriving = match key {
+                ServedKey::Call(id) => self.served.get(&id),
+                ServedKey::Notify(number) => self.notified.get(&number),
+            }
+            .is_some_and(|served| served.state != ServedState::Running);
+            if !arriving {
+                self.stop_handler(key);
+            }
+        }
+    }
+
+    /// Ends the connection if it drains and there is nothing left to do.
+    pub(super) fn check_drained(&mut self) {
+        let idle = self.served.is_empty()
+            && self.notified.is_empty()
+            && self.slots.live() == 0
+            && !self.outbox.has_frames()
+            && !self.outbox.has_transfers()
+            && self.unsequenced.is_empty()
+            && self.events.is_empty();
+        if self.draining && self.phase == Phase::Open && idle {
+            self.end(ConnectionError::ShutDown, Flush::Output);
+        }
+    }
+
+    /// A peer that makes us answer and does not read.
+    pub(super) fn check_outbox(&mut self) {
+        let limit = self.config.outbox_hard;
+        if self.outbox.bytes() > limit && self.phase == Phase::Open {
+            let what = format!("more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read");
+            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+        }
+    }
+
+    pub(super) fn end(&mut self, error: ConnectionError, flush: Flush) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.phase = Phase::Ended;
+        self.timers.stop_all();
+        self.deadlines.clear();
+        self.early.clear();
+        self.assembly.clear();
+        for key in self.slots.keys() {
+            self.resolve(key, &error);
+        }
+        self.outbox.remove_transfers(|mark| matches!(mark, Mark::Request(..)));
+        if flush == Flush::Nothing {
+            self.discard_output();
+        }
+        for (_, served) in self.served.drain() {
+            self.wakes.append(&mut served.call.cancel());
+        }
+        for (_, served) in self.notified.drain() {
+            self.wakes.append(&mut served.call.cancel());
+        }
+        self.argument_bytes_in = 0;
+        for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
+            *permits = Permits::new(0, 0, 0);
+        }
+        self.ended = Some(error.clone());
+        self.events.push_back(Event::Closed(error));
+    }
+
+    /// Gives a call made here its outcome when the connection ends.
+    fn resolve(&mut self, key: CallKey, error: &ConnectionError) {
+        let refused_before = self.peer_last_seq;
+        let Some(slot) = self.slots.find_mut(key) else { return };
+        let execution = match slot.state {
+            SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
+            // Its last byte has not gone.
+            SlotState::Sent if slot.transfer.is_some() => Execution::NotExecuted,
+            // It came after what the other side took in before it left.
+            SlotState::Sent if slot.parent.is_none() && refused_before.is_some_and(|last| slot.packet > last) => {
+                Execution::NotExecuted
+            }
+            SlotState::Sent | SlotState::Arriving(_) => Execution::Unknown,
+            SlotState::Completed(_) => {
+                slot.awaiting_completion = false;
+                return;
+            }
+            SlotState::Abandoned => return self.free_slot(key),
+            SlotState::Free => return,
+        };
+        let status = Status::unavailable(format!("the call did not complete: {error}")).with_execution(execution);
+        slot.state = SlotState::Completed(Outcome::Status(status));
+        self.wakes.extend(slot.waker.take());
+    }
+}

@@ -1,0 +1,265 @@
+//! What comes back for calls made here, and the chunks of payloads in both directions.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Connection, MAX_STRAY_COMPLETIONS, ServedState};
+use crate::{
+    error::ProtocolError,
+    proto::{
+        CallKey, Outcome, ServedKey,
+        assembly::Purpose,
+        outbox::Mark,
+        slots::SlotState,
+        timers::Timer,
+    },
+    status::{Code, Status},
+    wire::{CallId, ErrorBody, Frame, Payload, TransferId},
+};
+
+/// What of a completion still has to come.
+#[derive(Clone, Copy)]
+enum Part {
+    Value,
+    Fault,
+}
+
+impl Connection {
+    pub(super) fn handle_response(&mut self, now: Instant, id: CallId, payload: Payload) -> Result<(), ProtocolError> {
+        self.handle_completion(now, id, payload, Part::Value)
+    }
+
+    pub(super) fn handle_error(&mut self, now: Instant, id: CallId, error: ErrorBody) -> Result<(), ProtocolError> {
+        match error {
+            ErrorBody::Fault(payload) => self.handle_completion(now, id, payload, Part::Fault),
+            ErrorBody::Status(status) => match self.expect_completion(id) {
+                Some(key) => {
+                    self.complete_call(key, Outcome::Status(status));
+                    Ok(())
+                }
+                None => self.count_stray(id),
+            },
+        }
+    }
+
+    fn handle_completion(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        payload: Payload,
+        part: Part,
+    ) -> Result<(), ProtocolError> {
+        let key = self.expect_completion(id);
+        let (transfer, total) = match (payload, key) {
+            (Payload::Inline(bytes), Some(key)) => {
+                self.complete_call(key, part.outcome(bytes));
+                return Ok(());
+            }
+            (Payload::Inline(_), None) => return self.count_stray(id),
+            (Payload::Announced { transfer, total }, _) => (transfer, total),
+        };
+        let Some(key) = key else {
+            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
+            self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+            return self.count_stray(id);
+        };
+        // Sent in part only, and answered already: the rest of the arguments is of no use.
+        self.abort_arguments(key);
+        let limit = self.config.max_payload;
+        let Some(slot) = self.slots.find_mut(key) else { return Ok(()) };
+        let wanted = slot.state == SlotState::Sent;
+        slot.completing = true;
+        if wanted && total <= limit as u64 {
+            slot.state = SlotState::Arriving(transfer);
+            return self.begin_assembly(now, transfer, total, part.purpose(key));
+        }
+        if wanted {
+            slot.awaiting_completion = true;
+            slot.state = SlotState::Completed(Outcome::Status(Status::out_of_range(format!(
+                "the result is {total} bytes long, and this side takes {limit} at most (Config::max_payload)"
+            ))));
+            self.wakes.extend(slot.waker.take());
+        }
+        self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
+        self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+        Ok(())
+    }
+
+    /// The call that a completion is for, if one is awaited.
+    fn expect_completion(&self, id: CallId) -> Option<CallKey> {
+        let key = CallKey::from_id(id);
+        let slot = self.slots.find(key)?;
+        let awaited = match &slot.state {
+            SlotState::Sent => true,
+            SlotState::Abandoned => !slot.completing,
+            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
+            _ => false,
+        };
+        awaited.then_some(key)
+    }
+
+    fn count_stray(&mut self, id: CallId) -> Result<(), ProtocolError> {
+        self.stray_completions += 1;
+        if self.stray_completions > MAX_STRAY_COMPLETIONS {
+            return Err(ProtocolError::new(format!(
+                "more than {MAX_STRAY_COMPLETIONS} completions came for calls that await none, the last for call {id}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A completion has come to its end.
+    fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
+        self.abort_arguments(key);
+        self.release_arguments(key);
+        let Some(slot) = self.slots.find_mut(key) else { return };
+        let depth = slot.depth;
+        match slot.state {
+            SlotState::Abandoned => self.free_slot(key),
+            // The deadline was faster; the caller has yet to take that outcome.
+            SlotState::Completed(_) => slot.awaiting_completion = false,
+            _ => {
+                slot.state = SlotState::Completed(outcome);
+                self.wakes.extend(slot.waker.take());
+            }
+        }
+        self.calls_out.release(depth);
+        self.grant(false);
+    }
+
+    pub(super) fn handle_chunk(&mut self, transfer: TransferId, data: &Bytes) -> Result<(), ProtocolError> {
+        let Some((purpose, bytes)) = self.assembly.handle_chunk(transfer, data)? else { return Ok(()) };
+        self.end_assembly();
+        match purpose {
+            Purpose::Call(id) => {
+                if let Some(served) = self.served.get_mut(&id) {
+                    served.state = ServedState::Running;
+                    let call = served.call.clone();
+                    self.emit_call(ServedKey::Call(id), call, bytes);
+                }
+            }
+            Purpose::Notify(number) => {
+                if let Some(served) = self.notified.get_mut(&number) {
+                    served.state = ServedState::Running;
+                    let call = served.call.clone();
+                    self.emit_call(ServedKey::Notify(number), call, bytes);
+                }
+            }
+            Purpose::Value(key) => self.complete_call(key, Outcome::Value(bytes)),
+            Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
+            Purpose::Discard => {}
+            Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_abort(&mut self, transfer: TransferId) -> Result<(), ProtocolError> {
+        let purpose = self.assembly.handle_abort(transfer)?;
+        self.end_assembly();
+        match purpose {
+            Purpose::Call(id) => {
+                let status = Status::cancelled("the caller stopped sending the arguments").not_executed();
+                self.refuse_arriving(id, status);
+            }
+            Purpose::Notify(number) => self.finish_notify(number),
+            Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
+            Purpose::Discard => {}
+        }
+        Ok(())
+    }
+
+    /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone, or an Abort.
+    pub(super) fn handle_stop(&mut self, transfer: TransferId) {
+        let Some(transfer) = self.outbox.remove_transfer(transfer) else { return };
+        self.released.transfers += transfer.charge as usize;
+        let mark = match transfer.mark {
+            Mark::Completion(id) => Mark::Completion(id),
+            Mark::Request(key, _) => {
+                if let Some(slot) = self.slots.find_mut(key) {
+                    slot.transfer = None;
+                }
+                Mark::Nothing
+            }
+            Mark::Nothing => Mark::Nothing,
+        };
+        self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, mark);
+    }
+
+    pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
+        let index = depth as usize;
+        let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.notifies_sent.get(index)) else {
+            return Err(ProtocolError::new(format!("one-way calls of depth {depth} were reported done, but there are none")));
+        };
+        if count < seen.count || count > sent.count || bytes < seen.bytes || bytes > sent.bytes {
+            return Err(ProtocolError::new(format!(
+                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {} with {} bytes were sent",
+                sent.count, sent.bytes
+            )));
+        }
+        let finished = count - seen.count;
+        // What is counted here was acquired within the budget, so it fits.
+        self.released.arguments += usize::try_from(bytes - seen.bytes).unwrap_or(usize::MAX);
+        seen.count = count;
+        seen.bytes = bytes;
+        for _ in 0..finished {
+            self.notifies_out.release(depth);
+        }
+        self.grant(true);
+        Ok(())
+    }
+
+    /// Takes note of an announced payload.
+    pub(super) fn begin_assembly(
+        &mut self,
+        now: Instant,
+        transfer: TransferId,
+        total: u64,
+        purpose: Purpose,
+    ) -> Result<(), ProtocolError> {
+        if purpose.is_kept() && !self.assembly.has_room(total, self.config.max_assembly) {
+            return Err(ProtocolError::too_big(format!(
+                "transfer {transfer} of {total} bytes exceeds the announced limit of {} for payloads under way",
+                self.config.max_assembly
+            )));
+        }
+        let ends = now + self.config.progress_timeout;
+        self.assembly.begin(transfer, total, purpose, ends)?;
+        if !self.timers.is_set(Timer::Assembly) {
+            self.timers.set(Timer::Assembly, ends);
+        }
+        Ok(())
+    }
+
+    /// Wants no more of a payload that is arriving.
+    pub(super) fn stop_arriving(&mut self, transfer: TransferId, purpose: Purpose) {
+        self.assembly.discard(transfer, purpose);
+        self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+    }
+
+    fn end_assembly(&mut self) {
+        if self.assembly.len() == 0 {
+            self.timers.stop(Timer::Assembly);
+        }
+    }
+}
+
+impl Part {
+    fn outcome(self, bytes: Bytes) -> Outcome {
+        match self {
+            Self::Value => Outcome::Value(bytes),
+            Self::Fault => Outcome::Fault(bytes),
+        }
+    }
+
+    fn purpose(self, key: CallKey) -> Purpose {
+        match self {
+            Self::Value => Purpose::Value(key),
+            Self::Fault => Purpose::Fault(key),
+        }
+    }
+}
+
+fn aborted() -> Outcome {
+    Outcome::Status(Status::new(Code::Cancelled, "the other side stopped sending the result"))
+}

@@ -1,0 +1,160 @@
+//! Hello and Welcome: who is there, and what each side takes.
+
+use std::time::Instant;
+
+use super::{Connection, ConnectionError, Event, NotifyCount, Phase, Role, Timer, closing::Flush};
+use crate::{
+    config::Config,
+    error::ProtocolError,
+    status::Status,
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
+};
+
+/// The least that a side may announce for a chunk.
+const MIN_CHUNK: u64 = 256;
+/// A packet must hold a chunk and this.
+const PACKET_OVERHEAD: u64 = 512;
+/// Deeper nesting is not counted.
+const MAX_DEPTH: u32 = 255;
+
+/// What this side announces.
+pub(super) fn own_limits(config: &Config) -> PeerLimits {
+    PeerLimits {
+        calls: config.max_calls,
+        nested: config.nested_calls,
+        notifies: config.max_notifies,
+        depth: config.max_depth,
+        payload: config.max_payload as u64,
+        assembly: config.max_assembly as u64,
+        arguments: config.max_arguments as u64,
+        packet: config.max_packet as u64,
+        chunk: config.chunk as u64,
+    }
+}
+
+pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
+    Frame::Hello(Hello {
+        version: VERSION,
+        limits: own_limits(config),
+        keepalive_ms: millis(config),
+        contracts,
+        credentials: Vec::new(),
+        resume: None,
+    })
+}
+
+fn millis(config: &Config) -> u64 {
+    u64::try_from(config.keepalive.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Connection {
+    pub(super) fn handle_handshake(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
+        match (self.role, frame) {
+            (Role::Server, Frame::Hello(hello)) => {
+                self.set_peer(&hello.limits, hello.contracts.clone())?;
+                self.phase = Phase::Judging;
+                if hello.version == VERSION {
+                    self.events.push_back(Event::Hello(Box::new(hello)));
+                } else {
+                    self.refuse(Status::failed_precondition(format!(
+                        "the client speaks version {} of the protocol, this server speaks version {VERSION}",
+                        hello.version
+                    )));
+                }
+                Ok(())
+            }
+            (Role::Client, Frame::Welcome(welcome)) => {
+                if let Some(refusal) = welcome.refusal {
+                    self.end(ConnectionError::Refused(refusal), Flush::Nothing);
+                    return Ok(());
+                }
+                if welcome.version != VERSION {
+                    return Err(ProtocolError::new(format!(
+                        "the server speaks version {} of the protocol, this client speaks version {VERSION}",
+                        welcome.version
+                    )));
+                }
+                self.set_peer(&welcome.limits, welcome.contracts.clone())?;
+                self.open(now);
+                self.events.push_back(Event::Welcome(Box::new(welcome)));
+                Ok(())
+            }
+            (role, frame) => Err(ProtocolError::new(format!(
+                "a {} frame came where the handshake of the {} was expected",
+                frame.kind_name(),
+                if role == Role::Server { "client" } else { "server" }
+            ))),
+        }
+    }
+
+    /// At a server: takes the client in. `session` is the session's number for the client.
+    pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>) {
+        if self.phase != Phase::Judging {
+            return;
+        }
+        self.handshake = Some(self.welcome(session, contracts, None));
+        self.open(now);
+        for packet in std::mem::take(&mut self.early) {
+            self.handle_packet(now, packet);
+        }
+    }
+
+    /// At a server: turns the client away; it is told why.
+    pub fn refuse(&mut self, status: Status) {
+        if self.phase != Phase::Judging {
+            return;
+        }
+        let status = status.cut_to(self.max_words_out());
+        self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone())));
+        self.end(ConnectionError::RefusedPeer(status), Flush::Output);
+    }
+
+    fn welcome(&self, session: u64, contracts: Vec<HostedContract>, refusal: Option<Status>) -> Frame {
+        Frame::Welcome(Welcome {
+            version: VERSION,
+            limits: own_limits(&self.config),
+            keepalive_ms: millis(&self.config),
+            contracts,
+            session,
+            secret: Vec::new(),
+            resumed: false,
+            received: 0,
+            refusal,
+        })
+    }
+
+    fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
+        let PeerLimits { chunk, packet, .. } = *limits;
+        if chunk < MIN_CHUNK || packet < chunk.saturating_add(PACKET_OVERHEAD) {
+            return Err(ProtocolError::new(format!(
+                "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
+                 a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
+            )));
+        }
+        self.peer = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
+        self.peer_contracts = contracts;
+        let depths = self.peer.depth as usize + 1;
+        self.notifies_sent = vec![NotifyCount::default(); depths];
+        self.done_seen = vec![NotifyCount::default(); depths];
+        self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of payload.
+    pub(super) fn max_words_out(&self) -> usize {
+        let spare = self.peer.packet.saturating_sub(self.chunk_out as u64 + PACKET_OVERHEAD / 2);
+        self.config.max_metadata.min(usize::try_from(spare).unwrap_or(usize::MAX))
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.phase = Phase::Open;
+        self.timers.stop(Timer::Handshake);
+        self.timers.set(Timer::Ping, now + self.config.keepalive);
+        self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
+        let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
+        self.calls_out.set_limits(calls, nested, depth);
+        self.notifies_out.set_limits(notifies, nested, depth);
+        self.grant(false);
+        self.grant(true);
+    }
+}

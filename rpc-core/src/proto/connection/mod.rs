@@ -1,0 +1,369 @@
+//! `Connection`: the state machine, its input and its output.
+
+mod calls;
+mod closing;
+mod completions;
+mod handshake;
+mod serving;
+mod state;
+mod timeouts;
+mod transmit;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt, mem,
+    sync::Arc,
+    task::Waker,
+    time::Instant,
+};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    Event, ServedCall, ServedKey,
+    assembly::Assembly,
+    deadlines::Deadlines,
+    line::Line,
+    outbox::Outbox,
+    permits::Permits,
+    sequence::Sequence,
+    slots::{CallKey, Slots},
+    timers::{Timer, Timers},
+};
+use crate::{
+    config::Config,
+    error::{ConnectionError, ProtocolError},
+    wire::{CallId, Frame, HostedContract, PeerLimits, read_packet},
+};
+
+pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+pub use state::{ConnectionStats, Released, Role};
+use state::{DeadlineKey, NotifyCount, Phase, PingBudget, Served, ServedState};
+
+/// Completions for ids that are not awaited, after which the connection is closed.
+const MAX_STRAY_COMPLETIONS: u32 = 100;
+/// Calls beyond announced limits, after which the connection is closed.
+const MAX_EXCESS_CALLS: u32 = 1000;
+
+/// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
+///
+/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are no packet yet, [`Self::handle_timeout`] when
+/// [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`], [`Self::cancel_call`] from callers;
+/// [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
+///
+/// Output, to be polled after input in this order: [`Self::poll_event`], [`Self::poll_transmit`], [`Self::poll_timeout`],
+/// [`Self::take_wakes`] (to be woken outside any lock) and [`Self::take_released`].
+pub struct Connection {
+    role: Role,
+    id: u64,
+    config: Arc<Config>,
+    phase: Phase,
+    ended: Option<ConnectionError>,
+    /// What the other side announced.
+    peer: PeerLimits,
+    peer_contracts: Vec<HostedContract>,
+    sequence: Sequence,
+    outbox: Outbox,
+    /// Hello or Welcome, to be sent alone.
+    handshake: Option<Frame>,
+    /// Ping, Pong and GoAway.
+    unsequenced: VecDeque<Frame>,
+    handshake_bytes: usize,
+    /// Packets that came before the shell had accepted the Hello.
+    early: VecDeque<Bytes>,
+
+    slots: Slots,
+    call_line: Line,
+    notify_line: Line,
+    /// Scratch, kept for its memory.
+    granted: Vec<CallKey>,
+    calls_out: Permits,
+    notifies_out: Permits,
+    notifies_sent: Vec<NotifyCount>,
+    done_seen: Vec<NotifyCount>,
+    chunk_out: usize,
+    /// Scratch: the packet being written, and its number.
+    packet: BytesMut,
+    packet_number: u64,
+
+    served: HashMap<CallId, Served>,
+    notified: HashMap<u64, Served>,
+    next_notify: u64,
+    calls_in: Permits,
+    notifies_in: Permits,
+    done_counts: Vec<NotifyCount>,
+    done_dirty: Vec<u32>,
+    argument_bytes_in: u64,
+
+    assembly: Assembly,
+    timers: Timers,
+    deadlines: Deadlines<DeadlineKey>,
+    last_heard: Instant,
+    next_ping: u64,
+    seen_received: u64,
+    message_mark: u64,
+    seen_sent: u64,
+    write_mark: u64,
+    pings: PingBudget,
+    draining: bool,
+    peer_leaving: bool,
+    peer_last_seq: Option<u64>,
+    stray_completions: u32,
+    excess_calls: u32,
+
+    events: VecDeque<Event>,
+    wakes: Vec<Waker>,
+    released: Released,
+}
+
+impl Connection {
+    /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
+    /// `id` tells connections of this process apart.
+    pub fn new(role: Role, id: u64, config: Arc<Config>, contracts: Vec<HostedContract>, now: Instant) -> Self {
+        let limits = handshake::own_limits(&config);
+        let depths = config.max_depth as usize + 1;
+        let mut timers = Timers::default();
+        timers.set(Timer::Handshake, now + config.hello_timeout);
+        let handshake = (role == Role::Client).then(|| handshake::hello(&config, contracts));
+        Self {
+            role,
+            id,
+            phase: Phase::Handshake,
+            ended: None,
+            sequence: Sequence::new(config.unacked_bulk, config.max_unacked_bulk),
+            outbox: Outbox::default(),
+            handshake,
+            unsequenced: VecDeque::new(),
+            handshake_bytes: 0,
+            early: VecDeque::new(),
+            slots: Slots::default(),
+            call_line: Line::default(),
+            notify_line: Line::default(),
+            granted: Vec::new(),
+            // Nothing is sent before the other side has said what it takes.
+            calls_out: Permits::new(0, 0, 0),
+            notifies_out: Permits::new(0, 0, 0),
+            notifies_sent: Vec::new(),
+            done_seen: Vec::new(),
+            chunk_out: config.chunk,
+            packet: BytesMut::new(),
+            packet_number: 0,
+            served: HashMap::new(),
+            notified: HashMap::new(),
+            next_notify: 0,
+            calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
+            notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),
+            done_counts: vec![NotifyCount::default(); depths],
+            done_dirty: Vec::new(),
+            argument_bytes_in: 0,
+            assembly: Assembly::default(),
+            timers,
+            deadlines: Deadlines::new(),
+            last_heard: now,
+            next_ping: 0,
+            seen_received: 0,
+            message_mark: 0,
+            seen_sent: 0,
+            write_mark: 0,
+            pings: PingBudget::new(now),
+            draining: false,
+            peer_leaving: false,
+            peer_last_seq: None,
+            stray_completions: 0,
+            excess_calls: 0,
+            events: VecDeque::new(),
+            wakes: Vec::new(),
+            released: Released::default(),
+            peer: limits,
+            peer_contracts: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes a packet in. A breach of the protocol ends the connection; [`Event::Closed`] then says why.
+    pub fn handle_packet(&mut self, now: Instant, packet: Bytes) {
+        if self.phase == Phase::Ended {
+            // What still goes out may wait for an ack.
+            if let Ok((header, _)) = read_packet(packet) {
+                let _ = self.sequence.handle(header, 0, now);
+            }
+            return;
+        }
+        self.last_heard = now;
+        if let Err(error) = self.try_handle_packet(now, packet) {
+            self.end(ConnectionError::Protocol(error), closing::Flush::Nothing);
+        }
+        self.check_outbox();
+    }
+
+    fn try_handle_packet(&mut self, now: Instant, packet: Bytes) -> Result<(), ProtocolError> {
+        if self.phase != Phase::Open {
+            self.handshake_bytes += packet.len();
+            if self.handshake_bytes > self.config.max_handshake {
+                return Err(ProtocolError::too_big(format!(
+                    "more than {} bytes came before the handshake was done",
+                    self.config.max_handshake
+                )));
+            }
+            if self.phase == Phase::Judging {
+                self.early.push_back(packet);
+                return Ok(());
+            }
+        }
+        let len = packet.len();
+        if len > self.config.max_packet {
+            return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
+        }
+        let (header, frames) = read_packet(packet)?;
+        self.sequence.handle(header, len, now)?;
+        let mut first = true;
+        for frame in frames {
+            let frame = frame?;
+            if self.phase == Phase::Handshake {
+                if !first || header.seq != 0 {
+                    return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+                }
+                first = false;
+                self.handle_handshake(now, frame)?;
+                continue;
+            }
+            if self.phase != Phase::Open {
+                return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+            }
+            if frame.is_sequenced() != (header.seq != 0) {
+                return Err(ProtocolError::new(format!(
+                    "a {} frame came in {} packet",
+                    frame.kind_name(),
+                    if header.seq == 0 { "an unsequenced" } else { "a sequenced" }
+                )));
+            }
+            self.handle_frame(now, frame)?;
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
+        match frame {
+            Frame::Request(request) => self.handle_request(now, request),
+            Frame::Notify(notify) => self.handle_notify(now, notify),
+            Frame::Response { id, payload } => self.handle_response(now, id, payload),
+            Frame::Error { id, error } => self.handle_error(now, id, error),
+            Frame::Cancel { id } => {
+                self.handle_cancel(id);
+                Ok(())
+            }
+            Frame::Chunk { transfer, data } => self.handle_chunk(transfer, &data),
+            Frame::Abort { transfer } => self.handle_abort(transfer),
+            Frame::Stop { transfer } => {
+                self.handle_stop(transfer);
+                Ok(())
+            }
+            Frame::Done { depth, count, bytes } => self.handle_done(depth, count, bytes),
+            Frame::Ping { token } => self.handle_ping(now, token),
+            Frame::Pong { .. } => Ok(()),
+            Frame::GoAway { last_seq, message } => {
+                self.handle_go_away(last_seq, &message);
+                Ok(())
+            }
+            Frame::Hello(_) | Frame::Welcome(_) => {
+                Err(ProtocolError::new("a second handshake came on an open connection"))
+            }
+        }
+    }
+
+    /// What the shell should act on next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] should be called, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ack = if self.phase == Phase::Open { self.sequence.ack_due() } else { None };
+        [self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
+    }
+
+    /// Tasks whose calls have made progress. Wake them outside any lock.
+    pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
+        into.append(&mut self.wakes);
+    }
+
+    /// What callers held and may hold again, since this was last asked.
+    pub fn take_released(&mut self) -> Released {
+        mem::take(&mut self.released)
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// What the other side announced; this end's own limits before the handshake is done.
+    pub fn peer_limits(&self) -> &PeerLimits {
+        &self.peer
+    }
+
+    /// The contracts that the other side said it hosts.
+    pub fn peer_contracts(&self) -> &[HostedContract] {
+        &self.peer_contracts
+    }
+
+    /// Why the connection has ended, if it has.
+    pub fn ended(&self) -> Option<&ConnectionError> {
+        self.ended.as_ref()
+    }
+
+    /// Whether the handshake is done and the end has not come.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether this end is draining.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.
+    pub fn expects_company(&self, enough: usize) -> bool {
+        self.outbox.has_frames() && self.outbox.bytes() < enough && self.slots.live() + self.served.len() > 1
+    }
+
+    /// Whether there is anything left to send.
+    pub fn has_output(&self) -> bool {
+        self.handshake.is_some()
+            || !self.unsequenced.is_empty()
+            || self.outbox.has_frames()
+            || self.outbox.has_transfers()
+    }
+
+    /// What the connection holds now.
+    pub fn stats(&self) -> ConnectionStats {
+        ConnectionStats {
+            calls_pending: self.slots.live(),
+            calls_served: self.served.len(),
+            notifies_pending: self.notifies_out.live() as usize,
+            notifies_served: self.notified.len(),
+            outbox_bytes: self.outbox.bytes(),
+            transfer_bytes: self.outbox.transfer_bytes(),
+            assembly_bytes: self.assembly.bytes(),
+            assemblies: self.assembly.len(),
+            unacked_bulk: self.sequence.bulk_under_way(),
+        }
+    }
+
+    /// Puts a served call before the shell.
+    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) {
+        self.events.push_back(Event::Call { key, call, payload });
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("id", &self.id)
+            .field("phase", &self.phase)
+            .field("ended", &self.ended)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,292 @@
+//! Calls that come in: admission, the chain they belong to, and their completion.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep};
+use crate::{
+    error::ProtocolError,
+    proto::{
+        CallKey, Completion, Event, ServedCall, ServedKey,
+        assembly::Purpose,
+        outbox::{Mark, OutFrame},
+        slots::SlotState,
+    },
+    status::Status,
+    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request},
+};
+
+impl Connection {
+    pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
+        let Request { id, method, deadline_ms, depth: declared, parent, metadata, payload } = request;
+        if self.served.contains_key(&id) {
+            return Err(ProtocolError::new(format!("call {id} came while it was still live")));
+        }
+        let origin = parent.and_then(|parent| self.live_origin(parent));
+        let depth = origin.as_ref().map_or(declared, |(depth, _)| declared.max(depth.saturating_add(1)));
+        let admitted = match self.judge(depth, &metadata, &payload) {
+            Err(status) => Err(status),
+            Ok(()) if self.draining && origin.is_none() => {
+                Err(Status::unavailable("the other side is shutting down").not_executed())
+            }
+            Ok(()) if !self.calls_in.try_acquire(declared) => Err(self.excess("calls", self.config.max_calls)?),
+            Ok(()) => Ok(()),
+        };
+        if let Err(status) = admitted {
+            self.discard_announced(now, &payload)?;
+            self.push_status(id, status, Mark::Nothing);
+            return Ok(());
+        }
+        let deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        let origin = origin.map(|(_, origin)| origin);
+        let call = Arc::new(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
+        let state = match &payload {
+            Payload::Inline(_) => ServedState::Running,
+            Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
+        };
+        let argument_bytes = self.begin_arguments(now, &payload, Purpose::Call(id))?;
+        self.served.insert(id, Served { call: call.clone(), declared_depth: declared, argument_bytes, state });
+        if let Some(deadline) = deadline {
+            self.push_deadline(deadline, DeadlineKey::Served(id));
+        }
+        if let Payload::Inline(bytes) = payload {
+            self.emit_call(ServedKey::Call(id), call, bytes);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
+        let Notify { method, depth, metadata, payload } = notify;
+        let admitted = match self.judge(depth, &metadata, &payload) {
+            Err(status) => Err(status),
+            Ok(()) if !self.notifies_in.try_acquire(depth) => Err(self.excess("one-way calls", self.config.max_notifies)?),
+            Ok(()) => Ok(()),
+        };
+        if admitted.is_err() {
+            // Nobody waits for an answer, but the sender's permit must return.
+            self.discard_announced(now, &payload)?;
+            self.count_done(depth, payload.announced());
+            return Ok(());
+        }
+        let number = self.next_notify;
+        self.next_notify += 1;
+        let call = Arc::new(ServedCall::new(self.id, None, method, depth, None, metadata, None));
+        let state = match &payload {
+            Payload::Inline(_) => ServedState::Running,
+            Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
+        };
+        let argument_bytes = self.begin_arguments(now, &payload, Purpose::Notify(number))?;
+        self.notified.insert(number, Served { call: call.clone(), declared_depth: depth, argument_bytes, state });
+        if let Payload::Inline(bytes) = payload {
+            self.emit_call(ServedKey::Notify(number), call, bytes);
+        }
+        Ok(())
+    }
+
+    /// The call in whose handler the call `parent` was made, and the depth of `parent`; `None` if that is not live.
+    fn live_origin(&self, parent: CallId) -> Option<(u32, Arc<ServedCall>)> {
+        let slot = self.slots.find(CallKey::from_id(parent))?;
+        let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
+        let origin = slot.origin.clone().filter(|_| live)?;
+        Some((slot.depth, origin))
+    }
+
+    /// Whether a call may be taken in, apart from permits.
+    fn judge(&self, depth: u32, metadata: &MetadataPairs, payload: &Payload) -> Result<(), Status> {
+        if depth > self.config.max_depth {
+            return Err(too_deep(self.config.max_depth));
+        }
+        let metadata = metadata_len(metadata);
+        if metadata > self.config.max_metadata {
+            return Err(Status::invalid_argument(format!(
+                "the metadata are {metadata} bytes long; the other side takes {} at most",
+                self.config.max_metadata
+            ))
+            .not_executed());
+        }
+        let len = payload.len();
+        if len > self.config.max_payload as u64 {
+            return Err(Status::out_of_range(format!(
+                "the arguments are {len} bytes long; the other side takes {} at most (Config::max_payload)",
+                self.config.max_payload
+            ))
+            .not_executed());
+        }
+        let announced = payload.announced();
+        if announced > 0 && self.argument_bytes_in + announced > self.config.max_arguments as u64 {
+            return Err(Status::resource_exhausted(format!(
+                "the arguments of unfinished calls would exceed {} bytes",
+                self.config.max_arguments
+            ))
+            .not_executed());
+        }
+        Ok(())
+    }
+
+    /// The peer did not wait for a permit. Done often enough that ends the connection.
+    fn excess(&mut self, what: &str, limit: u32) -> Result<Status, ProtocolError> {
+        self.excess_calls += 1;
+        if self.excess_calls > MAX_EXCESS_CALLS {
+            return Err(ProtocolError::new(format!("{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}")));
+        }
+        Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
+    }
+
+    fn begin_arguments(&mut self, now: Instant, payload: &Payload, purpose: Purpose) -> Result<u64, ProtocolError> {
+        let Payload::Announced { transfer, total } = *payload else { return Ok(0) };
+        self.begin_assembly(now, transfer, total, purpose)?;
+        self.argument_bytes_in += total;
+        Ok(total)
+    }
+
+    fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
+        if let Payload::Announced { transfer, total } = *payload {
+            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
+            self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_cancel(&mut self, id: CallId) {
+        let Some(served) = self.served.get_mut(&id) else { return };
+        match served.state {
+            ServedState::Running => {
+                served.state = ServedState::Cancelled;
+                self.stop_handler(ServedKey::Call(id));
+            }
+            ServedState::Arriving(transfer) => {
+                self.assembly.discard(transfer, Purpose::Discard);
+                self.refuse_arriving(id, Status::cancelled("the caller gave the call up").not_executed());
+            }
+            ServedState::Cancelled | ServedState::Expired | ServedState::Completing => {}
+        }
+    }
+
+    pub(super) fn expire_served(&mut self, id: CallId) {
+        let Some(served) = self.served.get_mut(&id) else { return };
+        match served.state {
+            ServedState::Running => {
+                served.state = ServedState::Expired;
+                self.stop_handler(ServedKey::Call(id));
+            }
+            ServedState::Arriving(transfer) => {
+                self.stop_arriving(transfer, Purpose::Discard);
+                let status = Status::deadline_exceeded("the deadline passed before the arguments had arrived").not_executed();
+                self.refuse_arriving(id, status);
+            }
+            ServedState::Cancelled | ServedState::Expired | ServedState::Completing => {}
+        }
+    }
+
+    /// Tells a handler that it is not wanted any more.
+    pub(super) fn stop_handler(&mut self, key: ServedKey) {
+        let served = match key {
+            ServedKey::Call(id) => self.served.get(&id),
+            ServedKey::Notify(number) => self.notified.get(&number),
+        };
+        if let Some(served) = served {
+            self.wakes.append(&mut served.call.cancel());
+            self.events.push_back(Event::Cancel { key });
+        }
+    }
+
+    /// Completes a call whose handler never started.
+    pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
+        if let Some(served) = self.served.get_mut(&id) {
+            served.state = ServedState::Completing;
+            self.push_status(id, status, Mark::Completion(id));
+        }
+    }
+
+    /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets.
+    pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) {
+        let id = match key {
+            ServedKey::Notify(number) => {
+                self.release_charges(charges);
+                self.finish_notify(number);
+                return;
+            }
+            ServedKey::Call(id) => id,
+        };
+        let Some(served) = self.served.get_mut(&id) else {
+            self.release_charges(charges);
+            return;
+        };
+        let was = std::mem::replace(&mut served.state, ServedState::Completing);
+        let status = match (was, completion) {
+            (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
+            (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
+            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, false),
+            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, true),
+            (_, Completion::Status(status)) => status,
+            (_, Completion::Stopped) if self.draining => {
+                Status::unavailable("the method was stopped because the other side is shutting down")
+            }
+            (_, Completion::Stopped) => Status::cancelled("the method was stopped before its end"),
+        };
+        self.release_charges(charges);
+        self.push_status(id, status, Mark::Completion(id));
+        self.check_outbox();
+    }
+
+    fn push_payload(&mut self, id: CallId, bytes: Bytes, charges: Charges, fault: bool) {
+        let limit = self.peer.payload;
+        if bytes.len() as u64 > limit {
+            self.release_charges(charges);
+            let status = Status::out_of_range(format!(
+                "the result is {} bytes long, and the caller takes {limit} at most (Config::max_payload)",
+                bytes.len()
+            ));
+            return self.push_status(id, status, Mark::Completion(id));
+        }
+        let mark = Mark::Completion(id);
+        let (payload, transfer) = self.lay_out(bytes, charges.transfers, mark);
+        let frame =
+            if fault { Frame::Error { id, error: ErrorBody::Fault(payload) } } else { Frame::Response { id, payload } };
+        self.outbox.push(OutFrame { frame, room: charges.room, mark, transfer });
+    }
+
+    fn push_status(&mut self, id: CallId, status: Status, mark: Mark) {
+        let status = status.cut_to(self.max_words_out());
+        self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, mark);
+    }
+
+    pub(super) fn finish_notify(&mut self, number: u64) {
+        if let Some(served) = self.notified.remove(&number) {
+            self.notifies_in.release(served.declared_depth);
+            self.argument_bytes_in -= served.argument_bytes;
+            self.count_done(served.declared_depth, served.argument_bytes);
+        }
+    }
+
+    fn count_done(&mut self, depth: u32, bytes: u64) {
+        // A depth that nobody may use was refused, and its sender did not count it either.
+        let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
+        done.count += 1;
+        done.bytes += bytes;
+        if !self.done_dirty.contains(&depth) {
+            self.done_dirty.push(depth);
+        }
+    }
+
+    /// The completion of a call has gone: its permit returns.
+    pub(super) fn finish_served(&mut self, id: CallId) {
+        if let Some(served) = self.served.remove(&id) {
+            self.calls_in.release(served.declared_depth);
+            self.argument_bytes_in -= served.argument_bytes;
+        }
+    }
+
+    /// Whether a call is served here and its caller still waits for it.
+    pub(super) fn is_live(&self, id: CallId) -> bool {
+        self.served.get(&id).is_some_and(|served| served.state == ServedState::Running)
+    }
+}
+
+fn metadata_len(pairs: &MetadataPairs) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+}

@@ -1,0 +1,128 @@
+//! What a connection keeps of the calls it serves, and what it reports.
+
+use std::{sync::Arc, time::Instant};
+
+use super::super::{ServedCall, slots::CallKey};
+use crate::wire::{CallId, TransferId};
+
+/// Which end of the handshake a connection is. After it both are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Says Hello.
+    Client,
+    /// Answers with Welcome.
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A client waits for Welcome, a server for Hello.
+    Handshake,
+    /// A server has a Hello and waits for the shell's verdict.
+    Judging,
+    Open,
+    Ended,
+}
+
+/// A call that is served here.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) call: Arc<ServedCall>,
+    /// The depth that the caller declared, by which permits are counted.
+    pub(super) declared_depth: u32,
+    /// The length of its arguments, if they came in chunks.
+    pub(super) argument_bytes: u64,
+    pub(super) state: ServedState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServedState {
+    /// Its arguments are arriving.
+    Arriving(TransferId),
+    Running,
+    /// Its caller has given it up; the handler has yet to end.
+    Cancelled,
+    /// Its deadline has passed; the handler has yet to end.
+    Expired,
+    /// Its completion is on its way out.
+    Completing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DeadlineKey {
+    /// A call made here.
+    Call(CallKey),
+    /// A nested call's wait for a permit.
+    Wait(CallKey),
+    /// A call served here.
+    Served(CallId),
+}
+
+/// One-way calls of one depth, counted since the session began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NotifyCount {
+    pub(super) count: u64,
+    /// The length of their arguments, counting those that go in chunks.
+    pub(super) bytes: u64,
+}
+
+/// What callers held and may hold again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Bytes of room in the outbox.
+    pub room: usize,
+    /// Bytes of the budget of transfers.
+    pub transfers: usize,
+    /// Bytes of the budget of arguments.
+    pub arguments: usize,
+}
+
+/// Counts of what a connection holds now; all zero at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Calls made here and not yet done with, those that wait for a permit included.
+    pub calls_pending: usize,
+    /// Calls served here whose completion has not been sent yet.
+    pub calls_served: usize,
+    /// One-way calls sent and not yet reported done.
+    pub notifies_pending: usize,
+    /// One-way calls being served here.
+    pub notifies_served: usize,
+    /// Bytes of frames waiting to be written.
+    pub outbox_bytes: usize,
+    /// Bytes of large payloads waiting to be written.
+    pub transfer_bytes: usize,
+    /// Bytes of large payloads received in part.
+    pub assembly_bytes: usize,
+    /// Large payloads received in part.
+    pub assemblies: usize,
+    /// Bytes of chunks sent and not acknowledged.
+    pub unacked_bulk: usize,
+}
+
+/// Pings that the peer may still send: one a second, saved up to a burst.
+#[derive(Debug)]
+pub(super) struct PingBudget {
+    tokens: f64,
+    at: Instant,
+}
+
+const PING_BURST: f64 = 10.0;
+
+impl PingBudget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { tokens: PING_BURST, at: now }
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + gained).min(PING_BURST);
+        self.at = now;
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+}

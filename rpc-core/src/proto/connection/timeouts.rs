@@ -1,0 +1,162 @@
+//! Time: deadlines, keepalive, stalls.
+
+use std::time::Instant;
+
+use super::{Connection, ConnectionError, DeadlineKey, Phase, Timer, closing::Flush};
+use crate::{
+    error::ProtocolError,
+    proto::{CallKey, Outcome, assembly::Purpose, slots::SlotState},
+    status::Status,
+    wire::Frame,
+};
+
+/// A message or payload under way must grow by so much in each period.
+pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
+
+impl Connection {
+    /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.handle_timer(now, timer);
+        }
+        while let Some(key) = self.deadlines.pop_due(now) {
+            match key {
+                DeadlineKey::Call(key) => self.expire_call(key),
+                DeadlineKey::Wait(key) => self.expire_wait(key),
+                DeadlineKey::Served(id) => self.expire_served(id),
+            }
+        }
+    }
+
+    /// So many bytes have come in since the beginning; `mid_message` says whether a message has begun and not ended.
+    pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
+        if received > self.seen_received {
+            self.seen_received = received;
+            self.last_heard = now;
+        }
+        if !mid_message || self.phase == Phase::Ended {
+            self.timers.stop(Timer::Message);
+        } else if !self.timers.is_set(Timer::Message) {
+            self.message_mark = received;
+            self.timers.set(Timer::Message, now + self.config.progress_timeout);
+        }
+    }
+
+    /// Whether a write is stuck, and how many bytes have gone out since the beginning.
+    pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
+        self.seen_sent = sent;
+        if !stuck || self.phase == Phase::Ended {
+            self.timers.stop(Timer::Write);
+        } else if !self.timers.is_set(Timer::Write) {
+            self.write_mark = sent;
+            self.timers.set(Timer::Write, now + self.config.write_timeout);
+        }
+    }
+
+    pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
+        if !self.pings.take(now) {
+            return Err(ProtocolError::new("more pings came than one a second"));
+        }
+        self.unsequenced.push_back(Frame::Pong { token });
+        Ok(())
+    }
+
+    fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Handshake => {
+                let what = match self.role {
+                    super::Role::Client => "no Welcome came from the server",
+                    super::Role::Server => "no Hello came from the client",
+                };
+                self.time_out(format!("{what} within {:?}", self.config.hello_timeout));
+            }
+            Timer::Ping => {
+                let due = self.last_heard + self.config.keepalive;
+                if due <= now {
+                    self.next_ping += 1;
+                    self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
+                    self.timers.set(Timer::Ping, now + self.config.keepalive);
+                } else {
+                    self.timers.set(Timer::Ping, due);
+                }
+            }
+            Timer::Silence => {
+                let due = self.last_heard + self.config.keepalive_timeout;
+                if due <= now {
+                    self.time_out(format!("nothing was heard from the other side for {:?}", self.config.keepalive_timeout));
+                } else {
+                    self.timers.set(Timer::Silence, due);
+                }
+            }
+            Timer::Message => {
+                if self.seen_received - self.message_mark < MIN_PROGRESS {
+                    self.time_out(format!("a message began and did not end within {:?}", self.config.progress_timeout));
+                } else {
+                    self.message_mark = self.seen_received;
+                    self.timers.set(Timer::Message, now + self.config.progress_timeout);
+                }
+            }
+            Timer::Assembly => {
+                let period = self.config.progress_timeout;
+                if let Some(transfer) = self.assembly.stalled(now, period) {
+                    self.time_out(format!("transfer {transfer} made no progress within {period:?}"));
+                } else if let Some(next) = self.assembly.next_check() {
+                    self.timers.set(Timer::Assembly, next);
+                }
+            }
+            Timer::Write => {
+                if self.seen_sent == self.write_mark {
+                    self.time_out(format!("a write made no progress within {:?}", self.config.write_timeout));
+                } else {
+                    self.write_mark = self.seen_sent;
+                    self.timers.set(Timer::Write, now + self.config.write_timeout);
+                }
+            }
+            Timer::DrainGrace => self.stop_handlers(),
+            Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
+        }
+    }
+
+    fn time_out(&mut self, what: String) {
+        self.end(ConnectionError::TimedOut(what), Flush::Nothing);
+    }
+
+    /// The deadline of a call made here has passed.
+    fn expire_call(&mut self, key: CallKey) {
+        let Some(slot) = self.slots.find_mut(key) else { return };
+        let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
+        match &slot.state {
+            SlotState::Waiting => {
+                self.fail(key, passed("while the call waited for one of the other side's permits").not_executed());
+            }
+            SlotState::Admitted | SlotState::Queued => {
+                self.fail(key, passed("before the call could be sent").not_executed());
+            }
+            SlotState::Sent => {
+                slot.awaiting_completion = true;
+                slot.state = SlotState::Completed(Outcome::Status(passed("before the answer came")));
+                self.wakes.extend(slot.waker.take());
+                self.give_up(key);
+            }
+            SlotState::Arriving(transfer) => {
+                let transfer = *transfer;
+                slot.awaiting_completion = true;
+                slot.state = SlotState::Completed(Outcome::Status(passed("while the answer was arriving")));
+                self.wakes.extend(slot.waker.take());
+                self.stop_arriving(transfer, Purpose::DiscardFor(key));
+            }
+            SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
+        }
+    }
+
+    /// A nested call has waited long enough for a permit.
+    fn expire_wait(&mut self, key: CallKey) {
+        if self.slots.is_waiting(key) {
+            let status = Status::resource_exhausted(format!(
+                "a call made inside a handler waited {:?} for one of the other side's permits (Config::nested_wait)",
+                self.config.nested_wait
+            ));
+            self.fail(key, status.not_executed());
+        }
+    }
+}

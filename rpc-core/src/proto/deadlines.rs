@@ -1,0 +1,78 @@
+//! A queue of deadlines that forgets lazily: most calls end long before theirs.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
+
+/// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up, or that
+/// is in the way, whether it still counts.
+#[derive(Debug)]
+pub(crate) struct Deadlines<K: Ord> {
+    heap: BinaryHeap<Reverse<(Instant, K)>>,
+    /// Compact when the heap has grown to this.
+    compact_at: usize,
+}
+
+const MIN_COMPACT: usize = 256;
+
+impl<K: Ord + Copy> Deadlines<K> {
+    pub(crate) fn new() -> Self {
+        Self { heap: BinaryHeap::new(), compact_at: MIN_COMPACT }
+    }
+
+    /// Adds a deadline. `is_live` is asked about old entries from time to time, so that the queue stays in
+    /// proportion to what is live, whatever the rate of calls.
+    pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(K) -> bool) {
+        if self.heap.len() >= self.compact_at {
+            self.heap.retain(|Reverse((_, key))| is_live(*key));
+            self.compact_at = (self.heap.len() * 2).max(MIN_COMPACT);
+        }
+        self.heap.push(Reverse((at, key)));
+    }
+
+    /// The next deadline that has come, if any.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        match self.heap.peek() {
+            Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse((_, key))| key),
+            _ => None,
+        }
+    }
+
+    /// When the next deadline comes; dead entries may make it earlier than needed.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn pops_in_order_and_only_what_is_due() {
+        let start = Instant::now();
+        let mut queue = Deadlines::new();
+        for ms in [30_u64, 10, 20] {
+            queue.push(start + Duration::from_millis(ms), ms, |_| true);
+        }
+        assert_eq!(queue.next(), Some(start + Duration::from_millis(10)));
+        let now = start + Duration::from_millis(20);
+        assert_eq!([queue.pop_due(now), queue.pop_due(now), queue.pop_due(now)], [Some(10), Some(20), None]);
+    }
+
+    #[test]
+    fn stays_in_proportion_to_what_is_live() {
+        let start = Instant::now();
+        let mut queue = Deadlines::new();
+        let newest = Cell::new(0_u64);
+        for key in 0..100_000 {
+            newest.set(key);
+            queue.push(start, key, |old| old + 10 > newest.get());
+            assert!(queue.heap.len() <= MIN_COMPACT);
+        }
+    }
+}

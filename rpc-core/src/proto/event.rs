@@ -1,0 +1,71 @@
+//! What a connection tells the shell around it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ServedCall;
+use crate::{
+    error::ConnectionError,
+    status::Status,
+    wire::{CallId, Hello, Welcome},
+};
+
+/// What a connection tells the shell around it, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// At a server: the client introduced itself. Answer with [`super::Connection::accept`] or [`super::Connection::refuse`].
+    Hello(Box<Hello>),
+    /// At a client: the server took it in.
+    Welcome(Box<Welcome>),
+    /// A call came in; run its handler and [`super::Connection::complete`] it.
+    Call {
+        /// Tells it apart from all others of the connection.
+        key: ServedKey,
+        /// The call.
+        call: Arc<ServedCall>,
+        /// Its arguments.
+        payload: Bytes,
+    },
+    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must not be stopped. It still has to be
+    /// completed.
+    Cancel {
+        /// The call.
+        key: ServedKey,
+    },
+    /// The connection has ended; nothing follows.
+    Closed(ConnectionError),
+}
+
+/// A call that is served here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServedKey {
+    /// A call, by its caller's number.
+    Call(CallId),
+    /// A one-way call, by a number of this end's own.
+    Notify(u64),
+}
+
+/// How a call that was made here ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A result, encoded.
+    Value(Bytes),
+    /// The contract's own fault, encoded.
+    Fault(Bytes),
+    /// Anything else.
+    Status(Status),
+}
+
+/// How a call that was served here ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// A result, encoded.
+    Value(Bytes),
+    /// The contract's own fault, encoded.
+    Fault(Bytes),
+    /// A status.
+    Status(Status),
+    /// The handler was stopped before its end; the connection knows why.
+    Stopped,
+}

@@ -1,0 +1,18 @@
+//! One connection as a state machine: frames and time in, frames and events out; no tokio, no sockets, no clock.
+
+mod assembly;
+mod chain;
+mod connection;
+mod deadlines;
+mod event;
+mod line;
+mod outbox;
+mod permits;
+mod sequence;
+mod slots;
+mod timers;
+
+pub use chain::ServedCall;
+pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
+pub use event::{Completion, Event, Outcome, ServedKey};
+pub use slots::CallKey;

@@ -1,0 +1,148 @@
+//! What is waiting to be sent: a lane of frames, and a lane of transfers that take turns.
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::Bytes;
+
+use super::slots::CallKey;
+use crate::wire::{CallId, Frame, TransferId};
+
+/// A frame on its way out, and what its sending means.
+#[derive(Debug)]
+pub(crate) struct OutFrame {
+    pub(crate) frame: Frame,
+    /// Bytes of room that the sender holds for it.
+    pub(crate) room: u32,
+    pub(crate) mark: Mark,
+    /// What the frame announces.
+    pub(crate) transfer: Option<OutTransfer>,
+}
+
+/// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Nothing,
+    /// A request: its call counts as sent. The deadline is turned into what is left of it.
+    Request(CallKey, Option<Instant>),
+    /// A completion: the call's permit returns.
+    Completion(CallId),
+}
+
+/// A payload under way in chunks.
+#[derive(Debug)]
+pub(crate) struct OutTransfer {
+    pub(crate) id: TransferId,
+    pub(crate) rest: Bytes,
+    /// What its sender holds of the budget of transfers.
+    pub(crate) charge: u32,
+    pub(crate) mark: Mark,
+}
+
+/// Frames and transfers that wait to be sent.
+///
+/// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames up to one chunk,
+/// in the order in which they were put. Transfers take turns, one chunk each.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    urgent: VecDeque<OutFrame>,
+    frames: VecDeque<OutFrame>,
+    transfers: VecDeque<OutTransfer>,
+    bytes: usize,
+    transfer_bytes: usize,
+    next_transfer: TransferId,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, frame: OutFrame) {
+        self.count_in(&frame);
+        self.frames.push_back(frame);
+    }
+
+    pub(crate) fn push_urgent(&mut self, frame: Frame, mark: Mark) {
+        let frame = OutFrame { frame, room: 0, mark, transfer: None };
+        self.count_in(&frame);
+        self.urgent.push_back(frame);
+    }
+
+    /// The next frame that is due, if it fits into `budget` bytes or `first` says that it must go whatever its size.
+    pub(crate) fn pop(&mut self, budget: usize, first: bool) -> Option<OutFrame> {
+        let lane = if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent };
+        let fits = lane.front().is_some_and(|next| first || next.frame.encoded_len_hint() <= budget);
+        let frame = if fits { lane.pop_front() } else { None }?;
+        self.bytes -= frame.frame.encoded_len_hint();
+        if let Some(transfer) = &frame.transfer {
+            self.transfer_bytes -= transfer.rest.len();
+        }
+        Some(frame)
+    }
+
+    /// Begins to send what has been announced.
+    pub(crate) fn start_transfer(&mut self, transfer: OutTransfer) {
+        self.transfer_bytes += transfer.rest.len();
+        self.transfers.push_back(transfer);
+    }
+
+    /// The next chunk of the transfer whose turn it is, and the transfer itself if that was its last.
+    pub(crate) fn next_chunk(&mut self, size: usize) -> Option<(Frame, Option<OutTransfer>)> {
+        let mut transfer = self.transfers.pop_front()?;
+        let data = transfer.rest.split_to(size.min(transfer.rest.len()));
+        self.transfer_bytes -= data.len();
+        let frame = Frame::Chunk { transfer: transfer.id, data };
+        if transfer.rest.is_empty() {
+            return Some((frame, Some(transfer)));
+        }
+        self.transfers.push_back(transfer);
+        Some((frame, None))
+    }
+
+    /// Takes a transfer out that has been announced.
+    pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<OutTransfer> {
+        let index = self.transfers.iter().position(|transfer| transfer.id == id)?;
+        let transfer = self.transfers.remove(index)?;
+        self.transfer_bytes -= transfer.rest.len();
+        Some(transfer)
+    }
+
+    /// A number for a new transfer, never used again.
+    pub(crate) fn next_transfer_id(&mut self) -> TransferId {
+        self.next_transfer += 1;
+        self.next_transfer
+    }
+
+    pub(crate) fn has_frames(&self) -> bool {
+        !self.urgent.is_empty() || !self.frames.is_empty()
+    }
+
+    pub(crate) fn has_transfers(&self) -> bool {
+        !self.transfers.is_empty()
+    }
+
+    /// Bytes of frames that wait, without what they announce.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes of transfers that wait or are under way.
+    pub(crate) fn transfer_bytes(&self) -> usize {
+        self.transfer_bytes
+    }
+
+    /// Throws all frames and transfers away.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { next_transfer: self.next_transfer, ..Self::default() };
+    }
+
+    /// Throws away the transfers under way whose mark is in question.
+    pub(crate) fn remove_transfers(&mut self, remove: impl Fn(Mark) -> bool) {
+        self.transfers.retain(|transfer| !remove(transfer.mark));
+        let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
+        self.transfer_bytes = self.transfers.iter().chain(waiting).map(|transfer| transfer.rest.len()).sum();
+    }
+
+    fn count_in(&mut self, frame: &OutFrame) {
+        self.bytes += frame.frame.encoded_len_hint();
+        if let Some(transfer) = &frame.transfer {
+            self.transfer_bytes += transfer.rest.len();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Permits: how many calls of each depth may be under way, counted alike by both ends.
+
+/// Counts live calls by depth of nesting.
+///
+/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, itself included. Every
+/// depth has a reserve of its own, because a reserve shared by all depths can be used up by one of them, and then the calls that
+/// would free it cannot start.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    general: u32,
+    nested: u32,
+    live: Vec<u32>,
+    /// The sum above, kept up to date.
+    used: u32,
+}
+
+impl Permits {
+    pub(crate) fn new(general: u32, nested: u32, max_depth: u32) -> Self {
+        Self { general, nested, live: vec![0; max_depth as usize + 1], used: 0 }
+    }
+
+    /// Replaces the limits, as when the peer has announced its own; what is live stays counted.
+    pub(crate) fn set_limits(&mut self, general: u32, nested: u32, max_depth: u32) {
+        self.general = general;
+        self.nested = nested;
+        self.live.resize(max_depth as usize + 1, 0);
+        self.used = self.live.iter().enumerate().map(|(depth, &n)| self.weight(depth, n)).sum();
+    }
+
+    pub(crate) fn admits(&self, depth: u32) -> bool {
+        self.live.get(depth as usize).is_some_and(|&n| !self.counts_generally(depth, n) || self.used < self.general)
+    }
+
+    /// Takes a permit if there is one.
+    pub(crate) fn try_acquire(&mut self, depth: u32) -> bool {
+        let admitted = self.admits(depth);
+        if admitted {
+            let n = self.live[depth as usize];
+            self.used += u32::from(self.counts_generally(depth, n));
+            self.live[depth as usize] = n + 1;
+        }
+        admitted
+    }
+
+    pub(crate) fn release(&mut self, depth: u32) {
+        let Some(n) = self.live.get_mut(depth as usize) else { return };
+        debug_assert!(*n > 0, "a permit was released that nobody held");
+        *n = n.saturating_sub(1);
+        let left = *n;
+        self.used -= u32::from(self.counts_generally(depth, left));
+    }
+
+    pub(crate) fn live(&self) -> u32 {
+        self.live.iter().sum()
+    }
+
+    /// Whether the call that comes when `n` of its depth are live takes from the general limit.
+    fn counts_generally(&self, depth: u32, n: u32) -> bool {
+        depth == 0 || n >= self.nested
+    }
+
+    fn weight(&self, depth: usize, n: u32) -> u32 {
+        if depth == 0 { n } else { n.saturating_sub(self.nested) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_depth_has_a_reserve_of_its_own() {
+        let mut permits = Permits::new(1, 1, 3);
+        assert!(permits.try_acquire(0));
+        assert!(!permits.try_acquire(0), "the general limit is used up");
+        for depth in 1..=3 {
+            assert!(permits.try_acquire(depth), "depth {depth} has its reserve");
+            assert!(!permits.try_acquire(depth), "and no more than that");
+        }
+        assert!(!permits.admits(4), "deeper than the limit is never admitted");
+        permits.release(0);
+        assert!(permits.try_acquire(2), "the general permit serves any depth");
+        assert!(!permits.try_acquire(0));
+        for depth in [2, 2, 1, 3] {
+            permits.release(depth);
+        }
+        assert_eq!((permits.live(), permits.used), (0, 0));
+    }
+
+    #[test]
+    fn new_limits_recount_what_is_live() {
+        let mut permits = Permits::new(1, 4, 2);
+        for _ in 0..4 {
+            assert!(permits.try_acquire(1));
+        }
+        permits.set_limits(10, 1, 2);
+        assert_eq!(permits.used, 3);
+        for _ in 0..4 {
+            permits.release(1);
+        }
+        assert_eq!(permits.used, 0);
+    }
+}

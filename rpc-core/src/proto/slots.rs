@@ -1,0 +1,164 @@
+//! The calls that this end has made: a slab of slots, found again by index and generation.
+
+use std::{sync::Arc, task::Waker, time::Instant};
+
+use super::{Outcome, ServedCall};
+use crate::wire::{CallId, TransferId};
+
+/// Bits of a call's number that are its slot's index; the rest is the slot's generation.
+const INDEX_BITS: u32 = 20;
+/// More callers than this cannot wait at once.
+pub(crate) const MAX_SLOTS: usize = 1 << INDEX_BITS;
+
+/// A call made here, by index and generation: also its number on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallKey(CallId);
+
+impl CallKey {
+    pub(crate) fn from_id(id: CallId) -> Self {
+        Self(id)
+    }
+
+    pub(crate) fn id(self) -> CallId {
+        self.0
+    }
+
+    fn index(self) -> usize {
+        (self.0 & (MAX_SLOTS as u64 - 1)) as usize
+    }
+
+    fn generation(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+}
+
+/// Where a call made here stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    Free,
+    /// Waits for a permit.
+    Waiting,
+    /// Has a permit; not in the outbox yet.
+    Admitted,
+    /// In the outbox.
+    Queued,
+    /// Handed to the transport, at least in part.
+    Sent,
+    /// Its completion is arriving in chunks.
+    Arriving(TransferId),
+    /// Its caller is gone; its completion is awaited.
+    Abandoned,
+    /// Its completion is there, to be taken.
+    Completed(Outcome),
+}
+
+/// A call made here.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    generation: u64,
+    pub(crate) state: SlotState,
+    pub(crate) oneway: bool,
+    pub(crate) depth: u32,
+    /// The peer's own pending call in whose handler this one was made.
+    pub(crate) parent: Option<CallId>,
+    /// The packet that carried it.
+    pub(crate) packet: u64,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) waker: Option<Waker>,
+    /// The call in whose handler this one was made.
+    pub(crate) origin: Option<Arc<ServedCall>>,
+    /// The transfer of its arguments, while that is under way.
+    pub(crate) transfer: Option<TransferId>,
+    /// What the call holds of the budget of argument bytes.
+    pub(crate) arguments: u32,
+    /// The deadline fired while the handle was still there: the completion that will come is dropped.
+    pub(crate) awaiting_completion: bool,
+    /// Its completion has been announced; a second one would be stray.
+    pub(crate) completing: bool,
+}
+
+/// All calls made here.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    /// A new slot, `None` when there are too many.
+    pub(crate) fn insert(&mut self, mut slot: Slot) -> Option<CallKey> {
+        let index = match self.free.pop() {
+            Some(index) => {
+                let old = &mut self.slots[index as usize];
+                slot.generation = old.generation;
+                *old = slot;
+                index as usize
+            }
+            None if self.slots.len() < MAX_SLOTS => {
+                slot.generation = 1;
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+            None => return None,
+        };
+        Some(CallKey(self.slots[index].generation << INDEX_BITS | index as u64))
+    }
+
+    pub(crate) fn find(&self, key: CallKey) -> Option<&Slot> {
+        self.slots.get(key.index()).filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
+    }
+
+    pub(crate) fn find_mut(&mut self, key: CallKey) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(key.index())
+            .filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
+    }
+
+    /// Frees a slot; its number is never used again. What it held is given back, to be dropped outside the lock.
+    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Slot> {
+        let slot = self.find_mut(key)?;
+        let generation = slot.generation + 1;
+        let old = std::mem::replace(slot, Slot::free(generation));
+        // Indexes are below MAX_SLOTS, far below u32::MAX.
+        self.free.push(u32::try_from(key.index()).unwrap_or(u32::MAX));
+        Some(old)
+    }
+
+    pub(crate) fn is_waiting(&self, key: CallKey) -> bool {
+        self.find(key).is_some_and(|slot| slot.state == SlotState::Waiting)
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The keys of all live slots.
+    pub(crate) fn keys(&self) -> Vec<CallKey> {
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.state != SlotState::Free);
+        live.map(|(index, slot)| CallKey(slot.generation << INDEX_BITS | index as u64)).collect()
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(state: SlotState, oneway: bool, depth: u32, waker: Option<Waker>) -> Self {
+        Self {
+            generation: 0,
+            state,
+            oneway,
+            depth,
+            parent: None,
+            packet: 0,
+            deadline: None,
+            waker,
+            origin: None,
+            transfer: None,
+            arguments: 0,
+            awaiting_completion: false,
+            completing: false,
+        }
+    }
+
+    fn free(generation: u64) -> Self {
+        Self { generation, ..Self::new(SlotState::Free, false, 0, None) }
+    }
+}

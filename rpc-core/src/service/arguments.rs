@@ -1,0 +1,96 @@
+//! `Arguments`: the arguments of a call, one after another.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{
+    contract::MethodDescriptor,
+    status::Status,
+    wire::{ArgumentReader, ScanLimits, WireError},
+};
+
+/// The arguments of a call, read one after another. They borrow from the received packet.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    reader: ArgumentReader<'a>,
+    method: &'static MethodDescriptor,
+}
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn new(
+        payload: &'a Bytes,
+        limits: &ScanLimits,
+        method: &'static MethodDescriptor,
+    ) -> Result<Self, Status> {
+        match ArgumentReader::new(payload, limits) {
+            Ok(reader) => Ok(Self { reader, method }),
+            Err(error) => Err(refuse(format!(
+                "the arguments of {}.{} are not a valid payload: {error}",
+                method.contract(),
+                method.name()
+            ))),
+        }
+    }
+
+    /// The next argument.
+    pub fn next<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T, Status> {
+        let value = self.reader.next();
+        self.require(name, value)
+    }
+
+    /// The next argument, or the default of its type where the caller does not know it yet.
+    pub fn next_or_default<T: Deserialize<'a> + Default>(&mut self, name: &'static str) -> Result<T, Status> {
+        let value = self.reader.next();
+        Ok(self.check(name, value)?.unwrap_or_default())
+    }
+
+    /// The next argument, which is bytes.
+    pub fn binary(&mut self, name: &'static str) -> Result<&'a [u8], Status> {
+        let value = self.reader.next_binary();
+        self.require(name, value)
+    }
+
+    /// The next argument, which is bytes; none where the caller does not know it yet.
+    pub fn binary_or_default(&mut self, name: &'static str) -> Result<&'a [u8], Status> {
+        let value = self.reader.next_binary();
+        Ok(self.check(name, value)?.unwrap_or_default())
+    }
+
+    /// The next argument, which is bytes, as a slice of what was received.
+    pub fn bytes(&mut self, name: &'static str) -> Result<Bytes, Status> {
+        let value = self.reader.next_bytes();
+        self.require(name, value)
+    }
+
+    /// The next argument, which is bytes; none where the caller does not know it yet.
+    pub fn bytes_or_default(&mut self, name: &'static str) -> Result<Bytes, Status> {
+        let value = self.reader.next_bytes();
+        Ok(self.check(name, value)?.unwrap_or_default())
+    }
+
+    fn require<T>(&self, name: &str, value: Result<Option<T>, WireError>) -> Result<T, Status> {
+        self.check(name, value)?.ok_or_else(|| {
+            refuse(format!(
+                "the argument `{name}` of {}.{} is missing: the caller's contract is older; \
+                 mark the argument #[rpc(default)] to take such calls",
+                self.method.contract(),
+                self.method.name()
+            ))
+        })
+    }
+
+    fn check<T>(&self, name: &str, value: Result<Option<T>, WireError>) -> Result<Option<T>, Status> {
+        value.map_err(|error| {
+            refuse(format!(
+                "the argument `{name}` of {}.{} does not fit its type: {error}",
+                self.method.contract(),
+                self.method.name()
+            ))
+        })
+    }
+}
+
+/// The method has not started.
+fn refuse(message: String) -> Status {
+    Status::invalid_argument(message).not_executed()
+}

@@ -1,0 +1,95 @@
+//! `Incoming`: a call on its way to its handler, and the handler's way to answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Arguments, Completion, Reply};
+use crate::{
+    context::Context,
+    contract::MethodDescriptor,
+    peer::{Reservation, Shared, Stub, encode, scan_limits},
+    proto::ServedCall,
+    status::Status,
+};
+
+/// What a Response takes beside its payload, at most.
+const FRAME: usize = 64;
+
+/// A call that came in. Lives in its handler's future, whose arguments may borrow from it.
+#[derive(Debug)]
+pub struct Incoming {
+    shared: Arc<Shared>,
+    call: Arc<ServedCall>,
+    method: &'static MethodDescriptor,
+    payload: Bytes,
+}
+
+impl Incoming {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        call: Arc<ServedCall>,
+        method: &'static MethodDescriptor,
+        payload: Bytes,
+    ) -> Self {
+        Self { shared, call, method, payload }
+    }
+
+    /// The arguments, checked against the limits on payloads.
+    pub fn arguments(&self) -> Result<Arguments<'_>, Status> {
+        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method)
+    }
+
+    /// What the handler is told about the call.
+    pub fn context<C: Stub>(&self) -> Context<C> {
+        Context::new(self.shared.clone(), self.call.clone(), self.method)
+    }
+
+    /// Answers with a plain value. Waits for room in the outbox.
+    pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<Completion, Status> {
+        let mut reservation = Reservation::new(&self.shared);
+        loop {
+            let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
+            match reservation.reserve(payload.len(), FRAME, false) {
+                Ok(()) => return Ok(Completion::new(Reply::Value(payload), reservation, FRAME)),
+                Err(need) => reservation.wait(need).await.map_err(|_| over())?,
+            }
+        }
+    }
+
+    /// Answers with a value or a typed fault. Waits for room in the outbox.
+    pub async fn reply_result<T, E>(&self, result: Result<T, E>) -> Result<Completion, Status>
+    where
+        T: Serialize + Send,
+        E: Serialize + Send,
+    {
+        match result {
+            Ok(value) => self.reply(value).await,
+            Err(fault) => self.reply(fault).await.map(Completion::into_fault),
+        }
+    }
+
+    /// Answers with a value or a status. Whatever the status says, the method has run.
+    pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<Completion, Status> {
+        match result {
+            Ok(value) => self.reply(value).await,
+            Err(status) => Err(status.with_execution(crate::Execution::Unknown)),
+        }
+    }
+
+    /// A one-way call is finished.
+    pub async fn done(&self) -> Result<Completion, Status> {
+        Ok(Completion::new(Reply::Done, Reservation::new(&self.shared), 0))
+    }
+
+    fn unencodable(&self, why: &str) -> Status {
+        let (contract, name) = (self.method.contract(), self.method.name());
+        tracing::error!(contract, method = name, why, "the result of a method does not serialize");
+        Status::internal(format!("the result of {contract}.{name} does not serialize: {why}"))
+    }
+}
+
+fn over() -> Status {
+    Status::unavailable("the session is over")
+}

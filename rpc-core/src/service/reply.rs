@@ -1,0 +1,58 @@
+//! `Completion`: a handler's answer, with the room it needs.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{
+    peer::Reservation,
+    proto::{self, Charges},
+};
+
+/// A handler's answer, encoded, holding the room that it needs in the outbox.
+pub struct Completion {
+    reply: Reply,
+    reservation: Reservation,
+    frame: usize,
+}
+
+pub(crate) enum Reply {
+    Value(Bytes),
+    Fault(Bytes),
+    Done,
+}
+
+impl Completion {
+    pub(crate) fn new(reply: Reply, reservation: Reservation, frame: usize) -> Self {
+        Self { reply, reservation, frame }
+    }
+
+    pub(crate) fn into_fault(mut self) -> Self {
+        if let Reply::Value(bytes) = self.reply {
+            self.reply = Reply::Fault(bytes);
+        }
+        self
+    }
+
+    /// What the connection is told.
+    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges) {
+        let len = match &self.reply {
+            Reply::Value(bytes) | Reply::Fault(bytes) => bytes.len(),
+            Reply::Done => 0,
+        };
+        let charges = self.reservation.take(len, self.frame);
+        let completion = match self.reply {
+            Reply::Value(bytes) => proto::Completion::Value(bytes),
+            Reply::Fault(bytes) => proto::Completion::Fault(bytes),
+            // Nobody reads it, but a payload is a value.
+            Reply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0])),
+        };
+        (completion, charges)
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Completion")
+    }
+}

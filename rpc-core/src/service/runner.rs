@@ -1,0 +1,80 @@
+//! `Runner`: where a handler's future is put, and polled.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::Completion;
+use crate::{contract::MethodDescriptor, peer::enter, proto::ServedCall, status::Status};
+
+/// The place of one handler's future. Its memory is used again for the next call of the same method.
+#[derive(Default)]
+pub struct Runner {
+    future: Option<ReusableBoxFuture<'static, Result<Completion, Status>>>,
+    started: bool,
+}
+
+impl Runner {
+    /// Puts a handler's future in place.
+    pub fn start<F>(&mut self, future: F)
+    where
+        F: Future<Output = Result<Completion, Status>> + Send + 'static,
+    {
+        match &mut self.future {
+            Some(place) => place.set(future),
+            None => self.future = Some(ReusableBoxFuture::new(future)),
+        }
+        self.started = true;
+    }
+
+    /// Whether there is a future that has not ended.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Polls the handler as a part of `call`. A panic ends it with a status that keeps the panic's message at home.
+    pub(crate) fn poll(
+        &mut self,
+        call: &Arc<ServedCall>,
+        method: &'static MethodDescriptor,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Completion, Status>> {
+        let Some(future) = &mut self.future else {
+            return Poll::Ready(Err(Status::internal("the method has no handler")));
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| enter(call, || future.poll(cx))));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => {
+                self.started = false;
+                Poll::Ready(result)
+            }
+            Err(_) => {
+                self.discard();
+                let (contract, name) = (method.contract(), method.name());
+                tracing::error!(contract, method = name, "a method panicked");
+                Poll::Ready(Err(Status::internal(format!("{contract}.{name} panicked"))))
+            }
+        }
+    }
+
+    /// Drops the future. A panic in there is the user's; it goes no further.
+    pub(crate) fn discard(&mut self) {
+        let future = self.future.take();
+        self.started = false;
+        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+            tracing::error!("a handler panicked while it was dropped");
+        }
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").field("started", &self.started).finish_non_exhaustive()
+    }
+}

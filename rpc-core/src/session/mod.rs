@@ -1,0 +1,16 @@
+//! Sessions: the driver that moves packets, the dispatch that runs handlers, and the transports beneath.
+
+mod dispatch;
+mod driver;
+mod memory;
+mod start;
+mod task;
+mod trace;
+mod transport;
+mod websocket;
+
+pub use driver::Driver;
+pub use memory::{Memory, memory};
+pub use start::{accept, connect, connect_in_memory};
+pub use transport::{Progress, Transport, TransportError};
+pub use websocket::WebSocket;

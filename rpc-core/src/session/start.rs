@@ -1,0 +1,67 @@
+//! How a session begins.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{Driver, Transport, memory::memory};
+use crate::{
+    config::Config,
+    peer::{ConnectionInfo, Session, Shared, now},
+    proto::{Connection, Role},
+    service::Hosting,
+};
+
+/// Sessions of this process are told apart by number.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+/// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work: spawn it. The
+/// session is open once it has got the client's Hello; see [`Session::established`].
+pub fn accept<T: Transport>(
+    transport: T,
+    hosting: &Hosting,
+    config: &Arc<Config>,
+    info: ConnectionInfo,
+) -> (Session, Driver<T>) {
+    start(Role::Server, transport, hosting, config, info)
+}
+
+/// Begins the client's end of a session over a transport that is open. As [`accept`].
+pub fn connect<T: Transport>(
+    transport: T,
+    hosting: &Hosting,
+    config: &Arc<Config>,
+    info: ConnectionInfo,
+) -> (Session, Driver<T>) {
+    start(Role::Client, transport, hosting, config, info)
+}
+
+/// A session with both ends in this process, for tests: what `server` and `client` host calls each other through memory, with the
+/// same protocol and the same limits as over a network. Returns the server's handle and the client's. Must be called in a tokio runtime,
+/// which gets a task for each end.
+///
+/// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it when dropped.
+pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &Arc<Config>) -> (Session, Session) {
+    let (near, far) = memory();
+    let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());
+    let (client, client_driver) = connect(far, client, config, ConnectionInfo::default());
+    tokio::spawn(server_driver);
+    tokio::spawn(client_driver);
+    (server, client)
+}
+
+fn start<T: Transport>(
+    role: Role,
+    transport: T,
+    hosting: &Hosting,
+    config: &Arc<Config>,
+    info: ConnectionInfo,
+) -> (Session, Driver<T>) {
+    let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+    let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
+    let connection = Connection::new(role, id, config.clone(), contracts, now());
+    let shared = Arc::new(Shared::new(connection, id, config.clone(), info));
+    let driver = Driver::new(transport, shared.clone(), hosting.clone());
+    (Session::new(shared), driver)
+}

@@ -1,0 +1,40 @@
+//! Frames in the log, at trace level: kind, id, method and size, never payloads.
+
+use bytes::Bytes;
+
+use crate::wire::{Frame, Payload, read_packet};
+
+/// Logs the frames of a packet. Costs nothing unless trace level is on.
+pub(super) fn trace_packet(session: u64, direction: &'static str, packet: &Bytes) {
+    if !tracing::enabled!(target: "rpc_core::frames", tracing::Level::TRACE) {
+        return;
+    }
+    let Ok((header, frames)) = read_packet(packet.clone()) else { return };
+    for frame in frames.flatten() {
+        let (id, method, bytes) = describe(&frame);
+        tracing::trace!(
+            target: "rpc_core::frames",
+            session,
+            direction,
+            seq = header.seq,
+            ack = header.ack,
+            kind = frame.kind_name(),
+            id,
+            method,
+            bytes
+        );
+    }
+}
+
+fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
+    let len = |payload: &Payload| Some(payload.len());
+    match frame {
+        Frame::Request(request) => (Some(request.id), Some(request.method), len(&request.payload)),
+        Frame::Notify(notify) => (None, Some(notify.method), len(&notify.payload)),
+        Frame::Response { id, payload } => (Some(*id), None, len(payload)),
+        Frame::Error { id, .. } | Frame::Cancel { id } => (Some(*id), None, None),
+        Frame::Chunk { transfer, data } => (Some(*transfer), None, Some(data.len() as u64)),
+        Frame::Abort { transfer } | Frame::Stop { transfer } => (Some(*transfer), None, None),
+        _ => (None, None, None),
+    }
+}

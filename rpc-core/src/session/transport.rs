@@ -1,0 +1,76 @@
+//! `Transport`: what carries packets, one message each, in both directions.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::error::{CloseCode, ConnectionError, ProtocolError};
+
+/// Carries packets between two ends: a WebSocket, or memory.
+///
+/// The driver of a session is its only user and polls it from one task. Order: `poll_receive` until it is pending, then
+/// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then drop.
+pub trait Transport: Send + Unpin + 'static {
+    /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one poll
+    /// must not monopolize it.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>>;
+
+    /// Whether a packet can be taken now.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Takes a packet, after `poll_ready` said so. It may stay in a buffer until `poll_flush`.
+    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError>;
+
+    /// Ready once everything taken has been handed to the layer below.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Says goodbye: sends the close code and reason once what was taken is written, ends writing, and discards input until the other side's
+    /// goodbye or end. Ready when all of that is done or failed. The caller bounds how long it waits.
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()>;
+
+    /// Counts that only grow, for keepalive and stalls.
+    fn progress(&self) -> Progress;
+
+    /// From here on the handshake is done: messages up to `max_packet` bytes are taken.
+    fn handshake_done(&mut self) {}
+}
+
+/// How many bytes a transport has moved each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read from the layer below.
+    pub received: u64,
+    /// Bytes that the layer below has taken.
+    pub sent: u64,
+    /// Write calls made on the layer below.
+    pub writes: u64,
+    /// Whether a message has begun and not ended, as far as can be told.
+    pub mid_message: bool,
+}
+
+/// Why a transport has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The other side said goodbye.
+    Closed {
+        /// Its code.
+        code: CloseCode,
+        /// Its reason; may be empty.
+        reason: String,
+    },
+    /// The link broke.
+    Lost(String),
+    /// The peer broke the rules of the layer below, for instance of WebSocket framing.
+    Protocol(ProtocolError),
+}
+
+impl From<TransportError> for ConnectionError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Closed { code, reason } => Self::ClosedByPeer { code, reason },
+            TransportError::Lost(why) => Self::Lost(why),
+            TransportError::Protocol(error) => Self::Protocol(error),
+        }
+    }
+}

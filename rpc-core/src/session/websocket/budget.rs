@@ -1,0 +1,69 @@
+//! `PingBudget`: how many control frames a peer may send, as a token bucket.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const BURST: u32 = 10;
+const REFILL: Duration = Duration::from_secs(1);
+
+/// One control frame a second on average, and ten at once. Every ping costs an answer, so they cannot be free.
+#[derive(Debug)]
+pub(super) struct PingBudget {
+    tokens: u32,
+    refilled: Instant,
+}
+
+impl PingBudget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { tokens: BURST, refilled: now }
+    }
+
+    /// Whether one more is allowed now; takes it if so.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let earned = now.saturating_duration_since(self.refilled).as_secs();
+        if let Ok(earned) = u32::try_from(earned) {
+            self.tokens = self.tokens.saturating_add(earned).min(BURST);
+            // What is left of a second stays on the account, or a steady peer slightly faster than the clock would never earn any.
+            self.refilled += REFILL * earned;
+        } else {
+            self.tokens = BURST;
+            self.refilled = now;
+        }
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_taken_and_the_next_one_is_not() {
+        let now = Instant::now();
+        let mut budget = PingBudget::new(now);
+        for _ in 0..BURST {
+            assert!(budget.take(now));
+        }
+        assert!(!budget.take(now));
+    }
+
+    #[test]
+    fn one_a_second_goes_on_for_ever_and_two_a_second_do_not() {
+        let start = Instant::now();
+        let mut budget = PingBudget::new(start);
+        assert!((0..10_000).all(|second| budget.take(start + REFILL * second)));
+        let mut budget = PingBudget::new(start);
+        assert!(!(0..100).all(|half| budget.take(start + REFILL / 2 * half)));
+    }
+
+    #[test]
+    fn silence_earns_no_more_than_the_burst() {
+        let start = Instant::now();
+        let mut budget = PingBudget::new(start);
+        let later = start + Duration::from_secs(3600);
+        assert_eq!((0..100).filter(|_| budget.take(later)).count(), BURST as usize);
+    }
+}

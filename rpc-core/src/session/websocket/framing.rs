@@ -1,0 +1,198 @@
+//! `Framing`: follows the borders of frames and messages in the bytes that pass by (RFC 6455 §5.2).
+
+/// Two bytes, an extended length of up to eight, a mask of four.
+const LONGEST_HEADER: usize = 14;
+const FIN: u8 = 0x80;
+const OPCODE: u8 = 0x0f;
+const MASKED: u8 = 0x80;
+const TEXT: u8 = 0x1;
+const FIRST_CONTROL: u8 = 0x8;
+
+/// Knows how much of an unfinished message has come in, its frame headers included.
+///
+/// The WebSocket library counts payload bytes only, so that endless empty fragments look like nothing to it. Bad frames are
+/// the library's to refuse; this only has to stay in bounds on them.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    header: [u8; LONGEST_HEADER],
+    header_len: usize,
+    /// Bytes of the current frame's payload that are still to come; `None` while its header is incomplete.
+    payload_left: Option<u64>,
+    /// Bytes of the current frame, header included.
+    frame: u64,
+    /// Bytes of the finished frames of the unfinished message.
+    fragments: u64,
+    text_seen: bool,
+}
+
+impl Framing {
+    /// Takes the next bytes of the stream.
+    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = match &mut self.payload_left {
+                None => {
+                    self.header[self.header_len] = bytes[0];
+                    self.header_len += 1;
+                    self.payload_left = payload_len(&self.header[..self.header_len]);
+                    1
+                }
+                Some(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left -= taken as u64;
+                    taken
+                }
+            };
+            self.frame += taken as u64;
+            bytes = &bytes[taken..];
+            if self.payload_left == Some(0) {
+                self.end_frame();
+            }
+        }
+    }
+
+    /// Bytes of the message or control frame that has begun and not ended; 0 between messages.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.fragments + self.frame
+    }
+
+    /// Whether a text frame has been seen whole.
+    pub(super) fn text_seen(&self) -> bool {
+        self.text_seen
+    }
+
+    fn end_frame(&mut self) {
+        let opcode = self.header[0] & OPCODE;
+        // Control frames may come between fragments (§5.4) and are no part of the message.
+        if opcode < FIRST_CONTROL {
+            self.text_seen |= opcode == TEXT;
+            self.fragments = if self.header[0] & FIN != 0 { 0 } else { self.fragments + self.frame };
+        }
+        self.header_len = 0;
+        self.payload_left = None;
+        self.frame = 0;
+    }
+}
+
+/// The payload's length, once the header is whole.
+fn payload_len(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    let mask = if second & MASKED == 0 { 0 } else { 4 };
+    let extended = match second & !MASKED {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    if header.len() < 2 + extended + mask {
+        return None;
+    }
+    Some(match extended {
+        0 => u64::from(second & !MASKED),
+        _ => header[2..2 + extended].iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn frame(first: u8, payload: usize, masked: bool) -> Vec<u8> {
+        let mask = if masked { MASKED } else { 0 };
+        let mut frame = vec![first];
+        match payload {
+            0..=125 => frame.push(mask | u8::try_from(payload).unwrap()),
+            126..=0xffff => {
+                frame.push(mask | 126);
+                frame.extend(u16::try_from(payload).unwrap().to_be_bytes());
+            }
+            _ => {
+                frame.push(mask | 127);
+                frame.extend((payload as u64).to_be_bytes());
+            }
+        }
+        if masked {
+            frame.extend(MASK);
+        }
+        frame.resize(frame.len() + payload, 0xaa);
+        frame
+    }
+
+    #[test]
+    fn whole_messages_leave_nothing_unfinished_however_they_are_cut() {
+        let mut stream = Vec::new();
+        for payload in [0, 1, 125, 126, 65_535, 65_536] {
+            stream.extend(frame(0x82, payload, payload % 2 == 0));
+        }
+        for step in [1, 2, 3, 7, 1000, stream.len()] {
+            let mut framing = Framing::default();
+            let mut unfinished = 0;
+            for piece in stream.chunks(step) {
+                framing.advance(piece);
+                unfinished = unfinished.max(framing.unfinished());
+            }
+            assert_eq!(framing.unfinished(), 0, "cut every {step} bytes");
+            assert!(unfinished > 0 || step == stream.len());
+        }
+    }
+
+    #[test]
+    fn one_byte_of_a_message_is_a_message_begun() {
+        let mut framing = Framing::default();
+        framing.advance(&[0x82]);
+        assert_eq!(framing.unfinished(), 1);
+    }
+
+    #[test]
+    fn empty_fragments_count_by_their_headers_until_the_last_one() {
+        let mut framing = Framing::default();
+        framing.advance(&frame(0x02, 0, true));
+        for _ in 0..99 {
+            framing.advance(&frame(0x00, 0, true));
+        }
+        assert_eq!(framing.unfinished(), 600);
+        framing.advance(&frame(0x80, 0, true));
+        assert_eq!(framing.unfinished(), 0);
+    }
+
+    #[test]
+    fn control_frames_between_fragments_neither_count_nor_end_the_message() {
+        let mut framing = Framing::default();
+        framing.advance(&frame(0x02, 200, false));
+        let before = framing.unfinished();
+        framing.advance(&[0x89]);
+        assert_eq!(framing.unfinished(), before + 1, "a control frame that has begun is something begun");
+        framing.advance(&[0]);
+        framing.advance(&frame(0x89, 100, false));
+        framing.advance(&frame(0x8a, 0, false));
+        assert_eq!(framing.unfinished(), before);
+        framing.advance(&frame(0x80, 10, false));
+        assert_eq!(framing.unfinished(), 0);
+    }
+
+    #[test]
+    fn control_frames_between_messages_leave_nothing() {
+        let mut framing = Framing::default();
+        for _ in 0..100 {
+            framing.advance(&frame(0x89, 3, true));
+        }
+        assert_eq!(framing.unfinished(), 0);
+    }
+
+    #[test]
+    fn absurd_lengths_stay_in_bounds() {
+        let mut framing = Framing::default();
+        framing.advance(&[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        framing.advance(&[0; 1000]);
+        assert_eq!(framing.unfinished(), 1010);
+    }
+
+    #[test]
+    fn text_is_seen_and_binary_is_not_text() {
+        let mut framing = Framing::default();
+        framing.advance(&frame(0x82, 5, true));
+        assert!(!framing.text_seen());
+        framing.advance(&frame(0x01, 5, true));
+        assert!(framing.text_seen());
+    }
+}

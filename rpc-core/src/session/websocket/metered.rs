@@ -1,0 +1,176 @@
+//! `Metered`: the stream beneath the WebSocket, with a budget for each round of reading, and counts.
+
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::framing::Framing;
+
+/// Bytes that one round may read, so that one busy connection cannot keep its thread from the others.
+const ROUND: usize = 64 * 1024;
+
+/// Makes an asynchronous stream look like a blocking one that says `WouldBlock`, which is how the WebSocket library reads and
+/// writes, and sees every byte pass.
+///
+/// Its only user polls it from one task, so one waker serves both directions.
+#[derive(Debug)]
+pub(super) struct Metered<IO> {
+    io: IO,
+    waker: Waker,
+    round: usize,
+    framing: Framing,
+    received: u64,
+    sent: u64,
+    writes: u64,
+}
+
+impl<IO> Metered<IO> {
+    /// Wraps a stream of which `leftover` was read before.
+    pub(super) fn new(io: IO, leftover: &[u8]) -> Self {
+        let mut framing = Framing::default();
+        framing.advance(leftover);
+        let received = leftover.len() as u64;
+        Self { io, waker: Waker::noop().clone(), round: ROUND, framing, received, sent: 0, writes: 0 }
+    }
+
+    /// Sets who is woken by what blocks from here on.
+    pub(super) fn set_waker(&mut self, waker: &Waker) {
+        if !self.waker.will_wake(waker) {
+            self.waker.clone_from(waker);
+        }
+    }
+
+    /// Grants the next round's budget for reading.
+    pub(super) fn begin_round(&mut self) {
+        self.round = ROUND;
+    }
+
+    pub(super) fn framing(&self) -> &Framing {
+        &self.framing
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn writes(&self) -> u64 {
+        self.writes
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
+    /// Ends the writing side.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Throws away what comes in. Ready at the end of the stream or at an error.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.set_waker(cx.waker());
+        self.begin_round();
+        let mut scrap = [0; 4096];
+        loop {
+            match self.read(&mut scrap) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Read for Metered<IO> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.round == 0 {
+            self.waker.wake_by_ref();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = into.len().min(self.round);
+        let mut buf = ReadBuf::new(&mut into[..most]);
+        match Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut buf) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) => {
+                let read = buf.filled();
+                self.framing.advance(read);
+                self.round -= read.len();
+                self.received += read.len() as u64;
+                Ok(read.len())
+            }
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Write for Metered<IO> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match Pin::new(&mut self.io).poll_write(&mut Context::from_waker(&self.waker), bytes) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(written)) => {
+                self.sent += written as u64;
+                self.writes += u64::from(written > 0);
+                Ok(written)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(result) => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct CountingWaker(AtomicUsize);
+
+    impl Wake for CountingWaker {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_round_reads_its_budget_and_then_wakes_for_the_next() {
+        let (near, mut far) = tokio::io::duplex(4 * ROUND);
+        far.write_all(&vec![0; 2 * ROUND]).await.unwrap();
+        let wakes = Arc::new(CountingWaker::default());
+        let mut metered = Metered::new(near, &[]);
+        metered.set_waker(&Waker::from(Arc::clone(&wakes)));
+        let mut buf = vec![0; 3 * ROUND];
+        assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        assert_eq!(metered.read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        metered.begin_round();
+        assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
+        assert_eq!(metered.received(), 2 * ROUND as u64);
+    }
+
+    #[tokio::test]
+    async fn writes_are_counted_by_calls_that_moved_bytes() {
+        let (near, _far) = tokio::io::duplex(100);
+        let mut metered = Metered::new(near, &[]);
+        assert_eq!(metered.write(&[0; 60]).unwrap(), 60);
+        assert_eq!(metered.write(&[0; 60]).unwrap(), 40);
+        assert_eq!(metered.write(&[0; 60]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!((metered.sent(), metered.writes()), (100, 2));
+    }
+}

@@ -1,0 +1,291 @@
+//! `WebSocket`: packets as binary messages over any byte stream (RFC 6455).
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
+
+use super::budget::PingBudget;
+use super::failure::{failure, text};
+use super::metered::Metered;
+use crate::config::Config;
+use crate::error::{CloseCode, ProtocolError};
+use crate::session::transport::{Progress, Transport, TransportError};
+
+/// Frames are collected up to this size and then written without waiting for the flush.
+const WRITE_BUFFER: usize = 64 * 1024;
+/// What frame headers may add to an unfinished message: after the handshake, and before it.
+const OVERHEAD: usize = 64 * 1024;
+const HANDSHAKE_OVERHEAD: usize = 1024;
+/// A control frame's payload holds 125 bytes (RFC 6455 §5.5), of which the close code takes two.
+const LONGEST_REASON: usize = 123;
+/// "No status received", which never travels (RFC 6455 §7.4.1).
+const NO_STATUS: CloseCode = CloseCode(1005);
+/// How long input is discarded after the goodbye. Dropping a socket with unread input resets the connection, and the reset
+/// may overtake the close code.
+const DISCARD: Duration = Duration::from_secs(1);
+
+/// A [`Transport`] over a byte stream on which the HTTP upgrade has been done.
+///
+/// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which: 1003 for
+/// text, 1009 for too much, 1002 for the rest. What is too much is [`Config::max_packet`]; until
+/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`], in all. Pings are answered: ten at once, one
+/// a second on average. No extension is ever agreed.
+#[derive(Debug)]
+pub struct WebSocket<IO> {
+    socket: tungstenite::WebSocket<Metered<IO>>,
+    max_packet: usize,
+    /// Bytes that may still come before the handshake is done; `None` once it is.
+    handshake_left: Option<usize>,
+    pings: PingBudget,
+    /// Whether the last write found no room below.
+    blocked: bool,
+    ended: Option<TransportError>,
+    closing: Closing,
+}
+
+#[derive(Debug)]
+enum Closing {
+    NotYet,
+    Flushing,
+    ShuttingDown,
+    Discarding(Pin<Box<Sleep>>),
+    Done,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
+    /// The server's end. `leftover` is what was read behind the request's head.
+    pub fn server(io: IO, leftover: Bytes, config: &Config) -> Self {
+        Self::new(io, leftover, Role::Server, config)
+    }
+
+    /// The client's end. `leftover` is what was read behind the response's head.
+    pub fn client(io: IO, leftover: Bytes, config: &Config) -> Self {
+        Self::new(io, leftover, Role::Client, config)
+    }
+
+    fn new(io: IO, leftover: Bytes, role: Role, config: &Config) -> Self {
+        let settings = WebSocketConfig::default()
+            .read_buffer_size(config.read_buffer)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_write_buffer_size(2 * WRITE_BUFFER + 2 * config.max_packet.max(config.chunk))
+            .max_message_size(Some(config.max_handshake))
+            .max_frame_size(Some(config.max_handshake));
+        let metered = Metered::new(io, &leftover);
+        let socket = if leftover.is_empty() {
+            tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
+        } else {
+            tungstenite::WebSocket::from_partially_read(metered, leftover.into(), role, Some(settings))
+        };
+        Self {
+            socket,
+            max_packet: config.max_packet,
+            handshake_left: Some(config.max_handshake),
+            pings: PingBudget::new(Instant::now()),
+            blocked: false,
+            ended: None,
+            closing: Closing::NotYet,
+        }
+    }
+
+    fn deliver(&mut self, packet: Bytes) -> Result<Bytes, TransportError> {
+        if let Some(left) = &mut self.handshake_left {
+            match left.checked_sub(packet.len()) {
+                Some(rest) => *left = rest,
+                None => return Err(self.end(too_big("too many bytes before the end of the handshake"))),
+            }
+        }
+        Ok(packet)
+    }
+
+    /// Whether the message that is coming in has grown too much; payloads are limited by the library, headers here.
+    fn check_overhead(&mut self) -> Result<(), TransportError> {
+        let allowed = match self.handshake_left {
+            Some(left) => left + HANDSHAKE_OVERHEAD,
+            None => self.max_packet + OVERHEAD,
+        };
+        if self.socket.get_ref().framing().unfinished() > allowed as u64 {
+            return Err(self.end(too_big("a message in too many fragments")));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, error: TransportError) -> TransportError {
+        self.ended = Some(error.clone());
+        error
+    }
+
+    fn fail(&mut self, error: Error) -> TransportError {
+        let text_seen = self.socket.get_ref().framing().text_seen();
+        self.end(failure(error, text_seen))
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        if let Some(error) = &self.ended {
+            return Poll::Ready(Err(error.clone()));
+        }
+        self.socket.get_mut().set_waker(cx.waker());
+        match self.socket.flush() {
+            Ok(()) => {
+                self.blocked = false;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if would_block(&error) => {
+                self.blocked = true;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(self.fail(error))),
+        }
+    }
+
+    /// One step of closing that cannot go on yet is `None`.
+    fn drive_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Option<Closing> {
+        match &mut self.closing {
+            Closing::NotYet => {
+                // A pong that is still queued would go out behind the goodbye (RFC 6455 §5.5.1 forbids it). If this fails, so does
+                // the next call.
+                let _ = self.socket.flush();
+                // The library sends nothing where the other side said goodbye first: its answer is in the buffer already.
+                let goodbye = CloseFrame { code: sendable(code).0.into(), reason: cut(reason) };
+                match self.socket.close(Some(goodbye)) {
+                    Err(error) if would_block(&error) => Some(Closing::Flushing),
+                    _ => Some(Closing::ShuttingDown),
+                }
+            }
+            Closing::Flushing => match self.socket.flush() {
+                Err(error) if would_block(&error) => None,
+                _ => Some(Closing::ShuttingDown),
+            },
+            Closing::ShuttingDown => match self.socket.get_mut().poll_shutdown(cx) {
+                Poll::Pending => None,
+                Poll::Ready(_) => Some(Closing::Discarding(Box::pin(sleep(DISCARD)))),
+            },
+            Closing::Discarding(timer) => {
+                let discarded = self.socket.get_mut().poll_discard(cx).is_ready();
+                (discarded || timer.as_mut().poll(cx).is_ready()).then_some(Closing::Done)
+            }
+            Closing::Done => None,
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocket<IO> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+        if let Some(error) = &self.ended {
+            return Poll::Ready(Err(error.clone()));
+        }
+        self.socket.get_mut().set_waker(cx.waker());
+        let ended = loop {
+            match self.socket.read() {
+                Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    if !self.pings.take(Instant::now()) {
+                        break TransportError::Protocol(ProtocolError::new("too many WebSocket pings"));
+                    }
+                }
+                Ok(Message::Text(_)) => break TransportError::Protocol(text()),
+                Ok(Message::Close(goodbye)) => break closed(goodbye),
+                Ok(Message::Frame(_)) => {}
+                Err(error) if would_block(&error) => {
+                    self.socket.get_mut().begin_round();
+                    return match self.check_overhead() {
+                        Ok(()) => Poll::Pending,
+                        Err(error) => Poll::Ready(Err(error)),
+                    };
+                }
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        };
+        Poll::Ready(Err(self.end(ended)))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        if self.blocked || self.ended.is_some() { self.poll_write_out(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        match self.socket.write(Message::Binary(packet)) {
+            Ok(()) => Ok(()),
+            // The packet was taken into the buffer all the same.
+            Err(error) if would_block(&error) => {
+                self.blocked = true;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.poll_write_out(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
+        self.socket.get_mut().set_waker(cx.waker());
+        while let Some(next) = self.drive_close(cx, code, reason) {
+            self.closing = next;
+        }
+        if !matches!(self.closing, Closing::Done) {
+            return Poll::Pending;
+        }
+        self.ended.get_or_insert_with(|| TransportError::Lost("the WebSocket is closed already".into()));
+        Poll::Ready(())
+    }
+
+    fn progress(&self) -> Progress {
+        let metered = self.socket.get_ref();
+        Progress {
+            received: metered.received(),
+            sent: metered.sent(),
+            writes: metered.writes(),
+            mid_message: metered.framing().unfinished() > 0,
+        }
+    }
+
+    fn handshake_done(&mut self) {
+        self.handshake_left = None;
+        let limit = Some(self.max_packet);
+        self.socket.set_config(|settings| {
+            settings.max_message_size = limit;
+            settings.max_frame_size = limit;
+        });
+    }
+}
+
+fn too_big(what: &str) -> TransportError {
+    TransportError::Protocol(ProtocolError::too_big(what))
+}
+
+fn closed(goodbye: Option<CloseFrame>) -> TransportError {
+    match goodbye {
+        Some(frame) => TransportError::Closed { code: CloseCode(frame.code.into()), reason: frame.reason.to_string() },
+        None => TransportError::Closed { code: NO_STATUS, reason: String::new() },
+    }
+}
+
+/// Codes that only stand for the lack of one never travel (RFC 6455 §7.4.1, §7.4.2).
+fn sendable(code: CloseCode) -> CloseCode {
+    match code.0 {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => code,
+        _ => CloseCode::NORMAL,
+    }
+}
+
+fn cut(reason: &str) -> Utf8Bytes {
+    let end = (0..=LONGEST_REASON.min(reason.len())).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
+    reason[..end].into()
+}
+
+fn would_block(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}

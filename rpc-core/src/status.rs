@@ -1,0 +1,330 @@
+//! `Status`: what went wrong with a call, in words that both ends share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of failure: gRPC's codes, with gRPC's numbers and names.
+///
+/// `Ok` does not exist here: a call that succeeds has a result, not a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Code {
+    /// The call was cancelled, usually by its caller.
+    Cancelled = 1,
+    /// An error that no other code describes; also a code that this version does not know.
+    Unknown = 2,
+    /// The caller gave an argument that is wrong whatever the state of the system.
+    InvalidArgument = 3,
+    /// The deadline passed before the call completed.
+    DeadlineExceeded = 4,
+    /// Something that was asked for does not exist.
+    NotFound = 5,
+    /// Something that was to be created exists already.
+    AlreadyExists = 6,
+    /// The caller is known but may not do this.
+    PermissionDenied = 7,
+    /// A limit or a quota was reached.
+    ResourceExhausted = 8,
+    /// The system is not in the state that the call needs.
+    FailedPrecondition = 9,
+    /// The call was given up because of a conflict with another one, for instance a deadlock.
+    Aborted = 10,
+    /// A value lies past the valid range.
+    OutOfRange = 11,
+    /// The method is not known here, or not offered.
+    Unimplemented = 12,
+    /// A bug: an invariant of the called system is broken.
+    Internal = 13,
+    /// The other side cannot be reached now; trying again later may help.
+    Unavailable = 14,
+    /// Data was lost or is corrupt.
+    DataLoss = 15,
+    /// The caller did not say who it is, or not credibly.
+    Unauthenticated = 16,
+}
+
+impl Code {
+    /// The number that travels on the wire: gRPC's.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The code of a number, [`Code::Unknown`] for a number that this version does not know.
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Cancelled,
+            3 => Self::InvalidArgument,
+            4 => Self::DeadlineExceeded,
+            5 => Self::NotFound,
+            6 => Self::AlreadyExists,
+            7 => Self::PermissionDenied,
+            8 => Self::ResourceExhausted,
+            9 => Self::FailedPrecondition,
+            10 => Self::Aborted,
+            11 => Self::OutOfRange,
+            12 => Self::Unimplemented,
+            13 => Self::Internal,
+            14 => Self::Unavailable,
+            15 => Self::DataLoss,
+            16 => Self::Unauthenticated,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// gRPC's name of the code, for instance `DEADLINE_EXCEEDED`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELLED",
+            Self::Unknown => "UNKNOWN",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Aborted => "ABORTED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DataLoss => "DATA_LOSS",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether the method of a failed call may have run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Execution {
+    /// The method certainly did not start: the call never left this process whole, or the other side refused it.
+    NotExecuted,
+    /// The method may have run, in part or to its end.
+    #[default]
+    Unknown,
+}
+
+/// Why a call failed, when its contract does not say more: a [`Code`], a message for people, optional details for
+/// programs, and whether the method may have run.
+///
+/// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`.
+/// A handler may return one; it then always travels with [`Execution::Unknown`], because only the framework can know
+/// that a method did not start. Message and details together are cut to 8 KiB on the wire.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Status(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Status")]
+struct Inner {
+    code: Code,
+    message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    details: Vec<u8>,
+    #[serde(default)]
+    execution: Execution,
+    #[serde(skip)]
+    idempotent: bool,
+}
+
+impl Status {
+    /// A status with this code and this message, which should say what happened and what to do about it.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            execution: Execution::Unknown,
+            idempotent: false,
+        }))
+    }
+
+    /// Adds details for programs: opaque bytes whose meaning the contract's two sides agree on.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Into<Vec<u8>>) -> Self {
+        self.0.details = details.into();
+        self
+    }
+
+    /// The kind of failure.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The message for people.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The details for programs; empty if there are none.
+    pub fn details(&self) -> &[u8] {
+        &self.0.details
+    }
+
+    /// Whether the method may have run.
+    pub fn execution(&self) -> Execution {
+        self.0.execution
+    }
+
+    /// Whether the same call may be made again without the risk of running twice what must run once.
+    ///
+    /// True for [`Code::Unavailable`] and [`Code::ResourceExhausted`], if the method did not start, or if the contract
+    /// calls it `#[rpc(idempotent)]`.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.0.code, Code::Unavailable | Code::ResourceExhausted)
+            && (self.0.execution == Execution::NotExecuted || self.0.idempotent)
+    }
+
+    /// Says that the method certainly did not start. For the framework alone: on the wire, what a handler returns is
+    /// always stamped [`Execution::Unknown`].
+    #[must_use]
+    pub(crate) fn not_executed(mut self) -> Self {
+        self.0.execution = Execution::NotExecuted;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn with_execution(mut self, execution: Execution) -> Self {
+        self.0.execution = execution;
+        self
+    }
+
+    /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
+    #[must_use]
+    pub(crate) fn cut_to(mut self, max: usize) -> Self {
+        let inner = &mut self.0;
+        if inner.message.len() + inner.details.len() > max {
+            inner.details = Vec::new();
+            let mut end = inner.message.len().min(max);
+            while !inner.message.is_char_boundary(end) {
+                end -= 1;
+            }
+            inner.message.truncate(end);
+        }
+        self
+    }
+
+    /// The stub's own stamp: the method may safely run twice.
+    #[must_use]
+    pub(crate) fn with_idempotent(mut self, idempotent: bool) -> Self {
+        self.0.idempotent = idempotent;
+        self
+    }
+}
+
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident => $code:ident;)*) => {
+        impl Status {
+            $(
+                $(#[$doc])*
+                pub fn $name(message: impl Into<String>) -> Self {
+                    Self::new(Code::$code, message)
+                }
+            )*
+        }
+    };
+}
+
+constructors! {
+    /// A status with [`Code::Cancelled`].
+    cancelled => Cancelled;
+    /// A status with [`Code::Unknown`].
+    unknown => Unknown;
+    /// A status with [`Code::InvalidArgument`].
+    invalid_argument => InvalidArgument;
+    /// A status with [`Code::DeadlineExceeded`].
+    deadline_exceeded => DeadlineExceeded;
+    /// A status with [`Code::NotFound`].
+    not_found => NotFound;
+    /// A status with [`Code::AlreadyExists`].
+    already_exists => AlreadyExists;
+    /// A status with [`Code::PermissionDenied`].
+    permission_denied => PermissionDenied;
+    /// A status with [`Code::ResourceExhausted`].
+    resource_exhausted => ResourceExhausted;
+    /// A status with [`Code::FailedPrecondition`].
+    failed_precondition => FailedPrecondition;
+    /// A status with [`Code::Aborted`].
+    aborted => Aborted;
+    /// A status with [`Code::OutOfRange`].
+    out_of_range => OutOfRange;
+    /// A status with [`Code::Unimplemented`].
+    unimplemented => Unimplemented;
+    /// A status with [`Code::Internal`].
+    internal => Internal;
+    /// A status with [`Code::Unavailable`].
+    unavailable => Unavailable;
+    /// A status with [`Code::DataLoss`].
+    data_loss => DataLoss;
+    /// A status with [`Code::Unauthenticated`].
+    unauthenticated => Unauthenticated;
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.message)
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Status");
+        out.field("code", &self.0.code).field("message", &self.0.message);
+        if !self.0.details.is_empty() {
+            out.field("details", &format_args!("{} bytes", self.0.details.len()));
+        }
+        out.field("execution", &self.0.execution).finish()
+    }
+}
+
+impl std::error::Error for Status {}
+
+impl Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Status {
+    /// What a peer writes into its own types never says `NotExecuted` with our authority: it arrives as `Unknown`.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let inner = Inner::deserialize(deserializer)?;
+        Ok(Self(Box::new(Inner { execution: Execution::Unknown, ..inner })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_pointer_wide() {
+        assert_eq!(size_of::<Status>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<(), Status>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn codes_keep_grpcs_numbers() {
+        for number in 1..=16 {
+            assert_eq!(u64::from(Code::from_number(number).number()), number);
+        }
+        assert_eq!(Code::from_number(0), Code::Unknown);
+        assert_eq!(Code::from_number(99), Code::Unknown);
+    }
+
+    #[test]
+    fn retryable_needs_the_right_code_and_certainty_or_idempotence() {
+        let unavailable = Status::unavailable("gone");
+        assert!(!unavailable.is_retryable());
+        assert!(unavailable.clone().not_executed().is_retryable());
+        assert!(unavailable.with_idempotent(true).is_retryable());
+        assert!(!Status::aborted("deadlock").not_executed().is_retryable());
+    }
+}

@@ -1,0 +1,189 @@
+//! Bytes to frames.
+
+use super::{
+    ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, WireError,
+    frame::kind,
+    handshake::{read_hello, read_welcome},
+    read::Reader,
+};
+use crate::status::{Code, Execution, Status};
+
+/// Reads a frame; `None` for one of a kind that this version may pass over.
+pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError> {
+    let len = reader.array()?;
+    if len == 0 {
+        return Err(reader.error("a frame without a kind"));
+    }
+    let begin = reader.at();
+    let kind = reader.uint()?;
+    let mut fields = Fields { reader, left: len - 1 };
+    let frame = match kind {
+        kind::HELLO => Frame::Hello(read_hello(fields.required("a Hello without its map")?)?),
+        kind::WELCOME => Frame::Welcome(read_welcome(fields.required("a Welcome without its map")?)?),
+        kind::REQUEST => Frame::Request(Request {
+            id: fields.uint("a Request without an id")?,
+            method: fields.u32("a Request without a method")?,
+            deadline_ms: fields.opt_uint()?,
+            depth: fields.u32("a Request without a depth")?,
+            parent: fields.opt_uint()?,
+            metadata: fields.metadata()?,
+            payload: fields.payload("a Request without a payload")?,
+        }),
+        kind::NOTIFY => Frame::Notify(Notify {
+            method: fields.u32("a Notify without a method")?,
+            depth: fields.u32("a Notify without a depth")?,
+            metadata: fields.metadata()?,
+            payload: fields.payload("a Notify without a payload")?,
+        }),
+        kind::RESPONSE => Frame::Response {
+            id: fields.uint("a Response without an id")?,
+            payload: fields.payload("a Response without a payload")?,
+        },
+        kind::ERROR => {
+            let id = fields.uint("an Error without an id")?;
+            let status = fields.optional()?.map(read_status).transpose()?;
+            let error = match status {
+                Some(status) => ErrorBody::Status(status),
+                None => ErrorBody::Fault(fields.payload("an Error with neither status nor fault")?),
+            };
+            Frame::Error { id, error }
+        }
+        kind::CANCEL => Frame::Cancel { id: fields.uint("a Cancel without an id")? },
+        kind::CHUNK => Frame::Chunk {
+            transfer: fields.uint("a Chunk without a transfer")?,
+            data: fields.required("a Chunk without data")?.bin()?,
+        },
+        kind::ABORT => Frame::Abort { transfer: fields.uint("an Abort without a transfer")? },
+        kind::STOP => Frame::Stop { transfer: fields.uint("a Stop without a transfer")? },
+        kind::DONE => Frame::Done {
+            depth: fields.u32("a Done without a depth")?,
+            count: fields.uint("a Done without a count")?,
+            bytes: fields.opt_uint()?.unwrap_or(0),
+        },
+        kind::PING => Frame::Ping { token: fields.uint("a Ping without a token")? },
+        kind::PONG => Frame::Pong { token: fields.uint("a Pong without a token")? },
+        kind::GO_AWAY => Frame::GoAway {
+            last_seq: fields.uint("a GoAway without a number")?,
+            message: match fields.optional()? {
+                Some(reader) => reader.text()?.to_owned(),
+                None => String::new(),
+            },
+        },
+        kind::FIRST_IGNORABLE.. => {
+            fields.skip_rest()?;
+            return Ok(None);
+        }
+        _ => return Err(WireError::at(format!("a frame of the unknown kind {kind}"), begin)),
+    };
+    fields.skip_rest()?;
+    Ok(Some(frame))
+}
+
+impl Frame {
+    /// The name of the frame's kind, for people.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "Hello",
+            Self::Welcome(_) => "Welcome",
+            Self::Request(_) => "Request",
+            Self::Notify(_) => "Notify",
+            Self::Response { .. } => "Response",
+            Self::Error { .. } => "Error",
+            Self::Cancel { .. } => "Cancel",
+            Self::Chunk { .. } => "Chunk",
+            Self::Abort { .. } => "Abort",
+            Self::Stop { .. } => "Stop",
+            Self::Done { .. } => "Done",
+            Self::Ping { .. } => "Ping",
+            Self::Pong { .. } => "Pong",
+            Self::GoAway { .. } => "GoAway",
+        }
+    }
+}
+
+/// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
+struct Fields<'a> {
+    reader: &'a mut Reader,
+    left: usize,
+}
+
+impl Fields<'_> {
+    /// The reader before the next element, unless that is nil.
+    fn optional(&mut self) -> Result<Option<&mut Reader>, WireError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        Ok(if self.reader.take_nil() { None } else { Some(self.reader) })
+    }
+
+    fn required(&mut self, missing: &'static str) -> Result<&mut Reader, WireError> {
+        let at = self.reader.at();
+        self.optional()?.ok_or_else(|| WireError::at(missing, at))
+    }
+
+    fn uint(&mut self, missing: &'static str) -> Result<u64, WireError> {
+        self.required(missing)?.uint()
+    }
+
+    fn u32(&mut self, missing: &'static str) -> Result<u32, WireError> {
+        let reader = self.required(missing)?;
+        let at = reader.at();
+        u32::try_from(reader.uint()?).map_err(|_| WireError::at("a number beyond 32 bits", at))
+    }
+
+    fn opt_uint(&mut self) -> Result<Option<u64>, WireError> {
+        self.optional()?.map(Reader::uint).transpose()
+    }
+
+    fn metadata(&mut self) -> Result<MetadataPairs, WireError> {
+        let Some(reader) = self.optional()? else { return Ok(Vec::new()) };
+        let mut pairs = Vec::new();
+        for _ in 0..reader.map()? {
+            let key = reader.text()?.to_owned();
+            pairs.push((key, reader.text()?.to_owned()));
+        }
+        Ok(pairs)
+    }
+
+    fn payload(&mut self, missing: &'static str) -> Result<Payload, WireError> {
+        let reader = self.required(missing)?;
+        if !reader.next_is_array() {
+            return Ok(Payload::Inline(reader.bin()?));
+        }
+        let len = reader.array()?;
+        let mut fields = Fields { reader, left: len };
+        let transfer = fields.uint("an announced payload without a transfer")?;
+        let total = fields.uint("an announced payload without a length")?;
+        fields.skip_rest()?;
+        Ok(Payload::Announced { transfer, total })
+    }
+
+    fn skip_rest(&mut self) -> Result<(), WireError> {
+        for _ in 0..self.left {
+            self.reader.skip()?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
+    let left = reader.array()?;
+    let mut fields = Fields { reader, left };
+    let code = Code::from_number(fields.uint("a status without a code")?);
+    let message = match fields.optional()? {
+        Some(reader) => reader.text()?.to_owned(),
+        None => String::new(),
+    };
+    let details = fields.optional()?.map(Reader::bin).transpose()?;
+    let execution = match fields.opt_uint()? {
+        Some(1) => Execution::NotExecuted,
+        _ => Execution::Unknown,
+    };
+    fields.skip_rest()?;
+    let status = Status::new(code, message).with_execution(execution);
+    Ok(match details {
+        Some(details) => status.with_details(details),
+        None => status,
+    })
+}

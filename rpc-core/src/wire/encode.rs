@@ -1,0 +1,166 @@
+//! Frames to bytes.
+
+use bytes::BytesMut;
+
+use super::{
+    ErrorBody, Frame, MetadataPairs, Payload,
+    frame::kind,
+    handshake::{put_hello, put_welcome},
+    put,
+};
+use crate::status::{Execution, Status};
+
+/// What a number, a marker or a length takes at most.
+const NUMBER: usize = 9;
+
+/// Appends a frame.
+pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
+    out.reserve(frame.encoded_len_hint());
+    match frame {
+        Frame::Hello(hello) => {
+            begin(out, 2, kind::HELLO);
+            put_hello(out, hello);
+        }
+        Frame::Welcome(welcome) => {
+            begin(out, 2, kind::WELCOME);
+            put_welcome(out, welcome);
+        }
+        Frame::Request(request) => {
+            begin(out, 8, kind::REQUEST);
+            put::uint(out, request.id);
+            put::uint(out, u64::from(request.method));
+            put::opt_uint(out, request.deadline_ms);
+            put::uint(out, u64::from(request.depth));
+            put::opt_uint(out, request.parent);
+            put_metadata(out, &request.metadata);
+            put_payload(out, &request.payload);
+        }
+        Frame::Notify(notify) => {
+            begin(out, 5, kind::NOTIFY);
+            put::uint(out, u64::from(notify.method));
+            put::uint(out, u64::from(notify.depth));
+            put_metadata(out, &notify.metadata);
+            put_payload(out, &notify.payload);
+        }
+        Frame::Response { id, payload } => {
+            begin(out, 3, kind::RESPONSE);
+            put::uint(out, *id);
+            put_payload(out, payload);
+        }
+        Frame::Error { id, error: ErrorBody::Status(status) } => {
+            begin(out, 3, kind::ERROR);
+            put::uint(out, *id);
+            put_status(out, status);
+        }
+        Frame::Error { id, error: ErrorBody::Fault(payload) } => {
+            begin(out, 4, kind::ERROR);
+            put::uint(out, *id);
+            put::nil(out);
+            put_payload(out, payload);
+        }
+        Frame::Cancel { id } => numbers(out, kind::CANCEL, &[*id]),
+        Frame::Chunk { transfer, data } => {
+            begin(out, 3, kind::CHUNK);
+            put::uint(out, *transfer);
+            put::bin(out, data);
+        }
+        Frame::Abort { transfer } => numbers(out, kind::ABORT, &[*transfer]),
+        Frame::Stop { transfer } => numbers(out, kind::STOP, &[*transfer]),
+        Frame::Done { depth, count, bytes } => numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]),
+        Frame::Ping { token } => numbers(out, kind::PING, &[*token]),
+        Frame::Pong { token } => numbers(out, kind::PONG, &[*token]),
+        Frame::GoAway { last_seq, message } => {
+            begin(out, 3, kind::GO_AWAY);
+            put::uint(out, *last_seq);
+            put::text(out, message);
+        }
+    }
+}
+
+impl Frame {
+    /// At least as many bytes as the frame takes, found without encoding it.
+    pub fn encoded_len_hint(&self) -> usize {
+        let words = |status: &Status| status.message().len() + status.details().len() + 4 * NUMBER;
+        let body = match self {
+            Self::Hello(hello) => {
+                let contracts: usize = hello.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                contracts + hello.credentials.len() + hello.resume.as_ref().map_or(0, |r| r.secret.len()) + 32 * NUMBER
+            }
+            Self::Welcome(welcome) => {
+                let contracts: usize = welcome.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, words) + 32 * NUMBER
+            }
+            Self::Request(request) => 6 * NUMBER + metadata_len(&request.metadata) + payload_len(&request.payload),
+            Self::Notify(notify) => 3 * NUMBER + metadata_len(&notify.metadata) + payload_len(&notify.payload),
+            Self::Response { payload, .. } => NUMBER + payload_len(payload),
+            Self::Error { error: ErrorBody::Fault(payload), .. } => 2 * NUMBER + payload_len(payload),
+            Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + words(status),
+            Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
+            Self::GoAway { message, .. } => 2 * NUMBER + message.len(),
+            Self::Cancel { .. }
+            | Self::Abort { .. }
+            | Self::Stop { .. }
+            | Self::Done { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. } => 3 * NUMBER,
+        };
+        body + 2
+    }
+}
+
+pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
+    put::array(out, 4);
+    put::uint(out, u64::from(status.code().number()));
+    put::text(out, status.message());
+    if status.details().is_empty() {
+        put::nil(out);
+    } else {
+        put::bin(out, status.details());
+    }
+    put::uint(out, u64::from(status.execution() == Execution::NotExecuted));
+}
+
+fn begin(out: &mut BytesMut, len: usize, kind: u64) {
+    put::array(out, len);
+    put::uint(out, kind);
+}
+
+fn numbers(out: &mut BytesMut, kind: u64, numbers: &[u64]) {
+    begin(out, numbers.len() + 1, kind);
+    for number in numbers {
+        put::uint(out, *number);
+    }
+}
+
+fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
+    if metadata.is_empty() {
+        return put::nil(out);
+    }
+    put::map(out, metadata.len());
+    for (key, value) in metadata {
+        put::text(out, key);
+        put::text(out, value);
+    }
+}
+
+fn put_payload(out: &mut BytesMut, payload: &Payload) {
+    match payload {
+        Payload::Inline(bytes) => put::bin(out, bytes),
+        Payload::Announced { transfer, total } => {
+            put::array(out, 2);
+            put::uint(out, *transfer);
+            put::uint(out, *total);
+        }
+    }
+}
+
+fn metadata_len(metadata: &MetadataPairs) -> usize {
+    metadata.iter().map(|(key, value)| key.len() + value.len() + 10).sum::<usize>() + 5
+}
+
+fn payload_len(payload: &Payload) -> usize {
+    match payload {
+        Payload::Inline(bytes) => bytes.len() + 5,
+        Payload::Announced { .. } => 2 * NUMBER + 1,
+    }
+}

@@ -1,0 +1,217 @@
+//! The frames: what one side says to the other, as typed values.
+
+use bytes::Bytes;
+
+use crate::status::Status;
+
+/// The number of a call, chosen by its caller and never reused in a session.
+pub type CallId = u64;
+/// The number of a transfer or stream, counted by the side that sends the bytes.
+pub type TransferId = u64;
+
+/// Metadata of a call: ordered pairs of text.
+pub type MetadataPairs = Vec<(String, String)>;
+
+/// The bytes of arguments, of a result or of a fault: in the frame, or announced and following in chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// The MessagePack value itself.
+    Inline(Bytes),
+    /// The value follows in [`Frame::Chunk`]s of this transfer.
+    Announced {
+        /// The transfer that carries the bytes.
+        transfer: TransferId,
+        /// How many bytes will come in all.
+        total: u64,
+    },
+}
+
+impl Payload {
+    /// The length of the value in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Announced { total, .. } => *total,
+        }
+    }
+
+    /// Whether the value has no bytes at all, which no MessagePack value has.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The length of what follows in chunks; 0 if the value is in the frame.
+    pub fn announced(&self) -> u64 {
+        match self {
+            Self::Inline(_) => 0,
+            Self::Announced { total, .. } => *total,
+        }
+    }
+}
+
+/// One frame. A packet is a sequence of them; see [`super::packet`].
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "frames are moved once or twice and never stored in bulk; boxing would cost an allocation a call")]
+pub enum Frame {
+    /// Client to server, alone in the first packet.
+    Hello(super::Hello),
+    /// Server to client, alone in its first packet.
+    Welcome(super::Welcome),
+    /// Calls a method.
+    Request(Request),
+    /// Calls a one-way method.
+    Notify(Notify),
+    /// Completes a call with a result.
+    Response {
+        /// The call.
+        id: CallId,
+        /// The result, encoded.
+        payload: Payload,
+    },
+    /// Completes a call with the contract's own fault or with a status.
+    Error {
+        /// The call.
+        id: CallId,
+        /// What went wrong.
+        error: ErrorBody,
+    },
+    /// The caller is no longer interested; the callee still completes the call.
+    Cancel {
+        /// The call.
+        id: CallId,
+    },
+    /// The next bytes of a transfer.
+    Chunk {
+        /// The transfer.
+        transfer: TransferId,
+        /// Its next bytes; never empty.
+        data: Bytes,
+    },
+    /// The sender gives a transfer up before its end.
+    Abort {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// The receiver wants no more of a transfer or stream.
+    Stop {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// How many notifies of a depth have been finished since the session began.
+    Done {
+        /// The depth.
+        depth: u32,
+        /// The cumulative count, refused ones included.
+        count: u64,
+        /// The cumulative length of their arguments, counting only those that came in chunks. Third position, after the count.
+        bytes: u64,
+    },
+    /// Asks for a Pong with the same token.
+    Ping {
+        /// Any number.
+        token: u64,
+    },
+    /// Answers a Ping.
+    Pong {
+        /// The Ping's number.
+        token: u64,
+    },
+    /// The sender is about to leave: no new calls without a live parent.
+    GoAway {
+        /// The last sequenced packet that was taken in.
+        last_seq: u64,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number.
+    pub id: CallId,
+    /// [`crate::contract::method_id`] of the method.
+    pub method: u32,
+    /// Milliseconds left until its deadline; `None` is no deadline.
+    pub deadline_ms: Option<u64>,
+    /// How deep it is nested: 0 outside any handler.
+    pub depth: u32,
+    /// The receiver's own pending call in whose handler this one was made.
+    pub parent: Option<CallId>,
+    /// Metadata; empty is sent as nil.
+    pub metadata: MetadataPairs,
+    /// The arguments: a MessagePack array, positional.
+    pub payload: Payload,
+}
+
+/// A one-way call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// [`crate::contract::method_id`] of the method.
+    pub method: u32,
+    /// How deep it is nested.
+    pub depth: u32,
+    /// Metadata; empty is sent as nil.
+    pub metadata: MetadataPairs,
+    /// The arguments: a MessagePack array, positional.
+    pub payload: Payload,
+}
+
+/// The body of [`Frame::Error`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorBody {
+    /// The contract's own error type, encoded.
+    Fault(Payload),
+    /// A status.
+    Status(Status),
+}
+
+impl Frame {
+    /// Whether the frame is counted by `seq` and acknowledged.
+    pub fn is_sequenced(&self) -> bool {
+        !matches!(
+            self,
+            Self::Hello(_) | Self::Welcome(_) | Self::Ping { .. } | Self::Pong { .. } | Self::GoAway { .. }
+        )
+    }
+}
+
+/// The kind numbers of the wire.
+pub mod kind {
+    /// [`super::Frame::Hello`]
+    pub const HELLO: u64 = 1;
+    /// [`super::Frame::Welcome`]
+    pub const WELCOME: u64 = 2;
+    /// [`super::Frame::Request`]
+    pub const REQUEST: u64 = 3;
+    /// [`super::Frame::Notify`]
+    pub const NOTIFY: u64 = 4;
+    /// [`super::Frame::Response`]
+    pub const RESPONSE: u64 = 5;
+    /// [`super::Frame::Error`]
+    pub const ERROR: u64 = 6;
+    /// [`super::Frame::Cancel`]
+    pub const CANCEL: u64 = 7;
+    /// [`super::Frame::Chunk`]
+    pub const CHUNK: u64 = 8;
+    /// [`super::Frame::Abort`]
+    pub const ABORT: u64 = 9;
+    /// Reserved for stream items.
+    pub const ITEM: u64 = 10;
+    /// Reserved for the end of a stream.
+    pub const END: u64 = 11;
+    /// Reserved for stream credit.
+    pub const CREDIT: u64 = 12;
+    /// [`super::Frame::Stop`]
+    pub const STOP: u64 = 13;
+    /// [`super::Frame::Done`]
+    pub const DONE: u64 = 14;
+    /// [`super::Frame::Ping`]
+    pub const PING: u64 = 16;
+    /// [`super::Frame::Pong`]
+    pub const PONG: u64 = 17;
+    /// [`super::Frame::GoAway`]
+    pub const GO_AWAY: u64 = 18;
+    /// From here up, unknown kinds are skipped; below, they are a protocol error.
+    pub const FIRST_IGNORABLE: u64 = 64;
+}

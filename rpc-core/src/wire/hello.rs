@@ -1,0 +1,99 @@
+//! Hello and Welcome: the two frames that open a session.
+
+use crate::status::Status;
+
+/// The version of the protocol that this crate speaks.
+pub const VERSION: u64 = 1;
+/// The WebSocket sub-protocol (RFC 6455 §1.9) that stands for it.
+pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
+
+/// What a side can take: announced in Hello and Welcome, obeyed by the other side.
+///
+/// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of `docs/protocol.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// Calls in flight, of depth 0 and beyond what `nested` sets apart. At least 1. Key 1.
+    pub calls: u32,
+    /// Calls of each depth from 1 up that do not count in `calls`. Key 2.
+    pub nested: u32,
+    /// One-way calls sent and not yet finished. At least 1. Key 3.
+    pub notifies: u32,
+    /// How deep calls may nest. Key 4.
+    pub depth: u32,
+    /// Bytes of one payload. Key 5.
+    pub payload: u64,
+    /// Bytes of payloads being assembled, all together. Key 6.
+    pub assembly: u64,
+    /// Argument bytes of unfinished calls, of payloads over one chunk. Key 7.
+    pub arguments: u64,
+    /// Bytes of one packet. Key 8.
+    pub packet: u64,
+    /// Bytes of one chunk, and the payload above which chunks are used. Key 9.
+    pub chunk: u64,
+}
+
+/// A contract that a side hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedContract {
+    /// Its name.
+    pub name: String,
+    /// [`crate::contract::ContractDescriptor::fingerprint`].
+    pub fingerprint: u64,
+}
+
+/// The position from which a lost session is to be resumed. Nothing resumes yet; the wire is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The session.
+    pub session: u64,
+    /// Its secret.
+    pub secret: Vec<u8>,
+    /// Larger at each attempt.
+    pub epoch: u64,
+    /// The last sequenced packet taken in.
+    pub received: u64,
+    /// The oldest packet that can still be sent again.
+    pub oldest: u64,
+}
+
+/// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name, fingerprint]),
+/// 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u64,
+    /// What the client can take.
+    pub limits: PeerLimits,
+    /// After how many milliseconds of silence the client pings.
+    pub keepalive_ms: u64,
+    /// The callback contracts that the client hosts.
+    pub contracts: Vec<HostedContract>,
+    /// Opaque credentials; empty is none.
+    pub credentials: Vec<u8>,
+    /// A session to resume.
+    pub resume: Option<Resume>,
+}
+
+/// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret (bin),
+/// 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Welcome {
+    /// [`VERSION`].
+    pub version: u64,
+    /// What the server can take.
+    pub limits: PeerLimits,
+    /// After how many milliseconds of silence the server pings.
+    pub keepalive_ms: u64,
+    /// The contracts that the server hosts.
+    pub contracts: Vec<HostedContract>,
+    /// The session's number at the server.
+    pub session: u64,
+    /// The secret with which it could be resumed; empty where it cannot.
+    pub secret: Vec<u8>,
+    /// Whether the session asked for was resumed.
+    pub resumed: bool,
+    /// With `resumed`: the last sequenced packet taken in.
+    pub received: u64,
+    /// The server refuses; the connection is closed after this packet.
+    pub refusal: Option<Status>,
+}

@@ -1,0 +1,21 @@
+//! Bytes to frames and back: pure, bounded, and the only place that knows MessagePack.
+
+mod decode;
+mod encode;
+mod error;
+pub mod frame;
+mod handshake;
+mod hello;
+mod packet;
+mod payload;
+mod put;
+mod read;
+mod scan;
+
+pub use encode::put_frame;
+pub use error::WireError;
+pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId};
+pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
+pub use packet::{Frames, PacketHeader, put_header, read_packet};
+pub use payload::{ArgumentReader, Bin, EncodeError, NoArguments, decode, decode_bytes, encode};
+pub use scan::{ScanLimits, scan, scan_exact};

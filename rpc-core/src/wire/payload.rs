@@ -1,0 +1,146 @@
+//! Payloads: values of users' types as MessagePack, in the shape that they have as JSON.
+
+use std::{fmt, io};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rmp_serde::{
+    Deserializer, Serializer,
+    config::{DefaultConfig, HumanReadableConfig},
+    decode::ReadRefReader,
+};
+use serde::{Deserialize, Serialize, ser::SerializeTuple};
+
+use super::{
+    WireError,
+    read::Reader,
+    scan::{ScanLimits, scan_exact},
+};
+
+/// Deeper than the scanner lets anything be, so that serde's side never has the say.
+const SERDE_DEPTH: usize = 2048;
+
+/// A value that serde could not turn into a payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodeError(String);
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Appends a value. After an error nothing is appended.
+pub fn encode<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) -> Result<(), EncodeError> {
+    let before = out.len();
+    let mut serializer = Serializer::new(Append(out)).with_struct_map().with_human_readable();
+    let result = value.serialize(&mut serializer);
+    if result.is_err() {
+        out.truncate(before);
+    }
+    result.map_err(|error| EncodeError(error.to_string()))
+}
+
+/// Reads a value that takes all of `bytes`.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: &ScanLimits) -> Result<T, WireError> {
+    scan_exact(bytes, limits)?;
+    T::deserialize(&mut deserializer(bytes)).map_err(|error| WireError::new(error.to_string()))
+}
+
+/// Reads a payload that is binary data and nothing else, as a slice of it.
+pub fn decode_bytes(payload: &Bytes) -> Result<Bytes, WireError> {
+    let mut reader = Reader::new(payload.clone());
+    let bytes = reader.bin()?;
+    if reader.is_empty() { Ok(bytes) } else { Err(reader.error("bytes follow the value")) }
+}
+
+/// The arguments of a call, one after another. They borrow from the payload.
+pub struct ArgumentReader<'a> {
+    payload: &'a Bytes,
+    values: Values<'a>,
+    left: usize,
+}
+
+type Values<'a> = Deserializer<ReadRefReader<'a, [u8]>, HumanReadableConfig<DefaultConfig>>;
+
+impl<'a> ArgumentReader<'a> {
+    /// Checks the whole payload, which must be an array.
+    pub fn new(payload: &'a Bytes, limits: &ScanLimits) -> Result<Self, WireError> {
+        scan_exact(payload, limits)?;
+        let mut reader = Reader::new(payload.clone());
+        let left = reader.array()?;
+        Ok(Self { payload, values: deserializer(&payload[reader.at()..]), left })
+    }
+
+    /// The next argument; `None` if there are no more.
+    pub fn next<T: Deserialize<'a>>(&mut self) -> Result<Option<T>, WireError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        T::deserialize(&mut self.values).map(Some).map_err(|error| WireError::new(error.to_string()))
+    }
+
+    /// The next argument, which must be binary data or text.
+    pub fn next_binary(&mut self) -> Result<Option<&'a [u8]>, WireError> {
+        self.next()
+    }
+
+    /// As [`Self::next_binary`], as a slice of the payload that keeps it alive.
+    pub fn next_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
+        let payload = self.payload;
+        Ok(self.next_binary()?.map(|bytes| payload.slice_ref(bytes)))
+    }
+}
+
+impl fmt::Debug for ArgumentReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArgumentReader").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+fn deserializer(bytes: &[u8]) -> Values<'_> {
+    let mut deserializer = Deserializer::from_read_ref(bytes).with_human_readable();
+    deserializer.set_max_depth(SERDE_DEPTH);
+    deserializer
+}
+
+/// Bytes that travel as MessagePack `bin`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bin<T>(pub T);
+
+impl<T: AsRef<[u8]>> Serialize for Bin<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_ref())
+    }
+}
+
+/// The arguments of a method that has none: an empty array.
+#[derive(Clone, Copy, Debug)]
+pub struct NoArguments;
+
+impl Serialize for NoArguments {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_tuple(0)?.end()
+    }
+}
+
+/// Lets serde's side write to the end of a buffer.
+struct Append<'a>(&'a mut BytesMut);
+
+impl io::Write for Append<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.put_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.put_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

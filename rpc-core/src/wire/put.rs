@@ -1,0 +1,102 @@
+//! Writing MessagePack by hand, in the shortest form.
+
+#![allow(clippy::cast_possible_truncation, reason = "each cast stands in the branch of its range")]
+
+use bytes::{BufMut, BytesMut};
+use rmp::Marker;
+
+pub(super) fn uint(out: &mut BytesMut, value: u64) {
+    if value < 0x80 {
+        out.put_u8(value as u8);
+    } else if let Ok(value) = u8::try_from(value) {
+        out.put_slice(&[Marker::U8.to_u8(), value]);
+    } else if let Ok(value) = u16::try_from(value) {
+        out.put_u8(Marker::U16.to_u8());
+        out.put_u16(value);
+    } else if let Ok(value) = u32::try_from(value) {
+        out.put_u8(Marker::U32.to_u8());
+        out.put_u32(value);
+    } else {
+        out.put_u8(Marker::U64.to_u8());
+        out.put_u64(value);
+    }
+}
+
+pub(super) fn nil(out: &mut BytesMut) {
+    out.put_u8(Marker::Null.to_u8());
+}
+
+pub(super) fn boolean(out: &mut BytesMut, value: bool) {
+    out.put_u8(if value { Marker::True } else { Marker::False }.to_u8());
+}
+
+pub(super) fn opt_uint(out: &mut BytesMut, value: Option<u64>) {
+    match value {
+        Some(value) => uint(out, value),
+        None => nil(out),
+    }
+}
+
+pub(super) fn array(out: &mut BytesMut, len: usize) {
+    match len {
+        0..16 => out.put_u8(0x90 | len as u8),
+        16..0x1_0000 => {
+            out.put_u8(Marker::Array16.to_u8());
+            out.put_u16(len as u16);
+        }
+        _ => {
+            out.put_u8(Marker::Array32.to_u8());
+            out.put_u32(clamp(len));
+        }
+    }
+}
+
+pub(super) fn map(out: &mut BytesMut, len: usize) {
+    match len {
+        0..16 => out.put_u8(0x80 | len as u8),
+        16..0x1_0000 => {
+            out.put_u8(Marker::Map16.to_u8());
+            out.put_u16(len as u16);
+        }
+        _ => {
+            out.put_u8(Marker::Map32.to_u8());
+            out.put_u32(clamp(len));
+        }
+    }
+}
+
+pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
+    match bytes.len() {
+        len @ 0..0x100 => out.put_slice(&[Marker::Bin8.to_u8(), len as u8]),
+        len @ 0x100..0x1_0000 => {
+            out.put_u8(Marker::Bin16.to_u8());
+            out.put_u16(len as u16);
+        }
+        len => {
+            out.put_u8(Marker::Bin32.to_u8());
+            out.put_u32(clamp(len));
+        }
+    }
+    out.put_slice(bytes);
+}
+
+pub(super) fn text(out: &mut BytesMut, text: &str) {
+    match text.len() {
+        len @ 0..32 => out.put_u8(0xa0 | len as u8),
+        len @ 32..0x100 => out.put_slice(&[Marker::Str8.to_u8(), len as u8]),
+        len @ 0x100..0x1_0000 => {
+            out.put_u8(Marker::Str16.to_u8());
+            out.put_u16(len as u16);
+        }
+        len => {
+            out.put_u8(Marker::Str32.to_u8());
+            out.put_u32(clamp(len));
+        }
+    }
+    out.put_slice(text.as_bytes());
+}
+
+/// Frames are far below 4 GiB; what is not would be cut by the limits on payloads long before.
+fn clamp(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

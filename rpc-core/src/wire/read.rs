@@ -1,0 +1,154 @@
+//! Reading MessagePack by hand: one value after another, checked.
+
+use bytes::Bytes;
+use rmp::Marker;
+
+use super::{
+    WireError,
+    scan::{ScanLimits, scan},
+};
+
+/// Reads values from the front of a packet.
+#[derive(Debug)]
+pub(super) struct Reader {
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    pub(super) fn error(&self, what: impl Into<std::borrow::Cow<'static, str>>) -> WireError {
+        WireError::at(what, self.at)
+    }
+
+    pub(super) fn uint(&mut self) -> Result<u64, WireError> {
+        let begin = self.at;
+        let negative = |value: i64| u64::try_from(value).map_err(|_| WireError::at("a negative number", begin));
+        match self.marker()? {
+            Marker::FixPos(value) => Ok(u64::from(value)),
+            Marker::U8 => Ok(u64::from(self.fixed::<1>()?[0])),
+            Marker::U16 => Ok(u64::from(u16::from_be_bytes(self.fixed()?))),
+            Marker::U32 => Ok(u64::from(u32::from_be_bytes(self.fixed()?))),
+            Marker::U64 => Ok(u64::from_be_bytes(self.fixed()?)),
+            Marker::I8 => negative(i64::from(i8::from_be_bytes(self.fixed()?))),
+            Marker::I16 => negative(i64::from(i16::from_be_bytes(self.fixed()?))),
+            Marker::I32 => negative(i64::from(i32::from_be_bytes(self.fixed()?))),
+            Marker::I64 => negative(i64::from_be_bytes(self.fixed()?)),
+            _ => Err(WireError::at("not a non-negative number", begin)),
+        }
+    }
+
+    pub(super) fn boolean(&mut self) -> Result<bool, WireError> {
+        let begin = self.at;
+        match self.marker()? {
+            Marker::True => Ok(true),
+            Marker::False => Ok(false),
+            _ => Err(WireError::at("not a boolean", begin)),
+        }
+    }
+
+    /// Takes a nil, if that is what is next.
+    pub(super) fn take_nil(&mut self) -> bool {
+        let nil = self.bytes.get(self.at) == Some(&Marker::Null.to_u8());
+        self.at += usize::from(nil);
+        nil
+    }
+
+    pub(super) fn next_is_array(&self) -> bool {
+        let marker = self.bytes.get(self.at).map(|byte| Marker::from_u8(*byte));
+        matches!(marker, Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32))
+    }
+
+    pub(super) fn array(&mut self) -> Result<usize, WireError> {
+        let begin = self.at;
+        match self.marker()? {
+            Marker::FixArray(len) => Ok(usize::from(len)),
+            Marker::Array16 => self.length::<2>(),
+            Marker::Array32 => self.length::<4>(),
+            _ => Err(WireError::at("not an array", begin)),
+        }
+    }
+
+    pub(super) fn map(&mut self) -> Result<usize, WireError> {
+        let begin = self.at;
+        match self.marker()? {
+            Marker::FixMap(len) => Ok(usize::from(len)),
+            Marker::Map16 => self.length::<2>(),
+            Marker::Map32 => self.length::<4>(),
+            _ => Err(WireError::at("not a map", begin)),
+        }
+    }
+
+    /// A slice of the packet.
+    pub(super) fn bin(&mut self) -> Result<Bytes, WireError> {
+        let begin = self.at;
+        let len = match self.marker()? {
+            Marker::Bin8 => self.length::<1>()?,
+            Marker::Bin16 => self.length::<2>()?,
+            Marker::Bin32 => self.length::<4>()?,
+            _ => return Err(WireError::at("not binary data", begin)),
+        };
+        let stop = self.stop(len)?;
+        let bytes = self.bytes.slice(self.at..stop);
+        self.at = stop;
+        Ok(bytes)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&str, WireError> {
+        let begin = self.at;
+        let len = match self.marker()? {
+            Marker::FixStr(len) => usize::from(len),
+            Marker::Str8 => self.length::<1>()?,
+            Marker::Str16 => self.length::<2>()?,
+            Marker::Str32 => self.length::<4>()?,
+            _ => return Err(WireError::at("not text", begin)),
+        };
+        let stop = self.stop(len)?;
+        let bytes = &self.bytes[self.at..stop];
+        self.at = stop;
+        std::str::from_utf8(bytes).map_err(|_| WireError::at("text that is not UTF-8", begin))
+    }
+
+    /// Passes over the next value, whatever it is.
+    pub(super) fn skip(&mut self) -> Result<(), WireError> {
+        let len = scan(&self.bytes[self.at..], &ScanLimits::default())?;
+        self.at += len;
+        Ok(())
+    }
+
+    fn marker(&mut self) -> Result<Marker, WireError> {
+        let [byte] = self.fixed::<1>()?;
+        Ok(Marker::from_u8(byte))
+    }
+
+    fn length<const N: usize>(&mut self) -> Result<usize, WireError> {
+        let bytes = self.fixed::<N>()?;
+        Ok(bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)))
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let stop = self.stop(N)?;
+        let mut fixed = [0; N];
+        fixed.copy_from_slice(&self.bytes[self.at..stop]);
+        self.at = stop;
+        Ok(fixed)
+    }
+
+    fn stop(&self, len: usize) -> Result<usize, WireError> {
+        if len > self.bytes.len() - self.at {
+            return Err(WireError::at("the packet is cut short", self.at));
+        }
+        Ok(self.at + len)
+    }
+}

@@ -1,0 +1,223 @@
+//! The payload scanner: walks a MessagePack value before serde sees it, without recursion and without allocating.
+
+use rmp::Marker;
+
+use super::WireError;
+
+/// What one payload may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanLimits {
+    /// How deep arrays and maps may nest; never more than 255.
+    pub nesting: usize,
+    /// How many values there may be, containers, keys and elements included.
+    pub values: usize,
+    /// How many arrays and maps there may be.
+    pub containers: usize,
+}
+
+impl Default for ScanLimits {
+    fn default() -> Self {
+        Self { nesting: 128, values: 1_000_000, containers: 131_072 }
+    }
+}
+
+/// Nesting is never deeper, whatever the limits say.
+const MAX_NESTING: usize = 255;
+/// Enough for nearly all payloads, and cheap to set up.
+const SHALLOW: usize = 16;
+
+/// The length in bytes of the first value. Refuses extension types, the unused byte 0xc1, text that is not UTF-8, values that are cut short
+/// and values beyond the limits.
+pub fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<usize, WireError> {
+    let nesting = limits.nesting.min(MAX_NESTING);
+    if nesting <= SHALLOW {
+        return walk::<SHALLOW>(bytes, nesting, limits)?.ok_or_else(|| too_deep(nesting));
+    }
+    match walk::<SHALLOW>(bytes, SHALLOW, limits)? {
+        Some(len) => Ok(len),
+        None => walk::<MAX_NESTING>(bytes, nesting, limits)?.ok_or_else(|| too_deep(nesting)),
+    }
+}
+
+/// As [`scan`], for a value that must take all of `bytes`.
+pub fn scan_exact(bytes: &[u8], limits: &ScanLimits) -> Result<(), WireError> {
+    let len = scan(bytes, limits)?;
+    if len < bytes.len() {
+        return Err(WireError::at(format!("{} bytes follow the value", bytes.len() - len), len));
+    }
+    Ok(())
+}
+
+fn too_deep(limit: usize) -> WireError {
+    WireError::new(format!("arrays and maps nest more than {limit} deep"))
+}
+
+/// What follows a marker.
+enum Body {
+    Nothing,
+    /// So many bytes of any kind.
+    Bytes(usize),
+    Text(usize),
+    /// So many values.
+    Values(usize),
+}
+
+/// `None` if the value nests deeper than `nesting`, which is at most `DEPTH`.
+fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -> Result<Option<usize>, WireError> {
+    let mut stack = [0_usize; DEPTH];
+    let mut depth = 0;
+    // Values still to come in the innermost container.
+    let mut left = 1;
+    let (mut at, mut values, mut containers) = (0, 0, 0);
+    loop {
+        while left == 0 {
+            if depth == 0 {
+                return Ok(Some(at));
+            }
+            depth -= 1;
+            left = stack[depth];
+        }
+        left -= 1;
+        values += 1;
+        if values > limits.values {
+            return Err(WireError::at(format!("more than {} values", limits.values), at));
+        }
+        let begin = at;
+        let body = head(bytes, &mut at)?;
+        match body {
+            Body::Nothing => {}
+            Body::Bytes(len) => at = end(bytes, begin, at, len)?,
+            Body::Text(len) => {
+                let stop = end(bytes, begin, at, len)?;
+                if std::str::from_utf8(&bytes[at..stop]).is_err() {
+                    return Err(WireError::at("text that is not UTF-8", begin));
+                }
+                at = stop;
+            }
+            Body::Values(count) => {
+                containers += 1;
+                if containers > limits.containers {
+                    return Err(WireError::at(format!("more than {} arrays and maps", limits.containers), begin));
+                }
+                // Each value takes a byte at least, so a claim that cannot be true ends here.
+                if count > bytes.len() - at {
+                    return Err(WireError::at("a value is cut short", begin));
+                }
+                if depth == nesting {
+                    return Ok(None);
+                }
+                stack[depth] = left;
+                depth += 1;
+                left = count;
+            }
+        }
+    }
+}
+
+fn end(bytes: &[u8], begin: usize, at: usize, len: usize) -> Result<usize, WireError> {
+    if len > bytes.len() - at {
+        return Err(WireError::at("a value is cut short", begin));
+    }
+    Ok(at + len)
+}
+
+/// Reads a marker and the length that belongs to it.
+fn head(bytes: &[u8], at: &mut usize) -> Result<Body, WireError> {
+    let begin = *at;
+    let byte = *bytes.get(begin).ok_or_else(|| WireError::at("a value is cut short", begin))?;
+    *at += 1;
+    let mut length = |width: usize| -> Result<usize, WireError> {
+        let stop = end(bytes, begin, *at, width)?;
+        let len = bytes[*at..stop].iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
+        *at = stop;
+        Ok(len)
+    };
+    Ok(match Marker::from_u8(byte) {
+        Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => Body::Nothing,
+        Marker::U8 | Marker::I8 => Body::Bytes(1),
+        Marker::U16 | Marker::I16 => Body::Bytes(2),
+        Marker::U32 | Marker::I32 | Marker::F32 => Body::Bytes(4),
+        Marker::U64 | Marker::I64 | Marker::F64 => Body::Bytes(8),
+        Marker::FixStr(len) => Body::Text(usize::from(len)),
+        Marker::Str8 => Body::Text(length(1)?),
+        Marker::Str16 => Body::Text(length(2)?),
+        Marker::Str32 => Body::Text(length(4)?),
+        Marker::Bin8 => Body::Bytes(length(1)?),
+        Marker::Bin16 => Body::Bytes(length(2)?),
+        Marker::Bin32 => Body::Bytes(length(4)?),
+        Marker::FixArray(len) => Body::Values(usize::from(len)),
+        Marker::Array16 => Body::Values(length(2)?),
+        Marker::Array32 => Body::Values(length(4)?),
+        Marker::FixMap(len) => Body::Values(usize::from(len) * 2),
+        Marker::Map16 => Body::Values(length(2)? * 2),
+        Marker::Map32 => Body::Values(length(4)?.saturating_mul(2)),
+        Marker::Reserved => return Err(WireError::at("the byte 0xc1, which MessagePack does not use", begin)),
+        Marker::FixExt1
+        | Marker::FixExt2
+        | Marker::FixExt4
+        | Marker::FixExt8
+        | Marker::FixExt16
+        | Marker::Ext8
+        | Marker::Ext16
+        | Marker::Ext32 => return Err(WireError::at("a MessagePack extension type, which is not used here", begin)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8]) -> Result<usize, WireError> {
+        scan(bytes, &ScanLimits::default())
+    }
+
+    fn nested(opening: &[u8], depth: usize) -> Vec<u8> {
+        let mut bytes = opening.repeat(depth);
+        bytes.push(0xc0);
+        bytes
+    }
+
+    #[test]
+    fn finds_the_end_of_the_first_value() {
+        assert_eq!(check(&[0x01, 0x02]), Ok(1));
+        assert_eq!(check(&[0x92, 0x01, 0xa1, b'x', 0xff]), Ok(4));
+        assert_eq!(check(&[0x81, 0x01, 0x90]), Ok(3));
+        assert!(scan_exact(&[0x01, 0x02], &ScanLimits::default()).is_err());
+    }
+
+    #[test]
+    fn nesting_has_a_limit_and_no_stack() {
+        for opening in [&[0x91_u8][..], &[0x81, 0x01], &[0x81, 0xa1, b'v']] {
+            assert!(check(&nested(opening, 128)).is_ok());
+            for depth in [129, 100_000] {
+                assert!(check(&nested(opening, depth)).unwrap_err().to_string().contains("128 deep"));
+            }
+        }
+        let deepest = ScanLimits { nesting: 100_000, ..ScanLimits::default() };
+        assert!(scan(&nested(&[0x91], 255), &deepest).is_ok());
+        assert!(scan(&nested(&[0x91], 256), &deepest).is_err());
+    }
+
+    #[test]
+    fn claims_that_cannot_be_true_end_at_once() {
+        for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
+            assert!(check(&[marker, 0xff, 0xff, 0xff, 0xff, 0x00]).is_err());
+        }
+    }
+
+    #[test]
+    fn bad_bytes_are_refused() {
+        for bytes in [&[0xc1_u8][..], &[0xd4, 1, 2], &[0xc7, 1, 2, 3], &[0xa1, 0xff], &[], &[0xcd, 1], &[0x92, 1]] {
+            assert!(check(bytes).is_err(), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn budgets_count_values_and_containers() {
+        let limits = ScanLimits { nesting: 8, values: 4, containers: 2 };
+        assert!(scan(&[0x93, 1, 2, 3], &limits).is_ok());
+        assert!(scan(&[0x94, 1, 2, 3, 4], &limits).is_err());
+        assert!(scan(&[0x91, 0x90], &limits).is_ok());
+        assert!(scan(&[0x92, 0x90, 0x90], &limits).is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! `ListenError`: why a server could not start.
+
+use std::net::SocketAddr;
+use std::{error, fmt, io};
+
+use rpc_core::HostingError;
+
+/// Why a server could not start. The message says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address to listen at could not be made out, for instance because the host name is unknown.
+    Address(io::Error),
+    /// Another socket listens at this address.
+    InUse(SocketAddr),
+    /// The operating system does not allow this program to listen at this address.
+    Denied(SocketAddr),
+    /// The address is none of this machine.
+    NotLocal(SocketAddr),
+    /// Listening at this address failed for another reason.
+    Failed {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The services cannot be hosted together.
+    Hosting(HostingError),
+}
+
+impl ListenError {
+    pub(crate) fn bind(addr: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse(addr),
+            io::ErrorKind::PermissionDenied => Self::Denied(addr),
+            io::ErrorKind::AddrNotAvailable => Self::NotLocal(addr),
+            _ => Self::Failed { addr, source: error },
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => {
+                write!(f, "the address to listen at cannot be made out: {error}; write it like 127.0.0.1:9000")
+            }
+            Self::InUse(addr) => {
+                write!(
+                    f,
+                    "another program listens at {addr}; stop it, or choose another port (port 0 takes any free one)"
+                )
+            }
+            Self::Denied(addr) if addr.port() < 1024 => {
+                write!(
+                    f,
+                    "this program may not listen at {addr}; ports below 1024 often need a privilege, so choose a higher one"
+                )
+            }
+            Self::Denied(addr) => write!(f, "this program may not listen at {addr}; the operating system forbids it"),
+            Self::NotLocal(addr) => {
+                write!(
+                    f,
+                    "{} is no address of this machine; listen at 0.0.0.0 or [::] for all of its addresses",
+                    addr.ip()
+                )
+            }
+            Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
+            Self::Hosting(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Address(error) | Self::Failed { source: error, .. } => Some(error),
+            Self::Hosting(error) => error.source(),
+            Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) => None,
+        }
+    }
+}
+
+impl From<HostingError> for ListenError {
+    fn from(error: HostingError) -> Self {
+        Self::Hosting(error)
+    }
+}

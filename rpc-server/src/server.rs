@@ -1,0 +1,120 @@
+//! `Server`: services, limits and addresses put together.
+
+use rpc_core::{Config, Hosting, HostingBuilder, HostingError, IntoService};
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+
+use crate::error::ListenError;
+use crate::handle::ServerHandle;
+use crate::upgrade::{Origins, Upgrade};
+
+const MAX_CONNECTIONS: usize = 10_000;
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 1_000;
+
+/// Where a server begins: [`Server::builder`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Server;
+
+impl Server {
+    /// A server to be, without services yet.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            hosting: Hosting::builder(),
+            config: Config::default(),
+            origins: Origins::default(),
+            max_connections: MAX_CONNECTIONS,
+            max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+        }
+    }
+}
+
+/// A server to be. Ends with [`listen`](Self::listen), [`serve_listener`](Self::serve_listener) or
+/// [`into_upgrade`](Self::into_upgrade).
+#[derive(Debug)]
+#[must_use = "a server starts with `listen`"]
+pub struct ServerBuilder {
+    hosting: HostingBuilder,
+    config: Config,
+    origins: Origins,
+    max_connections: usize,
+    max_connections_per_address: usize,
+}
+
+impl ServerBuilder {
+    /// Hosts one more service in every session: `.service(Chat::serve(ChatHouse::new()))`.
+    ///
+    /// Services are told apart by the names of their contracts. Two of one name are an error when the server starts.
+    pub fn service(mut self, service: impl IntoService) -> Self {
+        self.hosting = self.hosting.add(service.into_service());
+        self
+    }
+
+    /// Sets the limits and times of every session.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Lets web pages of this origin connect besides those of the server's own host and port: `https://app.example.com`, or
+    /// `*` for all. May be called several times.
+    ///
+    /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse (RFC 6455
+    /// §10.2). Programs that are no browsers send no origin and are not affected.
+    pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Self {
+        self.origins.allow(origin.as_ref());
+        self
+    }
+
+    /// How many connections there may be in all. Default 10,000. Each costs a file descriptor and about 40 KiB when idle; one
+    /// more is answered with 503 and dropped. Does not apply to [`into_upgrade`](Self::into_upgrade), where another server accepts.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.max_connections = most;
+        self
+    }
+
+    /// How many connections one IP address may have. Default 1,000. Stops a single peer from taking all; raise it where many users
+    /// come through one proxy. Does not apply to [`into_upgrade`](Self::into_upgrade).
+    pub fn max_connections_per_address(mut self, most: usize) -> Self {
+        self.max_connections_per_address = most;
+        self
+    }
+
+    /// Starts the server at an address, for instance `"127.0.0.1:9000"`. Port 0 takes any free port, which
+    /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is taken.
+    ///
+    /// # Errors
+    ///
+    /// If the services cannot be hosted together, or none of the addresses can be listened at; then the last one's error.
+    pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
+        let mut failed = None;
+        for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
+            match TcpListener::bind(addr).await {
+                Ok(listener) => return self.serve_listener(listener),
+                Err(error) => failed = Some(ListenError::bind(addr, error)),
+            }
+        }
+        Err(failed.unwrap_or_else(|| ListenError::Address(std::io::Error::other("the name stands for no address"))))
+    }
+
+    /// Starts the server on a socket that listens already, for instance one handed down by a supervisor. Must be called within
+    /// a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the services cannot be hosted together, or the socket does not tell its address.
+    pub fn serve_listener(self, listener: TcpListener) -> Result<ServerHandle, ListenError> {
+        let local_addr = listener.local_addr().map_err(ListenError::Address)?;
+        let (most, most_of_one_address) = (self.max_connections, self.max_connections_per_address);
+        let upgrade = self.into_upgrade()?;
+        Ok(ServerHandle::start(listener, local_addr, upgrade, most, most_of_one_address))
+    }
+
+    /// Makes a service for another HTTP server instead of listening.
+    ///
+    /// # Errors
+    ///
+    /// If the services cannot be hosted together.
+    pub fn into_upgrade(self) -> Result<Upgrade, HostingError> {
+        Ok(Upgrade::new(self.hosting.build()?, self.config, self.origins))
+    }
+}

@@ -1,0 +1,84 @@
+//! `Refusal`: why a request is not upgraded, and what the person behind it can do.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+/// Why a request is not upgraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Method,
+    HttpVersion,
+    NoUpgrade,
+    WebSocketVersion,
+    Key,
+    SubProtocol,
+    Origin,
+    ShuttingDown,
+    NotUpgradable,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HttpVersion | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
+            Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A sentence or two for people.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Method => "A WebSocket starts with a GET request (RFC 6455 4.1). Use a WebSocket client.\n",
+            Self::HttpVersion => {
+                "A WebSocket starts with an HTTP/1.1 request (RFC 6455 4.1). If a proxy stands in between, let it speak HTTP/1.1 \
+                 to this server.\n"
+            }
+            Self::NoUpgrade => {
+                "This is a Duplex RPC endpoint, not a web page. Connect with a Duplex RPC client, for instance to the same \
+                 address with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
+            }
+            Self::WebSocketVersion => "This server speaks version 13 of the WebSocket protocol (RFC 6455 4.4).\n",
+            Self::Key => "The header Sec-WebSocket-Key must come once and hold 16 bytes in base64 (RFC 6455 4.1).\n",
+            Self::SubProtocol => {
+                "None of the offered WebSocket sub-protocols is served here. Served: duplex-rpc.v1 (header \
+                 Sec-WebSocket-Protocol).\n"
+            }
+            Self::Origin => {
+                "Web pages of this origin may not connect. The server's operator can allow it with allow_origin.\n"
+            }
+            Self::ShuttingDown => "The server is shutting down. Connect again in a moment.\n",
+            Self::NotUpgradable => {
+                "The HTTP server in front of this service does not support upgrades. Its operator must enable them; with hyper: \
+                 serve_connection(..).with_upgrades().\n"
+            }
+        }
+    }
+
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(self.text()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        match self {
+            Self::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+            }
+            Self::NoUpgrade | Self::WebSocketVersion => {
+                // RFC 9110 §15.5.22 asks for the first two, RFC 6455 §4.4 for the third.
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Self::SubProtocol => {
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("duplex-rpc.v1"));
+            }
+            Self::HttpVersion | Self::Key | Self::Origin | Self::ShuttingDown | Self::NotUpgradable => {}
+        }
+        response
+    }
+}

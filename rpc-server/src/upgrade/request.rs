@@ -1,0 +1,151 @@
+//! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
+
+use http::{HeaderMap, HeaderName, Method, Request, Version, header};
+
+use super::origin::Origins;
+use super::refusal::Refusal;
+
+/// The sub-protocol that is served.
+pub(super) const SUB_PROTOCOL: &str = "duplex-rpc.v1";
+/// The only version of the WebSocket there is (RFC 6455 §4.4).
+const VERSION: &str = "13";
+/// Sixteen bytes in base64: 22 digits and the padding.
+const KEY_DIGITS: usize = 22;
+
+/// Returns the WebSocket key of a request that may be upgraded.
+pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String, Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err(Refusal::Method);
+    }
+    if request.version() != Version::HTTP_11 {
+        return Err(Refusal::HttpVersion);
+    }
+    if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(Refusal::NoUpgrade);
+    }
+    origins.check(headers)?;
+    if single(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
+        return Err(Refusal::WebSocketVersion);
+    }
+    let key = single(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).ok_or(Refusal::Key)?;
+    // Names of sub-protocols are compared as they are (RFC 6455 §1.9, §11.3.4).
+    if !tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUB_PROTOCOL) {
+        return Err(Refusal::SubProtocol);
+    }
+    Ok(key.to_owned())
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+/// The elements of a list that may be spread over several lines (RFC 9110 §5.6.1).
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+}
+
+/// The value of a header that may come once only.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).into_iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    first.to_str().ok().map(str::trim)
+}
+
+fn is_key(key: &str) -> bool {
+    let Some(digits) = key.strip_suffix("==") else { return false };
+    digits.len() == KEY_DIGITS
+        && digits.bytes().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn good() -> Request<()> {
+        Request::get("/")
+            .header("Host", "example.com")
+            .header("Upgrade", "websocket")
+            .header("Connection", "Upgrade")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", KEY)
+            .header("Sec-WebSocket-Protocol", SUB_PROTOCOL)
+            .body(())
+            .unwrap()
+    }
+
+    fn with(name: &'static str, value: &'static str) -> Result<String, Refusal> {
+        let mut request = good();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        check(&request, &Origins::default())
+    }
+
+    fn without(name: &str) -> Result<String, Refusal> {
+        let mut request = good();
+        request.headers_mut().remove(name);
+        check(&request, &Origins::default())
+    }
+
+    #[test]
+    fn a_good_request_gives_its_key() {
+        assert_eq!(check(&good(), &Origins::default()), Ok(KEY.into()));
+    }
+
+    #[test]
+    fn lists_and_case_are_read_as_http_says() {
+        assert!(with("connection", "keep-alive, uPGRADE").is_ok());
+        assert!(with("upgrade", "h2c,WebSocket").is_ok());
+        assert!(with("sec-websocket-protocol", "chat, duplex-rpc.v2 ,duplex-rpc.v1").is_ok());
+        let mut request = good();
+        request.headers_mut().insert("sec-websocket-protocol", "chat".parse().unwrap());
+        request.headers_mut().append("sec-websocket-protocol", SUB_PROTOCOL.parse().unwrap());
+        assert!(check(&request, &Origins::default()).is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for name in ["upgrade", "connection"] {
+            assert_eq!(without(name), Err(Refusal::NoUpgrade));
+            assert_eq!(with(name, "close"), Err(Refusal::NoUpgrade));
+        }
+        assert_eq!(without("sec-websocket-version"), Err(Refusal::WebSocketVersion));
+        assert_eq!(with("sec-websocket-version", "8"), Err(Refusal::WebSocketVersion));
+        assert_eq!(without("sec-websocket-key"), Err(Refusal::Key));
+        for bad in ["", "==", "c2hvcnQ=", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25j!Q=="] {
+            assert_eq!(with("sec-websocket-key", bad), Err(Refusal::Key), "{bad}");
+        }
+        assert_eq!(without("sec-websocket-protocol"), Err(Refusal::SubProtocol));
+        for bad in ["", "chat", "duplex-rpc.v2", "DUPLEX-RPC.V1", "duplex-rpc.v1x"] {
+            assert_eq!(with("sec-websocket-protocol", bad), Err(Refusal::SubProtocol), "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_keys_are_none() {
+        let mut request = good();
+        request.headers_mut().append("sec-websocket-key", KEY.parse().unwrap());
+        assert_eq!(check(&request, &Origins::default()), Err(Refusal::Key));
+    }
+
+    #[test]
+    fn other_methods_and_versions_of_http_are_refused() {
+        let mut request = good();
+        *request.method_mut() = Method::POST;
+        assert_eq!(check(&request, &Origins::default()), Err(Refusal::Method));
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            let mut request = good();
+            *request.version_mut() = version;
+            assert_eq!(check(&request, &Origins::default()), Err(Refusal::HttpVersion));
+        }
+    }
+}
