@@ -6,13 +6,13 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct ContractDescriptor {
     name: &'static str,
-    methods: &'static [MethodDescriptor],
+    methods: &'static [&'static MethodDescriptor],
     callback: Option<&'static Self>,
 }
 
 impl ContractDescriptor {
     /// A contract with this wire name and these methods.
-    pub const fn new(name: &'static str, methods: &'static [MethodDescriptor]) -> Self {
+    pub const fn new(name: &'static str, methods: &'static [&'static MethodDescriptor]) -> Self {
         Self { name, methods, callback: None }
     }
 
@@ -28,7 +28,7 @@ impl ContractDescriptor {
     }
 
     /// The methods, in the order of the trait.
-    pub const fn methods(&self) -> &'static [MethodDescriptor] {
+    pub const fn methods(&self) -> &'static [&'static MethodDescriptor] {
         self.methods
     }
 
@@ -43,7 +43,7 @@ impl ContractDescriptor {
         let mut hash = fnv1a_64(FNV_64_BASIS, self.name.as_bytes());
         let mut i = 0;
         while i < self.methods.len() {
-            let method = &self.methods[i];
+            let method = self.methods[i];
             hash = fnv1a_64(hash, method.name.as_bytes());
             hash = fnv1a_64(hash, &method.id.to_be_bytes());
             hash = fnv1a_64(hash, &[method.arity, method.oneway as u8, method.idempotent as u8]);
@@ -235,9 +235,9 @@ mod tests {
 
     #[test]
     fn fingerprints_see_names_arity_and_options() {
-        static A: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 1)];
-        static B: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 2)];
-        static C: [MethodDescriptor; 1] = [MethodDescriptor::new("C", "m", 1).oneway()];
+        static A: [&MethodDescriptor; 1] = [&MethodDescriptor::new("C", "m", 1)];
+        static B: [&MethodDescriptor; 1] = [&MethodDescriptor::new("C", "m", 2)];
+        static C: [&MethodDescriptor; 1] = [&MethodDescriptor::new("C", "m", 1).oneway()];
         let prints = [&A, &B, &C].map(|methods| ContractDescriptor::new("C", methods).fingerprint());
         assert_ne!(prints[0], prints[1]);
         assert_ne!(prints[0], prints[2]);

@@ -21,7 +21,7 @@ pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
 #[cfg(feature = "session")]
 pub use peer::{CallOptions, ConnectionInfo, Peer, Scope, Session, SessionState, Stats, Stub};
-//pub use rpc_macros::{callback, service};
+pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Hosting, HostingBuilder, HostingError, IntoService, Service};
 pub use status::{Code, Execution, Status};

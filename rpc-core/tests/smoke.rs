@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use rpc_core::{__private::*, Config, Hosting, session};
 
-static METHODS: [MethodDescriptor; 2] = [MethodDescriptor::new("Echo", "echo", 1), MethodDescriptor::new("Echo", "twice", 1)];
+static METHODS: [&MethodDescriptor; 2] = [&MethodDescriptor::new("Echo", "echo", 1), &MethodDescriptor::new("Echo", "twice", 1)];
 static ECHO: ContractDescriptor = ContractDescriptor::new("Echo", &METHODS);
 
 #[derive(Clone)]
@@ -13,8 +13,8 @@ impl Stub for EchoClient {
     fn as_peer(&self) -> &Peer { &self.0 }
 }
 impl EchoClient {
-    async fn echo(&self, s: &str) -> Result<String, Status> { self.0.call::<_, Value<String>>(&METHODS[0], (s,)).await }
-    async fn twice(&self, n: u32) -> Result<u32, Status> { self.0.call::<_, Value<u32>>(&METHODS[1], (n,)).await }
+    async fn echo(&self, s: &str) -> Result<String, Status> { self.0.call::<_, Value<String>>(METHODS[0], (s,)).await }
+    async fn twice(&self, n: u32) -> Result<u32, Status> { self.0.call::<_, Value<u32>>(METHODS[1], (n,)).await }
 }
 struct Obj;
 const A: u32 = method_id("Echo", "echo");

@@ -131,7 +131,7 @@ impl HostingBuilder {
             if services[..index].iter().any(|other| other.contract().name() == contract.name()) {
                 return Err(HostingError::SameName { name: contract.name() });
             }
-            methods.extend(contract.methods().iter().map(|method| Entry { method, service: index }));
+            methods.extend(contract.methods().iter().map(|&method| Entry { method, service: index }));
         }
         methods.sort_by_key(|entry| entry.method.id());
         for pair in methods.windows(2) {

@@ -1,0 +1,163 @@
+//! What the macros make of a contract, in use: every kind of argument and result, both ways.
+
+use std::{borrow::Cow, sync::{Arc, Mutex}};
+
+use bytes::Bytes;
+use rpc_core::{CallError, CallOptions, Code, Config, Context, Hosting, Service, Session, Status, Stub, session};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    x: i32,
+    y: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fault {
+    Odd { number: u32 },
+    Other(String),
+}
+
+/// The server's side.
+#[rpc_core::service(callback = Screen)]
+pub trait Zoo {
+    async fn nothing(&self);
+    async fn text(&self, text: &str) -> String;
+    async fn lent(&self, point: &Point) -> Point;
+    async fn slice(&self, points: &[Point]) -> usize;
+    async fn binary(&self, bytes: &[u8]) -> Vec<u8>;
+    async fn owned(&self, bytes: Vec<u8>, more: Bytes) -> Bytes;
+    async fn maybe(&self, text: Option<&str>, cow: Cow<'_, str>) -> Option<String>;
+    async fn even(&self, number: u32) -> Result<u32, Fault>;
+    async fn status(&self, number: u32) -> Result<u32, Status>;
+    async fn ask(&self, cx: &Context<ScreenClient>, question: &str) -> Result<bool, Status>;
+    #[rpc(oneway)]
+    async fn note(&self, text: &str);
+    #[rpc(name = "old-name", idempotent, timeout = "5s")]
+    async fn r#type(&self, #[rpc(default)] r#in: u8) -> u8;
+    async fn meta(&self, cx: &Context<ScreenClient>) -> Vec<(String, String)>;
+}
+
+/// The client's side.
+#[rpc_core::callback]
+pub trait Screen {
+    async fn confirm(&self, question: &str) -> bool;
+}
+
+#[derive(Default)]
+struct Keeper {
+    notes: Mutex<Vec<String>>,
+}
+
+impl Zoo for Keeper {
+    async fn nothing(&self) {}
+    async fn text(&self, text: &str) -> String {
+        text.to_uppercase()
+    }
+    async fn lent(&self, point: &Point) -> Point {
+        Point { x: point.y, y: point.x }
+    }
+    async fn slice(&self, points: &[Point]) -> usize {
+        points.len()
+    }
+    async fn binary(&self, bytes: &[u8]) -> Vec<u8> {
+        bytes.iter().rev().copied().collect()
+    }
+    async fn owned(&self, bytes: Vec<u8>, more: Bytes) -> Bytes {
+        [bytes, more.to_vec()].concat().into()
+    }
+    async fn maybe(&self, text: Option<&str>, cow: Cow<'_, str>) -> Option<String> {
+        text.map(|text| format!("{text}{cow}"))
+    }
+    async fn even(&self, number: u32) -> Result<u32, Fault> {
+        if number % 2 == 0 { Ok(number / 2) } else { Err(Fault::Odd { number }) }
+    }
+    async fn status(&self, number: u32) -> Result<u32, Status> {
+        if number == 0 { Err(Status::not_found("zero").with_details([1, 2])) } else { Ok(number) }
+    }
+    async fn ask(&self, cx: &Context<ScreenClient>, question: &str) -> Result<bool, Status> {
+        cx.peer().confirm(question).await
+    }
+    async fn note(&self, text: &str) {
+        self.notes.lock().unwrap().push(text.to_owned());
+    }
+    async fn r#type(&self, r#in: u8) -> u8 {
+        r#in + 1
+    }
+    async fn meta(&self, cx: &Context<ScreenClient>) -> Vec<(String, String)> {
+        cx.metadata_all().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+}
+
+struct Yes;
+
+impl Screen for Yes {
+    async fn confirm(&self, question: &str) -> bool {
+        question.ends_with('?')
+    }
+}
+
+fn hosting(service: Service) -> Hosting {
+    Hosting::builder().add(service).build().unwrap()
+}
+
+async fn zoo() -> (ZooClient, Arc<Keeper>, Session) {
+    let keeper = Arc::new(Keeper::default());
+    let (server, client) =
+        session::connect_in_memory(&hosting(keeper.clone().serve()), &hosting(Yes.serve()), &Arc::new(Config::default()));
+    client.established().await.unwrap();
+    (client.client(), keeper, server)
+}
+
+#[tokio::test]
+async fn every_kind_of_argument_and_result_arrives() {
+    let (zoo, ..) = zoo().await;
+    zoo.nothing().await.unwrap();
+    assert_eq!(zoo.text("abc").await.unwrap(), "ABC");
+    assert_eq!(zoo.lent(&Point { x: 1, y: 2 }).await.unwrap(), Point { x: 2, y: 1 });
+    assert_eq!(zoo.slice(&[Point { x: 1, y: 2 }, Point { x: 1, y: 2 }]).await.unwrap(), 2);
+    assert_eq!(zoo.binary(&[1, 2, 3]).await.unwrap(), [3, 2, 1]);
+    assert_eq!(zoo.owned(vec![1], Bytes::from_static(&[2])).await.unwrap(), [1, 2][..]);
+    assert_eq!(zoo.maybe(Some("a"), "b".into()).await.unwrap().as_deref(), Some("ab"));
+    assert_eq!(zoo.maybe(None, "b".into()).await.unwrap(), None);
+    assert_eq!(zoo.r#type(1).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn faults_and_statuses_keep_their_types() {
+    let (zoo, ..) = zoo().await;
+    assert_eq!(zoo.even(4).await.unwrap(), 2);
+    assert_eq!(zoo.even(3).await.unwrap_err(), CallError::Fault(Fault::Odd { number: 3 }));
+    assert_eq!(zoo.status(1).await.unwrap(), 1);
+    let status = zoo.status(0).await.unwrap_err();
+    assert_eq!((status.code(), status.message(), status.details()), (Code::NotFound, "zero", &[1, 2][..]));
+}
+
+#[tokio::test]
+async fn handlers_call_back_and_get_metadata() {
+    let (zoo, ..) = zoo().await;
+    assert!(zoo.ask("Sure?").await.unwrap());
+    assert!(!zoo.ask("Sure.").await.unwrap());
+    let with = zoo.with(CallOptions::new().metadata("k", "v"));
+    assert_eq!(with.meta().await.unwrap(), [("k".to_owned(), "v".to_owned())]);
+}
+
+#[tokio::test]
+async fn one_way_calls_run_in_order_before_later_calls() {
+    let (zoo, keeper, _) = zoo().await;
+    for n in 0..100 {
+        zoo.note(&n.to_string()).await.unwrap();
+    }
+    zoo.nothing().await.unwrap();
+    let expected: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    assert_eq!(*keeper.notes.lock().unwrap(), expected);
+}
+
+#[test]
+fn descriptors_say_what_the_contract_says() {
+    let methods = ZooClient::CONTRACT.methods();
+    let renamed = methods.iter().find(|method| method.name() == "old-name").unwrap();
+    assert_eq!(renamed.timeout(), Some(std::time::Duration::from_secs(5)));
+    assert!(renamed.is_idempotent());
+    assert_eq!(ZooClient::CONTRACT.callback().unwrap().name(), "Screen");
+}

@@ -1,0 +1,64 @@
+//! The constants that describe a contract at run time.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{is_oneway, private};
+use crate::{
+    model::{Contract, Method},
+    parse::client_of,
+};
+
+pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
+    let (k, client, name) = (private(contract), contract.client(), &contract.name);
+    let constants = contract.methods.iter().map(|method| constant(contract, method));
+    let methods = contract.methods.iter().map(|method| {
+        let (cfgs, descriptor) = (method.cfgs(), method.descriptor());
+        quote!(#(#cfgs)* Self::#descriptor)
+    });
+    let callback = contract.callback.as_ref().map(|callback| {
+        let client = client_of(callback);
+        quote!(.with_callback(<#client as #k::Stub>::CONTRACT))
+    });
+    quote! {
+        impl #client {
+            #(#constants)*
+        }
+
+        #[automatically_derived]
+        impl #k::Stub for #client {
+            const CONTRACT: &'static #k::ContractDescriptor =
+                &#k::ContractDescriptor::new(#name, &[#(#methods),*])#callback;
+
+            fn from_peer(peer: #k::Peer) -> Self {
+                Self { peer }
+            }
+
+            fn as_peer(&self) -> &#k::Peer {
+                &self.peer
+            }
+        }
+    }
+}
+
+fn constant(contract: &Contract, method: &Method) -> TokenStream {
+    let (k, descriptor) = (private(contract), method.descriptor());
+    let (cfgs, contract, name, id) = (method.cfgs(), &contract.name, &method.name, method.id);
+    let arity = u8::try_from(method.args.len()).unwrap_or(u8::MAX);
+    let options = &method.options;
+    let flags = [
+        is_oneway(method).then(|| quote!(.oneway())),
+        options.idempotent.map(|_| quote!(.idempotent())),
+        options.no_cancel.map(|_| quote!(.no_cancel())),
+        options.spawn.map(|_| quote!(.spawn())),
+        options.not_initiating.map(|_| quote!(.not_initiating())),
+        options.terminating.map(|_| quote!(.terminating())),
+        options.timeout.map(|(_, ms)| quote!(.with_timeout_ms(#ms))),
+    ];
+    let flags = flags.iter().flatten();
+    quote! {
+        #(#cfgs)*
+        const #descriptor: &'static #k::MethodDescriptor =
+            &#k::MethodDescriptor::new(#contract, #name, #arity).with_id(#id)#(#flags)*;
+    }
+}

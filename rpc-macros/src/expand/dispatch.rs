@@ -1,0 +1,114 @@
+//! From a call that came in to the user's method and back.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+
+use super::private;
+use crate::{
+    model::{Arg, ArgKind, Contract, Method, Output},
+    options::span_of,
+    types::is_owned_binary,
+};
+
+/// The function that starts a method of an object by its number.
+pub(super) fn start(contract: &Contract) -> TokenStream {
+    let (k, ident) = (private(contract), &contract.ident);
+    let arms = contract.methods.iter().map(|method| arm(contract, method));
+    quote! {
+        #[allow(deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
+        fn start<__T: #ident>(
+            __object: &#k::std::sync::Arc<__T>,
+            __method: #k::core::primitive::u32,
+            __call: #k::Incoming,
+            __runner: &mut #k::Runner,
+        ) {
+            match __method {
+                #(#arms)*
+                _ => {}
+            }
+        }
+    }
+}
+
+fn arm(contract: &Contract, method: &Method) -> TokenStream {
+    let (k, ident, name, id) = (private(contract), &contract.ident, &method.ident, method.id);
+    let cfgs = method.cfgs();
+    let arguments = arguments(&method.args);
+    let context = method.cx.iter().map(|cx| {
+        let (name, client) = (&cx.ident, &cx.client);
+        quote!(let #name = &__call.context::<#client>();)
+    });
+    let cx = method.cx.iter().map(|cx| &cx.ident);
+    let passed = method.args.iter().map(|arg| {
+        let name = &arg.ident;
+        if matches!(arg.kind, ArgKind::Lent(_) | ArgKind::LentSlice(_)) { quote!(&#name) } else { quote!(#name) }
+    });
+    let reply = reply(contract, method);
+    quote! {
+        #(#cfgs)*
+        #id => {
+            let __object = #k::std::sync::Arc::clone(__object);
+            __runner.start(async move {
+                #arguments
+                #(#context)*
+                let __output = <__T as #ident>::#name(&__object #(, #cx)* #(, #passed)*).await;
+                #reply
+            })
+        }
+    }
+}
+
+/// Reads the arguments, and lets go of the reader before anything is awaited.
+fn arguments(args: &[Arg]) -> TokenStream {
+    if args.is_empty() {
+        return TokenStream::new();
+    }
+    let names = args.iter().map(|arg| &arg.ident);
+    let reads = args.iter().map(|arg| {
+        let wire = arg.ident.unraw().to_string();
+        let next = |ty: TokenStream| {
+            let span = span_of(&arg.ty);
+            if arg.default {
+                quote_spanned!(span=> __arguments.next_or_default::<#ty>(#wire)?)
+            } else {
+                quote_spanned!(span=> __arguments.next::<#ty>(#wire)?)
+            }
+        };
+        let (binary, bytes) = if arg.default {
+            (quote!(__arguments.binary_or_default(#wire)?), quote!(__arguments.bytes_or_default(#wire)?))
+        } else {
+            (quote!(__arguments.binary(#wire)?), quote!(__arguments.bytes(#wire)?))
+        };
+        let ty = &arg.ty;
+        match &arg.kind {
+            ArgKind::Value => next(quote!(#ty)),
+            ArgKind::Lent(ty) => next(quote!(#ty)),
+            // A `Vec`, whatever that name means here.
+            ArgKind::LentSlice(element) => next(quote!(::std::vec::Vec<#element>)),
+            ArgKind::BinarySlice => binary,
+            ArgKind::BinaryVec => quote!(#binary.to_vec()),
+            ArgKind::Bytes => bytes,
+        }
+    });
+    quote! {
+        let (#(#names,)*) = {
+            let mut __arguments = __call.arguments()?;
+            (#(#reads,)*)
+        };
+    }
+}
+
+fn reply(contract: &Contract, method: &Method) -> TokenStream {
+    let k = private(contract);
+    match &method.output {
+        Output::Oneway => quote!(__call.done().await),
+        Output::Plain(ty) if is_owned_binary(ty) => quote!(__call.reply(#k::Bin(__output)).await),
+        Output::Plain(_) => quote!(__call.reply(__output).await),
+        Output::Fallible(ok, _) if is_owned_binary(ok) => quote!(__call.reply_result(__output.map(#k::Bin)).await),
+        Output::Fallible(..) => quote!(__call.reply_result(__output).await),
+        Output::Status(ok) if is_owned_binary(ok) => quote!(__call.reply_status(__output.map(#k::Bin)).await),
+        Output::Status(_) => quote!(__call.reply_status(__output).await),
+        Output::Alias(_) => quote!(__call.reply_result(#k::Fallible::into_result(__output)).await),
+    }
+}

@@ -1,0 +1,40 @@
+//! A contract to code, piece by piece.
+
+mod contract_trait;
+mod descriptor;
+mod dispatch;
+mod stub;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::{Contract, Method, Output};
+
+/// All that a contract becomes.
+pub(crate) fn contract(contract: &Contract) -> TokenStream {
+    let parts = [
+        contract_trait::definition(contract),
+        contract_trait::forwarding(contract),
+        stub::definition(contract),
+        descriptor::stub_impl(contract),
+    ];
+    parts.into_iter().collect()
+}
+
+/// The path of what generated code may name.
+fn private(contract: &Contract) -> TokenStream {
+    let krate = &contract.krate;
+    quote!(#krate::__private)
+}
+
+/// What a method returns, as the trait has it.
+fn returns(method: &Method) -> TokenStream {
+    match &method.returns {
+        Some(ty) => quote!(#ty),
+        None => quote!(()),
+    }
+}
+
+fn is_oneway(method: &Method) -> bool {
+    matches!(method.output, Output::Oneway)
+}

@@ -1,0 +1,164 @@
+//! The client: a struct with a method for each of the contract's.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Attribute, Lifetime, Type, visit_mut::VisitMut};
+
+use super::{is_oneway, private};
+use crate::{
+    model::{Contract, Method, Output},
+    options::{Role, span_of},
+    types::is_owned_binary,
+};
+
+pub(super) fn definition(contract: &Contract) -> TokenStream {
+    let (k, client, vis, ident) = (private(contract), contract.client(), &contract.vis, &contract.ident);
+    let side = if contract.role == Role::Service { "a server that hosts" } else { "a client that hosts" };
+    let doc = format!("Calls {side} [`{ident}`]. Cheap to clone; dropping a call's future cancels the call.");
+    let methods = contract.methods.iter().map(|method| stub_method(contract, method));
+    let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    let cfgs: Vec<_> = cfgs.collect();
+    let debug = client.to_string();
+    quote! {
+        #(#cfgs)*
+        #[doc = #doc]
+        #vis struct #client {
+            peer: #k::Peer,
+        }
+
+        #(#cfgs)*
+        impl #client {
+            /// The same client with options for the calls made through it: timeout and metadata.
+            #[must_use]
+            pub fn with(&self, options: #k::CallOptions) -> Self {
+                Self { peer: self.peer.with(options) }
+            }
+
+            #(#methods)*
+        }
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #k::core::clone::Clone for #client {
+            fn clone(&self) -> Self {
+                Self { peer: #k::core::clone::Clone::clone(&self.peer) }
+            }
+        }
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #k::core::fmt::Debug for #client {
+            fn fmt(&self, f: &mut #k::core::fmt::Formatter<'_>) -> #k::core::fmt::Result {
+                f.debug_struct(#debug).field("peer", &self.peer).finish()
+            }
+        }
+    }
+}
+
+fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
+    let (k, name, descriptor) = (private(contract), &method.ident, method.descriptor());
+    let attrs = method.attrs.iter().filter(|attr| passes_on(attr));
+    let doc = (!method.attrs.iter().any(|attr| attr.path().is_ident("doc")))
+        .then(|| format!("Calls `{}.{}`.", contract.name, method.name))
+        .map(|doc| quote!(#[doc = #doc]));
+    let mut lifetimes = Lifetimes::default();
+    let args: Vec<_> = method
+        .args
+        .iter()
+        .map(|arg| {
+            let (ident, mut ty) = (&arg.ident, arg.ty.clone());
+            lifetimes.visit_type_mut(&mut ty);
+            quote!(#ident: #ty)
+        })
+        .collect();
+    let generics = &lifetimes.names;
+    let sent = sent(contract, method);
+    let (returns, call) = call(contract, method);
+    let span = name.span();
+    let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send + use<#(#generics),*>);
+    quote! {
+        #(#attrs)*
+        #doc
+        pub fn #name<#(#generics),*>(&self #(, #args)*) -> #future {
+            self.peer.#call(Self::#descriptor, #sent)
+        }
+    }
+}
+
+/// The arguments as they are serialized: a tuple, with binary data marked as such.
+fn sent(contract: &Contract, method: &Method) -> TokenStream {
+    let k = private(contract);
+    if method.args.is_empty() {
+        return quote!(#k::NoArguments);
+    }
+    let args = method.args.iter().map(|arg| {
+        let (ident, span) = (&arg.ident, span_of(&arg.ty));
+        if arg.kind.is_binary() { quote_spanned!(span=> #k::Bin(#ident)) } else { quote_spanned!(span=> #ident) }
+    });
+    quote!((#(#args,)*))
+}
+
+/// What the client's method gives, and the call that gives it.
+fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
+    let k = private(contract);
+    let result = quote!(#k::core::result::Result);
+    let decoded = |ty: &Type| {
+        let span = span_of(ty);
+        if is_owned_binary(ty) { quote_spanned!(span=> #k::Binary<#ty>) } else { quote_spanned!(span=> #k::Value<#ty>) }
+    };
+    if is_oneway(method) {
+        return (quote!(#result<(), #k::Status>), quote!(notify));
+    }
+    match &method.output {
+        Output::Oneway => (quote!(#result<(), #k::Status>), quote!(notify)),
+        Output::Plain(ty) | Output::Status(ty) => {
+            let decoded = decoded(ty);
+            (quote!(#result<#ty, #k::Status>), quote!(call::<_, #decoded>))
+        }
+        Output::Fallible(ok, err) => {
+            let decoded = decoded(ok);
+            (quote!(#result<#ok, #k::CallError<#err>>), quote!(call_fallible::<_, #decoded, #err>))
+        }
+        Output::Alias(ty) => {
+            let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
+            (quote!(#result<#ok, #k::CallError<#err>>), quote!(call_fallible::<_, #k::Value<#ok>, #err>))
+        }
+    }
+}
+
+/// Which of the user's attributes also say something about the client's method.
+fn passes_on(attr: &Attribute) -> bool {
+    ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| attr.path().is_ident(name))
+}
+
+/// Gives elided lifetimes names, so that the future can say which ones it keeps.
+#[derive(Default)]
+struct Lifetimes {
+    names: Vec<Lifetime>,
+}
+
+impl Lifetimes {
+    fn next(&mut self) -> Lifetime {
+        let ident = format_ident!("__a{}", self.names.len());
+        let lifetime = Lifetime::new(&format!("'{ident}"), proc_macro2::Span::mixed_site());
+        self.names.push(lifetime.clone());
+        lifetime
+    }
+}
+
+impl VisitMut for Lifetimes {
+    fn visit_type_reference_mut(&mut self, reference: &mut syn::TypeReference) {
+        if reference.lifetime.is_none() {
+            reference.lifetime = Some(self.next());
+        } else if let Some(lifetime) = &mut reference.lifetime {
+            self.visit_lifetime_mut(lifetime);
+        }
+        self.visit_type_mut(&mut reference.elem);
+    }
+
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        if lifetime.ident == "_" {
+            *lifetime = self.next();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a contract is, once its trait has been read.
+
+use proc_macro2::Ident;
+use syn::{Attribute, Path, TraitItem, Type, TypeParamBound, Visibility, punctuated::Punctuated, token::Plus};
+
+use crate::options::{MethodOptions, Role};
+
+/// A contract.
+pub(crate) struct Contract {
+    pub(crate) role: Role,
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) ident: Ident,
+    pub(crate) supertraits: Punctuated<TypeParamBound, Plus>,
+    /// The name on the wire.
+    pub(crate) name: String,
+    /// Where `__private` is.
+    pub(crate) krate: Path,
+    pub(crate) callback: Option<Path>,
+    pub(crate) methods: Vec<Method>,
+    /// What could not be read, to be emitted as nearly as possible.
+    pub(crate) broken: Vec<TraitItem>,
+}
+
+/// A method that can be expanded.
+pub(crate) struct Method {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) ident: Ident,
+    /// The name on the wire.
+    pub(crate) name: String,
+    pub(crate) id: u32,
+    pub(crate) options: MethodOptions,
+    /// The handler's context: its name, its type as written, and the client in it.
+    pub(crate) cx: Option<Cx>,
+    pub(crate) args: Vec<Arg>,
+    pub(crate) output: Output,
+    /// The return type as written.
+    pub(crate) returns: Option<Type>,
+}
+
+pub(crate) struct Cx {
+    pub(crate) ident: Ident,
+    pub(crate) ty: Type,
+    pub(crate) client: Type,
+}
+
+/// An argument that travels.
+pub(crate) struct Arg {
+    pub(crate) ident: Ident,
+    /// As written.
+    pub(crate) ty: Type,
+    pub(crate) kind: ArgKind,
+    pub(crate) default: bool,
+}
+
+/// How an argument is received.
+pub(crate) enum ArgKind {
+    /// Decoded as its type, which may borrow.
+    Value,
+    /// `&T`: a `T` is decoded and lent.
+    Lent(Type),
+    /// `&[T]`: a `Vec<T>` is decoded and lent.
+    LentSlice(Type),
+    /// `&[u8]`
+    BinarySlice,
+    /// `Vec<u8>`
+    BinaryVec,
+    /// `Bytes`
+    Bytes,
+}
+
+impl ArgKind {
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self, Self::BinarySlice | Self::BinaryVec | Self::Bytes)
+    }
+}
+
+/// What a method returns.
+pub(crate) enum Output {
+    /// Nothing, and nobody waits.
+    Oneway,
+    Plain(Type),
+    /// `Result<T, E>` with a typed fault.
+    Fallible(Type, Type),
+    /// `Result<T, Status>`
+    Status(Type),
+    /// An alias of a `Result`.
+    Alias(Type),
+}
+
+impl Contract {
+    pub(crate) fn client(&self) -> Ident {
+        client_name(&self.ident)
+    }
+}
+
+/// The name of the generated client of a contract.
+pub(crate) fn client_name(contract: &Ident) -> Ident {
+    quote::format_ident!("{contract}Client")
+}
+
+impl Method {
+    /// The attributes that also matter where the method is called or described.
+    pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+    }
+
+    /// The name of the constant that describes the method.
+    pub(crate) fn descriptor(&self) -> Ident {
+        quote::format_ident!("__METHOD_{}", self.name_of_ident().to_uppercase(), span = self.ident.span())
+    }
+
+    fn name_of_ident(&self) -> String {
+        use syn::ext::IdentExt;
+        self.ident.unraw().to_string()
+    }
+}

@@ -1,0 +1,25 @@
+//! Numbers of methods, and names that are taken.
+
+/// The number of a method: FNV-1a, 32 bits, of `Contract.method`.
+pub(crate) fn method_id(contract: &str, method: &str) -> u32 {
+    let bytes = contract.bytes().chain([b'.']).chain(method.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Names that the trait or its client uses itself.
+pub(crate) const RESERVED: [&str; 8] =
+    ["serve", "with", "clone", "connect", "session", "from_peer", "as_peer", "drop"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_the_reference() {
+        // "Chat.join" hashed with the reference implementation of FNV-1a.
+        let reference = b"Chat.join".iter().fold(2_166_136_261_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(16_777_619)
+        });
+        assert_eq!(method_id("Chat", "join"), reference);
+    }
+}

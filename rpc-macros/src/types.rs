@@ -1,0 +1,43 @@
+//! Types, seen by their tokens.
+
+use syn::{GenericArgument, PathArguments, PathSegment, Type};
+
+/// The last segment of a path type: `Vec<u8>` of `std::vec::Vec<u8>`.
+pub(crate) fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) if path.qself.is_none() => path.path.segments.last(),
+        Type::Paren(inner) => last_segment(&inner.elem),
+        Type::Group(inner) => last_segment(&inner.elem),
+        _ => None,
+    }
+}
+
+/// The types in the angle brackets of a segment.
+pub(crate) fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
+    match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) => arguments
+            .args
+            .iter()
+            .filter_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == name)
+}
+
+/// `Vec<u8>` or `Bytes`, which travel as binary data.
+pub(crate) fn is_owned_binary(ty: &Type) -> bool {
+    is_vec_of_bytes(ty) || is_named(ty, "Bytes")
+}
+
+pub(crate) fn is_vec_of_bytes(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|segment| {
+        segment.ident == "Vec" && matches!(type_arguments(segment)[..], [element] if is_named(element, "u8"))
+    })
+}

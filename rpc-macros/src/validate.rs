@@ -1,0 +1,73 @@
+//! What is readable and yet wrong: names that are taken, numbers that collide, options that contradict each other.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote_spanned;
+use syn::ext::IdentExt;
+
+use crate::{
+    errors::Errors,
+    model::{Contract, Method, Output},
+    names::RESERVED,
+};
+
+/// Checks a contract as a whole.
+pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
+    for (index, method) in contract.methods.iter().enumerate() {
+        check_name(contract, method, errors);
+        check_options(method, errors);
+        let others = contract.methods[..index].iter();
+        // Alternatives under `cfg` may share a name.
+        let clash = others
+            .filter(|other| method.cfgs().next().is_none() || other.cfgs().next().is_none())
+            .find(|other| other.id == method.id);
+        if let Some(other) = clash {
+            let message = if other.name == method.name {
+                format!("two methods are named `{}` on the wire; rename one, or its #[rpc(name = \"…\")]", method.name)
+            } else {
+                format!(
+                    "`{}` and `{}` have the same number {:#010x} on the wire; give one of them another: #[rpc(id = 0x…)]",
+                    other.name, method.name, method.id
+                )
+            };
+            errors.on(&method.ident, message);
+        }
+    }
+}
+
+fn check_name(contract: &Contract, method: &Method, errors: &mut Errors) {
+    let name = method.ident.unraw().to_string();
+    if RESERVED.contains(&name.as_str()) {
+        let client = contract.client();
+        errors.on(
+            &method.ident,
+            format!(
+                "`{name}` is a name that `{client}` or the trait uses itself; choose another, and keep the name on the wire \
+                 with #[rpc(name = \"{name}\")] if callers rely on it"
+            ),
+        );
+    }
+}
+
+fn check_options(method: &Method, errors: &mut Errors) {
+    let options = &method.options;
+    let mut refuse = |span: Option<Span>, message: &str| {
+        if let Some(span) = span {
+            errors.on(&on(span), message);
+        }
+    };
+    if options.oneway.is_some() {
+        let timeout = options.timeout.map(|(span, _)| span);
+        refuse(timeout, "a one-way call is not waited for, so it has no timeout; remove `timeout` or `oneway`");
+        refuse(options.terminating, "the session ends once the reply is delivered, and a one-way call has none; remove `terminating` or `oneway`");
+        refuse(options.fallible, "a one-way call returns nothing; remove `fallible` or `oneway`");
+        refuse(options.idempotent, "a one-way call is never repeated; remove `idempotent` or `oneway`");
+    }
+    if method.returns.is_none() && matches!(method.output, Output::Plain(_)) {
+        refuse(options.fallible, "`fallible` says that the return type is an alias of a Result; there is no return type");
+    }
+}
+
+/// A token to hang an error on.
+fn on(span: Span) -> TokenStream {
+    quote_spanned!(span=> x)
+}
