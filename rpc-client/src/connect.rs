@@ -62,7 +62,7 @@ impl<T> ConnectBuilder<T> {
     /// Hosts a callback contract that the server may call: `.callback(ChatEvents::serve(Screen))`. May be called several times;
     /// two contracts of one name are an error when connecting.
     pub fn callback(mut self, service: impl IntoService) -> Self {
-        self.hosting = self.hosting.add(service.into_service());
+        self.hosting = self.hosting.service(service);
         self
     }
 

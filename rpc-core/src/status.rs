@@ -212,6 +212,7 @@ impl Status {
     }
 
     /// The stub's own stamp: the method may safely run twice.
+    #[cfg(any(feature = "session", test))]
     #[must_use]
     pub(crate) fn with_idempotent(mut self, idempotent: bool) -> Self {
         self.0.idempotent = idempotent;

@@ -1,26 +1,31 @@
 //! What the macros make of a contract, in use: every kind of argument and result, both ways.
 
-use std::{borrow::Cow, sync::{Arc, Mutex}};
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use rpc_core::{CallError, CallOptions, Code, Config, Context, Hosting, Service, Session, Status, Stub, session};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+struct Point {
     x: i32,
     y: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Fault {
+enum Fault {
     Odd { number: u32 },
     Other(String),
 }
 
 /// The server's side.
 #[rpc_core::service(callback = Screen)]
-pub trait Zoo {
+trait Zoo {
     async fn nothing(&self);
     async fn text(&self, text: &str) -> String;
     async fn lent(&self, point: &Point) -> Point;
@@ -40,7 +45,7 @@ pub trait Zoo {
 
 /// The client's side.
 #[rpc_core::callback]
-pub trait Screen {
+trait Screen {
     async fn confirm(&self, question: &str) -> bool;
 }
 
@@ -98,13 +103,16 @@ impl Screen for Yes {
 }
 
 fn hosting(service: Service) -> Hosting {
-    Hosting::builder().add(service).build().unwrap()
+    Hosting::builder().service(service).build().unwrap()
 }
 
 async fn zoo() -> (ZooClient, Arc<Keeper>, Session) {
     let keeper = Arc::new(Keeper::default());
-    let (server, client) =
-        session::connect_in_memory(&hosting(keeper.clone().serve()), &hosting(Yes.serve()), &Arc::new(Config::default()));
+    let (server, client) = session::connect_in_memory(
+        &hosting(keeper.clone().serve()),
+        &hosting(Yes.serve()),
+        &Arc::new(Config::default()),
+    );
     client.established().await.unwrap();
     (client.client(), keeper, server)
 }

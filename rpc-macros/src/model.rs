@@ -76,6 +76,7 @@ impl ArgKind {
 }
 
 /// What a method returns.
+#[allow(clippy::large_enum_variant, reason = "a contract has a handful of them")]
 pub(crate) enum Output {
     /// Nothing, and nobody waits.
     Oneway,

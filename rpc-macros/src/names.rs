@@ -7,8 +7,7 @@ pub(crate) fn method_id(contract: &str, method: &str) -> u32 {
 }
 
 /// Names that the trait or its client uses itself.
-pub(crate) const RESERVED: [&str; 8] =
-    ["serve", "with", "clone", "connect", "session", "from_peer", "as_peer", "drop"];
+pub(crate) const RESERVED: [&str; 8] = ["serve", "with", "clone", "connect", "session", "from_peer", "as_peer", "drop"];
 
 #[cfg(test)]
 mod tests {
@@ -17,9 +16,9 @@ mod tests {
     #[test]
     fn numbers_follow_the_reference() {
         // "Chat.join" hashed with the reference implementation of FNV-1a.
-        let reference = b"Chat.join".iter().fold(2_166_136_261_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(16_777_619)
-        });
+        let reference = b"Chat.join"
+            .iter()
+            .fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(16_777_619));
         assert_eq!(method_id("Chat", "join"), reference);
     }
 }

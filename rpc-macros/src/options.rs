@@ -40,9 +40,8 @@ pub(crate) struct MethodOptions {
     pub(crate) fallible: Option<Span>,
 }
 
-const METHOD_OPTIONS: [&str; 10] = [
-    "oneway", "idempotent", "timeout", "name", "id", "no_cancel", "initiating", "terminating", "spawn", "fallible",
-];
+const METHOD_OPTIONS: [&str; 10] =
+    ["oneway", "idempotent", "timeout", "name", "id", "no_cancel", "initiating", "terminating", "spawn", "fallible"];
 
 impl ContractOptions {
     pub(crate) fn parse(tokens: TokenStream, role: Role, errors: &mut Errors) -> Self {
@@ -252,9 +251,10 @@ mod tests {
 
     #[test]
     fn times_have_a_number_and_a_unit() {
-        assert_eq!([millis("250ms"), millis("5s"), millis("2m"), millis("1h")].map(Result::unwrap), [
-            250, 5_000, 120_000, 3_600_000
-        ]);
+        assert_eq!(
+            [millis("250ms"), millis("5s"), millis("2m"), millis("1h")].map(Result::unwrap),
+            [250, 5_000, 120_000, 3_600_000]
+        );
         for bad in ["", "5", "s", "5 days", "0s", "99999999999999999999s"] {
             assert!(millis(bad).is_err(), "{bad}");
         }

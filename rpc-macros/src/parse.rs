@@ -206,7 +206,10 @@ fn argument_kind(ty: &Type, errors: &mut Errors) -> Option<ArgKind> {
         _ => return Some(ArgKind::Value),
     };
     if reference.mutability.is_some() {
-        errors.on(ty, "an argument is copied to the other side, so nothing written to it would come back; take `&` or a value");
+        errors.on(
+            ty,
+            "an argument is copied to the other side, so nothing written to it would come back; take `&` or a value",
+        );
         return None;
     }
     if let Some(lifetime) = &reference.lifetime {

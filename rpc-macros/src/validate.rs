@@ -58,12 +58,18 @@ fn check_options(method: &Method, errors: &mut Errors) {
     if options.oneway.is_some() {
         let timeout = options.timeout.map(|(span, _)| span);
         refuse(timeout, "a one-way call is not waited for, so it has no timeout; remove `timeout` or `oneway`");
-        refuse(options.terminating, "the session ends once the reply is delivered, and a one-way call has none; remove `terminating` or `oneway`");
+        refuse(
+            options.terminating,
+            "the session ends once the reply is delivered, and a one-way call has none; remove `terminating` or `oneway`",
+        );
         refuse(options.fallible, "a one-way call returns nothing; remove `fallible` or `oneway`");
         refuse(options.idempotent, "a one-way call is never repeated; remove `idempotent` or `oneway`");
     }
     if method.returns.is_none() && matches!(method.output, Output::Plain(_)) {
-        refuse(options.fallible, "`fallible` says that the return type is an alias of a Result; there is no return type");
+        refuse(
+            options.fallible,
+            "`fallible` says that the return type is an alias of a Result; there is no return type",
+        );
     }
 }
 

@@ -45,7 +45,7 @@ impl ServerBuilder {
     ///
     /// Services are told apart by the names of their contracts. Two of one name are an error when the server starts.
     pub fn service(mut self, service: impl IntoService) -> Self {
-        self.hosting = self.hosting.add(service.into_service());
+        self.hosting = self.hosting.service(service);
         self
     }
 

@@ -50,7 +50,7 @@ impl ConnectionError {
 
 impl ConnectionError {
     /// What the other side is told, for people; the goodbye of an orderly end says nothing.
-    pub(crate) fn close_reason(&self) -> String {
+    pub fn close_reason(&self) -> String {
         match self {
             Self::ClosedLocally | Self::ClosedByPeer { .. } | Self::Lost(_) => String::new(),
             Self::Protocol(error) => error.reason().to_owned(),

@@ -44,7 +44,8 @@ impl Reservation {
         if large {
             let bytes = to_u32(payload);
             if is_arguments {
-                try_more(&self.shared.arguments, &mut self.held.arguments, bytes).map_err(|()| Need::Arguments(bytes))?;
+                try_more(&self.shared.arguments, &mut self.held.arguments, bytes)
+                    .map_err(|()| Need::Arguments(bytes))?;
             }
             // A transfer beyond the whole budget goes alone.
             let limit = self.shared.limits().map_or(0, |limits| limits.assembly);

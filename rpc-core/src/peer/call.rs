@@ -124,8 +124,7 @@ impl Call {
             let now = now();
             let origin = current();
             let nested = origin.is_some() && !method.is_oneway();
-            let deadline =
-                CallOptions::deadline(options, now, method, shared.config.call_timeout, origin.as_deref());
+            let deadline = CallOptions::deadline(options, now, method, shared.config.call_timeout, origin.as_deref());
             let depth = origin.as_ref().map_or(0, |origin| origin.depth.saturating_add(1));
             let start = CallStart { oneway: method.is_oneway(), depth, origin, deadline };
             let begun = shared.with(|locked| locked.connection.begin_call(now, start, cx.waker()));
@@ -196,7 +195,8 @@ impl Call {
     /// Waits for what was missing, or until the call has ended.
     async fn wait_for(&mut self, need: Need) -> Result<(), Outcome> {
         if self.nested && matches!(need, Need::Arguments(_)) {
-            let message = "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
+            let message =
+                "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
             return Err(Outcome::Status(Status::resource_exhausted(message).not_executed()));
         }
         let (shared, key) = (self.shared.clone(), self.key);

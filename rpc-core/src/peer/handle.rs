@@ -11,11 +11,7 @@ use super::{
     output::Output,
     shared::Shared,
 };
-use crate::{
-    contract::MethodDescriptor,
-    error::CallError,
-    status::Status,
-};
+use crate::{contract::MethodDescriptor, error::CallError, status::Status};
 
 /// The other end of a session, to be called. What generated stubs are made of.
 ///

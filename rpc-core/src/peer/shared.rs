@@ -132,11 +132,9 @@ impl Shared {
     }
 
     pub(crate) fn give_back(&self, released: Released) {
-        for (semaphore, permits) in [
-            (&self.room, released.room),
-            (&self.transfers, released.transfers),
-            (&self.arguments, released.arguments),
-        ] {
+        for (semaphore, permits) in
+            [(&self.room, released.room), (&self.transfers, released.transfers), (&self.arguments, released.arguments)]
+        {
             if permits > 0 {
                 semaphore.add_permits(permits);
             }

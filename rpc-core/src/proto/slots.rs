@@ -24,7 +24,8 @@ impl CallKey {
     }
 
     fn index(self) -> usize {
-        (self.0 & (MAX_SLOTS as u64 - 1)) as usize
+        // The mask leaves INDEX_BITS bits.
+        usize::try_from(self.0 & (MAX_SLOTS as u64 - 1)).unwrap_or(MAX_SLOTS)
     }
 
     fn generation(self) -> u64 {

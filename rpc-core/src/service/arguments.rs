@@ -34,13 +34,13 @@ impl<'a> Arguments<'a> {
 
     /// The next argument.
     pub fn next<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T, Status> {
-        let value = self.reader.next();
+        let value = self.reader.next_value();
         self.require(name, value)
     }
 
     /// The next argument, or the default of its type where the caller does not know it yet.
     pub fn next_or_default<T: Deserialize<'a> + Default>(&mut self, name: &'static str) -> Result<T, Status> {
-        let value = self.reader.next();
+        let value = self.reader.next_value();
         Ok(self.check(name, value)?.unwrap_or_default())
     }
 

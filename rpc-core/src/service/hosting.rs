@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::Service;
+use super::{IntoService, Service};
 use crate::{contract::MethodDescriptor, status::Status, wire::HostedContract};
 
 /// The contracts that one end hosts. Cheap to clone.
@@ -82,7 +82,10 @@ impl Hosting {
                     )));
                 }
                 Some(hosted) if hosted.fingerprint != callback.fingerprint() => {
-                    tracing::warn!(contract = callback.name(), "the client was built from another version of this contract");
+                    tracing::warn!(
+                        contract = callback.name(),
+                        "the client was built from another version of this contract"
+                    );
                 }
                 Some(_) => {}
             }
@@ -109,7 +112,7 @@ impl Hosting {
         self.inner.methods[index].method
     }
 
-    pub(crate) fn service(&self, index: usize) -> &Service {
+    pub(crate) fn service_of(&self, index: usize) -> &Service {
         &self.inner.services[self.inner.methods[index].service]
     }
 }
@@ -117,8 +120,8 @@ impl Hosting {
 impl HostingBuilder {
     /// Adds a contract.
     #[must_use]
-    pub fn add(mut self, service: Service) -> Self {
-        self.services.push(service);
+    pub fn service(mut self, service: impl IntoService) -> Self {
+        self.services.push(service.into_service());
         self
     }
 

@@ -61,7 +61,7 @@ impl Dispatch {
         let method = self.hosting.method(index);
         let mut runner = self.idle[index].take().unwrap_or_default();
         let incoming = Incoming::new(self.shared.clone(), call.clone(), method, payload);
-        self.hosting.service(index).start(call.method, incoming, &mut runner);
+        self.hosting.service_of(index).start(call.method, incoming, &mut runner);
         if !runner.is_started() {
             let status = Status::unimplemented(format!("{}.{} has no handler", method.contract(), method.name()));
             return Some((key, proto::Completion::Status(status), Charges::default()));

@@ -49,9 +49,12 @@ impl Payload {
     }
 }
 
-/// One frame. A packet is a sequence of them; see [`super::packet`].
+/// One frame. A packet is a sequence of them; see [`super::read_packet`].
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "frames are moved once or twice and never stored in bulk; boxing would cost an allocation a call")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "frames are moved once or twice and never stored in bulk; boxing would cost an allocation a call"
+)]
 pub enum Frame {
     /// Client to server, alone in the first packet.
     Hello(super::Hello),
@@ -169,10 +172,7 @@ pub enum ErrorBody {
 impl Frame {
     /// Whether the frame is counted by `seq` and acknowledged.
     pub fn is_sequenced(&self) -> bool {
-        !matches!(
-            self,
-            Self::Hello(_) | Self::Welcome(_) | Self::Ping { .. } | Self::Pong { .. } | Self::GoAway { .. }
-        )
+        !matches!(self, Self::Hello(_) | Self::Welcome(_) | Self::Ping { .. } | Self::Pong { .. } | Self::GoAway { .. })
     }
 }
 

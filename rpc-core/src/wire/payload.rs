@@ -74,7 +74,7 @@ impl<'a> ArgumentReader<'a> {
     }
 
     /// The next argument; `None` if there are no more.
-    pub fn next<T: Deserialize<'a>>(&mut self) -> Result<Option<T>, WireError> {
+    pub fn next_value<T: Deserialize<'a>>(&mut self) -> Result<Option<T>, WireError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -84,7 +84,7 @@ impl<'a> ArgumentReader<'a> {
 
     /// The next argument, which must be binary data or text.
     pub fn next_binary(&mut self) -> Result<Option<&'a [u8]>, WireError> {
-        self.next()
+        self.next_value()
     }
 
     /// As [`Self::next_binary`], as a slice of the payload that keeps it alive.

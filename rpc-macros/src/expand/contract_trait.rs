@@ -19,7 +19,8 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let client = contract.client();
     let message = format!("`{{Self}}` does not implement the contract `{ident}`");
     let label = format!("`impl {ident} for …` is missing");
-    let serve_doc = format!("Hosts this object: gives the service that a server or client takes in. `{ident}::serve(object)`.");
+    let serve_doc =
+        format!("Hosts this object: gives the service that a server or client takes in. `{ident}::serve(object)`.");
     let supertraits = (!supertraits.is_empty()).then(|| quote!(+ #supertraits));
     quote! {
         #(#attrs)*

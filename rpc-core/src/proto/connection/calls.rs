@@ -77,7 +77,8 @@ impl Connection {
             return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
         }
         // A call in whose handler this one is made and which the peer still awaits: it alone may go on during a drain.
-        let parent = start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.is_live(*id));
+        let parent =
+            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.is_live(*id));
         if parent.is_none() && (self.draining || self.peer_leaving) {
             let who = if self.draining { "this side" } else { "the other side" };
             return Err(Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed());
@@ -149,7 +150,15 @@ impl Connection {
         } else {
             let id = key.id();
             let deadline_ms = None;
-            Frame::Request(Request { id, method: call.method, deadline_ms, depth, parent, metadata: call.metadata, payload })
+            Frame::Request(Request {
+                id,
+                method: call.method,
+                deadline_ms,
+                depth,
+                parent,
+                metadata: call.metadata,
+                payload,
+            })
         };
         if oneway {
             self.slots.remove(key);
@@ -193,7 +202,8 @@ impl Connection {
         let (oneway, depth) = (slot.oneway, slot.depth);
         match slot.state {
             SlotState::Waiting => {
-                let (line, slots) = if oneway { (&mut self.notify_line, &self.slots) } else { (&mut self.call_line, &self.slots) };
+                let (line, slots) =
+                    if oneway { (&mut self.notify_line, &self.slots) } else { (&mut self.call_line, &self.slots) };
                 // The slot itself still says that it waits; it is the one that leaves.
                 line.leave(|other| other != key && slots.is_waiting(other));
             }

@@ -122,7 +122,9 @@ impl Connection {
     pub(super) fn check_outbox(&mut self) {
         let limit = self.config.outbox_hard;
         if self.outbox.bytes() > limit && self.phase == Phase::Open {
-            let what = format!("more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read");
+            let what = format!(
+                "more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read"
+            );
             self.end(ConnectionError::Overloaded(what), Flush::Nothing);
         }
     }

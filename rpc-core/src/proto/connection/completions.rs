@@ -7,13 +7,7 @@ use bytes::Bytes;
 use super::{Connection, MAX_STRAY_COMPLETIONS, ServedState};
 use crate::{
     error::ProtocolError,
-    proto::{
-        CallKey, Outcome, ServedKey,
-        assembly::Purpose,
-        outbox::Mark,
-        slots::SlotState,
-        timers::Timer,
-    },
+    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState, timers::Timer},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, TransferId},
 };
@@ -189,7 +183,9 @@ impl Connection {
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
         let index = depth as usize;
         let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.notifies_sent.get(index)) else {
-            return Err(ProtocolError::new(format!("one-way calls of depth {depth} were reported done, but there are none")));
+            return Err(ProtocolError::new(format!(
+                "one-way calls of depth {depth} were reported done, but there are none"
+            )));
         };
         if count < seen.count || count > sent.count || bytes < seen.bytes || bytes > sent.bytes {
             return Err(ProtocolError::new(format!(

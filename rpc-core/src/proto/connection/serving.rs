@@ -63,7 +63,9 @@ impl Connection {
         let Notify { method, depth, metadata, payload } = notify;
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
-            Ok(()) if !self.notifies_in.try_acquire(depth) => Err(self.excess("one-way calls", self.config.max_notifies)?),
+            Ok(()) if !self.notifies_in.try_acquire(depth) => {
+                Err(self.excess("one-way calls", self.config.max_notifies)?)
+            }
             Ok(()) => Ok(()),
         };
         if admitted.is_err() {
@@ -131,7 +133,9 @@ impl Connection {
     fn excess(&mut self, what: &str, limit: u32) -> Result<Status, ProtocolError> {
         self.excess_calls += 1;
         if self.excess_calls > MAX_EXCESS_CALLS {
-            return Err(ProtocolError::new(format!("{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}")));
+            return Err(ProtocolError::new(format!(
+                "{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}"
+            )));
         }
         Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
     }
@@ -175,7 +179,8 @@ impl Connection {
             }
             ServedState::Arriving(transfer) => {
                 self.stop_arriving(transfer, Purpose::Discard);
-                let status = Status::deadline_exceeded("the deadline passed before the arguments had arrived").not_executed();
+                let status =
+                    Status::deadline_exceeded("the deadline passed before the arguments had arrived").not_executed();
                 self.refuse_arriving(id, status);
             }
             ServedState::Cancelled | ServedState::Expired | ServedState::Completing => {}

@@ -83,7 +83,10 @@ impl Connection {
             Timer::Silence => {
                 let due = self.last_heard + self.config.keepalive_timeout;
                 if due <= now {
-                    self.time_out(format!("nothing was heard from the other side for {:?}", self.config.keepalive_timeout));
+                    self.time_out(format!(
+                        "nothing was heard from the other side for {:?}",
+                        self.config.keepalive_timeout
+                    ));
                 } else {
                     self.timers.set(Timer::Silence, due);
                 }

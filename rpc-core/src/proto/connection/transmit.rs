@@ -52,7 +52,8 @@ impl Connection {
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
-        let budget = PACKET_BYTES.min(usize::try_from(self.peer.packet).unwrap_or(usize::MAX) - HEADER);
+        let largest = usize::try_from(self.peer.packet).unwrap_or(usize::MAX) - HEADER;
+        let budget = PACKET_BYTES.min(largest);
         self.packet_number = self.sequence.next_number();
         let mut frames = 0;
         while frames < PACKET_FRAMES {
@@ -66,8 +67,10 @@ impl Connection {
             put_frame(&mut self.packet, &frame);
         }
         let chunk = self.chunk_out.min(budget);
-        let room = self.peer.packet as usize - HEADER;
-        if self.outbox.has_transfers() && (frames == 0 || self.packet.len() + chunk + 32 <= room) && self.sequence.allows_bulk() {
+        if self.outbox.has_transfers()
+            && (frames == 0 || self.packet.len() + chunk + 32 <= largest)
+            && self.sequence.allows_bulk()
+        {
             if frames == 0 {
                 self.begin_packet();
             }

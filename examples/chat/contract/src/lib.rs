@@ -1,0 +1,89 @@
+//! The two contracts of a chat: what members ask of the house, and what the house asks of members.
+
+use rpc_core::{Context, Status};
+use serde::{Deserialize, Serialize};
+
+/// Something said in a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// Counts up from 1 in each room.
+    pub number: u64,
+    /// Who said it.
+    pub author: String,
+    /// What was said.
+    pub text: String,
+}
+
+/// What a member is told on joining.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Who else is there.
+    pub others: Vec<String>,
+    /// What was said before.
+    pub history: Vec<Post>,
+}
+
+/// How a vote ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Members who agreed.
+    pub yes: u32,
+    /// Members who did not.
+    pub no: u32,
+    /// Members who did not answer in time.
+    pub silent: u32,
+}
+
+/// Why the house says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChatError {
+    /// The house rules were not accepted.
+    #[error("the house rules were not accepted")]
+    Declined,
+    /// The name is taken in this room.
+    #[error("{0} is in the room already; choose another name")]
+    NameTaken(String),
+    /// Only members may do this.
+    #[error("join the room {0} first")]
+    NotAMember(String),
+    /// A call back to the member failed.
+    #[error("{0}")]
+    Status(#[from] Status),
+}
+
+/// Hosted by a member's program, called by the house.
+#[rpc_core::callback]
+pub trait ChatEvents {
+    /// Somebody said something.
+    #[rpc(oneway)]
+    async fn posted(&self, room: &str, post: &Post);
+
+    /// Somebody is gone.
+    #[rpc(oneway)]
+    async fn left(&self, room: &str, name: &str);
+
+    /// A question to the member, who answers yes or no.
+    async fn confirm(&self, question: &str) -> bool;
+}
+
+/// Hosted by the house, called by members.
+#[rpc_core::service(callback = ChatEvents)]
+pub trait Chat {
+    /// Enters a room under a name. The house first asks whether its rules are accepted.
+    async fn join(&self, cx: &Context<ChatEventsClient>, room: &str, name: &str) -> Result<Joined, ChatError>;
+
+    /// Says something to everybody in the room, oneself included. Gives the post's number.
+    async fn post(&self, cx: &Context<ChatEventsClient>, room: &str, text: &str) -> Result<u64, ChatError>;
+
+    /// Asks everybody in the room, and waits for the answers.
+    async fn vote(&self, cx: &Context<ChatEventsClient>, room: &str, question: &str) -> Result<Tally, ChatError>;
+
+    /// Who is in a room.
+    #[rpc(idempotent, timeout = "5s")]
+    async fn who(&self, room: &str) -> Vec<String>;
+
+    /// What was said in a room.
+    #[rpc(idempotent)]
+    async fn history(&self, room: &str) -> Vec<Post>;
+}

@@ -1,0 +1,9 @@
+//! A chat over Duplex RPC; see `main.rs` for its commands.
+
+mod cable;
+mod demo;
+mod house;
+mod member;
+
+pub use demo::{Answers, demo};
+pub use house::ChatHouse;

@@ -1,0 +1,54 @@
+//! The client's side of the demo: a member who answers questions as told and keeps what it hears.
+
+use std::sync::Mutex;
+
+use chat_contract::{ChatEvents, Post};
+use tokio::sync::mpsc;
+
+/// What a member hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Somebody said something.
+    Posted(Post),
+    /// Somebody is gone.
+    Left(String),
+    /// A question, and the answer given.
+    Asked(String, bool),
+}
+
+/// A member's ears. Answers are given in order; when there are no more, the answer is yes.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    answers: Mutex<Vec<bool>>,
+    heard: mpsc::UnboundedSender<Heard>,
+}
+
+impl Ears {
+    /// Ears that answer like this, and the receiver of what they hear.
+    pub(crate) fn new(mut answers: Vec<bool>) -> (Self, mpsc::UnboundedReceiver<Heard>) {
+        answers.reverse();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { answers: Mutex::new(answers), heard: sender }, receiver)
+    }
+
+    fn keep(&self, heard: Heard) {
+        // Nobody listens any more when the demo has ended.
+        let _ = self.heard.send(heard);
+    }
+}
+
+impl ChatEvents for Ears {
+    async fn posted(&self, _room: &str, post: &Post) {
+        self.keep(Heard::Posted(post.clone()));
+    }
+
+    async fn left(&self, _room: &str, name: &str) {
+        self.keep(Heard::Left(name.to_owned()));
+    }
+
+    async fn confirm(&self, question: &str) -> bool {
+        let answer = self.answers.lock().map_or(true, |mut answers| answers.pop().unwrap_or(true));
+        self.keep(Heard::Asked(question.to_owned(), answer));
+        answer
+    }
+}
