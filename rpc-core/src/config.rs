@@ -54,7 +54,7 @@ pub struct Config {
     /// Bytes waiting to be written before the session is given up. Default 2 MiB. Stops a peer that asks and never reads.
     pub outbox_hard: usize,
     /// Bytes of chunks under way and not acknowledged, to begin with. Default 512 KiB; doubles up to `max_unacked_bulk` while it,
-    /// not the socket, holds the sender up. Keeps a small call from waiting behind megabytes in the kernel's buffers.
+    /// not the socket, holds the sender up; never less than 128 KiB, because acknowledgements come every 64 KiB. Keeps a small call from waiting behind megabytes in the kernel's buffers.
     pub unacked_bulk: usize,
     /// See `unacked_bulk`. Default 8 MiB.
     pub max_unacked_bulk: usize,

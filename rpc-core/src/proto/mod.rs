@@ -12,6 +12,9 @@ mod sequence;
 mod slots;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use chain::ServedCall;
 pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
 pub use event::{Completion, Event, Outcome, ServedKey};

@@ -11,6 +11,8 @@ use crate::{error::ProtocolError, wire::PacketHeader};
 const ACK_PACKETS: u32 = 64;
 /// … or so many bytes in them …
 const ACK_BYTES: usize = 64 * 1024;
+/// Less bulk under way than this would wait for acks that come by time alone.
+const MIN_BULK: usize = 2 * ACK_BYTES;
 /// … or so long after the first of them.
 const ACK_DELAY: Duration = Duration::from_millis(200);
 
@@ -41,8 +43,8 @@ impl Sequence {
             ack_at: None,
             bulk: VecDeque::new(),
             bulk_under_way: 0,
-            bulk_limit,
-            bulk_max,
+            bulk_limit: bulk_limit.max(MIN_BULK),
+            bulk_max: bulk_max.max(MIN_BULK),
             bulk_stalled: false,
         }
     }
@@ -189,20 +191,31 @@ mod tests {
     }
 
     #[test]
+    fn the_bulk_limit_is_worth_two_acks_at_least() {
+        let mut sequence = Sequence::new(1, 1);
+        sequence.next_header();
+        sequence.count_bulk(MIN_BULK - 1);
+        assert!(sequence.allows_bulk());
+        sequence.count_bulk(1);
+        assert!(!sequence.allows_bulk());
+    }
+
+    #[test]
     fn the_bulk_limit_doubles_only_while_it_is_what_stalls() {
+        const KIB: usize = 1024;
         let now = Instant::now();
-        let mut sequence = Sequence::new(100, 400);
+        let mut sequence = Sequence::new(200 * KIB, 800 * KIB);
         assert!(sequence.allows_bulk());
         sequence.next_header();
         sequence.count_bulk(60);
         sequence.handle(header(0, 1), 0, now).unwrap();
-        assert_eq!((sequence.bulk_limit, sequence.bulk_under_way()), (100, 0), "no stall, no growth");
-        for (seq, limit) in [(2, 200), (3, 400), (4, 400)] {
+        assert_eq!((sequence.bulk_limit, sequence.bulk_under_way()), (200 * KIB, 0), "no stall, no growth");
+        for (seq, limit) in [(2, 400), (3, 800), (4, 800)] {
             sequence.next_header();
-            sequence.count_bulk(500);
+            sequence.count_bulk(1000 * KIB);
             assert!(!sequence.allows_bulk());
             sequence.handle(header(0, seq), 0, now).unwrap();
-            assert_eq!(sequence.bulk_limit, limit);
+            assert_eq!(sequence.bulk_limit, limit * KIB);
         }
     }
 }

@@ -128,6 +128,16 @@ impl Connection {
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
 
+    /// Whether a call may be sent; `None` if it has ended.
+    #[cfg(test)]
+    pub(crate) fn peek_admitted(&self, key: CallKey) -> Option<bool> {
+        match self.slots.find(key)?.state {
+            SlotState::Admitted => Some(true),
+            SlotState::Waiting => Some(false),
+            _ => None,
+        }
+    }
+
     /// Queues an admitted call. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
     /// are released then, and [`Self::poll_call`] tells the outcome.
     pub fn send_call(&mut self, key: CallKey, call: Outgoing) -> bool {

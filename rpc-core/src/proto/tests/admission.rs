@@ -1,0 +1,95 @@
+//! Permits: announced, awaited at the sender, and counted alike by both ends.
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{
+    Config,
+    proto::{Completion, ServedKey},
+    status::{Code, Execution},
+};
+
+fn narrow() -> Config {
+    Config { max_calls: 1, nested_calls: 1, max_notifies: 1, ..Config::default() }
+}
+
+#[test]
+fn callers_wait_on_their_own_side_and_go_in_order() {
+    let mut pair = Pair::open(&narrow());
+    let keys: Vec<_> = (1..=3).map(|len| pair.call(CLIENT, Call::new().payload(len)).unwrap()).collect();
+    for (index, key) in keys.into_iter().enumerate() {
+        pair.run();
+        let served = pair.ends[SERVER].arrived.pop().expect("one is let through");
+        assert!(pair.ends[SERVER].arrived.is_empty(), "and only one");
+        assert_eq!(served.payload.len(), index + 1);
+        pair.answer_ok(SERVER, &served);
+        pair.run();
+        assert!(pair.outcome(CLIENT, key).is_some());
+    }
+    pair.assert_empty();
+}
+
+#[test]
+fn deeper_calls_pass_those_that_would_wait_for_them() {
+    let mut pair = Pair::open(&narrow());
+    let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let waiting = pair.call(CLIENT, Call::new()).unwrap();
+    // The callback, and the callback's callback, have permits of their own.
+    let (_, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    let (_, inner) = pair.call_and_arrive(CLIENT, Call::new().within(&callback.call));
+    assert_eq!(inner.call.depth, 2);
+    pair.answer_ok(SERVER, &inner);
+    pair.answer_ok(CLIENT, &callback);
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, outer).is_some());
+    assert!(pair.outcome(CLIENT, waiting).is_none());
+    assert_eq!(pair.ends[SERVER].arrived.len(), 1, "then the one that waited");
+}
+
+#[test]
+fn a_nested_call_waits_for_a_second_and_fails() {
+    let mut pair = Pair::open(&narrow());
+    let (_, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let mut callbacks = Vec::new();
+    // One permit of depth 1, and the general one.
+    for _ in 0..2 {
+        callbacks.push(pair.call_and_arrive(SERVER, Call::new().within(&served.call)).1);
+    }
+    let third = pair.call(SERVER, Call::new().within(&served.call)).unwrap();
+    pair.pass(0.9);
+    assert!(pair.outcome(SERVER, third).is_none());
+    pair.pass(0.2);
+    let status = pair.status(SERVER, third);
+    assert_eq!((status.code(), status.execution()), (Code::ResourceExhausted, Execution::NotExecuted));
+    assert!(status.is_retryable());
+}
+
+#[test]
+fn one_way_calls_have_permits_of_their_own() {
+    let mut pair = Pair::open(&narrow());
+    let _ = pair.call_and_arrive(CLIENT, Call::new());
+    let (_, first) = pair.call_and_arrive(CLIENT, Call::new().oneway());
+    pair.call(CLIENT, Call::new().oneway()).unwrap();
+    pair.run();
+    assert!(pair.ends[SERVER].arrived.is_empty(), "the second waits for the first to be done");
+    pair.answer_ok(SERVER, &first);
+    pair.run();
+    let second = pair.ends[SERVER].arrived.pop().unwrap();
+    assert!(matches!(second.key, ServedKey::Notify(_)));
+    pair.answer(SERVER, &second, Completion::Stopped);
+    pair.run();
+    assert_eq!(pair.ends[CLIENT].connection.stats().notifies_pending, 0);
+}
+
+#[test]
+fn a_permit_is_held_until_the_handler_has_ended() {
+    let mut pair = Pair::open(&narrow());
+    let (first, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.ends[CLIENT].connection.cancel_call(first);
+    let second = pair.call(CLIENT, Call::new()).unwrap();
+    pair.run();
+    assert!(pair.ends[SERVER].arrived.is_empty());
+    pair.answer(SERVER, &served, Completion::Stopped);
+    pair.run();
+    assert_eq!(pair.ends[SERVER].arrived.len(), 1);
+    assert!(pair.outcome(CLIENT, second).is_none());
+}

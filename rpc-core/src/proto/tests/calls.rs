@@ -1,0 +1,167 @@
+//! Calls in both directions, what they inherit, and every moment at which they may be given up.
+
+use bytes::Bytes;
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{
+    proto::{Completion, Outcome, ServedKey},
+    status::{Code, Execution, Status},
+};
+
+#[test]
+fn results_faults_and_statuses_reach_the_caller() {
+    for from in [CLIENT, SERVER] {
+        let mut pair = Pair::with_defaults();
+        for (completion, outcome) in [
+            (Completion::Value(Bytes::from_static(b"v")), Outcome::Value(Bytes::from_static(b"v"))),
+            (Completion::Fault(Bytes::from_static(b"f")), Outcome::Fault(Bytes::from_static(b"f"))),
+            (Completion::Status(Status::not_found("s")), Outcome::Status(Status::not_found("s"))),
+        ] {
+            let (key, arrived) = pair.call_and_arrive(from, Call::new().payload(3));
+            assert_eq!(arrived.payload, [7, 7, 7][..]);
+            pair.answer(1 - from, &arrived, completion);
+            pair.run();
+            assert_eq!(pair.outcome(from, key), Some(outcome));
+        }
+        pair.assert_empty();
+    }
+}
+
+#[test]
+fn one_way_calls_are_done_when_sent_and_their_permits_return() {
+    let mut pair = Pair::with_defaults();
+    for _ in 0..3 {
+        let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().oneway());
+        assert!(matches!(arrived.key, ServedKey::Notify(_)));
+        assert_eq!(pair.ends[CLIENT].connection.stats().notifies_pending, 1);
+        pair.answer_ok(SERVER, &arrived);
+        pair.run();
+        pair.assert_empty();
+    }
+}
+
+#[test]
+fn a_nested_call_carries_its_parent_and_depth() {
+    let mut pair = Pair::with_defaults();
+    let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let (middle, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    assert_eq!(callback.call.depth, 1);
+    // The client made the outer call outside any handler, so the chain ends there.
+    assert!(callback.call.parent.is_none());
+    let (inner, deepest) = pair.call_and_arrive(CLIENT, Call::new().within(&callback.call));
+    assert_eq!(deepest.call.depth, 2);
+    let parent = deepest.call.parent.as_ref().expect("the server sees its own call in the chain");
+    assert!(std::sync::Arc::ptr_eq(parent, &served.call));
+    pair.answer_ok(SERVER, &deepest);
+    pair.answer_ok(CLIENT, &callback);
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    for (at, key) in [(CLIENT, outer), (SERVER, middle), (CLIENT, inner)] {
+        assert!(matches!(pair.outcome(at, key), Some(Outcome::Value(_))));
+    }
+    pair.assert_empty();
+}
+
+#[test]
+fn depth_16_is_served_and_17_is_an_error() {
+    let mut pair = Pair::with_defaults();
+    let (_, mut served) = pair.call_and_arrive(CLIENT, Call::new());
+    let mut chain = vec![(SERVER, served.clone())];
+    for depth in 1..=16 {
+        let from = depth % 2;
+        served = pair.call_and_arrive(from, Call::new().within(&served.call)).1;
+        assert_eq!(served.call.depth, u32::try_from(depth).unwrap());
+        chain.push((1 - from, served.clone()));
+    }
+    let status = pair.call(SERVER, Call::new().within(&served.call)).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::FailedPrecondition, Execution::NotExecuted));
+    for (at, served) in chain.into_iter().rev() {
+        pair.answer_ok(at, &served);
+        pair.run();
+    }
+}
+
+/// Where a call is given up.
+#[test]
+fn a_call_may_be_given_up_at_every_step_of_its_life() {
+    let config = crate::Config { max_calls: 1, ..crate::Config::default() };
+
+    // Waiting for a permit: the other side never hears of it.
+    let mut pair = Pair::open(&config);
+    let (first, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let second = pair.call(CLIENT, Call::new()).unwrap();
+    pair.ends[CLIENT].connection.cancel_call(second);
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, first).is_some());
+    assert!(pair.ends[SERVER].arrived.is_empty());
+    pair.assert_empty();
+
+    // In the outbox: it is skipped, and its permit is free at once.
+    let queued = pair.call(CLIENT, Call::new()).unwrap();
+    pair.ends[CLIENT].connection.cancel_call(queued);
+    let (next, served) = pair.call_and_arrive(CLIENT, Call::new());
+    assert!(pair.ends[SERVER].arrived.is_empty());
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, next).is_some());
+    pair.assert_empty();
+
+    // Sent, and not yet there.
+    let sent = pair.call(CLIENT, Call::new()).unwrap();
+    pair.transmit(CLIENT);
+    pair.ends[CLIENT].connection.cancel_call(sent);
+    pair.run();
+    let served = pair.ends[SERVER].arrived.pop().unwrap();
+    assert_eq!(pair.ends[SERVER].cancelled, [served.key]);
+    assert!(served.call.is_cancelled());
+    // Until the handler has ended, the permit is out.
+    assert_eq!(pair.ends[CLIENT].connection.stats().calls_pending, 1);
+    pair.answer(SERVER, &served, Completion::Stopped);
+    pair.run();
+    pair.assert_empty();
+
+    // Running: as before, and a handler that ends nevertheless does no harm.
+    let (running, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.ends[CLIENT].connection.cancel_call(running);
+    pair.run();
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    pair.assert_empty();
+
+    // Answered, the answer on its way: the cancel crosses it and is ignored.
+    let (answered, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.answer_ok(SERVER, &served);
+    pair.transmit(SERVER);
+    pair.ends[CLIENT].connection.cancel_call(answered);
+    pair.run();
+    pair.assert_empty();
+
+    // Answered, the answer there and not taken.
+    let (completed, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    pair.ends[CLIENT].connection.cancel_call(completed);
+    pair.run();
+    pair.assert_empty();
+
+    // The one permit has survived all of that.
+    let (last, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, last).is_some());
+    pair.assert_empty();
+}
+
+#[test]
+fn cancelled_numbers_are_never_used_again() {
+    let mut pair = Pair::with_defaults();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..10_000 {
+        let key = pair.call(CLIENT, Call::new()).unwrap();
+        assert!(seen.insert(key));
+        pair.ends[CLIENT].connection.cancel_call(key);
+    }
+    pair.run();
+    pair.assert_empty();
+}

@@ -1,0 +1,132 @@
+//! The end of a connection: what every call is told, what still goes out, and the drain before it.
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{
+    Config,
+    error::ConnectionError,
+    proto::{Completion, ServedKey},
+    status::{Code, Execution, Status},
+};
+
+fn lost() -> ConnectionError {
+    ConnectionError::Lost("cut".to_owned())
+}
+
+#[test]
+fn a_lost_link_resolves_every_call_and_says_what_may_have_run() {
+    let config = Config { max_calls: 3, ..Config::default() };
+    let mut pair = Pair::open(&config);
+    let (running, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let large = pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
+    pair.transmit(CLIENT);
+    let queued = pair.call(CLIENT, Call::new()).unwrap();
+    let waiting = pair.call(CLIENT, Call::new()).unwrap();
+    pair.ends[CLIENT].connection.handle_lost(lost());
+    for (key, execution) in [
+        (running, Execution::Unknown),
+        (large, Execution::NotExecuted),
+        (queued, Execution::NotExecuted),
+        (waiting, Execution::NotExecuted),
+    ] {
+        let status = pair.status(CLIENT, key);
+        assert_eq!((status.code(), status.execution()), (Code::Unavailable, execution));
+    }
+    let status = pair.call(CLIENT, Call::new()).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    pair.ends[SERVER].connection.handle_lost(lost());
+    assert!(served.call.is_cancelled());
+    pair.run();
+    assert_eq!(pair.ends[SERVER].closed, Some(lost()));
+    pair.answer_ok(SERVER, &served);
+    pair.assert_empty();
+}
+
+#[test]
+fn closing_still_sends_one_way_calls_and_answers() {
+    let mut pair = Pair::with_defaults();
+    let (_, served) = pair.call_and_arrive(SERVER, Call::new());
+    pair.answer_ok(CLIENT, &served);
+    pair.call(CLIENT, Call::new().oneway()).unwrap();
+    pair.call(CLIENT, Call::new().oneway().payload(1 << 20)).unwrap();
+    let call = pair.call(CLIENT, Call::new()).unwrap();
+    pair.ends[CLIENT].connection.close();
+    let status = pair.status(CLIENT, call);
+    assert_eq!(status.execution(), Execution::NotExecuted);
+    pair.run();
+    let arrived = &pair.ends[SERVER].arrived;
+    assert_eq!(arrived.len(), 2, "{arrived:?}");
+    assert!(arrived.iter().all(|arrived| matches!(arrived.key, ServedKey::Notify(_))));
+    assert!(!pair.ends[CLIENT].connection.has_output());
+}
+
+#[test]
+fn a_drain_lets_running_and_nested_calls_finish_and_takes_no_new_ones() {
+    let mut pair = Pair::with_defaults();
+    let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
+    // This one is on its way when the drain begins.
+    let late = pair.call(CLIENT, Call::new()).unwrap();
+    pair.transmit(CLIENT);
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.run();
+    let status = pair.status(CLIENT, late);
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    let status = pair.call(CLIENT, Call::new()).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    assert!(status.is_retryable());
+
+    let (_, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    let (_, inner) = pair.call_and_arrive(CLIENT, Call::new().within(&callback.call));
+    pair.answer_ok(SERVER, &inner);
+    pair.run();
+    pair.answer_ok(CLIENT, &callback);
+    pair.run();
+    assert!(pair.ends[SERVER].closed.is_none());
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, outer).is_some());
+    assert!(pair.ends[SERVER].closed.is_none(), "the callback's outcome has not been taken");
+}
+
+#[test]
+fn a_drain_with_nothing_to_wait_for_ends_at_once() {
+    let mut pair = Pair::with_defaults();
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.run();
+    assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+}
+
+#[test]
+fn a_drain_stops_handlers_after_10_s_and_closes_after_30() {
+    let mut pair = Pair::with_defaults();
+    let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let (stubborn, _) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.pass(9.9);
+    assert!(pair.ends[SERVER].cancelled.is_empty());
+    pair.pass(0.2);
+    assert_eq!(pair.ends[SERVER].cancelled.len(), 2);
+    pair.answer(SERVER, &served, Completion::Stopped);
+    pair.run();
+    assert_eq!(pair.status(CLIENT, key).code(), Code::Unavailable);
+    pair.pass(19.0);
+    assert!(pair.ends[SERVER].closed.is_none());
+    pair.pass(1.0);
+    assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+    assert!(pair.outcome(CLIENT, stubborn).is_none(), "it learns from the link's end");
+}
+
+#[test]
+fn a_refused_client_is_told_why() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let call = pair.call(CLIENT, Call::new()).unwrap();
+    let hello = pair.ends[CLIENT].connection.poll_transmit(pair.now).unwrap();
+    let server = &mut pair.ends[SERVER];
+    server.connection.handle_packet(pair.now, hello);
+    assert!(matches!(server.connection.poll_event(), Some(crate::proto::Event::Hello(_))));
+    server.connection.refuse(Status::permission_denied("not you"));
+    pair.run();
+    let refused = ConnectionError::Refused(Status::permission_denied("not you"));
+    assert_eq!(pair.ends[CLIENT].closed, Some(refused));
+    assert_eq!(pair.status(CLIENT, call).execution(), Execution::NotExecuted);
+    pair.assert_empty();
+}

@@ -1,0 +1,265 @@
+//! A peer that does not keep the rules.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{
+    Config,
+    error::{CloseCode, ConnectionError},
+    status::{Code, Status},
+    wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, Request, put_frame, put_header},
+};
+
+/// A pair whose client is not our code: it says what the test wants.
+struct Liar {
+    pair: Pair,
+    seq: u64,
+}
+
+impl Liar {
+    fn new(config: &Config) -> Self {
+        Self { pair: Pair::open(config), seq: 0 }
+    }
+
+    fn packet(seq: u64, ack: u64, frames: &[Frame]) -> Bytes {
+        let mut packet = BytesMut::new();
+        put_header(&mut packet, PacketHeader { seq, ack });
+        frames.iter().for_each(|frame| put_frame(&mut packet, frame));
+        packet.freeze()
+    }
+
+    /// Says these frames to the server, in a packet of its own.
+    fn say(&mut self, frames: &[Frame]) {
+        self.seq += 1;
+        self.put(Self::packet(self.seq, 0, frames));
+    }
+
+    fn put(&mut self, packet: Bytes) {
+        let now = self.pair.now;
+        let server = &mut self.pair.ends[SERVER];
+        server.connection.handle_packet(now, packet);
+        server.take_events(now);
+    }
+
+    /// The code with which the server closed.
+    fn closed(&self) -> Option<CloseCode> {
+        self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
+    }
+
+    fn statuses(&mut self) -> Vec<(u64, Code)> {
+        let mut statuses = Vec::new();
+        while let Some(packet) = self.pair.ends[SERVER].connection.poll_transmit(self.pair.now) {
+            let (_, frames) = crate::wire::read_packet(packet).unwrap();
+            for frame in frames.flatten() {
+                if let Frame::Error { id, error: ErrorBody::Status(status) } = frame {
+                    statuses.push((id, status.code()));
+                }
+            }
+        }
+        statuses
+    }
+}
+
+fn request(id: u64) -> Frame {
+    request_of(id, Payload::Inline(Bytes::from_static(&[0x90])))
+}
+
+fn request_of(id: u64, payload: Payload) -> Frame {
+    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+}
+
+fn notify() -> Frame {
+    let payload = Payload::Inline(Bytes::from_static(&[0x90]));
+    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })
+}
+
+#[test]
+fn a_breach_of_the_protocol_closes_with_1002() {
+    let announced = |transfer, total| Payload::Announced { transfer, total };
+    let chunk = |transfer, len: usize| Frame::Chunk { transfer, data: vec![0; len].into() };
+    let cases: Vec<(&str, Vec<Frame>)> = vec![
+        ("a call id that is still live", vec![request(1), request(1)]),
+        ("a chunk for nothing", vec![chunk(1, 10)]),
+        (
+            "a chunk beyond the announced length",
+            vec![request_of(1, announced(1, 70_000)), chunk(1, 60_000), chunk(1, 10_001)],
+        ),
+        ("an empty chunk", vec![request_of(1, announced(1, 70_000)), chunk(1, 0)]),
+        ("an abort for nothing", vec![Frame::Abort { transfer: 5 }]),
+        ("a transfer announced twice", vec![request_of(1, announced(3, 70_000)), request_of(2, announced(3, 70_000))]),
+        ("a transfer of no bytes", vec![request_of(1, announced(1, 0))]),
+        ("more done than was sent", vec![Frame::Done { depth: 0, count: 1, bytes: 0 }]),
+        ("done for a depth that does not exist", vec![Frame::Done { depth: 900, count: 1, bytes: 0 }]),
+    ];
+    for (what, frames) in cases {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&frames);
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+    }
+}
+
+#[test]
+fn packets_out_of_sequence_close_with_1002() {
+    for (seq, ack) in [(2, 0), (1, 9)] {
+        let mut liar = Liar::new(&Config::default());
+        liar.put(Liar::packet(seq, ack, &[notify()]));
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "seq {seq}, ack {ack}");
+    }
+    let mut liar = Liar::new(&Config::default());
+    liar.put(Liar::packet(0, 0, &[notify()]));
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "a sequenced frame in an unsequenced packet");
+    let mut liar = Liar::new(&Config::default());
+    liar.put(Liar::packet(1, 0, &[Frame::Ping { token: 1 }]));
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "an unsequenced frame in a sequenced packet");
+}
+
+#[test]
+fn a_packet_over_the_limit_closes_with_1009() {
+    let mut liar = Liar::new(&Config::default());
+    liar.put(vec![0; 128 * 1024 + 1].into());
+    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+}
+
+#[test]
+fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let now = pair.now;
+    pair.ends[SERVER].connection.handle_packet(now, vec![0; 16 * 1024 + 1].into());
+    pair.ends[SERVER].take_events(now);
+    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
+
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    pair.ends[SERVER].connection.handle_packet(now, Liar::packet(0, 0, &[Frame::Ping { token: 1 }]));
+    pair.ends[SERVER].take_events(now);
+    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
+fn stray_completions_are_ignored_a_hundred_times() {
+    for second in [false, true] {
+        let mut liar = Liar::new(&Config::default());
+        let id = if second {
+            // A completion that was awaited once.
+            let (_, served) = liar.pair.call_and_arrive(SERVER, Call::new());
+            let crate::proto::ServedKey::Call(id) = served.key else { unreachable!("it is no one-way call") };
+            liar.say(&[Frame::Response { id, payload: Payload::Inline(Bytes::from_static(&[1])) }]);
+            id
+        } else {
+            77
+        };
+        for count in 1..=101 {
+            assert_eq!(liar.closed(), None, "after {count}");
+            let status = ErrorBody::Status(Status::internal("x"));
+            liar.say(&[Frame::Error { id, error: status }]);
+        }
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    }
+}
+
+#[test]
+fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
+    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    liar.say(&[request(1), request(2)]);
+    assert_eq!(liar.statuses(), [(2, Code::ResourceExhausted)]);
+    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 1);
+    for id in 3..=1001 {
+        liar.say(&[request(id)]);
+        liar.statuses();
+        assert_eq!(liar.closed(), None, "at {id}");
+    }
+    liar.say(&[request(2000), request(2001)]);
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
+fn a_forged_parent_gains_nothing() {
+    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    let mut frame = request(1);
+    let Frame::Request(forged) = &mut frame else { unreachable!("it is a request") };
+    forged.parent = Some(12345);
+    liar.say(&[frame]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    assert!(arrived.call.parent.is_none());
+}
+
+#[test]
+fn a_declared_depth_beyond_the_limit_is_refused() {
+    let mut liar = Liar::new(&Config::default());
+    for (id, depth) in [(1, 16), (2, 17), (3, u32::MAX)] {
+        let mut frame = request(id);
+        let Frame::Request(deep) = &mut frame else { unreachable!("it is a request") };
+        deep.depth = depth;
+        liar.say(&[frame]);
+    }
+    assert_eq!(liar.statuses(), [(2, Code::FailedPrecondition), (3, Code::FailedPrecondition)]);
+    assert_eq!(liar.closed(), None);
+}
+
+#[test]
+fn metadata_over_the_limit_fails_that_call_only() {
+    let mut liar = Liar::new(&Config::default());
+    let mut frame = request(1);
+    let Frame::Request(large) = &mut frame else { unreachable!("it is a request") };
+    large.metadata = vec![("k".to_owned(), "v".repeat(9000))];
+    liar.say(&[frame]);
+    assert_eq!(liar.statuses(), [(1, Code::InvalidArgument)]);
+}
+
+#[test]
+fn cancel_after_completion_and_for_nothing_is_ignored() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[Frame::Cancel { id: 9 }, request(1)]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    liar.pair.answer_ok(SERVER, &arrived);
+    liar.statuses();
+    liar.say(&[Frame::Cancel { id: 1 }, Frame::Stop { transfer: 3 }]);
+    assert_eq!(liar.closed(), None);
+}
+
+#[test]
+fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
+    let mut liar = Liar::new(&Config::default());
+    for token in 0..10 {
+        liar.put(Liar::packet(0, 0, &[Frame::Ping { token }]));
+    }
+    assert_eq!(liar.closed(), None);
+    liar.pair.now += Duration::from_secs(1);
+    liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 10 }]));
+    assert_eq!(liar.closed(), None);
+    liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 11 }]));
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
+fn a_peer_that_makes_us_answer_and_does_not_read_is_closed() {
+    let mut liar = Liar::new(&Config { max_calls: 1, outbox_hard: 10_000, ..Config::default() });
+    liar.say(&[request(1)]);
+    for id in 2..1000 {
+        liar.say(&[request(id)]);
+        if liar.closed().is_some() {
+            break;
+        }
+    }
+    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+    assert_eq!(liar.pair.ends[SERVER].connection.stats(), Default::default());
+}
+
+#[test]
+fn calls_that_are_cancelled_hold_their_permits_until_they_have_ended() {
+    let mut liar = Liar::new(&Config { max_calls: 2, ..Config::default() });
+    liar.say(&[request(1), Frame::Cancel { id: 1 }, request(2), Frame::Cancel { id: 2 }, request(3)]);
+    assert_eq!(liar.statuses(), [(3, Code::ResourceExhausted)]);
+}
+
+#[test]
+fn a_client_is_protected_as_a_server_is() {
+    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let now = pair.now;
+    let client = &mut pair.ends[CLIENT];
+    client.connection.handle_packet(now, Liar::packet(1, 0, &[request(1), request(2), request(1)]));
+    client.take_events(now);
+    assert_eq!(client.arrived.len(), 1);
+    assert_eq!(client.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
+}

@@ -1,0 +1,254 @@
+//! A client and a server that share nothing but packets and a clock that the test turns.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    config::Config,
+    error::ConnectionError,
+    proto::{
+        CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, Role, ServedCall,
+        ServedKey,
+    },
+    status::Status,
+    wire::HostedContract,
+};
+
+pub(super) const CLIENT: usize = 0;
+pub(super) const SERVER: usize = 1;
+
+/// A call that reached its callee.
+#[derive(Clone, Debug)]
+pub(super) struct Arrived {
+    pub(super) key: ServedKey,
+    pub(super) call: Arc<ServedCall>,
+    pub(super) payload: Bytes,
+}
+
+pub(super) struct End {
+    pub(super) connection: Connection,
+    /// Packets on their way here.
+    pub(super) inbox: VecDeque<Bytes>,
+    pub(super) arrived: Vec<Arrived>,
+    pub(super) cancelled: Vec<ServedKey>,
+    pub(super) closed: Option<ConnectionError>,
+    /// Calls that wait for a permit before they can be sent.
+    unsent: Vec<(CallKey, bool, Bytes)>,
+}
+
+pub(super) struct Pair {
+    pub(super) now: Instant,
+    pub(super) ends: [End; 2],
+}
+
+/// What to call.
+#[derive(Clone, Default)]
+pub(super) struct Call {
+    pub(super) oneway: bool,
+    pub(super) origin: Option<Arc<ServedCall>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) payload: Bytes,
+}
+
+impl Call {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn oneway(mut self) -> Self {
+        self.oneway = true;
+        self
+    }
+
+    pub(super) fn within(mut self, origin: &Arc<ServedCall>) -> Self {
+        self.origin = Some(origin.clone());
+        self
+    }
+
+    pub(super) fn timeout(mut self, seconds: u64) -> Self {
+        self.timeout = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    pub(super) fn payload(mut self, len: usize) -> Self {
+        self.payload = vec![7; len].into();
+        self
+    }
+}
+
+impl End {
+    fn new(role: Role, id: u64, config: &Config, now: Instant) -> Self {
+        let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
+        Self {
+            connection: Connection::new(role, id, Arc::new(config.clone()), contracts, now),
+            inbox: VecDeque::new(),
+            arrived: Vec::new(),
+            cancelled: Vec::new(),
+            closed: None,
+            unsent: Vec::new(),
+        }
+    }
+
+    /// Takes what the connection says, as a shell does.
+    pub(super) fn take_events(&mut self, now: Instant) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
+                Event::Welcome(_) => {}
+                Event::Call { key, call, payload } => self.arrived.push(Arrived { key, call, payload }),
+                Event::Cancel { key } => self.cancelled.push(key),
+                Event::Closed(error) => self.closed = Some(error),
+            }
+        }
+        self.connection.take_wakes(&mut Vec::new());
+        self.connection.take_released();
+    }
+
+    fn send_admitted(&mut self) {
+        let connection = &mut self.connection;
+        self.unsent.retain(|(key, oneway, payload)| match connection.peek_admitted(*key) {
+            Some(true) => {
+                send(connection, *key, *oneway, payload.clone());
+                false
+            }
+            Some(false) => true,
+            None => false,
+        });
+    }
+}
+
+fn send(connection: &mut Connection, key: CallKey, oneway: bool, payload: Bytes) -> bool {
+    let method = if oneway { 2 } else { 1 };
+    connection.send_call(key, Outgoing { method, metadata: Vec::new(), payload, charges: Charges::default() })
+}
+
+impl Pair {
+    /// Two ends, not connected yet.
+    pub(super) fn apart(client: &Config, server: &Config) -> Self {
+        let now = Instant::now();
+        Self { now, ends: [End::new(Role::Client, 1, client, now), End::new(Role::Server, 2, server, now)] }
+    }
+
+    /// Two ends that have shaken hands.
+    pub(super) fn open(config: &Config) -> Self {
+        let mut pair = Self::apart(config, config);
+        pair.run();
+        assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+        pair
+    }
+
+    pub(super) fn with_defaults() -> Self {
+        Self::open(&Config::default())
+    }
+
+    /// One end says what it has to say; it stays on its way.
+    pub(super) fn transmit(&mut self, from: usize) {
+        self.ends[from].take_events(self.now);
+        self.ends[from].send_admitted();
+        while let Some(packet) = self.ends[from].connection.poll_transmit(self.now) {
+            self.ends[1 - from].inbox.push_back(packet);
+        }
+    }
+
+    /// One end takes in the next packet.
+    pub(super) fn receive(&mut self, at: usize) -> bool {
+        let now = self.now;
+        let end = &mut self.ends[at];
+        let Some(packet) = end.inbox.pop_front() else { return false };
+        end.connection.handle_packet(now, packet);
+        end.take_events(now);
+        true
+    }
+
+    /// Packets go to and fro until there are no more.
+    pub(super) fn run(&mut self) {
+        loop {
+            for end in &mut self.ends {
+                end.connection.handle_timeout(self.now);
+                end.take_events(self.now);
+            }
+            self.transmit(CLIENT);
+            self.transmit(SERVER);
+            let received = self.receive(CLIENT) | self.receive(SERVER);
+            if !received {
+                break;
+            }
+        }
+    }
+
+    /// Lets time pass, stopping at every timer on the way.
+    pub(super) fn pass(&mut self, seconds: f64) {
+        let until = self.now + Duration::from_secs_f64(seconds);
+        loop {
+            self.run();
+            let next = self.ends.iter().filter_map(|end| end.connection.poll_timeout()).min();
+            match next {
+                Some(next) if next <= until => self.now = self.now.max(next),
+                _ => break,
+            }
+        }
+        self.now = until;
+        self.run();
+    }
+
+    /// Begins a call, and sends it once it is admitted.
+    pub(super) fn call(&mut self, from: usize, call: Call) -> Result<CallKey, Status> {
+        let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
+        let deadline = call.timeout.map(|timeout| self.now + timeout);
+        let start = CallStart { oneway: call.oneway, depth, origin: call.origin, deadline };
+        let end = &mut self.ends[from];
+        let (key, progress) = end.connection.begin_call(self.now, start, Waker::noop())?;
+        if progress == CallProgress::Admitted {
+            assert!(send(&mut end.connection, key, call.oneway, call.payload));
+        } else {
+            end.unsent.push((key, call.oneway, call.payload));
+        }
+        Ok(key)
+    }
+
+    /// As [`Self::call`], where nothing is in the way; then lets it arrive.
+    pub(super) fn call_and_arrive(&mut self, from: usize, call: Call) -> (CallKey, Arrived) {
+        let key = self.call(from, call).unwrap();
+        self.run();
+        (key, self.ends[1 - from].arrived.pop().expect("the call has arrived"))
+    }
+
+    pub(super) fn answer(&mut self, at: usize, arrived: &Arrived, completion: Completion) {
+        self.ends[at].connection.complete(arrived.key, completion, Charges::default());
+    }
+
+    /// A value, for those who do not care which.
+    pub(super) fn answer_ok(&mut self, at: usize, arrived: &Arrived) {
+        self.answer(at, arrived, Completion::Value(Bytes::from_static(&[1])));
+    }
+
+    /// The outcome of a call; `None` while there is none.
+    pub(super) fn outcome(&mut self, at: usize, key: CallKey) -> Option<Outcome> {
+        match self.ends[at].connection.poll_call(key, Waker::noop()) {
+            CallProgress::Done(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    pub(super) fn status(&mut self, at: usize, key: CallKey) -> Status {
+        match self.outcome(at, key) {
+            Some(Outcome::Status(status)) => status,
+            other => panic!("{other:?} instead of a status"),
+        }
+    }
+
+    /// Both ends hold nothing.
+    pub(super) fn assert_empty(&self) {
+        for end in &self.ends {
+            let stats = end.connection.stats();
+            let expected = crate::proto::ConnectionStats { unacked_bulk: stats.unacked_bulk, ..Default::default() };
+            assert_eq!(stats, expected);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Deadlines, keepalive and stalls, with the defaults.
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{
+    Config,
+    error::ConnectionError,
+    proto::Completion,
+    status::{Code, Execution},
+};
+
+fn timed_out(pair: &Pair, at: usize) -> bool {
+    matches!(pair.ends[at].closed, Some(ConnectionError::TimedOut(_)))
+}
+
+#[test]
+fn a_deadline_ends_the_call_on_both_sides() {
+    let mut pair = Pair::with_defaults();
+    let (key, served) = pair.call_and_arrive(CLIENT, Call::new().timeout(5));
+    let left = served.call.deadline.unwrap().duration_since(pair.now);
+    assert_eq!(left.as_secs(), 5);
+    pair.pass(4.9);
+    assert!(pair.outcome(CLIENT, key).is_none());
+    pair.pass(0.2);
+    let status = pair.status(CLIENT, key);
+    assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::Unknown));
+    assert_eq!(pair.ends[SERVER].cancelled, [served.key]);
+    pair.answer(SERVER, &served, Completion::Stopped);
+    pair.run();
+    pair.assert_empty();
+}
+
+#[test]
+fn a_deadline_while_waiting_for_a_permit_means_that_nothing_ran() {
+    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let _ = pair.call_and_arrive(CLIENT, Call::new());
+    let key = pair.call(CLIENT, Call::new().timeout(5)).unwrap();
+    pair.pass(5.1);
+    assert_eq!(pair.status(CLIENT, key).execution(), Execution::NotExecuted);
+    assert!(pair.ends[SERVER].arrived.is_empty());
+}
+
+#[test]
+fn an_answer_after_the_deadline_is_dropped_and_frees_the_slot() {
+    let mut pair = Pair::with_defaults();
+    let (key, served) = pair.call_and_arrive(CLIENT, Call::new().timeout(1));
+    pair.answer_ok(SERVER, &served);
+    pair.transmit(SERVER);
+    pair.now += std::time::Duration::from_secs(2);
+    pair.ends[CLIENT].connection.handle_timeout(pair.now);
+    assert_eq!(pair.status(CLIENT, key).code(), Code::DeadlineExceeded);
+    assert_eq!(pair.ends[CLIENT].connection.stats().calls_pending, 1);
+    pair.run();
+    pair.assert_empty();
+}
+
+#[test]
+fn no_hello_and_no_welcome_within_5_s() {
+    for alone in [CLIENT, SERVER] {
+        let mut pair = Pair::apart(&Config::default(), &Config::default());
+        for (seconds, over) in [(4.9, false), (0.2, true)] {
+            pair.now += std::time::Duration::from_secs_f64(seconds);
+            let now = pair.now;
+            pair.ends[alone].connection.handle_timeout(now);
+            pair.ends[alone].take_events(now);
+            assert_eq!(timed_out(&pair, alone), over);
+        }
+    }
+}
+
+#[test]
+fn a_silent_link_is_kept_alive_by_pings() {
+    let mut pair = Pair::with_defaults();
+    pair.pass(3600.0);
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_given_up_after_30_s() {
+    let mut pair = Pair::with_defaults();
+    for (seconds, over) in [(29.9, false), (0.2, true)] {
+        let until = pair.now + std::time::Duration::from_secs_f64(seconds);
+        while pair.now < until {
+            let next = pair.ends[CLIENT].connection.poll_timeout().map_or(until, |next| next.min(until));
+            pair.now = next.max(pair.now);
+            pair.ends[CLIENT].connection.handle_timeout(next);
+            pair.transmit(CLIENT);
+            pair.ends[SERVER].inbox.clear();
+        }
+        assert_eq!(timed_out(&pair, CLIENT), over, "after {seconds} s more");
+    }
+}
+
+#[test]
+fn any_bytes_count_as_life() {
+    let mut pair = Pair::with_defaults();
+    for second in 1..=100_u64 {
+        pair.now += std::time::Duration::from_secs(1);
+        let now = pair.now;
+        // A large message that trickles in, fast enough.
+        pair.ends[CLIENT].connection.handle_activity(now, second * 1024, true);
+        pair.ends[CLIENT].connection.handle_timeout(now);
+        pair.ends[CLIENT].take_events(now);
+    }
+    assert!(pair.ends[CLIENT].closed.is_none());
+}
+
+#[test]
+fn a_message_that_does_not_grow_by_16_kib_in_30_s_ends_the_session() {
+    let mut pair = Pair::with_defaults();
+    for second in 1..=31_u64 {
+        assert!(pair.ends[CLIENT].closed.is_none(), "at {second} s");
+        pair.now += std::time::Duration::from_secs(1);
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_activity(now, second * 100, true);
+        pair.ends[CLIENT].connection.handle_timeout(now);
+        pair.ends[CLIENT].take_events(now);
+    }
+    assert!(timed_out(&pair, CLIENT));
+}
+
+#[test]
+fn a_transfer_that_stalls_for_30_s_ends_the_session() {
+    let mut pair = Pair::with_defaults();
+    pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
+    pair.transmit(CLIENT);
+    pair.receive(SERVER);
+    let rest = std::mem::take(&mut pair.ends[SERVER].inbox);
+    assert!(!rest.is_empty());
+    let mut received = 0;
+    // The first period has its 64 KiB, the second has nothing.
+    for (seconds, over) in [(30.1, false), (29.8, false), (0.2, true)] {
+        pair.now += std::time::Duration::from_secs_f64(seconds);
+        let (now, server) = (pair.now, &mut pair.ends[SERVER]);
+        // The link itself lives.
+        received += 1;
+        server.connection.handle_activity(now, received, false);
+        server.connection.handle_timeout(now);
+        server.take_events(now);
+        assert_eq!(timed_out(&pair, SERVER), over);
+    }
+}
+
+#[test]
+fn a_write_without_progress_for_10_s_ends_the_session() {
+    let mut pair = Pair::with_defaults();
+    let start = pair.now;
+    for (seconds, sent, over) in [(0, 100, false), (9, 100, false), (11, 101, false), (20, 101, false), (22, 101, true)]
+    {
+        let now = start + std::time::Duration::from_secs(seconds);
+        let client = &mut pair.ends[CLIENT];
+        client.connection.handle_write(now, true, sent);
+        client.connection.handle_timeout(now);
+        client.take_events(now);
+        assert_eq!(timed_out(&pair, CLIENT), over, "after {seconds} s");
+    }
+}
