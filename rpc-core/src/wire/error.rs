@@ -18,6 +18,11 @@ impl WireError {
         Self { what: what.into(), at: Some(at) }
     }
 
+    /// The same error, where what was read begins `by` bytes further on.
+    pub(super) fn moved_by(self, by: usize) -> Self {
+        Self { at: self.at.map(|at| at + by), ..self }
+    }
+
     /// Where, in bytes from the beginning of what was read, if that is known.
     pub fn offset(&self) -> Option<usize> {
         self.at

@@ -122,7 +122,7 @@ impl Reader {
 
     /// Passes over the next value, whatever it is.
     pub(super) fn skip(&mut self) -> Result<(), WireError> {
-        let len = scan(&self.bytes[self.at..], &ScanLimits::default())?;
+        let len = scan(&self.bytes[self.at..], &ScanLimits::default()).map_err(|error| error.moved_by(self.at))?;
         self.at += len;
         Ok(())
     }

@@ -1,0 +1,233 @@
+//! The wire as a whole: frames there and back, broken packets, and payloads beside serde_json.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use bytes::{Bytes, BytesMut};
+use proptest::{collection::vec, option, prelude::*};
+use rpc_core::{
+    Code, Status,
+    wire::{
+        ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Welcome,
+        put_frame, put_header, read_packet,
+    },
+};
+
+#[path = "wire/payloads.rs"]
+mod payloads;
+
+fn encoded(frame: &Frame) -> BytesMut {
+    let mut out = BytesMut::new();
+    put_frame(&mut out, frame);
+    out
+}
+
+fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
+    let mut out = BytesMut::new();
+    put_header(&mut out, header);
+    for frame in frames {
+        put_frame(&mut out, frame);
+    }
+    out.freeze()
+}
+
+/// Numbers of all lengths, not only the long ones.
+fn number() -> impl Strategy<Value = u64> {
+    (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift)
+}
+
+fn small() -> impl Strategy<Value = u32> {
+    (any::<u32>(), 0..32_u32).prop_map(|(number, shift)| number >> shift)
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 250..300)].prop_map(Bytes::from)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![".{0,40}", "[a-zß]{240,280}"]
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        bytes().prop_map(Payload::Inline),
+        (number(), number()).prop_map(|(transfer, total)| Payload::Announced { transfer, total })
+    ]
+}
+
+fn metadata() -> impl Strategy<Value = Vec<(String, String)>> {
+    prop_oneof![Just(Vec::new()), vec((text(), text()), 1..20)]
+}
+
+/// Only the framework may say that a call did not run, so the last byte of the frame is set by hand.
+fn not_executed(status: Status) -> Status {
+    let mut bytes = BytesMut::new();
+    put_header(&mut bytes, PacketHeader { seq: 1, ack: 0 });
+    put_frame(&mut bytes, &Frame::Error { id: 0, error: ErrorBody::Status(status) });
+    *bytes.last_mut().unwrap() = 1;
+    match read_packet(bytes.freeze()).unwrap().1.next() {
+        Some(Ok(Frame::Error { error: ErrorBody::Status(status), .. })) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    (1..17_u64, text(), bytes(), any::<bool>()).prop_map(|(code, message, details, executed)| {
+        let status = Status::new(Code::from_number(code), message).with_details(details);
+        if executed { status } else { not_executed(status) }
+    })
+}
+
+fn limits() -> impl Strategy<Value = PeerLimits> {
+    let counts = (1..=u32::MAX, 1..=u32::MAX, 1..=u32::MAX, small());
+    (counts, number(), number(), number(), number(), number()).prop_map(
+        |((calls, nested, notifies, depth), payload, assembly, arguments, packet, chunk)| PeerLimits {
+            calls,
+            nested,
+            notifies,
+            depth,
+            payload,
+            assembly,
+            arguments,
+            packet,
+            chunk,
+        },
+    )
+}
+
+fn contracts() -> impl Strategy<Value = Vec<HostedContract>> {
+    vec((text(), number()).prop_map(|(name, fingerprint)| HostedContract { name, fingerprint }), 0..18)
+}
+
+fn hello() -> impl Strategy<Value = Frame> {
+    let resume = (number(), vec(any::<u8>(), 0..20), number(), number(), number())
+        .prop_map(|(session, secret, epoch, received, oldest)| Resume { session, secret, epoch, received, oldest });
+    (number(), limits(), number(), contracts(), vec(any::<u8>(), 0..300), option::of(resume)).prop_map(
+        |(version, limits, keepalive_ms, contracts, credentials, resume)| {
+            Frame::Hello(Hello { version, limits, keepalive_ms, contracts, credentials, resume })
+        },
+    )
+}
+
+fn welcome() -> impl Strategy<Value = Frame> {
+    let resumed = option::of(number());
+    (limits(), number(), contracts(), number(), vec(any::<u8>(), 0..40), resumed, option::of(status())).prop_map(
+        |(limits, keepalive_ms, contracts, session, secret, resumed, refusal)| {
+            Frame::Welcome(Welcome {
+                version: 1,
+                limits,
+                keepalive_ms,
+                contracts,
+                session,
+                secret,
+                resumed: resumed.is_some(),
+                received: resumed.unwrap_or(0),
+                refusal,
+            })
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Frame> {
+    let head = (number(), small(), option::of(number()), small(), option::of(number()));
+    (head, metadata(), payload()).prop_map(|((id, method, deadline_ms, depth, parent), metadata, payload)| {
+        Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload })
+    })
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        hello(),
+        welcome(),
+        request(),
+        (small(), small(), metadata(), payload()).prop_map(|(method, depth, metadata, payload)| {
+            Frame::Notify(Notify { method, depth, metadata, payload })
+        }),
+        (number(), payload()).prop_map(|(id, payload)| Frame::Response { id, payload }),
+        (number(), payload()).prop_map(|(id, fault)| Frame::Error { id, error: ErrorBody::Fault(fault) }),
+        (number(), status()).prop_map(|(id, status)| Frame::Error { id, error: ErrorBody::Status(status) }),
+        number().prop_map(|id| Frame::Cancel { id }),
+        (number(), bytes()).prop_map(|(transfer, data)| Frame::Chunk { transfer, data }),
+        number().prop_map(|transfer| Frame::Abort { transfer }),
+        number().prop_map(|transfer| Frame::Stop { transfer }),
+        (small(), number(), number()).prop_map(|(depth, count, bytes)| Frame::Done { depth, count, bytes }),
+        number().prop_map(|token| Frame::Ping { token }),
+        number().prop_map(|token| Frame::Pong { token }),
+        (number(), text()).prop_map(|(last_seq, message)| Frame::GoAway { last_seq, message }),
+    ]
+}
+
+/// Reads a packet to its end; only that this ends matters.
+fn read_all(bytes: Bytes) {
+    let len = bytes.len();
+    if let Ok((_, frames)) = read_packet(bytes) {
+        assert!(frames.count() <= len, "a frame takes a byte at least");
+    }
+}
+
+proptest! {
+    #[test]
+    fn frames_come_back_as_they_went(seq in number(), ack in number(), frames in vec(frame(), 0..6)) {
+        let header = PacketHeader { seq, ack };
+        let (read, rest) = read_packet(packet(header, &frames)).unwrap();
+        prop_assert_eq!(read, header);
+        let rest: Result<Vec<_>, _> = rest.collect();
+        prop_assert_eq!(rest.unwrap(), frames);
+    }
+
+    #[test]
+    fn the_hint_is_never_too_small(frame in frame()) {
+        let (len, hint) = (encoded(&frame).len(), frame.encoded_len_hint());
+        prop_assert!(hint >= len, "{} takes {len} bytes, the hint says {hint}", frame.kind_name());
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        read_all(bytes.into());
+    }
+}
+
+proptest! {
+    // Each case reads a packet as often as it has bytes or bits.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_packet_cut_anywhere_is_read_or_refused(frames in vec(frame(), 1..3)) {
+        let packet = packet(PacketHeader { seq: 300, ack: 70_000 }, &frames);
+        for len in 0..packet.len() {
+            read_all(packet.slice(..len));
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_refused(frame in frame()) {
+        let packet = packet(PacketHeader { seq: 1, ack: 0 }, std::slice::from_ref(&frame));
+        for len in 3..packet.len() {
+            let (_, frames) = read_packet(packet.slice(..len)).unwrap();
+            prop_assert!(frames.last().unwrap().is_err(), "{} bytes of {}", len, packet.len());
+        }
+    }
+
+    #[test]
+    fn a_packet_with_a_flipped_bit_is_read_or_refused(frames in vec(frame(), 1..3)) {
+        let packet = packet(PacketHeader { seq: 300, ack: 70_000 }, &frames);
+        for bit in 0..packet.len() * 8 {
+            let mut flipped = BytesMut::from(&packet[..]);
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            read_all(flipped.freeze());
+        }
+    }
+}
+
+#[test]
+fn nothing_follows_an_error() {
+    let (_, mut frames) = read_packet(Bytes::from_static(&[1, 0, 0x91, 20, 0x92, 16, 1])).unwrap();
+    assert!(frames.next().unwrap().is_err());
+    assert!(frames.next().is_none());
+}
+
+#[test]
+fn what_is_passed_over_is_still_checked() {
+    // Kind 64 with an extension type, at byte 5 of the packet.
+    let (_, mut frames) = read_packet(Bytes::from_static(&[1, 0, 0x93, 64, 7, 0xd4, 1, 2])).unwrap();
+    assert_eq!(frames.next().unwrap().unwrap_err().offset(), Some(5));
+}
