@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::{
@@ -23,10 +22,10 @@ use crate::{
     service::Hosting,
 };
 
-/// One poll moves so many bytes each way, then others have their turn.
+/// One poll takes in so many bytes, then writes, so that both ends work at the same time; then others have their turn.
 const ROUND_BYTES: usize = 64 * 1024;
-/// As above, in packets.
-const ROUND_PACKETS: usize = 64;
+/// As above, in frames.
+const ROUND_FRAMES: usize = 64;
 /// With so many bytes waiting, company is not worth waiting for.
 const ENOUGH_BYTES: usize = 32 * 1024;
 
@@ -48,7 +47,6 @@ pub struct Driver<T> {
     /// A write is stuck.
     stuck: bool,
     // Scratch, kept for its memory.
-    inbox: Vec<Bytes>,
     events: Vec<Event>,
     ended: Vec<Ended>,
     finished: Vec<ServedKey>,
@@ -84,7 +82,6 @@ impl<T: Transport> Driver<T> {
             dirty: false,
             put_off: false,
             stuck: false,
-            inbox: Vec::new(),
             events: Vec::new(),
             ended: Vec::new(),
             finished: Vec::new(),
@@ -94,9 +91,10 @@ impl<T: Transport> Driver<T> {
 
     /// Takes packets in, and lets time pass.
     fn drive_receive(&mut self, cx: &mut Context<'_>) {
-        let mut bytes = 0;
+        let (mut bytes, mut frames) = (0, 0);
+        let now = now();
         let lost = loop {
-            if bytes >= ROUND_BYTES || self.inbox.len() >= ROUND_PACKETS {
+            if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
                 cx.waker().wake_by_ref();
                 break None;
             }
@@ -106,17 +104,14 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(self.shared.id, "in", &packet);
                     bytes += packet.len();
-                    self.inbox.push(packet);
+                    frames += self.shared.with(|locked| locked.connection.handle_packet(now, packet)).max(1);
                 }
             }
         };
-        let (now, progress, stuck) = (now(), self.transport.progress(), self.stuck);
-        let Self { shared, inbox, events, finished, .. } = self;
+        let (progress, stuck) = (self.transport.progress(), self.stuck);
+        let Self { shared, events, finished, .. } = self;
         shared.with(|locked| {
             let connection = &mut locked.connection;
-            for packet in inbox.drain(..) {
-                connection.handle_packet(now, packet);
-            }
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
             if let Some(error) = lost {
@@ -208,8 +203,12 @@ impl<T: Transport> Driver<T> {
                 return Written::Failed(error);
             }
             self.dirty = true;
+            // A full packet goes at once, and the other side works on it while this one fills the next.
             if written >= ROUND_BYTES {
                 return self.flush(cx, Written::More);
+            }
+            if let stuck @ (Written::Stuck | Written::Failed(_)) = self.flush(cx, Written::All) {
+                return stuck;
             }
         }
     }
@@ -301,7 +300,9 @@ impl<T: Transport> Driver<T> {
         let mut gone = false;
         while let Poll::Ready(received) = self.transport.poll_receive(cx) {
             match received {
-                Ok(packet) => self.shared.with(|locked| locked.connection.handle_packet(now(), packet)),
+                Ok(packet) => {
+                    self.shared.with(|locked| locked.connection.handle_packet(now(), packet));
+                }
                 Err(_) => {
                     gone = true;
                     break;

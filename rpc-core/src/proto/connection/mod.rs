@@ -180,23 +180,26 @@ impl Connection {
         }
     }
 
-    /// Takes a packet in. A breach of the protocol ends the connection; [`Event::Closed`] then says why.
-    pub fn handle_packet(&mut self, now: Instant, packet: Bytes) {
+    /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection; [`Event::Closed`] then says
+    /// why.
+    pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.phase == Phase::Ended {
             // What still goes out may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
                 let _ = self.sequence.handle(header, 0, now);
             }
-            return;
+            return 0;
         }
         self.last_heard = now;
-        if let Err(error) = self.try_handle_packet(now, packet) {
+        let mut count = 0;
+        if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
             self.end(ConnectionError::Protocol(error), closing::Flush::Nothing);
         }
         self.check_outbox();
+        count
     }
 
-    fn try_handle_packet(&mut self, now: Instant, packet: Bytes) -> Result<(), ProtocolError> {
+    fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if self.phase != Phase::Open {
             self.handshake_bytes += packet.len();
             if self.handshake_bytes > self.config.max_handshake {
@@ -216,14 +219,13 @@ impl Connection {
         }
         let (header, frames) = read_packet(packet)?;
         self.sequence.handle(header, len, now)?;
-        let mut first = true;
         for frame in frames {
             let frame = frame?;
+            *count += 1;
             if self.phase == Phase::Handshake {
-                if !first || header.seq != 0 {
+                if *count > 1 || header.seq != 0 {
                     return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
                 }
-                first = false;
                 self.handle_handshake(now, frame)?;
                 continue;
             }

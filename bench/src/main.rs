@@ -1,0 +1,131 @@
+//! Calls a second, ours beside a bare WebSocket echo. Run with `cargo run --release --manifest-path bench/Cargo.toml`.
+//!
+//! Each system runs as two processes over loopback with one worker thread each. Rounds of the systems alternate, and medians are printed,
+//! because machines are noisy; what counts is the ratio.
+
+mod echo;
+mod ours;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use clap::{Parser, ValueEnum};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum System {
+    /// Typed calls through Duplex RPC.
+    Ours,
+    /// Messages through a bare tokio-tungstenite echo: all that is ready is fed, then flushed once.
+    Echo,
+}
+
+#[derive(Debug, Parser)]
+struct Options {
+    /// Calls in flight at a time, one run for each.
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
+    in_flight: Vec<usize>,
+    /// Seconds of each round.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Rounds of each system.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Used by the program itself: be the server of a system.
+    #[arg(long, hide = true)]
+    serve: Option<System>,
+    /// Used by the program itself: be the client of a system.
+    #[arg(long, hide = true)]
+    call: Option<System>,
+    /// Used by the program itself: where the server is.
+    #[arg(long, hide = true, default_value = "")]
+    addr: String,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> Outcome<()> {
+    let options = Options::parse();
+    if let Some(system) = options.serve {
+        return worker(async move {
+            match system {
+                System::Ours => ours::serve().await,
+                System::Echo => echo::serve().await,
+            }
+        });
+    }
+    if let Some(system) = options.call {
+        let (addr, in_flight) = (options.addr, options.in_flight[0]);
+        let time = Duration::from_secs_f64(options.seconds);
+        return worker(async move {
+            let rate = match system {
+                System::Ours => ours::call(&addr, in_flight, time).await?,
+                System::Echo => echo::call(&addr, in_flight, time).await?,
+            };
+            println!("{rate}");
+            Ok(())
+        });
+    }
+    compare(&options)
+}
+
+/// Runs on a runtime with one worker thread, as a task of it.
+fn worker(work: impl Future<Output = Outcome<()>> + Send + 'static) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async { tokio::spawn(work).await? })
+}
+
+fn compare(options: &Options) -> Outcome<()> {
+    let systems = [System::Echo, System::Ours];
+    println!("{:>9} {:>14} {:>14} {:>7}", "in flight", "echo /s", "ours /s", "ratio");
+    for &in_flight in &options.in_flight {
+        let mut rates = [Vec::new(), Vec::new()];
+        for _ in 0..options.rounds {
+            for (system, rates) in systems.into_iter().zip(&mut rates) {
+                rates.push(round(system, in_flight, options.seconds)?);
+            }
+        }
+        let ratios = rates[0].iter().zip(&rates[1]).map(|(echo, ours)| ours / echo).collect();
+        let [echo, ours] = rates.map(median);
+        println!("{in_flight:>9} {echo:>14.0} {ours:>14.0} {:>7.2}", median(ratios));
+    }
+    Ok(())
+}
+
+fn round(system: System, in_flight: usize, seconds: f64) -> Outcome<f64> {
+    let name = format!("{system:?}").to_lowercase();
+    let program = std::env::current_exe()?;
+    let mut server = Server(Command::new(&program).args(["--serve", &name]).stdout(Stdio::piped()).spawn()?);
+    let mut addr = String::new();
+    BufReader::new(server.0.stdout.take().ok_or("the server has no output")?).read_line(&mut addr)?;
+    let output = Command::new(&program)
+        .args(["--call", &name, "--addr", addr.trim(), "--in-flight", &in_flight.to_string()])
+        .args(["--seconds", &seconds.to_string()])
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Tells the parent where the server listens.
+fn announce(addr: std::net::SocketAddr) -> Outcome<()> {
+    println!("{addr}");
+    std::io::stdout().flush()?;
+    Ok(())
+}

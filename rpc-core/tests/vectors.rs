@@ -1,0 +1,244 @@
+//! The test vectors of `docs/vectors`: every byte there means what stands beside it, in both directions.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use rpc_core::{
+    Execution, Status,
+    wire::{
+        ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, ScanLimits, decode, encode,
+        put_frame, put_header, read_packet, scan_exact,
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+fn vectors(file: &str, list: &str) -> Vec<Value> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors").join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let vectors: Value = serde_json::from_str(&text).unwrap();
+    vectors[list].as_array().unwrap().clone()
+}
+
+fn from_hex(value: &Value) -> Bytes {
+    let digits = value.as_str().unwrap();
+    assert_eq!(digits.len() % 2, 0, "{digits}");
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What must be written: the bytes themselves, unless the vector says otherwise.
+fn canonical(vector: &Value) -> Bytes {
+    from_hex(vector.get("canonical").unwrap_or(&vector["hex"]))
+}
+
+fn number(value: u64) -> Value {
+    if value < 1 << 53 { json!(value) } else { json!(value.to_string()) }
+}
+
+fn payload(payload: &Payload) -> Value {
+    match payload {
+        Payload::Inline(bytes) => json!({"inline": hex(bytes)}),
+        Payload::Announced { transfer, total } => json!({"transfer": number(*transfer), "total": number(*total)}),
+    }
+}
+
+fn status(status: &Status) -> Value {
+    let execution = match status.execution() {
+        Execution::NotExecuted => "not executed",
+        Execution::Unknown => "unknown",
+    };
+    let (message, details) = (status.message(), hex(status.details()));
+    json!({"code": status.code().number(), "message": message, "details": details, "execution": execution})
+}
+
+fn limits(limits: &PeerLimits) -> Value {
+    let PeerLimits { calls, nested, notifies, depth, payload, assembly, arguments, packet, chunk } = limits;
+    json!({
+        "calls": calls, "nested": nested, "notifies": notifies, "depth": depth, "payload": payload,
+        "assembly": assembly, "arguments": arguments, "packet": packet, "chunk": chunk,
+    })
+}
+
+fn contracts(contracts: &[HostedContract]) -> Value {
+    contracts.iter().map(|one| json!({"name": one.name, "fingerprint": number(one.fingerprint)})).collect()
+}
+
+fn metadata(pairs: &MetadataPairs) -> Value {
+    pairs.iter().map(|(key, value)| json!([key, value])).collect()
+}
+
+/// A frame as the vectors write it down.
+fn meaning(frame: &Frame) -> Value {
+    let mut value = match frame {
+        Frame::Hello(hello) => {
+            assert_eq!(hello.resume, None);
+            json!({
+                "version": hello.version, "limits": limits(&hello.limits), "keepalive_ms": hello.keepalive_ms,
+                "contracts": contracts(&hello.contracts), "credentials": hex(&hello.credentials),
+            })
+        }
+        Frame::Welcome(welcome) => {
+            assert_eq!((&welcome.secret[..], welcome.resumed, welcome.received), (&[][..], false, 0));
+            json!({
+                "version": welcome.version, "limits": limits(&welcome.limits), "keepalive_ms": welcome.keepalive_ms,
+                "contracts": contracts(&welcome.contracts), "session": number(welcome.session),
+                "refusal": welcome.refusal.as_ref().map(status),
+            })
+        }
+        Frame::Request(request) => json!({
+            "id": number(request.id), "method": request.method, "deadline_ms": request.deadline_ms,
+            "depth": request.depth, "parent": request.parent.map(number), "metadata": metadata(&request.metadata),
+            "payload": payload(&request.payload),
+        }),
+        Frame::Notify(notify) => json!({
+            "method": notify.method, "depth": notify.depth, "metadata": metadata(&notify.metadata),
+            "payload": payload(&notify.payload),
+        }),
+        Frame::Response { id, payload: result } => json!({"id": number(*id), "payload": payload(result)}),
+        Frame::Error { id, error: ErrorBody::Fault(fault) } => json!({"id": number(*id), "fault": payload(fault)}),
+        Frame::Error { id, error: ErrorBody::Status(why) } => json!({"id": number(*id), "status": status(why)}),
+        Frame::Cancel { id } => json!({"id": number(*id)}),
+        Frame::Chunk { transfer, data } => json!({"transfer": number(*transfer), "data": hex(data)}),
+        Frame::Abort { transfer } | Frame::Stop { transfer } => json!({"transfer": number(*transfer)}),
+        Frame::Done { depth, count, bytes } => {
+            json!({"depth": depth, "count": number(*count), "bytes": number(*bytes)})
+        }
+        Frame::Ping { token } | Frame::Pong { token } => json!({"token": number(*token)}),
+        Frame::GoAway { last_seq, message } => json!({"last_seq": number(*last_seq), "message": message}),
+    };
+    value["kind"] = json!(frame.kind_name());
+    value
+}
+
+fn check_packets(file: &str) {
+    for vector in vectors(file, "vectors") {
+        let name = &vector["name"];
+        let (header, frames) = read_packet(from_hex(&vector["hex"])).unwrap();
+        let frames: Result<Vec<_>, _> = frames.collect();
+        let frames = frames.unwrap_or_else(|error| panic!("{file}, {name}: {error}"));
+        assert_eq!((json!(header.seq), json!(header.ack)), (vector["seq"].clone(), vector["ack"].clone()), "{name}");
+        let meant: Value = frames.iter().map(meaning).collect();
+        assert_eq!(meant, vector["frames"], "{file}, {name}");
+        let mut written = BytesMut::new();
+        put_header(&mut written, header);
+        for frame in &frames {
+            put_frame(&mut written, frame);
+        }
+        assert_eq!(hex(&written), hex(&canonical(&vector)), "{file}, {name}");
+    }
+}
+
+#[test]
+fn packets() {
+    for file in ["handshake.json", "calls.json", "errors.json", "transfers.json", "control.json"] {
+        check_packets(file);
+    }
+}
+
+#[test]
+fn what_is_invalid_is_refused() {
+    for vector in vectors("invalid.json", "packets") {
+        let refused = match read_packet(from_hex(&vector["hex"])) {
+            Ok((_, frames)) => frames.last().is_some_and(|last| last.is_err()),
+            Err(_) => true,
+        };
+        assert!(refused, "{}", vector["name"]);
+    }
+    for vector in vectors("invalid.json", "payloads") {
+        assert!(scan_exact(&from_hex(&vector["hex"]), &ScanLimits::default()).is_err(), "{}", vector["name"]);
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Person {
+    name: String,
+    age: u8,
+    #[serde(rename = "e-mail")]
+    mail: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Meters(f64);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Point(i32, i32);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Marker;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Shape {
+    Empty,
+    Circle(f64),
+    Line(u8, u8),
+    Box { w: u8, h: u8 },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    Joined { who: String },
+}
+
+/// Reads a payload as a `T`, writes it again, and compares it with what the same `T` is in JSON.
+fn check_value<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(vector: &Value) {
+    let name = &vector["name"];
+    let bytes = from_hex(&vector["hex"]);
+    scan_exact(&bytes, &ScanLimits::default()).unwrap();
+    let value: T = decode(&bytes, &ScanLimits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut written = BytesMut::new();
+    encode(&mut written, &value).unwrap();
+    assert_eq!(hex(&written), hex(&canonical(vector)), "{name}");
+    if let Some(json) = vector.get("json") {
+        assert_eq!(serde_json::from_value::<T>(json.clone()).unwrap(), value, "{name}");
+        assert_eq!(serde_json::to_value(&value).unwrap(), *json, "{name}");
+    }
+}
+
+#[test]
+fn payloads() {
+    for vector in vectors("payloads.json", "vectors") {
+        let check = match vector["type"].as_str().unwrap() {
+            "()" => check_value::<()>,
+            "bool" => check_value::<bool>,
+            "i64" => check_value::<i64>,
+            "u64" => check_value::<u64>,
+            "f32" => check_value::<f32>,
+            "f64" => check_value::<f64>,
+            "u128" => check_value::<u128>,
+            "i128" => check_value::<i128>,
+            "char" => check_value::<char>,
+            "String" => check_value::<String>,
+            "Option<u8>" => check_value::<Option<u8>>,
+            "Vec<u8>" => check_value::<Vec<u8>>,
+            "Vec<u16>" => check_value::<Vec<u16>>,
+            "bytes" => check_value::<serde_bytes::ByteBuf>,
+            "(u8, String, bool)" => check_value::<(u8, String, bool)>,
+            "(String, Vec<u8>)" => check_value::<(String, Vec<u8>)>,
+            "Person" => check_value::<Person>,
+            "Meters" => check_value::<Meters>,
+            "Point" => check_value::<Point>,
+            "Marker" => check_value::<Marker>,
+            "Shape" => check_value::<Shape>,
+            "Event" => check_value::<Event>,
+            "Result<u8, String>" => check_value::<Result<u8, String>>,
+            "BTreeMap<String, u8>" => check_value::<BTreeMap<String, u8>>,
+            "BTreeMap<i32, u8>" => check_value::<BTreeMap<i32, u8>>,
+            "NoArguments" => check_no_arguments,
+            other => panic!("no type {other}"),
+        };
+        check(&vector);
+    }
+}
+
+fn check_no_arguments(vector: &Value) {
+    let mut written = BytesMut::new();
+    encode(&mut written, &NoArguments).unwrap();
+    assert_eq!(hex(&written), hex(&from_hex(&vector["hex"])));
+}
