@@ -1,4 +1,69 @@
 //! Duplex RPC: contracts, wire, protocol and sessions; what a server and its clients share.
+//!
+//! A contract is a trait. [`service`] and [`callback`] generate both ends of it: a client (`ChatClient` of `Chat`) and `serve`, which hosts an
+//! object. `rpc-server` and `rpc-client` put sessions on sockets; a contract crate needs this crate alone.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rpc_core::{Config, Context, Hosting, Status, session};
+//!
+//! /// Hosted by the client.
+//! #[rpc_core::callback]
+//! trait Visitor {
+//!     async fn name(&self) -> String;
+//! }
+//!
+//! /// Hosted by the server.
+//! #[rpc_core::service(callback = Visitor)]
+//! trait Greeter {
+//!     async fn greet(&self, cx: &Context<VisitorClient>, greeting: &str) -> Result<String, Status>;
+//! }
+//!
+//! struct Doorman;
+//!
+//! impl Greeter for Doorman {
+//!     async fn greet(&self, cx: &Context<VisitorClient>, greeting: &str) -> Result<String, Status> {
+//!         Ok(format!("{greeting}, {}!", cx.peer().name().await?))
+//!     }
+//! }
+//!
+//! struct Ada;
+//!
+//! impl Visitor for Ada {
+//!     async fn name(&self) -> String {
+//!         "Ada".to_owned()
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Both ends in one process, as in a test; over a network, `Server::listen` and `GreeterClient::connect` do this.
+//! let server = Hosting::builder().service(Doorman.serve()).build()?;
+//! let client = Hosting::builder().service(Ada.serve()).build()?;
+//! let (_, session) = session::connect_in_memory(&server, &client, &Arc::new(Config::default()));
+//!
+//! let greeter: GreeterClient = session.client();
+//! assert_eq!(greeter.greet("Hello").await?, "Hello, Ada!");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! A method that returns plainly gives `Result<T, Status>` at its caller; one that returns `Result<T, E>` gives `Result<T, CallError<E>>`.
+//! A [`Status`] has one of gRPC's codes and says whether the method may have run ([`Execution`]); [`Status::is_retryable`] draws the conclusion.
+//! Why a session ended is a [`ConnectionError`].
+//!
+//! # Cancelling and deadlines
+//!
+//! A call is sent at its future's first poll. Dropping the future cancels it on the other side, where the handler's future is dropped at
+//! its next await. Every call has a deadline ([`Config::call_timeout`], `#[rpc(timeout = "…")]`, [`CallOptions::timeout`]), and calls made inside a handler inherit what is left of
+//! the handler's own, as do futures in [`Context::scope`].
+//!
+//! # Limits
+//!
+//! [`Config`] names them all.
 
 pub mod config;
 #[cfg(feature = "session")]

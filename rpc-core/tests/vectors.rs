@@ -242,3 +242,21 @@ fn check_no_arguments(vector: &Value) {
     encode(&mut written, &NoArguments).unwrap();
     assert_eq!(hex(&written), hex(&from_hex(&vector["hex"])));
 }
+
+/// The page shows the examples with spaces and words; they are the vectors' bytes.
+#[test]
+fn the_page_shows_the_same_bytes() {
+    let page = include_str!("../../docs/protocol.md");
+    let blocks = page.split("```hex\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let shown: Vec<String> = blocks
+        .map(|block| block.lines().map(|line| line.split('|').next().unwrap().replace(' ', "")).collect())
+        .collect();
+    let examples: Vec<_> = ["handshake.json", "calls.json"]
+        .iter()
+        .flat_map(|file| vectors(file, "vectors"))
+        .filter(|vector| vector["name"].as_str().unwrap().starts_with("example "))
+        .map(|vector| vector["hex"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(shown.len(), 6);
+    assert_eq!(shown, examples);
+}

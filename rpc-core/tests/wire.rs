@@ -103,7 +103,7 @@ fn hello() -> impl Strategy<Value = Frame> {
         .prop_map(|(session, secret, epoch, received, oldest)| Resume { session, secret, epoch, received, oldest });
     (number(), limits(), number(), contracts(), vec(any::<u8>(), 0..300), option::of(resume)).prop_map(
         |(version, limits, keepalive_ms, contracts, credentials, resume)| {
-            Frame::Hello(Hello { version, limits, keepalive_ms, contracts, credentials, resume })
+            Frame::Hello(Box::new(Hello { version, limits, keepalive_ms, contracts, credentials, resume }))
         },
     )
 }
@@ -112,7 +112,7 @@ fn welcome() -> impl Strategy<Value = Frame> {
     let resumed = option::of(number());
     (limits(), number(), contracts(), number(), vec(any::<u8>(), 0..40), resumed, option::of(status())).prop_map(
         |(limits, keepalive_ms, contracts, session, secret, resumed, refusal)| {
-            Frame::Welcome(Welcome {
+            Frame::Welcome(Box::new(Welcome {
                 version: 1,
                 limits,
                 keepalive_ms,
@@ -122,7 +122,7 @@ fn welcome() -> impl Strategy<Value = Frame> {
                 resumed: resumed.is_some(),
                 received: resumed.unwrap_or(0),
                 refusal,
-            })
+            }))
         },
     )
 }

@@ -15,7 +15,7 @@ pub(crate) struct OutFrame {
     pub(crate) room: u32,
     pub(crate) mark: Mark,
     /// What the frame announces.
-    pub(crate) transfer: Option<OutTransfer>,
+    pub(crate) transfer: Option<Box<OutTransfer>>,
 }
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
@@ -46,7 +46,7 @@ pub(crate) struct OutTransfer {
 pub(crate) struct Outbox {
     urgent: VecDeque<OutFrame>,
     frames: VecDeque<OutFrame>,
-    transfers: VecDeque<OutTransfer>,
+    transfers: VecDeque<Box<OutTransfer>>,
     bytes: usize,
     transfer_bytes: usize,
     next_transfer: TransferId,
@@ -77,13 +77,13 @@ impl Outbox {
     }
 
     /// Begins to send what has been announced.
-    pub(crate) fn start_transfer(&mut self, transfer: OutTransfer) {
+    pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
         self.transfers.push_back(transfer);
     }
 
     /// The next chunk of the transfer whose turn it is, and the transfer itself if that was its last.
-    pub(crate) fn next_chunk(&mut self, size: usize) -> Option<(Frame, Option<OutTransfer>)> {
+    pub(crate) fn next_chunk(&mut self, size: usize) -> Option<(Frame, Option<Box<OutTransfer>>)> {
         let mut transfer = self.transfers.pop_front()?;
         let data = transfer.rest.split_to(size.min(transfer.rest.len()));
         self.transfer_bytes -= data.len();
@@ -96,7 +96,7 @@ impl Outbox {
     }
 
     /// Takes a transfer out that has been announced.
-    pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<OutTransfer> {
+    pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
         let index = self.transfers.iter().position(|transfer| transfer.id == id)?;
         let transfer = self.transfers.remove(index)?;
         self.transfer_bytes -= transfer.rest.len();

@@ -1,13 +1,13 @@
 //! `Dispatch`: runs the handlers of the calls that come in.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use tokio::task::AbortHandle;
 
 use super::task::{Task, into_parts, watch_poll};
@@ -41,7 +41,7 @@ impl Dispatch {
     pub(super) fn new(shared: Arc<Shared>, hosting: Hosting) -> Self {
         let mut idle = Vec::new();
         idle.resize_with(hosting.len(), || None);
-        Self { shared, hosting, idle, running: HashMap::new(), clock: Instant::now() }
+        Self { shared, hosting, idle, running: HashMap::default(), clock: Instant::now() }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {

@@ -18,8 +18,8 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
     let kind = reader.uint()?;
     let mut fields = Fields { reader, left: len - 1 };
     let frame = match kind {
-        kind::HELLO => Frame::Hello(read_hello(fields.required("a Hello without its map")?)?),
-        kind::WELCOME => Frame::Welcome(read_welcome(fields.required("a Welcome without its map")?)?),
+        kind::HELLO => Frame::Hello(Box::new(read_hello(fields.required("a Hello without its map")?)?)),
+        kind::WELCOME => Frame::Welcome(Box::new(read_welcome(fields.required("a Welcome without its map")?)?)),
         kind::REQUEST => Frame::Request(Request {
             id: fields.uint("a Request without an id")?,
             method: fields.u32("a Request without a method")?,

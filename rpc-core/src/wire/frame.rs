@@ -57,9 +57,9 @@ impl Payload {
 )]
 pub enum Frame {
     /// Client to server, alone in the first packet.
-    Hello(super::Hello),
+    Hello(Box<super::Hello>),
     /// Server to client, alone in its first packet.
-    Welcome(super::Welcome),
+    Welcome(Box<super::Welcome>),
     /// Calls a method.
     Request(Request),
     /// Calls a one-way method.

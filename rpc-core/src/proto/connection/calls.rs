@@ -259,14 +259,14 @@ impl Connection {
     }
 
     /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
-    pub(super) fn lay_out(&mut self, payload: Bytes, charge: u32, mark: Mark) -> (Payload, Option<OutTransfer>) {
+    pub(super) fn lay_out(&mut self, payload: Bytes, charge: u32, mark: Mark) -> (Payload, Option<Box<OutTransfer>>) {
         if payload.len() <= self.chunk_out {
             self.released.transfers += charge as usize;
             return (Payload::Inline(payload), None);
         }
         let id = self.outbox.next_transfer_id();
         let total = payload.len() as u64;
-        (Payload::Announced { transfer: id, total }, Some(OutTransfer { id, rest: payload, charge, mark }))
+        (Payload::Announced { transfer: id, total }, Some(Box::new(OutTransfer { id, rest: payload, charge, mark })))
     }
 
     pub(super) fn release_charges(&mut self, charges: Charges) {

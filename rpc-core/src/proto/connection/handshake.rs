@@ -33,14 +33,14 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
 }
 
 pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
-    Frame::Hello(Hello {
+    Frame::Hello(Box::new(Hello {
         version: VERSION,
         limits: own_limits(config),
         keepalive_ms: millis(config),
         contracts,
         credentials: Vec::new(),
         resume: None,
-    })
+    }))
 }
 
 fn millis(config: &Config) -> u64 {
@@ -54,7 +54,7 @@ impl Connection {
                 self.set_peer(&hello.limits, hello.contracts.clone())?;
                 self.phase = Phase::Judging;
                 if hello.version == VERSION {
-                    self.events.push_back(Event::Hello(Box::new(hello)));
+                    self.events.push_back(Event::Hello(hello));
                 } else {
                     self.refuse(Status::failed_precondition(format!(
                         "the client speaks version {} of the protocol, this server speaks version {VERSION}",
@@ -76,7 +76,7 @@ impl Connection {
                 }
                 self.set_peer(&welcome.limits, welcome.contracts.clone())?;
                 self.open(now);
-                self.events.push_back(Event::Welcome(Box::new(welcome)));
+                self.events.push_back(Event::Welcome(welcome));
                 Ok(())
             }
             (role, frame) => Err(ProtocolError::new(format!(
@@ -110,7 +110,7 @@ impl Connection {
     }
 
     fn welcome(&self, session: u64, contracts: Vec<HostedContract>, refusal: Option<Status>) -> Frame {
-        Frame::Welcome(Welcome {
+        Frame::Welcome(Box::new(Welcome {
             version: VERSION,
             limits: own_limits(&self.config),
             keepalive_ms: millis(&self.config),
@@ -120,7 +120,7 @@ impl Connection {
             resumed: false,
             received: 0,
             refusal,
-        })
+        }))
     }
 
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {

@@ -9,15 +9,10 @@ mod state;
 mod timeouts;
 mod transmit;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt, mem,
-    sync::Arc,
-    task::Waker,
-    time::Instant,
-};
+use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
 
 use bytes::{Bytes, BytesMut};
+use foldhash::HashMap;
 
 use super::{
     Event, ServedCall, ServedKey,
@@ -86,6 +81,7 @@ pub struct Connection {
     packet: BytesMut,
     packet_number: u64,
 
+    // Seeded, so that a peer who chooses the numbers does not choose the collisions.
     served: HashMap<CallId, Served>,
     notified: HashMap<u64, Served>,
     next_notify: u64,
@@ -148,8 +144,8 @@ impl Connection {
             chunk_out: config.chunk,
             packet: BytesMut::new(),
             packet_number: 0,
-            served: HashMap::new(),
-            notified: HashMap::new(),
+            served: HashMap::default(),
+            notified: HashMap::default(),
             next_notify: 0,
             calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
             notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),

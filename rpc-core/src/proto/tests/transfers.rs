@@ -13,7 +13,7 @@ use crate::{
 const MIB: usize = 1024 * 1024;
 
 fn large(len: usize) -> Bytes {
-    (0..len).map(|i| (i % 251) as u8).collect::<Vec<_>>().into()
+    (0..=250_u8).cycle().take(len).collect::<Vec<_>>().into()
 }
 
 #[test]

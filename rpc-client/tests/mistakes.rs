@@ -1,0 +1,256 @@
+//! The mistakes of the first hour, and what a person is told about each.
+//!
+//! Three more are found by the compiler: a type that does not serialize, a handler that is not `Send`, a forgotten `serve()`. Their
+//! messages are checked with the macros.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rpc_client::{Connect, ConnectError};
+use rpc_core::{Code, Context, Execution, Hosting, Status, Stub};
+use rpc_server::{ListenError, Server, ServerHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+#[rpc_core::service(callback = Screen)]
+trait Desk {
+    async fn ask(&self, cx: &Context<ScreenClient>) -> Result<bool, Status>;
+    async fn block(&self) -> u32;
+    async fn length(&self, text: &str) -> usize;
+    async fn long(&self, length: usize) -> String;
+}
+
+#[rpc_core::callback]
+trait Screen {
+    async fn confirm(&self) -> bool;
+}
+
+/// Another contract of the same name.
+#[rpc_core::service(name = "Desk")]
+trait Bureau {
+    async fn other(&self) -> u32;
+}
+
+#[rpc_core::service]
+trait Elsewhere {
+    async fn anything(&self) -> u32;
+}
+
+struct Clerk;
+
+impl Desk for Clerk {
+    async fn ask(&self, cx: &Context<ScreenClient>) -> Result<bool, Status> {
+        cx.peer().confirm().await
+    }
+    async fn block(&self) -> u32 {
+        std::thread::sleep(Duration::from_millis(80));
+        1
+    }
+    async fn length(&self, text: &str) -> usize {
+        text.len()
+    }
+    async fn long(&self, length: usize) -> String {
+        "x".repeat(length)
+    }
+}
+
+impl Bureau for Clerk {
+    async fn other(&self) -> u32 {
+        2
+    }
+}
+
+impl Screen for Clerk {
+    async fn confirm(&self) -> bool {
+        true
+    }
+}
+
+async fn server() -> (ServerHandle, String) {
+    let server = Server::builder().service(Desk::serve(Clerk)).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    (server, url)
+}
+
+async fn desk() -> (ServerHandle, DeskClient) {
+    let (server, url) = server().await;
+    let desk = DeskClient::connect(url).callback(Screen::serve(Clerk)).await.unwrap();
+    (server, desk)
+}
+
+/// A server that answers any request with these lines.
+async fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(socket.read_u8().await.unwrap());
+        }
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    });
+    url
+}
+
+#[track_caller]
+fn says(error: &impl std::fmt::Display, words: &[&str]) {
+    let message = error.to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is missing in: {message}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_listens_at_the_port() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = ElsewhereClient::connect(format!("ws://{free}/")).await.unwrap_err();
+    says(&error, &["nothing listens at", &free.to_string(), "check the port"]);
+}
+
+#[tokio::test]
+async fn what_answers_is_no_websocket() {
+    let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
+    says(
+        &ElsewhereClient::connect(url).await.unwrap_err(),
+        &["200", "ordinary web server", "check host, port and path"],
+    );
+    let url = answering("220 mail.example.com ESMTP\r\n\r\n").await;
+    says(&ElsewhereClient::connect(url).await.unwrap_err(), &["no WebSocket server", "check host, port and path"]);
+    let error = ElsewhereClient::connect("http://127.0.0.1:1/").await.unwrap_err();
+    says(&error, &["ws://"]);
+}
+
+#[tokio::test]
+async fn no_sub_protocol_in_common() {
+    // The server's side of it: a client that offers another one is told what is served.
+    let (server, _) = server().await;
+    let mut socket = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\nConnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    says(&answer, &["400", "duplex-rpc.v1"]);
+    // The client's side of it.
+    let url = answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    says(&ElsewhereClient::connect(url).await.unwrap_err(), &["400"]);
+}
+
+#[tokio::test]
+async fn the_callback_contract_is_not_hosted() {
+    let (_server, url) = server().await;
+    let error = DeskClient::connect(url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Rejected(_)), "{error:?}");
+    says(&error, &["`Desk`", "`Screen`", ".callback(Screen::serve("]);
+}
+
+#[tokio::test]
+async fn the_contract_is_not_hosted() {
+    let (_server, url) = server().await;
+    let error = ElsewhereClient::connect(url).callback(Screen::serve(Clerk)).await.unwrap_err();
+    says(&error, &["does not host the contract `Elsewhere`", ".service(Elsewhere::serve("]);
+}
+
+#[tokio::test]
+async fn two_contracts_of_one_name() {
+    let both = Server::builder().service(Desk::serve(Clerk)).service(Bureau::serve(Clerk));
+    let error = both.listen("127.0.0.1:0").await.unwrap_err();
+    assert!(matches!(error, ListenError::Hosting(_)));
+    says(&error, &["two contracts named `Desk`", "#[service(name ="]);
+    assert!(Hosting::builder().service(Desk::serve(Clerk)).service(Screen::serve(Clerk)).build().is_ok());
+}
+
+#[tokio::test]
+async fn the_port_is_taken() {
+    let (server, _) = server().await;
+    let error = Server::builder().listen(server.local_addr()).await.unwrap_err();
+    says(&error, &["another program listens at", "choose another port"]);
+}
+
+#[tokio::test]
+async fn an_unknown_method() {
+    let (_server, desk) = desk().await;
+    let elsewhere: ElsewhereClient = desk.session().client();
+    let status = elsewhere.anything().await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unimplemented, Execution::NotExecuted));
+    says(&status, &["is not hosted by the other side, which hosts Desk"]);
+    assert!(desk.ask().await.unwrap(), "the connection lives");
+}
+
+#[tokio::test]
+async fn a_call_after_the_end() {
+    let (_server, desk) = desk().await;
+    let session = desk.session();
+    session.close();
+    let reason = session.closed().await;
+    let status = desk.ask().await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    says(&status, &["the call was not made", &reason.to_string()]);
+}
+
+#[tokio::test]
+async fn a_payload_over_the_limit() {
+    let (_server, desk) = desk().await;
+    let status = desk.length(&"x".repeat(5 << 20)).await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::OutOfRange, Execution::NotExecuted));
+    says(&status, &["Desk.length", "5242886 bytes", "4194304", "Config::max_payload"]);
+    let status = desk.long(5 << 20).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    says(&status, &["the result is 5242885 bytes", "4194304", "Config::max_payload"]);
+    assert_eq!(desk.length("abc").await.unwrap(), 3, "the connection lives");
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_blocks_is_named_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (_server, desk) = desk().await;
+    assert_eq!(desk.block().await.unwrap(), 1);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    says(&text, &["WARN", "blocked its thread", "block", "spawn_blocking"]);
+}
+
+#[tokio::test]
+async fn every_frame_is_logged_at_trace_level_without_payloads() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (_server, desk) = desk().await;
+    assert_eq!(desk.length("secret").await.unwrap(), 6);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let id = rpc_core::contract::method_id("Desk", "length");
+    says(
+        &text,
+        &["kind=\"Hello\"", "kind=\"Welcome\"", "kind=\"Request\"", "kind=\"Response\"", &format!("method={id}")],
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
