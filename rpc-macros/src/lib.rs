@@ -66,3 +66,42 @@ fn expand(role: Role, options: proc_macro2::TokenStream, item: ItemTrait) -> pro
     tokens.extend(errors.into_tokens());
     tokens
 }
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::{TokenStream, TokenTree};
+
+    use super::*;
+
+    /// Where a formatter breaks the line: after statements and attributes, and around bodies.
+    fn lines(tokens: TokenStream) -> usize {
+        let count = |token| match token {
+            TokenTree::Group(group) => {
+                let own = if group.delimiter() == proc_macro2::Delimiter::Brace { 2 } else { 0 };
+                own + lines(group.stream())
+            }
+            TokenTree::Punct(punct) => usize::from(matches!(punct.as_char(), ';' | '#')),
+            _ => 0,
+        };
+        tokens.into_iter().map(count).sum()
+    }
+
+    #[test]
+    fn a_method_takes_sixty_lines_at_most() {
+        let sample = |methods: usize| {
+            let methods = (0..methods).map(|n| {
+                let name = quote::format_ident!("method_{n}");
+                quote::quote! {
+                    /// Documented.
+                    #[rpc(idempotent, timeout = "5s")]
+                    async fn #name(&self, cx: &Context<ScreenClient>, a: &str, b: &[u8], c: Vec<u32>) -> Result<u32, Fault>;
+                }
+            });
+            let item = syn::parse2(quote::quote!(pub trait Desk { #(#methods)* })).unwrap();
+            lines(expand(Role::Service, TokenStream::new(), item))
+        };
+        let (one, eleven) = (sample(1), sample(11));
+        let each = (eleven - one) / 10;
+        assert!(each <= 60, "{each} lines a method");
+    }
+}

@@ -97,7 +97,7 @@ impl Contract {
 
 /// The name of the generated client of a contract.
 pub(crate) fn client_name(contract: &Ident) -> Ident {
-    quote::format_ident!("{contract}Client")
+    quote::format_ident!("{contract}Client", span = contract.span())
 }
 
 impl Method {

@@ -9,7 +9,7 @@ use syn::{
 use crate::{
     errors::Errors,
     model::{Arg, ArgKind, Contract, Cx, Method, Output},
-    names::method_id,
+    names::{RESERVED, method_id},
     options::{ContractOptions, MethodOptions, Role, take_argument_options},
     types::{is_named, is_vec_of_bytes, last_segment, type_arguments},
 };
@@ -48,6 +48,8 @@ pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors
         match item {
             TraitItem::Fn(mut method) => match read_method(&contract.name, &mut method, errors) {
                 Some(read) => contract.methods.push(read),
+                // The trait has its own.
+                None if method.sig.ident == "serve" => {}
                 None => contract.broken.push(TraitItem::Fn(method)),
             },
             other => {
@@ -62,7 +64,7 @@ pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors
 /// Reads a method; `None` if it cannot be expanded. `method` loses its `#[rpc]` attributes in any case.
 fn read_method(contract: &str, method: &mut TraitItemFn, errors: &mut Errors) -> Option<Method> {
     let options = MethodOptions::take(&mut method.attrs, errors);
-    let mut readable = check_shape(method, errors);
+    let mut readable = check_shape(method, errors) & check_name(&method.sig.ident, errors);
     let mut cx = None;
     let mut args = Vec::new();
     for (position, input) in method.sig.inputs.iter_mut().enumerate().skip(1) {
@@ -174,6 +176,22 @@ fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
     fine
 }
 
+/// Names that the trait or its client uses itself.
+fn check_name(ident: &Ident, errors: &mut Errors) -> bool {
+    let name = ident.unraw().to_string();
+    let free = !RESERVED.contains(&name.as_str());
+    if !free {
+        errors.on(
+            ident,
+            format!(
+                "`{name}` is a name that the trait or its client uses itself; choose another, \
+                 and keep the name on the wire with #[rpc(name = \"{name}\")] if callers rely on it"
+            ),
+        );
+    }
+    free
+}
+
 fn plain_name(pat: &Pat) -> Option<Ident> {
     match pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.mutability.is_none() && pat.subpat.is_none() => {
@@ -181,6 +199,11 @@ fn plain_name(pat: &Pat) -> Option<Ident> {
         }
         _ => None,
     }
+}
+
+/// Whether this is `&Context` without the client in it.
+pub(crate) fn lacks_client(ty: &Type) -> bool {
+    matches!(read_cx(ty), Some(None))
 }
 
 /// The client in `&Context<Client>`; `Some(None)` if the context does not name one.

@@ -1,19 +1,16 @@
-//! What is readable and yet wrong: names that are taken, numbers that collide, options that contradict each other.
+//! What is readable and yet wrong: numbers that collide, options that contradict each other.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
-use syn::ext::IdentExt;
 
 use crate::{
     errors::Errors,
     model::{Contract, Method, Output},
-    names::RESERVED,
 };
 
 /// Checks a contract as a whole.
 pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     for (index, method) in contract.methods.iter().enumerate() {
-        check_name(contract, method, errors);
         check_options(method, errors);
         let others = contract.methods[..index].iter();
         // Alternatives under `cfg` may share a name.
@@ -31,20 +28,6 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
             };
             errors.on(&method.ident, message);
         }
-    }
-}
-
-fn check_name(contract: &Contract, method: &Method, errors: &mut Errors) {
-    let name = method.ident.unraw().to_string();
-    if RESERVED.contains(&name.as_str()) {
-        let client = contract.client();
-        errors.on(
-            &method.ident,
-            format!(
-                "`{name}` is a name that `{client}` or the trait uses itself; choose another, and keep the name on the wire \
-                 with #[rpc(name = \"{name}\")] if callers rely on it"
-            ),
-        );
     }
 }
 

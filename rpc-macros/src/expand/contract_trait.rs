@@ -5,7 +5,10 @@ use quote::{quote, quote_spanned};
 use syn::{FnArg, ReturnType, TraitItem};
 
 use super::{dispatch, private, returns};
-use crate::model::{Contract, Method};
+use crate::{
+    model::{Contract, Method},
+    parse,
+};
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
     let Contract { attrs, vis, ident, supertraits, broken, .. } = contract;
@@ -14,7 +17,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
         let (attrs, signature) = (&method.attrs, signature(contract, method));
         quote!(#(#attrs)* #signature;)
     });
-    let broken = broken.iter().map(sanitized);
+    let broken = broken.iter().map(|item| sanitized(contract, item));
     let start = dispatch::start(contract);
     let client = contract.client();
     let message = format!("`{{Self}}` does not implement the contract `{ident}`");
@@ -83,16 +86,23 @@ fn signature(contract: &Contract, method: &Method) -> TokenStream {
     let returns = returns(method);
     let span = name.span();
     let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send);
-    quote!(fn #name(&self #(, #cx)* #(, #args)*) -> #future)
+    quote_spanned!(span=> fn #name(&self #(, #cx)* #(, #args)*) -> #future)
 }
 
 /// What could not be read, without our attributes, so that implementations still fit it.
-fn sanitized(item: &TraitItem) -> TokenStream {
+fn sanitized(contract: &Contract, item: &TraitItem) -> TokenStream {
+    let k = private(contract);
     let TraitItem::Fn(method) = item else { return quote!(#item) };
     let mut method = method.clone();
     for input in &mut method.sig.inputs {
         if let FnArg::Typed(input) = input {
             input.attrs.clear();
+            if !matches!(&*input.pat, syn::Pat::Ident(_)) {
+                input.pat = syn::parse_quote!(_);
+            }
+            if parse::lacks_client(&input.ty) {
+                input.ty = syn::parse_quote!(&#k::Context<()>);
+            }
         }
     }
     if method.sig.asyncness.take().is_some() {

@@ -5,7 +5,7 @@ mod descriptor;
 mod dispatch;
 mod stub;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 
 use crate::model::{Contract, Method, Output};
@@ -25,6 +25,16 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
 fn private(contract: &Contract) -> TokenStream {
     let krate = &contract.krate;
     quote!(#krate::__private)
+}
+
+/// As [`private`], standing where errors about it should be shown.
+fn private_at(contract: &Contract, span: Span) -> TokenStream {
+    let span = span.resolved_at(Span::call_site());
+    let tokens = private(contract).into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    tokens.collect()
 }
 
 /// What a method returns, as the trait has it.

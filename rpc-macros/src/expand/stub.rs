@@ -4,10 +4,10 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Lifetime, Type, visit_mut::VisitMut};
 
-use super::{is_oneway, private};
+use super::{is_oneway, private, private_at};
 use crate::{
     model::{Contract, Method, Output},
-    options::{Role, span_of},
+    options::Role,
     types::is_owned_binary,
 };
 
@@ -76,34 +76,37 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let (returns, call) = call(contract, method);
     let span = name.span();
     let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send + use<#(#generics),*>);
+    // One span for all that asks for serde, so that a forgotten derive is said once and on the method.
+    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
     quote! {
         #(#attrs)*
         #doc
         pub fn #name<#(#generics),*>(&self #(, #args)*) -> #future {
-            self.peer.#call(Self::#descriptor, #sent)
+            #body
         }
     }
 }
 
 /// The arguments as they are serialized: a tuple, with binary data marked as such.
 fn sent(contract: &Contract, method: &Method) -> TokenStream {
-    let k = private(contract);
+    let span = method.ident.span();
+    let k = private_at(contract, span);
     if method.args.is_empty() {
-        return quote!(#k::NoArguments);
+        return quote_spanned!(span=> #k::NoArguments);
     }
     let args = method.args.iter().map(|arg| {
-        let (ident, span) = (&arg.ident, span_of(&arg.ty));
+        let ident = &arg.ident;
         if arg.kind.is_binary() { quote_spanned!(span=> #k::Bin(#ident)) } else { quote_spanned!(span=> #ident) }
     });
-    quote!((#(#args,)*))
+    quote_spanned!(span=> (#(#args,)*))
 }
 
 /// What the client's method gives, and the call that gives it.
 fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
     let k = private(contract);
     let result = quote!(#k::core::result::Result);
+    let span = method.ident.span();
     let decoded = |ty: &Type| {
-        let span = span_of(ty);
         if is_owned_binary(ty) { quote_spanned!(span=> #k::Binary<#ty>) } else { quote_spanned!(span=> #k::Value<#ty>) }
     };
     if is_oneway(method) {
@@ -113,15 +116,15 @@ fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
         Output::Oneway => (quote!(#result<(), #k::Status>), quote!(notify)),
         Output::Plain(ty) | Output::Status(ty) => {
             let decoded = decoded(ty);
-            (quote!(#result<#ty, #k::Status>), quote!(call::<_, #decoded>))
+            (quote!(#result<#ty, #k::Status>), quote_spanned!(span=> call::<_, #decoded>))
         }
         Output::Fallible(ok, err) => {
             let decoded = decoded(ok);
-            (quote!(#result<#ok, #k::CallError<#err>>), quote!(call_fallible::<_, #decoded, #err>))
+            (quote!(#result<#ok, #k::CallError<#err>>), quote_spanned!(span=> call_fallible::<_, #decoded, #err>))
         }
         Output::Alias(ty) => {
             let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
-            (quote!(#result<#ok, #k::CallError<#err>>), quote!(call_fallible::<_, #k::Value<#ok>, #err>))
+            (quote!(#result<#ok, #k::CallError<#err>>), quote_spanned!(span=> call_fallible::<_, #k::Value<#ok>, #err>))
         }
     }
 }

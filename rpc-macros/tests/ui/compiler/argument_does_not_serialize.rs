@@ -1,0 +1,10 @@
+struct Point {
+    x: i32,
+}
+
+#[rpc_core::service]
+trait Desk {
+    async fn note(&self, point: Point);
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+trait Screen {}
+
+#[rpc_core::service(callback = Screen)]
+trait Desk {
+    async fn note(&self);
+}
+
+fn main() {}

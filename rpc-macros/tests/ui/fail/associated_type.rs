@@ -1,0 +1,7 @@
+#[rpc_core::service]
+trait Desk {
+    type Item;
+    async fn note(&self);
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[rpc_core::service]
+trait Desk {
+    async fn note<'a>(&self, text: &'a str);
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+#[rpc_core::service]
+trait Desk {
+    #[rpc(oneway, timeout = "5s")]
+    async fn note(&self);
+    #[rpc(oneway, terminating)]
+    async fn leave(&self);
+    #[rpc(oneway, idempotent)]
+    async fn again(&self);
+}
+
+fn main() {}

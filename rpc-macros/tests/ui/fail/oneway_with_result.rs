@@ -1,0 +1,7 @@
+#[rpc_core::service]
+trait Desk {
+    #[rpc(oneway)]
+    async fn note(&self) -> bool;
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[rpc_core::service(callbacks = Screen)]
+trait Desk {
+    async fn note(&self);
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[rpc_core::service]
+trait Desk {
+    #[rpc(quickly, idempotent)]
+    async fn note(&self);
+}
+
+fn main() {}

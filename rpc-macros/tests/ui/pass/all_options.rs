@@ -1,0 +1,31 @@
+#![deny(missing_docs, warnings)]
+//! Every option, documented, without a warning.
+
+use rpc_core::{Context, Status};
+
+/// Hosted by the client.
+#[rpc_core::callback(name = "screen")]
+pub trait Screen {
+    /// Shows.
+    #[rpc(oneway)]
+    async fn show(&self, cx: &Context<DeskClient>, text: &str);
+}
+
+/// Hosted by the server.
+#[rpc_core::service(callback = Screen, name = "desk", crate = "rpc_core")]
+pub trait Desk {
+    /// Takes a note.
+    #[rpc(idempotent, timeout = "250ms", name = "note", id = 0x0102_0304)]
+    async fn take_note(&self, text: String, #[rpc(default)] copies: u32) -> u32;
+    /// Cannot be stopped.
+    #[rpc(no_cancel, spawn)]
+    async fn compute(&self) -> Result<u64, Status>;
+    /// Only later.
+    #[rpc(initiating = false, terminating)]
+    async fn leave(&self);
+    /// Old.
+    #[deprecated(note = "use `leave`")]
+    async fn go(&self);
+}
+
+fn main() {}
