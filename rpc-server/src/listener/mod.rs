@@ -21,10 +21,7 @@ use tracing::{debug, warn};
 
 use self::backoff::Backoff;
 use self::caps::{Caps, Full, Place};
-use crate::upgrade::Upgrade;
-
-/// Bytes of a request's head; hyper answers more with 431, as it does more than its 100 fields.
-const MAX_HEAD: usize = 64 * 1024;
+use crate::upgrade::{MAX_HEAD, Upgrade};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\n\

@@ -27,6 +27,7 @@ use tracing::{debug, info};
 
 pub(crate) use self::origin::Origins;
 use self::refusal::Refusal;
+pub(crate) use self::request::MAX_HEAD;
 use self::request::SUB_PROTOCOL;
 use crate::sessions::{Entry, Sessions};
 

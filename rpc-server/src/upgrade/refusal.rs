@@ -16,6 +16,7 @@ pub(super) enum Refusal {
     Origin,
     ShuttingDown,
     NotUpgradable,
+    TooLarge,
 }
 
 impl Refusal {
@@ -27,6 +28,7 @@ impl Refusal {
             Self::Origin => StatusCode::FORBIDDEN,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -56,6 +58,9 @@ impl Refusal {
                 "The HTTP server in front of this service does not support upgrades. Its operator must enable them; with hyper: \
                  serve_connection(..).with_upgrades().\n"
             }
+            Self::TooLarge => {
+                "The headers of the request are larger than 64 KiB (RFC 6585 5). Send fewer or shorter ones.\n"
+            }
         }
     }
 
@@ -77,7 +82,12 @@ impl Refusal {
             Self::SubProtocol => {
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("duplex-rpc.v1"));
             }
-            Self::HttpVersion | Self::Key | Self::Origin | Self::ShuttingDown | Self::NotUpgradable => {}
+            Self::HttpVersion
+            | Self::Key
+            | Self::Origin
+            | Self::ShuttingDown
+            | Self::NotUpgradable
+            | Self::TooLarge => {}
         }
         response
     }

@@ -6,15 +6,21 @@ use super::origin::Origins;
 use super::refusal::Refusal;
 
 /// The sub-protocol that is served.
-pub(super) const SUB_PROTOCOL: &str = "duplex-rpc.v1";
+pub(super) const SUB_PROTOCOL: &str = rpc_core::wire::SUBPROTOCOL;
 /// The only version of the WebSocket there is (RFC 6455 §4.4).
 const VERSION: &str = "13";
+/// Bytes that the header lines may have.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// Sixteen bytes in base64: 22 digits and the padding.
 const KEY_DIGITS: usize = 22;
 
 /// Returns the WebSocket key of a request that may be upgraded.
 pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String, Refusal> {
     let headers = request.headers();
+    // The listener's buffer has a limit of its own, which the last read may overshoot.
+    if size(headers) > MAX_HEAD {
+        return Err(Refusal::TooLarge);
+    }
     if request.method() != Method::GET {
         return Err(Refusal::Method);
     }
@@ -34,6 +40,11 @@ pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String
         return Err(Refusal::SubProtocol);
     }
     Ok(key.to_owned())
+}
+
+/// The length of the header lines.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

@@ -1,0 +1,139 @@
+//! A peer that speaks bytes, and a contract to talk to.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::time::Duration;
+
+use rpc_core::{Config, Context};
+use rpc_server::{Server, ServerBuilder, ServerHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Long beyond anything that should happen.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+#[rpc_core::service]
+pub(crate) trait Desk {
+    async fn header(&self, cx: &Context<DeskClient>, name: &str) -> Option<String>;
+    async fn address(&self, cx: &Context<DeskClient>) -> Option<String>;
+}
+
+pub(crate) struct Clerk;
+
+impl Desk for Clerk {
+    async fn header(&self, cx: &Context<DeskClient>, name: &str) -> Option<String> {
+        cx.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+    async fn address(&self, cx: &Context<DeskClient>) -> Option<String> {
+        cx.peer_addr().map(|addr| addr.to_string())
+    }
+}
+
+pub(crate) fn builder() -> ServerBuilder {
+    Server::builder().service(Clerk.serve())
+}
+
+/// A server with short waits.
+pub(crate) async fn impatient() -> ServerHandle {
+    let mut config = Config::default();
+    config.upgrade_timeout = Duration::from_millis(100);
+    config.hello_timeout = Duration::from_millis(100);
+    builder().config(config).listen("127.0.0.1:0").await.unwrap()
+}
+
+pub(crate) async fn patient() -> ServerHandle {
+    builder().listen("127.0.0.1:0").await.unwrap()
+}
+
+/// A raw connection.
+pub(crate) struct Raw(pub(crate) TcpStream);
+
+/// The lines of a proper upgrade.
+pub(crate) const UPGRADE: [&str; 6] = [
+    "Host: localhost",
+    "Upgrade: websocket",
+    "Connection: keep-alive, Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol: other.v2, duplex-rpc.v1",
+];
+
+impl Raw {
+    pub(crate) async fn connect(server: &ServerHandle) -> Self {
+        Self(TcpStream::connect(server.local_addr()).await.unwrap())
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends a GET request with these header lines, and gives the head of the answer.
+    pub(crate) async fn get(&mut self, lines: &[&str]) -> String {
+        self.request("GET", lines).await
+    }
+
+    pub(crate) async fn request(&mut self, method: &str, lines: &[&str]) -> String {
+        let request = format!("{method} / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
+        // A server that refuses early may close while we still write.
+        let _ = self.0.write_all(request.as_bytes()).await;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match timeout(SOON, self.0.read_u8()).await.unwrap() {
+                Ok(byte) => head.push(byte),
+                Err(_) => break,
+            }
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// What still comes until the server ends the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset ends it too.
+        let _ = timeout(SOON, self.0.read_to_end(&mut rest)).await.expect("the server ends the connection");
+        rest
+    }
+
+    /// Upgraded, and nothing said yet.
+    pub(crate) async fn upgraded(server: &ServerHandle) -> Self {
+        let mut raw = Self::connect(server).await;
+        let answer = raw.get(&UPGRADE).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        raw
+    }
+
+    /// Sends a masked frame with a mask of zeroes (RFC 6455 §5.2).
+    pub(crate) async fn frame(&mut self, first: u8, payload: &[u8]) {
+        let mut frame = vec![first];
+        match payload.len() {
+            len @ 0..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
+            len => {
+                frame.push(0x80 | 126);
+                frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.send(&frame).await;
+    }
+
+    /// The code of the Close frame that ends the connection.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        let rest = self.rest().await;
+        let close = rest.windows(4).find(|bytes| bytes[0] == 0x88)?;
+        Some(u16::from_be_bytes([close[2], close[3]]))
+    }
+}
+
+/// Waits until there are so many sessions.
+pub(crate) async fn sessions(server: &ServerHandle, count: usize) {
+    let reached = async {
+        while server.sessions().len() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, reached).await.unwrap();
+}
