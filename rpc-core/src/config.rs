@@ -1,11 +1,12 @@
 //! `Config`: every limit and every time of a session, by name.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The limits and times of one end of a session.
 ///
 /// Every queue and every wait has a bound, and every bound is a field here. The limits on what this side *takes in* are
 /// announced to the other side in the handshake, which then waits on its own side instead of running into them.
+/// A time of `Duration::MAX` is for ever.
 /// Start from [`Config::default`] and change what you must:
 ///
 /// ```
@@ -81,13 +82,45 @@ pub struct Config {
     pub drain_grace: Duration,
     /// When draining: after how long the session is closed whatever runs. Default 30 s.
     pub drain_timeout: Duration,
-    /// Bytes of metadata of one call, encoded; also of one status. Default 8 KiB.
+    /// Bytes of metadata of one call, with 16 added for each pair; also of message and details of one status. Default 8 KiB.
     pub max_metadata: usize,
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB. It is zeroed at every read: less costs throughput on
     /// large payloads, more costs time on small ones and memory.
     pub read_buffer: usize,
     /// A poll of a handler that takes longer is logged with the name of its method. Default 50 ms.
     pub slow_poll: Duration,
+}
+
+/// Longer times than this are as good as for ever, and a clock can add them to any time.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+impl Config {
+    /// The same configuration with times that a clock can count: `Duration::MAX` means for ever.
+    pub(crate) fn countable(self: Arc<Self>) -> Arc<Self> {
+        let mut config = (*self).clone();
+        let mut changed = false;
+        for time in config.times() {
+            changed |= *time > FOR_EVER;
+            *time = (*time).min(FOR_EVER);
+        }
+        if changed { Arc::new(config) } else { self }
+    }
+
+    fn times(&mut self) -> [&mut Duration; 11] {
+        [
+            &mut self.nested_wait,
+            &mut self.upgrade_timeout,
+            &mut self.hello_timeout,
+            &mut self.close_timeout,
+            &mut self.keepalive,
+            &mut self.keepalive_timeout,
+            &mut self.progress_timeout,
+            &mut self.write_timeout,
+            &mut self.drain_grace,
+            &mut self.drain_timeout,
+            &mut self.slow_poll,
+        ]
+    }
 }
 
 impl Default for Config {

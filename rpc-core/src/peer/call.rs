@@ -22,7 +22,7 @@ use crate::{
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
     status::Status,
-    wire::MetadataPairs,
+    wire::{MetadataPairs, metadata_size},
 };
 
 /// What a Request or Notify takes beside metadata and payload, at most.
@@ -114,10 +114,12 @@ impl Call {
         let shared = peer.shared();
         let options = peer.options();
         let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
-        let metadata_len = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
             let limit = shared.config.max_metadata;
-            let message = format!("the metadata of the call are {metadata_len} bytes long; {limit} may be sent");
+            let message = format!(
+                "the metadata of the call take {metadata_len} bytes; {limit} may be sent (Config::max_metadata)"
+            );
             return Err(Outcome::Status(Status::invalid_argument(message).not_executed()));
         }
         let (mut call, progress) = poll_fn(|cx| {
@@ -160,7 +162,7 @@ impl Call {
 
     /// Sends the call if its payload fits the budgets now.
     async fn offer(&mut self, payload: Bytes) -> Offer {
-        let (len, frame) = (payload.len(), FRAME + self.metadata_len + 10 * self.metadata.len());
+        let (len, frame) = (payload.len(), FRAME + self.metadata_len);
         if let Some(limit) = self.over_limit(len) {
             return Offer::Done(Outcome::Status(limit));
         }

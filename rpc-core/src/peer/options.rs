@@ -26,7 +26,7 @@ impl CallOptions {
         self
     }
 
-    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together
+    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together, with 16 bytes for each pair,
     /// may have 8 KiB.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {

@@ -49,7 +49,7 @@ struct Arriving {
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
-    /// The total lengths of those that are kept.
+    /// The total lengths of all of them.
     announced: usize,
     last_id: TransferId,
 }
@@ -72,9 +72,8 @@ impl Assembly {
         self.last_id = id;
         // What is discarded may be of any length; saturating keeps the count of what is still to come.
         let total = usize::try_from(total).unwrap_or(usize::MAX);
-        if purpose.is_kept() {
-            self.announced += total;
-        }
+        // What is discarded still counts: its sender counts it too, until it has ended.
+        self.announced = self.announced.saturating_add(total);
         let checkpoint = (0, period_ends);
         self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new(), checkpoint });
         Ok(())
@@ -122,9 +121,6 @@ impl Assembly {
     /// Drops what has come of a transfer; its further bytes are dropped too.
     pub(crate) fn discard(&mut self, id: TransferId, purpose: Purpose) {
         if let Some(transfer) = self.arriving.get_mut(&id) {
-            if transfer.purpose.is_kept() {
-                self.announced -= transfer.total;
-            }
             transfer.purpose = purpose;
             transfer.buffer = BytesMut::new();
         }
@@ -170,15 +166,13 @@ impl Assembly {
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
         let transfer = self.arriving.remove(&id)?;
-        if transfer.purpose.is_kept() {
-            self.announced -= transfer.total;
-        }
+        self.announced -= transfer.total;
         Some(transfer)
     }
 }
 
 impl Purpose {
-    pub(crate) fn is_kept(&self) -> bool {
+    fn is_kept(&self) -> bool {
         !matches!(self, Self::Discard | Self::DiscardFor(_))
     }
 }

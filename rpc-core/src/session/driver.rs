@@ -266,7 +266,12 @@ impl<T: Transport> Driver<T> {
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
         let written = self.drive_transmit(cx, alone);
-        self.stuck = matches!(written, Written::Stuck);
+        let stuck = matches!(written, Written::Stuck);
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            let sent = self.transport.progress().sent;
+            self.shared.with(|locked| locked.connection.handle_write(now(), stuck, sent));
+        }
         match written {
             Written::Failed(error) => {
                 self.shared.with(|locked| locked.connection.handle_lost(error.into()));

@@ -12,6 +12,11 @@ pub type TransferId = u64;
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;
 
+/// What metadata count against their limit: the bytes of keys and values, and 16 for each pair, which take memory too.
+pub fn metadata_size(pairs: &MetadataPairs) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len() + 16).sum()
+}
+
 /// The bytes of arguments, of a result or of a fault: in the frame, or announced and following in chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {

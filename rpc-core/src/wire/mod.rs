@@ -14,7 +14,7 @@ mod scan;
 
 pub use encode::put_frame;
 pub use error::WireError;
-pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId};
+pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, NoArguments, decode, decode_bytes, encode};

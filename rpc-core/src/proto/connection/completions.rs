@@ -213,7 +213,7 @@ impl Connection {
         total: u64,
         purpose: Purpose,
     ) -> Result<(), ProtocolError> {
-        if purpose.is_kept() && !self.assembly.has_room(total, self.config.max_assembly) {
+        if !self.assembly.has_room(total, self.config.max_assembly) {
             return Err(ProtocolError::too_big(format!(
                 "transfer {transfer} of {total} bytes exceeds the announced limit of {} for payloads under way",
                 self.config.max_assembly

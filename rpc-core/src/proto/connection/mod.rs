@@ -100,6 +100,7 @@ pub struct Connection {
     message_mark: u64,
     seen_sent: u64,
     write_mark: u64,
+    stuck: bool,
     pings: PingBudget,
     draining: bool,
     peer_leaving: bool,
@@ -116,6 +117,7 @@ impl Connection {
     /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
     /// `id` tells connections of this process apart.
     pub fn new(role: Role, id: u64, config: Arc<Config>, contracts: Vec<HostedContract>, now: Instant) -> Self {
+        let config = config.countable();
         let limits = handshake::own_limits(&config);
         let depths = config.max_depth as usize + 1;
         let mut timers = Timers::default();
@@ -161,6 +163,7 @@ impl Connection {
             message_mark: 0,
             seen_sent: 0,
             write_mark: 0,
+            stuck: false,
             pings: PingBudget::new(now),
             draining: false,
             peer_leaving: false,
@@ -276,7 +279,8 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ack = if self.phase == Phase::Open { self.sequence.ack_due() } else { None };
+        // An ack that cannot be written would be due for ever; it goes with the first write that can.
+        let ack = if self.phase == Phase::Open && !self.stuck { self.sequence.ack_due() } else { None };
         [self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
     }
 

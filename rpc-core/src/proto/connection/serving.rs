@@ -17,7 +17,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request},
+    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
 };
 
 impl Connection {
@@ -102,10 +102,10 @@ impl Connection {
         if depth > self.config.max_depth {
             return Err(too_deep(self.config.max_depth));
         }
-        let metadata = metadata_len(metadata);
+        let metadata = metadata_size(metadata);
         if metadata > self.config.max_metadata {
             return Err(Status::invalid_argument(format!(
-                "the metadata are {metadata} bytes long; the other side takes {} at most",
+                "the metadata take {metadata} bytes; the other side takes {} at most (Config::max_metadata)",
                 self.config.max_metadata
             ))
             .not_executed());
@@ -290,8 +290,4 @@ impl Connection {
     pub(super) fn is_live(&self, id: CallId) -> bool {
         self.served.get(&id).is_some_and(|served| served.state == ServedState::Running)
     }
-}
-
-fn metadata_len(pairs: &MetadataPairs) -> usize {
-    pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
 }

@@ -45,6 +45,7 @@ impl Connection {
     /// Whether a write is stuck, and how many bytes have gone out since the beginning.
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
         self.seen_sent = sent;
+        self.stuck = stuck;
         if !stuck || self.phase == Phase::Ended {
             self.timers.stop(Timer::Write);
         } else if !self.timers.is_set(Timer::Write) {

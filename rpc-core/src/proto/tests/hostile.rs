@@ -263,3 +263,24 @@ fn a_client_is_protected_as_a_server_is() {
     assert_eq!(client.arrived.len(), 1);
     assert_eq!(client.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
 }
+
+#[test]
+fn empty_pairs_of_metadata_count_too() {
+    let mut liar = Liar::new(&Config::default());
+    let mut frame = request(1);
+    let Frame::Request(many) = &mut frame else { unreachable!("it is a request") };
+    many.metadata = vec![(String::new(), String::new()); 513];
+    liar.say(&[frame]);
+    assert_eq!(liar.statuses(), [(1, Code::InvalidArgument)]);
+}
+
+#[test]
+fn transfers_that_are_discarded_count_until_they_have_ended() {
+    let mut liar = Liar::new(&Config::default());
+    // Each is too large, so it is refused and discarded; its sender may have one of that kind under way.
+    let large = |id| request_of(id, Payload::Announced { transfer: id, total: 5 << 20 });
+    liar.say(&[large(1), large(2), large(3)]);
+    assert_eq!(liar.closed(), None);
+    liar.say(&[large(4)]);
+    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+}

@@ -1,5 +1,7 @@
 //! Deadlines, keepalive and stalls, with the defaults.
 
+use std::time::Duration;
+
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
@@ -45,7 +47,7 @@ fn an_answer_after_the_deadline_is_dropped_and_frees_the_slot() {
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new().timeout(1));
     pair.answer_ok(SERVER, &served);
     pair.transmit(SERVER);
-    pair.now += std::time::Duration::from_secs(2);
+    pair.now += Duration::from_secs(2);
     pair.ends[CLIENT].connection.handle_timeout(pair.now);
     assert_eq!(pair.status(CLIENT, key).code(), Code::DeadlineExceeded);
     assert_eq!(pair.ends[CLIENT].connection.stats().calls_pending, 1);
@@ -58,7 +60,7 @@ fn no_hello_and_no_welcome_within_5_s() {
     for alone in [CLIENT, SERVER] {
         let mut pair = Pair::apart(&Config::default(), &Config::default());
         for (seconds, over) in [(4.9, false), (0.2, true)] {
-            pair.now += std::time::Duration::from_secs_f64(seconds);
+            pair.now += Duration::from_secs_f64(seconds);
             let now = pair.now;
             pair.ends[alone].connection.handle_timeout(now);
             pair.ends[alone].take_events(now);
@@ -78,7 +80,7 @@ fn a_silent_link_is_kept_alive_by_pings() {
 fn a_peer_that_is_gone_is_given_up_after_30_s() {
     let mut pair = Pair::with_defaults();
     for (seconds, over) in [(29.9, false), (0.2, true)] {
-        let until = pair.now + std::time::Duration::from_secs_f64(seconds);
+        let until = pair.now + Duration::from_secs_f64(seconds);
         while pair.now < until {
             let next = pair.ends[CLIENT].connection.poll_timeout().map_or(until, |next| next.min(until));
             pair.now = next.max(pair.now);
@@ -94,7 +96,7 @@ fn a_peer_that_is_gone_is_given_up_after_30_s() {
 fn any_bytes_count_as_life() {
     let mut pair = Pair::with_defaults();
     for second in 1..=100_u64 {
-        pair.now += std::time::Duration::from_secs(1);
+        pair.now += Duration::from_secs(1);
         let now = pair.now;
         // A large message that trickles in, fast enough.
         pair.ends[CLIENT].connection.handle_activity(now, second * 1024, true);
@@ -109,7 +111,7 @@ fn a_message_that_does_not_grow_by_16_kib_in_30_s_ends_the_session() {
     let mut pair = Pair::with_defaults();
     for second in 1..=31_u64 {
         assert!(pair.ends[CLIENT].closed.is_none(), "at {second} s");
-        pair.now += std::time::Duration::from_secs(1);
+        pair.now += Duration::from_secs(1);
         let now = pair.now;
         pair.ends[CLIENT].connection.handle_activity(now, second * 100, true);
         pair.ends[CLIENT].connection.handle_timeout(now);
@@ -129,7 +131,7 @@ fn a_transfer_that_stalls_for_30_s_ends_the_session() {
     let mut received = 0;
     // The first period has its 64 KiB, the second has nothing.
     for (seconds, over) in [(30.1, false), (29.8, false), (0.2, true)] {
-        pair.now += std::time::Duration::from_secs_f64(seconds);
+        pair.now += Duration::from_secs_f64(seconds);
         let (now, server) = (pair.now, &mut pair.ends[SERVER]);
         // The link itself lives.
         received += 1;
@@ -146,11 +148,40 @@ fn a_write_without_progress_for_10_s_ends_the_session() {
     let start = pair.now;
     for (seconds, sent, over) in [(0, 100, false), (9, 100, false), (11, 101, false), (20, 101, false), (22, 101, true)]
     {
-        let now = start + std::time::Duration::from_secs(seconds);
+        let now = start + Duration::from_secs(seconds);
         let client = &mut pair.ends[CLIENT];
         client.connection.handle_write(now, true, sent);
         client.connection.handle_timeout(now);
         client.take_events(now);
         assert_eq!(timed_out(&pair, CLIENT), over, "after {seconds} s");
     }
+}
+
+#[test]
+fn times_may_be_for_ever() {
+    let mut config = Config { nested_wait: Duration::MAX, keepalive: Duration::MAX, ..Config::default() };
+    config.keepalive_timeout = Duration::MAX;
+    config.drain_grace = Duration::MAX;
+    config.drain_timeout = Duration::MAX;
+    config.progress_timeout = Duration::MAX;
+    let mut pair = Pair::open(&config);
+    let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.pass(100_000.0);
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.pass(100_000.0);
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, key).is_some());
+}
+
+#[test]
+fn an_ack_that_cannot_be_written_sets_no_timer() {
+    let mut pair = Pair::with_defaults();
+    pair.call(CLIENT, Call::new()).unwrap();
+    pair.transmit(CLIENT);
+    pair.receive(SERVER);
+    let due = pair.now + Duration::from_millis(200);
+    assert_eq!(pair.ends[SERVER].connection.poll_timeout(), Some(due));
+    pair.ends[SERVER].connection.handle_write(pair.now, true, 0);
+    assert!(pair.ends[SERVER].connection.poll_timeout() > Some(due));
 }
