@@ -89,7 +89,7 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let config = Arc::new(self.config);
+        let config = Arc::new(self.config).sound();
         let (transport, info) = dial(&self.url, &self.headers?, &config).await?;
         let peer_addr = info.peer_addr;
         let (session, driver) = session::connect(transport, &hosting, &config, info);

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 /// config.call_timeout = Duration::from_secs(5);
 /// config.max_payload = 16 * 1024 * 1024;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
     /// Bytes of one packet on the wire, once the handshake is done. Default 128 KiB. Payloads are chunked, so no honest peer
@@ -91,19 +91,35 @@ pub struct Config {
     pub slow_poll: Duration,
 }
 
+/// A chunk has so many bytes at least.
+pub(crate) const MIN_CHUNK: usize = 256;
+/// A packet holds a chunk and so many bytes more at least.
+pub(crate) const PACKET_OVERHEAD: usize = 512;
 /// Longer times than this are as good as for ever, and a clock can add them to any time.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl Config {
-    /// The same configuration with times that a clock can count: `Duration::MAX` means for ever.
-    pub(crate) fn countable(self: Arc<Self>) -> Arc<Self> {
+    /// The same configuration, with what could not work raised to the least that can: counts of at least 1, chunks of at least 256 bytes, packets
+    /// that hold a chunk and 512 bytes more, an outbox whose hard limit leaves room beyond the soft one. Sessions, servers and clients do this themselves.
+    #[must_use]
+    pub fn sound(self: Arc<Self>) -> Arc<Self> {
         let mut config = (*self).clone();
-        let mut changed = false;
-        for time in config.times() {
-            changed |= *time > FOR_EVER;
+        config.raise();
+        if config == *self { self } else { Arc::new(config) }
+    }
+
+    fn raise(&mut self) {
+        for count in [&mut self.max_calls, &mut self.nested_calls, &mut self.max_notifies] {
+            *count = (*count).max(1);
+        }
+        self.chunk = self.chunk.max(MIN_CHUNK);
+        self.max_packet = self.max_packet.max(self.chunk + PACKET_OVERHEAD);
+        let frame = self.chunk + self.max_metadata + PACKET_OVERHEAD;
+        self.outbox_soft = self.outbox_soft.max(frame);
+        self.outbox_hard = self.outbox_hard.max(self.outbox_soft.saturating_add(frame));
+        for time in self.times() {
             *time = (*time).min(FOR_EVER);
         }
-        if changed { Arc::new(config) } else { self }
     }
 
     fn times(&mut self) -> [&mut Duration; 11] {
@@ -160,5 +176,22 @@ impl Default for Config {
             read_buffer: 32 * KIB,
             slow_poll: Duration::from_millis(50),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_raised_and_the_rest_left_alone() {
+        let sound = Arc::new(Config::default());
+        assert!(Arc::ptr_eq(&sound.clone().sound(), &sound));
+        let nothing =
+            Config { max_calls: 0, chunk: 0, max_packet: 0, outbox_soft: 0, outbox_hard: 0, ..Config::default() };
+        let raised = Arc::new(Config { keepalive: Duration::MAX, ..nothing }).sound();
+        assert_eq!((raised.max_calls, raised.chunk, raised.max_packet), (1, 256, 768));
+        assert!(raised.outbox_soft >= raised.chunk && raised.outbox_hard > raised.outbox_soft);
+        assert_eq!(raised.keepalive, FOR_EVER);
     }
 }

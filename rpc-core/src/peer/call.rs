@@ -11,7 +11,6 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    Peer,
     budget::{Need, Reservation},
     current,
     encode::encode,
@@ -36,11 +35,12 @@ pub(crate) enum Answer {
 
 /// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call.
 pub(crate) async fn perform<A: Serialize + Send>(
-    peer: &Peer,
+    shared: &Arc<Shared>,
+    options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
     arguments: A,
 ) -> Result<Answer, Status> {
-    let outcome = match Call::begin(peer, method).await {
+    let outcome = match Call::begin(shared, options, method).await {
         Err(outcome) => outcome,
         Ok(mut call) => loop {
             let payload = match encode(&arguments) {
@@ -54,7 +54,9 @@ pub(crate) async fn perform<A: Serialize + Send>(
                     }
                 }
                 Offer::Sent if method.is_oneway() => break call.sent(),
-                Offer::Sent => break call.outcome().await,
+                // Sending has left the waker there.
+                Offer::Sent => break call.outcome(true).await,
+                Offer::Ended => break call.outcome(false).await,
                 Offer::Done(outcome) => break outcome,
             }
         },
@@ -84,6 +86,8 @@ enum Offer {
     /// On its way; a one-way call is done with that.
     Sent,
     Wait(Need),
+    /// The call ended meanwhile; its outcome is there.
+    Ended,
     Done(Outcome),
 }
 
@@ -110,9 +114,11 @@ impl Drop for Call {
 
 impl Call {
     /// Takes a slot and waits for a permit.
-    async fn begin(peer: &Peer, method: &'static MethodDescriptor) -> Result<Self, Outcome> {
-        let shared = peer.shared();
-        let options = peer.options();
+    async fn begin(
+        shared: &Arc<Shared>,
+        options: Option<&CallOptions>,
+        method: &'static MethodDescriptor,
+    ) -> Result<Self, Outcome> {
         let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
         let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
@@ -122,7 +128,8 @@ impl Call {
             );
             return Err(Outcome::Status(Status::invalid_argument(message).not_executed()));
         }
-        let (mut call, progress) = poll_fn(|cx| {
+        // Only what is small leaves the closure: everything that does is moved.
+        let (key, waiting, nested) = poll_fn(|cx| {
             let now = now();
             let origin = current();
             let nested = origin.is_some() && !method.is_oneway();
@@ -130,24 +137,14 @@ impl Call {
             let depth = origin.as_ref().map_or(0, |origin| origin.depth.saturating_add(1));
             let start = CallStart { oneway: method.is_oneway(), depth, origin, deadline };
             let begun = shared.with(|locked| locked.connection.begin_call(now, start, cx.waker()));
-            Poll::Ready(begun.map(|(key, progress)| {
-                let call = Self {
-                    shared: shared.clone(),
-                    method,
-                    key,
-                    nested,
-                    metadata: Vec::new(),
-                    metadata_len,
-                    reservation: Reservation::new(shared),
-                    over: false,
-                };
-                (call, progress)
-            }))
+            Poll::Ready(begun.map(|(key, progress)| (key, progress == CallProgress::Waiting, nested)))
         })
         .await
         .map_err(Outcome::Status)?;
-        call.metadata = metadata;
-        if progress == CallProgress::Waiting {
+        let reservation = Reservation::new(shared);
+        let mut call =
+            Self { shared: shared.clone(), method, key, nested, metadata, metadata_len, reservation, over: false };
+        if waiting {
             // The driver did not see the new deadline.
             call.shared.act(|_| ());
             poll_fn(|cx| match call.poll(cx.waker()) {
@@ -172,11 +169,13 @@ impl Call {
         let charges = self.reservation.take(len, frame);
         let metadata = std::mem::take(&mut self.metadata);
         let outgoing = Outgoing { method: self.method.id(), metadata, payload, charges };
-        let sent = self.shared.act(|connection| connection.send_call(self.key, outgoing));
-        if !sent {
-            return Offer::Done(self.outcome().await);
-        }
-        Offer::Sent
+        let mut outgoing = Some(outgoing);
+        poll_fn(|cx| {
+            let Some(outgoing) = outgoing.take() else { return Poll::Ready(Offer::Ended) };
+            let sent = self.shared.act(|connection| connection.send_call(self.key, outgoing, cx.waker()));
+            Poll::Ready(if sent { Offer::Sent } else { Offer::Ended })
+        })
+        .await
     }
 
     /// What is wrong with arguments of this length.
@@ -229,11 +228,16 @@ impl Call {
         Outcome::Value(Bytes::new())
     }
 
-    /// Waits for the completion.
-    async fn outcome(&mut self) -> Outcome {
-        poll_fn(|cx: &mut Context<'_>| match self.poll(cx.waker()) {
-            Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(outcome),
-            _ => Poll::Pending,
+    /// Waits for the completion. `registered` says that this task's waker is in the slot already.
+    async fn outcome(&mut self, mut registered: bool) -> Outcome {
+        poll_fn(|cx: &mut Context<'_>| {
+            if std::mem::take(&mut registered) {
+                return Poll::Pending;
+            }
+            match self.poll(cx.waker()) {
+                Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(outcome),
+                _ => Poll::Pending,
+            }
         })
         .await
     }

@@ -24,6 +24,19 @@ pub struct Peer {
     _keep: Option<Arc<Keep>>,
 }
 
+impl Session {
+    /// A handle that keeps the session open, as its clones do, and the stubs made of them with [`crate::Stub::from_peer`]. When the last
+    /// one is dropped, the session is closed as by [`Self::close`]. Each call of this method starts such a family of its own.
+    pub fn keep_open(&self) -> Peer {
+        Peer::keeping(self.shared().clone())
+    }
+
+    /// A handle to the other end that does not keep the session open.
+    pub fn peer(&self) -> Peer {
+        Peer::new(self.shared().clone())
+    }
+}
+
 /// Closes the session when the last handle that keeps it open is dropped.
 struct Keep(Arc<Shared>);
 
@@ -70,7 +83,7 @@ impl Peer {
     {
         let peer = self.clone();
         async move {
-            match call::perform(&peer, method, arguments).await? {
+            match peer.perform(method, arguments).await? {
                 Answer::Value(bytes) => peer.decode(method, bytes, O::decode),
                 Answer::Fault(_) => Err(call::mismatch(method, "a typed fault came, which the contract does not know")),
             }
@@ -91,7 +104,7 @@ impl Peer {
     {
         let peer = self.clone();
         async move {
-            match call::perform(&peer, method, arguments).await? {
+            match peer.perform(method, arguments).await? {
                 Answer::Value(bytes) => Ok(peer.decode(method, bytes, O::decode)?),
                 Answer::Fault(bytes) => {
                     let fault = peer.decode(method, bytes, |bytes, limits| crate::wire::decode(&bytes, limits))?;
@@ -112,15 +125,15 @@ impl Peer {
         A: Serialize + Send,
     {
         let peer = self.clone();
-        async move { call::perform(&peer, method, arguments).await.map(|_| ()) }
+        async move { peer.perform(method, arguments).await.map(|_| ()) }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    pub(crate) fn options(&self) -> Option<&CallOptions> {
-        self.options.as_deref()
+    async fn perform<A: Serialize + Send>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+    ) -> Result<Answer, Status> {
+        call::perform(&self.shared, self.options.as_deref(), method, arguments).await
     }
 
     fn decode<T>(

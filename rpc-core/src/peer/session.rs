@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    ConnectionInfo, Peer, Stub,
+    ConnectionInfo,
     shared::{Life, Shared, now},
 };
 use crate::{
@@ -48,21 +48,13 @@ impl Session {
         Self { shared }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The session's number, unique in this process.
     pub fn id(&self) -> u64 {
         self.shared.id
-    }
-
-    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls fail with
-    /// [`crate::Code::Unavailable`].
-    pub fn client<S: Stub>(&self) -> S {
-        S::from_peer(Peer::new(self.shared.clone()))
-    }
-
-    /// A handle that keeps the session open, as its clones do, and the stubs made of them with [`Stub::from_peer`]. When the last one is
-    /// dropped, the session is closed as by [`Self::close`]. Each call of this method starts such a family of its own.
-    pub fn keep_open(&self) -> Peer {
-        Peer::keeping(self.shared.clone())
     }
 
     /// Whether the other side said that it hosts a contract of this name. False before the handshake is done.

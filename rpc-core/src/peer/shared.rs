@@ -62,7 +62,7 @@ pub(crate) struct Locked {
 
 impl Shared {
     pub(crate) fn new(connection: Connection, id: u64, config: Arc<Config>, info: ConnectionInfo) -> Self {
-        let room = config.outbox_soft.max(Self::room_unit(&config));
+        let room = config.outbox_soft;
         Self {
             id,
             info,

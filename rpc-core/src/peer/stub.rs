@@ -26,3 +26,11 @@ pub trait Stub: Clone + Send + Sync + 'static {
         self.as_peer().session()
     }
 }
+
+impl Session {
+    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls fail with
+    /// [`crate::Code::Unavailable`].
+    pub fn client<S: Stub>(&self) -> S {
+        S::from_peer(self.peer())
+    }
+}

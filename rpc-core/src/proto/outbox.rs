@@ -11,11 +11,20 @@ use crate::wire::{CallId, Frame, TransferId};
 #[derive(Debug)]
 pub(crate) struct OutFrame {
     pub(crate) frame: Frame,
+    /// Its length, or a little more.
+    pub(crate) len: u32,
     /// Bytes of room that the sender holds for it.
     pub(crate) room: u32,
     pub(crate) mark: Mark,
     /// What the frame announces.
     pub(crate) transfer: Option<Box<OutTransfer>>,
+}
+
+impl OutFrame {
+    fn new(frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Self {
+        let len = u32::try_from(frame.encoded_len_hint()).unwrap_or(u32::MAX);
+        Self { frame, len, room, mark, transfer }
+    }
 }
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
@@ -53,27 +62,35 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, frame: OutFrame) {
+    pub(crate) fn push(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) {
+        let frame = OutFrame::new(frame, room, mark, transfer);
         self.count_in(&frame);
         self.frames.push_back(frame);
     }
 
     pub(crate) fn push_urgent(&mut self, frame: Frame, mark: Mark) {
-        let frame = OutFrame { frame, room: 0, mark, transfer: None };
+        let frame = OutFrame::new(frame, 0, mark, None);
         self.count_in(&frame);
         self.urgent.push_back(frame);
     }
 
     /// The next frame that is due, if it fits into `budget` bytes or `first` says that it must go whatever its size.
-    pub(crate) fn pop(&mut self, budget: usize, first: bool) -> Option<OutFrame> {
-        let lane = if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent };
-        let fits = lane.front().is_some_and(|next| first || next.frame.encoded_len_hint() <= budget);
-        let frame = if fits { lane.pop_front() } else { None }?;
-        self.bytes -= frame.frame.encoded_len_hint();
+    pub(crate) fn front(&mut self, budget: usize, first: bool) -> Option<&mut OutFrame> {
+        self.lane().front_mut().filter(|next| first || next.len as usize <= budget)
+    }
+
+    /// Takes that frame out: the room that its sender holds, and what it announces.
+    pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
+        let frame = self.lane().pop_front()?;
+        self.bytes -= frame.len as usize;
         if let Some(transfer) = &frame.transfer {
             self.transfer_bytes -= transfer.rest.len();
         }
-        Some(frame)
+        Some((frame.room, frame.transfer))
+    }
+
+    fn lane(&mut self) -> &mut VecDeque<OutFrame> {
+        if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
     }
 
     /// Begins to send what has been announced.
@@ -140,7 +157,7 @@ impl Outbox {
     }
 
     fn count_in(&mut self, frame: &OutFrame) {
-        self.bytes += frame.frame.encoded_len_hint();
+        self.bytes += frame.len as usize;
         if let Some(transfer) = &frame.transfer {
             self.transfer_bytes += transfer.rest.len();
         }

@@ -60,7 +60,7 @@ fn start<T: Transport>(
 ) -> (Session, Driver<T>) {
     let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
-    let config = &config.clone().countable();
+    let config = &config.clone().sound();
     let connection = Connection::new(role, id, config.clone(), contracts, now());
     let shared = Arc::new(Shared::new(connection, id, config.clone(), info));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());

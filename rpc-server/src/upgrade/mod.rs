@@ -56,7 +56,7 @@ struct Shared {
 
 impl Upgrade {
     pub(crate) fn new(hosting: Hosting, config: Config, origins: Origins) -> Self {
-        let config = Arc::new(config);
+        let config = Arc::new(config).sound();
         Self { shared: Arc::new(Shared { hosting, config, origins, sessions: Sessions::new() }) }
     }
 

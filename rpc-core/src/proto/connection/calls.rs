@@ -9,7 +9,7 @@ use crate::{
     proto::{
         CallKey, Outcome, ServedCall,
         assembly::Purpose,
-        outbox::{Mark, OutFrame, OutTransfer},
+        outbox::{Mark, OutTransfer},
         slots::{Slot, SlotState},
     },
     status::Status,
@@ -138,9 +138,9 @@ impl Connection {
         }
     }
 
-    /// Queues an admitted call. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
+    /// Queues an admitted call; `waker` is woken when it has an outcome. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
     /// are released then, and [`Self::poll_call`] tells the outcome.
-    pub fn send_call(&mut self, key: CallKey, call: Outgoing) -> bool {
+    pub fn send_call(&mut self, key: CallKey, call: Outgoing, waker: &Waker) -> bool {
         let charges = call.charges;
         let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
             self.release_charges(charges);
@@ -174,10 +174,13 @@ impl Connection {
             self.slots.remove(key);
         } else if let Some(slot) = self.slots.find_mut(key) {
             slot.state = SlotState::Queued;
+            if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                slot.waker = Some(waker.clone());
+            }
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
         }
-        self.outbox.push(OutFrame { frame, room: charges.room, mark, transfer });
+        self.outbox.push(frame, charges.room, mark, transfer);
         true
     }
 

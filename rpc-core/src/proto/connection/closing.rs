@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Connection, ConnectionError, Event, Permits, Phase, ServedKey, ServedState};
 use crate::{
+    error::ProtocolError,
     proto::{
         Outcome,
         outbox::Mark,
@@ -116,6 +117,11 @@ impl Connection {
         if self.draining && self.phase == Phase::Open && idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
         }
+    }
+
+    /// The peer broke the rules.
+    pub(super) fn fail_protocol(&mut self, error: ProtocolError) {
+        self.end(ConnectionError::Protocol(error), Flush::Nothing);
     }
 
     /// A peer that makes us answer and does not read.

@@ -1,19 +1,29 @@
-//! Hello and Welcome: who is there, and what each side takes.
+//! The beginning: Hello and Welcome, who is there and what each side takes.
 
-use std::time::Instant;
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
-use super::{Connection, ConnectionError, Event, NotifyCount, Phase, Role, Timer, closing::Flush};
+use bytes::BytesMut;
+use foldhash::HashMap;
+
+use super::{Connection, NotifyCount, Phase, PingBudget, Released, Role, closing::Flush};
 use crate::{
-    config::Config,
-    error::ProtocolError,
+    config::{Config, MIN_CHUNK, PACKET_OVERHEAD},
+    error::{ConnectionError, ProtocolError},
+    proto::{
+        Event,
+        assembly::Assembly,
+        deadlines::Deadlines,
+        line::Line,
+        outbox::Outbox,
+        permits::Permits,
+        sequence::Sequence,
+        slots::Slots,
+        timers::{Timer, Timers},
+    },
     status::Status,
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
-/// The least that a side may announce for a chunk.
-const MIN_CHUNK: u64 = 256;
-/// A packet must hold a chunk and this.
-const PACKET_OVERHEAD: u64 = 512;
 /// Deeper nesting is not counted.
 const MAX_DEPTH: u32 = 255;
 
@@ -48,6 +58,71 @@ fn millis(config: &Config) -> u64 {
 }
 
 impl Connection {
+    /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
+    /// `id` tells connections of this process apart.
+    pub fn new(role: Role, id: u64, config: Arc<Config>, contracts: Vec<HostedContract>, now: Instant) -> Self {
+        let config = config.sound();
+        let limits = own_limits(&config);
+        let depths = config.max_depth as usize + 1;
+        let mut timers = Timers::default();
+        timers.set(Timer::Handshake, now + config.hello_timeout);
+        let handshake = (role == Role::Client).then(|| hello(&config, contracts));
+        Self {
+            role,
+            id,
+            phase: Phase::Handshake,
+            ended: None,
+            sequence: Sequence::new(config.unacked_bulk, config.max_unacked_bulk),
+            outbox: Outbox::default(),
+            handshake,
+            unsequenced: VecDeque::new(),
+            handshake_bytes: 0,
+            early: VecDeque::new(),
+            slots: Slots::default(),
+            call_line: Line::default(),
+            notify_line: Line::default(),
+            granted: Vec::new(),
+            // Nothing is sent before the other side has said what it takes.
+            calls_out: Permits::new(0, 0, 0),
+            notifies_out: Permits::new(0, 0, 0),
+            notifies_sent: Vec::new(),
+            done_seen: Vec::new(),
+            chunk_out: config.chunk,
+            packet: BytesMut::new(),
+            packet_number: 0,
+            served: HashMap::default(),
+            notified: HashMap::default(),
+            next_notify: 0,
+            calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
+            notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),
+            done_counts: vec![NotifyCount::default(); depths],
+            done_dirty: Vec::new(),
+            argument_bytes_in: 0,
+            assembly: Assembly::default(),
+            timers,
+            deadlines: Deadlines::new(),
+            last_heard: now,
+            next_ping: 0,
+            seen_received: 0,
+            message_mark: 0,
+            seen_sent: 0,
+            write_mark: 0,
+            stuck: false,
+            pings: PingBudget::new(now),
+            draining: false,
+            peer_leaving: false,
+            peer_last_seq: None,
+            stray_completions: 0,
+            excess_calls: 0,
+            events: VecDeque::new(),
+            wakes: Vec::new(),
+            released: Released::default(),
+            peer: limits,
+            peer_contracts: Vec::new(),
+            config,
+        }
+    }
+
     pub(super) fn handle_handshake(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match (self.role, frame) {
             (Role::Server, Frame::Hello(hello)) => {
@@ -94,7 +169,7 @@ impl Connection {
         }
         self.handshake = Some(self.welcome(session, contracts, None));
         self.open(now);
-        for packet in std::mem::take(&mut self.early) {
+        for packet in mem::take(&mut self.early) {
             self.handle_packet(now, packet);
         }
     }
@@ -125,7 +200,7 @@ impl Connection {
 
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
         let PeerLimits { chunk, packet, .. } = *limits;
-        if chunk < MIN_CHUNK || packet < chunk.saturating_add(PACKET_OVERHEAD) {
+        if chunk < MIN_CHUNK as u64 || packet < chunk.saturating_add(PACKET_OVERHEAD as u64) {
             return Err(ProtocolError::new(format!(
                 "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
                  a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
@@ -142,7 +217,7 @@ impl Connection {
 
     /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of payload.
     pub(super) fn max_words_out(&self) -> usize {
-        let spare = self.peer.packet.saturating_sub(self.chunk_out as u64 + PACKET_OVERHEAD / 2);
+        let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
         self.config.max_metadata.min(usize::try_from(spare).unwrap_or(usize::MAX))
     }
 

@@ -114,71 +114,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
-    /// `id` tells connections of this process apart.
-    pub fn new(role: Role, id: u64, config: Arc<Config>, contracts: Vec<HostedContract>, now: Instant) -> Self {
-        let config = config.countable();
-        let limits = handshake::own_limits(&config);
-        let depths = config.max_depth as usize + 1;
-        let mut timers = Timers::default();
-        timers.set(Timer::Handshake, now + config.hello_timeout);
-        let handshake = (role == Role::Client).then(|| handshake::hello(&config, contracts));
-        Self {
-            role,
-            id,
-            phase: Phase::Handshake,
-            ended: None,
-            sequence: Sequence::new(config.unacked_bulk, config.max_unacked_bulk),
-            outbox: Outbox::default(),
-            handshake,
-            unsequenced: VecDeque::new(),
-            handshake_bytes: 0,
-            early: VecDeque::new(),
-            slots: Slots::default(),
-            call_line: Line::default(),
-            notify_line: Line::default(),
-            granted: Vec::new(),
-            // Nothing is sent before the other side has said what it takes.
-            calls_out: Permits::new(0, 0, 0),
-            notifies_out: Permits::new(0, 0, 0),
-            notifies_sent: Vec::new(),
-            done_seen: Vec::new(),
-            chunk_out: config.chunk,
-            packet: BytesMut::new(),
-            packet_number: 0,
-            served: HashMap::default(),
-            notified: HashMap::default(),
-            next_notify: 0,
-            calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
-            notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),
-            done_counts: vec![NotifyCount::default(); depths],
-            done_dirty: Vec::new(),
-            argument_bytes_in: 0,
-            assembly: Assembly::default(),
-            timers,
-            deadlines: Deadlines::new(),
-            last_heard: now,
-            next_ping: 0,
-            seen_received: 0,
-            message_mark: 0,
-            seen_sent: 0,
-            write_mark: 0,
-            stuck: false,
-            pings: PingBudget::new(now),
-            draining: false,
-            peer_leaving: false,
-            peer_last_seq: None,
-            stray_completions: 0,
-            excess_calls: 0,
-            events: VecDeque::new(),
-            wakes: Vec::new(),
-            released: Released::default(),
-            peer: limits,
-            peer_contracts: Vec::new(),
-            config,
-        }
-    }
-
     /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection; [`Event::Closed`] then says
     /// why.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
@@ -192,7 +127,7 @@ impl Connection {
         self.last_heard = now;
         let mut count = 0;
         if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
-            self.end(ConnectionError::Protocol(error), closing::Flush::Nothing);
+            self.fail_protocol(error);
         }
         self.check_outbox();
         count

@@ -10,12 +10,7 @@ use bytes::Bytes;
 use super::{Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep};
 use crate::{
     error::ProtocolError,
-    proto::{
-        CallKey, Completion, Event, ServedCall, ServedKey,
-        assembly::Purpose,
-        outbox::{Mark, OutFrame},
-        slots::SlotState,
-    },
+    proto::{CallKey, Completion, Event, ServedCall, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState},
     status::Status,
     wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
 };
@@ -252,7 +247,7 @@ impl Connection {
         let (payload, transfer) = self.lay_out(bytes, charges.transfers, mark);
         let frame =
             if fault { Frame::Error { id, error: ErrorBody::Fault(payload) } } else { Frame::Response { id, payload } };
-        self.outbox.push(OutFrame { frame, room: charges.room, mark, transfer });
+        self.outbox.push(frame, charges.room, mark, transfer);
     }
 
     fn push_status(&mut self, id: CallId, status: Status, mark: Mark) {

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::{Connection, Phase};
 use crate::{
     proto::{
-        CallKey,
-        outbox::{Mark, OutFrame, OutTransfer},
+        outbox::{Mark, OutTransfer},
         slots::SlotState,
     },
     wire::{Frame, PacketHeader, put_frame, put_header},
@@ -57,24 +56,19 @@ impl Connection {
         self.packet_number = self.sequence.next_number();
         let mut frames = 0;
         while frames < PACKET_FRAMES {
-            let used = self.packet.len();
-            let left = budget.saturating_sub(used);
-            let Some(frame) = self.next_frame(now, left, frames == 0) else { break };
-            if frames == 0 {
-                self.begin_packet();
+            let left = budget.saturating_sub(self.packet.len());
+            if !self.put_next(now, left) {
+                break;
             }
             frames += 1;
-            put_frame(&mut self.packet, &frame);
         }
         let chunk = self.chunk_out.min(budget);
         if self.outbox.has_transfers()
             && (frames == 0 || self.packet.len() + chunk + 32 <= largest)
             && self.sequence.allows_bulk()
         {
-            if frames == 0 {
-                self.begin_packet();
-            }
             frames += 1;
+            self.begin_packet();
             self.put_chunk(chunk);
         }
         if frames == 0 {
@@ -83,9 +77,12 @@ impl Connection {
         Some(self.packet.split().freeze())
     }
 
+    /// Writes the header, unless that has been done.
     fn begin_packet(&mut self) {
-        let header = self.sequence.next_header();
-        put_header(&mut self.packet, header);
+        if self.packet.is_empty() {
+            let header = self.sequence.next_header();
+            put_header(&mut self.packet, header);
+        }
     }
 
     fn put_chunk(&mut self, size: usize) {
@@ -112,53 +109,56 @@ impl Connection {
         }
     }
 
-    /// The next frame that fits and still has a purpose.
-    fn next_frame(&mut self, now: Instant, left: usize, first: bool) -> Option<Frame> {
+    /// Puts the next frame that fits and still has a purpose into the packet; false if there is none.
+    fn put_next(&mut self, now: Instant, left: usize) -> bool {
+        let first = self.packet.is_empty();
         if let Some(depth) = self.done_dirty.pop() {
             let done = self.done_counts[depth as usize];
-            return Some(Frame::Done { depth, count: done.count, bytes: done.bytes });
+            self.begin_packet();
+            put_frame(&mut self.packet, &Frame::Done { depth, count: done.count, bytes: done.bytes });
+            return true;
         }
         loop {
-            let out = self.outbox.pop(left, first)?;
-            self.released.room += out.room as usize;
-            match out.mark {
-                Mark::Request(key, deadline) => {
-                    if let Some(frame) = self.send_request(now, key, deadline, out) {
-                        return Some(frame);
-                    }
-                }
-                Mark::Completion(id) if out.transfer.is_none() => {
-                    self.finish_served(id);
-                    return Some(out.frame);
-                }
-                Mark::Completion(_) | Mark::Nothing => {
-                    if let Some(transfer) = out.transfer {
-                        self.outbox.start_transfer(transfer);
-                    }
-                    return Some(out.frame);
-                }
+            // Encoded where it lies: frames are large to move.
+            let Some(out) = self.outbox.front(left, first) else { return false };
+            if let Mark::Request(key, deadline) = out.mark {
+                let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
+                    // Its caller has given up or timed out meanwhile.
+                    self.skip_frame();
+                    continue;
+                };
+                slot.state = SlotState::Sent;
+                slot.packet = self.packet_number;
+                set_deadline(&mut out.frame, now, deadline);
             }
+            if first {
+                put_header(&mut self.packet, self.sequence.next_header());
+            }
+            put_frame(&mut self.packet, &out.frame);
+            let mark = out.mark;
+            let Some((room, transfer)) = self.outbox.pop() else { return true };
+            self.released.room += room as usize;
+            match (transfer, mark) {
+                (Some(transfer), _) => self.outbox.start_transfer(transfer),
+                (None, Mark::Completion(id)) => self.finish_served(id),
+                (None, Mark::Request(..) | Mark::Nothing) => {}
+            }
+            return true;
         }
     }
 
-    /// A request goes out, unless its caller has given up or timed out meanwhile.
-    fn send_request(&mut self, now: Instant, key: CallKey, deadline: Option<Instant>, out: OutFrame) -> Option<Frame> {
-        let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
-            if let Some(transfer) = out.transfer {
-                self.released.transfers += transfer.charge as usize;
-            }
-            return None;
-        };
-        slot.state = SlotState::Sent;
-        slot.packet = self.packet_number;
-        let mut frame = out.frame;
-        if let (Frame::Request(request), Some(deadline)) = (&mut frame, deadline) {
-            let left = deadline.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
-            request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX));
+    fn skip_frame(&mut self) {
+        if let Some((room, transfer)) = self.outbox.pop() {
+            self.released.room += room as usize;
+            self.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
         }
-        if let Some(transfer) = out.transfer {
-            self.outbox.start_transfer(transfer);
-        }
-        Some(frame)
+    }
+}
+
+/// What is left of a call's deadline when it goes out.
+fn set_deadline(frame: &mut Frame, now: Instant, deadline: Option<Instant>) {
+    if let (Frame::Request(request), Some(deadline)) = (frame, deadline) {
+        let left = deadline.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
+        request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX));
     }
 }

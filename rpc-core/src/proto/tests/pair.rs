@@ -125,7 +125,11 @@ impl End {
 
 fn send(connection: &mut Connection, key: CallKey, oneway: bool, payload: Bytes) -> bool {
     let method = if oneway { 2 } else { 1 };
-    connection.send_call(key, Outgoing { method, metadata: Vec::new(), payload, charges: Charges::default() })
+    connection.send_call(
+        key,
+        Outgoing { method, metadata: Vec::new(), payload, charges: Charges::default() },
+        Waker::noop(),
+    )
 }
 
 impl Pair {
