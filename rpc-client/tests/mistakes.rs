@@ -139,9 +139,16 @@ async fn no_sub_protocol_in_common() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     says(&answer, &["400", "duplex-rpc.v1"]);
-    // The client's side of it.
-    let url = answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-    says(&ElsewhereClient::connect(url).await.unwrap_err(), &["400"]);
+    // The client's side of it: a WebSocket server of another kind.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        tokio_tungstenite::accept_async(socket).await
+    });
+    let error = ElsewhereClient::connect(url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoCommonProtocol { .. }), "{error:?}");
+    says(&error, &["does not serve duplex-rpc.v1", "check host, port and path"]);
 }
 
 #[tokio::test]

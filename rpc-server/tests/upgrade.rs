@@ -4,7 +4,7 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder, impatient, patient, sessions};
+use raw::{DeskClient, Raw, SOON, UPGRADE, builder, patient, sessions};
 use rpc_client::Connect;
 use tokio::time::timeout;
 
@@ -86,24 +86,6 @@ async fn headers_over_the_limits_are_refused() {
         let answer = Raw::connect(&server).await.get(&lines).await;
         assert!(answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400"), "{answer}");
     }
-}
-
-#[tokio::test]
-async fn silence_and_trickles_are_dropped() {
-    let server = impatient().await;
-    let mut silent = Raw::connect(&server).await;
-    silent.rest().await;
-    let mut trickle = Raw::connect(&server).await;
-    trickle.send(b"GET / HT").await;
-    trickle.rest().await;
-}
-
-#[tokio::test]
-async fn an_upgrade_without_a_hello_is_closed() {
-    let server = impatient().await;
-    let mut raw = Raw::upgraded(&server).await;
-    assert_eq!(raw.close_code().await, Some(4408));
-    sessions(&server, 0).await;
 }
 
 #[tokio::test]

@@ -36,11 +36,25 @@ pub(crate) fn builder() -> ServerBuilder {
     Server::builder().service(Clerk.serve())
 }
 
-/// A server with short waits.
-pub(crate) async fn impatient() -> ServerHandle {
+/// Times that nobody lives to see.
+pub(crate) fn endless() -> Config {
     let mut config = Config::default();
-    config.upgrade_timeout = Duration::from_millis(100);
-    config.hello_timeout = Duration::from_millis(100);
+    for time in [
+        &mut config.upgrade_timeout,
+        &mut config.hello_timeout,
+        &mut config.close_timeout,
+        &mut config.keepalive_timeout,
+        &mut config.progress_timeout,
+        &mut config.write_timeout,
+        &mut config.drain_grace,
+        &mut config.drain_timeout,
+    ] {
+        *time = Duration::MAX;
+    }
+    config
+}
+
+pub(crate) async fn listen(config: Config) -> ServerHandle {
     builder().config(config).listen("127.0.0.1:0").await.unwrap()
 }
 
@@ -79,6 +93,11 @@ impl Raw {
         let request = format!("{method} / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
         // A server that refuses early may close while we still write.
         let _ = self.0.write_all(request.as_bytes()).await;
+        self.head().await
+    }
+
+    /// The head of an answer, or as much of it as comes.
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match timeout(SOON, self.0.read_u8()).await.unwrap() {
@@ -87,6 +106,16 @@ impl Raw {
             }
         }
         String::from_utf8(head).unwrap()
+    }
+
+    /// The body that belongs to this head.
+    pub(crate) async fn body(&mut self, head: &str) -> String {
+        let head = head.to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = Vec::new();
+        // A server that hangs up may cut it short.
+        let _ = timeout(SOON, (&mut self.0).take(length.parse().unwrap()).read_to_end(&mut body)).await.unwrap();
+        String::from_utf8(body).unwrap()
     }
 
     /// What still comes until the server ends the connection.
@@ -105,27 +134,54 @@ impl Raw {
         raw
     }
 
-    /// Sends a masked frame with a mask of zeroes (RFC 6455 §5.2).
+    /// Sends a frame.
     pub(crate) async fn frame(&mut self, first: u8, payload: &[u8]) {
-        let mut frame = vec![first];
-        match payload.len() {
-            len @ 0..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
-            len => {
-                frame.push(0x80 | 126);
-                frame.extend(u16::try_from(len).unwrap().to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.send(&frame).await;
+        self.send(&masked(first, payload)).await;
     }
 
     /// The code of the Close frame that ends the connection.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
-        let rest = self.rest().await;
-        let close = rest.windows(4).find(|bytes| bytes[0] == 0x88)?;
-        Some(u16::from_be_bytes([close[2], close[3]]))
+        self.close().await.map(|(code, _)| code)
     }
+
+    /// Code and reason of the Close frame that ends the connection.
+    pub(crate) async fn close(&mut self) -> Option<(u16, String)> {
+        let rest = self.rest().await;
+        let (opcode, payload) = frames(&rest).pop()?;
+        assert_eq!(opcode, 8, "the last frame is a Close");
+        let (code, reason) = payload.split_at(2);
+        Some((u16::from_be_bytes([code[0], code[1]]), std::str::from_utf8(reason).unwrap().to_owned()))
+    }
+}
+
+/// A client's frame, with a mask of zeroes (RFC 6455 §5.2).
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
+        len => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+/// Opcodes and payloads of the server's frames, none of them fragmented or of 64 KiB and more.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut frames = Vec::new();
+    while let [first, second, rest @ ..] = bytes {
+        assert!(first & 0xf0 == 0x80 && *second < 127, "{bytes:?}");
+        let (len, rest) = match second {
+            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+            len => (usize::from(*len), rest),
+        };
+        frames.push((first & 0x0f, &rest[..len]));
+        bytes = &rest[len..];
+    }
+    frames
 }
 
 /// Waits until there are so many sessions.

@@ -1,0 +1,184 @@
+//! How long a server bears with peers that do nothing, or next to nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod raw;
+
+use std::{future::Future, time::Duration};
+
+use raw::{Raw, SOON, UPGRADE, endless, listen, patient, sessions};
+use rpc_core::Config;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, interval, timeout},
+};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Nothing but the upgrade has a bound in time.
+fn short_upgrade() -> Config {
+    let mut config = endless();
+    config.upgrade_timeout = SHORT;
+    config
+}
+
+/// Nothing but the wait for the Hello has a bound in time.
+fn short_hello() -> Config {
+    let mut config = endless();
+    config.hello_timeout = SHORT;
+    config
+}
+
+/// Runs what is to end because of the short time, and not before it.
+async fn after_the_short_time<T>(run: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let result = timeout(SOON, run).await.unwrap();
+    assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
+    result
+}
+
+/// Sends one byte after the other until the server has ended the connection; gives what it said before.
+async fn trickle(raw: &mut Raw, bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let (mut read, mut write) = raw.0.split();
+    let send = async {
+        let mut pace = interval(Duration::from_millis(5));
+        for byte in bytes {
+            pace.tick().await;
+            if write.write_all(&[byte]).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut said = Vec::new();
+    tokio::select! {
+        () = send => {}
+        _ = read.read_to_end(&mut said) => {}
+    }
+    said
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_dropped() {
+    let server = listen(short_upgrade()).await;
+    let said = after_the_short_time(async { Raw::connect(&server).await.rest().await }).await;
+    assert!(said.is_empty(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_never_ends_is_dropped() {
+    let server = listen(short_upgrade()).await;
+    let said = after_the_short_time(async {
+        let mut raw = Raw::connect(&server).await;
+        trickle(&mut raw, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ".iter().copied().chain(std::iter::repeat(b'x')))
+            .await
+    })
+    .await;
+    assert!(!said.starts_with(b"HTTP/1.1 101"));
+    assert!(server.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn one_useless_request_after_another_gains_no_time() {
+    let server = listen(short_upgrade()).await;
+    after_the_short_time(async {
+        let mut raw = Raw::connect(&server).await;
+        loop {
+            let head = raw.get(&["Host: localhost"]).await;
+            if !head.ends_with("\r\n\r\n") {
+                break;
+            }
+            assert!(head.starts_with("HTTP/1.1 426"), "{head}");
+            raw.body(&head).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    let server = listen(short_upgrade()).await;
+    timeout(SOON, async {
+        let mut raw = Raw::connect(&server).await;
+        let head = raw.request("POST", &["Host: localhost", "Content-Length: 1000000"]).await;
+        assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+        trickle(&mut raw, std::iter::repeat(b'x')).await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_upgrade_without_a_hello_is_closed() {
+    let server = listen(short_hello()).await;
+    let close = after_the_short_time(async {
+        let mut raw = Raw::upgraded(&server).await;
+        sessions(&server, 1).await;
+        raw.close().await
+    })
+    .await;
+    let (code, reason) = close.unwrap();
+    assert_eq!(code, 4408, "{reason}");
+    assert!(!reason.is_empty());
+    sessions(&server, 0).await;
+}
+
+#[tokio::test]
+async fn a_hello_that_never_ends_is_closed() {
+    let server = listen(short_hello()).await;
+    let said = after_the_short_time(async {
+        let mut raw = Raw::upgraded(&server).await;
+        // A binary message of 10,000 bytes.
+        trickle(&mut raw, [0x82, 0xfe, 0x27, 0x10].into_iter().chain(std::iter::repeat(0))).await
+    })
+    .await;
+    assert_eq!(raw::frames(&said).pop().unwrap().1[..2], 4408_u16.to_be_bytes());
+    sessions(&server, 0).await;
+}
+
+#[tokio::test]
+async fn pings_in_place_of_a_hello_gain_no_time() {
+    let server = listen(short_hello()).await;
+    let said = after_the_short_time(async {
+        let mut raw = Raw::upgraded(&server).await;
+        trickle(&mut raw, [0x89, 0x80, 0, 0, 0, 0].into_iter().cycle()).await
+    })
+    .await;
+    let said = raw::frames(&said);
+    let (opcode, payload) = said.last().unwrap();
+    assert_eq!((*opcode, &payload[..2]), (8, &4408_u16.to_be_bytes()[..]), "{said:?}");
+    sessions(&server, 0).await;
+}
+
+#[tokio::test]
+async fn what_comes_before_the_handshake_is_bounded_in_all() {
+    let server = patient().await;
+    let fragment = [0; 1000];
+    // A message in pieces; many pings; pieces without anything in them.
+    for (first, next, payload) in [(0x02, 0x00, &fragment[..]), (0x89, 0x89, &fragment[..125]), (0x02, 0x00, b"")] {
+        let mut raw = Raw::upgraded(&server).await;
+        let (mut read, mut write) = raw.0.split();
+        let send = async {
+            let mut first = Some(first);
+            loop {
+                let frame = raw::masked(first.take().unwrap_or(next), payload);
+                if write.write_all(&frame).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let mut said = Vec::new();
+        let read = async {
+            tokio::select! {
+                () = send => {}
+                _ = read.read_to_end(&mut said) => {}
+            }
+        };
+        timeout(SOON, read).await.unwrap();
+        sessions(&server, 0).await;
+    }
+    let mut raw = Raw::upgraded(&server).await;
+    raw.frame(0x82, &vec![0; 17 * 1024]).await;
+    assert_eq!(raw.close_code().await, Some(1009));
+    assert!(Raw::connect(&server).await.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
+}
