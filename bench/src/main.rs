@@ -1,7 +1,8 @@
 //! Calls a second, ours beside a bare WebSocket echo. Run with `cargo run --release --manifest-path bench/Cargo.toml`.
 //!
-//! Each system runs as two processes over loopback with one worker thread each. Rounds of the systems alternate, and medians are printed,
-//! because machines are noisy; what counts is the ratio.
+//! Each system runs as two processes over loopback with one worker thread each, server and client on cores of their own: left alone, the
+//! kernel puts both on one core now and then, and that is another measurement. Rounds of the systems alternate, and medians are printed, because machines
+//! are noisy; what counts is the ratio.
 
 mod echo;
 mod ours;
@@ -50,7 +51,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 fn main() -> Outcome<()> {
     let options = Options::parse();
     if let Some(system) = options.serve {
-        return worker(async move {
+        return worker(0, async move {
             match system {
                 System::Ours => ours::serve().await,
                 System::Echo => echo::serve().await,
@@ -60,7 +61,7 @@ fn main() -> Outcome<()> {
     if let Some(system) = options.call {
         let (addr, in_flight) = (options.addr, options.in_flight[0]);
         let time = Duration::from_secs_f64(options.seconds);
-        return worker(async move {
+        return worker(1, async move {
             let rate = match system {
                 System::Ours => ours::call(&addr, in_flight, time).await?,
                 System::Echo => echo::call(&addr, in_flight, time).await?,
@@ -72,9 +73,16 @@ fn main() -> Outcome<()> {
     compare(&options)
 }
 
-/// Runs on a runtime with one worker thread, as a task of it.
-fn worker(work: impl Future<Output = Outcome<()>> + Send + 'static) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+/// Runs on a runtime with one worker thread, as a task of it, on this core if there are so many.
+fn worker(core: usize, work: impl Future<Output = Outcome<()>> + Send + 'static) -> Outcome<()> {
+    let core = core_affinity::get_core_ids().and_then(|cores| cores.get(core).copied());
+    let pin = move || {
+        if let Some(core) = core {
+            core_affinity::set_for_current(core);
+        }
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).on_thread_start(pin).enable_all().build()?;
     runtime.block_on(async { tokio::spawn(work).await? })
 }
 
