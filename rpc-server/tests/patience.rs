@@ -6,7 +6,7 @@ mod raw;
 
 use std::{future::Future, time::Duration};
 
-use raw::{Raw, SOON, UPGRADE, endless, listen, patient, sessions};
+use raw::{Raw, SOON, UPGRADE, endless, listen, sessions};
 use rpc_core::Config;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -152,33 +152,25 @@ async fn pings_in_place_of_a_hello_gain_no_time() {
 
 #[tokio::test]
 async fn what_comes_before_the_handshake_is_bounded_in_all() {
-    let server = patient().await;
-    let fragment = [0; 1000];
-    // A message in pieces; many pings; pieces without anything in them.
-    for (first, next, payload) in [(0x02, 0x00, &fragment[..]), (0x89, 0x89, &fragment[..125]), (0x02, 0x00, b"")] {
+    let server = listen(endless()).await;
+    let piece = [0; 1000];
+    // More than 16 KiB each, unless it is refused as a flood before.
+    for (what, first, next, payload, times, code) in [
+        ("pieces", 0x02, 0x00, &piece[..], 20, 1009),
+        ("empty pieces", 0x02, 0x00, b"", 3_000, 1009),
+        ("pings", 0x89, 0x89, &piece[..125], 200, 1002),
+        ("pongs", 0x8a, 0x8a, &piece[..125], 200, 1002),
+        ("whole", 0x82, 0x82, &[0; 17 * 1024], 1, 1009),
+    ] {
         let mut raw = Raw::upgraded(&server).await;
-        let (mut read, mut write) = raw.0.split();
-        let send = async {
-            let mut first = Some(first);
-            loop {
-                let frame = raw::masked(first.take().unwrap_or(next), payload);
-                if write.write_all(&frame).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        let mut said = Vec::new();
-        let read = async {
-            tokio::select! {
-                () = send => {}
-                _ = read.read_to_end(&mut said) => {}
-            }
-        };
-        timeout(SOON, read).await.unwrap();
+        let mut bytes = raw::masked(first, payload);
+        for _ in 1..times {
+            bytes.extend(raw::masked(next, payload));
+        }
+        raw.send(&bytes).await;
+        let close = raw.close().await.unwrap();
+        assert_eq!(close.0, code, "{what}: {close:?}");
         sessions(&server, 0).await;
     }
-    let mut raw = Raw::upgraded(&server).await;
-    raw.frame(0x82, &vec![0; 17 * 1024]).await;
-    assert_eq!(raw.close_code().await, Some(1009));
     assert!(Raw::connect(&server).await.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
 }

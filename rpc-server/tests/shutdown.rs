@@ -4,10 +4,74 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, SOON, patient, sessions};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use raw::{DeskClient, Raw, SOON, endless, listen, patient, sessions};
 use rpc_client::Connect;
-use rpc_core::{CloseCode, ConnectionError, Stub};
-use tokio::{net::TcpListener, time::timeout};
+use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
+use rpc_server::{Server, ServerHandle};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+
+#[rpc_core::service]
+trait Inn {
+    /// Waits until the test lets it go.
+    async fn park(&self) -> u32;
+}
+
+struct House {
+    gate: Semaphore,
+    parked: AtomicUsize,
+}
+
+impl Inn for House {
+    async fn park(&self) -> u32 {
+        /// Counts those that are inside, however they leave.
+        struct Inside<'a>(&'a AtomicUsize);
+        impl Drop for Inside<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        let _inside = Inside(&self.parked);
+        self.gate.acquire().await.unwrap().forget();
+        7
+    }
+}
+
+/// Calls in the background, and waits until the call has arrived.
+async fn parked(server: &ServerHandle, house: &House) -> (Session, tokio::task::JoinHandle<Option<u32>>) {
+    let inn = InnClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+    let session = inn.session().clone();
+    let call = tokio::spawn(async move { inn.park().await.ok() });
+    until(|| house.parked.load(Ordering::SeqCst) == 1).await;
+    (session, call)
+}
+
+async fn inn(config: Config) -> (ServerHandle, Arc<House>) {
+    let house = Arc::new(House { gate: Semaphore::new(0), parked: AtomicUsize::new(0) });
+    let server = Server::builder().service(Inn::serve(Arc::clone(&house))).config(config).listen("127.0.0.1:0");
+    (server.await.unwrap(), house)
+}
+
+async fn until(reached: impl Fn() -> bool) {
+    let reached = async {
+        while !reached() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, reached).await.unwrap();
+}
+
+fn is_restart(reason: &ConnectionError) -> bool {
+    matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. })
+}
 
 #[tokio::test]
 async fn shutdown_closes_sessions_frees_the_port_and_ends_wait() {
@@ -17,32 +81,138 @@ async fn shutdown_closes_sessions_frees_the_port_and_ends_wait() {
     let session = desk.session();
     timeout(SOON, async { tokio::join!(server.shutdown(), server.wait()) }).await.unwrap();
     let reason = timeout(SOON, session.closed()).await.unwrap();
-    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+    assert!(is_restart(&reason), "{reason}");
     assert!(server.sessions().is_empty());
     assert!(DeskClient::connect(format!("ws://{addr}/")).await.is_err());
     TcpListener::bind(addr).await.unwrap();
     // Once more does no harm.
     timeout(SOON, server.shutdown()).await.unwrap();
+    timeout(SOON, server.wait()).await.unwrap();
+}
+
+#[tokio::test]
+async fn running_calls_end_before_the_server_does() {
+    let (server, house) = inn(endless()).await;
+    let (session, call) = parked(&server, &house).await;
+    let addr = server.local_addr();
+    let server = Arc::new(server);
+    let [shutdown, wait] = [true, false].map(|shutdown| {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move { if shutdown { server.shutdown().await } else { server.wait().await } })
+    });
+    // The port is free although the session lives on.
+    let rebound = async {
+        loop {
+            match TcpListener::bind(addr).await {
+                Ok(listener) => return listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    drop(timeout(SOON, rebound).await.unwrap());
+    assert_eq!(server.sessions().len(), 1);
+    assert!(!shutdown.is_finished() && !wait.is_finished() && !call.is_finished());
+    house.gate.add_permits(1);
+    assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), Some(7));
+    timeout(SOON, shutdown).await.unwrap().unwrap();
+    timeout(SOON, wait).await.unwrap().unwrap();
+    assert!(is_restart(&timeout(SOON, session.closed()).await.unwrap()));
+    assert!(server.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn calls_that_do_not_end_are_cancelled() {
+    let mut config = endless();
+    config.drain_grace = Duration::from_millis(50);
+    let (server, house) = inn(config).await;
+    let (session, call) = parked(&server, &house).await;
+    timeout(SOON, server.shutdown()).await.unwrap();
+    assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), None);
+    assert!(is_restart(&timeout(SOON, session.closed()).await.unwrap()));
+    until(|| house.parked.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_that_nobody_awaits_any_more_goes_on() {
+    let (server, house) = inn(endless()).await;
+    let (session, call) = parked(&server, &house).await;
+    assert!(timeout(Duration::from_millis(20), server.shutdown()).await.is_err());
+    house.gate.add_permits(1);
+    assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), Some(7));
+    assert!(is_restart(&timeout(SOON, session.closed()).await.unwrap()));
+    timeout(SOON, server.wait()).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_are_no_sessions_yet_do_not_delay_the_end() {
+    let server = listen(endless()).await;
+    let mut silent = Raw::connect(&server).await;
+    let mut halfway = Raw::connect(&server).await;
+    halfway.send(b"GET / HT").await;
+    let mut upgraded = Raw::upgraded(&server).await;
+    sessions(&server, 1).await;
+    let (shutdown, close) = tokio::join!(timeout(SOON, server.shutdown()), async {
+        let close = upgraded.close_code().await;
+        drop(upgraded);
+        close
+    });
+    shutdown.unwrap();
+    assert_eq!(close, Some(1012));
+    assert!(silent.rest().await.is_empty());
+    assert!(halfway.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_ignores_the_close_does_not_hold_the_server() {
+    let mut config = endless();
+    config.close_timeout = Duration::from_millis(50);
+    let server = listen(config).await;
+    let _deaf = Raw::upgraded(&server).await;
+    sessions(&server, 1).await;
+    timeout(SOON, server.shutdown()).await.unwrap();
+    assert!(server.sessions().is_empty());
 }
 
 #[tokio::test]
 async fn dropping_the_handle_closes_every_session() {
-    let server = patient().await;
-    let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
-    let session = desk.session();
+    let (server, house) = inn(endless()).await;
+    let addr = server.local_addr();
+    let (session, call) = parked(&server, &house).await;
+    let mut silent = Raw::connect(&server).await;
+    let left = server.sessions().clone();
     drop(server);
     timeout(SOON, session.closed()).await.unwrap();
-    assert!(desk.address().await.is_err());
+    assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), None);
+    silent.rest().await;
+    until(|| left.is_empty() && house.parked.load(Ordering::SeqCst) == 0).await;
+    TcpListener::bind(addr).await.unwrap();
 }
 
 #[tokio::test]
 async fn connections_that_are_torn_leave_nothing() {
-    let server = patient().await;
-    for round in 0..100 {
-        let raw = if round % 2 == 0 { Raw::connect(&server).await } else { Raw::upgraded(&server).await };
+    let server = listen(endless()).await;
+    let mut connections = Vec::new();
+    for _ in 0..50 {
+        connections.push(Raw::connect(&server).await);
+        connections.push(Raw::upgraded(&server).await);
+    }
+    sessions(&server, 50).await;
+    for raw in connections {
         // Without a goodbye.
         raw.0.set_zero_linger().unwrap();
-        drop(raw);
+    }
+    sessions(&server, 0).await;
+    timeout(SOON, server.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_that_are_torn_leave_nothing() {
+    let (server, house) = inn(endless()).await;
+    for _ in 0..20 {
+        let (session, call) = parked(&server, &house).await;
+        call.abort();
+        drop(session);
+        until(|| house.parked.load(Ordering::SeqCst) == 0).await;
     }
     sessions(&server, 0).await;
     timeout(SOON, server.shutdown()).await.unwrap();

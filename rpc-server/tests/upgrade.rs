@@ -4,9 +4,8 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder, patient, sessions};
+use raw::{DeskClient, Raw, UPGRADE, builder, masked, patient, sessions};
 use rpc_client::Connect;
-use tokio::time::timeout;
 
 /// The proper lines, with one replaced by another or left out.
 fn with(line: &str, other: Option<&'static str>) -> Vec<&'static str> {
@@ -32,45 +31,109 @@ async fn a_proper_upgrade_is_taken_and_compression_declined() {
 #[tokio::test]
 async fn what_is_no_upgrade_is_refused_with_a_sentence() {
     let server = patient().await;
-    let cases: [(Vec<&str>, &str, &[&str]); 8] = [
-        (vec!["Host: localhost"], "426", &["upgrade: websocket"]),
-        (with("Sec-WebSocket-Version", None), "426", &["sec-websocket-version: 13"]),
-        (with("Sec-WebSocket-Version", Some("Sec-WebSocket-Version: 8")), "426", &["sec-websocket-version: 13"]),
-        (with("Sec-WebSocket-Key", None), "400", &["key"]),
-        (with("Sec-WebSocket-Key", Some("Sec-WebSocket-Key: short")), "400", &["key"]),
-        (with("Sec-WebSocket-Protocol", None), "400", &["duplex-rpc.v1"]),
-        (with("Sec-WebSocket-Protocol", Some("Sec-WebSocket-Protocol: chat")), "400", &["duplex-rpc.v1"]),
-        (with("Upgrade", Some("Upgrade: h2c")), "426", &["upgrade: websocket"]),
+    let version = ["sec-websocket-version: 13", "version 13"];
+    let page = ["upgrade: websocket", "connection: upgrade", "not a web page", "ws://"];
+    let protocol = ["sec-websocket-protocol: duplex-rpc.v1", "served: duplex-rpc.v1"];
+    let cases: [(Vec<&str>, &str, &[&str]); 12] = [
+        (vec!["Host: localhost"], "426", &page),
+        (with("Upgrade", Some("Upgrade: h2c")), "426", &page),
+        (with("Connection", None), "426", &page),
+        (with("Sec-WebSocket-Version", None), "426", &version),
+        (with("Sec-WebSocket-Version", Some("Sec-WebSocket-Version: 8")), "426", &version),
+        (with("Sec-WebSocket-Key", None), "400", &["sec-websocket-key"]),
+        (with("Sec-WebSocket-Key", Some("Sec-WebSocket-Key: short")), "400", &["sec-websocket-key"]),
+        (with("Sec-WebSocket-Protocol", None), "400", &protocol),
+        (with("Sec-WebSocket-Protocol", Some("Sec-WebSocket-Protocol: chat")), "400", &protocol),
+        (with("Host", None), "400", &["host"]),
+        (with("Host", Some("Host: localhost\r\nHost: localhost")), "400", &["host"]),
+        (with("Host", Some("Origin: http://evil.example.com\r\nHost: localhost")), "403", &["allow_origin"]),
     ];
     for (lines, status, words) in cases {
         let mut raw = Raw::connect(&server).await;
-        let mut answer = raw.get(&lines).await;
-        let length =
-            answer.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ").map(str::to_owned));
-        let mut body = vec![0; length.unwrap().parse().unwrap()];
-        tokio::io::AsyncReadExt::read_exact(&mut raw.0, &mut body).await.unwrap();
-        answer.push_str(&String::from_utf8(body).unwrap());
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{lines:?}: {answer}");
+        let head = raw.get(&lines).await;
+        let answer = format!("{head}{}", raw.body(&head).await).to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{lines:?}: {answer}");
         for word in words {
-            assert!(answer.to_lowercase().contains(word), "{lines:?}: {answer}");
+            assert!(answer.contains(word), "{lines:?}: {word:?} is missing in: {answer}");
         }
     }
-    let answer = Raw::connect(&server).await.request("POST", &UPGRADE).await;
-    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    let answer = Raw::connect(&server).await.request("POST", &UPGRADE).await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 405") && answer.contains("allow: get"), "{answer}");
     assert!(server.sessions().is_empty());
 }
 
 #[tokio::test]
+async fn old_http_is_refused() {
+    let server = patient().await;
+    let mut raw = Raw::connect(&server).await;
+    raw.send(format!("GET / HTTP/1.0\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
+    let answer = raw.head().await;
+    assert!(answer.starts_with("HTTP/1.0 400"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_makes_no_session() {
+    let server = patient().await;
+    for noise in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\0\0\0\0\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
+        let mut raw = Raw::connect(&server).await;
+        raw.send(noise).await;
+        assert!(!raw.rest().await.starts_with(b"HTTP/1.1 101"), "{noise:?}");
+    }
+    assert!(server.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_request_may_be_followed_by_a_better_one() {
+    let server = patient().await;
+    let mut raw = Raw::connect(&server).await;
+    let head = raw.get(&with("Sec-WebSocket-Protocol", None)).await;
+    raw.body(&head).await;
+    assert!(raw.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
+    sessions(&server, 1).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_together_with_the_request_is_not_lost() {
+    let server = patient().await;
+    let mut raw = Raw::connect(&server).await;
+    let mut bytes = format!("GET / HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).into_bytes();
+    bytes.extend(masked(0x81, b"text"));
+    raw.send(&bytes).await;
+    assert!(raw.head().await.starts_with("HTTP/1.1 101"));
+    assert_eq!(raw.close_code().await, Some(1003));
+}
+
+#[tokio::test]
 async fn web_pages_of_other_origins_are_refused() {
-    let server = builder().allow_origin("https://app.example.com").listen("127.0.0.1:0").await.unwrap();
-    for (origin, status) in [
-        ("Origin: https://evil.example.com", "403"),
-        ("Origin: null", "403"),
-        ("Origin: https://app.example.com", "101"),
-        ("Origin: http://localhost", "101"),
+    let server = patient().await;
+    let lenient = builder().allow_origin("https://app.example.com").listen("127.0.0.1:0").await.unwrap();
+    let own = format!("Origin: http://{}", lenient.local_addr());
+    let host = format!("Host: {}", lenient.local_addr());
+    for (server, origin, status) in [
+        (&server, "Origin: https://evil.example.com", "403"),
+        (&server, "Origin: https://app.example.com", "403"),
+        (&server, "Origin: null", "403"),
+        (&server, "Origin: http://localhost", "403"),
+        (&lenient, "Origin: https://evil.example.com", "403"),
+        (&lenient, "Origin: https://app.example.com", "101"),
+        (&lenient, &own, "101"),
+        (&server, &own, "101"),
     ] {
-        let answer = Raw::connect(&server).await.get(&[&UPGRADE[..], &[origin]].concat()).await;
+        let before = server.sessions().len();
+        let mut raw = Raw::connect(server).await;
+        let mut lines: Vec<_> = UPGRADE.into_iter().filter(|line| !line.starts_with("Host")).collect();
+        lines.extend([&host, origin]);
+        let answer = raw.get(&lines).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
+        if status == "101" {
+            sessions(server, before + 1).await;
+            raw.0.set_zero_linger().unwrap();
+            drop(raw);
+            sessions(server, before).await;
+        }
+        assert_eq!(server.sessions().len(), before, "{origin}");
     }
 }
 
@@ -109,64 +172,10 @@ async fn what_is_no_packet_is_closed_with_its_code() {
 }
 
 #[tokio::test]
-async fn connections_have_caps_and_places_come_free() {
-    for (builder, what) in
-        [(builder().max_connections(2), "in all"), (builder().max_connections_per_address(2), "an address")]
-    {
-        let server = builder.listen("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}/", server.local_addr());
-        let first = DeskClient::connect(&url).await.unwrap();
-        let _second = DeskClient::connect(&url).await.unwrap();
-        assert!(DeskClient::connect(&url).await.is_err(), "{what}");
-        drop(first);
-        let freed = async {
-            while DeskClient::connect(&url).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(SOON, freed).await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn handlers_see_headers_and_address() {
     let server = patient().await;
     let url = format!("ws://{}/", server.local_addr());
     let desk = DeskClient::connect(url).header("x-key", "value").await.unwrap();
     assert_eq!(desk.header("x-key").await.unwrap().as_deref(), Some("value"));
     assert!(desk.address().await.unwrap().unwrap().starts_with("127.0.0.1:"));
-}
-
-#[tokio::test]
-async fn the_upgrade_lives_beside_other_routes_of_a_hyper_server() {
-    use hyper::{Request, Response, body::Incoming, service::service_fn};
-    use tower_service::Service;
-
-    let upgrade = builder().into_upgrade().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let sessions = upgrade.sessions().clone();
-    tokio::spawn(async move {
-        loop {
-            let (socket, peer) = listener.accept().await.unwrap();
-            let upgrade = upgrade.clone();
-            let route = service_fn(move |mut request: Request<Incoming>| {
-                let mut upgrade = upgrade.clone();
-                async move {
-                    if request.uri().path() == "/rpc" {
-                        request.extensions_mut().insert(peer);
-                        return upgrade.call(request).await;
-                    }
-                    Ok(Response::new(http_body_util::Full::from("a page")))
-                }
-            });
-            let io = hyper_util::rt::TokioIo::new(socket);
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, route).with_upgrades());
-        }
-    });
-    let desk = DeskClient::connect(format!("ws://{addr}/rpc")).await.unwrap();
-    assert!(desk.address().await.unwrap().is_some());
-    assert_eq!(sessions.len(), 1);
-    let error = DeskClient::connect(format!("ws://{addr}/")).await.unwrap_err();
-    assert!(error.to_string().contains("ordinary web server"), "{error}");
 }

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 pub(crate) use self::origin::Origins;
 use self::refusal::Refusal;
@@ -131,6 +131,14 @@ impl Shared {
     async fn run(&self, on_upgrade: OnUpgrade, info: ConnectionInfo, entry: Entry) {
         let upgraded = match timeout(self.config.upgrade_timeout, on_upgrade).await {
             Ok(Ok(upgraded)) => upgraded,
+            // Nothing in the request tells this beforehand.
+            Ok(Err(error)) if error.is_user() => {
+                return warn!(
+                    peer = peer(info.peer_addr),
+                    "the HTTP server around does not let go of the connection; with hyper: serve_connection(..).with_upgrades() \
+                     ({error})"
+                );
+            }
             Ok(Err(error)) => return debug!(peer = peer(info.peer_addr), "upgrade failed: {error}"),
             Err(_) => return debug!(peer = peer(info.peer_addr), "upgrade timed out"),
         };

@@ -10,6 +10,7 @@ pub(super) enum Refusal {
     Method,
     HttpVersion,
     NoUpgrade,
+    Host,
     WebSocketVersion,
     Key,
     SubProtocol,
@@ -23,7 +24,7 @@ impl Refusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::HttpVersion | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
+            Self::HttpVersion | Self::Host | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
@@ -44,6 +45,7 @@ impl Refusal {
                 "This is a Duplex RPC endpoint, not a web page. Connect with a Duplex RPC client, for instance to the same \
                  address with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
             }
+            Self::Host => "The header Host must come once (RFC 9112 3.2).\n",
             Self::WebSocketVersion => "This server speaks version 13 of the WebSocket protocol (RFC 6455 4.4).\n",
             Self::Key => "The header Sec-WebSocket-Key must come once and hold 16 bytes in base64 (RFC 6455 4.1).\n",
             Self::SubProtocol => {
@@ -83,6 +85,7 @@ impl Refusal {
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("duplex-rpc.v1"));
             }
             Self::HttpVersion
+            | Self::Host
             | Self::Key
             | Self::Origin
             | Self::ShuttingDown

@@ -30,6 +30,10 @@ pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String
     if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::NoUpgrade);
     }
+    // An empty one is allowed (RFC 9112 §3.2), but there must be one.
+    if single(headers, &header::HOST).is_none() {
+        return Err(Refusal::Host);
+    }
     origins.check(headers)?;
     if single(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
         return Err(Refusal::WebSocketVersion);
@@ -129,6 +133,7 @@ mod tests {
             assert_eq!(without(name), Err(Refusal::NoUpgrade));
             assert_eq!(with(name, "close"), Err(Refusal::NoUpgrade));
         }
+        assert_eq!(without("host"), Err(Refusal::Host));
         assert_eq!(without("sec-websocket-version"), Err(Refusal::WebSocketVersion));
         assert_eq!(with("sec-websocket-version", "8"), Err(Refusal::WebSocketVersion));
         assert_eq!(without("sec-websocket-key"), Err(Refusal::Key));
@@ -142,10 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_are_none() {
-        let mut request = good();
-        request.headers_mut().append("sec-websocket-key", KEY.parse().unwrap());
-        assert_eq!(check(&request, &Origins::default()), Err(Refusal::Key));
+    fn two_keys_or_hosts_are_none() {
+        for (name, value, refusal) in [("sec-websocket-key", KEY, Refusal::Key), ("host", "example.com", Refusal::Host)]
+        {
+            let mut request = good();
+            request.headers_mut().append(name, value.parse().unwrap());
+            assert_eq!(check(&request, &Origins::default()), Err(refusal));
+        }
     }
 
     #[test]

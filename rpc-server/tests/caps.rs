@@ -1,0 +1,121 @@
+//! How many connections a server takes, and what becomes of one too many.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod raw;
+
+use raw::{DeskClient, Raw, SOON, UPGRADE, builder, endless, sessions};
+use rpc_client::Connect;
+use rpc_core::Stub;
+use rpc_server::{ServerBuilder, ServerHandle};
+use tokio::time::timeout;
+
+/// Servers that take so many connections: in all, and from one address.
+async fn capped(most: usize) -> [ServerHandle; 2] {
+    let listen = |builder: ServerBuilder| builder.config(endless()).listen("127.0.0.1:0");
+    [
+        listen(builder().max_connections(most)).await.unwrap(),
+        listen(builder().max_connections_per_address(most)).await.unwrap(),
+    ]
+}
+
+/// Makes a connection that must not be taken, and reads why. Nothing is sent, so no reset can swallow the answer.
+async fn refused(server: &ServerHandle) {
+    let mut raw = Raw::connect(server).await;
+    let head = raw.head().await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    let body = raw.body(&head).await;
+    assert!(body.contains("too many connections"), "{body}");
+    assert!(raw.rest().await.is_empty());
+}
+
+/// Connects until there is a place.
+async fn taken(server: &ServerHandle) -> Raw {
+    let tries = async {
+        loop {
+            let mut raw = Raw::connect(server).await;
+            if raw.get(&UPGRADE).await.starts_with("HTTP/1.1 101") {
+                return raw;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, tries).await.unwrap()
+}
+
+#[tokio::test]
+async fn sessions_count_until_they_end() {
+    for server in capped(2).await {
+        let url = format!("ws://{}/", server.local_addr());
+        let first = DeskClient::connect(&url).await.unwrap();
+        let second = DeskClient::connect(&url).await.unwrap();
+        refused(&server).await;
+        assert!(DeskClient::connect(&url).await.is_err());
+        // Those that are in notice nothing.
+        first.address().await.unwrap();
+        second.address().await.unwrap();
+        first.session().close();
+        let _third = taken(&server).await;
+        refused(&server).await;
+        second.address().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn connections_count_before_they_are_sessions() {
+    for server in capped(2).await {
+        let silent = Raw::connect(&server).await;
+        let upgraded = Raw::upgraded(&server).await;
+        refused(&server).await;
+        drop(silent);
+        let _next = taken(&server).await;
+        refused(&server).await;
+        // Torn, without a goodbye.
+        upgraded.0.set_zero_linger().unwrap();
+        drop(upgraded);
+        taken(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_gives_its_place_back() {
+    for server in capped(1).await {
+        for _ in 0..10 {
+            let answer = Raw::connect(&server).await.get(&["Host: localhost"]).await;
+            // The one before may not have left yet.
+            assert!(answer.starts_with("HTTP/1.1 426") || answer.starts_with("HTTP/1.1 503"), "{answer}");
+        }
+        taken(&server).await;
+        sessions(&server, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_breaks_the_rules_gives_its_place_back() {
+    for server in capped(1).await {
+        let mut raw = Raw::upgraded(&server).await;
+        refused(&server).await;
+        raw.frame(0x81, b"text").await;
+        assert_eq!(raw.close_code().await, Some(1003));
+        drop(raw);
+        taken(&server).await;
+    }
+}
+
+// Elsewhere only 127.0.0.1 is an address of the machine itself.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_address_cannot_take_the_places_of_another() {
+    let server = builder().max_connections_per_address(1).config(endless()).listen("0.0.0.0:0").await.unwrap();
+    let port = server.local_addr().port();
+    let from = |last: u8| async move {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        Raw(socket.connect(([127, 0, 0, 1], port).into()).await.unwrap())
+    };
+    let mut first = from(1).await;
+    assert!(first.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
+    assert!(from(1).await.head().await.starts_with("HTTP/1.1 503"));
+    let mut other = from(2).await;
+    assert!(other.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
+}
