@@ -1,7 +1,10 @@
 //! What a contract is, once its trait has been read.
 
 use proc_macro2::Ident;
-use syn::{Attribute, Path, TraitItem, Type, TypeParamBound, Visibility, punctuated::Punctuated, token::Plus};
+use syn::{
+    Attribute, Generics, Path, TraitItem, TraitItemFn, Type, TypeParamBound, Visibility, punctuated::Punctuated,
+    token::Plus,
+};
 
 use crate::options::{MethodOptions, Role};
 
@@ -18,8 +21,24 @@ pub(crate) struct Contract {
     pub(crate) krate: Path,
     pub(crate) callback: Option<Path>,
     pub(crate) methods: Vec<Method>,
+    /// Empty unless something is wrong.
+    pub(crate) generics: Generics,
     /// What could not be read, to be emitted as nearly as possible.
-    pub(crate) broken: Vec<TraitItem>,
+    pub(crate) broken: Vec<Broken>,
+}
+
+/// What stands for an item that was reported, so that what uses it is not reported too.
+pub(crate) enum Broken {
+    Method(Box<BrokenMethod>),
+    Other(Box<TraitItem>),
+}
+
+pub(crate) struct BrokenMethod {
+    pub(crate) method: TraitItemFn,
+    /// The types of what a caller passes.
+    pub(crate) args: Vec<Type>,
+    /// What a caller gets.
+    pub(crate) output: Output,
 }
 
 /// A method that can be expanded.
@@ -90,6 +109,15 @@ pub(crate) enum Output {
 }
 
 impl Contract {
+    pub(crate) fn is_generic(&self) -> bool {
+        !self.generics.params.is_empty()
+    }
+
+    /// Whether the contract compiles for the sake of its users only.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_generic() || !self.broken.is_empty()
+    }
+
     pub(crate) fn client(&self) -> Ident {
         client_name(&self.ident)
     }
@@ -108,11 +136,6 @@ impl Method {
 
     /// The name of the constant that describes the method.
     pub(crate) fn descriptor(&self) -> Ident {
-        quote::format_ident!("__METHOD_{}", self.name_of_ident().to_uppercase(), span = self.ident.span())
-    }
-
-    fn name_of_ident(&self) -> String {
-        use syn::ext::IdentExt;
-        self.ident.unraw().to_string()
+        quote::format_ident!("__METHOD_{}", self.ident, span = self.ident.span())
     }
 }

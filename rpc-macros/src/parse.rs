@@ -1,16 +1,15 @@
 //! A trait to a contract: what is read, and what cannot be.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::ToTokens;
-use syn::{
-    FnArg, ItemTrait, Pat, Path, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, ext::IdentExt, parse_quote,
-};
+use syn::{FnArg, ItemTrait, Pat, Path, ReturnType, TraitItem, TraitItemFn, Type, ext::IdentExt, parse_quote};
 
 use crate::{
     errors::Errors,
-    model::{Arg, ArgKind, Contract, Cx, Method, Output},
-    names::{RESERVED, method_id},
+    model::{Arg, ArgKind, Broken, BrokenMethod, Contract, Cx, Method, Output},
+    names::method_id,
     options::{ContractOptions, MethodOptions, Role, take_argument_options},
+    shape::{check_name, check_shape},
+    travel::{self, Place},
     types::{is_named, is_vec_of_bytes, last_segment, type_arguments},
 };
 
@@ -20,10 +19,15 @@ const MAX_ARGUMENTS: usize = 16;
 /// Reads a contract.
 pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors: &mut Errors) -> Contract {
     let options = ContractOptions::parse(options, role, errors);
-    if !item.generics.params.is_empty() || item.generics.where_clause.is_some() {
-        let tokens = item.generics.params.to_token_stream();
+    if let Some(clause) = &item.generics.where_clause {
         errors.on(
-            &tokens,
+            clause,
+            "a contract has no `where` clause; write what it asks of `Self` after the name: `trait Chat: Debug`",
+        );
+    }
+    if !item.generics.params.is_empty() {
+        errors.on(
+            &item.generics.params,
             "a contract cannot be generic: both ends must know every type that travels; \
              write one trait for each type, or use an enum",
         );
@@ -42,33 +46,54 @@ pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors
         krate: options.krate.unwrap_or_else(|| parse_quote!(::rpc_core)),
         callback: options.callback,
         methods: Vec::new(),
+        generics: item.generics,
         broken: Vec::new(),
     };
+    let generic = contract.is_generic();
+    let mut seen: Vec<(Ident, bool)> = Vec::new();
     for item in item.items {
         match item {
-            TraitItem::Fn(mut method) => match read_method(&contract.name, &mut method, errors) {
-                Some(read) => contract.methods.push(read),
-                // The trait has its own.
-                None if method.sig.ident == "serve" => {}
-                None => contract.broken.push(TraitItem::Fn(method)),
+            TraitItem::Fn(method) if is_repeated(&method, &mut seen) => errors
+                .on(&method.sig.ident, format!("there is a method `{}` already; rename this one", method.sig.ident)),
+            TraitItem::Fn(method) => match read_method(&contract.name, method, generic, errors) {
+                Ok(read) => contract.methods.push(read),
+                Err(broken) => contract.broken.push(Broken::Method(broken)),
             },
             other => {
                 errors.on(&other, "a contract has methods only; move this to another trait or a module");
-                contract.broken.push(other);
+                contract.broken.push(Broken::Other(Box::new(other)));
             }
         }
     }
     contract
 }
 
-/// Reads a method; `None` if it cannot be expanded. `method` loses its `#[rpc]` attributes in any case.
-fn read_method(contract: &str, method: &mut TraitItemFn, errors: &mut Errors) -> Option<Method> {
+/// Whether a method of the same name came before. Alternatives under `cfg` may share a name.
+fn is_repeated(method: &TraitItemFn, seen: &mut Vec<(Ident, bool)>) -> bool {
+    let name = &method.sig.ident;
+    let always = !method.attrs.iter().any(|attr| attr.path().is_ident("cfg"));
+    let repeated = seen.iter().any(|(other, other_always)| other == name && (always || *other_always));
+    seen.push((name.clone(), always));
+    repeated
+}
+
+/// Reads a method, or as much of it as its users need if it cannot be expanded.
+fn read_method(
+    contract: &str,
+    mut method: TraitItemFn,
+    generic: bool,
+    errors: &mut Errors,
+) -> Result<Method, Box<BrokenMethod>> {
     let options = MethodOptions::take(&mut method.attrs, errors);
-    let mut readable = check_shape(method, errors) & check_name(&method.sig.ident, errors);
+    let mut readable = check_shape(&method, errors) & check_name(&method.sig.ident, errors) & !generic;
     let mut cx = None;
     let mut args = Vec::new();
-    for (position, input) in method.sig.inputs.iter_mut().enumerate().skip(1) {
+    let mut passed = Vec::new();
+    for (position, input) in method.sig.inputs.iter_mut().enumerate() {
         let FnArg::Typed(input) = input else { continue };
+        if !is_context(&input.ty) {
+            passed.push((*input.ty).clone());
+        }
         let default = take_argument_options(&mut input.attrs, errors);
         let Some(ident) = plain_name(&input.pat) else {
             errors.on(&input.pat, "an argument of a contract has a plain name; take it apart in the method's body");
@@ -77,7 +102,10 @@ fn read_method(contract: &str, method: &mut TraitItemFn, errors: &mut Errors) ->
         };
         match read_cx(&input.ty) {
             Some(client) => {
-                if position != 1 {
+                if cx.is_some() {
+                    errors.on(&input.pat, "a handler has one context; remove this one");
+                    readable = false;
+                } else if position != 1 {
                     errors.on(&input.pat, format!("the context comes first: write `&self, {ident}: &Context<…>, …`"));
                     readable = false;
                 }
@@ -111,14 +139,18 @@ fn read_method(contract: &str, method: &mut TraitItemFn, errors: &mut Errors) ->
         ReturnType::Default => None,
         ReturnType::Type(_, ty) => Some((**ty).clone()),
     };
-    let output = read_output(&options, returns.as_ref(), errors);
+    let travels = returns.as_ref().is_none_or(|ty| travel::check(ty, Place::Result, errors));
+    readable &= travels;
+    // What a caller gets of a type that cannot be sent is anyone's guess.
+    let returned = returns.as_ref().filter(|_| travels && !generic);
+    let output = read_output(&options, returned, errors);
     if !readable {
-        return None;
+        return Err(Box::new(BrokenMethod { method, args: passed, output }));
     }
     let name = options.name.as_ref().map_or_else(|| method.sig.ident.unraw().to_string(), syn::LitStr::value);
-    Some(Method {
-        attrs: method.attrs.clone(),
-        ident: method.sig.ident.clone(),
+    Ok(Method {
+        attrs: method.attrs,
+        ident: method.sig.ident,
         id: options.id.unwrap_or_else(|| method_id(contract, &name)),
         name,
         options,
@@ -129,69 +161,6 @@ fn read_method(contract: &str, method: &mut TraitItemFn, errors: &mut Errors) ->
     })
 }
 
-/// Everything about a method's signature but its arguments.
-fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
-    let sig = &method.sig;
-    let mut fine = true;
-    let mut wrong = |tokens: &dyn ToTokens, message: &str| {
-        errors.on(&tokens.to_token_stream(), message);
-        fine = false;
-    };
-    if sig.asyncness.is_none() {
-        wrong(&sig.fn_token, "a method of a contract crosses the network: write `async fn`");
-    }
-    if let Some(token) = &sig.constness {
-        wrong(token, "a method of a contract cannot be `const`");
-    }
-    if let syn::Safety::Unsafe(token) = &sig.safety {
-        wrong(token, "a method of a contract cannot be `unsafe`");
-    }
-    if let Some(abi) = &sig.abi {
-        wrong(abi, "a method of a contract has no ABI; remove `extern`");
-    }
-    if !sig.generics.params.is_empty() {
-        wrong(
-            &sig.generics.params,
-            "a method of a contract cannot be generic: both ends must know every type that travels; \
-             name the types, and leave lifetimes out (`&str`, `&[u8]`, `&T` work as they are)",
-        );
-    }
-    if let Some(clause) = &sig.generics.where_clause {
-        wrong(clause, "a method of a contract has no `where` clause; remove it");
-    }
-    if let Some(body) = &method.default {
-        wrong(body, "a method of a contract has no body: it is written where the contract is implemented");
-    }
-    match sig.receiver() {
-        None => wrong(&sig.ident, "a method of a contract begins with `&self`"),
-        Some(receiver) => match &receiver.kind {
-            ReceiverKind::Reference(_, None, None) => {}
-            ReceiverKind::Reference(_, None, Some(_)) => wrong(
-                receiver,
-                "calls run at the same time, so a method takes `&self`; keep what changes in a Mutex or an atomic",
-            ),
-            _ => wrong(receiver, "a method of a contract takes `&self`"),
-        },
-    }
-    fine
-}
-
-/// Names that the trait or its client uses itself.
-fn check_name(ident: &Ident, errors: &mut Errors) -> bool {
-    let name = ident.unraw().to_string();
-    let free = !RESERVED.contains(&name.as_str());
-    if !free {
-        errors.on(
-            ident,
-            format!(
-                "`{name}` is a name that the trait or its client uses itself; choose another, \
-                 and keep the name on the wire with #[rpc(name = \"{name}\")] if callers rely on it"
-            ),
-        );
-    }
-    free
-}
-
 fn plain_name(pat: &Pat) -> Option<Ident> {
     match pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.mutability.is_none() && pat.subpat.is_none() => {
@@ -199,6 +168,11 @@ fn plain_name(pat: &Pat) -> Option<Ident> {
         }
         _ => None,
     }
+}
+
+/// Whether this is a context, lent or not.
+fn is_context(ty: &Type) -> bool {
+    read_cx(ty).is_some() || is_named(ty, "Context")
 }
 
 /// Whether this is `&Context` without the client in it.
@@ -214,41 +188,25 @@ fn read_cx(ty: &Type) -> Option<Option<Type>> {
 }
 
 fn argument_kind(ty: &Type, errors: &mut Errors) -> Option<ArgKind> {
-    let reference = match ty {
-        Type::Reference(reference) => reference,
-        Type::ImplTrait(_) => {
-            errors.on(ty, "an argument's type must be named: both ends must know it");
-            return None;
-        }
-        _ if is_named(ty, "Bytes") => return Some(ArgKind::Bytes),
-        _ if is_vec_of_bytes(ty) => return Some(ArgKind::BinaryVec),
-        _ if is_named(ty, "Context") => {
-            errors.on(ty, "the context is lent to the handler: write `&Context<…>`");
-            return None;
-        }
-        _ => return Some(ArgKind::Value),
+    if is_named(ty, "Context") {
+        errors.on(ty, "the context is lent to the handler: write `&Context<…>`");
+        return None;
+    }
+    if !travel::check(ty, Place::Argument, errors) {
+        return None;
+    }
+    let kind = match ty {
+        Type::Reference(reference) => match &*reference.elem {
+            Type::Slice(slice) if is_named(&slice.elem, "u8") => ArgKind::BinarySlice,
+            Type::Slice(slice) => ArgKind::LentSlice((*slice.elem).clone()),
+            elem if is_named(elem, "str") => ArgKind::Value,
+            elem => ArgKind::Lent(elem.clone()),
+        },
+        _ if is_named(ty, "Bytes") => ArgKind::Bytes,
+        _ if is_vec_of_bytes(ty) => ArgKind::BinaryVec,
+        _ => ArgKind::Value,
     };
-    if reference.mutability.is_some() {
-        errors.on(
-            ty,
-            "an argument is copied to the other side, so nothing written to it would come back; take `&` or a value",
-        );
-        return None;
-    }
-    if let Some(lifetime) = &reference.lifetime {
-        errors.on(lifetime, "an argument is lent for the call only; leave the lifetime out");
-        return None;
-    }
-    match &*reference.elem {
-        Type::Slice(slice) if is_named(&slice.elem, "u8") => Some(ArgKind::BinarySlice),
-        Type::Slice(slice) => Some(ArgKind::LentSlice((*slice.elem).clone())),
-        elem if is_named(elem, "str") => Some(ArgKind::Value),
-        Type::TraitObject(_) => {
-            errors.on(ty, "an argument's type must be named: both ends must know it");
-            None
-        }
-        elem => Some(ArgKind::Lent(elem.clone())),
-    }
+    Some(kind)
 }
 
 /// An older caller leaves out the last arguments, so only those can have defaults.

@@ -2,24 +2,19 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{FnArg, ReturnType, TraitItem};
 
-use super::{dispatch, private, returns};
-use crate::{
-    model::{Contract, Method},
-    parse,
-};
+use super::{broken, dispatch, private, private_at, returns, shown_at};
+use crate::model::{Contract, Method};
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
-    let Contract { attrs, vis, ident, supertraits, broken, .. } = contract;
+    let Contract { attrs, vis, ident, generics, supertraits, .. } = contract;
     let k = private(contract);
     let methods = contract.methods.iter().map(|method| {
         let (attrs, signature) = (&method.attrs, signature(contract, method));
         quote!(#(#attrs)* #signature;)
     });
-    let broken = broken.iter().map(|item| sanitized(contract, item));
-    let start = dispatch::start(contract);
-    let client = contract.client();
+    let broken = broken::declared(contract);
+    let serve = serve(contract);
     let message = format!("`{{Self}}` does not implement the contract `{ident}`");
     let label = format!("`impl {ident} for …` is missing");
     let serve_doc =
@@ -28,26 +23,37 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     quote! {
         #(#attrs)*
         #[diagnostic::on_unimplemented(message = #message, label = #label)]
-        #vis trait #ident: #k::core::marker::Send + #k::core::marker::Sync + 'static #supertraits {
+        #vis trait #ident #generics: #k::core::marker::Send + #k::core::marker::Sync + 'static #supertraits {
             #(#methods)*
-            #(#broken)*
+            #broken
 
             #[doc = #serve_doc]
             fn serve(self) -> #k::Service
             where
                 Self: #k::core::marker::Sized,
             {
-                #start
-                #k::Service::host(<#client as #k::Stub>::CONTRACT, self, start::<Self>)
+                #serve
             }
         }
+    }
+}
+
+/// The body of `serve`.
+fn serve(contract: &Contract) -> TokenStream {
+    if contract.is_broken() {
+        return quote!(loop {});
+    }
+    let (k, client, start) = (private(contract), contract.client(), dispatch::start(contract));
+    quote! {
+        #start
+        #k::Service::host(<#client as #k::Stub>::CONTRACT, self, start::<Self>)
     }
 }
 
 /// An object that is hosted may be held elsewhere too.
 pub(super) fn forwarding(contract: &Contract) -> TokenStream {
     let ident = &contract.ident;
-    if !contract.broken.is_empty() {
+    if !broken::can_be_forwarded(contract) {
         return TokenStream::new();
     }
     let k = private(contract);
@@ -62,19 +68,22 @@ pub(super) fn forwarding(contract: &Contract) -> TokenStream {
             }
         }
     });
+    let broken = broken::forwarded(contract);
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
         impl<__T: #ident> #ident for #k::std::sync::Arc<__T> {
             #(#methods)*
+            #broken
         }
     }
 }
 
 /// `fn name(&self, …) -> impl Future<…> + Send`, as implementors may write `async fn`.
 fn signature(contract: &Contract, method: &Method) -> TokenStream {
-    let k = private(contract);
     let name = &method.ident;
+    // Where a handler whose future is not `Send` is told what asks for it.
+    let k = private_at(contract, name.span());
     let cx = method.cx.iter().map(|cx| {
         let (ident, ty) = (&cx.ident, &cx.ty);
         quote!(#ident: #ty)
@@ -84,36 +93,7 @@ fn signature(contract: &Contract, method: &Method) -> TokenStream {
         quote!(#ident: #ty)
     });
     let returns = returns(method);
-    let span = name.span();
+    let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send);
     quote_spanned!(span=> fn #name(&self #(, #cx)* #(, #args)*) -> #future)
-}
-
-/// What could not be read, without our attributes, so that implementations still fit it.
-fn sanitized(contract: &Contract, item: &TraitItem) -> TokenStream {
-    let k = private(contract);
-    let TraitItem::Fn(method) = item else { return quote!(#item) };
-    let mut method = method.clone();
-    for input in &mut method.sig.inputs {
-        if let FnArg::Typed(input) = input {
-            input.attrs.clear();
-            if !matches!(&*input.pat, syn::Pat::Ident(_)) {
-                input.pat = syn::parse_quote!(_);
-            }
-            if parse::lacks_client(&input.ty) {
-                input.ty = syn::parse_quote!(&#k::Context<()>);
-            }
-        }
-    }
-    if method.sig.asyncness.take().is_some() {
-        let output = match &method.sig.output {
-            ReturnType::Default => quote!(()),
-            ReturnType::Type(_, ty) => quote!(#ty),
-        };
-        method.sig.output = syn::parse_quote!(-> impl ::core::future::Future<Output = #output> + ::core::marker::Send);
-    }
-    // A body, were there one, would not be async any more.
-    method.default = None;
-    method.semi_token = Some(syn::Token![;](proc_macro2::Span::call_site()));
-    quote!(#[allow(unused_mut, patterns_in_fns_without_body)] #method)
 }

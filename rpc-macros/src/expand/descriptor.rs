@@ -21,6 +21,8 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
         quote!(.with_callback(<#client as #k::Stub>::CONTRACT))
     });
     quote! {
+        // Named as the methods are, as two of those may differ in case only.
+        #[allow(non_upper_case_globals)]
         impl #client {
             #(#constants)*
         }

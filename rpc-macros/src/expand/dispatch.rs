@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::private;
+use super::{private, private_at, shown_at};
 use crate::{
     model::{Arg, ArgKind, Contract, Method, Output},
     options::span_of,
@@ -99,16 +99,22 @@ fn arguments(args: &[Arg]) -> TokenStream {
     }
 }
 
+/// Answers; errors about what is answered stand on the return type.
 fn reply(contract: &Contract, method: &Method) -> TokenStream {
-    let k = private(contract);
+    let span = shown_at(method.returns.as_ref().map_or_else(|| method.ident.span(), span_of));
+    let k = private_at(contract, span);
     match &method.output {
         Output::Oneway => quote!(__call.done().await),
-        Output::Plain(ty) if is_owned_binary(ty) => quote!(__call.reply(#k::Bin(__output)).await),
-        Output::Plain(_) => quote!(__call.reply(__output).await),
-        Output::Fallible(ok, _) if is_owned_binary(ok) => quote!(__call.reply_result(__output.map(#k::Bin)).await),
-        Output::Fallible(..) => quote!(__call.reply_result(__output).await),
-        Output::Status(ok) if is_owned_binary(ok) => quote!(__call.reply_status(__output.map(#k::Bin)).await),
-        Output::Status(_) => quote!(__call.reply_status(__output).await),
-        Output::Alias(_) => quote!(__call.reply_result(#k::Fallible::into_result(__output)).await),
+        Output::Plain(ty) if is_owned_binary(ty) => quote_spanned!(span=> __call.reply(#k::Bin(__output)).await),
+        Output::Plain(_) => quote_spanned!(span=> __call.reply(__output).await),
+        Output::Fallible(ok, _) if is_owned_binary(ok) => {
+            quote_spanned!(span=> __call.reply_result(__output.map(#k::Bin)).await)
+        }
+        Output::Fallible(..) => quote_spanned!(span=> __call.reply_result(__output).await),
+        Output::Status(ok) if is_owned_binary(ok) => {
+            quote_spanned!(span=> __call.reply_status(__output.map(#k::Bin)).await)
+        }
+        Output::Status(_) => quote_spanned!(span=> __call.reply_status(__output).await),
+        Output::Alias(_) => quote_spanned!(span=> __call.reply_result(#k::Fallible::into_result(__output)).await),
     }
 }

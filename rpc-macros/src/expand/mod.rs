@@ -1,5 +1,6 @@
 //! A contract to code, piece by piece.
 
+mod broken;
 mod contract_trait;
 mod descriptor;
 mod dispatch;
@@ -29,12 +30,17 @@ fn private(contract: &Contract) -> TokenStream {
 
 /// As [`private`], standing where errors about it should be shown.
 fn private_at(contract: &Contract, span: Span) -> TokenStream {
-    let span = span.resolved_at(Span::call_site());
+    let span = shown_at(span);
     let tokens = private(contract).into_iter().map(|mut token| {
         token.set_span(span);
         token
     });
     tokens.collect()
+}
+
+/// Ours, and shown at `span`. One origin for all tokens of an expression: of two, the compiler shows the whole attribute.
+fn shown_at(span: Span) -> Span {
+    span.resolved_at(Span::call_site())
 }
 
 /// What a method returns, as the trait has it.

@@ -4,9 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Lifetime, Type, visit_mut::VisitMut};
 
-use super::{is_oneway, private, private_at};
+use super::{broken, private, private_at, shown_at};
 use crate::{
-    model::{Contract, Method, Output},
+    model::{Broken, Contract, Method, Output},
     options::Role,
     types::is_owned_binary,
 };
@@ -16,6 +16,17 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let side = if contract.role == Role::Service { "a server that hosts" } else { "a client that hosts" };
     let doc = format!("Calls {side} [`{ident}`]. Cheap to clone; dropping a call's future cancels the call.");
     let methods = contract.methods.iter().map(|method| stub_method(contract, method));
+    let broken = broken::called(contract);
+    let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
+    let with = (!contract.broken.iter().any(is_taken)).then(|| {
+        quote! {
+            /// The same client with options for the calls made through it: timeout and metadata.
+            #[must_use]
+            pub fn with(&self, options: #k::CallOptions) -> Self {
+                Self { peer: self.peer.with(options) }
+            }
+        }
+    });
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     let cfgs: Vec<_> = cfgs.collect();
     let debug = client.to_string();
@@ -28,13 +39,11 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
 
         #(#cfgs)*
         impl #client {
-            /// The same client with options for the calls made through it: timeout and metadata.
-            #[must_use]
-            pub fn with(&self, options: #k::CallOptions) -> Self {
-                Self { peer: self.peer.with(options) }
-            }
+            #with
 
             #(#methods)*
+
+            #broken
         }
 
         #(#cfgs)*
@@ -73,8 +82,8 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
         .collect();
     let generics = &lifetimes.names;
     let sent = sent(contract, method);
-    let (returns, call) = call(contract, method);
-    let span = name.span();
+    let (returns, call) = (returned(contract, &method.output), call(contract, method));
+    let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send + use<#(#generics),*>);
     // One span for all that asks for serde, so that a forgotten derive is said once and on the method.
     let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
@@ -89,7 +98,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
 
 /// The arguments as they are serialized: a tuple, with binary data marked as such.
 fn sent(contract: &Contract, method: &Method) -> TokenStream {
-    let span = method.ident.span();
+    let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
     if method.args.is_empty() {
         return quote_spanned!(span=> #k::NoArguments);
@@ -101,36 +110,44 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     quote_spanned!(span=> (#(#args,)*))
 }
 
-/// What the client's method gives, and the call that gives it.
-fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
+/// What a call gives.
+pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
     let k = private(contract);
     let result = quote!(#k::core::result::Result);
-    let span = method.ident.span();
+    match output {
+        Output::Oneway => quote!(#result<(), #k::Status>),
+        Output::Plain(ty) | Output::Status(ty) => quote!(#result<#ty, #k::Status>),
+        Output::Fallible(ok, err) => quote!(#result<#ok, #k::CallError<#err>>),
+        Output::Alias(ty) => quote!(#result<<#ty as #k::Fallible>::Ok, #k::CallError<<#ty as #k::Fallible>::Err>>),
+    }
+}
+
+/// The call that gives it.
+fn call(contract: &Contract, method: &Method) -> TokenStream {
+    let span = shown_at(method.ident.span());
+    let k = private_at(contract, span);
     let decoded = |ty: &Type| {
         if is_owned_binary(ty) { quote_spanned!(span=> #k::Binary<#ty>) } else { quote_spanned!(span=> #k::Value<#ty>) }
     };
-    if is_oneway(method) {
-        return (quote!(#result<(), #k::Status>), quote!(notify));
-    }
     match &method.output {
-        Output::Oneway => (quote!(#result<(), #k::Status>), quote!(notify)),
+        Output::Oneway => quote_spanned!(span=> notify),
         Output::Plain(ty) | Output::Status(ty) => {
             let decoded = decoded(ty);
-            (quote!(#result<#ty, #k::Status>), quote_spanned!(span=> call::<_, #decoded>))
+            quote_spanned!(span=> call::<_, #decoded>)
         }
         Output::Fallible(ok, err) => {
             let decoded = decoded(ok);
-            (quote!(#result<#ok, #k::CallError<#err>>), quote_spanned!(span=> call_fallible::<_, #decoded, #err>))
+            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
         }
         Output::Alias(ty) => {
             let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
-            (quote!(#result<#ok, #k::CallError<#err>>), quote_spanned!(span=> call_fallible::<_, #k::Value<#ok>, #err>))
+            quote_spanned!(span=> call_fallible::<_, #k::Value<#ok>, #err>)
         }
     }
 }
 
 /// Which of the user's attributes also say something about the client's method.
-fn passes_on(attr: &Attribute) -> bool {
+pub(super) fn passes_on(attr: &Attribute) -> bool {
     ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| attr.path().is_ident(name))
 }
 

@@ -1,4 +1,5 @@
-#![allow(dead_code, non_camel_case_types)]
+#![deny(warnings)]
+#![allow(dead_code, non_snake_case)]
 
 struct Result;
 struct Option;

@@ -1,0 +1,141 @@
+//! Stand-ins for what could not be read: whoever implements or calls it as it was written gets no error of their own.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, FnArg, Pat, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, parse_quote};
+
+use super::{private, stub};
+use crate::{
+    model::{Broken, Contract},
+    parse::lacks_client,
+    travel::names_self,
+};
+
+/// In the trait.
+pub(super) fn declared(contract: &Contract) -> TokenStream {
+    let items = contract.broken.iter().map(|item| match item {
+        Broken::Other(item) => quote!(#item),
+        // The trait has its own.
+        Broken::Method(broken) if broken.method.sig.ident == "serve" => TokenStream::new(),
+        Broken::Method(broken) => method(contract, broken.method.clone(), broken.method.default.is_some()),
+    });
+    items.collect()
+}
+
+/// Whether there can be an implementation for `Arc`: its types must be known.
+pub(super) fn can_be_forwarded(contract: &Contract) -> bool {
+    let returns_impl = |item: &Broken| match item {
+        Broken::Method(broken) => {
+            matches!(&broken.method.sig.output, ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)))
+        }
+        Broken::Other(_) => false,
+    };
+    !contract.is_generic() && !contract.broken.iter().any(returns_impl)
+}
+
+/// In the implementation for `Arc`.
+pub(super) fn forwarded(contract: &Contract) -> TokenStream {
+    let items = contract.broken.iter().map(|item| match item {
+        Broken::Other(item) => other(contract, item),
+        Broken::Method(broken) if broken.method.sig.ident == "serve" => TokenStream::new(),
+        Broken::Method(broken) => {
+            let mut broken = broken.method.clone();
+            broken.attrs.retain(|attr| attr.path().is_ident("cfg"));
+            method(contract, broken, true)
+        }
+    });
+    items.collect()
+}
+
+/// An associated type or constant, as the object has it.
+fn other(contract: &Contract, item: &TraitItem) -> TokenStream {
+    let ident = &contract.ident;
+    let cfgs = |attrs: &[Attribute]| {
+        let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+        quote!(#(#cfgs)*)
+    };
+    match item {
+        TraitItem::Type(item) => {
+            let (name, cfgs) = (&item.ident, cfgs(&item.attrs));
+            quote!(#cfgs type #name = <__T as #ident>::#name;)
+        }
+        TraitItem::Const(item) => {
+            let (name, ty, cfgs) = (&item.ident, &item.ty, cfgs(&item.attrs));
+            quote!(#cfgs const #name: #ty = <__T as #ident>::#name;)
+        }
+        _ => TokenStream::new(),
+    }
+}
+
+/// In the client.
+pub(super) fn called(contract: &Contract) -> TokenStream {
+    let k = private(contract);
+    let methods = contract.broken.iter().filter_map(|item| match item {
+        Broken::Method(broken) => Some(broken),
+        Broken::Other(_) => None,
+    });
+    let methods = methods.map(|broken| {
+        let name = &broken.method.sig.ident;
+        let attrs = broken.method.attrs.iter().filter(|attr| stub::passes_on(attr));
+        let generics = &broken.method.sig.generics;
+        // In the client, `Self` and the trait's generics mean something else or nothing.
+        let foreign = |ty: &&Type| contract.is_generic() || names_self(ty);
+        let args = broken.args.iter().map(|ty| if foreign(&ty) { parse_quote!(impl Sized) } else { ty.clone() });
+        let returned = stub::returned(contract, &broken.output);
+        quote! {
+            #(#attrs)*
+            #[allow(missing_docs)]
+            pub fn #name #generics(&self #(, _: #args)*) -> impl #k::core::future::Future<Output = #returned> + #k::core::marker::Send {
+                #k::core::future::pending()
+            }
+        }
+    });
+    methods.collect()
+}
+
+/// A method as it was written, with a body that is never run or with none.
+fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStream {
+    let k = private(contract);
+    for input in &mut method.sig.inputs {
+        if let FnArg::Typed(input) = input {
+            *input.pat = Pat::Verbatim(quote!(_));
+            if lacks_client(&input.ty) {
+                with_client(&mut input.ty);
+            }
+        }
+    }
+    if asks_for_sized(&method, body) {
+        method.sig.generics.make_where_clause().predicates.push(parse_quote!(Self: #k::core::marker::Sized));
+    }
+    let is_async = method.sig.asyncness.take().is_some();
+    if is_async {
+        let output = match &method.sig.output {
+            ReturnType::Default => quote!(()),
+            ReturnType::Type(_, ty) => quote!(#ty),
+        };
+        // Nothing runs it, so it need not be `Send`.
+        method.sig.output = parse_quote!(-> impl #k::core::future::Future<Output = #output>);
+    }
+    method.semi_token = (!body).then(Default::default);
+    method.default =
+        body.then(|| if is_async { parse_quote!({ #k::core::future::pending() }) } else { parse_quote!({ loop {} }) });
+    quote!(#method)
+}
+
+/// Whether `Self` stands where its size must be known.
+fn asks_for_sized(method: &TraitItemFn, body: bool) -> bool {
+    method.sig.inputs.iter().any(|input| match input {
+        FnArg::Receiver(receiver) => body && !matches!(receiver.kind, ReceiverKind::Reference(..)),
+        FnArg::Typed(input) => names_self(&input.ty),
+    })
+}
+
+/// `&Context` to `&Context<()>`, by the user's own path, which is then in use.
+fn with_client(ty: &mut Type) {
+    let Type::Reference(reference) = ty else { return };
+    if let Type::Path(path) = &mut *reference.elem {
+        if let Some(last) = path.path.segments.last_mut() {
+            last.arguments = syn::PathArguments::AngleBracketed(parse_quote!(<()>));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What stands in `#[service(…)]`, `#[callback(…)]` and `#[rpc(…)]`.
+
+mod read;
+mod time;
+
+use proc_macro2::{Span, TokenStream};
+use syn::{Attribute, LitBool, LitInt, LitStr, Meta, Path, spanned::Spanned};
+
+use self::{
+    read::{each, flag, set, unknown, value},
+    time::millis,
+};
+use crate::errors::Errors;
+
+/// Which macro is at work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Service,
+    Callback,
+}
+
+/// The options of a contract.
+#[derive(Default)]
+pub(crate) struct ContractOptions {
+    pub(crate) callback: Option<Path>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) krate: Option<Path>,
+}
+
+/// The options of a method.
+#[derive(Default)]
+pub(crate) struct MethodOptions {
+    pub(crate) oneway: Option<Span>,
+    pub(crate) idempotent: Option<Span>,
+    pub(crate) timeout: Option<(Span, u64)>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) id: Option<u32>,
+    pub(crate) no_cancel: Option<Span>,
+    pub(crate) not_initiating: Option<Span>,
+    pub(crate) terminating: Option<Span>,
+    pub(crate) spawn: Option<Span>,
+    pub(crate) fallible: Option<Span>,
+}
+
+const METHOD_OPTIONS: [&str; 10] =
+    ["oneway", "idempotent", "timeout", "name", "id", "no_cancel", "initiating", "terminating", "spawn", "fallible"];
+
+impl ContractOptions {
+    pub(crate) fn parse(tokens: TokenStream, role: Role, errors: &mut Errors) -> Self {
+        let mut options = Self::default();
+        let valid: &[&str] = match role {
+            Role::Service => &["callback", "name", "crate"],
+            Role::Callback => &["name", "crate"],
+        };
+        each(tokens, valid, errors, |key, input, errors| {
+            match key.to_string().as_str() {
+                "callback" if role == Role::Callback => {
+                    value::<Path>(key, input, "callback = ChatEvents")?;
+                    errors.on(
+                        key,
+                        "a callback contract has no callbacks of its own: its handlers reach the service through \
+                         `cx: &Context<…Client>`; remove `callback`, or use #[service(callback = …)]",
+                    );
+                }
+                "callback" => set(key, &mut options.callback, value(key, input, "callback = ChatEvents")?, errors),
+                "name" => set(key, &mut options.name, value(key, input, "name = \"chat\"")?, errors),
+                "crate" => {
+                    let path: LitStr = value(key, input, "crate = \"my_crate::rpc_core\"")?;
+                    match path.parse_with(Path::parse_mod_style) {
+                        Ok(path) => set(key, &mut options.krate, path, errors),
+                        Err(_) => errors.on(&path, "this is not a path; write `crate = \"my_crate::rpc_core\"`"),
+                    }
+                }
+                _ => return Err(unknown(key, valid)),
+            }
+            Ok(())
+        });
+        options
+    }
+}
+
+impl MethodOptions {
+    /// Takes the `#[rpc(…)]` attributes out of `attrs` and reads them.
+    pub(crate) fn take(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
+        let mut options = Self::default();
+        for tokens in take_rpc(attrs, errors) {
+            each(tokens, &METHOD_OPTIONS, errors, |key, input, errors| {
+                let span = key.span();
+                match key.to_string().as_str() {
+                    "oneway" => set(key, &mut options.oneway, flag(key, input)?, errors),
+                    "idempotent" => set(key, &mut options.idempotent, flag(key, input)?, errors),
+                    "no_cancel" => set(key, &mut options.no_cancel, flag(key, input)?, errors),
+                    "terminating" => set(key, &mut options.terminating, flag(key, input)?, errors),
+                    "spawn" => set(key, &mut options.spawn, flag(key, input)?, errors),
+                    "fallible" => set(key, &mut options.fallible, flag(key, input)?, errors),
+                    "initiating" => {
+                        if !value::<LitBool>(key, input, "initiating = false")?.value {
+                            set(key, &mut options.not_initiating, span, errors);
+                        }
+                    }
+                    "name" => set(key, &mut options.name, value(key, input, "name = \"join\"")?, errors),
+                    "timeout" => {
+                        let text: LitStr = value(key, input, "timeout = \"5s\"")?;
+                        match millis(&text.value()) {
+                            Ok(ms) => set(key, &mut options.timeout, (span, ms), errors),
+                            Err(why) => errors.on(&text, why),
+                        }
+                    }
+                    "id" => {
+                        let id: LitInt = value(key, input, "id = 0x1f2e3d4c")?;
+                        match id.base10_parse() {
+                            Ok(id) => set(key, &mut options.id, id, errors),
+                            Err(_) => errors.on(&id, "an id is a number of 32 bits, for instance `id = 0x1f2e3d4c`"),
+                        }
+                    }
+                    _ => return Err(unknown(key, &METHOD_OPTIONS)),
+                }
+                Ok(())
+            });
+        }
+        options
+    }
+}
+
+/// Takes the `#[rpc(…)]` attributes of an argument out of `attrs`; whether they say `default`.
+pub(crate) fn take_argument_options(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> bool {
+    let mut default = None;
+    for tokens in take_rpc(attrs, errors) {
+        each(tokens, &["default"], errors, |key, input, errors| {
+            if key != "default" {
+                return Err(unknown(key, &["default"]));
+            }
+            set(key, &mut default, flag(key, input)?, errors);
+            Ok(())
+        });
+    }
+    default.is_some()
+}
+
+fn take_rpc(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Vec<TokenStream> {
+    let mut found = Vec::new();
+    attrs.retain(|attr| {
+        if !attr.path().is_ident("rpc") {
+            return true;
+        }
+        match &attr.meta {
+            Meta::List(list) => found.push(list.tokens.clone()),
+            other => errors.on(other, "write the options in parentheses: #[rpc(oneway)]"),
+        }
+        false
+    });
+    found
+}
+
+/// Keeps the borrow of a span short.
+pub(crate) fn span_of(tokens: &impl Spanned) -> Span {
+    tokens.span()
+}
