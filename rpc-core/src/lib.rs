@@ -95,8 +95,13 @@ pub use status::{Code, Execution, Status};
 #[cfg(feature = "session")]
 #[doc(hidden)]
 pub mod __private {
-    pub use core;
-    pub use std;
+    pub use core::{
+        self,
+        future::Future,
+        marker::{Send, Sized, Sync},
+        result::Result,
+    };
+    pub use std::{self, sync::Arc};
 
     pub use bytes::Bytes;
     pub use serde;

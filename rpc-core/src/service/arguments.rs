@@ -68,6 +68,9 @@ impl<'a> Arguments<'a> {
         Ok(self.check(name, value)?.unwrap_or_default())
     }
 
+    /// All have been read: nothing of the reader is left when the method is awaited.
+    pub fn end(self) {}
+
     fn require<T>(&self, name: &str, value: Result<Option<T>, WireError>) -> Result<T, Status> {
         self.check(name, value)?.ok_or_else(|| {
             refuse(format!(

@@ -85,7 +85,7 @@ pub(super) fn called(contract: &Contract) -> TokenStream {
         quote! {
             #(#attrs)*
             #[allow(missing_docs)]
-            pub fn #name #generics(&self #(, _: #args)*) -> impl #k::core::future::Future<Output = #returned> + #k::core::marker::Send {
+            pub fn #name #generics(&self #(, _: #args)*) -> impl #k::Future<Output = #returned> + #k::Send {
                 #k::core::future::pending()
             }
         }
@@ -105,7 +105,7 @@ fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStre
         }
     }
     if asks_for_sized(&method, body) {
-        method.sig.generics.make_where_clause().predicates.push(parse_quote!(Self: #k::core::marker::Sized));
+        method.sig.generics.make_where_clause().predicates.push(parse_quote!(Self: #k::Sized));
     }
     let is_async = method.sig.asyncness.take().is_some();
     if is_async {
@@ -114,7 +114,7 @@ fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStre
             ReturnType::Type(_, ty) => quote!(#ty),
         };
         // Nothing runs it, so it need not be `Send`.
-        method.sig.output = parse_quote!(-> impl #k::core::future::Future<Output = #output>);
+        method.sig.output = parse_quote!(-> impl #k::Future<Output = #output>);
     }
     method.semi_token = (!body).then(Default::default);
     method.default =

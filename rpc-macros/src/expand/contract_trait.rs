@@ -23,14 +23,14 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     quote! {
         #(#attrs)*
         #[diagnostic::on_unimplemented(message = #message, label = #label)]
-        #vis trait #ident #generics: #k::core::marker::Send + #k::core::marker::Sync + 'static #supertraits {
+        #vis trait #ident #generics: #k::Send + #k::Sync + 'static #supertraits {
             #(#methods)*
             #broken
 
             #[doc = #serve_doc]
             fn serve(self) -> #k::Service
             where
-                Self: #k::core::marker::Sized,
+                Self: #k::Sized,
             {
                 #serve
             }
@@ -72,7 +72,7 @@ pub(super) fn forwarding(contract: &Contract) -> TokenStream {
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
-        impl<__T: #ident> #ident for #k::std::sync::Arc<__T> {
+        impl<__T: #ident> #ident for #k::Arc<__T> {
             #(#methods)*
             #broken
         }
@@ -94,6 +94,6 @@ fn signature(contract: &Contract, method: &Method) -> TokenStream {
     });
     let returns = returns(method);
     let span = shown_at(name.span());
-    let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send);
+    let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send);
     quote_spanned!(span=> fn #name(&self #(, #cx)* #(, #args)*) -> #future)
 }

@@ -18,7 +18,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
     quote! {
         #[allow(deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
         fn start<__T: #ident>(
-            __object: &#k::std::sync::Arc<__T>,
+            __object: &#k::Arc<__T>,
             __method: #k::core::primitive::u32,
             __call: #k::Incoming,
             __runner: &mut #k::Runner,
@@ -48,11 +48,11 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
     quote! {
         #(#cfgs)*
         #id => {
-            let __object = #k::std::sync::Arc::clone(__object);
+            let __o = #k::Arc::clone(__object);
             __runner.start(async move {
                 #arguments
                 #(#context)*
-                let __output = <__T as #ident>::#name(&__object #(, #cx)* #(, #passed)*).await;
+                let __r = <__T as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
                 #reply
             })
         }
@@ -92,10 +92,9 @@ fn arguments(args: &[Arg]) -> TokenStream {
         }
     });
     quote! {
-        let (#(#names,)*) = {
-            let mut __arguments = __call.arguments()?;
-            (#(#reads,)*)
-        };
+        let mut __arguments = __call.arguments()?;
+        #(let #names = #reads;)*
+        __arguments.end();
     }
 }
 
@@ -105,16 +104,16 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
     let k = private_at(contract, span);
     match &method.output {
         Output::Oneway => quote!(__call.done().await),
-        Output::Plain(ty) if is_owned_binary(ty) => quote_spanned!(span=> __call.reply(#k::Bin(__output)).await),
-        Output::Plain(_) => quote_spanned!(span=> __call.reply(__output).await),
+        Output::Plain(ty) if is_owned_binary(ty) => quote_spanned!(span=> __call.reply(#k::Bin(__r)).await),
+        Output::Plain(_) => quote_spanned!(span=> __call.reply(__r).await),
         Output::Fallible(ok, _) if is_owned_binary(ok) => {
-            quote_spanned!(span=> __call.reply_result(__output.map(#k::Bin)).await)
+            quote_spanned!(span=> __call.reply_result(__r.map(#k::Bin)).await)
         }
-        Output::Fallible(..) => quote_spanned!(span=> __call.reply_result(__output).await),
+        Output::Fallible(..) => quote_spanned!(span=> __call.reply_result(__r).await),
         Output::Status(ok) if is_owned_binary(ok) => {
-            quote_spanned!(span=> __call.reply_status(__output.map(#k::Bin)).await)
+            quote_spanned!(span=> __call.reply_status(__r.map(#k::Bin)).await)
         }
-        Output::Status(_) => quote_spanned!(span=> __call.reply_status(__output).await),
-        Output::Alias(_) => quote_spanned!(span=> __call.reply_result(#k::Fallible::into_result(__output)).await),
+        Output::Status(_) => quote_spanned!(span=> __call.reply_status(__r).await),
+        Output::Alias(_) => quote_spanned!(span=> __call.reply_result(#k::Fallible::into_result(__r)).await),
     }
 }

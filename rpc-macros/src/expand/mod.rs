@@ -7,13 +7,15 @@ mod dispatch;
 mod stub;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
 
 use crate::model::{Contract, Method, Output};
 
 /// All that a contract becomes.
 pub(crate) fn contract(contract: &Contract) -> TokenStream {
     let parts = [
+        import(contract),
         contract_trait::definition(contract),
         contract_trait::forwarding(contract),
         stub::definition(contract),
@@ -22,10 +24,17 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
     parts.into_iter().collect()
 }
 
-/// The path of what generated code may name.
+/// What generated code may name, under a short name of the contract's own: paths are most of what it is made of.
+fn import(contract: &Contract) -> TokenStream {
+    let (krate, k) = (&contract.krate, private(contract));
+    let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private as #k;)
+}
+
+/// That name.
 fn private(contract: &Contract) -> TokenStream {
-    let krate = &contract.krate;
-    quote!(#krate::__private)
+    let name = format_ident!("__rpc_{}", contract.ident.unraw());
+    quote!(#name)
 }
 
 /// As [`private`], standing where errors about it should be shown.

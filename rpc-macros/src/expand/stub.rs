@@ -84,7 +84,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let sent = sent(contract, method);
     let (returns, call) = (returned(contract, &method.output), call(contract, method));
     let span = shown_at(name.span());
-    let future = quote_spanned!(span=> impl #k::core::future::Future<Output = #returns> + #k::core::marker::Send + use<#(#generics),*>);
+    let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#generics),*>);
     // One span for all that asks for serde, so that a forgotten derive is said once and on the method.
     let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
     quote! {
@@ -113,7 +113,7 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
 /// What a call gives.
 pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
     let k = private(contract);
-    let result = quote!(#k::core::result::Result);
+    let result = quote!(#k::Result);
     match output {
         Output::Oneway => quote!(#result<(), #k::Status>),
         Output::Plain(ty) | Output::Status(ty) => quote!(#result<#ty, #k::Status>),
