@@ -188,7 +188,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
                     if !self.pings.take(Instant::now()) {
-                        break TransportError::Protocol(ProtocolError::new("too many WebSocket pings or pongs: more than one a second"));
+                        break TransportError::Protocol(ProtocolError::new(
+                            "too many WebSocket pings or pongs: more than one a second",
+                        ));
                     }
                 }
                 Ok(Message::Text(_)) => break TransportError::Protocol(text()),
