@@ -70,6 +70,8 @@ pub struct Config {
     pub hello_timeout: Duration,
     /// How long closing may take before the socket is dropped. Default 5 s.
     pub close_timeout: Duration,
+    /// How long the `closed` hooks of a session may take before they are given up. Default 10 s. A shutdown waits for them.
+    pub hook_timeout: Duration,
     /// A ping is sent after so much silence from the peer. Default 15 s.
     pub keepalive: Duration,
     /// A peer is given up after so much silence. Default 30 s. Any bytes count.
@@ -122,12 +124,13 @@ impl Config {
         }
     }
 
-    fn times(&mut self) -> [&mut Duration; 11] {
+    fn times(&mut self) -> [&mut Duration; 12] {
         [
             &mut self.nested_wait,
             &mut self.upgrade_timeout,
             &mut self.hello_timeout,
             &mut self.close_timeout,
+            &mut self.hook_timeout,
             &mut self.keepalive,
             &mut self.keepalive_timeout,
             &mut self.progress_timeout,
@@ -166,6 +169,7 @@ impl Default for Config {
             upgrade_timeout: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(5),
             close_timeout: Duration::from_secs(5),
+            hook_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(15),
             keepalive_timeout: Duration::from_secs(30),
             progress_timeout: Duration::from_secs(30),

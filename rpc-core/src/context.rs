@@ -10,8 +10,7 @@ use std::{
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{ConnectionInfo, Peer, Scope, Session, Shared, Stub, now},
-    proto::ServedCall,
+    peer::{ConnectionInfo, Peer, Principal, Scope, Serving, Session, Shared, Stub, now},
 };
 
 /// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract that the other side
@@ -20,16 +19,24 @@ use crate::{
 /// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
 #[derive(Clone)]
 pub struct Context<C> {
-    call: Arc<ServedCall>,
+    serving: Serving,
     shared: Arc<Shared>,
     method: &'static MethodDescriptor,
     peer: C,
 }
 
 impl<C: Stub> Context<C> {
-    pub(crate) fn new(shared: Arc<Shared>, call: Arc<ServedCall>, method: &'static MethodDescriptor) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, serving: Serving, method: &'static MethodDescriptor) -> Self {
         let peer = C::from_peer(Peer::new(shared.clone()));
-        Self { call, shared, method, peer }
+        Self { serving, shared, method, peer }
+    }
+}
+
+impl Context<Peer> {
+    /// Of a call whose other side is not known by its contract.
+    pub(crate) fn untyped(shared: Arc<Shared>, serving: Serving, method: &'static MethodDescriptor) -> Self {
+        let peer = Peer::new(shared.clone());
+        Self { serving, shared, method, peer }
     }
 }
 
@@ -51,22 +58,27 @@ impl<C> Context<C> {
 
     /// The other side's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.info.peer_addr
+        self.shared.link.info.peer_addr
     }
 
     /// The headers of the HTTP upgrade request; empty at a client.
     pub fn headers(&self) -> &http::HeaderMap {
-        &self.shared.info.headers
+        &self.shared.link.info.headers
     }
 
-    /// Typed values that the layers around the upgrade have added, for instance who the client is.
-    pub fn extensions(&self) -> &http::Extensions {
-        &self.shared.info.extensions
+    /// Who is at the other end, if that is known; see [`Session::set_principal`].
+    pub fn principal(&self) -> Option<&Principal> {
+        self.shared.link.principal()
+    }
+
+    /// A typed value: one that an interceptor gave to this call, or else one that the layers around the upgrade gave to the connection.
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.serving.extension().or_else(|| self.info().extensions.get())
     }
 
     /// What is known of the connection.
     pub fn info(&self) -> &ConnectionInfo {
-        &self.shared.info
+        &self.shared.link.info
     }
 
     /// The method being served.
@@ -81,44 +93,47 @@ impl<C> Context<C> {
 
     /// All that the caller sent along, in its order.
     pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.call.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.serving.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// When the caller stops waiting; `None` for one-way calls and callers without a deadline.
     pub fn deadline(&self) -> Option<Instant> {
-        self.call.deadline
+        self.serving.deadline()
     }
 
     /// How long the caller still waits; zero when the deadline has passed.
     pub fn remaining(&self) -> Option<Duration> {
-        self.call.deadline.map(|deadline| deadline.saturating_duration_since(now()))
+        self.serving.deadline().map(|deadline| deadline.saturating_duration_since(now()))
     }
 
     /// How deep the call is nested: 0 for a call that was not made in a handler.
     pub fn depth(&self) -> u32 {
-        self.call.depth
+        self.serving.call.depth
     }
 
     /// Whether nobody waits for the result any more: the caller has given up, the deadline has passed, or the session has ended. The
     /// handler's future is dropped then, at its next await, unless the method is `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {
-        self.call.is_cancelled()
+        self.serving.call.is_cancelled()
     }
 
     /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped at any time.
     pub async fn cancelled(&self) {
-        poll_fn(|cx| self.call.poll_cancelled(cx.waker())).await;
+        poll_fn(|cx| self.serving.call.poll_cancelled(cx.waker())).await;
     }
 
     /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the chain, as calls
     /// made directly in the handler do. For work that is spawned.
     pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
-        Scope::new(self.call.clone(), future)
+        Scope::new(self.serving.clone(), future)
     }
 }
 
 impl<C> fmt::Debug for Context<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("method", &self.method.name()).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("method", &self.method.name())
+            .field("call", &self.serving.call)
+            .finish_non_exhaustive()
     }
 }

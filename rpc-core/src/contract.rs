@@ -1,6 +1,6 @@
 //! What a contract is at run time: its name, its methods and their options, as the macros write them down.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// A contract: the constant that `#[service]` and `#[callback]` generate from a trait.
 #[derive(Debug)]
@@ -188,6 +188,13 @@ impl MethodDescriptor {
     /// The caller's deadline for this method, if the contract sets one.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+}
+
+impl fmt::Display for MethodDescriptor {
+    /// `Contract.method`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.contract, self.name)
     }
 }
 

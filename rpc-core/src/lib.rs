@@ -71,6 +71,8 @@ mod context;
 pub mod contract;
 pub mod error;
 #[cfg(feature = "session")]
+pub mod intercept;
+#[cfg(feature = "session")]
 mod peer;
 pub mod proto;
 #[cfg(feature = "session")]
@@ -80,16 +82,18 @@ pub mod session;
 pub mod status;
 pub mod wire;
 
+#[cfg(feature = "session")]
+pub use async_trait::async_trait;
 pub use config::Config;
 #[cfg(feature = "session")]
 pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
 #[cfg(feature = "session")]
-pub use peer::{CallOptions, ConnectionInfo, Peer, Scope, Session, SessionState, Stats, Stub};
+pub use peer::{CallOptions, ConnectionInfo, Peer, Principal, Scope, Session, SessionState, Stats, Stub};
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
-pub use service::{Hosting, HostingBuilder, HostingError, IntoService, Service};
-pub use status::{Code, Execution, Status};
+pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
+pub use status::{Code, Execution, Reason, Status};
 
 /// What generated code names. Not for people: it may change in any release.
 #[cfg(feature = "session")]
@@ -99,6 +103,7 @@ pub mod __private {
         self,
         future::Future,
         marker::{Send, Sized, Sync},
+        ops::Fn,
         result::Result,
     };
     pub use std::{self, sync::Arc};
@@ -107,7 +112,7 @@ pub mod __private {
     pub use serde;
 
     pub use crate::{
-        CallError, CallOptions, Context, Peer, Service, Status, Stub,
+        CallError, CallOptions, Context, Peer, Service, Session, Status, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
         peer::{Binary, Fallible, Output, Value},
         service::{Arguments, Completion, Incoming, Runner},

@@ -112,6 +112,15 @@ pub enum Execution {
     Unknown,
 }
 
+/// What the framework says of a refused call beyond its [`Code`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The call would have waited for the end of a call that itself waits for this one: the object that it is for serves one call at a
+    /// time, and is serving one of the same chain. The code is [`Code::Aborted`].
+    WouldDeadlock,
+}
+
 /// Why a call failed, when its contract does not say more: a [`Code`], a message for people, optional details for
 /// programs, and whether the method may have run.
 ///
@@ -131,6 +140,8 @@ struct Inner {
     #[serde(default)]
     execution: Execution,
     #[serde(skip)]
+    reason: Option<Reason>,
+    #[serde(skip)]
     idempotent: bool,
 }
 
@@ -142,6 +153,7 @@ impl Status {
             message: message.into(),
             details: Vec::new(),
             execution: Execution::Unknown,
+            reason: None,
             idempotent: false,
         }))
     }
@@ -173,6 +185,11 @@ impl Status {
         self.0.execution
     }
 
+    /// What the framework says of the refusal beyond its code, if anything. A status that a handler returns has none.
+    pub fn reason(&self) -> Option<Reason> {
+        self.0.reason
+    }
+
     /// Whether the same call may be made again without the risk of running twice what must run once.
     ///
     /// True for [`Code::Unavailable`] and [`Code::ResourceExhausted`], if the method did not start, or if the contract
@@ -194,6 +211,19 @@ impl Status {
     pub(crate) fn with_execution(mut self, execution: Execution) -> Self {
         self.0.execution = execution;
         self
+    }
+
+    #[must_use]
+    pub(crate) fn with_reason(mut self, reason: Option<Reason>) -> Self {
+        self.0.reason = reason;
+        self
+    }
+
+    /// As it leaves a handler, whatever it was made of: the method has run.
+    #[cfg(feature = "session")]
+    #[must_use]
+    pub(crate) fn leaving_a_handler(self) -> Self {
+        self.with_execution(Execution::Unknown).with_reason(None)
     }
 
     /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
-    Execution, Status,
+    Execution, Reason, Status,
     wire::{
         ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, ScanLimits, decode, encode,
         put_frame, put_header, read_packet, scan_exact,
@@ -54,7 +54,12 @@ fn status(status: &Status) -> Value {
         Execution::Unknown => "unknown",
     };
     let (message, details) = (status.message(), hex(status.details()));
-    json!({"code": status.code().number(), "message": message, "details": details, "execution": execution})
+    let mut shown =
+        json!({"code": status.code().number(), "message": message, "details": details, "execution": execution});
+    if status.reason() == Some(Reason::WouldDeadlock) {
+        shown["reason"] = json!(1);
+    }
+    shown
 }
 
 fn limits(limits: &PeerLimits) -> Value {

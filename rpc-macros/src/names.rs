@@ -7,7 +7,19 @@ pub(crate) fn method_id(contract: &str, method: &str) -> u32 {
 }
 
 /// Names that the trait or its client uses itself.
-pub(crate) const RESERVED: [&str; 8] = ["serve", "with", "clone", "connect", "session", "from_peer", "as_peer", "drop"];
+pub(crate) const RESERVED: [&str; 11] = [
+    "serve",
+    "per_session",
+    "try_per_session",
+    "per_call",
+    "with",
+    "clone",
+    "connect",
+    "session",
+    "from_peer",
+    "as_peer",
+    "drop",
+];
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ use crate::{
 
 /// Checks a contract as a whole.
 pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
+    check_beginning(contract, errors);
     for (index, method) in contract.methods.iter().enumerate() {
         check_options(method, errors);
         let others = contract.methods[..index].iter();
@@ -28,6 +29,19 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
             };
             errors.on(&method.ident, message);
         }
+    }
+}
+
+/// Some method must be callable first.
+fn check_beginning(contract: &Contract, errors: &mut Errors) {
+    let all_wait = contract.methods.iter().all(|method| method.options.not_initiating.is_some());
+    let first = contract.methods.first().and_then(|method| method.options.not_initiating);
+    if let Some(span) = first.filter(|_| all_wait && contract.broken.is_empty()) {
+        errors.on(
+            &on(span),
+            "no method of this contract could ever be called: each waits until another one has succeeded; \
+             remove `initiating = false` from those that may come first",
+        );
     }
 }
 

@@ -5,17 +5,21 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
     budget::{Need, Reservation},
-    current,
+    clock::now,
+    current::{Serving, current, is_opening},
     encode::encode,
+    intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
-    shared::{Shared, now},
+    shared::Shared,
 };
 use crate::{
     contract::MethodDescriptor,
@@ -26,6 +30,13 @@ use crate::{
 
 /// What a Request or Notify takes beside metadata and payload, at most.
 const FRAME: usize = 64;
+
+/// What is settled about a call before it begins.
+struct Terms {
+    origin: Option<Serving>,
+    metadata: MetadataPairs,
+    deadline: Option<Instant>,
+}
 
 /// A completed call.
 pub(crate) enum Answer {
@@ -38,12 +49,70 @@ pub(crate) async fn perform<A: Serialize + Send>(
     shared: &Arc<Shared>,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
+    mut arguments: A,
+) -> Result<Answer, Status> {
+    let origin = current();
+    let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
+    let deadline = CallOptions::deadline(options, now(), method, shared.config.call_timeout, origin.as_ref());
+    let answer = if shared.interceptors.is_empty() {
+        attempt(shared, method, Terms { origin, metadata, deadline }, &mut arguments).await
+    } else {
+        intercepted(shared, method, Terms { origin, metadata, deadline }, arguments).await
+    };
+    answer.map_err(|status| status.with_idempotent(method.is_idempotent()))
+}
+
+/// Makes a call inside its interceptors.
+async fn intercepted<A: Serialize + Send>(
+    shared: &Arc<Shared>,
+    method: &'static MethodDescriptor,
+    terms: Terms,
     arguments: A,
 ) -> Result<Answer, Status> {
-    let outcome = match Call::begin(shared, options, method).await {
+    let Terms { origin, metadata, deadline } = terms;
+    let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
+    let mut end = Attempts { shared, origin, arguments, begun: false };
+    match intercept::run(&shared.interceptors, &mut call, &mut end).await {
+        Ok(reply) => reply.into_content(),
+        Err(status) if end.begun => Err(status),
+        Err(status) => Err(status.not_executed()),
+    }
+}
+
+/// The call inside its interceptors, which may make it again.
+struct Attempts<'a, A> {
+    shared: &'a Arc<Shared>,
+    origin: Option<Serving>,
+    arguments: A,
+    begun: bool,
+}
+
+#[async_trait]
+impl<A: Serialize + Send> End for Attempts<'_, A> {
+    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
+        self.begun = true;
+        let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
+        let (method, terms) = (call.method(), Terms { origin, metadata, deadline: call.deadline() });
+        let answer = attempt(self.shared, method, terms, &mut self.arguments).await;
+        match answer {
+            Ok(Answer::Value(bytes)) => Ok(Reply::new(false, bytes.len(), Answer::Value(bytes))),
+            Ok(Answer::Fault(bytes)) => Ok(Reply::new(true, bytes.len(), Answer::Fault(bytes))),
+            Err(status) => Err(status.with_idempotent(method.is_idempotent())),
+        }
+    }
+}
+
+/// Makes a call once. The arguments are lent exclusively because they need not be `Sync`.
+async fn attempt<A: Serialize + Send>(
+    shared: &Arc<Shared>,
+    method: &'static MethodDescriptor,
+    terms: Terms,
+    arguments: &mut A,
+) -> Result<Answer, Status> {
+    let outcome = match Call::begin(shared, method, terms).await {
         Err(outcome) => outcome,
         Ok(mut call) => loop {
-            let payload = match encode(&arguments) {
+            let payload = match encode(&*arguments) {
                 Ok(payload) => payload,
                 Err(why) => break Outcome::Status(unencodable(method, &why)),
             };
@@ -64,7 +133,7 @@ pub(crate) async fn perform<A: Serialize + Send>(
     match outcome {
         Outcome::Value(bytes) => Ok(Answer::Value(bytes)),
         Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),
-        Outcome::Status(status) => Err(status.with_idempotent(method.is_idempotent())),
+        Outcome::Status(status) => Err(status),
     }
 }
 
@@ -114,12 +183,8 @@ impl Drop for Call {
 
 impl Call {
     /// Takes a slot and waits for a permit.
-    async fn begin(
-        shared: &Arc<Shared>,
-        options: Option<&CallOptions>,
-        method: &'static MethodDescriptor,
-    ) -> Result<Self, Outcome> {
-        let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
+    async fn begin(shared: &Arc<Shared>, method: &'static MethodDescriptor, terms: Terms) -> Result<Self, Outcome> {
+        let Terms { origin, metadata, deadline } = terms;
         let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
             let limit = shared.config.max_metadata;
@@ -128,16 +193,19 @@ impl Call {
             );
             return Err(Outcome::Status(Status::invalid_argument(message).not_executed()));
         }
+        if is_opening(shared.id) && !shared.look(|connection| connection.is_open()) {
+            let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
+            return Err(Outcome::Status(Status::failed_precondition(message).not_executed()));
+        }
+        let nested = origin.is_some() && !method.is_oneway();
+        let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
+        let mut origin = origin.map(|origin| origin.call);
         // Only what is small leaves the closure: everything that does is moved.
-        let (key, waiting, nested) = poll_fn(|cx| {
-            let now = now();
-            let origin = current();
-            let nested = origin.is_some() && !method.is_oneway();
-            let deadline = CallOptions::deadline(options, now, method, shared.config.call_timeout, origin.as_deref());
-            let depth = origin.as_ref().map_or(0, |origin| origin.depth.saturating_add(1));
-            let start = CallStart { oneway: method.is_oneway(), depth, origin, deadline };
-            let begun = shared.with(|locked| locked.connection.begin_call(now, start, cx.waker()));
-            Poll::Ready(begun.map(|(key, progress)| (key, progress == CallProgress::Waiting, nested)))
+        let (key, waiting) = poll_fn(|cx| {
+            let origin = origin.take();
+            let start = CallStart { method: Some(method), oneway: method.is_oneway(), depth, origin, deadline };
+            let begun = shared.with(|locked| locked.connection.begin_call(now(), start, cx.waker()));
+            Poll::Ready(begun.map(|(key, progress)| (key, progress == CallProgress::Waiting)))
         })
         .await
         .map_err(Outcome::Status)?;

@@ -1,35 +1,88 @@
 //! The call whose handler is being polled on this thread: what calls made in it inherit.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
-use crate::proto::ServedCall;
+use crate::{proto::ServedCall, wire::MetadataPairs};
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<ServedCall>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Serving>> = const { RefCell::new(None) };
+    /// The session whose `opened` hooks are being polled; 0 for none.
+    static OPENING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A call being served, with what interceptors have made of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Serving {
+    pub(crate) call: Arc<ServedCall>,
+    pub(crate) extras: Option<Arc<Extras>>,
+}
+
+/// What interceptors have made of a call that came in.
+#[derive(Debug)]
+pub(crate) struct Extras {
+    pub(crate) metadata: MetadataPairs,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) extensions: http::Extensions,
+}
+
+impl Serving {
+    pub(crate) fn new(call: Arc<ServedCall>) -> Self {
+        Self { call, extras: None }
+    }
+
+    pub(crate) fn metadata(&self) -> &MetadataPairs {
+        self.extras.as_ref().map_or(&self.call.metadata, |extras| &extras.metadata)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.extras.as_ref().map_or(self.call.deadline, |extras| extras.deadline)
+    }
+
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extras.as_ref().and_then(|extras| extras.extensions.get())
+    }
 }
 
 /// The call that is being served on this thread right now.
-pub(crate) fn current() -> Option<Arc<ServedCall>> {
+pub(crate) fn current() -> Option<Serving> {
     CURRENT.with_borrow(Clone::clone)
 }
 
 /// Runs `f` as a part of `call`; calls made in it belong to its chain.
-pub(crate) fn enter<R>(call: &Arc<ServedCall>, f: impl FnOnce() -> R) -> R {
+pub(crate) fn enter<R>(serving: &Serving, f: impl FnOnce() -> R) -> R {
     /// Puts back what was there before, also when `f` panics.
-    struct Restore(Option<Arc<ServedCall>>);
+    struct Restore(Option<Serving>);
     impl Drop for Restore {
         fn drop(&mut self) {
             CURRENT.with_borrow_mut(|current| std::mem::swap(current, &mut self.0));
         }
     }
-    let _restore = Restore(CURRENT.replace(Some(call.clone())));
+    let _restore = Restore(CURRENT.replace(Some(serving.clone())));
     f()
+}
+
+/// Runs `f` as a part of the opening of a session.
+pub(crate) fn enter_opening<R>(session: u64, f: impl FnOnce() -> R) -> R {
+    struct Restore(u64);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OPENING.set(self.0);
+        }
+    }
+    let _restore = Restore(OPENING.replace(session));
+    f()
+}
+
+/// Whether the session is being opened by what runs on this thread right now.
+pub(crate) fn is_opening(session: u64) -> bool {
+    OPENING.get() == session
 }
 
 pin_project_lite::pin_project! {
@@ -39,15 +92,15 @@ pin_project_lite::pin_project! {
     /// Dropping it drops the future inside and does nothing else.
     #[must_use = "futures do nothing unless polled"]
     pub struct Scope<F> {
-        call: Arc<ServedCall>,
+        serving: Serving,
         #[pin]
         future: F,
     }
 }
 
 impl<F> Scope<F> {
-    pub(crate) fn new(call: Arc<ServedCall>, future: F) -> Self {
-        Self { call, future }
+    pub(crate) fn new(serving: Serving, future: F) -> Self {
+        Self { serving, future }
     }
 }
 
@@ -56,12 +109,12 @@ impl<F: Future> Future for Scope<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        enter(this.call, || this.future.poll(cx))
+        enter(this.serving, || this.future.poll(cx))
     }
 }
 
 impl<F> fmt::Debug for Scope<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Scope").field("call", &self.serving.call).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,10 @@
-//! `ConnectionInfo`: what is known of a connection besides the protocol.
+//! What is known of a connection besides the protocol, and of who is at its other end.
 
-use std::net::SocketAddr;
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 /// What is known of a connection from its upgrade; all empty where there was none.
 #[derive(Clone, Debug, Default)]
@@ -10,7 +14,7 @@ pub struct ConnectionInfo {
     pub peer_addr: Option<SocketAddr>,
     /// The headers of the HTTP upgrade request, at a server.
     pub headers: http::HeaderMap,
-    /// Typed values that the layers around the upgrade have added, for instance who the client is.
+    /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side is.
     pub extensions: http::Extensions,
 }
 
@@ -34,5 +38,61 @@ impl ConnectionInfo {
     pub fn with_extensions(mut self, extensions: http::Extensions) -> Self {
         self.extensions = extensions;
         self
+    }
+}
+
+/// Who is at the other end: a name that an application gives to those it knows. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Principal(Arc<str>);
+
+impl Principal {
+    /// A principal of this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Principal").field(&self.0).finish()
+    }
+}
+
+/// A session's facts, for all that asks for them.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The session's number, unique in this process.
+    pub(crate) id: u64,
+    pub(crate) info: ConnectionInfo,
+    principal: OnceLock<Principal>,
+}
+
+impl Link {
+    pub(crate) fn new(id: u64, info: ConnectionInfo) -> Self {
+        let principal = OnceLock::new();
+        if let Some(known) = info.extensions.get::<Principal>() {
+            let _ = principal.set(known.clone());
+        }
+        Self { id, info, principal }
+    }
+
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.principal.get()
+    }
+
+    /// False if it was known already.
+    pub(crate) fn set_principal(&self, principal: Principal) -> bool {
+        self.principal.set(principal).is_ok()
     }
 }

@@ -2,10 +2,12 @@
 
 mod budget;
 mod call;
+mod clock;
 mod current;
 mod encode;
 mod handle;
 mod info;
+mod intercept;
 mod options;
 mod output;
 mod session;
@@ -13,13 +15,17 @@ mod shared;
 mod stub;
 
 pub(crate) use budget::Reservation;
+pub(crate) use clock::now;
 pub use current::Scope;
-pub(crate) use current::{current, enter};
+pub(crate) use current::{Serving, enter, enter_opening};
 pub(crate) use encode::{encode, scan_limits};
 pub use handle::Peer;
-pub use info::ConnectionInfo;
+pub(crate) use info::Link;
+pub use info::{ConnectionInfo, Principal};
+pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
+pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
 pub use output::{Binary, Fallible, Output, Value};
 pub use session::{Session, SessionState, Stats};
-pub(crate) use shared::{Life, Shared, now};
+pub(crate) use shared::{Life, Shared};
 pub use stub::Stub;

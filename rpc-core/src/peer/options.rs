@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{contract::MethodDescriptor, proto::ServedCall, wire::MetadataPairs};
+use super::current::Serving;
+use crate::{contract::MethodDescriptor, wire::MetadataPairs};
 
 /// Options for the calls of one stub: `chat.with(CallOptions::new().timeout(d).metadata("trace", id)).join("lobby")`.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +45,10 @@ impl CallOptions {
         now: Instant,
         method: &MethodDescriptor,
         default: Duration,
-        origin: Option<&ServedCall>,
+        origin: Option<&Serving>,
     ) -> Option<Instant> {
         let timeout = this.and_then(|options| options.timeout).or(method.timeout()).unwrap_or(default);
-        let inherited = origin.and_then(|origin| origin.deadline);
+        let inherited = origin.and_then(Serving::deadline);
         match (now.checked_add(timeout), inherited) {
             (Some(own), Some(inherited)) => Some(own.min(inherited)),
             (own, inherited) => own.or(inherited),

@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    ConnectionInfo,
-    shared::{Life, Shared, now},
+    clock::now,
+    info::{ConnectionInfo, Principal},
+    shared::{Life, Shared},
 };
 use crate::{
     error::ConnectionError,
@@ -64,12 +65,24 @@ impl Session {
 
     /// What is known of the connection besides the protocol.
     pub fn info(&self) -> &ConnectionInfo {
-        &self.shared.info
+        &self.shared.link.info
     }
 
     /// The other side's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.info.peer_addr
+        self.shared.link.info.peer_addr
+    }
+
+    /// Who is at the other end, if that is known: a [`Principal`] among the extensions of [`Self::info`], or what
+    /// [`Self::set_principal`] said.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.shared.link.principal()
+    }
+
+    /// Says who is at the other end; meant for [`crate::SessionHooks::opened`]. It can be said once: false, and nothing happens, if it is
+    /// known already.
+    pub fn set_principal(&self, principal: Principal) -> bool {
+        self.shared.link.set_principal(principal)
     }
 
     /// How far the session has come.

@@ -6,24 +6,18 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use futures::task::AtomicWaker;
 use tokio::sync::{Semaphore, watch};
 
-use super::ConnectionInfo;
+use super::{info::Link, intercept::Interceptor};
 use crate::{
     config::Config,
     error::ConnectionError,
     proto::{Connection, Released, ServedKey},
     wire::PeerLimits,
 };
-
-/// The time, tokio's: in tests it can stand still.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
 
 /// How far a session has come, for those who wait.
 #[derive(Clone, Debug)]
@@ -37,7 +31,9 @@ pub(crate) enum Life {
 pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) config: Arc<Config>,
-    pub(crate) info: ConnectionInfo,
+    pub(crate) link: Arc<Link>,
+    /// What runs around calls, outermost first.
+    pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
     locked: Mutex<Locked>,
     /// The task of the driver.
     driver: AtomicWaker,
@@ -61,11 +57,17 @@ pub(crate) struct Locked {
 }
 
 impl Shared {
-    pub(crate) fn new(connection: Connection, id: u64, config: Arc<Config>, info: ConnectionInfo) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        config: Arc<Config>,
+        link: Link,
+        interceptors: Arc<[Arc<dyn Interceptor>]>,
+    ) -> Self {
         let room = config.outbox_soft;
         Self {
-            id,
-            info,
+            id: link.id,
+            link: Arc::new(link),
+            interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new() }),
             driver: AtomicWaker::new(),
             room: Semaphore::new(room.min(Semaphore::MAX_PERMITS)),

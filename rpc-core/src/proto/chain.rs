@@ -3,14 +3,21 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Waker},
     time::Instant,
 };
 
-use crate::wire::{CallId, MetadataPairs};
+use crate::{
+    contract::MethodDescriptor,
+    status::{Reason, Status},
+    wire::{CallId, MetadataPairs},
+};
+
+/// Longer chains are told in part: a message is for people.
+const MAX_NAMES: usize = 12;
 
 /// A call that this end serves.
 ///
@@ -31,8 +38,19 @@ pub struct ServedCall {
     pub metadata: MetadataPairs,
     /// The call in whose handler the chain came by here before.
     pub parent: Option<Arc<ServedCall>>,
+    /// The method through which the chain left that handler and came back here.
+    pub through: Option<&'static MethodDescriptor>,
+    described: OnceLock<&'static MethodDescriptor>,
+    started: AtomicBool,
     cancelled: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
+}
+
+/// Where a call that comes in has its origin: a handler here, and the call that it made.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) call: Arc<ServedCall>,
+    pub(crate) through: Option<&'static MethodDescriptor>,
 }
 
 impl ServedCall {
@@ -43,8 +61,9 @@ impl ServedCall {
         depth: u32,
         deadline: Option<Instant>,
         metadata: MetadataPairs,
-        parent: Option<Arc<Self>>,
+        origin: Option<Origin>,
     ) -> Self {
+        let (parent, through) = origin.map_or((None, None), |origin| (Some(origin.call), origin.through));
         Self {
             session,
             id,
@@ -53,9 +72,66 @@ impl ServedCall {
             deadline,
             metadata,
             parent,
+            through,
+            described: OnceLock::new(),
+            started: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Says which method it is, once that has been looked up.
+    pub(crate) fn describe(&self, method: &'static MethodDescriptor) {
+        let _ = self.described.set(method);
+    }
+
+    /// Its method begins to run.
+    pub(crate) fn start(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Whether its method has begun to run.
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// The method, if it is hosted here.
+    pub fn described(&self) -> Option<&'static MethodDescriptor> {
+        self.described.get().copied()
+    }
+
+    /// The calls in whose handlers this one has its origin, nearest first.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::successors(self.parent.as_ref(), |call| call.parent.as_ref())
+    }
+
+    /// Whether this call was made, directly or not, in the handler of `other`.
+    pub(crate) fn descends_from(&self, other: &Arc<Self>) -> bool {
+        self.ancestors().any(|call| Arc::ptr_eq(call, other))
+    }
+
+    /// What a call gets that would wait for `served`, in whose handler it has its origin.
+    pub(crate) fn would_deadlock(&self, served: &Arc<Self>, contract: &str) -> Status {
+        let mut names = vec![self.name()];
+        let mut call = Some(self);
+        while let Some(here) = call {
+            names.extend(here.through.map(|method| method.to_string()));
+            names.extend(here.parent.as_ref().map(|parent| parent.name()));
+            call = here.parent.as_deref().filter(|parent| !std::ptr::eq(*parent, &raw const **served));
+        }
+        names.truncate(MAX_NAMES);
+        names.reverse();
+        let chain = names.join(" -> ");
+        Status::aborted(format!(
+            "the call would wait for itself: {chain}, and the object that hosts {contract} serves one call at a time; host it with \
+             Concurrency::Reentrant to let such calls in, or with Concurrency::Multiple"
+        ))
+        .with_reason(Some(Reason::WouldDeadlock))
+        .not_executed()
+    }
+
+    fn name(&self) -> String {
+        self.described().map_or_else(|| format!("method {:#010x}", self.method), ToString::to_string)
     }
 
     /// The receiver's own pending call of `session` that a call made in this handler descends from.

@@ -27,6 +27,19 @@ pub enum Event {
         /// Its arguments.
         payload: Bytes,
     },
+    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where calls are served one after
+    /// another, it holds its place among those of its session.
+    Arriving {
+        /// Tells it apart from all others of the connection.
+        key: ServedKey,
+        /// The method's number.
+        method: u32,
+    },
+    /// The call's arguments will not arrive; it has been completed.
+    Withdrawn {
+        /// The call.
+        key: ServedKey,
+    },
     /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must not be stopped. It still has to be
     /// completed.
     Cancel {
@@ -68,4 +81,6 @@ pub enum Completion {
     Status(Status),
     /// The handler was stopped before its end; the connection knows why.
     Stopped,
+    /// As [`Self::Stopped`], and the handler had not been started.
+    NotStarted,
 }

@@ -3,7 +3,10 @@
 use std::{sync::Arc, task::Waker, time::Instant};
 
 use super::{Outcome, ServedCall};
-use crate::wire::{CallId, TransferId};
+use crate::{
+    contract::MethodDescriptor,
+    wire::{CallId, TransferId},
+};
 
 /// Bits of a call's number that are its slot's index; the rest is the slot's generation.
 const INDEX_BITS: u32 = 20;
@@ -58,6 +61,8 @@ pub(crate) enum SlotState {
 pub(crate) struct Slot {
     generation: u64,
     pub(crate) state: SlotState,
+    /// For messages that name it.
+    pub(crate) method: Option<&'static MethodDescriptor>,
     pub(crate) oneway: bool,
     pub(crate) depth: u32,
     /// The peer's own pending call in whose handler this one was made.
@@ -145,6 +150,7 @@ impl Slot {
         Self {
             generation: 0,
             state,
+            method: None,
             oneway,
             depth,
             parent: None,

@@ -2,18 +2,25 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{IntoService, Service};
-use crate::{contract::MethodDescriptor, status::Status, wire::HostedContract};
+use super::{Instance, IntoService, Service, SessionHooks};
+use crate::{
+    contract::MethodDescriptor,
+    peer::{Interceptor, Session},
+    status::Status,
+    wire::HostedContract,
+};
 
-/// The contracts that one end hosts. Cheap to clone.
+/// What one end brings into its sessions: the contracts that it hosts, hooks and interceptors. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Hosting {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     services: Vec<Service>,
+    hooks: Vec<Arc<dyn SessionHooks>>,
+    interceptors: Arc<[Arc<dyn Interceptor>]>,
     /// By number, sorted.
     methods: Vec<Entry>,
 }
@@ -25,10 +32,12 @@ struct Entry {
     service: usize,
 }
 
-/// Collects the contracts that one end hosts.
-#[derive(Debug, Default)]
+/// Collects what one end brings into its sessions.
+#[derive(Default)]
 pub struct HostingBuilder {
     services: Vec<Service>,
+    hooks: Vec<Arc<dyn SessionHooks>>,
+    interceptors: Vec<Arc<dyn Interceptor>>,
 }
 
 /// Contracts that cannot be hosted together.
@@ -112,8 +121,26 @@ impl Hosting {
         self.inner.methods[index].method
     }
 
-    pub(crate) fn service_of(&self, index: usize) -> &Service {
-        &self.inner.services[self.inner.methods[index].service]
+    /// The position of the contract that a method belongs to.
+    pub(crate) fn service_of(&self, index: usize) -> usize {
+        self.inner.methods[index].service
+    }
+
+    pub(crate) fn hooks(&self) -> &[Arc<dyn SessionHooks>] {
+        &self.inner.hooks
+    }
+
+    pub(crate) fn interceptors(&self) -> &Arc<[Arc<dyn Interceptor>]> {
+        &self.inner.interceptors
+    }
+
+    /// The objects that serve a session, by the position of their contract.
+    pub(crate) async fn open(&self, session: &Session) -> Result<Vec<Instance>, Status> {
+        let mut instances = Vec::with_capacity(self.inner.services.len());
+        for service in &self.inner.services {
+            instances.push(service.open(session).await?);
+        }
+        Ok(instances)
     }
 }
 
@@ -125,9 +152,23 @@ impl HostingBuilder {
         self
     }
 
+    /// Adds code that runs when a session opens and when it has ended.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
+        self.hooks.push(Arc::new(hooks));
+        self
+    }
+
+    /// Adds code around every call, inside of what was added before.
+    #[must_use]
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Checks that all can be told apart.
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let services = self.services;
+        let Self { services, hooks, interceptors } = self;
         let mut methods: Vec<Entry> = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let contract = service.contract();
@@ -144,7 +185,27 @@ impl HostingBuilder {
                 return Err(HostingError::SameMethodId { id: first.id(), first: first_name, second: second_name });
             }
         }
-        Ok(Hosting { inner: Arc::new(Inner { services, methods }) })
+        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors: interceptors.into(), methods }) })
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hosting")
+            .field("services", &self.services)
+            .field("hooks", &self.hooks.len())
+            .field("interceptors", &self.interceptors.len())
+            .finish()
+    }
+}
+
+impl fmt::Debug for HostingBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostingBuilder")
+            .field("services", &self.services)
+            .field("hooks", &self.hooks.len())
+            .field("interceptors", &self.interceptors.len())
+            .finish()
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Arguments, Completion, Reply};
+use super::{Arguments, Completion, Reply, turns::TurnSlot};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
-    peer::{Reservation, Shared, Stub, encode, scan_limits},
-    proto::ServedCall,
+    peer::{Peer, Reservation, Serving, Shared, Stub, encode, scan_limits},
     status::Status,
 };
 
@@ -21,19 +20,25 @@ const FRAME: usize = 64;
 #[derive(Debug)]
 pub struct Incoming {
     shared: Arc<Shared>,
-    call: Arc<ServedCall>,
+    serving: Serving,
     method: &'static MethodDescriptor,
     payload: Bytes,
+    /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
+    turn: Option<Arc<TurnSlot>>,
 }
 
 impl Incoming {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        call: Arc<ServedCall>,
+        serving: Serving,
         method: &'static MethodDescriptor,
         payload: Bytes,
     ) -> Self {
-        Self { shared, call, method, payload }
+        Self { shared, serving, method, payload, turn: None }
+    }
+
+    pub(super) fn with_turn(self, turn: Option<Arc<TurnSlot>>) -> Self {
+        Self { turn, ..self }
     }
 
     /// The arguments, checked against the limits on payloads.
@@ -43,11 +48,24 @@ impl Incoming {
 
     /// What the handler is told about the call.
     pub fn context<C: Stub>(&self) -> Context<C> {
-        Context::new(self.shared.clone(), self.call.clone(), self.method)
+        Context::new(self.shared.clone(), self.serving.clone(), self.method)
+    }
+
+    /// As [`Self::context`], for those who do not know what the other side hosts.
+    pub(super) fn untyped_context(&self) -> Context<Peer> {
+        Context::untyped(self.shared.clone(), self.serving.clone(), self.method)
+    }
+
+    /// The method has ended.
+    fn end_turn(&self) {
+        if let Some(turn) = &self.turn {
+            turn.end();
+        }
     }
 
     /// Answers with a plain value. Waits for room in the outbox.
     pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<Completion, Status> {
+        self.end_turn();
         let mut reservation = Reservation::new(&self.shared);
         loop {
             let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
@@ -74,12 +92,13 @@ impl Incoming {
     pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<Completion, Status> {
         match result {
             Ok(value) => self.reply(value).await,
-            Err(status) => Err(status.with_execution(crate::Execution::Unknown)),
+            Err(status) => Err(status.leaving_a_handler()),
         }
     }
 
     /// A one-way call is finished.
     pub async fn done(&self) -> Result<Completion, Status> {
+        self.end_turn();
         Ok(Completion::new(Reply::Done, Reservation::new(&self.shared), 0))
     }
 

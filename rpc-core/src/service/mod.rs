@@ -1,53 +1,99 @@
-//! Hosting a contract: an object, its methods, and what a handler's future is made of.
+//! Hosting a contract: objects, their methods, their turns, and what a handler's future is made of.
 
 mod arguments;
+mod handling;
+mod hooks;
 mod hosting;
 mod incoming;
+mod instance;
 mod reply;
 mod runner;
+mod turns;
 
 use std::{fmt, sync::Arc};
 
-use crate::contract::ContractDescriptor;
+use crate::{
+    context::Context,
+    contract::ContractDescriptor,
+    peer::{Peer, Session},
+    status::Status,
+};
+use instance::{Source, Start};
+use turns::Turns;
 
 pub use arguments::Arguments;
+pub(crate) use handling::Handling;
+pub use hooks::SessionHooks;
 pub use hosting::{Hosting, HostingBuilder, HostingError};
 pub use incoming::Incoming;
+pub use instance::Concurrency;
+pub(crate) use instance::Instance;
 pub use reply::Completion;
 pub(crate) use reply::Reply;
 pub use runner::Runner;
+pub(crate) use turns::Held;
 
-/// How a method of a hosted object is started.
-type Start<T> = fn(&Arc<T>, u32, Incoming, &mut Runner);
-
-/// An object that hosts a contract: what `Chat::serve(object)` gives.
+/// A hosted contract: what `Chat::serve(object)` gives, or `Chat::per_session(…)`, or `Chat::per_call(…)`.
+///
+/// Clones host the same objects.
 #[derive(Clone)]
 pub struct Service {
     contract: &'static ContractDescriptor,
-    host: Arc<dyn Host>,
-}
-
-/// Something that starts methods.
-pub(crate) trait Host: Send + Sync {
-    fn start(&self, method: u32, call: Incoming, runner: &mut Runner);
-}
-
-struct Hosted<T> {
-    object: Arc<T>,
-    start: Start<T>,
-}
-
-impl<T: Send + Sync + 'static> Host for Hosted<T> {
-    fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
-        (self.start)(&self.object, method, call, runner);
-    }
+    source: Source,
+    concurrency: Concurrency,
+    /// Of the one object for all, if it serves one call at a time.
+    turns: Option<Arc<Turns>>,
 }
 
 impl Service {
-    /// Hosts `object`, whose methods `start` starts.
+    /// Hosts one object for all sessions, whose methods `start` starts.
     #[doc(hidden)]
     pub fn host<T: Send + Sync + 'static>(contract: &'static ContractDescriptor, object: T, start: Start<T>) -> Self {
-        Self { contract, host: Arc::new(Hosted { object: Arc::new(object), start }) }
+        Self::new(contract, Source::shared(object, start))
+    }
+
+    /// Hosts an object a session.
+    #[doc(hidden)]
+    pub fn per_session<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(&Session) -> T + Send + Sync + 'static,
+    {
+        let make = move |session| std::future::ready(Ok(factory(&session)));
+        Self::new(contract, Source::per_session(make, start))
+    }
+
+    /// Hosts an object a session, whose making takes time or fails.
+    #[doc(hidden)]
+    pub fn try_per_session<T, F, Fut>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, Status>> + Send + 'static,
+    {
+        Self::new(contract, Source::per_session(factory, start))
+    }
+
+    /// Hosts an object a call.
+    #[doc(hidden)]
+    pub fn per_call<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(&Context<Peer>) -> T + Send + Sync + 'static,
+    {
+        Self::new(contract, Source::per_call(factory, start))
+    }
+
+    fn new(contract: &'static ContractDescriptor, source: Source) -> Self {
+        Self { contract, source, concurrency: Concurrency::Multiple, turns: None }
+    }
+
+    /// How many calls an object of this service serves at a time; [`Concurrency::Multiple`] unless this is said. Each object has turns of its
+    /// own: where there is one for all, calls of all sessions wait for each other; where there is one a call, nothing ever waits.
+    #[must_use]
+    pub fn concurrency(self, concurrency: Concurrency) -> Self {
+        let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
+        Self { concurrency, turns, ..self }
     }
 
     /// The contract.
@@ -55,14 +101,33 @@ impl Service {
         self.contract
     }
 
-    pub(crate) fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
-        self.host.start(method, call, runner);
+    /// The object that serves a session.
+    async fn open(&self, session: &Session) -> Result<Instance, Status> {
+        let (host, turns) = match &self.source {
+            Source::Shared(host) => (host.clone(), self.turns.clone()),
+            Source::PerCall(host) => (host.clone(), None),
+            Source::PerSession(factory) => {
+                (factory.make(session.clone()).await?, turns(self.contract, self.concurrency))
+            }
+        };
+        Ok(Instance::new(self.contract, host, turns))
+    }
+}
+
+fn turns(contract: &ContractDescriptor, concurrency: Concurrency) -> Option<Arc<Turns>> {
+    match concurrency {
+        Concurrency::Multiple => None,
+        Concurrency::Single => Some(Turns::new(contract.name(), false)),
+        Concurrency::Reentrant => Some(Turns::new(contract.name(), true)),
     }
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("contract", &self.contract.name()).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("contract", &self.contract.name())
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }
 

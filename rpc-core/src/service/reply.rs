@@ -34,13 +34,20 @@ impl Completion {
         self
     }
 
-    /// What the connection is told.
-    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges) {
-        let len = match &self.reply {
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(self.reply, Reply::Fault(_))
+    }
+
+    pub(crate) fn payload_len(&self) -> usize {
+        match &self.reply {
             Reply::Value(bytes) | Reply::Fault(bytes) => bytes.len(),
             Reply::Done => 0,
-        };
-        let charges = self.reservation.take(len, self.frame);
+        }
+    }
+
+    /// What the connection is told.
+    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges) {
+        let charges = self.reservation.take(self.payload_len(), self.frame);
         let completion = match self.reply {
             Reply::Value(bytes) => proto::Completion::Value(bytes),
             Reply::Fault(bytes) => proto::Completion::Fault(bytes),

@@ -3,14 +3,17 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::Completion;
-use crate::{contract::MethodDescriptor, peer::enter, proto::ServedCall, status::Status};
+use crate::{
+    contract::MethodDescriptor,
+    peer::{Serving, enter},
+    status::Status,
+};
 
 /// The place of one handler's future. Its memory is used again for the next call of the same method.
 #[derive(Default)]
@@ -37,17 +40,17 @@ impl Runner {
         self.started
     }
 
-    /// Polls the handler as a part of `call`. A panic ends it with a status that keeps the panic's message at home.
+    /// Polls the handler as a part of its call. A panic ends it with a status that keeps the panic's message at home.
     pub(crate) fn poll(
         &mut self,
-        call: &Arc<ServedCall>,
+        serving: &Serving,
         method: &'static MethodDescriptor,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Completion, Status>> {
         let Some(future) = &mut self.future else {
             return Poll::Ready(Err(Status::internal("the method has no handler")));
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| enter(call, || future.poll(cx))));
+        let polled = catch_unwind(AssertUnwindSafe(|| enter(serving, || future.poll(cx))));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(result)) => {

@@ -10,42 +10,61 @@ use bytes::Bytes;
 use foldhash::HashMap;
 use tokio::task::AbortHandle;
 
-use super::task::{Task, into_parts, watch_poll};
+use super::{
+    ended::Ended,
+    task::{Task, watch_poll},
+};
 use crate::{
     peer::Shared,
-    proto::{self, Charges, ServedCall, ServedKey},
-    service::{Hosting, Incoming, Runner},
+    proto::{Completion, ServedCall, ServedKey},
+    service::{Handling, Held, Hosting, Instance, Runner},
     status::Status,
 };
-
-/// A handler's end, to be reported under the next lock.
-pub(super) type Ended = (ServedKey, proto::Completion, Charges);
 
 /// Runs handlers: each is polled once where it arrives, in order, and moves to a task when it has to wait.
 pub(super) struct Dispatch {
     shared: Arc<Shared>,
     hosting: Hosting,
+    /// By the contract's position: the objects. None before the session is open.
+    instances: Vec<Arc<Instance>>,
     /// By the method's position: the place of a handler that has ended.
     idle: Vec<Option<Runner>>,
     running: HashMap<ServedKey, Running>,
+    /// The places of calls whose arguments are arriving.
+    arriving: HashMap<ServedKey, Held>,
     /// The end of the last poll, which is the beginning of the next.
     clock: Instant,
 }
 
 struct Running {
     abort: AbortHandle,
+    call: Arc<ServedCall>,
     no_cancel: bool,
+}
+
+impl Running {
+    fn stop(&self) {
+        if !self.no_cancel || !self.call.has_started() {
+            self.abort.abort();
+        }
+    }
 }
 
 impl Dispatch {
     pub(super) fn new(shared: Arc<Shared>, hosting: Hosting) -> Self {
         let mut idle = Vec::new();
         idle.resize_with(hosting.len(), || None);
-        Self { shared, hosting, idle, running: HashMap::default(), clock: Instant::now() }
+        let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
+        Self { shared, hosting, instances, idle, running, arriving, clock: Instant::now() }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
         &self.hosting
+    }
+
+    /// The session opens with these objects.
+    pub(super) fn open(&mut self, instances: Vec<Arc<Instance>>) {
+        self.instances = instances;
     }
 
     /// Handlers are about to be started, one after another.
@@ -53,40 +72,57 @@ impl Dispatch {
         self.clock = Instant::now();
     }
 
+    /// The arguments of a call are arriving.
+    pub(super) fn hold(&mut self, key: ServedKey, method: u32) {
+        let service = self.hosting.find(method).map(|index| self.hosting.service_of(index));
+        let turns = service.and_then(|service| self.instances.get(service)).and_then(|instance| instance.turns());
+        if let Some(turns) = turns {
+            self.arriving.insert(key, turns.hold(self.shared.id));
+        }
+    }
+
+    /// They will not arrive.
+    pub(super) fn withdraw(&mut self, key: ServedKey) {
+        self.arriving.remove(&key);
+    }
+
     /// Starts a call's handler. Returns its end if it has come already.
     pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) -> Option<Ended> {
         let Some(index) = self.hosting.find(call.method) else {
-            return Some((key, proto::Completion::Status(self.unimplemented(call.method)), Charges::default()));
+            return Some(Ended::refused(key, self.unimplemented(call.method)));
+        };
+        let Some(instance) = self.instances.get(self.hosting.service_of(index)) else {
+            return Some(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
+        let handling = Handling::new(call, method, instance.clone());
+        let held = self.arriving.remove(&key);
         let mut runner = self.idle[index].take().unwrap_or_default();
-        let incoming = Incoming::new(self.shared.clone(), call.clone(), method, payload);
-        self.hosting.service_of(index).start(call.method, incoming, &mut runner);
+        handling.start(&self.shared, payload, held, &mut runner);
         if !runner.is_started() {
-            let status = Status::unimplemented(format!("{}.{} has no handler", method.contract(), method.name()));
-            return Some((key, proto::Completion::Status(status), Charges::default()));
+            return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
         }
         if !method.is_spawn() {
-            let polled = runner.poll(&call, method, &mut Context::from_waker(Waker::noop()));
+            let polled = handling.poll(&mut runner, &mut Context::from_waker(Waker::noop()));
             let now = Instant::now();
             watch_poll(method, now - self.clock, self.shared.config.slow_poll);
             self.clock = now;
             if let Poll::Ready(result) = polled {
                 self.idle[index] = Some(runner);
-                let (completion, charges) = into_parts(result);
-                return Some((key, completion, charges));
+                return Some(Ended::of(key, &handling, result));
             }
         }
-        let task = Task::new(runner, call, method, key, self.shared.clone());
+        let call = handling.call.call.clone();
+        let task = Task::new(runner, handling, key, self.shared.clone());
         let abort = tokio::spawn(task).abort_handle();
-        self.running.insert(key, Running { abort, no_cancel: method.is_no_cancel() });
+        self.running.insert(key, Running { abort, call, no_cancel: method.is_no_cancel() });
         None
     }
 
     /// Stops a handler that may be stopped.
     pub(super) fn cancel(&mut self, key: ServedKey) {
-        if let Some(running) = self.running.get(&key).filter(|running| !running.no_cancel) {
-            running.abort.abort();
+        if let Some(running) = self.running.get(&key) {
+            running.stop();
         }
     }
 
@@ -97,12 +133,15 @@ impl Dispatch {
         }
     }
 
-    /// The session has ended: handlers are stopped; those that must not be stopped run on by themselves.
+    /// The session has ended: handlers are stopped, and its objects dropped; methods that must not be stopped run on by themselves.
     pub(super) fn stop_all(&mut self) {
-        self.running.retain(|_, running| !running.no_cancel);
         for running in self.running.values() {
-            running.abort.abort();
+            running.stop();
         }
+        self.running.retain(|_, running| !running.no_cancel || !running.call.has_started());
+        self.arriving.clear();
+        self.instances.clear();
+        self.idle.clear();
     }
 
     /// Whether no handler is left to wait for.

@@ -1,25 +1,33 @@
 //! `Driver`: the only task that touches a session's transport.
 
 use std::{
+    collections::VecDeque,
     fmt, mem,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
 
-use tokio::time::Sleep;
+use futures::{FutureExt, future::BoxFuture};
+use tokio::{runtime::Handle, time::Sleep};
 
 use super::{
     Transport, TransportError,
-    dispatch::{Dispatch, Ended},
+    dispatch::Dispatch,
+    ended::Ended,
+    opening::{Opening, farewell},
     trace::trace_packet,
 };
 use crate::{
     error::ConnectionError,
     peer::{Life, Shared, now},
     proto::{Event, ServedKey},
-    service::Hosting,
+    service::{Hosting, Instance},
+    status::Status,
 };
 
 /// One poll takes in so many bytes, then writes, so that both ends work at the same time; then others have their turn.
@@ -37,6 +45,10 @@ pub struct Driver<T> {
     shared: Arc<Shared>,
     dispatch: Dispatch,
     stage: Stage,
+    /// Hooks and objects of a session that is about to open. Until they are there, what came in waits in `events`.
+    opening: Option<Opening>,
+    /// How many hooks have seen the session open.
+    hooks_opened: Arc<AtomicUsize>,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires, if that is of interest.
     armed: Option<Instant>,
@@ -47,16 +59,17 @@ pub struct Driver<T> {
     /// A write is stuck.
     stuck: bool,
     // Scratch, kept for its memory.
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     ended: Vec<Ended>,
     finished: Vec<ServedKey>,
 }
 
-#[derive(Debug)]
 enum Stage {
     Running,
     /// The connection has ended; output is flushed and the other side told, until this time.
     Closing(ConnectionError, Instant),
+    /// All is over but for the `closed` hooks.
+    Farewell(BoxFuture<'static, ()>),
     Over,
 }
 
@@ -77,12 +90,14 @@ impl<T: Transport> Driver<T> {
             transport,
             dispatch: Dispatch::new(shared.clone(), hosting),
             stage: Stage::Running,
+            opening: None,
+            hooks_opened: Arc::default(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: None,
             dirty: false,
             put_off: false,
             stuck: false,
-            events: Vec::new(),
+            events: VecDeque::new(),
             ended: Vec::new(),
             finished: Vec::new(),
             shared,
@@ -125,29 +140,31 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Acts on what came, starting handlers in order. True if there was something.
-    fn drive_dispatch(&mut self) -> bool {
+    fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.drive_opening(cx) {
+            return false;
+        }
         let busy = !self.events.is_empty();
         if busy {
             self.dispatch.begin();
         }
-        let mut events = mem::take(&mut self.events);
-        for event in events.drain(..) {
+        while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Call { key, call, payload } => self.ended.extend(self.dispatch.start(key, call, payload)),
+                Event::Arriving { key, method } => self.dispatch.hold(key, method),
+                Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Hello(hello) => {
                     tracing::debug!(session = self.shared.id, contracts = ?hello.contracts, "a client said hello");
-                    let verdict = self.dispatch.hosting().judge(&hello.contracts);
-                    let announced = self.dispatch.hosting().announced();
-                    self.shared.with(|locked| match verdict {
-                        Ok(()) => locked.connection.accept(now(), self.shared.id, announced),
-                        Err(status) => locked.connection.refuse(status),
-                    });
-                    self.opened();
+                    match self.dispatch.hosting().judge(&hello.contracts) {
+                        Ok(()) => self.begin_opening(),
+                        Err(status) => self.opened(Err(status)),
+                    }
                 }
                 Event::Welcome(welcome) => {
+                    self.transport.handshake_done();
                     self.dispatch.hosting().compare(&welcome.contracts);
-                    self.opened();
+                    self.begin_opening();
                 }
                 Event::Closed(error) => {
                     self.dispatch.stop_all();
@@ -155,12 +172,44 @@ impl<T: Transport> Driver<T> {
                     self.stage = Stage::Closing(error, until);
                 }
             }
+            if !self.drive_opening(cx) {
+                break;
+            }
         }
-        self.events = events;
         busy
     }
 
-    fn opened(&mut self) {
+    fn begin_opening(&mut self) {
+        let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
+        self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone()));
+    }
+
+    /// Hooks and objects of a session that is about to open. False while they are not there.
+    fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(opening) = &mut self.opening else { return true };
+        // Of no use to a session that has ended meanwhile.
+        let over = self.shared.look(|connection| connection.ended().is_some());
+        match opening.poll(cx) {
+            Poll::Pending if !over => return false,
+            Poll::Pending => self.opening = None,
+            Poll::Ready(opened) => {
+                self.opening = None;
+                self.opened(opened);
+            }
+        }
+        true
+    }
+
+    fn opened(&mut self, opened: Result<Vec<Instance>, Status>) {
+        match opened {
+            Ok(instances) => {
+                self.dispatch.open(instances.into_iter().map(Arc::new).collect());
+                let (id, announced) = (self.shared.id, self.dispatch.hosting().announced());
+                // At a client this does nothing: the server has taken it in already.
+                self.shared.with(|locked| locked.connection.accept(now(), id, announced));
+            }
+            Err(status) => self.shared.with(|locked| locked.connection.refuse(status)),
+        }
         if self.shared.look(|connection| connection.is_open()) {
             tracing::debug!(session = self.shared.id, "the session is open");
             self.transport.handshake_done();
@@ -191,8 +240,8 @@ impl<T: Transport> Driver<T> {
             }
             let ended = &mut self.ended;
             let packet = self.shared.with(|locked| {
-                for (key, completion, charges) in ended.drain(..) {
-                    locked.connection.complete(key, completion, charges);
+                for ended in ended.drain(..) {
+                    ended.report(&mut locked.connection);
                 }
                 locked.connection.poll_transmit(now)
             });
@@ -216,8 +265,8 @@ impl<T: Transport> Driver<T> {
     fn report_ended(&mut self) {
         let ended = &mut self.ended;
         self.shared.with(|locked| {
-            for (key, completion, charges) in ended.drain(..) {
-                locked.connection.complete(key, completion, charges);
+            for ended in ended.drain(..) {
+                ended.report(&mut locked.connection);
             }
         });
     }
@@ -259,7 +308,7 @@ impl<T: Transport> Driver<T> {
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive_receive(cx);
         let mut alone = true;
-        while self.drive_dispatch() {
+        while self.drive_dispatch(cx) {
             alone = false;
             // The Hello's verdict lets packets in that came early.
             let events = &mut self.events;
@@ -343,8 +392,11 @@ impl<T: Transport> Driver<T> {
 
     fn finish(&mut self, error: ConnectionError) {
         tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
-        self.stage = Stage::Over;
-        self.shared.finish(error);
+        self.shared.finish(error.clone());
+        self.stage = match self.farewell(error) {
+            Some(farewell) => Stage::Farewell(farewell),
+            None => Stage::Over,
+        };
     }
 }
 
@@ -355,7 +407,7 @@ impl<T: Transport> Future for Driver<T> {
         let this = self.get_mut();
         this.shared.register_driver(cx.waker());
         loop {
-            match &this.stage {
+            match &mut this.stage {
                 Stage::Running => {
                     if !this.drive(cx) {
                         return Poll::Pending;
@@ -370,24 +422,41 @@ impl<T: Transport> Future for Driver<T> {
                     }
                     this.finish(error);
                 }
+                Stage::Farewell(farewell) => {
+                    if farewell.poll_unpin(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    this.stage = Stage::Over;
+                }
                 Stage::Over => return Poll::Ready(()),
             }
         }
     }
 }
 
+impl<T> Driver<T> {
+    /// The `closed` hooks, if there are any to be run.
+    fn farewell(&self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+        let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
+        (opened > 0).then(|| farewell(self.dispatch.hosting().clone(), self.shared.clone(), opened, error).boxed())
+    }
+}
+
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Over) {
+        if !matches!(self.stage, Stage::Over | Stage::Farewell(_)) {
             let error = ConnectionError::Lost("the session's driver was dropped".to_owned());
             self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
-            self.shared.finish(error);
+            self.shared.finish(error.clone());
+            if let (Some(farewell), Ok(runtime)) = (self.farewell(error), Handle::try_current()) {
+                runtime.spawn(farewell);
+            }
         }
     }
 }
 
 impl<T> fmt::Debug for Driver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("shared", &self.shared).field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("Driver").field("shared", &self.shared).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,9 @@
 
 mod dispatch;
 mod driver;
+mod ended;
 mod memory;
+mod opening;
 mod start;
 mod task;
 mod trace;

@@ -8,7 +8,7 @@ use std::sync::{
 use super::{Driver, Transport, memory::memory};
 use crate::{
     config::Config,
-    peer::{ConnectionInfo, Session, Shared, now},
+    peer::{ConnectionInfo, Link, Session, Shared, now},
     proto::{Connection, Role},
     service::Hosting,
 };
@@ -62,7 +62,7 @@ fn start<T: Transport>(
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
     let config = &config.clone().sound();
     let connection = Connection::new(role, id, config.clone(), contracts, now());
-    let shared = Arc::new(Shared::new(connection, id, config.clone(), info));
+    let shared = Arc::new(Shared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)
 }

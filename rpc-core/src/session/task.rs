@@ -7,42 +7,35 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::ended::Ended;
 use crate::{
     contract::MethodDescriptor,
     peer::Shared,
-    proto::{self, Charges, ServedCall, ServedKey},
-    service::{Completion, Runner},
-    status::Status,
+    proto::{self, ServedKey},
+    service::{Handling, Runner},
 };
 
 /// A handler in a task of its own. Reports its end to the connection, also when it is aborted; until then the call holds its permit.
 pub(super) struct Task {
     runner: Runner,
-    call: Arc<ServedCall>,
-    method: &'static MethodDescriptor,
+    handling: Handling,
     key: ServedKey,
     shared: Arc<Shared>,
     reported: bool,
 }
 
 impl Task {
-    pub(super) fn new(
-        runner: Runner,
-        call: Arc<ServedCall>,
-        method: &'static MethodDescriptor,
-        key: ServedKey,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(runner: Runner, handling: Handling, key: ServedKey, shared: Arc<Shared>) -> Self {
         shared.handler_started();
-        Self { runner, call, method, key, shared, reported: false }
+        Self { runner, handling, key, shared, reported: false }
     }
 
-    fn report(&mut self, completion: proto::Completion, charges: Charges) {
+    fn report(&mut self, ended: Ended) {
         self.reported = true;
         self.shared.handler_ended();
         self.shared.with(|locked| {
             locked.finished.push(self.key);
-            locked.connection.complete(self.key, completion, charges);
+            ended.report(&mut locked.connection);
         });
         self.shared.wake_driver();
     }
@@ -54,12 +47,11 @@ impl Future for Task {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let before = Instant::now();
-        let polled = this.runner.poll(&this.call, this.method, cx);
-        watch_poll(this.method, before.elapsed(), this.shared.config.slow_poll);
+        let polled = this.handling.poll(&mut this.runner, cx);
+        watch_poll(this.handling.method, before.elapsed(), this.shared.config.slow_poll);
         let Poll::Ready(result) = polled else { return Poll::Pending };
-        let (completion, charges) = into_parts(result);
         this.runner.discard();
-        this.report(completion, charges);
+        this.report(Ended::of(this.key, &this.handling, result));
         Poll::Ready(())
     }
 }
@@ -69,16 +61,10 @@ impl Drop for Task {
         if !self.reported {
             // The permit returns after the handler is gone, not before.
             self.runner.discard();
-            self.report(proto::Completion::Stopped, Charges::default());
+            let started = self.handling.call.call.has_started();
+            let completion = if started { proto::Completion::Stopped } else { proto::Completion::NotStarted };
+            self.report(Ended::because(self.key, completion));
         }
-    }
-}
-
-/// What the connection is told of a handler's end.
-pub(super) fn into_parts(result: Result<Completion, Status>) -> (proto::Completion, Charges) {
-    match result {
-        Ok(completion) => completion.into_parts(),
-        Err(status) => (proto::Completion::Status(status), Charges::default()),
     }
 }
 

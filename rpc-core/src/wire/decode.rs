@@ -6,7 +6,7 @@ use super::{
     handshake::{read_hello, read_welcome},
     read::Reader,
 };
-use crate::status::{Code, Execution, Status};
+use crate::status::{Code, Execution, Reason, Status};
 
 /// Reads a frame; `None` for one of a kind that this version may pass over.
 pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError> {
@@ -180,8 +180,12 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
         Some(1) => Execution::NotExecuted,
         _ => Execution::Unknown,
     };
+    let reason = match fields.opt_uint()? {
+        Some(1) => Some(Reason::WouldDeadlock),
+        _ => None,
+    };
     fields.skip_rest()?;
-    let status = Status::new(code, message).with_execution(execution);
+    let status = Status::new(code, message).with_execution(execution).with_reason(reason);
     Ok(match details {
         Some(details) => status.with_details(details),
         None => status,

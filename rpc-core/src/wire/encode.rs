@@ -8,7 +8,7 @@ use super::{
     handshake::{put_hello, put_welcome},
     put,
 };
-use crate::status::{Execution, Status};
+use crate::status::{Execution, Reason, Status};
 
 /// What a number, a marker or a length takes at most.
 const NUMBER: usize = 9;
@@ -109,7 +109,7 @@ impl Frame {
 }
 
 pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
-    put::array(out, 4);
+    put::array(out, if status.reason().is_some() { 5 } else { 4 });
     put::uint(out, u64::from(status.code().number()));
     put::text(out, status.message());
     if status.details().is_empty() {
@@ -118,6 +118,9 @@ pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
         put::bin(out, status.details());
     }
     put::uint(out, u64::from(status.execution() == Execution::NotExecuted));
+    if let Some(Reason::WouldDeadlock) = status.reason() {
+        put::uint(out, 1);
+    }
 }
 
 fn begin(out: &mut BytesMut, len: usize, kind: u64) {

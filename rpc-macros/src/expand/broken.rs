@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, FnArg, Pat, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, parse_quote};
+use syn::{Attribute, FnArg, Ident, Pat, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, parse_quote};
 
 use super::{private, stub};
 use crate::{
@@ -16,10 +16,15 @@ pub(super) fn declared(contract: &Contract) -> TokenStream {
     let items = contract.broken.iter().map(|item| match item {
         Broken::Other(item) => quote!(#item),
         // The trait has its own.
-        Broken::Method(broken) if broken.method.sig.ident == "serve" => TokenStream::new(),
+        Broken::Method(broken) if is_own(&broken.method.sig.ident) => TokenStream::new(),
         Broken::Method(broken) => method(contract, broken.method.clone(), broken.method.default.is_some()),
     });
     items.collect()
+}
+
+/// Whether the trait has a function of this name whatever the contract says.
+fn is_own(name: &Ident) -> bool {
+    ["serve", "per_session", "try_per_session", "per_call"].iter().any(|own| name == own)
 }
 
 /// Whether there can be an implementation for `Arc`: its types must be known.
@@ -37,7 +42,7 @@ pub(super) fn can_be_forwarded(contract: &Contract) -> bool {
 pub(super) fn forwarded(contract: &Contract) -> TokenStream {
     let items = contract.broken.iter().map(|item| match item {
         Broken::Other(item) => other(contract, item),
-        Broken::Method(broken) if broken.method.sig.ident == "serve" => TokenStream::new(),
+        Broken::Method(broken) if is_own(&broken.method.sig.ident) => TokenStream::new(),
         Broken::Method(broken) => {
             let mut broken = broken.method.clone();
             broken.attrs.retain(|attr| attr.path().is_ident("cfg"));

@@ -14,11 +14,9 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
         quote!(#(#attrs)* #signature;)
     });
     let broken = broken::declared(contract);
-    let serve = serve(contract);
+    let hosting = hosting(contract);
     let message = format!("`{{Self}}` does not implement the contract `{ident}`");
     let label = format!("`impl {ident} for …` is missing");
-    let serve_doc =
-        format!("Hosts this object: gives the service that a server or client takes in. `{ident}::serve(object)`.");
     let supertraits = (!supertraits.is_empty()).then(|| quote!(+ #supertraits));
     quote! {
         #(#attrs)*
@@ -27,26 +25,78 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
             #(#methods)*
             #broken
 
-            #[doc = #serve_doc]
-            fn serve(self) -> #k::Service
-            where
-                Self: #k::Sized,
-            {
-                #serve
-            }
+            #hosting
         }
     }
 }
 
-/// The body of `serve`.
-fn serve(contract: &Contract) -> TokenStream {
-    if contract.is_broken() {
-        return quote!(loop {});
-    }
-    let (k, client, start) = (private(contract), contract.client(), dispatch::start(contract));
+/// The ways to host objects, and what starts their methods.
+fn hosting(contract: &Contract) -> TokenStream {
+    let (k, ident, client) = (private(contract), &contract.ident, contract.client());
+    let (start, body) = if contract.is_broken() {
+        (TokenStream::new(), [(); 4].map(|()| quote!(loop {})))
+    } else {
+        let descriptor = quote!(<#client as #k::Stub>::CONTRACT);
+        let body = [
+            quote!(#k::Service::host(#descriptor, self, Self::__start)),
+            quote!(#k::Service::per_session(#descriptor, factory, Self::__start)),
+            quote!(#k::Service::try_per_session(#descriptor, factory, Self::__start)),
+            quote!(#k::Service::per_call(#descriptor, factory, Self::__start)),
+        ];
+        (dispatch::start(contract), body)
+    };
+    let [serve, per_session, try_per_session, per_call] = body;
+    let docs = [
+        format!(
+            "Hosts this object for all sessions: gives the service that a server or client takes in. `{ident}::serve(object)`."
+        ),
+        format!(
+            "Hosts an object a session: `{ident}::per_session(|session| …)` is called when one opens, and the object is dropped when it ends."
+        ),
+        format!(
+            "As `per_session`, for objects whose making takes time or fails: `{ident}::try_per_session(|session| async move {{ … }})`. A status refuses the session."
+        ),
+        format!("Hosts an object a call: `{ident}::per_call(|cx| …)` is called for each."),
+    ];
+    let [serve_doc, per_session_doc, try_per_session_doc, per_call_doc] = docs;
     quote! {
+        #[doc = #serve_doc]
+        fn serve(self) -> #k::Service
+        where
+            Self: #k::Sized,
+        {
+            #serve
+        }
+
+        #[doc = #per_session_doc]
+        fn per_session<__F>(factory: __F) -> #k::Service
+        where
+            Self: #k::Sized,
+            __F: #k::Fn(&#k::Session) -> Self + #k::Send + #k::Sync + 'static,
+        {
+            #per_session
+        }
+
+        #[doc = #try_per_session_doc]
+        fn try_per_session<__F, __R>(factory: __F) -> #k::Service
+        where
+            Self: #k::Sized,
+            __F: #k::Fn(#k::Session) -> __R + #k::Send + #k::Sync + 'static,
+            __R: #k::Future<Output = #k::Result<Self, #k::Status>> + #k::Send + 'static,
+        {
+            #try_per_session
+        }
+
+        #[doc = #per_call_doc]
+        fn per_call<__F>(factory: __F) -> #k::Service
+        where
+            Self: #k::Sized,
+            __F: #k::Fn(&#k::Context<#k::Peer>) -> Self + #k::Send + #k::Sync + 'static,
+        {
+            #per_call
+        }
+
         #start
-        #k::Service::host(<#client as #k::Stub>::CONTRACT, self, start::<Self>)
     }
 }
 

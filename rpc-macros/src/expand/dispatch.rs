@@ -13,16 +13,19 @@ use crate::{
 
 /// The function that starts a method of an object by its number.
 pub(super) fn start(contract: &Contract) -> TokenStream {
-    let (k, ident) = (private(contract), &contract.ident);
+    let k = private(contract);
     let arms = contract.methods.iter().map(|method| arm(contract, method));
     quote! {
+        #[doc(hidden)]
         #[allow(deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
-        fn start<__T: #ident>(
-            __object: &#k::Arc<__T>,
+        fn __start(
+            __object: &#k::Arc<Self>,
             __method: #k::core::primitive::u32,
             __call: #k::Incoming,
             __runner: &mut #k::Runner,
-        ) {
+        ) where
+            Self: #k::Sized,
+        {
             match __method {
                 #(#arms)*
                 _ => {}
@@ -52,7 +55,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
             __runner.start(async move {
                 #arguments
                 #(#context)*
-                let __r = <__T as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
+                let __r = <Self as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
                 #reply
             })
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Connection, DeadlineKey, Phase};
 use crate::{
+    contract::MethodDescriptor,
     proto::{
         CallKey, Outcome, ServedCall,
         assembly::Purpose,
@@ -19,6 +20,8 @@ use crate::{
 /// What a caller says when it begins.
 #[derive(Debug)]
 pub struct CallStart {
+    /// The method, for messages that name it.
+    pub method: Option<&'static MethodDescriptor>,
     /// Sent and not answered.
     pub oneway: bool,
     /// How deep it is nested: one more than `origin`'s depth, or 0.
@@ -93,6 +96,7 @@ impl Connection {
         let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
         let nested = start.origin.is_some() && !start.oneway;
         let mut slot = Slot::new(state, start.oneway, start.depth, (!admitted).then(|| waker.clone()));
+        slot.method = start.method;
         slot.parent = parent;
         slot.origin = start.origin;
         slot.deadline = start.deadline;

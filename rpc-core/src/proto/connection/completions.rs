@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Connection, MAX_STRAY_COMPLETIONS, ServedState};
+use super::{Connection, Event, MAX_STRAY_COMPLETIONS, ServedState};
 use crate::{
     error::ProtocolError,
     proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState, timers::Timer},
@@ -130,14 +130,14 @@ impl Connection {
                 if let Some(served) = self.served.get_mut(&id) {
                     served.state = ServedState::Running;
                     let call = served.call.clone();
-                    self.emit_call(ServedKey::Call(id), call, bytes);
+                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes));
                 }
             }
             Purpose::Notify(number) => {
                 if let Some(served) = self.notified.get_mut(&number) {
                     served.state = ServedState::Running;
                     let call = served.call.clone();
-                    self.emit_call(ServedKey::Notify(number), call, bytes);
+                    self.emit_call(ServedKey::Notify(number), call, Payload::Inline(bytes));
                 }
             }
             Purpose::Value(key) => self.complete_call(key, Outcome::Value(bytes)),
@@ -156,7 +156,10 @@ impl Connection {
                 let status = Status::cancelled("the caller stopped sending the arguments").not_executed();
                 self.refuse_arriving(id, status);
             }
-            Purpose::Notify(number) => self.finish_notify(number),
+            Purpose::Notify(number) => {
+                self.finish_notify(number);
+                self.events.push_back(Event::Withdrawn { key: ServedKey::Notify(number) });
+            }
             Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
             Purpose::Discard => {}
         }

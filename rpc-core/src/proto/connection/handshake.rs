@@ -174,13 +174,14 @@ impl Connection {
         }
     }
 
-    /// At a server: turns the client away; it is told why.
+    /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this side in, by the close.
     pub fn refuse(&mut self, status: Status) {
-        if self.phase != Phase::Judging {
-            return;
-        }
         let status = status.cut_to(self.max_words_out());
-        self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone())));
+        match self.phase {
+            Phase::Judging => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
+            Phase::Open => {}
+            Phase::Handshake | Phase::Ended => return,
+        }
         self.end(ConnectionError::RefusedPeer(status), Flush::Output);
     }
 

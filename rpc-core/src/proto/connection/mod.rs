@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::Config,
     error::{ConnectionError, ProtocolError},
-    wire::{CallId, Frame, HostedContract, PeerLimits, read_packet},
+    wire::{CallId, Frame, HostedContract, Payload, PeerLimits, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
@@ -288,8 +288,11 @@ impl Connection {
     }
 
     /// Puts a served call before the shell.
-    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) {
-        self.events.push_back(Event::Call { key, call, payload });
+    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload) {
+        self.events.push_back(match payload {
+            Payload::Inline(payload) => Event::Call { key, call, payload },
+            Payload::Announced { .. } => Event::Arriving { key, method: call.method },
+        });
     }
 }
 

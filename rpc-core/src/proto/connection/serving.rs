@@ -10,7 +10,10 @@ use bytes::Bytes;
 use super::{Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Completion, Event, ServedCall, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState},
+    proto::{
+        CallKey, Completion, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::Mark,
+        slots::SlotState,
+    },
     status::Status,
     wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
 };
@@ -44,13 +47,14 @@ impl Connection {
             Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
         };
         let argument_bytes = self.begin_arguments(now, &payload, Purpose::Call(id))?;
-        self.served.insert(id, Served { call: call.clone(), declared_depth: declared, argument_bytes, state });
+        self.served.insert(
+            id,
+            Served { call: call.clone(), declared_depth: declared, argument_bytes, state, terminates: false },
+        );
         if let Some(deadline) = deadline {
             self.push_deadline(deadline, DeadlineKey::Served(id));
         }
-        if let Payload::Inline(bytes) = payload {
-            self.emit_call(ServedKey::Call(id), call, bytes);
-        }
+        self.emit_call(ServedKey::Call(id), call, payload);
         Ok(())
     }
 
@@ -77,19 +81,20 @@ impl Connection {
             Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
         };
         let argument_bytes = self.begin_arguments(now, &payload, Purpose::Notify(number))?;
-        self.notified.insert(number, Served { call: call.clone(), declared_depth: depth, argument_bytes, state });
-        if let Payload::Inline(bytes) = payload {
-            self.emit_call(ServedKey::Notify(number), call, bytes);
-        }
+        self.notified.insert(
+            number,
+            Served { call: call.clone(), declared_depth: depth, argument_bytes, state, terminates: false },
+        );
+        self.emit_call(ServedKey::Notify(number), call, payload);
         Ok(())
     }
 
     /// The call in whose handler the call `parent` was made, and the depth of `parent`; `None` if that is not live.
-    fn live_origin(&self, parent: CallId) -> Option<(u32, Arc<ServedCall>)> {
+    fn live_origin(&self, parent: CallId) -> Option<(u32, Origin)> {
         let slot = self.slots.find(CallKey::from_id(parent))?;
         let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
-        let origin = slot.origin.clone().filter(|_| live)?;
-        Some((slot.depth, origin))
+        let call = slot.origin.clone().filter(|_| live)?;
+        Some((slot.depth, Origin { call, through: slot.method }))
     }
 
     /// Whether a call may be taken in, apart from permits.
@@ -199,6 +204,16 @@ impl Connection {
         if let Some(served) = self.served.get_mut(&id) {
             served.state = ServedState::Completing;
             self.push_status(id, status, Mark::Completion(id));
+            self.events.push_back(Event::Withdrawn { key: ServedKey::Call(id) });
+        }
+    }
+
+    /// The session ends when the reply of this call has gone, if it is one: a status or a fault changes nothing.
+    pub fn end_after(&mut self, key: ServedKey) {
+        if let ServedKey::Call(id) = key {
+            if let Some(served) = self.served.get_mut(&id) {
+                served.terminates = true;
+            }
         }
     }
 
@@ -217,12 +232,22 @@ impl Connection {
             return;
         };
         let was = std::mem::replace(&mut served.state, ServedState::Completing);
+        served.terminates &= was == ServedState::Running && matches!(completion, Completion::Value(_));
         let status = match (was, completion) {
+            (ServedState::Cancelled, Completion::NotStarted) => {
+                Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed()
+            }
+            (ServedState::Expired, Completion::NotStarted) => {
+                Status::deadline_exceeded("the deadline passed before the call's turn had come").not_executed()
+            }
             (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
             (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
             (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, false),
             (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, true),
             (_, Completion::Status(status)) => status,
+            (_, Completion::NotStarted) => {
+                Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
+            }
             (_, Completion::Stopped) if self.draining => {
                 Status::unavailable("the method was stopped because the other side is shutting down")
             }
@@ -237,6 +262,9 @@ impl Connection {
         let limit = self.peer.payload;
         if bytes.len() as u64 > limit {
             self.release_charges(charges);
+            if let Some(served) = self.served.get_mut(&id) {
+                served.terminates = false;
+            }
             let status = Status::out_of_range(format!(
                 "the result is {} bytes long, and the caller takes {limit} at most (Config::max_payload)",
                 bytes.len()
@@ -278,6 +306,9 @@ impl Connection {
         if let Some(served) = self.served.remove(&id) {
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
+            if served.terminates {
+                self.close();
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Served {
     /// The length of its arguments, if they came in chunks.
     pub(super) argument_bytes: u64,
     pub(super) state: ServedState,
+    /// The session ends with its reply.
+    pub(super) terminates: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

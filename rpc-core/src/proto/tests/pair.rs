@@ -100,7 +100,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
-                Event::Welcome(_) => {}
+                Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } => {}
                 Event::Call { key, call, payload } => self.arrived.push(Arrived { key, call, payload }),
                 Event::Cancel { key } => self.cancelled.push(key),
                 Event::Closed(error) => self.closed = Some(error),
@@ -205,7 +205,7 @@ impl Pair {
     pub(super) fn call(&mut self, from: usize, call: Call) -> Result<CallKey, Status> {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
-        let start = CallStart { oneway: call.oneway, depth, origin: call.origin, deadline };
+        let start = CallStart { method: None, oneway: call.oneway, depth, origin: call.origin, deadline };
         let end = &mut self.ends[from];
         let (key, progress) = end.connection.begin_call(self.now, start, Waker::noop())?;
         if progress == CallProgress::Admitted {

@@ -1,0 +1,305 @@
+//! `Interceptor`: code around calls, at both ends and in both directions.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    clock::now,
+    current::{Extras, Serving},
+    info::{ConnectionInfo, Link, Principal},
+};
+use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
+
+/// Code around every call of a session, at either end, for calls that are made and for calls that are served: authorization, logging,
+/// retries, limits, metrics.
+///
+/// Given to a server's or client's builder with `interceptor`, or to [`crate::HostingBuilder::interceptor`]. The first one that was added
+/// is the outermost. Each runs the rest with [`Next::run`] and returns what that gave, or a status of its own:
+///
+/// ```
+/// use rpc_core::{Status, async_trait, intercept::{CallInfo, Direction, Interceptor, Next, Reply}};
+///
+/// /// Methods whose names begin with `admin_` are for one principal alone.
+/// struct AdminsOnly;
+///
+/// #[async_trait]
+/// impl Interceptor for AdminsOnly {
+///     async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+///         let guarded = call.direction() == Direction::Incoming && call.method().name().starts_with("admin_");
+///         if guarded && call.principal().is_none_or(|principal| principal.name() != "root") {
+///             return Err(Status::permission_denied(format!("{} is for root", call.method())));
+///         }
+///         next.run(call).await
+///     }
+/// }
+/// ```
+///
+/// Dropping the future cancels the call, so an interceptor may put a timeout around the rest. A status that comes from an interceptor
+/// which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A session without interceptors pays nothing for them.
+#[async_trait]
+pub trait Interceptor: Send + Sync + 'static {
+    /// Runs around one call.
+    async fn intercept(&self, call: &mut CallInfo, next: Next<'_>) -> Result<Reply, Status>;
+}
+
+/// Whether a call is made here or served here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Made here.
+    Outgoing,
+    /// Served here.
+    Incoming,
+}
+
+/// What an interceptor knows of a call, and may change.
+pub struct CallInfo {
+    direction: Direction,
+    method: &'static MethodDescriptor,
+    link: Arc<Link>,
+    /// The call being served, or in whose handler a call is made.
+    serving: Option<Serving>,
+    metadata: MetadataPairs,
+    deadline: Option<Instant>,
+    extensions: http::Extensions,
+}
+
+/// A call of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ChainLink {
+    /// The session in which it came.
+    pub session: u64,
+    /// Its number there; `None` for a one-way call.
+    pub call: Option<u64>,
+}
+
+/// A reply that came of [`Next::run`].
+pub struct Reply {
+    is_fault: bool,
+    len: usize,
+    content: Box<dyn Any + Send>,
+}
+
+/// The rest of what is around a call, and the call itself.
+pub struct Next<'a> {
+    rest: &'a [Arc<dyn Interceptor>],
+    end: &'a mut dyn End,
+}
+
+/// The call itself, inside all interceptors.
+#[async_trait]
+pub(crate) trait End: Send {
+    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status>;
+}
+
+impl Next<'_> {
+    /// Runs the rest. A call that is made here may be run again after it has failed, with the same deadline as before; a call that is served here runs
+    /// once. Dropping the future cancels the call.
+    pub async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
+        match self.rest {
+            [] => self.end.run(call).await,
+            [first, rest @ ..] => first.intercept(call, Next { rest, end: &mut *self.end }).await,
+        }
+    }
+}
+
+/// Runs interceptors around a call.
+pub(crate) async fn run(
+    interceptors: &[Arc<dyn Interceptor>],
+    call: &mut CallInfo,
+    end: &mut dyn End,
+) -> Result<Reply, Status> {
+    Next { rest: interceptors, end }.run(call).await
+}
+
+impl CallInfo {
+    /// A call to be made, in the handler of `origin`.
+    pub(crate) fn outgoing(
+        method: &'static MethodDescriptor,
+        link: Arc<Link>,
+        origin: Option<Serving>,
+        metadata: MetadataPairs,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let extensions = http::Extensions::new();
+        Self { direction: Direction::Outgoing, method, link, serving: origin, metadata, deadline, extensions }
+    }
+
+    /// A call that came in.
+    pub(crate) fn incoming(method: &'static MethodDescriptor, link: Arc<Link>, call: &Arc<ServedCall>) -> Self {
+        Self {
+            direction: Direction::Incoming,
+            method,
+            link,
+            serving: Some(Serving::new(call.clone())),
+            metadata: call.metadata.clone(),
+            deadline: call.deadline,
+            extensions: http::Extensions::new(),
+        }
+    }
+
+    /// What was made of a call that came in, for its handler.
+    pub(crate) fn take_extras(&mut self) -> Extras {
+        let (metadata, extensions) = (self.metadata.clone(), std::mem::take(&mut self.extensions));
+        Extras { metadata, deadline: self.deadline, extensions }
+    }
+
+    /// Whether the call is made here or served here.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The method: its name, its contract's, and its options.
+    pub fn method(&self) -> &'static MethodDescriptor {
+        self.method
+    }
+
+    /// The number of the session, as in [`crate::Session::id`].
+    pub fn session_id(&self) -> u64 {
+        self.link.id
+    }
+
+    /// What is known of the connection: address, headers of the upgrade, extensions.
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.link.info
+    }
+
+    /// Who is at the other end, if that is known.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.link.principal()
+    }
+
+    /// When the call must be done.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How long that is from now; zero when it has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
+    }
+
+    /// Makes the deadline no later than so long from now. A later one stays as it is.
+    pub fn limit_timeout(&mut self, timeout: Duration) {
+        if let Some(latest) = now().checked_add(timeout) {
+            self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
+        }
+    }
+
+    /// The first value of this key among the metadata.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        find(&self.metadata, key)
+    }
+
+    /// All metadata, in order.
+    pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Sets a value, instead of all that this key had. On a call that is made here it travels; on one that is served here its handler sees it.
+    pub fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        let key = key.into();
+        self.remove_metadata(&key);
+        self.metadata.push((key, value.into()));
+    }
+
+    /// Removes a key.
+    pub fn remove_metadata(&mut self, key: &str) {
+        self.metadata.retain(|(name, _)| name != key);
+    }
+
+    /// Typed values of this call. Its handler finds those of a call that is served here with [`crate::Context::extension`].
+    pub fn extensions(&self) -> &http::Extensions {
+        &self.extensions
+    }
+
+    /// As [`Self::extensions`], to be changed before the rest is run.
+    pub fn extensions_mut(&mut self) -> &mut http::Extensions {
+        &mut self.extensions
+    }
+
+    /// For a call that is made in a handler: a value that an interceptor gave to the call being served there.
+    pub fn origin_extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.origin().and_then(Serving::extension)
+    }
+
+    /// For a call that is made in a handler: a value among the metadata of the call being served there.
+    pub fn origin_metadata(&self, key: &str) -> Option<&str> {
+        self.origin().and_then(|origin| find(origin.metadata(), key))
+    }
+
+    /// The calls served in this process that this one belongs to, nearest first: itself, if it is served here, then the one in whose handler it
+    /// has its origin, and so on.
+    pub fn chain(&self) -> impl Iterator<Item = ChainLink> {
+        let first = self.serving.as_ref().map(|serving| &serving.call);
+        std::iter::successors(first, |call| call.parent.as_ref())
+            .map(|call| ChainLink { session: call.session, call: call.id })
+    }
+
+    fn origin(&self) -> Option<&Serving> {
+        self.serving.as_ref().filter(|_| self.direction == Direction::Outgoing)
+    }
+
+    pub(crate) fn metadata_pairs(&self) -> &MetadataPairs {
+        &self.metadata
+    }
+}
+
+impl Reply {
+    pub(crate) fn new(is_fault: bool, len: usize, content: impl Any + Send) -> Self {
+        Self { is_fault, len, content: Box::new(content) }
+    }
+
+    /// Whether it is the contract's own error, a typed fault.
+    pub fn is_fault(&self) -> bool {
+        self.is_fault
+    }
+
+    /// Bytes of its payload, encoded.
+    pub fn payload_len(&self) -> usize {
+        self.len
+    }
+
+    /// What it was made of.
+    pub(crate) fn into_content<T: Any>(self) -> Result<T, Status> {
+        let content = self.content.downcast::<T>();
+        content
+            .map(|content| *content)
+            .map_err(|_| Status::internal("an interceptor returned the reply of another call"))
+    }
+}
+
+fn find<'a>(metadata: &'a MetadataPairs, key: &str) -> Option<&'a str> {
+    metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+impl fmt::Debug for CallInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallInfo")
+            .field("direction", &self.direction)
+            .field("method", &format_args!("{}", self.method))
+            .field("session", &self.link.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("is_fault", &self.is_fault)
+            .field("payload_len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("rest", &self.rest.len()).finish_non_exhaustive()
+    }
+}

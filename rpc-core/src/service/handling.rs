@@ -1,0 +1,139 @@
+//! `Handling`: how one call is served, from the interceptors around it through its turn to its method.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Completion, Held, Incoming, Instance, Runner, turns::TurnSlot};
+use crate::{
+    contract::MethodDescriptor,
+    peer::{CallInfo, End, Interceptor, Reply, Serving, Shared, run_interceptors},
+    proto::ServedCall,
+    status::Status,
+};
+
+/// One call and the object that serves it.
+pub(crate) struct Handling {
+    pub(crate) call: Serving,
+    pub(crate) method: &'static MethodDescriptor,
+    instance: Arc<Instance>,
+}
+
+impl Handling {
+    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor, instance: Arc<Instance>) -> Self {
+        call.describe(method);
+        Self { call: Serving::new(call), method, instance }
+    }
+
+    /// Puts the call's future into `runner`. `held` is the place that it has among the calls of its session.
+    pub(crate) fn start(&self, shared: &Arc<Shared>, payload: Bytes, held: Option<Held>, runner: &mut Runner) {
+        let plain = shared.interceptors.is_empty() && self.instance.turns().is_none();
+        if plain {
+            match self.instance.check_begun(self.method) {
+                Ok(()) => {
+                    let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload);
+                    self.call.call.start();
+                    self.instance.start(self.method.id(), incoming, runner);
+                }
+                Err(status) => runner.start(async { Err(status) }),
+            }
+            return;
+        }
+        let method = Method {
+            shared: shared.clone(),
+            serving: self.call.clone(),
+            method: self.method,
+            instance: self.instance.clone(),
+            payload,
+            held,
+        };
+        runner.start(method.run());
+    }
+
+    /// Polls the call's future. When the method has succeeded, others may follow that have waited for it.
+    pub(crate) fn poll(&self, runner: &mut Runner, cx: &mut Context<'_>) -> Poll<Result<Completion, Status>> {
+        let polled = runner.poll(&self.call, self.method, cx);
+        if matches!(&polled, Poll::Ready(Ok(completion)) if !completion.is_fault()) {
+            self.instance.succeeded(self.method);
+        }
+        polled
+    }
+}
+
+/// A call that has interceptors around it, or waits for its turn.
+struct Method {
+    shared: Arc<Shared>,
+    serving: Serving,
+    method: &'static MethodDescriptor,
+    instance: Arc<Instance>,
+    payload: Bytes,
+    held: Option<Held>,
+}
+
+impl Method {
+    async fn run(mut self) -> Result<Completion, Status> {
+        let interceptors: Arc<[Arc<dyn Interceptor>]> = self.shared.interceptors.clone();
+        if interceptors.is_empty() {
+            return self.serve().await;
+        }
+        let mut call = CallInfo::incoming(self.method, self.shared.link.clone(), &self.serving.call);
+        match run_interceptors(&interceptors, &mut call, &mut self).await {
+            Ok(reply) => reply.into_content(),
+            Err(status) if self.serving.call.has_started() => Err(status),
+            Err(status) => Err(status.not_executed()),
+        }
+    }
+
+    /// Waits for the turn, and runs the method.
+    async fn serve(&mut self) -> Result<Completion, Status> {
+        let call = &self.serving.call;
+        let turn = match self.instance.turns() {
+            Some(turns) => Some(TurnSlot::new(turns.enter(call, self.held.take()).await?)),
+            None => None,
+        };
+        self.instance.check_begun(self.method)?;
+        if call.is_cancelled() {
+            return Err(Status::cancelled("the call was given up before it started").not_executed());
+        }
+        call.start();
+        let payload = std::mem::take(&mut self.payload);
+        let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, payload);
+        // Dropped before the turn is.
+        let mut runner = Runner::default();
+        self.instance.start(self.method.id(), incoming.with_turn(turn.clone()), &mut runner);
+        poll_fn(|cx| {
+            let turns = turn.as_ref().and_then(|turn| turn.turns());
+            match turns {
+                Some(turns) => turns.poll_alone(cx, |cx| runner.poll(&self.serving, self.method, cx)),
+                None => runner.poll(&self.serving, self.method, cx),
+            }
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl End for Method {
+    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
+        if self.serving.call.has_started() {
+            return Err(Status::internal("an interceptor ran a call again that is served here"));
+        }
+        let extras = call.take_extras();
+        let deadline = extras.deadline.filter(|deadline| self.serving.call.deadline.is_none_or(|own| *deadline < own));
+        self.serving.extras = Some(Arc::new(extras));
+        let served = match deadline {
+            // Earlier than the caller's, which the connection watches.
+            Some(deadline) => timeout_at(Instant::from_std(deadline), self.serve()).await.unwrap_or_else(|_| {
+                Err(Status::deadline_exceeded("the deadline that this side sets for the method has passed"))
+            }),
+            None => self.serve().await,
+        };
+        served.map(|completion| Reply::new(completion.is_fault(), completion.payload_len(), completion))
+    }
+}

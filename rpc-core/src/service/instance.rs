@@ -1,0 +1,192 @@
+//! Which object serves a call: one for all, one a session, or one a call.
+
+use std::{
+    any::type_name,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+
+use super::{Incoming, Runner, turns::Turns};
+use crate::{
+    context::Context,
+    contract::{ContractDescriptor, MethodDescriptor},
+    peer::{Peer, Session},
+    status::Status,
+};
+
+/// How a method of a hosted object is started.
+pub(super) type Start<T> = fn(&Arc<T>, u32, Incoming, &mut Runner);
+
+/// How many of its calls an object serves at a time.
+///
+/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one. Calls that wait for
+/// their turn count within the limits of the session that they came from, and start in the order in which they came; those of one session
+/// in the order in which they were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Concurrency {
+    /// As many as come. The object guards its own state.
+    #[default]
+    Multiple,
+    /// One after another: a call waits until the one before it has ended, also while that one waits for an answer from the other side. A
+    /// call that would wait for its own chain (the object calls the client, which calls the object) is refused at once with
+    /// [`Reason::WouldDeadlock`](crate::status::Reason::WouldDeadlock).
+    Single,
+    /// As [`Self::Single`], but a call that belongs to the chain being served is let in. No two handlers of the object are ever polled at
+    /// the same time; where one awaits, another of its chain may run, as with two functions that call each other.
+    Reentrant,
+}
+
+/// Something that starts methods.
+pub(crate) trait Host: Send + Sync {
+    fn start(&self, method: u32, call: Incoming, runner: &mut Runner);
+}
+
+/// Where the objects of a service come from.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// One for all.
+    Shared(Arc<dyn Host>),
+    /// One a session.
+    PerSession(Arc<dyn Factory>),
+    /// One a call.
+    PerCall(Arc<dyn Host>),
+}
+
+/// Makes a session's object.
+pub(super) trait Factory: Send + Sync {
+    fn make(&self, session: Session) -> BoxFuture<'static, Result<Arc<dyn Host>, Status>>;
+}
+
+/// An object that serves a session, with what guards it.
+pub(crate) struct Instance {
+    contract: &'static ContractDescriptor,
+    host: Arc<dyn Host>,
+    /// Of an object that serves one call at a time.
+    turns: Option<Arc<Turns>>,
+    /// Whether a method that may begin has succeeded; `None` where every method may begin.
+    begun: Option<AtomicBool>,
+}
+
+/// An object and its methods.
+struct Hosted<T> {
+    object: Arc<T>,
+    start: Start<T>,
+}
+
+/// Makes an object for each call.
+struct PerCall<F, T> {
+    factory: F,
+    start: Start<T>,
+}
+
+struct PerSession<F>(F);
+
+impl Source {
+    pub(super) fn shared<T: Send + Sync + 'static>(object: T, start: Start<T>) -> Self {
+        Self::Shared(Arc::new(Hosted { object: Arc::new(object), start }))
+    }
+
+    pub(super) fn per_session<T, F, Fut>(factory: F, start: Start<T>) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, Status>> + Send + 'static,
+    {
+        let make = move |session| -> BoxFuture<'static, Result<Arc<dyn Host>, Status>> {
+            let object = factory(session);
+            Box::pin(async move { Ok(Arc::new(Hosted { object: Arc::new(object.await?), start }) as Arc<dyn Host>) })
+        };
+        Self::PerSession(Arc::new(PerSession(make)))
+    }
+
+    pub(super) fn per_call<T, F>(factory: F, start: Start<T>) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(&Context<Peer>) -> T + Send + Sync + 'static,
+    {
+        Self::PerCall(Arc::new(PerCall { factory, start }))
+    }
+}
+
+impl Instance {
+    pub(super) fn new(contract: &'static ContractDescriptor, host: Arc<dyn Host>, turns: Option<Arc<Turns>>) -> Self {
+        let gated = contract.methods().iter().any(|method| !method.is_initiating());
+        Self { contract, host, turns, begun: gated.then(|| AtomicBool::new(false)) }
+    }
+
+    pub(crate) fn turns(&self) -> Option<&Arc<Turns>> {
+        self.turns.as_ref()
+    }
+
+    pub(crate) fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
+        self.host.start(method, call, runner);
+    }
+
+    /// Whether a method may be called now: `#[rpc(initiating = false)]`.
+    pub(crate) fn check_begun(&self, method: &MethodDescriptor) -> Result<(), Status> {
+        let Some(begun) = &self.begun else { return Ok(()) };
+        if method.is_initiating() || begun.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let first = self.contract.methods().iter().filter(|method| method.is_initiating());
+        let first: Vec<_> = first.map(ToString::to_string).collect();
+        let message = format!(
+            "{method} may not be called yet: first a call of {} must have succeeded in this session",
+            first.join(" or ")
+        );
+        Err(Status::failed_precondition(message).not_executed())
+    }
+
+    /// A method has succeeded.
+    pub(crate) fn succeeded(&self, method: &MethodDescriptor) {
+        if let Some(begun) = self.begun.as_ref().filter(|_| method.is_initiating()) {
+            begun.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Host for Hosted<T> {
+    fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
+        (self.start)(&self.object, method, call, runner);
+    }
+}
+
+impl<T, F> Host for PerCall<F, T>
+where
+    T: Send + Sync + 'static,
+    F: Fn(&Context<Peer>) -> T + Send + Sync + 'static,
+{
+    fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
+        let made = catch_unwind(AssertUnwindSafe(|| (self.factory)(&call.untyped_context())));
+        match made {
+            Ok(object) => (self.start)(&Arc::new(object), method, call, runner),
+            Err(_) => {
+                tracing::error!(object = type_name::<T>(), "the factory of an object panicked");
+                runner
+                    .start(async { Err(Status::internal("the object that was to serve the call could not be made")) });
+            }
+        }
+    }
+}
+
+impl<F> Factory for PerSession<F>
+where
+    F: Fn(Session) -> BoxFuture<'static, Result<Arc<dyn Host>, Status>> + Send + Sync,
+{
+    fn make(&self, session: Session) -> BoxFuture<'static, Result<Arc<dyn Host>, Status>> {
+        (self.0)(session)
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").field("contract", &self.contract.name()).field("turns", &self.turns).finish()
+    }
+}

@@ -1,0 +1,276 @@
+//! `Turns`: who is served next by an object that serves one call at a time.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use crate::{proto::ServedCall, status::Status};
+
+/// The turns of one object.
+pub(crate) struct Turns {
+    /// Of the contract, for messages.
+    contract: &'static str,
+    /// Calls of the chain being served are let in.
+    reentrant: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The calls that have a turn: at most one, and those of its chain that were let in.
+    serving: Vec<Serving>,
+    /// Those that wait, and those whose arguments are arriving, in the order in which they came. Bounded by the limits on calls and
+    /// one-way calls of the sessions they came from.
+    line: VecDeque<Place>,
+    next: u64,
+    /// A handler of the object is being polled.
+    polling: bool,
+    /// Handlers to be polled after that.
+    pollers: Vec<Waker>,
+}
+
+struct Serving {
+    number: u64,
+    call: Arc<ServedCall>,
+}
+
+struct Place {
+    number: u64,
+    session: u64,
+    /// `None` while the arguments are arriving.
+    ready: Option<Arc<ServedCall>>,
+    waker: Option<Waker>,
+}
+
+/// A place in the line. Dropping it leaves the line, or ends the turn.
+pub(crate) struct Held {
+    turns: Arc<Turns>,
+    number: u64,
+}
+
+/// The right to run. Dropping it ends the turn.
+#[derive(Debug)]
+pub(crate) struct Turn(Held);
+
+impl Turns {
+    pub(crate) fn new(contract: &'static str, reentrant: bool) -> Arc<Self> {
+        Arc::new(Self { contract, reentrant, state: Mutex::default() })
+    }
+
+    /// A place for a call whose arguments are arriving: calls that come later in its session do not pass it.
+    pub(crate) fn hold(self: &Arc<Self>, session: u64) -> Held {
+        let mut state = self.lock();
+        let number = state.join(session, None);
+        Held { turns: self.clone(), number }
+    }
+
+    /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant, let in. Dropping the future leaves the
+    /// line; cancelling the call ends the wait as well.
+    pub(crate) async fn enter(self: &Arc<Self>, call: &Arc<ServedCall>, held: Option<Held>) -> Result<Turn, Status> {
+        let held = {
+            let mut state = self.lock();
+            let own = state.serving.iter().find(|serving| call.descends_from(&serving.call));
+            match own.map(|serving| serving.call.clone()) {
+                Some(serving) if !self.reentrant => {
+                    drop(state);
+                    return Err(call.would_deadlock(&serving, self.contract));
+                }
+                Some(_) => {
+                    let number = state.number();
+                    state.serving.push(Serving { number, call: call.clone() });
+                    drop(state);
+                    // The place of one that had announced itself is not needed.
+                    drop(held);
+                    return Ok(Turn(Held { turns: self.clone(), number }));
+                }
+                None => match held {
+                    Some(held) => {
+                        if let Some(place) = state.place(held.number) {
+                            place.ready = Some(call.clone());
+                        }
+                        held
+                    }
+                    None => Held { turns: self.clone(), number: state.join(call.session, Some(call.clone())) },
+                },
+            }
+        };
+        self.advance();
+        poll_fn(|cx| self.poll_turn(held.number, call, cx)).await?;
+        Ok(Turn(held))
+    }
+
+    fn poll_turn(&self, number: u64, call: &ServedCall, cx: &Context<'_>) -> Poll<Result<(), Status>> {
+        let waker = cx.waker().clone();
+        {
+            let mut state = self.lock();
+            if state.serving.iter().any(|serving| serving.number == number) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(place) = state.place(number) {
+                let old = place.waker.replace(waker);
+                drop(state);
+                drop(old);
+            }
+        }
+        match call.poll_cancelled(cx.waker()) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(Status::cancelled("the call was given up before its turn had come").not_executed()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Gives the turn to the next in line, if it is free.
+    fn advance(&self) {
+        let waker = self.lock().advance();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn leave(&self, number: u64) {
+        let mut state = self.lock();
+        let place = state.find(number).and_then(|at| state.line.remove(at));
+        let serving = state.serving.iter().position(|serving| serving.number == number);
+        let serving = serving.map(|at| state.serving.remove(at));
+        let waker = state.advance();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        // What they hold is dropped here, outside the lock.
+        drop((place, serving));
+    }
+
+    /// Polls a handler unless another one of the object is being polled; then it is woken after that.
+    pub(crate) fn poll_alone<R>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        /// Lets the others in, also when the poll panics.
+        struct Polling<'a>(&'a Turns);
+        impl Drop for Polling<'_> {
+            fn drop(&mut self) {
+                let mut state = self.0.lock();
+                state.polling = false;
+                let pollers = mem::take(&mut state.pollers);
+                drop(state);
+                pollers.into_iter().for_each(Waker::wake);
+            }
+        }
+        let waker = cx.waker().clone();
+        let mut state = self.lock();
+        if state.polling {
+            state.pollers.push(waker);
+            return Poll::Pending;
+        }
+        state.polling = true;
+        drop(state);
+        let _polling = Polling(self);
+        poll(cx)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn join(&mut self, session: u64, ready: Option<Arc<ServedCall>>) -> u64 {
+        let number = self.number();
+        self.line.push_back(Place { number, session, ready, waker: None });
+        number
+    }
+
+    /// Numbers only grow along the line.
+    fn find(&self, number: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&number, |place| place.number).ok()
+    }
+
+    fn place(&mut self, number: u64) -> Option<&mut Place> {
+        self.find(number).and_then(|at| self.line.get_mut(at))
+    }
+
+    /// The first that is ready and has no call of its own session before it whose arguments are still arriving.
+    fn first(&self) -> Option<usize> {
+        let mut arriving = Vec::new();
+        for (at, place) in self.line.iter().enumerate() {
+            if place.ready.is_none() {
+                arriving.push(place.session);
+            } else if !arriving.contains(&place.session) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn advance(&mut self) -> Option<Waker> {
+        if !self.serving.is_empty() {
+            return None;
+        }
+        let at = self.first()?;
+        let Place { number, ready, waker, .. } = self.line.remove(at)?;
+        self.serving.push(Serving { number, call: ready? });
+        waker
+    }
+}
+
+impl Turn {
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.0.turns
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.turns.leave(self.number);
+    }
+}
+
+/// A turn that can be ended from within the method's future.
+#[derive(Debug)]
+pub(super) struct TurnSlot(Mutex<Option<Turn>>);
+
+impl TurnSlot {
+    pub(super) fn new(turn: Turn) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(turn))))
+    }
+
+    pub(super) fn end(&self) {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(turn);
+    }
+
+    /// Whose turn it is, while it lasts.
+    pub(super) fn turns(&self) -> Option<Arc<Turns>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|turn| turn.turns().clone())
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Turns")
+            .field("reentrant", &self.reentrant)
+            .field("serving", &state.serving.len())
+            .field("waiting", &state.line.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.number).finish()
+    }
+}

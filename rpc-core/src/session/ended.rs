@@ -1,0 +1,49 @@
+//! `Ended`: what the connection is told of a handler's end.
+
+use crate::{
+    proto::{self, Charges, ServedKey},
+    service::{Completion, Handling},
+    status::Status,
+};
+
+/// A handler's end, to be reported under the next lock.
+pub(super) struct Ended {
+    pub(super) key: ServedKey,
+    pub(super) completion: proto::Completion,
+    pub(super) charges: Charges,
+    /// The session ends with the reply.
+    pub(super) terminates: bool,
+}
+
+impl Ended {
+    pub(super) fn refused(key: ServedKey, status: Status) -> Self {
+        Self::because(key, proto::Completion::Status(status))
+    }
+
+    pub(super) fn because(key: ServedKey, completion: proto::Completion) -> Self {
+        Self { key, completion, charges: Charges::default(), terminates: false }
+    }
+
+    /// The end of a call that `handling` has served.
+    pub(super) fn of(key: ServedKey, handling: &Handling, result: Result<Completion, Status>) -> Self {
+        match result {
+            Ok(completion) => {
+                let terminates = handling.method.is_terminating() && !completion.is_fault();
+                let (completion, charges) = completion.into_parts();
+                Self { key, completion, charges, terminates }
+            }
+            Err(_) if handling.call.call.is_cancelled() && !handling.call.call.has_started() => {
+                Self::because(key, proto::Completion::NotStarted)
+            }
+            Err(status) => Self::refused(key, status),
+        }
+    }
+
+    /// Tells the connection.
+    pub(super) fn report(self, connection: &mut proto::Connection) {
+        if self.terminates {
+            connection.end_after(self.key);
+        }
+        connection.complete(self.key, self.completion, self.charges);
+    }
+}

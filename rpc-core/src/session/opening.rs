@@ -1,0 +1,73 @@
+//! What comes before a session's first call and after its end: hooks, and the objects that are made for it.
+
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::time::timeout;
+
+use crate::{
+    error::ConnectionError,
+    peer::{Session, Shared, enter_opening},
+    service::{Hosting, Instance},
+    status::Status,
+};
+
+/// Hooks and objects of a session that is about to open.
+pub(super) struct Opening {
+    session: u64,
+    future: BoxFuture<'static, Result<Vec<Instance>, Status>>,
+}
+
+impl Opening {
+    /// `opened` counts the hooks whose `opened` has succeeded.
+    pub(super) fn new(hosting: Hosting, shared: Arc<Shared>, opened: Arc<AtomicUsize>) -> Self {
+        let session = shared.id;
+        let open = async move {
+            let session = Session::new(shared);
+            for hooks in hosting.hooks() {
+                hooks.opened(&session).await?;
+                opened.fetch_add(1, Ordering::Relaxed);
+            }
+            hosting.open(&session).await
+        };
+        let future = AssertUnwindSafe(open).catch_unwind().map(|opened| {
+            opened.unwrap_or_else(|_| {
+                tracing::error!("a hook or factory panicked while a session was opened");
+                Err(Status::internal("the session could not be opened"))
+            })
+        });
+        Self { session, future: Box::pin(future) }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
+        enter_opening(self.session, || self.future.poll_unpin(cx))
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening")
+    }
+}
+
+/// Runs the `closed` hooks of those whose `opened` had succeeded, the last one first.
+pub(super) async fn farewell(hosting: Hosting, shared: Arc<Shared>, opened: usize, reason: ConnectionError) {
+    let limit = shared.config.hook_timeout;
+    let session = Session::new(shared);
+    for hooks in hosting.hooks()[..opened].iter().rev() {
+        let closed = AssertUnwindSafe(hooks.closed(&session, &reason)).catch_unwind();
+        match timeout(limit, closed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!(session = session.id(), "a `closed` hook panicked"),
+            Err(_) => tracing::warn!(session = session.id(), "a `closed` hook took too long (Config::hook_timeout)"),
+        }
+    }
+}
