@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{Config, Hosting, HostingBuilder, IntoService, Peer, Stub, session};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::client::Client;
 use crate::dial::dial;
@@ -114,8 +114,10 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
             let url = self.url.clone();
             let peer = self.open().await?;
             let contract = S::CONTRACT.name();
-            if !peer.session().hosts(contract) {
-                return Err(ConnectError::NotHosted { url, contract });
+            match peer.session().hosts_same(S::CONTRACT) {
+                None => return Err(ConnectError::NotHosted { url, contract }),
+                Some(false) => warn!(contract, "the server was built from another version of this contract"),
+                Some(true) => {}
             }
             Ok(S::from_peer(peer))
         })

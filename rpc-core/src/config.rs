@@ -97,12 +97,17 @@ pub struct Config {
 pub(crate) const MIN_CHUNK: usize = 256;
 /// A packet holds a chunk and so many bytes more at least.
 pub(crate) const PACKET_OVERHEAD: usize = 512;
+/// Deeper nesting is not counted.
+pub(crate) const MAX_DEPTH: u32 = 255;
+/// Longer payloads are not counted.
+const MAX_BYTES: usize = u32::MAX as usize;
 /// Longer times than this are as good as for ever, and a clock can add them to any time.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl Config {
     /// The same configuration, with what could not work raised to the least that can: counts of at least 1, chunks of at least 256 bytes, packets
-    /// that hold a chunk and 512 bytes more, an outbox whose hard limit leaves room beyond the soft one. Sessions, servers and clients do this themselves.
+    /// that hold a chunk and 512 bytes more, an outbox whose hard limit leaves room beyond the soft one; and with what could not be counted lowered:
+    /// payloads to 4 GiB, nesting to 255. Sessions, servers and clients do this themselves.
     #[must_use]
     pub fn sound(self: Arc<Self>) -> Arc<Self> {
         let mut config = (*self).clone();
@@ -113,6 +118,10 @@ impl Config {
     fn raise(&mut self) {
         for count in [&mut self.max_calls, &mut self.nested_calls, &mut self.max_notifies] {
             *count = (*count).max(1);
+        }
+        self.max_depth = self.max_depth.min(MAX_DEPTH);
+        for bytes in [&mut self.max_payload, &mut self.max_assembly, &mut self.max_arguments] {
+            *bytes = (*bytes).min(MAX_BYTES);
         }
         self.chunk = self.chunk.max(MIN_CHUNK);
         self.max_packet = self.max_packet.max(self.chunk + PACKET_OVERHEAD);

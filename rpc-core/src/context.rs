@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -111,7 +110,7 @@ impl<C> Context<C> {
         self.serving.call.depth
     }
 
-    /// Whether nobody waits for the result any more: the caller has given up, the deadline has passed, or the session has ended. The
+    /// Whether nobody waits for the result any more: it has been sent, the caller has given up, the deadline has passed, or the session has ended. The
     /// handler's future is dropped then, at its next await, unless the method is `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {
         self.serving.call.is_cancelled()
@@ -119,7 +118,7 @@ impl<C> Context<C> {
 
     /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped at any time.
     pub async fn cancelled(&self) {
-        poll_fn(|cx| self.serving.call.poll_cancelled(cx.waker())).await;
+        self.serving.call.cancelled().await;
     }
 
     /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the chain, as calls

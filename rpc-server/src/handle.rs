@@ -47,7 +47,7 @@ impl ServerHandle {
     }
 
     /// Stops in good order: accepts no more connections, tells every peer, lets running calls end, then closes each session with
-    /// code 1012. Returns when the last one has ended and every task of the server is gone.
+    /// code 1012. Returns when the last one has ended.
     ///
     /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled; it never takes much
     /// longer than [`Config::drain_timeout`](rpc_core::Config::drain_timeout). May be called again. Dropping the future stops the

@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use rpc_core::Config;
 use rpc_core::{ConnectionInfo, session::WebSocket};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, SubProtocolError};
@@ -22,7 +23,9 @@ use self::head::HeadFirst;
 use self::target::Target;
 use crate::error::ConnectError;
 
-const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static("duplex-rpc.v1");
+const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL);
+/// After so long the next address is tried as well (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Bytes of a refusal's text that are read, and how long they may take to come.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
@@ -91,19 +94,31 @@ fn request(target: &Target, headers: &HeaderMap) -> Result<Request<()>, ConnectE
     Ok(request)
 }
 
-/// Connects to the first of the host's addresses that answers.
+/// Connects to the first of the host's addresses that answers. One that is silent for a moment does not hold the next one up (RFC 8305 §5).
 async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
-    let addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
-    let mut failed = None;
-    for addr in addrs {
-        match TcpStream::connect(addr).await {
-            Ok(stream) => {
+    let mut addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
+    let (mut failed, mut attempts) = (None, JoinSet::new());
+    loop {
+        let next = addrs.next();
+        let is_last = next.is_none();
+        if let Some(addr) = next {
+            attempts.spawn(async move { (addr, TcpStream::connect(addr).await) });
+        }
+        let ended = tokio::select! {
+            ended = attempts.join_next() => ended,
+            () = sleep(ATTEMPT_DELAY), if !is_last => continue,
+        };
+        match ended {
+            Some(Ok((addr, Ok(stream)))) => {
                 // Packets are whole when they are written; waiting to fill a segment would only delay them.
                 stream.set_nodelay(true).map_err(|source| unreachable(target, source))?;
                 return Ok((stream, addr));
             }
-            Err(source) => failed = Some(unreachable(target, source)),
+            Some(Ok((_, Err(source)))) => failed = Some(unreachable(target, source)),
+            Some(Err(_)) => {}
+            None if is_last => break,
+            None => {}
         }
     }
     Err(failed.unwrap_or_else(|| resolve(io::Error::other("the resolver found none"))))

@@ -22,6 +22,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
+    config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
     status::Status,
@@ -214,7 +215,7 @@ impl Call {
             Self { shared: shared.clone(), method, key, nested, metadata, metadata_len, reservation, over: false };
         if waiting {
             // The driver did not see the new deadline.
-            call.shared.act(|_| ());
+            call.shared.wake_driver();
             poll_fn(|cx| match call.poll(cx.waker()) {
                 Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(Err(outcome)),
                 Poll::Ready(_) => Poll::Ready(Ok(())),
@@ -246,9 +247,20 @@ impl Call {
         .await
     }
 
-    /// What is wrong with arguments of this length.
+    /// What is wrong with the metadata, or with arguments of this length.
     fn over_limit(&self, len: usize) -> Option<Status> {
         let limits = self.shared.limits()?;
+        // Metadata share a packet with a chunk's worth of arguments.
+        let spare = limits
+            .packet
+            .saturating_sub(limits.chunk.min(self.shared.config.chunk as u64) + PACKET_OVERHEAD as u64 / 2);
+        if self.metadata_len as u64 > spare {
+            let message = format!(
+                "the metadata of the call take {} bytes; the other side takes {spare} (Config::max_packet there)",
+                self.metadata_len
+            );
+            return Some(Status::invalid_argument(message).not_executed());
+        }
         let large = len as u64 > limits.chunk.min(self.shared.config.chunk as u64);
         let limit = if large { limits.payload.min(limits.arguments) } else { limits.payload };
         (len as u64 > limit).then(|| {
@@ -269,6 +281,8 @@ impl Call {
             return Err(Outcome::Status(Status::resource_exhausted(message).not_executed()));
         }
         let (shared, key) = (self.shared.clone(), self.key);
+        // The driver did not see the new deadline.
+        shared.wake_driver();
         let mut waiting = pin!(self.reservation.wait(need));
         let ended = poll_fn(|cx| match waiting.as_mut().poll(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(None),
@@ -311,10 +325,16 @@ impl Call {
     }
 
     fn poll(&mut self, waker: &Waker) -> Poll<CallProgress> {
-        match self.shared.look(|connection| connection.poll_call(self.key, waker)) {
+        let (progress, draining) =
+            self.shared.look(|connection| (connection.poll_call(self.key, waker), connection.is_draining()));
+        match progress {
             CallProgress::Waiting => Poll::Pending,
             CallProgress::Admitted => Poll::Ready(CallProgress::Admitted),
             CallProgress::Done(outcome) => {
+                if draining {
+                    // It may have been the last thing that the drain waited for.
+                    self.shared.wake_driver();
+                }
                 self.over = true;
                 Poll::Ready(CallProgress::Done(outcome))
             }

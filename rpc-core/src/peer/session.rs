@@ -8,6 +8,7 @@ use super::{
     shared::{Life, Shared},
 };
 use crate::{
+    contract::ContractDescriptor,
     error::ConnectionError,
     proto::{Connection, ConnectionStats},
 };
@@ -34,7 +35,8 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest, and after the end, every count is zero.
+/// What a session holds now. At rest every count is zero; so it is after the end, but for `no_cancel` methods that run on and for outcomes that
+/// their callers have not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -61,6 +63,15 @@ impl Session {
     /// Whether the other side said that it hosts a contract of this name. False before the handshake is done.
     pub fn hosts(&self, contract: &str) -> bool {
         self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
+    }
+
+    /// Whether the other side was built from the same version of a contract that it hosts, as far as names, arity and options tell; `None` if it does
+    /// not host it.
+    pub fn hosts_same(&self, contract: &ContractDescriptor) -> Option<bool> {
+        self.shared.look(|connection| {
+            let hosted = connection.peer_contracts().iter().find(|hosted| hosted.name == contract.name())?;
+            Some(hosted.fingerprint == contract.fingerprint())
+        })
     }
 
     /// What is known of the connection besides the protocol.
@@ -111,8 +122,8 @@ impl Session {
         }
     }
 
-    /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its outcome, and the
-    /// transport is gone. May be dropped at any time.
+    /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its outcome, and nothing
+    /// is read or written any more. May be dropped at any time.
     pub async fn closed(&self) -> ConnectionError {
         match self.wait(|life| matches!(life, Life::Over(_))).await {
             Life::Over(error) => error,

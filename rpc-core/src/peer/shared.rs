@@ -89,7 +89,7 @@ impl Shared {
     /// The driver is not woken: see [`Self::act`].
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
-        let (result, released) = {
+        let (result, released, trash) = {
             let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut locked);
             let connection = &mut locked.connection;
@@ -97,12 +97,13 @@ impl Shared {
                 self.open_budgets(connection.peer_limits());
             }
             connection.take_wakes(&mut wakes);
-            (result, connection.take_released())
+            (result, connection.take_released(), connection.take_trash())
         };
         self.give_back(released);
         for waker in wakes {
             waker.wake();
         }
+        drop(trash);
         result
     }
 
@@ -115,7 +116,12 @@ impl Shared {
 
     /// Looks at the connection, or asks it where a call stands.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
-        f(&mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection)
+        let (result, trash) = {
+            let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
+            (f(connection), connection.take_trash())
+        };
+        drop(trash);
+        result
     }
 
     /// The driver has something to do.

@@ -1,9 +1,6 @@
 //! Payloads that arrive in chunks, put together within limits.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,9 +10,9 @@ use crate::{
     wire::{CallId, TransferId},
 };
 
-/// A transfer must grow by so much in each period …
-const MIN_PROGRESS: usize = 16 * 1024;
-/// … and gets its buffer in steps, so that an announcement alone costs nothing.
+/// What has begun must grow by so much in each period.
+pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
+/// Buffers grow in steps, so that an announcement alone costs nothing.
 const GROWTH: usize = 64 * 1024;
 
 /// What a payload is for.
@@ -41,8 +38,6 @@ struct Arriving {
     total: usize,
     received: usize,
     buffer: BytesMut,
-    /// What had been received when the current period began, and when that ends.
-    checkpoint: (usize, Instant),
 }
 
 /// All payloads that are arriving.
@@ -51,18 +46,14 @@ pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
     /// The total lengths of all of them.
     announced: usize,
+    /// Bytes received since the current period began. The sender serves its transfers in turn, so they are judged as a whole.
+    grown: u64,
     last_id: TransferId,
 }
 
 impl Assembly {
     /// Takes note of an announced transfer. Numbers must grow, zero bytes need no transfer.
-    pub(crate) fn begin(
-        &mut self,
-        id: TransferId,
-        total: u64,
-        purpose: Purpose,
-        period_ends: Instant,
-    ) -> Result<(), ProtocolError> {
+    pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
         if id <= self.last_id {
             return Err(ProtocolError::new(format!("transfer {id} was announced after transfer {}", self.last_id)));
         }
@@ -74,8 +65,7 @@ impl Assembly {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
         self.announced = self.announced.saturating_add(total);
-        let checkpoint = (0, period_ends);
-        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new(), checkpoint });
+        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new() });
         Ok(())
     }
 
@@ -96,6 +86,7 @@ impl Assembly {
             )));
         }
         transfer.received += data.len();
+        self.grown += data.len() as u64;
         if transfer.purpose.is_kept() {
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
                 // Doubling, but never past what was announced.
@@ -140,23 +131,9 @@ impl Assembly {
         self.arriving.len()
     }
 
-    pub(crate) fn next_check(&self) -> Option<Instant> {
-        self.arriving.values().map(|transfer| transfer.checkpoint.1).min()
-    }
-
-    /// The transfer that has not grown enough in its period, if there is one; begins new periods for the others.
-    pub(crate) fn stalled(&mut self, now: Instant, period: Duration) -> Option<TransferId> {
-        for (id, transfer) in &mut self.arriving {
-            let (before, ends) = transfer.checkpoint;
-            if ends > now {
-                continue;
-            }
-            if transfer.received - before < MIN_PROGRESS {
-                return Some(*id);
-            }
-            transfer.checkpoint = (transfer.received, now + period);
-        }
-        None
+    /// Whether too little has come in the period that ends now. Another one begins.
+    pub(crate) fn is_stalled(&mut self) -> bool {
+        std::mem::take(&mut self.grown) < MIN_PROGRESS
     }
 
     pub(crate) fn clear(&mut self) {
@@ -166,6 +143,8 @@ impl Assembly {
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
         let transfer = self.arriving.remove(&id)?;
+        // An end is progress, however short it was.
+        self.grown += MIN_PROGRESS;
         self.announced -= transfer.total;
         Some(transfer)
     }

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -43,7 +44,7 @@ pub struct ServedCall {
     described: OnceLock<&'static MethodDescriptor>,
     started: AtomicBool,
     cancelled: AtomicBool,
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Waiting>,
 }
 
 /// Where a call that comes in has its origin: a handler here, and the call that it made.
@@ -76,22 +77,22 @@ impl ServedCall {
             described: OnceLock::new(),
             started: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::default(),
         }
     }
 
     /// Says which method it is, once that has been looked up.
-    pub(crate) fn describe(&self, method: &'static MethodDescriptor) {
+    pub fn describe(&self, method: &'static MethodDescriptor) {
         let _ = self.described.set(method);
     }
 
     /// Its method begins to run.
-    pub(crate) fn start(&self) {
+    pub fn start(&self) {
         self.started.store(true, Ordering::Release);
     }
 
     /// Whether its method has begun to run.
-    pub(crate) fn has_started(&self) -> bool {
+    pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
     }
 
@@ -106,12 +107,12 @@ impl ServedCall {
     }
 
     /// Whether this call was made, directly or not, in the handler of `other`.
-    pub(crate) fn descends_from(&self, other: &Arc<Self>) -> bool {
+    pub fn descends_from(&self, other: &Arc<Self>) -> bool {
         self.ancestors().any(|call| Arc::ptr_eq(call, other))
     }
 
     /// What a call gets that would wait for `served`, in whose handler it has its origin.
-    pub(crate) fn would_deadlock(&self, served: &Arc<Self>, contract: &str) -> Status {
+    pub fn would_deadlock(&self, served: &Arc<Self>, contract: &str) -> Status {
         let mut names = vec![self.name()];
         let mut call = Some(self);
         while let Some(here) = call {
@@ -151,28 +152,69 @@ impl ServedCall {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// Ready once [`Self::is_cancelled`] is true.
-    pub fn poll_cancelled(&self, waker: &Waker) -> Poll<()> {
-        if self.is_cancelled() {
-            return Poll::Ready(());
-        }
-        let waker = waker.clone();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_cancelled() {
-            return Poll::Ready(());
-        }
-        // The same task asks again at each of its polls.
-        if !waiting.iter().any(|old| old.will_wake(&waker)) {
-            waiting.push(waker);
-        }
-        Poll::Pending
+    /// Waits until [`Self::is_cancelled`] is true.
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        Cancelled { call: self, number: 0 }
     }
 
     /// Marks the call cancelled and gives back whom to wake, to be woken outside any lock.
     pub(crate) fn cancel(&self) -> Vec<Waker> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.cancelled.store(true, Ordering::Release);
-        std::mem::take(&mut *waiting)
+        std::mem::take(&mut waiting.wakers).into_iter().map(|(_, waker)| waker).collect()
+    }
+}
+
+/// Waits until nobody waits for a call's result any more.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Cancelled<'a> {
+    call: &'a ServedCall,
+    /// Its own among those that wait; 0 before the first poll.
+    number: u64,
+}
+
+/// Those that wait for a call's cancellation.
+#[derive(Default)]
+struct Waiting {
+    wakers: Vec<(u64, Waker)>,
+    last: u64,
+}
+
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut waiting = self.call.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.call.is_cancelled() {
+            return Poll::Ready(());
+        }
+        let number = self.number;
+        let old = match waiting.wakers.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, old)) => Some(std::mem::replace(old, waker)),
+            None => {
+                waiting.last += 1;
+                let number = waiting.last;
+                waiting.wakers.push((number, waker));
+                drop(waiting);
+                self.number = number;
+                return Poll::Pending;
+            }
+        };
+        drop(waiting);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.call.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = waiting.wakers.iter().position(|(number, _)| *number == self.number);
+        let waker = at.map(|at| waiting.wakers.swap_remove(at));
+        drop(waiting);
+        drop(waker);
     }
 }
 

@@ -8,6 +8,7 @@ mod event;
 mod line;
 mod outbox;
 mod permits;
+mod pings;
 mod sequence;
 mod slots;
 mod timers;
@@ -18,4 +19,6 @@ mod tests;
 pub use chain::ServedCall;
 pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
 pub use event::{Completion, Event, Outcome, ServedKey};
+#[cfg(feature = "session")]
+pub(crate) use pings::PingBudget;
 pub use slots::CallKey;

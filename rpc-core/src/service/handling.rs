@@ -37,7 +37,8 @@ impl Handling {
         if plain {
             match self.instance.check_begun(self.method) {
                 Ok(()) => {
-                    let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload);
+                    let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload)
+                        .with_begun(self.instance.begun(self.method));
                     self.call.call.start();
                     self.instance.start(self.method.id(), incoming, runner);
                 }
@@ -56,13 +57,9 @@ impl Handling {
         runner.start(method.run());
     }
 
-    /// Polls the call's future. When the method has succeeded, others may follow that have waited for it.
+    /// Polls the call's future.
     pub(crate) fn poll(&self, runner: &mut Runner, cx: &mut Context<'_>) -> Poll<Result<Completion, Status>> {
-        let polled = runner.poll(&self.call, self.method, cx);
-        if matches!(&polled, Poll::Ready(Ok(completion)) if !completion.is_fault()) {
-            self.instance.succeeded(self.method);
-        }
-        polled
+        runner.poll(&self.call, self.method, cx)
     }
 }
 
@@ -103,10 +100,12 @@ impl Method {
         }
         call.start();
         let payload = std::mem::take(&mut self.payload);
-        let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, payload);
+        let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, payload)
+            .with_begun(self.instance.begun(self.method))
+            .with_turn(turn.clone());
         // Dropped before the turn is.
         let mut runner = Runner::default();
-        self.instance.start(self.method.id(), incoming.with_turn(turn.clone()), &mut runner);
+        self.instance.start(self.method.id(), incoming, &mut runner);
         poll_fn(|cx| {
             let turns = turn.as_ref().and_then(|turn| turn.turns());
             match turns {

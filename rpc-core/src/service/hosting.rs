@@ -102,11 +102,6 @@ impl Hosting {
         Ok(())
     }
 
-    /// Logs contracts that both sides know in different versions.
-    pub(crate) fn compare(&self, theirs: &[HostedContract]) {
-        tracing::trace!(hosts = ?theirs, "the other side's contracts");
-    }
-
     /// The position of a method among all that are hosted.
     pub(crate) fn find(&self, method: u32) -> Option<usize> {
         self.inner.methods.binary_search_by_key(&method, |entry| entry.method.id()).ok()

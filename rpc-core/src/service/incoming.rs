@@ -1,6 +1,9 @@
 //! `Incoming`: a call on its way to its handler, and the handler's way to answer.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -25,6 +28,8 @@ pub struct Incoming {
     payload: Bytes,
     /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
     turn: Option<Arc<TurnSlot>>,
+    /// Set when the method succeeds: others of its contract wait for that.
+    begun: Option<Arc<AtomicBool>>,
 }
 
 impl Incoming {
@@ -34,11 +39,15 @@ impl Incoming {
         method: &'static MethodDescriptor,
         payload: Bytes,
     ) -> Self {
-        Self { shared, serving, method, payload, turn: None }
+        Self { shared, serving, method, payload, turn: None, begun: None }
     }
 
     pub(super) fn with_turn(self, turn: Option<Arc<TurnSlot>>) -> Self {
         Self { turn, ..self }
+    }
+
+    pub(super) fn with_begun(self, begun: Option<Arc<AtomicBool>>) -> Self {
+        Self { begun, ..self }
     }
 
     /// The arguments, checked against the limits on payloads.
@@ -56,8 +65,11 @@ impl Incoming {
         Context::untyped(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// The method has ended.
-    fn end_turn(&self) {
+    /// The method has ended; what waited for that may go on, while the answer may have to wait for its way out.
+    fn end(&self, succeeded: bool) {
+        if let Some(begun) = self.begun.as_ref().filter(|_| succeeded) {
+            begun.store(true, Ordering::Release);
+        }
         if let Some(turn) = &self.turn {
             turn.end();
         }
@@ -65,10 +77,14 @@ impl Incoming {
 
     /// Answers with a plain value. Waits for room in the outbox.
     pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<Completion, Status> {
-        self.end_turn();
+        self.answer(value, true).await
+    }
+
+    async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<Completion, Status> {
         let mut reservation = Reservation::new(&self.shared);
         loop {
             let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
+            self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, false) {
                 Ok(()) => return Ok(Completion::new(Reply::Value(payload), reservation, FRAME)),
                 Err(need) => reservation.wait(need).await.map_err(|_| over())?,
@@ -84,7 +100,7 @@ impl Incoming {
     {
         match result {
             Ok(value) => self.reply(value).await,
-            Err(fault) => self.reply(fault).await.map(Completion::into_fault),
+            Err(fault) => self.answer(fault, false).await.map(Completion::into_fault),
         }
     }
 
@@ -98,7 +114,7 @@ impl Incoming {
 
     /// A one-way call is finished.
     pub async fn done(&self) -> Result<Completion, Status> {
-        self.end_turn();
+        self.end(true);
         Ok(Completion::new(Reply::Done, Reservation::new(&self.shared), 0))
     }
 

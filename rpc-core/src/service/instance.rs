@@ -71,7 +71,7 @@ pub(crate) struct Instance {
     /// Of an object that serves one call at a time.
     turns: Option<Arc<Turns>>,
     /// Whether a method that may begin has succeeded; `None` where every method may begin.
-    begun: Option<AtomicBool>,
+    begun: Option<Arc<AtomicBool>>,
 }
 
 /// An object and its methods.
@@ -118,7 +118,7 @@ impl Source {
 impl Instance {
     pub(super) fn new(contract: &'static ContractDescriptor, host: Arc<dyn Host>, turns: Option<Arc<Turns>>) -> Self {
         let gated = contract.methods().iter().any(|method| !method.is_initiating());
-        Self { contract, host, turns, begun: gated.then(|| AtomicBool::new(false)) }
+        Self { contract, host, turns, begun: gated.then(Arc::default) }
     }
 
     pub(crate) fn turns(&self) -> Option<&Arc<Turns>> {
@@ -144,11 +144,9 @@ impl Instance {
         Err(Status::failed_precondition(message).not_executed())
     }
 
-    /// A method has succeeded.
-    pub(crate) fn succeeded(&self, method: &MethodDescriptor) {
-        if let Some(begun) = self.begun.as_ref().filter(|_| method.is_initiating()) {
-            begun.store(true, Ordering::Release);
-        }
+    /// What is to be set when a method succeeds.
+    pub(super) fn begun(&self, method: &MethodDescriptor) -> Option<Arc<AtomicBool>> {
+        self.begun.as_ref().filter(|_| method.is_initiating()).cloned()
     }
 }
 

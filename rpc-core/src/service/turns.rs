@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::poll_fn,
     mem,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -100,29 +101,26 @@ impl Turns {
             }
         };
         self.advance();
-        poll_fn(|cx| self.poll_turn(held.number, call, cx)).await?;
+        let mut cancelled = pin!(call.cancelled());
+        poll_fn(|cx| match self.poll_turn(held.number, cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => cancelled.as_mut().poll(cx).map(Err),
+        })
+        .await
+        .map_err(|()| Status::cancelled("the call was given up before its turn had come").not_executed())?;
         Ok(Turn(held))
     }
 
-    fn poll_turn(&self, number: u64, call: &ServedCall, cx: &Context<'_>) -> Poll<Result<(), Status>> {
+    fn poll_turn(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        {
-            let mut state = self.lock();
-            if state.serving.iter().any(|serving| serving.number == number) {
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(place) = state.place(number) {
-                let old = place.waker.replace(waker);
-                drop(state);
-                drop(old);
-            }
+        let mut state = self.lock();
+        if state.serving.iter().any(|serving| serving.number == number) {
+            return Poll::Ready(());
         }
-        match call.poll_cancelled(cx.waker()) {
-            Poll::Ready(()) => {
-                Poll::Ready(Err(Status::cancelled("the call was given up before its turn had come").not_executed()))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let old = state.place(number).and_then(|place| place.waker.replace(waker));
+        drop(state);
+        drop(old);
+        Poll::Pending
     }
 
     /// Gives the turn to the next in line, if it is free.

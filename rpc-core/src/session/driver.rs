@@ -162,8 +162,8 @@ impl<T: Transport> Driver<T> {
                     }
                 }
                 Event::Welcome(welcome) => {
+                    tracing::debug!(session = self.shared.id, contracts = ?welcome.contracts, "the server said welcome");
                     self.transport.handshake_done();
-                    self.dispatch.hosting().compare(&welcome.contracts);
                     self.begin_opening();
                 }
                 Event::Closed(error) => {
@@ -219,7 +219,7 @@ impl<T: Transport> Driver<T> {
 
     /// Reports handlers that have ended, and writes what is there. `alone` says that nothing came in: whoever woke the driver is a caller.
     fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
-        if alone && !self.put_off && self.ended.is_empty() {
+        if alone && !self.put_off && !self.stuck && self.ended.is_empty() {
             // Callers run right after the driver was woken by the first of them: one more turn, and their calls share a packet.
             self.put_off = self.shared.look(|connection| connection.expects_company(ENOUGH_BYTES));
             if self.put_off {

@@ -82,7 +82,7 @@ impl Refusal {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             Self::SubProtocol => {
-                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("duplex-rpc.v1"));
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL));
             }
             Self::HttpVersion
             | Self::Host

@@ -127,7 +127,7 @@ impl Connection {
             return CallProgress::Done(self.take_outcome(key));
         }
         if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            slot.waker = Some(waker.clone());
+            self.trash.extend(slot.waker.replace(waker.clone()));
         }
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
@@ -175,11 +175,11 @@ impl Connection {
             })
         };
         if oneway {
-            self.slots.remove(key);
+            self.trash.extend(self.slots.remove(key).and_then(|slot| slot.waker));
         } else if let Some(slot) = self.slots.find_mut(key) {
             slot.state = SlotState::Queued;
             if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-                slot.waker = Some(waker.clone());
+                self.trash.extend(slot.waker.replace(waker.clone()));
             }
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
@@ -191,7 +191,7 @@ impl Connection {
     /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has come.
     pub fn cancel_call(&mut self, key: CallKey) {
         let Some(slot) = self.slots.find_mut(key) else { return };
-        slot.waker = None;
+        self.trash.extend(slot.waker.take());
         match &slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
                 self.withdraw(key);
@@ -288,11 +288,9 @@ impl Connection {
         }
     }
 
-    /// Frees a slot. What it held is dropped by the shell, outside the lock: a waker is foreign code.
+    /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
-        if let Some(slot) = self.slots.remove(key) {
-            self.wakes.extend(slot.waker);
-        }
+        self.trash.extend(self.slots.remove(key).and_then(|slot| slot.waker));
     }
 
     fn take_outcome(&mut self, key: CallKey) -> Outcome {
@@ -305,7 +303,7 @@ impl Connection {
             _ => Outcome::Status(Status::internal("the call has no outcome")),
         };
         if !awaiting {
-            self.slots.remove(key);
+            self.free_slot(key);
         }
         outcome
     }

@@ -7,6 +7,7 @@ use crate::{
     error::ProtocolError,
     proto::{
         Outcome,
+        assembly::Purpose,
         outbox::Mark,
         slots::{CallKey, SlotState},
         timers::Timer,
@@ -89,18 +90,24 @@ impl Connection {
         }
     }
 
-    /// The drain's grace is over.
+    /// The drain's grace is over: handlers are stopped, and what would start now is refused.
     pub(super) fn stop_handlers(&mut self) {
-        let keys = self.served.keys().map(|id| ServedKey::Call(*id));
-        let keys: Vec<_> = keys.chain(self.notified.keys().map(|number| ServedKey::Notify(*number))).collect();
-        for key in keys {
-            let arriving = match key {
-                ServedKey::Call(id) => self.served.get(&id),
-                ServedKey::Notify(number) => self.notified.get(&number),
-            }
-            .is_some_and(|served| served.state != ServedState::Running);
-            if !arriving {
-                self.stop_handler(key);
+        self.grace_over = true;
+        let calls = self.served.iter().map(|(id, served)| (ServedKey::Call(*id), served.state));
+        let notifies = self.notified.iter().map(|(number, served)| (ServedKey::Notify(*number), served.state));
+        for (key, state) in calls.chain(notifies).collect::<Vec<_>>() {
+            match (key, state) {
+                (_, ServedState::Running) => self.stop_handler(key),
+                (ServedKey::Call(id), ServedState::Arriving(transfer)) => {
+                    self.stop_arriving(transfer, Purpose::Discard);
+                    self.refuse_arriving(id, Status::unavailable("the other side is shutting down").not_executed());
+                }
+                (ServedKey::Notify(number), ServedState::Arriving(transfer)) => {
+                    self.stop_arriving(transfer, Purpose::Discard);
+                    self.finish_notify(number);
+                    self.events.push_back(Event::Withdrawn { key });
+                }
+                _ => {}
             }
         }
     }

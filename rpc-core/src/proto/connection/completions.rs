@@ -222,10 +222,11 @@ impl Connection {
                 self.config.max_assembly
             )));
         }
-        let ends = now + self.config.progress_timeout;
-        self.assembly.begin(transfer, total, purpose, ends)?;
+        self.assembly.begin(transfer, total, purpose)?;
         if !self.timers.is_set(Timer::Assembly) {
-            self.timers.set(Timer::Assembly, ends);
+            // A new period.
+            self.assembly.is_stalled();
+            self.timers.set(Timer::Assembly, now + self.config.progress_timeout);
         }
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use super::{Connection, NotifyCount, Phase, PingBudget, Released, Role, closing::Flush};
+use super::{Connection, NotifyCount, Phase, Released, Role, closing::Flush};
 use crate::{
-    config::{Config, MIN_CHUNK, PACKET_OVERHEAD},
+    config::{Config, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
@@ -16,6 +16,7 @@ use crate::{
         line::Line,
         outbox::Outbox,
         permits::Permits,
+        pings::PingBudget,
         sequence::Sequence,
         slots::Slots,
         timers::{Timer, Timers},
@@ -23,9 +24,6 @@ use crate::{
     status::Status,
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
-
-/// Deeper nesting is not counted.
-const MAX_DEPTH: u32 = 255;
 
 /// What this side announces.
 pub(super) fn own_limits(config: &Config) -> PeerLimits {
@@ -110,12 +108,14 @@ impl Connection {
             stuck: false,
             pings: PingBudget::new(now),
             draining: false,
+            grace_over: false,
             peer_leaving: false,
             peer_last_seq: None,
             stray_completions: 0,
             excess_calls: 0,
             events: VecDeque::new(),
             wakes: Vec::new(),
+            trash: Vec::new(),
             released: Released::default(),
             peer: limits,
             peer_contracts: Vec::new(),

@@ -21,6 +21,7 @@ use super::{
     line::Line,
     outbox::Outbox,
     permits::Permits,
+    pings::PingBudget,
     sequence::Sequence,
     slots::{CallKey, Slots},
     timers::{Timer, Timers},
@@ -33,7 +34,7 @@ use crate::{
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 pub use state::{ConnectionStats, Released, Role};
-use state::{DeadlineKey, NotifyCount, Phase, PingBudget, Served, ServedState};
+use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
@@ -103,6 +104,8 @@ pub struct Connection {
     stuck: bool,
     pings: PingBudget,
     draining: bool,
+    /// The time that a drain gives to running calls is over.
+    grace_over: bool,
     peer_leaving: bool,
     peer_last_seq: Option<u64>,
     stray_completions: u32,
@@ -110,6 +113,8 @@ pub struct Connection {
 
     events: VecDeque<Event>,
     wakes: Vec<Waker>,
+    /// Wakers to be dropped outside any lock.
+    trash: Vec<Waker>,
     released: Released,
 }
 
@@ -222,6 +227,11 @@ impl Connection {
     /// Tasks whose calls have made progress. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
         into.append(&mut self.wakes);
+    }
+
+    /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.
+    pub fn take_trash(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.trash)
     }
 
     /// What callers held and may hold again, since this was last asked.

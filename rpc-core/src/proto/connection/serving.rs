@@ -24,11 +24,11 @@ impl Connection {
         if self.served.contains_key(&id) {
             return Err(ProtocolError::new(format!("call {id} came while it was still live")));
         }
-        let origin = parent.and_then(|parent| self.live_origin(parent));
-        let depth = origin.as_ref().map_or(declared, |(depth, _)| declared.max(depth.saturating_add(1)));
+        let parent = parent.and_then(|parent| self.live_parent(parent));
+        let depth = parent.as_ref().map_or(declared, |(depth, _)| declared.max(depth.saturating_add(1)));
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
-            Ok(()) if self.draining && origin.is_none() => {
+            Ok(()) if self.draining && (parent.is_none() || self.grace_over) => {
                 Err(Status::unavailable("the other side is shutting down").not_executed())
             }
             Ok(()) if !self.calls_in.try_acquire(declared) => Err(self.excess("calls", self.config.max_calls)?),
@@ -40,7 +40,7 @@ impl Connection {
             return Ok(());
         }
         let deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        let origin = origin.map(|(_, origin)| origin);
+        let origin = parent.and_then(|(_, origin)| origin);
         let call = Arc::new(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
         let state = match &payload {
             Payload::Inline(_) => ServedState::Running,
@@ -62,6 +62,7 @@ impl Connection {
         let Notify { method, depth, metadata, payload } = notify;
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
+            Ok(()) if self.grace_over => Err(Status::unavailable("the other side is shutting down")),
             Ok(()) if !self.notifies_in.try_acquire(depth) => {
                 Err(self.excess("one-way calls", self.config.max_notifies)?)
             }
@@ -89,12 +90,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The call in whose handler the call `parent` was made, and the depth of `parent`; `None` if that is not live.
-    fn live_origin(&self, parent: CallId) -> Option<(u32, Origin)> {
+    /// The depth of the call `parent`, and the call in whose handler that was made, if it was made in one; `None` if `parent` is not live.
+    fn live_parent(&self, parent: CallId) -> Option<(u32, Option<Origin>)> {
         let slot = self.slots.find(CallKey::from_id(parent))?;
         let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
-        let call = slot.origin.clone().filter(|_| live)?;
-        Some((slot.depth, Origin { call, through: slot.method }))
+        let origin = slot.origin.clone().map(|call| Origin { call, through: slot.method });
+        live.then_some((slot.depth, origin))
     }
 
     /// Whether a call may be taken in, apart from permits.
@@ -285,6 +286,7 @@ impl Connection {
 
     pub(super) fn finish_notify(&mut self, number: u64) {
         if let Some(served) = self.notified.remove(&number) {
+            self.wakes.append(&mut served.call.cancel());
             self.notifies_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             self.count_done(served.declared_depth, served.argument_bytes);
@@ -304,6 +306,8 @@ impl Connection {
     /// The completion of a call has gone: its permit returns.
     pub(super) fn finish_served(&mut self, id: CallId) {
         if let Some(served) = self.served.remove(&id) {
+            // Work that the handler has left behind may wait for that.
+            self.wakes.append(&mut served.call.cancel());
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             if served.terminates {

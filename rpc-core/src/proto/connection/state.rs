@@ -1,6 +1,6 @@
 //! What a connection keeps of the calls it serves, and what it reports.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::super::{ServedCall, slots::CallKey};
 use crate::wire::{CallId, TransferId};
@@ -101,30 +101,4 @@ pub struct ConnectionStats {
     pub assemblies: usize,
     /// Bytes of chunks sent and not acknowledged.
     pub unacked_bulk: usize,
-}
-
-/// Pings that the peer may still send: one a second, saved up to a burst.
-#[derive(Debug)]
-pub(super) struct PingBudget {
-    tokens: f64,
-    at: Instant,
-}
-
-const PING_BURST: f64 = 10.0;
-
-impl PingBudget {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { tokens: PING_BURST, at: now }
-    }
-
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + gained).min(PING_BURST);
-        self.at = now;
-        let enough = self.tokens >= 1.0;
-        if enough {
-            self.tokens -= 1.0;
-        }
-        enough
-    }
 }

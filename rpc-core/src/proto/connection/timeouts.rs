@@ -5,13 +5,14 @@ use std::time::Instant;
 use super::{Connection, ConnectionError, DeadlineKey, Phase, Timer, closing::Flush};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, assembly::Purpose, slots::SlotState},
+    proto::{
+        CallKey, Outcome,
+        assembly::{MIN_PROGRESS, Purpose},
+        slots::SlotState,
+    },
     status::Status,
     wire::Frame,
 };
-
-/// A message or payload under way must grow by so much in each period.
-pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
 
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
@@ -58,6 +59,8 @@ impl Connection {
         if !self.pings.take(now) {
             return Err(ProtocolError::new("more pings came than one a second"));
         }
+        // One that waits already is as good as this one: the other side hears that this one lives.
+        self.unsequenced.retain(|frame| !matches!(frame, Frame::Pong { .. }));
         self.unsequenced.push_back(Frame::Pong { token });
         Ok(())
     }
@@ -102,10 +105,10 @@ impl Connection {
             }
             Timer::Assembly => {
                 let period = self.config.progress_timeout;
-                if let Some(transfer) = self.assembly.stalled(now, period) {
-                    self.time_out(format!("transfer {transfer} made no progress within {period:?}"));
-                } else if let Some(next) = self.assembly.next_check() {
-                    self.timers.set(Timer::Assembly, next);
+                if self.assembly.is_stalled() {
+                    self.time_out(format!("the payloads that were arriving made no progress within {period:?}"));
+                } else {
+                    self.timers.set(Timer::Assembly, now + period);
                 }
             }
             Timer::Write => {

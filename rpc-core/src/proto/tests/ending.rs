@@ -4,7 +4,7 @@ use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
     error::ConnectionError,
-    proto::{Completion, ServedKey},
+    proto::{Completion, Outcome, ServedKey},
     status::{Code, Execution, Status},
 };
 
@@ -85,6 +85,35 @@ fn a_drain_lets_running_and_nested_calls_finish_and_takes_no_new_ones() {
     pair.run();
     assert!(pair.outcome(CLIENT, outer).is_some());
     assert!(pair.ends[SERVER].closed.is_none(), "the callback's outcome has not been taken");
+}
+
+#[test]
+fn a_draining_side_answers_callbacks_of_its_own_calls() {
+    let mut pair = Pair::with_defaults();
+    let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
+    pair.ends[CLIENT].connection.drain(pair.now, "bye");
+    pair.run();
+    let (callback, asked) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    assert_eq!(asked.call.depth, 1, "its parent's depth and one more");
+    pair.answer_ok(CLIENT, &asked);
+    pair.run();
+    assert!(matches!(pair.outcome(SERVER, callback), Some(Outcome::Value(_))));
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(matches!(pair.outcome(CLIENT, outer), Some(Outcome::Value(_))));
+}
+
+#[test]
+fn after_the_grace_nothing_starts_any_more() {
+    let mut pair = Pair::with_defaults();
+    let (_, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let (_, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.pass(10.1);
+    let late = pair.call(CLIENT, Call::new().within(&callback.call)).unwrap();
+    pair.run();
+    let status = pair.status(CLIENT, late);
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
 }
 
 #[test]

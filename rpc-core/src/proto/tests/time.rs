@@ -143,6 +143,37 @@ fn a_transfer_that_stalls_for_30_s_ends_the_session() {
 }
 
 #[test]
+fn transfers_that_are_served_in_turn_are_judged_as_a_whole() {
+    let mut pair = Pair::with_defaults();
+    for _ in 0..150 {
+        pair.call(CLIENT, Call::new().payload(100_000)).unwrap();
+    }
+    // One packet, 64 KiB, each 3 s: the last of them gets its first chunk after minutes.
+    for second in 1..=120_u64 {
+        pair.now += Duration::from_secs(1);
+        if second % 3 == 0 {
+            pair.transmit(CLIENT);
+            let now = pair.now;
+            let server = &mut pair.ends[SERVER];
+            if let Some(packet) = server.inbox.pop_front() {
+                server.connection.handle_packet(now, packet);
+            }
+        }
+        let (now, server) = (pair.now, &mut pair.ends[SERVER]);
+        server.connection.handle_timeout(now);
+        server.take_events(now);
+        assert!(server.closed.is_none(), "at {second} s: {:?}", server.closed);
+        // The way back is quick: acks let the sender go on.
+        pair.transmit(SERVER);
+        let client = &mut pair.ends[CLIENT];
+        while let Some(packet) = client.inbox.pop_front() {
+            client.connection.handle_packet(now, packet);
+        }
+        client.take_events(now);
+    }
+}
+
+#[test]
 fn a_write_without_progress_for_10_s_ends_the_session() {
     let mut pair = Pair::with_defaults();
     let start = pair.now;

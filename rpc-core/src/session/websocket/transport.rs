@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
-use super::budget::PingBudget;
 use super::failure::{failure, text};
 use super::metered::Metered;
 use crate::config::Config;
 use crate::error::{CloseCode, ProtocolError};
+use crate::peer::now;
+use crate::proto::PingBudget;
 use crate::session::transport::{Progress, Transport, TransportError};
 
 /// Frames are collected up to this size and then written without waiting for the flush.
@@ -89,7 +90,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             socket,
             max_packet: config.max_packet,
             handshake_left: Some(config.max_handshake),
-            pings: PingBudget::new(Instant::now()),
+            pings: PingBudget::new(now()),
             blocked: false,
             ended: None,
             closing: Closing::NotYet,
@@ -187,7 +188,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             match self.socket.read() {
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
-                    if !self.pings.take(Instant::now()) {
+                    if !self.pings.take(now()) {
                         break TransportError::Protocol(ProtocolError::new(
                             "too many WebSocket pings or pongs: more than one a second",
                         ));

@@ -1,26 +1,24 @@
 //! `PingBudget`: how many control frames a peer may send, as a token bucket.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(1);
 
 /// One control frame a second on average, and ten at once. Every ping costs an answer, so they cannot be free.
 #[derive(Debug)]
-pub(super) struct PingBudget {
+pub(crate) struct PingBudget {
     tokens: u32,
     refilled: Instant,
 }
 
 impl PingBudget {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { tokens: BURST, refilled: now }
     }
 
     /// Whether one more is allowed now; takes it if so.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let earned = now.saturating_duration_since(self.refilled).as_secs();
         if let Ok(earned) = u32::try_from(earned) {
             self.tokens = self.tokens.saturating_add(earned).min(BURST);

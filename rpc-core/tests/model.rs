@@ -1,0 +1,18 @@
+//! The service model: objects and their turns, chains, gates, hooks and interceptors, through sessions in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "model/budgets.rs"]
+mod budgets;
+#[path = "model/combinations.rs"]
+mod combinations;
+#[path = "model/deadlock.rs"]
+mod deadlock;
+#[path = "model/gates.rs"]
+mod gates;
+#[path = "model/lifecycle.rs"]
+mod lifecycle;
+#[path = "model/pairs.rs"]
+mod pairs;
+#[path = "model/turns.rs"]
+mod turns;
