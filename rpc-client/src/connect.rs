@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rpc_core::{Config, Hosting, HostingBuilder, IntoService, Peer, Stub, session};
+use rpc_core::{
+    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, session,
+};
 use tracing::{debug, warn};
 
 use crate::client::Client;
@@ -63,6 +65,20 @@ impl<T> ConnectBuilder<T> {
     /// two contracts of one name are an error when connecting.
     pub fn callback(mut self, service: impl IntoService) -> Self {
         self.hosting = self.hosting.service(service);
+        self
+    }
+
+    /// Runs code when the session opens, which may refuse it, and when it has ended. May be called several times: the first one added is the first to
+    /// see it open, and the last to see it closed.
+    pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
+        self.hosting = self.hosting.hooks(hooks);
+        self
+    }
+
+    /// Puts code around every call of the session, those that this side makes and those that the server makes back to it. May be called
+    /// several times: the first one added is the outermost.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.hosting = self.hosting.interceptor(interceptor);
         self
     }
 

@@ -38,5 +38,5 @@ mod upgrade;
 pub use error::ListenError;
 pub use handle::ServerHandle;
 pub use server::{Server, ServerBuilder};
-pub use sessions::Sessions;
+pub use sessions::{SessionChange, SessionChanges, Sessions};
 pub use upgrade::Upgrade;

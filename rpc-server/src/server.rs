@@ -1,10 +1,11 @@
 //! `Server`: services, limits and addresses put together.
 
-use rpc_core::{Config, Hosting, HostingBuilder, HostingError, IntoService};
+use rpc_core::{Config, Hosting, HostingBuilder, HostingError, IntoService, SessionHooks, intercept::Interceptor};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
 use crate::error::ListenError;
 use crate::handle::ServerHandle;
+use crate::sessions::Sessions;
 use crate::upgrade::{Origins, Upgrade};
 
 const MAX_CONNECTIONS: usize = 10_000;
@@ -22,6 +23,7 @@ impl Server {
             hosting: Hosting::builder(),
             config: Config::default(),
             origins: Origins::default(),
+            sessions: Sessions::new(),
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
         }
@@ -36,6 +38,7 @@ pub struct ServerBuilder {
     hosting: HostingBuilder,
     config: Config,
     origins: Origins,
+    sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
 }
@@ -46,6 +49,26 @@ impl ServerBuilder {
     /// Services are told apart by the names of their contracts. Two of one name are an error when the server starts.
     pub fn service(mut self, service: impl IntoService) -> Self {
         self.hosting = self.hosting.service(service);
+        self
+    }
+
+    /// The sessions that the server will have; the same as [`ServerHandle::sessions`]. For objects and hooks that need them, which are made before the
+    /// server is: `ChatHouse::new(builder.sessions())`.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.clone()
+    }
+
+    /// Runs code when a session opens, which may refuse it, and when it has ended. May be called several times: the first one added is the first to
+    /// see a session open, and the last to see it closed.
+    pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
+        self.hosting = self.hosting.hooks(hooks);
+        self
+    }
+
+    /// Puts code around every call of every session, those that clients make and those that the server makes back to them. May be called
+    /// several times: the first one added is the outermost.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.hosting = self.hosting.interceptor(interceptor);
         self
     }
 
@@ -115,6 +138,8 @@ impl ServerBuilder {
     ///
     /// If the services cannot be hosted together.
     pub fn into_upgrade(self) -> Result<Upgrade, HostingError> {
-        Ok(Upgrade::new(self.hosting.build()?, self.config, self.origins))
+        // The last of all hooks: a session is among the others when all have let it in.
+        let hosting = self.hosting.hooks(self.sessions.hooks()).build()?;
+        Ok(Upgrade::new(hosting, self.config, self.origins, self.sessions))
     }
 }

@@ -4,7 +4,7 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder, endless, sessions};
+use raw::{DeskClient, Raw, SOON, UPGRADE, builder, connections, endless};
 use rpc_client::Connect;
 use rpc_core::Stub;
 use rpc_server::{ServerBuilder, ServerHandle};
@@ -86,7 +86,7 @@ async fn a_refused_upgrade_gives_its_place_back() {
             assert!(answer.starts_with("HTTP/1.1 426") || answer.starts_with("HTTP/1.1 503"), "{answer}");
         }
         taken(&server).await;
-        sessions(&server, 0).await;
+        connections(&server, 0).await;
     }
 }
 

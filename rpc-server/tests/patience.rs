@@ -6,7 +6,7 @@ mod raw;
 
 use std::{future::Future, time::Duration};
 
-use raw::{Raw, SOON, UPGRADE, endless, listen, sessions};
+use raw::{Raw, SOON, UPGRADE, connections, endless, listen};
 use rpc_core::Config;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -113,14 +113,14 @@ async fn an_upgrade_without_a_hello_is_closed() {
     let server = listen(short_hello()).await;
     let close = after_the_short_time(async {
         let mut raw = Raw::upgraded(&server).await;
-        sessions(&server, 1).await;
+        connections(&server, 1).await;
         raw.close().await
     })
     .await;
     let (code, reason) = close.unwrap();
     assert_eq!(code, 4408, "{reason}");
     assert!(!reason.is_empty());
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_hello_that_never_ends_is_closed() {
     })
     .await;
     assert_eq!(raw::frames(&said).pop().unwrap().1[..2], 4408_u16.to_be_bytes());
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn pings_in_place_of_a_hello_gain_no_time() {
     let said = raw::frames(&said);
     let (opcode, payload) = said.last().unwrap();
     assert_eq!((*opcode, &payload[..2]), (8, &4408_u16.to_be_bytes()[..]), "{said:?}");
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn what_comes_before_the_handshake_is_bounded_in_all() {
         raw.send(&bytes).await;
         let close = raw.close().await.unwrap();
         assert_eq!(close.0, code, "{what}: {close:?}");
-        sessions(&server, 0).await;
+        connections(&server, 0).await;
     }
     assert!(Raw::connect(&server).await.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use raw::{DeskClient, Raw, SOON, endless, listen, patient, sessions};
+use raw::{DeskClient, Raw, SOON, connections, endless, listen, patient};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
 use rpc_server::{Server, ServerHandle};
@@ -82,7 +82,7 @@ async fn shutdown_closes_sessions_frees_the_port_and_ends_wait() {
     timeout(SOON, async { tokio::join!(server.shutdown(), server.wait()) }).await.unwrap();
     let reason = timeout(SOON, session.closed()).await.unwrap();
     assert!(is_restart(&reason), "{reason}");
-    assert!(server.sessions().is_empty());
+    assert!(server.sessions().connections() == 0);
     assert!(DeskClient::connect(format!("ws://{addr}/")).await.is_err());
     TcpListener::bind(addr).await.unwrap();
     // Once more does no harm.
@@ -110,14 +110,14 @@ async fn running_calls_end_before_the_server_does() {
         }
     };
     drop(timeout(SOON, rebound).await.unwrap());
-    assert_eq!(server.sessions().len(), 1);
+    assert_eq!(server.sessions().connections(), 1);
     assert!(!shutdown.is_finished() && !wait.is_finished() && !call.is_finished());
     house.gate.add_permits(1);
     assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), Some(7));
     timeout(SOON, shutdown).await.unwrap().unwrap();
     timeout(SOON, wait).await.unwrap().unwrap();
     assert!(is_restart(&timeout(SOON, session.closed()).await.unwrap()));
-    assert!(server.sessions().is_empty());
+    assert!(server.sessions().connections() == 0);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn connections_that_are_no_sessions_yet_do_not_delay_the_end() {
     let mut halfway = Raw::connect(&server).await;
     halfway.send(b"GET / HT").await;
     let mut upgraded = Raw::upgraded(&server).await;
-    sessions(&server, 1).await;
+    connections(&server, 1).await;
     let (shutdown, close) = tokio::join!(timeout(SOON, server.shutdown()), async {
         let close = upgraded.close_code().await;
         drop(upgraded);
@@ -168,9 +168,9 @@ async fn a_peer_that_ignores_the_close_does_not_hold_the_server() {
     config.close_timeout = Duration::from_millis(50);
     let server = listen(config).await;
     let _deaf = Raw::upgraded(&server).await;
-    sessions(&server, 1).await;
+    connections(&server, 1).await;
     timeout(SOON, server.shutdown()).await.unwrap();
-    assert!(server.sessions().is_empty());
+    assert!(server.sessions().connections() == 0);
 }
 
 #[tokio::test]
@@ -191,17 +191,17 @@ async fn dropping_the_handle_closes_every_session() {
 #[tokio::test]
 async fn connections_that_are_torn_leave_nothing() {
     let server = listen(endless()).await;
-    let mut connections = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..50 {
-        connections.push(Raw::connect(&server).await);
-        connections.push(Raw::upgraded(&server).await);
+        clients.push(Raw::connect(&server).await);
+        clients.push(Raw::upgraded(&server).await);
     }
-    sessions(&server, 50).await;
-    for raw in connections {
+    connections(&server, 50).await;
+    for raw in clients {
         // Without a goodbye.
         raw.0.set_zero_linger().unwrap();
     }
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
     timeout(SOON, server.shutdown()).await.unwrap();
 }
 
@@ -214,6 +214,6 @@ async fn clients_that_are_torn_leave_nothing() {
         drop(session);
         until(|| house.parked.load(Ordering::SeqCst) == 0).await;
     }
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
     timeout(SOON, server.shutdown()).await.unwrap();
 }

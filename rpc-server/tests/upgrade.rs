@@ -4,7 +4,7 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, UPGRADE, builder, masked, patient, sessions};
+use raw::{DeskClient, Raw, UPGRADE, builder, connections, masked, patient};
 use rpc_client::Connect;
 
 /// The proper lines, with one replaced by another or left out.
@@ -59,7 +59,7 @@ async fn what_is_no_upgrade_is_refused_with_a_sentence() {
     }
     let answer = Raw::connect(&server).await.request("POST", &UPGRADE).await.to_lowercase();
     assert!(answer.starts_with("http/1.1 405") && answer.contains("allow: get"), "{answer}");
-    assert!(server.sessions().is_empty());
+    assert!(server.sessions().connections() == 0);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn what_is_no_http_makes_no_session() {
         raw.send(noise).await;
         assert!(!raw.rest().await.starts_with(b"HTTP/1.1 101"), "{noise:?}");
     }
-    assert!(server.sessions().is_empty());
+    assert!(server.sessions().connections() == 0);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_refused_request_may_be_followed_by_a_better_one() {
     let head = raw.get(&with("Sec-WebSocket-Protocol", None)).await;
     raw.body(&head).await;
     assert!(raw.get(&UPGRADE).await.starts_with("HTTP/1.1 101"));
-    sessions(&server, 1).await;
+    connections(&server, 1).await;
 }
 
 #[tokio::test]
@@ -121,19 +121,19 @@ async fn web_pages_of_other_origins_are_refused() {
         (&lenient, &own, "101"),
         (&server, &own, "101"),
     ] {
-        let before = server.sessions().len();
+        let before = server.sessions().connections();
         let mut raw = Raw::connect(server).await;
         let mut lines: Vec<_> = UPGRADE.into_iter().filter(|line| !line.starts_with("Host")).collect();
         lines.extend([&host, origin]);
         let answer = raw.get(&lines).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
         if status == "101" {
-            sessions(server, before + 1).await;
+            connections(server, before + 1).await;
             raw.0.set_zero_linger().unwrap();
             drop(raw);
-            sessions(server, before).await;
+            connections(server, before).await;
         }
-        assert_eq!(server.sessions().len(), before, "{origin}");
+        assert_eq!(server.sessions().connections(), before, "{origin}");
     }
 }
 
@@ -165,7 +165,7 @@ async fn what_is_no_packet_is_closed_with_its_code() {
     let mut unmasked = Raw::upgraded(&server).await;
     unmasked.send(&[0x82, 2, 0, 0]).await;
     assert_eq!(unmasked.close_code().await, Some(1002));
-    sessions(&server, 0).await;
+    connections(&server, 0).await;
     // None of it disturbed the others.
     let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
     assert_eq!(desk.header("upgrade").await.unwrap().as_deref(), Some("websocket"));

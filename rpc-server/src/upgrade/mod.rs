@@ -55,9 +55,10 @@ struct Shared {
 }
 
 impl Upgrade {
-    pub(crate) fn new(hosting: Hosting, config: Config, origins: Origins) -> Self {
+    /// `hosting` has the hooks of `sessions`.
+    pub(crate) fn new(hosting: Hosting, config: Config, origins: Origins, sessions: Sessions) -> Self {
         let config = Arc::new(config).sound();
-        Self { shared: Arc::new(Shared { hosting, config, origins, sessions: Sessions::new() }) }
+        Self { shared: Arc::new(Shared { hosting, config, origins, sessions }) }
     }
 
     /// The sessions that came through here. To shut down: [`Sessions::drain`].
@@ -158,7 +159,7 @@ impl Shared {
         let (session, driver) = session::accept(transport, &self.hosting, &self.config, info);
         let id = session.id();
         info!(session = id, peer = from, "session opened");
-        entry.opened(&session);
+        entry.begun(&session);
         driver.await;
         info!(session = id, peer = from, "session closed: {}", session.closed().await);
     }

@@ -184,10 +184,10 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     frames
 }
 
-/// Waits until there are so many sessions.
-pub(crate) async fn sessions(server: &ServerHandle, count: usize) {
+/// Waits until so many connections are sessions, are to become one or were one.
+pub(crate) async fn connections(server: &ServerHandle, count: usize) {
     let reached = async {
-        while server.sessions().len() != count {
+        while server.sessions().connections() != count {
             tokio::task::yield_now().await;
         }
     };

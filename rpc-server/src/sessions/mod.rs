@@ -1,0 +1,224 @@
+//! `Sessions`: the sessions that a server has, from the upgrade to the end.
+
+mod changes;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::vec;
+
+use rpc_core::{ConnectionError, Principal, Session, SessionHooks, Status, Stub, async_trait};
+use tokio::sync::watch;
+
+pub use changes::{SessionChange, SessionChanges};
+use state::{Phase, State};
+
+/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in handlers too.
+///
+/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it ends.
+///
+/// ```
+/// # use rpc_server::Sessions;
+/// # #[rpc_core::callback]
+/// # trait ChatEvents {
+/// #     #[rpc(oneway)]
+/// #     async fn posted(&self, text: &str);
+/// # }
+/// async fn announce(sessions: &Sessions, text: &str) {
+///     for member in sessions.clients::<ChatEventsClient>() {
+///         // One that cannot be reached does not keep the others from hearing it.
+///         let _ = member.posted(text).await;
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// How many have entered, for those who wait for none.
+    entered: watch::Sender<usize>,
+}
+
+impl Sessions {
+    pub(crate) fn new() -> Self {
+        Self { shared: Arc::new(Shared { state: Mutex::default(), entered: watch::Sender::new(0) }) }
+    }
+
+    /// How many sessions are open.
+    pub fn len(&self) -> usize {
+        self.shared.lock().sessions().len()
+    }
+
+    /// Whether no session is open. There may be [connections](Self::connections) all the same.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many connections there are from their upgrade on: those of the open sessions, and those whose handshake or end is under way.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().entered.len()
+    }
+
+    /// The sessions that are open now, in the order in which they opened. Ones that come or go later do not change what is returned.
+    pub fn iter(&self) -> vec::IntoIter<Session> {
+        self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// The open session of this number, which [`Session::id`] tells.
+    pub fn get(&self, id: u64) -> Option<Session> {
+        self.shared.lock().session(id).cloned()
+    }
+
+    /// The open sessions of one principal, in the order in which they opened: somebody may be connected from several devices. Looks at every session.
+    pub fn of(&self, principal: &Principal) -> Vec<Session> {
+        let state = self.shared.lock();
+        state.sessions().filter(|session| session.principal() == Some(principal)).cloned().collect()
+    }
+
+    /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a session that has
+    /// ended fails at once.
+    pub fn clients<C: Stub>(&self) -> impl Iterator<Item = C> + use<C> {
+        self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
+    }
+
+    /// Openings and closings from now on, as a stream that begins with those that are open.
+    pub fn changes(&self) -> SessionChanges {
+        SessionChanges::new(Arc::clone(&self.shared))
+    }
+
+    /// Takes in no more sessions, drains the live ones and waits until the last has ended.
+    ///
+    /// A drain tells the other side, lets running calls end, and closes with code 1012; how long that may take is
+    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout). Dropping the future stops the waiting, not the drain.
+    pub async fn drain(&self) {
+        for session in self.enter_phase(Phase::Draining) {
+            session.drain();
+        }
+        self.ended().await;
+    }
+
+    /// Waits until there is no session and no upgrade under way.
+    pub(crate) async fn ended(&self) {
+        let mut entered = self.shared.entered.subscribe();
+        // The sender lives in `self`, so this cannot fail.
+        let _ = entered.wait_for(|&count| count == 0).await;
+    }
+
+    /// Closes every session without waiting.
+    pub(crate) fn close(&self) {
+        for session in self.enter_phase(Phase::Closing) {
+            session.close();
+        }
+    }
+
+    /// A place for a session to come; `None` if no more are taken in.
+    pub(crate) fn enter(&self) -> Option<Entry> {
+        let mut state = self.shared.lock();
+        if state.phase != Phase::Open {
+            return None;
+        }
+        let number = state.number();
+        state.entered.insert(number, None);
+        self.shared.entered.send_replace(state.entered.len());
+        Some(Entry { shared: Arc::clone(&self.shared), number })
+    }
+
+    /// What tells of openings and closings. To be the last of all hooks: the last to let a session in, the first to hear of its end.
+    pub(crate) fn hooks(&self) -> impl SessionHooks {
+        Hooks(Arc::clone(&self.shared))
+    }
+
+    /// Everyone that has entered is to go, also those that are not open yet.
+    fn enter_phase(&self, phase: Phase) -> Vec<Session> {
+        let mut state = self.shared.lock();
+        state.phase = phase;
+        let sessions = state.entered.values().flatten().cloned().collect();
+        let wakers = state.wakers();
+        drop(state);
+        wake(wakers);
+        sessions
+    }
+}
+
+impl IntoIterator for &Sessions {
+    type Item = Session;
+    type IntoIter = vec::IntoIter<Session>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self, session: u64, reason: ConnectionError) {
+        let (wakers, record) = self.lock().closed(session, reason);
+        wake(wakers);
+        drop(record);
+    }
+}
+
+fn wake(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+struct Hooks(Arc<Shared>);
+
+#[async_trait]
+impl SessionHooks for Hooks {
+    async fn opened(&self, session: &Session) -> Result<(), Status> {
+        let wakers = self.0.lock().opened(session.clone());
+        wake(wakers);
+        Ok(())
+    }
+
+    async fn closed(&self, session: &Session, reason: &ConnectionError) {
+        self.0.closed(session.id(), reason.clone());
+    }
+}
+
+/// One session's place among the [`Sessions`]; leaves when dropped.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Entry {
+    /// The session that the upgrade led to.
+    pub(crate) fn begun(&self, session: &Session) {
+        let phase = {
+            let mut state = self.shared.lock();
+            state.entered.insert(self.number, Some(session.clone()));
+            state.phase
+        };
+        // It came too late for whoever went through the sessions when the phase began.
+        match phase {
+            Phase::Open => {}
+            Phase::Draining => session.drain(),
+            Phase::Closing => session.close(),
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let session = self.shared.lock().entered.remove(&self.number).flatten();
+        if let Some(session) = &session {
+            // Its hooks have said so, unless its task was dropped.
+            self.shared.closed(session.id(), ConnectionError::ClosedLocally);
+        }
+        let mut state = self.shared.lock();
+        self.shared.entered.send_replace(state.entered.len());
+        let wakers = state.wakers();
+        drop(state);
+        wake(wakers);
+    }
+}
