@@ -1,0 +1,47 @@
+//! `TimeoutCap`: no call takes longer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{CallInfo, Direction, Interceptor, Next, Reply};
+use crate::status::Status;
+
+/// Makes the deadline of every call no later than so long after its beginning. Calls with less time keep what they have.
+///
+/// A call that is made fails as by its own deadline. The handler of a call that is served is dropped when the time has passed (that of a
+/// `no_cancel` method as well), and the caller gets DEADLINE_EXCEEDED; calls that the handler makes inherit the earlier deadline.
+///
+/// ```
+/// use std::time::Duration;
+/// use rpc_core::intercept::TimeoutCap;
+///
+/// let cap = TimeoutCap::incoming(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TimeoutCap {
+    direction: Direction,
+    most: Duration,
+}
+
+impl TimeoutCap {
+    /// For calls that are served here.
+    pub const fn incoming(most: Duration) -> Self {
+        Self { direction: Direction::Incoming, most }
+    }
+
+    /// For calls that are made here.
+    pub const fn outgoing(most: Duration) -> Self {
+        Self { direction: Direction::Outgoing, most }
+    }
+}
+
+#[async_trait]
+impl Interceptor for TimeoutCap {
+    async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+        if call.direction() == self.direction {
+            call.limit_timeout(self.most);
+        }
+        next.run(call).await
+    }
+}

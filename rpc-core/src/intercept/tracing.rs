@@ -1,0 +1,156 @@
+//! `Tracing`: a span around every call.
+
+use async_trait::async_trait;
+use tracing::{Instrument, Span, field::Empty, info_span};
+
+use super::{CallInfo, Direction, Interceptor, Next, Reply, TraceContext};
+use crate::status::{Code, Status};
+
+const SYSTEM: &str = "duplex-rpc";
+
+/// Puts a `tracing` span around every call, made or served, with the attributes of OpenTelemetry's semantic conventions for RPC
+/// (version 1.45), and carries the trace from process to process.
+///
+/// A span has `otel.name`, `otel.kind` (`client` for calls that are made, `server` for those that are served), `rpc.system.name`
+/// (`duplex-rpc`), `rpc.method` (`Contract/method`), `network.peer.address` and `network.peer.port` where they are known, for calls that are
+/// made also `server.address` and `server.port`, and `session`. At the end it gets `rpc.response.status_code`: a code's name (`OK`, `UNAVAILABLE`, …), or
+/// `FAULT` for a typed fault of the contract; if that is not `OK`, `error.type` with the same; and `otel.status_code` if the side that
+/// the span is about is to blame. A call that is given up has `CANCELLED`.
+///
+/// The trace travels in the metadata `traceparent` and `tracestate` (W3C Trace Context). A call that is made in a handler continues the trace
+/// of the call being served, another begins one unless its caller has set `traceparent` itself. `trace_id`, `span_id` and `parent_id` are fields of the span,
+/// so that the logs of all processes can be put together; they are made here, not by an exporter.
+///
+/// Give it as the first interceptor, so that its span is around the others too:
+///
+/// ```
+/// use rpc_core::{Hosting, intercept::Tracing};
+///
+/// let hosting = Hosting::builder().interceptor(Tracing::new());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tracing {
+    _private: (),
+}
+
+impl Tracing {
+    /// Around calls in both directions.
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+#[async_trait]
+impl Interceptor for Tracing {
+    async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+        let above = came_from(call);
+        let trace = above.as_ref().map_or_else(TraceContext::root, TraceContext::child);
+        let span = span(call, &trace);
+        if let Some(above) = &above {
+            span.record("parent_id", tracing::field::display(above.span_id()));
+        }
+        match call.direction() {
+            Direction::Incoming => {
+                call.extensions_mut().insert(trace);
+            }
+            Direction::Outgoing => {
+                call.set_metadata("traceparent", trace.traceparent());
+                if let Some(state) = trace.tracestate() {
+                    call.set_metadata("tracestate", state);
+                }
+            }
+        }
+        let mut outcome = Outcome { span: span.clone(), direction: call.direction(), open: true };
+        let result = next.run(call).instrument(span).await;
+        outcome.ended(&result);
+        result
+    }
+}
+
+/// The span above: the caller's, or that of the call being served.
+fn came_from(call: &CallInfo) -> Option<TraceContext> {
+    let said = call.metadata("traceparent").and_then(|parent| TraceContext::parse(parent, call.metadata("tracestate")));
+    said.or_else(|| call.origin_extension::<TraceContext>().cloned())
+}
+
+fn span(call: &CallInfo, trace: &TraceContext) -> Span {
+    let method = format!("{}/{}", call.method().contract(), call.method().name());
+    let outgoing = call.direction() == Direction::Outgoing;
+    let span = info_span!(
+        "call",
+        otel.name = %method,
+        otel.kind = if outgoing { "client" } else { "server" },
+        otel.status_code = Empty,
+        rpc.system.name = SYSTEM,
+        rpc.method = %method,
+        rpc.response.status_code = Empty,
+        error.type = Empty,
+        network.peer.address = Empty,
+        network.peer.port = Empty,
+        server.address = Empty,
+        server.port = Empty,
+        session = call.session_id(),
+        trace_id = %trace.trace_id(),
+        span_id = %trace.span_id(),
+        parent_id = Empty,
+    );
+    if let Some(addr) = call.info().peer_addr {
+        let (address, port) = (tracing::field::display(addr.ip()), addr.port());
+        if outgoing {
+            span.record("server.address", &address).record("server.port", port);
+        }
+        span.record("network.peer.address", &address).record("network.peer.port", port);
+    }
+    span
+}
+
+/// Says in the span how the call has ended, also if it is given up.
+struct Outcome {
+    span: Span,
+    direction: Direction,
+    open: bool,
+}
+
+impl Outcome {
+    fn ended(&mut self, result: &Result<Reply, Status>) {
+        self.open = false;
+        match result {
+            Ok(reply) if reply.is_fault() => self.failed("FAULT", self.direction == Direction::Outgoing),
+            Ok(_) => {
+                self.span.record("rpc.response.status_code", "OK");
+            }
+            Err(status) => {
+                let blamed = self.direction == Direction::Outgoing || is_the_servers_fault(status.code());
+                self.failed(status.code().name(), blamed);
+            }
+        }
+    }
+
+    fn failed(&self, code: &'static str, blamed: bool) {
+        self.span.record("rpc.response.status_code", code).record("error.type", code);
+        if blamed {
+            self.span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if self.open {
+            self.failed(Code::Cancelled.name(), self.direction == Direction::Outgoing);
+        }
+    }
+}
+
+/// Codes for which a server's span counts as failed; the others are answers to a caller who did something wrong.
+fn is_the_servers_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}

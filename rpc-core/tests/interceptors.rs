@@ -1,0 +1,14 @@
+//! Interceptors as users write them, at both ends and in both directions, and those that are ready made.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "interceptors/own.rs"]
+mod own;
+#[path = "interceptors/ready_made.rs"]
+mod ready_made;
+#[path = "interceptors/spans.rs"]
+mod spans;
+#[path = "interceptors/town.rs"]
+mod town;
+#[path = "interceptors/traces.rs"]
+mod traces;

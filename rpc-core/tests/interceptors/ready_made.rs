@@ -1,0 +1,106 @@
+//! `ConcurrencyLimit` and `TimeoutCap`.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use rpc_core::{
+    CallOptions, Code, Execution,
+    intercept::{ConcurrencyLimit, TimeoutCap},
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::town::open;
+
+#[tokio::test(start_paused = true)]
+async fn so_many_calls_run_at_a_time_and_the_others_wait() {
+    let both = [
+        open(|s| s.interceptor(ConcurrencyLimit::incoming(3)), |c| c),
+        open(|s| s, |c| c.interceptor(ConcurrencyLimit::outgoing(3))),
+    ];
+    for ends in both {
+        let mut calls = JoinSet::new();
+        for _ in 0..10 {
+            let town = ends.town.clone();
+            calls.spawn(async move { town.wait().await.unwrap() });
+        }
+        // All that can happen has happened after a second of virtual time.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ends.hall.gate.add_permits(10);
+        calls.join_all().await;
+        assert_eq!(ends.hall.most.load(Ordering::SeqCst), 3);
+        ends.at_rest().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn or_are_refused_without_having_run() {
+    let ends = open(|s| s.interceptor(ConcurrencyLimit::incoming(1).refusing()), |c| c);
+    let first = tokio::spawn({
+        let town = ends.town.clone();
+        async move { town.wait().await }
+    });
+    ends.handlers(1).await;
+    let status = ends.town.visit().await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::ResourceExhausted, Execution::NotExecuted));
+    assert!(status.message().contains("Town.visit") && status.message().contains("1 calls"), "{status}");
+    ends.hall.gate.add_permits(1);
+    first.await.unwrap().unwrap();
+    ends.town.visit().await.unwrap();
+    ends.at_rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_ends_by_the_deadline() {
+    let both = [
+        open(|s| s.interceptor(ConcurrencyLimit::incoming(1)), |c| c),
+        open(|s| s, |c| c.interceptor(ConcurrencyLimit::outgoing(1))),
+    ];
+    for ends in both {
+        let first = tokio::spawn({
+            let town = ends.town.clone();
+            async move { town.wait().await }
+        });
+        ends.handlers(1).await;
+        let hasty = ends.town.with(CallOptions::new().timeout(Duration::from_secs(2)));
+        let begun = Instant::now();
+        let status = hasty.visit().await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(begun.elapsed().as_secs(), 2, "in virtual time");
+        ends.hall.gate.add_permits(1);
+        first.await.unwrap().unwrap();
+        assert_eq!(ends.hall.visits.load(Ordering::SeqCst), 1, "it has not run");
+        ends.at_rest().await;
+    }
+}
+
+/// A call that comes back to a side which waits for it does not wait for the permit that its own chain holds.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_one_does_not_deadlock() {
+    let ends = open(
+        |s| s.interceptor(ConcurrencyLimit::incoming(1)).interceptor(ConcurrencyLimit::outgoing(1)),
+        |c| c.interceptor(ConcurrencyLimit::incoming(1)).interceptor(ConcurrencyLimit::outgoing(1)),
+    );
+    let begun = Instant::now();
+    assert_eq!(ends.town.round_trip().await, Ok(1));
+    assert!(begun.elapsed() < Duration::from_secs(1), "in virtual time");
+    ends.at_rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_takes_longer_than_the_cap() {
+    let cap = Duration::from_secs(3);
+    let both = [
+        open(|s| s.interceptor(TimeoutCap::incoming(cap)), |c| c),
+        open(|s| s, |c| c.interceptor(TimeoutCap::outgoing(cap))),
+    ];
+    for ends in both {
+        let begun = Instant::now();
+        assert_eq!(ends.town.wait().await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(begun.elapsed().as_secs(), 3, "in virtual time");
+        // Those who have less time keep it.
+        let hasty = ends.town.with(CallOptions::new().timeout(Duration::from_secs(1)));
+        assert_eq!(hasty.wait().await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(begun.elapsed().as_secs(), 4, "in virtual time");
+        assert_eq!(ends.town.visit().await, Ok(1));
+        ends.at_rest().await;
+    }
+}
