@@ -1,27 +1,20 @@
 //! `Driver`: the only task that touches a session's transport.
 
+mod closing;
+
 use std::{
     collections::VecDeque,
     fmt, mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll},
     time::Instant,
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::time::Sleep;
 
-use super::{
-    Transport, TransportError,
-    dispatch::Dispatch,
-    ended::Ended,
-    opening::{Opening, farewell},
-    trace::trace_packet,
-};
+use super::{Transport, TransportError, dispatch::Dispatch, ended::Ended, opening::Opening, trace::trace_packet};
 use crate::{
     error::ConnectionError,
     peer::{Life, Shared, now},
@@ -333,71 +326,6 @@ impl<T: Transport> Driver<T> {
         let over = self.shared.look(|connection| connection.ended().is_some());
         over || self.drive_timer(cx, None)
     }
-
-    /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
-    fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
-        if matches!(error, ConnectionError::Lost(_)) || until <= now() {
-            return self.finish_close(cx, until);
-        }
-        if !self.flush_rest(cx) {
-            return self.pend_until(cx, until);
-        }
-        let (code, reason) = (error.close_code(), error.close_reason());
-        match self.transport.poll_close(cx, code, &reason) {
-            Poll::Ready(()) => self.finish_close(cx, until),
-            Poll::Pending => self.pend_until(cx, until),
-        }
-    }
-
-    /// Writes what is left, taking acknowledgements in. True when nothing is left or nothing more can go.
-    fn flush_rest(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut gone = false;
-        while let Poll::Ready(received) = self.transport.poll_receive(cx) {
-            match received {
-                Ok(packet) => {
-                    self.shared.with(|locked| locked.connection.handle_packet(now(), packet));
-                }
-                Err(_) => {
-                    gone = true;
-                    break;
-                }
-            }
-        }
-        if gone {
-            return true;
-        }
-        self.put_off = true;
-        match self.drive_transmit(cx, false) {
-            Written::All => self.shared.look(|connection| !connection.has_output()),
-            Written::Failed(_) => true,
-            Written::Stuck => false,
-            Written::More => {
-                cx.waker().wake_by_ref();
-                false
-            }
-        }
-    }
-
-    /// Handlers that were told to stop do so at their next await.
-    fn finish_close(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        if self.dispatch.is_idle() || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
-    }
-
-    fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        if self.drive_timer(cx, Some(until)) {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
-    fn finish(&mut self, error: ConnectionError) {
-        tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
-        self.shared.finish(error.clone());
-        self.stage = match self.farewell(error) {
-            Some(farewell) => Stage::Farewell(farewell),
-            None => Stage::Over,
-        };
-    }
 }
 
 impl<T: Transport> Future for Driver<T> {
@@ -429,27 +357,6 @@ impl<T: Transport> Future for Driver<T> {
                     this.stage = Stage::Over;
                 }
                 Stage::Over => return Poll::Ready(()),
-            }
-        }
-    }
-}
-
-impl<T> Driver<T> {
-    /// The `closed` hooks, if there are any to be run.
-    fn farewell(&self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
-        let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
-        (opened > 0).then(|| farewell(self.dispatch.hosting().clone(), self.shared.clone(), opened, error).boxed())
-    }
-}
-
-impl<T> Drop for Driver<T> {
-    fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Over | Stage::Farewell(_)) {
-            let error = ConnectionError::Lost("the session's driver was dropped".to_owned());
-            self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
-            self.shared.finish(error.clone());
-            if let (Some(farewell), Ok(runtime)) = (self.farewell(error), Handle::try_current()) {
-                runtime.spawn(farewell);
             }
         }
     }

@@ -1,0 +1,104 @@
+//! How a session's driver ends: the rest is written, the other side is told, handlers are waited for, and hooks hear of it.
+
+use std::{
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::runtime::Handle;
+
+use super::{
+    super::{Transport, opening::farewell},
+    Driver, Stage, Written,
+};
+use crate::{error::ConnectionError, peer::now};
+
+impl<T: Transport> Driver<T> {
+    /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
+    pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
+        if matches!(error, ConnectionError::Lost(_)) || until <= now() {
+            return self.finish_close(cx, until);
+        }
+        if !self.flush_rest(cx) {
+            return self.pend_until(cx, until);
+        }
+        let (code, reason) = (error.close_code(), error.close_reason());
+        match self.transport.poll_close(cx, code, &reason) {
+            Poll::Ready(()) => self.finish_close(cx, until),
+            Poll::Pending => self.pend_until(cx, until),
+        }
+    }
+
+    /// Writes what is left, taking acknowledgements in. True when nothing is left or nothing more can go.
+    fn flush_rest(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut gone = false;
+        while let Poll::Ready(received) = self.transport.poll_receive(cx) {
+            match received {
+                Ok(packet) => {
+                    self.shared.with(|locked| locked.connection.handle_packet(now(), packet));
+                }
+                Err(_) => {
+                    gone = true;
+                    break;
+                }
+            }
+        }
+        if gone {
+            return true;
+        }
+        self.put_off = true;
+        match self.drive_transmit(cx, false) {
+            Written::All => self.shared.look(|connection| !connection.has_output()),
+            Written::Failed(_) => true,
+            Written::Stuck => false,
+            Written::More => {
+                cx.waker().wake_by_ref();
+                false
+            }
+        }
+    }
+
+    /// Handlers that were told to stop do so at their next await.
+    fn finish_close(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        if self.dispatch.is_idle() || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
+    }
+
+    fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        if self.drive_timer(cx, Some(until)) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn finish(&mut self, error: ConnectionError) {
+        tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
+        self.shared.finish(error.clone());
+        self.stage = match self.farewell(error) {
+            Some(farewell) => Stage::Farewell(farewell),
+            None => Stage::Over,
+        };
+    }
+}
+
+impl<T> Driver<T> {
+    /// The `closed` hooks, if there are any to be run.
+    fn farewell(&self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+        let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
+        (opened > 0).then(|| farewell(self.dispatch.hosting().clone(), self.shared.clone(), opened, error).boxed())
+    }
+}
+
+impl<T> Drop for Driver<T> {
+    fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Over | Stage::Farewell(_)) {
+            let error = ConnectionError::Lost("the session's driver was dropped".to_owned());
+            self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
+            self.shared.finish(error.clone());
+            if let (Some(farewell), Ok(runtime)) = (self.farewell(error), Handle::try_current()) {
+                runtime.spawn(farewell);
+            }
+        }
+    }
+}
