@@ -4,7 +4,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -41,7 +41,6 @@ pub struct ServedCall {
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
     pub through: Option<&'static MethodDescriptor>,
-    described: OnceLock<&'static MethodDescriptor>,
     started: AtomicBool,
     cancelled: AtomicBool,
     waiting: Mutex<Waiting>,
@@ -74,7 +73,6 @@ impl ServedCall {
             metadata,
             parent,
             through,
-            described: OnceLock::new(),
             started: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -83,7 +81,7 @@ impl ServedCall {
 
     /// Says which method it is, once that has been looked up.
     pub fn describe(&self, method: &'static MethodDescriptor) {
-        let _ = self.described.set(method);
+        self.waiting().described = Some(method);
     }
 
     /// Its method begins to run.
@@ -98,7 +96,7 @@ impl ServedCall {
 
     /// The method, if it is hosted here.
     pub fn described(&self) -> Option<&'static MethodDescriptor> {
-        self.described.get().copied()
+        self.waiting().described
     }
 
     /// The calls in whose handlers this one has its origin, nearest first.
@@ -157,11 +155,15 @@ impl ServedCall {
         Cancelled { call: self, number: 0 }
     }
 
-    /// Marks the call cancelled and gives back whom to wake, to be woken outside any lock.
-    pub(crate) fn cancel(&self) -> Vec<Waker> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Marks the call cancelled. Whom to wake, outside any lock, goes `into` there.
+    pub(crate) fn cancel(&self, into: &mut Vec<Waker>) {
+        let mut waiting = self.waiting();
         self.cancelled.store(true, Ordering::Release);
-        std::mem::take(&mut waiting.wakers).into_iter().map(|(_, waker)| waker).collect()
+        into.extend(waiting.wakers.drain(..).map(|(_, waker)| waker));
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,9 +176,10 @@ pub struct Cancelled<'a> {
     number: u64,
 }
 
-/// Those that wait for a call's cancellation.
+/// Those that wait for a call's cancellation, and what else is learnt about a call later.
 #[derive(Default)]
 struct Waiting {
+    described: Option<&'static MethodDescriptor>,
     wakers: Vec<(u64, Waker)>,
     last: u64,
 }
@@ -186,7 +189,7 @@ impl Future for Cancelled<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        let mut waiting = self.call.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.call.waiting();
         if self.call.is_cancelled() {
             return Poll::Ready(());
         }
@@ -210,7 +213,7 @@ impl Future for Cancelled<'_> {
 
 impl Drop for Cancelled<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.call.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.call.waiting();
         let at = waiting.wakers.iter().position(|(number, _)| *number == self.number);
         let waker = at.map(|at| waiting.wakers.swap_remove(at));
         drop(waiting);

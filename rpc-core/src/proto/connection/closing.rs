@@ -159,10 +159,10 @@ impl Connection {
             self.discard_output();
         }
         for (_, served) in self.served.drain() {
-            self.wakes.append(&mut served.call.cancel());
+            served.call.cancel(&mut self.wakes);
         }
         for (_, served) in self.notified.drain() {
-            self.wakes.append(&mut served.call.cancel());
+            served.call.cancel(&mut self.wakes);
         }
         self.argument_bytes_in = 0;
         for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
