@@ -1,12 +1,13 @@
 //! Bytes to frames.
 
 use super::{
-    ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, WireError,
+    ErrorBody, Frame, Notify, Request, WireError,
+    fields::Fields,
     frame::kind,
     handshake::{read_hello, read_welcome},
     read::Reader,
+    status::read_status,
 };
-use crate::status::{Code, Execution, Reason, Status};
 
 /// Reads a frame; `None` for one of a kind that this version may pass over.
 pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError> {
@@ -99,95 +100,4 @@ impl Frame {
             Self::GoAway { .. } => "GoAway",
         }
     }
-}
-
-/// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
-struct Fields<'a> {
-    reader: &'a mut Reader,
-    left: usize,
-}
-
-impl Fields<'_> {
-    /// The reader before the next element, unless that is nil.
-    fn optional(&mut self) -> Result<Option<&mut Reader>, WireError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        Ok(if self.reader.take_nil() { None } else { Some(self.reader) })
-    }
-
-    fn required(&mut self, missing: &'static str) -> Result<&mut Reader, WireError> {
-        let at = self.reader.at();
-        self.optional()?.ok_or_else(|| WireError::at(missing, at))
-    }
-
-    fn uint(&mut self, missing: &'static str) -> Result<u64, WireError> {
-        self.required(missing)?.uint()
-    }
-
-    fn u32(&mut self, missing: &'static str) -> Result<u32, WireError> {
-        let reader = self.required(missing)?;
-        let at = reader.at();
-        u32::try_from(reader.uint()?).map_err(|_| WireError::at("a number beyond 32 bits", at))
-    }
-
-    fn opt_uint(&mut self) -> Result<Option<u64>, WireError> {
-        self.optional()?.map(Reader::uint).transpose()
-    }
-
-    fn metadata(&mut self) -> Result<MetadataPairs, WireError> {
-        let Some(reader) = self.optional()? else { return Ok(Vec::new()) };
-        let mut pairs = Vec::new();
-        for _ in 0..reader.map()? {
-            let key = reader.text()?.to_owned();
-            pairs.push((key, reader.text()?.to_owned()));
-        }
-        Ok(pairs)
-    }
-
-    fn payload(&mut self, missing: &'static str) -> Result<Payload, WireError> {
-        let reader = self.required(missing)?;
-        if !reader.next_is_array() {
-            return Ok(Payload::Inline(reader.bin()?));
-        }
-        let len = reader.array()?;
-        let mut fields = Fields { reader, left: len };
-        let transfer = fields.uint("an announced payload without a transfer")?;
-        let total = fields.uint("an announced payload without a length")?;
-        fields.skip_rest()?;
-        Ok(Payload::Announced { transfer, total })
-    }
-
-    fn skip_rest(&mut self) -> Result<(), WireError> {
-        for _ in 0..self.left {
-            self.reader.skip()?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
-    let left = reader.array()?;
-    let mut fields = Fields { reader, left };
-    let code = Code::from_number(fields.uint("a status without a code")?);
-    let message = match fields.optional()? {
-        Some(reader) => reader.text()?.to_owned(),
-        None => String::new(),
-    };
-    let details = fields.optional()?.map(Reader::bin).transpose()?;
-    let execution = match fields.opt_uint()? {
-        Some(1) => Execution::NotExecuted,
-        _ => Execution::Unknown,
-    };
-    let reason = match fields.opt_uint()? {
-        Some(1) => Some(Reason::WouldDeadlock),
-        _ => None,
-    };
-    fields.skip_rest()?;
-    let status = Status::new(code, message).with_execution(execution).with_reason(reason);
-    Ok(match details {
-        Some(details) => status.with_details(details),
-        None => status,
-    })
 }

@@ -7,8 +7,8 @@ use super::{
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
+    status::put_status,
 };
-use crate::status::{Execution, Reason, Status};
 
 /// What a number, a marker or a length takes at most.
 const NUMBER: usize = 9;
@@ -80,7 +80,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
 impl Frame {
     /// At least as many bytes as the frame takes, found without encoding it.
     pub fn encoded_len_hint(&self) -> usize {
-        let words = |status: &Status| status.message().len() + status.details().len() + 4 * NUMBER;
+        let words = |status: &crate::status::Status| status.message().len() + status.details().len() + 4 * NUMBER;
         let body = match self {
             Self::Hello(hello) => {
                 let contracts: usize = hello.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
@@ -105,21 +105,6 @@ impl Frame {
             | Self::Pong { .. } => 3 * NUMBER,
         };
         body + 2
-    }
-}
-
-pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
-    put::array(out, if status.reason().is_some() { 5 } else { 4 });
-    put::uint(out, u64::from(status.code().number()));
-    put::text(out, status.message());
-    if status.details().is_empty() {
-        put::nil(out);
-    } else {
-        put::bin(out, status.details());
-    }
-    put::uint(out, u64::from(status.execution() == Execution::NotExecuted));
-    if let Some(Reason::WouldDeadlock) = status.reason() {
-        put::uint(out, 1);
     }
 }
 

@@ -3,8 +3,9 @@
 use bytes::BytesMut;
 
 use super::{
-    Hello, HostedContract, PeerLimits, Resume, Welcome, WireError, decode::read_status, encode::put_status, put,
+    Hello, HostedContract, PeerLimits, Resume, Welcome, WireError, put,
     read::Reader,
+    status::{put_status, read_status},
 };
 
 pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {

@@ -3,6 +3,7 @@
 mod decode;
 mod encode;
 mod error;
+mod fields;
 pub mod frame;
 mod handshake;
 mod hello;
@@ -11,6 +12,7 @@ mod payload;
 mod put;
 mod read;
 mod scan;
+mod status;
 
 pub use encode::put_frame;
 pub use error::WireError;

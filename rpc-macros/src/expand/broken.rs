@@ -4,7 +4,10 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Attribute, FnArg, Ident, Pat, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, parse_quote};
 
-use super::{private, stub};
+use super::{
+    client::{passes_on, returned},
+    private,
+};
 use crate::{
     model::{Broken, Contract},
     parse::lacks_client,
@@ -81,12 +84,12 @@ pub(super) fn called(contract: &Contract) -> TokenStream {
     });
     let methods = methods.map(|broken| {
         let name = &broken.method.sig.ident;
-        let attrs = broken.method.attrs.iter().filter(|attr| stub::passes_on(attr));
+        let attrs = broken.method.attrs.iter().filter(|attr| passes_on(attr));
         let generics = &broken.method.sig.generics;
         // In the client, `Self` and the trait's generics mean something else or nothing.
         let foreign = |ty: &&Type| contract.is_generic() || names_self(ty);
         let args = broken.args.iter().map(|ty| if foreign(&ty) { parse_quote!(impl Sized) } else { ty.clone() });
-        let returned = stub::returned(contract, &broken.output);
+        let returned = returned(contract, &broken.output);
         quote! {
             #(#attrs)*
             #[allow(missing_docs)]

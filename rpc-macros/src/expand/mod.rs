@@ -1,6 +1,7 @@
 //! A contract to code, piece by piece.
 
 mod broken;
+mod client;
 mod contract_trait;
 mod descriptor;
 mod dispatch;

@@ -2,9 +2,13 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Lifetime, Type, visit_mut::VisitMut};
+use syn::{Lifetime, Type, visit_mut::VisitMut};
 
-use super::{broken, private, private_at, shown_at};
+use super::{
+    broken,
+    client::{passes_on, returned},
+    private, private_at, shown_at,
+};
 use crate::{
     model::{Broken, Contract, Method, Output},
     options::Role,
@@ -110,18 +114,6 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     quote_spanned!(span=> (#(#args,)*))
 }
 
-/// What a call gives.
-pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
-    let k = private(contract);
-    let result = quote!(#k::Result);
-    match output {
-        Output::Oneway => quote!(#result<(), #k::Status>),
-        Output::Plain(ty) | Output::Status(ty) => quote!(#result<#ty, #k::Status>),
-        Output::Fallible(ok, err) => quote!(#result<#ok, #k::CallError<#err>>),
-        Output::Alias(ty) => quote!(#result<<#ty as #k::Fallible>::Ok, #k::CallError<<#ty as #k::Fallible>::Err>>),
-    }
-}
-
 /// The call that gives it.
 fn call(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.ident.span());
@@ -144,11 +136,6 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
             quote_spanned!(span=> call_fallible::<_, #k::Value<#ok>, #err>)
         }
     }
-}
-
-/// Which of the user's attributes also say something about the client's method.
-pub(super) fn passes_on(attr: &Attribute) -> bool {
-    ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| attr.path().is_ident(name))
 }
 
 /// Gives elided lifetimes names, so that the future can say which ones it keeps.

@@ -1,5 +1,6 @@
 //! `Upgrade`: from an HTTP request to a session, as a service for any HTTP server on hyper.
 
+mod headers;
 mod origin;
 mod refusal;
 mod request;

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, Uri, header};
 
+use super::headers::single;
 use super::refusal::Refusal;
-use super::request::single;
 
 /// The web origins that may connect besides the server's own.
 ///

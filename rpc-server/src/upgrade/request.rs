@@ -1,7 +1,8 @@
 //! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
 
-use http::{HeaderMap, HeaderName, Method, Request, Version, header};
+use http::{HeaderMap, Method, Request, Version, header};
 
+use super::headers::{has_token, single, tokens};
 use super::origin::Origins;
 use super::refusal::Refusal;
 
@@ -49,30 +50,6 @@ pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String
 /// The length of the header lines.
 fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
-}
-
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
-}
-
-/// The elements of a list that may be spread over several lines (RFC 9110 §5.6.1).
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-}
-
-/// The value of a header that may come once only.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).into_iter();
-    let first = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    first.to_str().ok().map(str::trim)
 }
 
 fn is_key(key: &str) -> bool {

@@ -1,0 +1,69 @@
+//! `Fields`: an array whose later elements may be missing, or more than are known.
+
+use super::{MetadataPairs, Payload, WireError, read::Reader};
+
+/// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
+pub(super) struct Fields<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) left: usize,
+}
+
+impl Fields<'_> {
+    /// The reader before the next element, unless that is nil.
+    pub(super) fn optional(&mut self) -> Result<Option<&mut Reader>, WireError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        Ok(if self.reader.take_nil() { None } else { Some(self.reader) })
+    }
+
+    pub(super) fn required(&mut self, missing: &'static str) -> Result<&mut Reader, WireError> {
+        let at = self.reader.at();
+        self.optional()?.ok_or_else(|| WireError::at(missing, at))
+    }
+
+    pub(super) fn uint(&mut self, missing: &'static str) -> Result<u64, WireError> {
+        self.required(missing)?.uint()
+    }
+
+    pub(super) fn u32(&mut self, missing: &'static str) -> Result<u32, WireError> {
+        let reader = self.required(missing)?;
+        let at = reader.at();
+        u32::try_from(reader.uint()?).map_err(|_| WireError::at("a number beyond 32 bits", at))
+    }
+
+    pub(super) fn opt_uint(&mut self) -> Result<Option<u64>, WireError> {
+        self.optional()?.map(Reader::uint).transpose()
+    }
+
+    pub(super) fn metadata(&mut self) -> Result<MetadataPairs, WireError> {
+        let Some(reader) = self.optional()? else { return Ok(Vec::new()) };
+        let mut pairs = Vec::new();
+        for _ in 0..reader.map()? {
+            let key = reader.text()?.to_owned();
+            pairs.push((key, reader.text()?.to_owned()));
+        }
+        Ok(pairs)
+    }
+
+    pub(super) fn payload(&mut self, missing: &'static str) -> Result<Payload, WireError> {
+        let reader = self.required(missing)?;
+        if !reader.next_is_array() {
+            return Ok(Payload::Inline(reader.bin()?));
+        }
+        let len = reader.array()?;
+        let mut fields = Fields { reader, left: len };
+        let transfer = fields.uint("an announced payload without a transfer")?;
+        let total = fields.uint("an announced payload without a length")?;
+        fields.skip_rest()?;
+        Ok(Payload::Announced { transfer, total })
+    }
+
+    pub(super) fn skip_rest(&mut self) -> Result<(), WireError> {
+        for _ in 0..self.left {
+            self.reader.skip()?;
+        }
+        Ok(())
+    }
+}
