@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "model/actors.rs"]
+mod actors;
 #[path = "model/budgets.rs"]
 mod budgets;
 #[path = "model/combinations.rs"]
@@ -10,9 +12,13 @@ mod combinations;
 mod deadlock;
 #[path = "model/gates.rs"]
 mod gates;
+#[path = "model/graphs.rs"]
+mod graphs;
 #[path = "model/lifecycle.rs"]
 mod lifecycle;
 #[path = "model/pairs.rs"]
 mod pairs;
+#[path = "model/plans.rs"]
+mod plans;
 #[path = "model/turns.rs"]
 mod turns;
