@@ -62,6 +62,12 @@ impl Dispatch {
         &self.hosting
     }
 
+    /// The session is over: nothing is hosted any more.
+    pub(super) fn take_hosting(&mut self) -> Hosting {
+        self.stop_all();
+        std::mem::take(&mut self.hosting)
+    }
+
     /// The session opens with these objects.
     pub(super) fn open(&mut self, instances: Vec<Arc<Instance>>) {
         self.instances = instances;

@@ -18,20 +18,20 @@ use crate::{
 /// A handler in a task of its own. Reports its end to the connection, also when it is aborted; until then the call holds its permit.
 pub(super) struct Task {
     runner: Runner,
-    handling: Handling,
+    /// `None` when it has ended: whoever hears of the end finds the object dropped.
+    handling: Option<Handling>,
     key: ServedKey,
     shared: Arc<Shared>,
-    reported: bool,
 }
 
 impl Task {
     pub(super) fn new(runner: Runner, handling: Handling, key: ServedKey, shared: Arc<Shared>) -> Self {
         shared.handler_started();
-        Self { runner, handling, key, shared, reported: false }
+        Self { runner, handling: Some(handling), key, shared }
     }
 
     fn report(&mut self, ended: Ended) {
-        self.reported = true;
+        self.handling = None;
         self.shared.handler_ended();
         self.shared.with(|locked| {
             locked.finished.push(self.key);
@@ -46,22 +46,24 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let Some(handling) = &this.handling else { return Poll::Ready(()) };
         let before = Instant::now();
-        let polled = this.handling.poll(&mut this.runner, cx);
-        watch_poll(this.handling.method, before.elapsed(), this.shared.config.slow_poll);
+        let polled = handling.poll(&mut this.runner, cx);
+        watch_poll(handling.method, before.elapsed(), this.shared.config.slow_poll);
         let Poll::Ready(result) = polled else { return Poll::Pending };
         this.runner.discard();
-        this.report(Ended::of(this.key, &this.handling, result));
+        let ended = Ended::of(this.key, handling, result);
+        this.report(ended);
         Poll::Ready(())
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if !self.reported {
+        if let Some(handling) = &self.handling {
             // The permit returns after the handler is gone, not before.
             self.runner.discard();
-            let started = self.handling.call.call.has_started();
+            let started = handling.call.call.has_started();
             let completion = if started { proto::Completion::Stopped } else { proto::Completion::NotStarted };
             self.report(Ended::because(self.key, completion));
         }

@@ -74,8 +74,10 @@ impl<T: Transport> Driver<T> {
 
     pub(super) fn finish(&mut self, error: ConnectionError) {
         tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
-        self.shared.finish(error.clone());
-        self.stage = match self.farewell(error) {
+        // What is hosted is let go before anybody hears of the end.
+        let farewell = self.farewell(error.clone());
+        self.shared.finish(error);
+        self.stage = match farewell {
             Some(farewell) => Stage::Farewell(farewell),
             None => Stage::Over,
         };
@@ -84,9 +86,10 @@ impl<T: Transport> Driver<T> {
 
 impl<T> Driver<T> {
     /// The `closed` hooks, if there are any to be run.
-    fn farewell(&self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+    fn farewell(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
-        (opened > 0).then(|| farewell(self.dispatch.hosting().clone(), self.shared.clone(), opened, error).boxed())
+        let hosting = self.dispatch.take_hosting();
+        (opened > 0).then(|| farewell(hosting, self.shared.clone(), opened, error).boxed())
     }
 }
 
@@ -95,8 +98,9 @@ impl<T> Drop for Driver<T> {
         if !matches!(self.stage, Stage::Over | Stage::Farewell(_)) {
             let error = ConnectionError::Lost("the session's driver was dropped".to_owned());
             self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
-            self.shared.finish(error.clone());
-            if let (Some(farewell), Ok(runtime)) = (self.farewell(error), Handle::try_current()) {
+            let farewell = self.farewell(error.clone());
+            self.shared.finish(error);
+            if let (Some(farewell), Ok(runtime)) = (farewell, Handle::try_current()) {
                 runtime.spawn(farewell);
             }
         }
