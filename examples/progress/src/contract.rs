@@ -1,0 +1,64 @@
+//! What server and client know of each other.
+
+use rpc_core::Context;
+use serde::{Deserialize, Serialize};
+
+/// Hosted by the client, called by the server while a job of this client runs. By convention every call says which job it is about.
+#[rpc_core::callback]
+pub trait Watcher {
+    /// The job has come so far.
+    ///
+    /// One-way: the job does not wait for the client to look. It cannot flood a slow client either, because one-way calls take permits, and the sender
+    /// waits when they are used up.
+    #[rpc(oneway)]
+    async fn progress(&self, job: u32, done: u64, total: u64);
+
+    /// Whether to replace a file that is there already. The job waits for the answer.
+    async fn overwrite(&self, job: u32, name: &str, bytes: u64) -> bool;
+}
+
+/// Hosted by the server.
+#[rpc_core::service(callback = Watcher)]
+pub trait Exporter {
+    /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far it is. `job` is a number of the caller's choice.
+    ///
+    /// Dropping the call stops the job and leaves no part of a file.
+    #[rpc(timeout = "1h")]
+    async fn export(
+        &self,
+        cx: &Context<WatcherClient>,
+        job: u32,
+        name: &str,
+        records: u64,
+    ) -> Result<Exported, ExportError>;
+
+    /// The names of all files, unfinished ones too.
+    async fn files(&self) -> Vec<String>;
+
+    /// Returns when no job runs any more.
+    async fn idle(&self);
+}
+
+/// A file that has been written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Why a file was not written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ExportError {
+    /// The caller's answer was no.
+    #[error("{0} is there already and stays as it is")]
+    Kept(String),
+    /// The name could lead out of the directory.
+    #[error("{0:?} is no name for a file: use letters, digits, '-', '_' and '.', and begin with a letter or digit")]
+    Name(String),
+    /// The caller could not be asked or told.
+    #[error("the caller could not be reached: {0}")]
+    Caller(String),
+    /// The disk did not do what was asked.
+    #[error("{0}")]
+    Disk(String),
+}

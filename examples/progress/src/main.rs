@@ -1,0 +1,84 @@
+//! A long job with a progress bar. Run with `cargo run -p progress -- demo`, or `… -- server` and, elsewhere, `… -- client squares.csv`.
+
+#![allow(clippy::print_stdout, reason = "a program prints")]
+
+use std::{error::Error, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use indicatif::ProgressBar;
+use progress::{Answers, Archive, Exporter, ExporterClient, Screen, Watcher, demo};
+use rpc_client::Connect;
+use rpc_server::Server;
+
+/// A server whose jobs drive a progress bar at their client.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a server and a client in this process, and prints what happens.
+    Demo,
+    /// Writes files for whoever asks.
+    Server {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:9001")]
+        listen: SocketAddr,
+        /// Where the files go.
+        #[arg(long, default_value = ".")]
+        directory: PathBuf,
+        /// How many milliseconds a hundredth of a job takes at least.
+        #[arg(long, default_value_t = 50)]
+        pace: u64,
+    },
+    /// Has a file written. Ctrl-C gives up.
+    Client {
+        /// The name of the file.
+        name: String,
+        /// How many records to write.
+        #[arg(long, default_value_t = 100_000)]
+        records: u64,
+        /// Where the server is.
+        #[arg(long, default_value = "ws://127.0.0.1:9001/")]
+        url: String,
+    },
+}
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Options::parse().command {
+        Command::Demo => demo(tempfile::tempdir()?.path(), [false, true], &mut std::io::stdout()).await,
+        Command::Server { listen, directory, pace } => server(listen, directory, pace).await,
+        Command::Client { name, records, url } => client(&url, &name, records).await,
+    }
+}
+
+async fn server(listen: SocketAddr, directory: PathBuf, pace: u64) -> Outcome {
+    let archive = Archive::new(directory, Duration::from_millis(pace));
+    let server = Server::builder().service(archive.serve()).listen(listen).await?;
+    println!("Exports are made at ws://{}/ until Ctrl-C.", server.local_addr());
+    tokio::signal::ctrl_c().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+async fn client(url: &str, name: &str, records: u64) -> Outcome {
+    let bar = ProgressBar::new(records).with_message(name.to_owned());
+    let screen = Screen::new(bar.clone(), Answers::Typed);
+    let exporter = ExporterClient::connect(url).callback(screen.serve()).await?;
+    tokio::select! {
+        outcome = exporter.export(1, name, records) => println!("{name}: {} bytes", outcome?.bytes),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            bar.abandon();
+            println!("given up: the server stops and leaves no part of the file");
+        }
+    }
+    Ok(())
+}
