@@ -34,6 +34,7 @@ const FRAME: usize = 64;
 
 /// What is settled about a call before it begins.
 struct Terms {
+    begun: Instant,
     origin: Option<Serving>,
     metadata: MetadataPairs,
     deadline: Option<Instant>,
@@ -54,11 +55,12 @@ pub(crate) async fn perform<A: Serialize + Send>(
 ) -> Result<Answer, Status> {
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
-    let deadline = CallOptions::deadline(options, now(), method, shared.config.call_timeout, origin.as_ref());
+    let begun = now();
+    let deadline = CallOptions::deadline(options, begun, method, shared.config.call_timeout, origin.as_ref());
     let answer = if shared.interceptors.is_empty() {
-        attempt(shared, method, Terms { origin, metadata, deadline }, &mut arguments).await
+        attempt(shared, method, Terms { begun, origin, metadata, deadline }, &mut arguments).await
     } else {
-        intercepted(shared, method, Terms { origin, metadata, deadline }, arguments).await
+        intercepted(shared, method, Terms { begun, origin, metadata, deadline }, arguments).await
     };
     answer.map_err(|status| status.with_idempotent(method.is_idempotent()))
 }
@@ -70,7 +72,7 @@ async fn intercepted<A: Serialize + Send>(
     terms: Terms,
     arguments: A,
 ) -> Result<Answer, Status> {
-    let Terms { origin, metadata, deadline } = terms;
+    let Terms { origin, metadata, deadline, .. } = terms;
     let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
     let mut end = Attempts { shared, origin, arguments, begun: false };
     match intercept::run(&shared.interceptors, &mut call, &mut end).await {
@@ -93,7 +95,7 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
         let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
-        let (method, terms) = (call.method(), Terms { origin, metadata, deadline: call.deadline() });
+        let (method, terms) = (call.method(), Terms { begun: now(), origin, metadata, deadline: call.deadline() });
         let answer = attempt(self.shared, method, terms, &mut self.arguments).await;
         match answer {
             Ok(Answer::Value(bytes)) => Ok(Reply::new(false, bytes.len(), Answer::Value(bytes))),
@@ -185,7 +187,7 @@ impl Drop for Call {
 impl Call {
     /// Takes a slot and waits for a permit.
     async fn begin(shared: &Arc<Shared>, method: &'static MethodDescriptor, terms: Terms) -> Result<Self, Outcome> {
-        let Terms { origin, metadata, deadline } = terms;
+        let Terms { begun, origin, metadata, deadline } = terms;
         let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
             let limit = shared.config.max_metadata;
@@ -205,7 +207,7 @@ impl Call {
         let (key, waiting) = poll_fn(|cx| {
             let origin = origin.take();
             let start = CallStart { method: Some(method), oneway: method.is_oneway(), depth, origin, deadline };
-            let begun = shared.with(|locked| locked.connection.begin_call(now(), start, cx.waker()));
+            let begun = shared.with(|locked| locked.connection.begin_call(begun, start, cx.waker()));
             Poll::Ready(begun.map(|(key, progress)| (key, progress == CallProgress::Waiting)))
         })
         .await

@@ -155,6 +155,14 @@ impl ServedCall {
         Cancelled { call: self, number: 0 }
     }
 
+    /// The call has ended. Whom to wake, outside any lock, goes `into` there.
+    pub(crate) fn end(self: &Arc<Self>, into: &mut Vec<Waker>) {
+        // Mostly nobody is left who could ask.
+        if Arc::strong_count(self) > 1 {
+            self.cancel(into);
+        }
+    }
+
     /// Marks the call cancelled. Whom to wake, outside any lock, goes `into` there.
     pub(crate) fn cancel(&self, into: &mut Vec<Waker>) {
         let mut waiting = self.waiting();

@@ -286,7 +286,7 @@ impl Connection {
 
     pub(super) fn finish_notify(&mut self, number: u64) {
         if let Some(served) = self.notified.remove(&number) {
-            served.call.cancel(&mut self.wakes);
+            served.call.end(&mut self.wakes);
             self.notifies_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             self.count_done(served.declared_depth, served.argument_bytes);
@@ -307,7 +307,7 @@ impl Connection {
     pub(super) fn finish_served(&mut self, id: CallId) {
         if let Some(served) = self.served.remove(&id) {
             // Work that the handler has left behind may wait for that.
-            served.call.cancel(&mut self.wakes);
+            served.call.end(&mut self.wakes);
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             if served.terminates {
