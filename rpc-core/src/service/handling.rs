@@ -18,29 +18,35 @@ use crate::{
     status::Status,
 };
 
-/// One call and the object that serves it.
+/// One call that is being served. Its object is held by its future alone.
 pub(crate) struct Handling {
     pub(crate) call: Serving,
     pub(crate) method: &'static MethodDescriptor,
-    instance: Arc<Instance>,
 }
 
 impl Handling {
-    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor, instance: Arc<Instance>) -> Self {
+    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor) -> Self {
         call.describe(method);
-        Self { call: Serving::new(call), method, instance }
+        Self { call: Serving::new(call), method }
     }
 
     /// Puts the call's future into `runner`. `held` is the place that it has among the calls of its session.
-    pub(crate) fn start(&self, shared: &Arc<Shared>, payload: Bytes, held: Option<Held>, runner: &mut Runner) {
-        let plain = shared.interceptors.is_empty() && self.instance.turns().is_none();
+    pub(crate) fn start(
+        &self,
+        shared: &Arc<Shared>,
+        instance: &Arc<Instance>,
+        payload: Bytes,
+        held: Option<Held>,
+        runner: &mut Runner,
+    ) {
+        let plain = shared.interceptors.is_empty() && instance.turns().is_none();
         if plain {
-            match self.instance.check_begun(self.method) {
+            match instance.check_begun(self.method) {
                 Ok(()) => {
                     let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload)
-                        .with_begun(self.instance.begun(self.method));
+                        .with_begun(instance.begun(self.method));
                     self.call.call.start();
-                    self.instance.start(self.method.id(), incoming, runner);
+                    instance.start(self.method.id(), incoming, runner);
                 }
                 Err(status) => runner.start(async { Err(status) }),
             }
@@ -50,7 +56,7 @@ impl Handling {
             shared: shared.clone(),
             serving: self.call.clone(),
             method: self.method,
-            instance: self.instance.clone(),
+            instance: instance.clone(),
             payload,
             held,
         };

@@ -101,10 +101,10 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
-        let handling = Handling::new(call, method, instance.clone());
+        let handling = Handling::new(call, method);
         let held = self.arriving.remove(&key);
         let mut runner = self.idle[index].take().unwrap_or_default();
-        handling.start(&self.shared, payload, held, &mut runner);
+        handling.start(&self.shared, instance, payload, held, &mut runner);
         if !runner.is_started() {
             return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
         }

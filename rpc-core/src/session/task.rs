@@ -18,7 +18,7 @@ use crate::{
 /// A handler in a task of its own. Reports its end to the connection, also when it is aborted; until then the call holds its permit.
 pub(super) struct Task {
     runner: Runner,
-    /// `None` when it has ended: whoever hears of the end finds the object dropped.
+    /// `None` when its end has been reported.
     handling: Option<Handling>,
     key: ServedKey,
     shared: Arc<Shared>,
