@@ -1,13 +1,20 @@
 //! A queue of deadlines that forgets lazily: most calls end long before theirs.
 
-use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Instant,
+};
 
 /// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up, or that
 /// is in the way, whether it still counts.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K: Ord> {
+    /// Those that came in their order, as nearly all do where most calls have the same time.
+    line: VecDeque<(Instant, K)>,
+    /// The others.
     heap: BinaryHeap<Reverse<(Instant, K)>>,
-    /// Compact when the heap has grown to this.
+    /// Compact when there are so many.
     compact_at: usize,
 }
 
@@ -15,34 +22,47 @@ const MIN_COMPACT: usize = 256;
 
 impl<K: Ord + Copy> Deadlines<K> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), compact_at: MIN_COMPACT }
+        Self { line: VecDeque::new(), heap: BinaryHeap::new(), compact_at: MIN_COMPACT }
     }
 
     /// Adds a deadline. `is_live` is asked about old entries from time to time, so that the queue stays in
     /// proportion to what is live, whatever the rate of calls.
     pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(K) -> bool) {
-        if self.heap.len() >= self.compact_at {
+        if self.len() >= self.compact_at {
+            self.line.retain(|(_, key)| is_live(*key));
             self.heap.retain(|Reverse((_, key))| is_live(*key));
-            self.compact_at = (self.heap.len() * 2).max(MIN_COMPACT);
+            self.compact_at = (self.len() * 2).max(MIN_COMPACT);
         }
-        self.heap.push(Reverse((at, key)));
+        if self.line.back().is_none_or(|(last, _)| *last <= at) {
+            self.line.push_back((at, key));
+        } else {
+            self.heap.push(Reverse((at, key)));
+        }
     }
 
     /// The next deadline that has come, if any.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        match self.heap.peek() {
-            Some(Reverse((at, _))) if *at <= now => self.heap.pop().map(|Reverse((_, key))| key),
-            _ => None,
+        let next = self.next().filter(|next| *next <= now)?;
+        if self.line.front().is_some_and(|(at, _)| *at == next) {
+            self.line.pop_front().map(|(_, key)| key)
+        } else {
+            self.heap.pop().map(|Reverse((_, key))| key)
         }
     }
 
     /// When the next deadline comes; dead entries may make it earlier than needed.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        let first = self.line.front().map(|(at, _)| *at);
+        first.into_iter().chain(self.heap.peek().map(|Reverse((at, _))| *at)).min()
     }
 
     pub(crate) fn clear(&mut self) {
+        self.line.clear();
         self.heap.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.line.len() + self.heap.len()
     }
 }
 
@@ -72,7 +92,7 @@ mod tests {
         for key in 0..100_000 {
             newest.set(key);
             queue.push(start, key, |old| old + 10 > newest.get());
-            assert!(queue.heap.len() <= MIN_COMPACT);
+            assert!(queue.len() <= MIN_COMPACT);
         }
     }
 }

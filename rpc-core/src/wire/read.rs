@@ -32,7 +32,18 @@ impl Reader {
         WireError::at(what, self.at)
     }
 
+    #[inline]
     pub(super) fn uint(&mut self) -> Result<u64, WireError> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_uint(),
+        }
+    }
+
+    fn long_uint(&mut self) -> Result<u64, WireError> {
         let begin = self.at;
         let negative = |value: i64| u64::try_from(value).map_err(|_| WireError::at("a negative number", begin));
         match self.marker()? {
@@ -66,11 +77,14 @@ impl Reader {
     }
 
     pub(super) fn next_is_array(&self) -> bool {
-        let marker = self.bytes.get(self.at).map(|byte| Marker::from_u8(*byte));
-        matches!(marker, Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32))
+        matches!(self.bytes.get(self.at), Some(0x90..=0x9f | 0xdc | 0xdd))
     }
 
     pub(super) fn array(&mut self) -> Result<usize, WireError> {
+        if let Some(len @ 0x90..=0x9f) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok(usize::from(len & 0x0f));
+        }
         let begin = self.at;
         match self.marker()? {
             Marker::FixArray(len) => Ok(usize::from(len)),
@@ -145,6 +159,7 @@ impl Reader {
         Ok(fixed)
     }
 
+    #[inline]
     fn stop(&self, len: usize) -> Result<usize, WireError> {
         if len > self.bytes.len() - self.at {
             return Err(WireError::at("the packet is cut short", self.at));

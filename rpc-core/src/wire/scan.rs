@@ -83,8 +83,14 @@ fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -
             return Err(WireError::at(format!("more than {} values", limits.values), at));
         }
         let begin = at;
-        let body = head(bytes, &mut at)?;
-        match body {
+        if let Some(byte) = bytes.get(at) {
+            let size = usize::from(SCALARS[usize::from(*byte)]);
+            if size > 0 && size <= bytes.len() - at {
+                at += size;
+                continue;
+            }
+        }
+        match head(bytes, &mut at)? {
             Body::Nothing => {}
             Body::Bytes(len) => at = end(bytes, begin, at, len)?,
             Body::Text(len) => {
@@ -113,6 +119,24 @@ fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -
         }
     }
 }
+
+/// The length of the number, nil or boolean that begins with a byte; 0 for all else.
+static SCALARS: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        sizes[byte] = match byte {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    sizes
+};
 
 fn end(bytes: &[u8], begin: usize, at: usize, len: usize) -> Result<usize, WireError> {
     if len > bytes.len() - at {

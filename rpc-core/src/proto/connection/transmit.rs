@@ -158,7 +158,8 @@ impl Connection {
 /// What is left of a call's deadline when it goes out.
 fn set_deadline(frame: &mut Frame, now: Instant, deadline: Option<Instant>) {
     if let (Frame::Request(request), Some(deadline)) = (frame, deadline) {
-        let left = deadline.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
-        request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX));
+        let left = deadline.saturating_duration_since(now);
+        let begun = u64::from(left.subsec_nanos().div_ceil(1_000_000));
+        request.deadline_ms = Some(left.as_secs().saturating_mul(1000).saturating_add(begun));
     }
 }
