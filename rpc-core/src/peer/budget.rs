@@ -1,6 +1,6 @@
 //! Reserving what a payload needs of the session's budgets before it goes to the outbox.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
@@ -12,8 +12,8 @@ use crate::proto::{Charges, Released};
 /// The order is fixed, argument bytes before transfers before room, and what comes later is given back by the driver alone. So
 /// whoever waits for one of them while holding another waits for nobody who waits for him.
 #[derive(Debug)]
-pub(crate) struct Reservation {
-    shared: Arc<Shared>,
+pub(crate) struct Reservation<S: Deref<Target = Shared>> {
+    shared: S,
     held: Charges,
 }
 
@@ -32,9 +32,9 @@ pub(crate) enum Need {
 #[derive(Debug)]
 pub(crate) struct Over;
 
-impl Reservation {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: shared.clone(), held: Charges::default() }
+impl<S: Deref<Target = Shared>> Reservation<S> {
+    pub(crate) fn new(shared: S) -> Self {
+        Self { shared, held: Charges::default() }
     }
 
     /// Reserves for a payload of so many bytes and a frame of `frame` bytes around it, if that can be had now. What is missing must be
@@ -96,7 +96,7 @@ impl Reservation {
     }
 }
 
-impl Drop for Reservation {
+impl<S: Deref<Target = Shared>> Drop for Reservation<S> {
     fn drop(&mut self) {
         let Charges { room, transfers, arguments } = self.held;
         self.shared.give_back(Released {

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Poll, Waker},
     time::Instant,
 };
 
@@ -107,31 +107,29 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
 
 /// Makes a call once. The arguments are lent exclusively because they need not be `Sync`.
 async fn attempt<A: Serialize + Send>(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     method: &'static MethodDescriptor,
     terms: Terms,
     arguments: &mut A,
 ) -> Result<Answer, Status> {
-    let outcome = match Call::begin(shared, method, terms).await {
-        Err(outcome) => outcome,
-        Ok(mut call) => loop {
-            let payload = match encode(&*arguments) {
-                Ok(payload) => payload,
-                Err(why) => break Outcome::Status(unencodable(method, &why)),
-            };
-            match call.offer(payload).await {
-                Offer::Wait(need) => {
-                    if let Err(outcome) = call.wait_for(need).await {
-                        break outcome;
-                    }
-                }
-                Offer::Sent if method.is_oneway() => break call.sent(),
-                // Sending has left the waker there.
-                Offer::Sent => break call.outcome(true).await,
-                Offer::Ended => break call.outcome(false).await,
-                Offer::Done(outcome) => break outcome,
+    let mut call = Call::new(shared, method, terms)?;
+    let mut standing = call.start(arguments).await?;
+    let outcome = loop {
+        standing = match standing {
+            Standing::Waiting => call.admission().await?,
+            Standing::Admitted => match encode(&*arguments) {
+                Ok(payload) => call.offer(payload).await?,
+                Err(why) => return Err(unencodable(method, &why)),
+            },
+            Standing::Short(need) => call.wait_for(need).await?,
+            Standing::Sent if method.is_oneway() => {
+                call.key = None;
+                return Ok(Answer::Value(Bytes::new()));
             }
-        },
+            // Sending has left the waker there.
+            Standing::Sent => break call.outcome(true).await,
+            Standing::Ended => break call.outcome(false).await,
+        };
     };
     match outcome {
         Outcome::Value(bytes) => Ok(Answer::Value(bytes)),
@@ -154,39 +152,44 @@ fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
     Status::invalid_argument(format!("the arguments of {contract}.{name} do not serialize: {why}")).not_executed()
 }
 
-enum Offer {
-    /// On its way; a one-way call is done with that.
+/// What a call that has not come to its end is waiting for.
+enum Standing {
+    /// A permit.
+    Waiting,
+    /// Nothing: it may be sent.
+    Admitted,
+    /// Room, or another budget.
+    Short(Need),
+    /// Its completion; a one-way call is done.
     Sent,
-    Wait(Need),
-    /// The call ended meanwhile; its outcome is there.
+    /// Its outcome is there already.
     Ended,
-    Done(Outcome),
 }
 
-/// A call that has a slot. Dropping it gives the call up.
-struct Call {
-    shared: Arc<Shared>,
+/// A call on its way. Dropping it gives the call up.
+struct Call<'a> {
+    shared: &'a Shared,
     method: &'static MethodDescriptor,
-    key: CallKey,
+    begun: Instant,
+    start: Option<CallStart>,
     nested: bool,
     metadata: MetadataPairs,
     metadata_len: usize,
-    reservation: Reservation,
-    /// The slot is no longer ours.
-    over: bool,
+    reservation: Reservation<&'a Shared>,
+    /// Its slot, while that is ours.
+    key: Option<CallKey>,
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if !self.over {
-            self.shared.act(|connection| connection.cancel_call(self.key));
+        if let Some(key) = self.key {
+            self.shared.act(|connection| connection.cancel_call(key));
         }
     }
 }
 
-impl Call {
-    /// Takes a slot and waits for a permit.
-    async fn begin(shared: &Arc<Shared>, method: &'static MethodDescriptor, terms: Terms) -> Result<Self, Outcome> {
+impl<'a> Call<'a> {
+    fn new(shared: &'a Shared, method: &'static MethodDescriptor, terms: Terms) -> Result<Self, Status> {
         let Terms { begun, origin, metadata, deadline } = terms;
         let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
@@ -194,152 +197,180 @@ impl Call {
             let message = format!(
                 "the metadata of the call take {metadata_len} bytes; {limit} may be sent (Config::max_metadata)"
             );
-            return Err(Outcome::Status(Status::invalid_argument(message).not_executed()));
+            return Err(Status::invalid_argument(message).not_executed());
         }
         if is_opening(shared.id) && !shared.look(|connection| connection.is_open()) {
             let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
-            return Err(Outcome::Status(Status::failed_precondition(message).not_executed()));
+            return Err(Status::failed_precondition(message).not_executed());
         }
-        let nested = origin.is_some() && !method.is_oneway();
+        let oneway = method.is_oneway();
+        let nested = origin.is_some() && !oneway;
         let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
-        let mut origin = origin.map(|origin| origin.call);
-        // Only what is small leaves the closure: everything that does is moved.
-        let (key, waiting) = poll_fn(|cx| {
-            let origin = origin.take();
-            let start = CallStart { method: Some(method), oneway: method.is_oneway(), depth, origin, deadline };
-            let begun = shared.with(|locked| locked.connection.begin_call(begun, start, cx.waker()));
-            Poll::Ready(begun.map(|(key, progress)| (key, progress == CallProgress::Waiting)))
-        })
-        .await
-        .map_err(Outcome::Status)?;
+        let origin = origin.map(|origin| origin.call);
+        let start = Some(CallStart { method: Some(method), oneway, depth, origin, deadline });
         let reservation = Reservation::new(shared);
-        let mut call =
-            Self { shared: shared.clone(), method, key, nested, metadata, metadata_len, reservation, over: false };
-        if waiting {
-            // The driver did not see the new deadline.
-            call.shared.wake_driver();
-            poll_fn(|cx| match call.poll(cx.waker()) {
-                Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(Err(outcome)),
-                Poll::Ready(_) => Poll::Ready(Ok(())),
-                Poll::Pending => Poll::Pending,
-            })
-            .await?;
-        }
-        Ok(call)
+        Ok(Self { shared, method, begun, start, nested, metadata, metadata_len, reservation, key: None })
     }
 
-    /// Sends the call if its payload fits the budgets now.
-    async fn offer(&mut self, payload: Bytes) -> Offer {
-        let (len, frame) = (payload.len(), FRAME + self.metadata_len);
-        if let Some(limit) = self.over_limit(len) {
-            return Offer::Done(Outcome::Status(limit));
+    /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it has its permit.
+    async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<Standing, Status> {
+        let mut outgoing = None;
+        if self.shared.is_easy() {
+            let payload = encode(&*arguments).map_err(|why| unencodable(self.method, &why))?;
+            let (len, frame) = (payload.len(), FRAME + self.metadata_len);
+            self.check_limits(len)?;
+            if self.reservation.reserve(len, frame, true).is_ok() {
+                outgoing = Some(self.outgoing(payload));
+            }
         }
-        if let Err(need) = self.reservation.reserve(len, frame, true) {
-            return Offer::Wait(need);
+        let standing = poll_fn(|cx| {
+            let Some(start) = self.start.take() else { return Poll::Ready(Ok(Standing::Ended)) };
+            let tried = outgoing.is_some();
+            let (key, progress) = if tried {
+                let begun =
+                    self.shared.act(|connection| connection.start_call(self.begun, start, &mut outgoing, cx.waker()));
+                begun?
+            } else {
+                self.shared.with(|locked| locked.connection.begin_call(self.begun, start, cx.waker()))?
+            };
+            self.key = Some(key);
+            let admitted = progress == CallProgress::Admitted;
+            self.shared.set_easy(admitted);
+            Poll::Ready(Ok(match (tried, admitted) {
+                (true, true) => Standing::Sent,
+                (false, true) => Standing::Admitted,
+                (_, false) => Standing::Waiting,
+            }))
+        })
+        .await;
+        if let Some(outgoing) = outgoing {
+            self.metadata = outgoing.metadata;
         }
-        let charges = self.reservation.take(len, frame);
-        let metadata = std::mem::take(&mut self.metadata);
-        let outgoing = Outgoing { method: self.method.id(), metadata, payload, charges };
-        let mut outgoing = Some(outgoing);
-        poll_fn(|cx| {
-            let Some(outgoing) = outgoing.take() else { return Poll::Ready(Offer::Ended) };
-            let sent = self.shared.act(|connection| connection.send_call(self.key, outgoing, cx.waker()));
-            Poll::Ready(if sent { Offer::Sent } else { Offer::Ended })
+        standing
+    }
+
+    /// Waits for a permit.
+    async fn admission(&mut self) -> Result<Standing, Status> {
+        // The driver did not see the new deadline.
+        self.shared.wake_driver();
+        poll_fn(|cx| match progress(self.shared, &mut self.key, cx.waker()) {
+            CallProgress::Waiting => Poll::Pending,
+            CallProgress::Admitted => Poll::Ready(Ok(Standing::Admitted)),
+            CallProgress::Done(outcome) => Poll::Ready(Err(unsent(outcome))),
         })
         .await
     }
 
-    /// What is wrong with the metadata, or with arguments of this length.
-    fn over_limit(&self, len: usize) -> Option<Status> {
-        let limits = self.shared.limits()?;
+    /// Sends an admitted call if its payload fits the budgets now.
+    async fn offer(&mut self, payload: Bytes) -> Result<Standing, Status> {
+        let (len, frame) = (payload.len(), FRAME + self.metadata_len);
+        self.check_limits(len)?;
+        if let Err(need) = self.reservation.reserve(len, frame, true) {
+            return Ok(Standing::Short(need));
+        }
+        let mut outgoing = Some(self.outgoing(payload));
+        poll_fn(|cx| {
+            let sent = outgoing.take().zip(self.key).is_some_and(|(outgoing, key)| {
+                self.shared.act(|connection| connection.send_call(key, outgoing, cx.waker()))
+            });
+            Poll::Ready(Ok(if sent { Standing::Sent } else { Standing::Ended }))
+        })
+        .await
+    }
+
+    /// The frame's content, with what has been reserved for it.
+    fn outgoing(&mut self, payload: Bytes) -> Outgoing {
+        let charges = self.reservation.take(payload.len(), FRAME + self.metadata_len);
+        Outgoing { method: self.method.id(), metadata: std::mem::take(&mut self.metadata), payload, charges }
+    }
+
+    /// Says what is wrong with the metadata, or with arguments of this length.
+    fn check_limits(&self, len: usize) -> Result<(), Status> {
+        let Some(limits) = self.shared.limits() else { return Ok(()) };
+        let chunk = limits.chunk.min(self.shared.config.chunk as u64);
         // Metadata share a packet with a chunk's worth of arguments.
-        let spare = limits
-            .packet
-            .saturating_sub(limits.chunk.min(self.shared.config.chunk as u64) + PACKET_OVERHEAD as u64 / 2);
+        let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
         if self.metadata_len as u64 > spare {
             let message = format!(
                 "the metadata of the call take {} bytes; the other side takes {spare} (Config::max_packet there)",
                 self.metadata_len
             );
-            return Some(Status::invalid_argument(message).not_executed());
+            return Err(Status::invalid_argument(message).not_executed());
         }
-        let large = len as u64 > limits.chunk.min(self.shared.config.chunk as u64);
+        let large = len as u64 > chunk;
         let limit = if large { limits.payload.min(limits.arguments) } else { limits.payload };
-        (len as u64 > limit).then(|| {
+        if len as u64 > limit {
             let (contract, name) = (self.method.contract(), self.method.name());
-            Status::out_of_range(format!(
-                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: \
-                 send less at once, or raise Config::max_payload there"
-            ))
-            .not_executed()
-        })
+            let message = format!(
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most:                  send less at once, or raise Config::max_payload there"
+            );
+            return Err(Status::out_of_range(message).not_executed());
+        }
+        Ok(())
     }
 
     /// Waits for what was missing, or until the call has ended.
-    async fn wait_for(&mut self, need: Need) -> Result<(), Outcome> {
+    async fn wait_for(&mut self, need: Need) -> Result<Standing, Status> {
         if self.nested && matches!(need, Need::Arguments(_)) {
             let message =
                 "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
-            return Err(Outcome::Status(Status::resource_exhausted(message).not_executed()));
+            return Err(Status::resource_exhausted(message).not_executed());
         }
-        let (shared, key) = (self.shared.clone(), self.key);
+        let (shared, key) = (self.shared, &mut self.key);
         // The driver did not see the new deadline.
         shared.wake_driver();
         let mut waiting = pin!(self.reservation.wait(need));
-        let ended = poll_fn(|cx| match waiting.as_mut().poll(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(None),
-            // The session is over, and so is the call.
-            Poll::Ready(Err(_)) => Poll::Ready(Some(shared.look(|connection| connection.poll_call(key, cx.waker())))),
-            Poll::Pending => match shared.look(|connection| connection.poll_call(key, cx.waker())) {
-                CallProgress::Done(outcome) => Poll::Ready(Some(CallProgress::Done(outcome))),
-                _ => Poll::Pending,
-            },
-        })
-        .await;
-        match ended {
-            None => Ok(()),
-            Some(CallProgress::Done(outcome)) => {
-                self.over = true;
-                Err(outcome)
-            }
-            Some(_) => Err(Outcome::Status(Status::unavailable("the session is over").not_executed())),
-        }
-    }
-
-    /// A one-way call has no completion: it is done once it is on its way.
-    fn sent(&mut self) -> Outcome {
-        self.over = true;
-        Outcome::Value(Bytes::new())
-    }
-
-    /// Waits for the completion. `registered` says that this task's waker is in the slot already.
-    async fn outcome(&mut self, mut registered: bool) -> Outcome {
-        poll_fn(|cx: &mut Context<'_>| {
-            if std::mem::take(&mut registered) {
-                return Poll::Pending;
-            }
-            match self.poll(cx.waker()) {
-                Poll::Ready(CallProgress::Done(outcome)) => Poll::Ready(outcome),
+        poll_fn(|cx| {
+            let over = match waiting.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Standing::Admitted)),
+                Poll::Ready(Err(_)) => true,
+                Poll::Pending => false,
+            };
+            match progress(shared, key, cx.waker()) {
+                CallProgress::Done(outcome) => Poll::Ready(Err(unsent(outcome))),
+                // The session is over, and so is the call.
+                _ if over => Poll::Ready(Err(Status::unavailable("the session is over").not_executed())),
                 _ => Poll::Pending,
             }
         })
         .await
     }
 
-    fn poll(&mut self, waker: &Waker) -> Poll<CallProgress> {
-        let (progress, draining) =
-            self.shared.look(|connection| (connection.poll_call(self.key, waker), connection.is_draining()));
-        match progress {
-            CallProgress::Waiting => Poll::Pending,
-            CallProgress::Admitted => Poll::Ready(CallProgress::Admitted),
-            CallProgress::Done(outcome) => {
-                if draining {
-                    // It may have been the last thing that the drain waited for.
-                    self.shared.wake_driver();
-                }
-                self.over = true;
-                Poll::Ready(CallProgress::Done(outcome))
+    /// Waits for the completion. `registered` says that this task's waker is in the slot already.
+    async fn outcome(&mut self, mut registered: bool) -> Outcome {
+        poll_fn(|cx| {
+            if std::mem::take(&mut registered) {
+                return Poll::Pending;
             }
+            match progress(self.shared, &mut self.key, cx.waker()) {
+                CallProgress::Done(outcome) => Poll::Ready(outcome),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Where the call in the slot `key` stands. When it has ended, the slot is nobody's.
+fn progress(shared: &Shared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
+    let Some(slot) = *key else {
+        return CallProgress::Done(Outcome::Status(Status::internal("a call without a slot was polled")));
+    };
+    let (progress, draining) = shared.look(|connection| (connection.poll_call(slot, waker), connection.is_draining()));
+    if matches!(progress, CallProgress::Done(_)) {
+        *key = None;
+        if draining {
+            // It may have been the last thing that the drain waited for.
+            shared.wake_driver();
         }
+    }
+    progress
+}
+
+/// Why a call ended before it was sent.
+fn unsent(outcome: Outcome) -> Status {
+    match outcome {
+        Outcome::Status(status) => status,
+        Outcome::Value(_) | Outcome::Fault(_) => Status::internal("a call that was not sent has been answered"),
     }
 }

@@ -1,6 +1,6 @@
 //! Payloads: encoded outside any lock into a buffer of the thread, and the limits for decoding them.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::{
 };
 
 thread_local! {
-    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+    static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 /// A new block of the thread's buffer, shared by the payloads that fit into it.
@@ -19,15 +19,23 @@ const BLOCK: usize = 16 * 1024;
 
 /// The MessagePack of a value. The error says what serde complained about.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
-    // Taken out, not borrowed: `serialize` is foreign code and may come back here.
-    let mut buffer = BUFFER.take();
+    BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+        Ok(mut buffer) => encode_into(&mut buffer, value),
+        // `serialize` is foreign code, and has come back here.
+        Err(_) => encode_into(&mut BytesMut::new(), value),
+    })
+}
+
+fn encode_into<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T) -> Result<Bytes, String> {
+    // What a panic in `serialize` may have left.
+    buffer.clear();
     if buffer.capacity() < 512 {
         buffer.reserve(BLOCK);
     }
-    let result = wire::encode(&mut buffer, value).map(|()| buffer.split().freeze()).map_err(|error| error.to_string());
-    buffer.clear();
-    BUFFER.set(buffer);
-    result
+    match wire::encode(buffer, value) {
+        Ok(()) => Ok(buffer.split().freeze()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What a payload from the peer may hold.
@@ -36,5 +44,48 @@ pub(crate) fn scan_limits(config: &Config) -> ScanLimits {
         nesting: config.max_payload_nesting,
         values: config.max_payload_values,
         containers: config.max_payload_containers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use serde::{Serializer, ser::SerializeTuple};
+
+    use super::*;
+
+    /// Encodes another value while it is being encoded.
+    struct Nested;
+
+    impl Serialize for Nested {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut tuple = serializer.serialize_tuple(2)?;
+            tuple.serialize_element(&1)?;
+            assert_eq!(encode(&2).as_deref(), Ok(&[2_u8][..]));
+            tuple.serialize_element(&3)?;
+            tuple.end()
+        }
+    }
+
+    /// Panics when a part of it has been written.
+    struct Broken;
+
+    impl Serialize for Broken {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_tuple(2)?.serialize_element(&1)?;
+            panic!("as a user's type may");
+        }
+    }
+
+    #[test]
+    fn a_value_may_encode_another_meanwhile() {
+        assert_eq!(encode(&Nested).as_deref(), Ok(&[0x92_u8, 1, 3][..]));
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing_behind() {
+        assert!(catch_unwind(|| encode(&Broken)).is_err());
+        assert_eq!(encode(&4).as_deref(), Ok(&[4_u8][..]));
     }
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     /// Bytes of large arguments that the peer would hold at once.
     pub(crate) arguments: Semaphore,
     limits: OnceLock<PeerLimits>,
+    /// The last call that began found a permit at once.
+    easy: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
     /// Handlers that run in tasks of their own.
     handlers: AtomicUsize,
@@ -74,6 +76,7 @@ impl Shared {
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
+            easy: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             config,
@@ -137,6 +140,17 @@ impl Shared {
     /// What the peer takes; `None` until it has said so.
     pub(crate) fn limits(&self) -> Option<&PeerLimits> {
         self.limits.get()
+    }
+
+    /// Whether the next call is likely to find a permit at once. A guess: nothing but speed depends on it.
+    pub(crate) fn is_easy(&self) -> bool {
+        self.easy.load(Ordering::Relaxed) && self.limits.get().is_some()
+    }
+
+    pub(crate) fn set_easy(&self, easy: bool) {
+        if self.easy.load(Ordering::Relaxed) != easy {
+            self.easy.store(easy, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn give_back(&self, released: Released) {

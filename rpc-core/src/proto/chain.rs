@@ -79,6 +79,14 @@ impl ServedCall {
         }
     }
 
+    /// Lets go of the calls it came from, if nobody else holds it: its memory may be used again then.
+    pub(crate) fn retire(self: &mut Arc<Self>) -> bool {
+        let Some(call) = Arc::get_mut(self) else { return false };
+        call.parent = None;
+        call.metadata = MetadataPairs::new();
+        true
+    }
+
     /// Says which method it is, once that has been looked up.
     pub fn describe(&self, method: &'static MethodDescriptor) {
         self.waiting().described = Some(method);

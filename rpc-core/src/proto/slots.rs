@@ -91,23 +91,19 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// A new slot, `None` when there are too many.
-    pub(crate) fn insert(&mut self, mut slot: Slot) -> Option<CallKey> {
+    /// A new slot, to be filled in where it lies; `None` when there are too many.
+    pub(crate) fn insert(&mut self, state: SlotState) -> Option<(CallKey, &mut Slot)> {
         let index = match self.free.pop() {
-            Some(index) => {
-                let old = &mut self.slots[index as usize];
-                slot.generation = old.generation;
-                *old = slot;
-                index as usize
-            }
+            Some(index) => index as usize,
             None if self.slots.len() < MAX_SLOTS => {
-                slot.generation = 1;
-                self.slots.push(slot);
+                self.slots.push(Slot::default());
                 self.slots.len() - 1
             }
             None => return None,
         };
-        Some(CallKey(self.slots[index].generation << INDEX_BITS | index as u64))
+        let slot = &mut self.slots[index];
+        slot.state = state;
+        Some((CallKey(slot.generation << INDEX_BITS | index as u64), slot))
     }
 
     pub(crate) fn find(&self, key: CallKey) -> Option<&Slot> {
@@ -120,14 +116,12 @@ impl Slots {
             .filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
     }
 
-    /// Frees a slot; its number is never used again. What it held is given back, to be dropped outside the lock.
-    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Slot> {
-        let slot = self.find_mut(key)?;
-        let generation = slot.generation + 1;
-        let old = std::mem::replace(slot, Slot::free(generation));
+    /// Frees a slot; its number is never used again. Its waker is given back, to be dropped outside the lock.
+    pub(crate) fn remove(&mut self, key: CallKey) -> Option<Waker> {
+        let waker = self.find_mut(key)?.clear();
         // Indexes are below MAX_SLOTS, far below u32::MAX.
         self.free.push(u32::try_from(key.index()).unwrap_or(u32::MAX));
-        Some(old)
+        waker
     }
 
     pub(crate) fn is_waiting(&self, key: CallKey) -> bool {
@@ -146,26 +140,40 @@ impl Slots {
 }
 
 impl Slot {
-    pub(crate) fn new(state: SlotState, oneway: bool, depth: u32, waker: Option<Waker>) -> Self {
+    /// Makes room for the next generation.
+    fn clear(&mut self) -> Option<Waker> {
+        let waker = self.waker.take();
+        // Field by field where something has to be dropped: a whole slot is large to move.
+        self.generation += 1;
+        self.state = SlotState::Free;
+        self.parent = None;
+        self.deadline = None;
+        self.origin = None;
+        self.transfer = None;
+        self.arguments = 0;
+        self.awaiting_completion = false;
+        self.completing = false;
+        waker
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
         Self {
-            generation: 0,
-            state,
+            generation: 1,
+            state: SlotState::Free,
             method: None,
-            oneway,
-            depth,
+            oneway: false,
+            depth: 0,
             parent: None,
             packet: 0,
             deadline: None,
-            waker,
+            waker: None,
             origin: None,
             transfer: None,
             arguments: 0,
             awaiting_completion: false,
             completing: false,
         }
-    }
-
-    fn free(generation: u64) -> Self {
-        Self { generation, ..Self::new(SlotState::Free, false, 0, None) }
     }
 }

@@ -81,7 +81,7 @@ impl Incoming {
     }
 
     async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<Completion, Status> {
-        let mut reservation = Reservation::new(&self.shared);
+        let mut reservation = Reservation::new(self.shared.clone());
         loop {
             let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
@@ -115,7 +115,7 @@ impl Incoming {
     /// A one-way call is finished.
     pub async fn done(&self) -> Result<Completion, Status> {
         self.end(true);
-        Ok(Completion::new(Reply::Done, Reservation::new(&self.shared), 0))
+        Ok(Completion::new(Reply::Done, Reservation::new(self.shared.clone()), 0))
     }
 
     fn unencodable(&self, why: &str) -> Status {

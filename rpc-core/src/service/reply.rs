@@ -1,18 +1,18 @@
 //! `Completion`: a handler's answer, with the room it needs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
-    peer::Reservation,
+    peer::{Reservation, Shared},
     proto::{self, Charges},
 };
 
 /// A handler's answer, encoded, holding the room that it needs in the outbox.
 pub struct Completion {
     reply: Reply,
-    reservation: Reservation,
+    reservation: Reservation<Arc<Shared>>,
     frame: usize,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Reply {
 }
 
 impl Completion {
-    pub(crate) fn new(reply: Reply, reservation: Reservation, frame: usize) -> Self {
+    pub(crate) fn new(reply: Reply, reservation: Reservation<Arc<Shared>>, frame: usize) -> Self {
         Self { reply, reservation, frame }
     }
 

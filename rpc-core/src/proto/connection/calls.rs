@@ -11,7 +11,7 @@ use crate::{
         CallKey, Outcome, ServedCall,
         assembly::Purpose,
         outbox::{Mark, OutTransfer},
-        slots::{Slot, SlotState},
+        slots::SlotState,
     },
     status::Status,
     wire::{Frame, MetadataPairs, Notify, Payload, Request},
@@ -95,17 +95,18 @@ impl Connection {
         let admitted = self.permits_out(start.oneway).try_acquire(start.depth);
         let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
         let nested = start.origin.is_some() && !start.oneway;
-        let mut slot = Slot::new(state, start.oneway, start.depth, (!admitted).then(|| waker.clone()));
-        slot.method = start.method;
-        slot.parent = parent;
-        slot.origin = start.origin;
-        slot.deadline = start.deadline;
-        let Some(key) = self.slots.insert(slot) else {
+        let Some((key, slot)) = self.slots.insert(state) else {
             if admitted {
                 self.permits_out(start.oneway).release(start.depth);
             }
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
+        (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
+        (slot.parent, slot.origin, slot.deadline) = (parent, start.origin, start.deadline);
+        slot.packet = 0;
+        if !admitted {
+            slot.waker = Some(waker.clone());
+        }
         if let Some(deadline) = start.deadline {
             self.push_deadline(deadline, DeadlineKey::Call(key));
         }
@@ -116,6 +117,27 @@ impl Connection {
             }
         }
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
+    }
+
+    /// Begins a call and, if it finds a permit at once, queues it; `call` is left if it does not.
+    pub fn start_call(
+        &mut self,
+        now: Instant,
+        start: CallStart,
+        call: &mut Option<Outgoing>,
+        waker: &Waker,
+    ) -> Result<(CallKey, CallProgress), Status> {
+        let begun = self.begin_call(now, start, waker);
+        match (&begun, call) {
+            (Ok((key, CallProgress::Admitted)), call @ Some(_)) => {
+                if let Some(call) = call.take() {
+                    self.send_call(*key, call, waker);
+                }
+            }
+            (_, Some(call)) => self.release_charges(std::mem::take(&mut call.charges)),
+            (_, None) => {}
+        }
+        begun
     }
 
     /// Where a call stands. `waker` is woken when that changes.
@@ -175,7 +197,7 @@ impl Connection {
             })
         };
         if oneway {
-            self.trash.extend(self.slots.remove(key).and_then(|slot| slot.waker));
+            self.trash.extend(self.slots.remove(key));
         } else if let Some(slot) = self.slots.find_mut(key) {
             slot.state = SlotState::Queued;
             if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -290,7 +312,7 @@ impl Connection {
 
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
-        self.trash.extend(self.slots.remove(key).and_then(|slot| slot.waker));
+        self.trash.extend(self.slots.remove(key));
     }
 
     fn take_outcome(&mut self, key: CallKey) -> Outcome {

@@ -91,6 +91,7 @@ impl Connection {
             served: HashMap::default(),
             notified: HashMap::default(),
             next_notify: 0,
+            retired: Vec::new(),
             calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
             notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),
             done_counts: vec![NotifyCount::default(); depths],

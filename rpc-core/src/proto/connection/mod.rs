@@ -86,6 +86,8 @@ pub struct Connection {
     served: HashMap<CallId, Served>,
     notified: HashMap<u64, Served>,
     next_notify: u64,
+    /// Kept for their memory.
+    retired: Vec<Arc<ServedCall>>,
     calls_in: Permits,
     notifies_in: Permits,
     done_counts: Vec<NotifyCount>,

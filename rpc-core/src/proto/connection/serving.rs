@@ -18,6 +18,9 @@ use crate::{
     wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
 };
 
+/// Memory of so many served calls is kept for others.
+const MAX_RETIRED: usize = 64;
+
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
         let Request { id, method, deadline_ms, depth: declared, parent, metadata, payload } = request;
@@ -41,7 +44,7 @@ impl Connection {
         }
         let deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
         let origin = parent.and_then(|(_, origin)| origin);
-        let call = Arc::new(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
+        let call = self.place(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
         let state = match &payload {
             Payload::Inline(_) => ServedState::Running,
             Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
@@ -76,7 +79,7 @@ impl Connection {
         }
         let number = self.next_notify;
         self.next_notify += 1;
-        let call = Arc::new(ServedCall::new(self.id, None, method, depth, None, metadata, None));
+        let call = self.place(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let state = match &payload {
             Payload::Inline(_) => ServedState::Running,
             Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
@@ -88,6 +91,26 @@ impl Connection {
         );
         self.emit_call(ServedKey::Notify(number), call, payload);
         Ok(())
+    }
+
+    /// Shares a call, in memory that an earlier one has left if there is some.
+    fn place(&mut self, call: ServedCall) -> Arc<ServedCall> {
+        if let Some(mut place) = self.retired.pop() {
+            if let Some(old) = Arc::get_mut(&mut place) {
+                *old = call;
+                return place;
+            }
+        }
+        Arc::new(call)
+    }
+
+    /// A served call is over.
+    fn retire(&mut self, mut call: Arc<ServedCall>) {
+        // Work that the handler has left behind may wait for that.
+        call.end(&mut self.wakes);
+        if self.retired.len() < MAX_RETIRED && call.retire() {
+            self.retired.push(call);
+        }
     }
 
     /// The depth of the call `parent`, and the call in whose handler that was made, if it was made in one; `None` if `parent` is not live.
@@ -286,7 +309,7 @@ impl Connection {
 
     pub(super) fn finish_notify(&mut self, number: u64) {
         if let Some(served) = self.notified.remove(&number) {
-            served.call.end(&mut self.wakes);
+            self.retire(served.call);
             self.notifies_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             self.count_done(served.declared_depth, served.argument_bytes);
@@ -306,8 +329,7 @@ impl Connection {
     /// The completion of a call has gone: its permit returns.
     pub(super) fn finish_served(&mut self, id: CallId) {
         if let Some(served) = self.served.remove(&id) {
-            // Work that the handler has left behind may wait for that.
-            served.call.end(&mut self.wakes);
+            self.retire(served.call);
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             if served.terminates {
