@@ -63,11 +63,16 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     }
 }
 
-impl<E: error::Error + 'static> error::Error for CallError<E> {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Fault(fault) => fault.source(),
-            Self::Status(_) => None,
-        }
+/// Also where the fault is no [`error::Error`] itself, such as a `String`. So [`source`](error::Error::source) is `None`: ask [`CallError::fault`].
+impl<E: fmt::Debug + fmt::Display> error::Error for CallError<E> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_is_text_is_an_error_too() {
+        let error: Box<dyn error::Error> = CallError::Fault("the kitchen is closed".to_owned()).into();
+        assert_eq!(error.to_string(), "the kitchen is closed");
     }
 }
