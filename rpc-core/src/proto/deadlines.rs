@@ -27,10 +27,10 @@ impl<K: Ord + Copy> Deadlines<K> {
 
     /// Adds a deadline. `is_live` is asked about old entries from time to time, so that the queue stays in
     /// proportion to what is live, whatever the rate of calls.
-    pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(K) -> bool) {
+    pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(Instant, K) -> bool) {
         if self.len() >= self.compact_at {
-            self.line.retain(|(_, key)| is_live(*key));
-            self.heap.retain(|Reverse((_, key))| is_live(*key));
+            self.line.retain(|(at, key)| is_live(*at, *key));
+            self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
             self.compact_at = (self.len() * 2).max(MIN_COMPACT);
         }
         if self.line.back().is_none_or(|(last, _)| *last <= at) {
@@ -41,12 +41,12 @@ impl<K: Ord + Copy> Deadlines<K> {
     }
 
     /// The next deadline that has come, if any.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let next = self.next().filter(|next| *next <= now)?;
         if self.line.front().is_some_and(|(at, _)| *at == next) {
-            self.line.pop_front().map(|(_, key)| key)
+            self.line.pop_front()
         } else {
-            self.heap.pop().map(|Reverse((_, key))| key)
+            self.heap.pop().map(|Reverse(entry)| entry)
         }
     }
 
@@ -61,7 +61,7 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.heap.clear();
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.line.len() + self.heap.len()
     }
 }
@@ -77,11 +77,12 @@ mod tests {
         let start = Instant::now();
         let mut queue = Deadlines::new();
         for ms in [30_u64, 10, 20] {
-            queue.push(start + Duration::from_millis(ms), ms, |_| true);
+            queue.push(start + Duration::from_millis(ms), ms, |_, _| true);
         }
         assert_eq!(queue.next(), Some(start + Duration::from_millis(10)));
         let now = start + Duration::from_millis(20);
-        assert_eq!([queue.pop_due(now), queue.pop_due(now), queue.pop_due(now)], [Some(10), Some(20), None]);
+        let mut due = || queue.pop_due(now).map(|(_, key)| key);
+        assert_eq!([due(), due(), due()], [Some(10), Some(20), None]);
     }
 
     #[test]
@@ -91,7 +92,7 @@ mod tests {
         let newest = Cell::new(0_u64);
         for key in 0..100_000 {
             newest.set(key);
-            queue.push(start, key, |old| old + 10 > newest.get());
+            queue.push(start, key, |_, old| old + 10 > newest.get());
             assert!(queue.len() <= MIN_COMPACT);
         }
     }

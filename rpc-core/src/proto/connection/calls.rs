@@ -332,10 +332,16 @@ impl Connection {
 
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
         let (slots, served) = (&self.slots, &self.served);
-        self.deadlines.push(at, key, |key| match key {
+        self.deadlines.push(at, key, |at, key| match key {
             DeadlineKey::Call(key) | DeadlineKey::Wait(key) => slots.find(key).is_some(),
-            DeadlineKey::Served(id) => served.contains_key(&id),
+            // The peer chose the number, and may have used it before.
+            DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
         });
+    }
+
+    #[cfg(test)]
+    pub(crate) fn deadlines_held(&self) -> usize {
+        self.deadlines.len()
     }
 
     fn permits_out(&mut self, oneway: bool) -> &mut super::Permits {

@@ -38,6 +38,8 @@ use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
+/// What a packet that has to wait for the end of the handshake counts beside its bytes: empty ones take memory too.
+const EARLY_PACKET: usize = 32;
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
 
@@ -143,6 +145,9 @@ impl Connection {
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if self.phase != Phase::Open {
             self.handshake_bytes += packet.len();
+            if self.phase == Phase::Judging {
+                self.handshake_bytes += EARLY_PACKET;
+            }
             if self.handshake_bytes > self.config.max_handshake {
                 return Err(ProtocolError::too_big(format!(
                     "more than {} bytes came before the handshake was done",

@@ -194,8 +194,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn expire_served(&mut self, id: CallId) {
-        let Some(served) = self.served.get_mut(&id) else { return };
+    /// A deadline has passed that a call of this number had.
+    pub(super) fn expire_served(&mut self, at: Instant, id: CallId) {
+        let Some(served) = self.served.get_mut(&id).filter(|served| served.call.deadline == Some(at)) else { return };
         match served.state {
             ServedState::Running => {
                 served.state = ServedState::Expired;

@@ -20,11 +20,11 @@ impl Connection {
         while let Some(timer) = self.timers.pop_due(now) {
             self.handle_timer(now, timer);
         }
-        while let Some(key) = self.deadlines.pop_due(now) {
+        while let Some((at, key)) = self.deadlines.pop_due(now) {
             match key {
                 DeadlineKey::Call(key) => self.expire_call(key),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
-                DeadlineKey::Served(id) => self.expire_served(id),
+                DeadlineKey::Served(id) => self.expire_served(at, id),
             }
         }
     }
