@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use super::Shared;
+use super::{Shared, shared::transfer_budget};
 use crate::proto::{Charges, Released};
 
 /// What a sender holds of the budgets; given back on drop, unless it has been handed over.
@@ -48,8 +48,8 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
                     .map_err(|()| Need::Arguments(bytes))?;
             }
             // A transfer beyond the whole budget goes alone.
-            let limit = self.shared.limits().map_or(0, |limits| limits.assembly);
-            let bytes = bytes.min(u32::try_from(limit).unwrap_or(u32::MAX));
+            let bytes = bytes
+                .min(self.shared.limits().map_or(0, |limits| transfer_budget(limits.assembly, &self.shared.config)));
             try_more(&self.shared.transfers, &mut self.held.transfers, bytes).map_err(|()| Need::Transfers(bytes))?;
         }
         let room = to_u32(if large { frame } else { frame + payload });

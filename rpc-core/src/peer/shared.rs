@@ -164,10 +164,10 @@ impl Shared {
     }
 
     fn open_budgets(&self, limits: &PeerLimits) {
-        let clamp = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(u32::MAX as usize);
+        let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
         if self.limits.set(limits.clone()).is_ok() {
-            self.transfers.add_permits(clamp(limits.assembly));
-            self.arguments.add_permits(clamp(limits.arguments));
+            self.transfers.add_permits(transfer_budget(limits.assembly, &self.config) as usize);
+            self.arguments.add_permits(arguments as usize);
         }
     }
 
@@ -196,5 +196,24 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of transfers that may be on their way out at once to a peer that announces `assembly`. What is encoded for them is held here, so that the peer's word alone does not decide:
+/// it is never more than this end would put together itself, nor so little that nothing is counted.
+pub(crate) fn transfer_budget(assembly: u64, config: &Config) -> u32 {
+    let budget = assembly.min(config.max_assembly as u64).max(1);
+    u32::try_from(budget).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peers_word_alone_does_not_say_how_much_is_held_for_it() {
+        let config = Config { max_assembly: 1 << 20, ..Config::default() };
+        let budget = |assembly| transfer_budget(assembly, &config);
+        assert_eq!([0, 1, 1 << 10, 1 << 20, u64::MAX].map(budget), [1, 1, 1 << 10, 1 << 20, 1 << 20]);
     }
 }

@@ -6,12 +6,15 @@ use bytes::{Bytes, BytesMut};
 
 use super::slots::CallKey;
 use crate::{
+    config::MIN_CHUNK,
     error::ProtocolError,
     wire::{CallId, TransferId},
 };
 
 /// What has begun must grow by so much in each period.
 pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
+/// What a transfer counts at least: honest ones are longer than a chunk, and many tiny ones would take memory that nothing bounds.
+const MIN_TRANSFER: usize = MIN_CHUNK;
 /// Buffers grow in steps, so that an announcement alone costs nothing.
 const GROWTH: usize = 64 * 1024;
 
@@ -64,7 +67,7 @@ impl Assembly {
         // What is discarded may be of any length; saturating keeps the count of what is still to come.
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
-        self.announced = self.announced.saturating_add(total);
+        self.announced = self.announced.saturating_add(weight(total));
         self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new() });
         Ok(())
     }
@@ -119,7 +122,8 @@ impl Assembly {
 
     /// Whether so many more bytes may be announced within `limit`; one transfer always may.
     pub(crate) fn has_room(&self, total: u64, limit: usize) -> bool {
-        self.announced == 0 || (self.announced as u64).saturating_add(total) <= limit as u64
+        let total = weight(usize::try_from(total).unwrap_or(usize::MAX));
+        self.announced == 0 || self.announced.saturating_add(total) <= limit
     }
 
     /// Bytes held.
@@ -145,9 +149,13 @@ impl Assembly {
         let transfer = self.arriving.remove(&id)?;
         // An end is progress, however short it was.
         self.grown += MIN_PROGRESS;
-        self.announced -= transfer.total;
+        self.announced -= weight(transfer.total);
         Some(transfer)
     }
+}
+
+fn weight(total: usize) -> usize {
+    total.max(MIN_TRANSFER)
 }
 
 impl Purpose {

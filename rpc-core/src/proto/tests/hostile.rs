@@ -326,3 +326,15 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count_too() {
     server.take_events(now);
     assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
 }
+
+#[test]
+fn many_tiny_transfers_that_were_given_up_are_bounded_too() {
+    let mut liar = Liar::new(&Config { max_assembly: 2560, ..Config::default() });
+    for id in 1..=10 {
+        liar.say(&[request_of(id, Payload::Announced { transfer: id, total: 1 }), Frame::Cancel { id }]);
+    }
+    liar.statuses();
+    assert_eq!(liar.closed(), None);
+    liar.say(&[request_of(11, Payload::Announced { transfer: 11, total: 1 })]);
+    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+}
