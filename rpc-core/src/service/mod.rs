@@ -6,6 +6,7 @@ mod hooks;
 mod hosting;
 mod incoming;
 mod instance;
+mod queue;
 mod reply;
 mod runner;
 mod turns;

@@ -1,7 +1,6 @@
 //! `Turns`: who is served next by an object that serves one call at a time.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     mem,
@@ -10,6 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use super::queue::{Place, Queue};
 use crate::{proto::ServedCall, status::Status};
 
 /// The turns of one object.
@@ -25,9 +25,8 @@ pub(crate) struct Turns {
 struct State {
     /// The calls that have a turn: at most one, and those of its chain that were let in.
     serving: Vec<Serving>,
-    /// Those that wait, and those whose arguments are arriving, in the order in which they came. Bounded by the limits on calls and
-    /// one-way calls of the sessions they came from.
-    line: VecDeque<Place>,
+    /// Those that wait.
+    queue: Queue,
     next: u64,
     /// A handler of the object is being polled.
     polling: bool,
@@ -38,14 +37,6 @@ struct State {
 struct Serving {
     number: u64,
     call: Arc<ServedCall>,
-}
-
-struct Place {
-    number: u64,
-    session: u64,
-    /// `None` while the arguments are arriving.
-    ready: Option<Arc<ServedCall>>,
-    waker: Option<Waker>,
 }
 
 /// A place in the line. Dropping it leaves the line, or ends the turn.
@@ -91,9 +82,7 @@ impl Turns {
                 }
                 None => match held {
                     Some(held) => {
-                        if let Some(place) = state.place(held.number) {
-                            place.ready = Some(call.clone());
-                        }
+                        state.queue.arrived(held.number, call.clone());
                         held
                     }
                     None => Held { turns: self.clone(), number: state.join(call.session, Some(call.clone())) },
@@ -117,7 +106,7 @@ impl Turns {
         if state.serving.iter().any(|serving| serving.number == number) {
             return Poll::Ready(());
         }
-        let old = state.place(number).and_then(|place| place.waker.replace(waker));
+        let old = state.queue.place(number).and_then(|place| place.waker.replace(waker));
         drop(state);
         drop(old);
         Poll::Pending
@@ -133,7 +122,7 @@ impl Turns {
 
     fn leave(&self, number: u64) {
         let mut state = self.lock();
-        let place = state.find(number).and_then(|at| state.line.remove(at));
+        let place = state.queue.remove(number);
         let serving = state.serving.iter().position(|serving| serving.number == number);
         let serving = serving.map(|at| state.serving.remove(at));
         let waker = state.advance();
@@ -187,38 +176,15 @@ impl State {
 
     fn join(&mut self, session: u64, ready: Option<Arc<ServedCall>>) -> u64 {
         let number = self.number();
-        self.line.push_back(Place { number, session, ready, waker: None });
+        self.queue.join(number, session, ready);
         number
-    }
-
-    /// Numbers only grow along the line.
-    fn find(&self, number: u64) -> Option<usize> {
-        self.line.binary_search_by_key(&number, |place| place.number).ok()
-    }
-
-    fn place(&mut self, number: u64) -> Option<&mut Place> {
-        self.find(number).and_then(|at| self.line.get_mut(at))
-    }
-
-    /// The first that is ready and has no call of its own session before it whose arguments are still arriving.
-    fn first(&self) -> Option<usize> {
-        let mut arriving = Vec::new();
-        for (at, place) in self.line.iter().enumerate() {
-            if place.ready.is_none() {
-                arriving.push(place.session);
-            } else if !arriving.contains(&place.session) {
-                return Some(at);
-            }
-        }
-        None
     }
 
     fn advance(&mut self) -> Option<Waker> {
         if !self.serving.is_empty() {
             return None;
         }
-        let at = self.first()?;
-        let Place { number, ready, waker, .. } = self.line.remove(at)?;
+        let (number, Place { ready, waker, .. }) = self.queue.pop()?;
         self.serving.push(Serving { number, call: ready? });
         waker
     }
@@ -262,7 +228,7 @@ impl fmt::Debug for Turns {
         f.debug_struct("Turns")
             .field("reentrant", &self.reentrant)
             .field("serving", &state.serving.len())
-            .field("waiting", &state.line.len())
+            .field("waiting", &state.queue.len())
             .finish_non_exhaustive()
     }
 }
