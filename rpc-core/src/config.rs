@@ -70,7 +70,8 @@ pub struct Config {
     pub hello_timeout: Duration,
     /// How long closing may take before the socket is dropped. Default 5 s.
     pub close_timeout: Duration,
-    /// How long the `closed` hooks of a session may take before they are given up. Default 10 s. A shutdown waits for them.
+    /// How long the `opened` hooks and the objects of a session may take in all before it is refused (at a server [`Self::hello_timeout`] holds as well), and
+    /// each `closed` hook before it is given up. Default 10 s. A shutdown waits for `closed` hooks.
     pub hook_timeout: Duration,
     /// A ping is sent after so much silence from the peer. Default 15 s.
     pub keepalive: Duration,

@@ -14,6 +14,8 @@ mod deadlock;
 mod gates;
 #[path = "model/graphs.rs"]
 mod graphs;
+#[path = "model/hostile.rs"]
+mod hostile;
 #[path = "model/lifecycle.rs"]
 mod lifecycle;
 #[path = "model/pairs.rs"]

@@ -53,8 +53,6 @@ fn check_options(method: &Method, errors: &mut Errors) {
         }
     };
     if options.oneway.is_some() {
-        let timeout = options.timeout.map(|(span, _)| span);
-        refuse(timeout, "a one-way call is not waited for, so it has no timeout; remove `timeout` or `oneway`");
         refuse(
             options.terminating,
             "the session ends once the reply is delivered, and a one-way call has none; remove `terminating` or `oneway`",

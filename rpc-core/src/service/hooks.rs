@@ -35,8 +35,8 @@ pub trait SessionHooks: Send + Sync + 'static {
     /// taken it in. Nothing is served before this has returned; objects that are made one a session are made after it.
     ///
     /// An error refuses the session. The other side is told: to a client it is what `connect` fails with, to a server it is the reason of
-    /// the close. At a server, all of this may take [`crate::Config::hello_timeout`]; the future is dropped when the time is over or the link is
-    /// lost.
+    /// the close. All of this, the making of objects included, may take [`crate::Config::hook_timeout`], at a server also no longer than
+    /// [`crate::Config::hello_timeout`]; the future is dropped when the time is over or the link is lost.
     ///
     /// Calls to the other side cannot be awaited here, as it takes none before the session is open: they fail at once. Spawn them.
     async fn opened(&self, session: &Session) -> Result<(), Status> {

@@ -29,14 +29,21 @@ pub(super) struct Opening {
 impl Opening {
     /// `opened` counts the hooks whose `opened` has succeeded.
     pub(super) fn new(hosting: Hosting, shared: Arc<Shared>, opened: Arc<AtomicUsize>) -> Self {
-        let session = shared.id;
+        let (session, limit) = (shared.id, shared.config.hook_timeout);
         let open = async move {
             let session = Session::new(shared);
-            for hooks in hosting.hooks() {
-                hooks.opened(&session).await?;
-                opened.fetch_add(1, Ordering::Relaxed);
-            }
-            hosting.open(&session).await
+            let open = async {
+                for hooks in hosting.hooks() {
+                    hooks.opened(&session).await?;
+                    opened.fetch_add(1, Ordering::Relaxed);
+                }
+                hosting.open(&session).await
+            };
+            timeout(limit, open).await.unwrap_or_else(|_| {
+                Err(Status::deadline_exceeded(format!(
+                    "the session's `opened` hooks and objects took longer than {limit:?} (Config::hook_timeout)"
+                )))
+            })
         };
         let future = AssertUnwindSafe(open).catch_unwind().map(|opened| {
             opened.unwrap_or_else(|_| {

@@ -19,16 +19,17 @@ use state::{Phase, State};
 ///
 /// ```
 /// # use rpc_server::Sessions;
-/// # #[rpc_core::callback]
-/// # trait ChatEvents {
-/// #     #[rpc(oneway)]
-/// #     async fn posted(&self, text: &str);
-/// # }
+/// use futures::future::join_all;
+///
+/// #[rpc_core::callback]
+/// trait ChatEvents {
+///     #[rpc(oneway, timeout = "2s")]
+///     async fn posted(&self, text: &str);
+/// }
+///
 /// async fn announce(sessions: &Sessions, text: &str) {
-///     for member in sessions.clients::<ChatEventsClient>() {
-///         // One that cannot be reached does not keep the others from hearing it.
-///         let _ = member.posted(text).await;
-///     }
+///     // At once, so that a client that is gone or does not keep up delays nobody else; its own call ends with the timeout.
+///     join_all(sessions.clients::<ChatEventsClient>().map(|member| member.posted(text))).await;
 /// }
 /// ```
 #[derive(Clone, Debug)]

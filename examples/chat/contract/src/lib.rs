@@ -55,12 +55,12 @@ pub enum ChatError {
 /// Hosted by a member's program, called by the house.
 #[rpc_core::callback]
 pub trait ChatEvents {
-    /// Somebody said something.
-    #[rpc(oneway)]
+    /// Somebody said something. A member who does not keep up misses it.
+    #[rpc(oneway, timeout = "2s")]
     async fn posted(&self, room: &str, post: &Post);
 
     /// Somebody is gone.
-    #[rpc(oneway)]
+    #[rpc(oneway, timeout = "2s")]
     async fn left(&self, room: &str, name: &str);
 
     /// A question to the member, who answers yes or no.

@@ -29,6 +29,8 @@ const ROUND_BYTES: usize = 64 * 1024;
 const ROUND_FRAMES: usize = 64;
 /// With so many bytes waiting, company is not worth waiting for.
 const ENOUGH_BYTES: usize = 32 * 1024;
+/// With so many events waiting for hooks, nothing more is read until they have returned.
+const ENOUGH_EVENTS: usize = 4096;
 
 /// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn it. Dropping it
 /// ends the session as a lost link does.
@@ -102,6 +104,9 @@ impl<T: Transport> Driver<T> {
         let (mut bytes, mut frames) = (0, 0);
         let now = now();
         let lost = loop {
+            if self.opening.is_some() && self.events.len() >= ENOUGH_EVENTS {
+                break None;
+            }
             if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
                 cx.waker().wake_by_ref();
                 break None;
@@ -190,6 +195,8 @@ impl<T: Transport> Driver<T> {
                 self.opened(opened);
             }
         }
+        // Reading may have stopped meanwhile, and nobody else would go on with it.
+        cx.waker().wake_by_ref();
         true
     }
 

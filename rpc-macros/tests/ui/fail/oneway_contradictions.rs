@@ -1,6 +1,6 @@
 #[rpc_core::service]
 trait Desk {
-    #[rpc(oneway, timeout = "5s")]
+    #[rpc(oneway, fallible)]
     async fn note(&self);
     #[rpc(oneway, terminating)]
     async fn leave(&self);

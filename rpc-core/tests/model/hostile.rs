@@ -1,0 +1,219 @@
+//! Peers that do not keep the rules, or keep them badly.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use rpc_core::{
+    Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, Status,
+    async_trait,
+    contract::method_id,
+    session::{Memory, Transport, accept, connect, memory},
+    wire::{
+        Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, VERSION, Welcome, put_frame,
+        put_header,
+    },
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::pairs::{host, open, until};
+
+#[rpc_core::service]
+trait Booth {
+    async fn buy(&self, tickets: u32) -> u32;
+}
+
+#[rpc_core::callback]
+trait Passer {
+    #[rpc(oneway, timeout = "2s")]
+    async fn shout(&self, text: &str);
+}
+
+struct Clerk;
+
+impl Booth for Clerk {
+    async fn buy(&self, tickets: u32) -> u32 {
+        tickets
+    }
+}
+
+const LIMITS: PeerLimits = PeerLimits {
+    calls: 1024,
+    nested: 4,
+    notifies: 1,
+    depth: 16,
+    payload: 4 << 20,
+    assembly: 16 << 20,
+    arguments: 16 << 20,
+    packet: 128 << 10,
+    chunk: 64 << 10,
+};
+
+/// An end that says what the test wants.
+struct Raw {
+    transport: Memory,
+    seq: u64,
+}
+
+impl Raw {
+    /// At the other end of a server's session that it has said Hello to.
+    fn client(hosting: &Hosting, contracts: Vec<HostedContract>) -> (Self, Session) {
+        let (near, far) = memory();
+        let (session, driver) = accept(near, hosting, &Arc::new(Config::default()), ConnectionInfo::default());
+        tokio::spawn(driver);
+        let mut raw = Self { transport: far, seq: 0 };
+        let (version, credentials) = (VERSION, Vec::new());
+        raw.put(
+            0,
+            &[Frame::Hello(Box::new(Hello {
+                version,
+                limits: LIMITS,
+                keepalive_ms: 0,
+                contracts,
+                credentials,
+                resume: None,
+            }))],
+        );
+        (raw, session)
+    }
+
+    /// At the other end of a client's session that it has said Welcome to.
+    fn server(hosting: &Hosting, config: Config) -> (Self, Session) {
+        let (near, far) = memory();
+        let (session, driver) = connect(near, hosting, &Arc::new(config), ConnectionInfo::default());
+        tokio::spawn(driver);
+        let mut raw = Self { transport: far, seq: 0 };
+        raw.put(
+            0,
+            &[Frame::Welcome(Box::new(Welcome {
+                version: VERSION,
+                limits: LIMITS,
+                keepalive_ms: 0,
+                contracts: Vec::new(),
+                session: 1,
+                secret: Vec::new(),
+                resumed: false,
+                received: 0,
+                refusal: None,
+            }))],
+        );
+        (raw, session)
+    }
+
+    fn put(&mut self, seq: u64, frames: &[Frame]) {
+        let mut packet = BytesMut::new();
+        put_header(&mut packet, PacketHeader { seq, ack: 0 });
+        frames.iter().for_each(|frame| put_frame(&mut packet, frame));
+        self.transport.start_send(packet.freeze()).unwrap();
+    }
+
+    fn say(&mut self, frames: &[Frame]) {
+        self.seq += 1;
+        self.put(self.seq, frames);
+    }
+
+    /// Waits until the other end reads on. What it says is read meanwhile.
+    async fn ready(&mut self) {
+        poll_fn(|cx| {
+            while let Poll::Ready(packet) = self.transport.poll_receive(cx) {
+                packet.unwrap();
+            }
+            self.transport.poll_ready(cx)
+        })
+        .await
+        .unwrap();
+    }
+}
+
+fn buy(id: u64, payload: Payload) -> Frame {
+    let method = method_id("Booth", "buy");
+    Frame::Request(Request { id, method, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+}
+
+/// Waits until it is let go, or for ever.
+struct Slow(Arc<Semaphore>);
+
+#[async_trait]
+impl SessionHooks for Slow {
+    async fn opened(&self, _: &Session) -> Result<(), Status> {
+        self.0.acquire().await.unwrap().forget();
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_floods_a_client_whose_hooks_still_run_has_to_wait() {
+    let gate = Arc::new(Semaphore::new(0));
+    let hosting = Hosting::builder().hooks(Slow(gate.clone())).build().unwrap();
+    let (mut raw, session) = Raw::server(&hosting, Config::default());
+    // Each pair gives its permit back at once, so that permits bound nothing here.
+    let mut transfer = 0;
+    let mut flood = async || {
+        for _ in 0..1000 {
+            raw.ready().await;
+            let pairs = (0..64).flat_map(|_| {
+                transfer += 1;
+                let payload = Payload::Announced { transfer, total: 1 };
+                let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload };
+                [Frame::Notify(notify), Frame::Abort { transfer }]
+            });
+            raw.say(&pairs.collect::<Vec<_>>());
+        }
+    };
+    timeout(Duration::from_secs(1), flood()).await.unwrap_err();
+    assert_eq!(session.stats().connection.notifies_served, 0);
+    gate.add_permits(1);
+    timeout(Duration::from_secs(1), flood()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clients_hook_that_waits_for_ever_is_given_up() {
+    let hosting = Hosting::builder().hooks(Slow(Arc::new(Semaphore::new(0)))).build().unwrap();
+    let ends = open(&Hosting::default(), &hosting);
+    match ends.client.established().await {
+        Err(ConnectionError::RefusedPeer(status)) => {
+            assert_eq!(status.code(), Code::DeadlineExceeded);
+            assert!(status.message().contains("Config::hook_timeout"), "{status}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_way_calls_to_a_client_that_never_finishes_one_end_with_their_own_timeout() {
+    let booth = host(Clerk.serve());
+    let contracts = vec![HostedContract { name: "Passer".to_owned(), fingerprint: 0 }];
+    let (_raw, session) = Raw::client(&booth, contracts);
+    session.established().await.unwrap();
+    let passer: PasserClient = session.client();
+    passer.shout("one").await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let status = passer.shout("two").await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::NotExecuted));
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_never_arrive_in_full_hold_up_their_own_session_only() {
+    let booth = host(Clerk.serve().concurrency(Concurrency::Single));
+    let (mut raw, hostile) = Raw::client(&booth, Vec::new());
+    hostile.established().await.unwrap();
+    let argument = Bytes::from_static(&[0x91, 1]);
+    let arriving = (1..=500).map(|id| buy(id, Payload::Announced { transfer: id, total: 1 }));
+    let behind = (501..=1000).map(|id| buy(id, Payload::Inline(argument.clone())));
+    raw.say(&arriving.chain(behind).collect::<Vec<_>>());
+    until("taken in", || hostile.stats().connection.calls_served == 1000).await;
+    let ends = open(&booth, &Hosting::default());
+    for tickets in 0..10 {
+        assert_eq!(ends.client.client::<BoothClient>().buy(tickets).await.unwrap(), tickets);
+    }
+    assert_eq!(hostile.stats().connection.calls_served, 1000);
+    // When they have arrived, or have been given up, the others are served.
+    for id in 1..=500 {
+        raw.say(&[if id % 2 == 0 {
+            Frame::Abort { transfer: id }
+        } else {
+            Frame::Chunk { transfer: id, data: Bytes::from_static(&[0x90]) }
+        }]);
+    }
+    until("all served", || hostile.stats().connection.calls_served == 0).await;
+}
