@@ -94,6 +94,8 @@ pub struct Config {
     pub slow_poll: Duration,
 }
 
+/// A side hosts no more contracts than this.
+pub(crate) const MAX_CONTRACTS: usize = 256;
 /// A chunk has so many bytes at least.
 pub(crate) const MIN_CHUNK: usize = 256;
 /// A packet holds a chunk and so many bytes more at least.

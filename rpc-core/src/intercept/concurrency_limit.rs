@@ -1,8 +1,10 @@
 //! `ConcurrencyLimit`: so many calls at a time.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -15,7 +17,7 @@ use crate::status::Status;
 /// it may be sent again.
 ///
 /// **It cannot deadlock**: a call that belongs to a chain which is being served in this process already (a callback of a handler, and what
-/// that calls here) passes without counting. It is bounded by the calls in which it has its origin and by the limits on nested calls.
+/// that calls here) does not wait for those in whose handlers it has its origin. As many are let in at each depth, and calls wait for deeper ones alone.
 ///
 /// ```
 /// use rpc_core::intercept::ConcurrencyLimit;
@@ -26,7 +28,8 @@ use crate::status::Status;
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     direction: Direction,
-    permits: Semaphore,
+    /// By how many calls there are before a call in its chain.
+    depths: Mutex<Vec<Arc<Semaphore>>>,
     most: usize,
     refuses: bool,
 }
@@ -37,14 +40,14 @@ impl ConcurrencyLimit {
         Self::new(Direction::Incoming, most)
     }
 
-    /// For calls that are made here, outside of handlers: so many at a time, at least 1.
+    /// For calls that are made here: so many at a time, at least 1; those made in handlers count for themselves.
     pub fn outgoing(most: usize) -> Self {
         Self::new(Direction::Outgoing, most)
     }
 
     fn new(direction: Direction, most: usize) -> Self {
         let most = most.clamp(1, Semaphore::MAX_PERMITS);
-        Self { direction, permits: Semaphore::new(most), most, refuses: false }
+        Self { direction, depths: Mutex::default(), most, refuses: false }
     }
 
     /// Refuses with RESOURCE_EXHAUSTED what would have to wait.
@@ -54,8 +57,19 @@ impl ConcurrencyLimit {
         self
     }
 
-    async fn permit(&self, call: &CallInfo) -> Result<SemaphorePermit<'_>, Status> {
-        if let Ok(permit) = self.permits.try_acquire() {
+    fn permits(&self, depth: usize) -> Arc<Semaphore> {
+        let mut depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        while depths.len() <= depth {
+            depths.push(Arc::new(Semaphore::new(self.most)));
+        }
+        depths[depth].clone()
+    }
+
+    async fn permit(&self, call: &CallInfo) -> Result<OwnedSemaphorePermit, Status> {
+        // A call that is served here is the first of its own chain.
+        let own = usize::from(call.direction() == Direction::Incoming);
+        let permits = self.permits(call.chain().skip(own).count());
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
         let (method, most) = (call.method(), self.most);
@@ -65,8 +79,8 @@ impl ConcurrencyLimit {
             return Err(Status::resource_exhausted(message));
         }
         let acquired = match call.deadline() {
-            Some(deadline) => timeout_at(Instant::from_std(deadline), self.permits.acquire()).await,
-            None => Ok(self.permits.acquire().await),
+            Some(deadline) => timeout_at(Instant::from_std(deadline), permits.acquire_owned()).await,
+            None => Ok(permits.acquire_owned().await),
         };
         let message = || {
             format!(
@@ -82,10 +96,7 @@ impl ConcurrencyLimit {
 #[async_trait]
 impl Interceptor for ConcurrencyLimit {
     async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
-        // A call that is served here is the first of its own chain.
-        let own = usize::from(call.direction() == Direction::Incoming);
-        let counts = call.direction() == self.direction && call.chain().nth(own).is_none();
-        let _permit = if counts { Some(self.permit(call).await?) } else { None };
+        let _permit = if call.direction() == self.direction { Some(self.permit(call).await?) } else { None };
         next.run(call).await
     }
 }

@@ -146,6 +146,11 @@ impl Sequence {
         self.received
     }
 
+    /// The last packet that the other side has acknowledged.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// Bytes of chunks sent and not acknowledged.
     pub(crate) fn bulk_under_way(&self) -> usize {
         self.bulk_under_way

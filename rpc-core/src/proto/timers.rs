@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Assembly,
     /// A write must have made progress.
     Write,
+    /// Chunks that wait for acks must have been acknowledged in part.
+    Ack,
     /// Running calls are cancelled.
     DrainGrace,
     /// The session is closed whatever runs.
@@ -25,13 +27,14 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Ping,
         Self::Silence,
         Self::Message,
         Self::Assembly,
         Self::Write,
+        Self::Ack,
         Self::DrainGrace,
         Self::Drain,
     ];

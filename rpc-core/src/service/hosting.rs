@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{Instance, IntoService, Service, SessionHooks};
 use crate::{
+    config::MAX_CONTRACTS,
     contract::MethodDescriptor,
     peer::{Interceptor, Session},
     status::Status,
@@ -57,6 +58,11 @@ pub enum HostingError {
         first: String,
         /// The other one.
         second: String,
+    },
+    /// More contracts than a session may have.
+    TooMany {
+        /// How many they are.
+        contracts: usize,
     },
 }
 
@@ -164,6 +170,9 @@ impl HostingBuilder {
     /// Checks that all can be told apart.
     pub fn build(self) -> Result<Hosting, HostingError> {
         let Self { services, hooks, interceptors } = self;
+        if services.len() > MAX_CONTRACTS {
+            return Err(HostingError::TooMany { contracts: services.len() });
+        }
         let mut methods: Vec<Entry> = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let contract = service.contract();
@@ -207,6 +216,10 @@ impl fmt::Debug for HostingBuilder {
 impl fmt::Display for HostingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooMany { contracts } => write!(
+                f,
+                "{contracts} contracts are hosted together, and a session has {MAX_CONTRACTS} at most; put their methods into fewer contracts"
+            ),
             Self::SameName { name } => write!(
                 f,
                 "two contracts named `{name}` are hosted together; give one of them another name: #[service(name = \"…\")]"

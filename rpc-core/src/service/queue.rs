@@ -1,106 +1,106 @@
 //! `Queue`: who waits for an object that serves one call at a time, and who is next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     task::Waker,
 };
 
 use crate::proto::ServedCall;
 
-/// Those that wait, and those whose arguments are arriving, in the order in which they came. Bounded by the limits on calls and
-/// one-way calls of the sessions they came from.
+/// A place in the queue, by the session that it belongs to and a number that only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) session: u64,
+    pub(super) number: u64,
+}
+
+/// Calls that wait, and calls whose arguments are arriving. Bounded by the limits on calls and one-way calls of the sessions they came from.
 ///
-/// Sessions do not wait for each other's arguments, but within one session nobody passes a call whose arguments are still arriving. Each step takes
-/// logarithmic time, also where a hostile session fills the queue with calls that never arrive in full.
+/// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session calls are served in their order, and
+/// nobody passes one whose arguments are still arriving. Each step takes logarithmic time, whatever a hostile session fills the queue with.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    places: BTreeMap<u64, Place>,
-    /// Those that may be served now.
-    eligible: BTreeSet<u64>,
-    /// Of the sessions that have calls whose arguments are arriving.
-    arrivals: HashMap<u64, Arrivals>,
+    lanes: HashMap<u64, Lane>,
+    /// The sessions whose first call is ready, in the order of their turns.
+    rotation: BTreeMap<u64, u64>,
+    last_turn: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Place {
-    session: u64,
     /// `None` while the arguments are arriving.
     pub(super) ready: Option<Arc<ServedCall>>,
     pub(super) waker: Option<Waker>,
 }
 
+/// The calls of one session; never empty.
 #[derive(Debug, Default)]
-struct Arrivals {
-    arriving: BTreeSet<u64>,
-    /// Ready, and behind one of those.
-    behind: BTreeSet<u64>,
+struct Lane {
+    places: BTreeMap<u64, Place>,
+    /// Its turn in the rotation.
+    turn: Option<u64>,
 }
 
 impl Queue {
-    /// Takes the last place. Numbers only grow.
-    pub(super) fn join(&mut self, number: u64, session: u64, ready: Option<Arc<ServedCall>>) {
-        if ready.is_none() {
-            self.arrivals.entry(session).or_default().arriving.insert(number);
-        } else if let Some(arrivals) = self.arrivals.get_mut(&session) {
-            arrivals.behind.insert(number);
-        } else {
-            self.eligible.insert(number);
-        }
-        self.places.insert(number, Place { session, ready, waker: None });
+    /// Takes the last place of its session.
+    pub(super) fn join(&mut self, ticket: Ticket, ready: Option<Arc<ServedCall>>) {
+        let lane = self.lanes.entry(ticket.session).or_default();
+        lane.places.insert(ticket.number, Place { ready, waker: None });
+        self.settle(ticket.session);
     }
 
-    /// The arguments of the one with this place have arrived.
-    pub(super) fn arrived(&mut self, number: u64, call: Arc<ServedCall>) {
-        let Some(place) = self.places.get_mut(&number) else { return };
-        let session = place.session;
-        place.ready = Some(call);
-        if let Some(arrivals) = self.arrivals.get_mut(&session) {
-            arrivals.arriving.remove(&number);
-            arrivals.behind.insert(number);
+    /// The arguments of a call that holds a place have arrived.
+    pub(super) fn arrived(&mut self, ticket: Ticket, call: Arc<ServedCall>) {
+        if let Some(place) = self.place(ticket) {
+            place.ready = Some(call);
+            self.settle(ticket.session);
         }
+    }
+
+    pub(super) fn place(&mut self, ticket: Ticket) -> Option<&mut Place> {
+        self.lanes.get_mut(&ticket.session)?.places.get_mut(&ticket.number)
+    }
+
+    /// Leaves the queue.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Place> {
+        let place = self.lanes.get_mut(&ticket.session)?.places.remove(&ticket.number);
+        self.settle(ticket.session);
+        place
+    }
+
+    /// Takes out the next to be served.
+    pub(super) fn pop(&mut self) -> Option<(Ticket, Place)> {
+        let (_, session) = self.rotation.pop_first()?;
+        let lane = self.lanes.get_mut(&session)?;
+        lane.turn = None;
+        let (number, place) = lane.places.pop_first()?;
         self.settle(session);
-    }
-
-    pub(super) fn place(&mut self, number: u64) -> Option<&mut Place> {
-        self.places.get_mut(&number)
-    }
-
-    /// Leaves the line.
-    pub(super) fn remove(&mut self, number: u64) -> Option<Place> {
-        let place = self.places.remove(&number)?;
-        self.eligible.remove(&number);
-        if let Some(arrivals) = self.arrivals.get_mut(&place.session) {
-            arrivals.behind.remove(&number);
-            if arrivals.arriving.remove(&number) {
-                self.settle(place.session);
-            }
-        }
-        Some(place)
-    }
-
-    /// Takes out the first that may be served.
-    pub(super) fn pop(&mut self) -> Option<(u64, Place)> {
-        let number = self.eligible.pop_first()?;
-        self.places.remove(&number).map(|place| (number, place))
+        Some((Ticket { session, number }, place))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.lanes.values().map(|lane| lane.places.len()).sum()
     }
 
-    /// Those that are not behind an arriving call of their session any more may be served.
+    /// Puts a session into the rotation, or takes it out, as its first call is ready or not.
     fn settle(&mut self, session: u64) {
-        let Some(arrivals) = self.arrivals.get_mut(&session) else { return };
-        match arrivals.arriving.first() {
-            Some(first) => {
-                let behind = arrivals.behind.split_off(first);
-                self.eligible.append(&mut std::mem::replace(&mut arrivals.behind, behind));
+        let Some(lane) = self.lanes.get_mut(&session) else { return };
+        let ready = lane.places.first_key_value().is_some_and(|(_, place)| place.ready.is_some());
+        match lane.turn {
+            None if ready => {
+                self.last_turn += 1;
+                lane.turn = Some(self.last_turn);
+                self.rotation.insert(self.last_turn, session);
             }
-            None => {
-                self.eligible.append(&mut arrivals.behind);
-                self.arrivals.remove(&session);
+            Some(turn) if !ready => {
+                lane.turn = None;
+                self.rotation.remove(&turn);
             }
+            _ => {}
+        }
+        if lane.places.is_empty() {
+            self.lanes.remove(&session);
         }
     }
 }
@@ -115,61 +115,80 @@ mod tests {
         Arc::new(ServedCall::new(session, None, 0, 0, None, Vec::new(), None))
     }
 
+    #[test]
+    fn sessions_take_turns() {
+        let mut queue = Queue::default();
+        for number in 0..6 {
+            let session = u64::from(number >= 4);
+            queue.join(Ticket { session, number }, Some(call(session)));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(ticket, _)| ticket.number).collect();
+        assert_eq!(order, [0, 4, 1, 5, 2, 3]);
+    }
+
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Join(u64, bool),
-        Arrived(u64),
-        Remove(u64),
+        Arrived(usize),
+        Remove(usize),
         Pop,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0..3_u64, any::<bool>()).prop_map(|(session, ready)| Step::Join(session, ready)),
-            (1..30_u64).prop_map(Step::Arrived),
-            (1..30_u64).prop_map(Step::Remove),
+            (0..10_usize).prop_map(Step::Arrived),
+            (0..10_usize).prop_map(Step::Remove),
             Just(Step::Pop),
         ]
     }
 
     proptest! {
-        /// Against the rule itself: the first that is ready, with none of its session before it that is not.
+        /// Against the rule itself: the first of its session, and ready; somebody is served if anybody may be.
         #[test]
-        fn whoever_may_be_served_first_is_next(steps in proptest::collection::vec(step(), 0..60)) {
+        fn whoever_is_next_may_be_served(steps in proptest::collection::vec(step(), 0..60)) {
             let mut queue = Queue::default();
-            let mut plain: Vec<(u64, u64, bool)> = Vec::new();
-            let mut next = 0;
+            let mut plain: Vec<(Ticket, bool)> = Vec::new();
+            let mut number = 0;
             for step in steps {
                 match step {
                     Step::Join(session, ready) => {
-                        next += 1;
-                        queue.join(next, session, ready.then(|| call(session)));
-                        plain.push((next, session, ready));
+                        number += 1;
+                        let ticket = Ticket { session, number };
+                        queue.join(ticket, ready.then(|| call(session)));
+                        plain.push((ticket, ready));
                     }
-                    Step::Arrived(number) => {
-                        if let Some(place) = plain.iter_mut().find(|(other, _, ready)| *other == number && !ready) {
-                            place.2 = true;
-                            queue.arrived(number, call(place.1));
+                    Step::Arrived(at) => {
+                        if let Some((ticket, ready)) = plain.get_mut(at) {
+                            *ready = true;
+                            queue.arrived(*ticket, call(ticket.session));
                         }
                     }
-                    Step::Remove(number) => {
-                        let at = plain.iter().position(|(other, ..)| *other == number);
-                        prop_assert_eq!(queue.remove(number).is_some(), at.map(|at| plain.remove(at)).is_some());
+                    Step::Remove(at) => {
+                        if at < plain.len() {
+                            prop_assert!(queue.remove(plain.remove(at).0).is_some());
+                        }
                     }
                     Step::Pop => {
-                        let first = plain.iter().enumerate().position(|(at, (_, session, ready))| {
-                            *ready && plain[..at].iter().all(|(_, other, ready)| other != session || *ready)
-                        });
-                        let first = first.map(|at| plain.remove(at).0);
-                        prop_assert_eq!(queue.pop().map(|(number, _)| number), first);
+                        let may = |at: usize| {
+                            let (ticket, ready) = plain[at];
+                            ready && plain[..at].iter().all(|(other, _)| other.session != ticket.session)
+                        };
+                        let allowed: Vec<_> = (0..plain.len()).filter(|at| may(*at)).map(|at| plain[at].0).collect();
+                        let popped = queue.pop().map(|(ticket, _)| ticket);
+                        prop_assert_eq!(popped.is_some(), !allowed.is_empty());
+                        if let Some(popped) = popped {
+                            prop_assert!(allowed.contains(&popped));
+                            plain.retain(|(ticket, _)| *ticket != popped);
+                        }
                     }
                 }
                 prop_assert_eq!(queue.len(), plain.len());
             }
-            for (number, ..) in plain {
-                queue.remove(number);
+            for (ticket, _) in plain {
+                queue.remove(ticket);
             }
-            prop_assert!(queue.eligible.is_empty() && queue.arrivals.is_empty());
+            prop_assert!(queue.lanes.is_empty() && queue.rotation.is_empty());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::queue::{Place, Queue};
+use super::queue::{Place, Queue, Ticket};
 use crate::{proto::ServedCall, status::Status};
 
 /// The turns of one object.
@@ -35,14 +35,14 @@ struct State {
 }
 
 struct Serving {
-    number: u64,
+    ticket: Ticket,
     call: Arc<ServedCall>,
 }
 
 /// A place in the line. Dropping it leaves the line, or ends the turn.
 pub(crate) struct Held {
     turns: Arc<Turns>,
-    number: u64,
+    ticket: Ticket,
 }
 
 /// The right to run. Dropping it ends the turn.
@@ -57,8 +57,9 @@ impl Turns {
     /// A place for a call whose arguments are arriving: calls that come later in its session do not pass it.
     pub(crate) fn hold(self: &Arc<Self>, session: u64) -> Held {
         let mut state = self.lock();
-        let number = state.join(session, None);
-        Held { turns: self.clone(), number }
+        let ticket = state.ticket(session);
+        state.queue.join(ticket, None);
+        Held { turns: self.clone(), ticket }
     }
 
     /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant, let in. Dropping the future leaves the
@@ -73,25 +74,29 @@ impl Turns {
                     return Err(call.would_deadlock(&serving, self.contract));
                 }
                 Some(_) => {
-                    let number = state.number();
-                    state.serving.push(Serving { number, call: call.clone() });
+                    let ticket = state.ticket(call.session);
+                    state.serving.push(Serving { ticket, call: call.clone() });
                     drop(state);
                     // The place of one that had announced itself is not needed.
                     drop(held);
-                    return Ok(Turn(Held { turns: self.clone(), number }));
+                    return Ok(Turn(Held { turns: self.clone(), ticket }));
                 }
                 None => match held {
                     Some(held) => {
-                        state.queue.arrived(held.number, call.clone());
+                        state.queue.arrived(held.ticket, call.clone());
                         held
                     }
-                    None => Held { turns: self.clone(), number: state.join(call.session, Some(call.clone())) },
+                    None => {
+                        let ticket = state.ticket(call.session);
+                        state.queue.join(ticket, Some(call.clone()));
+                        Held { turns: self.clone(), ticket }
+                    }
                 },
             }
         };
         self.advance();
         let mut cancelled = pin!(call.cancelled());
-        poll_fn(|cx| match self.poll_turn(held.number, cx) {
+        poll_fn(|cx| match self.poll_turn(held.ticket, cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => cancelled.as_mut().poll(cx).map(Err),
         })
@@ -100,13 +105,13 @@ impl Turns {
         Ok(Turn(held))
     }
 
-    fn poll_turn(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
+    fn poll_turn(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
-        if state.serving.iter().any(|serving| serving.number == number) {
+        if state.serving.iter().any(|serving| serving.ticket == ticket) {
             return Poll::Ready(());
         }
-        let old = state.queue.place(number).and_then(|place| place.waker.replace(waker));
+        let old = state.queue.place(ticket).and_then(|place| place.waker.replace(waker));
         drop(state);
         drop(old);
         Poll::Pending
@@ -120,10 +125,10 @@ impl Turns {
         }
     }
 
-    fn leave(&self, number: u64) {
+    fn leave(&self, ticket: Ticket) {
         let mut state = self.lock();
-        let place = state.queue.remove(number);
-        let serving = state.serving.iter().position(|serving| serving.number == number);
+        let place = state.queue.remove(ticket);
+        let serving = state.serving.iter().position(|serving| serving.ticket == ticket);
         let serving = serving.map(|at| state.serving.remove(at));
         let waker = state.advance();
         drop(state);
@@ -169,23 +174,17 @@ impl Turns {
 }
 
 impl State {
-    fn number(&mut self) -> u64 {
+    fn ticket(&mut self, session: u64) -> Ticket {
         self.next += 1;
-        self.next
-    }
-
-    fn join(&mut self, session: u64, ready: Option<Arc<ServedCall>>) -> u64 {
-        let number = self.number();
-        self.queue.join(number, session, ready);
-        number
+        Ticket { session, number: self.next }
     }
 
     fn advance(&mut self) -> Option<Waker> {
         if !self.serving.is_empty() {
             return None;
         }
-        let (number, Place { ready, waker, .. }) = self.queue.pop()?;
-        self.serving.push(Serving { number, call: ready? });
+        let (ticket, Place { ready, waker }) = self.queue.pop()?;
+        self.serving.push(Serving { ticket, call: ready? });
         waker
     }
 }
@@ -198,7 +197,7 @@ impl Turn {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.turns.leave(self.number);
+        self.turns.leave(self.ticket);
     }
 }
 
@@ -235,6 +234,6 @@ impl fmt::Debug for Turns {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held").field(&self.number).finish()
+        f.debug_tuple("Held").field(&self.ticket).finish()
     }
 }

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 
 use super::{Connection, NotifyCount, Phase, Released, Role, closing::Flush};
 use crate::{
-    config::{Config, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
+    config::{Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
@@ -88,6 +88,7 @@ impl Connection {
             chunk_out: config.chunk,
             packet: BytesMut::new(),
             packet_number: 0,
+            packet_len: 0,
             served: HashMap::default(),
             notified: HashMap::default(),
             next_notify: 0,
@@ -106,9 +107,11 @@ impl Connection {
             message_mark: 0,
             seen_sent: 0,
             write_mark: 0,
+            ack_mark: 0,
             stuck: false,
             pings: PingBudget::new(now),
             draining: false,
+            terminated: false,
             grace_over: false,
             peer_leaving: false,
             peer_last_seq: None,
@@ -206,6 +209,12 @@ impl Connection {
             return Err(ProtocolError::new(format!(
                 "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
                  a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
+            )));
+        }
+        if contracts.len() > MAX_CONTRACTS {
+            return Err(ProtocolError::new(format!(
+                "{} contracts were announced; a side hosts {MAX_CONTRACTS} at most",
+                contracts.len()
             )));
         }
         self.peer = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };

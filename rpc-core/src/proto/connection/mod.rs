@@ -40,6 +40,8 @@ use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 const MAX_STRAY_COMPLETIONS: u32 = 100;
 /// What a packet that has to wait for the end of the handshake counts beside its bytes: empty ones take memory too.
 const EARLY_PACKET: usize = 32;
+/// The arguments of calls may keep packets of so many bytes, however small they are themselves.
+const SMALL_PACKET: usize = 16 * 1024;
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
 
@@ -83,6 +85,8 @@ pub struct Connection {
     /// Scratch: the packet being written, and its number.
     packet: BytesMut,
     packet_number: u64,
+    /// The length of the packet that is being taken in.
+    packet_len: usize,
 
     // Seeded, so that a peer who chooses the numbers does not choose the collisions.
     served: HashMap<CallId, Served>,
@@ -105,9 +109,12 @@ pub struct Connection {
     message_mark: u64,
     seen_sent: u64,
     write_mark: u64,
+    ack_mark: u64,
     stuck: bool,
     pings: PingBudget,
     draining: bool,
+    /// A method has succeeded that ends the session, whose reply is on its way.
+    terminated: bool,
     /// The time that a drain gives to running calls is over.
     grace_over: bool,
     peer_leaving: bool,
@@ -160,6 +167,7 @@ impl Connection {
             }
         }
         let len = packet.len();
+        self.packet_len = len;
         if len > self.config.max_packet {
             return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
         }
@@ -307,7 +315,12 @@ impl Connection {
     /// Puts a served call before the shell.
     fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload) {
         self.events.push_back(match payload {
-            Payload::Inline(payload) => Event::Call { key, call, payload },
+            Payload::Inline(payload) => {
+                // A call may wait for long, and should not keep a large packet for a small part of it.
+                let keeps = self.packet_len > SMALL_PACKET.max(payload.len() * 8);
+                let payload = if keeps { Bytes::copy_from_slice(&payload) } else { payload };
+                Event::Call { key, call, payload }
+            }
             Payload::Announced { .. } => Event::Arriving { key, method: call.method },
         });
     }

@@ -18,6 +18,14 @@ use crate::{
     wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
 };
 
+/// A call made here in whose handler another one was made.
+struct Parent {
+    depth: u32,
+    deadline: Option<Instant>,
+    /// The call in whose handler it was made itself, if it was.
+    origin: Option<Origin>,
+}
+
 /// Memory of so many served calls is kept for others.
 const MAX_RETIRED: usize = 64;
 
@@ -28,9 +36,10 @@ impl Connection {
             return Err(ProtocolError::new(format!("call {id} came while it was still live")));
         }
         let parent = parent.and_then(|parent| self.live_parent(parent));
-        let depth = parent.as_ref().map_or(declared, |(depth, _)| declared.max(depth.saturating_add(1)));
+        let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
+            Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.draining && (parent.is_none() || self.grace_over) => {
                 Err(Status::unavailable("the other side is shutting down").not_executed())
             }
@@ -42,8 +51,11 @@ impl Connection {
             self.push_status(id, status, Mark::Nothing);
             return Ok(());
         }
-        let deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        let origin = parent.and_then(|(_, origin)| origin);
+        let declared_deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        // Nobody waits for it longer than for the call that it is nested in.
+        let inherited = parent.as_ref().and_then(|parent| parent.deadline);
+        let deadline = declared_deadline.into_iter().chain(inherited).min();
+        let origin = parent.and_then(|parent| parent.origin);
         let call = self.place(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
         let state = match &payload {
             Payload::Inline(_) => ServedState::Running,
@@ -65,6 +77,7 @@ impl Connection {
         let Notify { method, depth, metadata, payload } = notify;
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
+            Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.grace_over => Err(Status::unavailable("the other side is shutting down")),
             Ok(()) if !self.notifies_in.try_acquire(depth) => {
                 Err(self.excess("one-way calls", self.config.max_notifies)?)
@@ -113,12 +126,12 @@ impl Connection {
         }
     }
 
-    /// The depth of the call `parent`, and the call in whose handler that was made, if it was made in one; `None` if `parent` is not live.
-    fn live_parent(&self, parent: CallId) -> Option<(u32, Option<Origin>)> {
+    /// What a call made here passes on to the calls that its handler makes; `None` if it is not live.
+    fn live_parent(&self, parent: CallId) -> Option<Parent> {
         let slot = self.slots.find(CallKey::from_id(parent))?;
         let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
         let origin = slot.origin.clone().map(|call| Origin { call, through: slot.method });
-        live.then_some((slot.depth, origin))
+        live.then_some(Parent { depth: slot.depth, deadline: slot.deadline, origin })
     }
 
     /// Whether a call may be taken in, apart from permits.
@@ -296,6 +309,7 @@ impl Connection {
             ));
             return self.push_status(id, status, Mark::Completion(id));
         }
+        self.terminated |= self.served.get(&id).is_some_and(|served| served.terminates);
         let mark = Mark::Completion(id);
         let (payload, transfer) = self.lay_out(bytes, charges.transfers, mark);
         let frame =
@@ -343,4 +357,8 @@ impl Connection {
     pub(super) fn is_live(&self, id: CallId) -> bool {
         self.served.get(&id).is_some_and(|served| served.state == ServedState::Running)
     }
+}
+
+fn terminated() -> Status {
+    Status::unavailable("the session is ending: a method that ends it has succeeded").not_executed()
 }

@@ -119,6 +119,15 @@ impl Connection {
                     self.timers.set(Timer::Write, now + self.config.write_timeout);
                 }
             }
+            // If they still wait, the next attempt to send sets it again.
+            Timer::Ack => {
+                if self.outbox.has_transfers() && self.sequence.acked() == self.ack_mark {
+                    self.time_out(format!(
+                        "payloads wait for the other side, which acknowledged nothing within {:?}",
+                        self.config.progress_timeout
+                    ));
+                }
+            }
             Timer::DrainGrace => self.stop_handlers(),
             Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
         }

@@ -9,6 +9,7 @@ use crate::{
     proto::{
         outbox::{Mark, OutTransfer},
         slots::SlotState,
+        timers::Timer,
     },
     wire::{Frame, PacketHeader, put_frame, put_header},
 };
@@ -63,13 +64,15 @@ impl Connection {
             frames += 1;
         }
         let chunk = self.chunk_out.min(budget);
-        if self.outbox.has_transfers()
-            && (frames == 0 || self.packet.len() + chunk + 32 <= largest)
-            && self.sequence.allows_bulk()
-        {
-            frames += 1;
-            self.begin_packet();
-            self.put_chunk(chunk);
+        if self.outbox.has_transfers() && (frames == 0 || self.packet.len() + chunk + 32 <= largest) {
+            if self.sequence.allows_bulk() {
+                frames += 1;
+                self.begin_packet();
+                self.put_chunk(chunk);
+            } else if !self.timers.is_set(Timer::Ack) {
+                self.ack_mark = self.sequence.acked();
+                self.timers.set(Timer::Ack, now + self.config.progress_timeout);
+            }
         }
         if frames == 0 {
             return None;
