@@ -8,8 +8,9 @@ use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
     error::{CloseCode, ConnectionError},
+    proto::Completion,
     status::{Code, Status},
-    wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, Request, put_frame, put_header},
+    wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, put_frame, put_header},
 };
 
 /// A pair whose client is not our code: it says what the test wants.
@@ -68,6 +69,15 @@ fn request(id: u64) -> Frame {
 
 fn request_of(id: u64, payload: Payload) -> Frame {
     Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+}
+
+/// A request with something of its own.
+fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
+    let mut frame = request(id);
+    if let Frame::Request(request) = &mut frame {
+        set(request);
+    }
+    frame
 }
 
 fn notify() -> Frame {
@@ -176,10 +186,7 @@ fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
 #[test]
 fn a_forged_parent_gains_nothing() {
     let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
-    let mut frame = request(1);
-    let Frame::Request(forged) = &mut frame else { unreachable!("it is a request") };
-    forged.parent = Some(12345);
-    liar.say(&[frame]);
+    liar.say(&[request_with(1, |forged| forged.parent = Some(12345))]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     assert!(arrived.call.parent.is_none());
 }
@@ -188,10 +195,7 @@ fn a_forged_parent_gains_nothing() {
 fn a_declared_depth_beyond_the_limit_is_refused() {
     let mut liar = Liar::new(&Config::default());
     for (id, depth) in [(1, 16), (2, 17), (3, u32::MAX)] {
-        let mut frame = request(id);
-        let Frame::Request(deep) = &mut frame else { unreachable!("it is a request") };
-        deep.depth = depth;
-        liar.say(&[frame]);
+        liar.say(&[request_with(id, |deep| deep.depth = depth)]);
     }
     assert_eq!(liar.statuses(), [(2, Code::FailedPrecondition), (3, Code::FailedPrecondition)]);
     assert_eq!(liar.closed(), None);
@@ -200,10 +204,7 @@ fn a_declared_depth_beyond_the_limit_is_refused() {
 #[test]
 fn metadata_over_the_limit_fails_that_call_only() {
     let mut liar = Liar::new(&Config::default());
-    let mut frame = request(1);
-    let Frame::Request(large) = &mut frame else { unreachable!("it is a request") };
-    large.metadata = vec![("k".to_owned(), "v".repeat(9000))];
-    liar.say(&[frame]);
+    liar.say(&[request_with(1, |large| large.metadata = vec![("k".to_owned(), "v".repeat(9000))])]);
     assert_eq!(liar.statuses(), [(1, Code::InvalidArgument)]);
 }
 
@@ -268,10 +269,7 @@ fn a_client_is_protected_as_a_server_is() {
 #[test]
 fn empty_pairs_of_metadata_count_too() {
     let mut liar = Liar::new(&Config::default());
-    let mut frame = request(1);
-    let Frame::Request(many) = &mut frame else { unreachable!("it is a request") };
-    many.metadata = vec![(String::new(), String::new()); 513];
-    liar.say(&[frame]);
+    liar.say(&[request_with(1, |many| many.metadata = vec![(String::new(), String::new()); 513])]);
     assert_eq!(liar.statuses(), [(1, Code::InvalidArgument)]);
 }
 
@@ -290,10 +288,7 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
 fn a_number_used_again_leaves_no_deadline_behind() {
     let mut liar = Liar::new(&Config::default());
     let call = |liar: &mut Liar, deadline_ms| {
-        let mut frame = request(1);
-        let Frame::Request(timed) = &mut frame else { unreachable!("it is a request") };
-        timed.deadline_ms = Some(deadline_ms);
-        liar.say(&[frame]);
+        liar.say(&[request_with(1, |timed| timed.deadline_ms = Some(deadline_ms))]);
         liar.pair.ends[SERVER].arrived.pop().unwrap()
     };
     for i in 0..5000 {
@@ -337,4 +332,91 @@ fn many_tiny_transfers_that_were_given_up_are_bounded_too() {
     assert_eq!(liar.closed(), None);
     liar.say(&[request_of(11, Payload::Announced { transfer: 11, total: 1 })]);
     assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+}
+
+#[test]
+fn results_do_not_wait_for_ever_for_acks_that_never_come() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request(1)]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    liar.pair.answer(SERVER, &arrived, Completion::Value(vec![7; 3 << 20].into()));
+    liar.statuses();
+    let held = |liar: &Liar| liar.pair.ends[SERVER].connection.stats().transfer_bytes;
+    assert!(held(&liar) > 0);
+    // It is heard all the time, and reads what comes.
+    for second in 1..100 {
+        liar.pair.now += Duration::from_secs(1);
+        let now = liar.pair.now;
+        let server = &mut liar.pair.ends[SERVER].connection;
+        server.handle_activity(now, second, false);
+        server.handle_timeout(now);
+        liar.pair.ends[SERVER].take_events(now);
+        if liar.closed().is_some() {
+            break;
+        }
+        liar.statuses();
+    }
+    assert!(matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_))));
+    assert_eq!(held(&liar), 0);
+}
+
+#[test]
+fn a_nested_call_has_no_more_time_than_the_call_that_it_is_nested_in() {
+    let mut pair = Pair::with_defaults();
+    let (callback, _) = pair.call_and_arrive(SERVER, Call::new().timeout(10));
+    let now = pair.now;
+    let nested = |id, parent, deadline_ms| {
+        request_with(id, |nested| (nested.parent, nested.deadline_ms) = (parent, deadline_ms))
+    };
+    let parent = Some(callback.id());
+    let frames = [(1, parent, None), (2, parent, Some(60_000)), (3, parent, Some(1000)), (4, None, None)];
+    let frames = frames.map(|(id, parent, deadline_ms)| nested(id, parent, deadline_ms));
+    let server = &mut pair.ends[SERVER];
+    server.connection.handle_packet(now, Liar::packet(1, 0, &frames));
+    server.take_events(now);
+    let deadlines: Vec<_> = server.arrived.iter().map(|arrived| arrived.call.deadline).collect();
+    assert_eq!(deadlines, [Some(10), Some(10), Some(1), None].map(|s| s.map(|s| now + Duration::from_secs(s))));
+}
+
+#[test]
+fn nothing_is_served_after_a_method_that_ends_the_session() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request(1), request(2)]);
+    let [two, one] = [(); 2].map(|()| liar.pair.ends[SERVER].arrived.pop().unwrap());
+    liar.pair.ends[SERVER].connection.end_after(one.key);
+    liar.pair.answer_ok(SERVER, &one);
+    // The reply has not gone yet: the peer does not read.
+    liar.say(&[request(3), notify()]);
+    assert!(liar.pair.ends[SERVER].arrived.is_empty());
+    liar.pair.answer_ok(SERVER, &two);
+    assert_eq!(liar.statuses(), [(3, Code::Unavailable)]);
+    liar.pair.ends[SERVER].take_events(liar.pair.now);
+    assert!(liar.closed().is_some());
+}
+
+#[test]
+fn more_contracts_than_a_side_may_host_are_refused() {
+    for (contracts, closed) in [(256, None), (257, Some(CloseCode::PROTOCOL))] {
+        let mut pair = Pair::apart(&Config::default(), &Config::default());
+        let now = pair.now;
+        let hello = pair.ends[CLIENT].connection.poll_transmit(now).unwrap();
+        let mut frames: Vec<_> = crate::wire::read_packet(hello).unwrap().1.flatten().collect();
+        let Frame::Hello(hello) = &mut frames[0] else { unreachable!("a client begins with it") };
+        hello.contracts = vec![HostedContract { name: String::new(), fingerprint: 0 }; contracts];
+        let server = &mut pair.ends[SERVER];
+        server.connection.handle_packet(now, Liar::packet(0, 0, &frames));
+        server.take_events(now);
+        assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), closed);
+    }
+}
+
+#[test]
+fn a_small_call_does_not_keep_a_large_packet() {
+    let mut liar = Liar::new(&Config::default());
+    let large = Payload::Inline(vec![0xc0; 60_000].into());
+    liar.say(&[request(1), request_of(2, large)]);
+    liar.say(&[request(3)]);
+    let arrived = liar.pair.ends[SERVER].arrived.drain(..);
+    let kept: Vec<_> = arrived.map(|arrived| arrived.payload.try_into_mut().unwrap().capacity()).collect();
+    assert!(kept[0] < 100 && kept[1] >= 60_000 && kept[2] < 100, "{kept:?}");
 }
