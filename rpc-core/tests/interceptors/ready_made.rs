@@ -2,13 +2,14 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures::future::join_all;
 use rpc_core::{
-    CallOptions, Code, Execution,
+    CallOptions, Code, Context, Execution, Status,
     intercept::{ConcurrencyLimit, TimeoutCap},
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::town::open;
+use crate::town::{Citizen, TownClient, open, open_with};
 
 #[tokio::test(start_paused = true)]
 async fn so_many_calls_run_at_a_time_and_the_others_wait() {
@@ -82,6 +83,33 @@ async fn a_limit_of_one_does_not_deadlock() {
     let begun = Instant::now();
     assert_eq!(ends.town.round_trip().await, Ok(1));
     assert!(begun.elapsed() < Duration::from_secs(1), "in virtual time");
+    ends.at_rest().await;
+}
+
+/// Comes back many times at once.
+struct Crowd;
+
+impl Citizen for Crowd {
+    async fn told(&self, _: &Context<TownClient>, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn come_back(&self, cx: &Context<TownClient>) -> Result<u32, Status> {
+        let visits = join_all((0..10).map(|_| cx.peer().wait())).await;
+        visits.into_iter().try_fold(0, |most, visit| Ok(visit?.max(most)))
+    }
+}
+
+/// Who names a call of ours as the parent of all his own does not get past the limit.
+#[tokio::test(start_paused = true)]
+async fn nested_calls_are_limited_at_each_depth() {
+    let ends = open_with(|s| s.interceptor(ConcurrencyLimit::incoming(2)), |c| c.service(Crowd.serve()));
+    let town = ends.town.clone();
+    let round_trip = tokio::spawn(async move { town.round_trip().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ends.hall.gate.add_permits(10);
+    assert_eq!(round_trip.await.unwrap(), Ok(10));
+    assert_eq!(ends.hall.most.load(Ordering::SeqCst), 2);
     ends.at_rest().await;
 }
 

@@ -106,9 +106,17 @@ pub(crate) fn open(
     server: impl FnOnce(HostingBuilder) -> HostingBuilder,
     client: impl FnOnce(HostingBuilder) -> HostingBuilder,
 ) -> Ends {
+    open_with(server, |builder| client(builder.service(Smith.serve())))
+}
+
+/// As [`open`], with another citizen or none.
+pub(crate) fn open_with(
+    server: impl FnOnce(HostingBuilder) -> HostingBuilder,
+    client: impl FnOnce(HostingBuilder) -> HostingBuilder,
+) -> Ends {
     let hall = Hall::new();
     let server = server(Hosting::builder().service(Town::serve(Arc::clone(&hall)))).build().unwrap();
-    let client = client(Hosting::builder().service(Smith.serve())).build().unwrap();
+    let client = client(Hosting::builder()).build().unwrap();
     let (server, client) = connect_in_memory(&server, &client, &Arc::new(Config::default()));
     let town = client.client();
     Ends { hall, server, client, town }

@@ -95,6 +95,28 @@ async fn calls_of_a_session_are_served_in_the_order_in_which_they_were_sent_larg
     assert_eq!(clerk.order(), (0..20).collect::<Vec<_>>());
 }
 
+#[tokio::test(start_paused = true)]
+async fn sessions_take_turns() {
+    let clerk = Clerk::new();
+    let server = host(clerk.single());
+    let [busy, other] = [(); 2].map(|()| open(&server, &Hosting::default()));
+    let mut calls = JoinSet::new();
+    let mut call = async |ends: &Ends, n: u32, served_there: usize| {
+        let queue: QueueClient = ends.client.client();
+        calls.spawn(async move { queue.take(n, Vec::new()).await.unwrap() });
+        served(ends, served_there).await;
+    };
+    for n in 0..5 {
+        call(&busy, n, n as usize + 1).await;
+    }
+    for n in 5..7 {
+        call(&other, n, n as usize - 4).await;
+    }
+    clerk.door.add_permits(7);
+    calls.join_all().await;
+    assert_eq!(clerk.order(), [0, 1, 5, 2, 6, 3, 4]);
+}
+
 /// A call whose arguments are still arriving holds up its own session alone.
 #[tokio::test(start_paused = true)]
 async fn a_slow_sender_holds_up_nobody_else() {
