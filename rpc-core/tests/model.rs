@@ -18,6 +18,8 @@ mod graphs;
 mod hostile;
 #[path = "model/lifecycle.rs"]
 mod lifecycle;
+#[path = "model/order.rs"]
+mod order;
 #[path = "model/pairs.rs"]
 mod pairs;
 #[path = "model/plans.rs"]

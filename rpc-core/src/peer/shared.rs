@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Waker,
 };
 
 use futures::task::AtomicWaker;
@@ -92,6 +93,15 @@ impl Shared {
     /// The driver is not woken: see [`Self::act`].
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
+        let result = self.with_later(&mut wakes, f);
+        for waker in wakes {
+            waker.wake();
+        }
+        result
+    }
+
+    /// As [`Self::with`], but leaves those who are to be woken to its caller.
+    pub(crate) fn with_later<R>(&self, wakes: &mut Vec<Waker>, f: impl FnOnce(&mut Locked) -> R) -> R {
         let (result, released, trash) = {
             let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut locked);
@@ -99,13 +109,10 @@ impl Shared {
             if connection.is_open() && self.limits.get().is_none() {
                 self.open_budgets(connection.peer_limits());
             }
-            connection.take_wakes(&mut wakes);
+            connection.take_wakes(wakes);
             (result, connection.take_released(), connection.take_trash())
         };
         self.give_back(released);
-        for waker in wakes {
-            waker.wake();
-        }
         drop(trash);
         result
     }
@@ -133,7 +140,7 @@ impl Shared {
     }
 
     /// The task that calls this is the driver's.
-    pub(crate) fn register_driver(&self, waker: &std::task::Waker) {
+    pub(crate) fn register_driver(&self, waker: &Waker) {
         self.driver.register(waker);
     }
 

@@ -7,7 +7,7 @@ use std::{
     fmt, mem,
     pin::Pin,
     sync::{Arc, atomic::AtomicUsize},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -54,6 +54,8 @@ pub struct Driver<T> {
     /// A write is stuck.
     stuck: bool,
     // Scratch, kept for its memory.
+    /// Whose calls have been answered by what came.
+    wakes: Vec<Waker>,
     events: VecDeque<Event>,
     ended: Vec<Ended>,
     finished: Vec<ServedKey>,
@@ -92,6 +94,7 @@ impl<T: Transport> Driver<T> {
             dirty: false,
             put_off: false,
             stuck: false,
+            wakes: Vec::new(),
             events: VecDeque::new(),
             ended: Vec::new(),
             finished: Vec::new(),
@@ -117,13 +120,15 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(self.shared.id, "in", &packet);
                     bytes += packet.len();
-                    frames += self.shared.with(|locked| locked.connection.handle_packet(now, packet)).max(1);
+                    let taken_in =
+                        self.shared.with_later(&mut self.wakes, |locked| locked.connection.handle_packet(now, packet));
+                    frames += taken_in.max(1);
                 }
             }
         };
         let (progress, stuck) = (self.transport.progress(), self.stuck);
-        let Self { shared, events, finished, .. } = self;
-        shared.with(|locked| {
+        let Self { shared, wakes, events, finished, .. } = self;
+        shared.with_later(wakes, |locked| {
             let connection = &mut locked.connection;
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
@@ -314,6 +319,8 @@ impl<T: Transport> Driver<T> {
             let events = &mut self.events;
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
+        // Only now: a caller who sees his answer finds that what was sent before it has been begun.
+        self.wakes.drain(..).for_each(Waker::wake);
         let written = self.drive_transmit(cx, alone);
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
