@@ -6,6 +6,7 @@ use quote::quote_spanned;
 use crate::{
     errors::Errors,
     model::{Contract, Method, Output},
+    types::is_named,
 };
 
 /// Checks a contract as a whole.
@@ -13,6 +14,7 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     check_beginning(contract, errors);
     for (index, method) in contract.methods.iter().enumerate() {
         check_options(method, errors);
+        check_context(contract, method, errors);
         let others = contract.methods[..index].iter();
         // Alternatives under `cfg` may share a name.
         let clash = others
@@ -65,6 +67,16 @@ fn check_options(method: &Method, errors: &mut Errors) {
             options.fallible,
             "`fallible` says that the return type is an alias of a Result; there is no return type",
         );
+    }
+}
+
+/// The context names the generated client, not the contract.
+fn check_context(contract: &Contract, method: &Method, errors: &mut Errors) {
+    let Some(callback) = contract.callback.as_ref().and_then(|path| path.segments.last()) else { return };
+    if let Some(cx) = method.cx.as_ref().filter(|cx| is_named(&cx.client, &callback.ident.to_string())) {
+        let message =
+            format!("`{0}` is the contract; write `&Context<{0}Client>`, with its generated client", callback.ident);
+        errors.on(&cx.client, message);
     }
 }
 

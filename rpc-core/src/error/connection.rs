@@ -64,7 +64,9 @@ impl ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ClosedLocally => f.write_str("the session was closed by this side"),
+            Self::ClosedLocally => f.write_str(
+                "the session was closed by this side, with `close` or because the last stub from `connect` was dropped",
+            ),
             Self::ClosedByPeer { code, reason } if reason.is_empty() => {
                 write!(f, "the session was closed by the other side (code {})", code.0)
             }

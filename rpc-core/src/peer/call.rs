@@ -25,7 +25,7 @@ use crate::{
     config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
-    status::Status,
+    status::{Code, Execution, Status},
     wire::{MetadataPairs, metadata_size},
 };
 
@@ -62,7 +62,15 @@ pub(crate) async fn perform<A: Serialize + Send>(
     } else {
         intercepted(shared, method, Terms { begun, origin, metadata, deadline }, arguments).await
     };
-    answer.map_err(|status| status.with_idempotent(method.is_idempotent()))
+    answer.map_err(|status| {
+        let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
+            // The other side knows its number only.
+            Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
+        } else {
+            status
+        };
+        status.with_idempotent(method.is_idempotent())
+    })
 }
 
 /// Makes a call inside its interceptors.

@@ -59,10 +59,11 @@ impl Peer {
         Self { shared, options: None, _keep: keep }
     }
 
-    /// The same peer with options for the calls made through this handle, instead of those it had.
+    /// The same peer with options for the calls made through this handle. Those that it had stay, unless these say something else about the timeout or a key
+    /// of metadata.
     #[must_use]
     pub fn with(&self, options: CallOptions) -> Self {
-        Self { options: Some(Arc::new(options)), ..self.clone() }
+        Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }
     }
 
     /// The session behind this handle. Does not keep it open.

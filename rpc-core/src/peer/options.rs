@@ -27,11 +27,20 @@ impl CallOptions {
         self
     }
 
-    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together, with 16 bytes for each pair,
+    /// Adds a pair of metadata (keys are told apart by case), which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together, with 16 bytes for each pair,
     /// may have 8 KiB.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// These options, and those of `before` that they say nothing about.
+    pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
+        let Some(before) = before else { return self };
+        self.timeout = self.timeout.or(before.timeout);
+        let kept = before.metadata.iter().filter(|(key, _)| self.metadata.iter().all(|(own, _)| own != key));
+        self.metadata = kept.cloned().collect::<Vec<_>>().into_iter().chain(self.metadata).collect();
         self
     }
 
@@ -53,5 +62,21 @@ impl CallOptions {
             (Some(own), Some(inherited)) => Some(own.min(inherited)),
             (own, inherited) => own.or(inherited),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_options_add_to_earlier_ones() {
+        let second = Duration::from_secs(1);
+        let earlier = CallOptions::new().timeout(second).metadata("token", "one").metadata("trace", "t");
+        let merged = CallOptions::new().metadata("token", "two").over(Some(&earlier));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(merged.metadata, [pair("trace", "t"), pair("token", "two")]);
+        assert_eq!(merged.timeout, Some(second));
+        assert_eq!(CallOptions::new().timeout(2 * second).over(Some(&merged)).timeout, Some(2 * second));
     }
 }

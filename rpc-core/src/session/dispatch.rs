@@ -111,7 +111,7 @@ impl Dispatch {
         if !method.is_spawn() {
             let polled = handling.poll(&mut runner, &mut Context::from_waker(Waker::noop()));
             let now = Instant::now();
-            watch_poll(method, now - self.clock, self.shared.config.slow_poll);
+            watch_poll(&self.shared, method, now - self.clock);
             self.clock = now;
             if let Poll::Ready(result) = polled {
                 self.idle[index] = Some(runner);

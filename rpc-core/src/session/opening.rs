@@ -45,9 +45,9 @@ impl Opening {
                 )))
             })
         };
-        let future = AssertUnwindSafe(open).catch_unwind().map(|opened| {
-            opened.unwrap_or_else(|_| {
-                tracing::error!("a hook or factory panicked while a session was opened");
+        let future = AssertUnwindSafe(open).catch_unwind().map(move |opened| {
+            opened.unwrap_or_else(move |_| {
+                tracing::error!(session, "a hook or factory panicked while a session was opened");
                 Err(Status::internal("the session could not be opened"))
             })
         });

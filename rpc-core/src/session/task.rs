@@ -49,7 +49,7 @@ impl Future for Task {
         let Some(handling) = &this.handling else { return Poll::Ready(()) };
         let before = Instant::now();
         let polled = handling.poll(&mut this.runner, cx);
-        watch_poll(handling.method, before.elapsed(), this.shared.config.slow_poll);
+        watch_poll(&this.shared, handling.method, before.elapsed());
         let Poll::Ready(result) = polled else { return Poll::Pending };
         this.runner.discard();
         let ended = Ended::of(this.key, handling, result);
@@ -71,9 +71,10 @@ impl Drop for Task {
 }
 
 /// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
-pub(super) fn watch_poll(method: &MethodDescriptor, took: Duration, limit: Duration) {
-    if took > limit {
+pub(super) fn watch_poll(shared: &Shared, method: &MethodDescriptor, took: Duration) {
+    if took > shared.config.slow_poll {
         tracing::warn!(
+            session = shared.id,
             contract = method.contract(),
             method = method.name(),
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -9,7 +9,8 @@ use std::{
 };
 
 use rpc_core::{
-    Code, Config, ConnectionError, Context, Hosting, Peer, Principal, Session, SessionHooks, Stats, Status, async_trait,
+    Code, Config, ConnectionError, Context, Execution, Hosting, Peer, Principal, Session, SessionHooks, Stats, Status,
+    async_trait,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -103,6 +104,7 @@ async fn a_factory_may_take_its_time_and_refuse() {
     match ends.client.established().await {
         Err(ConnectionError::Refused(status)) => {
             assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "the inn is full"));
+            assert!(status.is_retryable(), "nothing has run");
         }
         other => panic!("{other:?}"),
     }
@@ -174,13 +176,20 @@ async fn hooks_run_in_order_and_back() {
     assert_eq!(seen, expected);
 }
 
+fn says_not_today(status: &Status) {
+    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "not today"));
+    assert_eq!(status.execution(), Execution::NotExecuted);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hook_may_refuse_and_the_client_is_told_why() {
     let outer = Diary { name: "outer", ..Diary::default() };
     let inner = Diary { name: "inner", seen: outer.seen.clone(), refuse: true, ..Diary::default() };
     let ends = open(&with_hooks([outer.clone(), inner]), &Hosting::default());
-    let refused = ConnectionError::Refused(Status::permission_denied("not today"));
-    assert_eq!(ends.client.established().await, Err(refused));
+    match ends.client.established().await {
+        Err(ConnectionError::Refused(status)) => says_not_today(&status),
+        other => panic!("{other:?}"),
+    }
     let seen = written(&outer, 2).await;
     assert_eq!(seen.len(), 2, "the one that refused has not seen it open: {seen:?}");
     assert!(seen[1].starts_with("outer closed: RefusedPeer"), "{seen:?}");
@@ -190,8 +199,10 @@ async fn a_hook_may_refuse_and_the_client_is_told_why() {
 async fn a_client_may_refuse_its_server_as_well() {
     let diary = Diary { refuse: true, ..Diary::default() };
     let ends = open(&Hosting::default(), &with_hooks([diary]));
-    let refused = Status::permission_denied("not today");
-    assert_eq!(ends.client.established().await, Err(ConnectionError::RefusedPeer(refused)));
+    match ends.client.established().await {
+        Err(ConnectionError::RefusedPeer(status)) => says_not_today(&status),
+        other => panic!("{other:?}"),
+    }
     match ends.server.closed().await {
         ConnectionError::ClosedByPeer { reason, .. } => assert_eq!(reason, "not today"),
         other => panic!("{other:?}"),
@@ -222,7 +233,12 @@ async fn a_hook_that_waits_for_ever_ends_with_the_handshake() {
     let diary = Diary { wait: Some(Arc::default()), ..Diary::default() };
     let ends = open(&with_hooks([diary.clone()]), &Hosting::default());
     ends.client.established().await.unwrap_err();
-    assert!(matches!(ends.server.closed().await, ConnectionError::TimedOut(_) | ConnectionError::ClosedByPeer { .. }));
+    match ends.server.closed().await {
+        ConnectionError::TimedOut(why) => {
+            assert!(why.contains("`opened` hooks") && why.contains("Config::hello_timeout"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(diary.read().is_empty());
 }
 

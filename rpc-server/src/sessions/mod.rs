@@ -9,6 +9,7 @@ use std::vec;
 
 use rpc_core::{ConnectionError, Principal, Session, SessionHooks, Status, Stub, async_trait};
 use tokio::sync::watch;
+use tracing::info;
 
 pub use changes::{SessionChange, SessionChanges};
 use state::{Phase, State};
@@ -175,6 +176,7 @@ struct Hooks(Arc<Shared>);
 #[async_trait]
 impl SessionHooks for Hooks {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
+        info!(session = session.id(), peer = session.peer_addr().map(display), "session opened");
         let wakers = self.0.lock().opened(session.clone());
         wake(wakers);
         Ok(())

@@ -159,7 +159,7 @@ impl Shared {
         let transport = WebSocket::server(io, leftover, &self.config);
         let (session, driver) = session::accept(transport, &self.hosting, &self.config, info);
         let id = session.id();
-        info!(session = id, peer = from, "session opened");
+        debug!(session = id, peer = from, "connection upgraded");
         entry.begun(&session);
         driver.await;
         info!(session = id, peer = from, "session closed: {}", session.closed().await);

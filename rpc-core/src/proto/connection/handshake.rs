@@ -180,7 +180,8 @@ impl Connection {
 
     /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this side in, by the close.
     pub fn refuse(&mut self, status: Status) {
-        let status = status.cut_to(self.max_words_out());
+        // Nothing of the session has run.
+        let status = status.cut_to(self.max_words_out()).not_executed();
         match self.phase {
             Phase::Judging => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}

@@ -68,11 +68,14 @@ impl Connection {
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Handshake => {
-                let what = match self.role {
-                    super::Role::Client => "no Welcome came from the server",
-                    super::Role::Server => "no Hello came from the client",
-                };
-                self.time_out(format!("{what} within {:?}", self.config.hello_timeout));
+                let limit = self.config.hello_timeout;
+                self.time_out(match self.role {
+                    super::Role::Client => format!("no Welcome came from the server within {limit:?}"),
+                    super::Role::Server if self.phase == Phase::Judging => format!(
+                        "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
+                    ),
+                    super::Role::Server => format!("no Hello came from the client within {limit:?}"),
+                });
             }
             Timer::Ping => {
                 let due = self.last_heard + self.config.keepalive;

@@ -154,7 +154,7 @@ fn a_refused_client_is_told_why() {
     assert!(matches!(server.connection.poll_event(), Some(crate::proto::Event::Hello(_))));
     server.connection.refuse(Status::permission_denied("not you"));
     pair.run();
-    let refused = ConnectionError::Refused(Status::permission_denied("not you"));
+    let refused = ConnectionError::Refused(Status::permission_denied("not you").not_executed());
     assert_eq!(pair.ends[CLIENT].closed, Some(refused));
     assert_eq!(pair.status(CLIENT, call).execution(), Execution::NotExecuted);
     pair.assert_empty();
