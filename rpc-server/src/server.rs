@@ -103,7 +103,8 @@ impl ServerBuilder {
     }
 
     /// Starts the server at an address, for instance `"127.0.0.1:9000"`. Port 0 takes any free port, which
-    /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is taken.
+    /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is taken. Every path of a URL
+    /// leads here; use [`Self::into_upgrade`] inside another HTTP server to tell paths apart.
     ///
     /// # Errors
     ///

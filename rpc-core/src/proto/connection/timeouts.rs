@@ -146,7 +146,11 @@ impl Connection {
         let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
         match &slot.state {
             SlotState::Waiting => {
-                self.fail(key, passed("while the call waited for one of the other side's permits").not_executed());
+                self.fail(
+                    key,
+                    passed("before the other side took the call: it is busy with as many as it takes at once")
+                        .not_executed(),
+                );
             }
             SlotState::Admitted | SlotState::Queued => {
                 self.fail(key, passed("before the call could be sent").not_executed());
@@ -172,7 +176,7 @@ impl Connection {
     fn expire_wait(&mut self, key: CallKey) {
         if self.slots.is_waiting(key) {
             let status = Status::resource_exhausted(format!(
-                "a call made inside a handler waited {:?} for one of the other side's permits (Config::nested_wait)",
+                "the other side is busy with as many calls as it takes at once, and a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
                 self.config.nested_wait
             ));
             self.fail(key, status.not_executed());
