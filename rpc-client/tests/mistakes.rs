@@ -5,11 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{cell::RefCell, io::Write, sync::Once, time::Duration};
 
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{Code, Context, Execution, Hosting, Status, Stub};
@@ -215,13 +211,31 @@ async fn a_payload_over_the_limit() {
     assert_eq!(desk.length("abc").await.unwrap(), 3, "the connection lives");
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps what is logged on each thread, from the first call on. There is one subscriber for all tests: those that come and go beside others miss what
+/// the others log first.
+struct Log;
+
+impl Log {
+    fn keep() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
+            tracing::subscriber::set_global_default(subscriber.with_writer(|| Log).finish()).unwrap();
+        });
+    }
+
+    fn read() -> String {
+        LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
         Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -231,29 +245,18 @@ impl Write for Log {
 
 #[tokio::test]
 async fn a_handler_that_blocks_is_named_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    Log::keep();
     let (_server, desk) = desk().await;
     assert_eq!(desk.block().await.unwrap(), 1);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    says(&text, &["WARN", "blocked its thread", "block", "spawn_blocking"]);
+    says(&Log::read(), &["WARN", "blocked its thread", "block", "spawn_blocking"]);
 }
 
 #[tokio::test]
 async fn every_frame_is_logged_at_trace_level_without_payloads() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    Log::keep();
     let (_server, desk) = desk().await;
     assert_eq!(desk.length("secret").await.unwrap(), 6);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = Log::read();
     let id = rpc_core::contract::method_id("Desk", "length");
     says(
         &text,

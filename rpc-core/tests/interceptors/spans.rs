@@ -1,10 +1,11 @@
 //! A subscriber that remembers the spans of this thread.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex,
+        Once,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,18 +18,32 @@ use tracing::{
 
 pub(crate) type Fields = BTreeMap<&'static str, String>;
 
-/// Remembers the fields of every span named `call`.
-#[derive(Clone, Default)]
+thread_local! {
+    static SEEN: RefCell<BTreeMap<u64, Fields>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Remembers the fields of every span named `call`, on each thread by itself. There is one for all tests: subscribers that come and go beside others miss
+/// what the others show first.
+#[derive(Default)]
 pub(crate) struct Spans {
-    last: Arc<AtomicU64>,
-    seen: Arc<Mutex<BTreeMap<u64, Fields>>>,
+    last: AtomicU64,
 }
 
 impl Spans {
-    /// In the order in which they began.
-    pub(crate) fn read(&self) -> Vec<Fields> {
-        self.seen.lock().unwrap().values().cloned().collect()
+    /// From the first call on.
+    pub(crate) fn keep() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Self::default()).unwrap());
     }
+
+    /// Those of this thread, in the order in which they began.
+    pub(crate) fn read() -> Vec<Fields> {
+        SEEN.with_borrow(|seen| seen.values().cloned().collect())
+    }
+}
+
+fn record(id: u64, record: impl FnOnce(&mut Into<'_>)) {
+    SEEN.with_borrow_mut(|seen| record(&mut Into(seen.entry(id).or_default())));
 }
 
 struct Into<'a>(&'a mut Fields);
@@ -50,12 +65,12 @@ impl Subscriber for Spans {
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let id = self.last.fetch_add(1, Ordering::SeqCst) + 1;
-        span.record(&mut Into(self.seen.lock().unwrap().entry(id).or_default()));
+        record(id, |fields| span.record(fields));
         Id::from_u64(id)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        values.record(&mut Into(self.seen.lock().unwrap().entry(span.into_u64()).or_default()));
+        record(span.into_u64(), |fields| values.record(fields));
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}

@@ -19,11 +19,10 @@ fn some(fields: &Fields, name: &str) -> Option<String> {
 
 #[tokio::test(start_paused = true)]
 async fn spans_have_the_attributes_of_the_conventions() {
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    Spans::keep();
     let ends = traced();
     ends.town.visit().await.unwrap();
-    let [client, server] = <[Fields; 2]>::try_from(spans.read()).unwrap();
+    let [client, server] = <[Fields; 2]>::try_from(Spans::read()).unwrap();
     for (span, kind) in [(&client, "client"), (&server, "server")] {
         assert_eq!(some(span, "otel.kind").as_deref(), Some(kind));
         assert_eq!(some(span, "otel.name").as_deref(), Some("Town/visit"));
@@ -38,11 +37,10 @@ async fn spans_have_the_attributes_of_the_conventions() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_goes_through_calls_and_callbacks() {
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    Spans::keep();
     let ends = traced();
     ends.town.round_trip().await.unwrap();
-    let seen = spans.read();
+    let seen = Spans::read();
     let methods: Vec<_> = seen.iter().map(|span| some(span, "rpc.method").unwrap()).collect();
     let each = ["Town/round_trip", "Citizen/come_back", "Town/visit"];
     assert_eq!(methods, each.iter().flat_map(|name| [*name, *name]).collect::<Vec<_>>());
@@ -70,8 +68,7 @@ async fn a_trace_that_the_caller_has_begun_is_continued() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_are_told_apart() {
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    Spans::keep();
     let ends = traced();
     ends.town.fails().await.unwrap_err();
     let hasty = ends.town.with(CallOptions::new().timeout(Duration::from_secs(1)));
@@ -81,8 +78,7 @@ async fn failures_are_told_apart() {
         let _ = tokio::time::timeout(Duration::from_secs(1), dropped).await.unwrap_err();
     }
     ends.at_rest().await;
-    let outcomes: Vec<_> = spans
-        .read()
+    let outcomes: Vec<_> = Spans::read()
         .iter()
         .map(|span| {
             let failed = some(span, "otel.status_code").is_some();
