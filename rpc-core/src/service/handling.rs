@@ -2,7 +2,8 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -58,7 +59,7 @@ impl Handling {
             method: self.method,
             instance: instance.clone(),
             payload,
-            held,
+            held: Arc::new(Mutex::new(held)),
         };
         runner.start(method.run());
     }
@@ -76,7 +77,8 @@ struct Method {
     method: &'static MethodDescriptor,
     instance: Arc<Instance>,
     payload: Bytes,
-    held: Option<Held>,
+    /// Its place among the calls of its session, if its arguments came in chunks.
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 impl Method {
@@ -86,7 +88,20 @@ impl Method {
             return self.serve().await;
         }
         let mut call = CallInfo::incoming(self.method, self.shared.link.clone(), &self.serving.call);
-        match run_interceptors(&interceptors, &mut call, &mut self).await {
+        let held = self.held.clone();
+        let reply = {
+            let mut around = pin!(run_interceptors(&interceptors, &mut call, &mut self));
+            poll_fn(|cx| {
+                let polled = around.as_mut().poll(cx);
+                if polled.is_pending() {
+                    // An interceptor waits, perhaps for one of the calls behind that place.
+                    drop(take(&held));
+                }
+                polled
+            })
+            .await
+        };
+        match reply {
             Ok(reply) => reply.into_content(),
             Err(status) if self.serving.call.has_started() => Err(status),
             Err(status) => Err(status.not_executed()),
@@ -97,7 +112,7 @@ impl Method {
     async fn serve(&mut self) -> Result<Completion, Status> {
         let call = &self.serving.call;
         let turn = match self.instance.turns() {
-            Some(turns) => Some(TurnSlot::new(turns.enter(call, self.held.take()).await?)),
+            Some(turns) => Some(TurnSlot::new(turns.enter(call, take(&self.held)).await?)),
             None => None,
         };
         self.instance.check_begun(self.method)?;
@@ -121,6 +136,10 @@ impl Method {
         })
         .await
     }
+}
+
+fn take(held: &Mutex<Option<Held>>) -> Option<Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 #[async_trait]

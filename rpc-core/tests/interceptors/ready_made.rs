@@ -1,11 +1,15 @@
 //! `ConcurrencyLimit` and `TimeoutCap`.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use rpc_core::{
-    CallOptions, Code, Context, Execution, Status,
+    CallOptions, Code, Concurrency, Config, Context, Execution, Hosting, Status,
     intercept::{ConcurrencyLimit, TimeoutCap},
+    session::connect_in_memory,
 };
 use tokio::{task::JoinSet, time::Instant};
 
@@ -111,6 +115,33 @@ async fn nested_calls_are_limited_at_each_depth() {
     assert_eq!(round_trip.await.unwrap(), Ok(10));
     assert_eq!(ends.hall.most.load(Ordering::SeqCst), 2);
     ends.at_rest().await;
+}
+
+#[rpc_core::service]
+trait Store {
+    async fn keep(&self, bytes: Vec<u8>) -> usize;
+}
+
+struct Shelf;
+
+impl Store for Shelf {
+    async fn keep(&self, bytes: Vec<u8>) -> usize {
+        bytes.len()
+    }
+}
+
+/// Small calls that came while a large one was arriving wait for it, with the permits that it needs.
+#[tokio::test(start_paused = true)]
+async fn a_large_call_does_not_wait_for_the_permits_of_those_behind_it() {
+    let store = Shelf.serve().concurrency(Concurrency::Single);
+    let hosting = Hosting::builder().service(store).interceptor(ConcurrencyLimit::incoming(1)).build().unwrap();
+    let (_server, client) = connect_in_memory(&hosting, &Hosting::default(), &Arc::new(Config::default()));
+    let store: StoreClient = client.client();
+    let begun = Instant::now();
+    let kept = [300_000, 1, 300_000, 2, 3].map(|len| store.keep(vec![7; len]));
+    let kept: Vec<_> = join_all(kept).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(kept, [300_000, 1, 300_000, 2, 3]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "in virtual time");
 }
 
 #[tokio::test(start_paused = true)]
