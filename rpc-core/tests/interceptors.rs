@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "interceptors/certainty.rs"]
+mod certainty;
 #[path = "interceptors/own.rs"]
 mod own;
 #[path = "interceptors/ready_made.rs"]

@@ -55,8 +55,9 @@ impl Interceptor for Tracing {
             }
             Direction::Outgoing => {
                 call.set_metadata("traceparent", trace.traceparent());
-                if let Some(state) = trace.tracestate() {
-                    call.set_metadata("tracestate", state);
+                match trace.tracestate() {
+                    Some(state) => call.set_metadata("tracestate", state),
+                    None => call.remove_metadata("tracestate"),
                 }
             }
         }

@@ -82,9 +82,9 @@ async fn intercepted<A: Serialize + Send>(
 ) -> Result<Answer, Status> {
     let Terms { origin, metadata, deadline, .. } = terms;
     let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
-    let mut end = Attempts { shared, origin, arguments, begun: false };
+    let mut end = Attempts { shared, origin, arguments, begun: false, may_have_run: false };
     match intercept::run(&shared.interceptors, &mut call, &mut end).await {
-        Ok(reply) => reply.into_content(),
+        Ok(reply) => reply.into_content(call.number()),
         Err(status) if end.begun => Err(status),
         Err(status) => Err(status.not_executed()),
     }
@@ -96,6 +96,8 @@ struct Attempts<'a, A> {
     origin: Option<Serving>,
     arguments: A,
     begun: bool,
+    /// In an attempt that failed.
+    may_have_run: bool,
 }
 
 #[async_trait]
@@ -106,9 +108,14 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
         let (method, terms) = (call.method(), Terms { begun: now(), origin, metadata, deadline: call.deadline() });
         let answer = attempt(self.shared, method, terms, &mut self.arguments).await;
         match answer {
-            Ok(Answer::Value(bytes)) => Ok(Reply::new(false, bytes.len(), Answer::Value(bytes))),
-            Ok(Answer::Fault(bytes)) => Ok(Reply::new(true, bytes.len(), Answer::Fault(bytes))),
-            Err(status) => Err(status.with_idempotent(method.is_idempotent())),
+            Ok(Answer::Value(bytes)) => Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes))),
+            Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, bytes.len(), Answer::Fault(bytes))),
+            Err(status) => {
+                self.may_have_run |= status.execution() == Execution::Unknown;
+                // The last attempt may have been refused; an earlier one was not.
+                let status = if self.may_have_run { status.with_execution(Execution::Unknown) } else { status };
+                Err(status.with_idempotent(method.is_idempotent()))
+            }
         }
     }
 }

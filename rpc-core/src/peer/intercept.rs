@@ -3,7 +3,10 @@
 use std::{
     any::Any,
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,8 @@ pub enum Direction {
 
 /// What an interceptor knows of a call, and may change.
 pub struct CallInfo {
+    /// Tells it apart from all others of the process.
+    number: u64,
     direction: Direction,
     method: &'static MethodDescriptor,
     link: Arc<Link>,
@@ -81,6 +86,8 @@ pub struct ChainLink {
 
 /// A reply that came of [`Next::run`].
 pub struct Reply {
+    /// The call that it belongs to.
+    call: u64,
     is_fault: bool,
     len: usize,
     content: Box<dyn Any + Send>,
@@ -109,6 +116,11 @@ impl Next<'_> {
     }
 }
 
+fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Runs interceptors around a call.
 pub(crate) async fn run(
     interceptors: &[Arc<dyn Interceptor>],
@@ -128,12 +140,14 @@ impl CallInfo {
         deadline: Option<Instant>,
     ) -> Self {
         let extensions = http::Extensions::new();
-        Self { direction: Direction::Outgoing, method, link, serving: origin, metadata, deadline, extensions }
+        let (number, direction) = (next_number(), Direction::Outgoing);
+        Self { number, direction, method, link, serving: origin, metadata, deadline, extensions }
     }
 
     /// A call that came in.
     pub(crate) fn incoming(method: &'static MethodDescriptor, link: Arc<Link>, call: &Arc<ServedCall>) -> Self {
         Self {
+            number: next_number(),
             direction: Direction::Incoming,
             method,
             link,
@@ -145,9 +159,13 @@ impl CallInfo {
     }
 
     /// What was made of a call that came in, for its handler.
-    pub(crate) fn take_extras(&mut self) -> Extras {
-        let (metadata, extensions) = (self.metadata.clone(), std::mem::take(&mut self.extensions));
+    pub(crate) fn extras(&self) -> Extras {
+        let (metadata, extensions) = (self.metadata.clone(), self.extensions.clone());
         Extras { metadata, deadline: self.deadline, extensions }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether the call is made here or served here.
@@ -252,8 +270,8 @@ impl CallInfo {
 }
 
 impl Reply {
-    pub(crate) fn new(is_fault: bool, len: usize, content: impl Any + Send) -> Self {
-        Self { is_fault, len, content: Box::new(content) }
+    pub(crate) fn new(call: u64, is_fault: bool, len: usize, content: impl Any + Send) -> Self {
+        Self { call, is_fault, len, content: Box::new(content) }
     }
 
     /// Whether it is the contract's own error, a typed fault.
@@ -266,12 +284,12 @@ impl Reply {
         self.len
     }
 
-    /// What it was made of.
-    pub(crate) fn into_content<T: Any>(self) -> Result<T, Status> {
-        let content = self.content.downcast::<T>();
+    /// What it was made of, if it is the reply of that call.
+    pub(crate) fn into_content<T: Any>(self, call: u64) -> Result<T, Status> {
+        let content = if self.call == call { self.content.downcast::<T>().ok() } else { None };
         content
             .map(|content| *content)
-            .map_err(|_| Status::internal("an interceptor returned the reply of another call"))
+            .ok_or_else(|| Status::internal("an interceptor returned the reply of another call"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Instant,
@@ -19,6 +19,11 @@ use crate::{
 
 /// Longer chains are told in part: a message is for people.
 const MAX_NAMES: usize = 12;
+
+/// The method has begun to run.
+const STARTED: u8 = 1;
+/// Nobody waits for the call any more.
+const CANCELLED: u8 = 2;
 
 /// A call that this end serves.
 ///
@@ -41,8 +46,8 @@ pub struct ServedCall {
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
     pub through: Option<&'static MethodDescriptor>,
-    started: AtomicBool,
-    cancelled: AtomicBool,
+    /// [`STARTED`] and [`CANCELLED`], together: which of them came first decides whether the method runs.
+    progress: AtomicU8,
     waiting: Mutex<Waiting>,
 }
 
@@ -73,8 +78,7 @@ impl ServedCall {
             metadata,
             parent,
             through,
-            started: AtomicBool::new(false),
-            cancelled: AtomicBool::new(false),
+            progress: AtomicU8::new(0),
             waiting: Mutex::default(),
         }
     }
@@ -92,14 +96,15 @@ impl ServedCall {
         self.waiting().described = Some(method);
     }
 
-    /// Its method begins to run.
-    pub fn start(&self) {
-        self.started.store(true, Ordering::Release);
+    /// Its method begins to run, unless the call has been cancelled before.
+    #[must_use]
+    pub fn start(&self) -> bool {
+        self.progress.compare_exchange(0, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Whether its method has begun to run.
     pub fn has_started(&self) -> bool {
-        self.started.load(Ordering::Acquire)
+        self.progress.load(Ordering::Acquire) & STARTED != 0
     }
 
     /// The method, if it is hosted here.
@@ -155,7 +160,7 @@ impl ServedCall {
 
     /// Whether the caller has given up, the deadline has passed or the session has ended.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
+        self.progress.load(Ordering::Acquire) & CANCELLED != 0
     }
 
     /// Waits until [`Self::is_cancelled`] is true.
@@ -174,7 +179,7 @@ impl ServedCall {
     /// Marks the call cancelled. Whom to wake, outside any lock, goes `into` there.
     pub(crate) fn cancel(&self, into: &mut Vec<Waker>) {
         let mut waiting = self.waiting();
-        self.cancelled.store(true, Ordering::Release);
+        self.progress.fetch_or(CANCELLED, Ordering::AcqRel);
         into.extend(waiting.wakers.drain(..).map(|(_, waker)| waker));
     }
 

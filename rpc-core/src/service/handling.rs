@@ -42,11 +42,10 @@ impl Handling {
     ) {
         let plain = shared.interceptors.is_empty() && instance.turns().is_none();
         if plain {
-            match instance.check_begun(self.method) {
+            match instance.check_begun(self.method).and_then(|()| start(&self.call.call)) {
                 Ok(()) => {
                     let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload)
                         .with_begun(instance.begun(self.method));
-                    self.call.call.start();
                     instance.start(self.method.id(), incoming, runner);
                 }
                 Err(status) => runner.start(async { Err(status) }),
@@ -60,6 +59,7 @@ impl Handling {
             instance: instance.clone(),
             payload,
             held: Arc::new(Mutex::new(held)),
+            served: false,
         };
         runner.start(method.run());
     }
@@ -79,6 +79,8 @@ struct Method {
     payload: Bytes,
     /// Its place among the calls of its session, if its arguments came in chunks.
     held: Arc<Mutex<Option<Held>>>,
+    /// It has run to its end.
+    served: bool,
 }
 
 impl Method {
@@ -102,7 +104,9 @@ impl Method {
             .await
         };
         match reply {
-            Ok(reply) => reply.into_content(),
+            Ok(reply) => reply.into_content(call.number()),
+            // What an interceptor says afterwards says nothing about the method.
+            Err(status) if self.served => Err(status.leaving_a_handler()),
             Err(status) if self.serving.call.has_started() => Err(status),
             Err(status) => Err(status.not_executed()),
         }
@@ -116,10 +120,7 @@ impl Method {
             None => None,
         };
         self.instance.check_begun(self.method)?;
-        if call.is_cancelled() {
-            return Err(Status::cancelled("the call was given up before it started").not_executed());
-        }
-        call.start();
+        start(call)?;
         let payload = std::mem::take(&mut self.payload);
         let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, payload)
             .with_begun(self.instance.begun(self.method))
@@ -138,6 +139,12 @@ impl Method {
     }
 }
 
+/// From here on the method counts as run.
+fn start(call: &ServedCall) -> Result<(), Status> {
+    let started = call.start();
+    started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())
+}
+
 fn take(held: &Mutex<Option<Held>>) -> Option<Held> {
     held.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
@@ -148,7 +155,7 @@ impl End for Method {
         if self.serving.call.has_started() {
             return Err(Status::internal("an interceptor ran a call again that is served here"));
         }
-        let extras = call.take_extras();
+        let extras = call.extras();
         let deadline = extras.deadline.filter(|deadline| self.serving.call.deadline.is_none_or(|own| *deadline < own));
         self.serving.extras = Some(Arc::new(extras));
         let served = match deadline {
@@ -158,6 +165,7 @@ impl End for Method {
             }),
             None => self.serve().await,
         };
-        served.map(|completion| Reply::new(completion.is_fault(), completion.payload_len(), completion))
+        self.served = served.is_ok();
+        served.map(|completion| Reply::new(call.number(), completion.is_fault(), completion.payload_len(), completion))
     }
 }

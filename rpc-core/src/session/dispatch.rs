@@ -1,6 +1,7 @@
 //! `Dispatch`: runs the handlers of the calls that come in.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -94,6 +95,11 @@ impl Dispatch {
 
     /// Starts a call's handler. Returns its end if it has come already.
     pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) -> Option<Ended> {
+        if call.is_cancelled() {
+            // It was given up while it waited for hooks, or came with its cancellation.
+            self.arriving.remove(&key);
+            return Some(Ended::because(key, Completion::NotStarted));
+        }
         let Some(index) = self.hosting.find(call.method) else {
             return Some(Ended::refused(key, self.unimplemented(call.method)));
         };
@@ -146,8 +152,8 @@ impl Dispatch {
         }
         self.running.retain(|_, running| !running.no_cancel || !running.call.has_started());
         self.arriving.clear();
-        self.instances.clear();
-        self.idle.clear();
+        let_go(&mut self.instances);
+        let_go(&mut self.idle);
     }
 
     /// Whether no handler is left to wait for.
@@ -164,6 +170,15 @@ impl Dispatch {
              is it a newer method, or another contract?"
         ))
         .not_executed()
+    }
+}
+
+/// Drops users' values, which may panic.
+fn let_go<T>(values: &mut Vec<T>) {
+    for value in values.drain(..) {
+        if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+            tracing::error!("an object panicked while it was dropped");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Methods that may not come first, and methods that come last.
 
+use std::cell::Cell;
+
 use rpc_core::{CloseCode, Code, ConnectionError, Context, Execution, Peer, Status};
 
 use crate::pairs::{at_rest, host, open};
@@ -15,6 +17,10 @@ trait Account {
     async fn log_out(&self, sure: bool) -> Result<Vec<u8>, String>;
 }
 
+thread_local! {
+    static TOUCHED: Cell<u32> = const { Cell::new(0) };
+}
+
 struct Bank;
 
 impl Account for Bank {
@@ -27,7 +33,9 @@ impl Account for Bank {
         100
     }
 
-    async fn touch(&self) {}
+    async fn touch(&self) {
+        TOUCHED.with(|touched| touched.set(touched.get() + 1));
+    }
 
     async fn log_out(&self, sure: bool) -> Result<Vec<u8>, String> {
         if sure { Ok(vec![7; 300_000]) } else { Err("stay".to_owned()) }
@@ -66,6 +74,11 @@ async fn one_way_calls_before_the_first_are_dropped_and_their_permits_return() {
         account.touch().await.unwrap();
     }
     at_rest(&ends).await;
+    assert_eq!(TOUCHED.get(), 0);
+    account.log_in(true).await.unwrap();
+    account.touch().await.unwrap();
+    at_rest(&ends).await;
+    assert_eq!(TOUCHED.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,14 @@
 //! Peers that do not keep the rules, or keep them badly.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
@@ -165,6 +173,29 @@ async fn a_server_that_floods_a_client_whose_hooks_still_run_has_to_wait() {
     timeout(Duration::from_secs(1), flood()).await.unwrap();
 }
 
+/// Counts what it has sold.
+#[derive(Clone, Default)]
+struct Till(Arc<AtomicU32>);
+
+impl Booth for Till {
+    async fn buy(&self, tickets: u32) -> u32 {
+        self.0.fetch_add(tickets, Ordering::SeqCst) + tickets
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_given_up_while_hooks_ran_is_never_begun() {
+    let (gate, till) = (Arc::new(Semaphore::new(0)), Till::default());
+    let hosting = Hosting::builder().service(till.clone().serve()).hooks(Slow(gate.clone())).build().unwrap();
+    let (mut raw, session) = Raw::server(&hosting, Config::default());
+    let argument = || Payload::Inline(Bytes::from_static(&[0x91, 1]));
+    raw.say(&[buy(1, argument()), buy(2, argument()), Frame::Cancel { id: 1 }]);
+    until("taken in", || session.stats().connection.calls_served == 2).await;
+    gate.add_permits(1);
+    until("answered", || session.stats().connection.calls_served == 0).await;
+    assert_eq!(till.0.load(Ordering::SeqCst), 1, "the second one alone");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_clients_hook_that_waits_for_ever_is_given_up() {
     let hosting = Hosting::builder().hooks(Slow(Arc::new(Semaphore::new(0)))).build().unwrap();
@@ -216,4 +247,39 @@ async fn calls_that_never_arrive_in_full_hold_up_their_own_session_only() {
         }]);
     }
     until("all served", || hostile.stats().connection.calls_served == 0).await;
+}
+
+#[rpc_core::service]
+trait Depot {
+    async fn fetch(&self, n: u32) -> Vec<u8>;
+}
+
+#[derive(Clone, Default)]
+struct Yard(Arc<Mutex<Vec<u32>>>);
+
+impl Depot for Yard {
+    async fn fetch(&self, n: u32) -> Vec<u8> {
+        self.0.lock().unwrap().push(n);
+        vec![0; 3 << 20]
+    }
+}
+
+/// The answers of one who does not acknowledge wait for their way out; the object does not wait with them.
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
+    let yard = Yard::default();
+    let depot = host(yard.clone().serve().concurrency(Concurrency::Single));
+    let (mut raw, session) = Raw::client(&depot, Vec::new());
+    session.established().await.unwrap();
+    let fetch = |id: u64| {
+        let payload = Payload::Inline(vec![0x91, u8::try_from(id).unwrap()].into());
+        let method = method_id("Depot", "fetch");
+        Frame::Request(Request { id, method, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+    };
+    // Five results fill what may be under way; the others have no room.
+    raw.say(&(1..=12).map(fetch).collect::<Vec<_>>());
+    until("all have run", || yard.0.lock().unwrap().len() == 12).await;
+    assert!(session.stats().handlers > 0, "answers wait");
+    let other = open(&depot, &Hosting::default());
+    assert_eq!(other.client.client::<DepotClient>().fetch(13).await.unwrap().len(), 3 << 20);
 }

@@ -95,15 +95,15 @@ async fn an_object_a_session_is_made_with_its_session_and_dropped_with_it() {
 async fn a_factory_may_take_its_time_and_refuse() {
     let service = Inn::try_per_session(|session: Session| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if session.id() % 2 == 0 || session.id() % 2 == 1 {
-            return Err(Status::resource_exhausted("the inn is full"));
-        }
-        Ok(InnRoom { guest: session.client(), session, beds: Arc::new(Semaphore::new(0)), gone: Arc::default() })
+        Result::<InnRoom, _>::Err(Status::resource_exhausted(format!("the inn is full, session {}", session.id())))
     });
     let ends = open(&host(service), &host(Traveller.serve()));
     match ends.client.established().await {
         Err(ConnectionError::Refused(status)) => {
-            assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "the inn is full"));
+            assert_eq!(
+                (status.code(), status.message()),
+                (Code::ResourceExhausted, format!("the inn is full, session {}", ends.server.id()).as_str())
+            );
             assert!(status.is_retryable(), "nothing has run");
         }
         other => panic!("{other:?}"),
@@ -299,4 +299,30 @@ async fn an_object_a_call_sees_its_call() {
     assert_eq!(named.who().await.unwrap(), "ada by Echo.who");
     assert_eq!(echo.who().await.unwrap_err().code(), Code::Internal, "its factory panicked");
     assert_eq!(named.who().await.unwrap(), "ada by Echo.who");
+}
+
+/// Panics when it is dropped.
+struct Cursed;
+
+impl Drop for Cursed {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "as users' objects may");
+    }
+}
+
+impl Guest for Cursed {
+    async fn name(&self) -> String {
+        "Ada".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_panics_while_it_is_dropped_spoils_no_goodbye() {
+    let ends = open(&host(Guest::per_session(|_| Cursed)), &Hosting::default());
+    assert_eq!(ends.client.client::<GuestClient>().name().await.unwrap(), "Ada");
+    ends.server.close();
+    assert_eq!(ends.server.closed().await, ConnectionError::ClosedLocally);
+    let reason = ends.client.closed().await;
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { .. }), "{reason:?}");
+    at_rest(&ends).await;
 }

@@ -204,28 +204,6 @@ async fn a_panic_ends_the_turn() {
     next.unwrap();
 }
 
-/// The answer of a slow reader waits for room; the object does not wait with it.
-#[tokio::test(start_paused = true)]
-async fn the_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
-    let clerk = Clerk::new();
-    let config = config(|config| config.max_assembly = 64 * 1024);
-    let server = host(clerk.single());
-    let slow = open_with(&server, &Hosting::default(), config);
-    let other = open(&server, &Hosting::default());
-    clerk.door.add_permits(100);
-    let queue: QueueClient = slow.client.client();
-    // Large results go one after another; those that wait have left the object.
-    let calls: JoinSet<_> = (0..8)
-        .map(|n| {
-            let queue = queue.clone();
-            async move { queue.take(n, vec![0; 200_000]).await.unwrap().len() }
-        })
-        .collect();
-    other.client.client::<QueueClient>().take(50, Vec::new()).await.unwrap();
-    assert!(calls.join_all().await.into_iter().all(|len| len == 200_000));
-    at_rest(&slow).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_passes_in_the_line_says_not_executed_at_the_callee() {
     let clerk = Clerk::new();

@@ -125,7 +125,8 @@ impl Sessions {
         }
         let number = state.number();
         state.entered.insert(number, None);
-        self.shared.entered.send_replace(state.entered.len());
+        drop(state);
+        self.shared.announce();
         Some(Entry { shared: Arc::clone(&self.shared), number })
     }
 
@@ -158,6 +159,11 @@ impl IntoIterator for &Sessions {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who wait for it how many there are. Never under the lock: that wakes them.
+    fn announce(&self) {
+        self.entered.send_modify(|count| *count = self.lock().entered.len());
     }
 
     fn closed(&self, session: u64, reason: ConnectionError) {
@@ -213,15 +219,16 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let session = self.shared.lock().entered.remove(&self.number).flatten();
-        if let Some(session) = &session {
-            // Its hooks have said so, unless its task was dropped.
-            self.shared.closed(session.id(), ConnectionError::ClosedLocally);
-        }
         let mut state = self.shared.lock();
-        self.shared.entered.send_replace(state.entered.len());
-        let wakers = state.wakers();
+        let session = state.entered.remove(&self.number).flatten();
+        // Its hooks have said so, unless its task was dropped.
+        let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
+        let (mut wakers, record) =
+            session.as_ref().map(|session| state.closed(session.id(), lost())).unwrap_or_default();
+        wakers.extend(state.wakers());
         drop(state);
+        self.shared.announce();
         wake(wakers);
+        drop((record, session));
     }
 }

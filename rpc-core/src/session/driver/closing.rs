@@ -1,6 +1,7 @@
 //! How a session's driver ends: the rest is written, the other side is told, handlers are waited for, and hooks hear of it.
 
 use std::{
+    mem,
     sync::atomic::Ordering,
     task::{Context, Poll},
     time::Instant,
@@ -48,7 +49,6 @@ impl<T: Transport> Driver<T> {
         if gone {
             return true;
         }
-        self.put_off = true;
         match self.drive_transmit(cx, false) {
             Written::All => self.shared.look(|connection| !connection.has_output()),
             Written::Failed(_) => true,
@@ -95,14 +95,16 @@ impl<T> Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Over | Stage::Farewell(_)) {
-            let error = ConnectionError::Lost("the session's driver was dropped".to_owned());
-            self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
-            let farewell = self.farewell(error.clone());
-            self.shared.finish(error);
-            if let (Some(farewell), Ok(runtime)) = (farewell, Handle::try_current()) {
-                runtime.spawn(farewell);
-            }
+        let error = match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Running => ConnectionError::Lost("the session's driver was dropped".to_owned()),
+            Stage::Closing(error, _) => error,
+            Stage::Farewell(_) | Stage::Over => return,
+        };
+        self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
+        let farewell = self.farewell(error.clone());
+        self.shared.finish(error);
+        if let (Some(farewell), Ok(runtime)) = (farewell, Handle::try_current()) {
+            runtime.spawn(farewell);
         }
     }
 }
