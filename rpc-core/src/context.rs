@@ -85,17 +85,18 @@ impl<C> Context<C> {
         self.method
     }
 
-    /// The first value that the caller sent along under this key.
+    /// The first value under this key that the caller sent along, or that interceptors set.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata_all().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    /// All that the caller sent along, in its order.
+    /// All that the caller sent along, in its order, as interceptors have left it.
     pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.serving.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// When the caller stops waiting; `None` for one-way calls and callers without a deadline.
+    /// When the method must be done: the caller's deadline, or an earlier one that an interceptor set. `None` where there is neither; one-way calls have no
+    /// caller who waits.
     pub fn deadline(&self) -> Option<Instant> {
         self.serving.deadline()
     }

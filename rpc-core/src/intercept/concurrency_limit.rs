@@ -17,8 +17,10 @@ use crate::status::Status;
 /// it may be sent again. A call that waits for its turn at an object which serves one at a time counts as well; with [`TimeoutCap`](super::TimeoutCap) it
 /// does so for no longer than that.
 ///
-/// **It cannot deadlock**: a call that belongs to a chain which is being served in this process already (a callback of a handler, and what
-/// that calls here) does not wait for those in whose handlers it has its origin. As many are let in at each depth, and calls wait for deeper ones alone.
+/// **Chains do not deadlock with it**: a call that belongs to a chain which is being served in this process already (a callback of a handler, and what
+/// that calls here) does not wait for those in whose handlers it has its origin. As many are let in at each depth, and calls wait for deeper ones alone. Work outside the
+/// chain does count beside it: a call made in a spawned task that the handler waits for (use [`Context::scope`](crate::Context::scope)), and one that an
+/// inner interceptor makes itself.
 ///
 /// ```
 /// use rpc_core::intercept::ConcurrencyLimit;

@@ -220,7 +220,8 @@ impl CallInfo {
         self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Sets a value, instead of all that this key had. On a call that is made here it travels; on one that is served here its handler sees it.
+    /// Sets a value, instead of all that this key had. On a call that is made here it travels, within the limit of [`crate::CallOptions::metadata`]; on one that
+    /// is served here its handler sees it.
     pub fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let key = key.into();
         self.remove_metadata(&key);

@@ -60,7 +60,7 @@ impl Session {
         self.shared.id
     }
 
-    /// Whether the other side said that it hosts a contract of this name. False before the handshake is done.
+    /// Whether the other side said that it hosts a contract of this name, in its Hello or Welcome; false before that has come.
     pub fn hosts(&self, contract: &str) -> bool {
         self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
     }
@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// Ends the session gently: both sides make no new calls, what is under way finishes, with a grace of
-    /// [`crate::Config::drain_grace`] for handlers and [`crate::Config::drain_timeout`] in all.
+    /// [`crate::Config::drain_grace`] for handlers and [`crate::Config::drain_timeout`] in all. A session whose handshake is not done ends at once.
     pub fn drain(&self) {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
     }

@@ -44,8 +44,9 @@ pub trait SessionHooks: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A session that had been opened has ended. Its handlers have been stopped and its objects dropped. The server's shutdown waits for
-    /// this, for at most [`crate::Config::hook_timeout`].
+    /// A session has ended that this hook's own `opened` had let in, also where a later hook or the making of objects refused it. Its handlers have been
+    /// told to stop (`no_cancel` methods run on) and its objects dropped. The server's shutdown waits for this, for at most
+    /// [`crate::Config::hook_timeout`].
     async fn closed(&self, session: &Session, reason: &ConnectionError) {
         let _ = (session, reason);
     }

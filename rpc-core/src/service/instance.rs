@@ -25,9 +25,9 @@ pub(super) type Start<T> = fn(&Arc<T>, u32, Incoming, &mut Runner);
 
 /// How many of its calls an object serves at a time.
 ///
-/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one. Calls that wait for
-/// their turn count within the limits of the session that they came from. Sessions take turns; the calls of one session start in the order in which
-/// they were sent.
+/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one, unless its method is
+/// `#[rpc(no_cancel)]`. Calls that wait for their turn count within the limits of the session that they came from. Sessions take turns; the calls of one
+/// session start in the order in which they were sent, but for `#[rpc(spawn)]` methods and calls whose interceptors wait: those queue when they get there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Concurrency {

@@ -18,6 +18,10 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 /// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work: spawn it. The
 /// session is open once it has got the client's Hello; see [`Session::established`].
+///
+/// # Panics
+///
+/// Outside a tokio runtime that has its time enabled.
 pub fn accept<T: Transport>(
     transport: T,
     hosting: &Hosting,
@@ -28,6 +32,10 @@ pub fn accept<T: Transport>(
 }
 
 /// Begins the client's end of a session over a transport that is open. As [`accept`].
+///
+/// # Panics
+///
+/// As [`accept`].
 pub fn connect<T: Transport>(
     transport: T,
     hosting: &Hosting,

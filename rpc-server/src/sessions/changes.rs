@@ -14,7 +14,7 @@ use super::state::{News, Record};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionChange {
-    /// A session is open: its hooks have let it in.
+    /// A session is open: its hooks have let it in. If the making of its objects fails afterwards, it is closed again.
     Opened(Session),
     /// A session that had been reported as opened has ended, for this reason.
     Closed(Session, ConnectionError),

@@ -14,9 +14,11 @@ use tracing::info;
 pub use changes::{SessionChange, SessionChanges};
 use state::{Phase, State};
 
-/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in handlers too.
+/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in handlers too (but see
+/// [`Self::drain`]).
 ///
-/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it ends.
+/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it ends. The making of its objects
+/// comes after that and may still refuse it.
 ///
 /// ```
 /// # use rpc_server::Sessions;
@@ -94,8 +96,11 @@ impl Sessions {
 
     /// Takes in no more sessions, drains the live ones and waits until the last has ended.
     ///
-    /// A drain tells the other side, lets running calls end, and closes with code 1012; how long that may take is
-    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout). Dropping the future stops the waiting, not the drain.
+    /// A drain tells the other side, lets running calls end, and closes with code 1012; that takes
+    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) at most, closing
+    /// [`Config::close_timeout`](rpc_core::Config::close_timeout), and each `closed` hook
+    /// [`Config::hook_timeout`](rpc_core::Config::hook_timeout). Dropping the future stops the waiting, not the drain. Do not await it in a handler, which is
+    /// one of those it waits for: spawn it.
     pub async fn drain(&self) {
         for session in self.enter_phase(Phase::Draining) {
             session.drain();
