@@ -96,9 +96,14 @@ impl ServedCall {
         self.waiting().described = Some(method);
     }
 
-    /// Its method begins to run, unless the call has been cancelled before.
+    /// Its method begins to run, unless the call has been cancelled before. A one-way call has no caller who could give it up: what came before
+    /// the end of its session is begun.
     #[must_use]
     pub fn start(&self) -> bool {
+        if self.id.is_none() {
+            self.progress.fetch_or(STARTED, Ordering::AcqRel);
+            return true;
+        }
         self.progress.compare_exchange(0, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 

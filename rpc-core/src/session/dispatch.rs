@@ -95,7 +95,7 @@ impl Dispatch {
 
     /// Starts a call's handler. Returns its end if it has come already.
     pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) -> Option<Ended> {
-        if call.is_cancelled() {
+        if call.id.is_some() && call.is_cancelled() {
             // It was given up while it waited for hooks, or came with its cancellation.
             self.arriving.remove(&key);
             return Some(Ended::because(key, Completion::NotStarted));

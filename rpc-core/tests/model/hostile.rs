@@ -28,6 +28,8 @@ use crate::pairs::{host, open, until};
 #[rpc_core::service]
 trait Booth {
     async fn buy(&self, tickets: u32) -> u32;
+    #[rpc(oneway)]
+    async fn tip(&self, coins: u32);
 }
 
 #[rpc_core::callback]
@@ -42,6 +44,8 @@ impl Booth for Clerk {
     async fn buy(&self, tickets: u32) -> u32 {
         tickets
     }
+
+    async fn tip(&self, _: u32) {}
 }
 
 const LIMITS: PeerLimits = PeerLimits {
@@ -181,6 +185,26 @@ impl Booth for Till {
     async fn buy(&self, tickets: u32) -> u32 {
         self.0.fetch_add(tickets, Ordering::SeqCst) + tickets
     }
+
+    async fn tip(&self, coins: u32) {
+        self.0.fetch_add(coins, Ordering::SeqCst);
+    }
+}
+
+/// Nobody can give a one-way call up, and the link's end comes after it.
+#[tokio::test(start_paused = true)]
+async fn one_way_calls_that_came_before_the_end_are_begun() {
+    let till = Till::default();
+    let (mut raw, session) = Raw::client(&host(till.clone().serve()), Vec::new());
+    session.established().await.unwrap();
+    let payload = Payload::Inline(Bytes::from_static(&[0x91, 1]));
+    let tip = Notify { method: method_id("Booth", "tip"), depth: 0, metadata: Vec::new(), payload };
+    for _ in 0..20 {
+        raw.say(&vec![Frame::Notify(tip.clone()); 5]);
+    }
+    drop(raw);
+    session.closed().await;
+    assert_eq!(till.0.load(Ordering::SeqCst), 100);
 }
 
 #[tokio::test(start_paused = true)]
