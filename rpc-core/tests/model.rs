@@ -24,5 +24,7 @@ mod order;
 mod pairs;
 #[path = "model/plans.rs"]
 mod plans;
+#[path = "model/tally.rs"]
+mod tally;
 #[path = "model/turns.rs"]
 mod turns;

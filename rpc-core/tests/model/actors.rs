@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     pairs::{Ends, config, host, open_with, until},
     plans::{Call, Cast, Hosted, Instancing, Method, Patience, Place, Step, Steps, Way},
+    tally::{Tally, count},
 };
 
 /// How long a call may take that says nothing else.
@@ -90,31 +91,6 @@ macro_rules! hosted {
         };
         service.concurrency(hosted.concurrency)
     }};
-}
-
-/// What is counted.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Calls that were made, and how they ended.
-    pub(crate) begun: AtomicUsize,
-    pub(crate) succeeded: AtomicUsize,
-    pub(crate) faults: AtomicUsize,
-    /// By a deadline of the call's own or its caller's.
-    pub(crate) late: AtomicUsize,
-    /// By `CALL_TIMEOUT`.
-    pub(crate) stuck: AtomicUsize,
-    pub(crate) would_deadlock: AtomicUsize,
-    pub(crate) exhausted: AtomicUsize,
-    /// Dropped by their callers, on purpose.
-    pub(crate) given_up: AtomicUsize,
-    /// Handlers that ran.
-    pub(crate) ran: AtomicUsize,
-    /// Those whose object was serving their chain.
-    pub(crate) let_in: AtomicUsize,
-}
-
-fn count(count: &AtomicUsize) {
-    count.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The sessions, and all that is known of the calls made through them.

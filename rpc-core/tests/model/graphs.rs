@@ -19,8 +19,9 @@ use tokio::{
 };
 
 use crate::{
-    actors::{CALL_TIMEOUT, Tally, World},
+    actors::{CALL_TIMEOUT, World},
     plans::{Cast, Expected, Place, SESSIONS, Start, cast, one_by_one, starts},
+    tally::Tally,
 };
 
 const CASES: u32 = 1000;
