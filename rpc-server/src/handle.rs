@@ -11,7 +11,7 @@ use crate::sessions::Sessions;
 use crate::upgrade::Upgrade;
 
 /// A running server. Dropping it stops the server at once: nothing more is accepted and every session is closed without waiting
-/// for its calls. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
+/// for its calls, with code 1012. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server; hold it, for instance with `server.wait().await`"]
 pub struct ServerHandle {

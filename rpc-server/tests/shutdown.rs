@@ -181,7 +181,12 @@ async fn dropping_the_handle_closes_every_session() {
     let mut silent = Raw::connect(&server).await;
     let left = server.sessions().clone();
     drop(server);
-    timeout(SOON, session.closed()).await.unwrap();
+    match timeout(SOON, session.closed()).await.unwrap() {
+        ConnectionError::ClosedByPeer { code, reason } => {
+            assert_eq!((code, reason.as_str()), (CloseCode::RESTART, "shutting down"));
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), None);
     silent.rest().await;
     until(|| left.is_empty() && house.parked.load(Ordering::SeqCst) == 0).await;

@@ -143,6 +143,11 @@ impl Session {
         self.shared.act(Connection::close);
     }
 
+    /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back later.
+    pub fn shut_down(&self) {
+        self.shared.act(Connection::shut_down);
+    }
+
     /// Ends the session gently: both sides make no new calls, what is under way finishes, with a grace of
     /// [`crate::Config::drain_grace`] for handlers and [`crate::Config::drain_timeout`] in all. A session whose handshake is not done ends at once.
     pub fn drain(&self) {

@@ -35,6 +35,43 @@ pub trait Transport: Send + Unpin + 'static {
     fn handshake_done(&mut self) {}
 }
 
+/// A transport that may have been let go.
+impl<T: Transport> Transport for Option<T> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_receive(cx))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_ready(cx))
+    }
+
+    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
+        self.as_mut().map_or_else(|| Err(gone()), |transport| transport.start_send(packet))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_flush(cx))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
+        self.as_mut().map_or(Poll::Ready(()), |transport| transport.poll_close(cx, code, reason))
+    }
+
+    fn progress(&self) -> Progress {
+        self.as_ref().map(Transport::progress).unwrap_or_default()
+    }
+
+    fn handshake_done(&mut self) {
+        if let Some(transport) = self {
+            transport.handshake_done();
+        }
+    }
+}
+
+fn gone() -> TransportError {
+    TransportError::Lost("the transport has been let go".to_owned())
+}
+
 /// How many bytes a transport has moved each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -118,7 +118,7 @@ impl Sessions {
     /// Closes every session without waiting.
     pub(crate) fn close(&self) {
         for session in self.enter_phase(Phase::Closing) {
-            session.close();
+            session.shut_down();
         }
     }
 
@@ -217,7 +217,7 @@ impl Entry {
         match phase {
             Phase::Open => {}
             Phase::Draining => session.drain(),
-            Phase::Closing => session.close(),
+            Phase::Closing => session.shut_down(),
         }
     }
 }

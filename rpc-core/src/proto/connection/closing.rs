@@ -32,6 +32,11 @@ impl Connection {
         self.end(ConnectionError::ClosedLocally, Flush::Output);
     }
 
+    /// As [`Self::close`], and tells the other side that this one shuts down.
+    pub fn shut_down(&mut self) {
+        self.end(ConnectionError::ShutDown, Flush::Output);
+    }
+
     /// The transport has ended.
     pub fn handle_lost(&mut self, error: ConnectionError) {
         self.end(error, Flush::Nothing);

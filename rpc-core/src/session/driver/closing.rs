@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::atomic::Ordering,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -74,6 +74,7 @@ impl<T: Transport> Driver<T> {
 
     pub(super) fn finish(&mut self, error: ConnectionError) {
         tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
+        self.transport = None;
         // What is hosted is let go before anybody hears of the end.
         let farewell = self.farewell(error.clone());
         self.shared.finish(error);
@@ -95,6 +96,7 @@ impl<T> Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
+        self.wakes.drain(..).for_each(Waker::wake);
         let error = match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Running => ConnectionError::Lost("the session's driver was dropped".to_owned()),
             Stage::Closing(error, _) => error,

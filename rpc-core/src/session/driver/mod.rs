@@ -36,7 +36,8 @@ const ENOUGH_EVENTS: usize = 4096;
 /// ends the session as a lost link does.
 #[must_use = "a session does nothing until its driver is spawned"]
 pub struct Driver<T> {
-    transport: T,
+    /// `None` when the session is over: `closed` hooks may take their time, and the socket does not wait for them.
+    transport: Option<T>,
     shared: Arc<Shared>,
     dispatch: Dispatch,
     stage: Stage,
@@ -84,7 +85,7 @@ enum Written {
 impl<T: Transport> Driver<T> {
     pub(super) fn new(transport: T, shared: Arc<Shared>, hosting: Hosting) -> Self {
         Self {
-            transport,
+            transport: Some(transport),
             dispatch: Dispatch::new(shared.clone(), hosting),
             stage: Stage::Running,
             opening: None,
