@@ -58,6 +58,15 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         Ok(())
     }
 
+    /// As [`Self::reserve`] for arguments, but all or nothing: for a call that may yet have to wait for its permit.
+    pub(crate) fn reserve_whole(&mut self, payload: usize, frame: usize) -> bool {
+        let whole = self.reserve(payload, frame, true).is_ok();
+        if !whole {
+            self.release();
+        }
+        whole
+    }
+
     /// Waits for what was missing. First come, first served.
     pub(crate) async fn wait(&mut self, need: Need) -> Result<(), Over> {
         let (semaphore, held, want) = match need {
@@ -89,6 +98,15 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         charges
     }
 
+    fn release(&mut self) {
+        let Charges { room, transfers, arguments } = std::mem::take(&mut self.held);
+        self.shared.give_back(Released {
+            room: room as usize,
+            transfers: transfers as usize,
+            arguments: arguments as usize,
+        });
+    }
+
     fn chunk(&self) -> usize {
         let limits = self.shared.limits();
         let peer = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
@@ -98,12 +116,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
 
 impl<S: Deref<Target = Shared>> Drop for Reservation<S> {
     fn drop(&mut self) {
-        let Charges { room, transfers, arguments } = self.held;
-        self.shared.give_back(Released {
-            room: room as usize,
-            transfers: transfers as usize,
-            arguments: arguments as usize,
-        });
+        self.release();
     }
 }
 
@@ -123,4 +136,35 @@ fn try_more(semaphore: &Semaphore, held: &mut u32, want: u32) -> Result<(), ()> 
 
 fn to_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Instant};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        peer::{ConnectionInfo, Link},
+        proto::{Connection, Role},
+    };
+
+    #[test]
+    fn what_cannot_be_reserved_whole_holds_nothing() {
+        let config = Arc::new(Config::default());
+        let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
+        let link = Link::new(1, ConnectionInfo::default());
+        let shared = Shared::new(connection, config.clone(), link, Arc::default());
+        let (payload, frame) = (100_000, 64);
+        shared.arguments.add_permits(payload);
+        let mut reservation = Reservation::new(&shared);
+        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft)).unwrap();
+        assert!(!reservation.reserve_whole(payload, frame), "there is no room");
+        assert_eq!(shared.arguments.available_permits(), payload);
+        drop(full);
+        assert!(reservation.reserve_whole(payload, frame));
+        assert_eq!(shared.arguments.available_permits(), 0);
+        drop(reservation);
+        assert_eq!(shared.arguments.available_permits(), payload);
+    }
 }

@@ -234,7 +234,7 @@ impl<'a> Call<'a> {
             let payload = encode(&*arguments).map_err(|why| unencodable(self.method, &why))?;
             let (len, frame) = (payload.len(), FRAME + self.metadata_len);
             self.check_limits(len)?;
-            if self.reservation.reserve(len, frame, true).is_ok() {
+            if self.reservation.reserve_whole(len, frame) {
                 outgoing = Some(self.outgoing(payload));
             }
         }
