@@ -50,6 +50,19 @@ pub struct Config {
     pub max_notifies: u32,
     /// How deep calls may nest across the wire. Default 16. Stops two sides that call each other for ever.
     pub max_depth: u32,
+    /// Streams that the peer may have open here, sending to this side. Default 16,384. A call whose streams would be more fails at its sender.
+    pub max_streams: u32,
+    /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 4,096, at least 1. Grows with `stream_window`.
+    pub stream_items: u32,
+    /// Bytes of items of one stream that may be on their way here or wait to be read, to begin with. Default 256 KiB, at least 1. Each item counts 32 bytes beside its
+    /// own, and the last one may go beyond. What a reader that stops reading costs.
+    pub stream_window: usize,
+    /// How far a stream's window may grow while it, and not the reader, holds the stream up. Default 4 MiB. As much as the link's bandwidth
+    /// times its round trip is needed for full speed.
+    pub max_stream_window: usize,
+    /// As `stream_window`, for all streams of the session together. Default 16 MiB. Beyond it each stream may still have one item of up to `chunk` bytes under way, so that no stream
+    /// waits for the reader of another.
+    pub streams_window: usize,
     /// Bytes waiting to be written before senders wait. Default 1 MiB.
     pub outbox_soft: usize,
     /// Bytes waiting to be written before the session is given up. Default 2 MiB. Stops a peer that asks and never reads.
@@ -59,7 +72,8 @@ pub struct Config {
     pub unacked_bulk: usize,
     /// See `unacked_bulk`. Default 8 MiB.
     pub max_unacked_bulk: usize,
-    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise. Default 60 s.
+    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise. Default 60 s. For a call with streams among its arguments
+    /// it is the time between two items, and after the last.
     pub call_timeout: Duration,
     /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s. Ends deadlocks of
     /// chains that hold each other's permits.
@@ -119,12 +133,15 @@ impl Config {
     }
 
     fn raise(&mut self) {
-        for count in [&mut self.max_calls, &mut self.nested_calls, &mut self.max_notifies] {
+        for count in [&mut self.max_calls, &mut self.nested_calls, &mut self.max_notifies, &mut self.stream_items] {
             *count = (*count).max(1);
         }
         self.max_depth = self.max_depth.min(MAX_DEPTH);
         for bytes in [&mut self.max_payload, &mut self.max_assembly, &mut self.max_arguments] {
             *bytes = (*bytes).min(MAX_BYTES);
+        }
+        for window in [&mut self.stream_window, &mut self.max_stream_window, &mut self.streams_window] {
+            *window = (*window).clamp(1, MAX_BYTES);
         }
         self.chunk = self.chunk.max(MIN_CHUNK);
         self.max_packet = self.max_packet.max(self.chunk + PACKET_OVERHEAD);
@@ -172,6 +189,11 @@ impl Default for Config {
             nested_calls: 4,
             max_notifies: 1024,
             max_depth: 16,
+            max_streams: 16_384,
+            stream_items: 4096,
+            stream_window: 256 * KIB,
+            max_stream_window: 4 * MIB,
+            streams_window: 16 * MIB,
             outbox_soft: MIB,
             outbox_hard: 2 * MIB,
             unacked_bulk: 512 * KIB,

@@ -67,6 +67,7 @@ pub struct MethodDescriptor {
     initiating: bool,
     terminating: bool,
     timeout: Option<Duration>,
+    window: Option<usize>,
 }
 
 impl MethodDescriptor {
@@ -84,6 +85,7 @@ impl MethodDescriptor {
             initiating: true,
             terminating: false,
             timeout: None,
+            window: None,
         }
     }
 
@@ -133,6 +135,17 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn with_timeout_ms(self, milliseconds: u64) -> Self {
         Self { timeout: Some(Duration::from_millis(milliseconds)), ..self }
+    }
+
+    /// `#[rpc(window = …)]`: the window of each of its streams, in bytes.
+    #[must_use]
+    pub const fn with_window(self, bytes: usize) -> Self {
+        Self { window: Some(bytes), ..self }
+    }
+
+    /// The window of each of its streams in bytes, where it is fixed.
+    pub const fn window(&self) -> Option<usize> {
+        self.window
     }
 
     /// The wire name of the contract.

@@ -89,7 +89,10 @@ pub use config::Config;
 pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
 #[cfg(feature = "session")]
-pub use peer::{CallOptions, ConnectionInfo, Peer, Principal, Scope, Session, SessionState, Stats, Stub};
+pub use peer::{
+    CallOptions, Closed, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session, SessionState, Stats,
+    StreamSender, Streaming, Stub,
+};
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
@@ -106,16 +109,16 @@ pub mod __private {
         ops::Fn,
         result::Result,
     };
-    pub use std::{self, sync::Arc};
+    pub use std::{self, sync::Arc, vec};
 
     pub use bytes::Bytes;
     pub use serde;
 
     pub use crate::{
-        CallError, CallOptions, Context, Peer, Service, Session, Status, Stub,
+        CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
-        peer::{Binary, Fallible, Output, Value},
+        peer::{Binary, Fallible, Outlet, Output, Streamed, Value},
         service::{Arguments, Completion, Incoming, Runner},
-        wire::{Bin, NoArguments},
+        wire::{Bin, Nil, NoArguments},
     };
 }

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use rpc_core::{
     Execution, Reason, Status,
     wire::{
-        ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, ScanLimits, decode, encode,
-        put_frame, put_header, read_packet, scan_exact,
+        ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, Request, ScanLimits, decode,
+        encode, put_frame, put_header, read_packet, scan_exact,
     },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -63,10 +63,12 @@ fn status(status: &Status) -> Value {
 }
 
 fn limits(limits: &PeerLimits) -> Value {
-    let PeerLimits { calls, nested, notifies, depth, payload, assembly, arguments, packet, chunk } = limits;
+    let PeerLimits { calls, nested, notifies, depth, payload, assembly, arguments, packet, chunk, .. } = limits;
+    let PeerLimits { streams, stream_items, stream_bytes, streams_bytes, .. } = limits;
     json!({
         "calls": calls, "nested": nested, "notifies": notifies, "depth": depth, "payload": payload,
         "assembly": assembly, "arguments": arguments, "packet": packet, "chunk": chunk,
+        "streams": streams, "stream_items": stream_items, "stream_bytes": stream_bytes, "streams_bytes": streams_bytes,
     })
 }
 
@@ -105,11 +107,20 @@ fn meaning(frame: &Frame) -> Value {
             "method": notify.method, "depth": notify.depth, "metadata": metadata(&notify.metadata),
             "payload": payload(&notify.payload),
         }),
-        Frame::Response { id, payload: result } => json!({"id": number(*id), "payload": payload(result)}),
+        Frame::Response { id, payload: result, .. } => json!({"id": number(*id), "payload": payload(result)}),
         Frame::Error { id, error: ErrorBody::Fault(fault) } => json!({"id": number(*id), "fault": payload(fault)}),
         Frame::Error { id, error: ErrorBody::Status(why) } => json!({"id": number(*id), "status": status(why)}),
         Frame::Cancel { id } => json!({"id": number(*id)}),
         Frame::Chunk { transfer, data } => json!({"transfer": number(*transfer), "data": hex(data)}),
+        Frame::Item { stream, payload: item } => json!({"stream": number(*stream), "payload": payload(item)}),
+        Frame::End { stream, error } => match error {
+            None => json!({"stream": number(*stream)}),
+            Some(ErrorBody::Fault(fault)) => json!({"stream": number(*stream), "fault": payload(fault)}),
+            Some(ErrorBody::Status(why)) => json!({"stream": number(*stream), "status": status(why)}),
+        },
+        Frame::Credit { stream, items, bytes, read } => json!({
+            "stream": number(*stream), "items": number(*items), "bytes": number(*bytes), "read": number(*read),
+        }),
         Frame::Abort { transfer } | Frame::Stop { transfer } => json!({"transfer": number(*transfer)}),
         Frame::Done { depth, count, bytes } => {
             json!({"depth": depth, "count": number(*count), "bytes": number(*bytes)})
@@ -118,6 +129,11 @@ fn meaning(frame: &Frame) -> Value {
         Frame::GoAway { last_seq, message } => json!({"last_seq": number(*last_seq), "message": message}),
     };
     value["kind"] = json!(frame.kind_name());
+    if let Frame::Request(Request { streams, .. }) | Frame::Response { streams, .. } = frame {
+        if !streams.is_empty() {
+            value["streams"] = streams.iter().copied().map(number).collect();
+        }
+    }
     value
 }
 
@@ -141,7 +157,7 @@ fn check_packets(file: &str) {
 
 #[test]
 fn packets() {
-    for file in ["handshake.json", "calls.json", "errors.json", "transfers.json", "control.json"] {
+    for file in ["handshake.json", "calls.json", "errors.json", "transfers.json", "streams.json", "control.json"] {
         check_packets(file);
     }
 }

@@ -7,8 +7,8 @@ use proptest::{collection::vec, option, prelude::*};
 use rpc_core::{
     Code, Status,
     wire::{
-        ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Welcome,
-        put_frame, put_header, read_packet,
+        ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Streams,
+        Welcome, put_frame, put_header, read_packet,
     },
 };
 
@@ -79,8 +79,21 @@ fn status() -> impl Strategy<Value = Status> {
 
 fn limits() -> impl Strategy<Value = PeerLimits> {
     let counts = (1..=u32::MAX, 1..=u32::MAX, 1..=u32::MAX, small());
-    (counts, number(), number(), number(), number(), number()).prop_map(
-        |((calls, nested, notifies, depth), payload, assembly, arguments, packet, chunk)| PeerLimits {
+    let windows = (small(), 1..=u32::MAX, number(), number());
+    (counts, number(), number(), number(), number(), number(), windows).prop_map(
+        |(
+            (calls, nested, notifies, depth),
+            payload,
+            assembly,
+            arguments,
+            packet,
+            chunk,
+            (streams, stream_items, stream_bytes, streams_bytes),
+        )| PeerLimits {
+            streams,
+            stream_items,
+            stream_bytes,
+            streams_bytes,
             calls,
             nested,
             notifies,
@@ -129,9 +142,19 @@ fn welcome() -> impl Strategy<Value = Frame> {
 
 fn request() -> impl Strategy<Value = Frame> {
     let head = (number(), small(), option::of(number()), small(), option::of(number()));
-    (head, metadata(), payload()).prop_map(|((id, method, deadline_ms, depth, parent), metadata, payload)| {
-        Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload })
-    })
+    (head, metadata(), payload(), streams()).prop_map(
+        |((id, method, deadline_ms, depth, parent), metadata, payload, streams)| {
+            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+        },
+    )
+}
+
+fn streams() -> impl Strategy<Value = Streams> {
+    vec(number(), 0..20).prop_map(Into::into)
+}
+
+fn ending() -> impl Strategy<Value = ErrorBody> {
+    prop_oneof![payload().prop_map(ErrorBody::Fault), status().prop_map(ErrorBody::Status)]
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -142,7 +165,15 @@ fn frame() -> impl Strategy<Value = Frame> {
         (small(), small(), metadata(), payload()).prop_map(|(method, depth, metadata, payload)| {
             Frame::Notify(Notify { method, depth, metadata, payload })
         }),
-        (number(), payload()).prop_map(|(id, payload)| Frame::Response { id, payload }),
+        (number(), payload(), streams()).prop_map(|(id, payload, streams)| Frame::Response { id, payload, streams }),
+        (number(), payload()).prop_map(|(stream, payload)| Frame::Item { stream, payload }),
+        (number(), option::of(ending())).prop_map(|(stream, error)| Frame::End { stream, error }),
+        (number(), number(), number(), number()).prop_map(|(stream, items, bytes, read)| Frame::Credit {
+            stream,
+            items,
+            bytes,
+            read
+        }),
         (number(), payload()).prop_map(|(id, fault)| Frame::Error { id, error: ErrorBody::Fault(fault) }),
         (number(), status()).prop_map(|(id, status)| Frame::Error { id, error: ErrorBody::Status(status) }),
         number().prop_map(|id| Frame::Cancel { id }),

@@ -35,7 +35,8 @@ use crate::{errors::Errors, options::Role};
 ///
 /// Methods are `async fn` with `&self`, an optional `cx: &Context<…>` that is not sent, and arguments that serde can send; `&str`, `&[u8]`,
 /// `&T` and `&[T]` are lent at both ends. `#[rpc(…)]` on a method: `oneway`, `idempotent`, `timeout = "5s"`, `name = "…"`,
-/// `id = 0x…`, `no_cancel`, `initiating = false`, `terminating`, `spawn`, `fallible`; on an argument: `default`.
+/// `id = 0x…`, `no_cancel`, `initiating = false`, `terminating`, `spawn`, `fallible`, `window = 65_536`; on an argument: `default`. `Streaming<T>` is a
+/// stream, as an argument or as the result.
 #[proc_macro_attribute]
 pub fn service(options: TokenStream, item: TokenStream) -> TokenStream {
     contract(Role::Service, options, item)

@@ -6,7 +6,10 @@ use syn::{
     token::Plus,
 };
 
-use crate::options::{MethodOptions, Role};
+use crate::{
+    options::{MethodOptions, Role},
+    types::{last_segment, streamed, type_arguments},
+};
 
 /// A contract.
 pub(crate) struct Contract {
@@ -86,6 +89,8 @@ pub(crate) enum ArgKind {
     BinaryVec,
     /// `Bytes`
     Bytes,
+    /// `Streaming<T>`, or `Streaming<T, E>`
+    Streaming,
 }
 
 impl ArgKind {
@@ -132,6 +137,18 @@ impl Method {
     /// The attributes that also matter where the method is called or described.
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+    }
+
+    /// Whether an argument or the result is a stream.
+    pub(crate) fn has_stream(&self) -> bool {
+        let returned = match &self.output {
+            Output::Oneway => None,
+            Output::Plain(ty) | Output::Status(ty) | Output::Fallible(ty, _) => streamed(ty),
+            Output::Alias(ty) => {
+                last_segment(ty).and_then(|result| type_arguments(result).first().copied()).and_then(streamed)
+            }
+        };
+        returned.is_some() || self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
     }
 
     /// The name of the constant that describes the method.

@@ -10,7 +10,7 @@ use crate::{
     options::{ContractOptions, MethodOptions, Role, take_argument_options},
     shape::{check_name, check_shape},
     travel::{self, Place},
-    types::{is_named, is_vec_of_bytes, last_segment, type_arguments},
+    types::{is_named, is_vec_of_bytes, last_segment, streamed, type_arguments},
 };
 
 /// More arguments than this are better one struct.
@@ -202,6 +202,7 @@ fn argument_kind(ty: &Type, errors: &mut Errors) -> Option<ArgKind> {
             elem if is_named(elem, "str") => ArgKind::Value,
             elem => ArgKind::Lent(elem.clone()),
         },
+        _ if streamed(ty).is_some() => ArgKind::Streaming,
         _ if is_named(ty, "Bytes") => ArgKind::Bytes,
         _ if is_vec_of_bytes(ty) => ArgKind::BinaryVec,
         _ => ArgKind::Value,

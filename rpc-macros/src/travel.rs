@@ -6,20 +6,40 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-use crate::errors::Errors;
+use crate::{
+    errors::Errors,
+    types::{is_named, last_segment, streamed, type_arguments},
+};
 
 /// What a type is the type of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Argument,
     Result,
+    /// Of a stream.
+    Item,
 }
 
 /// Whether values of `ty` can be sent, as far as its tokens tell.
 pub(crate) fn check(ty: &Type, place: Place, errors: &mut Errors) -> bool {
+    if let Some((item, fault)) = streamed(ty).filter(|_| place != Place::Item) {
+        let item = check(item, Place::Item, errors);
+        return fault.is_none_or(|fault| check(fault, Place::Item, errors)) && item;
+    }
+    if let Some((ok, rest)) = ok_stream(ty).filter(|_| place == Place::Result) {
+        let ok = check(ok, place, errors);
+        return rest.into_iter().all(|ty| check(ty, place, errors)) && ok;
+    }
     let mut search = Search { place, errors, fine: true };
     search.visit_type_mut(&mut ty.clone());
     search.fine
+}
+
+/// The stream in a `Result` of one, and the other types in there.
+fn ok_stream(ty: &Type) -> Option<(&Type, Vec<&Type>)> {
+    let arguments = type_arguments(last_segment(ty).filter(|segment| segment.ident == "Result")?);
+    let (ok, rest) = arguments.split_first()?;
+    streamed(ok).map(|_| (*ok, rest.to_vec()))
 }
 
 /// Whether `Self` stands in `ty`.
@@ -55,12 +75,22 @@ impl VisitMut for Search<'_> {
                 let message = match self.place {
                     Place::Argument => "an argument's type must be named: both ends must know it",
                     Place::Result => "a result's type must be named: both ends must know it",
+                    Place::Item => "an item's type must be named: both ends must know it",
                 };
                 self.wrong(ty, message);
             }
             Type::Path(path) if path.path.segments.first().is_some_and(|first| first.ident == "Self") => {
                 self.wrong(ty, "`Self` is another type at each end; name the type");
             }
+            Type::Path(_) if is_named(ty, "Streaming") => self.wrong(
+                ty,
+                "a stream stands alone, and says what its items are: an argument `Streaming<Post>`, a result `Streaming<Post>` or \
+                 `Result<Streaming<Post>, ChatError>`",
+            ),
+            Type::Reference(_) if self.place == Place::Item => self.wrong(
+                ty,
+                "an item is copied to the other side, so it borrows nothing: write `String` instead of `&str`, `T` instead of `&T`",
+            ),
             Type::Reference(_) if self.place == Place::Result => self.wrong(
                 ty,
                 "a result is copied to the caller, so it borrows nothing: \
@@ -84,7 +114,7 @@ impl VisitMut for Search<'_> {
     }
 
     fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-        if self.place == Place::Result && lifetime.ident != "static" {
+        if self.place != Place::Argument && lifetime.ident != "static" {
             self.wrong(lifetime, "a result is copied to the caller, so it borrows nothing: write `'static` here");
         }
     }

@@ -41,3 +41,13 @@ pub(crate) fn is_vec_of_bytes(ty: &Type) -> bool {
         segment.ident == "Vec" && matches!(type_arguments(segment)[..], [element] if is_named(element, "u8"))
     })
 }
+
+/// The types in `Streaming<T>` or `Streaming<T, E>`: the item's, and the fault's.
+pub(crate) fn streamed(ty: &Type) -> Option<(&Type, Option<&Type>)> {
+    let segment = last_segment(ty).filter(|segment| segment.ident == "Streaming")?;
+    match type_arguments(segment)[..] {
+        [item] => Some((item, None)),
+        [item, fault] => Some((item, Some(fault))),
+        _ => None,
+    }
+}

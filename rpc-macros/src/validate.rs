@@ -5,7 +5,7 @@ use quote::quote_spanned;
 
 use crate::{
     errors::Errors,
-    model::{Contract, Method, Output},
+    model::{ArgKind, Contract, Method, Output},
     types::is_named,
 };
 
@@ -54,7 +54,17 @@ fn check_options(method: &Method, errors: &mut Errors) {
             errors.on(&on(span), message);
         }
     };
+    if !method.has_stream() {
+        let message = "no argument or result of this method is a stream; remove `window`";
+        refuse(options.window.map(|(span, _)| span), message);
+    }
     if options.oneway.is_some() {
+        for arg in method.args.iter().filter(|arg| matches!(arg.kind, ArgKind::Streaming)) {
+            refuse(
+                Some(arg.ident.span()),
+                "a one-way call is over when it is sent, so it has no streams; remove `oneway`, or send the items one by one",
+            );
+        }
         refuse(
             options.terminating,
             "the session ends once the reply is delivered, and a one-way call has none; remove `terminating` or `oneway`",

@@ -47,9 +47,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
                 try_more(&self.shared.arguments, &mut self.held.arguments, bytes)
                     .map_err(|()| Need::Arguments(bytes))?;
             }
-            // A transfer beyond the whole budget goes alone.
-            let bytes = bytes
-                .min(self.shared.limits().map_or(0, |limits| transfer_budget(limits.assembly, &self.shared.config)));
+            let bytes = self.transfer_charge(payload);
             try_more(&self.shared.transfers, &mut self.held.transfers, bytes).map_err(|()| Need::Transfers(bytes))?;
         }
         let room = to_u32(if large { frame } else { frame + payload });
@@ -65,6 +63,22 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
             self.release();
         }
         whole
+    }
+
+    /// What a large payload takes of the budget of transfers. One beyond the whole budget goes alone.
+    fn transfer_charge(&self, payload: usize) -> u32 {
+        let budget = self.shared.limits().map_or(0, |limits| transfer_budget(limits.assembly, &self.shared.config));
+        to_u32(payload).min(budget)
+    }
+
+    /// Waits until a large payload may go, whose frame needs no room.
+    pub(crate) async fn transfer(&mut self, payload: usize) -> Result<(), Over> {
+        self.wait(Need::Transfers(self.transfer_charge(payload))).await
+    }
+
+    /// Hands over what it needs.
+    pub(crate) fn take_transfer(&mut self) -> u32 {
+        std::mem::take(&mut self.held.transfers)
     }
 
     /// Waits for what was missing. First come, first served.

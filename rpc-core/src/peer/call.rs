@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use super::{
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
     shared::Shared,
+    streams::{self, Inlets, Outlet},
 };
 use crate::{
     config::PACKET_OVERHEAD,
@@ -38,12 +39,19 @@ struct Terms {
     origin: Option<Serving>,
     metadata: MetadataPairs,
     deadline: Option<Instant>,
+    gap: Option<Duration>,
 }
 
 /// A completed call.
 pub(crate) enum Answer {
-    Value(Bytes),
+    Value(Bytes, Inlets),
     Fault(Bytes),
+}
+
+/// What a call sends: its arguments, and the streams among them.
+pub(crate) struct Sent<A> {
+    pub(crate) arguments: A,
+    pub(crate) streams: Vec<Outlet>,
 }
 
 /// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call.
@@ -51,16 +59,22 @@ pub(crate) async fn perform<A: Serialize + Send>(
     shared: &Arc<Shared>,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
-    mut arguments: A,
+    mut sent: Sent<A>,
 ) -> Result<Answer, Status> {
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let begun = now();
-    let deadline = CallOptions::deadline(options, begun, method, shared.config.call_timeout, origin.as_ref());
+    let explicit = CallOptions::explicit(options, method);
+    // A call with streams takes as long as they do, unless somebody says otherwise.
+    let gap = (explicit.is_none() && !sent.streams.is_empty()).then_some(shared.config.call_timeout);
+    let timeout = explicit.unwrap_or(if gap.is_some() { Duration::MAX } else { shared.config.call_timeout });
+    let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
+    let terms = Terms { begun, origin, metadata, deadline, gap };
     let answer = if shared.interceptors.is_empty() {
-        attempt(shared, method, Terms { begun, origin, metadata, deadline }, &mut arguments).await
+        let streams = sent.streams.len();
+        attempt(shared, method, terms, &mut sent, streams).await
     } else {
-        intercepted(shared, method, Terms { begun, origin, metadata, deadline }, arguments).await
+        intercepted(shared, method, terms, sent).await
     };
     answer.map_err(|status| {
         let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
@@ -78,11 +92,12 @@ async fn intercepted<A: Serialize + Send>(
     shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
     terms: Terms,
-    arguments: A,
+    sent: Sent<A>,
 ) -> Result<Answer, Status> {
-    let Terms { origin, metadata, deadline, .. } = terms;
+    let Terms { origin, metadata, deadline, gap, .. } = terms;
     let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
-    let mut end = Attempts { shared, origin, arguments, begun: false, may_have_run: false };
+    let streams = sent.streams.len();
+    let mut end = Attempts { shared, origin, gap, sent, streams, begun: false, may_have_run: false };
     match intercept::run(&shared.interceptors, &mut call, &mut end).await {
         Ok(reply) => reply.into_content(call.number()),
         Err(status) if end.begun => Err(status),
@@ -94,7 +109,10 @@ async fn intercepted<A: Serialize + Send>(
 struct Attempts<'a, A> {
     shared: &'a Arc<Shared>,
     origin: Option<Serving>,
-    arguments: A,
+    gap: Option<Duration>,
+    sent: Sent<A>,
+    /// How many streams there were.
+    streams: usize,
     begun: bool,
     /// In an attempt that failed.
     may_have_run: bool,
@@ -105,10 +123,13 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
         let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
-        let (method, terms) = (call.method(), Terms { begun: now(), origin, metadata, deadline: call.deadline() });
-        let answer = attempt(self.shared, method, terms, &mut self.arguments).await;
+        let terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
+        let method = call.method();
+        let answer = attempt(self.shared, method, terms, &mut self.sent, self.streams).await;
         match answer {
-            Ok(Answer::Value(bytes)) => Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes))),
+            Ok(Answer::Value(bytes, streams)) => {
+                Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes, streams)))
+            }
             Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, bytes.len(), Answer::Fault(bytes))),
             Err(status) => {
                 self.may_have_run |= status.execution() == Execution::Unknown;
@@ -120,14 +141,21 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     }
 }
 
-/// Makes a call once. The arguments are lent exclusively because they need not be `Sync`.
+/// Makes a call once. The arguments are lent exclusively because they need not be `Sync`. `streams` says how many streams there are among them.
 async fn attempt<A: Serialize + Send>(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
     terms: Terms,
-    arguments: &mut A,
+    sent: &mut Sent<A>,
+    streams: usize,
 ) -> Result<Answer, Status> {
-    let mut call = Call::new(shared, method, terms)?;
+    let Sent { arguments, streams: outlets } = sent;
+    if outlets.len() < streams {
+        let message =
+            "the call cannot be made again: an earlier attempt has begun to send the streams among its arguments";
+        return Err(Status::failed_precondition(message).not_executed());
+    }
+    let mut call = Call::new(shared, method, terms, streams)?;
     let mut standing = call.start(arguments).await?;
     let outcome = loop {
         standing = match standing {
@@ -139,15 +167,22 @@ async fn attempt<A: Serialize + Send>(
             Standing::Short(need) => call.wait_for(need).await?,
             Standing::Sent if method.is_oneway() => {
                 call.key = None;
-                return Ok(Answer::Value(Bytes::new()));
+                return Ok(Answer::Value(Bytes::new(), Inlets::default()));
             }
             // Sending has left the waker there.
-            Standing::Sent => break call.outcome(true).await,
+            Standing::Sent => {
+                if let (Some(key), false) = (call.key, outlets.is_empty()) {
+                    let streams = shared.look(|connection| connection.argument_streams(key));
+                    streams::start(shared, &streams, std::mem::take(outlets));
+                }
+                break call.outcome(true).await;
+            }
             Standing::Ended => break call.outcome(false).await,
         };
     };
     match outcome {
-        Outcome::Value(bytes) => Ok(Answer::Value(bytes)),
+        Outcome::Value(bytes) => Ok(Answer::Value(bytes, Inlets::default())),
+        Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, Inlets::new(shared, streams))),
         Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),
         Outcome::Status(status) => Err(status),
     }
@@ -190,6 +225,7 @@ struct Call<'a> {
     nested: bool,
     metadata: MetadataPairs,
     metadata_len: usize,
+    streams: usize,
     reservation: Reservation<&'a Shared>,
     /// Its slot, while that is ours.
     key: Option<CallKey>,
@@ -204,8 +240,13 @@ impl Drop for Call<'_> {
 }
 
 impl<'a> Call<'a> {
-    fn new(shared: &'a Shared, method: &'static MethodDescriptor, terms: Terms) -> Result<Self, Status> {
-        let Terms { begun, origin, metadata, deadline } = terms;
+    fn new(
+        shared: &'a Shared,
+        method: &'static MethodDescriptor,
+        terms: Terms,
+        streams: usize,
+    ) -> Result<Self, Status> {
+        let Terms { begun, origin, metadata, deadline, gap } = terms;
         let metadata_len = metadata_size(&metadata);
         if metadata_len > shared.config.max_metadata {
             let limit = shared.config.max_metadata;
@@ -222,9 +263,9 @@ impl<'a> Call<'a> {
         let nested = origin.is_some() && !oneway;
         let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
         let origin = origin.map(|origin| origin.call);
-        let start = Some(CallStart { method: Some(method), oneway, depth, origin, deadline });
+        let start = Some(CallStart { method: Some(method), oneway, depth, origin, deadline, gap });
         let reservation = Reservation::new(shared);
-        Ok(Self { shared, method, begun, start, nested, metadata, metadata_len, reservation, key: None })
+        Ok(Self { shared, method, begun, start, nested, metadata, metadata_len, streams, reservation, key: None })
     }
 
     /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it has its permit.
@@ -296,7 +337,8 @@ impl<'a> Call<'a> {
     /// The frame's content, with what has been reserved for it.
     fn outgoing(&mut self, payload: Bytes) -> Outgoing {
         let charges = self.reservation.take(payload.len(), FRAME + self.metadata_len);
-        Outgoing { method: self.method.id(), metadata: std::mem::take(&mut self.metadata), payload, charges }
+        let metadata = std::mem::take(&mut self.metadata);
+        Outgoing { method: self.method.id(), metadata, payload, streams: self.streams, charges }
     }
 
     /// Says what is wrong with the metadata, or with arguments of this length.
@@ -386,6 +428,8 @@ fn progress(shared: &Shared, key: &mut Option<CallKey>, waker: &Waker) -> CallPr
 fn unsent(outcome: Outcome) -> Status {
     match outcome {
         Outcome::Status(status) => status,
-        Outcome::Value(_) | Outcome::Fault(_) => Status::internal("a call that was not sent has been answered"),
+        Outcome::Value(_) | Outcome::Streaming(..) | Outcome::Fault(_) => {
+            Status::internal("a call that was not sent has been answered")
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     CallOptions, Session,
-    call::{self, Answer},
+    call::{self, Answer, Sent},
     encode::scan_limits,
     output::Output,
     shared::Shared,
+    streams::{Inlets, Outlet},
 };
 use crate::{contract::MethodDescriptor, error::CallError, status::Status};
 
@@ -77,6 +79,7 @@ impl Peer {
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
+        streams: Vec<Outlet>,
     ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<A, O>
     where
         A: Serialize + Send,
@@ -84,8 +87,8 @@ impl Peer {
     {
         let peer = self.clone();
         async move {
-            match peer.perform(method, arguments).await? {
-                Answer::Value(bytes) => peer.decode(method, bytes, O::decode),
+            match peer.perform(method, Sent { arguments, streams }).await? {
+                Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
                 Answer::Fault(_) => Err(call::mismatch(method, "a typed fault came, which the contract does not know")),
             }
         }
@@ -97,6 +100,7 @@ impl Peer {
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
+        streams: Vec<Outlet>,
     ) -> impl Future<Output = Result<O::Value, CallError<E>>> + Send + use<A, O, E>
     where
         A: Serialize + Send,
@@ -105,10 +109,11 @@ impl Peer {
     {
         let peer = self.clone();
         async move {
-            match peer.perform(method, arguments).await? {
-                Answer::Value(bytes) => Ok(peer.decode(method, bytes, O::decode)?),
+            match peer.perform(method, Sent { arguments, streams }).await? {
+                Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
-                    let fault = peer.decode(method, bytes, |bytes, limits| crate::wire::decode(&bytes, limits))?;
+                    let limits = scan_limits(&peer.shared.config);
+                    let fault = crate::wire::decode(&bytes, &limits).map_err(|error| call::mismatch(method, error))?;
                     Err(CallError::Fault(fault))
                 }
             }
@@ -126,24 +131,25 @@ impl Peer {
         A: Serialize + Send,
     {
         let peer = self.clone();
-        async move { peer.perform(method, arguments).await.map(|_| ()) }
+        async move { peer.perform(method, Sent { arguments, streams: Vec::new() }).await.map(|_| ()) }
     }
 
     async fn perform<A: Serialize + Send>(
         &self,
         method: &'static MethodDescriptor,
-        arguments: A,
+        sent: Sent<A>,
     ) -> Result<Answer, Status> {
-        call::perform(&self.shared, self.options.as_deref(), method, arguments).await
+        call::perform(&self.shared, self.options.as_deref(), method, sent).await
     }
 
-    fn decode<T>(
+    fn decode_output<O: Output>(
         &self,
-        method: &MethodDescriptor,
-        bytes: bytes::Bytes,
-        decode: impl FnOnce(bytes::Bytes, &crate::wire::ScanLimits) -> Result<T, crate::wire::WireError>,
-    ) -> Result<T, Status> {
-        decode(bytes, &scan_limits(&self.shared.config)).map_err(|error| call::mismatch(method, error))
+        method: &'static MethodDescriptor,
+        bytes: Bytes,
+        streams: &mut Inlets,
+    ) -> Result<O::Value, Status> {
+        O::decode(bytes, &scan_limits(&self.shared.config), streams, method)
+            .map_err(|error| call::mismatch(method, error))
     }
 }
 

@@ -12,6 +12,7 @@ mod options;
 mod output;
 mod session;
 mod shared;
+mod streams;
 mod stub;
 
 pub(crate) use budget::Reservation;
@@ -25,7 +26,9 @@ pub use info::{ConnectionInfo, Principal};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
-pub use output::{Binary, Fallible, Output, Value};
+pub use output::{Fallible, Output, Streamed};
 pub use session::{Session, SessionState, Stats};
 pub(crate) use shared::{Life, Shared};
+pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, StreamSender, Streaming, Value};
+pub(crate) use streams::{Decode, Encode, Inlets, start as start_streams};
 pub use stub::Stub;

@@ -19,7 +19,7 @@ impl CallOptions {
     }
 
     /// How long the caller waits in all, from the call's first poll; instead of the method's `timeout` and of
-    /// [`crate::Config::call_timeout`]. Inside a handler the caller's own deadline still holds if it is earlier. `Duration::MAX` is no
+    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. Inside a handler the caller's own deadline still holds if it is earlier. `Duration::MAX` is no
     /// deadline of its own.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -49,15 +49,13 @@ impl CallOptions {
         &self.metadata
     }
 
+    /// The time that somebody has set for a call.
+    pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<Duration> {
+        this.and_then(|options| options.timeout).or(method.timeout())
+    }
+
     /// When a call that begins now must be done.
-    pub(crate) fn deadline(
-        this: Option<&Self>,
-        now: Instant,
-        method: &MethodDescriptor,
-        default: Duration,
-        origin: Option<&Serving>,
-    ) -> Option<Instant> {
-        let timeout = this.and_then(|options| options.timeout).or(method.timeout()).unwrap_or(default);
+    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&Serving>) -> Option<Instant> {
         let inherited = origin.and_then(Serving::deadline);
         match (now.checked_add(timeout), inherited) {
             (Some(own), Some(inherited)) => Some(own.min(inherited)),

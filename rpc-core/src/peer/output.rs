@@ -5,27 +5,33 @@ use std::{fmt, marker::PhantomData};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::wire::{self, ScanLimits, WireError};
+use super::streams::{Binary, Decode, Inlets, Streaming, Value};
+use crate::{
+    contract::MethodDescriptor,
+    wire::{self, ScanLimits, WireError},
+};
 
 /// How a result is decoded.
 pub trait Output: Send + 'static {
     /// What comes out.
     type Value: Send;
 
-    /// Decodes a result.
-    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<Self::Value, WireError>;
+    /// Decodes a result. `streams` are those that came with it.
+    fn decode(
+        bytes: Bytes,
+        limits: &ScanLimits,
+        streams: &mut Inlets,
+        method: &'static MethodDescriptor,
+    ) -> Result<Self::Value, WireError>;
 }
 
-/// A value that serde decodes.
-pub struct Value<T>(PhantomData<fn() -> T>);
-
-/// Bytes that travel as they are: a `Vec<u8>` or a `Bytes`.
-pub struct Binary<T>(PhantomData<fn() -> T>);
+/// A stream, whose items `D` decodes.
+pub struct Streamed<D, E>(PhantomData<fn() -> (D, E)>);
 
 impl<T: DeserializeOwned + Send + 'static> Output for Value<T> {
     type Value = T;
 
-    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<T, WireError> {
+    fn decode(bytes: Bytes, limits: &ScanLimits, _: &mut Inlets, _: &'static MethodDescriptor) -> Result<T, WireError> {
         wire::decode(&bytes, limits)
     }
 }
@@ -33,20 +39,32 @@ impl<T: DeserializeOwned + Send + 'static> Output for Value<T> {
 impl<T: From<Bytes> + Send + 'static> Output for Binary<T> {
     type Value = T;
 
-    fn decode(bytes: Bytes, _: &ScanLimits) -> Result<T, WireError> {
+    fn decode(bytes: Bytes, _: &ScanLimits, _: &mut Inlets, _: &'static MethodDescriptor) -> Result<T, WireError> {
         wire::decode_bytes(&bytes).map(T::from)
     }
 }
 
-impl<T> fmt::Debug for Value<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Value")
+impl<D, E> Output for Streamed<D, E>
+where
+    D: Decode,
+    E: DeserializeOwned + Send + 'static,
+{
+    type Value = Streaming<D::Value, E>;
+
+    fn decode(
+        _: Bytes,
+        _: &ScanLimits,
+        streams: &mut Inlets,
+        method: &'static MethodDescriptor,
+    ) -> Result<Self::Value, WireError> {
+        let inlet = streams.take().ok_or_else(|| WireError::new("a value came instead of a stream"))?;
+        Ok(Streaming::remote::<D>(inlet, method))
     }
 }
 
-impl<T> fmt::Debug for Binary<T> {
+impl<D, E> fmt::Debug for Streamed<D, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Binary")
+        f.write_str("Streamed")
     }
 }
 

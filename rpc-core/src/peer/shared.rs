@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 
 use super::{info::Link, intercept::Interceptor};
 use crate::{
@@ -50,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) life: watch::Sender<Life>,
     /// Handlers that run in tasks of their own.
     handlers: AtomicUsize,
+    /// Where streams are produced.
+    pub(crate) runtime: Option<Handle>,
 }
 
 /// What the lock guards. No foreign code runs under it: no serde, no poll, no waker, no drop of a user's value.
@@ -80,6 +85,7 @@ impl Shared {
             easy: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
+            runtime: Handle::try_current().ok(),
             config,
         }
     }

@@ -33,6 +33,10 @@ pub(crate) enum Purpose {
     Discard,
     /// As above; its end completes a call made here whose caller is gone.
     DiscardFor(CallKey),
+    /// An item of a stream, which has the stream's number.
+    Item(TransferId),
+    /// An item that nobody wants.
+    DiscardItem(TransferId),
 }
 
 #[derive(Debug)]
@@ -55,15 +59,23 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    /// Takes note of an announced transfer. Numbers must grow, zero bytes need no transfer.
-    pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
+    /// Takes note of the number of a new transfer or stream. Numbers must grow.
+    pub(crate) fn number(&mut self, id: TransferId) -> Result<(), ProtocolError> {
         if id <= self.last_id {
-            return Err(ProtocolError::new(format!("transfer {id} was announced after transfer {}", self.last_id)));
+            return Err(ProtocolError::new(format!(
+                "transfer or stream {id} was announced after number {}",
+                self.last_id
+            )));
         }
+        self.last_id = id;
+        Ok(())
+    }
+
+    /// Takes note of an announced transfer. Zero bytes need none.
+    pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
         if total == 0 {
             return Err(ProtocolError::new(format!("transfer {id} was announced with no bytes")));
         }
-        self.last_id = id;
         // What is discarded may be of any length; saturating keeps the count of what is still to come.
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
@@ -160,6 +172,6 @@ fn weight(total: usize) -> usize {
 
 impl Purpose {
     fn is_kept(&self) -> bool {
-        !matches!(self, Self::Discard | Self::DiscardFor(_))
+        !matches!(self, Self::Discard | Self::DiscardFor(_) | Self::DiscardItem(_))
     }
 }

@@ -8,7 +8,7 @@ use super::ServedCall;
 use crate::{
     error::ConnectionError,
     status::Status,
-    wire::{CallId, Hello, Welcome},
+    wire::{CallId, Hello, Streams, Welcome},
 };
 
 /// What a connection tells the shell around it, in order.
@@ -26,6 +26,8 @@ pub enum Event {
         call: Arc<ServedCall>,
         /// Its arguments.
         payload: Bytes,
+        /// The streams among them, each to be read with [`super::Connection::take_items`] or left with [`super::Connection::leave_stream`].
+        streams: Streams,
     },
     /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where calls are served one after
     /// another, it holds its place among those of its session.
@@ -64,6 +66,8 @@ pub enum ServedKey {
 pub enum Outcome {
     /// A result, encoded.
     Value(Bytes),
+    /// A result that is a stream, or several; each is to be read or left.
+    Streaming(Bytes, Streams),
     /// The contract's own fault, encoded.
     Fault(Bytes),
     /// Anything else.
@@ -75,6 +79,8 @@ pub enum Outcome {
 pub enum Completion {
     /// A result, encoded.
     Value(Bytes),
+    /// A result with so many streams.
+    Streaming(Bytes, usize),
     /// The contract's own fault, encoded.
     Fault(Bytes),
     /// A status.

@@ -11,7 +11,9 @@ mod permits;
 mod pings;
 mod sequence;
 mod slots;
+mod streams;
 mod timers;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -22,3 +24,4 @@ pub use event::{Completion, Event, Outcome, ServedKey};
 #[cfg(feature = "session")]
 pub(crate) use pings::PingBudget;
 pub use slots::CallKey;
+pub use streams::{ITEM, StreamEnd, StreamError, Taken};

@@ -47,15 +47,24 @@ pub(crate) struct OutTransfer {
     pub(crate) mark: Mark,
 }
 
+/// What takes its turn in the second lane.
+#[derive(Debug)]
+pub(crate) enum BulkTurn {
+    Transfer(Box<OutTransfer>),
+    /// A stream with something to send.
+    Stream(TransferId),
+}
+
 /// Frames and transfers that wait to be sent.
 ///
 /// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames up to one chunk,
-/// in the order in which they were put. Transfers take turns, one chunk each.
+/// in the order in which they were put. Transfers and streams take turns, one chunk's worth each.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     urgent: VecDeque<OutFrame>,
     frames: VecDeque<OutFrame>,
-    transfers: VecDeque<Box<OutTransfer>>,
+    /// The second lane.
+    turns: VecDeque<BulkTurn>,
     bytes: usize,
     transfer_bytes: usize,
     next_transfer: TransferId,
@@ -96,31 +105,46 @@ impl Outbox {
     /// Begins to send what has been announced.
     pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
-        self.transfers.push_back(transfer);
+        self.turns.push_back(BulkTurn::Transfer(transfer));
     }
 
-    /// The next chunk of the transfer whose turn it is, and the transfer itself if that was its last.
-    pub(crate) fn next_chunk(&mut self, size: usize) -> Option<(Frame, Option<Box<OutTransfer>>)> {
-        let mut transfer = self.transfers.pop_front()?;
+    /// A stream has something to send, and waits for its turn.
+    pub(crate) fn push_stream(&mut self, id: TransferId) {
+        self.turns.push_back(BulkTurn::Stream(id));
+    }
+
+    /// Who has the next turn.
+    pub(crate) fn next_turn(&mut self) -> Option<BulkTurn> {
+        self.turns.pop_front()
+    }
+
+    /// Its turn is over, and it has more.
+    pub(crate) fn end_turn(&mut self, turn: BulkTurn) {
+        self.turns.push_back(turn);
+    }
+
+    /// Its turn has not come yet.
+    pub(crate) fn put_back(&mut self, turn: BulkTurn) {
+        self.turns.push_front(turn);
+    }
+
+    /// The next chunk of a transfer.
+    pub(crate) fn split_chunk(&mut self, transfer: &mut OutTransfer, size: usize) -> Frame {
         let data = transfer.rest.split_to(size.min(transfer.rest.len()));
         self.transfer_bytes -= data.len();
-        let frame = Frame::Chunk { transfer: transfer.id, data };
-        if transfer.rest.is_empty() {
-            return Some((frame, Some(transfer)));
-        }
-        self.transfers.push_back(transfer);
-        Some((frame, None))
+        Frame::Chunk { transfer: transfer.id, data }
     }
 
     /// Takes a transfer out that has been announced.
     pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
-        let index = self.transfers.iter().position(|transfer| transfer.id == id)?;
-        let transfer = self.transfers.remove(index)?;
+        let wanted = |turn: &BulkTurn| matches!(turn, BulkTurn::Transfer(transfer) if transfer.id == id);
+        let index = self.turns.iter().position(wanted)?;
+        let Some(BulkTurn::Transfer(transfer)) = self.turns.remove(index) else { return None };
         self.transfer_bytes -= transfer.rest.len();
         Some(transfer)
     }
 
-    /// A number for a new transfer, never used again.
+    /// A number for a new transfer or stream, never used again.
     pub(crate) fn next_transfer_id(&mut self) -> TransferId {
         self.next_transfer += 1;
         self.next_transfer
@@ -130,8 +154,14 @@ impl Outbox {
         !self.urgent.is_empty() || !self.frames.is_empty()
     }
 
-    pub(crate) fn has_transfers(&self) -> bool {
-        !self.transfers.is_empty()
+    /// The last number that a transfer or stream was given.
+    pub(crate) fn last_transfer_id(&self) -> TransferId {
+        self.next_transfer
+    }
+
+    /// Whether transfers or streams wait for their turn.
+    pub(crate) fn has_bulk(&self) -> bool {
+        !self.turns.is_empty()
     }
 
     /// Bytes of frames that wait, without what they announce.
@@ -151,9 +181,13 @@ impl Outbox {
 
     /// Throws away the transfers under way whose mark is in question.
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(Mark) -> bool) {
-        self.transfers.retain(|transfer| !remove(transfer.mark));
+        self.turns.retain(|turn| !matches!(turn, BulkTurn::Transfer(transfer) if remove(transfer.mark)));
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
-        self.transfer_bytes = self.transfers.iter().chain(waiting).map(|transfer| transfer.rest.len()).sum();
+        let under_way = self.turns.iter().filter_map(|turn| match turn {
+            BulkTurn::Transfer(transfer) => Some(transfer),
+            BulkTurn::Stream(_) => None,
+        });
+        self.transfer_bytes = under_way.chain(waiting).map(|transfer| transfer.rest.len()).sum();
     }
 
     fn count_in(&mut self, frame: &OutFrame) {

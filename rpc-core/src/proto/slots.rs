@@ -1,11 +1,15 @@
 //! The calls that this end has made: a slab of slots, found again by index and generation.
 
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use super::{Outcome, ServedCall};
 use crate::{
     contract::MethodDescriptor,
-    wire::{CallId, TransferId},
+    wire::{CallId, Streams, TransferId},
 };
 
 /// Bits of a call's number that are its slot's index; the rest is the slot's generation.
@@ -77,6 +81,12 @@ pub(crate) struct Slot {
     pub(crate) transfer: Option<TransferId>,
     /// What the call holds of the budget of argument bytes.
     pub(crate) arguments: u32,
+    /// The streams among its arguments, until it has ended well.
+    pub(crate) streams: Streams,
+    /// The streams of its result, while the rest of that is arriving.
+    pub(crate) result_streams: Streams,
+    /// How long there may be no new item of its arguments, and when the last one went, or the call began.
+    pub(crate) gap: Option<(Duration, Instant)>,
     /// The deadline fired while the handle was still there: the completion that will come is dropped.
     pub(crate) awaiting_completion: bool,
     /// Its completion has been announced; a second one would be stray.
@@ -151,6 +161,9 @@ impl Slot {
         self.origin = None;
         self.transfer = None;
         self.arguments = 0;
+        self.streams = Streams::default();
+        self.result_streams = Streams::default();
+        self.gap = None;
         self.awaiting_completion = false;
         self.completing = false;
         waker
@@ -172,6 +185,9 @@ impl Default for Slot {
             origin: None,
             transfer: None,
             arguments: 0,
+            streams: Streams::default(),
+            result_streams: Streams::default(),
+            gap: None,
             awaiting_completion: false,
             completing: false,
         }

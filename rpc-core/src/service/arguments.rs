@@ -1,10 +1,13 @@
 //! `Arguments`: the arguments of a call, one after another.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     contract::MethodDescriptor,
+    peer::{Decode, Inlets, Streaming},
     status::Status,
     wire::{ArgumentReader, ScanLimits, WireError},
 };
@@ -14,6 +17,7 @@ use crate::{
 pub struct Arguments<'a> {
     reader: ArgumentReader<'a>,
     method: &'static MethodDescriptor,
+    streams: &'a Mutex<Inlets>,
 }
 
 impl<'a> Arguments<'a> {
@@ -21,9 +25,10 @@ impl<'a> Arguments<'a> {
         payload: &'a Bytes,
         limits: &ScanLimits,
         method: &'static MethodDescriptor,
+        streams: &'a Mutex<Inlets>,
     ) -> Result<Self, Status> {
         match ArgumentReader::new(payload, limits) {
-            Ok(reader) => Ok(Self { reader, method }),
+            Ok(reader) => Ok(Self { reader, method, streams }),
             Err(error) => Err(refuse(format!(
                 "the arguments of {}.{} are not a valid payload: {error}",
                 method.contract(),
@@ -66,6 +71,31 @@ impl<'a> Arguments<'a> {
     pub fn bytes_or_default(&mut self, name: &'static str) -> Result<Bytes, Status> {
         let value = self.reader.next_bytes();
         Ok(self.check(name, value)?.unwrap_or_default())
+    }
+
+    /// The next argument, which is a stream.
+    pub fn streaming<D, E>(&mut self, name: &'static str) -> Result<Streaming<D::Value, E>, Status>
+    where
+        D: Decode,
+        E: DeserializeOwned,
+    {
+        let stands = self.reader.next_value::<()>();
+        self.require(name, stands)?;
+        let inlet = self.streams.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let inlet = inlet.ok_or_else(|| {
+            let method = self.method;
+            refuse(format!("the argument `{name}` of {method} is a stream, and none came"))
+        })?;
+        Ok(Streaming::remote::<D>(inlet, self.method))
+    }
+
+    /// The next argument, which is a stream; an empty one where the caller does not know it yet.
+    pub fn streaming_or_default<D, E>(&mut self, name: &'static str) -> Result<Streaming<D::Value, E>, Status>
+    where
+        D: Decode,
+        E: DeserializeOwned,
+    {
+        if self.reader.is_at_end() { Ok(Streaming::empty()) } else { self.streaming::<D, E>(name) }
     }
 
     /// All have been read: nothing of the reader is left when the method is awaited.

@@ -8,10 +8,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Completion, Held, Incoming, Instance, Runner, turns::TurnSlot};
+use super::{Completion, Held, Incoming, Instance, Received, Runner, turns::TurnSlot};
 use crate::{
     contract::MethodDescriptor,
     peer::{CallInfo, End, Interceptor, Reply, Serving, Shared, run_interceptors},
@@ -36,7 +35,7 @@ impl Handling {
         &self,
         shared: &Arc<Shared>,
         instance: &Arc<Instance>,
-        payload: Bytes,
+        received: Received,
         held: Option<Held>,
         runner: &mut Runner,
     ) {
@@ -44,7 +43,7 @@ impl Handling {
         if plain {
             match instance.check_begun(self.method).and_then(|()| start(&self.call.call)) {
                 Ok(()) => {
-                    let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, payload)
+                    let incoming = Incoming::new(shared.clone(), self.call.clone(), self.method, received)
                         .with_begun(instance.begun(self.method));
                     instance.start(self.method.id(), incoming, runner);
                 }
@@ -57,7 +56,7 @@ impl Handling {
             serving: self.call.clone(),
             method: self.method,
             instance: instance.clone(),
-            payload,
+            received,
             held: Arc::new(Mutex::new(held)),
             served: false,
         };
@@ -76,7 +75,7 @@ struct Method {
     serving: Serving,
     method: &'static MethodDescriptor,
     instance: Arc<Instance>,
-    payload: Bytes,
+    received: Received,
     /// Its place among the calls of its session, if its arguments came in chunks.
     held: Arc<Mutex<Option<Held>>>,
     /// It has run to its end.
@@ -121,8 +120,8 @@ impl Method {
         };
         self.instance.check_begun(self.method)?;
         start(call)?;
-        let payload = std::mem::take(&mut self.payload);
-        let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, payload)
+        let received = std::mem::take(&mut self.received);
+        let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, received)
             .with_begun(self.instance.begun(self.method))
             .with_turn(turn.clone());
         // Dropped before the turn is.

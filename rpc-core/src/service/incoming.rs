@@ -1,8 +1,11 @@
 //! `Incoming`: a call on its way to its handler, and the handler's way to answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -12,12 +15,20 @@ use super::{Arguments, Completion, Reply, turns::TurnSlot};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
-    peer::{Peer, Reservation, Serving, Shared, Stub, encode, scan_limits},
+    peer::{Encode, Inlets, Outlet, Peer, Reservation, Serving, Shared, Streaming, Stub, encode, scan_limits},
     status::Status,
+    wire::Nil,
 };
 
 /// What a Response takes beside its payload, at most.
-const FRAME: usize = 64;
+const FRAME: usize = 96;
+
+/// What came with a call: its arguments, and the streams among them.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) payload: Bytes,
+    pub(crate) streams: Inlets,
+}
 
 /// A call that came in. Lives in its handler's future, whose arguments may borrow from it.
 #[derive(Debug)]
@@ -26,6 +37,10 @@ pub struct Incoming {
     serving: Serving,
     method: &'static MethodDescriptor,
     payload: Bytes,
+    /// The streams among the arguments.
+    inlets: Mutex<Inlets>,
+    /// The streams of the result.
+    outlets: Mutex<Vec<Outlet>>,
     /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
     turn: Option<Arc<TurnSlot>>,
     /// Set when the method succeeds: others of its contract wait for that.
@@ -37,9 +52,11 @@ impl Incoming {
         shared: Arc<Shared>,
         serving: Serving,
         method: &'static MethodDescriptor,
-        payload: Bytes,
+        received: Received,
     ) -> Self {
-        Self { shared, serving, method, payload, turn: None, begun: None }
+        let Received { payload, streams } = received;
+        let (inlets, outlets) = (Mutex::new(streams), Mutex::default());
+        Self { shared, serving, method, payload, inlets, outlets, turn: None, begun: None }
     }
 
     pub(super) fn with_turn(self, turn: Option<Arc<TurnSlot>>) -> Self {
@@ -52,7 +69,17 @@ impl Incoming {
 
     /// The arguments, checked against the limits on payloads.
     pub fn arguments(&self) -> Result<Arguments<'_>, Status> {
-        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method)
+        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, &self.inlets)
+    }
+
+    /// A stream that is to be the result. What it gives stands for it in the payload.
+    pub fn stream<C, E>(&self, stream: Streaming<C::Value, E>) -> Nil
+    where
+        C: Encode,
+        E: Serialize + Send + 'static,
+    {
+        self.outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream));
+        Nil
     }
 
     /// What the handler is told about the call.
@@ -86,7 +113,10 @@ impl Incoming {
             let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, false) {
-                Ok(()) => return Ok(Completion::new(Reply::Value(payload), reservation, FRAME)),
+                Ok(()) => {
+                    let outlets = mem::take(&mut *self.outlets.lock().unwrap_or_else(PoisonError::into_inner));
+                    return Ok(Completion::new(Reply::Value(payload), outlets, reservation, FRAME));
+                }
                 Err(need) => reservation.wait(need).await.map_err(|_| over())?,
             }
         }
@@ -115,7 +145,7 @@ impl Incoming {
     /// A one-way call is finished.
     pub async fn done(&self) -> Result<Completion, Status> {
         self.end(true);
-        Ok(Completion::new(Reply::Done, Reservation::new(self.shared.clone()), 0))
+        Ok(Completion::new(Reply::Done, Vec::new(), Reservation::new(self.shared.clone()), 0))
     }
 
     fn unencodable(&self, why: &str) -> Status {

@@ -27,6 +27,7 @@ pub(crate) use handling::Handling;
 pub use hooks::SessionHooks;
 pub use hosting::{Hosting, HostingBuilder, HostingError};
 pub use incoming::Incoming;
+pub(crate) use incoming::Received;
 pub use instance::Concurrency;
 pub(crate) use instance::Instance;
 pub use reply::Completion;

@@ -5,13 +5,15 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    peer::{Reservation, Shared},
+    peer::{Outlet, Reservation, Shared},
     proto::{self, Charges},
 };
 
 /// A handler's answer, encoded, holding the room that it needs in the outbox.
 pub struct Completion {
     reply: Reply,
+    /// The streams of the result.
+    outlets: Vec<Outlet>,
     reservation: Reservation<Arc<Shared>>,
     frame: usize,
 }
@@ -23,8 +25,8 @@ pub(crate) enum Reply {
 }
 
 impl Completion {
-    pub(crate) fn new(reply: Reply, reservation: Reservation<Arc<Shared>>, frame: usize) -> Self {
-        Self { reply, reservation, frame }
+    pub(crate) fn new(reply: Reply, outlets: Vec<Outlet>, reservation: Reservation<Arc<Shared>>, frame: usize) -> Self {
+        Self { reply, outlets, reservation, frame }
     }
 
     pub(crate) fn into_fault(mut self) -> Self {
@@ -46,15 +48,16 @@ impl Completion {
     }
 
     /// What the connection is told.
-    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges) {
+    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, Vec<Outlet>) {
         let charges = self.reservation.take(self.payload_len(), self.frame);
         let completion = match self.reply {
-            Reply::Value(bytes) => proto::Completion::Value(bytes),
+            Reply::Value(bytes) if self.outlets.is_empty() => proto::Completion::Value(bytes),
+            Reply::Value(bytes) => proto::Completion::Streaming(bytes, self.outlets.len()),
             Reply::Fault(bytes) => proto::Completion::Fault(bytes),
             // Nobody reads it, but a payload is a value.
             Reply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0])),
         };
-        (completion, charges)
+        (completion, charges, self.outlets)
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use foldhash::HashMap;
 use tokio::task::AbortHandle;
 
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     peer::Shared,
     proto::{Completion, ServedCall, ServedKey},
-    service::{Handling, Held, Hosting, Instance, Runner},
+    service::{Handling, Held, Hosting, Instance, Received, Runner},
     status::Status,
 };
 
@@ -94,7 +93,7 @@ impl Dispatch {
     }
 
     /// Starts a call's handler. Returns its end if it has come already.
-    pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Bytes) -> Option<Ended> {
+    pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, received: Received) -> Option<Ended> {
         if call.id.is_some() && call.is_cancelled() {
             // It was given up while it waited for hooks, or came with its cancellation.
             self.arriving.remove(&key);
@@ -110,7 +109,7 @@ impl Dispatch {
         let handling = Handling::new(call, method);
         let held = self.arriving.remove(&key);
         let mut runner = self.idle[index].take().unwrap_or_default();
-        handling.start(&self.shared, instance, payload, held, &mut runner);
+        handling.start(&self.shared, instance, received, held, &mut runner);
         if !runner.is_started() {
             return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
         }

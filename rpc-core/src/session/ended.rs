@@ -1,9 +1,13 @@
 //! `Ended`: what the connection is told of a handler's end.
 
+use std::sync::Arc;
+
 use crate::{
+    peer::{Outlet, Shared, start_streams},
     proto::{self, Charges, ServedKey},
     service::{Completion, Handling},
     status::Status,
+    wire::Streams,
 };
 
 /// A handler's end, to be reported under the next lock.
@@ -13,6 +17,25 @@ pub(super) struct Ended {
     pub(super) charges: Charges,
     /// The session ends with the reply.
     pub(super) terminates: bool,
+    /// The streams of its result.
+    pub(super) outlets: Vec<Outlet>,
+}
+
+/// The streams of a result that is on its way, to be started outside any lock.
+#[must_use]
+pub(super) struct Produced {
+    streams: Streams,
+    outlets: Vec<Outlet>,
+}
+
+impl Produced {
+    pub(super) fn start(self, shared: &Arc<Shared>) {
+        start_streams(shared, &self.streams, self.outlets);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.outlets.is_empty()
+    }
 }
 
 impl Ended {
@@ -21,7 +44,7 @@ impl Ended {
     }
 
     pub(super) fn because(key: ServedKey, completion: proto::Completion) -> Self {
-        Self { key, completion, charges: Charges::default(), terminates: false }
+        Self { key, completion, charges: Charges::default(), terminates: false, outlets: Vec::new() }
     }
 
     /// The end of a call that `handling` has served.
@@ -29,8 +52,8 @@ impl Ended {
         match result {
             Ok(completion) => {
                 let terminates = handling.method.is_terminating() && !completion.is_fault();
-                let (completion, charges) = completion.into_parts();
-                Self { key, completion, charges, terminates }
+                let (completion, charges, outlets) = completion.into_parts();
+                Self { key, completion, charges, terminates, outlets }
             }
             Err(_) if handling.call.call.is_cancelled() && !handling.call.call.has_started() => {
                 Self::because(key, proto::Completion::NotStarted)
@@ -40,10 +63,11 @@ impl Ended {
     }
 
     /// Tells the connection.
-    pub(super) fn report(self, connection: &mut proto::Connection) {
+    pub(super) fn report(self, connection: &mut proto::Connection) -> Produced {
         if self.terminates {
             connection.end_after(self.key);
         }
-        connection.complete(self.key, self.completion, self.charges);
+        let streams = connection.complete(self.key, self.completion, self.charges);
+        Produced { streams, outlets: self.outlets }
     }
 }

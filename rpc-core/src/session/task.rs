@@ -33,10 +33,11 @@ impl Task {
     fn report(&mut self, ended: Ended) {
         self.handling = None;
         self.shared.handler_ended();
-        self.shared.with(|locked| {
+        let produced = self.shared.with(|locked| {
             locked.finished.push(self.key);
-            ended.report(&mut locked.connection);
+            ended.report(&mut locked.connection)
         });
+        produced.start(&self.shared);
         self.shared.wake_driver();
     }
 }

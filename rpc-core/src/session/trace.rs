@@ -31,10 +31,14 @@ fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
     match frame {
         Frame::Request(request) => (Some(request.id), Some(request.method), len(&request.payload)),
         Frame::Notify(notify) => (None, Some(notify.method), len(&notify.payload)),
-        Frame::Response { id, payload } => (Some(*id), None, len(payload)),
+        Frame::Response { id, payload, .. } => (Some(*id), None, len(payload)),
         Frame::Error { id, .. } | Frame::Cancel { id } => (Some(*id), None, None),
         Frame::Chunk { transfer, data } => (Some(*transfer), None, Some(data.len() as u64)),
-        Frame::Abort { transfer } | Frame::Stop { transfer } => (Some(*transfer), None, None),
+        Frame::Item { stream, payload } => (Some(*stream), None, len(payload)),
+        Frame::Abort { transfer: id }
+        | Frame::Stop { transfer: id }
+        | Frame::End { stream: id, .. }
+        | Frame::Credit { stream: id, .. } => (Some(*id), None, None),
         _ => (None, None, None),
     }
 }

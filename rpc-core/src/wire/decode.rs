@@ -29,6 +29,7 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
             parent: fields.opt_uint()?,
             metadata: fields.metadata()?,
             payload: fields.payload("a Request without a payload")?,
+            streams: fields.streams()?,
         }),
         kind::NOTIFY => Frame::Notify(Notify {
             method: fields.u32("a Notify without a method")?,
@@ -39,6 +40,7 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
         kind::RESPONSE => Frame::Response {
             id: fields.uint("a Response without an id")?,
             payload: fields.payload("a Response without a payload")?,
+            streams: fields.streams()?,
         },
         kind::ERROR => {
             let id = fields.uint("an Error without an id")?;
@@ -55,6 +57,26 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
             data: fields.required("a Chunk without data")?.bin()?,
         },
         kind::ABORT => Frame::Abort { transfer: fields.uint("an Abort without a transfer")? },
+        kind::ITEM => Frame::Item {
+            stream: fields.uint("an Item without a stream")?,
+            payload: fields.payload("an Item without a payload")?,
+        },
+        kind::END => {
+            let stream = fields.uint("an End without a stream")?;
+            let status = fields.optional()?.map(read_status).transpose()?;
+            let error = match (status, fields.left) {
+                (Some(status), _) => Some(ErrorBody::Status(status)),
+                (None, 0) => None,
+                (None, _) => fields.opt_payload()?.map(ErrorBody::Fault),
+            };
+            Frame::End { stream, error }
+        }
+        kind::CREDIT => Frame::Credit {
+            stream: fields.uint("a Credit without a stream")?,
+            items: fields.opt_uint()?.unwrap_or(0),
+            bytes: fields.opt_uint()?.unwrap_or(0),
+            read: fields.opt_uint()?.unwrap_or(0),
+        },
         kind::STOP => Frame::Stop { transfer: fields.uint("a Stop without a transfer")? },
         kind::DONE => Frame::Done {
             depth: fields.u32("a Done without a depth")?,
@@ -93,6 +115,9 @@ impl Frame {
             Self::Cancel { .. } => "Cancel",
             Self::Chunk { .. } => "Chunk",
             Self::Abort { .. } => "Abort",
+            Self::Item { .. } => "Item",
+            Self::End { .. } => "End",
+            Self::Credit { .. } => "Credit",
             Self::Stop { .. } => "Stop",
             Self::Done { .. } => "Done",
             Self::Ping { .. } => "Ping",

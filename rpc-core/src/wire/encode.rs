@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    ErrorBody, Frame, MetadataPairs, Payload,
+    ErrorBody, Frame, MetadataPairs, Payload, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -26,7 +26,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
-            begin(out, 8, kind::REQUEST);
+            begin(out, 8 + usize::from(!request.streams.is_empty()), kind::REQUEST);
             put::uint(out, request.id);
             put::uint(out, u64::from(request.method));
             put::opt_uint(out, request.deadline_ms);
@@ -34,6 +34,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put::opt_uint(out, request.parent);
             put_metadata(out, &request.metadata);
             put_payload(out, &request.payload);
+            put_streams(out, &request.streams);
         }
         Frame::Notify(notify) => {
             begin(out, 5, kind::NOTIFY);
@@ -42,10 +43,11 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_metadata(out, &notify.metadata);
             put_payload(out, &notify.payload);
         }
-        Frame::Response { id, payload } => {
-            begin(out, 3, kind::RESPONSE);
+        Frame::Response { id, payload, streams } => {
+            begin(out, 3 + usize::from(!streams.is_empty()), kind::RESPONSE);
             put::uint(out, *id);
             put_payload(out, payload);
+            put_streams(out, streams);
         }
         Frame::Error { id, error: ErrorBody::Status(status) } => {
             begin(out, 3, kind::ERROR);
@@ -65,6 +67,27 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put::bin(out, data);
         }
         Frame::Abort { transfer } => numbers(out, kind::ABORT, &[*transfer]),
+        Frame::Item { stream, payload } => {
+            begin(out, 3, kind::ITEM);
+            put::uint(out, *stream);
+            put_payload(out, payload);
+        }
+        Frame::End { stream, error: None } => numbers(out, kind::END, &[*stream]),
+        Frame::End { stream, error: Some(ErrorBody::Status(status)) } => {
+            begin(out, 3, kind::END);
+            put::uint(out, *stream);
+            put_status(out, status);
+        }
+        Frame::End { stream, error: Some(ErrorBody::Fault(payload)) } => {
+            begin(out, 4, kind::END);
+            put::uint(out, *stream);
+            put::nil(out);
+            put_payload(out, payload);
+        }
+        Frame::Credit { stream, items, bytes, read: 0 } => numbers(out, kind::CREDIT, &[*stream, *items, *bytes]),
+        Frame::Credit { stream, items, bytes, read } => {
+            numbers(out, kind::CREDIT, &[*stream, *items, *bytes, *read]);
+        }
         Frame::Stop { transfer } => numbers(out, kind::STOP, &[*transfer]),
         Frame::Done { depth, count, bytes } => numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]),
         Frame::Ping { token } => numbers(out, kind::PING, &[*token]),
@@ -90,13 +113,23 @@ impl Frame {
                 let contracts: usize = welcome.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
                 contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, words) + 32 * NUMBER
             }
-            Self::Request(request) => 6 * NUMBER + metadata_len(&request.metadata) + payload_len(&request.payload),
+            Self::Request(request) => {
+                6 * NUMBER
+                    + metadata_len(&request.metadata)
+                    + payload_len(&request.payload)
+                    + streams_len(&request.streams)
+            }
             Self::Notify(notify) => 3 * NUMBER + metadata_len(&notify.metadata) + payload_len(&notify.payload),
-            Self::Response { payload, .. } => NUMBER + payload_len(payload),
+            Self::Response { payload, streams, .. } => NUMBER + payload_len(payload) + streams_len(streams),
+            Self::Item { payload, .. } => NUMBER + payload_len(payload),
+            Self::End { error: None, .. } => NUMBER,
+            Self::End { error: Some(ErrorBody::Fault(payload)), .. } => 2 * NUMBER + payload_len(payload),
+            Self::End { error: Some(ErrorBody::Status(status)), .. } => NUMBER + words(status),
             Self::Error { error: ErrorBody::Fault(payload), .. } => 2 * NUMBER + payload_len(payload),
             Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + words(status),
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
             Self::GoAway { message, .. } => 2 * NUMBER + message.len(),
+            Self::Credit { .. } => 4 * NUMBER,
             Self::Cancel { .. }
             | Self::Abort { .. }
             | Self::Stop { .. }
@@ -140,6 +173,21 @@ fn put_payload(out: &mut BytesMut, payload: &Payload) {
             put::uint(out, *total);
         }
     }
+}
+
+/// Nothing at all if there are none.
+fn put_streams(out: &mut BytesMut, streams: &Streams) {
+    if streams.is_empty() {
+        return;
+    }
+    put::array(out, streams.len());
+    for stream in streams.iter() {
+        put::uint(out, *stream);
+    }
+}
+
+fn streams_len(streams: &Streams) -> usize {
+    if streams.is_empty() { 0 } else { (streams.len() + 1) * NUMBER }
 }
 
 fn metadata_len(metadata: &MetadataPairs) -> usize {

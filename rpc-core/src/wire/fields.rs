@@ -1,6 +1,6 @@
 //! `Fields`: an array whose later elements may be missing, or more than are known.
 
-use super::{MetadataPairs, Payload, WireError, read::Reader};
+use super::{MetadataPairs, Payload, Streams, WireError, read::Reader};
 
 /// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
 pub(super) struct Fields<'a> {
@@ -47,17 +47,22 @@ impl Fields<'_> {
         Ok(pairs)
     }
 
-    pub(super) fn payload(&mut self, missing: &'static str) -> Result<Payload, WireError> {
-        let reader = self.required(missing)?;
-        if !reader.next_is_array() {
-            return Ok(Payload::Inline(reader.bin()?));
-        }
+    pub(super) fn streams(&mut self) -> Result<Streams, WireError> {
+        let Some(reader) = self.optional()? else { return Ok(Streams::default()) };
         let len = reader.array()?;
-        let mut fields = Fields { reader, left: len };
-        let transfer = fields.uint("an announced payload without a transfer")?;
-        let total = fields.uint("an announced payload without a length")?;
-        fields.skip_rest()?;
-        Ok(Payload::Announced { transfer, total })
+        let mut streams = Vec::new();
+        for _ in 0..len {
+            streams.push(reader.uint()?);
+        }
+        Ok(streams.into())
+    }
+
+    pub(super) fn payload(&mut self, missing: &'static str) -> Result<Payload, WireError> {
+        read_payload(self.required(missing)?)
+    }
+
+    pub(super) fn opt_payload(&mut self) -> Result<Option<Payload>, WireError> {
+        self.optional()?.map(read_payload).transpose()
     }
 
     pub(super) fn skip_rest(&mut self) -> Result<(), WireError> {
@@ -66,4 +71,16 @@ impl Fields<'_> {
         }
         Ok(())
     }
+}
+
+fn read_payload(reader: &mut Reader) -> Result<Payload, WireError> {
+    if !reader.next_is_array() {
+        return Ok(Payload::Inline(reader.bin()?));
+    }
+    let len = reader.array()?;
+    let mut fields = Fields { reader, left: len };
+    let transfer = fields.uint("an announced payload without a transfer")?;
+    let total = fields.uint("an announced payload without a length")?;
+    fields.skip_rest()?;
+    Ok(Payload::Announced { transfer, total })
 }

@@ -9,6 +9,9 @@ pub type CallId = u64;
 /// The number of a transfer or stream, counted by the side that sends the bytes.
 pub type TransferId = u64;
 
+/// The numbers of streams; mostly none, and then nothing is allocated.
+pub type Streams = Box<[TransferId]>;
+
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;
 
@@ -73,8 +76,10 @@ pub enum Frame {
     Response {
         /// The call.
         id: CallId,
-        /// The result, encoded.
+        /// The result, encoded; nil in the place of a stream.
         payload: Payload,
+        /// The streams in it, in their order.
+        streams: Streams,
     },
     /// Completes a call with the contract's own fault or with a status.
     Error {
@@ -100,9 +105,34 @@ pub enum Frame {
         /// The transfer.
         transfer: TransferId,
     },
+    /// The next item of a stream.
+    Item {
+        /// The stream.
+        stream: TransferId,
+        /// The item. If it is announced, its chunks have the stream's own number.
+        payload: Payload,
+    },
+    /// A stream has ended; its items have all been sent before. Each stream ends with one of these, also if it is stopped.
+    End {
+        /// The stream.
+        stream: TransferId,
+        /// Why, unless its producer has finished it.
+        error: Option<ErrorBody>,
+    },
+    /// The receiver of a stream takes more of it. Stream 0 stands for the bytes of all of them.
+    Credit {
+        /// The stream.
+        stream: TransferId,
+        /// So many more items.
+        items: u64,
+        /// So many more bytes of items.
+        bytes: u64,
+        /// How many items of the stream have been read since it began; 0 for all of them.
+        read: u64,
+    },
     /// The receiver wants no more of a transfer or stream.
     Stop {
-        /// The transfer.
+        /// The transfer or stream.
         transfer: TransferId,
     },
     /// How many notifies of a depth have been finished since the session began.
@@ -148,8 +178,10 @@ pub struct Request {
     pub parent: Option<CallId>,
     /// Metadata; empty is sent as nil.
     pub metadata: MetadataPairs,
-    /// The arguments: a MessagePack array, positional.
+    /// The arguments: a MessagePack array, positional; nil in the place of a stream.
     pub payload: Payload,
+    /// The streams among them, in their order.
+    pub streams: Streams,
 }
 
 /// A one-way call.
@@ -175,6 +207,15 @@ pub enum ErrorBody {
 }
 
 impl Frame {
+    /// The numbers of the streams that come with a call's arguments or its result; none are left.
+    pub fn take_streams(&mut self) -> Streams {
+        match self {
+            Self::Request(request) => std::mem::take(&mut request.streams),
+            Self::Response { streams, .. } => std::mem::take(streams),
+            _ => Streams::default(),
+        }
+    }
+
     /// Whether the frame is counted by `seq` and acknowledged.
     pub fn is_sequenced(&self) -> bool {
         !matches!(self, Self::Hello(_) | Self::Welcome(_) | Self::Ping { .. } | Self::Pong { .. } | Self::GoAway { .. })
@@ -201,11 +242,11 @@ pub mod kind {
     pub const CHUNK: u64 = 8;
     /// [`super::Frame::Abort`]
     pub const ABORT: u64 = 9;
-    /// Reserved for stream items.
+    /// [`super::Frame::Item`]
     pub const ITEM: u64 = 10;
-    /// Reserved for the end of a stream.
+    /// [`super::Frame::End`]
     pub const END: u64 = 11;
-    /// Reserved for stream credit.
+    /// [`super::Frame::Credit`]
     pub const CREDIT: u64 = 12;
     /// [`super::Frame::Stop`]
     pub const STOP: u64 = 13;

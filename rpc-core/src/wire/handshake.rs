@@ -56,11 +56,26 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
 /// Keys 2 to 4.
 fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contracts: &[HostedContract]) {
     put::uint(out, 2);
-    put::map(out, 9);
-    let PeerLimits { calls, nested, notifies, depth, payload, assembly, arguments, packet, chunk } = *limits;
+    put::map(out, 13);
+    let PeerLimits {
+        calls,
+        nested,
+        notifies,
+        depth,
+        payload,
+        assembly,
+        arguments,
+        packet,
+        chunk,
+        streams,
+        stream_items,
+        stream_bytes,
+        streams_bytes,
+    } = *limits;
     let counts = [calls, nested, notifies, depth].map(u64::from);
     let bytes = [payload, assembly, arguments, packet, chunk];
-    for (key, value) in (1..).zip(counts.into_iter().chain(bytes)) {
+    let windows = [u64::from(streams), u64::from(stream_items), stream_bytes, streams_bytes];
+    for (key, value) in (1..).zip(counts.into_iter().chain(bytes).chain(windows)) {
         put::uint(out, key);
         put::uint(out, value);
     }
@@ -140,6 +155,10 @@ fn missing_limits() -> PeerLimits {
         arguments: CHUNK,
         packet: 2 * CHUNK,
         chunk: CHUNK,
+        streams: 0,
+        stream_items: 1,
+        stream_bytes: CHUNK,
+        streams_bytes: CHUNK,
     }
 }
 
@@ -147,7 +166,7 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
     let mut limits = missing_limits();
     for _ in 0..reader.map()? {
         let key = reader.uint()?;
-        if !(1..=9).contains(&key) {
+        if !(1..=13).contains(&key) {
             reader.skip()?;
             continue;
         }
@@ -162,7 +181,11 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
             6 => limits.assembly = value,
             7 => limits.arguments = value,
             8 => limits.packet = value,
-            _ => limits.chunk = value,
+            9 => limits.chunk = value,
+            10 => limits.streams = count,
+            11 => limits.stream_items = count.max(1),
+            12 => limits.stream_bytes = value,
+            _ => limits.streams_bytes = value,
         }
     }
     Ok(limits)

@@ -30,6 +30,14 @@ pub struct PeerLimits {
     pub packet: u64,
     /// Bytes of one chunk, and the payload above which chunks are used. Key 9.
     pub chunk: u64,
+    /// Streams that the other side produces, open at a time. Key 10.
+    pub streams: u32,
+    /// Items of one stream that have not been read. Key 11.
+    pub stream_items: u32,
+    /// Bytes of items of one stream that have not been read. Key 12.
+    pub stream_bytes: u64,
+    /// Bytes of items that have not been read, of all streams together. Key 13.
+    pub streams_bytes: u64,
 }
 
 /// A contract that a side hosts.

@@ -16,8 +16,10 @@ mod status;
 
 pub use encode::put_frame;
 pub use error::WireError;
-pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
+pub use frame::{
+    CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size,
+};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, PacketHeader, put_header, read_packet};
-pub use payload::{ArgumentReader, Bin, EncodeError, NoArguments, decode, decode_bytes, encode};
+pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use scan::{ScanLimits, scan, scan_exact};

@@ -87,6 +87,11 @@ impl<'a> ArgumentReader<'a> {
         self.next_value()
     }
 
+    /// Whether all have been read.
+    pub fn is_at_end(&self) -> bool {
+        self.left == 0
+    }
+
     /// As [`Self::next_binary`], as a slice of the payload that keeps it alive.
     pub fn next_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
         let payload = self.payload;
@@ -113,6 +118,16 @@ pub struct Bin<T>(pub T);
 impl<T: AsRef<[u8]>> Serialize for Bin<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0.as_ref())
+    }
+}
+
+/// What stands in a payload for a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Nil;
+
+impl Serialize for Nil {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
     }
 }
 

@@ -17,8 +17,8 @@ use rpc_core::{
     contract::method_id,
     session::{Memory, Transport, accept, connect, memory},
     wire::{
-        Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, VERSION, Welcome, put_frame,
-        put_header,
+        Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome,
+        put_frame, put_header,
     },
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -58,6 +58,10 @@ const LIMITS: PeerLimits = PeerLimits {
     arguments: 16 << 20,
     packet: 128 << 10,
     chunk: 64 << 10,
+    streams: 0,
+    stream_items: 1,
+    stream_bytes: 1,
+    streams_bytes: 1,
 };
 
 /// An end that says what the test wants.
@@ -138,7 +142,16 @@ impl Raw {
 
 fn buy(id: u64, payload: Payload) -> Frame {
     let method = method_id("Booth", "buy");
-    Frame::Request(Request { id, method, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+    Frame::Request(Request {
+        id,
+        method,
+        deadline_ms: None,
+        depth: 0,
+        parent: None,
+        metadata: Vec::new(),
+        payload,
+        streams: Streams::default(),
+    })
 }
 
 /// Waits until it is let go, or for ever.
@@ -298,7 +311,16 @@ async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
     let fetch = |id: u64| {
         let payload = Payload::Inline(vec![0x91, u8::try_from(id).unwrap()].into());
         let method = method_id("Depot", "fetch");
-        Frame::Request(Request { id, method, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+        Frame::Request(Request {
+            id,
+            method,
+            deadline_ms: None,
+            depth: 0,
+            parent: None,
+            metadata: Vec::new(),
+            payload,
+            streams: Streams::default(),
+        })
     };
     // Five results fill what may be under way; the others have no room.
     raw.say(&(1..=12).map(fetch).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{private, private_at, shown_at};
+use super::{items, ok_of_alias, private, private_at, shown_at};
 use crate::{
     model::{Arg, ArgKind, Contract, Method, Output},
     options::span_of,
@@ -37,7 +37,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
 fn arm(contract: &Contract, method: &Method) -> TokenStream {
     let (k, ident, name, id) = (private(contract), &contract.ident, &method.ident, method.id);
     let cfgs = method.cfgs();
-    let arguments = arguments(&method.args);
+    let arguments = arguments(contract, &method.args);
     let context = method.cx.iter().map(|cx| {
         let (name, client) = (&cx.ident, &cx.client);
         quote!(let #name = &__call.context::<#client>();)
@@ -63,7 +63,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
 }
 
 /// Reads the arguments, and lets go of the reader before anything is awaited.
-fn arguments(args: &[Arg]) -> TokenStream {
+fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     if args.is_empty() {
         return TokenStream::new();
     }
@@ -92,6 +92,15 @@ fn arguments(args: &[Arg]) -> TokenStream {
             ArgKind::BinarySlice => binary,
             ArgKind::BinaryVec => quote!(#binary.to_vec()),
             ArgKind::Bytes => bytes,
+            ArgKind::Streaming => {
+                let span = span_of(&arg.ty);
+                let items = items(&private_at(contract, span), &arg.ty);
+                if arg.default {
+                    quote_spanned!(span=> __arguments.streaming_or_default::<#items>(#wire)?)
+                } else {
+                    quote_spanned!(span=> __arguments.streaming::<#items>(#wire)?)
+                }
+            }
         }
     });
     quote! {
@@ -105,18 +114,33 @@ fn arguments(args: &[Arg]) -> TokenStream {
 fn reply(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.returns.as_ref().map_or_else(|| method.ident.span(), span_of));
     let k = private_at(contract, span);
+    let stream = |ty| items(&k, ty).map(|items| quote_spanned!(span=> |__s| __call.stream::<#items>(__s)));
     match &method.output {
         Output::Oneway => quote!(__call.done().await),
-        Output::Plain(ty) if is_owned_binary(ty) => quote_spanned!(span=> __call.reply(#k::Bin(__r)).await),
-        Output::Plain(_) => quote_spanned!(span=> __call.reply(__r).await),
-        Output::Fallible(ok, _) if is_owned_binary(ok) => {
-            quote_spanned!(span=> __call.reply_result(__r.map(#k::Bin)).await)
+        Output::Plain(ty) => {
+            let sent = match items(&k, ty) {
+                Some(items) => quote_spanned!(span=> __call.stream::<#items>(__r)),
+                None if is_owned_binary(ty) => quote_spanned!(span=> #k::Bin(__r)),
+                None => quote_spanned!(span=> __r),
+            };
+            quote_spanned!(span=> __call.reply(#sent).await)
         }
-        Output::Fallible(..) => quote_spanned!(span=> __call.reply_result(__r).await),
-        Output::Status(ok) if is_owned_binary(ok) => {
-            quote_spanned!(span=> __call.reply_status(__r.map(#k::Bin)).await)
+        Output::Fallible(ok, _) | Output::Status(ok) => {
+            let reply = match &method.output {
+                Output::Status(_) => quote_spanned!(span=> reply_status),
+                _ => quote_spanned!(span=> reply_result),
+            };
+            let binary = is_owned_binary(ok).then(|| quote_spanned!(span=> #k::Bin));
+            let sent = match stream(ok).or(binary) {
+                Some(map) => quote_spanned!(span=> __r.map(#map)),
+                None => quote_spanned!(span=> __r),
+            };
+            quote_spanned!(span=> __call.#reply(#sent).await)
         }
-        Output::Status(_) => quote_spanned!(span=> __call.reply_status(__r).await),
-        Output::Alias(_) => quote_spanned!(span=> __call.reply_result(#k::Fallible::into_result(__r)).await),
+        Output::Alias(ty) => {
+            let result = quote_spanned!(span=> #k::Fallible::into_result(__r));
+            let map = ok_of_alias(ty).and_then(stream).map(|map| quote_spanned!(span=> .map(#map)));
+            quote_spanned!(span=> __call.reply_result(#result #map).await)
+        }
     }
 }

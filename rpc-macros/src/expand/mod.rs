@@ -9,9 +9,12 @@ mod stub;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::ext::IdentExt;
+use syn::{Type, ext::IdentExt};
 
-use crate::model::{Contract, Method, Output};
+use crate::{
+    model::{Contract, Method, Output},
+    types::{is_owned_binary, last_segment, streamed, type_arguments},
+};
 
 /// All that a contract becomes.
 pub(crate) fn contract(contract: &Contract) -> TokenStream {
@@ -51,6 +54,20 @@ fn private_at(contract: &Contract, span: Span) -> TokenStream {
 /// Ours, and shown at `span`. One origin for all tokens of an expression: of two, the compiler shows the whole attribute.
 fn shown_at(span: Span) -> Span {
     span.resolved_at(Span::call_site())
+}
+
+/// How the items of a stream travel, and its fault: generic arguments.
+fn items(k: &TokenStream, ty: &Type) -> Option<TokenStream> {
+    let (item, fault) = streamed(ty)?;
+    let codec = if is_owned_binary(item) { quote!(#k::Binary<#item>) } else { quote!(#k::Value<#item>) };
+    let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
+    Some(quote!(#codec, #fault))
+}
+
+/// The `Ok` of an alias of a `Result`, if it can be seen to be a stream.
+fn ok_of_alias(ty: &Type) -> Option<&Type> {
+    let ok = type_arguments(last_segment(ty)?).first().copied()?;
+    streamed(ok).map(|_| ok)
 }
 
 /// What a method returns, as the trait has it.

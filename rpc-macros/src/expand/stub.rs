@@ -1,18 +1,18 @@
 //! The client: a struct with a method for each of the contract's.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Lifetime, Type, visit_mut::VisitMut};
 
 use super::{
     broken,
     client::{passes_on, returned},
-    private, private_at, shown_at,
+    items, ok_of_alias, private, private_at, shown_at,
 };
 use crate::{
-    model::{Broken, Contract, Method, Output},
+    model::{ArgKind, Broken, Contract, Method, Output},
     options::Role,
-    types::is_owned_binary,
+    types::{is_owned_binary, streamed},
 };
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
@@ -75,20 +75,30 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
         .then(|| format!("Calls `{}.{}`.", contract.name, method.name))
         .map(|doc| quote!(#[doc = #doc]));
     let mut lifetimes = Lifetimes::default();
+    let mut streams = Vec::new();
     let args: Vec<_> = method
         .args
         .iter()
         .map(|arg| {
             let (ident, mut ty) = (&arg.ident, arg.ty.clone());
+            if let Some((item, fault)) = streamed(&ty) {
+                let name = format_ident!("__S{}", streams.len());
+                let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
+                streams.push(quote!(#name: #k::IntoStreaming<#item, #fault>));
+                return quote!(#ident: #name);
+            }
             lifetimes.visit_type_mut(&mut ty);
             quote!(#ident: #ty)
         })
         .collect();
-    let generics = &lifetimes.names;
+    let lifetimes = lifetimes.names.iter().map(|lifetime| quote!(#lifetime));
+    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| quote!(#name));
+    let kept: Vec<_> = lifetimes.clone().chain(kept).collect();
+    let generics: Vec<_> = lifetimes.chain(streams).collect();
     let sent = sent(contract, method);
     let (returns, call) = (returned(contract, &method.output), call(contract, method));
     let span = shown_at(name.span());
-    let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#generics),*>);
+    let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
     // One span for all that asks for serde, so that a forgotten derive is said once and on the method.
     let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
     quote! {
@@ -105,21 +115,41 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
     if method.args.is_empty() {
-        return quote_spanned!(span=> #k::NoArguments);
+        return with_streams(method, quote_spanned!(span=> #k::NoArguments), &k, span);
     }
     let args = method.args.iter().map(|arg| {
         let ident = &arg.ident;
-        if arg.kind.is_binary() { quote_spanned!(span=> #k::Bin(#ident)) } else { quote_spanned!(span=> #ident) }
+        if arg.kind.is_binary() {
+            quote_spanned!(span=> #k::Bin(#ident))
+        } else if matches!(arg.kind, ArgKind::Streaming) {
+            quote_spanned!(span=> #k::Nil)
+        } else {
+            quote_spanned!(span=> #ident)
+        }
     });
-    quote_spanned!(span=> (#(#args,)*))
+    with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)
+}
+
+/// The arguments, and the streams among them. One-way calls have none.
+fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: Span) -> TokenStream {
+    if matches!(method.output, Output::Oneway) {
+        return arguments;
+    }
+    let streams = method.args.iter().filter_map(|arg| {
+        let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
+        Some(quote_spanned!(span=> #k::Outlet::new::<#items>(#ident)))
+    });
+    quote_spanned!(span=> #arguments, #k::vec![#(#streams),*])
 }
 
 /// The call that gives it.
 fn call(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
-    let decoded = |ty: &Type| {
-        if is_owned_binary(ty) { quote_spanned!(span=> #k::Binary<#ty>) } else { quote_spanned!(span=> #k::Value<#ty>) }
+    let decoded = |ty: &Type| match items(&k, ty) {
+        Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
+        None if is_owned_binary(ty) => quote_spanned!(span=> #k::Binary<#ty>),
+        None => quote_spanned!(span=> #k::Value<#ty>),
     };
     match &method.output {
         Output::Oneway => quote_spanned!(span=> notify),
@@ -133,7 +163,11 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
         }
         Output::Alias(ty) => {
             let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
-            quote_spanned!(span=> call_fallible::<_, #k::Value<#ok>, #err>)
+            let decoded = match ok_of_alias(ty).and_then(|ok| items(&k, ok)) {
+                Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
+                None => quote_spanned!(span=> #k::Value<#ok>),
+            };
+            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
         }
     }
 }
@@ -147,7 +181,7 @@ struct Lifetimes {
 impl Lifetimes {
     fn next(&mut self) -> Lifetime {
         let ident = format_ident!("__a{}", self.names.len());
-        let lifetime = Lifetime::new(&format!("'{ident}"), proc_macro2::Span::mixed_site());
+        let lifetime = Lifetime::new(&format!("'{ident}"), Span::mixed_site());
         self.names.push(lifetime.clone());
         lifetime
     }

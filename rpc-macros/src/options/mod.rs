@@ -40,10 +40,22 @@ pub(crate) struct MethodOptions {
     pub(crate) terminating: Option<Span>,
     pub(crate) spawn: Option<Span>,
     pub(crate) fallible: Option<Span>,
+    pub(crate) window: Option<(Span, usize)>,
 }
 
-const METHOD_OPTIONS: [&str; 10] =
-    ["oneway", "idempotent", "timeout", "name", "id", "no_cancel", "initiating", "terminating", "spawn", "fallible"];
+const METHOD_OPTIONS: [&str; 11] = [
+    "oneway",
+    "idempotent",
+    "timeout",
+    "name",
+    "id",
+    "no_cancel",
+    "initiating",
+    "terminating",
+    "spawn",
+    "fallible",
+    "window",
+];
 
 impl ContractOptions {
     pub(crate) fn parse(tokens: TokenStream, role: Role, errors: &mut Errors) -> Self {
@@ -104,6 +116,15 @@ impl MethodOptions {
                         match millis(&text.value()) {
                             Ok(ms) => set(key, &mut options.timeout, (span, ms), errors),
                             Err(why) => errors.on(&text, why),
+                        }
+                    }
+                    "window" => {
+                        let bytes: LitInt = value(key, input, "window = 65_536")?;
+                        match bytes.base10_parse() {
+                            Ok(bytes) => set(key, &mut options.window, (span, bytes), errors),
+                            Err(_) => {
+                                errors.on(&bytes, "a window is a number of bytes, for instance `window = 65_536`");
+                            }
                         }
                     }
                     "id" => {

@@ -1,6 +1,10 @@
 //! Calls made here: from a caller's first poll to the outbox, and giving up.
 
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -14,7 +18,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{Frame, MetadataPairs, Notify, Payload, Request},
+    wire::{Frame, MetadataPairs, Notify, Payload, Request, Streams},
 };
 
 /// What a caller says when it begins.
@@ -30,6 +34,8 @@ pub struct CallStart {
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// How long there may be no new item of the streams among its arguments, nor an answer after the last.
+    pub gap: Option<Duration>,
 }
 
 /// Where a call stands, seen from its caller.
@@ -52,6 +58,8 @@ pub struct Outgoing {
     pub metadata: MetadataPairs,
     /// The arguments.
     pub payload: Bytes,
+    /// How many streams there are among them.
+    pub streams: usize,
     /// What the caller holds for it.
     pub charges: Charges,
 }
@@ -107,8 +115,12 @@ impl Connection {
         if !admitted {
             slot.waker = Some(waker.clone());
         }
+        slot.gap = start.gap.map(|gap| (gap, now));
         if let Some(deadline) = start.deadline {
             self.push_deadline(deadline, DeadlineKey::Call(key));
+        }
+        if let Some(due) = start.gap.and_then(|gap| now.checked_add(gap)) {
+            self.push_deadline(due, DeadlineKey::Gap(key));
         }
         if !admitted {
             self.line(start.oneway).push(start.depth, key);
@@ -119,7 +131,8 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
-    /// Begins a call and, if it finds a permit at once, queues it; `call` is left if it does not.
+    /// Begins a call and, if it finds a permit at once, queues it; `call` is left if it does not. Where it was taken and has failed, [`CallProgress::Waiting`] is
+    /// given, and [`Self::poll_call`] tells the outcome.
     pub fn start_call(
         &mut self,
         now: Instant,
@@ -127,11 +140,13 @@ impl Connection {
         call: &mut Option<Outgoing>,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
-        let begun = self.begin_call(now, start, waker);
-        match (&begun, call) {
-            (Ok((key, CallProgress::Admitted)), call @ Some(_)) => {
+        let mut begun = self.begin_call(now, start, waker);
+        match (&mut begun, call) {
+            (Ok((key, progress @ CallProgress::Admitted)), call @ Some(_)) => {
                 if let Some(call) = call.take() {
-                    self.send_call(*key, call, waker);
+                    if !self.send_call(*key, call, waker) {
+                        *progress = CallProgress::Waiting;
+                    }
                 }
             }
             (_, Some(call)) => self.release_charges(std::mem::take(&mut call.charges)),
@@ -173,9 +188,15 @@ impl Connection {
             return false;
         };
         let (oneway, depth, deadline, parent) = (slot.oneway, slot.depth, slot.deadline, slot.parent);
+        if let Err(status) = self.check_streams(call.streams) {
+            self.release_charges(charges);
+            self.fail(key, status.not_executed());
+            return false;
+        }
         let mark = if oneway { Mark::Nothing } else { Mark::Request(key, deadline) };
         let len = call.payload.len();
         let (payload, transfer) = self.lay_out(call.payload, charges.transfers, mark);
+        let mut streams = Streams::default();
         let frame = if oneway {
             let sent = &mut self.notifies_sent[depth as usize];
             sent.count += 1;
@@ -186,6 +207,7 @@ impl Connection {
         } else {
             let id = key.id();
             let deadline_ms = None;
+            streams = self.open_streams(call.streams, Some(key));
             Frame::Request(Request {
                 id,
                 method: call.method,
@@ -194,6 +216,7 @@ impl Connection {
                 parent,
                 metadata: call.metadata,
                 payload,
+                streams: streams.clone(),
             })
         };
         if oneway {
@@ -205,6 +228,7 @@ impl Connection {
             }
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
+            slot.streams = streams;
         }
         self.outbox.push(frame, charges.room, mark, transfer);
         true
@@ -227,6 +251,13 @@ impl Connection {
                 let transfer = *transfer;
                 slot.state = SlotState::Abandoned;
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
+                self.give_up_streams(key);
+            }
+            SlotState::Completed(Outcome::Streaming(..)) => {
+                let outcome = self.take_outcome(key);
+                if let Outcome::Streaming(_, streams) = outcome {
+                    self.leave_streams(&streams);
+                }
             }
             SlotState::Completed(_) if slot.awaiting_completion => slot.state = SlotState::Abandoned,
             SlotState::Completed(_) => self.free_slot(key),
@@ -252,6 +283,7 @@ impl Connection {
             }
             _ => {}
         }
+        self.forget_argument_streams(key);
         self.release_arguments(key);
     }
 
@@ -259,6 +291,14 @@ impl Connection {
     pub(super) fn give_up(&mut self, key: CallKey) {
         self.outbox.push_urgent(Frame::Cancel { id: key.id() }, Mark::Nothing);
         self.abort_arguments(key);
+        self.stop_argument_streams(key);
+    }
+
+    /// A call is given up whose result was arriving.
+    pub(super) fn give_up_streams(&mut self, key: CallKey) {
+        self.stop_argument_streams(key);
+        let streams = self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.result_streams));
+        self.leave_streams(&streams.unwrap_or_default());
     }
 
     /// Stops sending the arguments of a call.
@@ -333,7 +373,7 @@ impl Connection {
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
         let (slots, served) = (&self.slots, &self.served);
         self.deadlines.push(at, key, |at, key| match key {
-            DeadlineKey::Call(key) | DeadlineKey::Wait(key) => slots.find(key).is_some(),
+            DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Gap(key) => slots.find(key).is_some(),
             // The peer chose the number, and may have used it before.
             DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
         });

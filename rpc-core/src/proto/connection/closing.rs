@@ -115,6 +115,7 @@ impl Connection {
                 _ => {}
             }
         }
+        self.stop_streams();
     }
 
     /// Ends the connection if it drains and there is nothing left to do.
@@ -123,7 +124,9 @@ impl Connection {
             && self.notified.is_empty()
             && self.slots.live() == 0
             && !self.outbox.has_frames()
-            && !self.outbox.has_transfers()
+            && !self.outbox.has_bulk()
+            && self.sending.len() == 0
+            && self.receiving.is_idle()
             && self.unsequenced.is_empty()
             && self.events.is_empty();
         if self.draining && self.phase == Phase::Open && idle {
@@ -170,6 +173,7 @@ impl Connection {
             served.call.cancel(&mut self.wakes);
         }
         self.argument_bytes_in = 0;
+        self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));
         for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
             *permits = Permits::new(0, 0, 0);
         }

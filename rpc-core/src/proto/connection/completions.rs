@@ -9,7 +9,7 @@ use crate::{
     error::ProtocolError,
     proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState, timers::Timer},
     status::{Code, Status},
-    wire::{CallId, ErrorBody, Frame, Payload, TransferId},
+    wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
 
 /// What of a completion still has to come.
@@ -20,13 +20,19 @@ enum Part {
 }
 
 impl Connection {
-    pub(super) fn handle_response(&mut self, now: Instant, id: CallId, payload: Payload) -> Result<(), ProtocolError> {
-        self.handle_completion(now, id, payload, Part::Value)
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        payload: Payload,
+        streams: Streams,
+    ) -> Result<(), ProtocolError> {
+        self.handle_completion(now, id, payload, Part::Value, streams)
     }
 
     pub(super) fn handle_error(&mut self, now: Instant, id: CallId, error: ErrorBody) -> Result<(), ProtocolError> {
         match error {
-            ErrorBody::Fault(payload) => self.handle_completion(now, id, payload, Part::Fault),
+            ErrorBody::Fault(payload) => self.handle_completion(now, id, payload, Part::Fault, Streams::default()),
             ErrorBody::Status(status) => match self.expect_completion(id) {
                 Some(key) => {
                     self.complete_call(key, Outcome::Status(status));
@@ -43,17 +49,26 @@ impl Connection {
         id: CallId,
         payload: Payload,
         part: Part,
+        streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.expect_completion(id);
         let (transfer, total) = match (payload, key) {
             (Payload::Inline(bytes), Some(key)) => {
-                self.complete_call(key, part.outcome(bytes));
+                self.accept_streams(&streams)?;
+                self.complete_call(key, part.outcome(bytes, streams));
                 return Ok(());
             }
-            (Payload::Inline(_), None) => return self.count_stray(id),
+            (Payload::Inline(_), None) => {
+                self.accept_streams(&streams)?;
+                self.leave_streams(&streams);
+                return self.count_stray(id);
+            }
             (Payload::Announced { transfer, total }, _) => (transfer, total),
         };
+        self.assembly.number(transfer)?;
+        self.accept_streams(&streams)?;
         let Some(key) = key else {
+            self.leave_streams(&streams);
             self.begin_assembly(now, transfer, total, Purpose::Discard)?;
             self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
             return self.count_stray(id);
@@ -66,6 +81,7 @@ impl Connection {
         slot.completing = true;
         if wanted && total <= limit as u64 {
             slot.state = SlotState::Arriving(transfer);
+            slot.result_streams = streams;
             return self.begin_assembly(now, transfer, total, part.purpose(key));
         }
         if wanted {
@@ -75,6 +91,7 @@ impl Connection {
             ))));
             self.wakes.extend(slot.waker.take());
         }
+        self.leave_streams(&streams);
         self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
         self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
         Ok(())
@@ -107,8 +124,19 @@ impl Connection {
     fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
         self.abort_arguments(key);
         self.release_arguments(key);
+        if matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)) {
+            self.disown_argument_streams(key);
+        } else {
+            self.stop_argument_streams(key);
+        }
         let Some(slot) = self.slots.find_mut(key) else { return };
         let depth = slot.depth;
+        if let (SlotState::Abandoned | SlotState::Completed(_), Outcome::Streaming(_, streams)) =
+            (&slot.state, &outcome)
+        {
+            self.leave_streams(streams);
+        }
+        let Some(slot) = self.slots.find_mut(key) else { return };
         match slot.state {
             SlotState::Abandoned => self.free_slot(key),
             // The deadline was faster; the caller has yet to take that outcome.
@@ -129,18 +157,23 @@ impl Connection {
             Purpose::Call(id) => {
                 if let Some(served) = self.served.get_mut(&id) {
                     served.state = ServedState::Running;
-                    let call = served.call.clone();
-                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes));
+                    let (call, streams) = (served.call.clone(), served.streams.clone());
+                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), streams);
                 }
             }
             Purpose::Notify(number) => {
                 if let Some(served) = self.notified.get_mut(&number) {
                     served.state = ServedState::Running;
                     let call = served.call.clone();
-                    self.emit_call(ServedKey::Notify(number), call, Payload::Inline(bytes));
+                    self.emit_call(ServedKey::Notify(number), call, Payload::Inline(bytes), Streams::default());
                 }
             }
-            Purpose::Value(key) => self.complete_call(key, Outcome::Value(bytes)),
+            Purpose::Value(key) => {
+                let streams = self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.result_streams));
+                self.complete_call(key, Part::Value.outcome(bytes, streams.unwrap_or_default()));
+            }
+            Purpose::Item(id) => self.receiving.end_item(id, bytes, false, &mut self.wakes),
+            Purpose::DiscardItem(id) => self.receiving.drop_item(id),
             Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
             Purpose::Discard => {}
             Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
@@ -160,7 +193,11 @@ impl Connection {
                 self.finish_notify(number);
                 self.events.push_back(Event::Withdrawn { key: ServedKey::Notify(number) });
             }
-            Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
+            Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => {
+                self.give_up_streams(key);
+                self.complete_call(key, aborted());
+            }
+            Purpose::Item(id) | Purpose::DiscardItem(id) => self.receiving.drop_item(id),
             Purpose::Discard => {}
         }
         Ok(())
@@ -168,7 +205,10 @@ impl Connection {
 
     /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone, or an Abort.
     pub(super) fn handle_stop(&mut self, transfer: TransferId) {
-        let Some(transfer) = self.outbox.remove_transfer(transfer) else { return };
+        let Some(transfer) = self.outbox.remove_transfer(transfer) else {
+            // A stream is ended as if its producer had finished it: nobody reads how.
+            return self.stop_sending(transfer, Ok(()));
+        };
         self.released.transfers += transfer.charge as usize;
         let mark = match transfer.mark {
             Mark::Completion(id) => Mark::Completion(id),
@@ -245,9 +285,10 @@ impl Connection {
 }
 
 impl Part {
-    fn outcome(self, bytes: Bytes) -> Outcome {
+    fn outcome(self, bytes: Bytes, streams: Streams) -> Outcome {
         match self {
-            Self::Value => Outcome::Value(bytes),
+            Self::Value if streams.is_empty() => Outcome::Value(bytes),
+            Self::Value => Outcome::Streaming(bytes, streams),
             Self::Fault => Outcome::Fault(bytes),
         }
     }

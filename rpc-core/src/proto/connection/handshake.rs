@@ -19,6 +19,7 @@ use crate::{
         pings::PingBudget,
         sequence::Sequence,
         slots::Slots,
+        streams::{Receiving, Sending},
         timers::{Timer, Timers},
     },
     status::Status,
@@ -37,6 +38,10 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
         arguments: config.max_arguments as u64,
         packet: config.max_packet as u64,
         chunk: config.chunk as u64,
+        streams: config.max_streams,
+        stream_items: config.stream_items,
+        stream_bytes: config.stream_window as u64,
+        streams_bytes: config.streams_window as u64,
     }
 }
 
@@ -98,6 +103,8 @@ impl Connection {
             done_counts: vec![NotifyCount::default(); depths],
             done_dirty: Vec::new(),
             argument_bytes_in: 0,
+            sending: Sending::default(),
+            receiving: Receiving::new(&config),
             assembly: Assembly::default(),
             timers,
             deadlines: Deadlines::new(),
@@ -223,6 +230,7 @@ impl Connection {
         let depths = self.peer.depth as usize + 1;
         self.notifies_sent = vec![NotifyCount::default(); depths];
         self.done_seen = vec![NotifyCount::default(); depths];
+        self.sending.set_limits(&self.peer);
         self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
         Ok(())
     }

@@ -6,6 +6,7 @@ mod completions;
 mod handshake;
 mod serving;
 mod state;
+mod streams;
 mod timeouts;
 mod transmit;
 
@@ -24,12 +25,13 @@ use super::{
     pings::PingBudget,
     sequence::Sequence,
     slots::{CallKey, Slots},
+    streams::{Credit, Receiving, Sending},
     timers::{Timer, Timers},
 };
 use crate::{
     config::Config,
     error::{ConnectionError, ProtocolError},
-    wire::{CallId, Frame, HostedContract, Payload, PeerLimits, read_packet},
+    wire::{CallId, Frame, HostedContract, Payload, PeerLimits, Streams, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
@@ -100,6 +102,10 @@ pub struct Connection {
     done_dirty: Vec<u32>,
     argument_bytes_in: u64,
 
+    /// Streams that are produced here.
+    sending: Sending,
+    /// Streams that are read here.
+    receiving: Receiving,
     assembly: Assembly,
     timers: Timers,
     deadlines: Deadlines<DeadlineKey>,
@@ -202,7 +208,7 @@ impl Connection {
         match frame {
             Frame::Request(request) => self.handle_request(now, request),
             Frame::Notify(notify) => self.handle_notify(now, notify),
-            Frame::Response { id, payload } => self.handle_response(now, id, payload),
+            Frame::Response { id, payload, streams } => self.handle_response(now, id, payload, streams),
             Frame::Error { id, error } => self.handle_error(now, id, error),
             Frame::Cancel { id } => {
                 self.handle_cancel(id);
@@ -210,6 +216,9 @@ impl Connection {
             }
             Frame::Chunk { transfer, data } => self.handle_chunk(transfer, &data),
             Frame::Abort { transfer } => self.handle_abort(transfer),
+            Frame::Item { stream, payload } => self.handle_item(now, stream, payload),
+            Frame::End { stream, error } => self.handle_end(stream, error),
+            Frame::Credit { stream, items, bytes, read } => self.handle_credit(stream, Credit { items, bytes, read }),
             Frame::Stop { transfer } => {
                 self.handle_stop(transfer);
                 Ok(())
@@ -291,10 +300,7 @@ impl Connection {
 
     /// Whether there is anything left to send.
     pub fn has_output(&self) -> bool {
-        self.handshake.is_some()
-            || !self.unsequenced.is_empty()
-            || self.outbox.has_frames()
-            || self.outbox.has_transfers()
+        self.handshake.is_some() || !self.unsequenced.is_empty() || self.outbox.has_frames() || self.outbox.has_bulk()
     }
 
     /// What the connection holds now.
@@ -308,18 +314,22 @@ impl Connection {
             transfer_bytes: self.outbox.transfer_bytes(),
             assembly_bytes: self.assembly.bytes(),
             assemblies: self.assembly.len(),
+            streams_sending: self.sending.len(),
+            streams_receiving: self.receiving.len(),
+            stream_bytes_queued: self.sending.queued(),
+            stream_bytes_held: self.receiving.held(),
             unacked_bulk: self.sequence.bulk_under_way(),
         }
     }
 
     /// Puts a served call before the shell.
-    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload) {
+    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload, streams: Streams) {
         self.events.push_back(match payload {
             Payload::Inline(payload) => {
                 // A call may wait for long, and should not keep a large packet for a small part of it.
                 let keeps = self.packet_len > SMALL_PACKET.max(payload.len() * 8);
                 let payload = if keeps { Bytes::copy_from_slice(&payload) } else { payload };
-                Event::Call { key, call, payload }
+                Event::Call { key, call, payload, streams }
             }
             Payload::Announced { .. } => Event::Arriving { key, method: call.method },
         });

@@ -15,8 +15,15 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, metadata_size},
+    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
 };
+
+/// What a completion carries.
+enum Part {
+    /// A result with so many streams.
+    Value(usize),
+    Fault,
+}
 
 /// A call made here in whose handler another one was made.
 struct Parent {
@@ -31,10 +38,14 @@ const MAX_RETIRED: usize = 64;
 
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
-        let Request { id, method, deadline_ms, depth: declared, parent, metadata, payload } = request;
+        let Request { id, method, deadline_ms, depth: declared, parent, metadata, payload, streams } = request;
         if self.served.contains_key(&id) {
             return Err(ProtocolError::new(format!("call {id} came while it was still live")));
         }
+        if let Payload::Announced { transfer, .. } = &payload {
+            self.assembly.number(*transfer)?;
+        }
+        self.accept_streams(&streams)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
         let admitted = match self.judge(depth, &metadata, &payload) {
@@ -48,6 +59,7 @@ impl Connection {
         };
         if let Err(status) = admitted {
             self.discard_announced(now, &payload)?;
+            self.leave_streams(&streams);
             self.push_status(id, status, Mark::Nothing);
             return Ok(());
         }
@@ -64,17 +76,27 @@ impl Connection {
         let argument_bytes = self.begin_arguments(now, &payload, Purpose::Call(id))?;
         self.served.insert(
             id,
-            Served { call: call.clone(), declared_depth: declared, argument_bytes, state, terminates: false },
+            Served {
+                call: call.clone(),
+                declared_depth: declared,
+                argument_bytes,
+                state,
+                streams: streams.clone(),
+                terminates: false,
+            },
         );
         if let Some(deadline) = deadline {
             self.push_deadline(deadline, DeadlineKey::Served(id));
         }
-        self.emit_call(ServedKey::Call(id), call, payload);
+        self.emit_call(ServedKey::Call(id), call, payload, streams);
         Ok(())
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
         let Notify { method, depth, metadata, payload } = notify;
+        if let Payload::Announced { transfer, .. } = &payload {
+            self.assembly.number(*transfer)?;
+        }
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
             Ok(()) if self.terminated => Err(terminated()),
@@ -100,9 +122,16 @@ impl Connection {
         let argument_bytes = self.begin_arguments(now, &payload, Purpose::Notify(number))?;
         self.notified.insert(
             number,
-            Served { call: call.clone(), declared_depth: depth, argument_bytes, state, terminates: false },
+            Served {
+                call: call.clone(),
+                declared_depth: depth,
+                argument_bytes,
+                state,
+                streams: Streams::default(),
+                terminates: false,
+            },
         );
-        self.emit_call(ServedKey::Notify(number), call, payload);
+        self.emit_call(ServedKey::Notify(number), call, payload, Streams::default());
         Ok(())
     }
 
@@ -241,6 +270,8 @@ impl Connection {
     pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.get_mut(&id) {
             served.state = ServedState::Completing;
+            let streams = std::mem::take(&mut served.streams);
+            self.leave_streams(&streams);
             self.push_status(id, status, Mark::Completion(id));
             self.events.push_back(Event::Withdrawn { key: ServedKey::Call(id) });
         }
@@ -255,22 +286,24 @@ impl Connection {
         }
     }
 
-    /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets.
-    pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) {
+    /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets. Gives the numbers of the streams of its result, to be
+    /// produced with [`Self::poll_stream`] and [`Self::push_items`]; none if it has none or they are not wanted.
+    pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
         let id = match key {
             ServedKey::Notify(number) => {
                 self.release_charges(charges);
                 self.finish_notify(number);
-                return;
+                return Streams::default();
             }
             ServedKey::Call(id) => id,
         };
         let Some(served) = self.served.get_mut(&id) else {
             self.release_charges(charges);
-            return;
+            return Streams::default();
         };
         let was = std::mem::replace(&mut served.state, ServedState::Completing);
-        served.terminates &= was == ServedState::Running && matches!(completion, Completion::Value(_));
+        let succeeded = matches!(completion, Completion::Value(_) | Completion::Streaming(..));
+        served.terminates &= was == ServedState::Running && succeeded;
         let status = match (was, completion) {
             (ServedState::Cancelled, Completion::NotStarted) => {
                 Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed()
@@ -280,8 +313,11 @@ impl Connection {
             }
             (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
             (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
-            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, false),
-            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, true),
+            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, Part::Value(0)),
+            (_, Completion::Streaming(bytes, streams)) => {
+                return self.push_payload(id, bytes, charges, Part::Value(streams));
+            }
+            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, Part::Fault),
             (_, Completion::Status(status)) => status,
             (_, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
@@ -292,29 +328,54 @@ impl Connection {
             (_, Completion::Stopped) => Status::cancelled("the method was stopped before its end"),
         };
         self.release_charges(charges);
-        self.push_status(id, status, Mark::Completion(id));
+        self.fail_served(id, status);
         self.check_outbox();
+        Streams::default()
     }
 
-    fn push_payload(&mut self, id: CallId, bytes: Bytes, charges: Charges, fault: bool) {
+    /// A call ends with a status, and the streams among its arguments with it.
+    fn fail_served(&mut self, id: CallId, status: Status) {
+        if let Some(served) = self.served.get_mut(&id) {
+            served.terminates = false;
+            let streams = std::mem::take(&mut served.streams);
+            self.fail_streams(&streams);
+        }
+        self.push_status(id, status, Mark::Completion(id));
+    }
+
+    fn push_payload(&mut self, id: CallId, bytes: Bytes, charges: Charges, part: Part) -> Streams {
         let limit = self.peer.payload;
-        if bytes.len() as u64 > limit {
-            self.release_charges(charges);
-            if let Some(served) = self.served.get_mut(&id) {
-                served.terminates = false;
-            }
-            let status = Status::out_of_range(format!(
+        let fits = if bytes.len() as u64 > limit {
+            Err(Status::out_of_range(format!(
                 "the result is {} bytes long, and the caller takes {limit} at most (Config::max_payload)",
                 bytes.len()
-            ));
-            return self.push_status(id, status, Mark::Completion(id));
+            )))
+        } else if let Part::Value(streams) = part {
+            self.check_streams(streams)
+        } else {
+            Ok(())
+        };
+        if let Err(status) = fits {
+            self.release_charges(charges);
+            self.fail_served(id, status);
+            return Streams::default();
         }
         self.terminated |= self.served.get(&id).is_some_and(|served| served.terminates);
         let mark = Mark::Completion(id);
         let (payload, transfer) = self.lay_out(bytes, charges.transfers, mark);
-        let frame =
-            if fault { Frame::Error { id, error: ErrorBody::Fault(payload) } } else { Frame::Response { id, payload } };
+        let (frame, streams) = match part {
+            Part::Value(count) => {
+                let streams = self.open_streams(count, None);
+                (Frame::Response { id, payload, streams: streams.clone() }, streams)
+            }
+            Part::Fault => {
+                let streams = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.streams));
+                self.fail_streams(&streams.unwrap_or_default());
+                (Frame::Error { id, error: ErrorBody::Fault(payload) }, Streams::default())
+            }
+        };
         self.outbox.push(frame, charges.room, mark, transfer);
+        streams
     }
 
     fn push_status(&mut self, id: CallId, status: Status, mark: Mark) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{ServedCall, slots::CallKey};
-use crate::wire::{CallId, TransferId};
+use crate::wire::{CallId, Streams, TransferId};
 
 /// Which end of the handshake a connection is. After it both are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(super) struct Served {
     /// The length of its arguments, if they came in chunks.
     pub(super) argument_bytes: u64,
     pub(super) state: ServedState,
+    /// The streams among its arguments.
+    pub(super) streams: Streams,
     /// The session ends with its reply.
     pub(super) terminates: bool,
 }
@@ -56,6 +58,8 @@ pub(super) enum DeadlineKey {
     Call(CallKey),
     /// A nested call's wait for a permit.
     Wait(CallKey),
+    /// The time between two items of the arguments of a call.
+    Gap(CallKey),
     /// A call served here.
     Served(CallId),
 }
@@ -99,6 +103,14 @@ pub struct ConnectionStats {
     pub assembly_bytes: usize,
     /// Large payloads received in part.
     pub assemblies: usize,
-    /// Bytes of chunks sent and not acknowledged.
+    /// Bytes of chunks and items sent and not acknowledged.
     pub unacked_bulk: usize,
+    /// Streams that are produced here and have not ended.
+    pub streams_sending: usize,
+    /// Streams that are read here, and those whose producer has not heard yet that they are not.
+    pub streams_receiving: usize,
+    /// What waits to be sent of streams, in bytes, with 32 for each item.
+    pub stream_bytes_queued: usize,
+    /// What has come of streams and has not been read, in bytes, with 32 for each item.
+    pub stream_bytes_held: usize,
 }

@@ -24,6 +24,7 @@ impl Connection {
             match key {
                 DeadlineKey::Call(key) => self.expire_call(key),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
+                DeadlineKey::Gap(key) => self.expire_gap(now, key),
                 DeadlineKey::Served(id) => self.expire_served(at, id),
             }
         }
@@ -124,7 +125,7 @@ impl Connection {
             }
             // If they still wait, the next attempt to send sets it again.
             Timer::Ack => {
-                if self.outbox.has_transfers() && self.sequence.acked() == self.ack_mark {
+                if self.outbox.has_bulk() && self.sequence.acked() == self.ack_mark {
                     self.time_out(format!(
                         "payloads wait for the other side, which acknowledged nothing within {:?}",
                         self.config.progress_timeout
@@ -141,7 +142,7 @@ impl Connection {
     }
 
     /// The deadline of a call made here has passed.
-    fn expire_call(&mut self, key: CallKey) {
+    pub(super) fn expire_call(&mut self, key: CallKey) {
         let Some(slot) = self.slots.find_mut(key) else { return };
         let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
         match &slot.state {
@@ -167,6 +168,7 @@ impl Connection {
                 slot.state = SlotState::Completed(Outcome::Status(passed("while the answer was arriving")));
                 self.wakes.extend(slot.waker.take());
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
+                self.give_up_streams(key);
             }
             SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
         }

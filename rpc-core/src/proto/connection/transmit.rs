@@ -7,9 +7,11 @@ use bytes::Bytes;
 use super::{Connection, Phase};
 use crate::{
     proto::{
-        outbox::{Mark, OutTransfer},
+        outbox::{BulkTurn, Mark, OutTransfer},
         slots::SlotState,
+        streams::{Credit, Gone, Put, Turn},
         timers::Timer,
+        writer::{CHUNK_FRAME, PacketWriter},
     },
     wire::{Frame, PacketHeader, put_frame, put_header},
 };
@@ -18,6 +20,8 @@ use crate::{
 const PACKET_BYTES: usize = 64 * 1024;
 /// … and so many of them.
 const PACKET_FRAMES: usize = 64;
+/// Items are small, and cost a reader little each.
+const BULK_FRAMES: usize = 512;
 /// What a header takes at most.
 const HEADER: usize = 18;
 
@@ -63,12 +67,9 @@ impl Connection {
             }
             frames += 1;
         }
-        let chunk = self.chunk_out.min(budget);
-        if self.outbox.has_transfers() && (frames == 0 || self.packet.len() + chunk + 32 <= largest) {
+        if self.outbox.has_bulk() {
             if self.sequence.allows_bulk() {
-                frames += 1;
-                self.begin_packet();
-                self.put_chunk(chunk);
+                frames += self.put_bulk(largest);
             } else if !self.timers.is_set(Timer::Ack) {
                 self.ack_mark = self.sequence.acked();
                 self.timers.set(Timer::Ack, now + self.config.progress_timeout);
@@ -80,22 +81,53 @@ impl Connection {
         Some(self.packet.split().freeze())
     }
 
-    /// Writes the header, unless that has been done.
-    fn begin_packet(&mut self) {
-        if self.packet.is_empty() {
-            let header = self.sequence.next_header();
-            put_header(&mut self.packet, header);
+    /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
+    fn put_bulk(&mut self, largest: usize) -> usize {
+        let (before, chunk) = (self.packet.len(), self.chunk_out);
+        let mut gone = Gone::default();
+        while gone.frames < BULK_FRAMES {
+            let taken = self.packet.len() - before;
+            if taken >= chunk {
+                break;
+            }
+            let Some(turn) = self.outbox.next_turn() else { break };
+            let first = self.packet.is_empty();
+            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.packet.len()));
+            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            match turn {
+                BulkTurn::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
+                    self.outbox.put_back(BulkTurn::Transfer(transfer));
+                    break;
+                }
+                BulkTurn::Transfer(mut transfer) => {
+                    writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
+                    gone.frames += 1;
+                    if transfer.rest.is_empty() {
+                        self.end_transfer(&transfer);
+                    } else {
+                        self.outbox.end_turn(BulkTurn::Transfer(transfer));
+                    }
+                }
+                BulkTurn::Stream(id) => {
+                    let limits = Turn { left, chunk, frames: BULK_FRAMES, first };
+                    let put = self.sending.put(id, &mut writer, limits, &mut gone);
+                    self.wakes.extend(gone.wake.take());
+                    match put {
+                        Put::More => self.outbox.end_turn(turn),
+                        Put::Full => {
+                            self.outbox.put_back(turn);
+                            break;
+                        }
+                        Put::Idle | Put::Ended => {}
+                    }
+                }
+            }
         }
-    }
-
-    fn put_chunk(&mut self, size: usize) {
-        let Some((frame, ended)) = self.outbox.next_chunk(size) else { return };
-        let before = self.packet.len();
-        put_frame(&mut self.packet, &frame);
-        self.sequence.count_bulk(self.packet.len() - before);
-        if let Some(transfer) = ended {
-            self.end_transfer(&transfer);
+        self.released.transfers += gone.transfers;
+        if gone.frames > 0 {
+            self.sequence.count_bulk(self.packet.len() - before);
         }
+        gone.frames
     }
 
     /// The last chunk has gone.
@@ -117,8 +149,13 @@ impl Connection {
         let first = self.packet.is_empty();
         if let Some(depth) = self.done_dirty.pop() {
             let done = self.done_counts[depth as usize];
-            self.begin_packet();
-            put_frame(&mut self.packet, &Frame::Done { depth, count: done.count, bytes: done.bytes });
+            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            writer.put(&Frame::Done { depth, count: done.count, bytes: done.bytes });
+            return true;
+        }
+        if let Some((stream, Credit { items, bytes, read })) = self.receiving.next_credit() {
+            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            writer.put(&Frame::Credit { stream, items, bytes, read });
             return true;
         }
         loop {
@@ -139,8 +176,10 @@ impl Connection {
             }
             put_frame(&mut self.packet, &out.frame);
             let mark = out.mark;
+            let streams = out.frame.take_streams();
             let Some((room, transfer)) = self.outbox.pop() else { return true };
             self.released.room += room as usize;
+            self.announce_streams(&streams);
             match (transfer, mark) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
                 (None, Mark::Completion(id)) => self.finish_served(id),

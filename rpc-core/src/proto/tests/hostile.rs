@@ -10,17 +10,17 @@ use crate::{
     error::{CloseCode, ConnectionError},
     proto::Completion,
     status::{Code, Status},
-    wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, put_frame, put_header},
+    wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header},
 };
 
 /// A pair whose client is not our code: it says what the test wants.
-struct Liar {
-    pair: Pair,
+pub(super) struct Liar {
+    pub(super) pair: Pair,
     seq: u64,
 }
 
 impl Liar {
-    fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self { pair: Pair::open(config), seq: 0 }
     }
 
@@ -32,7 +32,7 @@ impl Liar {
     }
 
     /// Says these frames to the server, in a packet of its own.
-    fn say(&mut self, frames: &[Frame]) {
+    pub(super) fn say(&mut self, frames: &[Frame]) {
         self.seq += 1;
         self.put(Self::packet(self.seq, 0, frames));
     }
@@ -45,7 +45,7 @@ impl Liar {
     }
 
     /// The code with which the server closed.
-    fn closed(&self) -> Option<CloseCode> {
+    pub(super) fn closed(&self) -> Option<CloseCode> {
         self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
     }
 
@@ -68,11 +68,12 @@ fn request(id: u64) -> Frame {
 }
 
 fn request_of(id: u64, payload: Payload) -> Frame {
-    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata: Vec::new(), payload })
+    let (metadata, streams) = (Vec::new(), Streams::default());
+    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
 }
 
 /// A request with something of its own.
-fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
+pub(super) fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
     let mut frame = request(id);
     if let Frame::Request(request) = &mut frame {
         set(request);
@@ -154,7 +155,8 @@ fn stray_completions_are_ignored_a_hundred_times() {
             // A completion that was awaited once.
             let (_, served) = liar.pair.call_and_arrive(SERVER, Call::new());
             let crate::proto::ServedKey::Call(id) = served.key else { unreachable!("it is no one-way call") };
-            liar.say(&[Frame::Response { id, payload: Payload::Inline(Bytes::from_static(&[1])) }]);
+            let payload = Payload::Inline(Bytes::from_static(&[1]));
+            liar.say(&[Frame::Response { id, payload, streams: Streams::default() }]);
             id
         } else {
             77

@@ -6,5 +6,8 @@ mod chance;
 mod ending;
 mod hostile;
 mod pair;
+mod stream_chance;
+mod stream_hostile;
+mod streams;
 mod time;
 mod transfers;

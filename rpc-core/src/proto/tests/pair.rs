@@ -17,7 +17,7 @@ use crate::{
         ServedKey,
     },
     status::Status,
-    wire::HostedContract,
+    wire::{HostedContract, Streams},
 };
 
 pub(super) const CLIENT: usize = 0;
@@ -29,6 +29,7 @@ pub(super) struct Arrived {
     pub(super) key: ServedKey,
     pub(super) call: Arc<ServedCall>,
     pub(super) payload: Bytes,
+    pub(super) streams: Streams,
 }
 
 pub(super) struct End {
@@ -39,7 +40,7 @@ pub(super) struct End {
     pub(super) cancelled: Vec<ServedKey>,
     pub(super) closed: Option<ConnectionError>,
     /// Calls that wait for a permit before they can be sent.
-    unsent: Vec<(CallKey, bool, Bytes)>,
+    unsent: Vec<(CallKey, Call)>,
 }
 
 pub(super) struct Pair {
@@ -53,7 +54,9 @@ pub(super) struct Call {
     pub(super) oneway: bool,
     pub(super) origin: Option<Arc<ServedCall>>,
     pub(super) timeout: Option<Duration>,
+    pub(super) gap: Option<Duration>,
     pub(super) payload: Bytes,
+    pub(super) streams: usize,
 }
 
 impl Call {
@@ -73,6 +76,17 @@ impl Call {
 
     pub(super) fn timeout(mut self, seconds: u64) -> Self {
         self.timeout = Some(Duration::from_secs(seconds));
+        self
+    }
+
+    pub(super) fn streams(mut self, count: usize) -> Self {
+        self.streams = count;
+        self
+    }
+
+    /// The time between two items.
+    pub(super) fn gap(mut self, seconds: u64) -> Self {
+        self.gap = Some(Duration::from_secs(seconds));
         self
     }
 
@@ -101,7 +115,9 @@ impl End {
             match event {
                 Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } => {}
-                Event::Call { key, call, payload } => self.arrived.push(Arrived { key, call, payload }),
+                Event::Call { key, call, payload, streams } => {
+                    self.arrived.push(Arrived { key, call, payload, streams });
+                }
                 Event::Cancel { key } => self.cancelled.push(key),
                 Event::Closed(error) => self.closed = Some(error),
             }
@@ -112,9 +128,9 @@ impl End {
 
     fn send_admitted(&mut self) {
         let connection = &mut self.connection;
-        self.unsent.retain(|(key, oneway, payload)| match connection.peek_admitted(*key) {
+        self.unsent.retain(|(key, call)| match connection.peek_admitted(*key) {
             Some(true) => {
-                send(connection, *key, *oneway, payload.clone());
+                send(connection, *key, call);
                 false
             }
             Some(false) => true,
@@ -123,13 +139,11 @@ impl End {
     }
 }
 
-fn send(connection: &mut Connection, key: CallKey, oneway: bool, payload: Bytes) -> bool {
-    let method = if oneway { 2 } else { 1 };
-    connection.send_call(
-        key,
-        Outgoing { method, metadata: Vec::new(), payload, charges: Charges::default() },
-        Waker::noop(),
-    )
+fn send(connection: &mut Connection, key: CallKey, call: &Call) -> bool {
+    let method = if call.oneway { 2 } else { 1 };
+    let (payload, streams) = (call.payload.clone(), call.streams);
+    let outgoing = Outgoing { method, metadata: Vec::new(), payload, streams, charges: Charges::default() };
+    connection.send_call(key, outgoing, Waker::noop())
 }
 
 impl Pair {
@@ -205,13 +219,14 @@ impl Pair {
     pub(super) fn call(&mut self, from: usize, call: Call) -> Result<CallKey, Status> {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
-        let start = CallStart { method: None, oneway: call.oneway, depth, origin: call.origin, deadline };
+        let (oneway, origin, gap) = (call.oneway, call.origin.clone(), call.gap);
+        let start = CallStart { method: None, oneway, depth, origin, deadline, gap };
         let end = &mut self.ends[from];
         let (key, progress) = end.connection.begin_call(self.now, start, Waker::noop())?;
         if progress == CallProgress::Admitted {
-            assert!(send(&mut end.connection, key, call.oneway, call.payload));
+            assert!(send(&mut end.connection, key, &call));
         } else {
-            end.unsent.push((key, call.oneway, call.payload));
+            end.unsent.push((key, call));
         }
         Ok(key)
     }
@@ -223,8 +238,8 @@ impl Pair {
         (key, self.ends[1 - from].arrived.pop().expect("the call has arrived"))
     }
 
-    pub(super) fn answer(&mut self, at: usize, arrived: &Arrived, completion: Completion) {
-        self.ends[at].connection.complete(arrived.key, completion, Charges::default());
+    pub(super) fn answer(&mut self, at: usize, arrived: &Arrived, completion: Completion) -> Streams {
+        self.ends[at].connection.complete(arrived.key, completion, Charges::default())
     }
 
     /// A value, for those who do not care which.

@@ -14,12 +14,18 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use tokio::time::Sleep;
 
-use super::{Transport, TransportError, dispatch::Dispatch, ended::Ended, opening::Opening, trace::trace_packet};
+use super::{
+    Transport, TransportError,
+    dispatch::Dispatch,
+    ended::{Ended, Produced},
+    opening::Opening,
+    trace::trace_packet,
+};
 use crate::{
     error::ConnectionError,
-    peer::{Life, Shared, now},
-    proto::{Event, ServedKey},
-    service::{Hosting, Instance},
+    peer::{Inlets, Life, Shared, now},
+    proto::{Connection, Event, ServedKey},
+    service::{Hosting, Instance, Received},
     status::Status,
 };
 
@@ -59,6 +65,7 @@ pub struct Driver<T> {
     wakes: Vec<Waker>,
     events: VecDeque<Event>,
     ended: Vec<Ended>,
+    produced: Vec<Produced>,
     finished: Vec<ServedKey>,
 }
 
@@ -98,6 +105,7 @@ impl<T: Transport> Driver<T> {
             wakes: Vec::new(),
             events: VecDeque::new(),
             ended: Vec::new(),
+            produced: Vec::new(),
             finished: Vec::new(),
             shared,
         }
@@ -154,7 +162,10 @@ impl<T: Transport> Driver<T> {
         }
         while let Some(event) = self.events.pop_front() {
             match event {
-                Event::Call { key, call, payload } => self.ended.extend(self.dispatch.start(key, call, payload)),
+                Event::Call { key, call, payload, streams } => {
+                    let received = Received { payload, streams: Inlets::new(&self.shared, streams) };
+                    self.ended.extend(self.dispatch.start(key, call, received));
+                }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
@@ -244,13 +255,12 @@ impl<T: Transport> Driver<T> {
                     return Written::Stuck;
                 }
             }
-            let ended = &mut self.ended;
-            let packet = self.shared.with(|locked| {
-                for ended in ended.drain(..) {
-                    ended.report(&mut locked.connection);
-                }
+            let Self { shared, ended, produced, .. } = self;
+            let packet = shared.with(|locked| {
+                report(ended, &mut locked.connection, produced);
                 locked.connection.poll_transmit(now)
             });
+            self.start_produced();
             let Some(packet) = packet else { return self.flush(cx, Written::All) };
             trace_packet(self.shared.id, "out", &packet);
             written += packet.len();
@@ -269,12 +279,15 @@ impl<T: Transport> Driver<T> {
     }
 
     fn report_ended(&mut self) {
-        let ended = &mut self.ended;
-        self.shared.with(|locked| {
-            for ended in ended.drain(..) {
-                ended.report(&mut locked.connection);
-            }
-        });
+        let Self { shared, ended, produced, .. } = self;
+        shared.with(|locked| report(ended, &mut locked.connection, produced));
+        self.start_produced();
+    }
+
+    fn start_produced(&mut self) {
+        for produced in self.produced.drain(..) {
+            produced.start(&self.shared);
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>, written: Written) -> Written {
@@ -340,6 +353,16 @@ impl<T: Transport> Driver<T> {
         // The end may have come with what was just done.
         let over = self.shared.look(|connection| connection.ended().is_some());
         over || self.drive_timer(cx, None)
+    }
+}
+
+/// Tells the connection of handlers that have ended.
+fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Produced>) {
+    for ended in ended.drain(..) {
+        let produced = ended.report(connection);
+        if !produced.is_empty() {
+            into.push(produced);
+        }
     }
 }
 

@@ -1,0 +1,144 @@
+//! `Inlet`: the end of a stream where it is read.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    peer::shared::Shared,
+    proto::{ITEM, StreamError, Taken},
+    wire::{Streams, TransferId},
+};
+
+/// What has been read is reported at the latest after so many bytes.
+const REPORT: i64 = 64 * 1024;
+
+/// Reads a stream. Dropping it tells the producer to stop.
+pub(crate) struct Inlet {
+    shared: Arc<Shared>,
+    id: TransferId,
+    /// What has come and was fetched.
+    batch: VecDeque<Bytes>,
+    /// What has been read and not reported.
+    read: (i64, i64),
+    /// When to report.
+    report: (i64, i64),
+    over: bool,
+}
+
+impl Inlet {
+    fn new(shared: Arc<Shared>, id: TransferId) -> Self {
+        let config = &shared.config;
+        let report = report(i64::from(config.stream_items), config.stream_window);
+        Self { shared, id, batch: VecDeque::new(), read: (0, 0), report, over: false }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Sets how many bytes may be under way or wait to be read.
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        self.report = (1, report(1, bytes).1);
+        self.tell(|connection, id| connection.set_stream_window(id, bytes));
+    }
+
+    /// The next item; `Err` if the stream has failed, `None` if it was finished.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        loop {
+            if let Some(item) = self.batch.pop_front() {
+                self.read.0 += 1;
+                self.read.1 += i64::try_from(item.len() as u64 + ITEM).unwrap_or(i64::MAX);
+                if self.read.0 >= self.report.0 || self.read.1 >= self.report.1 {
+                    let read = std::mem::take(&mut self.read);
+                    self.tell(|connection, id| connection.count_read(id, read));
+                }
+                return Poll::Ready(Some(Ok(item)));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            let (read, mut batch) = (std::mem::take(&mut self.read), std::mem::take(&mut self.batch));
+            let taken = self.tell(|connection, id| connection.take_items(id, read, &mut batch, cx.waker()));
+            self.batch = batch;
+            match taken {
+                Taken::Items => {}
+                Taken::Nothing => return Poll::Pending,
+                Taken::End(end) => {
+                    self.over = true;
+                    if let Err(error) = end {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell<R>(&self, f: impl FnOnce(&mut crate::proto::Connection, TransferId) -> R) -> R {
+        let (result, credit) = self.shared.with(|locked| {
+            let connection = &mut locked.connection;
+            let result = f(connection, self.id);
+            (result, connection.has_credit() || connection.is_draining())
+        });
+        if credit {
+            self.shared.wake_driver();
+        }
+        result
+    }
+}
+
+/// A quarter of the window, so that the half after which there is new credit is seen.
+fn report(items: i64, window: usize) -> (i64, i64) {
+    let bytes = i64::try_from(window / 4).unwrap_or(REPORT);
+    ((items / 4).max(1), bytes.clamp(1, REPORT))
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if !self.over {
+            let id = self.id;
+            self.shared.act(|connection| connection.leave_stream(id));
+        }
+    }
+}
+
+impl fmt::Debug for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlet").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The streams that came with a call or a result, in their order. Dropping it leaves those that nobody has taken.
+#[derive(Debug, Default)]
+pub struct Inlets {
+    shared: Option<Arc<Shared>>,
+    streams: VecDeque<TransferId>,
+}
+
+impl Inlets {
+    pub(crate) fn new(shared: &Arc<Shared>, streams: Streams) -> Self {
+        if streams.is_empty() {
+            return Self::default();
+        }
+        Self { shared: Some(shared.clone()), streams: Vec::from(streams).into() }
+    }
+
+    /// The next one.
+    pub(crate) fn take(&mut self) -> Option<Inlet> {
+        let id = self.streams.pop_front()?;
+        Some(Inlet::new(self.shared.clone()?, id))
+    }
+}
+
+impl Drop for Inlets {
+    fn drop(&mut self) {
+        while let Some(inlet) = self.take() {
+            drop(inlet);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How values become payloads and payloads values: by serde, or as they are.
+
+use std::{error, fmt, marker::PhantomData};
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+use crate::{
+    error::CallError,
+    peer::encode::encode,
+    status::Status,
+    wire::{self, Bin, ScanLimits, WireError},
+};
+
+/// A value that serde encodes and decodes.
+pub struct Value<T>(PhantomData<fn() -> T>);
+
+/// Bytes that travel as they are: a `Vec<u8>` or a `Bytes`.
+pub struct Binary<T>(PhantomData<fn() -> T>);
+
+/// How a value is decoded.
+pub trait Decode: Send + 'static {
+    /// What comes out.
+    type Value: Send + 'static;
+
+    /// Decodes a value.
+    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<Self::Value, WireError>;
+}
+
+/// How a value is encoded.
+pub trait Encode: Send + 'static {
+    /// What goes in.
+    type Value: Send + 'static;
+
+    /// Encodes a value. The error says what serde complained about.
+    fn encode(value: &Self::Value) -> Result<Bytes, String>;
+}
+
+impl<T: DeserializeOwned + Send + 'static> Decode for Value<T> {
+    type Value = T;
+
+    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<T, WireError> {
+        wire::decode(&bytes, limits)
+    }
+}
+
+impl<T: From<Bytes> + Send + 'static> Decode for Binary<T> {
+    type Value = T;
+
+    fn decode(bytes: Bytes, _: &ScanLimits) -> Result<T, WireError> {
+        wire::decode_bytes(&bytes).map(T::from)
+    }
+}
+
+impl<T: Serialize + Send + 'static> Encode for Value<T> {
+    type Value = T;
+
+    fn encode(value: &T) -> Result<Bytes, String> {
+        encode(value)
+    }
+}
+
+impl<T: AsRef<[u8]> + Send + 'static> Encode for Binary<T> {
+    type Value = T;
+
+    fn encode(value: &T) -> Result<Bytes, String> {
+        encode(&Bin(value))
+    }
+}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value")
+    }
+}
+
+impl<T> fmt::Debug for Binary<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Binary")
+    }
+}
+
+/// The fault of a stream that has none of its own: there is no such value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFault {}
+
+impl fmt::Display for NoFault {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl error::Error for NoFault {}
+
+impl Serialize for NoFault {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match *self {}
+    }
+}
+
+impl<'de> Deserialize<'de> for NoFault {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("a typed fault came, which the contract does not know"))
+    }
+}
+
+impl From<CallError<NoFault>> for Status {
+    fn from(error: CallError<NoFault>) -> Self {
+        match error {
+            CallError::Fault(none) => match none {},
+            CallError::Status(status) => status,
+        }
+    }
+}

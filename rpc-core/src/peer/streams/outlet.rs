@@ -1,0 +1,243 @@
+//! `Outlet`: the end of a stream where it is produced, and the task that moves its items out.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use serde::Serialize;
+
+use super::{IntoStreaming, item::Encode};
+use crate::{
+    error::CallError,
+    peer::{Reservation, clock::now, encode::encode, shared::Shared},
+    proto::{StreamEnd, StreamError},
+    status::Status,
+    wire::{Streams, TransferId},
+};
+
+/// Items are handed over in batches of so many …
+const BATCH_ITEMS: usize = 512;
+/// … or so many bytes.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// A stream that is to be sent: its items, encoded.
+pub struct Outlet {
+    items: BoxStream<'static, Result<Bytes, StreamError>>,
+}
+
+impl Outlet {
+    /// Of any stream.
+    pub fn new<C, E>(stream: impl IntoStreaming<C::Value, E>) -> Self
+    where
+        C: Encode,
+        E: Serialize + Send + 'static,
+    {
+        let items = stream.into_streaming().map(|item| match item {
+            Ok(value) => C::encode(&value).map_err(|why| unencodable("an item", &why)),
+            Err(CallError::Fault(fault)) => {
+                Err(encode(&fault).map_or_else(|why| unencodable("the fault", &why), StreamError::Fault))
+            }
+            Err(CallError::Status(status)) => Err(StreamError::Status(status.leaving_a_handler())),
+        });
+        Self { items: items.boxed() }
+    }
+}
+
+fn unencodable(what: &str, why: &str) -> StreamError {
+    tracing::error!(why, "{what} of a stream does not serialize");
+    StreamError::Status(Status::internal(format!("{what} of the stream does not serialize: {why}")))
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outlet")
+    }
+}
+
+/// Begins to produce streams, each in a task of its own. Those without a number are dropped.
+pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: Vec<Outlet>) {
+    for (id, outlet) in streams.iter().zip(outlets) {
+        let pump = Pump { shared: shared.clone(), id: *id, items: outlet.items, ready: VecDeque::new(), ended: false };
+        match &shared.runtime {
+            Some(runtime) => drop(runtime.spawn(pump.run())),
+            None => drop(pump),
+        }
+    }
+}
+
+/// Moves the items of one stream to the connection.
+struct Pump {
+    shared: Arc<Shared>,
+    id: TransferId,
+    items: BoxStream<'static, Result<Bytes, StreamError>>,
+    ready: VecDeque<(Bytes, u32)>,
+    /// The other end knows of the end, or does not care.
+    ended: bool,
+}
+
+/// What came of waiting for items.
+enum Gathered {
+    /// There are some.
+    Items,
+    /// There are, the last one is longer than a chunk.
+    Long(usize),
+    /// There may be, and no more follow.
+    End(StreamEnd),
+    /// Nobody wants more.
+    Closed,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        loop {
+            if !wait(&self.shared, self.id).await {
+                break;
+            }
+            let gathered = poll_fn(|cx| self.poll_gather(cx)).await;
+            let end = match gathered {
+                Gathered::Items => None,
+                Gathered::Long(len) => match reserve(&self.shared, self.id, len).await {
+                    Some(charge) => {
+                        if let Some((_, held)) = self.ready.back_mut() {
+                            *held = charge;
+                        }
+                        None
+                    }
+                    None => break,
+                },
+                Gathered::End(end) => Some(end),
+                Gathered::Closed => break,
+            };
+            if !self.hand_over().await {
+                break;
+            }
+            if let Some(end) = end {
+                self.finish(end);
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.ended = true;
+    }
+
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Gathered> {
+        let limits = self.shared.limits();
+        let chunk = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
+        let (chunk, largest) = (self.shared.config.chunk.min(chunk), limits.map_or(u64::MAX, |limits| limits.payload));
+        let mut bytes = 0;
+        while self.ready.len() < BATCH_ITEMS && bytes < BATCH_BYTES {
+            match poll_quietly(self.items.as_mut(), cx) {
+                Poll::Ready(Some(Ok(item))) if item.len() as u64 > largest => {
+                    let message = format!(
+                        "an item of the stream is {} bytes long, and the other side takes {largest} at most (Config::max_payload there)",
+                        item.len()
+                    );
+                    return Poll::Ready(Gathered::End(Err(StreamError::Status(Status::out_of_range(message)))));
+                }
+                Poll::Ready(Some(Ok(item))) => {
+                    let len = item.len();
+                    bytes += len;
+                    self.ready.push_back((item, 0));
+                    if len > chunk {
+                        return Poll::Ready(Gathered::Long(len));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
+                Poll::Pending if self.ready.is_empty() => {
+                    // Woken too when nobody wants more.
+                    let wanted = self.shared.look(|connection| connection.poll_stream(self.id, cx.waker()));
+                    return if wanted.is_none() { Poll::Ready(Gathered::Closed) } else { Poll::Pending };
+                }
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Gathered::Items)
+    }
+
+    /// Hands over what is ready. False if nobody wants more.
+    async fn hand_over(&mut self) -> bool {
+        while !self.ready.is_empty() {
+            let (id, ready) = (self.id, &mut self.ready);
+            if !self.shared.act(|connection| connection.push_items(now(), id, ready)) {
+                return false;
+            }
+            if !self.ready.is_empty() && !wait(&self.shared, self.id).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn finish(&mut self, end: StreamEnd) {
+        self.ended = true;
+        let id = self.id;
+        self.shared.act(|connection| connection.finish_stream(now(), id, end));
+    }
+}
+
+/// Waits until the reader takes items. False if nobody wants more.
+async fn wait(shared: &Shared, id: TransferId) -> bool {
+    poll_fn(|cx| match shared.look(|connection| connection.poll_stream(id, cx.waker())) {
+        Some(true) => Poll::Ready(true),
+        Some(false) => Poll::Pending,
+        None => Poll::Ready(false),
+    })
+    .await
+}
+
+/// Waits until a long item may be on its way. `None` if nobody wants more.
+async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<u32> {
+    let mut reservation = Reservation::new(shared.clone());
+    {
+        let mut reserved = pin!(reservation.transfer(len));
+        let wanted = poll_fn(|cx| {
+            if let Poll::Ready(reserved) = reserved.as_mut().poll(cx) {
+                return Poll::Ready(reserved.is_ok());
+            }
+            match shared.look(|connection| connection.poll_stream(id, cx.waker())) {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(false),
+            }
+        });
+        if !wanted.await {
+            return None;
+        }
+    }
+    Some(reservation.take_transfer())
+}
+
+/// What a user's stream has next. A panic ends it with a status that keeps the panic's message at home.
+fn poll_quietly(
+    stream: Pin<&mut (dyn Stream<Item = Result<Bytes, StreamError>> + Send)>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, StreamError>>> {
+    catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))).unwrap_or_else(|_| {
+        tracing::error!("a stream panicked");
+        Poll::Ready(Some(Err(StreamError::Status(Status::internal("the stream's producer panicked")))))
+    })
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        // What long items hold of the budget is given back by whoever holds them.
+        let transfers = self.ready.drain(..).map(|(_, charge)| charge as usize).sum();
+        self.shared.give_back(crate::proto::Released { transfers, ..Default::default() });
+        if !self.ended {
+            self.finish(Err(StreamError::Status(dropped())));
+        }
+    }
+}
+
+/// What a reader is told when a producer has gone without finishing.
+pub(super) fn dropped() -> Status {
+    Status::aborted("the stream's producer was dropped before it had finished the stream")
+}

@@ -1,0 +1,102 @@
+//! `StreamSender`: a stream by its sending half.
+
+use std::{error, fmt};
+
+use futures::{Stream, stream};
+use tokio::sync::mpsc;
+
+use super::outlet::dropped;
+use crate::{error::CallError, status::Status};
+
+/// The sending half of [`crate::Streaming::channel`].
+///
+/// [`Self::finish`] or [`Self::fail`] it: a reader whose producer was dropped without either sees a status with [`crate::Code::Aborted`].
+pub struct StreamSender<T, E = super::NoFault> {
+    items: mpsc::Sender<Message<T, E>>,
+}
+
+enum Message<T, E> {
+    Item(T),
+    End(Result<(), CallError<E>>),
+}
+
+/// Nobody reads the stream any more: its reader was dropped, its call has ended badly, or the session has. The item comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Closed<T>(pub T);
+
+impl<T: Send, E: Send> StreamSender<T, E> {
+    /// Both halves, with room for so many items (1 at least) between them.
+    pub(super) fn channel(capacity: usize) -> (Self, impl Stream<Item = Result<T, CallError<E>>> + Send) {
+        let (items, receiver) = mpsc::channel(capacity.max(1));
+        let stream = stream::unfold(Some(receiver), async |receiver| {
+            let mut receiver: mpsc::Receiver<Message<T, E>> = receiver?;
+            match receiver.recv().await {
+                Some(Message::Item(item)) => Some((Ok(item), Some(receiver))),
+                Some(Message::End(Ok(()))) => None,
+                Some(Message::End(Err(error))) => Some((Err(error), None)),
+                None => Some((Err(CallError::Status(dropped())), None)),
+            }
+        });
+        (Self { items }, stream)
+    }
+
+    /// Sends an item; waits while the reader does not keep up. May be dropped at any time; the item is not sent then.
+    pub async fn send(&self, item: T) -> Result<(), Closed<T>> {
+        match self.items.reserve().await {
+            Ok(place) => {
+                place.send(Message::Item(item));
+                Ok(())
+            }
+            Err(_) => Err(Closed(item)),
+        }
+    }
+
+    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after the items.
+    pub async fn finish(self) -> Result<(), Closed<()>> {
+        self.end(Ok(())).await
+    }
+
+    /// Ends the stream with a typed fault, after what has been sent.
+    pub async fn fail(self, fault: E) -> Result<(), Closed<()>> {
+        self.end(Err(CallError::Fault(fault))).await
+    }
+
+    /// Ends the stream with a status, after what has been sent.
+    pub async fn fail_with(self, status: Status) -> Result<(), Closed<()>> {
+        self.end(Err(CallError::Status(status))).await
+    }
+
+    /// Waits until nobody reads the stream any more. May be dropped at any time.
+    pub async fn closed(&self) {
+        self.items.closed().await;
+    }
+
+    /// Whether nobody reads the stream any more.
+    pub fn is_closed(&self) -> bool {
+        self.items.is_closed()
+    }
+
+    async fn end(self, end: Result<(), CallError<E>>) -> Result<(), Closed<()>> {
+        self.items.send(Message::End(end)).await.map_err(|_| Closed(()))
+    }
+}
+
+impl<T, E> fmt::Debug for StreamSender<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamSender").field("capacity", &self.items.max_capacity()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed")
+    }
+}
+
+impl<T> fmt::Display for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the stream any more")
+    }
+}
+
+impl<T> error::Error for Closed<T> {}

@@ -1,0 +1,208 @@
+//! `Streaming`: a stream as an argument or a result.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use serde::de::DeserializeOwned;
+
+use super::{NoFault, StreamSender, inlet::Inlet, item::Decode};
+use crate::{
+    contract::MethodDescriptor,
+    error::CallError,
+    peer::encode::scan_limits,
+    proto::StreamError,
+    status::Status,
+    wire::{self, ScanLimits, WireError},
+};
+
+/// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` where it may end in a typed fault.
+///
+/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`]) or by its sending half ([`Self::channel`]). To read one, treat it as a stream of
+/// `Result<T, CallError<E>>`, or call [`Self::next`]. An error is the last thing that comes:
+///
+/// | what comes last | why |
+/// |---|---|
+/// | nothing | the producer has finished the stream |
+/// | [`CallError::Fault`] | the producer has ended it with a fault |
+/// | a status of the producer's | the producer has ended it with that |
+/// | [`Code::Aborted`](crate::Code::Aborted) | the producer was dropped before it had finished the stream |
+/// | [`Code::Cancelled`](crate::Code::Cancelled) | the call that it is an argument of has ended badly, or was given up |
+/// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended |
+/// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item does not fit its type |
+///
+/// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own stream is dropped then; the call, if it is
+/// an argument, goes on.
+///
+/// # How far a producer may run ahead
+///
+/// A producer is polled only while its reader has room: [`crate::Config::stream_window`] bytes and [`crate::Config::stream_items`] items to begin with, counted from the
+/// producer's side to the reader's hand; some 64 KiB more wait at the producer's side. While the reader waits for the window and not for the producer, the window
+/// doubles, up to [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
+pub struct Streaming<T, E = NoFault> {
+    inner: Inner<T, E>,
+}
+
+enum Inner<T, E> {
+    /// Produced here.
+    Local(BoxStream<'static, Result<T, CallError<E>>>),
+    /// Produced at the other side.
+    Remote(Remote<T, E>),
+    Over,
+}
+
+struct Remote<T, E> {
+    inlet: Inlet,
+    method: &'static MethodDescriptor,
+    item: fn(Bytes, &ScanLimits) -> Result<T, WireError>,
+    fault: fn(Bytes, &ScanLimits) -> Result<E, WireError>,
+}
+
+impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
+    /// Of a stream of items.
+    pub fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
+        Self { inner: Inner::Local(stream.map(Ok).boxed()) }
+    }
+
+    /// Of a stream of items that may end in a typed fault; what follows the fault is not asked for.
+    pub fn from_results(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
+        Self { inner: Inner::Local(stream.map(|item| item.map_err(CallError::Fault)).boxed()) }
+    }
+
+    /// A stream and its sending half, with room for so many items (1 at least) between them, beside the window.
+    pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
+        let (sender, stream) = StreamSender::channel(capacity);
+        (sender, Self { inner: Inner::Local(stream.boxed()) })
+    }
+}
+
+impl<T, E> Streaming<T, E> {
+    /// A stream that is finished before it has begun.
+    pub fn empty() -> Self {
+        Self { inner: Inner::Over }
+    }
+
+    /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has come. The producer may have used the window that
+    /// [`crate::Config::stream_window`] announced to it already. Does nothing to a stream that is produced here.
+    #[must_use]
+    pub fn with_window(mut self, bytes: usize) -> Self {
+        if let Inner::Remote(remote) = &mut self.inner {
+            remote.inlet.set_window(bytes);
+        }
+        self
+    }
+
+    /// The next item; an error is the last one, and `None` says that the stream was finished, or has failed before. May be dropped at any time; nothing is lost.
+    pub async fn next(&mut self) -> Option<Result<T, CallError<E>>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// A stream that has come.
+    pub(crate) fn remote<D>(inlet: Inlet, method: &'static MethodDescriptor) -> Self
+    where
+        D: Decode<Value = T>,
+        E: DeserializeOwned,
+    {
+        let fault = |bytes: Bytes, limits: &ScanLimits| wire::decode(&bytes, limits);
+        let mut inlet = inlet;
+        if let Some(window) = method.window() {
+            inlet.set_window(window);
+        }
+        Self { inner: Inner::Remote(Remote { inlet, method, item: D::decode, fault }) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
+        let next = match &mut self.inner {
+            Inner::Local(stream) => stream.as_mut().poll_next(cx),
+            Inner::Remote(remote) => remote.poll_next(cx),
+            Inner::Over => Poll::Ready(None),
+        };
+        if matches!(next, Poll::Ready(None | Some(Err(_)))) {
+            self.inner = Inner::Over;
+        }
+        next
+    }
+}
+
+impl<T, E> Remote<T, E> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
+        let Poll::Ready(next) = self.inlet.poll_next(cx) else { return Poll::Pending };
+        let limits = scan_limits(&self.inlet.shared().config);
+        let mismatch = |what: &str, error: WireError| {
+            let method = self.method;
+            CallError::Status(Status::internal(format!(
+                "{what} of a stream of {method} does not fit this side's contract: {error}"
+            )))
+        };
+        Poll::Ready(next.map(|next| match next {
+            Ok(item) => (self.item)(item, &limits).map_err(|error| mismatch("an item", error)),
+            Err(StreamError::Status(status)) => Err(CallError::Status(status)),
+            Err(StreamError::Fault(fault)) => {
+                Err((self.fault)(fault, &limits).map_or_else(|error| mismatch("the fault", error), CallError::Fault))
+            }
+        }))
+    }
+}
+
+/// What it holds is boxed.
+impl<T, E> Unpin for Streaming<T, E> {}
+
+impl<T, E> Stream for Streaming<T, E> {
+    type Item = Result<T, CallError<E>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl<T, E> Default for Streaming<T, E> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl<T, E> fmt::Debug for Streaming<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = match &self.inner {
+            Inner::Local(_) => "here",
+            Inner::Remote(_) => "the other side",
+            Inner::Over => "nowhere",
+        };
+        f.debug_struct("Streaming").field("from", &from).finish_non_exhaustive()
+    }
+}
+
+/// What can be passed to a client for an argument of type `Streaming<T, E>`: any stream of `T`, or a [`Streaming`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as a stream of `{T}`",
+    note = "pass a stream whose items are `{T}`, or a `Streaming`: see `Streaming::new`, `Streaming::from_results` and `Streaming::channel`"
+)]
+pub trait IntoStreaming<T, E>: Send + 'static {
+    /// The stream.
+    fn into_streaming(self) -> Streaming<T, E>;
+}
+
+impl<T, E, S> IntoStreaming<T, E> for S
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    S: Stream<Item = T> + Send + 'static,
+{
+    fn into_streaming(self) -> Streaming<T, E> {
+        Streaming::new(self)
+    }
+}
+
+impl<T, E> IntoStreaming<T, E> for Streaming<T, E>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn into_streaming(self) -> Self {
+        self
+    }
+}

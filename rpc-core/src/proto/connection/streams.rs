@@ -1,0 +1,293 @@
+//! Streams: items and credit in both directions, and their ends.
+
+use std::{collections::VecDeque, task::Waker, time::Instant};
+
+use bytes::Bytes;
+
+use super::{Connection, DeadlineKey, Phase, SMALL_PACKET};
+use crate::{
+    error::ProtocolError,
+    proto::{CallKey, StreamEnd, StreamError, Taken, assembly::Purpose, outbox::Mark, streams::Credit},
+    status::Status,
+    wire::{ErrorBody, Frame, Payload, Streams, TransferId},
+};
+
+impl Connection {
+    // Streams that are produced here.
+
+    /// The streams among the arguments of a call that has been sent.
+    pub fn argument_streams(&self, key: CallKey) -> Streams {
+        self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
+    }
+
+    /// Whether a stream takes items now; if not, `waker` is woken when it does. `None` if nobody wants more of it.
+    pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<bool> {
+        let (queue, all) = (self.chunk_out, self.config.streams_window);
+        self.sending.poll(id, queue, all, waker, &mut self.trash)
+    }
+
+    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it, as far as the reader takes them now; the others are left. False
+    /// if nobody wants more of it.
+    pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Bytes, u32)>) -> bool {
+        let (queue, all) = (self.chunk_out, self.config.streams_window);
+        let Some(turn) = self.sending.push(id, items, queue, all) else { return false };
+        if turn {
+            self.outbox.push_stream(id);
+        }
+        self.renew_gap(now, id);
+        true
+    }
+
+    /// Ends a stream after the items that have been queued.
+    pub fn finish_stream(&mut self, now: Instant, id: TransferId, end: StreamEnd) {
+        let limit = self.max_words_out();
+        let end = end.map_err(|error| match error {
+            StreamError::Status(status) => StreamError::Status(status.cut_to(limit)),
+            StreamError::Fault(bytes) if bytes.len() > self.chunk_out => {
+                let message = format!(
+                    "the fault that the stream ended with is {} bytes long; {} may be sent",
+                    bytes.len(),
+                    self.chunk_out
+                );
+                StreamError::Status(Status::out_of_range(message))
+            }
+            fault => fault,
+        });
+        self.renew_gap(now, id);
+        if self.sending.finish(id, end) {
+            self.outbox.push_stream(id);
+        }
+    }
+
+    /// What was produced for a call keeps it alive.
+    fn renew_gap(&mut self, now: Instant, id: TransferId) {
+        let slot = self.sending.owner(id).and_then(|key| self.slots.find_mut(key));
+        if let Some((_, last)) = slot.and_then(|slot| slot.gap.as_mut()) {
+            *last = now;
+        }
+    }
+
+    /// Gives numbers to streams that go out with a frame. Their items wait until that has gone.
+    pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
+        (0..count)
+            .map(|_| {
+                let id = self.outbox.next_transfer_id();
+                self.sending.open(id, owner, &self.peer);
+                id
+            })
+            .collect()
+    }
+
+    /// Whether the other side takes so many more streams.
+    pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
+        let limit = self.peer.streams as usize;
+        if count > 0 && self.sending.len() + count > limit {
+            return Err(Status::resource_exhausted(format!(
+                "the other side takes {limit} streams at a time (Config::max_streams there)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The frame that tells of them goes out.
+    pub(super) fn announce_streams(&mut self, streams: &Streams) {
+        for id in streams {
+            if self.sending.announce(*id) {
+                self.outbox.push_stream(*id);
+            }
+        }
+    }
+
+    /// The frame that would have told of a call's streams will not go.
+    pub(super) fn forget_argument_streams(&mut self, key: CallKey) {
+        for id in self.take_argument_streams(key) {
+            let (transfers, waker) = self.sending.forget(id);
+            self.released.transfers += transfers;
+            self.wakes.extend(waker);
+        }
+    }
+
+    /// A call has ended well: its streams are on their own.
+    pub(super) fn disown_argument_streams(&mut self, key: CallKey) {
+        for id in self.take_argument_streams(key) {
+            self.sending.disown(id);
+        }
+    }
+
+    /// A call has failed, or is given up.
+    pub(super) fn stop_argument_streams(&mut self, key: CallKey) {
+        for id in self.take_argument_streams(key) {
+            self.stop_sending(
+                id,
+                Err(StreamError::Status(Status::cancelled("the call that the stream belongs to has ended"))),
+            );
+        }
+    }
+
+    fn take_argument_streams(&mut self, key: CallKey) -> Streams {
+        self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.streams)).unwrap_or_default()
+    }
+
+    /// Ends a stream that is produced here, without what still waits.
+    pub(super) fn stop_sending(&mut self, id: TransferId, end: StreamEnd) {
+        let Some(stopped) = self.sending.stop(id, end) else { return };
+        self.released.transfers += stopped.transfers;
+        self.wakes.extend(stopped.waker);
+        if stopped.under_way {
+            self.outbox.push_urgent(Frame::Abort { transfer: id }, Mark::Nothing);
+        }
+        if stopped.turn {
+            self.outbox.push_stream(id);
+        }
+    }
+
+    pub(super) fn handle_credit(&mut self, id: TransferId, credit: Credit) -> Result<(), ProtocolError> {
+        let granted = self.sending.grant(id, credit, self.outbox.last_transfer_id())?;
+        for id in granted.turns {
+            self.outbox.push_stream(id);
+        }
+        self.wakes.extend(granted.waker);
+        Ok(())
+    }
+
+    // Streams that are read here.
+
+    /// Moves what has come of a stream to its reader, who has read `read` (items, and their bytes with [`ITEM`](crate::proto::ITEM) for each) since it was last
+    /// asked. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
+    pub fn take_items(&mut self, id: TransferId, read: (i64, i64), into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
+        self.receiving.take(id, read, into, waker, &mut self.trash)
+    }
+
+    /// Whether there is credit to be sent for what has been read.
+    pub fn has_credit(&self) -> bool {
+        self.phase == Phase::Open && self.receiving.has_credit()
+    }
+
+    /// A reader has read so much.
+    pub fn count_read(&mut self, id: TransferId, read: (i64, i64)) {
+        self.receiving.count_read(id, read);
+    }
+
+    /// Sets how many bytes of a stream may be under way or wait to be read.
+    pub fn set_stream_window(&mut self, id: TransferId, bytes: usize) {
+        self.receiving.set_window(id, i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Nobody reads a stream any more. Its producer is told.
+    pub fn leave_stream(&mut self, id: TransferId) {
+        let tell = self.receiving.leave(id, &mut self.trash);
+        if self.receiving.is_arriving(id) {
+            self.assembly.discard(id, Purpose::DiscardItem(id));
+        }
+        if tell && self.phase == Phase::Open {
+            self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+        }
+    }
+
+    pub(super) fn leave_streams(&mut self, streams: &Streams) {
+        for id in streams {
+            self.leave_stream(*id);
+        }
+    }
+
+    /// The other side has opened streams to here.
+    pub(super) fn accept_streams(&mut self, streams: &Streams) -> Result<(), ProtocolError> {
+        for id in streams {
+            self.assembly.number(*id)?;
+            self.receiving.open(*id)?;
+        }
+        Ok(())
+    }
+
+    /// A stream has failed from this side's point of view.
+    pub(super) fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
+        let failed = self.receiving.fail(id, status, &mut self.wakes);
+        if failed && self.receiving.is_arriving(id) {
+            self.assembly.discard(id, Purpose::DiscardItem(id));
+        }
+        failed
+    }
+
+    /// A call that is served here has failed, and the streams among its arguments with it: the other side ends them when it hears of that.
+    pub(super) fn fail_streams(&mut self, streams: &Streams) {
+        for id in streams {
+            self.fail_stream(*id, Status::cancelled("the call that the stream belongs to has ended"));
+        }
+    }
+
+    pub(super) fn handle_item(&mut self, now: Instant, id: TransferId, payload: Payload) -> Result<(), ProtocolError> {
+        let (len, limit) = (payload.len(), self.config.max_payload as u64);
+        let announced = match &payload {
+            Payload::Inline(_) => None,
+            Payload::Announced { transfer, total } => Some((*transfer, *total)),
+        };
+        let mut wanted = self.receiving.begin_item(id, len, announced.is_some())?;
+        if wanted && len > limit {
+            let status = Status::out_of_range(format!(
+                "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
+            ));
+            self.fail_stream(id, status);
+            self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+            wanted = false;
+        }
+        match (payload, announced) {
+            (Payload::Inline(bytes), _) if wanted => {
+                // It may wait for long, and should not keep a large packet for a small part of it.
+                let copy = self.packet_len > SMALL_PACKET.max(bytes.len() * 8);
+                self.receiving.end_item(id, bytes, copy, &mut self.wakes);
+                Ok(())
+            }
+            (_, None) => Ok(()),
+            (_, Some((transfer, _))) if transfer != id => Err(ProtocolError::new(format!(
+                "an item of stream {id} was announced as transfer {transfer}; it has the stream's number"
+            ))),
+            (_, Some((_, total))) => {
+                let purpose = if wanted { Purpose::Item(id) } else { Purpose::DiscardItem(id) };
+                self.begin_assembly(now, id, total, purpose)
+            }
+        }
+    }
+
+    pub(super) fn handle_end(&mut self, id: TransferId, error: Option<ErrorBody>) -> Result<(), ProtocolError> {
+        let end = match error {
+            None => Ok(()),
+            Some(ErrorBody::Status(status)) => Err(StreamError::Status(status)),
+            Some(ErrorBody::Fault(Payload::Inline(bytes))) => Err(StreamError::Fault(bytes)),
+            Some(ErrorBody::Fault(Payload::Announced { .. })) => {
+                return Err(ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks")));
+            }
+        };
+        self.receiving.finish(id, end, &mut self.wakes)
+    }
+
+    // Both.
+
+    /// The grace of a drain is over.
+    pub(super) fn stop_streams(&mut self) {
+        let status = Status::unavailable("the stream was stopped because one side is shutting down");
+        for id in self.sending.ids() {
+            self.stop_sending(id, Err(StreamError::Status(status.clone())));
+        }
+        for id in self.receiving.live() {
+            if self.fail_stream(id, status.clone()) {
+                self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+            }
+        }
+    }
+
+    /// The session is over.
+    pub(super) fn end_streams(&mut self, status: &Status) {
+        self.sending.clear(&mut self.wakes);
+        self.receiving.end(status, &mut self.wakes);
+    }
+
+    /// The time in which something new had to be produced for a call may be over.
+    pub(super) fn expire_gap(&mut self, at: Instant, key: CallKey) {
+        let Some((gap, last)) = self.slots.find(key).and_then(|slot| slot.gap) else { return };
+        match last.checked_add(gap) {
+            Some(due) if due > at => self.push_deadline(due, DeadlineKey::Gap(key)),
+            Some(_) => self.expire_call(key),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Streams: what is produced here and what is read here, with the credit that lets a reader hold its producer back.
+//!
+//! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams together is counted in bytes alone.
+
+mod receiving;
+mod sending;
+
+pub(crate) use receiving::Receiving;
+pub use receiving::Taken;
+pub(crate) use sending::{Gone, Put, Sending, Turn};
+
+use crate::{
+    status::Status,
+    wire::{ErrorBody, Payload},
+};
+
+/// What an item counts beside its own bytes: keeping it takes memory too.
+pub const ITEM: u64 = 32;
+/// No credit grows beyond this; what would is an error.
+const MAX_CREDIT: i64 = i64::MAX / 4;
+
+/// How a stream ended, apart from having been finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamError {
+    /// Its producer gave this fault, encoded.
+    Fault(bytes::Bytes),
+    /// Anything else.
+    Status(Status),
+}
+
+/// The end of a stream: `Ok` if its producer has finished it.
+pub type StreamEnd = Result<(), StreamError>;
+
+impl From<StreamError> for ErrorBody {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Fault(bytes) => Self::Fault(Payload::Inline(bytes)),
+            StreamError::Status(status) => Self::Status(status),
+        }
+    }
+}
+
+/// What a reader grants.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Credit {
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    /// How many items have been read since the stream began.
+    pub(crate) read: u64,
+}
+
+/// What an item of so many bytes counts in a window.
+fn weight(len: u64) -> i64 {
+    i64::try_from(len.saturating_add(ITEM)).unwrap_or(MAX_CREDIT)
+}
+
+/// Credit as it is counted, of what was announced or granted.
+fn signed(credit: u64) -> i64 {
+    i64::try_from(credit).unwrap_or(MAX_CREDIT).min(MAX_CREDIT)
+}

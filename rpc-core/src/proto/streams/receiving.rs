@@ -1,0 +1,453 @@
+//! The streams that are read here: items that wait for their reader, and the credit that the producer still has.
+
+use std::{collections::VecDeque, mem, task::Waker};
+
+use bytes::{Bytes, BytesMut};
+use foldhash::HashMap;
+
+use super::{Credit, MAX_CREDIT, StreamEnd, StreamError, signed, weight};
+use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
+
+/// Small items of large packets are copied together in blocks of so many bytes.
+const BLOCK: usize = 8 * 1024;
+
+/// All streams that are read here.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    streams: HashMap<TransferId, Stream>,
+    /// Those whose producer has not ended them.
+    open: u32,
+    max_open: u32,
+    /// What one stream begins with.
+    items: i64,
+    window: i64,
+    max_window: i64,
+    /// All streams together: what their window is, what the producer may still send, and what has come and has not been read.
+    all_window: i64,
+    all_credit: i64,
+    all_held: i64,
+    /// Credit for all together that has not been sent.
+    all_due: u64,
+    /// Streams with credit that has not been sent.
+    due: VecDeque<TransferId>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    items: VecDeque<Bytes>,
+    /// Where small items are copied together.
+    block: BytesMut,
+    /// What has come and has not been read, in items and bytes.
+    held: (i64, i64),
+    /// What the producer may still send.
+    credit: (i64, i64),
+    window: (i64, i64),
+    /// Credit that has not been sent.
+    due: (u64, u64),
+    is_due: bool,
+    /// What has come since the beginning, and how much of it the producer could send before it heard of the last credit.
+    received: (i64, i64),
+    before: Option<(i64, i64)>,
+    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the credit of all streams together.
+    told: i64,
+    /// What an item counts that is arriving in chunks.
+    arriving: Option<i64>,
+    /// The producer has ended it.
+    finished: bool,
+    /// What the reader will see after the items.
+    end: Option<StreamEnd>,
+    /// Somebody reads it.
+    read: bool,
+    /// Its window was set, and does not grow.
+    fixed: bool,
+    waker: Option<Waker>,
+}
+
+/// What a reader gets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Items, put where it said.
+    Items,
+    /// Nothing yet.
+    Nothing,
+    /// The stream is over, and gone.
+    End(StreamEnd),
+}
+
+impl Receiving {
+    pub(crate) fn new(config: &Config) -> Self {
+        let window = signed(config.stream_window as u64);
+        let all_window = signed(config.streams_window as u64);
+        Self {
+            streams: HashMap::default(),
+            open: 0,
+            max_open: config.max_streams,
+            items: i64::from(config.stream_items),
+            window,
+            max_window: signed(config.max_stream_window as u64).max(window),
+            all_window,
+            all_credit: all_window,
+            all_held: 0,
+            all_due: 0,
+            due: VecDeque::new(),
+        }
+    }
+
+    /// The other side has opened a stream to here.
+    pub(crate) fn open(&mut self, id: TransferId) -> Result<(), ProtocolError> {
+        if self.open >= self.max_open {
+            return Err(ProtocolError::new(format!(
+                "stream {id} was opened beyond the announced limit of {} streams",
+                self.max_open
+            )));
+        }
+        self.open += 1;
+        let credit = (self.items, self.window);
+        self.streams.insert(
+            id,
+            Stream {
+                items: VecDeque::new(),
+                block: BytesMut::new(),
+                held: (0, 0),
+                credit,
+                window: credit,
+                due: (0, 0),
+                is_due: false,
+                received: (0, 0),
+                before: None,
+                told: 0,
+                arriving: None,
+                finished: false,
+                end: None,
+                read: true,
+                fixed: false,
+                waker: None,
+            },
+        );
+        Ok(())
+    }
+
+    /// An item has come, or has been announced. Checks it against the credit, and says whether it is wanted.
+    pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, long: bool) -> Result<bool, ProtocolError> {
+        let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
+        if stream.arriving.is_some() {
+            return Err(ProtocolError::new(format!("an item of stream {id} came before the end of the one before it")));
+        }
+        if stream.credit.0 <= 0 || stream.credit.1 <= 0 {
+            return Err(ProtocolError::new(format!("an item of stream {id} came beyond its credit")));
+        }
+        let short = self.all_credit <= 0;
+        if short && (long || stream.told < stream.received.0) {
+            return Err(ProtocolError::new(format!(
+                "an item of stream {id} came beyond the credit of all streams together"
+            )));
+        }
+        let weight = weight(len);
+        self.all_credit -= weight;
+        stream.credit.0 -= 1;
+        stream.credit.1 -= weight;
+        stream.received.0 += 1;
+        stream.received.1 = stream.received.1.saturating_add(weight);
+        if long {
+            stream.arriving = Some(weight);
+        }
+        let wanted = stream.is_wanted();
+        if wanted {
+            stream.held.0 += 1;
+            stream.held.1 += weight;
+            self.all_held += weight;
+        } else {
+            self.renew_all();
+        }
+        if !short && self.all_credit <= 0 {
+            // Those whose producers think that there is something to be read would wait for the readers of others.
+            let untold = self.streams.iter().filter(|(_, stream)| stream.is_untold()).map(|(id, _)| *id);
+            for id in untold.collect::<Vec<_>>() {
+                self.push_due(id);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// A wanted item is complete. `copy` says that it should not keep the packet that it came in.
+    pub(crate) fn end_item(&mut self, id: TransferId, item: Bytes, copy: bool, wakes: &mut Vec<Waker>) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.arriving = None;
+        let item = if copy { stream.copy(&item) } else { item };
+        stream.items.push_back(item);
+        wakes.extend(stream.waker.take());
+    }
+
+    /// A long item has come to its end, or will not come, and nobody wants it.
+    pub(crate) fn drop_item(&mut self, id: TransferId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(weight) = stream.arriving.take() else { return };
+        if stream.is_wanted() {
+            stream.held.0 -= 1;
+            stream.held.1 -= weight;
+            self.all_held -= weight;
+            self.renew_all();
+            self.renew(id);
+        }
+    }
+
+    /// The producer has ended a stream.
+    pub(crate) fn finish(
+        &mut self,
+        id: TransferId,
+        end: StreamEnd,
+        wakes: &mut Vec<Waker>,
+    ) -> Result<(), ProtocolError> {
+        let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
+        if stream.arriving.is_some() {
+            return Err(ProtocolError::new(format!("stream {id} ended within an item")));
+        }
+        stream.finished = true;
+        self.open -= 1;
+        if stream.end.is_none() {
+            stream.end = Some(end);
+        }
+        wakes.extend(stream.waker.take());
+        if !stream.read {
+            self.streams.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// A stream has failed from this side's point of view: its reader sees what has come, and then this. True if its producer has to be told.
+    pub(crate) fn fail(&mut self, id: TransferId, status: Status, wakes: &mut Vec<Waker>) -> bool {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
+        if let Some(weight) = stream.arriving {
+            // It will not be completed for anybody.
+            stream.held.0 -= 1;
+            stream.held.1 -= weight;
+            self.all_held -= weight;
+        }
+        stream.end = Some(Err(StreamError::Status(status)));
+        wakes.extend(stream.waker.take());
+        self.renew_all();
+        true
+    }
+
+    /// The long item that is arriving for a stream, if there is one, is of no use any more.
+    pub(crate) fn is_arriving(&self, id: TransferId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.arriving.is_some())
+    }
+
+    /// What has come is moved to the reader, who has read what `read` counts since it was last asked.
+    pub(crate) fn take(
+        &mut self,
+        id: TransferId,
+        read: (i64, i64),
+        into: &mut VecDeque<Bytes>,
+        waker: &Waker,
+        trash: &mut Vec<Waker>,
+    ) -> Taken {
+        self.count_read(id, read);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Taken::End(Err(StreamError::Status(Status::internal("the stream was read after its end"))));
+        };
+        if !stream.items.is_empty() {
+            mem::swap(&mut stream.items, into);
+            return Taken::Items;
+        }
+        if let Some(end) = stream.end.clone() {
+            if stream.finished {
+                self.streams.remove(&id);
+            } else {
+                stream.read = false;
+            }
+            return Taken::End(end);
+        }
+        if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            trash.extend(stream.waker.replace(waker.clone()));
+        }
+        if stream.is_starved() && stream.grow(self.max_window, self.window, self.items) {
+            self.renew(id);
+        }
+        Taken::Nothing
+    }
+
+    /// So much has been read.
+    pub(crate) fn count_read(&mut self, id: TransferId, (items, bytes): (i64, i64)) {
+        if items == 0 {
+            return;
+        }
+        self.all_held -= bytes;
+        self.renew_all();
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.held.0 -= items;
+            stream.held.1 -= bytes;
+            self.renew(id);
+        }
+    }
+
+    /// The reader is gone, having read what `read` counts. True if the producer has to be told.
+    pub(crate) fn leave(&mut self, id: TransferId, trash: &mut Vec<Waker>) -> bool {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
+        stream.read = false;
+        stream.items.clear();
+        stream.block = BytesMut::new();
+        trash.extend(stream.waker.take());
+        self.all_held -= mem::take(&mut stream.held).1;
+        let tell = !stream.finished && stream.end.is_none();
+        if stream.finished {
+            self.streams.remove(&id);
+        }
+        self.renew_all();
+        tell
+    }
+
+    /// Sets what the reader of one stream lets wait.
+    pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let bytes = bytes.clamp(1, MAX_CREDIT);
+            stream.window = ((self.items.saturating_mul(bytes) / self.window).max(1), bytes);
+            stream.fixed = true;
+            self.renew(id);
+        }
+    }
+
+    /// Credit that is to be sent: a stream, or 0 for all of them, items and bytes.
+    pub(crate) fn next_credit(&mut self) -> Option<(TransferId, Credit)> {
+        if self.all_due > 0 {
+            return Some((0, Credit { bytes: mem::take(&mut self.all_due), ..Credit::default() }));
+        }
+        while let Some(id) = self.due.pop_front() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.is_due = false;
+                let (items, bytes) = mem::take(&mut stream.due);
+                if stream.is_wanted() && !stream.finished {
+                    stream.told = stream.received.0 - stream.held.0;
+                    return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn has_credit(&self) -> bool {
+        self.all_due > 0 || !self.due.is_empty()
+    }
+
+    /// The session is over: readers see what has come, and then why.
+    pub(crate) fn end(&mut self, status: &Status, wakes: &mut Vec<Waker>) {
+        self.due.clear();
+        self.all_due = 0;
+        self.open = 0;
+        let all_held = &mut self.all_held;
+        self.streams.retain(|_, stream| {
+            if let Some(weight) = stream.arriving.take().filter(|_| stream.is_wanted()) {
+                stream.held.0 -= 1;
+                stream.held.1 -= weight;
+                *all_held -= weight;
+            }
+            stream.finished = true;
+            stream.is_due = true;
+            if stream.end.is_none() {
+                stream.end = Some(Err(StreamError::Status(status.clone())));
+            }
+            wakes.extend(stream.waker.take());
+            stream.read
+        });
+    }
+
+    /// Streams that somebody reads, or whose end has not come.
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether no stream is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Streams that somebody reads and whose producer goes on.
+    pub(crate) fn live(&self) -> Vec<TransferId> {
+        self.streams.iter().filter(|(_, stream)| stream.is_wanted() && !stream.finished).map(|(id, _)| *id).collect()
+    }
+
+    /// What has come and has not been read, in bytes and [`super::ITEM`] for each item.
+    pub(crate) fn held(&self) -> usize {
+        usize::try_from(self.all_held).unwrap_or(0)
+    }
+
+    /// Gives the producer of a stream new credit, if there is enough of it to be worth a frame.
+    fn renew(&mut self, id: TransferId) {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted() && !stream.finished) else {
+            return;
+        };
+        let items = (stream.window.0 - stream.credit.0 - stream.held.0).max(0);
+        let bytes = (stream.window.1 - stream.credit.1 - stream.held.1).max(0);
+        let enough = items * 2 >= stream.window.0 || bytes * 2 >= stream.window.1;
+        // It may wait for nothing else.
+        let needed = self.all_credit <= 0 && stream.is_untold();
+        if !enough && !needed {
+            return;
+        }
+        stream.before = Some((stream.received.0 + stream.credit.0, stream.received.1 + stream.credit.1));
+        stream.credit.0 += items;
+        stream.credit.1 += bytes;
+        stream.due.0 += items.unsigned_abs();
+        stream.due.1 += bytes.unsigned_abs();
+        self.push_due(id);
+    }
+
+    /// The producer of a stream is to get what is due.
+    fn push_due(&mut self, id: TransferId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            if !mem::replace(&mut stream.is_due, true) {
+                self.due.push_back(id);
+            }
+        }
+    }
+
+    fn renew_all(&mut self) {
+        let bytes = self.all_window - self.all_credit - self.all_held;
+        if bytes * 2 >= self.all_window {
+            self.all_credit += bytes;
+            self.all_due += bytes.unsigned_abs();
+        }
+    }
+}
+
+impl Stream {
+    /// Whether what comes is kept.
+    fn is_wanted(&self) -> bool {
+        self.read && self.end.is_none()
+    }
+
+    /// Whether all has been read, and the producer does not know that.
+    fn is_untold(&self) -> bool {
+        self.is_wanted() && !self.finished && self.held.0 == 0 && self.told < self.received.0
+    }
+
+    /// An item that does not keep its packet.
+    fn copy(&mut self, item: &[u8]) -> Bytes {
+        if self.block.capacity() < item.len() {
+            self.block.reserve(item.len().max(BLOCK));
+        }
+        self.block.extend_from_slice(item);
+        self.block.split().freeze()
+    }
+
+    /// Whether the reader has read all that could be sent before the last credit was heard of: then it waits for the credit, and not for the producer.
+    fn is_starved(&self) -> bool {
+        self.before.is_some_and(|(items, bytes)| self.received.0 >= items || self.received.1 >= bytes)
+    }
+
+    /// Doubles the window. False if it is as large as it may be.
+    fn grow(&mut self, max: i64, window: i64, items: i64) -> bool {
+        let bytes = (self.window.1 * 2).min(max);
+        if self.fixed || bytes <= self.window.1 {
+            return false;
+        }
+        // In the proportion in which it began.
+        self.window = ((items.saturating_mul(bytes) / window).max(self.window.0), bytes);
+        true
+    }
+}
+
+fn unknown(id: TransferId) -> ProtocolError {
+    ProtocolError::new(format!("stream {id} is not open: it was never opened, or has ended"))
+}

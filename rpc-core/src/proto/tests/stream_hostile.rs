@@ -1,0 +1,131 @@
+//! A peer that does not keep the rules of streams.
+
+use bytes::Bytes;
+
+use super::{
+    hostile::{Liar, request_with},
+    pair::SERVER,
+};
+use crate::{
+    Config,
+    error::CloseCode,
+    proto::{Completion, StreamError},
+    status::Code,
+    wire::{ErrorBody, Frame, Payload, TransferId},
+};
+
+fn item(stream: TransferId, len: usize) -> Frame {
+    Frame::Item { stream, payload: Payload::Inline(vec![1; len].into()) }
+}
+
+fn opened(streams: &[TransferId]) -> Frame {
+    request_with(1, |request| request.streams = streams.into())
+}
+
+#[test]
+fn a_breach_of_the_rules_of_streams_closes_with_1002() {
+    let end = |stream| Frame::End { stream, error: None };
+    let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::Announced { transfer, total } };
+    let chunk = |len: usize| Frame::Chunk { transfer: 1, data: vec![0; len].into() };
+    let credit = |stream, items, bytes| Frame::Credit { stream, items, bytes, read: 0 };
+    let long_fault = ErrorBody::Fault(Payload::Announced { transfer: 5, total: 70_000 });
+    let small = Config { stream_items: 2, max_streams: 2, ..Config::default() };
+    let cases: Vec<(&str, Vec<Frame>)> = vec![
+        ("an item beyond the credit in items", vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)]),
+        ("an item for a stream that was never opened", vec![item(1, 1)]),
+        ("an item after the end", vec![opened(&[1]), end(1), item(1, 1)]),
+        ("an end for a stream that was never opened", vec![end(1)]),
+        ("a second end", vec![opened(&[1]), end(1), end(1)]),
+        ("an end within an item", vec![opened(&[1]), announced(1, 70_000), end(1)]),
+        ("an item within an item", vec![opened(&[1]), announced(1, 70_000), item(1, 1)]),
+        ("an item by another number", vec![opened(&[1]), announced(2, 70_000)]),
+        ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)]),
+        ("a chunk beyond an item", vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)]),
+        ("a chunk for no item", vec![opened(&[1]), chunk(10)]),
+        ("a stream by a number that was used", vec![opened(&[1, 1])]),
+        ("more streams than announced", vec![opened(&[1, 2, 3])]),
+        ("credit for a stream that was never opened", vec![credit(9, 1, 1)]),
+        ("credit that overflows", vec![credit(0, 0, u64::MAX)]),
+        ("a fault in chunks", vec![opened(&[1]), Frame::End { stream: 1, error: Some(long_fault) }]),
+    ];
+    for (what, frames) in cases {
+        let mut liar = Liar::new(&small);
+        liar.say(&frames);
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+    }
+}
+
+#[test]
+fn bytes_beyond_the_credit_close_with_1002() {
+    let mut liar = Liar::new(&Config { stream_window: 1000, ..Config::default() });
+    liar.say(&[opened(&[1]), item(1, 5000)]);
+    assert_eq!(liar.closed(), None, "the last one may go beyond");
+    liar.say(&[item(1, 1)]);
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+
+    let mut liar = Liar::new(&Config { streams_window: 1000, ..Config::default() });
+    liar.say(&[opened(&[1, 2]), item(1, 5000), item(2, 5000)]);
+    assert_eq!(liar.closed(), None, "each stream may have one item under way");
+    liar.say(&[item(2, 1)]);
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
+fn impossible_credit_closes_with_1002() {
+    for (items, bytes, read) in [(u64::MAX, 0, 0), (0, u64::MAX, 0), (1, 1, 1)] {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&[request_with(1, |_| {})]);
+        let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 1));
+        liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 40, bytes: 1 << 40, read: 0 }]);
+        assert_eq!(liar.closed(), None);
+        liar.say(&[Frame::Credit { stream: streams[0], items, bytes, read }]);
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    }
+}
+
+/// Items that come for a stream that was stopped are dropped, within the credit that its producer had.
+#[test]
+fn what_comes_after_a_stop_is_dropped() {
+    let mut liar = Liar::new(&Config { stream_items: 10, ..Config::default() });
+    liar.say(&[opened(&[1])]);
+    liar.pair.ends[SERVER].connection.leave_stream(1);
+    let long = Frame::Item { stream: 1, payload: Payload::Announced { transfer: 1, total: 70_000 } };
+    liar.say(&[item(1, 10), long, Frame::Chunk { transfer: 1, data: vec![0; 60_000].into() }]);
+    liar.say(&[Frame::Chunk { transfer: 1, data: vec![0; 10_000].into() }]);
+    let stats = liar.pair.ends[SERVER].connection.stats();
+    assert_eq!((stats.stream_bytes_held, stats.assembly_bytes, stats.streams_receiving), (0, 0, 1));
+    for _ in 0..8 {
+        liar.say(&[item(1, 10)]);
+    }
+    assert_eq!(liar.closed(), None);
+    liar.say(&[Frame::End { stream: 1, error: None }]);
+    assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
+}
+
+#[test]
+fn an_item_that_is_too_long_fails_its_stream_alone() {
+    let mut liar = Liar::new(&Config { max_payload: 100_000, ..Config::default() });
+    liar.say(&[opened(&[1])]);
+    liar.say(&[item(1, 10), Frame::Item { stream: 1, payload: Payload::Announced { transfer: 1, total: 100_001 } }]);
+    liar.say(&[Frame::Abort { transfer: 1 }, Frame::End { stream: 1, error: None }]);
+    assert_eq!(liar.closed(), None);
+    let (came, end) = liar.pair.read(SERVER, 1);
+    assert_eq!(came.len(), 1);
+    assert!(matches!(end, Some(Err(StreamError::Status(status))) if status.code() == Code::OutOfRange));
+    assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
+}
+
+/// Small items do not keep the large packets that they came in.
+#[test]
+fn small_items_of_large_packets_are_copied() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[opened(&[1, 2])]);
+    liar.say(&[item(1, 10), item(2, 60_000)]);
+    let (small, _) = liar.pair.read(SERVER, 1);
+    let (large, _) = liar.pair.read(SERVER, 2);
+    assert_eq!((small[0].len(), large[0].len()), (10, 60_000));
+    // The packet begins a little before the large item's bytes.
+    let packet = large[0].as_ptr().addr() - 100..large[0].as_ptr().addr() + 60_000;
+    assert!(!packet.contains(&small[0].as_ptr().addr()));
+}

@@ -1,0 +1,32 @@
+//! `PacketWriter`: frames put into a packet, whose header comes with the first of them.
+
+use bytes::BytesMut;
+
+use super::sequence::Sequence;
+use crate::wire::{Frame, put_frame, put_header};
+
+/// What a Chunk or an Item takes beside its bytes, at most.
+pub(crate) const CHUNK_FRAME: usize = 32;
+
+/// A packet that is being written.
+pub(crate) struct PacketWriter<'a> {
+    packet: &'a mut BytesMut,
+    sequence: &'a mut Sequence,
+}
+
+impl<'a> PacketWriter<'a> {
+    pub(crate) fn new(packet: &'a mut BytesMut, sequence: &'a mut Sequence) -> Self {
+        Self { packet, sequence }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.packet.len()
+    }
+
+    pub(crate) fn put(&mut self, frame: &Frame) {
+        if self.packet.is_empty() {
+            put_header(self.packet, self.sequence.next_header());
+        }
+        put_frame(self.packet, frame);
+    }
+}

@@ -1,0 +1,101 @@
+//! Streams as results, as arguments and as both, in services and in callbacks.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use rpc_core::{CallError, Config, Streaming};
+
+use crate::depot::{Fault, at_rest, connect, depot};
+
+#[tokio::test]
+async fn a_result_is_a_stream() {
+    let (_, server, depot) = depot();
+    let mut numbers = depot.count(1000).await.unwrap();
+    assert_eq!(numbers.next().await, Some(Ok(0)));
+    let rest: Vec<u64> = numbers.try_collect().await.unwrap();
+    assert_eq!(rest, (1..1000).collect::<Vec<_>>());
+    at_rest(&server).await;
+    at_rest(&rpc_core::Stub::session(&depot)).await;
+}
+
+#[tokio::test]
+async fn arguments_are_streams() {
+    let (_, server, depot) = depot();
+    assert_eq!(depot.sum(stream::iter(0..10_000)).await.unwrap(), (0..10_000).sum::<u64>());
+    // Any stream will do, or a `Streaming`.
+    assert_eq!(depot.sum(Streaming::new(stream::iter([1, 2]))).await.unwrap(), 3);
+    let (sender, loads) = Streaming::channel(1);
+    let (sum, ()) = tokio::join!(depot.sum(loads), async {
+        for n in [4, 5, 6] {
+            sender.send(n).await.unwrap();
+        }
+        sender.finish().await.unwrap();
+    });
+    assert_eq!(sum.unwrap(), 15);
+    let spoiled = Streaming::from_results(stream::iter([Ok(1), Err(Fault::Spoiled(3))]));
+    assert_eq!(depot.sum_checked(spoiled).await, Err(CallError::Fault(Fault::Spoiled(3))));
+    at_rest(&server).await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_in_and_one_comes_out() {
+    let (_, _, depot) = depot();
+    let words = ["a", "stream", "of", "words"].map(str::to_owned);
+    let echoed = depot.echo(stream::iter(words.clone())).await.unwrap();
+    assert_eq!(echoed.try_collect::<Vec<_>>().await.unwrap(), words);
+}
+
+#[tokio::test]
+async fn one_call_has_several() {
+    let (_, _, depot) = depot();
+    let pairs = depot.zip(stream::iter(0..100), 2, stream::iter(0..100)).await.unwrap();
+    let pairs: Vec<_> = pairs.try_collect().await.unwrap();
+    assert_eq!(pairs, (0..100).map(|n| (n, 2 * n)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn callbacks_have_streams_too() {
+    let (_, server, depot) = depot();
+    assert_eq!(depot.round_trip(1000).await.unwrap(), (0..1000).sum::<u32>());
+    at_rest(&server).await;
+}
+
+#[tokio::test]
+async fn a_stream_stands_inside_a_result() {
+    let (_, _, depot) = depot();
+    assert_eq!(depot.checked(0).await.unwrap_err(), CallError::Fault(Fault::Spoiled(0)));
+    let items: Vec<_> = depot.checked(3).await.unwrap().collect().await;
+    assert_eq!(items, [Ok(0), Ok(1), Ok(2), Err(CallError::Fault(Fault::Spoiled(3)))]);
+    assert_eq!(depot.told(0).await.unwrap_err().code(), rpc_core::Code::NotFound);
+}
+
+/// Items longer than a chunk go in chunks; bytes arrive as they were.
+#[tokio::test]
+async fn items_of_any_length() {
+    for size in [0, 1, 100, 65_530, 65_536, 70_000, 1 << 20] {
+        let (_, server, depot) = depot();
+        let blocks: Vec<Bytes> = depot.blocks(5, size).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(blocks.len(), 5);
+        assert!((b'a'..).zip(&blocks).all(|(byte, block)| *block == vec![byte; size]), "{size}");
+        assert_eq!(depot.length(stream::iter(blocks)).await.unwrap(), 5 * size);
+        at_rest(&server).await;
+    }
+}
+
+/// With every bound at its least.
+#[tokio::test]
+async fn every_bound_at_one() {
+    let mut config = Config::default();
+    (config.max_streams, config.stream_items, config.stream_window, config.max_stream_window) = (2, 1, 1, 1);
+    (config.streams_window, config.chunk, config.max_assembly, config.max_payload) = (1, 256, 1, 4096);
+    (config.max_calls, config.nested_calls, config.outbox_soft, config.outbox_hard) = (1, 1, 0, 0);
+    let (_, server, client) = connect(config);
+    let depot = client.client::<crate::depot::DepotClient>();
+    assert_eq!(depot.sum(stream::iter(0..500)).await.unwrap(), (0..500).sum::<u64>());
+    let blocks: Vec<Bytes> = depot.blocks(20, 1000).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(blocks.len(), 20);
+    let pairs = depot.zip(stream::iter(0..50), 1, stream::iter(0..50)).await.unwrap();
+    assert_eq!(pairs.count().await, 50);
+    assert_eq!(depot.round_trip(100).await.unwrap(), 4950);
+    at_rest(&server).await;
+    at_rest(&client).await;
+}

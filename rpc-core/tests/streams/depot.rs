@@ -1,0 +1,200 @@
+//! A depot: streams as results, as arguments, and as both.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use rpc_core::{Config, Context, Hosting, Session, Status, Streaming, session};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    Spoiled(u32),
+}
+
+/// Hosted by the client.
+#[rpc_core::callback]
+pub(crate) trait Keeper {
+    async fn watch(&self, from: u32) -> Streaming<u32>;
+    async fn weigh(&self, loads: Streaming<u32>) -> u32;
+}
+
+/// Hosted by the server.
+#[rpc_core::service(callback = Keeper)]
+pub(crate) trait Depot {
+    /// Numbers from 0 on.
+    async fn count(&self, to: u64) -> Streaming<u64>;
+    async fn checked(&self, to: u32) -> Result<Streaming<u32, Fault>, Fault>;
+    async fn told(&self, to: u32) -> Result<Streaming<u32>, Status>;
+    async fn sum(&self, loads: Streaming<u64>) -> Result<u64, Fault>;
+    async fn sum_checked(&self, loads: Streaming<u32, Fault>) -> Result<u32, Fault>;
+    async fn echo(&self, loads: Streaming<String>) -> Streaming<String>;
+    async fn zip(&self, left: Streaming<u32>, scale: u32, right: Streaming<u32>) -> Streaming<(u32, u32)>;
+    async fn blocks(&self, count: usize, size: usize) -> Streaming<Bytes>;
+    async fn length(&self, blocks: Streaming<Bytes>) -> usize;
+    /// Reads nothing of it, and goes on.
+    async fn ignore(&self, loads: Streaming<u64>) -> u32;
+    /// Never answers.
+    async fn hold(&self, loads: Streaming<u64>);
+    async fn panics(&self) -> Streaming<u32>;
+    async fn unfinished(&self) -> Streaming<u32>;
+    async fn round_trip(&self, cx: &Context<KeeperClient>, to: u32) -> Result<u32, Status>;
+    #[rpc(window = 64)]
+    async fn narrow(&self) -> Streaming<u64>;
+}
+
+/// Counts what its streams have been asked for.
+#[derive(Clone, Default)]
+pub(crate) struct House {
+    pub(crate) produced: Arc<AtomicU64>,
+}
+
+impl Depot for House {
+    async fn count(&self, to: u64) -> Streaming<u64> {
+        let produced = self.produced.clone();
+        Streaming::new(stream::iter(0..to).inspect(move |_| {
+            produced.fetch_add(1, Ordering::SeqCst);
+        }))
+    }
+
+    async fn checked(&self, to: u32) -> Result<Streaming<u32, Fault>, Fault> {
+        if to == 0 {
+            return Err(Fault::Spoiled(0));
+        }
+        let items = (0..to).map(Ok).chain([Err(Fault::Spoiled(to)), Ok(99)]);
+        Ok(Streaming::from_results(stream::iter(items)))
+    }
+
+    async fn told(&self, to: u32) -> Result<Streaming<u32>, Status> {
+        if to == 0 {
+            return Err(Status::not_found("no such shelf"));
+        }
+        let (sender, streaming) = Streaming::channel(1);
+        tokio::spawn(async move {
+            for n in 0..to {
+                sender.send(n).await.unwrap();
+            }
+            sender.fail_with(Status::data_loss("the shelf broke")).await.unwrap();
+        });
+        Ok(streaming)
+    }
+
+    async fn sum(&self, mut loads: Streaming<u64>) -> Result<u64, Fault> {
+        let mut sum = 0;
+        while let Some(load) = loads.next().await {
+            sum += load.map_err(|_| Fault::Spoiled(7))?;
+        }
+        Ok(sum)
+    }
+
+    async fn sum_checked(&self, mut loads: Streaming<u32, Fault>) -> Result<u32, Fault> {
+        let mut sum = 0;
+        while let Some(load) = loads.next().await {
+            sum += load.map_err(|error| error.fault().cloned().unwrap_or(Fault::Spoiled(0)))?;
+        }
+        Ok(sum)
+    }
+
+    async fn echo(&self, loads: Streaming<String>) -> Streaming<String> {
+        loads
+    }
+
+    async fn zip(&self, left: Streaming<u32>, scale: u32, right: Streaming<u32>) -> Streaming<(u32, u32)> {
+        let pairs = left.zip(right).map(move |(left, right)| (left.unwrap(), right.unwrap() * scale));
+        Streaming::new(pairs)
+    }
+
+    async fn blocks(&self, count: usize, size: usize) -> Streaming<Bytes> {
+        Streaming::new(stream::iter((0..count).map(move |n| vec![b'a' + u8::try_from(n).unwrap(); size].into())))
+    }
+
+    async fn length(&self, mut blocks: Streaming<Bytes>) -> usize {
+        let mut length = 0;
+        while let Some(block) = blocks.next().await {
+            length += block.unwrap().len();
+        }
+        length
+    }
+
+    async fn ignore(&self, loads: Streaming<u64>) -> u32 {
+        drop(loads);
+        1
+    }
+
+    async fn hold(&self, loads: Streaming<u64>) {
+        let _loads = loads;
+        std::future::pending::<()>().await;
+    }
+
+    async fn panics(&self) -> Streaming<u32> {
+        Streaming::new(stream::iter(0..3).map(|n| if n == 2 { panic!("as a user's stream may") } else { n }))
+    }
+
+    async fn unfinished(&self) -> Streaming<u32> {
+        let (sender, streaming) = Streaming::channel(4);
+        tokio::spawn(async move { sender.send(1).await });
+        streaming
+    }
+
+    async fn round_trip(&self, cx: &Context<KeeperClient>, to: u32) -> Result<u32, Status> {
+        let watched = cx.peer().watch(to).await?;
+        cx.peer().weigh(watched.map(|load| load.unwrap())).await
+    }
+
+    async fn narrow(&self) -> Streaming<u64> {
+        self.count(u64::MAX).await
+    }
+}
+
+pub(crate) struct Hand;
+
+impl Keeper for Hand {
+    async fn watch(&self, from: u32) -> Streaming<u32> {
+        Streaming::new(stream::iter((0..from).rev()))
+    }
+
+    async fn weigh(&self, mut loads: Streaming<u32>) -> u32 {
+        let mut sum = 0;
+        while let Some(load) = loads.next().await {
+            sum += load.unwrap();
+        }
+        sum
+    }
+}
+
+/// A server's and a client's session.
+pub(crate) fn connect(config: Config) -> (House, Session, Session) {
+    let house = House::default();
+    let server = Hosting::builder().service(house.clone().serve()).build().unwrap();
+    let client = Hosting::builder().service(Hand.serve()).build().unwrap();
+    let (server, client) = session::connect_in_memory(&server, &client, &Arc::new(config));
+    (house, server, client)
+}
+
+/// The defaults but for something.
+pub(crate) fn with(set: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    set(&mut config);
+    config
+}
+
+pub(crate) fn depot() -> (House, Session, DepotClient) {
+    let (house, server, client) = connect(Config::default());
+    (house, server, client.client())
+}
+
+/// Waits until nothing is held any more.
+pub(crate) async fn at_rest(session: &Session) {
+    let rest = rpc_core::Stats::default();
+    for _ in 0..10_000 {
+        if session.stats() == rest {
+            return;
+        }
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(session.stats(), rest);
+}

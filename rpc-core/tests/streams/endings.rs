@@ -1,0 +1,186 @@
+//! How streams end, and that the other end hears of it.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use rpc_core::{CallError, CallOptions, Code, NoFault, Status, Streaming, Stub};
+
+use crate::depot::{DepotClient, at_rest, connect, depot, with};
+
+fn status<T: std::fmt::Debug>(item: Option<Result<T, CallError<NoFault>>>) -> Status {
+    item.unwrap().unwrap_err().into()
+}
+
+#[tokio::test]
+async fn a_status_comes_after_the_items() {
+    let (_, _, depot) = depot();
+    let mut items = depot.told(3).await.unwrap();
+    for n in 0..3 {
+        assert_eq!(items.next().await, Some(Ok(n)));
+    }
+    let end = status(items.next().await);
+    assert_eq!((end.code(), end.message()), (Code::DataLoss, "the shelf broke"));
+    assert_eq!(items.next().await, None);
+}
+
+#[tokio::test]
+async fn a_producer_that_panics_or_goes_away_is_told_apart() {
+    let (_, server, depot) = depot();
+    let mut items = depot.panics().await.unwrap();
+    assert_eq!([items.next().await, items.next().await], [Some(Ok(0)), Some(Ok(1))]);
+    let end = status(items.next().await);
+    assert_eq!(end.code(), Code::Internal);
+    assert!(!end.message().contains("as a user's stream may"), "what panics say stays at home");
+    let mut items = depot.unfinished().await.unwrap();
+    assert_eq!(items.next().await, Some(Ok(1)));
+    assert_eq!(status(items.next().await).code(), Code::Aborted);
+    at_rest(&server).await;
+}
+
+#[tokio::test]
+async fn dropping_the_reader_frees_the_producer() {
+    let (_, server, depot) = depot();
+    let (sender, loads) = Streaming::channel(1);
+    // The handler drops its end; the call goes on.
+    assert_eq!(depot.ignore(loads).await.unwrap(), 1);
+    sender.closed().await;
+    assert!(sender.send(1).await.is_err());
+
+    let mut numbers = depot.count(u64::MAX).await.unwrap();
+    numbers.next().await.unwrap().unwrap();
+    drop(numbers);
+    at_rest(&server).await;
+    at_rest(&depot.session()).await;
+}
+
+#[tokio::test]
+async fn giving_a_call_up_ends_its_streams() {
+    let (_, server, depot) = depot();
+    let (sender, loads) = Streaming::channel(1);
+    {
+        let mut call = Box::pin(depot.hold(loads));
+        tokio::select! {
+            _ = &mut call => panic!("it never answers"),
+            sent = sender.send(1) => sent.unwrap(),
+        }
+        while server.stats().connection.streams_receiving == 0 {
+            tokio::select! {
+                _ = &mut call => panic!("it never answers"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    sender.closed().await;
+    at_rest(&server).await;
+    at_rest(&depot.session()).await;
+}
+
+#[tokio::test]
+async fn what_has_come_is_read_when_the_session_is_over() {
+    let (_, server, depot) = depot();
+    let session = depot.session();
+    let mut numbers = depot.count(10).await.unwrap();
+    while session.stats().connection.stream_bytes_held == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.close();
+    session.closed().await;
+    let mut came = 0;
+    let end = loop {
+        match numbers.next().await {
+            Some(Ok(n)) => {
+                assert_eq!(n, came);
+                came += 1;
+            }
+            other => break other,
+        }
+    };
+    assert!(came > 0);
+    if let Some(error) = end {
+        assert_eq!(Status::from(error.unwrap_err()).code(), Code::Unavailable);
+    }
+    drop(numbers);
+    assert_eq!(session.stats(), rpc_core::Stats::default());
+}
+
+#[tokio::test]
+async fn a_lost_link_ends_streams_in_both_directions() {
+    let (_, server, depot) = depot();
+    let (sender, loads) = Streaming::channel(1);
+    let call = tokio::spawn(depot.hold(loads));
+    sender.send(1).await.unwrap();
+    let mut numbers = depot.count(u64::MAX).await.unwrap();
+    numbers.next().await.unwrap().unwrap();
+    server.close();
+    sender.closed().await;
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    let end = Box::pin(numbers.filter_map(async |item| item.err())).next().await.unwrap();
+    assert_eq!(Status::from(end).code(), Code::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_deadline_is_the_gap_between_items_and_a_timeout_is_total() {
+    let (_, _, depot) = depot();
+    let slow = |count: u32| {
+        let items = stream::iter(0..count).then(async |n| {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            u64::from(n)
+        });
+        items.boxed()
+    };
+    assert_eq!(depot.sum(slow(10)).await.unwrap(), 45);
+    let options = CallOptions::new().timeout(Duration::from_secs(120));
+    let end = depot.with(options).sum(slow(10)).await.unwrap_err();
+    assert_eq!(end.status().unwrap().code(), Code::DeadlineExceeded);
+    let end = depot.sum(stream::pending()).await.unwrap_err();
+    assert_eq!(end.status().unwrap().code(), Code::DeadlineExceeded);
+}
+
+/// What the framework did not send can be said so; what it began to send cannot be sent again.
+#[tokio::test]
+async fn a_call_with_too_many_streams_is_not_made() {
+    let (_, _, client) = connect(with(|config| config.max_streams = 1));
+    let depot: DepotClient = client.client();
+    let end = depot.zip(stream::iter([1]), 1, stream::iter([1])).await.unwrap_err();
+    assert_eq!(end.code(), Code::ResourceExhausted);
+    assert!(end.is_retryable() && end.message().contains("max_streams"), "{end}");
+    assert_eq!(depot.sum(stream::iter([1])).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_item_that_is_too_long_ends_its_stream() {
+    let (_, server, client) = connect(with(|config| config.max_payload = 1000));
+    let depot: DepotClient = client.client();
+    let mut blocks = depot.blocks(2, 1001).await.unwrap();
+    let end = status(blocks.next().await);
+    assert_eq!(end.code(), Code::OutOfRange);
+    assert!(end.message().contains("max_payload"), "{end}");
+    at_rest(&server).await;
+}
+
+/// A peer of another mind about the contract.
+#[tokio::test]
+async fn items_that_do_not_fit_are_an_error_and_the_last() {
+    let (_, server, depot) = depot();
+    let mut numbers = depot.count(5).await.unwrap();
+    assert_eq!(numbers.next().await, Some(Ok(0)));
+    #[rpc_core::service(name = "Depot")]
+    trait Other {
+        async fn count(&self, to: u64) -> Streaming<String>;
+        #[rpc(name = "ignore")]
+        async fn without(&self) -> u32;
+        #[rpc(name = "sum")]
+        async fn with_a_number(&self, loads: Option<u8>) -> u64;
+    }
+    let other: OtherClient = depot.session().client();
+    let mut words = other.count(5).await.unwrap();
+    let end = status(words.next().await);
+    assert_eq!(end.code(), Code::Internal);
+    assert!(end.message().contains("Depot.count"), "{end}");
+    assert_eq!(words.next().await, None);
+    assert_eq!(other.without().await.unwrap_err().code(), Code::InvalidArgument);
+    let end = other.with_a_number(None).await.unwrap_err();
+    assert!(end.message().contains("is a stream"), "{end}");
+    drop(numbers);
+    at_rest(&server).await;
+}

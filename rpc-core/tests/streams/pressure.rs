@@ -1,0 +1,110 @@
+//! Readers hold their producers back, and no more than them.
+
+use std::sync::atomic::Ordering;
+
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
+use rpc_core::{Streaming, Stub};
+
+use crate::depot::{DepotClient, at_rest, connect, depot, with};
+
+async fn settled(mut look: impl FnMut() -> u64) -> u64 {
+    let mut last = look();
+    let mut same = 0;
+    while same < 200 {
+        tokio::task::yield_now().await;
+        let now = look();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    last
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_stops_its_producer_within_the_window() {
+    let (house, server, depot) = depot();
+    let mut numbers = depot.count(u64::MAX).await.unwrap();
+    let ahead = settled(|| house.produced.load(Ordering::SeqCst)).await;
+    // 4,096 items are announced.
+    assert!((4096..=4096 + 512).contains(&ahead), "{ahead}");
+    for n in 0..10_000 {
+        assert_eq!(numbers.next().await, Some(Ok(n)));
+    }
+    // Others are not held up.
+    assert_eq!(depot.sum(stream::iter(0..100)).await.unwrap(), 4950);
+    drop(numbers);
+    at_rest(&server).await;
+}
+
+#[tokio::test]
+async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
+    let (house, _, depot) = depot();
+    for wide in [false, true] {
+        let mut numbers = depot.narrow().await.unwrap();
+        if wide {
+            numbers = numbers.with_window(10_000);
+        }
+        // The producer begins with the window that was announced to it.
+        for _ in 0..20_000 {
+            numbers.next().await.unwrap().unwrap();
+        }
+        let ahead = settled(|| house.produced.swap(0, Ordering::SeqCst)).await;
+        assert_eq!(ahead, 0);
+        numbers.next().await.unwrap().unwrap();
+        let next = settled(|| house.produced.load(Ordering::SeqCst)).await;
+        assert!(next < if wide { 300 } else { 20 }, "{wide} {next}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_streams_at_once_deliver_everything_in_order() {
+    let (_, server, depot) = depot();
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let opened = join_all((0..100).map(|_| depot.count(10))).await;
+        streams.extend(opened.into_iter().map(Result::unwrap));
+    }
+    let read = streams.into_iter().map(|stream| stream.try_collect::<Vec<u64>>());
+    for numbers in join_all(read).await {
+        assert_eq!(numbers.unwrap(), (0..10).collect::<Vec<_>>());
+    }
+    at_rest(&server).await;
+}
+
+/// With a window for all streams that is full, each can still move.
+#[tokio::test]
+async fn no_stream_waits_for_the_reader_of_another() {
+    let (_, server, client) = connect(with(|config| config.streams_window = 1000));
+    let depot: DepotClient = client.client();
+    let stuck = depot.count(10_000).await.unwrap();
+    let (sender, loads) = Streaming::channel(1);
+    let held = tokio::spawn(depot.hold(loads));
+    let pushed = tokio::spawn(async move { while sender.send(1).await.is_ok() {} });
+    assert_eq!(depot.sum(stream::iter(0..500)).await.unwrap(), (0..500).sum::<u64>());
+    let read: Vec<u64> = depot.count(500).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(read.len(), 500);
+    assert_eq!(stuck.count().await, 10_000);
+    held.abort();
+    pushed.await.unwrap();
+    at_rest(&server).await;
+    at_rest(&depot.session()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_calls_and_callbacks_side_by_side() {
+    let (_, server, depot) = depot();
+    let tasks = (0..20).map(|n| {
+        let depot = depot.clone();
+        tokio::spawn(async move {
+            let numbers = depot.count(2000).await.unwrap().map(Result::unwrap);
+            assert_eq!(depot.sum(numbers).await.unwrap(), (0..2000).sum::<u64>());
+            assert_eq!(depot.round_trip(300).await.unwrap(), (0..300).sum::<u32>());
+            let blocks = depot.blocks(10, 10_000 * (n % 8)).await.unwrap().map(Result::unwrap);
+            assert_eq!(depot.length(blocks).await.unwrap(), 10 * 10_000 * (n % 8));
+        })
+    });
+    for task in join_all(tasks).await {
+        task.unwrap();
+    }
+    at_rest(&server).await;
+    at_rest(&depot.session()).await;
+}
