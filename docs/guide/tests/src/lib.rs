@@ -15,6 +15,7 @@ chapters! {
     errors = "errors.md";
     deadlines = "deadlines.md";
     cancelling = "cancelling.md";
+    streams = "streams.md";
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
     interceptors = "interceptors.md";
