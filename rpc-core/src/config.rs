@@ -52,7 +52,8 @@ pub struct Config {
     pub max_depth: u32,
     /// Streams that the peer may have open here, sending to this side. Default 16,384. A call whose streams would be more fails at its sender.
     pub max_streams: u32,
-    /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 4,096, at least 1. Grows with `stream_window`.
+    /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 64, at least 1. It begins low, so that a slow reader of small items does not
+    /// read old ones for long, and grows with `stream_window`.
     pub stream_items: u32,
     /// Bytes of items of one stream that may be on their way here or wait to be read, to begin with. Default 256 KiB, at least 1. Each item counts 32 bytes beside its
     /// own, and the last one may go beyond. What a reader that stops reading costs.
@@ -190,7 +191,7 @@ impl Default for Config {
             max_notifies: 1024,
             max_depth: 16,
             max_streams: 16_384,
-            stream_items: 4096,
+            stream_items: 64,
             stream_window: 256 * KIB,
             max_stream_window: 4 * MIB,
             streams_window: 16 * MIB,

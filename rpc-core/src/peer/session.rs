@@ -44,6 +44,8 @@ pub struct Stats {
     pub connection: ConnectionStats,
     /// Handlers that run in tasks of their own, because they had to wait.
     pub handlers: usize,
+    /// Streams that are produced here, each in a task of its own.
+    pub producers: usize,
 }
 
 impl Session {
@@ -156,6 +158,7 @@ impl Session {
 
     /// What the session holds now.
     pub fn stats(&self) -> Stats {
-        Stats { connection: self.shared.look(|connection| connection.stats()), handlers: self.shared.handlers() }
+        let connection = self.shared.look(|connection| connection.stats());
+        Stats { connection, handlers: self.shared.handlers(), producers: self.shared.producers() }
     }
 }

@@ -53,7 +53,9 @@ pub(crate) struct Shared {
     pub(crate) life: watch::Sender<Life>,
     /// Handlers that run in tasks of their own.
     handlers: AtomicUsize,
-    /// Where streams are produced.
+    /// Streams that are produced in tasks of their own.
+    producers: AtomicUsize,
+    /// Where that is.
     pub(crate) runtime: Option<Handle>,
 }
 
@@ -85,6 +87,7 @@ impl Shared {
             easy: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
+            producers: AtomicUsize::new(0),
             runtime: Handle::try_current().ok(),
             config,
         }
@@ -199,6 +202,21 @@ impl Shared {
 
     pub(crate) fn handler_ended(&self) {
         self.handlers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn producer_started(&self) {
+        self.producers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn producer_ended(&self) {
+        if self.producers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // The end of the session may wait for that.
+            self.driver.wake();
+        }
+    }
+
+    pub(crate) fn producers(&self) -> usize {
+        self.producers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn handlers(&self) -> usize {

@@ -24,4 +24,4 @@ pub use event::{Completion, Event, Outcome, ServedKey};
 #[cfg(feature = "session")]
 pub(crate) use pings::PingBudget;
 pub use slots::CallKey;
-pub use streams::{ITEM, StreamEnd, StreamError, Taken};
+pub use streams::{ITEM, StreamEnd, StreamError, StreamRoom, Taken};

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
@@ -11,22 +12,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream::BoxStream};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use serde::Serialize;
 
 use super::{IntoStreaming, item::Encode};
 use crate::{
     error::CallError,
     peer::{Reservation, clock::now, encode::encode, shared::Shared},
-    proto::{StreamEnd, StreamError},
+    proto::{ITEM, StreamEnd, StreamError, StreamRoom},
     status::Status,
     wire::{Streams, TransferId},
 };
 
-/// Items are handed over in batches of so many …
+/// Items are handed over in batches of so many at most.
 const BATCH_ITEMS: usize = 512;
-/// … or so many bytes.
-const BATCH_BYTES: usize = 64 * 1024;
+/// What an item counts beside its bytes.
+const OVERHEAD: usize = 32;
+const _: () = assert!(OVERHEAD as u64 == ITEM);
 
 /// A stream that is to be sent: its items, encoded.
 pub struct Outlet {
@@ -65,6 +70,7 @@ impl fmt::Debug for Outlet {
 /// Begins to produce streams, each in a task of its own. Those without a number are dropped.
 pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: Vec<Outlet>) {
     for (id, outlet) in streams.iter().zip(outlets) {
+        shared.producer_started();
         let pump = Pump { shared: shared.clone(), id: *id, items: outlet.items, ready: VecDeque::new(), ended: false };
         match &shared.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
@@ -98,10 +104,8 @@ enum Gathered {
 impl Pump {
     async fn run(mut self) {
         loop {
-            if !wait(&self.shared, self.id).await {
-                break;
-            }
-            let gathered = poll_fn(|cx| self.poll_gather(cx)).await;
+            let Some(room) = wait(&self.shared, self.id).await else { break };
+            let gathered = poll_fn(|cx| self.poll_gather(cx, room)).await;
             let end = match gathered {
                 Gathered::Items => None,
                 Gathered::Long(len) => match reserve(&self.shared, self.id, len).await {
@@ -128,12 +132,13 @@ impl Pump {
         self.ended = true;
     }
 
-    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Gathered> {
+    /// Asks for items, no more than there is room for.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, room: StreamRoom) -> Poll<Gathered> {
         let limits = self.shared.limits();
         let chunk = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
         let (chunk, largest) = (self.shared.config.chunk.min(chunk), limits.map_or(u64::MAX, |limits| limits.payload));
         let mut bytes = 0;
-        while self.ready.len() < BATCH_ITEMS && bytes < BATCH_BYTES {
+        while self.ready.len() < room.items.min(BATCH_ITEMS) && bytes < room.bytes {
             match poll_quietly(self.items.as_mut(), cx) {
                 Poll::Ready(Some(Ok(item))) if item.len() as u64 > largest => {
                     let message = format!(
@@ -144,7 +149,7 @@ impl Pump {
                 }
                 Poll::Ready(Some(Ok(item))) => {
                     let len = item.len();
-                    bytes += len;
+                    bytes += len + OVERHEAD;
                     self.ready.push_back((item, 0));
                     if len > chunk {
                         return Poll::Ready(Gathered::Long(len));
@@ -170,7 +175,7 @@ impl Pump {
             if !self.shared.act(|connection| connection.push_items(now(), id, ready)) {
                 return false;
             }
-            if !self.ready.is_empty() && !wait(&self.shared, self.id).await {
+            if !self.ready.is_empty() && wait(&self.shared, self.id).await.is_none() {
                 return false;
             }
         }
@@ -184,12 +189,11 @@ impl Pump {
     }
 }
 
-/// Waits until the reader takes items. False if nobody wants more.
-async fn wait(shared: &Shared, id: TransferId) -> bool {
+/// Waits until the reader takes items, and says how many. `None` if nobody wants more.
+async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
     poll_fn(|cx| match shared.look(|connection| connection.poll_stream(id, cx.waker())) {
-        Some(true) => Poll::Ready(true),
-        Some(false) => Poll::Pending,
-        None => Poll::Ready(false),
+        Some(room) if room.items == 0 => Poll::Pending,
+        room => Poll::Ready(room),
     })
     .await
 }
@@ -234,6 +238,12 @@ impl Drop for Pump {
         if !self.ended {
             self.finish(Err(StreamError::Status(dropped())));
         }
+        // What the user made is gone before that is said.
+        let items = mem::replace(&mut self.items, stream::empty().boxed());
+        if catch_unwind(AssertUnwindSafe(|| drop(items))).is_err() {
+            tracing::error!("a stream panicked while it was dropped");
+        }
+        self.shared.producer_ended();
     }
 }
 

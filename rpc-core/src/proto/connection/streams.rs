@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Connection, DeadlineKey, Phase, SMALL_PACKET};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, StreamEnd, StreamError, Taken, assembly::Purpose, outbox::Mark, streams::Credit},
+    proto::{CallKey, StreamEnd, StreamError, StreamRoom, Taken, assembly::Purpose, outbox::Mark, streams::Credit},
     status::Status,
     wire::{ErrorBody, Frame, Payload, Streams, TransferId},
 };
@@ -20,8 +20,8 @@ impl Connection {
         self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
     }
 
-    /// Whether a stream takes items now; if not, `waker` is woken when it does. `None` if nobody wants more of it.
-    pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<bool> {
+    /// What a stream takes now; `waker` is woken when it takes something after it took nothing, and when it ends. `None` if nobody wants more of it.
+    pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
         let (queue, all) = (self.chunk_out, self.config.streams_window);
         self.sending.poll(id, queue, all, waker, &mut self.trash)
     }

@@ -40,6 +40,15 @@ impl From<StreamError> for ErrorBody {
     }
 }
 
+/// What a stream takes at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamRoom {
+    /// So many items; none if its producer has to wait.
+    pub items: usize,
+    /// Of so many bytes, with [`ITEM`] for each item; the last one may go beyond.
+    pub bytes: usize,
+}
+
 /// What a reader grants.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Credit {

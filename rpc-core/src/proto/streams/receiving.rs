@@ -262,7 +262,7 @@ impl Receiving {
         if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             trash.extend(stream.waker.replace(waker.clone()));
         }
-        if stream.is_starved() && stream.grow(self.max_window, self.window, self.items) {
+        if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
         }
         Taken::Nothing
@@ -302,7 +302,8 @@ impl Receiving {
     pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
         if let Some(stream) = self.streams.get_mut(&id) {
             let bytes = bytes.clamp(1, MAX_CREDIT);
-            stream.window = ((self.items.saturating_mul(bytes) / self.window).max(1), bytes);
+            // As many as there can be within the bytes.
+            stream.window = ((bytes / weight(0)).max(1), bytes);
             stream.fixed = true;
             self.renew(id);
         }
@@ -436,14 +437,14 @@ impl Stream {
         self.before.is_some_and(|(items, bytes)| self.received.0 >= items || self.received.1 >= bytes)
     }
 
-    /// Doubles the window. False if it is as large as it may be.
-    fn grow(&mut self, max: i64, window: i64, items: i64) -> bool {
-        let bytes = (self.window.1 * 2).min(max);
-        if self.fixed || bytes <= self.window.1 {
+    /// Doubles the window, in items and bytes, whichever was short. False if it is as large as it may be.
+    fn grow(&mut self, max: i64) -> bool {
+        let (items, bytes) = self.window;
+        let grown = ((items * 2).min((max / weight(0)).max(items)), (bytes * 2).min(max.max(bytes)));
+        if self.fixed || grown == self.window {
             return false;
         }
-        // In the proportion in which it began.
-        self.window = ((items.saturating_mul(bytes) / window).max(self.window.0), bytes);
+        self.window = grown;
         true
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Credit, ITEM, MAX_CREDIT, StreamEnd, signed, weight};
+use super::{Credit, ITEM, MAX_CREDIT, StreamEnd, StreamRoom, signed, weight};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -137,7 +137,7 @@ impl Sending {
         (stream.charges(), stream.waker)
     }
 
-    /// Whether a stream takes items now; `waker` is woken when that changes. `None` if nobody wants more of it.
+    /// What a stream takes now; `waker` is woken when that changes. `None` if nobody wants more of it.
     pub(crate) fn poll(
         &mut self,
         id: TransferId,
@@ -145,14 +145,14 @@ impl Sending {
         all: usize,
         waker: &Waker,
         trash: &mut Vec<Waker>,
-    ) -> Option<bool> {
+    ) -> Option<StreamRoom> {
         let room = self.queued < all;
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         stream.waits = !stream.takes(queue, room);
         if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             trash.extend(stream.waker.replace(waker.clone()));
         }
-        Some(!stream.waits)
+        Some(if stream.waits { StreamRoom::default() } else { stream.room(queue) })
     }
 
     /// Queues items as far as there is credit and room; the rest is left. True if the stream waits for its turn from now on.
@@ -367,6 +367,13 @@ impl Stream {
     fn takes(&self, queue: usize, room: bool) -> bool {
         let queue = if room { queue } else { 1 };
         self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
+    }
+
+    /// What it takes if it takes something.
+    fn room(&self, queue: usize) -> StreamRoom {
+        let count = |credit: i64| usize::try_from(credit).unwrap_or(0);
+        let items = usize::try_from(self.credit_items).unwrap_or(usize::MAX);
+        StreamRoom { items, bytes: count(self.credit_bytes).min(queue.saturating_sub(self.queued)).max(1) }
     }
 
     /// Whether it joins those that wait for their turn.

@@ -86,7 +86,7 @@ fn items_come_in_order_and_the_end_comes_last() {
 
 #[test]
 fn a_reader_that_does_not_read_holds_its_producer_back() {
-    let mut pair = Pair::with_defaults();
+    let mut pair = Pair::open(&Config { stream_items: 10_000, ..Config::default() });
     let (_, _, id) = pair.open_stream();
     let mut sent = 0;
     for _ in 0..100 {
@@ -101,12 +101,16 @@ fn a_reader_that_does_not_read_holds_its_producer_back() {
     assert_eq!(came.len(), sent);
     pair.run();
     assert!(pair.produce(CLIENT, id, items(1, 100)) == 0, "there is credit again");
+
+    let mut pair = Pair::with_defaults();
+    let (_, _, id) = pair.open_stream();
+    assert_eq!(pair.produce(CLIENT, id, items(100, 1)), 36, "64 are announced");
 }
 
 /// The window of all streams together is full, and yet each of them can move.
 #[test]
 fn no_stream_waits_for_the_reader_of_another() {
-    let config = Config { streams_window: 10_000, ..Config::default() };
+    let config = Config { streams_window: 10_000, stream_items: 1000, ..Config::default() };
     let mut pair = Pair::open(&config);
     let (_, _, stuck) = pair.open_stream();
     let (_, _, other) = pair.open_stream();

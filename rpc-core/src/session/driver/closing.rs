@@ -60,9 +60,10 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Handlers that were told to stop do so at their next await.
+    /// Handlers that were told to stop do so at their next await, and streams are not asked for more.
     fn finish_close(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        if self.dispatch.is_idle() || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
+        let idle = self.dispatch.is_idle() && self.shared.producers() == 0;
+        if idle || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
     }
 
     fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
