@@ -7,14 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use common::{Outcome, announce};
 use futures::{Sink, SinkExt, Stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
-
-use crate::{Outcome, announce};
 
 /// As long as the packet of one of our calls.
 const MESSAGE: usize = 20;

@@ -7,13 +7,10 @@
 mod echo;
 mod ours;
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use common::{Outcome, Server, measure, median, worker};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,8 +43,6 @@ struct Options {
     addr: String,
 }
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 fn main() -> Outcome<()> {
     let options = Options::parse();
     if let Some(system) = options.serve {
@@ -73,19 +68,6 @@ fn main() -> Outcome<()> {
     compare(&options)
 }
 
-/// Runs on a runtime with one worker thread, as a task of it, on this core if there are so many.
-fn worker(core: usize, work: impl Future<Output = Outcome<()>> + Send + 'static) -> Outcome<()> {
-    let core = core_affinity::get_core_ids().and_then(|cores| cores.get(core).copied());
-    let pin = move || {
-        if let Some(core) = core {
-            core_affinity::set_for_current(core);
-        }
-    };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).on_thread_start(pin).enable_all().build()?;
-    runtime.block_on(async { tokio::spawn(work).await? })
-}
-
 fn compare(options: &Options) -> Outcome<()> {
     let systems = [System::Echo, System::Ours];
     println!("{:>9} {:>14} {:>14} {:>7}", "in flight", "echo /s", "ours /s", "ratio");
@@ -105,35 +87,8 @@ fn compare(options: &Options) -> Outcome<()> {
 
 fn round(system: System, in_flight: usize, seconds: f64) -> Outcome<f64> {
     let name = format!("{system:?}").to_lowercase();
-    let program = std::env::current_exe()?;
-    let mut server = Server(Command::new(&program).args(["--serve", &name]).stdout(Stdio::piped()).spawn()?);
-    let mut addr = String::new();
-    BufReader::new(server.0.stdout.take().ok_or("the server has no output")?).read_line(&mut addr)?;
-    let output = Command::new(&program)
-        .args(["--call", &name, "--addr", addr.trim(), "--in-flight", &in_flight.to_string()])
-        .args(["--seconds", &seconds.to_string()])
-        .stderr(Stdio::inherit())
-        .output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
-}
-
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Tells the parent where the server listens.
-fn announce(addr: std::net::SocketAddr) -> Outcome<()> {
-    println!("{addr}");
-    std::io::stdout().flush()?;
-    Ok(())
+    let server = Server::start(&["--serve", &name])?;
+    let (in_flight, seconds) = (in_flight.to_string(), seconds.to_string());
+    let args = ["--call", &name, "--addr", server.addr(), "--in-flight", &in_flight, "--seconds", &seconds];
+    Ok(measure(&args)?.trim().parse()?)
 }

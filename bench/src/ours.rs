@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use common::{Outcome, announce};
 use rpc_client::Connect;
 use rpc_server::Server;
 use tokio::task::JoinSet;
-
-use crate::{Outcome, announce};
 
 #[rpc_core::service]
 trait Counter {
