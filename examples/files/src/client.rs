@@ -1,0 +1,65 @@
+//! The client's side: putting and getting files, going on where something was cut off.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::StreamExt;
+use indicatif::ProgressBar;
+use rpc_core::{CallError, Code, Streaming};
+
+use crate::{
+    contract::{Entry, FileError, FilesClient},
+    part::{Part, sum},
+    store::blocks,
+};
+
+/// Puts a file, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and the server keeps nothing.
+pub async fn put(files: &FilesClient, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (length, sha256) = sum(path.to_owned()).await?;
+    let kept = files.kept(&name).await.map_err(CallError::collapse)?;
+    let offset = if kept <= length { kept } else { 0 };
+    bar.set_length(length);
+    bar.set_position(offset);
+    let progress = bar.clone();
+    let blocks = blocks(path, offset).await?.inspect(move |block| {
+        if let Ok(block) = block {
+            progress.inc(block.len() as u64);
+        }
+    });
+    let entry = Entry { name, length, sha256 };
+    files.upload(&entry, offset, Streaming::from_results(blocks)).await.map_err(CallError::collapse)?;
+    bar.finish();
+    Ok(offset)
+}
+
+/// Gets a file to `path`, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and leaves nothing.
+pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
+    let entry = files.stat(name).await.map_err(CallError::collapse)?;
+    let kept = Part::kept(path)?;
+    let offset = if kept <= entry.length { kept } else { 0 };
+    bar.set_length(entry.length);
+    bar.set_position(offset);
+    let lost = Arc::new(AtomicBool::new(false));
+    let keep = lost.clone();
+    let part = Part::open(path.to_owned(), offset, Box::new(move || keep.load(Ordering::Acquire)), None).await?;
+    let mut blocks = files.download(name, offset).await.map_err(CallError::collapse)?;
+    while let Some(block) = blocks.next().await {
+        if let Err(CallError::Status(status)) = &block {
+            // Of a link that is lost something is kept.
+            lost.store(status.code() == Code::Unavailable, Ordering::Release);
+        }
+        let block = block.map_err(CallError::collapse)?;
+        let length = block.len() as u64;
+        part.write(block).await?;
+        bar.inc(length);
+    }
+    part.finish(&entry).await?;
+    bar.finish();
+    Ok(offset)
+}

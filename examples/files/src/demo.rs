@@ -1,0 +1,184 @@
+//! The demo: files go up and down over a real WebSocket, one is cut off and goes on, one is given up.
+
+use std::{
+    error::Error,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rpc_client::Connect;
+use rpc_core::Stub;
+use rpc_server::Server;
+use tokio::select;
+
+use crate::{
+    client::{get, put},
+    contract::FilesClient,
+    part::sum,
+    store::Store,
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Where things are.
+struct Places {
+    url: String,
+    here: PathBuf,
+}
+
+/// Shows all of it in a directory of its own, with files of so many bytes.
+pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
+    let (there, here) = (directory.join("server"), directory.join("client"));
+    std::fs::create_dir_all(&there)?;
+    std::fs::create_dir_all(&here)?;
+    let server = Server::builder().service(Store::new(&there).serve()).listen("127.0.0.1:0").await?;
+    let places = Places { url: format!("ws://{}/", server.local_addr()), here };
+    let photo = places.here.join("photo.raw");
+    std::fs::write(&photo, noise(length))?;
+    let (_, expected) = sum(photo.clone()).await?;
+    writeln!(out, "photo.raw has {length} bytes, SHA-256 {}…", &expected[..12])?;
+
+    let files = places.connect().await?;
+    put(&files, &photo, &bar("up")).await?;
+    writeln!(out, "Put, and the server has:")?;
+    for entry in files.list().await? {
+        writeln!(out, "  {} {} bytes, SHA-256 {}…", entry.name, entry.length, &entry.sha256[..12])?;
+    }
+    let copy = places.here.join("copy.raw");
+    get(&files, "photo.raw", &copy, &bar("down")).await?;
+    writeln!(out, "Got again: {}", same(&copy, &expected).await?)?;
+
+    let second = places.here.join("second.raw");
+    std::fs::copy(&photo, &second)?;
+    places.cut_off_put(&second, length, out).await?;
+    places.cut_off_get(length, &expected, out).await?;
+    places.give_up(&files, &photo, length, out).await?;
+
+    drop(files);
+    server.shutdown().await;
+    let mut left: Vec<_> = std::fs::read_dir(&there)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    left.sort();
+    writeln!(out, "The server's directory holds: {}", left.join(", "))?;
+    Ok(())
+}
+
+impl Places {
+    async fn connect(&self) -> Outcome<FilesClient> {
+        Ok(FilesClient::connect(&self.url).await?)
+    }
+
+    /// The link is lost while a file goes up.
+    async fn cut_off_put(&self, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
+        let (files, progress) = (self.connect().await?, bar("up"));
+        let lost = select! {
+            put = put(&files, path, &progress) => put.err(),
+            () = cut(&files, &progress, length / 2) => None,
+        };
+        drop(files);
+        let why = lost.map_or_else(|| "the link was lost".to_owned(), |error| error.to_string());
+        writeln!(out, "second.raw was cut off on its way up: {why}")?;
+        let offset = put(&self.connect().await?, path, &bar("up")).await?;
+        writeln!(out, "It goes on {} and is there.", place(offset, length))?;
+        Ok(())
+    }
+
+    /// The link is lost while a file comes down.
+    async fn cut_off_get(&self, length: u64, expected: &str, out: &mut (impl Write + Send)) -> Outcome {
+        let (files, progress) = (self.connect().await?, bar("down"));
+        let path = self.here.join("third.raw");
+        let got = {
+            let cut = cut(&files, &progress, length / 2);
+            let get = get(&files, "photo.raw", &path, &progress);
+            tokio::join!(get, cut).0
+        };
+        drop(files);
+        let why = got.err().map_or_else(|| "it was faster".to_owned(), |error| error.to_string());
+        writeln!(out, "third.raw was cut off on its way down: {why}")?;
+        let offset = get(&self.connect().await?, "photo.raw", &path, &bar("down")).await?;
+        writeln!(out, "It goes on {}: {}", place(offset, length), same(&path, expected).await?)?;
+        Ok(())
+    }
+
+    /// Somebody gives up: nothing is left, neither there nor here.
+    async fn give_up(&self, files: &FilesClient, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
+        let fourth = self.here.join("fourth.raw");
+        std::fs::copy(path, &fourth)?;
+        let progress = bar("up");
+        select! {
+            put = put(files, &fourth, &progress) => drop(put?),
+            () = reach(&progress, length / 2) => {}
+        }
+        writeln!(
+            out,
+            "fourth.raw was given up half way up; the server keeps {} bytes.",
+            files.kept("fourth.raw").await?
+        )?;
+        let (progress, fifth) = (bar("down"), self.here.join("fifth.raw"));
+        select! {
+            get = get(files, "photo.raw", &fifth, &progress) => drop(get?),
+            () = reach(&progress, length / 2) => {}
+        }
+        let gone = async {
+            while std::fs::read_dir(&self.here)?.any(|entry| entry.is_ok_and(|entry| is_fifth(&entry.file_name()))) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        gone.await?;
+        writeln!(out, "fifth.raw was given up half way down; nothing of it is here.")?;
+        Ok(())
+    }
+}
+
+fn is_fifth(name: &std::ffi::OsStr) -> bool {
+    name.to_string_lossy().starts_with("fifth.raw")
+}
+
+/// Closes the session when so much has moved.
+async fn cut(files: &FilesClient, bar: &ProgressBar, bytes: u64) {
+    reach(bar, bytes).await;
+    let session = files.session();
+    session.close();
+    session.closed().await;
+}
+
+async fn reach(bar: &ProgressBar, bytes: u64) {
+    while bar.position() < bytes {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
+}
+
+fn place(offset: u64, length: u64) -> String {
+    if offset == 0 || offset == length { format!("at byte {offset}") } else { "where it was cut off".to_owned() }
+}
+
+async fn same(path: &Path, expected: &str) -> Outcome<String> {
+    let (_, came) = sum(path.to_owned()).await?;
+    Ok(if came == expected { "the same checksum.".to_owned() } else { format!("ANOTHER CHECKSUM: {came}") })
+}
+
+/// Where there is no terminal, indicatif hides it.
+fn bar(direction: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>4} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style).with_prefix(direction)
+}
+
+/// Bytes without a pattern (xorshift).
+fn noise(length: u64) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).take(length.div_ceil(8)).flatten().collect();
+    bytes.truncate(length);
+    bytes
+}

@@ -1,0 +1,115 @@
+//! Files over streams. Run with `cargo run -p files -- demo`, or `… -- server kept/` and, elsewhere, `… -- put photo.raw`.
+
+#![allow(clippy::print_stdout, reason = "a program prints")]
+
+use std::{error::Error, net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+use files::{FilesClient, Store, demo, get, put};
+use indicatif::{ProgressBar, ProgressStyle};
+use rpc_client::Connect;
+use rpc_server::Server;
+
+/// A server that keeps files, and a client that puts and gets them.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a server and clients in this process, and prints what happens.
+    Demo {
+        /// MiB of a file.
+        #[arg(long, default_value_t = 16)]
+        mib: u64,
+    },
+    /// Keeps files for whoever puts them.
+    Server {
+        /// Where they are kept.
+        directory: PathBuf,
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:9002")]
+        listen: SocketAddr,
+    },
+    /// Puts a file, going on where an earlier attempt was cut off. Ctrl-C gives up.
+    Put {
+        /// The file.
+        path: PathBuf,
+        /// Where the server is.
+        #[arg(long, default_value = "ws://127.0.0.1:9002/")]
+        url: String,
+    },
+    /// Gets a file, going on where an earlier attempt was cut off. Ctrl-C gives up.
+    Get {
+        /// Its name at the server, and here.
+        name: String,
+        /// Where the server is.
+        #[arg(long, default_value = "ws://127.0.0.1:9002/")]
+        url: String,
+    },
+    /// Lists the files of a server.
+    List {
+        /// Where the server is.
+        #[arg(long, default_value = "ws://127.0.0.1:9002/")]
+        url: String,
+    },
+}
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Options::parse().command {
+        Command::Demo { mib } => demo(tempfile::tempdir()?.path(), mib << 20, &mut std::io::stdout()).await,
+        Command::Server { directory, listen } => server(directory, listen).await,
+        Command::Put { path, url } => {
+            let files = FilesClient::connect(url).await?;
+            let bar = bar();
+            tokio::select! {
+                done = put(&files, &path, &bar) => drop(done?),
+                interrupted = tokio::signal::ctrl_c() => given_up(&bar, interrupted)?,
+            }
+            Ok(())
+        }
+        Command::Get { name, url } => {
+            let files = FilesClient::connect(url).await?;
+            let (bar, path) = (bar(), PathBuf::from(&name));
+            tokio::select! {
+                done = get(&files, &name, &path, &bar) => drop(done?),
+                interrupted = tokio::signal::ctrl_c() => given_up(&bar, interrupted)?,
+            }
+            Ok(())
+        }
+        Command::List { url } => {
+            for entry in FilesClient::connect(url).await?.list().await? {
+                println!("{} {:>12} {}", entry.sha256, entry.length, entry.name);
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
+    std::fs::create_dir_all(&directory)?;
+    let server = Server::builder().service(Store::new(directory).serve()).listen(listen).await?;
+    println!("Files are kept at ws://{}/ until Ctrl-C.", server.local_addr());
+    tokio::signal::ctrl_c().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+fn given_up(bar: &ProgressBar, interrupted: std::io::Result<()>) -> Outcome {
+    interrupted?;
+    bar.abandon();
+    println!("given up: nothing of it is left");
+    Ok(())
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,158 @@
+//! A file that is being written: a part, until all of it has come and is what it should be.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
+
+use crate::contract::{Entry, FileError};
+
+/// Bytes of one block: with what is around it, it fits a frame.
+pub(crate) const BLOCK: usize = 60 * 1024;
+
+/// Whether a part that is dropped unfinished is kept, to go on from it later.
+pub(crate) type Keep = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A file that is being written. Dropped before it is finished it goes, or stays, as [`Keep`] says.
+///
+/// Writes happen on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so that it is let go of, and with it
+/// the turn of whoever writes next, only when the last of them has ended.
+pub(crate) struct Part {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: Mutex<(File, Sha256)>,
+    path: PathBuf,
+    target: PathBuf,
+    finished: AtomicBool,
+    keep: Keep,
+    /// Of a name that one writes at a time.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Part {
+    /// How many bytes of `target` are kept.
+    pub(crate) fn kept(target: &Path) -> Result<u64, FileError> {
+        match fs::metadata(beside(target)) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the part of `target`, of which `offset` bytes must be there.
+    pub(crate) async fn open(
+        target: PathBuf,
+        offset: u64,
+        keep: Keep,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, FileError> {
+        blocking(move || {
+            let path = beside(&target);
+            let there = Self::kept(&target)?;
+            if there < offset {
+                return Err(FileError::BadOffset { asked: offset, there });
+            }
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            file.set_len(offset)?;
+            let mut sum = Sha256::new();
+            copy_into(&mut file, &mut sum)?;
+            file.seek(SeekFrom::Start(offset))?;
+            let (file, finished) = (Mutex::new((file, sum)), AtomicBool::new(false));
+            Ok(Self { inner: Arc::new(Inner { file, path, target, finished, keep, _turn: turn }) })
+        })
+        .await
+    }
+
+    /// Appends a block.
+    pub(crate) async fn write(&self, block: Bytes) -> Result<(), FileError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let mut file = inner.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.1.update(&block);
+            file.0.write_all(&block)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All has come: if it is what was announced, it takes its name.
+    pub(crate) async fn finish(self, entry: &Entry) -> Result<(), FileError> {
+        let (inner, entry) = (self.inner.clone(), entry.clone());
+        blocking(move || {
+            let mut file = inner.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let length = file.0.stream_position()?;
+            if length != entry.length {
+                return Err(FileError::Length { expected: entry.length, came: length });
+            }
+            let came = hex(file.1.clone());
+            if came != entry.sha256 {
+                return Err(FileError::Checksum { expected: entry.sha256, came });
+            }
+            file.0.sync_all()?;
+            fs::rename(&inner.path, &inner.target)?;
+            inner.finished.store(true, Ordering::Release);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.finished.load(Ordering::Acquire) && !(self.keep)() {
+            // If it cannot be removed, it is found by the next one who looks for it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where the part of a file is.
+fn beside(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    target.with_file_name(name)
+}
+
+/// The length and the SHA-256 of a file, in hex.
+pub(crate) async fn sum(path: PathBuf) -> Result<(u64, String), FileError> {
+    blocking(move || {
+        let mut sum = Sha256::new();
+        let length = copy_into(&mut File::open(path)?, &mut sum)?;
+        Ok((length, hex(sum)))
+    })
+    .await
+}
+
+/// Work that blocks its thread.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, FileError> {
+    spawn_blocking(work).await.map_err(|error| FileError::Io(error.to_string()))?
+}
+
+fn copy_into(file: &mut File, sum: &mut Sha256) -> std::io::Result<u64> {
+    let (mut buffer, mut length) = (vec![0; BLOCK], 0);
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(length);
+        }
+        sum.update(&buffer[..count]);
+        length += count as u64;
+    }
+}
+
+fn hex(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,148 @@
+//! The server's side: one directory.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, stream};
+use rpc_core::{Service, Session, SessionState, Streaming};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncSeekExt},
+    sync::OwnedMutexGuard,
+};
+
+use crate::{
+    contract::{Entry, FileError, Files},
+    part::{BLOCK, Part, blocking, sum},
+};
+
+const LONGEST_NAME: usize = 100;
+
+/// A directory of files.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+    /// One writes a name at a time.
+    turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// A client at the store. Each session has its own, which knows whether it is still open.
+struct Desk {
+    store: Store,
+    session: Session,
+}
+
+impl Store {
+    /// Keeps its files in this directory.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), turns: Arc::default() }
+    }
+
+    /// Hosts it.
+    pub fn serve(self) -> Service {
+        Desk::per_session(move |session| Desk { store: self.clone(), session: session.clone() })
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf, FileError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let fine = name.len() <= LONGEST_NAME
+            && name.chars().all(allowed)
+            && !name.starts_with('.')
+            && !name.ends_with('.')
+            && !name.ends_with(".part")
+            && !name.is_empty();
+        if fine { Ok(self.directory.join(name)) } else { Err(FileError::BadName(name.to_owned())) }
+    }
+
+    /// Waits until nobody writes this name.
+    async fn turn(&self, name: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(name.to_owned()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+
+    async fn entry(&self, name: &str) -> Result<Entry, FileError> {
+        let path = self.path(name)?;
+        if !path.is_file() {
+            return Err(FileError::NotFound(name.to_owned()));
+        }
+        let (length, sha256) = sum(path).await?;
+        Ok(Entry { name: name.to_owned(), length, sha256 })
+    }
+}
+
+impl Files for Desk {
+    async fn list(&self) -> Result<Vec<Entry>, FileError> {
+        let directory = self.store.directory.clone();
+        let mut names = blocking(move || {
+            let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            Ok(names.collect::<std::io::Result<Vec<_>>>()?)
+        })
+        .await?;
+        names.sort();
+        let mut entries = Vec::new();
+        for name in names.iter().filter(|name| self.store.path(name).is_ok()) {
+            entries.push(self.store.entry(name).await?);
+        }
+        Ok(entries)
+    }
+
+    async fn stat(&self, name: &str) -> Result<Entry, FileError> {
+        self.store.entry(name).await
+    }
+
+    async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError> {
+        let path = self.store.path(name)?;
+        let there = fs::metadata(&path).map_err(|_| FileError::NotFound(name.to_owned()))?.len();
+        if offset > there {
+            return Err(FileError::BadOffset { asked: offset, there });
+        }
+        Ok(Streaming::from_results(blocks(&path, offset).await?))
+    }
+
+    async fn kept(&self, name: &str) -> Result<u64, FileError> {
+        let path = self.store.path(name)?;
+        let _turn = self.store.turn(name).await;
+        Part::kept(&path)
+    }
+
+    async fn upload(
+        &self,
+        entry: &Entry,
+        offset: u64,
+        mut blocks: Streaming<Bytes, FileError>,
+    ) -> Result<(), FileError> {
+        let path = self.store.path(&entry.name)?;
+        let turn = self.store.turn(&entry.name).await;
+        // Dropped with this future. The client may have given up, and wants none of it; or the link is gone, and it may go on later.
+        let session = self.session.clone();
+        let lost = Box::new(move || session.state() != SessionState::Open);
+        let part = Part::open(path, offset, lost, Some(turn)).await?;
+        while let Some(block) = blocks.next().await {
+            part.write(block.map_err(rpc_core::CallError::collapse)?).await?;
+        }
+        part.finish(entry).await
+    }
+}
+
+/// A file from an offset on, block by block.
+pub(crate) async fn blocks(
+    path: &Path,
+    offset: u64,
+) -> Result<impl Stream<Item = Result<Bytes, FileError>> + Send + use<>, FileError> {
+    let mut file = File::open(path).await?;
+    file.seek(std::io::SeekFrom::Start(offset)).await?;
+    Ok(stream::try_unfold(file, async |mut file| {
+        let mut block = BytesMut::with_capacity(BLOCK);
+        while block.len() < BLOCK && file.read_buf(&mut block).await? > 0 {}
+        Ok(if block.is_empty() { None } else { Some((block.freeze(), file)) })
+    }))
+}

@@ -1,0 +1,138 @@
+//! Files go up and down, go on where they were cut off, and leave nothing when they are given up.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use files::{Entry, FileError, FilesClient, Store, demo, get, put};
+use futures::stream;
+use indicatif::ProgressBar;
+use rpc_client::Connect;
+use rpc_core::{CallError, Streaming, Stub};
+use rpc_server::{Server, ServerHandle};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(60);
+
+async fn server(directory: &Path) -> ServerHandle {
+    Server::builder().service(Store::new(directory).serve()).listen("127.0.0.1:0").await.unwrap()
+}
+
+async fn client(server: &ServerHandle) -> FilesClient {
+    FilesClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap()
+}
+
+fn names(directory: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_tells_what_happened() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut out = Vec::new();
+    timeout(SOON, demo(directory.path(), 4 << 20, &mut out)).await.unwrap().unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(out.matches("the same checksum").count(), 2, "{out}");
+    assert!(!out.contains("ANOTHER"), "{out}");
+    assert!(out.contains("The server's directory holds: photo.raw, second.raw\n"), "{out}");
+    assert!(out.contains("the server keeps 0 bytes"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_any_length_comes_back_as_it_was() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = server(there.path()).await;
+    let files = client(&server).await;
+    for length in [0_u32, 1, 61_440, 61_441, 1_000_000] {
+        let path = here.path().join("a.bin");
+        let bytes: Vec<u8> = (0..length).map(|n| n.to_le_bytes()[1]).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        put(&files, &path, &ProgressBar::hidden()).await.unwrap();
+        let back = here.path().join("b.bin");
+        get(&files, "a.bin", &back, &ProgressBar::hidden()).await.unwrap();
+        assert_eq!(std::fs::read(back).unwrap(), bytes);
+    }
+    assert_eq!((names(&there), names(&here).len()), (vec!["a.bin".to_owned()], 2));
+}
+
+/// The link is lost in the middle of a block; later the rest is put.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_where_the_link_was_lost() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = server(there.path()).await;
+    let path = here.path().join("a.bin");
+    std::fs::write(&path, vec![b'x'; 300_000]).unwrap();
+    let files = client(&server).await;
+    let (sender, blocks) = Streaming::channel(1);
+    let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
+    let upload = tokio::spawn({
+        let files = files.clone();
+        async move { files.upload(&entry, 0, blocks).await }
+    });
+    sender.send(Bytes::from(vec![b'x'; 50_000])).await.unwrap();
+    let watched = client(&server).await;
+    while std::fs::metadata(there.path().join("a.bin.part")).map_or(0, |part| part.len()) < 50_000 {
+        tokio::task::yield_now().await;
+    }
+    files.session().close();
+    assert!(upload.await.unwrap().is_err());
+    drop(sender);
+    assert_eq!(watched.kept("a.bin").await.unwrap(), 50_000);
+    assert_eq!(put(&watched, &path, &ProgressBar::hidden()).await.unwrap(), 50_000);
+    assert_eq!(names(&there), ["a.bin"]);
+    assert_eq!(std::fs::read(there.path().join("a.bin")).unwrap(), vec![b'x'; 300_000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_leaves_nothing() {
+    let there = tempfile::tempdir().unwrap();
+    let server = server(there.path()).await;
+    let files = client(&server).await;
+    let (sender, blocks) = Streaming::channel(1);
+    let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
+    {
+        let mut upload = Box::pin(files.upload(&entry, 0, blocks));
+        tokio::select! {
+            done = &mut upload => panic!("{done:?}"),
+            sent = sender.send(Bytes::from_static(b"something")) => sent.unwrap(),
+        }
+        while std::fs::metadata(there.path().join("a.bin.part")).map_or(0, |part| part.len()) == 0 {
+            tokio::select! {
+                done = &mut upload => panic!("{done:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    assert_eq!(files.kept("a.bin").await.unwrap(), 0);
+    assert!(names(&there).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_what_it_should_be_is_refused() {
+    let there = tempfile::tempdir().unwrap();
+    let server = server(there.path()).await;
+    let files = client(&server).await;
+    let put = async |name: &str, length, sha256: &str, offset| {
+        let entry = Entry { name: name.to_owned(), length, sha256: sha256.to_owned() };
+        let blocks = stream::iter([Bytes::from_static(b"abc")]);
+        files.upload(&entry, offset, blocks).await.map_err(CallError::collapse)
+    };
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert!(matches!(put("a", 3, "00", 0).await, Err(FileError::Checksum { .. })));
+    assert!(matches!(put("a", 4, abc, 0).await, Err(FileError::Length { came: 3, .. })));
+    assert!(matches!(put("a", 3, abc, 9).await, Err(FileError::BadOffset { there: 0, .. })));
+    for name in ["", ".", "..", "../a", "a/b", "/etc/passwd", "a.part", ".a", "a\0", "ü", &"a".repeat(101)] {
+        assert!(matches!(put(name, 3, abc, 0).await, Err(FileError::BadName(_))), "{name}");
+        let got = files.download(name, 0).await.map(drop).map_err(CallError::collapse);
+        assert!(matches!(got, Err(FileError::BadName(_))), "{name}");
+    }
+    assert!(names(&there).is_empty());
+    put("a", 3, abc, 0).await.unwrap();
+    assert_eq!(files.list().await.unwrap().len(), 1);
+    assert!(matches!(files.stat("b").await.map_err(CallError::collapse), Err(FileError::NotFound(_))));
+}

@@ -1,0 +1,45 @@
+//! The contract.
+
+use std::fmt;
+
+use rpc_core::Streaming;
+use serde::{Deserialize, Serialize};
+
+/// A price at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Counts all quotes of the ticker, from 0.
+    pub number: u64,
+    /// What is quoted, by its place in [`Prices::symbols`].
+    pub symbol: u8,
+    /// In hundredths.
+    pub price: u32,
+}
+
+/// A reader of every quote was further behind than the ticker remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// How many quotes it would have missed.
+    pub quotes: u64,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the reader is too slow for every quote: it would have missed {}", self.quotes)
+    }
+}
+
+/// Quotes prices.
+#[rpc_core::service]
+pub trait Prices {
+    /// What is quoted.
+    async fn symbols(&self) -> Vec<String>;
+    /// Every quote from now on, in order. Ends with [`Missed`] for a reader that does not keep up.
+    async fn every(&self) -> Streaming<Quote, Missed>;
+    /// The newest quote whenever the reader has room, so that a slow one skips some instead of reading old ones. A small window keeps those few that are
+    /// read ahead.
+    #[rpc(window = 512)]
+    async fn latest(&self) -> Streaming<Quote>;
+    /// How many readers there are.
+    async fn readers(&self) -> usize;
+}

@@ -1,0 +1,103 @@
+//! A ticker and its readers. Run with `cargo run -p prices -- demo`, or `… -- server` and, elsewhere, `… -- client` and `… -- client --slow`.
+
+#![allow(clippy::print_stdout, reason = "a program prints")]
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use clap::{Parser, Subcommand};
+use prices::{Prices, PricesClient, Ticker, View, demo};
+use rpc_client::Connect;
+use rpc_server::Server;
+
+/// A ticker with thousands of quotes a second, and readers of different speed.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a ticker and three readers in this process, one of them slow.
+    Demo {
+        /// For how many seconds.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Quotes prices.
+    Server {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:9003")]
+        listen: SocketAddr,
+        /// Quotes a second.
+        #[arg(long, default_value_t = 5000)]
+        rate: u64,
+    },
+    /// Reads prices until Ctrl-C.
+    Client {
+        /// Takes its time over each quote, and the newest one after it.
+        #[arg(long)]
+        slow: bool,
+        /// Where the server is.
+        #[arg(long, default_value = "ws://127.0.0.1:9003/")]
+        url: String,
+    },
+}
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Options::parse().command {
+        Command::Demo { seconds } => demo(Duration::from_secs(seconds), &mut std::io::stdout()).await,
+        Command::Server { listen, rate } => server(listen, rate).await,
+        Command::Client { slow, url } => client(slow, &url).await,
+    }
+}
+
+async fn server(listen: SocketAddr, rate: u64) -> Outcome {
+    let ticker = Ticker::new();
+    let server = Server::builder().service(ticker.clone().serve()).listen(listen).await?;
+    println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
+    let mut period = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        tokio::select! {
+            _ = period.tick() => ticker.say(rate / 100),
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                break;
+            }
+        }
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+async fn client(slow: bool, url: &str) -> Outcome {
+    let prices = PricesClient::connect(url).await?;
+    let mut view = View::default();
+    let reader = view.add(if slow { "slow" } else { "fast" });
+    let until = Instant::now() + Duration::from_secs(24 * 3600);
+    let reading = async {
+        if slow {
+            let latest = prices.latest().await?;
+            Ok(reader.read(latest, Duration::from_millis(25), until).await.map(|error| error.to_string()))
+        } else {
+            let every = prices.every().await?;
+            Ok::<_, rpc_core::Status>(reader.read(every, Duration::ZERO, until).await.map(|error| error.to_string()))
+        }
+    };
+    tokio::select! {
+        ended = reading => println!("{}", ended?.unwrap_or_else(|| "the ticker has ended".to_owned())),
+        () = view.draw() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    view.summary().iter().for_each(|line| println!("{line}"));
+    Ok(())
+}

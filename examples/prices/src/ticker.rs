@@ -1,0 +1,105 @@
+//! The ticker: it goes its own way, and each reader takes from it at his own.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::stream;
+use rpc_core::Streaming;
+use tokio::sync::{broadcast, watch};
+
+use crate::contract::{Missed, Prices, Quote};
+
+/// So many quotes are remembered for those who read every one.
+const MEMORY: usize = 64 * 1024;
+const SYMBOLS: [&str; 4] = ["ADA", "BOB", "CLU", "FORTH"];
+
+/// Makes quotes, and hands them to whoever reads. Clones are the same ticker.
+#[derive(Clone, Debug)]
+pub struct Ticker {
+    every: broadcast::Sender<Quote>,
+    latest: Arc<watch::Sender<Option<Quote>>>,
+    readers: Arc<AtomicUsize>,
+}
+
+/// Counts as a reader while it lives: it is in the reader's stream, and goes with that.
+struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Ticker {
+    /// A ticker that has said nothing yet.
+    pub fn new() -> Self {
+        Self {
+            every: broadcast::Sender::new(MEMORY),
+            latest: Arc::new(watch::Sender::new(None)),
+            readers: Arc::default(),
+        }
+    }
+
+    /// Says so many quotes. Never waits for a reader: what is not read is remembered within bounds, or replaced.
+    pub fn say(&self, count: u64) {
+        for _ in 0..count {
+            let last = *self.latest.borrow();
+            let number = last.map_or(0, |quote| quote.number + 1);
+            let symbol = u8::try_from(number % SYMBOLS.len() as u64).unwrap_or(0);
+            // A walk that looks like one.
+            let price = 10_000 + u32::try_from(number.wrapping_mul(2_654_435_761) >> 8 & 0xfff).unwrap_or(0);
+            let quote = Quote { number, symbol, price };
+            // It fails where nobody reads.
+            let _ = self.every.send(quote);
+            self.latest.send_replace(Some(quote));
+        }
+    }
+
+    fn seat(&self) -> Seat {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        Seat(self.readers.clone())
+    }
+}
+
+impl Default for Ticker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Prices for Ticker {
+    async fn symbols(&self) -> Vec<String> {
+        SYMBOLS.map(str::to_owned).to_vec()
+    }
+
+    async fn every(&self) -> Streaming<Quote, Missed> {
+        let state = (self.every.subscribe(), self.seat());
+        Streaming::from_results(stream::try_unfold(state, async |(mut quotes, seat)| match quotes.recv().await {
+            Ok(quote) => Ok(Some((quote, (quotes, seat)))),
+            Err(broadcast::error::RecvError::Lagged(quotes)) => Err(Missed { quotes }),
+            Err(broadcast::error::RecvError::Closed) => Ok(None),
+        }))
+    }
+
+    async fn latest(&self) -> Streaming<Quote> {
+        let mut latest = self.latest.subscribe();
+        // The quote that is there now is news to this reader.
+        latest.mark_changed();
+        // Asked for the next quote only when the reader has room, it gives the newest then: those in between were replaced.
+        Streaming::new(stream::unfold((latest, self.seat()), async |(mut latest, seat)| {
+            loop {
+                latest.changed().await.ok()?;
+                let quote = *latest.borrow_and_update();
+                if let Some(quote) = quote {
+                    return Some((quote, (latest, seat)));
+                }
+            }
+        }))
+    }
+
+    async fn readers(&self) -> usize {
+        self.readers.load(Ordering::Relaxed)
+    }
+}

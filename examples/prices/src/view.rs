@@ -1,0 +1,113 @@
+//! What is seen of the readers: a line each, drawn again and again.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::contract::Quote;
+
+/// What a reader has seen.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    read: Arc<AtomicU64>,
+    skipped: Arc<AtomicU64>,
+    newest: Arc<AtomicU64>,
+}
+
+/// Lines of readers on a terminal. Where there is none, indicatif draws nothing.
+#[derive(Debug, Default)]
+pub struct View {
+    lines: MultiProgress,
+    readers: Vec<(String, Reader, ProgressBar)>,
+}
+
+impl Reader {
+    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Gives the error that they ended with.
+    pub async fn read<E>(
+        &self,
+        quotes: impl Stream<Item = Result<Quote, E>>,
+        pause: Duration,
+        until: Instant,
+    ) -> Option<E> {
+        let mut quotes = pin!(quotes.take_until(tokio::time::sleep_until(until.into())));
+        while let Some(quote) = quotes.next().await {
+            match quote {
+                Ok(quote) => self.see(quote),
+                Err(error) => return Some(error),
+            }
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        None
+    }
+
+    fn see(&self, quote: Quote) {
+        let newest = self.newest.swap(quote.number, Ordering::Relaxed);
+        if self.read.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.skipped.fetch_add(quote.number - newest - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Quotes read.
+    pub fn read_so_far(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Quotes that were replaced by newer ones before it could read them.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// The number of the newest quote that it has seen.
+    pub fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Relaxed)
+    }
+}
+
+impl View {
+    /// Adds a line.
+    pub fn add(&mut self, name: impl Into<String>) -> Reader {
+        let (name, reader) = (name.into(), Reader::default());
+        let style = ProgressStyle::with_template("{prefix:>12} {spinner} {msg}");
+        let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let bar = self.lines.add(bar.with_prefix(name.clone()));
+        self.readers.push((name, reader.clone(), bar));
+        reader
+    }
+
+    /// Draws all lines again and again. Never ends; drop it.
+    pub async fn draw(&self) {
+        const EVERY: Duration = Duration::from_millis(100);
+        let mut before: Vec<_> = self.readers.iter().map(|(_, reader, _)| reader.read_so_far()).collect();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let first = self.readers.iter().map(|(_, reader, _)| reader.newest()).max().unwrap_or(0);
+            for ((_, reader, bar), before) in self.readers.iter().zip(&mut before) {
+                let (read, behind) = (reader.read_so_far(), first - reader.newest());
+                let rate = (read - *before) * 10;
+                *before = read;
+                let skipped = reader.skipped();
+                bar.set_message(format!("{rate:>7} quotes/s, {behind:>6} behind the first, {skipped:>7} skipped"));
+                bar.tick();
+            }
+        }
+    }
+
+    /// What each has seen in the end.
+    pub fn summary(&self) -> Vec<String> {
+        let line = |(name, reader, _): &(String, Reader, ProgressBar)| {
+            let (read, skipped) = (reader.read_so_far(), reader.skipped());
+            format!("{name:>12}: {read} quotes read, {skipped} skipped, the last one was number {}", reader.newest())
+        };
+        self.readers.iter().map(line).collect()
+    }
+}

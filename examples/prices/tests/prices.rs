@@ -1,0 +1,83 @@
+//! Fast readers get every quote while a slow one is held back, and nothing is left of those who go.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use prices::{Missed, Prices, PricesClient, Ticker, demo};
+use rpc_client::Connect;
+use rpc_core::{CallError, Stub};
+use rpc_server::{Server, ServerHandle};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(60);
+
+async fn ticker() -> (Ticker, ServerHandle) {
+    let ticker = Ticker::new();
+    let server = Server::builder().service(ticker.clone().serve()).listen("127.0.0.1:0").await.unwrap();
+    (ticker, server)
+}
+
+async fn client(server: &ServerHandle) -> PricesClient {
+    PricesClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_tells_what_its_readers_saw() {
+    let mut out = Vec::new();
+    timeout(SOON, demo(Duration::from_millis(500), &mut out)).await.unwrap().unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let line = |name: &str| out.lines().find(|line| line.trim().starts_with(name)).unwrap().to_owned();
+    assert!(line("first").contains(", 0 skipped") && line("second").contains(", 0 skipped"), "{out}");
+    assert!(!line("slow").contains(", 0 skipped"), "{out}");
+    assert!(out.ends_with("Readers left at the ticker: 0\n"), "{out}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_newest_and_holds_nobody_up() {
+    let (ticker, server) = ticker().await;
+    let (fast, slow) = (client(&server).await, client(&server).await);
+    let (mut every, mut latest) = (fast.every().await.unwrap(), slow.latest().await.unwrap());
+    for round in 0..200 {
+        ticker.say(50);
+        for number in 0..50 {
+            assert_eq!(every.next().await.unwrap().unwrap().number, round * 50 + number);
+        }
+    }
+    // Nobody has read it; what waits for the slow one is within its window.
+    let held = slow.session().stats().connection.stream_bytes_held;
+    assert!(held <= 256 * 1024, "{held}");
+    let (mut read, mut newest) = (0, 0);
+    while newest < 9_999 {
+        let number = latest.next().await.unwrap().unwrap().number;
+        assert!(read == 0 || number > newest);
+        (read, newest) = (read + 1, number);
+    }
+    assert!(read < 9_000, "{read}");
+}
+
+#[tokio::test]
+async fn who_cannot_keep_up_with_every_quote_is_told() {
+    let (ticker, server) = ticker().await;
+    let prices = client(&server).await;
+    let mut every = prices.every().await.unwrap();
+    ticker.say(300_000);
+    let end = loop {
+        match every.next().await {
+            Some(Ok(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Some(Err(CallError::Fault(Missed { quotes: 1.. })))), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_reader_who_goes_leaves_his_seat() {
+    let (ticker, server) = ticker().await;
+    let prices = client(&server).await;
+    let streams = (prices.every().await.unwrap(), prices.latest().await.unwrap());
+    assert_eq!(prices.readers().await.unwrap(), 2);
+    drop(streams);
+    timeout(SOON, async { while prices.readers().await.unwrap() > 0 {} }).await.unwrap();
+    ticker.say(1);
+}
