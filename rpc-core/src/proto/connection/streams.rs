@@ -155,7 +155,7 @@ impl Connection {
     /// Moves what has come of a stream to its reader, who has read `read` (items, and their bytes with [`ITEM`](crate::proto::ITEM) for each) since it was last
     /// asked. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
     pub fn take_items(&mut self, id: TransferId, read: (i64, i64), into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
-        self.receiving.take(id, read, into, waker, &mut self.trash)
+        self.receiving.take(id, read, into, self.sequence.acked(), waker, &mut self.trash)
     }
 
     /// Whether there is credit to be sent for what has been read.

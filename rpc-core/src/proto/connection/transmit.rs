@@ -153,7 +153,9 @@ impl Connection {
             writer.put(&Frame::Done { depth, count: done.count, bytes: done.bytes });
             return true;
         }
-        if let Some((stream, Credit { items, bytes, read })) = self.receiving.next_credit() {
+        if let Some((stream, Credit { items, bytes, read })) =
+            self.receiving.next_credit(self.packet_number, self.sequence.acked())
+        {
             let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
             writer.put(&Frame::Credit { stream, items, bytes, read });
             return true;

@@ -2,6 +2,7 @@
 //!
 //! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams together is counted in bytes alone.
 
+mod inflow;
 mod receiving;
 mod sending;
 

@@ -2,19 +2,16 @@
 
 use std::{collections::VecDeque, mem, task::Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Credit, MAX_CREDIT, StreamEnd, StreamError, signed, weight};
+use super::{Credit, MAX_CREDIT, StreamEnd, StreamError, inflow::Inflow, signed, weight};
 use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
-
-/// Small items of large packets are copied together in blocks of so many bytes.
-const BLOCK: usize = 8 * 1024;
 
 /// All streams that are read here.
 #[derive(Debug)]
 pub(crate) struct Receiving {
-    streams: HashMap<TransferId, Stream>,
+    streams: HashMap<TransferId, Inflow>,
     /// Those whose producer has not ended them.
     open: u32,
     max_open: u32,
@@ -30,37 +27,6 @@ pub(crate) struct Receiving {
     all_due: u64,
     /// Streams with credit that has not been sent.
     due: VecDeque<TransferId>,
-}
-
-#[derive(Debug)]
-struct Stream {
-    items: VecDeque<Bytes>,
-    /// Where small items are copied together.
-    block: BytesMut,
-    /// What has come and has not been read, in items and bytes.
-    held: (i64, i64),
-    /// What the producer may still send.
-    credit: (i64, i64),
-    window: (i64, i64),
-    /// Credit that has not been sent.
-    due: (u64, u64),
-    is_due: bool,
-    /// What has come since the beginning, and how much of it the producer could send before it heard of the last credit.
-    received: (i64, i64),
-    before: Option<(i64, i64)>,
-    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the credit of all streams together.
-    told: i64,
-    /// What an item counts that is arriving in chunks.
-    arriving: Option<i64>,
-    /// The producer has ended it.
-    finished: bool,
-    /// What the reader will see after the items.
-    end: Option<StreamEnd>,
-    /// Somebody reads it.
-    read: bool,
-    /// Its window was set, and does not grow.
-    fixed: bool,
-    waker: Option<Waker>,
 }
 
 /// What a reader gets.
@@ -102,28 +68,7 @@ impl Receiving {
             )));
         }
         self.open += 1;
-        let credit = (self.items, self.window);
-        self.streams.insert(
-            id,
-            Stream {
-                items: VecDeque::new(),
-                block: BytesMut::new(),
-                held: (0, 0),
-                credit,
-                window: credit,
-                due: (0, 0),
-                is_due: false,
-                received: (0, 0),
-                before: None,
-                told: 0,
-                arriving: None,
-                finished: false,
-                end: None,
-                read: true,
-                fixed: false,
-                waker: None,
-            },
-        );
+        self.streams.insert(id, Inflow::new((self.items, self.window)));
         Ok(())
     }
 
@@ -240,6 +185,7 @@ impl Receiving {
         id: TransferId,
         read: (i64, i64),
         into: &mut VecDeque<Bytes>,
+        acked: u64,
         waker: &Waker,
         trash: &mut Vec<Waker>,
     ) -> Taken {
@@ -262,6 +208,7 @@ impl Receiving {
         if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             trash.extend(stream.waker.replace(waker.clone()));
         }
+        stream.hear(acked);
         if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
         }
@@ -287,7 +234,7 @@ impl Receiving {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
         stream.read = false;
         stream.items.clear();
-        stream.block = BytesMut::new();
+        mem::take(&mut stream.block);
         trash.extend(stream.waker.take());
         self.all_held -= mem::take(&mut stream.held).1;
         let tell = !stream.finished && stream.end.is_none();
@@ -309,8 +256,8 @@ impl Receiving {
         }
     }
 
-    /// Credit that is to be sent: a stream, or 0 for all of them, items and bytes.
-    pub(crate) fn next_credit(&mut self) -> Option<(TransferId, Credit)> {
+    /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for all of them.
+    pub(crate) fn next_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
         if self.all_due > 0 {
             return Some((0, Credit { bytes: mem::take(&mut self.all_due), ..Credit::default() }));
         }
@@ -320,6 +267,9 @@ impl Receiving {
                 let (items, bytes) = mem::take(&mut stream.due);
                 if stream.is_wanted() && !stream.finished {
                     stream.told = stream.received.0 - stream.held.0;
+                    stream.hear(acked);
+                    let granted = (stream.received.0 + stream.credit.0, stream.received.1 + stream.credit.1);
+                    stream.unheard.push_back((packet, granted));
                     return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
                 }
             }
@@ -386,7 +336,6 @@ impl Receiving {
         if !enough && !needed {
             return;
         }
-        stream.before = Some((stream.received.0 + stream.credit.0, stream.received.1 + stream.credit.1));
         stream.credit.0 += items;
         stream.credit.1 += bytes;
         stream.due.0 += items.unsigned_abs();
@@ -409,43 +358,6 @@ impl Receiving {
             self.all_credit += bytes;
             self.all_due += bytes.unsigned_abs();
         }
-    }
-}
-
-impl Stream {
-    /// Whether what comes is kept.
-    fn is_wanted(&self) -> bool {
-        self.read && self.end.is_none()
-    }
-
-    /// Whether all has been read, and the producer does not know that.
-    fn is_untold(&self) -> bool {
-        self.is_wanted() && !self.finished && self.held.0 == 0 && self.told < self.received.0
-    }
-
-    /// An item that does not keep its packet.
-    fn copy(&mut self, item: &[u8]) -> Bytes {
-        if self.block.capacity() < item.len() {
-            self.block.reserve(item.len().max(BLOCK));
-        }
-        self.block.extend_from_slice(item);
-        self.block.split().freeze()
-    }
-
-    /// Whether the reader has read all that could be sent before the last credit was heard of: then it waits for the credit, and not for the producer.
-    fn is_starved(&self) -> bool {
-        self.before.is_some_and(|(items, bytes)| self.received.0 >= items || self.received.1 >= bytes)
-    }
-
-    /// Doubles the window, in items and bytes, whichever was short. False if it is as large as it may be.
-    fn grow(&mut self, max: i64) -> bool {
-        let (items, bytes) = self.window;
-        let grown = ((items * 2).min((max / weight(0)).max(items)), (bytes * 2).min(max.max(bytes)));
-        if self.fixed || grown == self.window {
-            return false;
-        }
-        self.window = grown;
-        true
     }
 }
 

@@ -28,13 +28,17 @@ impl Pair {
 
     /// Reads what has come, and says so.
     pub(super) fn read(&mut self, at: usize, id: TransferId) -> (Vec<Bytes>, Option<StreamEnd>) {
-        let (mut read, mut all) = ((0, 0), Vec::new());
+        let mut all = Vec::new();
+        let connection = &mut self.ends[at].connection;
         loop {
             let mut items = VecDeque::new();
-            match self.ends[at].connection.take_items(id, read, &mut items, Waker::noop()) {
+            match connection.take_items(id, (0, 0), &mut items, Waker::noop()) {
                 Taken::Items => {
-                    let bytes = items.iter().map(|item| i64::try_from(item.len()).unwrap() + 32).sum();
-                    read = (i64::try_from(items.len()).unwrap(), bytes);
+                    // A reader says so as it goes on.
+                    for some in items.make_contiguous().chunks(16) {
+                        let bytes = some.iter().map(|item| i64::try_from(item.len()).unwrap() + 32).sum();
+                        connection.count_read(id, (i64::try_from(some.len()).unwrap(), bytes));
+                    }
                     all.extend(items);
                 }
                 Taken::Nothing => return (all, None),
@@ -159,6 +163,38 @@ fn a_window_grows_for_a_fast_reader_of_a_slow_link() {
     }
     assert!(most * 1032 > 3 << 20, "{most}");
     assert!(most * 1032 <= (4 << 20) + 66_000, "{most}");
+}
+
+/// Small items to and fro: the window begins with 64 of them, and is what everybody waits for.
+#[test]
+fn a_window_grows_in_items_too() {
+    let mut pair = Pair::with_defaults();
+    let (_, _, id) = pair.open_stream();
+    let mut most = 0;
+    for _ in 0..40 {
+        let sent = 10_000 - pair.produce(CLIENT, id, items(10_000, 8));
+        most = most.max(sent);
+        pair.run();
+        pair.read(SERVER, id);
+        pair.run();
+    }
+    // As many as the producer's queue holds at a time.
+    assert!(most > 1000, "{most}");
+}
+
+/// A producer that says little is what its reader waits for, not the window.
+#[test]
+fn a_window_stays_as_it_is_where_the_producer_is_slow() {
+    let mut pair = Pair::with_defaults();
+    let (_, _, id) = pair.open_stream();
+    for _ in 0..1000 {
+        assert_eq!(pair.produce(CLIENT, id, items(1, 8)), 0);
+        pair.run();
+        assert_eq!(pair.read(SERVER, id).0.len(), 1);
+        pair.pass(0.3);
+    }
+    let ahead = 10_000 - pair.produce(CLIENT, id, items(10_000, 8));
+    assert!(ahead <= 64, "{ahead}");
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! `Inflow`: one stream that is read here, its items and its window.
+
+use std::{collections::VecDeque, task::Waker};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{StreamEnd, weight};
+
+/// Small items of large packets are copied together in blocks of so many bytes.
+const BLOCK: usize = 8 * 1024;
+
+/// A stream that is read here.
+#[derive(Debug)]
+pub(super) struct Inflow {
+    pub(super) items: VecDeque<Bytes>,
+    /// Where small items are copied together.
+    pub(super) block: BytesMut,
+    /// What has come and has not been read, in items and bytes.
+    pub(super) held: (i64, i64),
+    /// What the producer may still send.
+    pub(super) credit: (i64, i64),
+    pub(super) window: (i64, i64),
+    /// Credit that has not been sent.
+    pub(super) due: (u64, u64),
+    pub(super) is_due: bool,
+    /// What has come since the beginning.
+    pub(super) received: (i64, i64),
+    /// All that the producer may have sent with the credit that it has heard of, since the beginning.
+    pub(super) heard: (i64, i64),
+    /// The same, with the credit of packets that have not been acknowledged.
+    pub(super) unheard: VecDeque<(u64, (i64, i64))>,
+    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the credit of all streams together.
+    pub(super) told: i64,
+    /// What an item counts that is arriving in chunks.
+    pub(super) arriving: Option<i64>,
+    /// The producer has ended it.
+    pub(super) finished: bool,
+    /// What the reader will see after the items.
+    pub(super) end: Option<StreamEnd>,
+    /// Somebody reads it.
+    pub(super) read: bool,
+    /// Its window was set, and does not grow.
+    pub(super) fixed: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Inflow {
+    /// A stream whose producer may send so much, and whose window is that.
+    pub(super) fn new(credit: (i64, i64)) -> Self {
+        Self {
+            items: VecDeque::new(),
+            block: BytesMut::new(),
+            held: (0, 0),
+            credit,
+            window: credit,
+            due: (0, 0),
+            is_due: false,
+            received: (0, 0),
+            heard: credit,
+            unheard: VecDeque::new(),
+            told: 0,
+            arriving: None,
+            finished: false,
+            end: None,
+            read: true,
+            fixed: false,
+            waker: None,
+        }
+    }
+
+    /// Whether what comes is kept.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.read && self.end.is_none()
+    }
+
+    /// Whether all has been read, and the producer does not know that.
+    pub(super) fn is_untold(&self) -> bool {
+        self.is_wanted() && !self.finished && self.held.0 == 0 && self.told < self.received.0
+    }
+
+    /// An item that does not keep its packet.
+    pub(super) fn copy(&mut self, item: &[u8]) -> Bytes {
+        if self.block.capacity() < item.len() {
+            self.block.reserve(item.len().max(BLOCK));
+        }
+        self.block.extend_from_slice(item);
+        self.block.split().freeze()
+    }
+
+    /// Packets up to this one have been acknowledged.
+    pub(super) fn hear(&mut self, acked: u64) {
+        while let Some((packet, granted)) = self.unheard.front().copied() {
+            if packet > acked {
+                break;
+            }
+            self.heard = granted;
+            self.unheard.pop_front();
+        }
+    }
+
+    /// Whether all has come that could be sent with the credit that the producer has heard of: then its reader, who has read it, waits for credit to arrive, and not for the
+    /// producer.
+    pub(super) fn is_starved(&self) -> bool {
+        self.received.0 >= self.heard.0 || self.received.1 >= self.heard.1
+    }
+
+    /// Doubles the window, in items and bytes, whichever was short. False if it is as large as it may be.
+    pub(super) fn grow(&mut self, max: i64) -> bool {
+        let (items, bytes) = self.window;
+        let grown = ((items * 2).min((max / weight(0)).max(items)), (bytes * 2).min(max.max(bytes)));
+        if self.fixed || grown == self.window {
+            return false;
+        }
+        self.window = grown;
+        true
+    }
+}
