@@ -50,7 +50,8 @@ pub struct Config {
     pub max_notifies: u32,
     /// How deep calls may nest across the wire. Default 16. Stops two sides that call each other for ever.
     pub max_depth: u32,
-    /// Streams that the peer may have open here, sending to this side. Default 16,384. A call whose streams would be more fails at its sender.
+    /// Streams that the peer may have open here, sending to this side; nor does this side send more of its own, whatever the peer takes. Default 16,384. A call whose streams would be more
+    /// fails at its sender, a result with more at its handler's side, both with `RESOURCE_EXHAUSTED`. Stops a peer that opens streams and never reads them.
     pub max_streams: u32,
     /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 64, at least 1. It begins low, so that a slow reader of small items does not
     /// read old ones for long, and grows with `stream_window`.

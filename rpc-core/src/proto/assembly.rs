@@ -104,9 +104,9 @@ impl Assembly {
         self.grown += data.len() as u64;
         if transfer.purpose.is_kept() {
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
-                // Doubling, but never past what was announced.
+                // Four times as much each time, but never past what was announced: what has come is copied again, and so is little of it.
                 let left = transfer.total - transfer.buffer.len();
-                transfer.buffer.reserve(transfer.buffer.len().max(GROWTH).max(data.len()).min(left));
+                transfer.buffer.reserve((transfer.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
             }
             transfer.buffer.extend_from_slice(data);
         }

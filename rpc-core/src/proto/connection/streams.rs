@@ -80,10 +80,11 @@ impl Connection {
 
     /// Whether the other side takes so many more streams.
     pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
-        let limit = self.peer.streams as usize;
+        // Streams take memory here too, so the other side's word alone does not decide.
+        let limit = self.peer.streams.min(self.config.max_streams) as usize;
         if count > 0 && self.sending.len() + count > limit {
             return Err(Status::resource_exhausted(format!(
-                "the other side takes {limit} streams at a time (Config::max_streams there)"
+                "{limit} streams may be open at a time in one direction of the session (Config::max_streams, the lower one of both sides)"
             )));
         }
         Ok(())

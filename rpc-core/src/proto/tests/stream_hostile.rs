@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use super::{
     hostile::{Liar, request_with},
-    pair::SERVER,
+    pair::{CLIENT, Call, Pair, SERVER},
 };
 use crate::{
     Config,
     error::CloseCode,
-    proto::{Completion, StreamError},
+    proto::{Completion, Outcome, StreamError},
     status::Code,
     wire::{ErrorBody, Frame, Payload, TransferId},
 };
@@ -128,4 +128,27 @@ fn small_items_of_large_packets_are_copied() {
     // The packet begins a little before the large item's bytes.
     let packet = large[0].as_ptr().addr() - 100..large[0].as_ptr().addr() + 60_000;
     assert!(!packet.contains(&small[0].as_ptr().addr()));
+}
+
+/// A peer that takes any number of streams, and calls for ever more of them, does not get them.
+#[test]
+fn streams_are_bounded_by_this_sides_own_limit_too() {
+    let generous = Config { max_streams: u32::MAX, ..Config::default() };
+    let mut pair = Pair::apart(&generous, &Config { max_streams: 10, ..Config::default() });
+    pair.run();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1));
+        let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 1));
+        pair.run();
+        match pair.outcome(CLIENT, key) {
+            Some(Outcome::Streaming(..)) => assert_eq!(streams.len(), 1),
+            Some(Outcome::Status(status)) => {
+                assert_eq!((status.code(), streams.len()), (Code::ResourceExhausted, 0));
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((refused, pair.ends[SERVER].connection.stats().streams_sending), (10, 10));
 }
