@@ -1,6 +1,7 @@
 //! One connection as a state machine: frames and time in, frames and events out; no tokio, no sockets, no clock.
 
 mod assembly;
+mod bulk;
 mod chain;
 mod connection;
 mod deadlines;

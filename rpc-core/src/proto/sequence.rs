@@ -1,18 +1,14 @@
-//! Sequence numbers and acknowledgements of one connection, and how much bulk is under way.
+//! Sequence numbers and acknowledgements of one connection.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use super::bulk::BulkWindow;
 use crate::{error::ProtocolError, wire::PacketHeader};
 
 /// A bare ack is due after so many sequenced packets …
 const ACK_PACKETS: u32 = 64;
 /// … or so many bytes in them …
 const ACK_BYTES: usize = 64 * 1024;
-/// Less bulk under way than this would wait for acks that come by time alone.
-const MIN_BULK: usize = 2 * ACK_BYTES;
 /// … or so long after the first of them.
 const ACK_DELAY: Duration = Duration::from_millis(200);
 
@@ -25,11 +21,7 @@ pub(crate) struct Sequence {
     unacked_packets: u32,
     unacked_bytes: usize,
     ack_at: Option<Instant>,
-    bulk: VecDeque<(u64, usize)>,
-    bulk_under_way: usize,
-    bulk_limit: usize,
-    bulk_max: usize,
-    bulk_stalled: bool,
+    bulk: BulkWindow,
 }
 
 impl Sequence {
@@ -41,17 +33,13 @@ impl Sequence {
             unacked_packets: 0,
             unacked_bytes: 0,
             ack_at: None,
-            bulk: VecDeque::new(),
-            bulk_under_way: 0,
-            bulk_limit: bulk_limit.max(MIN_BULK),
-            bulk_max: bulk_max.max(MIN_BULK),
-            bulk_stalled: false,
+            bulk: BulkWindow::new(bulk_limit, bulk_max),
         }
     }
 
     /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
     pub(crate) fn handle(&mut self, header: PacketHeader, len: usize, now: Instant) -> Result<(), ProtocolError> {
-        self.handle_ack(header.ack)?;
+        self.handle_ack(header.ack, now)?;
         if header.seq == 0 {
             return Ok(());
         }
@@ -73,7 +61,7 @@ impl Sequence {
         Ok(())
     }
 
-    fn handle_ack(&mut self, ack: u64) -> Result<(), ProtocolError> {
+    fn handle_ack(&mut self, ack: u64, now: Instant) -> Result<(), ProtocolError> {
         if ack >= self.next {
             return Err(ProtocolError::new(format!(
                 "packet {ack} was acknowledged, but the last one sent is {}",
@@ -84,18 +72,7 @@ impl Sequence {
             return Ok(());
         }
         self.acked = ack;
-        while let Some(&(seq, bytes)) = self.bulk.front() {
-            if seq > ack {
-                break;
-            }
-            self.bulk.pop_front();
-            self.bulk_under_way -= bytes;
-        }
-        if self.bulk_stalled {
-            // The limit, not the socket, held the sender up: the path holds more than we thought.
-            self.bulk_stalled = false;
-            self.bulk_limit = (self.bulk_limit * 2).min(self.bulk_max);
-        }
+        self.bulk.handle_ack(ack, now);
         Ok(())
     }
 
@@ -112,9 +89,8 @@ impl Sequence {
     }
 
     /// The packet of the last header carries so many bytes of chunks.
-    pub(crate) fn count_bulk(&mut self, bytes: usize) {
-        self.bulk.push_back((self.next - 1, bytes));
-        self.bulk_under_way += bytes;
+    pub(crate) fn count_bulk(&mut self, bytes: usize, now: Instant) {
+        self.bulk.count(self.next - 1, bytes, now);
     }
 
     /// The header of an unsequenced packet.
@@ -131,9 +107,7 @@ impl Sequence {
 
     /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as a stall.
     pub(crate) fn allows_bulk(&mut self) -> bool {
-        let allowed = self.bulk_under_way < self.bulk_limit;
-        self.bulk_stalled |= !allowed;
-        allowed
+        self.bulk.allows()
     }
 
     /// When a bare ack is due, if nothing else is sent before.
@@ -153,7 +127,7 @@ impl Sequence {
 
     /// Bytes of chunks sent and not acknowledged.
     pub(crate) fn bulk_under_way(&self) -> usize {
-        self.bulk_under_way
+        self.bulk.under_way()
     }
 }
 
@@ -193,34 +167,5 @@ mod tests {
         assert_eq!(sequence.ack_due(), Some(now), "64 KiB");
         sequence.handle(header(0, 0), ACK_BYTES, now).unwrap();
         assert_eq!(sequence.received(), 65, "unsequenced packets are not counted");
-    }
-
-    #[test]
-    fn the_bulk_limit_is_worth_two_acks_at_least() {
-        let mut sequence = Sequence::new(1, 1);
-        sequence.next_header();
-        sequence.count_bulk(MIN_BULK - 1);
-        assert!(sequence.allows_bulk());
-        sequence.count_bulk(1);
-        assert!(!sequence.allows_bulk());
-    }
-
-    #[test]
-    fn the_bulk_limit_doubles_only_while_it_is_what_stalls() {
-        const KIB: usize = 1024;
-        let now = Instant::now();
-        let mut sequence = Sequence::new(200 * KIB, 800 * KIB);
-        assert!(sequence.allows_bulk());
-        sequence.next_header();
-        sequence.count_bulk(60);
-        sequence.handle(header(0, 1), 0, now).unwrap();
-        assert_eq!((sequence.bulk_limit, sequence.bulk_under_way()), (200 * KIB, 0), "no stall, no growth");
-        for (seq, limit) in [(2, 400), (3, 800), (4, 800)] {
-            sequence.next_header();
-            sequence.count_bulk(1000 * KIB);
-            assert!(!sequence.allows_bulk());
-            sequence.handle(header(0, seq), 0, now).unwrap();
-            assert_eq!(sequence.bulk_limit, limit * KIB);
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod dispatch;
 mod driver;
 mod ended;
+mod later;
 mod memory;
 mod opening;
 mod start;

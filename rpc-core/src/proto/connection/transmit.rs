@@ -69,7 +69,7 @@ impl Connection {
         }
         if self.outbox.has_bulk() {
             if self.sequence.allows_bulk() {
-                frames += self.put_bulk(largest);
+                frames += self.put_bulk(now, largest);
             } else if !self.timers.is_set(Timer::Ack) {
                 self.ack_mark = self.sequence.acked();
                 self.timers.set(Timer::Ack, now + self.config.progress_timeout);
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
-    fn put_bulk(&mut self, largest: usize) -> usize {
+    fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
         let (before, chunk) = (self.packet.len(), self.chunk_out);
         let mut gone = Gone::default();
         while gone.frames < BULK_FRAMES {
@@ -125,7 +125,7 @@ impl Connection {
         }
         self.released.transfers += gone.transfers;
         if gone.frames > 0 {
-            self.sequence.count_bulk(self.packet.len() - before);
+            self.sequence.count_bulk(self.packet.len() - before, now);
         }
         gone.frames
     }

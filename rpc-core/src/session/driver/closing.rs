@@ -11,7 +11,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::runtime::Handle;
 
 use super::{
-    super::{Transport, opening::farewell},
+    super::{Transport, later::wake_later, opening::farewell},
     Driver, Stage, Written,
 };
 use crate::{error::ConnectionError, peer::now};
@@ -54,7 +54,7 @@ impl<T: Transport> Driver<T> {
             Written::Failed(_) => true,
             Written::Stuck => false,
             Written::More => {
-                cx.waker().wake_by_ref();
+                wake_later(cx);
                 false
             }
         }

@@ -18,6 +18,7 @@ use super::{
     Transport, TransportError,
     dispatch::Dispatch,
     ended::{Ended, Produced},
+    later::wake_later,
     opening::Opening,
     trace::trace_packet,
 };
@@ -120,7 +121,7 @@ impl<T: Transport> Driver<T> {
                 break None;
             }
             if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
-                cx.waker().wake_by_ref();
+                wake_later(cx);
                 break None;
             }
             match self.transport.poll_receive(cx) {
@@ -347,7 +348,7 @@ impl<T: Transport> Driver<T> {
                 self.shared.with(|locked| locked.connection.handle_lost(error.into()));
                 return true;
             }
-            Written::More => cx.waker().wake_by_ref(),
+            Written::More => wake_later(cx),
             Written::All | Written::Stuck => {}
         }
         // The end may have come with what was just done.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
+use crate::session::later::wake_later;
 
 /// Bytes that one round may read, so that one busy connection cannot keep its thread from the others.
 const ROUND: usize = 64 * 1024;
@@ -88,7 +89,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
 impl<IO: AsyncRead + Unpin> Read for Metered<IO> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.round == 0 {
-            self.waker.wake_by_ref();
+            wake_later(&mut Context::from_waker(&self.waker));
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let most = into.len().min(self.round);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_round_reads_its_budget_and_then_wakes_for_the_next() {
+    async fn a_round_reads_its_budget_and_then_wakes_for_the_next_after_others_had_their_turn() {
         let (near, mut far) = tokio::io::duplex(4 * ROUND);
         far.write_all(&vec![0; 2 * ROUND]).await.unwrap();
         let wakes = Arc::new(CountingWaker::default());
@@ -158,6 +159,8 @@ mod tests {
         assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         assert_eq!(metered.read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        tokio::task::yield_now().await;
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         metered.begin_round();
         assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
