@@ -119,6 +119,6 @@ pub mod __private {
         contract::{ContractDescriptor, MethodDescriptor, method_id},
         peer::{Binary, Fallible, Outlet, Output, Streamed, Value},
         service::{Arguments, Completion, Incoming, Runner},
-        wire::{Bin, Nil, NoArguments},
+        wire::{Bin, Blob, Nil, NoArguments},
     };
 }

@@ -93,12 +93,6 @@ pub(crate) enum ArgKind {
     Streaming,
 }
 
-impl ArgKind {
-    pub(crate) fn is_binary(&self) -> bool {
-        matches!(self, Self::BinarySlice | Self::BinaryVec | Self::Bytes)
-    }
-}
-
 /// What a method returns.
 #[allow(clippy::large_enum_variant, reason = "a contract has a handful of them")]
 pub(crate) enum Output {

@@ -16,7 +16,7 @@ use super::{
     budget::{Need, Reservation},
     clock::now,
     current::{Serving, current, is_opening},
-    encode::encode,
+    encode::encode_rope,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
     shared::Shared,
@@ -27,7 +27,7 @@ use crate::{
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
     status::{Code, Execution, Status},
-    wire::{MetadataPairs, metadata_size},
+    wire::{MetadataPairs, Rope, metadata_size},
 };
 
 /// What a Request or Notify takes beside metadata and payload, at most.
@@ -160,7 +160,7 @@ async fn attempt<A: Serialize + Send>(
     let outcome = loop {
         standing = match standing {
             Standing::Waiting => call.admission().await?,
-            Standing::Admitted => match encode(&*arguments) {
+            Standing::Admitted => match encode_rope(&*arguments, shared.config.chunk) {
                 Ok(payload) => call.offer(payload).await?,
                 Err(why) => return Err(unencodable(method, &why)),
             },
@@ -272,7 +272,8 @@ impl<'a> Call<'a> {
     async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<Standing, Status> {
         let mut outgoing = None;
         if self.shared.is_easy() {
-            let payload = encode(&*arguments).map_err(|why| unencodable(self.method, &why))?;
+            let payload =
+                encode_rope(&*arguments, self.shared.config.chunk).map_err(|why| unencodable(self.method, &why))?;
             let (len, frame) = (payload.len(), FRAME + self.metadata_len);
             self.check_limits(len)?;
             if self.reservation.reserve_whole(len, frame) {
@@ -318,7 +319,7 @@ impl<'a> Call<'a> {
     }
 
     /// Sends an admitted call if its payload fits the budgets now.
-    async fn offer(&mut self, payload: Bytes) -> Result<Standing, Status> {
+    async fn offer(&mut self, payload: Rope) -> Result<Standing, Status> {
         let (len, frame) = (payload.len(), FRAME + self.metadata_len);
         self.check_limits(len)?;
         if let Err(need) = self.reservation.reserve(len, frame, true) {
@@ -335,7 +336,7 @@ impl<'a> Call<'a> {
     }
 
     /// The frame's content, with what has been reserved for it.
-    fn outgoing(&mut self, payload: Bytes) -> Outgoing {
+    fn outgoing(&mut self, payload: Rope) -> Outgoing {
         let charges = self.reservation.take(payload.len(), FRAME + self.metadata_len);
         let metadata = std::mem::take(&mut self.metadata);
         Outgoing { method: self.method.id(), metadata, payload, streams: self.streams, charges }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     config::Config,
-    wire::{self, ScanLimits},
+    wire::{self, EncodeError, Rope, ScanLimits},
 };
 
 thread_local! {
@@ -19,23 +19,28 @@ const BLOCK: usize = 16 * 1024;
 
 /// The MessagePack of a value. The error says what serde complained about.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
-    BUFFER.with(|buffer| match buffer.try_borrow_mut() {
-        Ok(mut buffer) => encode_into(&mut buffer, value),
-        // `serialize` is foreign code, and has come back here.
-        Err(_) => encode_into(&mut BytesMut::new(), value),
-    })
+    with_buffer(|buffer| wire::encode(buffer, value).map(|()| buffer.split().freeze()))
 }
 
-fn encode_into<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T) -> Result<Bytes, String> {
-    // What a panic in `serialize` may have left.
-    buffer.clear();
-    if buffer.capacity() < 512 {
-        buffer.reserve(BLOCK);
-    }
-    match wire::encode(buffer, value) {
-        Ok(()) => Ok(buffer.split().freeze()),
-        Err(error) => Err(error.to_string()),
-    }
+/// As [`encode`]; blobs of `apart` bytes or more stay where they are.
+pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, String> {
+    with_buffer(|buffer| wire::encode_rope(buffer, value, apart))
+}
+
+fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) -> Result<R, String> {
+    let encoded = BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+        Ok(mut buffer) => {
+            // What a panic in `serialize` may have left.
+            buffer.clear();
+            if buffer.capacity() < 512 {
+                buffer.reserve(BLOCK);
+            }
+            encode(&mut buffer)
+        }
+        // `serialize` is foreign code, and has come back here.
+        Err(_) => encode(&mut BytesMut::new()),
+    });
+    encoded.map_err(|error| error.to_string())
 }
 
 /// What a payload from the peer may hold.

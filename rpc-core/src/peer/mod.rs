@@ -19,7 +19,7 @@ pub(crate) use budget::Reservation;
 pub(crate) use clock::now;
 pub use current::Scope;
 pub(crate) use current::{Serving, enter, enter_opening};
-pub(crate) use encode::{encode, scan_limits};
+pub(crate) use encode::{encode_rope, scan_limits};
 pub use handle::Peer;
 pub(crate) use info::Link;
 pub use info::{ConnectionInfo, Principal};

@@ -8,7 +8,7 @@ use super::ServedCall;
 use crate::{
     error::ConnectionError,
     status::Status,
-    wire::{CallId, Hello, Streams, Welcome},
+    wire::{CallId, Hello, Rope, Streams, Welcome},
 };
 
 /// What a connection tells the shell around it, in order.
@@ -78,11 +78,11 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// A result, encoded.
-    Value(Bytes),
+    Value(Rope),
     /// A result with so many streams.
-    Streaming(Bytes, usize),
+    Streaming(Rope, usize),
     /// The contract's own fault, encoded.
-    Fault(Bytes),
+    Fault(Rope),
     /// A status.
     Status(Status),
     /// The handler was stopped before its end; the connection knows why.

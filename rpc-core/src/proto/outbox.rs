@@ -2,10 +2,8 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use bytes::Bytes;
-
 use super::slots::CallKey;
-use crate::wire::{CallId, Frame, TransferId};
+use crate::wire::{CallId, Frame, Rope, TransferId};
 
 /// A frame on its way out, and what its sending means.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub(crate) enum Mark {
 #[derive(Debug)]
 pub(crate) struct OutTransfer {
     pub(crate) id: TransferId,
-    pub(crate) rest: Bytes,
+    pub(crate) rest: Rope,
     /// What its sender holds of the budget of transfers.
     pub(crate) charge: u32,
     pub(crate) mark: Mark,
@@ -128,11 +126,9 @@ impl Outbox {
         self.turns.push_front(turn);
     }
 
-    /// The next chunk of a transfer.
-    pub(crate) fn split_chunk(&mut self, transfer: &mut OutTransfer, size: usize) -> Frame {
-        let data = transfer.rest.split_to(size.min(transfer.rest.len()));
-        self.transfer_bytes -= data.len();
-        Frame::Chunk { transfer: transfer.id, data }
+    /// So many bytes of transfers have gone.
+    pub(crate) fn count_gone(&mut self, bytes: usize) {
+        self.transfer_bytes -= bytes;
     }
 
     /// Takes a transfer out that has been announced.

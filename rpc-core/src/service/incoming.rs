@@ -15,7 +15,7 @@ use super::{Arguments, Completion, Reply, turns::TurnSlot};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
-    peer::{Encode, Inlets, Outlet, Peer, Reservation, Serving, Shared, Streaming, Stub, encode, scan_limits},
+    peer::{Encode, Inlets, Outlet, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, scan_limits},
     status::Status,
     wire::Nil,
 };
@@ -110,7 +110,7 @@ impl Incoming {
     async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<Completion, Status> {
         let mut reservation = Reservation::new(self.shared.clone());
         loop {
-            let payload = encode(&value).map_err(|why| self.unencodable(&why))?;
+            let payload = encode_rope(&value, self.shared.config.chunk).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, false) {
                 Ok(()) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     peer::{Outlet, Reservation, Shared},
     proto::{self, Charges},
+    wire::Rope,
 };
 
 /// A handler's answer, encoded, holding the room that it needs in the outbox.
@@ -19,8 +20,8 @@ pub struct Completion {
 }
 
 pub(crate) enum Reply {
-    Value(Bytes),
-    Fault(Bytes),
+    Value(Rope),
+    Fault(Rope),
     Done,
 }
 
@@ -55,7 +56,7 @@ impl Completion {
             Reply::Value(bytes) => proto::Completion::Streaming(bytes, self.outlets.len()),
             Reply::Fault(bytes) => proto::Completion::Fault(bytes),
             // Nobody reads it, but a payload is a value.
-            Reply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0])),
+            Reply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0]).into()),
         };
         (completion, charges, self.outlets)
     }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    ErrorBody, Frame, MetadataPairs, Payload, Streams,
+    ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams, TransferId,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -12,6 +12,25 @@ use super::{
 
 /// What a number, a marker or a length takes at most.
 const NUMBER: usize = 9;
+
+/// Appends a Chunk with the next `len` bytes of a payload.
+pub fn put_chunk(out: &mut BytesMut, transfer: TransferId, rest: &mut Rope, len: usize) {
+    out.reserve(len + 3 * NUMBER);
+    begin(out, 3, kind::CHUNK);
+    put::uint(out, transfer);
+    put::bin_head(out, len);
+    rest.move_to(out, len);
+}
+
+/// Appends an Item whose bytes come with it.
+pub fn put_item(out: &mut BytesMut, stream: TransferId, mut item: Rope) {
+    let len = item.len();
+    out.reserve(len + 3 * NUMBER);
+    begin(out, 3, kind::ITEM);
+    put::uint(out, stream);
+    put::bin_head(out, len);
+    item.move_to(out, len);
+}
 
 /// Appends a frame.
 pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
@@ -61,11 +80,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_payload(out, payload);
         }
         Frame::Cancel { id } => numbers(out, kind::CANCEL, &[*id]),
-        Frame::Chunk { transfer, data } => {
-            begin(out, 3, kind::CHUNK);
-            put::uint(out, *transfer);
-            put::bin(out, data);
-        }
+        Frame::Chunk { transfer, data } => put_chunk(out, *transfer, &mut data.clone().into(), data.len()),
         Frame::Abort { transfer } => numbers(out, kind::ABORT, &[*transfer]),
         Frame::Item { stream, payload } => {
             begin(out, 3, kind::ITEM);

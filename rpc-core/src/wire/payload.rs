@@ -34,12 +34,17 @@ impl std::error::Error for EncodeError {}
 /// Appends a value. After an error nothing is appended.
 pub fn encode<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) -> Result<(), EncodeError> {
     let before = out.len();
-    let mut serializer = Serializer::new(Append(out)).with_struct_map().with_human_readable();
-    let result = value.serialize(&mut serializer);
+    let result = serialize(&mut Append(out), value);
     if result.is_err() {
         out.truncate(before);
     }
-    result.map_err(|error| EncodeError(error.to_string()))
+    result
+}
+
+/// As MessagePack, in the shape that the value has as JSON.
+pub(super) fn serialize<T: Serialize + ?Sized>(out: &mut impl io::Write, value: &T) -> Result<(), EncodeError> {
+    let mut serializer = Serializer::new(out).with_struct_map().with_human_readable();
+    value.serialize(&mut serializer).map_err(|error| EncodeError(error.to_string()))
 }
 
 /// Reads a value that takes all of `bytes`.
@@ -111,7 +116,7 @@ fn deserializer(bytes: &[u8]) -> Values<'_> {
     deserializer
 }
 
-/// Bytes that travel as MessagePack `bin`.
+/// Bytes that travel as MessagePack `bin`, copied into what is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Bin<T>(pub T);
 

@@ -66,7 +66,13 @@ pub(super) fn map(out: &mut BytesMut, len: usize) {
 }
 
 pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
-    match bytes.len() {
+    bin_head(out, bytes.len());
+    out.put_slice(bytes);
+}
+
+/// What stands before so many bytes.
+pub(super) fn bin_head(out: &mut BytesMut, len: usize) {
+    match len {
         len @ 0..0x100 => out.put_slice(&[Marker::Bin8.to_u8(), len as u8]),
         len @ 0x100..0x1_0000 => {
             out.put_u8(Marker::Bin16.to_u8());
@@ -77,7 +83,6 @@ pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
             out.put_u32(clamp(len));
         }
     }
-    out.put_slice(bytes);
 }
 
 pub(super) fn text(out: &mut BytesMut, text: &str) {

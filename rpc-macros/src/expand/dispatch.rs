@@ -120,7 +120,7 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
         Output::Plain(ty) => {
             let sent = match items(&k, ty) {
                 Some(items) => quote_spanned!(span=> __call.stream::<#items>(__r)),
-                None if is_owned_binary(ty) => quote_spanned!(span=> #k::Bin(__r)),
+                None if is_owned_binary(ty) => quote_spanned!(span=> #k::Blob::new(__r)),
                 None => quote_spanned!(span=> __r),
             };
             quote_spanned!(span=> __call.reply(#sent).await)
@@ -130,7 +130,7 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
                 Output::Status(_) => quote_spanned!(span=> reply_status),
                 _ => quote_spanned!(span=> reply_result),
             };
-            let binary = is_owned_binary(ok).then(|| quote_spanned!(span=> #k::Bin));
+            let binary = is_owned_binary(ok).then(|| quote_spanned!(span=> #k::Blob::new));
             let sent = match stream(ok).or(binary) {
                 Some(map) => quote_spanned!(span=> __r.map(#map)),
                 None => quote_spanned!(span=> __r),

@@ -119,12 +119,11 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     }
     let args = method.args.iter().map(|arg| {
         let ident = &arg.ident;
-        if arg.kind.is_binary() {
-            quote_spanned!(span=> #k::Bin(#ident))
-        } else if matches!(arg.kind, ArgKind::Streaming) {
-            quote_spanned!(span=> #k::Nil)
-        } else {
-            quote_spanned!(span=> #ident)
+        match arg.kind {
+            ArgKind::BinarySlice => quote_spanned!(span=> #k::Bin(#ident)),
+            ArgKind::BinaryVec | ArgKind::Bytes => quote_spanned!(span=> #k::Blob::new(#ident)),
+            ArgKind::Streaming => quote_spanned!(span=> #k::Nil),
+            _ => quote_spanned!(span=> #ident),
         }
     });
     with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)

@@ -7,10 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 
 use crate::{
     error::CallError,
-    peer::encode::encode,
+    peer::encode::{encode, encode_rope},
     status::Status,
-    wire::{self, Bin, ScanLimits, WireError},
+    wire::{self, Blob, Rope, ScanLimits, WireError},
 };
+
+/// Items of so many bytes are not worth copying.
+const APART: usize = 4096;
 
 /// A value that serde encodes and decodes.
 pub struct Value<T>(PhantomData<fn() -> T>);
@@ -33,7 +36,7 @@ pub trait Encode: Send + 'static {
     type Value: Send + 'static;
 
     /// Encodes a value. The error says what serde complained about.
-    fn encode(value: &Self::Value) -> Result<Bytes, String>;
+    fn encode(value: Self::Value) -> Result<Rope, String>;
 }
 
 impl<T: DeserializeOwned + Send + 'static> Decode for Value<T> {
@@ -55,16 +58,16 @@ impl<T: From<Bytes> + Send + 'static> Decode for Binary<T> {
 impl<T: Serialize + Send + 'static> Encode for Value<T> {
     type Value = T;
 
-    fn encode(value: &T) -> Result<Bytes, String> {
-        encode(value)
+    fn encode(value: T) -> Result<Rope, String> {
+        encode(&value).map(Rope::from)
     }
 }
 
-impl<T: AsRef<[u8]> + Send + 'static> Encode for Binary<T> {
+impl<T: Into<Bytes> + Send + 'static> Encode for Binary<T> {
     type Value = T;
 
-    fn encode(value: &T) -> Result<Bytes, String> {
-        encode(&Bin(value))
+    fn encode(value: T) -> Result<Rope, String> {
+        encode_rope(&Blob::new(value), APART)
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
@@ -24,7 +23,7 @@ use crate::{
     peer::{Reservation, clock::now, encode::encode, shared::Shared},
     proto::{ITEM, StreamEnd, StreamError, StreamRoom},
     status::Status,
-    wire::{Streams, TransferId},
+    wire::{Rope, Streams, TransferId},
 };
 
 /// Items are handed over in batches of so many at most.
@@ -35,7 +34,7 @@ const _: () = assert!(OVERHEAD as u64 == ITEM);
 
 /// A stream that is to be sent: its items, encoded.
 pub struct Outlet {
-    items: BoxStream<'static, Result<Bytes, StreamError>>,
+    items: BoxStream<'static, Result<Rope, StreamError>>,
 }
 
 impl Outlet {
@@ -46,7 +45,7 @@ impl Outlet {
         E: Serialize + Send + 'static,
     {
         let items = stream.into_streaming().map(|item| match item {
-            Ok(value) => C::encode(&value).map_err(|why| unencodable("an item", &why)),
+            Ok(value) => C::encode(value).map_err(|why| unencodable("an item", &why)),
             Err(CallError::Fault(fault)) => {
                 Err(encode(&fault).map_or_else(|why| unencodable("the fault", &why), StreamError::Fault))
             }
@@ -83,8 +82,8 @@ pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: Vec<Outlet
 struct Pump {
     shared: Arc<Shared>,
     id: TransferId,
-    items: BoxStream<'static, Result<Bytes, StreamError>>,
-    ready: VecDeque<(Bytes, u32)>,
+    items: BoxStream<'static, Result<Rope, StreamError>>,
+    ready: VecDeque<(Rope, u32)>,
     /// The other end knows of the end, or does not care.
     ended: bool,
 }
@@ -221,9 +220,9 @@ async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<u32
 
 /// What a user's stream has next. A panic ends it with a status that keeps the panic's message at home.
 fn poll_quietly(
-    stream: Pin<&mut (dyn Stream<Item = Result<Bytes, StreamError>> + Send)>,
+    stream: Pin<&mut (dyn Stream<Item = Result<Rope, StreamError>> + Send)>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Bytes, StreamError>>> {
+) -> Poll<Option<Result<Rope, StreamError>>> {
     catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))).unwrap_or_else(|_| {
         tracing::error!("a stream panicked");
         Poll::Ready(Some(Err(StreamError::Status(Status::internal("the stream's producer panicked")))))

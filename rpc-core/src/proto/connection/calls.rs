@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{Connection, DeadlineKey, Phase};
 use crate::{
     contract::MethodDescriptor,
@@ -18,7 +16,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{Frame, MetadataPairs, Notify, Payload, Request, Streams},
+    wire::{Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams},
 };
 
 /// What a caller says when it begins.
@@ -57,7 +55,7 @@ pub struct Outgoing {
     /// Metadata.
     pub metadata: MetadataPairs,
     /// The arguments.
-    pub payload: Bytes,
+    pub payload: Rope,
     /// How many streams there are among them.
     pub streams: usize,
     /// What the caller holds for it.
@@ -328,10 +326,10 @@ impl Connection {
     }
 
     /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
-    pub(super) fn lay_out(&mut self, payload: Bytes, charge: u32, mark: Mark) -> (Payload, Option<Box<OutTransfer>>) {
+    pub(super) fn lay_out(&mut self, payload: Rope, charge: u32, mark: Mark) -> (Payload, Option<Box<OutTransfer>>) {
         if payload.len() <= self.chunk_out {
             self.released.transfers += charge as usize;
-            return (Payload::Inline(payload), None);
+            return (Payload::Inline(payload.into_bytes()), None);
         }
         let id = self.outbox.next_transfer_id();
         let total = payload.len() as u64;

@@ -5,8 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep};
 use crate::{
     error::ProtocolError,
@@ -15,7 +13,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
+    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
 };
 
 /// What a completion carries.
@@ -343,7 +341,7 @@ impl Connection {
         self.push_status(id, status, Mark::Completion(id));
     }
 
-    fn push_payload(&mut self, id: CallId, bytes: Bytes, charges: Charges, part: Part) -> Streams {
+    fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, part: Part) -> Streams {
         let limit = self.peer.payload;
         let fits = if bytes.len() as u64 > limit {
             Err(Status::out_of_range(format!(

@@ -9,7 +9,7 @@ use crate::{
     error::ProtocolError,
     proto::{CallKey, StreamEnd, StreamError, StreamRoom, Taken, assembly::Purpose, outbox::Mark, streams::Credit},
     status::Status,
-    wire::{ErrorBody, Frame, Payload, Streams, TransferId},
+    wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
 };
 
 impl Connection {
@@ -28,7 +28,7 @@ impl Connection {
 
     /// Queues items of a stream, each with what its producer holds of the budget of transfers for it, as far as the reader takes them now; the others are left. False
     /// if nobody wants more of it.
-    pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Bytes, u32)>) -> bool {
+    pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
         let (queue, all) = (self.chunk_out, self.config.streams_window);
         let Some(turn) = self.sending.push(id, items, queue, all) else { return false };
         if turn {

@@ -100,7 +100,8 @@ impl Connection {
                     break;
                 }
                 BulkTurn::Transfer(mut transfer) => {
-                    writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
+                    let len = writer.put_chunk(transfer.id, &mut transfer.rest, chunk);
+                    self.outbox.count_gone(len);
                     gone.frames += 1;
                     if transfer.rest.is_empty() {
                         self.end_transfer(&transfer);

@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, mem, task::Waker};
 
-use bytes::Bytes;
 use foldhash::HashMap;
 
 use super::{Credit, ITEM, MAX_CREDIT, StreamEnd, StreamRoom, signed, weight};
@@ -12,7 +11,7 @@ use crate::{
         slots::CallKey,
         writer::{CHUNK_FRAME, PacketWriter},
     },
-    wire::{Frame, Payload, PeerLimits, TransferId},
+    wire::{Frame, Payload, PeerLimits, Rope, TransferId},
 };
 
 const OVERHEAD: usize = 32;
@@ -60,7 +59,7 @@ struct Stream {
 
 #[derive(Debug)]
 struct Item {
-    bytes: Bytes,
+    bytes: Rope,
     /// What its producer holds of the budget of transfers.
     charge: u32,
 }
@@ -159,7 +158,7 @@ impl Sending {
     pub(crate) fn push(
         &mut self,
         id: TransferId,
-        items: &mut VecDeque<(Bytes, u32)>,
+        items: &mut VecDeque<(Rope, u32)>,
         queue: usize,
         all: usize,
     ) -> Option<bool> {
@@ -265,10 +264,9 @@ impl Sending {
                 if !fits(size) {
                     return Put::Full;
                 }
-                let data = item.bytes.split_to(size);
+                out.put_chunk(id, &mut item.bytes, size);
                 stream.queued -= size;
                 self.queued -= size;
-                out.put(&Frame::Chunk { transfer: id, data });
                 gone.frames += 1;
                 if item.bytes.is_empty() {
                     gone.transfers += item.charge as usize;
@@ -301,7 +299,7 @@ impl Sending {
                     gone.transfers += item.charge as usize;
                     stream.queued -= len;
                     self.queued -= len;
-                    out.put(&Frame::Item { stream: id, payload: Payload::Inline(item.bytes) });
+                    out.put_item(id, item.bytes);
                 }
             } else if let Some(end) = stream.end.take() {
                 out.put(&Frame::End { stream: id, error: end.err().map(Into::into) });

@@ -13,8 +13,8 @@ fn results_faults_and_statuses_reach_the_caller() {
     for from in [CLIENT, SERVER] {
         let mut pair = Pair::with_defaults();
         for (completion, outcome) in [
-            (Completion::Value(Bytes::from_static(b"v")), Outcome::Value(Bytes::from_static(b"v"))),
-            (Completion::Fault(Bytes::from_static(b"f")), Outcome::Fault(Bytes::from_static(b"f"))),
+            (Completion::Value(Bytes::from_static(b"v").into()), Outcome::Value(Bytes::from_static(b"v"))),
+            (Completion::Fault(Bytes::from_static(b"f").into()), Outcome::Fault(Bytes::from_static(b"f"))),
             (Completion::Status(Status::not_found("s")), Outcome::Status(Status::not_found("s"))),
         ] {
             let (key, arrived) = pair.call_and_arrive(from, Call::new().payload(3));

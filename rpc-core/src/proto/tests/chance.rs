@@ -90,7 +90,7 @@ fn run(steps: Vec<Step>, least: bool) {
             }
             Step::Answer { at, which, len } if which < serving[at].len() => {
                 let served = serving[at].swap_remove(which);
-                pair.answer(at, &served, Completion::Value(vec![1; len].into()));
+                pair.answer(at, &served, Completion::Value(bytes::Bytes::from(vec![1; len]).into()));
             }
             Step::Transmit(at) => pair.transmit(at),
             Step::Receive(at) => {

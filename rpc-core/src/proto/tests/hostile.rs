@@ -341,7 +341,7 @@ fn results_do_not_wait_for_ever_for_acks_that_never_come() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[request(1)]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-    liar.pair.answer(SERVER, &arrived, Completion::Value(vec![7; 3 << 20].into()));
+    liar.pair.answer(SERVER, &arrived, Completion::Value(Bytes::from(vec![7; 3 << 20]).into()));
     liar.statuses();
     let held = |liar: &Liar| liar.pair.ends[SERVER].connection.stats().transfer_bytes;
     assert!(held(&liar) > 0);

@@ -141,7 +141,7 @@ impl End {
 
 fn send(connection: &mut Connection, key: CallKey, call: &Call) -> bool {
     let method = if call.oneway { 2 } else { 1 };
-    let (payload, streams) = (call.payload.clone(), call.streams);
+    let (payload, streams) = (call.payload.clone().into(), call.streams);
     let outgoing = Outgoing { method, metadata: Vec::new(), payload, streams, charges: Charges::default() };
     connection.send_call(key, outgoing, Waker::noop())
 }
@@ -244,7 +244,7 @@ impl Pair {
 
     /// A value, for those who do not care which.
     pub(super) fn answer_ok(&mut self, at: usize, arrived: &Arrived) {
-        self.answer(at, arrived, Completion::Value(Bytes::from_static(&[1])));
+        self.answer(at, arrived, Completion::Value(Bytes::from_static(&[1]).into()));
     }
 
     /// The outcome of a call; `None` while there is none.

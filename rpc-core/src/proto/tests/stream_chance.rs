@@ -153,8 +153,8 @@ impl World {
             Step::Answer { at, which, streams, good } if which < self.serving[at].len() => {
                 let served = self.serving[at].swap_remove(which);
                 let completion = match good {
-                    true if streams == 0 => Completion::Value(Bytes::from_static(&[0xc0])),
-                    true => Completion::Streaming(Bytes::from_static(&[0xc0]), streams),
+                    true if streams == 0 => Completion::Value(Bytes::from_static(&[0xc0]).into()),
+                    true => Completion::Streaming(Bytes::from_static(&[0xc0]).into(), streams),
                     false => Completion::Status(Status::aborted("no")),
                 };
                 let streams = pair.answer(at, &served, completion);

@@ -76,7 +76,7 @@ fn impossible_credit_closes_with_1002() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&[request_with(1, |_| {})]);
         let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 1));
+        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
         liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 40, bytes: 1 << 40, read: 0 }]);
         assert_eq!(liar.closed(), None);
         liar.say(&[Frame::Credit { stream: streams[0], items, bytes, read }]);
@@ -139,7 +139,7 @@ fn streams_are_bounded_by_this_sides_own_limit_too() {
     let mut refused = 0;
     for _ in 0..20 {
         let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1));
-        let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 1));
+        let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
         pair.run();
         match pair.outcome(CLIENT, key) {
             Some(Outcome::Streaming(..)) => assert_eq!(streams.len(), 1),

@@ -15,7 +15,7 @@ use crate::{
 impl Pair {
     /// Puts items into a stream, as many as it takes.
     pub(super) fn produce(&mut self, at: usize, id: TransferId, items: impl IntoIterator<Item = Bytes>) -> usize {
-        let mut items: VecDeque<_> = items.into_iter().map(|item| (item, 0)).collect();
+        let mut items: VecDeque<_> = items.into_iter().map(|item| (item.into(), 0)).collect();
         let now = self.now;
         self.ends[at].connection.push_items(now, id, &mut items);
         items.len()
@@ -218,8 +218,11 @@ fn streams_outlive_a_good_answer_and_not_a_bad_one() {
     for good in [true, false] {
         let mut pair = Pair::with_defaults();
         let (key, arrived, id) = pair.open_stream();
-        let completion =
-            if good { Completion::Value(Bytes::from_static(&[1])) } else { Completion::Status(Status::aborted("no")) };
+        let completion = if good {
+            Completion::Value(Bytes::from_static(&[1]).into())
+        } else {
+            Completion::Status(Status::aborted("no"))
+        };
         pair.answer(SERVER, &arrived, completion);
         pair.run();
         assert!(pair.outcome(CLIENT, key).is_some());
@@ -273,7 +276,7 @@ fn result_streams_of_calls_that_were_given_up_are_stopped() {
         if when == 0 {
             pair.ends[CLIENT].connection.cancel_call(key);
         }
-        let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 2));
+        let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 2));
         assert_eq!(streams.len(), 2);
         pair.produce(SERVER, streams[0], items(3, 10));
         if when == 1 {
@@ -365,14 +368,14 @@ fn streams_beyond_the_announced_limit_fail_their_call() {
     let outgoing = crate::proto::Outgoing {
         method: 1,
         metadata: Vec::new(),
-        payload: Bytes::from_static(&[0x90]),
+        payload: Bytes::from_static(&[0x90]).into(),
         streams: 3,
         charges: crate::proto::Charges::default(),
     };
     assert!(!connection.send_call(key, outgoing, Waker::noop()));
     assert_eq!(pair.status(CLIENT, key).code(), Code::ResourceExhausted);
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
-    let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]), 4));
+    let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 4));
     assert!(streams.is_empty());
 }
 

@@ -22,12 +22,12 @@ fn four_mebibytes_go_each_way() {
     let call = Call { payload: large(4 * MIB), ..Call::new() };
     let (key, served) = pair.call_and_arrive(CLIENT, call);
     assert_eq!(served.payload, large(4 * MIB));
-    pair.answer(SERVER, &served, Completion::Value(large(4 * MIB)));
+    pair.answer(SERVER, &served, Completion::Value(large(4 * MIB).into()));
     pair.run();
     assert_eq!(pair.outcome(CLIENT, key), Some(Outcome::Value(large(4 * MIB))));
     pair.assert_empty();
     let (key, served) = pair.call_and_arrive(SERVER, Call::new());
-    pair.answer(CLIENT, &served, Completion::Fault(large(MIB)));
+    pair.answer(CLIENT, &served, Completion::Fault(large(MIB).into()));
     pair.run();
     assert_eq!(pair.outcome(SERVER, key), Some(Outcome::Fault(large(MIB))));
     pair.assert_empty();
@@ -66,7 +66,7 @@ fn a_result_over_the_callers_limit_is_a_status() {
     let mut pair = Pair::apart(&small, &Config::default());
     pair.run();
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
-    pair.answer(SERVER, &served, Completion::Value(large(200_000)));
+    pair.answer(SERVER, &served, Completion::Value(large(200_000).into()));
     pair.run();
     assert_eq!(pair.status(CLIENT, key).code(), Code::OutOfRange);
     pair.assert_empty();
@@ -89,7 +89,7 @@ fn a_caller_who_leaves_while_arguments_are_sent_stops_them() {
 fn a_caller_who_leaves_while_the_result_arrives_stops_it() {
     let mut pair = Pair::with_defaults();
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
-    pair.answer(SERVER, &served, Completion::Value(large(4 * MIB)));
+    pair.answer(SERVER, &served, Completion::Value(large(4 * MIB).into()));
     pair.transmit(SERVER);
     pair.receive(CLIENT);
     assert_eq!(pair.ends[CLIENT].connection.stats().assemblies, 1);
@@ -109,7 +109,7 @@ fn a_deadline_in_the_middle_of_a_transfer_ends_it() {
         if results {
             pair.run();
             let served = pair.ends[SERVER].arrived.pop().unwrap();
-            pair.answer(SERVER, &served, Completion::Value(large(4 * MIB)));
+            pair.answer(SERVER, &served, Completion::Value(large(4 * MIB).into()));
             pair.transmit(SERVER);
             pair.receive(CLIENT);
         } else {
