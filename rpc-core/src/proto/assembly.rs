@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::slots::CallKey;
+use super::{slots::CallKey, spares::Spares};
 use crate::{
     config::MIN_CHUNK,
     error::ProtocolError,
@@ -56,6 +56,7 @@ pub(crate) struct Assembly {
     /// Bytes received since the current period began. The sender serves its transfers in turn, so they are judged as a whole.
     grown: u64,
     last_id: TransferId,
+    spares: Spares,
 }
 
 impl Assembly {
@@ -103,6 +104,9 @@ impl Assembly {
         transfer.received += data.len();
         self.grown += data.len() as u64;
         if transfer.purpose.is_kept() {
+            if transfer.received == data.len() {
+                transfer.buffer = self.spares.take(transfer.total);
+            }
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
                 // Four times as much each time, but never past what was announced: what has come is copied again, and so is little of it.
                 let left = transfer.total - transfer.buffer.len();
@@ -113,7 +117,11 @@ impl Assembly {
         if transfer.received < transfer.total {
             return Ok(None);
         }
-        Ok(self.remove(id).map(|transfer| (transfer.purpose, transfer.buffer.freeze())))
+        Ok(self.remove(id).map(|mut transfer| {
+            let payload = transfer.buffer.split().freeze();
+            self.spares.keep(transfer.buffer, payload.len());
+            (transfer.purpose, payload)
+        }))
     }
 
     /// The sender has given a transfer up.
@@ -152,9 +160,20 @@ impl Assembly {
         std::mem::take(&mut self.grown) < MIN_PROGRESS
     }
 
+    /// Whether memory is kept for payloads to come.
+    pub(crate) fn has_spares(&self) -> bool {
+        !self.spares.is_empty()
+    }
+
+    /// Forgets memory that has not been used for a while. Call it once in a period.
+    pub(crate) fn age_spares(&mut self) {
+        self.spares.age();
+    }
+
     pub(crate) fn clear(&mut self) {
         self.arriving.clear();
         self.announced = 0;
+        self.spares.clear();
     }
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {

@@ -12,6 +12,7 @@ mod permits;
 mod pings;
 mod sequence;
 mod slots;
+mod spares;
 mod streams;
 mod timers;
 mod writer;

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Message,
     /// Chunked payloads that have begun must have grown.
     Assembly,
+    /// Memory kept for payloads is forgotten if it was not used.
+    Spares,
     /// A write must have made progress.
     Write,
     /// Chunks that wait for acks must have been acknowledged in part.
@@ -27,12 +29,13 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Handshake,
         Self::Ping,
         Self::Silence,
         Self::Message,
         Self::Assembly,
+        Self::Spares,
         Self::Write,
         Self::Ack,
         Self::DrainGrace,

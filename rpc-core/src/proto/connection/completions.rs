@@ -150,9 +150,15 @@ impl Connection {
         self.grant(false);
     }
 
-    pub(super) fn handle_chunk(&mut self, transfer: TransferId, data: &Bytes) -> Result<(), ProtocolError> {
+    pub(super) fn handle_chunk(
+        &mut self,
+        now: Instant,
+        transfer: TransferId,
+        data: &Bytes,
+    ) -> Result<(), ProtocolError> {
         let Some((purpose, bytes)) = self.assembly.handle_chunk(transfer, data)? else { return Ok(()) };
         self.end_assembly();
+        self.watch_spares(now);
         match purpose {
             Purpose::Call(id) => {
                 if let Some(served) = self.served.get_mut(&id) {

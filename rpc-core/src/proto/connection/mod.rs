@@ -214,7 +214,7 @@ impl Connection {
                 self.handle_cancel(id);
                 Ok(())
             }
-            Frame::Chunk { transfer, data } => self.handle_chunk(transfer, &data),
+            Frame::Chunk { transfer, data } => self.handle_chunk(now, transfer, &data),
             Frame::Abort { transfer } => self.handle_abort(transfer),
             Frame::Item { stream, payload } => self.handle_item(now, stream, payload),
             Frame::End { stream, error } => self.handle_end(stream, error),

@@ -1,6 +1,6 @@
 //! Time: deadlines, keepalive, stalls.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Connection, ConnectionError, DeadlineKey, Phase, Timer, closing::Flush};
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     status::Status,
     wire::Frame,
 };
+
+/// Memory of large payloads is kept for two of these.
+const SPARES_PERIOD: Duration = Duration::from_millis(500);
 
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
@@ -115,6 +118,10 @@ impl Connection {
                     self.timers.set(Timer::Assembly, now + period);
                 }
             }
+            Timer::Spares => {
+                self.assembly.age_spares();
+                self.watch_spares(now);
+            }
             Timer::Write => {
                 if self.seen_sent == self.write_mark {
                     self.time_out(format!("a write made no progress within {:?}", self.config.write_timeout));
@@ -134,6 +141,13 @@ impl Connection {
             }
             Timer::DrainGrace => self.stop_handlers(),
             Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
+        }
+    }
+
+    /// Sees to it that memory kept for payloads is not kept for long.
+    pub(super) fn watch_spares(&mut self, now: Instant) {
+        if self.assembly.has_spares() && !self.timers.is_set(Timer::Spares) {
+            self.timers.set(Timer::Spares, now + SPARES_PERIOD);
         }
     }
 

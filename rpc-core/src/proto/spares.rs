@@ -1,0 +1,113 @@
+//! `Spares`: the memory of large payloads that have been used, for those that come next.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+
+/// What is smaller costs no more to allocate than to keep.
+const WORTH_KEEPING: usize = 128 * 1024;
+/// So many payloads are remembered …
+const BLOCKS: usize = 4;
+/// … of so many bytes together.
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// Memory that payloads have been put together in. Fresh memory of that size comes page by page from the kernel, zeroed, which costs more than filling it.
+///
+/// A block is free when whoever got its payload has dropped that. What is not used again is forgotten within two periods.
+#[derive(Debug, Default)]
+pub(crate) struct Spares {
+    blocks: VecDeque<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    memory: BytesMut,
+    len: usize,
+    /// In this period or the one before.
+    recent: bool,
+}
+
+impl Spares {
+    /// An empty buffer, with room for `len` bytes if a block is free that has so many.
+    pub(crate) fn take(&mut self, len: usize) -> BytesMut {
+        let fits = |block: &mut Block| len <= block.len && block.memory.try_reclaim(len);
+        if len < WORTH_KEEPING {
+            return BytesMut::new();
+        }
+        match self.blocks.iter_mut().position(fits) {
+            Some(at) => self.blocks.remove(at).map_or_else(BytesMut::new, |block| block.memory),
+            None => BytesMut::new(),
+        }
+    }
+
+    /// What is left of a buffer after a payload of `len` bytes has been split off.
+    pub(crate) fn keep(&mut self, memory: BytesMut, len: usize) {
+        if !(WORTH_KEEPING..=BYTES).contains(&len) {
+            return;
+        }
+        self.blocks.push_back(Block { memory, len, recent: true });
+        while self.blocks.len() > BLOCKS || self.blocks.iter().map(|block| block.len).sum::<usize>() > BYTES {
+            self.blocks.pop_front();
+        }
+    }
+
+    /// A period is over.
+    pub(crate) fn age(&mut self) {
+        self.blocks.retain_mut(|block| std::mem::take(&mut block.recent));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.blocks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN: usize = 256 * 1024;
+
+    fn fill(spares: &mut Spares, len: usize) -> bytes::Bytes {
+        let mut memory = spares.take(len);
+        memory.resize(len, 7);
+        let payload = memory.split().freeze();
+        spares.keep(memory, len);
+        payload
+    }
+
+    #[test]
+    fn memory_is_used_again_once_its_payload_is_gone() {
+        let mut spares = Spares::default();
+        let first = fill(&mut spares, LEN);
+        let second = fill(&mut spares, LEN);
+        let (at, other) = (first.as_ptr(), second.as_ptr());
+        assert_ne!(at, other, "the first is still there");
+        let part = first.slice(100..200);
+        drop(first);
+        assert_ne!(fill(&mut spares, LEN).as_ptr(), at, "a part of the first is still there");
+        drop(part);
+        assert_eq!(fill(&mut spares, LEN - 5).as_ptr(), at);
+        assert_eq!(&second[..], &[7; LEN][..]);
+    }
+
+    #[test]
+    fn not_much_is_kept_and_not_for_long() {
+        let mut spares = Spares::default();
+        drop(fill(&mut spares, WORTH_KEEPING - 1));
+        drop(fill(&mut spares, BYTES + 1));
+        assert!(spares.is_empty());
+        let held: Vec<_> = (0..10).map(|_| fill(&mut spares, LEN)).collect();
+        assert_eq!(spares.blocks.len(), BLOCKS);
+        drop(fill(&mut spares, BYTES));
+        assert_eq!(spares.blocks.len(), 1, "the others were in the way");
+        spares.age();
+        assert!(!spares.is_empty(), "it was used in the period that is over");
+        spares.age();
+        assert!(spares.is_empty());
+        drop(held);
+    }
+}
