@@ -69,7 +69,7 @@ pub struct Config {
     pub outbox_soft: usize,
     /// Bytes waiting to be written before the session is given up. Default 2 MiB. Stops a peer that asks and never reads.
     pub outbox_hard: usize,
-    /// Bytes of chunks and items under way and not acknowledged, to begin with. Default 256 KiB. Grows up to `max_unacked_bulk` while it
+    /// Bytes of chunks and items under way and not acknowledged, to begin with. Default 192 KiB. Grows up to `max_unacked_bulk` while it
     /// holds the sender up and acknowledgements come about as soon as they ever do, and shrinks when they take longer; never less
     /// than 128 KiB, because acknowledgements come every 64 KiB. Keeps a small call from waiting behind megabytes in the kernel's buffers.
     pub unacked_bulk: usize,
@@ -199,7 +199,7 @@ impl Default for Config {
             streams_window: 16 * MIB,
             outbox_soft: MIB,
             outbox_hard: 2 * MIB,
-            unacked_bulk: 256 * KIB,
+            unacked_bulk: 192 * KIB,
             max_unacked_bulk: 8 * MIB,
             call_timeout: Duration::from_secs(60),
             nested_wait: Duration::from_secs(1),
