@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, io};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Serialize, Serializer};
 
 use super::{EncodeError, payload::serialize};
@@ -28,7 +28,7 @@ pub struct Blob(Bytes);
 impl Rope {
     /// Bytes in all.
     pub fn len(&self) -> usize {
-        self.first.len() + self.rest.iter().flat_map(|rest| rest.iter()).map(Bytes::len).sum::<usize>()
+        self.first.len() + self.rest.as_ref().map_or(0, |rest| rest.iter().map(Bytes::len).sum())
     }
 
     /// Whether there are none.
@@ -122,17 +122,22 @@ impl Pieces<'_> {
 
 impl io::Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() >= self.apart {
             // Not what another encoding, further up this thread's stack, has lent.
             let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
             if let Some(lent) = LENT.with_borrow_mut(|lent| lent.take_if(same)) {
                 self.cut();
                 self.rope.push(lent);
-                return Ok(bytes.len());
+                return Ok(());
             }
         }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
+        self.buffer.put_slice(bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
