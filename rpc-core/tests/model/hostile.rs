@@ -141,7 +141,11 @@ impl Raw {
 }
 
 fn buy(id: u64, payload: Payload) -> Frame {
-    let method = method_id("Booth", "buy");
+    request(method_id("Booth", "buy"), id, payload)
+}
+
+/// At no depth, and with neither metadata nor streams.
+fn request(method: u32, id: u64, payload: Payload) -> Frame {
     Frame::Request(Request {
         id,
         method,
@@ -310,17 +314,7 @@ async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
     session.established().await.unwrap();
     let fetch = |id: u64| {
         let payload = Payload::Inline(vec![0x91, u8::try_from(id).unwrap()].into());
-        let method = method_id("Depot", "fetch");
-        Frame::Request(Request {
-            id,
-            method,
-            deadline_ms: None,
-            depth: 0,
-            parent: None,
-            metadata: Vec::new(),
-            payload,
-            streams: Streams::default(),
-        })
+        request(method_id("Depot", "fetch"), id, payload)
     };
     // Five results fill what may be under way; the others have no room.
     raw.say(&(1..=12).map(fetch).collect::<Vec<_>>());
