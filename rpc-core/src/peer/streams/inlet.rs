@@ -53,7 +53,7 @@ impl Inlet {
         loop {
             if let Some(item) = self.batch.pop_front() {
                 self.read.0 += 1;
-                self.read.1 += i64::try_from(item.len() as u64 + ITEM).unwrap_or(i64::MAX);
+                self.read.1 += i64::try_from(item.len() + ITEM).unwrap_or(i64::MAX);
                 if self.read.0 >= self.report.0 || self.read.1 >= self.report.1 {
                     let read = std::mem::take(&mut self.read);
                     self.tell(|connection, id| connection.count_read(id, read));

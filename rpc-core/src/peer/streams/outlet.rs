@@ -28,9 +28,6 @@ use crate::{
 
 /// Items are handed over in batches of so many at most.
 const BATCH_ITEMS: usize = 512;
-/// What an item counts beside its bytes.
-const OVERHEAD: usize = 32;
-const _: () = assert!(OVERHEAD as u64 == ITEM);
 
 /// A stream that is to be sent: its items, encoded.
 pub struct Outlet {
@@ -148,7 +145,7 @@ impl Pump {
                 }
                 Poll::Ready(Some(Ok(item))) => {
                     let len = item.len();
-                    bytes += len + OVERHEAD;
+                    bytes += len + ITEM;
                     self.ready.push_back((item, 0));
                     if len > chunk {
                         return Poll::Ready(Gathered::Long(len));

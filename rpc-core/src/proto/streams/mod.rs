@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What an item counts beside its own bytes: keeping it takes memory too.
-pub const ITEM: u64 = 32;
+pub const ITEM: usize = 32;
 /// No credit grows beyond this; what would is an error.
 const MAX_CREDIT: i64 = i64::MAX / 4;
 
@@ -61,7 +61,7 @@ pub(crate) struct Credit {
 
 /// What an item of so many bytes counts in a window.
 fn weight(len: u64) -> i64 {
-    i64::try_from(len.saturating_add(ITEM)).unwrap_or(MAX_CREDIT)
+    i64::try_from(len.saturating_add(ITEM as u64)).unwrap_or(MAX_CREDIT)
 }
 
 /// Credit as it is counted, of what was announced or granted.

@@ -14,9 +14,6 @@ use crate::{
     wire::{Frame, Payload, PeerLimits, Rope, TransferId},
 };
 
-const OVERHEAD: usize = 32;
-const _: () = assert!(OVERHEAD as u64 == ITEM);
-
 /// All streams that are produced here.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
@@ -167,8 +164,8 @@ impl Sending {
             let Some((bytes, charge)) = items.pop_front() else { break };
             stream.credit_items -= 1;
             stream.credit_bytes -= weight(bytes.len() as u64);
-            stream.queued += bytes.len() + OVERHEAD;
-            self.queued += bytes.len() + OVERHEAD;
+            stream.queued += bytes.len() + ITEM;
+            self.queued += bytes.len() + ITEM;
             stream.items.push_back(Item { bytes, charge });
         }
         Some(stream.wants_turn())
@@ -289,8 +286,8 @@ impl Sending {
                 self.credit -= weight(len as u64);
                 let Some(item) = stream.items.pop_front() else { return Put::Idle };
                 gone.frames += 1;
-                stream.queued -= OVERHEAD;
-                self.queued -= OVERHEAD;
+                stream.queued -= ITEM;
+                self.queued -= ITEM;
                 if long {
                     let payload = Payload::Announced { transfer: id, total: len as u64 };
                     out.put(&Frame::Item { stream: id, payload });
