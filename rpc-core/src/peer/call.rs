@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    mem,
     pin::pin,
     sync::Arc,
     task::{Poll, Waker},
@@ -20,12 +21,12 @@ use super::{
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
     shared::Shared,
-    streams::{self, Inlets, Outlet},
+    streams::{self, Inlets, Outlets},
 };
 use crate::{
     config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
-    proto::{CallKey, CallProgress, CallStart, Outcome, Outgoing},
+    proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing},
     status::{Code, Execution, Status},
     wire::{MetadataPairs, Rope, metadata_size},
 };
@@ -51,15 +52,16 @@ pub(crate) enum Answer {
 /// What a call sends: its arguments, and the streams among them.
 pub(crate) struct Sent<A> {
     pub(crate) arguments: A,
-    pub(crate) streams: Vec<Outlet>,
+    pub(crate) streams: Outlets,
 }
 
-/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call.
+/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call. What is sent is lent
+/// exclusively because it need not be `Sync`.
 pub(crate) async fn perform<A: Serialize + Send>(
     shared: &Arc<Shared>,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
-    mut sent: Sent<A>,
+    sent: &mut Sent<A>,
 ) -> Result<Answer, Status> {
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
@@ -69,10 +71,10 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let gap = (explicit.is_none() && !sent.streams.is_empty()).then_some(shared.config.call_timeout);
     let timeout = explicit.unwrap_or(if gap.is_some() { Duration::MAX } else { shared.config.call_timeout });
     let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let terms = Terms { begun, origin, metadata, deadline, gap };
+    let mut terms = Terms { begun, origin, metadata, deadline, gap };
     let answer = if shared.interceptors.is_empty() {
         let streams = sent.streams.len();
-        attempt(shared, method, terms, &mut sent, streams).await
+        attempt(shared, method, &mut terms, sent, streams).await
     } else {
         intercepted(shared, method, terms, sent).await
     };
@@ -92,7 +94,7 @@ async fn intercepted<A: Serialize + Send>(
     shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
     terms: Terms,
-    sent: Sent<A>,
+    sent: &mut Sent<A>,
 ) -> Result<Answer, Status> {
     let Terms { origin, metadata, deadline, gap, .. } = terms;
     let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
@@ -110,7 +112,7 @@ struct Attempts<'a, A> {
     shared: &'a Arc<Shared>,
     origin: Option<Serving>,
     gap: Option<Duration>,
-    sent: Sent<A>,
+    sent: &'a mut Sent<A>,
     /// How many streams there were.
     streams: usize,
     begun: bool,
@@ -123,9 +125,9 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
         let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
-        let terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
+        let mut terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
         let method = call.method();
-        let answer = attempt(self.shared, method, terms, &mut self.sent, self.streams).await;
+        let answer = attempt(self.shared, method, &mut terms, self.sent, self.streams).await;
         match answer {
             Ok(Answer::Value(bytes, streams)) => {
                 Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes, streams)))
@@ -141,11 +143,11 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     }
 }
 
-/// Makes a call once. The arguments are lent exclusively because they need not be `Sync`. `streams` says how many streams there are among them.
+/// Makes a call once. `streams` says how many streams there are among them.
 async fn attempt<A: Serialize + Send>(
     shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
-    terms: Terms,
+    terms: &mut Terms,
     sent: &mut Sent<A>,
     streams: usize,
 ) -> Result<Answer, Status> {
@@ -155,15 +157,43 @@ async fn attempt<A: Serialize + Send>(
             "the call cannot be made again: an earlier attempt has begun to send the streams among its arguments";
         return Err(Status::failed_precondition(message).not_executed());
     }
-    let mut call = Call::new(shared, method, terms, streams)?;
+    let metadata_len = check(shared, terms)?;
+    let oneway = method.is_oneway();
+    let origin = terms.origin.take();
+    let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
+    // Made where they stay: what has just been written is slow to move.
+    let mut call = Call {
+        shared,
+        method,
+        begun: terms.begun,
+        nested: origin.is_some() && !oneway,
+        start: CallStart {
+            method: Some(method),
+            oneway,
+            depth,
+            origin: origin.map(|origin| origin.call),
+            deadline: terms.deadline,
+            gap: terms.gap,
+        },
+        metadata_len,
+        outgoing: Outgoing {
+            method: method.id(),
+            metadata: mem::take(&mut terms.metadata),
+            payload: Rope::default(),
+            streams,
+            charges: Charges::default(),
+        },
+        reservation: Reservation::new(&**shared),
+        key: None,
+    };
     let mut standing = call.start(arguments).await?;
     let outcome = loop {
         standing = match standing {
             Standing::Waiting => call.admission().await?,
-            Standing::Admitted => match encode_rope(&*arguments, shared.config.chunk) {
-                Ok(payload) => call.offer(payload).await?,
-                Err(why) => return Err(unencodable(method, &why)),
-            },
+            Standing::Admitted => {
+                call.encode(arguments)?;
+                call.offer().await?
+            }
             Standing::Short(need) => call.wait_for(need).await?,
             Standing::Sent if method.is_oneway() => {
                 call.key = None;
@@ -173,7 +203,7 @@ async fn attempt<A: Serialize + Send>(
             Standing::Sent => {
                 if let (Some(key), false) = (call.key, outlets.is_empty()) {
                     let streams = shared.look(|connection| connection.argument_streams(key));
-                    streams::start(shared, &streams, std::mem::take(outlets));
+                    streams::start(shared, &streams, mem::take(outlets));
                 }
                 break call.outcome(true).await;
             }
@@ -182,10 +212,24 @@ async fn attempt<A: Serialize + Send>(
     };
     match outcome {
         Outcome::Value(bytes) => Ok(Answer::Value(bytes, Inlets::default())),
-        Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, Inlets::new(shared, streams))),
+        Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, Inlets::new(shared, &streams))),
         Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),
         Outcome::Status(status) => Err(status),
     }
+}
+
+/// Whether a call can begin at all. Gives the length of its metadata.
+fn check(shared: &Shared, terms: &Terms) -> Result<usize, Status> {
+    let (len, limit) = (metadata_size(&terms.metadata), shared.config.max_metadata);
+    if len > limit {
+        let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
+        return Err(Status::invalid_argument(message).not_executed());
+    }
+    if is_opening(shared.id) && !shared.look(|connection| connection.is_open()) {
+        let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
+        return Err(Status::failed_precondition(message).not_executed());
+    }
+    Ok(len)
 }
 
 /// What came does not fit the contract.
@@ -221,11 +265,11 @@ struct Call<'a> {
     shared: &'a Shared,
     method: &'static MethodDescriptor,
     begun: Instant,
-    start: Option<CallStart>,
     nested: bool,
-    metadata: MetadataPairs,
+    start: CallStart,
     metadata_len: usize,
-    streams: usize,
+    /// What is to be sent.
+    outgoing: Outgoing,
     reservation: Reservation<&'a Shared>,
     /// Its slot, while that is ours.
     key: Option<CallKey>,
@@ -239,59 +283,31 @@ impl Drop for Call<'_> {
     }
 }
 
-impl<'a> Call<'a> {
-    fn new(
-        shared: &'a Shared,
-        method: &'static MethodDescriptor,
-        terms: Terms,
-        streams: usize,
-    ) -> Result<Self, Status> {
-        let Terms { begun, origin, metadata, deadline, gap } = terms;
-        let metadata_len = metadata_size(&metadata);
-        if metadata_len > shared.config.max_metadata {
-            let limit = shared.config.max_metadata;
-            let message = format!(
-                "the metadata of the call take {metadata_len} bytes; {limit} may be sent (Config::max_metadata)"
-            );
-            return Err(Status::invalid_argument(message).not_executed());
-        }
-        if is_opening(shared.id) && !shared.look(|connection| connection.is_open()) {
-            let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
-            return Err(Status::failed_precondition(message).not_executed());
-        }
-        let oneway = method.is_oneway();
-        let nested = origin.is_some() && !oneway;
-        let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
-        let origin = origin.map(|origin| origin.call);
-        let start = Some(CallStart { method: Some(method), oneway, depth, origin, deadline, gap });
-        let reservation = Reservation::new(shared);
-        Ok(Self { shared, method, begun, start, nested, metadata, metadata_len, streams, reservation, key: None })
-    }
-
+impl Call<'_> {
     /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it has its permit.
     async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<Standing, Status> {
-        let mut outgoing = None;
+        let mut tried = false;
         if self.shared.is_easy() {
-            let payload =
-                encode_rope(&*arguments, self.shared.config.chunk).map_err(|why| unencodable(self.method, &why))?;
-            let (len, frame) = (payload.len(), FRAME + self.metadata_len);
-            self.check_limits(len)?;
-            if self.reservation.reserve_whole(len, frame) {
-                outgoing = Some(self.outgoing(payload));
+            self.encode(arguments)?;
+            let (len, frame) = (self.outgoing.payload.len(), FRAME + self.metadata_len);
+            tried = self.reservation.reserve_whole(len, frame);
+            if tried {
+                self.outgoing.charges = self.reservation.take(len, frame);
             }
         }
-        let standing = poll_fn(|cx| {
-            let Some(start) = self.start.take() else { return Poll::Ready(Ok(Standing::Ended)) };
-            let tried = outgoing.is_some();
+        poll_fn(|cx| {
+            let Self { shared, begun, start, outgoing, .. } = self;
             let (key, progress) = if tried {
-                let begun =
-                    self.shared.act(|connection| connection.start_call(self.begun, start, &mut outgoing, cx.waker()));
-                begun?
+                shared.act(|connection| connection.start_call(*begun, start, outgoing, cx.waker()))?
             } else {
-                self.shared.with(|locked| locked.connection.begin_call(self.begun, start, cx.waker()))?
+                shared.with(|locked| locked.connection.begin_call(*begun, start, cx.waker()))?
             };
             self.key = Some(key);
             let admitted = progress == CallProgress::Admitted;
+            if !admitted {
+                // Nobody waits with encoded bytes in his hands.
+                outgoing.payload = Rope::default();
+            }
             self.shared.set_easy(admitted);
             Poll::Ready(Ok(match (tried, admitted) {
                 (true, true) => Standing::Sent,
@@ -299,11 +315,14 @@ impl<'a> Call<'a> {
                 (_, false) => Standing::Waiting,
             }))
         })
-        .await;
-        if let Some(outgoing) = outgoing {
-            self.metadata = outgoing.metadata;
-        }
-        standing
+        .await
+    }
+
+    /// Encodes the arguments, and says what is wrong with them.
+    fn encode<A: Serialize>(&mut self, arguments: &mut A) -> Result<(), Status> {
+        self.outgoing.payload =
+            encode_rope(&*arguments, self.shared.config.chunk).map_err(|why| unencodable(self.method, &why))?;
+        self.check_limits(self.outgoing.payload.len())
     }
 
     /// Waits for a permit.
@@ -318,28 +337,21 @@ impl<'a> Call<'a> {
         .await
     }
 
-    /// Sends an admitted call if its payload fits the budgets now.
-    async fn offer(&mut self, payload: Rope) -> Result<Standing, Status> {
-        let (len, frame) = (payload.len(), FRAME + self.metadata_len);
-        self.check_limits(len)?;
+    /// Sends an admitted call, which has been encoded, if it fits the budgets now.
+    async fn offer(&mut self) -> Result<Standing, Status> {
+        let (len, frame) = (self.outgoing.payload.len(), FRAME + self.metadata_len);
         if let Err(need) = self.reservation.reserve(len, frame, true) {
+            self.outgoing.payload = Rope::default();
             return Ok(Standing::Short(need));
         }
-        let mut outgoing = Some(self.outgoing(payload));
+        self.outgoing.charges = self.reservation.take(len, frame);
         poll_fn(|cx| {
-            let sent = outgoing.take().zip(self.key).is_some_and(|(outgoing, key)| {
-                self.shared.act(|connection| connection.send_call(key, outgoing, cx.waker()))
-            });
+            let Self { shared, outgoing, .. } = self;
+            let sent =
+                self.key.is_some_and(|key| shared.act(|connection| connection.send_call(key, outgoing, cx.waker())));
             Poll::Ready(Ok(if sent { Standing::Sent } else { Standing::Ended }))
         })
         .await
-    }
-
-    /// The frame's content, with what has been reserved for it.
-    fn outgoing(&mut self, payload: Rope) -> Outgoing {
-        let charges = self.reservation.take(payload.len(), FRAME + self.metadata_len);
-        let metadata = std::mem::take(&mut self.metadata);
-        Outgoing { method: self.method.id(), metadata, payload, streams: self.streams, charges }
     }
 
     /// Says what is wrong with the metadata, or with arguments of this length.
@@ -397,7 +409,7 @@ impl<'a> Call<'a> {
     /// Waits for the completion. `registered` says that this task's waker is in the slot already.
     async fn outcome(&mut self, mut registered: bool) -> Outcome {
         poll_fn(|cx| {
-            if std::mem::take(&mut registered) {
+            if mem::take(&mut registered) {
                 return Poll::Pending;
             }
             match progress(self.shared, &mut self.key, cx.waker()) {

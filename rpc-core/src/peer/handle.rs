@@ -11,7 +11,7 @@ use super::{
     encode::scan_limits,
     output::Output,
     shared::Shared,
-    streams::{Inlets, Outlet},
+    streams::{Inlets, Outlets},
 };
 use crate::{contract::MethodDescriptor, error::CallError, status::Status};
 
@@ -75,19 +75,20 @@ impl Peer {
 
     /// Calls a method that returns plainly.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn call<A, O>(
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
-        streams: Vec<Outlet>,
+        streams: Outlets,
     ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<A, O>
     where
         A: Serialize + Send,
         O: Output,
     {
-        let peer = self.clone();
+        let (peer, mut sent) = (self.clone(), Sent { arguments, streams });
         async move {
-            match peer.perform(method, Sent { arguments, streams }).await? {
+            match peer.perform(method, &mut sent).await? {
                 Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
                 Answer::Fault(_) => Err(call::mismatch(method, "a typed fault came, which the contract does not know")),
             }
@@ -96,20 +97,21 @@ impl Peer {
 
     /// Calls a method that may return a typed fault.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn call_fallible<A, O, E>(
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
-        streams: Vec<Outlet>,
+        streams: Outlets,
     ) -> impl Future<Output = Result<O::Value, CallError<E>>> + Send + use<A, O, E>
     where
         A: Serialize + Send,
         O: Output,
         E: DeserializeOwned,
     {
-        let peer = self.clone();
+        let (peer, mut sent) = (self.clone(), Sent { arguments, streams });
         async move {
-            match peer.perform(method, Sent { arguments, streams }).await? {
+            match peer.perform(method, &mut sent).await? {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
                     let limits = scan_limits(&peer.shared.config);
@@ -122,6 +124,7 @@ impl Peer {
 
     /// Calls a one-way method. Ready once the call is on its way.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn notify<A>(
         &self,
         method: &'static MethodDescriptor,
@@ -130,14 +133,14 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let peer = self.clone();
-        async move { peer.perform(method, Sent { arguments, streams: Vec::new() }).await.map(|_| ()) }
+        let (peer, mut sent) = (self.clone(), Sent { arguments, streams: Outlets::default() });
+        async move { peer.perform(method, &mut sent).await.map(|_| ()) }
     }
 
     async fn perform<A: Serialize + Send>(
         &self,
         method: &'static MethodDescriptor,
-        sent: Sent<A>,
+        sent: &mut Sent<A>,
     ) -> Result<Answer, Status> {
         call::perform(&self.shared, self.options.as_deref(), method, sent).await
     }

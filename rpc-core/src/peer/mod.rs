@@ -29,6 +29,6 @@ pub use options::CallOptions;
 pub use output::{Fallible, Output, Streamed};
 pub use session::{Session, SessionState, Stats};
 pub(crate) use shared::{Life, Shared};
-pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, StreamSender, Streaming, Value};
+pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, Outlets, StreamSender, Streaming, Value};
 pub(crate) use streams::{Decode, Encode, Inlets, start as start_streams};
 pub use stub::Stub;

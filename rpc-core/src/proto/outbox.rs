@@ -1,6 +1,6 @@
 //! What is waiting to be sent: a lane of frames, and a lane of transfers that take turns.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use super::slots::CallKey;
 use crate::wire::{CallId, Frame, Rope, TransferId};
@@ -18,19 +18,18 @@ pub(crate) struct OutFrame {
     pub(crate) transfer: Option<Box<OutTransfer>>,
 }
 
-impl OutFrame {
-    fn new(frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Self {
-        let len = u32::try_from(frame.encoded_len_hint()).unwrap_or(u32::MAX);
-        Self { frame, len, room, mark, transfer }
-    }
-}
+/// Stands where a frame was.
+const NOTHING: Frame = Frame::Ping { token: 0 };
+
+/// So many places of frames that have gone are kept for others.
+const MAX_SPARE: usize = 64;
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Nothing,
-    /// A request: its call counts as sent. The deadline is turned into what is left of it.
-    Request(CallKey, Option<Instant>),
+    /// A request: its call counts as sent.
+    Request(CallKey),
     /// A completion: the call's permit returns.
     Completion(CallId),
 }
@@ -59,8 +58,11 @@ pub(crate) enum BulkTurn {
 /// in the order in which they were put. Transfers and streams take turns, one chunk's worth each.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    urgent: VecDeque<OutFrame>,
-    frames: VecDeque<OutFrame>,
+    urgent: VecDeque<Box<OutFrame>>,
+    frames: VecDeque<Box<OutFrame>>,
+    /// Places of frames that have gone: frames are written where they stay, because they are large to move.
+    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare: Vec<Box<OutFrame>>,
     /// The second lane.
     turns: VecDeque<BulkTurn>,
     bytes: usize,
@@ -70,33 +72,37 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn push(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) {
-        let frame = OutFrame::new(frame, room, mark, transfer);
-        self.count_in(&frame);
-        self.frames.push_back(frame);
+        let place = self.place(frame, room, mark, transfer);
+        self.frames.push_back(place);
     }
 
     pub(crate) fn push_urgent(&mut self, frame: Frame, mark: Mark) {
-        let frame = OutFrame::new(frame, 0, mark, None);
-        self.count_in(&frame);
-        self.urgent.push_back(frame);
+        let place = self.place(frame, 0, mark, None);
+        self.urgent.push_back(place);
     }
 
     /// The next frame that is due, if it fits into `budget` bytes or `first` says that it must go whatever its size.
     pub(crate) fn front(&mut self, budget: usize, first: bool) -> Option<&mut OutFrame> {
-        self.lane().front_mut().filter(|next| first || next.len as usize <= budget)
+        let front = self.lane().front_mut()?;
+        (first || front.len as usize <= budget).then_some(front)
     }
 
     /// Takes that frame out: the room that its sender holds, and what it announces.
     pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
-        let frame = self.lane().pop_front()?;
-        self.bytes -= frame.len as usize;
-        if let Some(transfer) = &frame.transfer {
+        let mut place = self.lane().pop_front()?;
+        self.bytes -= place.len as usize;
+        let (room, transfer) = (place.room, place.transfer.take());
+        if let Some(transfer) = &transfer {
             self.transfer_bytes -= transfer.rest.len();
         }
-        Some((frame.room, frame.transfer))
+        if self.spare.len() < MAX_SPARE {
+            place.frame = NOTHING;
+            self.spare.push(place);
+        }
+        Some((room, transfer))
     }
 
-    fn lane(&mut self) -> &mut VecDeque<OutFrame> {
+    fn lane(&mut self) -> &mut VecDeque<Box<OutFrame>> {
         if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
     }
 
@@ -186,10 +192,19 @@ impl Outbox {
         self.transfer_bytes = under_way.chain(waiting).map(|transfer| transfer.rest.len()).sum();
     }
 
-    fn count_in(&mut self, frame: &OutFrame) {
-        self.bytes += frame.len as usize;
-        if let Some(transfer) = &frame.transfer {
+    fn place(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Box<OutFrame> {
+        let len = u32::try_from(frame.encoded_len_hint()).unwrap_or(u32::MAX);
+        self.bytes += len as usize;
+        if let Some(transfer) = &transfer {
             self.transfer_bytes += transfer.rest.len();
+        }
+        match self.spare.pop() {
+            Some(mut place) => {
+                place.frame = frame;
+                (place.len, place.room, place.mark, place.transfer) = (len, room, mark, transfer);
+                place
+            }
+            None => Box::new(OutFrame { frame, len, room, mark, transfer }),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,7 +15,9 @@ use super::{Arguments, Completion, Reply, turns::TurnSlot};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
-    peer::{Encode, Inlets, Outlet, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, scan_limits},
+    peer::{
+        Encode, Inlets, Outlet, Outlets, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, scan_limits,
+    },
     status::Status,
     wire::Nil,
 };
@@ -39,8 +41,8 @@ pub struct Incoming {
     payload: Bytes,
     /// The streams among the arguments.
     inlets: Mutex<Inlets>,
-    /// The streams of the result.
-    outlets: Mutex<Vec<Outlet>>,
+    /// The streams of the result, if it has some.
+    outlets: OnceLock<Mutex<Outlets>>,
     /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
     turn: Option<Arc<TurnSlot>>,
     /// Set when the method succeeds: others of its contract wait for that.
@@ -55,7 +57,7 @@ impl Incoming {
         received: Received,
     ) -> Self {
         let Received { payload, streams } = received;
-        let (inlets, outlets) = (Mutex::new(streams), Mutex::default());
+        let (inlets, outlets) = (Mutex::new(streams), OnceLock::new());
         Self { shared, serving, method, payload, inlets, outlets, turn: None, begun: None }
     }
 
@@ -78,7 +80,8 @@ impl Incoming {
         C: Encode,
         E: Serialize + Send + 'static,
     {
-        self.outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream));
+        let outlets = self.outlets.get_or_init(Mutex::default);
+        outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream));
         Nil
     }
 
@@ -114,8 +117,7 @@ impl Incoming {
             self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, false) {
                 Ok(()) => {
-                    let outlets = mem::take(&mut *self.outlets.lock().unwrap_or_else(PoisonError::into_inner));
-                    return Ok(Completion::new(Reply::Value(payload), outlets, reservation, FRAME));
+                    return Ok(Completion::new(Reply::Value(payload), self.outlets(), reservation, FRAME));
                 }
                 Err(need) => reservation.wait(need).await.map_err(|_| over())?,
             }
@@ -145,7 +147,12 @@ impl Incoming {
     /// A one-way call is finished.
     pub async fn done(&self) -> Result<Completion, Status> {
         self.end(true);
-        Ok(Completion::new(Reply::Done, Vec::new(), Reservation::new(self.shared.clone()), 0))
+        Ok(Completion::new(Reply::Done, Outlets::default(), Reservation::new(self.shared.clone()), 0))
+    }
+
+    fn outlets(&self) -> Outlets {
+        let Some(outlets) = self.outlets.get() else { return Outlets::default() };
+        mem::take(&mut *outlets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn unencodable(&self, why: &str) -> Status {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    peer::{Outlet, Reservation, Shared},
+    peer::{Outlets, Reservation, Shared},
     proto::{self, Charges},
     wire::Rope,
 };
@@ -14,7 +14,7 @@ use crate::{
 pub struct Completion {
     reply: Reply,
     /// The streams of the result.
-    outlets: Vec<Outlet>,
+    outlets: Outlets,
     reservation: Reservation<Arc<Shared>>,
     frame: usize,
 }
@@ -26,7 +26,7 @@ pub(crate) enum Reply {
 }
 
 impl Completion {
-    pub(crate) fn new(reply: Reply, outlets: Vec<Outlet>, reservation: Reservation<Arc<Shared>>, frame: usize) -> Self {
+    pub(crate) fn new(reply: Reply, outlets: Outlets, reservation: Reservation<Arc<Shared>>, frame: usize) -> Self {
         Self { reply, outlets, reservation, frame }
     }
 
@@ -49,7 +49,7 @@ impl Completion {
     }
 
     /// What the connection is told.
-    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, Vec<Outlet>) {
+    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, Outlets) {
         let charges = self.reservation.take(self.payload_len(), self.frame);
         let completion = match self.reply {
             Reply::Value(bytes) if self.outlets.is_empty() => proto::Completion::Value(bytes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    peer::{Outlet, Shared, start_streams},
+    peer::{Outlets, Shared, start_streams},
     proto::{self, Charges, ServedKey},
     service::{Completion, Handling},
     status::Status,
@@ -18,14 +18,14 @@ pub(super) struct Ended {
     /// The session ends with the reply.
     pub(super) terminates: bool,
     /// The streams of its result.
-    pub(super) outlets: Vec<Outlet>,
+    pub(super) outlets: Outlets,
 }
 
 /// The streams of a result that is on its way, to be started outside any lock.
 #[must_use]
 pub(super) struct Produced {
     streams: Streams,
-    outlets: Vec<Outlet>,
+    outlets: Outlets,
 }
 
 impl Produced {
@@ -44,7 +44,7 @@ impl Ended {
     }
 
     pub(super) fn because(key: ServedKey, completion: proto::Completion) -> Self {
-        Self { key, completion, charges: Charges::default(), terminates: false, outlets: Vec::new() }
+        Self { key, completion, charges: Charges::default(), terminates: false, outlets: Outlets::default() }
     }
 
     /// The end of a call that `handling` has served.

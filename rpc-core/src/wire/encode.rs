@@ -45,7 +45,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
-            begin(out, 8 + usize::from(!request.streams.is_empty()), kind::REQUEST);
+            begin_with(out, 8, kind::REQUEST, &request.streams);
             put::uint(out, request.id);
             put::uint(out, u64::from(request.method));
             put::opt_uint(out, request.deadline_ms);
@@ -63,7 +63,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_payload(out, &notify.payload);
         }
         Frame::Response { id, payload, streams } => {
-            begin(out, 3 + usize::from(!streams.is_empty()), kind::RESPONSE);
+            begin_with(out, 3, kind::RESPONSE, streams);
             put::uint(out, *id);
             put_payload(out, payload);
             put_streams(out, streams);
@@ -159,6 +159,11 @@ impl Frame {
 fn begin(out: &mut BytesMut, len: usize, kind: u64) {
     put::array(out, len);
     put::uint(out, kind);
+}
+
+/// A frame of `len` elements, and one more for its streams if there are some.
+fn begin_with(out: &mut BytesMut, len: usize, kind: u64, streams: &Streams) {
+    if streams.is_empty() { begin(out, len, kind) } else { begin(out, len + 1, kind) }
 }
 
 fn numbers(out: &mut BytesMut, kind: u64, numbers: &[u64]) {

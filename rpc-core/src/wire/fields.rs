@@ -47,7 +47,12 @@ impl Fields<'_> {
         Ok(pairs)
     }
 
+    #[inline]
     pub(super) fn streams(&mut self) -> Result<Streams, WireError> {
+        if self.left == 0 { Ok(Streams::default()) } else { self.some_streams() }
+    }
+
+    fn some_streams(&mut self) -> Result<Streams, WireError> {
         let Some(reader) = self.optional()? else { return Ok(Streams::default()) };
         let len = reader.array()?;
         let mut streams = Vec::new();

@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 
+use super::Streams;
 use crate::status::Status;
 
 /// The number of a call, chosen by its caller and never reused in a session.
 pub type CallId = u64;
 /// The number of a transfer or stream, counted by the side that sends the bytes.
 pub type TransferId = u64;
-
-/// The numbers of streams; mostly none, and then nothing is allocated.
-pub type Streams = Box<[TransferId]>;
 
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;

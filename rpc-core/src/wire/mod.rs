@@ -14,14 +14,14 @@ mod read;
 mod rope;
 mod scan;
 mod status;
+mod streams;
 
 pub use encode::{put_chunk, put_frame, put_item};
 pub use error::WireError;
-pub use frame::{
-    CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size,
-};
+pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use rope::{Blob, Rope, encode_rope};
 pub use scan::{ScanLimits, scan, scan_exact};
+pub use streams::Streams;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, io};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, Serializer};
 
 use super::{EncodeError, payload::serialize};
@@ -13,12 +13,15 @@ thread_local! {
 }
 
 /// Bytes in one or more pieces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rope {
-    first: Bytes,
-    /// Mostly there are none.
-    #[allow(clippy::box_collection, reason = "ropes are moved more often than they have this")]
-    rest: Option<Box<VecDeque<Bytes>>>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rope(Pieces);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pieces {
+    One(Bytes),
+    /// None of them is empty.
+    #[allow(clippy::box_collection, reason = "ropes are moved more often than they are this")]
+    Many(Box<VecDeque<Bytes>>),
 }
 
 /// Bytes that travel as MessagePack `bin`, and need not be copied into what is sent.
@@ -28,7 +31,10 @@ pub struct Blob(Bytes);
 impl Rope {
     /// Bytes in all.
     pub fn len(&self) -> usize {
-        self.first.len() + self.rest.as_ref().map_or(0, |rest| rest.iter().map(Bytes::len).sum())
+        match &self.0 {
+            Pieces::One(bytes) => bytes.len(),
+            Pieces::Many(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
     }
 
     /// Whether there are none.
@@ -37,14 +43,17 @@ impl Rope {
     }
 
     /// In one piece. Copies them if they are in several.
-    pub fn into_bytes(mut self) -> Bytes {
-        if self.rest.is_none() {
-            return self.first;
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Pieces::One(bytes) => bytes,
+            Pieces::Many(pieces) => pieces
+                .iter()
+                .fold(BytesMut::new(), |mut all, piece| {
+                    all.extend_from_slice(piece);
+                    all
+                })
+                .freeze(),
         }
-        let len = self.len();
-        let mut all = BytesMut::with_capacity(len);
-        self.move_to(&mut all, len);
-        all.freeze()
     }
 
     /// Appends the first `len` bytes to `out`, and has the others left.
@@ -53,32 +62,36 @@ impl Rope {
     ///
     /// If there are not so many.
     pub(crate) fn move_to(&mut self, out: &mut BytesMut, mut len: usize) {
-        while len > 0 {
-            let now = len.min(self.first.len());
-            out.extend_from_slice(&self.first[..now]);
-            self.first.advance(now);
-            len -= now;
-            if self.first.is_empty() {
-                match self.rest.as_mut().and_then(|rest| rest.pop_front()) {
-                    Some(next) => self.first = next,
-                    None => assert_eq!(len, 0, "a rope is shorter than what is taken from it"),
+        match &mut self.0 {
+            Pieces::One(bytes) => {
+                out.extend_from_slice(&bytes[..len]);
+                bytes.advance(len);
+            }
+            Pieces::Many(pieces) => {
+                while len > 0 {
+                    let piece = &mut pieces[0];
+                    let now = len.min(piece.len());
+                    out.extend_from_slice(&piece[..now]);
+                    piece.advance(now);
+                    len -= now;
+                    if piece.is_empty() {
+                        pieces.pop_front();
+                    }
                 }
             }
         }
     }
+}
 
-    fn push(&mut self, piece: Bytes) {
-        if self.first.is_empty() {
-            self.first = piece;
-        } else if !piece.is_empty() {
-            self.rest.get_or_insert_default().push_back(piece);
-        }
+impl Default for Rope {
+    fn default() -> Self {
+        Bytes::new().into()
     }
 }
 
 impl From<Bytes> for Rope {
     fn from(bytes: Bytes) -> Self {
-        Self { first: bytes, rest: None }
+        Self(Pieces::One(bytes))
     }
 }
 
@@ -100,43 +113,54 @@ impl Serialize for Blob {
 
 /// The MessagePack of a value. Its [`Blob`]s of `apart` bytes or more are not copied; the rest is taken from `buffer`, which must be empty.
 pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apart: usize) -> Result<Rope, EncodeError> {
-    let mut pieces = Pieces { rope: Rope::default(), buffer, apart };
-    serialize(&mut pieces, value)?;
-    pieces.cut();
-    Ok(pieces.rope)
+    let mut writer = Writer { before: None, buffer, apart };
+    serialize(&mut writer, value)?;
+    let Writer { before, buffer, .. } = writer;
+    let last = buffer.split().freeze();
+    let Some(mut pieces) = before else { return Ok(last.into()) };
+    push(&mut pieces, last);
+    Ok(Rope(Pieces::Many(pieces)))
+}
+
+fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
+    if !piece.is_empty() {
+        pieces.push_back(piece);
+    }
 }
 
 /// Where serde's side writes to.
-struct Pieces<'a> {
-    rope: Rope,
+struct Writer<'a> {
+    /// What comes before the buffer's content. Mostly nothing does.
+    #[allow(clippy::box_collection, reason = "what a rope of many pieces is made of")]
+    before: Option<Box<VecDeque<Bytes>>>,
     buffer: &'a mut BytesMut,
     apart: usize,
 }
 
-impl Pieces<'_> {
-    fn cut(&mut self) {
-        let piece = self.buffer.split().freeze();
-        self.rope.push(piece);
+impl Writer<'_> {
+    /// Takes a slice of bytes that are being lent as they are. Not what another encoding, further up this thread's stack, has lent.
+    #[cold]
+    fn take_lent(&mut self, bytes: &[u8]) -> bool {
+        let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
+        let Some(lent) = LENT.with_borrow_mut(|lent| lent.take_if(same)) else { return false };
+        let pieces = self.before.get_or_insert_default();
+        push(pieces, self.buffer.split().freeze());
+        push(pieces, lent);
+        true
     }
 }
 
-impl io::Write for Pieces<'_> {
+impl io::Write for Writer<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes)?;
         Ok(bytes.len())
     }
 
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() >= self.apart {
-            // Not what another encoding, further up this thread's stack, has lent.
-            let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
-            if let Some(lent) = LENT.with_borrow_mut(|lent| lent.take_if(same)) {
-                self.cut();
-                self.rope.push(lent);
-                return Ok(());
-            }
+        if bytes.len() < self.apart || !self.take_lent(bytes) {
+            self.buffer.extend_from_slice(bytes);
         }
-        self.buffer.put_slice(bytes);
         Ok(())
     }
 
@@ -164,8 +188,7 @@ mod tests {
         let rope = encode_rope(&mut BytesMut::new(), &value, 100).unwrap();
         let copied = ("before", Bin(&large), 7, Bin(&small), Bin(&large), "after");
         assert_eq!(rope.clone().into_bytes(), flat(&copied));
-        let pieces: Vec<_> =
-            std::iter::once(&rope.first).chain(rope.rest.iter().flat_map(|rest| rest.iter())).collect();
+        let Pieces::Many(pieces) = rope.0 else { panic!("in one piece") };
         assert_eq!(pieces.len(), 5);
         assert_eq!((pieces[1].as_ptr(), pieces[3].as_ptr()), (large.as_ptr(), large.as_ptr()));
     }

@@ -138,7 +138,7 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
         let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
         Some(quote_spanned!(span=> #k::Outlet::new::<#items>(#ident)))
     });
-    quote_spanned!(span=> #arguments, #k::vec![#(#streams),*])
+    quote_spanned!(span=> #arguments, #k::Outlets::from([#(#streams),*]))
 }
 
 /// The call that gives it.

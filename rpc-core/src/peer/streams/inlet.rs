@@ -115,27 +115,36 @@ impl fmt::Debug for Inlet {
 
 /// The streams that came with a call or a result, in their order. Dropping it leaves those that nobody has taken.
 #[derive(Debug, Default)]
-pub struct Inlets {
-    shared: Option<Arc<Shared>>,
+pub struct Inlets(Option<Box<Untaken>>);
+
+#[derive(Debug)]
+struct Untaken {
+    shared: Arc<Shared>,
     streams: VecDeque<TransferId>,
 }
 
 impl Inlets {
-    pub(crate) fn new(shared: &Arc<Shared>, streams: Streams) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, streams: &Streams) -> Self {
         if streams.is_empty() {
             return Self::default();
         }
-        Self { shared: Some(shared.clone()), streams: Vec::from(streams).into() }
+        Self(Some(Box::new(Untaken { shared: shared.clone(), streams: streams.iter().copied().collect() })))
     }
 
     /// The next one.
     pub(crate) fn take(&mut self) -> Option<Inlet> {
-        let id = self.streams.pop_front()?;
-        Some(Inlet::new(self.shared.clone()?, id))
+        self.0.as_mut()?.take()
     }
 }
 
-impl Drop for Inlets {
+impl Untaken {
+    fn take(&mut self) -> Option<Inlet> {
+        let id = self.streams.pop_front()?;
+        Some(Inlet::new(self.shared.clone(), id))
+    }
+}
+
+impl Drop for Untaken {
     fn drop(&mut self) {
         while let Some(inlet) = self.take() {
             drop(inlet);

@@ -9,7 +9,7 @@ mod streaming;
 pub(crate) use inlet::Inlets;
 pub use item::{Binary, NoFault, Value};
 pub(crate) use item::{Decode, Encode};
-pub use outlet::Outlet;
 pub(crate) use outlet::start;
+pub use outlet::{Outlet, Outlets};
 pub use sender::{Closed, StreamSender};
 pub use streaming::{IntoStreaming, Streaming};

@@ -63,8 +63,45 @@ impl fmt::Debug for Outlet {
     }
 }
 
+/// The streams of a call or a result. Mostly there are none, and then it is a word that is nil.
+#[derive(Debug, Default)]
+#[allow(clippy::box_collection, reason = "calls and answers are moved more often than they have streams")]
+pub struct Outlets(Option<Box<Vec<Outlet>>>);
+
+impl Outlets {
+    pub(crate) fn push(&mut self, outlet: Outlet) {
+        self.0.get_or_insert_default().push(outlet);
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |outlets| outlets.len())
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<const N: usize> From<[Outlet; N]> for Outlets {
+    #[inline]
+    fn from(outlets: [Outlet; N]) -> Self {
+        if N == 0 { Self(None) } else { Self(Some(Box::new(outlets.into()))) }
+    }
+}
+
+impl IntoIterator for Outlets {
+    type Item = Outlet;
+    type IntoIter = std::vec::IntoIter<Outlet>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.map(|outlets| *outlets).unwrap_or_default().into_iter()
+    }
+}
+
 /// Begins to produce streams, each in a task of its own. Those without a number are dropped.
-pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: Vec<Outlet>) {
+pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoIterator<Item = Outlet>) {
     for (id, outlet) in streams.iter().zip(outlets) {
         shared.producer_started();
         let pump = Pump { shared: shared.clone(), id: *id, items: outlet.items, ready: VecDeque::new(), ended: false };

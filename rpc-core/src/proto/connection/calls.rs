@@ -1,6 +1,7 @@
 //! Calls made here: from a caller's first poll to the outbox, and giving up.
 
 use std::{
+    mem,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -28,7 +29,7 @@ pub struct CallStart {
     pub oneway: bool,
     /// How deep it is nested: one more than `origin`'s depth, or 0.
     pub depth: u32,
-    /// The call in whose handler it is made.
+    /// The call in whose handler it is made. Taken when the call begins.
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
@@ -79,7 +80,7 @@ impl Connection {
     pub fn begin_call(
         &mut self,
         now: Instant,
-        start: CallStart,
+        start: &mut CallStart,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
         if let Some(error) = &self.ended {
@@ -100,7 +101,6 @@ impl Connection {
         }
         let admitted = self.permits_out(start.oneway).try_acquire(start.depth);
         let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
-        let nested = start.origin.is_some() && !start.oneway;
         let Some((key, slot)) = self.slots.insert(state) else {
             if admitted {
                 self.permits_out(start.oneway).release(start.depth);
@@ -108,8 +108,9 @@ impl Connection {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
-        (slot.parent, slot.origin, slot.deadline) = (parent, start.origin, start.deadline);
+        (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
         slot.packet = 0;
+        let nested = slot.origin.is_some() && !start.oneway;
         if !admitted {
             slot.waker = Some(waker.clone());
         }
@@ -129,26 +130,23 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
-    /// Begins a call and, if it finds a permit at once, queues it; `call` is left if it does not. Where it was taken and has failed, [`CallProgress::Waiting`] is
-    /// given, and [`Self::poll_call`] tells the outcome.
+    /// Begins a call and, if it finds a permit at once, queues it; `call` is left without its charges if it does not. Where it was taken and has failed,
+    /// [`CallProgress::Waiting`] is given, and [`Self::poll_call`] tells the outcome.
     pub fn start_call(
         &mut self,
         now: Instant,
-        start: CallStart,
-        call: &mut Option<Outgoing>,
+        start: &mut CallStart,
+        call: &mut Outgoing,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
         let mut begun = self.begin_call(now, start, waker);
-        match (&mut begun, call) {
-            (Ok((key, progress @ CallProgress::Admitted)), call @ Some(_)) => {
-                if let Some(call) = call.take() {
-                    if !self.send_call(*key, call, waker) {
-                        *progress = CallProgress::Waiting;
-                    }
+        match &mut begun {
+            Ok((key, progress @ CallProgress::Admitted)) => {
+                if !self.send_call(*key, call, waker) {
+                    *progress = CallProgress::Waiting;
                 }
             }
-            (_, Some(call)) => self.release_charges(std::mem::take(&mut call.charges)),
-            (_, None) => {}
+            _ => self.release_charges(mem::take(&mut call.charges)),
         }
         begun
     }
@@ -177,23 +175,24 @@ impl Connection {
         }
     }
 
-    /// Queues an admitted call; `waker` is woken when it has an outcome. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
+    /// Queues what `call` has, for an admitted call; `waker` is woken when it has an outcome. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
     /// are released then, and [`Self::poll_call`] tells the outcome.
-    pub fn send_call(&mut self, key: CallKey, call: Outgoing, waker: &Waker) -> bool {
-        let charges = call.charges;
+    pub fn send_call(&mut self, key: CallKey, call: &mut Outgoing, waker: &Waker) -> bool {
+        let charges = mem::take(&mut call.charges);
         let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
             self.release_charges(charges);
             return false;
         };
-        let (oneway, depth, deadline, parent) = (slot.oneway, slot.depth, slot.deadline, slot.parent);
+        let (oneway, depth, parent) = (slot.oneway, slot.depth, slot.parent);
         if let Err(status) = self.check_streams(call.streams) {
             self.release_charges(charges);
             self.fail(key, status.not_executed());
             return false;
         }
-        let mark = if oneway { Mark::Nothing } else { Mark::Request(key, deadline) };
+        let mark = if oneway { Mark::Nothing } else { Mark::Request(key) };
         let len = call.payload.len();
-        let (payload, transfer) = self.lay_out(call.payload, charges.transfers, mark);
+        let metadata = mem::take(&mut call.metadata);
+        let (payload, transfer) = self.lay_out(mem::take(&mut call.payload), charges.transfers, mark);
         let mut streams = Streams::default();
         let frame = if oneway {
             let sent = &mut self.notifies_sent[depth as usize];
@@ -201,7 +200,7 @@ impl Connection {
             if transfer.is_some() {
                 sent.bytes += len as u64;
             }
-            Frame::Notify(Notify { method: call.method, depth, metadata: call.metadata, payload })
+            Frame::Notify(Notify { method: call.method, depth, metadata, payload })
         } else {
             let id = key.id();
             let deadline_ms = None;
@@ -212,7 +211,7 @@ impl Connection {
                 deadline_ms,
                 depth,
                 parent,
-                metadata: call.metadata,
+                metadata,
                 payload,
                 streams: streams.clone(),
             })
@@ -295,7 +294,7 @@ impl Connection {
     /// A call is given up whose result was arriving.
     pub(super) fn give_up_streams(&mut self, key: CallKey) {
         self.stop_argument_streams(key);
-        let streams = self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.result_streams));
+        let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
         self.leave_streams(&streams.unwrap_or_default());
     }
 
@@ -344,7 +343,7 @@ impl Connection {
 
     pub(super) fn release_arguments(&mut self, key: CallKey) {
         if let Some(slot) = self.slots.find_mut(key) {
-            self.released.arguments += std::mem::take(&mut slot.arguments) as usize;
+            self.released.arguments += mem::take(&mut slot.arguments) as usize;
         }
     }
 
@@ -358,7 +357,7 @@ impl Connection {
             return Outcome::Status(Status::internal("the call has no slot"));
         };
         let awaiting = slot.awaiting_completion;
-        let outcome = match std::mem::replace(&mut slot.state, SlotState::Abandoned) {
+        let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
             SlotState::Completed(outcome) => outcome,
             _ => Outcome::Status(Status::internal("the call has no outcome")),
         };

@@ -162,7 +162,7 @@ impl Connection {
         for key in self.slots.keys() {
             self.resolve(key, &error);
         }
-        self.outbox.remove_transfers(|mark| matches!(mark, Mark::Request(..)));
+        self.outbox.remove_transfers(|mark| matches!(mark, Mark::Request(_)));
         if flush == Flush::Nothing {
             self.discard_output();
         }

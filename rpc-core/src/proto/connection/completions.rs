@@ -1,6 +1,6 @@
 //! What comes back for calls made here, and the chunks of payloads in both directions.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
@@ -122,15 +122,13 @@ impl Connection {
 
     /// A completion has come to its end.
     fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
-        self.abort_arguments(key);
-        self.release_arguments(key);
-        if matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)) {
-            self.disown_argument_streams(key);
-        } else {
-            self.stop_argument_streams(key);
-        }
         let Some(slot) = self.slots.find_mut(key) else { return };
         let depth = slot.depth;
+        self.released.arguments += mem::take(&mut slot.arguments) as usize;
+        if slot.transfer.is_some() || !slot.streams.is_empty() {
+            self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));
+        }
+        let Some(slot) = self.slots.find_mut(key) else { return };
         if let (SlotState::Abandoned | SlotState::Completed(_), Outcome::Streaming(_, streams)) =
             (&slot.state, &outcome)
         {
@@ -148,6 +146,16 @@ impl Connection {
         }
         self.calls_out.release(depth);
         self.grant(false);
+    }
+
+    /// What is still being sent of the arguments of a call that has ended.
+    fn end_arguments(&mut self, key: CallKey, well: bool) {
+        self.abort_arguments(key);
+        if well {
+            self.disown_argument_streams(key);
+        } else {
+            self.stop_argument_streams(key);
+        }
     }
 
     pub(super) fn handle_chunk(
@@ -175,7 +183,7 @@ impl Connection {
                 }
             }
             Purpose::Value(key) => {
-                let streams = self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.result_streams));
+                let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
                 self.complete_call(key, Part::Value.outcome(bytes, streams.unwrap_or_default()));
             }
             Purpose::Item(id) => self.receiving.end_item(id, bytes, false, &mut self.wakes),
@@ -218,7 +226,7 @@ impl Connection {
         self.released.transfers += transfer.charge as usize;
         let mark = match transfer.mark {
             Mark::Completion(id) => Mark::Completion(id),
-            Mark::Request(key, _) => {
+            Mark::Request(key) => {
                 if let Some(slot) = self.slots.find_mut(key) {
                     slot.transfer = None;
                 }

@@ -68,14 +68,19 @@ impl Connection {
     }
 
     /// Gives numbers to streams that go out with a frame. Their items wait until that has gone.
+    #[inline]
     pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
-        (0..count)
-            .map(|_| {
-                let id = self.outbox.next_transfer_id();
-                self.sending.open(id, owner, &self.peer);
-                id
-            })
-            .collect()
+        if count == 0 { Streams::default() } else { self.open_some(count, owner) }
+    }
+
+    fn open_some(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            let id = self.outbox.next_transfer_id();
+            self.sending.open(id, owner, &self.peer);
+            streams.push(id);
+        }
+        streams.into()
     }
 
     /// Whether the other side takes so many more streams.
@@ -101,8 +106,8 @@ impl Connection {
 
     /// The frame that would have told of a call's streams will not go.
     pub(super) fn forget_argument_streams(&mut self, key: CallKey) {
-        for id in self.take_argument_streams(key) {
-            let (transfers, waker) = self.sending.forget(id);
+        for id in &self.take_argument_streams(key) {
+            let (transfers, waker) = self.sending.forget(*id);
             self.released.transfers += transfers;
             self.wakes.extend(waker);
         }
@@ -110,16 +115,16 @@ impl Connection {
 
     /// A call has ended well: its streams are on their own.
     pub(super) fn disown_argument_streams(&mut self, key: CallKey) {
-        for id in self.take_argument_streams(key) {
-            self.sending.disown(id);
+        for id in &self.take_argument_streams(key) {
+            self.sending.disown(*id);
         }
     }
 
     /// A call has failed, or is given up.
     pub(super) fn stop_argument_streams(&mut self, key: CallKey) {
-        for id in self.take_argument_streams(key) {
+        for id in &self.take_argument_streams(key) {
             self.stop_sending(
-                id,
+                *id,
                 Err(StreamError::Status(Status::cancelled("the call that the stream belongs to has ended"))),
             );
         }

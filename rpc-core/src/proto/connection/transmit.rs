@@ -136,7 +136,7 @@ impl Connection {
         self.released.transfers += transfer.charge as usize;
         match transfer.mark {
             Mark::Nothing => {}
-            Mark::Request(key, _) => {
+            Mark::Request(key) => {
                 if let Some(slot) = self.slots.find_mut(key) {
                     slot.transfer = None;
                 }
@@ -164,7 +164,7 @@ impl Connection {
         loop {
             // Encoded where it lies: frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
-            if let Mark::Request(key, deadline) = out.mark {
+            if let Mark::Request(key) = out.mark {
                 let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
                     // Its caller has given up or timed out meanwhile.
                     self.skip_frame();
@@ -172,7 +172,8 @@ impl Connection {
                 };
                 slot.state = SlotState::Sent;
                 slot.packet = self.packet_number;
-                set_deadline(&mut out.frame, now, deadline);
+                // What is left of it.
+                set_deadline(&mut out.frame, now, slot.deadline);
             }
             if first {
                 put_header(&mut self.packet, self.sequence.next_header());
@@ -186,7 +187,7 @@ impl Connection {
             match (transfer, mark) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
                 (None, Mark::Completion(id)) => self.finish_served(id),
-                (None, Mark::Request(..) | Mark::Nothing) => {}
+                (None, Mark::Request(_) | Mark::Nothing) => {}
             }
             return true;
         }

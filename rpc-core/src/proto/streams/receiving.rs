@@ -257,7 +257,12 @@ impl Receiving {
     }
 
     /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for all of them.
+    #[inline]
     pub(crate) fn next_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
+        if self.has_credit() { self.take_credit(packet, acked) } else { None }
+    }
+
+    fn take_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
         if self.all_due > 0 {
             return Some((0, Credit { bytes: mem::take(&mut self.all_due), ..Credit::default() }));
         }

@@ -142,8 +142,8 @@ impl End {
 fn send(connection: &mut Connection, key: CallKey, call: &Call) -> bool {
     let method = if call.oneway { 2 } else { 1 };
     let (payload, streams) = (call.payload.clone().into(), call.streams);
-    let outgoing = Outgoing { method, metadata: Vec::new(), payload, streams, charges: Charges::default() };
-    connection.send_call(key, outgoing, Waker::noop())
+    let mut outgoing = Outgoing { method, metadata: Vec::new(), payload, streams, charges: Charges::default() };
+    connection.send_call(key, &mut outgoing, Waker::noop())
 }
 
 impl Pair {
@@ -220,9 +220,9 @@ impl Pair {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
         let (oneway, origin, gap) = (call.oneway, call.origin.clone(), call.gap);
-        let start = CallStart { method: None, oneway, depth, origin, deadline, gap };
+        let mut start = CallStart { method: None, oneway, depth, origin, deadline, gap };
         let end = &mut self.ends[from];
-        let (key, progress) = end.connection.begin_call(self.now, start, Waker::noop())?;
+        let (key, progress) = end.connection.begin_call(self.now, &mut start, Waker::noop())?;
         if progress == CallProgress::Admitted {
             assert!(send(&mut end.connection, key, &call));
         } else {

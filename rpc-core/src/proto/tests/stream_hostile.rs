@@ -19,7 +19,7 @@ fn item(stream: TransferId, len: usize) -> Frame {
 }
 
 fn opened(streams: &[TransferId]) -> Frame {
-    request_with(1, |request| request.streams = streams.into())
+    request_with(1, |request| request.streams = streams.to_vec().into())
 }
 
 #[test]

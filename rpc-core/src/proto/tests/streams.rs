@@ -361,18 +361,18 @@ fn streams_beyond_the_announced_limit_fail_their_call() {
     let mut pair = Pair::open(&config);
     let now = pair.now;
     pair.open_stream();
-    let start =
+    let mut start =
         crate::proto::CallStart { method: None, oneway: false, depth: 0, origin: None, deadline: None, gap: None };
     let connection = &mut pair.ends[CLIENT].connection;
-    let (key, _) = connection.begin_call(now, start, Waker::noop()).unwrap();
-    let outgoing = crate::proto::Outgoing {
+    let (key, _) = connection.begin_call(now, &mut start, Waker::noop()).unwrap();
+    let mut outgoing = crate::proto::Outgoing {
         method: 1,
         metadata: Vec::new(),
         payload: Bytes::from_static(&[0x90]).into(),
         streams: 3,
         charges: crate::proto::Charges::default(),
     };
-    assert!(!connection.send_call(key, outgoing, Waker::noop()));
+    assert!(!connection.send_call(key, &mut outgoing, Waker::noop()));
     assert_eq!(pair.status(CLIENT, key).code(), Code::ResourceExhausted);
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
     let streams = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 4));

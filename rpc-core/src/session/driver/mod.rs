@@ -164,7 +164,7 @@ impl<T: Transport> Driver<T> {
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Call { key, call, payload, streams } => {
-                    let received = Received { payload, streams: Inlets::new(&self.shared, streams) };
+                    let received = Received { payload, streams: Inlets::new(&self.shared, &streams) };
                     self.ended.extend(self.dispatch.start(key, call, received));
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
