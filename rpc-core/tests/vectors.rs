@@ -42,9 +42,9 @@ fn number(value: u64) -> Value {
 }
 
 fn payload(payload: &Payload) -> Value {
-    match payload {
-        Payload::Inline(bytes) => json!({"inline": hex(bytes)}),
-        Payload::Announced { transfer, total } => json!({"transfer": number(*transfer), "total": number(*total)}),
+    match payload.clone().into_value() {
+        Ok(bytes) => json!({"inline": hex(&bytes)}),
+        Err((transfer, total)) => json!({"transfer": number(transfer), "total": number(total)}),
     }
 }
 
@@ -111,7 +111,9 @@ fn meaning(frame: &Frame) -> Value {
         Frame::Error { id, error: ErrorBody::Fault(fault) } => json!({"id": number(*id), "fault": payload(fault)}),
         Frame::Error { id, error: ErrorBody::Status(why) } => json!({"id": number(*id), "status": status(why)}),
         Frame::Cancel { id } => json!({"id": number(*id)}),
-        Frame::Chunk { transfer, data } => json!({"transfer": number(*transfer), "data": hex(data)}),
+        Frame::Chunk { transfer, data } => {
+            json!({"transfer": number(*transfer), "data": hex(&data.clone().into_bytes())})
+        }
         Frame::Item { stream, payload: item } => json!({"stream": number(*stream), "payload": payload(item)}),
         Frame::End { stream, error } => match error {
             None => json!({"stream": number(*stream)}),

@@ -50,7 +50,7 @@ fn text() -> impl Strategy<Value = String> {
 fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
         bytes().prop_map(Payload::Inline),
-        (number(), number()).prop_map(|(transfer, total)| Payload::Announced { transfer, total })
+        (number(), number()).prop_map(|(transfer, total)| Payload::announced(transfer, total))
     ]
 }
 
@@ -177,7 +177,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         (number(), payload()).prop_map(|(id, fault)| Frame::Error { id, error: ErrorBody::Fault(fault) }),
         (number(), status()).prop_map(|(id, status)| Frame::Error { id, error: ErrorBody::Status(status) }),
         number().prop_map(|id| Frame::Cancel { id }),
-        (number(), bytes()).prop_map(|(transfer, data)| Frame::Chunk { transfer, data }),
+        (number(), bytes()).prop_map(|(transfer, data)| Frame::Chunk { transfer, data: data.into() }),
         number().prop_map(|transfer| Frame::Abort { transfer }),
         number().prop_map(|transfer| Frame::Stop { transfer }),
         (small(), number(), number()).prop_map(|(depth, count, bytes)| Frame::Done { depth, count, bytes }),

@@ -320,8 +320,7 @@ impl Call<'_> {
 
     /// Encodes the arguments, and says what is wrong with them.
     fn encode<A: Serialize>(&mut self, arguments: &mut A) -> Result<(), Status> {
-        self.outgoing.payload =
-            encode_rope(&*arguments, self.shared.config.chunk).map_err(|why| unencodable(self.method, &why))?;
+        self.outgoing.payload = encode_rope(&*arguments).map_err(|why| unencodable(self.method, &why))?;
         self.check_limits(self.outgoing.payload.len())
     }
 

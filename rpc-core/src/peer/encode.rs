@@ -16,15 +16,17 @@ thread_local! {
 
 /// A new block of the thread's buffer, shared by the payloads that fit into it.
 const BLOCK: usize = 16 * 1024;
+/// Smaller blobs are copied: keeping them apart costs as much.
+const APART: usize = 4096;
 
 /// The MessagePack of a value. The error says what serde complained about.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
     with_buffer(|buffer| wire::encode(buffer, value).map(|()| buffer.split().freeze()))
 }
 
-/// As [`encode`]; blobs of `apart` bytes or more stay where they are.
-pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, String> {
-    with_buffer(|buffer| wire::encode_rope(buffer, value, apart))
+/// As [`encode`]; large blobs stay where they are.
+pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, String> {
+    with_buffer(|buffer| wire::encode_rope(buffer, value, APART))
 }
 
 fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) -> Result<R, String> {

@@ -132,9 +132,11 @@ impl Outbox {
         self.turns.push_front(turn);
     }
 
-    /// So many bytes of transfers have gone.
-    pub(crate) fn count_gone(&mut self, bytes: usize) {
-        self.transfer_bytes -= bytes;
+    /// The next chunk of a transfer.
+    pub(crate) fn split_chunk(&mut self, transfer: &mut OutTransfer, size: usize) -> Frame {
+        let data = transfer.rest.split_to(size);
+        self.transfer_bytes -= data.len();
+        Frame::Chunk { transfer: transfer.id, data }
     }
 
     /// Takes a transfer out that has been announced.

@@ -113,7 +113,7 @@ impl Incoming {
     async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<Completion, Status> {
         let mut reservation = Reservation::new(self.shared.clone());
         loop {
-            let payload = encode_rope(&value, self.shared.config.chunk).map_err(|why| self.unencodable(&why))?;
+            let payload = encode_rope(&value).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, false) {
                 Ok(()) => {

@@ -54,7 +54,7 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
         kind::CANCEL => Frame::Cancel { id: fields.uint("a Cancel without an id")? },
         kind::CHUNK => Frame::Chunk {
             transfer: fields.uint("a Chunk without a transfer")?,
-            data: fields.required("a Chunk without data")?.bin()?,
+            data: fields.required("a Chunk without data")?.bin()?.into(),
         },
         kind::ABORT => Frame::Abort { transfer: fields.uint("an Abort without a transfer")? },
         kind::ITEM => Frame::Item {

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams, TransferId,
+    Apart, ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -12,25 +12,6 @@ use super::{
 
 /// What a number, a marker or a length takes at most.
 const NUMBER: usize = 9;
-
-/// Appends a Chunk with the next `len` bytes of a payload.
-pub fn put_chunk(out: &mut BytesMut, transfer: TransferId, rest: &mut Rope, len: usize) {
-    out.reserve(len + 3 * NUMBER);
-    begin(out, 3, kind::CHUNK);
-    put::uint(out, transfer);
-    put::bin_head(out, len);
-    rest.move_to(out, len);
-}
-
-/// Appends an Item whose bytes come with it.
-pub fn put_item(out: &mut BytesMut, stream: TransferId, mut item: Rope) {
-    let len = item.len();
-    out.reserve(len + 3 * NUMBER);
-    begin(out, 3, kind::ITEM);
-    put::uint(out, stream);
-    put::bin_head(out, len);
-    item.move_to(out, len);
-}
 
 /// Appends a frame.
 pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
@@ -80,7 +61,11 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_payload(out, payload);
         }
         Frame::Cancel { id } => numbers(out, kind::CANCEL, &[*id]),
-        Frame::Chunk { transfer, data } => put_chunk(out, *transfer, &mut data.clone().into(), data.len()),
+        Frame::Chunk { transfer, data } => {
+            begin(out, 3, kind::CHUNK);
+            put::uint(out, *transfer);
+            put_rope(out, data);
+        }
         Frame::Abort { transfer } => numbers(out, kind::ABORT, &[*transfer]),
         Frame::Item { stream, payload } => {
             begin(out, 3, kind::ITEM);
@@ -187,12 +172,20 @@ fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
 fn put_payload(out: &mut BytesMut, payload: &Payload) {
     match payload {
         Payload::Inline(bytes) => put::bin(out, bytes),
-        Payload::Announced { transfer, total } => {
-            put::array(out, 2);
-            put::uint(out, *transfer);
-            put::uint(out, *total);
-        }
+        Payload::Apart(apart) => match &**apart {
+            Apart::Pieces(rope) => put_rope(out, rope),
+            Apart::Announced { transfer, total } => {
+                put::array(out, 2);
+                put::uint(out, *transfer);
+                put::uint(out, *total);
+            }
+        },
     }
+}
+
+fn put_rope(out: &mut BytesMut, rope: &Rope) {
+    put::bin_head(out, rope.len());
+    rope.each_piece(|piece| out.extend_from_slice(piece));
 }
 
 /// Nothing at all if there are none.
@@ -217,6 +210,9 @@ fn metadata_len(metadata: &MetadataPairs) -> usize {
 fn payload_len(payload: &Payload) -> usize {
     match payload {
         Payload::Inline(bytes) => bytes.len() + 5,
-        Payload::Announced { .. } => 2 * NUMBER + 1,
+        Payload::Apart(apart) => match &**apart {
+            Apart::Pieces(rope) => rope.len() + 5,
+            Apart::Announced { .. } => 2 * NUMBER + 1,
+        },
     }
 }

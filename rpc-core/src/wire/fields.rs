@@ -87,5 +87,5 @@ fn read_payload(reader: &mut Reader) -> Result<Payload, WireError> {
     let transfer = fields.uint("an announced payload without a transfer")?;
     let total = fields.uint("an announced payload without a length")?;
     fields.skip_rest()?;
-    Ok(Payload::Announced { transfer, total })
+    Ok(Payload::announced(transfer, total))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Streams;
+use super::{Rope, Streams};
 use crate::status::Status;
 
 /// The number of a call, chosen by its caller and never reused in a session.
@@ -18,11 +18,20 @@ pub fn metadata_size(pairs: &MetadataPairs) -> usize {
     pairs.iter().map(|(key, value)| key.len() + value.len() + 16).sum()
 }
 
-/// The bytes of arguments, of a result or of a fault: in the frame, or announced and following in chunks.
+/// The bytes of arguments, of a result, of an item or of a fault: in the frame, or announced and following in chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// The MessagePack value itself.
     Inline(Bytes),
+    /// Anything else, in a box so that frames stay small.
+    Apart(Box<Apart>),
+}
+
+/// A payload that is not a single slice of bytes in its frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// The MessagePack value itself, in pieces. What is sent may be, what is received is not.
+    Pieces(Rope),
     /// The value follows in [`Frame::Chunk`]s of this transfer.
     Announced {
         /// The transfer that carries the bytes.
@@ -33,11 +42,41 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// A payload that follows in the chunks of a transfer, `total` bytes in all.
+    pub fn announced(transfer: TransferId, total: u64) -> Self {
+        Self::Apart(Box::new(Apart::Announced { transfer, total }))
+    }
+
+    /// The transfer that will bring the bytes, and how many; `None` if they are in the frame.
+    pub fn announcement(&self) -> Option<(TransferId, u64)> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Apart(apart) => match **apart {
+                Apart::Pieces(_) => None,
+                Apart::Announced { transfer, total } => Some((transfer, total)),
+            },
+        }
+    }
+
+    /// The value, or else what [`Self::announcement`] gives.
+    pub fn into_value(self) -> Result<Bytes, (TransferId, u64)> {
+        match self {
+            Self::Inline(bytes) => Ok(bytes),
+            Self::Apart(apart) => match *apart {
+                Apart::Pieces(rope) => Ok(rope.into_bytes()),
+                Apart::Announced { transfer, total } => Err((transfer, total)),
+            },
+        }
+    }
+
     /// The length of the value in bytes.
     pub fn len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
-            Self::Announced { total, .. } => *total,
+            Self::Apart(apart) => match &**apart {
+                Apart::Pieces(rope) => rope.len() as u64,
+                Apart::Announced { total, .. } => *total,
+            },
         }
     }
 
@@ -45,12 +84,13 @@ impl Payload {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    /// The length of what follows in chunks; 0 if the value is in the frame.
-    pub fn announced(&self) -> u64 {
-        match self {
-            Self::Inline(_) => 0,
-            Self::Announced { total, .. } => *total,
+impl From<Rope> for Payload {
+    fn from(rope: Rope) -> Self {
+        match rope.into_one() {
+            Ok(bytes) => Self::Inline(bytes),
+            Err(rope) => Self::Apart(Box::new(Apart::Pieces(rope))),
         }
     }
 }
@@ -96,7 +136,7 @@ pub enum Frame {
         /// The transfer.
         transfer: TransferId,
         /// Its next bytes; never empty.
-        data: Bytes,
+        data: Rope,
     },
     /// The sender gives a transfer up before its end.
     Abort {

@@ -16,9 +16,9 @@ mod scan;
 mod status;
 mod streams;
 
-pub use encode::{put_chunk, put_frame, put_item};
+pub use encode::put_frame;
 pub use error::WireError;
-pub use frame::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
+pub use frame::{Apart, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};

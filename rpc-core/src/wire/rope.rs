@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, io};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use serde::{Serialize, Serializer};
 
 use super::{EncodeError, payload::serialize};
@@ -13,10 +13,10 @@ thread_local! {
 }
 
 /// Bytes in one or more pieces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rope(Pieces);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Pieces {
     One(Bytes),
     /// None of them is empty.
@@ -30,6 +30,7 @@ pub struct Blob(Bytes);
 
 impl Rope {
     /// Bytes in all.
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
             Pieces::One(bytes) => bytes.len(),
@@ -43,42 +44,49 @@ impl Rope {
     }
 
     /// In one piece. Copies them if they are in several.
+    #[inline]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Pieces::One(bytes) => bytes,
-            Pieces::Many(pieces) => pieces
-                .iter()
-                .fold(BytesMut::new(), |mut all, piece| {
-                    all.extend_from_slice(piece);
-                    all
-                })
-                .freeze(),
+            Pieces::Many(pieces) => Vec::from(*pieces).concat().into(),
         }
     }
 
-    /// Appends the first `len` bytes to `out`, and has the others left.
-    ///
-    /// # Panics
-    ///
-    /// If there are not so many.
-    pub(crate) fn move_to(&mut self, out: &mut BytesMut, mut len: usize) {
+    /// The bytes, if they are in one piece.
+    #[inline]
+    pub fn into_one(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Pieces::One(bytes) => Ok(bytes),
+            many @ Pieces::Many(_) => Err(Self(many)),
+        }
+    }
+
+    /// Takes the first `len` bytes out, or all if there are fewer.
+    #[must_use = "these bytes are gone from the rope"]
+    pub fn split_to(&mut self, len: usize) -> Self {
         match &mut self.0 {
-            Pieces::One(bytes) => {
-                out.extend_from_slice(&bytes[..len]);
-                bytes.advance(len);
-            }
+            Pieces::One(bytes) => bytes.split_to(len.min(bytes.len())).into(),
             Pieces::Many(pieces) => {
-                while len > 0 {
-                    let piece = &mut pieces[0];
-                    let now = len.min(piece.len());
-                    out.extend_from_slice(&piece[..now]);
-                    piece.advance(now);
-                    len -= now;
+                let (mut taken, mut left) = (VecDeque::new(), len);
+                while let Some(piece) = pieces.front_mut().filter(|_| left > 0) {
+                    let part = piece.split_to(left.min(piece.len()));
+                    left -= part.len();
+                    taken.push_back(part);
                     if piece.is_empty() {
                         pieces.pop_front();
                     }
                 }
+                Self(Pieces::Many(Box::new(taken)))
             }
+        }
+    }
+
+    /// Calls `f` with the pieces, in order.
+    #[inline]
+    pub fn each_piece(&self, mut f: impl FnMut(&Bytes)) {
+        match &self.0 {
+            Pieces::One(bytes) => f(bytes),
+            Pieces::Many(pieces) => pieces.iter().for_each(f),
         }
     }
 }
@@ -94,6 +102,21 @@ impl From<Bytes> for Rope {
         Self(Pieces::One(bytes))
     }
 }
+
+impl From<Vec<u8>> for Rope {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+/// However they are cut.
+impl PartialEq for Rope {
+    fn eq(&self, other: &Self) -> bool {
+        self.clone().into_bytes() == other.clone().into_bytes()
+    }
+}
+
+impl Eq for Rope {}
 
 impl Blob {
     /// Of bytes that are shared, or given away.
@@ -199,12 +222,14 @@ mod tests {
         let rope = encode_rope(&mut BytesMut::new(), &value, 1).unwrap();
         let whole = rope.clone().into_bytes();
         for step in 1..=whole.len() {
-            let (mut rope, mut out) = (rope.clone(), BytesMut::new());
+            let (mut rope, mut out) = (rope.clone(), Vec::new());
             while !rope.is_empty() {
-                let len = step.min(rope.len());
-                rope.move_to(&mut out, len);
+                let piece = rope.split_to(step);
+                assert_eq!(piece.len(), step.min(whole.len() - out.len()));
+                out.extend(piece.into_bytes());
             }
             assert_eq!(out, whole, "in steps of {step}");
+            assert!(rope.split_to(1).is_empty());
         }
     }
 

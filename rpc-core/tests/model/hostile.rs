@@ -181,7 +181,7 @@ async fn a_server_that_floods_a_client_whose_hooks_still_run_has_to_wait() {
             raw.ready().await;
             let pairs = (0..64).flat_map(|_| {
                 transfer += 1;
-                let payload = Payload::Announced { transfer, total: 1 };
+                let payload = Payload::announced(transfer, 1);
                 let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload };
                 [Frame::Notify(notify), Frame::Abort { transfer }]
             });
@@ -270,7 +270,7 @@ async fn calls_that_never_arrive_in_full_hold_up_their_own_session_only() {
     let (mut raw, hostile) = Raw::client(&booth, Vec::new());
     hostile.established().await.unwrap();
     let argument = Bytes::from_static(&[0x91, 1]);
-    let arriving = (1..=500).map(|id| buy(id, Payload::Announced { transfer: id, total: 1 }));
+    let arriving = (1..=500).map(|id| buy(id, Payload::announced(id, 1)));
     let behind = (501..=1000).map(|id| buy(id, Payload::Inline(argument.clone())));
     raw.say(&arriving.chain(behind).collect::<Vec<_>>());
     until("taken in", || hostile.stats().connection.calls_served == 1000).await;
@@ -284,7 +284,7 @@ async fn calls_that_never_arrive_in_full_hold_up_their_own_session_only() {
         raw.say(&[if id % 2 == 0 {
             Frame::Abort { transfer: id }
         } else {
-            Frame::Chunk { transfer: id, data: Bytes::from_static(&[0x90]) }
+            Frame::Chunk { transfer: id, data: Bytes::from_static(&[0x90]).into() }
         }]);
     }
     until("all served", || hostile.stats().connection.calls_served == 0).await;

@@ -12,9 +12,6 @@ use crate::{
     wire::{self, Blob, Rope, ScanLimits, WireError},
 };
 
-/// Items of so many bytes are not worth copying.
-const APART: usize = 4096;
-
 /// A value that serde encodes and decodes.
 pub struct Value<T>(PhantomData<fn() -> T>);
 
@@ -67,7 +64,7 @@ impl<T: Into<Bytes> + Send + 'static> Encode for Binary<T> {
     type Value = T;
 
     fn encode(value: T) -> Result<Rope, String> {
-        encode_rope(&Blob::new(value), APART)
+        encode_rope(&Blob::new(value))
     }
 }
 

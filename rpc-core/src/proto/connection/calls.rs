@@ -325,14 +325,15 @@ impl Connection {
     }
 
     /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
+    #[inline]
     pub(super) fn lay_out(&mut self, payload: Rope, charge: u32, mark: Mark) -> (Payload, Option<Box<OutTransfer>>) {
         if payload.len() <= self.chunk_out {
             self.released.transfers += charge as usize;
-            return (Payload::Inline(payload.into_bytes()), None);
+            return (payload.into(), None);
         }
         let id = self.outbox.next_transfer_id();
         let total = payload.len() as u64;
-        (Payload::Announced { transfer: id, total }, Some(Box::new(OutTransfer { id, rest: payload, charge, mark })))
+        (Payload::announced(id, total), Some(Box::new(OutTransfer { id, rest: payload, charge, mark })))
     }
 
     pub(super) fn release_charges(&mut self, charges: Charges) {

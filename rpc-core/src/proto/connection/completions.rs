@@ -52,18 +52,18 @@ impl Connection {
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.expect_completion(id);
-        let (transfer, total) = match (payload, key) {
-            (Payload::Inline(bytes), Some(key)) => {
+        let (transfer, total) = match (payload.into_value(), key) {
+            (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
                 self.complete_call(key, part.outcome(bytes, streams));
                 return Ok(());
             }
-            (Payload::Inline(_), None) => {
+            (Ok(_), None) => {
                 self.accept_streams(&streams)?;
                 self.leave_streams(&streams);
                 return self.count_stray(id);
             }
-            (Payload::Announced { transfer, total }, _) => (transfer, total),
+            (Err(announcement), _) => announcement,
         };
         self.assembly.number(transfer)?;
         self.accept_streams(&streams)?;

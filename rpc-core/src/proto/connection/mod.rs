@@ -214,7 +214,7 @@ impl Connection {
                 self.handle_cancel(id);
                 Ok(())
             }
-            Frame::Chunk { transfer, data } => self.handle_chunk(now, transfer, &data),
+            Frame::Chunk { transfer, data } => self.handle_chunk(now, transfer, &data.into_bytes()),
             Frame::Abort { transfer } => self.handle_abort(transfer),
             Frame::Item { stream, payload } => self.handle_item(now, stream, payload),
             Frame::End { stream, error } => self.handle_end(stream, error),
@@ -324,14 +324,14 @@ impl Connection {
 
     /// Puts a served call before the shell.
     fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload, streams: Streams) {
-        self.events.push_back(match payload {
-            Payload::Inline(payload) => {
+        self.events.push_back(match payload.into_value() {
+            Ok(payload) => {
                 // A call may wait for long, and should not keep a large packet for a small part of it.
                 let keeps = self.packet_len > SMALL_PACKET.max(payload.len() * 8);
                 let payload = if keeps { Bytes::copy_from_slice(&payload) } else { payload };
                 Event::Call { key, call, payload, streams }
             }
-            Payload::Announced { .. } => Event::Arriving { key, method: call.method },
+            Err(_) => Event::Arriving { key, method: call.method },
         });
     }
 }

@@ -13,7 +13,9 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
+    wire::{
+        CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, TransferId, metadata_size,
+    },
 };
 
 /// What a completion carries.
@@ -40,8 +42,9 @@ impl Connection {
         if self.served.contains_key(&id) {
             return Err(ProtocolError::new(format!("call {id} came while it was still live")));
         }
-        if let Payload::Announced { transfer, .. } = &payload {
-            self.assembly.number(*transfer)?;
+        let announced = payload.announcement();
+        if let Some((transfer, _)) = announced {
+            self.assembly.number(transfer)?;
         }
         self.accept_streams(&streams)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
@@ -56,7 +59,7 @@ impl Connection {
             Ok(()) => Ok(()),
         };
         if let Err(status) = admitted {
-            self.discard_announced(now, &payload)?;
+            self.discard_announced(now, announced)?;
             self.leave_streams(&streams);
             self.push_status(id, status, Mark::Nothing);
             return Ok(());
@@ -67,11 +70,8 @@ impl Connection {
         let deadline = declared_deadline.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
         let call = self.place(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
-        let state = match &payload {
-            Payload::Inline(_) => ServedState::Running,
-            Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
-        };
-        let argument_bytes = self.begin_arguments(now, &payload, Purpose::Call(id))?;
+        let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
+        let argument_bytes = self.begin_arguments(now, announced, Purpose::Call(id))?;
         self.served.insert(
             id,
             Served {
@@ -92,8 +92,9 @@ impl Connection {
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
         let Notify { method, depth, metadata, payload } = notify;
-        if let Payload::Announced { transfer, .. } = &payload {
-            self.assembly.number(*transfer)?;
+        let announced = payload.announcement();
+        if let Some((transfer, _)) = announced {
+            self.assembly.number(transfer)?;
         }
         let admitted = match self.judge(depth, &metadata, &payload) {
             Err(status) => Err(status),
@@ -106,18 +107,15 @@ impl Connection {
         };
         if admitted.is_err() {
             // Nobody waits for an answer, but the sender's permit must return.
-            self.discard_announced(now, &payload)?;
-            self.count_done(depth, payload.announced());
+            self.discard_announced(now, announced)?;
+            self.count_done(depth, announced.map_or(0, |(_, total)| total));
             return Ok(());
         }
         let number = self.next_notify;
         self.next_notify += 1;
         let call = self.place(ServedCall::new(self.id, None, method, depth, None, metadata, None));
-        let state = match &payload {
-            Payload::Inline(_) => ServedState::Running,
-            Payload::Announced { transfer, .. } => ServedState::Arriving(*transfer),
-        };
-        let argument_bytes = self.begin_arguments(now, &payload, Purpose::Notify(number))?;
+        let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
+        let argument_bytes = self.begin_arguments(now, announced, Purpose::Notify(number))?;
         self.notified.insert(
             number,
             Served {
@@ -182,7 +180,7 @@ impl Connection {
             ))
             .not_executed());
         }
-        let announced = payload.announced();
+        let announced = payload.announcement().map_or(0, |(_, total)| total);
         if announced > 0 && self.argument_bytes_in + announced > self.config.max_arguments as u64 {
             return Err(Status::resource_exhausted(format!(
                 "the arguments of unfinished calls would exceed {} bytes",
@@ -204,15 +202,20 @@ impl Connection {
         Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
     }
 
-    fn begin_arguments(&mut self, now: Instant, payload: &Payload, purpose: Purpose) -> Result<u64, ProtocolError> {
-        let Payload::Announced { transfer, total } = *payload else { return Ok(0) };
+    fn begin_arguments(
+        &mut self,
+        now: Instant,
+        announced: Option<(TransferId, u64)>,
+        purpose: Purpose,
+    ) -> Result<u64, ProtocolError> {
+        let Some((transfer, total)) = announced else { return Ok(0) };
         self.begin_assembly(now, transfer, total, purpose)?;
         self.argument_bytes_in += total;
         Ok(total)
     }
 
-    fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
-        if let Payload::Announced { transfer, total } = *payload {
+    fn discard_announced(&mut self, now: Instant, announced: Option<(TransferId, u64)>) -> Result<(), ProtocolError> {
+        if let Some((transfer, total)) = announced {
             self.begin_assembly(now, transfer, total, Purpose::Discard)?;
             self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
         }

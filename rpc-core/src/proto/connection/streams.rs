@@ -223,11 +223,8 @@ impl Connection {
 
     pub(super) fn handle_item(&mut self, now: Instant, id: TransferId, payload: Payload) -> Result<(), ProtocolError> {
         let (len, limit) = (payload.len(), self.config.max_payload as u64);
-        let announced = match &payload {
-            Payload::Inline(_) => None,
-            Payload::Announced { transfer, total } => Some((*transfer, *total)),
-        };
-        let mut wanted = self.receiving.begin_item(id, len, announced.is_some())?;
+        let value = payload.into_value();
+        let mut wanted = self.receiving.begin_item(id, len, value.is_err())?;
         if wanted && len > limit {
             let status = Status::out_of_range(format!(
                 "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
@@ -236,18 +233,18 @@ impl Connection {
             self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
             wanted = false;
         }
-        match (payload, announced) {
-            (Payload::Inline(bytes), _) if wanted => {
+        match value {
+            Ok(bytes) if wanted => {
                 // It may wait for long, and should not keep a large packet for a small part of it.
                 let copy = self.packet_len > SMALL_PACKET.max(bytes.len() * 8);
                 self.receiving.end_item(id, bytes, copy, &mut self.wakes);
                 Ok(())
             }
-            (_, None) => Ok(()),
-            (_, Some((transfer, _))) if transfer != id => Err(ProtocolError::new(format!(
+            Ok(_) => Ok(()),
+            Err((transfer, _)) if transfer != id => Err(ProtocolError::new(format!(
                 "an item of stream {id} was announced as transfer {transfer}; it has the stream's number"
             ))),
-            (_, Some((_, total))) => {
+            Err((_, total)) => {
                 let purpose = if wanted { Purpose::Item(id) } else { Purpose::DiscardItem(id) };
                 self.begin_assembly(now, id, total, purpose)
             }
@@ -258,10 +255,9 @@ impl Connection {
         let end = match error {
             None => Ok(()),
             Some(ErrorBody::Status(status)) => Err(StreamError::Status(status)),
-            Some(ErrorBody::Fault(Payload::Inline(bytes))) => Err(StreamError::Fault(bytes)),
-            Some(ErrorBody::Fault(Payload::Announced { .. })) => {
-                return Err(ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks")));
-            }
+            Some(ErrorBody::Fault(payload)) => Err(StreamError::Fault(payload.into_value().map_err(|_| {
+                ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks"))
+            })?)),
         };
         self.receiving.finish(id, end, &mut self.wakes)
     }

@@ -100,8 +100,7 @@ impl Connection {
                     break;
                 }
                 BulkTurn::Transfer(mut transfer) => {
-                    let len = writer.put_chunk(transfer.id, &mut transfer.rest, chunk);
-                    self.outbox.count_gone(len);
+                    writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
                     gone.frames += 1;
                     if transfer.rest.is_empty() {
                         self.end_transfer(&transfer);

@@ -261,9 +261,10 @@ impl Sending {
                 if !fits(size) {
                     return Put::Full;
                 }
-                out.put_chunk(id, &mut item.bytes, size);
+                let data = item.bytes.split_to(size);
                 stream.queued -= size;
                 self.queued -= size;
+                out.put(&Frame::Chunk { transfer: id, data });
                 gone.frames += 1;
                 if item.bytes.is_empty() {
                     gone.transfers += item.charge as usize;
@@ -289,14 +290,14 @@ impl Sending {
                 stream.queued -= ITEM;
                 self.queued -= ITEM;
                 if long {
-                    let payload = Payload::Announced { transfer: id, total: len as u64 };
+                    let payload = Payload::announced(id, len as u64);
                     out.put(&Frame::Item { stream: id, payload });
                     stream.under_way = Some(item);
                 } else {
                     gone.transfers += item.charge as usize;
                     stream.queued -= len;
                     self.queued -= len;
-                    out.put_item(id, item.bytes);
+                    out.put(&Frame::Item { stream: id, payload: item.bytes.into() });
                 }
             } else if let Some(end) = stream.end.take() {
                 out.put(&Frame::End { stream: id, error: end.err().map(Into::into) });

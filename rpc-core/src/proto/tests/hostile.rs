@@ -88,7 +88,7 @@ fn notify() -> Frame {
 
 #[test]
 fn a_breach_of_the_protocol_closes_with_1002() {
-    let announced = |transfer, total| Payload::Announced { transfer, total };
+    let announced = |transfer, total| Payload::announced(transfer, total);
     let chunk = |transfer, len: usize| Frame::Chunk { transfer, data: vec![0; len].into() };
     let cases: Vec<(&str, Vec<Frame>)> = vec![
         ("a call id that is still live", vec![request(1), request(1)]),
@@ -279,7 +279,7 @@ fn empty_pairs_of_metadata_count_too() {
 fn transfers_that_are_discarded_count_until_they_have_ended() {
     let mut liar = Liar::new(&Config::default());
     // Each is too large, so it is refused and discarded; its sender may have one of that kind under way.
-    let large = |id| request_of(id, Payload::Announced { transfer: id, total: 5 << 20 });
+    let large = |id| request_of(id, Payload::announced(id, 5 << 20));
     liar.say(&[large(1), large(2), large(3)]);
     assert_eq!(liar.closed(), None);
     liar.say(&[large(4)]);
@@ -328,11 +328,11 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count_too() {
 fn many_tiny_transfers_that_were_given_up_are_bounded_too() {
     let mut liar = Liar::new(&Config { max_assembly: 2560, ..Config::default() });
     for id in 1..=10 {
-        liar.say(&[request_of(id, Payload::Announced { transfer: id, total: 1 }), Frame::Cancel { id }]);
+        liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id }]);
     }
     liar.statuses();
     assert_eq!(liar.closed(), None);
-    liar.say(&[request_of(11, Payload::Announced { transfer: 11, total: 1 })]);
+    liar.say(&[request_of(11, Payload::announced(11, 1))]);
     assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
 }
 

@@ -25,10 +25,10 @@ fn opened(streams: &[TransferId]) -> Frame {
 #[test]
 fn a_breach_of_the_rules_of_streams_closes_with_1002() {
     let end = |stream| Frame::End { stream, error: None };
-    let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::Announced { transfer, total } };
+    let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::announced(transfer, total) };
     let chunk = |len: usize| Frame::Chunk { transfer: 1, data: vec![0; len].into() };
     let credit = |stream, items, bytes| Frame::Credit { stream, items, bytes, read: 0 };
-    let long_fault = ErrorBody::Fault(Payload::Announced { transfer: 5, total: 70_000 });
+    let long_fault = ErrorBody::Fault(Payload::announced(5, 70_000));
     let small = Config { stream_items: 2, max_streams: 2, ..Config::default() };
     let cases: Vec<(&str, Vec<Frame>)> = vec![
         ("an item beyond the credit in items", vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)]),
@@ -90,7 +90,7 @@ fn what_comes_after_a_stop_is_dropped() {
     let mut liar = Liar::new(&Config { stream_items: 10, ..Config::default() });
     liar.say(&[opened(&[1])]);
     liar.pair.ends[SERVER].connection.leave_stream(1);
-    let long = Frame::Item { stream: 1, payload: Payload::Announced { transfer: 1, total: 70_000 } };
+    let long = Frame::Item { stream: 1, payload: Payload::announced(1, 70_000) };
     liar.say(&[item(1, 10), long, Frame::Chunk { transfer: 1, data: vec![0; 60_000].into() }]);
     liar.say(&[Frame::Chunk { transfer: 1, data: vec![0; 10_000].into() }]);
     let stats = liar.pair.ends[SERVER].connection.stats();
@@ -107,7 +107,7 @@ fn what_comes_after_a_stop_is_dropped() {
 fn an_item_that_is_too_long_fails_its_stream_alone() {
     let mut liar = Liar::new(&Config { max_payload: 100_000, ..Config::default() });
     liar.say(&[opened(&[1])]);
-    liar.say(&[item(1, 10), Frame::Item { stream: 1, payload: Payload::Announced { transfer: 1, total: 100_001 } }]);
+    liar.say(&[item(1, 10), Frame::Item { stream: 1, payload: Payload::announced(1, 100_001) }]);
     liar.say(&[Frame::Abort { transfer: 1 }, Frame::End { stream: 1, error: None }]);
     assert_eq!(liar.closed(), None);
     let (came, end) = liar.pair.read(SERVER, 1);
