@@ -74,6 +74,13 @@ pub enum Outcome {
     Status(Status),
 }
 
+impl Outcome {
+    /// The streams that came with it.
+    pub(crate) fn streams(&self) -> Streams {
+        if let Self::Streaming(_, streams) = self { streams.clone() } else { Streams::default() }
+    }
+}
+
 /// How a call that was served here ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {

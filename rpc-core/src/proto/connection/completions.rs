@@ -140,8 +140,10 @@ impl Connection {
             // The deadline was faster; the caller has yet to take that outcome.
             SlotState::Completed(_) => slot.awaiting_completion = false,
             _ => {
+                let streams = outcome.streams();
                 slot.state = SlotState::Completed(outcome);
                 self.wakes.extend(slot.waker.take());
+                self.hand_over_streams(&streams);
             }
         }
         self.calls_out.release(depth);

@@ -324,15 +324,17 @@ impl Connection {
 
     /// Puts a served call before the shell.
     fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload, streams: Streams) {
-        self.events.push_back(match payload.into_value() {
+        let event = match payload.into_value() {
             Ok(payload) => {
+                self.hand_over_streams(&streams);
                 // A call may wait for long, and should not keep a large packet for a small part of it.
                 let keeps = self.packet_len > SMALL_PACKET.max(payload.len() * 8);
                 let payload = if keeps { Bytes::copy_from_slice(&payload) } else { payload };
                 Event::Call { key, call, payload, streams }
             }
             Err(_) => Event::Arriving { key, method: call.method },
-        });
+        };
+        self.events.push_back(event);
     }
 }
 

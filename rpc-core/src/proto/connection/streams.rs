@@ -205,6 +205,13 @@ impl Connection {
         Ok(())
     }
 
+    /// The shell is told of the call or the result that they came with.
+    pub(super) fn hand_over_streams(&mut self, streams: &Streams) {
+        for id in streams {
+            self.receiving.hand_over(*id);
+        }
+    }
+
     /// A stream has failed from this side's point of view.
     pub(super) fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
         let failed = self.receiving.fail(id, status, &mut self.wakes);

@@ -37,8 +37,10 @@ pub(super) struct Inflow {
     pub(super) finished: bool,
     /// What the reader will see after the items.
     pub(super) end: Option<StreamEnd>,
-    /// Somebody reads it.
+    /// Somebody reads it, or will.
     pub(super) read: bool,
+    /// The shell has been told of it.
+    pub(super) handed_over: bool,
     /// Its window was set, and does not grow.
     pub(super) fixed: bool,
     pub(super) waker: Option<Waker>,
@@ -62,6 +64,7 @@ impl Inflow {
             arriving: None,
             finished: false,
             end: None,
+            handed_over: false,
             read: true,
             fixed: false,
             waker: None,

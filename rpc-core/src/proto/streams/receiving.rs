@@ -72,6 +72,13 @@ impl Receiving {
         Ok(())
     }
 
+    /// The shell is told of it, and will read or leave it.
+    pub(crate) fn hand_over(&mut self, id: TransferId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.handed_over = true;
+        }
+    }
+
     /// An item has come, or has been announced. Checks it against the credit, and says whether it is wanted.
     pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, long: bool) -> Result<bool, ProtocolError> {
         let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
@@ -286,7 +293,7 @@ impl Receiving {
         self.all_due > 0 || !self.due.is_empty()
     }
 
-    /// The session is over: readers see what has come, and then why.
+    /// The session is over: readers see what has come, and then why. Streams of calls that are not whole yet have none.
     pub(crate) fn end(&mut self, status: &Status, wakes: &mut Vec<Waker>) {
         self.due.clear();
         self.all_due = 0;
@@ -304,7 +311,11 @@ impl Receiving {
                 stream.end = Some(Err(StreamError::Status(status.clone())));
             }
             wakes.extend(stream.waker.take());
-            stream.read
+            let stays = stream.read && stream.handed_over;
+            if !stays {
+                *all_held -= mem::take(&mut stream.held).1;
+            }
+            stays
         });
     }
 

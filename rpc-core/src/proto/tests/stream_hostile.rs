@@ -152,3 +152,26 @@ fn streams_are_bounded_by_this_sides_own_limit_too() {
     }
     assert_eq!((refused, pair.ends[SERVER].connection.stats().streams_sending), (10, 10));
 }
+
+/// The connection ends while the arguments that streams came with are arriving, or cannot: nobody was told of these streams, so nobody reads them.
+#[test]
+fn streams_of_calls_that_never_were_whole_are_not_kept() {
+    let announced = |total| {
+        request_with(1, |request| {
+            request.payload = Payload::announced(1, total);
+            request.streams = vec![2].into();
+        })
+    };
+    let cases: [(&str, Vec<Frame>); 3] = [
+        ("arguments are arriving", vec![announced(70_000), item(2, 10), item(9, 1)]),
+        ("arguments beyond the limit", vec![announced(u64::MAX), item(2, 10), item(9, 1)]),
+        ("a stream twice", vec![opened(&[1, 1])]),
+    ];
+    for (what, frames) in cases {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&frames);
+        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+        let stats = liar.pair.ends[SERVER].connection.stats();
+        assert_eq!((stats.streams_receiving, stats.stream_bytes_held), (0, 0), "{what}");
+    }
+}
