@@ -1,0 +1,423 @@
+//! Peers on real sockets that do not keep the rules of streams, at a server and at a client.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, StreamExt, stream};
+use rpc_client::Connect;
+use rpc_core::{
+    Config, Session, Stats, Status, Streaming, Stub,
+    wire::{
+        Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, SUBPROTOCOL, TransferId, VERSION,
+        Welcome, put_frame, put_header, read_packet,
+    },
+};
+use rpc_server::{Server, ServerHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async, client_async,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        handshake::server::{Request as Upgrade, Response},
+        http::HeaderValue,
+    },
+};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[rpc_core::callback]
+trait Well {
+    async fn pour(&self, blocks: u64) -> Streaming<Bytes>;
+    async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status>;
+    async fn ping(&self) -> u64;
+}
+
+#[rpc_core::service(callback = Well)]
+trait Mill {
+    async fn pour(&self, blocks: u64) -> Streaming<Bytes>;
+    async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status>;
+    async fn ping(&self) -> u64;
+}
+
+/// What both of them do.
+struct House;
+
+fn pour(blocks: u64) -> Streaming<Bytes> {
+    Streaming::new(stream::iter(0..blocks).map(|_| Bytes::from_static(&[7; 1000])))
+}
+
+async fn drain(mut blocks: Streaming<Bytes>) -> Result<u64, Status> {
+    let mut count = 0;
+    while let Some(block) = blocks.next().await {
+        block.map_err(Status::from)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+impl Mill for House {
+    async fn pour(&self, blocks: u64) -> Streaming<Bytes> {
+        pour(blocks)
+    }
+    async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status> {
+        drain(blocks).await
+    }
+    async fn ping(&self) -> u64 {
+        42
+    }
+}
+
+impl Well for House {
+    async fn pour(&self, blocks: u64) -> Streaming<Bytes> {
+        pour(blocks)
+    }
+    async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status> {
+        drain(blocks).await
+    }
+    async fn ping(&self) -> u64 {
+        42
+    }
+}
+
+/// What the liar takes: little.
+const LIMITS: PeerLimits = PeerLimits {
+    calls: 1024,
+    nested: 4,
+    notifies: 1,
+    depth: 16,
+    payload: 4 << 20,
+    assembly: 16 << 20,
+    arguments: 16 << 20,
+    packet: 128 << 10,
+    chunk: 64 << 10,
+    streams: 100,
+    stream_items: 2,
+    stream_bytes: 10_000,
+    streams_bytes: 1 << 20,
+};
+
+/// A peer that says what the test wants.
+struct Liar {
+    socket: WebSocketStream<TcpStream>,
+    said: u64,
+    heard: u64,
+    /// `Mill` at a server, `Well` at a client.
+    contract: &'static rpc_core::contract::ContractDescriptor,
+}
+
+/// Who is lied to.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Server,
+    Client,
+}
+
+const VICTIMS: [Victim; 2] = [Victim::Server, Victim::Client];
+
+/// The victim.
+#[allow(dead_code, reason = "held, so that it lives")]
+enum Honest {
+    Server(ServerHandle),
+    Client(MillClient),
+}
+
+fn hosted(contract: &rpc_core::contract::ContractDescriptor) -> Vec<HostedContract> {
+    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    (config.stream_items, config.stream_window, config.max_streams) = (4, 100_000, 100);
+    config
+}
+
+impl Liar {
+    /// A liar and its victim's end of the session.
+    async fn meet(victim: Victim) -> (Self, Session, Honest) {
+        match victim {
+            Victim::Server => {
+                let server = Server::builder().service(Mill::serve(House)).config(config()).listen("127.0.0.1:0");
+                let server = server.await.unwrap();
+                let mut request = format!("ws://{}/", server.local_addr()).into_client_request().unwrap();
+                let protocol = HeaderValue::from_static(SUBPROTOCOL);
+                request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+                let socket = TcpStream::connect(server.local_addr()).await.unwrap();
+                let (socket, _) = client_async(request, socket).await.unwrap();
+                let mut liar = Self { socket, said: 0, heard: 0, contract: MillClient::CONTRACT };
+                let hello = Hello {
+                    version: VERSION,
+                    limits: LIMITS,
+                    keepalive_ms: 0,
+                    contracts: hosted(WellClient::CONTRACT),
+                    credentials: Vec::new(),
+                    resume: None,
+                };
+                liar.put(0, &[Frame::Hello(Box::new(hello))]).await;
+                liar.hear(|frame| matches!(frame, Frame::Welcome(_))).await;
+                let session = server.sessions().iter().next().unwrap();
+                (liar, session, Honest::Server(server))
+            }
+            Victim::Client => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("ws://{}/", listener.local_addr().unwrap());
+                let welcomed = async {
+                    let (socket, _) = listener.accept().await.unwrap();
+                    #[allow(clippy::result_large_err, reason = "the library's signature")]
+                    let agree = |_: &Upgrade, mut response: Response| {
+                        let protocol = HeaderValue::from_static(SUBPROTOCOL);
+                        response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+                        Ok(response)
+                    };
+                    let socket = accept_hdr_async(socket, agree).await.unwrap();
+                    let mut liar = Self { socket, said: 0, heard: 0, contract: WellClient::CONTRACT };
+                    liar.hear(|frame| matches!(frame, Frame::Hello(_))).await;
+                    let welcome = Welcome {
+                        version: VERSION,
+                        limits: LIMITS,
+                        keepalive_ms: 0,
+                        contracts: hosted(MillClient::CONTRACT),
+                        session: 1,
+                        secret: Vec::new(),
+                        resumed: false,
+                        received: 0,
+                        refusal: None,
+                    };
+                    liar.put(0, &[Frame::Welcome(Box::new(welcome))]).await;
+                    liar
+                };
+                let connect = MillClient::connect(url).callback(Well::serve(House)).config(config());
+                let (liar, mill) = tokio::join!(welcomed, async { connect.await.unwrap() });
+                let session = mill.session();
+                (liar, session, Honest::Client(mill))
+            }
+        }
+    }
+
+    async fn put(&mut self, seq: u64, frames: &[Frame]) {
+        let mut packet = BytesMut::new();
+        put_header(&mut packet, PacketHeader { seq, ack: self.heard });
+        frames.iter().for_each(|frame| put_frame(&mut packet, frame));
+        // The victim may have gone already.
+        let _ = self.socket.send(Message::Binary(packet.freeze())).await;
+    }
+
+    async fn say(&mut self, frames: &[Frame]) {
+        self.said += 1;
+        self.put(self.said, frames).await;
+    }
+
+    /// A call of a method of its victim's.
+    fn call(&self, id: u64, method: &str, argument: &'static [u8], streams: &[TransferId]) -> Frame {
+        Frame::Request(Request {
+            id,
+            method: rpc_core::contract::method_id(self.contract.name(), method),
+            deadline_ms: None,
+            depth: 0,
+            parent: None,
+            metadata: Vec::new(),
+            payload: Payload::Inline(Bytes::from_static(argument)),
+            streams: streams.to_vec().into(),
+        })
+    }
+
+    fn drain(&self, id: u64, streams: &[TransferId]) -> Frame {
+        self.call(id, "drain", &[0x91, 0xc0], streams)
+    }
+
+    fn pour(&self, id: u64) -> Frame {
+        // 60,000 blocks.
+        self.call(id, "pour", &[0x91, 0xcd, 0xea, 0x60], &[])
+    }
+
+    /// Waits for such a frame; gives all that came until then.
+    async fn hear(&mut self, wanted: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let mut heard = Vec::new();
+        while !heard.last().is_some_and(&wanted) {
+            match timeout(SOON, self.socket.next()).await.unwrap().unwrap().unwrap() {
+                Message::Binary(packet) => {
+                    let (header, frames) = read_packet(packet).unwrap();
+                    self.heard = self.heard.max(header.seq);
+                    heard.extend(frames.map(Result::unwrap));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        heard
+    }
+
+    /// Waits for the answer to a call.
+    async fn answer(&mut self, call: u64) -> Vec<Frame> {
+        let answers = move |frame: &Frame| match frame {
+            Frame::Response { id, .. } | Frame::Error { id, .. } => *id == call,
+            _ => false,
+        };
+        self.hear(answers).await
+    }
+
+    /// The session goes on as if nothing had been.
+    async fn ping(&mut self, id: u64) {
+        let ping = self.call(id, "ping", &[0x90], &[]);
+        self.say(&[ping]).await;
+        let heard = self.answer(id).await;
+        assert!(matches!(heard.last(), Some(Frame::Response { .. })), "{heard:?}");
+    }
+
+    /// The code of the Close frame that ends the connection.
+    async fn close_code(&mut self) -> u16 {
+        loop {
+            match timeout(SOON, self.socket.next()).await.unwrap().unwrap().unwrap() {
+                Message::Close(frame) => return frame.unwrap().code.into(),
+                Message::Binary(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// Nothing of what was lied about is left.
+async fn at_rest(session: &Session) {
+    let rest = async {
+        loop {
+            let mut stats = session.stats();
+            stats.connection.unacked_bulk = 0;
+            if stats == Stats::default() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, rest).await.unwrap_or_else(|_| panic!("{:?}", session.stats()));
+}
+
+fn item(stream: TransferId, len: usize) -> Frame {
+    // Data of up to 64 KiB.
+    let head = [0xc5, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xff).unwrap()];
+    Frame::Item { stream, payload: Payload::Inline([&head[..], &vec![1; len]].concat().into()) }
+}
+
+fn end(stream: TransferId) -> Frame {
+    Frame::End { stream, error: None }
+}
+
+fn long_item(stream: TransferId, total: u64) -> Frame {
+    Frame::Item { stream, payload: Payload::announced(stream, total) }
+}
+
+fn chunk(transfer: TransferId, len: usize) -> Frame {
+    Frame::Chunk { transfer, data: vec![0; len].into() }
+}
+
+fn credit(stream: TransferId, items: u64, bytes: u64) -> Frame {
+    Frame::Credit { stream, items, bytes, read: 0 }
+}
+
+#[tokio::test]
+async fn breaches_close_with_1002_and_leave_nothing() {
+    let cases: [(&str, &[Frame]); 11] = [
+        // The window is of four items; nobody can have read one.
+        ("items beyond credit", &[item(1, 1), item(1, 1), item(1, 1), item(1, 1), item(1, 1)]),
+        ("bytes beyond credit", &[item(1, 60_000), item(1, 60_000), item(1, 1)]),
+        ("an item after the end", &[end(1), item(1, 1)]),
+        ("a second end", &[end(1), end(1)]),
+        ("an item for a stream never opened", &[item(2, 1)]),
+        ("credit for a stream never opened", &[credit(7, 1, 1)]),
+        ("credit that overflows", &[credit(0, 0, u64::MAX)]),
+        ("a chunk for nothing", &[chunk(1, 10)]),
+        ("chunks beyond what was announced", &[long_item(1, 70_000), chunk(1, 60_000), chunk(1, 20_000)]),
+        ("chunks short of what was announced", &[long_item(1, 70_000), chunk(1, 60_000), end(1)]),
+        ("a stream opened twice", &[]),
+    ];
+    for victim in VICTIMS {
+        for (what, frames) in cases {
+            let (mut liar, session, _honest) = Liar::meet(victim).await;
+            let streams: &[TransferId] = if frames.is_empty() { &[1, 1] } else { &[1] };
+            let mut packet = vec![liar.drain(1, streams)];
+            packet.extend(frames.iter().cloned());
+            liar.say(&packet).await;
+            assert_eq!(liar.close_code().await, 1002, "{what}, {victim:?}");
+            at_rest(&session).await;
+        }
+    }
+}
+
+/// What comes of a transfer that nobody wants any more is passed over.
+#[tokio::test]
+async fn chunks_of_a_cancelled_transfer_are_passed_over() {
+    for victim in VICTIMS {
+        let (mut liar, session, _honest) = Liar::meet(victim).await;
+        let drain = liar.drain(1, &[1]);
+        liar.say(&[drain, long_item(1, 70_000), chunk(1, 30_000)]).await;
+        liar.say(&[Frame::Cancel { id: 1 }]).await;
+        let heard = liar.answer(1).await;
+        assert!(matches!(heard.last(), Some(Frame::Error { .. })), "{heard:?}");
+        liar.say(&[chunk(1, 40_000)]).await;
+        liar.say(&[end(1)]).await;
+        liar.ping(2).await;
+        at_rest(&session).await;
+    }
+}
+
+/// Who is granted nothing produces nothing, holds little and still answers.
+#[tokio::test]
+async fn a_receiver_that_grants_nothing_for_ever_gets_no_more() {
+    for victim in VICTIMS {
+        let (mut liar, session, honest) = Liar::meet(victim).await;
+        let pour = liar.pour(1);
+        liar.say(&[pour]).await;
+        let mut heard = liar.answer(1).await;
+        heard.extend(liar.hear(|frame| matches!(frame, Frame::Item { .. })).await);
+        for id in 2..100 {
+            let ping = liar.call(id, "ping", &[0x90], &[]);
+            liar.say(&[ping]).await;
+            heard.extend(liar.answer(id).await);
+        }
+        let items = heard.iter().filter(|frame| matches!(frame, Frame::Item { .. })).count();
+        assert_eq!(items, 2, "as many as it was granted, {victim:?}");
+        let queued = session.stats().connection.stream_bytes_queued;
+        assert!(queued <= 256 * 1024, "{queued} bytes wait for credit, {victim:?}");
+        // Nothing of it outlives the session.
+        drop((liar, honest));
+        timeout(SOON, session.closed()).await.unwrap();
+        at_rest(&session).await;
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_streams_opened_and_dropped_leave_nothing() {
+    for victim in VICTIMS {
+        let (mut liar, session, _honest) = Liar::meet(victim).await;
+        for round in 0..100 {
+            let ids = round * 100 + 1..=round * 100 + 100;
+            // Half of them are the liar's, which ends them at once; half are the victim's, which the liar stops.
+            let (own, other) = (ids.clone().take(50), ids.clone().skip(50));
+            let frames: Vec<_> =
+                own.clone().map(|id| liar.drain(id, &[id])).chain(other.map(|id| liar.pour(id))).collect();
+            liar.say(&frames).await;
+            let ends: Vec<_> = own.map(end).collect();
+            liar.say(&ends).await;
+            let (mut answers, mut ended) = (0, 0);
+            while answers < 100 || ended < 50 {
+                for frame in liar.hear(|frame| matches!(frame, Frame::Response { .. } | Frame::End { .. })).await {
+                    match frame {
+                        Frame::Response { streams, .. } => {
+                            answers += 1;
+                            for transfer in &streams {
+                                liar.say(&[Frame::Stop { transfer: *transfer }]).await;
+                            }
+                        }
+                        Frame::End { .. } => ended += 1,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        liar.ping(20_000).await;
+        at_rest(&session).await;
+    }
+}
