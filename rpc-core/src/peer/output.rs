@@ -5,10 +5,10 @@ use std::{fmt, marker::PhantomData};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::streams::{Binary, Decode, Inlets, Streaming, Value};
+use super::streams::{Decode, Inlets, Streaming};
 use crate::{
     contract::MethodDescriptor,
-    wire::{self, ScanLimits, WireError},
+    wire::{ScanLimits, WireError},
 };
 
 /// How a result is decoded.
@@ -28,19 +28,16 @@ pub trait Output: Send + 'static {
 /// A stream, whose items `D` decodes.
 pub struct Streamed<D, E>(PhantomData<fn() -> (D, E)>);
 
-impl<T: DeserializeOwned + Send + 'static> Output for Value<T> {
-    type Value = T;
+impl<D: Decode> Output for D {
+    type Value = D::Value;
 
-    fn decode(bytes: Bytes, limits: &ScanLimits, _: &mut Inlets, _: &'static MethodDescriptor) -> Result<T, WireError> {
-        wire::decode(&bytes, limits)
-    }
-}
-
-impl<T: From<Bytes> + Send + 'static> Output for Binary<T> {
-    type Value = T;
-
-    fn decode(bytes: Bytes, _: &ScanLimits, _: &mut Inlets, _: &'static MethodDescriptor) -> Result<T, WireError> {
-        wire::decode_bytes(&bytes).map(T::from)
+    fn decode(
+        bytes: Bytes,
+        limits: &ScanLimits,
+        _: &mut Inlets,
+        _: &'static MethodDescriptor,
+    ) -> Result<D::Value, WireError> {
+        D::decode(bytes, limits)
     }
 }
 
