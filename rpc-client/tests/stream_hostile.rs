@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+mod rest;
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt, stream};
+use rest::{SOON, at_rest};
 use rpc_client::Connect;
 use rpc_core::{
-    Config, Session, Stats, Status, Streaming, Stub,
+    Config, Session, Status, Streaming, Stub,
     wire::{
         Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, SUBPROTOCOL, TransferId, VERSION,
         Welcome, put_frame, put_header, read_packet,
@@ -28,8 +29,6 @@ use tokio_tungstenite::{
         http::HeaderValue,
     },
 };
-
-const SOON: Duration = Duration::from_secs(60);
 
 #[rpc_core::callback]
 trait Well {
@@ -278,21 +277,6 @@ impl Liar {
             }
         }
     }
-}
-
-/// Nothing of what was lied about is left.
-async fn at_rest(session: &Session) {
-    let rest = async {
-        loop {
-            let mut stats = session.stats();
-            stats.connection.unacked_bulk = 0;
-            if stats == Stats::default() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, rest).await.unwrap_or_else(|_| panic!("{:?}", session.stats()));
 }
 
 fn item(stream: TransferId, len: usize) -> Frame {

@@ -2,22 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+mod rest;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use rest::{SOON, at_rest};
 use rpc_client::Connect;
-use rpc_core::{Code, Context, Session, Stats, Status, Streaming, Stub};
+use rpc_core::{Code, Context, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(60);
 const BLOCK: usize = 60_000;
 
 #[rpc_core::callback]
@@ -99,21 +98,6 @@ async fn open() -> (Arc<AtomicU64>, ServerHandle, MillClient) {
     let server = Server::builder().service(house.serve()).listen("127.0.0.1:0").await.unwrap();
     let mill = MillClient::connect(format!("ws://{}/", server.local_addr())).callback(Bucket.serve()).await.unwrap();
     (produced, server, mill)
-}
-
-async fn at_rest(session: &Session) {
-    let rest = async {
-        loop {
-            let mut stats = session.stats();
-            // The last packet may not have been acknowledged.
-            stats.connection.unacked_bulk = 0;
-            if stats == Stats::default() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, rest).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
