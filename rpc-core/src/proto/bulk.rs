@@ -13,6 +13,9 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Whoever has to wait for so long is on a slow path, where less than the limit's beginning will do.
 const SLOW: Duration = Duration::from_millis(100);
 
+/// Whoever has to wait for less is within one machine or one house.
+const NEAR: Duration = Duration::from_millis(5);
+
 /// Bulk that was sent and not acknowledged, and its limit.
 ///
 /// The limit grows while it is what holds the sender up and acks come about as soon as they ever do: the path holds more than we thought. It
@@ -96,7 +99,7 @@ impl BulkWindow {
         if took > shortest * 3 || (grown && took * 4 > shortest * 7) {
             self.shrunk = true;
             self.set(self.limit / 3 * 2, least);
-        } else if took * 2 <= shortest * 3 && !self.shrunk {
+        } else if took <= shortest + usual_delay(shortest) && !self.shrunk {
             self.grown = true;
             self.set(self.limit / 2 * 3, least);
         }
@@ -121,6 +124,12 @@ impl BulkWindow {
             self.changed_at = self.packets.back().map_or(0, |packet| packet.seq + 1);
         }
     }
+}
+
+/// How much later than the shortest an ack may come where nothing queues: the path's jitter. Within one machine and its neighbours there is little, and
+/// a longer time is that of a queue.
+fn usual_delay(shortest: Duration) -> Duration {
+    if shortest < NEAR { shortest / 4 } else { shortest / 2 }
 }
 
 impl Shortest {
@@ -211,6 +220,23 @@ mod tests {
             assert!(!window.allows());
             window.handle_ack(seq, now);
             assert_eq!(window.limit, limit * KIB);
+        }
+    }
+
+    /// On a near path what is later than usual is a queue sooner than on a long one.
+    #[test]
+    fn a_near_path_has_less_jitter() {
+        let near = Duration::from_micros(100);
+        for (shortest, took, grows) in [(near, 125, true), (near, 130, false), (NEAR, 150, true), (NEAR, 155, false)] {
+            let mut now = Instant::now();
+            let mut window = BulkWindow::new(200 * KIB, 800 * KIB);
+            window.count(1, 1, now);
+            now += shortest;
+            window.handle_ack(1, now);
+            window.count(2, 1000 * KIB, now);
+            assert!(!window.allows());
+            window.handle_ack(2, now + shortest * took / 100);
+            assert_eq!(window.limit > 200 * KIB, grows, "{took} % of {shortest:?}");
         }
     }
 
