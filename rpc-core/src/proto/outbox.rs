@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use foldhash::HashSet;
+
 use super::slots::CallKey;
 use crate::wire::{CallId, Frame, Rope, TransferId};
 
@@ -65,6 +67,8 @@ pub(crate) struct Outbox {
     spare: Vec<Box<OutFrame>>,
     /// The second lane.
     turns: VecDeque<BulkTurn>,
+    /// The transfers in it: a peer may stop any number, and no lane is searched for those that are none.
+    transfers: HashSet<TransferId>,
     bytes: usize,
     transfer_bytes: usize,
     next_transfer: TransferId,
@@ -109,6 +113,7 @@ impl Outbox {
     /// Begins to send what has been announced.
     pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
+        self.transfers.insert(transfer.id);
         self.turns.push_back(BulkTurn::Transfer(transfer));
     }
 
@@ -136,11 +141,17 @@ impl Outbox {
     pub(crate) fn split_chunk(&mut self, transfer: &mut OutTransfer, size: usize) -> Frame {
         let data = transfer.rest.split_to(size);
         self.transfer_bytes -= data.len();
+        if transfer.rest.is_empty() {
+            self.transfers.remove(&transfer.id);
+        }
         Frame::Chunk { transfer: transfer.id, data }
     }
 
     /// Takes a transfer out that has been announced.
     pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
+        if !self.transfers.remove(&id) {
+            return None;
+        }
         let wanted = |turn: &BulkTurn| matches!(turn, BulkTurn::Transfer(transfer) if transfer.id == id);
         let index = self.turns.iter().position(wanted)?;
         let Some(BulkTurn::Transfer(transfer)) = self.turns.remove(index) else { return None };

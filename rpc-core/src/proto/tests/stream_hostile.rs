@@ -175,3 +175,26 @@ fn streams_of_calls_that_never_were_whole_are_not_kept() {
         assert_eq!((stats.streams_receiving, stats.stream_bytes_held), (0, 0), "{what}");
     }
 }
+
+/// Stops for what is no transfer search nothing, however many streams wait for their turn.
+#[test]
+fn many_stops_for_nothing_cost_little() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request_with(1, |_| {})]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
+    let streams = liar.pair.answer(SERVER, &arrived, completion);
+    for id in &streams {
+        assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 100].into()]), 0);
+    }
+    // Some go; the others wait for acks that do not come.
+    liar.pair.transmit(SERVER);
+    assert!(liar.pair.ends[SERVER].connection.stats().stream_bytes_queued > 1 << 20);
+    let begun = std::time::Instant::now();
+    for _ in 0..100 {
+        let stops: Vec<_> = (0..10_000).map(|n| Frame::Stop { transfer: (1 << 20) + n }).collect();
+        liar.say(&stops);
+    }
+    assert_eq!(liar.closed(), None);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "a million of them took {:?}", begun.elapsed());
+}
