@@ -124,7 +124,7 @@ impl Connection {
             && self.notified.is_empty()
             && self.slots.live() == 0
             && !self.outbox.has_frames()
-            && !self.outbox.has_bulk()
+            && !self.has_bulk()
             && self.sending.len() == 0
             && self.receiving.is_idle()
             && self.unsequenced.is_empty()

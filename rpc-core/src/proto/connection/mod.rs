@@ -300,7 +300,7 @@ impl Connection {
 
     /// Whether there is anything left to send.
     pub fn has_output(&self) -> bool {
-        self.handshake.is_some() || !self.unsequenced.is_empty() || self.outbox.has_frames() || self.outbox.has_bulk()
+        self.handshake.is_some() || !self.unsequenced.is_empty() || self.outbox.has_frames() || self.has_bulk()
     }
 
     /// What the connection holds now.

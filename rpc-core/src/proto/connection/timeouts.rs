@@ -132,7 +132,7 @@ impl Connection {
             }
             // If they still wait, the next attempt to send sets it again.
             Timer::Ack => {
-                if self.outbox.has_bulk() && self.sequence.acked() == self.ack_mark {
+                if self.has_bulk() && self.sequence.acked() == self.ack_mark {
                     self.time_out(format!(
                         "payloads wait for the other side, which acknowledged nothing within {:?}",
                         self.config.progress_timeout

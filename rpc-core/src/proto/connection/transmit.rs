@@ -67,7 +67,7 @@ impl Connection {
             }
             frames += 1;
         }
-        if self.outbox.has_bulk() {
+        if self.has_bulk() {
             if self.sequence.allows_bulk() {
                 frames += self.put_bulk(now, largest);
             } else if !self.timers.is_set(Timer::Ack) {
@@ -81,6 +81,11 @@ impl Connection {
         Some(self.packet.split().freeze())
     }
 
+    /// Whether a transfer or stream has something to send, credit allowing.
+    pub(super) fn has_bulk(&self) -> bool {
+        self.outbox.has_bulk() || self.sending.has_unblocked()
+    }
+
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
         let (before, chunk) = (self.packet.len(), self.chunk_out);
@@ -90,7 +95,9 @@ impl Connection {
             if taken >= chunk {
                 break;
             }
-            let Some(turn) = self.outbox.next_turn() else { break };
+            // Those whose turn had come with the last credit may not have used it all.
+            let turn = self.outbox.next_turn().or_else(|| self.sending.unblock().map(BulkTurn::Stream));
+            let Some(turn) = turn else { break };
             let first = self.packet.is_empty();
             let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.packet.len()));
             let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);

@@ -21,7 +21,7 @@ pub(crate) struct Sending {
     /// Bytes that the reader takes of all streams together.
     credit: i64,
     /// Streams whose turn had come when there was no credit for all together; some may go on by now.
-    blocked: Vec<TransferId>,
+    blocked: VecDeque<TransferId>,
     /// What waits to be sent, of all streams, in bytes and [`ITEM`] for each item.
     queued: usize,
 }
@@ -215,13 +215,12 @@ impl Sending {
     ) -> Result<Granted, ProtocolError> {
         if id == 0 {
             add(&mut self.credit, credit.bytes, id)?;
-            let mut granted = Granted::default();
-            if self.credit > 0 {
-                for id in self.blocked.drain(..) {
-                    let Some(stream) = self.streams.get_mut(&id) else { continue };
-                    stream.listed = false;
-                    granted.turns.extend(mem::take(&mut stream.is_blocked).then_some(id));
-                }
+            // As many as it will do for: others would look at it in vain.
+            let (mut granted, mut left) = (Granted::default(), self.credit);
+            while left > 0 {
+                let Some(id) = self.unblock() else { break };
+                left -= self.streams.get(&id).map_or(0, Stream::next_weight);
+                granted.turns.push(id);
             }
             return Ok(granted);
         }
@@ -246,6 +245,24 @@ impl Sending {
         let mut granted = Granted { turns: Vec::new(), waker: stream.wake() };
         granted.turns.extend(mem::take(&mut stream.is_blocked).then_some(id));
         Ok(granted)
+    }
+
+    /// Whether [`Self::unblock`] may find one.
+    pub(crate) fn has_unblocked(&self) -> bool {
+        self.credit > 0 && !self.blocked.is_empty()
+    }
+
+    /// The stream that has waited longest for credit of all together, if there is some.
+    pub(crate) fn unblock(&mut self) -> Option<TransferId> {
+        while self.credit > 0 {
+            let id = self.blocked.pop_front()?;
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            stream.listed = false;
+            if mem::take(&mut stream.is_blocked) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Writes what a stream may send in one turn: up to about `chunk` bytes, and no frame that is longer than `left`. `first` says that one must go whatever is left.
@@ -279,7 +296,7 @@ impl Sending {
                 if self.credit <= 0 && (long || stream.read < stream.sent) {
                     stream.is_blocked = true;
                     if !mem::replace(&mut stream.listed, true) {
-                        self.blocked.push(id);
+                        self.blocked.push_back(id);
                     }
                     return Put::Idle;
                 }
@@ -377,6 +394,11 @@ impl Stream {
         let wants = self.announced && !self.in_turn && (!self.items.is_empty() || self.end.is_some());
         self.in_turn |= wants;
         wants
+    }
+
+    /// What its next item takes of the credit.
+    fn next_weight(&self) -> i64 {
+        self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
     }
 
     /// Its producer, if it waits for credit or room.

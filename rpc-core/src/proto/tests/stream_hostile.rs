@@ -198,3 +198,39 @@ fn many_stops_for_nothing_cost_little() {
     assert_eq!(liar.closed(), None);
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "a million of them took {:?}", begun.elapsed());
 }
+
+/// A little credit for all streams together lets one go on; the others that wait for it are not looked at.
+#[test]
+fn credit_in_crumbs_costs_little() {
+    let mut pair = Pair::apart(
+        &Config { streams_window: 1, ..Config::default() },
+        &Config { unacked_bulk: 8 << 20, ..Config::default() },
+    );
+    pair.run();
+    let mut liar = Liar::at(pair);
+    liar.say(&[request_with(1, |_| {})]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
+    let streams = liar.pair.answer(SERVER, &arrived, completion);
+    for id in &streams {
+        assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 10].into()]), 0);
+    }
+    // Each may send one item without that credit.
+    liar.pair.transmit(SERVER);
+    for id in &streams {
+        assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 10].into()]), 0);
+    }
+    liar.pair.transmit(SERVER);
+    let waiting = |liar: &Liar| liar.pair.ends[SERVER].connection.stats().stream_bytes_queued;
+    assert_eq!(waiting(&liar), 16_000 * 42);
+    // Of the one byte that there was.
+    let owed = 16_000 * 42 - 1;
+    let begun = std::time::Instant::now();
+    liar.say(&[Frame::Credit { stream: 0, items: 0, bytes: owed, read: 0 }]);
+    for gone in 1..=10_000 {
+        liar.say(&[Frame::Credit { stream: 0, items: 0, bytes: 42, read: 0 }]);
+        liar.pair.transmit(SERVER);
+        assert_eq!(waiting(&liar), (16_000 - gone) * 42);
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+}
