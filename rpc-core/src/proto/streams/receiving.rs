@@ -169,8 +169,8 @@ impl Receiving {
     /// A stream has failed from this side's point of view: its reader sees what has come, and then this. True if its producer has to be told.
     pub(crate) fn fail(&mut self, id: TransferId, status: Status, wakes: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        if let Some(weight) = stream.arriving {
-            // It will not be completed for anybody.
+        if let Some(weight) = stream.arriving.filter(|_| stream.read) {
+            // It will not be completed for anybody; where its reader has left, it does not count any more.
             stream.held.0 -= 1;
             stream.held.1 -= weight;
             self.all_held -= weight;
@@ -369,6 +369,7 @@ impl Receiving {
     }
 
     fn renew_all(&mut self) {
+        debug_assert!(self.all_held >= 0, "what was read or dropped is counted out once");
         let bytes = self.all_window - self.all_credit - self.all_held;
         if bytes * 2 >= self.all_window {
             self.all_credit += bytes;

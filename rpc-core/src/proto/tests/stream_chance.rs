@@ -269,7 +269,7 @@ fn run(steps: Vec<Step>, config: &Config) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn with_the_defaults(steps in prop::collection::vec(step(), 0..200)) {

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     Config,
     error::CloseCode,
-    proto::{Completion, Outcome, StreamError},
-    status::Code,
+    proto::{Completion, ITEM, Outcome, StreamError},
+    status::{Code, Status},
     wire::{ErrorBody, Frame, Payload, TransferId},
 };
 
@@ -101,6 +101,20 @@ fn what_comes_after_a_stop_is_dropped() {
     assert_eq!(liar.closed(), None);
     liar.say(&[Frame::End { stream: 1, error: None }]);
     assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
+}
+
+/// A reader leaves within an item, and then the call fails: the item is counted out once.
+#[test]
+fn an_item_under_way_is_counted_out_once() {
+    let mut liar = Liar::new(&Config::default());
+    let second = request_with(2, |request| request.streams = vec![2].into());
+    liar.say(&[opened(&[1]), second, Frame::Item { stream: 1, payload: Payload::announced(1, 70_000) }]);
+    let arrived = liar.pair.ends[SERVER].arrived.remove(0);
+    liar.pair.ends[SERVER].connection.leave_stream(1);
+    liar.pair.answer(SERVER, &arrived, Completion::Status(Status::internal("it fails")));
+    liar.say(&[item(2, 1000)]);
+    assert_eq!(liar.pair.ends[SERVER].connection.stats().stream_bytes_held, 1000 + ITEM);
+    assert_eq!(liar.closed(), None);
 }
 
 #[test]
