@@ -196,13 +196,40 @@ impl Outbox {
 
     /// Throws away the transfers under way whose mark is in question.
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(Mark) -> bool) {
-        self.turns.retain(|turn| !matches!(turn, BulkTurn::Transfer(transfer) if remove(transfer.mark)));
+        let transfers = &mut self.transfers;
+        self.turns.retain(|turn| match turn {
+            BulkTurn::Transfer(transfer) if remove(transfer.mark) => !transfers.remove(&transfer.id),
+            _ => true,
+        });
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
         let under_way = self.turns.iter().filter_map(|turn| match turn {
             BulkTurn::Transfer(transfer) => Some(transfer),
             BulkTurn::Stream(_) => None,
         });
         self.transfer_bytes = under_way.chain(waiting).map(|transfer| transfer.rest.len()).sum();
+    }
+
+    /// Whether the counts are those of what waits.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let frames = || self.urgent.iter().chain(&self.frames);
+        assert_eq!(self.bytes, frames().map(|frame| frame.len as usize).sum::<usize>(), "bytes of frames");
+        let under_way: Vec<_> = self
+            .turns
+            .iter()
+            .filter_map(|turn| match turn {
+                BulkTurn::Transfer(transfer) => Some(transfer),
+                BulkTurn::Stream(_) => None,
+            })
+            .collect();
+        let ids: HashSet<_> = under_way.iter().map(|transfer| transfer.id).collect();
+        assert_eq!(self.transfers, ids, "transfers under way");
+        let transfers = under_way.into_iter().chain(frames().filter_map(|frame| frame.transfer.as_ref()));
+        assert_eq!(
+            self.transfer_bytes,
+            transfers.map(|transfer| transfer.rest.len()).sum::<usize>(),
+            "bytes of transfers"
+        );
     }
 
     fn place(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Box<OutFrame> {

@@ -322,6 +322,14 @@ impl Connection {
         }
     }
 
+    /// Whether what is counted is there.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.outbox.check();
+        self.sending.check();
+        self.receiving.check();
+    }
+
     /// Puts a served call before the shell.
     fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload, streams: Streams) {
         let event = match payload.into_value() {

@@ -368,8 +368,20 @@ impl Receiving {
         }
     }
 
+    /// Whether the counts of all together are those of each.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let held: i64 = self.streams.values().map(|stream| stream.held.1).sum();
+        assert_eq!(self.all_held, held, "what has come and has not been read");
+        let open = self.streams.values().filter(|stream| !stream.finished).count();
+        assert_eq!(self.open as usize, open, "streams whose producers have not ended them");
+        for (id, stream) in &self.streams {
+            let kept = stream.is_wanted() || stream.read;
+            assert!(stream.held.0 >= 0 && stream.held.1 >= 0 && (kept || stream.held == (0, 0)), "{id}: {stream:?}");
+        }
+    }
+
     fn renew_all(&mut self) {
-        debug_assert!(self.all_held >= 0, "what was read or dropped is counted out once");
         let bytes = self.all_window - self.all_credit - self.all_held;
         if bytes * 2 >= self.all_window {
             self.all_credit += bytes;

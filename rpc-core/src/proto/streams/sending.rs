@@ -346,6 +346,17 @@ impl Sending {
     pub(crate) fn ids(&self) -> Vec<TransferId> {
         self.streams.keys().copied().collect()
     }
+
+    /// Whether the counts of all together are those of each.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        for (id, stream) in &self.streams {
+            let whole: usize = stream.items.iter().map(|item| item.bytes.len() + ITEM).sum();
+            let rest = stream.under_way.as_ref().map_or(0, |item| item.bytes.len());
+            assert_eq!(stream.queued, whole + rest, "what waits of stream {id}");
+        }
+        assert_eq!(self.queued, self.streams.values().map(|stream| stream.queued).sum::<usize>(), "what waits of all");
+    }
 }
 
 /// What a stream may write in a turn.

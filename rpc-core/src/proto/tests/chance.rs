@@ -104,6 +104,7 @@ fn run(steps: Vec<Step>, least: bool) {
             }
             Step::Cancel { .. } | Step::Answer { .. } => {}
         }
+        pair.check();
     }
     // Handlers end, callers take what they get; nested waits and deadlines have all the time they need.
     for _ in 0..300 {

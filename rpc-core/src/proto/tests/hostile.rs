@@ -51,6 +51,7 @@ impl Liar {
 
     /// The code with which the server closed.
     pub(super) fn closed(&self) -> Option<CloseCode> {
+        self.pair.check();
         self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
     }
 

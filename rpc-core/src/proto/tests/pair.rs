@@ -262,6 +262,13 @@ impl Pair {
         }
     }
 
+    /// What both ends count is there.
+    pub(super) fn check(&self) {
+        for end in &self.ends {
+            end.connection.check();
+        }
+    }
+
     /// Both ends hold nothing.
     pub(super) fn assert_empty(&self) {
         for end in &self.ends {

@@ -263,6 +263,7 @@ fn run(steps: Vec<Step>, config: &Config) {
     for step in steps {
         world.look(&mut pair);
         world.step(&mut pair, step);
+        pair.check();
     }
     world.settle(&mut pair);
     world.check(&pair);
