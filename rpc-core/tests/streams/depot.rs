@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use rpc_core::{Config, Context, Hosting, Session, Status, Streaming, session};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,7 @@ pub(crate) trait Depot {
     async fn sum(&self, loads: Streaming<u64>) -> Result<u64, Fault>;
     async fn sum_checked(&self, loads: Streaming<u32, Fault>) -> Result<u32, Fault>;
     async fn echo(&self, loads: Streaming<String>) -> Streaming<String>;
+    async fn doubled(&self, loads: Streaming<u32, Fault>) -> Streaming<u64, Fault>;
     async fn zip(&self, left: Streaming<u32>, scale: u32, right: Streaming<u32>) -> Streaming<(u32, u32)>;
     async fn blocks(&self, count: usize, size: usize) -> Streaming<Bytes>;
     async fn length(&self, blocks: Streaming<Bytes>) -> usize;
@@ -102,9 +103,12 @@ impl Depot for House {
         loads
     }
 
+    async fn doubled(&self, loads: Streaming<u32, Fault>) -> Streaming<u64, Fault> {
+        Streaming::from_call_results(loads.map_ok(|load| u64::from(load) * 2))
+    }
+
     async fn zip(&self, left: Streaming<u32>, scale: u32, right: Streaming<u32>) -> Streaming<(u32, u32)> {
-        let pairs = left.zip(right).map(move |(left, right)| (left.unwrap(), right.unwrap() * scale));
-        Streaming::new(pairs)
+        Streaming::from_call_results(left.zip(right).map(move |(left, right)| Ok((left?, right? * scale))))
     }
 
     async fn blocks(&self, count: usize, size: usize) -> Streaming<Bytes> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use rpc_core::{CallError, CallOptions, Code, NoFault, Status, Streaming, Stub};
 
-use crate::depot::{DepotClient, at_rest, connect, depot, with};
+use crate::depot::{DepotClient, Fault, at_rest, connect, depot, with};
 
 fn status<T: std::fmt::Debug>(item: Option<Result<T, CallError<NoFault>>>) -> Status {
     item.unwrap().unwrap_err().into()
@@ -21,6 +21,26 @@ async fn a_status_comes_after_the_items() {
     let end = status(items.next().await);
     assert_eq!((end.code(), end.message()), (Code::DataLoss, "the shelf broke"));
     assert_eq!(items.next().await, None);
+}
+
+/// Whoever does something to the items of a stream and passes them on passes its end on too.
+#[tokio::test]
+async fn an_end_is_passed_on_with_the_items() {
+    let (_, server, depot) = depot();
+    let spoiled = Streaming::from_results(stream::iter([Ok(1), Ok(2), Err(Fault::Spoiled(3))]));
+    let mut doubled = depot.doubled(spoiled).await.unwrap();
+    assert_eq!([doubled.next().await, doubled.next().await], [Some(Ok(2)), Some(Ok(4))]);
+    assert_eq!(doubled.next().await, Some(Err(CallError::Fault(Fault::Spoiled(3)))));
+    assert_eq!(doubled.next().await, None);
+
+    let (sender, unfinished) = Streaming::channel(1);
+    let mut doubled = depot.doubled(unfinished).await.unwrap();
+    sender.send(1).await.unwrap();
+    assert_eq!(doubled.next().await, Some(Ok(2)));
+    drop(sender);
+    let end = doubled.next().await.unwrap().unwrap_err();
+    assert_eq!(end.status().map(Status::code), Some(Code::Aborted));
+    at_rest(&server).await;
 }
 
 #[tokio::test]

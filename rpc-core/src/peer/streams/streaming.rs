@@ -22,7 +22,7 @@ use crate::{
 
 /// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` where it may end in a typed fault.
 ///
-/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`]) or by its sending half ([`Self::channel`]). To read one, treat it as a stream of
+/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`], [`Self::from_call_results`]) or by its sending half ([`Self::channel`]). To read one, treat it as a stream of
 /// `Result<T, CallError<E>>`, or call [`Self::next`]. An error is the last thing that comes:
 ///
 /// | what comes last | why |
@@ -32,7 +32,8 @@ use crate::{
 /// | a status of the producer's | the producer has ended it with that |
 /// | [`Code::Aborted`](crate::Code::Aborted) | the producer was dropped before it had finished the stream |
 /// | [`Code::Cancelled`](crate::Code::Cancelled) | the call that it is an argument of has ended badly, or was given up |
-/// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended |
+/// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended, or one side shuts down |
+/// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`] |
 /// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item does not fit its type |
 ///
 /// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own stream is dropped then; the call, if it is
@@ -65,18 +66,24 @@ struct Remote<T, E> {
 impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
     /// Of a stream of items.
     pub fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
-        Self { inner: Inner::Local(stream.map(Ok).boxed()) }
+        Self::from_call_results(stream.map(Ok))
     }
 
     /// Of a stream of items that may end in a typed fault; what follows the fault is not asked for.
     pub fn from_results(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
-        Self { inner: Inner::Local(stream.map(|item| item.map_err(CallError::Fault)).boxed()) }
+        Self::from_call_results(stream.map(|item| item.map_err(CallError::Fault)))
+    }
+
+    /// Of a stream of what streams are read as: one that has come and is passed on, with its end, whatever was done to its items. What follows the first error is not
+    /// asked for.
+    pub fn from_call_results(stream: impl Stream<Item = Result<T, CallError<E>>> + Send + 'static) -> Self {
+        Self { inner: Inner::Local(stream.boxed()) }
     }
 
     /// A stream and its sending half, with room for so many items (1 at least) between them, beside the window.
     pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
         let (sender, stream) = StreamSender::channel(capacity);
-        (sender, Self { inner: Inner::Local(stream.boxed()) })
+        (sender, Self::from_call_results(stream))
     }
 }
 
