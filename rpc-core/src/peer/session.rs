@@ -120,7 +120,7 @@ impl Session {
     pub async fn established(&self) -> Result<(), ConnectionError> {
         match self.wait(|life| !matches!(life, Life::Connecting)).await {
             Life::Over(error) => Err(error),
-            Life::Open | Life::Connecting => Ok(()),
+            Life::Open | Life::Leaving | Life::Connecting => Ok(()),
         }
     }
 
@@ -129,8 +129,15 @@ impl Session {
     pub async fn closed(&self) -> ConnectionError {
         match self.wait(|life| matches!(life, Life::Over(_))).await {
             Life::Over(error) => error,
-            Life::Open | Life::Connecting => ConnectionError::ClosedLocally,
+            Life::Open | Life::Leaving | Life::Connecting => ConnectionError::ClosedLocally,
         }
+    }
+
+    /// Waits until this side or the other begins to shut down ([`Self::drain`], a server's shutdown), or the session ends. Whoever produces a stream without an end
+    /// of its own should end it then: a drain waits for streams as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at
+    /// any time.
+    pub async fn draining(&self) {
+        self.wait(|life| matches!(life, Life::Leaving | Life::Over(_))).await;
     }
 
     async fn wait(&self, reached: impl FnMut(&Life) -> bool) -> Life {

@@ -28,7 +28,20 @@ use crate::{
 pub(crate) enum Life {
     Connecting,
     Open,
+    /// One side has begun to shut down.
+    Leaving,
     Over(ConnectionError),
+}
+
+impl Life {
+    fn stage(&self) -> u8 {
+        match self {
+            Self::Connecting => 0,
+            Self::Open => 1,
+            Self::Leaving => 2,
+            Self::Over(_) => 3,
+        }
+    }
 }
 
 /// The shared part of a session.
@@ -194,6 +207,17 @@ impl Shared {
             semaphore.close();
         }
         self.life.send_replace(Life::Over(error));
+    }
+
+    /// The session has come so far, if it has not come further.
+    pub(crate) fn live(&self, stage: Life) {
+        self.life.send_if_modified(|life| {
+            let further = stage.stage() > life.stage();
+            if further {
+                *life = stage;
+            }
+            further
+        });
     }
 
     pub(crate) fn handler_started(&self) {

@@ -48,6 +48,8 @@ pub enum Event {
         /// The call.
         key: ServedKey,
     },
+    /// This side drains, or the other has said that it is about to leave. Comes once for each.
+    Leaving,
     /// The connection has ended; nothing follows.
     Closed(ConnectionError),
 }

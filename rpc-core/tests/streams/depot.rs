@@ -43,6 +43,8 @@ pub(crate) trait Depot {
     async fn panics(&self) -> Streaming<u32>;
     async fn unfinished(&self) -> Streaming<u32>;
     async fn round_trip(&self, cx: &Context<KeeperClient>, to: u32) -> Result<u32, Status>;
+    /// Numbers until one side shuts down.
+    async fn subscribe(&self, cx: &Context<KeeperClient>) -> Streaming<u64>;
     #[rpc(window = 64)]
     async fn narrow(&self) -> Streaming<u64>;
 }
@@ -146,6 +148,11 @@ impl Depot for House {
     async fn round_trip(&self, cx: &Context<KeeperClient>, to: u32) -> Result<u32, Status> {
         let watched = cx.peer().watch(to).await?;
         cx.peer().weigh(watched.map(|load| load.unwrap())).await
+    }
+
+    async fn subscribe(&self, cx: &Context<KeeperClient>) -> Streaming<u64> {
+        let session = cx.session();
+        Streaming::new(stream::iter(0..).take_until(async move { session.draining().await }))
     }
 
     async fn narrow(&self) -> Streaming<u64> {

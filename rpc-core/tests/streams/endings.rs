@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use rpc_core::{CallError, CallOptions, Code, NoFault, Status, Streaming, Stub};
+use rpc_core::{CallError, CallOptions, Code, Config, NoFault, Status, Streaming, Stub};
 
 use crate::depot::{DepotClient, Fault, at_rest, connect, depot, with};
 
@@ -203,4 +203,45 @@ async fn items_that_do_not_fit_are_an_error_and_the_last() {
     assert!(end.message().contains("is a stream"), "{end}");
     drop(numbers);
     at_rest(&server).await;
+}
+
+/// A drain waits for streams, whose producers hear of it.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_ends_when_a_side_begins_to_shut_down() {
+    for server_leaves in [true, false] {
+        let (_, server, depot) = depot();
+        let client = depot.session();
+        let mut numbers = depot.subscribe().await.unwrap();
+        assert_eq!(numbers.next().await, Some(Ok(0)));
+        let begun = tokio::time::Instant::now();
+        if server_leaves {
+            server.drain()
+        } else {
+            client.drain()
+        }
+        tokio::join!(server.draining(), client.draining());
+        let (rest, _) = tokio::join!(numbers.map(Result::unwrap).collect::<Vec<_>>(), client.closed());
+        assert!(rest.iter().copied().eq(1..=rest.len() as u64));
+        assert!(begun.elapsed() < Config::default().drain_grace, "nobody was cut off");
+    }
+}
+
+/// What does not end is cut off after the grace, and its reader is told who has gone.
+#[tokio::test(start_paused = true)]
+async fn streams_without_an_end_are_cut_off_after_the_grace() {
+    for (server_leaves, who) in [(true, "the other side"), (false, "this side")] {
+        let (_, server, depot) = depot();
+        let client = depot.session();
+        let mut words = depot.echo(stream::pending()).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        if server_leaves {
+            server.drain()
+        } else {
+            client.drain()
+        }
+        let end = status(words.next().await);
+        assert_eq!((end.code(), begun.elapsed() >= Config::default().drain_grace), (Code::Unavailable, true));
+        assert!(end.message().contains(&format!("because {who} is shutting down")), "{end}");
+        tokio::join!(server.closed(), client.closed());
+    }
 }

@@ -186,7 +186,8 @@ impl<T, E> fmt::Debug for Streaming<T, E> {
 /// What can be passed to a client for an argument of type `Streaming<T, E>`: any stream of `T`, or a [`Streaming`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a stream of `{T}`",
-    note = "pass a stream whose items are `{T}`, or a `Streaming`: see `Streaming::new`, `Streaming::from_results` and `Streaming::channel`"
+    note = "pass a stream whose items are `{T}`, or a `Streaming`: see `Streaming::new`, `Streaming::from_results` and `Streaming::channel`",
+    note = "`futures::stream::iter` makes a stream of a `Vec`, `tokio_stream::wrappers::ReceiverStream` of a receiver"
 )]
 pub trait IntoStreaming<T, E>: Send + 'static {
     /// The stream.

@@ -60,6 +60,7 @@ impl Connection {
             Phase::Open => {}
         }
         self.draining = true;
+        self.events.push_back(Event::Leaving);
         let message = Status::unavailable(message).cut_to(self.max_words_out()).message().to_owned();
         self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
         self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
@@ -71,6 +72,7 @@ impl Connection {
         if !self.peer_leaving {
             self.peer_leaving = true;
             self.peer_last_seq = Some(last_seq);
+            self.events.push_back(Event::Leaving);
             let why = if message.is_empty() { "the other side is shutting down" } else { message };
             self.fail_unsent(why);
         }

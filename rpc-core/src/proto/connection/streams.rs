@@ -271,14 +271,14 @@ impl Connection {
 
     // Both.
 
-    /// The grace of a drain is over.
+    /// The grace of this side's drain is over.
     pub(super) fn stop_streams(&mut self) {
-        let status = Status::unavailable("the stream was stopped because one side is shutting down");
+        let stopped = |who: &str| Status::unavailable(format!("the stream was stopped because {who} is shutting down"));
         for id in self.sending.ids() {
-            self.stop_sending(id, Err(StreamError::Status(status.clone())));
+            self.stop_sending(id, Err(StreamError::Status(stopped("the other side"))));
         }
         for id in self.receiving.live() {
-            if self.fail_stream(id, status.clone()) {
+            if self.fail_stream(id, stopped("this side")) {
                 self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
             }
         }

@@ -170,6 +170,7 @@ impl<T: Transport> Driver<T> {
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
+                Event::Leaving => self.shared.live(Life::Leaving),
                 Event::Hello(hello) => {
                     tracing::debug!(session = self.shared.id, contracts = ?hello.contracts, "a client said hello");
                     match self.dispatch.hosting().judge(&hello.contracts) {
@@ -231,7 +232,7 @@ impl<T: Transport> Driver<T> {
         if self.shared.look(|connection| connection.is_open()) {
             tracing::debug!(session = self.shared.id, "the session is open");
             self.transport.handshake_done();
-            self.shared.life.send_replace(Life::Open);
+            self.shared.live(Life::Open);
         }
     }
 
