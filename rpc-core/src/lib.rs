@@ -117,7 +117,7 @@ pub mod __private {
     pub use crate::{
         CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
-        peer::{Binary, Fallible, Outlet, Outlets, Output, Streamed, Value},
+        peer::{Binary, Fallible, Outlet, Outlets, Output, Single, Streamed, Value},
         service::{Arguments, Completion, Incoming, Runner},
         wire::{Bin, Blob, Nil, NoArguments},
     };

@@ -26,7 +26,7 @@ pub use info::{ConnectionInfo, Principal};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
-pub use output::{Fallible, Output, Streamed};
+pub use output::{Fallible, Output, Single, Streamed};
 pub use session::{Session, SessionState, Stats};
 pub(crate) use shared::{Life, Shared};
 pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, Outlets, StreamSender, Streaming, Value};

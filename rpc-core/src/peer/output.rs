@@ -25,10 +25,13 @@ pub trait Output: Send + 'static {
     ) -> Result<Self::Value, WireError>;
 }
 
+/// One value, which `D` decodes. A type of its own, so that the compiler names what a value lacks and not this trait.
+pub struct Single<D>(PhantomData<fn() -> D>);
+
 /// A stream, whose items `D` decodes.
 pub struct Streamed<D, E>(PhantomData<fn() -> (D, E)>);
 
-impl<D: Decode> Output for D {
+impl<D: Decode> Output for Single<D> {
     type Value = D::Value;
 
     fn decode(
@@ -56,6 +59,12 @@ where
     ) -> Result<Self::Value, WireError> {
         let inlet = streams.take().ok_or_else(|| WireError::new("a value came instead of a stream"))?;
         Ok(Streaming::remote::<D>(inlet, method))
+    }
+}
+
+impl<D> fmt::Debug for Single<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Single")
     }
 }
 

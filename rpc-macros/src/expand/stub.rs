@@ -147,8 +147,8 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
     let k = private_at(contract, span);
     let decoded = |ty: &Type| match items(&k, ty) {
         Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-        None if is_owned_binary(ty) => quote_spanned!(span=> #k::Binary<#ty>),
-        None => quote_spanned!(span=> #k::Value<#ty>),
+        None if is_owned_binary(ty) => quote_spanned!(span=> #k::Single<#k::Binary<#ty>>),
+        None => quote_spanned!(span=> #k::Single<#k::Value<#ty>>),
     };
     match &method.output {
         Output::Oneway => quote_spanned!(span=> notify),
@@ -164,7 +164,7 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
             let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
             let decoded = match ok_of_alias(ty).and_then(|ok| items(&k, ok)) {
                 Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-                None => quote_spanned!(span=> #k::Value<#ok>),
+                None => quote_spanned!(span=> #k::Single<#k::Value<#ok>>),
             };
             quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
         }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -49,8 +50,8 @@ pub struct Streaming<T, E = NoFault> {
 }
 
 enum Inner<T, E> {
-    /// Produced here.
-    Local(BoxStream<'static, Result<T, CallError<E>>>),
+    /// Produced here. Never locked: a stream that cannot be shared can then be kept where others can.
+    Local(Mutex<BoxStream<'static, Result<T, CallError<E>>>>),
     /// Produced at the other side.
     Remote(Remote<T, E>),
     Over,
@@ -77,7 +78,7 @@ impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
     /// Of a stream of what streams are read as: one that has come and is passed on, with its end, whatever was done to its items. What follows the first error is not
     /// asked for.
     pub fn from_call_results(stream: impl Stream<Item = Result<T, CallError<E>>> + Send + 'static) -> Self {
-        Self { inner: Inner::Local(stream.boxed()) }
+        Self { inner: Inner::Local(Mutex::new(stream.boxed())) }
     }
 
     /// A stream and its sending half, with room for so many items (1 at least) between them, beside the window.
@@ -124,7 +125,7 @@ impl<T, E> Streaming<T, E> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
         let next = match &mut self.inner {
-            Inner::Local(stream) => stream.as_mut().poll_next(cx),
+            Inner::Local(stream) => stream.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(cx),
             Inner::Remote(remote) => remote.poll_next(cx),
             Inner::Over => Poll::Ready(None),
         };
@@ -154,6 +155,12 @@ impl<T, E> Remote<T, E> {
         }))
     }
 }
+
+const _: () = {
+    const fn is_shared<S: Send + Sync>() {}
+    // A hosted object may keep one, whatever its items are.
+    is_shared::<Streaming<std::cell::Cell<u8>, std::cell::Cell<u8>>>();
+};
 
 /// What it holds is boxed.
 impl<T, E> Unpin for Streaming<T, E> {}
