@@ -121,6 +121,10 @@ impl MethodOptions {
                     "window" => {
                         let bytes: LitInt = value(key, input, "window = 65_536")?;
                         match bytes.base10_parse() {
+                            Ok(0) => errors.on(
+                                &bytes,
+                                "a window of no bytes lets nothing through; leave `window` out for one that adapts",
+                            ),
                             Ok(bytes) => set(key, &mut options.window, (span, bytes), errors),
                             Err(_) => {
                                 errors.on(&bytes, "a window is a number of bytes, for instance `window = 65_536`");

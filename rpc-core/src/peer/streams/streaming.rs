@@ -95,7 +95,7 @@ impl<T, E> Streaming<T, E> {
     }
 
     /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has come. The producer may have used the window that
-    /// [`crate::Config::stream_window`] announced to it already. Does nothing to a stream that is produced here.
+    /// [`crate::Config::stream_window`] announced to it already. None at all counts as one: one item at a time. Does nothing to a stream that is produced here.
     #[must_use]
     pub fn with_window(mut self, bytes: usize) -> Self {
         if let Inner::Remote(remote) = &mut self.inner {
