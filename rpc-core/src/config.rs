@@ -76,7 +76,7 @@ pub struct Config {
     /// See `unacked_bulk`. Default 8 MiB.
     pub max_unacked_bulk: usize,
     /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise. Default 60 s. For a call with streams among its arguments
-    /// it is the time between two items, and after the last.
+    /// it is how long nothing may go on: no item is produced, none is read at the other side, and no answer comes.
     pub call_timeout: Duration,
     /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s. Ends deadlocks of
     /// chains that hold each other's permits.

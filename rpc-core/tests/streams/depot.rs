@@ -38,6 +38,8 @@ pub(crate) trait Depot {
     async fn length(&self, blocks: Streaming<Bytes>) -> usize;
     /// Reads nothing of it, and goes on.
     async fn ignore(&self, loads: Streaming<u64>) -> u32;
+    /// Takes so many seconds for each.
+    async fn chew(&self, seconds: u64, loads: Streaming<u64>) -> Result<u64, Status>;
     /// Never answers.
     async fn hold(&self, loads: Streaming<u64>);
     async fn panics(&self) -> Streaming<u32>;
@@ -128,6 +130,16 @@ impl Depot for House {
     async fn ignore(&self, loads: Streaming<u64>) -> u32 {
         drop(loads);
         1
+    }
+
+    async fn chew(&self, seconds: u64, mut loads: Streaming<u64>) -> Result<u64, Status> {
+        let mut count = 0;
+        while let Some(load) = loads.next().await {
+            load?;
+            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn hold(&self, loads: Streaming<u64>) {

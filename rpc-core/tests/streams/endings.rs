@@ -156,6 +156,36 @@ async fn the_default_deadline_is_the_gap_between_items_and_a_timeout_is_total() 
     assert_eq!(end.status().unwrap().code(), Code::DeadlineExceeded);
 }
 
+/// A reader that goes on keeps the call alive, however slow it is: what runs ahead of it, and what is left when the producer has finished, is not a pause.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_waited_for() {
+    let (_, server, depot) = depot();
+    for (count, seconds) in [(1000, 1), (200, 5), (20, 50)] {
+        assert_eq!(depot.chew(seconds, stream::iter(0..count)).await, Ok(count), "{count} items, {seconds} s each");
+    }
+    at_rest(&server).await;
+    at_rest(&depot.session()).await;
+}
+
+/// Whoever reads that a call took too long finds what it was that did not go on.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_too_long_says_who_paused() {
+    let (_, _, depot) = depot();
+    let (_sender, unfinished) = Streaming::channel(1);
+    let cases = [
+        (depot.hold(unfinished).await, "a StreamSender ends its stream by `finish`"),
+        (depot.hold(stream::iter(0..1_000_000)).await, "the other side has not gone on reading"),
+        (depot.hold(stream::iter([1])).await, "the other side has not gone on reading"),
+        (depot.hold(stream::empty()).await, "no answer has come"),
+        (depot.chew(70, stream::iter([1])).await.map(drop), "the other side has not gone on reading"),
+    ];
+    for (end, why) in cases {
+        let end = end.unwrap_err();
+        assert_eq!(end.code(), Code::DeadlineExceeded);
+        assert!(end.message().contains(why) && end.message().contains("for 60s"), "{end}");
+    }
+}
+
 /// What the framework did not send can be said so; what it began to send cannot be sent again.
 #[tokio::test]
 async fn a_call_with_too_many_streams_is_not_made() {

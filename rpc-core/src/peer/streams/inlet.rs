@@ -2,21 +2,24 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
 use crate::{
-    peer::shared::Shared,
-    proto::{ITEM, StreamError, Taken},
+    peer::{clock::now, shared::Shared},
+    proto::{ITEM, Reading, StreamError, Taken},
     wire::{Streams, TransferId},
 };
 
-/// What has been read is reported at the latest after so many bytes.
+/// What has been read is reported at the latest after so many bytes …
 const REPORT: i64 = 64 * 1024;
+/// … or with the first item after so long: a call waits for its reader as long as that goes on.
+const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.
 pub(crate) struct Inlet {
@@ -25,9 +28,10 @@ pub(crate) struct Inlet {
     /// What has come and was fetched.
     batch: VecDeque<Bytes>,
     /// What has been read and not reported.
-    read: (i64, i64),
+    read: Reading,
     /// When to report.
     report: (i64, i64),
+    reported: Instant,
     over: bool,
 }
 
@@ -35,7 +39,7 @@ impl Inlet {
     fn new(shared: Arc<Shared>, id: TransferId) -> Self {
         let config = &shared.config;
         let report = report(i64::from(config.stream_items), config.stream_window);
-        Self { shared, id, batch: VecDeque::new(), read: (0, 0), report, over: false }
+        Self { shared, id, batch: VecDeque::new(), read: Reading::default(), report, reported: now(), over: false }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -52,10 +56,11 @@ impl Inlet {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         loop {
             if let Some(item) = self.batch.pop_front() {
-                self.read.0 += 1;
-                self.read.1 += i64::try_from(item.len() + ITEM).unwrap_or(i64::MAX);
-                if self.read.0 >= self.report.0 || self.read.1 >= self.report.1 {
-                    let read = std::mem::take(&mut self.read);
+                self.read.items += 1;
+                self.read.bytes += i64::try_from(item.len() + ITEM).unwrap_or(i64::MAX);
+                if self.is_due() {
+                    self.reported = now();
+                    let read = mem::take(&mut self.read);
                     self.tell(|connection, id| connection.count_read(id, read));
                 }
                 return Poll::Ready(Some(Ok(item)));
@@ -63,7 +68,7 @@ impl Inlet {
             if self.over {
                 return Poll::Ready(None);
             }
-            let (read, mut batch) = (std::mem::take(&mut self.read), std::mem::take(&mut self.batch));
+            let (read, mut batch) = (mem::take(&mut self.read), mem::take(&mut self.batch));
             let taken = self.tell(|connection, id| connection.take_items(id, read, &mut batch, cx.waker()));
             self.batch = batch;
             match taken {
@@ -77,6 +82,16 @@ impl Inlet {
                 }
             }
         }
+    }
+
+    /// Whether what has been read is to be reported now.
+    fn is_due(&mut self) -> bool {
+        let Reading { items, bytes, .. } = self.read;
+        // Not with each item: a look at the clock takes as long as half an item.
+        if items <= 2 || items % 4 == 0 {
+            self.read.slow = now().duration_since(self.reported) >= SLOW;
+        }
+        self.read.slow || items >= self.report.0 || bytes >= self.report.1
     }
 
     fn tell<R>(&self, f: impl FnOnce(&mut crate::proto::Connection, TransferId) -> R) -> R {

@@ -3,6 +3,7 @@
 mod calls;
 mod closing;
 mod completions;
+mod gap;
 mod handshake;
 mod serving;
 mod state;
@@ -218,8 +219,11 @@ impl Connection {
             Frame::Abort { transfer } => self.handle_abort(transfer),
             Frame::Item { stream, payload } => self.handle_item(now, stream, payload),
             Frame::End { stream, error } => self.handle_end(stream, error),
-            Frame::Credit { stream, items, bytes, read } => self.handle_credit(stream, Credit { items, bytes, read }),
+            Frame::Credit { stream, items, bytes, read } => {
+                self.handle_credit(now, stream, Credit { items, bytes, read })
+            }
             Frame::Stop { transfer } => {
+                self.renew_gap(now, transfer);
                 self.handle_stop(transfer);
                 Ok(())
             }

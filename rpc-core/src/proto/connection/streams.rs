@@ -4,10 +4,12 @@ use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, DeadlineKey, Phase, SMALL_PACKET};
+use super::{Connection, Phase, SMALL_PACKET};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, StreamEnd, StreamError, StreamRoom, Taken, assembly::Purpose, outbox::Mark, streams::Credit},
+    proto::{
+        CallKey, Reading, StreamEnd, StreamError, StreamRoom, Taken, assembly::Purpose, outbox::Mark, streams::Credit,
+    },
     status::Status,
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
 };
@@ -56,14 +58,6 @@ impl Connection {
         self.renew_gap(now, id);
         if self.sending.finish(id, end) {
             self.outbox.push_stream(id);
-        }
-    }
-
-    /// What was produced for a call keeps it alive.
-    fn renew_gap(&mut self, now: Instant, id: TransferId) {
-        let slot = self.sending.owner(id).and_then(|key| self.slots.find_mut(key));
-        if let Some((_, last)) = slot.and_then(|slot| slot.gap.as_mut()) {
-            *last = now;
         }
     }
 
@@ -147,8 +141,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_credit(&mut self, id: TransferId, credit: Credit) -> Result<(), ProtocolError> {
+    pub(super) fn handle_credit(&mut self, now: Instant, id: TransferId, credit: Credit) -> Result<(), ProtocolError> {
         let granted = self.sending.grant(id, credit, self.outbox.last_transfer_id())?;
+        if granted.progress {
+            self.renew_gap(now, id);
+        }
         for id in granted.turns {
             self.outbox.push_stream(id);
         }
@@ -158,9 +155,9 @@ impl Connection {
 
     // Streams that are read here.
 
-    /// Moves what has come of a stream to its reader, who has read `read` (items, and their bytes with [`ITEM`](crate::proto::ITEM) for each) since it was last
+    /// Moves what has come of a stream to its reader, who has read so much since it was last
     /// asked. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
-    pub fn take_items(&mut self, id: TransferId, read: (i64, i64), into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
+    pub fn take_items(&mut self, id: TransferId, read: Reading, into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
         self.receiving.take(id, read, into, self.sequence.acked(), waker, &mut self.trash)
     }
 
@@ -170,7 +167,7 @@ impl Connection {
     }
 
     /// A reader has read so much.
-    pub fn count_read(&mut self, id: TransferId, read: (i64, i64)) {
+    pub fn count_read(&mut self, id: TransferId, read: Reading) {
         self.receiving.count_read(id, read);
     }
 
@@ -288,15 +285,5 @@ impl Connection {
     pub(super) fn end_streams(&mut self, status: &Status) {
         self.sending.clear(&mut self.wakes);
         self.receiving.end(status, &mut self.wakes);
-    }
-
-    /// The time in which something new had to be produced for a call may be over.
-    pub(super) fn expire_gap(&mut self, at: Instant, key: CallKey) {
-        let Some((gap, last)) = self.slots.find(key).and_then(|slot| slot.gap) else { return };
-        match last.checked_add(gap) {
-            Some(due) if due > at => self.push_deadline(due, DeadlineKey::Gap(key)),
-            Some(_) => self.expire_call(key),
-            None => {}
-        }
     }
 }

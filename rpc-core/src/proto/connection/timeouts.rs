@@ -25,7 +25,7 @@ impl Connection {
         }
         while let Some((at, key)) = self.deadlines.pop_due(now) {
             match key {
-                DeadlineKey::Call(key) => self.expire_call(key),
+                DeadlineKey::Call(key) => self.expire_call(key, None),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
                 DeadlineKey::Gap(key) => self.expire_gap(now, key),
                 DeadlineKey::Served(id) => self.expire_served(at, id),
@@ -155,8 +155,8 @@ impl Connection {
         self.end(ConnectionError::TimedOut(what), Flush::Nothing);
     }
 
-    /// The deadline of a call made here has passed.
-    pub(super) fn expire_call(&mut self, key: CallKey) {
+    /// The deadline of a call made here has passed, or what `why` says of a call that has been sent.
+    pub(super) fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
         let Some(slot) = self.slots.find_mut(key) else { return };
         let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
         match &slot.state {
@@ -172,14 +172,17 @@ impl Connection {
             }
             SlotState::Sent => {
                 slot.awaiting_completion = true;
-                slot.state = SlotState::Completed(Outcome::Status(passed("before the answer came")));
+                slot.state =
+                    SlotState::Completed(Outcome::Status(why.unwrap_or_else(|| passed("before the answer came"))));
                 self.wakes.extend(slot.waker.take());
                 self.give_up(key);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;
                 slot.awaiting_completion = true;
-                slot.state = SlotState::Completed(Outcome::Status(passed("while the answer was arriving")));
+                slot.state = SlotState::Completed(Outcome::Status(
+                    why.unwrap_or_else(|| passed("while the answer was arriving")),
+                ));
                 self.wakes.extend(slot.waker.take());
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);

@@ -23,6 +23,8 @@ pub(super) struct Inflow {
     /// Credit that has not been sent.
     pub(super) due: (u64, u64),
     pub(super) is_due: bool,
+    /// The producer is to hear what has been read, whatever it may send.
+    pub(super) tell: bool,
     /// What has come since the beginning.
     pub(super) received: (i64, i64),
     /// All that the producer may have sent with the credit that it has heard of, since the beginning.
@@ -57,6 +59,7 @@ impl Inflow {
             window: credit,
             due: (0, 0),
             is_due: false,
+            tell: false,
             received: (0, 0),
             heard: credit,
             unheard: VecDeque::new(),

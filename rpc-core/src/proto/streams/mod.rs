@@ -3,12 +3,13 @@
 //! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams together is counted in bytes alone.
 
 mod inflow;
+mod outflow;
 mod receiving;
 mod sending;
 
 pub(crate) use receiving::Receiving;
 pub use receiving::Taken;
-pub(crate) use sending::{Gone, Put, Sending, Turn};
+pub(crate) use sending::{Gone, Put, Sending, Turn, WaitsFor};
 
 use crate::{
     status::Status,
@@ -48,6 +49,17 @@ pub struct StreamRoom {
     pub items: usize,
     /// Of so many bytes, with [`ITEM`] for each item; the last one may go beyond.
     pub bytes: usize,
+}
+
+/// What a reader has read since it last said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// So many items.
+    pub items: i64,
+    /// Of so many bytes, with [`ITEM`] for each item.
+    pub bytes: i64,
+    /// It is slow: the producer is to hear of it, however little it is.
+    pub slow: bool,
 }
 
 /// What a reader grants.

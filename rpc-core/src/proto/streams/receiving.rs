@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Credit, MAX_CREDIT, StreamEnd, StreamError, inflow::Inflow, signed, weight};
+use super::{Credit, MAX_CREDIT, Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
 use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
 
 /// All streams that are read here.
@@ -186,11 +186,11 @@ impl Receiving {
         self.streams.get(&id).is_some_and(|stream| stream.arriving.is_some())
     }
 
-    /// What has come is moved to the reader, who has read what `read` counts since it was last asked.
+    /// What has come is moved to the reader, who has read so much since it was last asked.
     pub(crate) fn take(
         &mut self,
         id: TransferId,
-        read: (i64, i64),
+        read: Reading,
         into: &mut VecDeque<Bytes>,
         acked: u64,
         waker: &Waker,
@@ -223,7 +223,7 @@ impl Receiving {
     }
 
     /// So much has been read.
-    pub(crate) fn count_read(&mut self, id: TransferId, (items, bytes): (i64, i64)) {
+    pub(crate) fn count_read(&mut self, id: TransferId, Reading { items, bytes, slow }: Reading) {
         if items == 0 {
             return;
         }
@@ -233,6 +233,17 @@ impl Receiving {
             stream.held.0 -= items;
             stream.held.1 -= bytes;
             self.renew(id);
+            if slow {
+                self.tell(id);
+            }
+        }
+    }
+
+    /// The producer is to hear how far the reader is, even if it has ended the stream: its call waits for that.
+    fn tell(&mut self, id: TransferId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.tell = true;
+            self.push_due(id);
         }
     }
 
@@ -277,12 +288,17 @@ impl Receiving {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.is_due = false;
                 let (items, bytes) = mem::take(&mut stream.due);
+                let tell = mem::take(&mut stream.tell);
                 if stream.is_wanted() && !stream.finished {
                     stream.told = stream.received.0 - stream.held.0;
                     stream.hear(acked);
                     let granted = (stream.received.0 + stream.credit.0, stream.received.1 + stream.credit.1);
                     stream.unheard.push_back((packet, granted));
                     return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
+                }
+                if tell && stream.read {
+                    let read = (stream.received.0 - stream.held.0).unsigned_abs();
+                    return Some((id, Credit { items: 0, bytes: 0, read }));
                 }
             }
         }

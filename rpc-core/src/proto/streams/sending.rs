@@ -4,7 +4,11 @@ use std::{collections::VecDeque, mem, task::Waker};
 
 use foldhash::HashMap;
 
-use super::{Credit, ITEM, MAX_CREDIT, StreamEnd, StreamRoom, signed, weight};
+use super::{
+    Credit, ITEM, MAX_CREDIT, StreamEnd, StreamRoom,
+    outflow::{Item, Outflow},
+    signed, weight,
+};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -17,48 +21,23 @@ use crate::{
 /// All streams that are produced here.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
-    streams: HashMap<TransferId, Stream>,
+    streams: HashMap<TransferId, Outflow>,
     /// Bytes that the reader takes of all streams together.
     credit: i64,
     /// Streams whose turn had come when there was no credit for all together; some may go on by now.
     blocked: VecDeque<TransferId>,
     /// What waits to be sent, of all streams, in bytes and [`ITEM`] for each item.
     queued: usize,
+    /// Streams of calls that go on, which have been sent to their end and not been read to it.
+    tails: HashMap<TransferId, Tail>,
 }
 
+/// What of a stream is at its reader's side.
 #[derive(Debug)]
-struct Stream {
-    /// The call whose argument it is, until that has ended well.
-    owner: Option<CallKey>,
-    /// The frame that tells of it has gone.
-    announced: bool,
-    items: VecDeque<Item>,
-    /// What of it waits to be sent.
-    queued: usize,
-    /// The rest of a long item, and what its producer holds for it.
-    under_way: Option<Item>,
-    end: Option<StreamEnd>,
-    credit_items: u64,
-    credit_bytes: i64,
-    /// Items that have gone, and those that have been read: where they are the same, one may go whatever the credit of all streams together.
+struct Tail {
+    owner: CallKey,
     sent: u64,
     read: u64,
-    /// It waits for its turn, or for credit of all together.
-    in_turn: bool,
-    /// It waits for credit of all together.
-    is_blocked: bool,
-    /// It is among the blocked ones.
-    listed: bool,
-    /// Its producer waits for credit or room, and not for something to send.
-    waits: bool,
-    waker: Option<Waker>,
-}
-
-#[derive(Debug)]
-struct Item {
-    bytes: Rope,
-    /// What its producer holds of the budget of transfers.
-    charge: u32,
 }
 
 /// What a stream's turn came to.
@@ -99,24 +78,7 @@ impl Sending {
     }
 
     pub(crate) fn open(&mut self, id: TransferId, owner: Option<CallKey>, limits: &PeerLimits) {
-        let stream = Stream {
-            owner,
-            announced: false,
-            items: VecDeque::new(),
-            queued: 0,
-            under_way: None,
-            end: None,
-            credit_items: u64::from(limits.stream_items),
-            credit_bytes: signed(limits.stream_bytes),
-            sent: 0,
-            read: 0,
-            in_turn: false,
-            is_blocked: false,
-            listed: false,
-            waits: false,
-            waker: None,
-        };
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Outflow::new(owner, limits));
     }
 
     /// The frame that tells of it goes out: from now on its items may. True if some wait already.
@@ -173,11 +135,24 @@ impl Sending {
 
     /// The call whose argument a stream is.
     pub(crate) fn owner(&self, id: TransferId) -> Option<CallKey> {
-        self.streams.get(&id)?.owner
+        match self.streams.get(&id) {
+            Some(stream) => stream.owner,
+            None => self.tails.get(&id).map(|tail| tail.owner),
+        }
+    }
+
+    /// Whether a stream waits for its reader, or for its producer; `None` if it has been read to its end.
+    pub(crate) fn waits_for(&self, id: TransferId) -> Option<WaitsFor> {
+        match self.streams.get(&id) {
+            Some(stream) if stream.waits || !stream.items.is_empty() => Some(WaitsFor::Reader),
+            Some(_) => Some(WaitsFor::Producer),
+            None => self.tails.get(&id).filter(|tail| tail.read < tail.sent).map(|_| WaitsFor::Reader),
+        }
     }
 
     /// The call has ended well: its streams are on their own.
     pub(crate) fn disown(&mut self, id: TransferId) {
+        self.tails.remove(&id);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.owner = None;
         }
@@ -192,6 +167,7 @@ impl Sending {
 
     /// Ends a stream now; what has been queued is dropped. `None` if there is no such stream.
     pub(crate) fn stop(&mut self, id: TransferId, end: StreamEnd) -> Option<Stopped> {
+        self.tails.remove(&id);
         let stream = self.streams.get_mut(&id)?;
         let under_way = stream.under_way.is_some();
         let transfers = stream.charges();
@@ -219,7 +195,7 @@ impl Sending {
             let (mut granted, mut left) = (Granted::default(), self.credit);
             while left > 0 {
                 let Some(id) = self.unblock() else { break };
-                left -= self.streams.get(&id).map_or(0, Stream::next_weight);
+                left -= self.streams.get(&id).map_or(0, Outflow::next_weight);
                 granted.turns.push(id);
             }
             return Ok(granted);
@@ -227,24 +203,24 @@ impl Sending {
         if id > highest {
             return Err(ProtocolError::new(format!("credit came for stream {id}, which was never opened")));
         }
-        // It may have ended meanwhile.
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(Granted::default()) };
-        if credit.read > stream.sent {
-            return Err(ProtocolError::new(format!(
-                "{} items of stream {id} were reported read, but {} were sent",
-                credit.read, stream.sent
-            )));
-        }
-        stream.read = stream.read.max(credit.read);
+        let Some(stream) = self.streams.get_mut(&id) else { return self.grant_tail(id, credit.read) };
+        let progress = note_read(id, &mut stream.read, stream.sent, credit.read)?;
         add(&mut stream.credit_bytes, credit.bytes, id)?;
         stream.credit_items = stream
             .credit_items
             .checked_add(credit.items)
             .filter(|items| *items <= MAX_CREDIT.unsigned_abs())
             .ok_or_else(|| overflow(id))?;
-        let mut granted = Granted { turns: Vec::new(), waker: stream.wake() };
+        let mut granted = Granted { turns: Vec::new(), waker: stream.wake(), progress };
         granted.turns.extend(mem::take(&mut stream.is_blocked).then_some(id));
         Ok(granted)
+    }
+
+    /// The stream has ended here: there is nothing left to grant, but its reader may go on.
+    fn grant_tail(&mut self, id: TransferId, read: u64) -> Result<Granted, ProtocolError> {
+        let Some(tail) = self.tails.get_mut(&id) else { return Ok(Granted::default()) };
+        let progress = note_read(id, &mut tail.read, tail.sent, read)?;
+        Ok(Granted { progress, ..Granted::default() })
     }
 
     /// Whether [`Self::unblock`] may find one.
@@ -320,6 +296,9 @@ impl Sending {
                 out.put(&Frame::End { stream: id, error: end.err().map(Into::into) });
                 gone.frames += 1;
                 gone.wake = gone.wake.take().or_else(|| stream.waker.take());
+                if let Some(owner) = stream.owner.filter(|_| stream.read < stream.sent) {
+                    self.tails.insert(id, Tail { owner, sent: stream.sent, read: stream.read });
+                }
                 self.streams.remove(&id);
                 return Put::Ended;
             } else {
@@ -340,6 +319,7 @@ impl Sending {
     pub(crate) fn clear(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(self.streams.drain().filter_map(|(_, stream)| stream.waker));
         self.blocked.clear();
+        self.tails.clear();
         self.queued = 0;
     }
 
@@ -385,47 +365,30 @@ pub(crate) struct Granted {
     /// Streams that wait for their turn again.
     pub(crate) turns: Vec<TransferId>,
     pub(crate) waker: Option<Waker>,
+    /// Its reader has read more than it had said.
+    pub(crate) progress: bool,
 }
 
-impl Stream {
-    fn takes(&self, queue: usize, room: bool) -> bool {
-        let queue = if room { queue } else { 1 };
-        self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
-    }
-
-    /// What it takes if it takes something.
-    fn room(&self, queue: usize) -> StreamRoom {
-        let count = |credit: i64| usize::try_from(credit).unwrap_or(0);
-        let items = usize::try_from(self.credit_items).unwrap_or(usize::MAX);
-        StreamRoom { items, bytes: count(self.credit_bytes).min(queue.saturating_sub(self.queued)).max(1) }
-    }
-
-    /// Whether it joins those that wait for their turn.
-    fn wants_turn(&mut self) -> bool {
-        let wants = self.announced && !self.in_turn && (!self.items.is_empty() || self.end.is_some());
-        self.in_turn |= wants;
-        wants
-    }
-
-    /// What its next item takes of the credit.
-    fn next_weight(&self) -> i64 {
-        self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
-    }
-
-    /// Its producer, if it waits for credit or room.
-    fn wake(&mut self) -> Option<Waker> {
-        if mem::take(&mut self.waits) { self.waker.take() } else { None }
-    }
-
-    fn charges(&self) -> usize {
-        self.items.iter().chain(&self.under_way).map(|item| item.charge as usize).sum()
-    }
+/// What a stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    Reader,
+    Producer,
 }
 
 fn add(credit: &mut i64, more: u64, id: TransferId) -> Result<(), ProtocolError> {
     let sum = i64::try_from(more).ok().and_then(|more| credit.checked_add(more));
     *credit = sum.filter(|sum| *sum <= MAX_CREDIT).ok_or_else(|| overflow(id))?;
     Ok(())
+}
+
+/// A reader says how far it is. True if that is further than it was.
+fn note_read(id: TransferId, before: &mut u64, sent: u64, read: u64) -> Result<bool, ProtocolError> {
+    if read > sent {
+        let message = format!("{read} items of stream {id} were reported read, but {sent} were sent");
+        return Err(ProtocolError::new(message));
+    }
+    Ok(mem::replace(before, read.max(*before)) < read)
 }
 
 fn overflow(id: TransferId) -> ProtocolError {

@@ -114,7 +114,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
-                Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } => {}
+                Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Leaving => {}
                 Event::Call { key, call, payload, streams } => {
                     self.arrived.push(Arrived { key, call, payload, streams });
                 }

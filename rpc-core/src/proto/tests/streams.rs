@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    proto::{Completion, Outcome, StreamEnd, StreamError, Taken},
+    proto::{Completion, ITEM, Outcome, Reading, StreamEnd, StreamError, Taken},
     status::{Code, Status},
     wire::{ErrorBody, Frame, TransferId},
 };
@@ -32,12 +32,13 @@ impl Pair {
         let connection = &mut self.ends[at].connection;
         loop {
             let mut items = VecDeque::new();
-            match connection.take_items(id, (0, 0), &mut items, Waker::noop()) {
+            match connection.take_items(id, Reading::default(), &mut items, Waker::noop()) {
                 Taken::Items => {
                     // A reader says so as it goes on.
                     for some in items.make_contiguous().chunks(16) {
                         let bytes = some.iter().map(|item| i64::try_from(item.len()).unwrap() + 32).sum();
-                        connection.count_read(id, (i64::try_from(some.len()).unwrap(), bytes));
+                        let items = i64::try_from(some.len()).unwrap();
+                        connection.count_read(id, Reading { items, bytes, slow: items < 16 });
                     }
                     all.extend(items);
                 }
@@ -319,6 +320,31 @@ fn a_call_with_streams_lives_while_they_move() {
     pair.pass(61.0);
     assert_eq!(pair.status(CLIENT, key).code(), Code::DeadlineExceeded);
     assert_eq!(pair.ends[CLIENT].connection.poll_stream(id, Waker::noop()), None);
+}
+
+/// The producer is done; what its reader still does keeps the call alive.
+#[test]
+fn a_call_lives_while_the_rest_of_its_streams_is_read() {
+    let mut pair = Pair::with_defaults();
+    let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1).gap(60));
+    let id = arrived.streams[0];
+    assert_eq!(pair.produce(CLIENT, id, items(3, 10)), 0);
+    pair.finish(CLIENT, id, Ok(()));
+    pair.run();
+    let mut came = VecDeque::new();
+    let server = &mut pair.ends[SERVER].connection;
+    assert_eq!(server.take_items(id, Reading::default(), &mut came, Waker::noop()), Taken::Items);
+    for item in came {
+        pair.pass(59.0);
+        let bytes = i64::try_from(item.len() + ITEM).unwrap();
+        pair.ends[SERVER].connection.count_read(id, Reading { items: 1, bytes, slow: true });
+        pair.run();
+    }
+    pair.pass(59.0);
+    assert_eq!(pair.outcome(CLIENT, key), None);
+    pair.pass(2.0);
+    let status = pair.status(CLIENT, key);
+    assert!(status.code() == Code::DeadlineExceeded && status.message().contains("no answer"), "{status}");
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! `Outflow`: one stream that is produced here, what of it waits, and its credit.
+
+use std::{collections::VecDeque, mem, task::Waker};
+
+use super::{StreamEnd, StreamRoom, signed, weight};
+use crate::{
+    proto::slots::CallKey,
+    wire::{PeerLimits, Rope},
+};
+
+/// A stream that is produced here.
+#[derive(Debug)]
+pub(super) struct Outflow {
+    /// The call whose argument it is, until that has ended well.
+    pub(super) owner: Option<CallKey>,
+    /// The frame that tells of it has gone.
+    pub(super) announced: bool,
+    pub(super) items: VecDeque<Item>,
+    /// What of it waits to be sent.
+    pub(super) queued: usize,
+    /// The rest of a long item, and what its producer holds for it.
+    pub(super) under_way: Option<Item>,
+    pub(super) end: Option<StreamEnd>,
+    pub(super) credit_items: u64,
+    pub(super) credit_bytes: i64,
+    /// Items that have gone, and those that have been read: where they are the same, one may go whatever the credit of all streams together.
+    pub(super) sent: u64,
+    pub(super) read: u64,
+    /// It waits for its turn, or for credit of all together.
+    pub(super) in_turn: bool,
+    /// It waits for credit of all together.
+    pub(super) is_blocked: bool,
+    /// It is among the blocked ones.
+    pub(super) listed: bool,
+    /// Its producer waits for credit or room, and not for something to send.
+    pub(super) waits: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) bytes: Rope,
+    /// What its producer holds of the budget of transfers.
+    pub(super) charge: u32,
+}
+
+impl Outflow {
+    /// A stream whose reader announced these limits.
+    pub(super) fn new(owner: Option<CallKey>, limits: &PeerLimits) -> Self {
+        Self {
+            owner,
+            announced: false,
+            items: VecDeque::new(),
+            queued: 0,
+            under_way: None,
+            end: None,
+            credit_items: u64::from(limits.stream_items),
+            credit_bytes: signed(limits.stream_bytes),
+            sent: 0,
+            read: 0,
+            in_turn: false,
+            is_blocked: false,
+            listed: false,
+            waits: false,
+            waker: None,
+        }
+    }
+
+    pub(super) fn takes(&self, queue: usize, room: bool) -> bool {
+        let queue = if room { queue } else { 1 };
+        self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
+    }
+
+    /// What it takes if it takes something.
+    pub(super) fn room(&self, queue: usize) -> StreamRoom {
+        let count = |credit: i64| usize::try_from(credit).unwrap_or(0);
+        let items = usize::try_from(self.credit_items).unwrap_or(usize::MAX);
+        StreamRoom { items, bytes: count(self.credit_bytes).min(queue.saturating_sub(self.queued)).max(1) }
+    }
+
+    /// Whether it joins those that wait for their turn.
+    pub(super) fn wants_turn(&mut self) -> bool {
+        let wants = self.announced && !self.in_turn && (!self.items.is_empty() || self.end.is_some());
+        self.in_turn |= wants;
+        wants
+    }
+
+    /// What its next item takes of the credit.
+    pub(super) fn next_weight(&self) -> i64 {
+        self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
+    }
+
+    /// Its producer, if it waits for credit or room.
+    pub(super) fn wake(&mut self) -> Option<Waker> {
+        if mem::take(&mut self.waits) { self.waker.take() } else { None }
+    }
+
+    pub(super) fn charges(&self) -> usize {
+        self.items.iter().chain(&self.under_way).map(|item| item.charge as usize).sum()
+    }
+}
