@@ -244,11 +244,8 @@ async fn a_subscription_ends_when_a_side_begins_to_shut_down() {
         let mut numbers = depot.subscribe().await.unwrap();
         assert_eq!(numbers.next().await, Some(Ok(0)));
         let begun = tokio::time::Instant::now();
-        if server_leaves {
-            server.drain()
-        } else {
-            client.drain()
-        }
+        let leaves = if server_leaves { &server } else { &client };
+        leaves.drain();
         tokio::join!(server.draining(), client.draining());
         let (rest, _) = tokio::join!(numbers.map(Result::unwrap).collect::<Vec<_>>(), client.closed());
         assert!(rest.iter().copied().eq(1..=rest.len() as u64));
@@ -264,11 +261,8 @@ async fn streams_without_an_end_are_cut_off_after_the_grace() {
         let client = depot.session();
         let mut words = depot.echo(stream::pending()).await.unwrap();
         let begun = tokio::time::Instant::now();
-        if server_leaves {
-            server.drain()
-        } else {
-            client.drain()
-        }
+        let leaves = if server_leaves { &server } else { &client };
+        leaves.drain();
         let end = status(words.next().await);
         assert_eq!((end.code(), begun.elapsed() >= Config::default().drain_grace), (Code::Unavailable, true));
         assert!(end.message().contains(&format!("because {who} is shutting down")), "{end}");
