@@ -7,8 +7,9 @@
 
 use std::{cell::RefCell, io::Write, sync::Once, time::Duration};
 
+use futures::stream;
 use rpc_client::{Connect, ConnectError};
-use rpc_core::{Code, Context, Execution, Hosting, Status, Stub};
+use rpc_core::{Code, Context, Execution, Hosting, Status, Streaming, Stub};
 use rpc_server::{ListenError, Server, ServerHandle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,7 @@ use tokio::{
 trait Desk {
     async fn ask(&self, cx: &Context<ScreenClient>) -> Result<bool, Status>;
     async fn block(&self) -> u32;
+    async fn pages(&self, panics: bool) -> Streaming<u32>;
     async fn length(&self, text: &str) -> usize;
     async fn long(&self, length: usize) -> String;
 }
@@ -48,6 +50,13 @@ impl Desk for Clerk {
     async fn block(&self) -> u32 {
         std::thread::sleep(Duration::from_millis(80));
         1
+    }
+    async fn pages(&self, panics: bool) -> Streaming<u32> {
+        Streaming::new(stream::once(async move {
+            assert!(!panics, "as a user's stream may");
+            std::thread::sleep(Duration::from_millis(80));
+            1
+        }))
     }
     async fn length(&self, text: &str) -> usize {
         text.len()
@@ -249,6 +258,17 @@ async fn a_handler_that_blocks_is_named_in_the_log() {
     let (_server, desk) = desk().await;
     assert_eq!(desk.block().await.unwrap(), 1);
     says(&Log::read(), &["WARN", "blocked its thread", "block", "spawn_blocking"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_blocks_or_panics_is_named_in_the_log() {
+    Log::keep();
+    let (_server, desk) = desk().await;
+    assert_eq!(desk.pages(false).await.unwrap().next().await, Some(Ok(1)));
+    says(&Log::read(), &["WARN", "a stream blocked its thread", "method=\"pages\"", "spawn_blocking"]);
+    let error = desk.pages(true).await.unwrap().next().await.unwrap().unwrap_err();
+    says(&error, &["Desk.pages", "panicked"]);
+    says(&Log::read(), &["ERROR", "a stream panicked", "contract=\"Desk\" method=\"pages\""]);
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ pub struct Config {
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB. It is zeroed at every read: less costs throughput on
     /// large payloads, more costs time on small ones and memory.
     pub read_buffer: usize,
-    /// A poll of a handler that takes longer is logged with the name of its method. Default 50 ms.
+    /// A poll of a handler, or of a stream for its next items, that takes longer is logged with the name of the method. Default 50 ms.
     pub slow_poll: Duration,
 }
 

@@ -12,6 +12,7 @@ mod options;
 mod output;
 mod session;
 mod shared;
+mod slow;
 mod streams;
 mod stub;
 
@@ -29,6 +30,7 @@ pub use options::CallOptions;
 pub use output::{Fallible, Output, Single, Streamed};
 pub use session::{Session, SessionState, Stats};
 pub(crate) use shared::{Life, Shared};
+pub(crate) use slow::{Polled, watch_poll};
 pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, Outlets, StreamSender, Streaming, Value};
 pub(crate) use streams::{Decode, Encode, Inlets, start as start_streams};
 pub use stub::Stub;

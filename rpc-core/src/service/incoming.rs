@@ -81,7 +81,7 @@ impl Incoming {
         E: Serialize + Send + 'static,
     {
         let outlets = self.outlets.get_or_init(Mutex::default);
-        outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream));
+        outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream, self.method));
         Nil
     }
 

@@ -10,12 +10,9 @@ use std::{
 use foldhash::HashMap;
 use tokio::task::AbortHandle;
 
-use super::{
-    ended::Ended,
-    task::{Task, watch_poll},
-};
+use super::{ended::Ended, task::Task};
 use crate::{
-    peer::Shared,
+    peer::{Polled, Shared, watch_poll},
     proto::{Completion, ServedCall, ServedKey},
     service::{Handling, Held, Hosting, Instance, Received, Runner},
     status::Status,
@@ -116,7 +113,7 @@ impl Dispatch {
         if !method.is_spawn() {
             let polled = handling.poll(&mut runner, &mut Context::from_waker(Waker::noop()));
             let now = Instant::now();
-            watch_poll(&self.shared, method, now - self.clock);
+            watch_poll(&self.shared, method, Polled::Handler, now - self.clock);
             self.clock = now;
             if let Poll::Ready(result) = polled {
                 self.idle[index] = Some(runner);

@@ -4,13 +4,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::ended::Ended;
 use crate::{
-    contract::MethodDescriptor,
-    peer::Shared,
+    peer::{Polled, Shared, watch_poll},
     proto::{self, ServedKey},
     service::{Handling, Runner},
 };
@@ -50,7 +49,7 @@ impl Future for Task {
         let Some(handling) = &this.handling else { return Poll::Ready(()) };
         let before = Instant::now();
         let polled = handling.poll(&mut this.runner, cx);
-        watch_poll(&this.shared, handling.method, before.elapsed());
+        watch_poll(&this.shared, handling.method, Polled::Handler, before.elapsed());
         let Poll::Ready(result) = polled else { return Poll::Pending };
         this.runner.discard();
         let ended = Ended::of(this.key, handling, result);
@@ -68,19 +67,5 @@ impl Drop for Task {
             let completion = if started { proto::Completion::Stopped } else { proto::Completion::NotStarted };
             self.report(Ended::because(self.key, completion));
         }
-    }
-}
-
-/// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
-pub(super) fn watch_poll(shared: &Shared, method: &MethodDescriptor, took: Duration) {
-    if took > shared.config.slow_poll {
-        tracing::warn!(
-            session = shared.id,
-            contract = method.contract(),
-            method = method.name(),
-            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "a handler blocked its thread in one poll; move blocking work to tokio::task::spawn_blocking, \
-             or mark a method that computes for long #[rpc(spawn)]"
-        );
     }
 }

@@ -134,9 +134,10 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
     if matches!(method.output, Output::Oneway) {
         return arguments;
     }
+    let descriptor = method.descriptor();
     let streams = method.args.iter().filter_map(|arg| {
         let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
-        Some(quote_spanned!(span=> #k::Outlet::new::<#items>(#ident)))
+        Some(quote_spanned!(span=> #k::Outlet::new::<#items>(#ident, Self::#descriptor)))
     });
     quote_spanned!(span=> #arguments, #k::Outlets::from([#(#streams),*]))
 }

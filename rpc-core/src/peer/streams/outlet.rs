@@ -6,21 +6,29 @@ use std::{
     future::poll_fn,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use futures::{
-    Stream, StreamExt,
+    StreamExt,
     stream::{self, BoxStream},
 };
 use serde::Serialize;
 
 use super::{IntoStreaming, item::Encode};
 use crate::{
+    contract::MethodDescriptor,
     error::CallError,
-    peer::{Reservation, clock::now, encode::encode, shared::Shared},
+    peer::{
+        Reservation,
+        clock::now,
+        encode::encode,
+        shared::Shared,
+        slow::{Polled, watch_poll},
+    },
     proto::{ITEM, StreamEnd, StreamError, StreamRoom},
     status::Status,
     wire::{Rope, Streams, TransferId},
@@ -29,32 +37,40 @@ use crate::{
 /// Items are handed over in batches of so many at most.
 const BATCH_ITEMS: usize = 512;
 
-/// A stream that is to be sent: its items, encoded.
+/// The items of a stream, encoded.
+type Items = BoxStream<'static, Result<Rope, Failed>>;
+
+/// Why a stream has no more items.
+enum Failed {
+    /// Its maker said so.
+    End(StreamError),
+    /// Something of it does not serialize.
+    Unencodable(&'static str, String),
+}
+
+/// A stream that is to be sent.
 pub struct Outlet {
-    items: BoxStream<'static, Result<Rope, StreamError>>,
+    method: &'static MethodDescriptor,
+    items: Items,
 }
 
 impl Outlet {
-    /// Of any stream.
-    pub fn new<C, E>(stream: impl IntoStreaming<C::Value, E>) -> Self
+    /// Of any stream, for an argument or the result of `method`.
+    pub fn new<C, E>(stream: impl IntoStreaming<C::Value, E>, method: &'static MethodDescriptor) -> Self
     where
         C: Encode,
         E: Serialize + Send + 'static,
     {
         let items = stream.into_streaming().map(|item| match item {
-            Ok(value) => C::encode(value).map_err(|why| unencodable("an item", &why)),
-            Err(CallError::Fault(fault)) => {
-                Err(encode(&fault).map_or_else(|why| unencodable("the fault", &why), StreamError::Fault))
-            }
-            Err(CallError::Status(status)) => Err(StreamError::Status(status.leaving_a_handler())),
+            Ok(value) => C::encode(value).map_err(|why| Failed::Unencodable("an item", why)),
+            Err(CallError::Fault(fault)) => Err(match encode(&fault) {
+                Ok(fault) => Failed::End(StreamError::Fault(fault)),
+                Err(why) => Failed::Unencodable("the fault", why),
+            }),
+            Err(CallError::Status(status)) => Err(Failed::End(StreamError::Status(status.leaving_a_handler()))),
         });
-        Self { items: items.boxed() }
+        Self { method, items: items.boxed() }
     }
-}
-
-fn unencodable(what: &str, why: &str) -> StreamError {
-    tracing::error!(why, "{what} of a stream does not serialize");
-    StreamError::Status(Status::internal(format!("{what} of the stream does not serialize: {why}")))
 }
 
 impl fmt::Debug for Outlet {
@@ -104,7 +120,8 @@ impl IntoIterator for Outlets {
 pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoIterator<Item = Outlet>) {
     for (id, outlet) in streams.iter().zip(outlets) {
         shared.producer_started();
-        let pump = Pump { shared: shared.clone(), id: *id, items: outlet.items, ready: VecDeque::new(), ended: false };
+        let Outlet { method, items } = outlet;
+        let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
         match &shared.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
             None => drop(pump),
@@ -116,7 +133,8 @@ pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoI
 struct Pump {
     shared: Arc<Shared>,
     id: TransferId,
-    items: BoxStream<'static, Result<Rope, StreamError>>,
+    method: &'static MethodDescriptor,
+    items: Items,
     ready: VecDeque<(Rope, u32)>,
     /// The other end knows of the end, or does not care.
     ended: bool,
@@ -138,7 +156,13 @@ impl Pump {
     async fn run(mut self) {
         loop {
             let Some(room) = wait(&self.shared, self.id).await else { break };
-            let gathered = poll_fn(|cx| self.poll_gather(cx, room)).await;
+            let gathered = poll_fn(|cx| {
+                let before = Instant::now();
+                let gathered = self.poll_gather(cx, room);
+                watch_poll(&self.shared, self.method, Polled::Stream, before.elapsed());
+                gathered
+            })
+            .await;
             let end = match gathered {
                 Gathered::Items => None,
                 Gathered::Long(len) => match reserve(&self.shared, self.id, len).await {
@@ -172,7 +196,7 @@ impl Pump {
         let (chunk, largest) = (self.shared.config.chunk.min(chunk), limits.map_or(u64::MAX, |limits| limits.payload));
         let mut bytes = 0;
         while self.ready.len() < room.items.min(BATCH_ITEMS) && bytes < room.bytes {
-            match poll_quietly(self.items.as_mut(), cx) {
+            match self.poll_item(cx) {
                 Poll::Ready(Some(Ok(item))) if item.len() as u64 > largest => {
                     let message = format!(
                         "an item of the stream is {} bytes long, and the other side takes {largest} at most (Config::max_payload there)",
@@ -199,6 +223,31 @@ impl Pump {
             }
         }
         Poll::Ready(Gathered::Items)
+    }
+
+    /// What the user's stream has next. A panic ends it with a status that keeps the panic's message at home.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Rope, StreamError>>> {
+        let Ok(next) = catch_unwind(AssertUnwindSafe(|| self.items.poll_next_unpin(cx))) else {
+            let (contract, method) = (self.method.contract(), self.method.name());
+            tracing::error!(session = self.shared.id, contract, method, "a stream panicked");
+            let status = Status::internal(format!("the producer of a stream of {} panicked", self.method));
+            return Poll::Ready(Some(Err(StreamError::Status(status))));
+        };
+        next.map_err(|failed| match failed {
+            Failed::End(error) => error,
+            Failed::Unencodable(what, why) => {
+                let (contract, method) = (self.method.contract(), self.method.name());
+                tracing::error!(
+                    session = self.shared.id,
+                    contract,
+                    method,
+                    why,
+                    "{what} of a stream does not serialize"
+                );
+                let status = format!("{what} of a stream of {} does not serialize: {why}", self.method);
+                StreamError::Status(Status::internal(status))
+            }
+        })
     }
 
     /// Hands over what is ready. False if nobody wants more.
@@ -252,17 +301,6 @@ async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<u32
     Some(reservation.take_transfer())
 }
 
-/// What a user's stream has next. A panic ends it with a status that keeps the panic's message at home.
-fn poll_quietly(
-    stream: Pin<&mut (dyn Stream<Item = Result<Rope, StreamError>> + Send)>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Rope, StreamError>>> {
-    catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx))).unwrap_or_else(|_| {
-        tracing::error!("a stream panicked");
-        Poll::Ready(Some(Err(StreamError::Status(Status::internal("the stream's producer panicked")))))
-    })
-}
-
 impl Drop for Pump {
     fn drop(&mut self) {
         // What long items hold of the budget is given back by whoever holds them.
@@ -274,7 +312,8 @@ impl Drop for Pump {
         // What the user made is gone before that is said.
         let items = mem::replace(&mut self.items, stream::empty().boxed());
         if catch_unwind(AssertUnwindSafe(|| drop(items))).is_err() {
-            tracing::error!("a stream panicked while it was dropped");
+            let (contract, method) = (self.method.contract(), self.method.name());
+            tracing::error!(session = self.shared.id, contract, method, "a stream panicked while it was dropped");
         }
         self.shared.producer_ended();
     }
