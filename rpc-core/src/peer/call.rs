@@ -1,4 +1,4 @@
-//! The life of a call at its caller: register, wait for a permit and room, encode, send, wait, and give up when dropped.
+//! The life of one attempt at a call, at its caller: register, wait for a permit and room, encode, send, wait, and give up when dropped.
 
 use std::{
     future::poll_fn,
@@ -9,17 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
     budget::{Need, Reservation},
-    clock::now,
-    current::{Serving, current, is_opening},
+    current::{Serving, is_opening},
     encode::encode_rope,
-    intercept::{self, CallInfo, End, Reply},
-    options::CallOptions,
     shared::Shared,
     streams::{self, Inlets, Outlets},
 };
@@ -27,7 +23,7 @@ use crate::{
     config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing},
-    status::{Code, Execution, Status},
+    status::Status,
     wire::{MetadataPairs, Rope, metadata_size},
 };
 
@@ -35,12 +31,12 @@ use crate::{
 const FRAME: usize = 64;
 
 /// What is settled about a call before it begins.
-struct Terms {
-    begun: Instant,
-    origin: Option<Serving>,
-    metadata: MetadataPairs,
-    deadline: Option<Instant>,
-    gap: Option<Duration>,
+pub(super) struct Terms {
+    pub(super) begun: Instant,
+    pub(super) origin: Option<Serving>,
+    pub(super) metadata: MetadataPairs,
+    pub(super) deadline: Option<Instant>,
+    pub(super) gap: Option<Duration>,
 }
 
 /// A completed call.
@@ -55,108 +51,15 @@ pub(crate) struct Sent<A> {
     pub(crate) streams: Outlets,
 }
 
-/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call. What is sent is lent
-/// exclusively because it need not be `Sync`.
-pub(crate) async fn perform<A: Serialize + Send>(
-    shared: &Arc<Shared>,
-    options: Option<&CallOptions>,
-    method: &'static MethodDescriptor,
-    sent: &mut Sent<A>,
-) -> Result<Answer, Status> {
-    let origin = current();
-    let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
-    let begun = now();
-    let explicit = CallOptions::explicit(options, method);
-    // A call with streams takes as long as they do, unless somebody says otherwise.
-    let gap = (explicit.is_none() && !sent.streams.is_empty()).then_some(shared.config.call_timeout);
-    let timeout = explicit.unwrap_or(if gap.is_some() { Duration::MAX } else { shared.config.call_timeout });
-    let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let mut terms = Terms { begun, origin, metadata, deadline, gap };
-    let answer = if shared.interceptors.is_empty() {
-        let streams = sent.streams.len();
-        attempt(shared, method, &mut terms, sent, streams).await
-    } else {
-        intercepted(shared, method, terms, sent).await
-    };
-    answer.map_err(|status| {
-        let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
-            // The other side knows its number only.
-            Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
-        } else {
-            status
-        };
-        status.with_idempotent(method.is_idempotent())
-    })
-}
-
-/// Makes a call inside its interceptors.
-async fn intercepted<A: Serialize + Send>(
-    shared: &Arc<Shared>,
-    method: &'static MethodDescriptor,
-    terms: Terms,
-    sent: &mut Sent<A>,
-) -> Result<Answer, Status> {
-    let Terms { origin, metadata, deadline, gap, .. } = terms;
-    let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
-    let streams = sent.streams.len();
-    let mut end = Attempts { shared, origin, gap, sent, streams, begun: false, may_have_run: false };
-    match intercept::run(&shared.interceptors, &mut call, &mut end).await {
-        Ok(reply) => reply.into_content(call.number()),
-        Err(status) if end.begun => Err(status),
-        Err(status) => Err(status.not_executed()),
-    }
-}
-
-/// The call inside its interceptors, which may make it again.
-struct Attempts<'a, A> {
-    shared: &'a Arc<Shared>,
-    origin: Option<Serving>,
-    gap: Option<Duration>,
-    sent: &'a mut Sent<A>,
-    /// How many streams there were.
-    streams: usize,
-    begun: bool,
-    /// In an attempt that failed.
-    may_have_run: bool,
-}
-
-#[async_trait]
-impl<A: Serialize + Send> End for Attempts<'_, A> {
-    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
-        self.begun = true;
-        let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
-        let mut terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
-        let method = call.method();
-        let answer = attempt(self.shared, method, &mut terms, self.sent, self.streams).await;
-        match answer {
-            Ok(Answer::Value(bytes, streams)) => {
-                Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes, streams)))
-            }
-            Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, bytes.len(), Answer::Fault(bytes))),
-            Err(status) => {
-                self.may_have_run |= status.execution() == Execution::Unknown;
-                // The last attempt may have been refused; an earlier one was not.
-                let status = if self.may_have_run { status.with_execution(Execution::Unknown) } else { status };
-                Err(status.with_idempotent(method.is_idempotent()))
-            }
-        }
-    }
-}
-
-/// Makes a call once. `streams` says how many streams there are among them.
-async fn attempt<A: Serialize + Send>(
+/// Makes a call once. The streams among what is sent are taken out when they begin to go. What is sent is lent exclusively because it need not be `Sync`.
+pub(super) async fn attempt<A: Serialize + Send>(
     shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
     terms: &mut Terms,
     sent: &mut Sent<A>,
-    streams: usize,
 ) -> Result<Answer, Status> {
     let Sent { arguments, streams: outlets } = sent;
-    if outlets.len() < streams {
-        let message =
-            "the call cannot be made again: an earlier attempt has begun to send the streams among its arguments";
-        return Err(Status::failed_precondition(message).not_executed());
-    }
+    let streams = outlets.len();
     let metadata_len = check(shared, terms)?;
     let oneway = method.is_oneway();
     let origin = terms.origin.take();
@@ -371,7 +274,7 @@ impl Call<'_> {
         if len as u64 > limit {
             let (contract, name) = (self.method.contract(), self.method.name());
             let message = format!(
-                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most:                  send less at once, or raise Config::max_payload there"
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise Config::max_payload there"
             );
             return Err(Status::out_of_range(message).not_executed());
         }

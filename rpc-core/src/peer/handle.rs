@@ -10,6 +10,7 @@ use super::{
     call::{self, Answer, Sent},
     encode::scan_limits,
     output::Output,
+    perform,
     shared::Shared,
     streams::{Inlets, Outlets},
 };
@@ -142,7 +143,7 @@ impl Peer {
         method: &'static MethodDescriptor,
         sent: &mut Sent<A>,
     ) -> Result<Answer, Status> {
-        call::perform(&self.shared, self.options.as_deref(), method, sent).await
+        perform::perform(&self.shared, self.options.as_deref(), method, sent).await
     }
 
     fn decode_output<O: Output>(

@@ -72,6 +72,8 @@ pub struct CallInfo {
     metadata: MetadataPairs,
     deadline: Option<Instant>,
     extensions: http::Extensions,
+    /// The streams among its arguments have begun to go.
+    spent: bool,
 }
 
 /// A call of a chain.
@@ -141,7 +143,7 @@ impl CallInfo {
     ) -> Self {
         let extensions = http::Extensions::new();
         let (number, direction) = (next_number(), Direction::Outgoing);
-        Self { number, direction, method, link, serving: origin, metadata, deadline, extensions }
+        Self { number, direction, method, link, serving: origin, metadata, deadline, extensions, spent: false }
     }
 
     /// A call that came in.
@@ -155,7 +157,13 @@ impl CallInfo {
             metadata: call.metadata.clone(),
             deadline: call.deadline,
             extensions: http::Extensions::new(),
+            spent: false,
         }
+    }
+
+    /// What it sends cannot be sent again.
+    pub(crate) fn set_spent(&mut self) {
+        self.spent = true;
     }
 
     /// What was made of a call that came in, for its handler.
@@ -191,6 +199,12 @@ impl CallInfo {
     /// Who is at the other end, if that is known.
     pub fn principal(&self) -> Option<&Principal> {
         self.link.principal()
+    }
+
+    /// Whether [`Next::run`] can make the call again after it has failed. False once streams among its arguments have begun to go: then it
+    /// fails at once, as the call did. False for a call that is served here.
+    pub fn is_repeatable(&self) -> bool {
+        self.direction == Direction::Outgoing && !self.spent
     }
 
     /// When the call must be done.

@@ -10,6 +10,7 @@ mod info;
 mod intercept;
 mod options;
 mod output;
+mod perform;
 mod session;
 mod shared;
 mod slow;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::stream;
 use rpc_core::{
     CallOptions, Code, Execution, Principal, Session, SessionHooks, Status, async_trait,
     intercept::{CallInfo, Direction, Interceptor, Next, Reply},
@@ -222,6 +223,31 @@ async fn calls_that_did_not_run_are_made_again() {
     let status = ends.town.visit().await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "busy"));
     assert_eq!(ends.hall.visits.load(Ordering::SeqCst), 0);
+    ends.at_rest().await;
+}
+
+/// Streams can be sent once. Who makes the call again nevertheless gets what came of it.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_streams_have_gone_is_not_made_again() {
+    struct Again(Arc<Mutex<Vec<bool>>>);
+    #[async_trait]
+    impl Interceptor for Again {
+        async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+            let note = |call: &CallInfo| self.0.lock().unwrap().push(call.is_repeatable());
+            note(call);
+            let first = next.run(call).await;
+            note(call);
+            if first.is_ok() { first } else { next.run(call).await }
+        }
+    }
+    let seen = Arc::<Mutex<Vec<bool>>>::default();
+    let ends = open(|s| s.interceptor(Busy(AtomicU32::new(1))), |c| c.interceptor(Again(Arc::clone(&seen))));
+    let status = ends.town.parade(stream::iter(0..3)).await.unwrap_err();
+    assert_eq!((status.code(), status.message(), status.is_retryable()), (Code::Unavailable, "busy", true));
+    assert_eq!(*seen.lock().unwrap(), [true, false]);
+    assert_eq!(ends.town.parade(stream::iter(0..3)).await, Ok(3), "with a new stream");
+    assert_eq!(ends.town.visit().await, Ok(1));
+    assert_eq!(seen.lock().unwrap()[4..], [true, true], "a call without streams");
     ends.at_rest().await;
 }
 

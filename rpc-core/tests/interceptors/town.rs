@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use rpc_core::{Config, Context, Hosting, HostingBuilder, Session, Stats, Status, session::connect_in_memory};
+use futures::StreamExt;
+use rpc_core::{
+    Config, Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 #[rpc_core::callback]
@@ -31,6 +34,9 @@ pub(crate) trait Town {
     async fn round_trip(&self, cx: &Context<CitizenClient>) -> Result<u32, Status>;
     #[rpc(oneway)]
     async fn note(&self);
+    /// Counts those that come in.
+    #[rpc(idempotent)]
+    async fn parade(&self, people: Streaming<u32>) -> Result<usize, Status>;
 }
 
 pub(crate) struct Hall {
@@ -79,6 +85,10 @@ impl Town for Hall {
 
     async fn note(&self) {
         self.visit().await;
+    }
+
+    async fn parade(&self, people: Streaming<u32>) -> Result<usize, Status> {
+        Ok(people.count().await)
     }
 }
 

@@ -1,0 +1,118 @@
+//! A call inside its interceptors, which may attempt it more than once.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::{
+    call::{Answer, Sent, Terms, attempt},
+    clock::now,
+    current::{Serving, current},
+    intercept::{self, CallInfo, End, Reply},
+    options::CallOptions,
+    shared::Shared,
+};
+use crate::{
+    contract::MethodDescriptor,
+    status::{Code, Execution, Status},
+};
+
+/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call. What is sent is lent
+/// exclusively because it need not be `Sync`.
+pub(crate) async fn perform<A: Serialize + Send>(
+    shared: &Arc<Shared>,
+    options: Option<&CallOptions>,
+    method: &'static MethodDescriptor,
+    sent: &mut Sent<A>,
+) -> Result<Answer, Status> {
+    let origin = current();
+    let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
+    let begun = now();
+    let explicit = CallOptions::explicit(options, method);
+    // A call with streams takes as long as they do, unless somebody says otherwise.
+    let gap = (explicit.is_none() && !sent.streams.is_empty()).then_some(shared.config.call_timeout);
+    let timeout = explicit.unwrap_or(if gap.is_some() { Duration::MAX } else { shared.config.call_timeout });
+    let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
+    let mut terms = Terms { begun, origin, metadata, deadline, gap };
+    let answer = if shared.interceptors.is_empty() {
+        attempt(shared, method, &mut terms, sent).await
+    } else {
+        intercepted(shared, method, terms, sent).await
+    };
+    answer.map_err(|status| {
+        let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
+            // The other side knows its number only.
+            Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
+        } else {
+            status
+        };
+        status.with_idempotent(method.is_idempotent())
+    })
+}
+
+/// Makes a call inside its interceptors.
+async fn intercepted<A: Serialize + Send>(
+    shared: &Arc<Shared>,
+    method: &'static MethodDescriptor,
+    terms: Terms,
+    sent: &mut Sent<A>,
+) -> Result<Answer, Status> {
+    let Terms { origin, metadata, deadline, gap, .. } = terms;
+    let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
+    let streams = sent.streams.len();
+    let mut end = Attempts { shared, origin, gap, sent, streams, begun: false, may_have_run: false, failed: None };
+    match intercept::run(&shared.interceptors, &mut call, &mut end).await {
+        Ok(reply) => reply.into_content(call.number()),
+        Err(status) if end.begun => Err(status),
+        Err(status) => Err(status.not_executed()),
+    }
+}
+
+/// The call inside its interceptors, which may make it again.
+struct Attempts<'a, A> {
+    shared: &'a Arc<Shared>,
+    origin: Option<Serving>,
+    gap: Option<Duration>,
+    sent: &'a mut Sent<A>,
+    /// How many streams there were.
+    streams: usize,
+    begun: bool,
+    /// In an attempt that failed.
+    may_have_run: bool,
+    /// How the last one failed.
+    failed: Option<Status>,
+}
+
+#[async_trait]
+impl<A: Serialize + Send> End for Attempts<'_, A> {
+    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
+        self.begun = true;
+        if self.sent.streams.len() < self.streams {
+            // They are not there to be sent once more. What comes of the call is known.
+            let message = "the call cannot be made again: the streams among its arguments have been sent";
+            return Err(self.failed.clone().unwrap_or_else(|| Status::failed_precondition(message)));
+        }
+        let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
+        let mut terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
+        let method = call.method();
+        let answer = attempt(self.shared, method, &mut terms, self.sent).await;
+        if self.sent.streams.len() < self.streams {
+            call.set_spent();
+        }
+        match answer {
+            Ok(Answer::Value(bytes, streams)) => {
+                Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes, streams)))
+            }
+            Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, bytes.len(), Answer::Fault(bytes))),
+            Err(status) => {
+                self.may_have_run |= status.execution() == Execution::Unknown;
+                // The last attempt may have been refused; an earlier one was not.
+                let status = if self.may_have_run { status.with_execution(Execution::Unknown) } else { status };
+                let status = status.with_idempotent(method.is_idempotent());
+                self.failed = Some(status.clone());
+                Err(status)
+            }
+        }
+    }
+}
