@@ -1,4 +1,4 @@
-//! What is waiting to be sent: a lane of frames, and a lane of transfers that take turns.
+//! What is waiting to be sent: a lane of frames, and a lane of transfers and streams that take turns.
 
 use std::collections::VecDeque;
 
@@ -26,6 +26,10 @@ const NOTHING: Frame = Frame::Ping { token: 0 };
 /// So many places of frames that have gone are kept for others.
 const MAX_SPARE: usize = 64;
 
+/// How many bytes streams may send for each of a transfer's. A payload has an end soon, and whoever waits for it waits for the whole; a stream goes on, and its reader
+/// waits for each item.
+const SHARE: i64 = 3;
+
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -46,7 +50,7 @@ pub(crate) struct OutTransfer {
     pub(crate) mark: Mark,
 }
 
-/// What takes its turn in the second lane.
+/// Whose turn it is in the second lane.
 #[derive(Debug)]
 pub(crate) enum BulkTurn {
     Transfer(Box<OutTransfer>),
@@ -57,7 +61,8 @@ pub(crate) enum BulkTurn {
 /// Frames and transfers that wait to be sent.
 ///
 /// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames up to one chunk,
-/// in the order in which they were put. Transfers and streams take turns, one chunk's worth each.
+/// in the order in which they were put. What is left is shared by streams and transfers, three bytes to one while both have something: neither do many streams keep
+/// a call from its payload, nor many payloads a stream from its items. Streams take turns among themselves, a chunk's worth each, and so do transfers.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     urgent: VecDeque<Box<OutFrame>>,
@@ -66,9 +71,12 @@ pub(crate) struct Outbox {
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Vec<Box<OutFrame>>,
     /// The second lane.
-    turns: VecDeque<BulkTurn>,
-    /// The transfers in it: a peer may stop any number, and no lane is searched for those that are none.
-    transfers: HashSet<TransferId>,
+    transfers: VecDeque<Box<OutTransfer>>,
+    streams: VecDeque<TransferId>,
+    /// How many bytes more streams have sent than is their share beside transfers, since both have something to send.
+    lead: i64,
+    /// The transfers in the second lane: a peer may stop any number, and the lane is not searched for those that are none.
+    under_way: HashSet<TransferId>,
     bytes: usize,
     transfer_bytes: usize,
     next_transfer: TransferId,
@@ -113,28 +121,51 @@ impl Outbox {
     /// Begins to send what has been announced.
     pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
-        self.transfers.insert(transfer.id);
-        self.turns.push_back(BulkTurn::Transfer(transfer));
+        self.under_way.insert(transfer.id);
+        self.transfers.push_back(transfer);
     }
 
     /// A stream has something to send, and waits for its turn.
     pub(crate) fn push_stream(&mut self, id: TransferId) {
-        self.turns.push_back(BulkTurn::Stream(id));
+        self.streams.push_back(id);
     }
 
-    /// Who has the next turn.
+    /// Who has the next turn. What it sends goes to [`Self::end_turn`], or it goes to [`Self::put_back`].
     pub(crate) fn next_turn(&mut self) -> Option<BulkTurn> {
-        self.turns.pop_front()
+        if self.transfers.is_empty() || self.streams.is_empty() {
+            self.lead = 0;
+        }
+        let stream = if self.lead > 0 { None } else { self.streams.pop_front() };
+        let turn = stream.map(BulkTurn::Stream);
+        turn.or_else(|| self.transfers.pop_front().map(BulkTurn::Transfer))
+            .or_else(|| self.streams.pop_front().map(BulkTurn::Stream))
     }
 
-    /// Its turn is over, and it has more.
-    pub(crate) fn end_turn(&mut self, turn: BulkTurn) {
-        self.turns.push_back(turn);
+    /// A turn is over in which so many bytes were sent. `more` goes on in its next turn.
+    pub(crate) fn end_turn(&mut self, sent: usize, turn: BulkTurn, more: bool) {
+        let sent = i64::try_from(sent).unwrap_or(i64::MAX);
+        match turn {
+            BulkTurn::Transfer(transfer) => {
+                self.lead = self.lead.saturating_sub(sent.saturating_mul(SHARE));
+                if more {
+                    self.transfers.push_back(transfer);
+                }
+            }
+            BulkTurn::Stream(id) => {
+                self.lead = self.lead.saturating_add(sent);
+                if more {
+                    self.streams.push_back(id);
+                }
+            }
+        }
     }
 
     /// Its turn has not come yet.
     pub(crate) fn put_back(&mut self, turn: BulkTurn) {
-        self.turns.push_front(turn);
+        match turn {
+            BulkTurn::Transfer(transfer) => self.transfers.push_front(transfer),
+            BulkTurn::Stream(id) => self.streams.push_front(id),
+        }
     }
 
     /// The next chunk of a transfer.
@@ -142,19 +173,18 @@ impl Outbox {
         let data = transfer.rest.split_to(size);
         self.transfer_bytes -= data.len();
         if transfer.rest.is_empty() {
-            self.transfers.remove(&transfer.id);
+            self.under_way.remove(&transfer.id);
         }
         Frame::Chunk { transfer: transfer.id, data }
     }
 
     /// Takes a transfer out that has been announced.
     pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
-        if !self.transfers.remove(&id) {
+        if !self.under_way.remove(&id) {
             return None;
         }
-        let wanted = |turn: &BulkTurn| matches!(turn, BulkTurn::Transfer(transfer) if transfer.id == id);
-        let index = self.turns.iter().position(wanted)?;
-        let Some(BulkTurn::Transfer(transfer)) = self.turns.remove(index) else { return None };
+        let index = self.transfers.iter().position(|transfer| transfer.id == id)?;
+        let transfer = self.transfers.remove(index)?;
         self.transfer_bytes -= transfer.rest.len();
         Some(transfer)
     }
@@ -176,7 +206,7 @@ impl Outbox {
 
     /// Whether transfers or streams wait for their turn.
     pub(crate) fn has_bulk(&self) -> bool {
-        !self.turns.is_empty()
+        !self.transfers.is_empty() || !self.streams.is_empty()
     }
 
     /// Bytes of frames that wait, without what they announce.
@@ -196,17 +226,10 @@ impl Outbox {
 
     /// Throws away the transfers under way whose mark is in question.
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(Mark) -> bool) {
-        let transfers = &mut self.transfers;
-        self.turns.retain(|turn| match turn {
-            BulkTurn::Transfer(transfer) if remove(transfer.mark) => !transfers.remove(&transfer.id),
-            _ => true,
-        });
+        let under_way = &mut self.under_way;
+        self.transfers.retain(|transfer| !remove(transfer.mark) || !under_way.remove(&transfer.id));
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
-        let under_way = self.turns.iter().filter_map(|turn| match turn {
-            BulkTurn::Transfer(transfer) => Some(transfer),
-            BulkTurn::Stream(_) => None,
-        });
-        self.transfer_bytes = under_way.chain(waiting).map(|transfer| transfer.rest.len()).sum();
+        self.transfer_bytes = waiting.chain(&self.transfers).map(|transfer| transfer.rest.len()).sum();
     }
 
     /// Whether the counts are those of what waits.
@@ -214,22 +237,11 @@ impl Outbox {
     pub(crate) fn check(&self) {
         let frames = || self.urgent.iter().chain(&self.frames);
         assert_eq!(self.bytes, frames().map(|frame| frame.len as usize).sum::<usize>(), "bytes of frames");
-        let under_way: Vec<_> = self
-            .turns
-            .iter()
-            .filter_map(|turn| match turn {
-                BulkTurn::Transfer(transfer) => Some(transfer),
-                BulkTurn::Stream(_) => None,
-            })
-            .collect();
-        let ids: HashSet<_> = under_way.iter().map(|transfer| transfer.id).collect();
-        assert_eq!(self.transfers, ids, "transfers under way");
-        let transfers = under_way.into_iter().chain(frames().filter_map(|frame| frame.transfer.as_ref()));
-        assert_eq!(
-            self.transfer_bytes,
-            transfers.map(|transfer| transfer.rest.len()).sum::<usize>(),
-            "bytes of transfers"
-        );
+        let ids: HashSet<_> = self.transfers.iter().map(|transfer| transfer.id).collect();
+        assert_eq!(self.under_way, ids, "transfers under way");
+        let transfers = frames().filter_map(|frame| frame.transfer.as_ref()).chain(&self.transfers);
+        let rest = transfers.map(|transfer| transfer.rest.len()).sum::<usize>();
+        assert_eq!(self.transfer_bytes, rest, "bytes of transfers");
     }
 
     fn place(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Box<OutFrame> {

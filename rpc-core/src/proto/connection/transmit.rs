@@ -91,7 +91,8 @@ impl Connection {
         let (before, chunk) = (self.packet.len(), self.chunk_out);
         let mut gone = Gone::default();
         while gone.frames < BULK_FRAMES {
-            let taken = self.packet.len() - before;
+            let begin = self.packet.len();
+            let taken = begin - before;
             if taken >= chunk {
                 break;
             }
@@ -109,24 +110,22 @@ impl Connection {
                 BulkTurn::Transfer(mut transfer) => {
                     writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
                     gone.frames += 1;
-                    if transfer.rest.is_empty() {
+                    let over = transfer.rest.is_empty();
+                    if over {
                         self.end_transfer(&transfer);
-                    } else {
-                        self.outbox.end_turn(BulkTurn::Transfer(transfer));
                     }
+                    self.outbox.end_turn(self.packet.len() - begin, BulkTurn::Transfer(transfer), !over);
                 }
                 BulkTurn::Stream(id) => {
                     let limits = Turn { left, chunk, frames: BULK_FRAMES, first };
                     let put = self.sending.put(id, &mut writer, limits, &mut gone);
                     self.wakes.extend(gone.wake.take());
-                    match put {
-                        Put::More => self.outbox.end_turn(turn),
-                        Put::Full => {
-                            self.outbox.put_back(turn);
-                            break;
-                        }
-                        Put::Idle | Put::Ended => {}
+                    let sent = self.packet.len() - begin;
+                    if put == Put::Full && sent == 0 {
+                        self.outbox.put_back(turn);
+                        break;
                     }
+                    self.outbox.end_turn(sent, turn, matches!(put, Put::More | Put::Full));
                 }
             }
         }

@@ -6,6 +6,7 @@ mod chance;
 mod ending;
 mod hostile;
 mod pair;
+mod sharing;
 mod stream_chance;
 mod stream_hostile;
 mod streams;

@@ -1,0 +1,78 @@
+//! What streams and large payloads leave each other of the link.
+
+use bytes::Bytes;
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::wire::{Frame, TransferId, read_packet};
+
+const MIB: usize = 1024 * 1024;
+
+/// Streams that always have something, and payloads: bytes of both that go until the first payload has.
+fn share(streams: usize, item: usize, payloads: usize) -> (usize, usize) {
+    let mut pair = Pair::with_defaults();
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(streams));
+    for _ in 0..payloads {
+        pair.call(CLIENT, Call::new().payload(2 * MIB)).unwrap();
+    }
+    let (mut of_streams, mut of_payloads) = (0, 0);
+    while pair.ends[SERVER].arrived.is_empty() {
+        for id in &arrived.streams {
+            while pair.produce(CLIENT, *id, [vec![7; item].into()]) == 0 {}
+        }
+        if let Some(packet) = pair.ends[CLIENT].connection.poll_transmit(pair.now) {
+            for frame in read_packet(packet.clone()).unwrap().1 {
+                match frame.unwrap() {
+                    Frame::Item { payload, .. } => of_streams += usize::try_from(payload.len()).unwrap(),
+                    Frame::Chunk { data, .. } => of_payloads += data.len(),
+                    _ => {}
+                }
+            }
+            pair.ends[SERVER].inbox.push_back(packet);
+        }
+        step(&mut pair, &arrived.streams);
+    }
+    (of_streams, of_payloads)
+}
+
+/// The server takes in what has come and reads it; what it says arrives.
+fn step(pair: &mut Pair, streams: &[TransferId]) {
+    while pair.receive(SERVER) {}
+    for id in streams {
+        let _: (Vec<Bytes>, _) = pair.read(SERVER, *id);
+    }
+    pair.transmit(SERVER);
+    while pair.receive(CLIENT) {}
+}
+
+/// Three to one, whatever the length of the items and however many there are of either.
+#[test]
+fn streams_and_payloads_share_the_link() {
+    for (streams, item, payloads) in [(1, 65_000, 1), (1, 40_000, 3), (20, 10_000, 1), (20, 60_000, 2), (50, 2_000, 3)]
+    {
+        let (of_streams, of_payloads) = share(streams, item, payloads);
+        let ratio = of_streams as f64 / of_payloads as f64;
+        assert!((2.7..3.3).contains(&ratio), "{streams} streams of {item}, {payloads} payloads: {ratio}");
+    }
+}
+
+#[test]
+fn streams_take_turns_whatever_the_length_of_their_items() {
+    let mut pair = Pair::with_defaults();
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
+    let [long, short] = arrived.streams[..] else { panic!("two streams") };
+    let mut came = [0, 0];
+    for _ in 0..200 {
+        while pair.produce(CLIENT, long, [vec![7; 65_000].into()]) == 0 {}
+        while pair.produce(CLIENT, short, [vec![7; 5_000].into()]) == 0 {}
+        if let Some(packet) = pair.ends[CLIENT].connection.poll_transmit(pair.now) {
+            pair.ends[SERVER].inbox.push_back(packet);
+        }
+        while pair.receive(SERVER) {}
+        for (id, came) in [long, short].into_iter().zip(&mut came) {
+            *came += pair.read(SERVER, id).0.iter().map(Bytes::len).sum::<usize>();
+        }
+        step(&mut pair, &[]);
+    }
+    let ratio = came[0] as f64 / came[1] as f64;
+    assert!((0.8..1.25).contains(&ratio), "{came:?}");
+}
