@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::ConnectionError,
     proto::{Connection, Released, ServedKey},
-    wire::PeerLimits,
+    wire::{Keeping, PeerLimits},
 };
 
 /// How far a session has come, for those who wait.
@@ -124,6 +124,7 @@ impl Shared {
 
     /// As [`Self::with`], but leaves those who are to be woken to its caller.
     pub(crate) fn with_later<R>(&self, wakes: &mut Vec<Waker>, f: impl FnOnce(&mut Locked) -> R) -> R {
+        let _keeping = Keeping::new();
         let (result, released, trash) = {
             let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut locked);
@@ -148,6 +149,7 @@ impl Shared {
 
     /// Looks at the connection, or asks it where a call stands.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        let _keeping = Keeping::new();
         let (result, trash) = {
             let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
             (f(connection), connection.take_trash())

@@ -22,6 +22,6 @@ pub use frame::{Apart, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload,
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
-pub use rope::{Blob, Rope, encode_rope};
+pub use rope::{Blob, Keeping, Rope, encode_rope};
 pub use scan::{ScanLimits, scan, scan_exact};
 pub use streams::Streams;

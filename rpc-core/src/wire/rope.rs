@@ -1,6 +1,10 @@
 //! `Rope`: encoded bytes in one or more pieces, so that large ones stay where they are; and `Blob`, what those are.
 
-use std::{cell::RefCell, collections::VecDeque, io};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io, mem,
+};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, Serializer};
@@ -10,6 +14,36 @@ use super::{EncodeError, payload::serialize};
 thread_local! {
     /// What a [`Blob`] is about to hand to the serializer as a slice.
     static LENT: RefCell<Option<Bytes>> = const { RefCell::new(None) };
+    /// How many [`Keeping`] there are.
+    static KEEPING: Cell<u32> = const { Cell::new(0) };
+    /// What they keep.
+    static KEPT: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While there is one, this thread keeps what ropes leave that are dropped; it goes with the last of them. Bytes may have an owner of the user's
+/// (`Bytes::from_owner`), whose drop may do anything, which nothing may under a lock.
+#[derive(Debug)]
+pub struct Keeping(());
+
+impl Keeping {
+    /// Begins.
+    #[expect(clippy::new_without_default, reason = "it does something")]
+    pub fn new() -> Self {
+        KEEPING.set(KEEPING.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Keeping {
+    #[inline]
+    fn drop(&mut self) {
+        KEEPING.set(KEEPING.get() - 1);
+        // What goes may begin to keep again.
+        if KEEPING.get() == 0 {
+            // A thread that ends has none any more.
+            drop(KEPT.try_with(RefCell::take));
+        }
+    }
 }
 
 /// Bytes in one or more pieces.
@@ -20,8 +54,19 @@ pub struct Rope(Pieces);
 enum Pieces {
     One(Bytes),
     /// None of them is empty.
-    #[allow(clippy::box_collection, reason = "ropes are moved more often than they are this")]
-    Many(Box<VecDeque<Bytes>>),
+    Many(Box<Parts>),
+}
+
+/// The pieces of a rope.
+#[derive(Clone, Debug, Default)]
+struct Parts(VecDeque<Bytes>);
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if KEEPING.get() > 0 {
+            let _ = KEPT.try_with(|kept| kept.borrow_mut().extend(self.0.drain(..)));
+        }
+    }
 }
 
 /// Bytes that travel as MessagePack `bin`, and need not be copied into what is sent.
@@ -34,7 +79,7 @@ impl Rope {
     pub fn len(&self) -> usize {
         match &self.0 {
             Pieces::One(bytes) => bytes.len(),
-            Pieces::Many(pieces) => pieces.iter().map(Bytes::len).sum(),
+            Pieces::Many(parts) => parts.0.iter().map(Bytes::len).sum(),
         }
     }
 
@@ -48,7 +93,7 @@ impl Rope {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Pieces::One(bytes) => bytes,
-            Pieces::Many(pieces) => Vec::from(*pieces).concat().into(),
+            Pieces::Many(mut parts) => Vec::from(mem::take(&mut parts.0)).concat().into(),
         }
     }
 
@@ -66,8 +111,8 @@ impl Rope {
     pub fn split_to(&mut self, len: usize) -> Self {
         match &mut self.0 {
             Pieces::One(bytes) => bytes.split_to(len.min(bytes.len())).into(),
-            Pieces::Many(pieces) => {
-                let (mut taken, mut left) = (VecDeque::new(), len);
+            Pieces::Many(parts) => {
+                let (pieces, mut taken, mut left) = (&mut parts.0, VecDeque::new(), len);
                 while let Some(piece) = pieces.front_mut().filter(|_| left > 0) {
                     let part = piece.split_to(left.min(piece.len()));
                     left -= part.len();
@@ -76,7 +121,7 @@ impl Rope {
                         pieces.pop_front();
                     }
                 }
-                Self(Pieces::Many(Box::new(taken)))
+                Self(Pieces::Many(Box::new(Parts(taken))))
             }
         }
     }
@@ -86,7 +131,7 @@ impl Rope {
     pub fn each_piece(&self, mut f: impl FnMut(&Bytes)) {
         match &self.0 {
             Pieces::One(bytes) => f(bytes),
-            Pieces::Many(pieces) => pieces.iter().for_each(f),
+            Pieces::Many(parts) => parts.0.iter().for_each(f),
         }
     }
 }
@@ -141,7 +186,7 @@ pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apar
     let Writer { before, buffer, .. } = writer;
     let last = buffer.split().freeze();
     let Some(mut pieces) = before else { return Ok(last.into()) };
-    push(&mut pieces, last);
+    push(&mut pieces.0, last);
     Ok(Rope(Pieces::Many(pieces)))
 }
 
@@ -154,8 +199,7 @@ fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
 /// Where serde's side writes to.
 struct Writer<'a> {
     /// What comes before the buffer's content. Mostly nothing does.
-    #[allow(clippy::box_collection, reason = "what a rope of many pieces is made of")]
-    before: Option<Box<VecDeque<Bytes>>>,
+    before: Option<Box<Parts>>,
     buffer: &'a mut BytesMut,
     apart: usize,
 }
@@ -166,7 +210,7 @@ impl Writer<'_> {
     fn take_lent(&mut self, bytes: &[u8]) -> bool {
         let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
         let Some(lent) = LENT.with_borrow_mut(|lent| lent.take_if(same)) else { return false };
-        let pieces = self.before.get_or_insert_default();
+        let pieces = &mut self.before.get_or_insert_default().0;
         push(pieces, self.buffer.split().freeze());
         push(pieces, lent);
         true
@@ -211,7 +255,8 @@ mod tests {
         let rope = encode_rope(&mut BytesMut::new(), &value, 100).unwrap();
         let copied = ("before", Bin(&large), 7, Bin(&small), Bin(&large), "after");
         assert_eq!(rope.clone().into_bytes(), flat(&copied));
-        let Pieces::Many(pieces) = rope.0 else { panic!("in one piece") };
+        let Pieces::Many(parts) = rope.0 else { panic!("in one piece") };
+        let pieces = &parts.0;
         assert_eq!(pieces.len(), 5);
         assert_eq!((pieces[1].as_ptr(), pieces[3].as_ptr()), (large.as_ptr(), large.as_ptr()));
     }

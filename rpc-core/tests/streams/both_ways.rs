@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use rpc_core::{CallError, Config, Streaming};
+use rpc_core::{CallError, Config, Session, Streaming, Stub};
 
 use crate::depot::{Fault, at_rest, connect, depot};
 
@@ -14,7 +14,7 @@ async fn a_result_is_a_stream() {
     let rest: Vec<u64> = numbers.try_collect().await.unwrap();
     assert_eq!(rest, (1..1000).collect::<Vec<_>>());
     at_rest(&server).await;
-    at_rest(&rpc_core::Stub::session(&depot)).await;
+    at_rest(&Stub::session(&depot)).await;
 }
 
 #[tokio::test]
@@ -78,6 +78,50 @@ async fn items_of_any_length() {
         assert!((b'a'..).zip(&blocks).all(|(byte, block)| *block == vec![byte; size]), "{size}");
         assert_eq!(depot.length(stream::iter(blocks)).await.unwrap(), 5 * size);
         at_rest(&server).await;
+    }
+}
+
+/// What the owner of some bytes does when they go is not done under the session's lock, wherever they go.
+#[tokio::test]
+async fn bytes_may_have_an_owner_who_asks_the_session() {
+    struct Owner(Vec<u8>, Session);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.1.stats();
+        }
+    }
+    for size in [10_000, 100_000] {
+        let (house, server, depot) = depot();
+        let session = Stub::session(&depot);
+        let owned = move |session: &Session| Bytes::from_owner(Owner(vec![1; size], session.clone()));
+        // As items, to the end and given up; as an argument and a result.
+        let (mine, theirs) = (session.clone(), server.clone());
+        assert_eq!(depot.length(stream::iter(0..5).map(move |_| owned(&mine))).await.unwrap(), 5 * size);
+        let mine = session.clone();
+        let endless = stream::repeat_with(move || owned(&mine));
+        tokio::select! {
+            _ = depot.keep(endless) => panic!("it never answers"),
+            () = house.kept.notified() => {}
+        }
+        *house.result.lock().unwrap() = Some(owned(&theirs));
+        assert_eq!(depot.swap(owned(&session)).await.unwrap().len(), size);
+        {
+            let mut call = std::pin::pin!(depot.swap(owned(&session)));
+            assert!(futures::poll!(&mut call).is_pending());
+        }
+        at_rest(&server).await;
+        at_rest(&session).await;
+        // Under way when the session ends.
+        let mine = session.clone();
+        let call = tokio::spawn(async move { depot.keep(stream::repeat_with(move || owned(&mine))).await });
+        house.kept.notified().await;
+        server.close();
+        call.await.unwrap().unwrap_err();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A depot: streams as results, as arguments, and as both.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use rpc_core::{Config, Context, Hosting, Session, Status, Streaming, session};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fault {
@@ -36,6 +37,10 @@ pub(crate) trait Depot {
     async fn zip(&self, left: Streaming<u32>, scale: u32, right: Streaming<u32>) -> Streaming<(u32, u32)>;
     async fn blocks(&self, count: usize, size: usize) -> Streaming<Bytes>;
     async fn length(&self, blocks: Streaming<Bytes>) -> usize;
+    /// Never answers, nor reads more than one.
+    async fn keep(&self, blocks: Streaming<Bytes>);
+    /// Gives what was left there, or the same back.
+    async fn swap(&self, block: Bytes) -> Bytes;
     /// Reads nothing of it, and goes on.
     async fn ignore(&self, loads: Streaming<u64>) -> u32;
     /// Takes so many seconds for each.
@@ -55,6 +60,9 @@ pub(crate) trait Depot {
 #[derive(Clone, Default)]
 pub(crate) struct House {
     pub(crate) produced: Arc<AtomicU64>,
+    /// Somebody has come who is kept.
+    pub(crate) kept: Arc<Notify>,
+    pub(crate) result: Arc<Mutex<Option<Bytes>>>,
 }
 
 impl Depot for House {
@@ -125,6 +133,16 @@ impl Depot for House {
             length += block.unwrap().len();
         }
         length
+    }
+
+    async fn keep(&self, mut blocks: Streaming<Bytes>) {
+        let _first = blocks.next().await;
+        self.kept.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    async fn swap(&self, block: Bytes) -> Bytes {
+        self.result.lock().unwrap().take().unwrap_or(block)
     }
 
     async fn ignore(&self, loads: Streaming<u64>) -> u32 {

@@ -22,6 +22,8 @@ const PACKET_BYTES: usize = 64 * 1024;
 const PACKET_FRAMES: usize = 64;
 /// Items are small, and cost a reader little each.
 const BULK_FRAMES: usize = 512;
+/// What a Done or a Credit takes at most.
+const SMALL_FRAME: usize = 48;
 /// What a header takes at most.
 const HEADER: usize = 18;
 
@@ -153,6 +155,9 @@ impl Connection {
     /// Puts the next frame that fits and still has a purpose into the packet; false if there is none.
     fn put_next(&mut self, now: Instant, left: usize) -> bool {
         let first = self.packet.is_empty();
+        if !first && left < SMALL_FRAME {
+            return false;
+        }
         if let Some(depth) = self.done_dirty.pop() {
             let done = self.done_counts[depth as usize];
             let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);

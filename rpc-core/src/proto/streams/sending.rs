@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use foldhash::HashMap;
 
 use super::{
-    Credit, ITEM, MAX_CREDIT, StreamEnd, StreamRoom,
+    Credit, ITEM, MAX_CREDIT, StreamEnd, StreamError, StreamRoom,
     outflow::{Item, Outflow},
     signed, weight,
 };
@@ -292,8 +292,12 @@ impl Sending {
                     self.queued -= len;
                     out.put(&Frame::Item { stream: id, payload: item.bytes.into() });
                 }
-            } else if let Some(end) = stream.end.take() {
-                out.put(&Frame::End { stream: id, error: end.err().map(Into::into) });
+            } else if let Some(end) = &stream.end {
+                if !fits(end_len(end)) {
+                    return Put::Full;
+                }
+                let error = stream.end.take().and_then(Result::err).map(Into::into);
+                out.put(&Frame::End { stream: id, error });
                 gone.frames += 1;
                 gone.wake = gone.wake.take().or_else(|| stream.waker.take());
                 if let Some(owner) = stream.owner.filter(|_| stream.read < stream.sent) {
@@ -380,6 +384,15 @@ fn add(credit: &mut i64, more: u64, id: TransferId) -> Result<(), ProtocolError>
     let sum = i64::try_from(more).ok().and_then(|more| credit.checked_add(more));
     *credit = sum.filter(|sum| *sum <= MAX_CREDIT).ok_or_else(|| overflow(id))?;
     Ok(())
+}
+
+/// What an end takes beside its frame.
+fn end_len(end: &StreamEnd) -> usize {
+    match end {
+        Ok(()) => 0,
+        Err(StreamError::Fault(fault)) => fault.len(),
+        Err(StreamError::Status(status)) => status.message().len() + status.details().len(),
+    }
 }
 
 /// A reader says how far it is. True if that is further than it was.

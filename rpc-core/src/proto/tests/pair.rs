@@ -170,6 +170,8 @@ impl Pair {
         self.ends[from].take_events(self.now);
         self.ends[from].send_admitted();
         while let Some(packet) = self.ends[from].connection.poll_transmit(self.now) {
+            let (len, most) = (packet.len(), self.ends[from].connection.peer_limits().packet);
+            assert!(len as u64 <= most, "a packet of {len} bytes goes to an end that takes {most}");
             self.ends[1 - from].inbox.push_back(packet);
         }
     }

@@ -1,9 +1,14 @@
-//! What streams and large payloads leave each other of the link.
+//! What streams and large payloads leave each other of the link, and of a packet.
 
 use bytes::Bytes;
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
-use crate::wire::{Frame, TransferId, read_packet};
+use crate::{
+    Config,
+    proto::StreamError,
+    status::Status,
+    wire::{Frame, TransferId, read_packet},
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -75,4 +80,55 @@ fn streams_take_turns_whatever_the_length_of_their_items() {
     }
     let ratio = came[0] as f64 / came[1] as f64;
     assert!((0.8..1.25).contains(&ratio), "{came:?}");
+}
+
+/// How a stream ends may take as much as an item; no packet grows beyond what the other side takes.
+#[test]
+fn ends_keep_within_the_packet() {
+    let fault = || StreamError::Fault(vec![7; 60_000].into());
+    let status = || StreamError::Status(Status::data_loss("x".repeat(8_000)));
+    let small = Config { max_packet: 65_536 + 512, ..Config::default() };
+    let cases = [
+        (Config::default(), fault(), 10),
+        (small.clone(), fault(), 0),
+        (Config::default(), status(), 11),
+        (small, status(), 11),
+    ];
+    for (config, end, calls) in cases {
+        let mut pair = Pair::open(&config);
+        let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
+        for id in &arrived.streams {
+            assert_eq!(pair.produce(CLIENT, *id, [vec![7; 65_000].into()]), 0);
+            pair.finish(CLIENT, *id, Err(end.clone()));
+        }
+        for _ in 0..calls {
+            pair.call(CLIENT, Call::new().payload(5_900)).unwrap();
+        }
+        pair.run();
+        for id in &arrived.streams {
+            // A long message is cut where packets are small.
+            let same = match (pair.read(SERVER, *id).1, &end) {
+                (Some(Err(StreamError::Status(came))), StreamError::Status(sent)) => came.code() == sent.code(),
+                (came, sent) => came.as_ref() == Some(&Err(sent.clone())),
+            };
+            assert!(same);
+        }
+        assert_eq!(pair.ends[SERVER].closed, None);
+    }
+}
+
+/// Credit for many streams at once, to an end that takes small packets.
+#[test]
+fn credit_keeps_within_the_packet() {
+    let config = Config { chunk: 256, max_packet: 768, stream_items: 300, ..Config::default() };
+    let mut pair = Pair::open(&config);
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(80));
+    for _ in 0..60 {
+        for id in &arrived.streams {
+            pair.produce(CLIENT, *id, (0..300).map(|_| vec![7; 8].into()));
+        }
+        pair.run();
+    }
+    step(&mut pair, &arrived.streams);
+    assert_eq!(pair.ends[CLIENT].closed, None);
 }
