@@ -26,4 +26,4 @@ pub use event::{Completion, Event, Outcome, ServedKey};
 #[cfg(feature = "session")]
 pub(crate) use pings::PingBudget;
 pub use slots::CallKey;
-pub use streams::{ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken};
+pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use rpc_core::{Streaming, Stub};
 
@@ -107,4 +108,28 @@ async fn streams_calls_and_callbacks_side_by_side() {
     }
     at_rest(&server).await;
     at_rest(&depot.session()).await;
+}
+
+/// Streams that nobody reads use up the credit of all together; long items that wait for it keep no call from its large result.
+#[tokio::test(start_paused = true)]
+async fn large_results_do_not_wait_for_readers_of_streams() {
+    let (house, server, client) = connect(with(|config| {
+        (config.streams_window, config.max_assembly, config.max_payload) = (100_000, 400_000, 400_000);
+    }));
+    let depot: DepotClient = client.client();
+    let mut unread = Vec::new();
+    for (count, size) in [(10, 40_000), (10, 40_000), (10, 40_000), (3, 390_000), (3, 390_000)] {
+        unread.push(depot.blocks(count, size).await.unwrap());
+        // Until it waits.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    *house.result.lock().unwrap() = Some(vec![1; 300_000].into());
+    assert_eq!(depot.swap(Bytes::new()).await.unwrap().len(), 300_000);
+    // And all of it can be read.
+    let read = join_all(unread.into_iter().map(|stream| stream.try_collect::<Vec<Bytes>>())).await;
+    let lengths: Vec<_> =
+        read.into_iter().map(|blocks| blocks.unwrap().iter().map(Bytes::len).sum::<usize>()).collect();
+    assert_eq!(lengths, [400_000, 400_000, 400_000, 1_170_000, 1_170_000]);
+    at_rest(&server).await;
+    at_rest(&client).await;
 }

@@ -29,7 +29,7 @@ use crate::{
         shared::Shared,
         slow::{Polled, watch_poll},
     },
-    proto::{ITEM, StreamEnd, StreamError, StreamRoom},
+    proto::{ITEM, Long, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
     wire::{Rope, Streams, TransferId},
 };
@@ -144,8 +144,8 @@ struct Pump {
 enum Gathered {
     /// There are some.
     Items,
-    /// There are, the last one is longer than a chunk.
-    Long(usize),
+    /// There may be, and then comes one that is longer than a chunk.
+    Long(Rope),
     /// There may be, and no more follow.
     End(StreamEnd),
     /// Nobody wants more.
@@ -165,15 +165,12 @@ impl Pump {
             .await;
             let end = match gathered {
                 Gathered::Items => None,
-                Gathered::Long(len) => match reserve(&self.shared, self.id, len).await {
-                    Some(charge) => {
-                        if let Some((_, held)) = self.ready.back_mut() {
-                            *held = charge;
-                        }
-                        None
+                Gathered::Long(item) => {
+                    if !self.hand_over().await || !self.send_long(item).await {
+                        break;
                     }
-                    None => break,
-                },
+                    None
+                }
                 Gathered::End(end) => Some(end),
                 Gathered::Closed => break,
             };
@@ -204,13 +201,10 @@ impl Pump {
                     );
                     return Poll::Ready(Gathered::End(Err(StreamError::Status(Status::out_of_range(message)))));
                 }
+                Poll::Ready(Some(Ok(item))) if item.len() > chunk => return Poll::Ready(Gathered::Long(item)),
                 Poll::Ready(Some(Ok(item))) => {
-                    let len = item.len();
-                    bytes += len + ITEM;
+                    bytes += item.len() + ITEM;
                     self.ready.push_back((item, 0));
-                    if len > chunk {
-                        return Poll::Ready(Gathered::Long(len));
-                    }
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
@@ -264,6 +258,35 @@ impl Pump {
         true
     }
 
+    /// Sends an item that is longer than a chunk, when what it needs of the budget of transfers is there. Nobody waits for a reader with a part of that in his hands.
+    /// False if nobody wants more.
+    async fn send_long(&mut self, item: Rope) -> bool {
+        let len = item.len();
+        if wait(&self.shared, self.id).await.is_none() {
+            return false;
+        }
+        let Some(mut reservation) = reserve(&self.shared, self.id, len).await else { return false };
+        self.ready.push_back((item, reservation.take_transfer()));
+        if !self.hand_over().await {
+            return false;
+        }
+        loop {
+            let sent = poll_fn(|cx| match self.shared.look(|connection| connection.poll_long(self.id, cx.waker())) {
+                Some(Long::Waits) => Poll::Pending,
+                sent => Poll::Ready(sent),
+            });
+            match sent.await {
+                Some(Long::Owes) => {}
+                sent => return sent.is_some(),
+            }
+            let Some(mut reservation) = reserve(&self.shared, self.id, len).await else { return false };
+            let charge = reservation.take_transfer();
+            if !self.shared.act(|connection| connection.recharge_long(self.id, charge)) {
+                self.shared.give_back(Released { transfers: charge as usize, ..Released::default() });
+            }
+        }
+    }
+
     fn finish(&mut self, end: StreamEnd) {
         self.ended = true;
         let id = self.id;
@@ -281,7 +304,7 @@ async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
 }
 
 /// Waits until a long item may be on its way. `None` if nobody wants more.
-async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<u32> {
+async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<Reservation<Arc<Shared>>> {
     let mut reservation = Reservation::new(shared.clone());
     {
         let mut reserved = pin!(reservation.transfer(len));
@@ -298,14 +321,14 @@ async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<u32
             return None;
         }
     }
-    Some(reservation.take_transfer())
+    Some(reservation)
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
         // What long items hold of the budget is given back by whoever holds them.
         let transfers = self.ready.drain(..).map(|(_, charge)| charge as usize).sum();
-        self.shared.give_back(crate::proto::Released { transfers, ..Default::default() });
+        self.shared.give_back(Released { transfers, ..Released::default() });
         if !self.ended {
             self.finish(Err(StreamError::Status(dropped())));
         }

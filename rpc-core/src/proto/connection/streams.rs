@@ -8,7 +8,10 @@ use super::{Connection, Phase, SMALL_PACKET};
 use crate::{
     error::ProtocolError,
     proto::{
-        CallKey, Reading, StreamEnd, StreamError, StreamRoom, Taken, assembly::Purpose, outbox::Mark, streams::Credit,
+        CallKey, Reading, StreamEnd, StreamError, StreamRoom, Taken,
+        assembly::Purpose,
+        outbox::Mark,
+        streams::{Credit, Long},
     },
     status::Status,
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
@@ -38,6 +41,20 @@ impl Connection {
         }
         self.renew_gap(now, id);
         true
+    }
+
+    /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more of the stream.
+    pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<Long> {
+        self.sending.poll_long(id, waker, &mut self.trash)
+    }
+
+    /// A long item holds its part of the budget of transfers again. False if it must not: there is no credit for it any more.
+    pub fn recharge_long(&mut self, id: TransferId, charge: u32) -> bool {
+        let turn = self.sending.recharge(id, charge);
+        if turn == Some(true) {
+            self.outbox.push_stream(id);
+        }
+        turn.is_some()
     }
 
     /// Ends a stream after the items that have been queued.

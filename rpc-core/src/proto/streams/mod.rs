@@ -6,10 +6,13 @@ mod inflow;
 mod outflow;
 mod receiving;
 mod sending;
+mod turn;
 
 pub(crate) use receiving::Receiving;
 pub use receiving::Taken;
-pub(crate) use sending::{Gone, Put, Sending, Turn, WaitsFor};
+pub(crate) use sending::{Sending, WaitsFor};
+pub use turn::Long;
+pub(crate) use turn::{Gone, Put, Turn};
 
 use crate::{
     status::Status,

@@ -18,6 +18,8 @@ pub(super) struct Outflow {
     pub(super) items: VecDeque<Item>,
     /// What of it waits to be sent.
     pub(super) queued: usize,
+    /// Its next item is a long one that has given back what it held, and must hold that again before it can go.
+    pub(super) owes: bool,
     /// The rest of a long item, and what its producer holds for it.
     pub(super) under_way: Option<Item>,
     pub(super) end: Option<StreamEnd>,
@@ -52,6 +54,7 @@ impl Outflow {
             announced: false,
             items: VecDeque::new(),
             queued: 0,
+            owes: false,
             under_way: None,
             end: None,
             credit_items: u64::from(limits.stream_items),
@@ -88,6 +91,13 @@ impl Outflow {
     /// What its next item takes of the credit.
     pub(super) fn next_weight(&self) -> i64 {
         self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
+    }
+
+    /// Its next item, a long one, holds nothing while it waits for credit of all together: calls would wait for readers of streams. Gives what it held.
+    pub(super) fn give_back(&mut self) -> usize {
+        let charge = self.items.front_mut().map_or(0, |item| mem::take(&mut item.charge));
+        self.owes = charge > 0;
+        charge as usize
     }
 
     /// Its producer, if it waits for credit or room.

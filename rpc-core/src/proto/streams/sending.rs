@@ -7,7 +7,9 @@ use foldhash::HashMap;
 use super::{
     Credit, ITEM, MAX_CREDIT, StreamEnd, StreamError, StreamRoom,
     outflow::{Item, Outflow},
-    signed, weight,
+    signed,
+    turn::{Gone, Long, Put, Turn},
+    weight,
 };
 use crate::{
     error::ProtocolError,
@@ -38,28 +40,6 @@ struct Tail {
     owner: CallKey,
     sent: u64,
     read: u64,
-}
-
-/// What a stream's turn came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Put {
-    /// It has more to send, in its next turn.
-    More,
-    /// Its next frame does not fit into what is left.
-    Full,
-    /// It has nothing to send, or may not; others may have.
-    Idle,
-    /// It has ended.
-    Ended,
-}
-
-/// What a turn gave back.
-#[derive(Debug, Default)]
-pub(crate) struct Gone {
-    pub(crate) frames: usize,
-    /// Of the budget of transfers.
-    pub(crate) transfers: usize,
-    pub(crate) wake: Option<Waker>,
 }
 
 impl Sending {
@@ -111,6 +91,32 @@ impl Sending {
             trash.extend(stream.waker.replace(waker.clone()));
         }
         Some(if stream.waits { StreamRoom::default() } else { stream.room(queue) })
+    }
+
+    /// What became of a long item that was queued last. `waker` is woken when that changes. `None` if nobody wants more of the stream.
+    pub(crate) fn poll_long(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> Option<Long> {
+        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
+        if stream.owes && (self.credit > 0 || !stream.is_blocked) {
+            return Some(Long::Owes);
+        }
+        if stream.items.is_empty() {
+            return Some(Long::Gone);
+        }
+        stream.waits = true;
+        if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            trash.extend(stream.waker.replace(waker.clone()));
+        }
+        Some(Long::Waits)
+    }
+
+    /// A long item holds its part of the budget of transfers again. `None` if there is no credit for it any more: then it must not; otherwise whether the stream waits
+    /// for its turn from now on.
+    pub(crate) fn recharge(&mut self, id: TransferId, charge: u32) -> Option<bool> {
+        let blocked = self.credit <= 0;
+        let stream = self.streams.get_mut(&id).filter(|stream| stream.owes && !(blocked && stream.is_blocked))?;
+        stream.items.front_mut()?.charge = charge;
+        stream.owes = false;
+        Some(stream.wants_turn())
     }
 
     /// Queues items as far as there is credit and room; the rest is left. True if the stream waits for its turn from now on.
@@ -176,6 +182,7 @@ impl Sending {
             stream.end = Some(end);
         }
         stream.items.clear();
+        stream.owes = false;
         stream.under_way = None;
         self.queued -= mem::take(&mut stream.queued);
         let turn = mem::take(&mut stream.is_blocked) || stream.wants_turn();
@@ -269,10 +276,18 @@ impl Sending {
                 if !fits(if long { 0 } else { len }) {
                     return Put::Full;
                 }
+                if stream.owes {
+                    stream.in_turn = false;
+                    gone.wake = gone.wake.take().or_else(|| stream.wake());
+                    return Put::Idle;
+                }
                 if self.credit <= 0 && (long || stream.read < stream.sent) {
                     stream.is_blocked = true;
                     if !mem::replace(&mut stream.listed, true) {
                         self.blocked.push_back(id);
+                    }
+                    if long {
+                        gone.transfers += stream.give_back();
                     }
                     return Put::Idle;
                 }
@@ -341,15 +356,6 @@ impl Sending {
         }
         assert_eq!(self.queued, self.streams.values().map(|stream| stream.queued).sum::<usize>(), "what waits of all");
     }
-}
-
-/// What a stream may write in a turn.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
-    pub(crate) left: usize,
-    pub(crate) chunk: usize,
-    pub(crate) frames: usize,
-    pub(crate) first: bool,
 }
 
 /// What stopping a stream leaves to be done.
