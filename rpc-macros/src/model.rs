@@ -135,6 +135,11 @@ impl Method {
 
     /// Whether an argument or the result is a stream.
     pub(crate) fn has_stream(&self) -> bool {
+        self.returns_stream() || self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
+    }
+
+    /// Whether its result is a stream.
+    pub(crate) fn returns_stream(&self) -> bool {
         let returned = match &self.output {
             Output::Oneway => None,
             Output::Plain(ty) | Output::Status(ty) | Output::Fallible(ty, _) => streamed(ty),
@@ -142,7 +147,7 @@ impl Method {
                 last_segment(ty).and_then(|result| type_arguments(result).first().copied()).and_then(streamed)
             }
         };
-        returned.is_some() || self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
+        returned.is_some()
     }
 
     /// The name of the constant that describes the method.

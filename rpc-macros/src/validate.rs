@@ -58,6 +58,10 @@ fn check_options(method: &Method, errors: &mut Errors) {
         let message = "no argument or result of this method is a stream; remove `window`";
         refuse(options.window.map(|(span, _)| span), message);
     }
+    if method.returns_stream() {
+        let message = "the session ends once the reply is delivered, and would cut the stream off; remove `terminating`, or return the items in a Vec";
+        refuse(options.terminating, message);
+    }
     if options.oneway.is_some() {
         for arg in method.args.iter().filter(|arg| matches!(arg.kind, ArgKind::Streaming)) {
             refuse(

@@ -45,6 +45,8 @@ struct Arriving {
     total: usize,
     received: usize,
     buffer: BytesMut,
+    /// Of the buffer, in the end.
+    size: usize,
 }
 
 /// All payloads that are arriving.
@@ -81,7 +83,7 @@ impl Assembly {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
         self.announced = self.announced.saturating_add(weight(total));
-        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new() });
+        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new(), size: total });
         Ok(())
     }
 
@@ -105,7 +107,7 @@ impl Assembly {
         self.grown += data.len() as u64;
         if transfer.purpose.is_kept() {
             if transfer.received == data.len() {
-                transfer.buffer = self.spares.take(transfer.total);
+                (transfer.buffer, transfer.size) = self.spares.take(transfer.total);
             }
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
                 // Four times as much each time, but never past what was announced: what has come is copied again, and so is little of it.
@@ -119,7 +121,7 @@ impl Assembly {
         }
         Ok(self.remove(id).map(|mut transfer| {
             let payload = transfer.buffer.split().freeze();
-            self.spares.keep(transfer.buffer, payload.len());
+            self.spares.keep(transfer.buffer, transfer.size);
             (transfer.purpose, payload)
         }))
     }

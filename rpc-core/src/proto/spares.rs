@@ -22,31 +22,28 @@ pub(crate) struct Spares {
 #[derive(Debug)]
 struct Block {
     memory: BytesMut,
-    len: usize,
+    /// The longest payload it was made for.
+    size: usize,
     /// In this period or the one before.
     recent: bool,
 }
 
 impl Spares {
-    /// An empty buffer, with room for `len` bytes if a block is free that has so many.
-    pub(crate) fn take(&mut self, len: usize) -> BytesMut {
-        let fits = |block: &mut Block| len <= block.len && block.memory.try_reclaim(len);
-        if len < WORTH_KEEPING {
-            return BytesMut::new();
-        }
-        match self.blocks.iter_mut().position(fits) {
-            Some(at) => self.blocks.remove(at).map_or_else(BytesMut::new, |block| block.memory),
-            None => BytesMut::new(),
-        }
+    /// An empty buffer and its size: with room for `len` bytes if a block is free that has so many. None that has twice as many: whoever keeps a payload keeps its block.
+    pub(crate) fn take(&mut self, len: usize) -> (BytesMut, usize) {
+        let fits = |block: &mut Block| (len..=len * 2).contains(&block.size) && block.memory.try_reclaim(len);
+        let at = if len < WORTH_KEEPING { None } else { self.blocks.iter_mut().position(fits) };
+        let block = at.and_then(|at| self.blocks.remove(at));
+        block.map_or_else(|| (BytesMut::new(), len), |block| (block.memory, block.size))
     }
 
-    /// What is left of a buffer after a payload of `len` bytes has been split off.
-    pub(crate) fn keep(&mut self, memory: BytesMut, len: usize) {
-        if !(WORTH_KEEPING..=BYTES).contains(&len) {
+    /// What is left of a buffer of this size after a payload has been split off.
+    pub(crate) fn keep(&mut self, memory: BytesMut, size: usize) {
+        if !(WORTH_KEEPING..=BYTES).contains(&size) {
             return;
         }
-        self.blocks.push_back(Block { memory, len, recent: true });
-        while self.blocks.len() > BLOCKS || self.blocks.iter().map(|block| block.len).sum::<usize>() > BYTES {
+        self.blocks.push_back(Block { memory, size, recent: true });
+        while self.blocks.len() > BLOCKS || self.blocks.iter().map(|block| block.size).sum::<usize>() > BYTES {
             self.blocks.pop_front();
         }
     }
@@ -72,10 +69,10 @@ mod tests {
     const LEN: usize = 256 * 1024;
 
     fn fill(spares: &mut Spares, len: usize) -> bytes::Bytes {
-        let mut memory = spares.take(len);
+        let (mut memory, size) = spares.take(len);
         memory.resize(len, 7);
         let payload = memory.split().freeze();
-        spares.keep(memory, len);
+        spares.keep(memory, size);
         payload
     }
 
@@ -92,6 +89,18 @@ mod tests {
         drop(part);
         assert_eq!(fill(&mut spares, LEN - 5).as_ptr(), at);
         assert_eq!(&second[..], &[7; LEN][..]);
+    }
+
+    #[test]
+    fn a_payload_keeps_no_more_than_twice_its_length() {
+        let mut spares = Spares::default();
+        let (large, other) = (fill(&mut spares, 4 * LEN), fill(&mut spares, 2 * LEN));
+        let at = large.as_ptr();
+        drop((large, other));
+        assert_ne!(fill(&mut spares, 2 * LEN - 1).as_ptr(), at);
+        assert_eq!(fill(&mut spares, 3 * LEN).as_ptr(), at);
+        assert_ne!(fill(&mut spares, LEN).as_ptr(), at);
+        assert_eq!(fill(&mut spares, 4 * LEN).as_ptr(), at, "its size is what it was");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Phase, SMALL_PACKET};
+use super::{Connection, Phase};
 use crate::{
     error::ProtocolError,
     proto::{
-        CallKey, Reading, StreamEnd, StreamError, StreamRoom, Taken,
+        CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
         assembly::Purpose,
         outbox::Mark,
         streams::{Credit, Long},
@@ -247,6 +247,9 @@ impl Connection {
         let value = payload.into_value();
         let mut wanted = self.receiving.begin_item(id, len, value.is_err())?;
         if wanted && len > limit {
+            if value.is_ok() {
+                self.receiving.drop_short(id, len);
+            }
             let status = Status::out_of_range(format!(
                 "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
             ));
@@ -256,8 +259,8 @@ impl Connection {
         }
         match value {
             Ok(bytes) if wanted => {
-                // It may wait for long, and should not keep a large packet for a small part of it.
-                let copy = self.packet_len > SMALL_PACKET.max(bytes.len() * 8);
+                // It may wait for long, and should not keep much more than it counts.
+                let copy = self.packet_len > (bytes.len() + ITEM) * 8;
                 self.receiving.end_item(id, bytes, copy, &mut self.wakes);
                 Ok(())
             }

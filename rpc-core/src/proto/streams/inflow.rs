@@ -9,6 +9,9 @@ use super::{StreamEnd, weight};
 /// Small items of large packets are copied together in blocks of so many bytes.
 const BLOCK: usize = 8 * 1024;
 
+/// So many packets with credit are remembered until they have been acknowledged.
+const MAX_UNHEARD: usize = 8;
+
 /// A stream that is read here.
 #[derive(Debug)]
 pub(super) struct Inflow {
@@ -91,6 +94,20 @@ impl Inflow {
         }
         self.block.extend_from_slice(item);
         self.block.split().freeze()
+    }
+
+    /// Credit goes out in this packet, so that the producer may send what has come and is allowed. Where acks are slow, more is heard later.
+    pub(super) fn tell_credit(&mut self, packet: u64) {
+        if self.unheard.len() >= MAX_UNHEARD {
+            self.unheard.pop_back();
+        }
+        let granted = (self.received.0 + self.credit.0, self.received.1 + self.credit.1);
+        self.unheard.push_back((packet, granted));
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_unheard(&self) {
+        assert!(self.unheard.len() <= MAX_UNHEARD);
     }
 
     /// Packets up to this one have been acknowledged.

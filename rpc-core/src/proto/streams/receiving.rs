@@ -130,6 +130,16 @@ impl Receiving {
         wakes.extend(stream.waker.take());
     }
 
+    /// A wanted item has come and is dropped.
+    pub(crate) fn drop_short(&mut self, id: TransferId, len: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let weight = weight(len);
+            stream.held.0 -= 1;
+            stream.held.1 -= weight;
+            self.all_held -= weight;
+        }
+    }
+
     /// A long item has come to its end, or will not come, and nobody wants it.
     pub(crate) fn drop_item(&mut self, id: TransferId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -292,8 +302,7 @@ impl Receiving {
                 if stream.is_wanted() && !stream.finished {
                     stream.told = stream.received.0 - stream.held.0;
                     stream.hear(acked);
-                    let granted = (stream.received.0 + stream.credit.0, stream.received.1 + stream.credit.1);
-                    stream.unheard.push_back((packet, granted));
+                    stream.tell_credit(packet);
                     return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
                 }
                 if tell && stream.read {
@@ -393,6 +402,7 @@ impl Receiving {
         assert_eq!(self.open as usize, open, "streams whose producers have not ended them");
         for (id, stream) in &self.streams {
             let kept = stream.is_wanted() || stream.read;
+            stream.check_unheard();
             assert!(stream.held.0 >= 0 && stream.held.1 >= 0 && (kept || stream.held == (0, 0)), "{id}: {stream:?}");
         }
     }

@@ -20,6 +20,9 @@ use crate::{
     wire::{Frame, Payload, PeerLimits, Rope, TransferId},
 };
 
+/// So many streams that have ended may still be among those that wait for credit, beside as many as there are.
+const MOST_GONE: usize = 16;
+
 /// All streams that are produced here.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
@@ -250,6 +253,10 @@ impl Sending {
 
     /// Writes what a stream may send in one turn: up to about `chunk` bytes, and no frame that is longer than `left`. `first` says that one must go whatever is left.
     pub(crate) fn put(&mut self, id: TransferId, out: &mut PacketWriter<'_>, limits: Turn, gone: &mut Gone) -> Put {
+        if self.blocked.len() > MOST_GONE + 2 * self.streams.len() {
+            // Those that have ended meanwhile.
+            self.blocked.retain(|id| self.streams.contains_key(id));
+        }
         let Some(stream) = self.streams.get_mut(&id) else { return Put::Idle };
         let begin = out.len();
         let written = |out: &PacketWriter<'_>| out.len() - begin;
@@ -354,6 +361,7 @@ impl Sending {
             let rest = stream.under_way.as_ref().map_or(0, |item| item.bytes.len());
             assert_eq!(stream.queued, whole + rest, "what waits of stream {id}");
         }
+        assert!(self.blocked.len() <= 2 * MOST_GONE + 3 * self.streams.len(), "ended streams that waited for credit");
         assert_eq!(self.queued, self.streams.values().map(|stream| stream.queued).sum::<usize>(), "what waits of all");
     }
 }

@@ -130,6 +130,67 @@ fn an_item_that_is_too_long_fails_its_stream_alone() {
     assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
 }
 
+/// The same in one frame, where payloads are shorter than chunks.
+#[test]
+fn an_item_that_is_too_long_is_not_counted_for_ever() {
+    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    liar.say(&[opened(&[1]), item(1, 10), item(1, 60_000), Frame::End { stream: 1, error: None }]);
+    let (came, end) = liar.pair.read(SERVER, 1);
+    assert_eq!(came.len(), 1);
+    assert!(matches!(end, Some(Err(StreamError::Status(status))) if status.code() == Code::OutOfRange));
+    let stats = liar.pair.ends[SERVER].connection.stats();
+    assert_eq!((stats.streams_receiving, stats.stream_bytes_held), (0, 0));
+    assert_eq!(liar.closed(), None);
+}
+
+/// Streams that wait for credit which never comes, and are stopped, over and over.
+#[test]
+fn streams_that_have_waited_for_credit_are_forgotten() {
+    let mut pair = Pair::apart(
+        &Config { streams_window: 1, ..Config::default() },
+        &Config { unacked_bulk: 8 << 20, ..Config::default() },
+    );
+    pair.run();
+    let mut liar = Liar::at(pair);
+    for n in 1..=500 {
+        liar.say(&[request_with(n, |_| {})]);
+        let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
+        liar.pair.produce(SERVER, streams[0], [vec![0; 10].into(), vec![0; 10].into()]);
+        liar.pair.transmit(SERVER);
+        liar.say(&[Frame::Stop { transfer: streams[0] }]);
+        liar.pair.transmit(SERVER);
+        liar.pair.check();
+    }
+    assert_eq!(liar.closed(), None);
+}
+
+/// A peer that acknowledges nothing makes us remember little of the credit that it got.
+#[test]
+fn credit_that_is_never_acknowledged_is_bounded() {
+    let mut liar = Liar::new(&Config { stream_items: 2, max_stream_window: 1, stream_window: 1, ..Config::default() });
+    liar.say(&[opened(&[1])]);
+    for _ in 0..1000 {
+        liar.say(&[item(1, 1)]);
+        liar.pair.read(SERVER, 1);
+        liar.pair.transmit(SERVER);
+        liar.pair.check();
+    }
+    assert_eq!(liar.closed(), None);
+}
+
+/// A tiny item does not keep a packet that is many times what it counts.
+#[test]
+fn tiny_items_do_not_keep_their_packets() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[opened(&[1, 2])]);
+    liar.say(&[item(1, 1), item(2, 10_000)]);
+    let (tiny, _) = liar.pair.read(SERVER, 1);
+    let (large, _) = liar.pair.read(SERVER, 2);
+    let packet = large[0].as_ptr().addr() - 100..large[0].as_ptr().addr() + 10_000;
+    assert!(!packet.contains(&tiny[0].as_ptr().addr()));
+}
+
 /// Small items do not keep the large packets that they came in.
 #[test]
 fn small_items_of_large_packets_are_copied() {

@@ -16,6 +16,8 @@ trait Desk {
     async fn no_number(&self) -> Streaming<u32>;
     #[rpc(window = -1)]
     async fn negative(&self) -> Streaming<u32>;
+    #[rpc(terminating)]
+    async fn last(&self) -> Result<Streaming<u32>, String>;
     #[rpc(window = 0)]
     async fn closed(&self) -> Streaming<u32>;
     async fn told(&self) -> Streaming<u32, rpc_core::Status>;
