@@ -38,6 +38,8 @@ pub(super) struct Inflow {
     pub(super) told: i64,
     /// What an item counts that is arriving in chunks.
     pub(super) arriving: Option<i64>,
+    /// The producer gave an item up that was wanted: it must say now why the stream has ended.
+    pub(super) broken: bool,
     /// The producer has ended it.
     pub(super) finished: bool,
     /// What the reader will see after the items.
@@ -68,6 +70,7 @@ impl Inflow {
             unheard: VecDeque::new(),
             told: 0,
             arriving: None,
+            broken: false,
             finished: false,
             end: None,
             handed_over: false,

@@ -85,6 +85,9 @@ impl Receiving {
         if stream.arriving.is_some() {
             return Err(ProtocolError::new(format!("an item of stream {id} came before the end of the one before it")));
         }
+        if stream.broken {
+            return Err(ProtocolError::new(format!("an item of stream {id} came after one that was given up")));
+        }
         if stream.credit.0 <= 0 || stream.credit.1 <= 0 {
             return Err(ProtocolError::new(format!("an item of stream {id} came beyond its credit")));
         }
@@ -145,6 +148,7 @@ impl Receiving {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(weight) = stream.arriving.take() else { return };
         if stream.is_wanted() {
+            stream.broken = true;
             stream.held.0 -= 1;
             stream.held.1 -= weight;
             self.all_held -= weight;
@@ -163,6 +167,9 @@ impl Receiving {
         let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
         if stream.arriving.is_some() {
             return Err(ProtocolError::new(format!("stream {id} ended within an item")));
+        }
+        if stream.broken && end.is_ok() && stream.is_wanted() {
+            return Err(ProtocolError::new(format!("stream {id} was finished after an item that was given up")));
         }
         stream.finished = true;
         self.open -= 1;

@@ -27,6 +27,7 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
     let end = |stream| Frame::End { stream, error: None };
     let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::announced(transfer, total) };
     let chunk = |len: usize| Frame::Chunk { transfer: 1, data: vec![0; len].into() };
+    let abort = || Frame::Abort { transfer: 1 };
     let credit = |stream, items, bytes| Frame::Credit { stream, items, bytes, read: 0 };
     let long_fault = ErrorBody::Fault(Payload::announced(5, 70_000));
     let small = Config { stream_items: 2, max_streams: 2, ..Config::default() };
@@ -38,6 +39,8 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
         ("a second end", vec![opened(&[1]), end(1), end(1)]),
         ("an end within an item", vec![opened(&[1]), announced(1, 70_000), end(1)]),
         ("an item within an item", vec![opened(&[1]), announced(1, 70_000), item(1, 1)]),
+        ("an item after one that was given up", vec![opened(&[1]), announced(1, 70_000), abort(), item(1, 1)]),
+        ("finished with an item given up", vec![opened(&[1]), announced(1, 70_000), abort(), end(1)]),
         ("an item by another number", vec![opened(&[1]), announced(2, 70_000)]),
         ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)]),
         ("a chunk beyond an item", vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)]),
