@@ -18,7 +18,7 @@ use futures::{
 };
 use serde::Serialize;
 
-use super::{IntoStreaming, item::Encode};
+use super::{IntoStreaming, item::Encode, sender::dropped};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
@@ -340,9 +340,4 @@ impl Drop for Pump {
         }
         self.shared.producer_ended();
     }
-}
-
-/// What a reader is told when a producer has gone without finishing.
-pub(super) fn dropped() -> Status {
-    Status::aborted("the stream's producer was dropped before it had finished the stream")
 }

@@ -5,7 +5,6 @@ use std::{error, fmt};
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
-use super::outlet::dropped;
 use crate::{error::CallError, status::Status};
 
 /// The sending half of [`crate::Streaming::channel`].
@@ -51,17 +50,19 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         }
     }
 
-    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after the items.
+    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after the items. Dropping the future drops the
+    /// sender: the reader sees [`crate::Code::Aborted`]. Fails if nobody reads any more, and so do the others.
     pub async fn finish(self) -> Result<(), Closed<()>> {
         self.end(Ok(())).await
     }
 
-    /// Ends the stream with a typed fault, after what has been sent.
+    /// Ends the stream with a typed fault, after what has been sent; otherwise as [`Self::finish`]. Encoded, the fault may be as long as a chunk
+    /// ([`crate::Config::chunk`]).
     pub async fn fail(self, fault: E) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Fault(fault))).await
     }
 
-    /// Ends the stream with a status, after what has been sent.
+    /// Ends the stream with a status, after what has been sent; otherwise as [`Self::finish`].
     pub async fn fail_with(self, status: Status) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Status(status))).await
     }
@@ -100,3 +101,8 @@ impl<T> fmt::Display for Closed<T> {
 }
 
 impl<T> error::Error for Closed<T> {}
+
+/// What a reader is told when a producer has gone without finishing.
+pub(super) fn dropped() -> Status {
+    Status::aborted("the stream's producer was dropped before it had finished the stream")
+}

@@ -60,16 +60,13 @@ impl Connection {
     /// Ends a stream after the items that have been queued.
     pub fn finish_stream(&mut self, now: Instant, id: TransferId, end: StreamEnd) {
         let limit = self.max_words_out();
+        let most = self.chunk_out.min(usize::try_from(self.peer.payload).unwrap_or(usize::MAX));
         let end = end.map_err(|error| match error {
             StreamError::Status(status) => StreamError::Status(status.cut_to(limit)),
-            StreamError::Fault(bytes) if bytes.len() > self.chunk_out => {
-                let message = format!(
-                    "the fault that the stream ended with is {} bytes long; {} may be sent",
-                    bytes.len(),
-                    self.chunk_out
-                );
-                StreamError::Status(Status::out_of_range(message))
-            }
+            StreamError::Fault(bytes) if bytes.len() > most => StreamError::Status(Status::out_of_range(format!(
+                "the fault that the stream ended with is {} bytes long, and {most} may be sent (Config::chunk, or Config::max_payload of the other side): say less in it",
+                bytes.len()
+            ))),
             fault => fault,
         });
         self.renew_gap(now, id);

@@ -198,7 +198,7 @@ impl Receiving {
         true
     }
 
-    /// The long item that is arriving for a stream, if there is one, is of no use any more.
+    /// Whether a long item is arriving for a stream.
     pub(crate) fn is_arriving(&self, id: TransferId) -> bool {
         self.streams.get(&id).is_some_and(|stream| stream.arriving.is_some())
     }
@@ -264,7 +264,7 @@ impl Receiving {
         }
     }
 
-    /// The reader is gone, having read what `read` counts. True if the producer has to be told.
+    /// The reader is gone. True if the producer has to be told.
     pub(crate) fn leave(&mut self, id: TransferId, trash: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
         stream.read = false;
