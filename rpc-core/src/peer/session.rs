@@ -10,7 +10,7 @@ use super::{
 use crate::{
     contract::ContractDescriptor,
     error::ConnectionError,
-    proto::{Connection, ConnectionStats},
+    proto::{Connection, ConnectionStats, Released},
 };
 
 /// A session: one end's life with its peer. Cheap to clone; does not keep the session open.
@@ -46,6 +46,8 @@ pub struct Stats {
     pub handlers: usize,
     /// Streams that are produced here, each in a task of its own.
     pub producers: usize,
+    /// Bytes that callers, handlers and producers hold of what they share: room in the outbox, transfers under way, arguments of unfinished calls.
+    pub reserved: Released,
 }
 
 impl Session {
@@ -166,6 +168,11 @@ impl Session {
     /// What the session holds now.
     pub fn stats(&self) -> Stats {
         let connection = self.shared.look(|connection| connection.stats());
-        Stats { connection, handlers: self.shared.handlers(), producers: self.shared.producers() }
+        Stats {
+            connection,
+            handlers: self.shared.handlers(),
+            producers: self.shared.producers(),
+            reserved: self.shared.reserved(),
+        }
     }
 }

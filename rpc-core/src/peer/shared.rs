@@ -194,6 +194,17 @@ impl Shared {
         }
     }
 
+    /// What is held of the budgets; nothing after the end.
+    pub(crate) fn reserved(&self) -> Released {
+        let Some(limits) = self.limits.get().filter(|_| !self.room.is_closed()) else { return Released::default() };
+        let held = |semaphore: &Semaphore, total: usize| total.saturating_sub(semaphore.available_permits());
+        Released {
+            room: held(&self.room, self.config.outbox_soft.min(Semaphore::MAX_PERMITS)),
+            transfers: held(&self.transfers, transfer_budget(limits.assembly, &self.config) as usize),
+            arguments: held(&self.arguments, u32::try_from(limits.arguments).unwrap_or(u32::MAX) as usize),
+        }
+    }
+
     fn open_budgets(&self, limits: &PeerLimits) {
         let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
         if self.limits.set(limits.clone()).is_ok() {

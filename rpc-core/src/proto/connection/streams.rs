@@ -17,6 +17,9 @@ use crate::{
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
 };
 
+/// A call or a result has no more streams: those that have ended stay until their call is served and their reader has come to the end, and nothing else bounds them.
+const MAX_CALL_STREAMS: usize = 128;
+
 impl Connection {
     // Streams that are produced here.
 
@@ -209,6 +212,10 @@ impl Connection {
 
     /// The other side has opened streams to here.
     pub(super) fn accept_streams(&mut self, streams: &Streams) -> Result<(), ProtocolError> {
+        if streams.len() > MAX_CALL_STREAMS {
+            let count = streams.len();
+            return Err(ProtocolError::new(format!("one frame lists {count} streams; {MAX_CALL_STREAMS} may be")));
+        }
         for id in streams {
             self.assembly.number(*id)?;
             self.receiving.open(*id)?;

@@ -8,6 +8,9 @@ use foldhash::HashMap;
 use super::{Credit, MAX_CREDIT, Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
 use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
 
+/// No item is longer, whatever may be sent: what is longer would make counts run over.
+const LONGEST: u64 = u32::MAX as u64;
+
 /// All streams that are read here.
 #[derive(Debug)]
 pub(crate) struct Receiving {
@@ -82,6 +85,9 @@ impl Receiving {
     /// An item has come, or has been announced. Checks it against the credit, and says whether it is wanted.
     pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, long: bool) -> Result<bool, ProtocolError> {
         let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
+        if len > LONGEST {
+            return Err(ProtocolError::new(format!("an item of stream {id} of {len} bytes cannot be counted")));
+        }
         if stream.arriving.is_some() {
             return Err(ProtocolError::new(format!("an item of stream {id} came before the end of the one before it")));
         }

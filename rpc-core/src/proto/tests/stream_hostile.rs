@@ -43,6 +43,7 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
         ("finished with an item given up", vec![opened(&[1]), announced(1, 70_000), abort(), end(1)]),
         ("an item by another number", vec![opened(&[1]), announced(2, 70_000)]),
         ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)]),
+        ("an item that cannot be counted", vec![opened(&[1]), announced(1, u64::MAX - 32)]),
         ("a chunk beyond an item", vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)]),
         ("a chunk for no item", vec![opened(&[1]), chunk(10)]),
         ("a stream by a number that was used", vec![opened(&[1, 1])]),
@@ -55,6 +56,16 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
         let mut liar = Liar::new(&small);
         liar.say(&frames);
         assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+    }
+}
+
+/// Those that have ended count against no limit, so no call may have any number.
+#[test]
+fn a_call_has_128_streams_at_most() {
+    for (count, closed) in [(128, None), (129, Some(CloseCode::PROTOCOL))] {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&[opened(&(1..=count).collect::<Vec<_>>())]);
+        assert_eq!(liar.closed(), closed, "{count}");
     }
 }
 
