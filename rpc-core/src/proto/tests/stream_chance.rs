@@ -1,6 +1,9 @@
 //! Any interleaving of opening, items, credit, stops, ends, cancels and a lost link ends with both sides agreeing and holding nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
@@ -77,6 +80,8 @@ struct World {
     reading: [Vec<TransferId>; 2],
     produced: HashMap<Name, Produced>,
     seen: HashMap<Name, Seen>,
+    /// Arguments of calls that were given up or have failed: these may end with a status of the framework's.
+    given_up: HashSet<Name>,
     lost: bool,
 }
 
@@ -132,6 +137,7 @@ impl World {
         let Some(seen) = self.seen.get_mut(&(1 - at, id)) else { return };
         for item in items {
             let number = u32::from_be_bytes(item[..4].try_into().unwrap());
+            assert!(item[4..].iter().all(|byte| *byte == 0));
             assert_eq!(number, seen.items, "items come in order, and none twice");
             seen.items += 1;
         }
@@ -157,11 +163,15 @@ impl World {
                     true => Completion::Streaming(Bytes::from_static(&[0xc0]).into(), streams),
                     false => Completion::Status(Status::aborted("no")),
                 };
+                if !good {
+                    self.given_up.extend(served.streams.iter().map(|id| (1 - at, *id)));
+                }
                 let streams = pair.answer(at, &served, completion);
                 self.produces(at, &streams);
             }
             Step::Cancel { at, which } if which < self.calls[at].len() => {
                 let key = self.calls[at].swap_remove(which);
+                self.given_up.extend(pair.ends[at].connection.argument_streams(key).iter().map(|id| (at, *id)));
                 pair.ends[at].connection.cancel_call(key);
             }
             Step::Produce { at, which, count, len } if which < self.producing[at].len() => {
@@ -241,7 +251,9 @@ impl World {
                 Some(Err(StreamError::Fault(_))) => {
                     assert_eq!((produced.finished, seen.items), (Some(false), produced.items));
                 }
-                Some(Err(StreamError::Status(_))) => {}
+                Some(Err(StreamError::Status(status))) => {
+                    assert!(self.lost || self.given_up.contains(name), "{status}");
+                }
                 None => panic!("a stream has not ended"),
             }
         }
