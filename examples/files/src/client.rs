@@ -1,12 +1,6 @@
 //! The client's side: putting and getting files, going on where something was cut off.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::Path;
 
 use futures::StreamExt;
 use indicatif::ProgressBar;
@@ -18,9 +12,9 @@ use crate::{
     store::blocks,
 };
 
-/// Puts a file, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and the server keeps nothing.
+/// Puts a file, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and the server keeps nothing; [`give_up`] waits for that.
 pub async fn put(files: &FilesClient, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name_of(path);
     let (length, sha256) = sum(path.to_owned()).await?;
     let kept = files.kept(&name).await.map_err(CallError::collapse)?;
     let offset = if kept <= length { kept } else { 0 };
@@ -38,6 +32,15 @@ pub async fn put(files: &FilesClient, path: &Path, bar: &ProgressBar) -> Result<
     Ok(offset)
 }
 
+/// Makes sure that the server keeps no part of a file whose [`put`] was dropped.
+pub async fn give_up(files: &FilesClient, path: &Path) -> Result<(), FileError> {
+    files.discard(&name_of(path)).await.map_err(CallError::collapse)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Gets a file to `path`, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and leaves nothing.
 pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
     let entry = files.stat(name).await.map_err(CallError::collapse)?;
@@ -45,14 +48,12 @@ pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar
     let offset = if kept <= entry.length { kept } else { 0 };
     bar.set_length(entry.length);
     bar.set_position(offset);
-    let lost = Arc::new(AtomicBool::new(false));
-    let keep = lost.clone();
-    let part = Part::open(path.to_owned(), offset, Box::new(move || keep.load(Ordering::Acquire)), None).await?;
+    let part = Part::open(path.to_owned(), offset, false, None).await?;
     let mut blocks = files.download(name, offset).await.map_err(CallError::collapse)?;
     while let Some(block) = blocks.next().await {
         if let Err(CallError::Status(status)) = &block {
             // Of a link that is lost something is kept.
-            lost.store(status.code() == Code::Unavailable, Ordering::Release);
+            part.keep(status.code() == Code::Unavailable);
         }
         let block = block.map_err(CallError::collapse)?;
         let length = block.len() as u64;

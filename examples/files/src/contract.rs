@@ -73,6 +73,8 @@ pub trait Files {
     async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError>;
     /// How many bytes of an upload that was cut off are kept; 0 if none are. Waits until nobody writes them any more.
     async fn kept(&self, name: &str) -> Result<u64, FileError>;
+    /// Throws away what is kept of an upload. Waits until nobody writes it any more.
+    async fn discard(&self, name: &str) -> Result<(), FileError>;
     /// Puts a file: its blocks from an offset on, which must be what is kept of it. Its length and checksum are checked when all has come, and only then is it there.
     async fn upload(&self, entry: &Entry, offset: u64, blocks: Streaming<Bytes, FileError>) -> Result<(), FileError>;
 }

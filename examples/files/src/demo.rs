@@ -3,17 +3,18 @@
 use std::{
     error::Error,
     io::Write,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rpc_client::Connect;
-use rpc_core::Stub;
 use rpc_server::Server;
 use tokio::select;
 
 use crate::{
+    cable::Cable,
     client::{get, put},
     contract::FilesClient,
     part::sum,
@@ -24,7 +25,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Where things are.
 struct Places {
-    url: String,
+    server: SocketAddr,
     here: PathBuf,
 }
 
@@ -34,7 +35,7 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     std::fs::create_dir_all(&there)?;
     std::fs::create_dir_all(&here)?;
     let server = Server::builder().service(Store::new(&there).serve()).listen("127.0.0.1:0").await?;
-    let places = Places { url: format!("ws://{}/", server.local_addr()), here };
+    let places = Places { server: server.local_addr(), here };
     let photo = places.here.join("photo.raw");
     std::fs::write(&photo, noise(length))?;
     let (_, expected) = sum(photo.clone()).await?;
@@ -68,18 +69,22 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
 
 impl Places {
     async fn connect(&self) -> Outcome<FilesClient> {
-        Ok(FilesClient::connect(&self.url).await?)
+        Ok(FilesClient::connect(format!("ws://{}/", self.server)).await?)
+    }
+
+    /// Connects by a cable that can be pulled.
+    async fn plug(&self) -> Outcome<(FilesClient, Cable)> {
+        let cable = Cable::plug(self.server).await?;
+        Ok((FilesClient::connect(format!("ws://{}/", cable.addr())).await?, cable))
     }
 
     /// The link is lost while a file goes up.
     async fn cut_off_put(&self, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
-        let (files, progress) = (self.connect().await?, bar("up"));
-        let lost = select! {
-            put = put(&files, path, &progress) => put.err(),
-            () = cut(&files, &progress, length / 2) => None,
-        };
+        let ((files, cable), progress) = (self.plug().await?, bar("up"));
+        let cut = cut(cable, &progress, length / 2);
+        let lost = tokio::join!(put(&files, path, &progress), cut).0.err();
         drop(files);
-        let why = lost.map_or_else(|| "the link was lost".to_owned(), |error| error.to_string());
+        let why = lost.map_or_else(|| "it was faster".to_owned(), |error| error.to_string());
         writeln!(out, "second.raw was cut off on its way up: {why}")?;
         let offset = put(&self.connect().await?, path, &bar("up")).await?;
         writeln!(out, "It goes on {} and is there.", place(offset, length))?;
@@ -88,10 +93,10 @@ impl Places {
 
     /// The link is lost while a file comes down.
     async fn cut_off_get(&self, length: u64, expected: &str, out: &mut (impl Write + Send)) -> Outcome {
-        let (files, progress) = (self.connect().await?, bar("down"));
+        let ((files, cable), progress) = (self.plug().await?, bar("down"));
         let path = self.here.join("third.raw");
         let got = {
-            let cut = cut(&files, &progress, length / 2);
+            let cut = cut(cable, &progress, length / 2);
             let get = get(&files, "photo.raw", &path, &progress);
             tokio::join!(get, cut).0
         };
@@ -138,12 +143,10 @@ fn is_fifth(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("fifth.raw")
 }
 
-/// Closes the session when so much has moved.
-async fn cut(files: &FilesClient, bar: &ProgressBar, bytes: u64) {
+/// Pulls the cable when so much has moved.
+async fn cut(cable: Cable, bar: &ProgressBar, bytes: u64) {
     reach(bar, bytes).await;
-    let session = files.session();
-    session.close();
-    session.closed().await;
+    cable.pull();
 }
 
 async fn reach(bar: &ProgressBar, bytes: u64) {

@@ -5,9 +5,10 @@
 use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
-use files::{FilesClient, Store, demo, get, put};
+use files::{FilesClient, Store, demo, get, give_up, put};
 use indicatif::{ProgressBar, ProgressStyle};
 use rpc_client::Connect;
+use rpc_core::Stub;
 use rpc_server::Server;
 
 /// A server that keeps files, and a client that puts and gets them.
@@ -70,9 +71,21 @@ async fn main() -> Outcome {
             let files = FilesClient::connect(url).await?;
             let bar = bar();
             tokio::select! {
-                done = put(&files, &path, &bar) => drop(done?),
-                interrupted = tokio::signal::ctrl_c() => given_up(&bar, interrupted)?,
+                done = put(&files, &path, &bar) => return done.map(|_| ()).map_err(Into::into),
+                interrupted = tokio::signal::ctrl_c() => interrupted?,
             }
+            tokio::select! {
+                done = give_up(&files, &path) => done?,
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    return Err("interrupted again: the server may keep a part".into());
+                }
+            }
+            given_up(&bar);
+            let session = files.session();
+            session.close();
+            // Before the program ends the goodbye has to be out.
+            session.closed().await;
             Ok(())
         }
         Command::Get { name, url } => {
@@ -80,7 +93,10 @@ async fn main() -> Outcome {
             let (bar, path) = (bar(), PathBuf::from(&name));
             tokio::select! {
                 done = get(&files, &name, &path, &bar) => drop(done?),
-                interrupted = tokio::signal::ctrl_c() => given_up(&bar, interrupted)?,
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    given_up(&bar);
+                }
             }
             Ok(())
         }
@@ -102,11 +118,9 @@ async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
     Ok(())
 }
 
-fn given_up(bar: &ProgressBar, interrupted: std::io::Result<()>) -> Outcome {
-    interrupted?;
+fn given_up(bar: &ProgressBar) {
     bar.abandon();
     println!("given up: nothing of it is left");
-    Ok(())
 }
 
 fn bar() -> ProgressBar {

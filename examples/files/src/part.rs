@@ -19,13 +19,11 @@ use crate::contract::{Entry, FileError};
 /// Bytes of one block: with what is around it, it fits a frame.
 pub(crate) const BLOCK: usize = 60 * 1024;
 
-/// Whether a part that is dropped unfinished is kept, to go on from it later.
-pub(crate) type Keep = Box<dyn Fn() -> bool + Send + Sync>;
-
-/// A file that is being written. Dropped before it is finished it goes, or stays, as [`Keep`] says.
+/// A file that is being written. Dropped before it is finished it stays, to go on from it later, or goes, as was said last. Clones are the same part.
 ///
 /// Writes happen on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so that it is let go of, and with it
 /// the turn of whoever writes next, only when the last of them has ended.
+#[derive(Clone)]
 pub(crate) struct Part {
     inner: Arc<Inner>,
 }
@@ -35,7 +33,7 @@ struct Inner {
     path: PathBuf,
     target: PathBuf,
     finished: AtomicBool,
-    keep: Keep,
+    keep: AtomicBool,
     /// Of a name that one writes at a time.
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -50,11 +48,19 @@ impl Part {
         }
     }
 
+    /// Throws away what is kept of `target`.
+    pub(crate) fn discard(target: &Path) -> Result<(), FileError> {
+        match fs::remove_file(beside(target)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the part of `target`, of which `offset` bytes must be there.
     pub(crate) async fn open(
         target: PathBuf,
         offset: u64,
-        keep: Keep,
+        keep: bool,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Self, FileError> {
         blocking(move || {
@@ -68,10 +74,15 @@ impl Part {
             let mut sum = Sha256::new();
             copy_into(&mut file, &mut sum)?;
             file.seek(SeekFrom::Start(offset))?;
-            let (file, finished) = (Mutex::new((file, sum)), AtomicBool::new(false));
+            let (file, finished, keep) = (Mutex::new((file, sum)), AtomicBool::new(false), AtomicBool::new(keep));
             Ok(Self { inner: Arc::new(Inner { file, path, target, finished, keep, _turn: turn }) })
         })
         .await
+    }
+
+    /// Says whether it stays, should it be dropped unfinished.
+    pub(crate) fn keep(&self, keep: bool) {
+        self.inner.keep.store(keep, Ordering::Release);
     }
 
     /// Appends a block.
@@ -87,7 +98,7 @@ impl Part {
     }
 
     /// All has come: if it is what was announced, it takes its name.
-    pub(crate) async fn finish(self, entry: &Entry) -> Result<(), FileError> {
+    pub(crate) async fn finish(&self, entry: &Entry) -> Result<(), FileError> {
         let (inner, entry) = (self.inner.clone(), entry.clone());
         blocking(move || {
             let mut file = inner.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +121,7 @@ impl Part {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if !self.finished.load(Ordering::Acquire) && !(self.keep)() {
+        if !self.finished.load(Ordering::Acquire) && !self.keep.load(Ordering::Acquire) {
             // If it cannot be removed, it is found by the next one who looks for it.
             let _ = fs::remove_file(&self.path);
         }

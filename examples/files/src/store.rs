@@ -9,10 +9,11 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
-use rpc_core::{Service, Session, SessionState, Streaming};
+use rpc_core::{CloseCode, ConnectionError, Service, Session, SessionState, Streaming};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
+    runtime::Handle,
     sync::OwnedMutexGuard,
 };
 
@@ -31,10 +32,34 @@ pub struct Store {
     turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
-/// A client at the store. Each session has its own, which knows whether it is still open.
+/// A client at the store. Each session has its own, which knows how it ended.
 struct Desk {
     store: Store,
     session: Session,
+}
+
+/// An upload under way. The part stays if the link is lost before its end, and goes if the client has given up.
+struct Upload {
+    part: Part,
+    session: Session,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.session.state() == SessionState::Open {
+            // The call alone has ended.
+            return self.part.keep(false);
+        }
+        let (part, session) = (self.part.clone(), self.session.clone());
+        let judge = async move {
+            // Who gives up and leaves at once says goodbye; a link that is lost does not.
+            part.keep(!matches!(session.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }));
+        };
+        // Where the runtime has ended the server is going, and the part stays.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(judge);
+        }
+    }
 }
 
 impl Store {
@@ -114,6 +139,12 @@ impl Files for Desk {
         Part::kept(&path)
     }
 
+    async fn discard(&self, name: &str) -> Result<(), FileError> {
+        let path = self.store.path(name)?;
+        let _turn = self.store.turn(name).await;
+        blocking(move || Part::discard(&path)).await
+    }
+
     async fn upload(
         &self,
         entry: &Entry,
@@ -122,14 +153,12 @@ impl Files for Desk {
     ) -> Result<(), FileError> {
         let path = self.store.path(&entry.name)?;
         let turn = self.store.turn(&entry.name).await;
-        // Dropped with this future. The client may have given up, and wants none of it; or the link is gone, and it may go on later.
-        let session = self.session.clone();
-        let lost = Box::new(move || session.state() != SessionState::Open);
-        let part = Part::open(path, offset, lost, Some(turn)).await?;
+        let part = Part::open(path, offset, true, Some(turn)).await?;
+        let upload = Upload { part, session: self.session.clone() };
         while let Some(block) = blocks.next().await {
-            part.write(block.map_err(rpc_core::CallError::collapse)?).await?;
+            upload.part.write(block.map_err(rpc_core::CallError::collapse)?).await?;
         }
-        part.finish(entry).await
+        upload.part.finish(entry).await
     }
 }
 

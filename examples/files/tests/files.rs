@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../src/cable.rs"]
+mod cable;
+
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
-use files::{Entry, FileError, FilesClient, Store, demo, get, put};
+use cable::Cable;
+use files::{Entry, FileError, FilesClient, Store, demo, get, give_up, put};
 use futures::stream;
 use indicatif::ProgressBar;
 use rpc_client::Connect;
@@ -29,6 +33,28 @@ fn names(directory: &TempDir) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Bytes of the part of `a.bin`.
+fn part(directory: &TempDir) -> u64 {
+    std::fs::metadata(directory.path().join("a.bin.part")).map_or(0, |part| part.len())
+}
+
+/// Begins to upload `a.bin`, and drops it when something of it is there.
+async fn begin_and_drop(files: &FilesClient, there: &TempDir) {
+    let (sender, blocks) = Streaming::channel(1);
+    let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
+    let mut upload = Box::pin(files.upload(&entry, 0, blocks));
+    tokio::select! {
+        done = &mut upload => panic!("{done:?}"),
+        sent = sender.send(Bytes::from_static(b"something")) => sent.unwrap(),
+    }
+    while part(there) == 0 {
+        tokio::select! {
+            done = &mut upload => panic!("{done:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +93,8 @@ async fn an_upload_goes_on_where_the_link_was_lost() {
     let server = server(there.path()).await;
     let path = here.path().join("a.bin");
     std::fs::write(&path, vec![b'x'; 300_000]).unwrap();
-    let files = client(&server).await;
+    let cable = Cable::plug(server.local_addr()).await.unwrap();
+    let files = FilesClient::connect(format!("ws://{}/", cable.addr())).await.unwrap();
     let (sender, blocks) = Streaming::channel(1);
     let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
     let upload = tokio::spawn({
@@ -76,10 +103,10 @@ async fn an_upload_goes_on_where_the_link_was_lost() {
     });
     sender.send(Bytes::from(vec![b'x'; 50_000])).await.unwrap();
     let watched = client(&server).await;
-    while std::fs::metadata(there.path().join("a.bin.part")).map_or(0, |part| part.len()) < 50_000 {
+    while part(&there) < 50_000 {
         tokio::task::yield_now().await;
     }
-    files.session().close();
+    cable.pull();
     assert!(upload.await.unwrap().is_err());
     drop(sender);
     assert_eq!(watched.kept("a.bin").await.unwrap(), 50_000);
@@ -93,22 +120,34 @@ async fn what_is_given_up_leaves_nothing() {
     let there = tempfile::tempdir().unwrap();
     let server = server(there.path()).await;
     let files = client(&server).await;
-    let (sender, blocks) = Streaming::channel(1);
-    let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
-    {
-        let mut upload = Box::pin(files.upload(&entry, 0, blocks));
-        tokio::select! {
-            done = &mut upload => panic!("{done:?}"),
-            sent = sender.send(Bytes::from_static(b"something")) => sent.unwrap(),
-        }
-        while std::fs::metadata(there.path().join("a.bin.part")).map_or(0, |part| part.len()) == 0 {
-            tokio::select! {
-                done = &mut upload => panic!("{done:?}"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-    }
+    begin_and_drop(&files, &there).await;
     assert_eq!(files.kept("a.bin").await.unwrap(), 0);
+    assert!(names(&there).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_and_leaves_at_once_leaves_nothing() {
+    let there = tempfile::tempdir().unwrap();
+    let server = server(there.path()).await;
+    let watched = client(&server).await;
+    for _ in 0..20 {
+        let files = client(&server).await;
+        begin_and_drop(&files, &there).await;
+        files.session().close();
+        assert_eq!(watched.kept("a.bin").await.unwrap(), 0);
+        assert!(names(&there).is_empty());
+    }
+}
+
+/// A part of an earlier attempt goes too, when what gave up was dropped before it had begun to send.
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_throws_away_what_an_earlier_attempt_left() {
+    let there = tempfile::tempdir().unwrap();
+    let server = server(there.path()).await;
+    let files = client(&server).await;
+    std::fs::write(there.path().join("a.bin.part"), "something").unwrap();
+    give_up(&files, Path::new("somewhere/a.bin")).await.unwrap();
+    give_up(&files, Path::new("a.bin")).await.unwrap();
     assert!(names(&there).is_empty());
 }
 
