@@ -43,18 +43,32 @@ fn name_of(path: &Path) -> String {
 
 /// Gets a file to `path`, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and leaves nothing.
 pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
+    // Opened before anything is asked, so that what an earlier attempt left goes too when this one is given up at any moment.
+    let (part, kept) = Part::resume(path.to_owned()).await?;
+    let got = get_rest(files, name, &part, kept, bar).await;
+    if let Err(FileError::Call(status)) = &got {
+        // A lost link is no reason to begin again, whichever call it has cut off.
+        part.keep(status.code() == Code::Unavailable);
+    }
+    got
+}
+
+async fn get_rest(
+    files: &FilesClient,
+    name: &str,
+    part: &Part,
+    kept: u64,
+    bar: &ProgressBar,
+) -> Result<u64, FileError> {
     let entry = files.stat(name).await.map_err(CallError::collapse)?;
-    let kept = Part::kept(path)?;
     let offset = if kept <= entry.length { kept } else { 0 };
+    if offset < kept {
+        part.restart().await?;
+    }
     bar.set_length(entry.length);
     bar.set_position(offset);
-    let part = Part::open(path.to_owned(), offset, false, None).await?;
     let mut blocks = files.download(name, offset).await.map_err(CallError::collapse)?;
     while let Some(block) = blocks.next().await {
-        if let Err(CallError::Status(status)) = &block {
-            // Of a link that is lost something is kept.
-            part.keep(status.code() == Code::Unavailable);
-        }
         let block = block.map_err(CallError::collapse)?;
         let length = block.len() as u64;
         part.write(block).await?;

@@ -63,19 +63,47 @@ impl Part {
         keep: bool,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Self, FileError> {
+        blocking(move || Self::open_here(target, offset, keep, turn)).await
+    }
+
+    /// Opens the part of `target` with all that is kept of it, and tells how much that is. Dropped unfinished it goes.
+    pub(crate) async fn resume(target: PathBuf) -> Result<(Self, u64), FileError> {
         blocking(move || {
-            let path = beside(&target);
-            let there = Self::kept(&target)?;
-            if there < offset {
-                return Err(FileError::BadOffset { asked: offset, there });
-            }
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-            file.set_len(offset)?;
-            let mut sum = Sha256::new();
-            copy_into(&mut file, &mut sum)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let (file, finished, keep) = (Mutex::new((file, sum)), AtomicBool::new(false), AtomicBool::new(keep));
-            Ok(Self { inner: Arc::new(Inner { file, path, target, finished, keep, _turn: turn }) })
+            let kept = Self::kept(&target)?;
+            Ok((Self::open_here(target, kept, false, None)?, kept))
+        })
+        .await
+    }
+
+    fn open_here(
+        target: PathBuf,
+        offset: u64,
+        keep: bool,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, FileError> {
+        let path = beside(&target);
+        let there = Self::kept(&target)?;
+        if there < offset {
+            return Err(FileError::BadOffset { asked: offset, there });
+        }
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.set_len(offset)?;
+        let mut sum = Sha256::new();
+        copy_into(&mut file, &mut sum)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let (file, finished, keep) = (Mutex::new((file, sum)), AtomicBool::new(false), AtomicBool::new(keep));
+        Ok(Self { inner: Arc::new(Inner { file, path, target, finished, keep, _turn: turn }) })
+    }
+
+    /// Begins it anew.
+    pub(crate) async fn restart(&self) -> Result<(), FileError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let mut file = inner.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.0.set_len(0)?;
+            file.0.rewind()?;
+            file.1 = Sha256::new();
+            Ok(())
         })
         .await
     }

@@ -9,11 +9,11 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use cable::Cable;
-use files::{Entry, FileError, FilesClient, Store, demo, get, give_up, put};
+use files::{Entry, FileError, Files, FilesClient, Store, demo, get, give_up, put};
 use futures::stream;
 use indicatif::ProgressBar;
 use rpc_client::Connect;
-use rpc_core::{CallError, Streaming, Stub};
+use rpc_core::{CallError, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -174,4 +174,61 @@ async fn what_is_not_what_it_should_be_is_refused() {
     put("a", 3, abc, 0).await.unwrap();
     assert_eq!(files.list().await.unwrap().len(), 1);
     assert!(matches!(files.stat("b").await.map_err(CallError::collapse), Err(FileError::NotFound(_))));
+}
+
+/// It has a file, and is away when it should give it.
+struct Away;
+
+impl Files for Away {
+    async fn list(&self) -> Result<Vec<Entry>, FileError> {
+        Ok(Vec::new())
+    }
+
+    async fn stat(&self, name: &str) -> Result<Entry, FileError> {
+        Ok(Entry { name: name.to_owned(), length: 9, sha256: String::new() })
+    }
+
+    async fn download(&self, _: &str, _: u64) -> Result<Streaming<Bytes, FileError>, FileError> {
+        Err(Status::unavailable("away").into())
+    }
+
+    async fn kept(&self, _: &str) -> Result<u64, FileError> {
+        Ok(0)
+    }
+
+    async fn discard(&self, _: &str) -> Result<(), FileError> {
+        Ok(())
+    }
+
+    async fn upload(&self, _: &Entry, _: u64, _: Streaming<Bytes, FileError>) -> Result<(), FileError> {
+        Err(Status::unavailable("away").into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_cannot_begin_keeps_what_an_earlier_one_left() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("a.bin.part"), "some").unwrap();
+    let server = Server::builder().service(Away.serve()).listen("127.0.0.1:0").await.unwrap();
+    let (files, path) = (client(&server).await, here.path().join("a.bin"));
+    assert!(matches!(get(&files, "a.bin", &path, &ProgressBar::hidden()).await, Err(FileError::Call(_))));
+    assert_eq!(part(&here), 4);
+    files.session().close();
+    assert!(matches!(get(&files, "a.bin", &path, &ProgressBar::hidden()).await, Err(FileError::Call(_))));
+    assert_eq!(part(&here), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_longer_than_the_file_is_begun_anew() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(there.path().join("a.bin"), "short").unwrap();
+    std::fs::write(here.path().join("a.bin.part"), "something else").unwrap();
+    let server = server(there.path()).await;
+    let (files, path) = (client(&server).await, here.path().join("a.bin"));
+    assert_eq!(get(&files, "a.bin", &path, &ProgressBar::hidden()).await.unwrap(), 0);
+    assert_eq!((std::fs::read(&path).unwrap(), names(&here)), (b"short".to_vec(), vec!["a.bin".to_owned()]));
+    std::fs::write(here.path().join("b.bin.part"), "something").unwrap();
+    let missing = get(&files, "b.bin", &here.path().join("b.bin"), &ProgressBar::hidden()).await;
+    assert!(matches!(missing, Err(FileError::NotFound(_))));
+    assert_eq!(names(&here), ["a.bin"]);
 }
