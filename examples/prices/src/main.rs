@@ -34,7 +34,7 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:9003")]
         listen: SocketAddr,
         /// Quotes a second.
-        #[arg(long, default_value_t = 5000)]
+        #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         rate: u64,
     },
     /// Reads prices until Ctrl-C.
@@ -65,15 +65,9 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
     let ticker = Ticker::new();
     let server = Server::builder().service(ticker.clone().serve()).listen(listen).await?;
     println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
-    let mut period = tokio::time::interval(Duration::from_millis(10));
-    loop {
-        tokio::select! {
-            _ = period.tick() => ticker.say(rate / 100),
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                break;
-            }
-        }
+    tokio::select! {
+        () = ticker.run(rate) => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     server.shutdown().await;
     Ok(())

@@ -1,8 +1,11 @@
 //! The ticker: it goes its own way, and each reader takes from it at his own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::stream;
@@ -54,6 +57,20 @@ impl Ticker {
             // It fails where nobody reads.
             let _ = self.every.send(quote);
             self.latest.send_replace(Some(quote));
+        }
+    }
+
+    /// Says so many quotes a second. Never ends; drop it.
+    pub async fn run(&self, rate: u64) {
+        const TICKS: u32 = 100;
+        let mut period = tokio::time::interval(Duration::from_secs(1) / TICKS);
+        let mut due = 0;
+        loop {
+            period.tick().await;
+            // What does not make a whole quote counts in the next tick: a slow ticker says one every few of them.
+            due += rate;
+            self.say(due / u64::from(TICKS));
+            due %= u64::from(TICKS);
         }
     }
 

@@ -34,6 +34,23 @@ async fn the_demo_tells_what_its_readers_saw() {
 }
 
 #[tokio::test]
+async fn a_ticker_with_few_quotes_a_second_says_them() {
+    let (ticker, server) = ticker().await;
+    let prices = client(&server).await;
+    let mut every = prices.every().await.unwrap();
+    let three = async {
+        for number in 0..3 {
+            assert_eq!(every.next().await.unwrap().unwrap().number, number);
+        }
+    };
+    let three = timeout(SOON, three);
+    tokio::select! {
+        () = ticker.run(40) => {}
+        three = three => three.unwrap(),
+    }
+}
+
+#[tokio::test]
 async fn a_slow_reader_gets_the_newest_and_holds_nobody_up() {
     let (ticker, server) = ticker().await;
     let (fast, slow) = (client(&server).await, client(&server).await);
