@@ -92,7 +92,8 @@ impl View {
             tokio::time::sleep(EVERY).await;
             let first = self.readers.iter().map(|(_, reader, _)| reader.newest()).max().unwrap_or(0);
             for ((_, reader, bar), before) in self.readers.iter().zip(&mut before) {
-                let (read, behind) = (reader.read_so_far(), first - reader.newest());
+                // It reads on meanwhile, and may have passed who was first.
+                let (read, behind) = (reader.read_so_far(), first.saturating_sub(reader.newest()));
                 let rate = (read - *before) * 10;
                 *before = read;
                 let skipped = reader.skipped();
