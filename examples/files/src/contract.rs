@@ -65,9 +65,11 @@ impl From<std::io::Error> for FileError {
 /// Keeps files.
 #[rpc_core::service]
 pub trait Files {
-    /// All files, in the order of their names.
+    /// All files, in the order of their names. Takes as long as it takes to read all of them, for their checksums.
+    #[rpc(timeout = "1h")]
     async fn list(&self) -> Result<Vec<Entry>, FileError>;
-    /// What there is to know of a file.
+    /// What there is to know of a file. Takes as long as it takes to read it, for its checksum.
+    #[rpc(timeout = "1h")]
     async fn stat(&self, name: &str) -> Result<Entry, FileError>;
     /// A file from an offset on, in blocks.
     async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError>;

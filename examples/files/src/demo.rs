@@ -37,7 +37,7 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     let server = Server::builder().service(Store::new(&there).serve()).listen("127.0.0.1:0").await?;
     let places = Places { server: server.local_addr(), here };
     let photo = places.here.join("photo.raw");
-    std::fs::write(&photo, noise(length))?;
+    tokio::fs::write(&photo, noise(length)).await?;
     let (_, expected) = sum(photo.clone()).await?;
     writeln!(out, "photo.raw has {length} bytes, SHA-256 {}…", &expected[..12])?;
 
@@ -52,7 +52,7 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     writeln!(out, "Got again: {}", same(&copy, &expected).await?)?;
 
     let second = places.here.join("second.raw");
-    std::fs::copy(&photo, &second)?;
+    tokio::fs::copy(&photo, &second).await?;
     places.cut_off_put(&second, length, out).await?;
     places.cut_off_get(length, &expected, out).await?;
     places.give_up(&files, &photo, length, out).await?;
@@ -111,7 +111,7 @@ impl Places {
     /// Somebody gives up: nothing is left, neither there nor here.
     async fn give_up(&self, files: &FilesClient, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
         let fourth = self.here.join("fourth.raw");
-        std::fs::copy(path, &fourth)?;
+        tokio::fs::copy(path, &fourth).await?;
         let progress = bar("up");
         select! {
             put = put(files, &fourth, &progress) => drop(put?),

@@ -96,7 +96,7 @@ impl Store {
 
     async fn entry(&self, name: &str) -> Result<Entry, FileError> {
         let path = self.path(name)?;
-        if !path.is_file() {
+        if !tokio::fs::metadata(&path).await.is_ok_and(|metadata| metadata.is_file()) {
             return Err(FileError::NotFound(name.to_owned()));
         }
         let (length, sha256) = sum(path).await?;
@@ -126,7 +126,7 @@ impl Files for Desk {
 
     async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError> {
         let path = self.store.path(name)?;
-        let there = fs::metadata(&path).map_err(|_| FileError::NotFound(name.to_owned()))?.len();
+        let there = tokio::fs::metadata(&path).await.map_err(|_| FileError::NotFound(name.to_owned()))?.len();
         if offset > there {
             return Err(FileError::BadOffset { asked: offset, there });
         }
@@ -136,7 +136,7 @@ impl Files for Desk {
     async fn kept(&self, name: &str) -> Result<u64, FileError> {
         let path = self.store.path(name)?;
         let _turn = self.store.turn(name).await;
-        Part::kept(&path)
+        blocking(move || Part::kept(&path)).await
     }
 
     async fn discard(&self, name: &str) -> Result<(), FileError> {
