@@ -120,7 +120,7 @@ async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
 
 fn given_up(bar: &ProgressBar) {
     bar.abandon();
-    println!("given up: nothing of it is left");
+    println!("given up: no part of it is left");
 }
 
 fn bar() -> ProgressBar {

@@ -232,3 +232,36 @@ async fn a_part_that_is_longer_than_the_file_is_begun_anew() {
     assert!(matches!(missing, Err(FileError::NotFound(_))));
     assert_eq!(names(&here), ["a.bin"]);
 }
+
+/// The program itself, and a real Ctrl-C.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_is_interrupted_leaves_nothing() {
+    use std::process::{Command, Stdio};
+
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = server(there.path()).await;
+    let path = here.path().join("a.bin");
+    std::fs::File::create(&path).unwrap().set_len(32 << 20).unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    loop {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_files"));
+        program.arg("put").arg(&path).args(["--url", &url]).stdout(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        while part(&there) == 0 && child.try_wait().unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        // It fails where the program has ended.
+        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        if String::from_utf8(output.stdout).unwrap().contains("given up") {
+            break;
+        }
+        // It was faster than the signal.
+        assert_eq!(names(&there), ["a.bin"]);
+        std::fs::remove_file(there.path().join("a.bin")).unwrap();
+    }
+    // The whole may have been there a moment before.
+    assert!(!names(&there).contains(&"a.bin.part".to_owned()));
+}
