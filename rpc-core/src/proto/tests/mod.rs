@@ -7,6 +7,7 @@ mod ending;
 mod hostile;
 mod pair;
 mod sharing;
+mod stream_budget;
 mod stream_chance;
 mod stream_hostile;
 mod streams;

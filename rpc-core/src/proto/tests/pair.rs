@@ -41,6 +41,8 @@ pub(super) struct End {
     pub(super) closed: Option<ConnectionError>,
     /// Calls that wait for a permit before they can be sent.
     unsent: Vec<(CallKey, Call)>,
+    /// What came back of the budget of transfers.
+    pub(super) transfers_released: usize,
 }
 
 pub(super) struct Pair {
@@ -106,6 +108,7 @@ impl End {
             cancelled: Vec::new(),
             closed: None,
             unsent: Vec::new(),
+            transfers_released: 0,
         }
     }
 
@@ -123,7 +126,7 @@ impl End {
             }
         }
         self.connection.take_wakes(&mut Vec::new());
-        self.connection.take_released();
+        self.transfers_released += self.connection.take_released().transfers;
     }
 
     fn send_admitted(&mut self) {

@@ -1,0 +1,76 @@
+//! What long items hold of the budget of transfers comes back, however their stream ends.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{Config, ConnectionError, proto::CallKey, wire::TransferId};
+
+const LEN: usize = 3 << 20;
+
+/// A stream with a long item, which holds what it is long.
+fn open(config: &Config) -> (Pair, CallKey, TransferId) {
+    let mut pair = Pair::open(config);
+    let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1));
+    let id = arrived.streams[0];
+    pair.ends[CLIENT].transfers_released = 0;
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());
+    (pair, key, id)
+}
+
+#[test]
+fn what_a_long_item_holds_comes_back() {
+    type End = fn(&mut Pair, CallKey, TransferId);
+    let ends: [(&str, End); 4] = [
+        ("it goes", |_, _, _| {}),
+        ("its reader leaves", |pair, _, id| pair.ends[SERVER].connection.leave_stream(id)),
+        ("its call is given up", |pair, key, _| pair.ends[CLIENT].connection.cancel_call(key)),
+        ("one side shuts down", |pair, _, _| {
+            let now = pair.now;
+            pair.ends[CLIENT].connection.drain(now, "bye");
+            pair.ends[CLIENT].inbox.clear();
+            pair.now += std::time::Duration::from_secs(11);
+        }),
+    ];
+    for (what, end) in ends {
+        for begun in [false, true] {
+            let (mut pair, key, id) = open(&Config::default());
+            if begun {
+                pair.transmit(CLIENT);
+                assert!(pair.ends[CLIENT].connection.stats().stream_bytes_queued > 0, "it is under way");
+            }
+            assert_eq!(pair.ends[CLIENT].transfers_released, 0);
+            end(&mut pair, key, id);
+            pair.run();
+            assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "{what}, under way: {begun}");
+        }
+    }
+}
+
+/// While there is no credit for all streams together it holds nothing, and holds it once when it goes.
+#[test]
+fn a_long_item_holds_nothing_while_it_waits_for_credit_of_all() {
+    let (mut pair, _, id) = open(&Config { streams_window: 1, max_payload: 8 << 20, ..Config::default() });
+    pair.pass(0.1);
+    assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first one may go beyond");
+    let charge = u32::try_from(LEN).unwrap();
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), charge)]);
+    // The reader gives credit for the stream, and not for all.
+    pair.ends[SERVER].connection.set_stream_window(id, 4 * LEN);
+    pair.pass(0.1);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());
+    pair.pass(0.1);
+    assert_eq!(pair.ends[CLIENT].transfers_released, 2 * LEN, "it waits");
+    assert!(!pair.ends[CLIENT].connection.recharge_long(id, charge), "there is no credit");
+    assert_eq!(pair.read(SERVER, id).0.len(), 1);
+    pair.pass(0.1);
+    assert!(pair.ends[CLIENT].connection.recharge_long(id, charge));
+    pair.pass(0.1);
+    assert_eq!(pair.ends[CLIENT].transfers_released, 3 * LEN);
+    assert_eq!(pair.read(SERVER, id).0.len(), 1);
+    pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
+}
