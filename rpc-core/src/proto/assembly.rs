@@ -47,6 +47,8 @@ struct Arriving {
     buffer: BytesMut,
     /// Of the buffer, in the end.
     size: usize,
+    /// What had come of all transfers when the last chunk of this one came, or when it was announced.
+    served_at: u64,
 }
 
 /// All payloads that are arriving.
@@ -55,8 +57,12 @@ pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
     /// The total lengths of all of them.
     announced: usize,
-    /// Bytes received since the current period began. The sender serves its transfers in turn, so they are judged as a whole.
-    grown: u64,
+    /// Bytes of chunks that have come, of all transfers.
+    received: u64,
+    /// As it was when the current period began. The sender serves its transfers in turn, so they are judged as a whole.
+    mark: u64,
+    /// Periods in a row in which too little came because a message was on its way.
+    waited: u64,
     last_id: TransferId,
     spares: Spares,
 }
@@ -83,7 +89,8 @@ impl Assembly {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
         self.announced = self.announced.saturating_add(weight(total));
-        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer: BytesMut::new(), size: total });
+        let (buffer, served_at) = (BytesMut::new(), self.received);
+        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer, size: total, served_at });
         Ok(())
     }
 
@@ -104,7 +111,8 @@ impl Assembly {
             )));
         }
         transfer.received += data.len();
-        self.grown += data.len() as u64;
+        self.received += data.len() as u64;
+        transfer.served_at = self.received;
         if transfer.purpose.is_kept() {
             if transfer.received == data.len() {
                 (transfer.buffer, transfer.size) = self.spares.take(transfer.total);
@@ -157,9 +165,23 @@ impl Assembly {
         self.arriving.len()
     }
 
-    /// Whether too little has come in the period that ends now. Another one begins.
-    pub(crate) fn is_stalled(&mut self) -> bool {
-        std::mem::take(&mut self.grown) < MIN_PROGRESS
+    /// A period begins in which something must come.
+    pub(crate) fn begin_period(&mut self) {
+        self.mark = self.received;
+    }
+
+    /// Whether too little has come in the period that ends now, or a transfer has had no chunk while `most` bytes of
+    /// others came: a sender that serves its transfers in turn never lets one wait for longer. `packet` is the length
+    /// of the packet that may be arriving at the moment; it may hold a chunk and has a time limit of its own.
+    pub(crate) fn is_stalled(&mut self, most: usize, packet: Option<usize>) -> bool {
+        let periods = packet.map_or(0, |packet| packet as u64 / MIN_PROGRESS);
+        let is_left_out = |transfer: &Arriving| self.received - transfer.served_at > most as u64;
+        if self.arriving.values().any(is_left_out) {
+            return true;
+        }
+        let little = self.received - self.mark < MIN_PROGRESS;
+        self.waited = if little { self.waited + 1 } else { 0 };
+        self.waited > periods
     }
 
     /// Whether memory is kept for payloads to come.
@@ -180,8 +202,6 @@ impl Assembly {
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
         let transfer = self.arriving.remove(&id)?;
-        // An end is progress, however short it was.
-        self.grown += MIN_PROGRESS;
         self.announced -= weight(transfer.total);
         Some(transfer)
     }

@@ -25,6 +25,7 @@ const NEAR: Duration = Duration::from_millis(5);
 pub(crate) struct BulkWindow {
     packets: VecDeque<Packet>,
     under_way: usize,
+    acked: u64,
     limit: usize,
     least: usize,
     most: usize,
@@ -59,6 +60,7 @@ impl BulkWindow {
         Self {
             packets: VecDeque::new(),
             under_way: 0,
+            acked: 0,
             limit: least,
             least,
             most: most.max(MIN_BULK),
@@ -81,7 +83,9 @@ impl BulkWindow {
         let mut last = None;
         while self.packets.front().is_some_and(|packet| packet.seq <= ack) {
             last = self.packets.pop_front();
-            self.under_way -= last.as_ref().map_or(0, |packet| packet.bytes);
+            let bytes = last.as_ref().map_or(0, |packet| packet.bytes);
+            self.under_way -= bytes;
+            self.acked += bytes as u64;
         }
         let Some(last) = last else { return };
         let took = now.saturating_duration_since(last.sent);
@@ -110,6 +114,11 @@ impl BulkWindow {
         let allowed = self.under_way < self.limit;
         self.stalled |= !allowed;
         allowed
+    }
+
+    /// Bytes acknowledged since the beginning.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked
     }
 
     /// Bytes sent and not acknowledged.

@@ -125,6 +125,11 @@ impl Sequence {
         self.acked
     }
 
+    /// Bytes of chunks and items that have been acknowledged since the beginning.
+    pub(crate) fn bulk_acked(&self) -> u64 {
+        self.bulk.acked()
+    }
+
     /// Bytes of chunks sent and not acknowledged.
     pub(crate) fn bulk_under_way(&self) -> usize {
         self.bulk.under_way()

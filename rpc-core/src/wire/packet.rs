@@ -6,6 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Frame, WireError, decode::read_frame, put, read::Reader};
 
+/// A packet has no more frames than this, those of unknown kinds included: taking a packet in must not take long.
+pub const MAX_FRAMES: usize = 1024;
+
 /// What a packet begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketHeader {
@@ -25,13 +28,16 @@ pub fn put_header(out: &mut BytesMut, header: PacketHeader) {
 pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     let mut reader = Reader::new(packet);
     let header = PacketHeader { seq: reader.uint()?, ack: reader.uint()? };
-    Ok((header, Frames { reader, failed: false }))
+    Ok((header, Frames { reader, left: MAX_FRAMES, failed: false }))
 }
 
-/// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error nothing follows.
+/// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error nothing
+/// follows. More than [`MAX_FRAMES`] are an error.
 #[derive(Debug)]
 pub struct Frames {
     reader: Reader,
+    /// How many more frames the packet may have.
+    left: usize,
     failed: bool,
 }
 
@@ -40,6 +46,11 @@ impl Iterator for Frames {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed && !self.reader.is_empty() {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.failed = true;
+                return Some(Err(self.reader.error(format!("a packet of more than {MAX_FRAMES} frames"))));
+            };
+            self.left = left;
             match read_frame(&mut self.reader) {
                 Ok(None) => {}
                 Ok(Some(frame)) => return Some(Ok(frame)),

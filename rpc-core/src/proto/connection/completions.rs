@@ -280,8 +280,7 @@ impl Connection {
         }
         self.assembly.begin(transfer, total, purpose)?;
         if !self.timers.is_set(Timer::Assembly) {
-            // A new period.
-            self.assembly.is_stalled();
+            self.assembly.begin_period();
             self.timers.set(Timer::Assembly, now + self.config.progress_timeout);
         }
         Ok(())

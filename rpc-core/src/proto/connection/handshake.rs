@@ -114,7 +114,7 @@ impl Connection {
             message_mark: 0,
             seen_sent: 0,
             write_mark: 0,
-            ack_mark: 0,
+            ack_goal: 0,
             stuck: false,
             pings: PingBudget::new(now),
             draining: false,

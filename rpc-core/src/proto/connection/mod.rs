@@ -116,7 +116,8 @@ pub struct Connection {
     message_mark: u64,
     seen_sent: u64,
     write_mark: u64,
-    ack_mark: u64,
+    /// Bytes of bulk that must have been acknowledged, since the beginning, when the timer for acks fires.
+    ack_goal: u64,
     stuck: bool,
     pings: PingBudget,
     draining: bool,

@@ -14,6 +14,8 @@ use crate::{
     wire::Frame,
 };
 
+/// While payloads or items wait for acks, this much must be acknowledged in each period.
+const MIN_ACKED: usize = 64 * 1024;
 /// Memory of large payloads is kept for two of these.
 const SPARES_PERIOD: Duration = Duration::from_millis(500);
 
@@ -112,9 +114,11 @@ impl Connection {
             }
             Timer::Assembly => {
                 let period = self.config.progress_timeout;
-                if self.assembly.is_stalled() {
+                let packet = self.timers.is_set(Timer::Message).then_some(self.config.max_packet);
+                if self.assembly.is_stalled(self.config.max_assembly, packet) {
                     self.time_out(format!("the payloads that were arriving made no progress within {period:?}"));
                 } else {
+                    self.assembly.begin_period();
                     self.timers.set(Timer::Assembly, now + period);
                 }
             }
@@ -132,15 +136,25 @@ impl Connection {
             }
             // If they still wait, the next attempt to send sets it again.
             Timer::Ack => {
-                if self.has_bulk() && self.sequence.acked() == self.ack_mark {
+                if self.has_bulk() && self.sequence.bulk_acked() < self.ack_goal {
                     self.time_out(format!(
-                        "payloads wait for the other side, which acknowledged nothing within {:?}",
+                        "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?}",
+                        MIN_ACKED / 1024,
                         self.config.progress_timeout
                     ));
                 }
             }
             Timer::DrainGrace => self.stop_handlers(),
             Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
+        }
+    }
+
+    /// Bulk waits for acks: enough of them must come in the period that begins now, unless it has begun already.
+    pub(super) fn await_acks(&mut self, now: Instant) {
+        if !self.timers.is_set(Timer::Ack) {
+            let under_way = self.sequence.bulk_under_way().min(MIN_ACKED);
+            self.ack_goal = self.sequence.bulk_acked() + under_way as u64;
+            self.timers.set(Timer::Ack, now + self.config.progress_timeout);
         }
     }
 

@@ -10,7 +10,6 @@ use crate::{
         outbox::{BulkTurn, Mark, OutTransfer},
         slots::SlotState,
         streams::{Credit, Gone, Put, Turn},
-        timers::Timer,
         writer::{CHUNK_FRAME, PacketWriter},
     },
     wire::{Frame, PacketHeader, put_frame, put_header},
@@ -72,9 +71,8 @@ impl Connection {
         if self.has_bulk() {
             if self.sequence.allows_bulk() {
                 frames += self.put_bulk(now, largest);
-            } else if !self.timers.is_set(Timer::Ack) {
-                self.ack_mark = self.sequence.acked();
-                self.timers.set(Timer::Ack, now + self.config.progress_timeout);
+            } else {
+                self.await_acks(now);
             }
         }
         if frames == 0 {

@@ -42,6 +42,11 @@ impl Liar {
         self.put(Self::packet(self.seq, 0, frames));
     }
 
+    /// Acknowledges the server's packets up to this one.
+    pub(super) fn acknowledge(&mut self, ack: u64) {
+        self.put(Self::packet(0, ack, &[]));
+    }
+
     fn put(&mut self, packet: Bytes) {
         let now = self.pair.now;
         let server = &mut self.pair.ends[SERVER];
@@ -73,7 +78,7 @@ fn request(id: u64) -> Frame {
     request_of(id, Payload::Inline(Bytes::from_static(&[0x90])))
 }
 
-fn request_of(id: u64, payload: Payload) -> Frame {
+pub(super) fn request_of(id: u64, payload: Payload) -> Frame {
     let (metadata, streams) = (Vec::new(), Streams::default());
     Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
 }

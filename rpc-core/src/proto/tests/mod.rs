@@ -1,6 +1,7 @@
 //! Two state machines run against each other in virtual time.
 
 mod admission;
+mod bounds;
 mod calls;
 mod chance;
 mod ending;

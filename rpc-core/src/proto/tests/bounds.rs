@@ -1,0 +1,170 @@
+//! What a peer can make a connection hold, and for how long.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    hostile::{Liar, request_of, request_with},
+    pair::{CLIENT, SERVER},
+};
+use crate::{
+    Config,
+    error::{CloseCode, ConnectionError},
+    proto::Completion,
+    wire::{Frame, Payload},
+};
+
+fn chunk(transfer: u64, len: usize) -> Frame {
+    Frame::Chunk { transfer, data: vec![0; len].into() }
+}
+
+/// Lets time pass until the server closes, while the peer says something each second, and gives the seconds it took.
+fn seconds_until_closed(liar: &mut Liar, most: u64, mut each_second: impl FnMut(&mut Liar, u64)) -> Option<u64> {
+    (1..=most).find(|second| {
+        liar.pair.now += Duration::from_secs(1);
+        each_second(liar, *second);
+        let now = liar.pair.now;
+        let server = &mut liar.pair.ends[SERVER];
+        server.connection.handle_activity(now, *second, false);
+        server.connection.handle_timeout(now);
+        server.take_events(now);
+        liar.closed().is_some()
+    })
+}
+
+fn timed_out(liar: &Liar) -> bool {
+    matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_)))
+}
+
+/// A tiny transfer that is finished or given up now and then is no progress of those that wait.
+#[test]
+fn finished_transfers_do_not_keep_others_alive() {
+    for abort in [false, true] {
+        let mut liar = Liar::new(&Config::default());
+        let large = |id| request_of(id, Payload::announced(id, 4 << 20));
+        liar.say(&[large(1), large(2), large(3)]);
+        let mut id = 3;
+        let closed = seconds_until_closed(&mut liar, 300, |liar, second| {
+            if second % 10 == 0 {
+                id += 1;
+                let end = if abort { Frame::Abort { transfer: id } } else { chunk(id, 1) };
+                liar.say(&[request_of(id, Payload::announced(id, 1)), end]);
+            }
+        });
+        assert!(closed.is_some_and(|seconds| seconds <= 61) && timed_out(&liar), "{closed:?}");
+    }
+}
+
+/// One transfer that goes on does not keep others that never do: an honest sender serves them in turn.
+#[test]
+fn a_transfer_that_is_never_served_ends_the_connection() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request_of(1, Payload::announced(1, 4 << 20))]);
+    let mut id = 1;
+    let closed = seconds_until_closed(&mut liar, 3_000, |liar, second| {
+        if second % 64 == 1 {
+            id += 1;
+            liar.say(&[request_of(id, Payload::announced(id, 4 << 20))]);
+        }
+        liar.say(&[chunk(id, 64 << 10)]);
+    });
+    assert!(closed.is_some() && timed_out(&liar), "{closed:?}");
+}
+
+/// Transfers that are served in turn, as slowly as is allowed, are waited for.
+#[test]
+fn slow_transfers_in_turn_are_waited_for() {
+    let mut liar = Liar::new(&Config::default());
+    let ids = 1..=4_u64;
+    for id in ids.clone() {
+        liar.say(&[request_of(id, Payload::announced(id, 1 << 20))]);
+    }
+    let mut turns = ids.clone().cycle();
+    let closed = seconds_until_closed(&mut liar, 16 * 4 * 25, |liar, second| {
+        if second % 25 == 0 {
+            let id = turns.next().unwrap();
+            liar.say(&[chunk(id, 64 << 10)]);
+        }
+    });
+    assert_eq!(closed, None);
+    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 4);
+}
+
+/// A chunk takes longer than a period to arrive on a link that is just fast enough for its packet.
+#[test]
+fn a_chunk_that_is_on_its_way_is_waited_for() {
+    for (bytes_a_second, lives) in [(600, true), (0, false)] {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&[request_of(1, Payload::announced(1, 200_000))]);
+        for second in 1..=100 {
+            liar.pair.now += Duration::from_secs(1);
+            let now = liar.pair.now;
+            let server = &mut liar.pair.ends[SERVER];
+            server.connection.handle_activity(now, second * bytes_a_second + 1, bytes_a_second > 0);
+            server.connection.handle_timeout(now);
+            server.take_events(now);
+        }
+        assert_eq!(liar.closed().is_none(), lives, "{bytes_a_second} bytes a second");
+    }
+}
+
+/// One small ack after another is no sign that a result is being taken.
+#[test]
+fn acks_that_come_one_by_one_do_not_hold_results_for_ever() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request_with(1, |_| {})]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    let one = Bytes::from_static(&[0xc0]);
+    let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(one.into(), 1));
+    liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 30, bytes: 1 << 40, read: 0 }]);
+    // Packets with little bulk each, whose acks can be saved up.
+    for _ in 0..20_000 {
+        if liar.pair.produce(SERVER, streams[0], [Bytes::from(vec![0; 8])]) > 0 {
+            break;
+        }
+        liar.pair.transmit(SERVER);
+    }
+    liar.pair.ends[CLIENT].inbox.clear();
+    liar.say(&[request_with(2, |_| {})]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    liar.pair.answer(SERVER, &arrived, Completion::Value(Bytes::from(vec![7; 3 << 20]).into()));
+    liar.pair.transmit(SERVER);
+    let mut acked = 1;
+    let closed = seconds_until_closed(&mut liar, 600, |liar, second| {
+        if second % 29 == 0 {
+            acked += 1;
+            liar.acknowledge(acked);
+        }
+        liar.pair.transmit(SERVER);
+    });
+    assert!(closed.is_some_and(|seconds| seconds <= 62) && timed_out(&liar), "{closed:?}");
+}
+
+/// A reader that takes 64 KiB in each period is waited for.
+#[test]
+fn a_slow_reader_of_a_result_is_waited_for() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[request_with(1, |_| {})]);
+    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
+    liar.pair.answer(SERVER, &arrived, Completion::Value(Bytes::from(vec![7; 3 << 20]).into()));
+    liar.pair.transmit(SERVER);
+    let mut acked = 0;
+    let closed = seconds_until_closed(&mut liar, 48 * 28, |liar, second| {
+        if second % 28 == 0 {
+            acked += 1;
+            liar.acknowledge(acked);
+        }
+        liar.pair.transmit(SERVER);
+    });
+    assert_eq!((closed, liar.pair.ends[SERVER].connection.stats().transfer_bytes), (None, 0));
+}
+
+#[test]
+fn a_packet_of_too_many_frames_closes_with_1002() {
+    for (frames, closed) in [(1024, None), (1025, Some(CloseCode::PROTOCOL))] {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&vec![Frame::Cancel { id: 1 }; frames]);
+        assert_eq!(liar.closed(), closed, "{frames} frames");
+    }
+}
