@@ -102,7 +102,7 @@ pub struct Config {
     pub drain_grace: Duration,
     /// When draining: after how long the session is closed whatever runs. Default 30 s.
     pub drain_timeout: Duration,
-    /// Bytes of metadata of one call, with 16 added for each pair; also of message and details of one status. Default 8 KiB.
+    /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status. Default 8 KiB.
     pub max_metadata: usize,
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB. It is zeroed at every read: less costs throughput on
     /// large payloads, more costs time on small ones and memory.

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Reads a frame; `None` for one of a kind that this version may pass over.
-pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError> {
+pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Option<Frame>, WireError> {
     let len = reader.array()?;
     if len == 0 {
         return Err(reader.error("a frame without a kind"));
@@ -27,14 +27,14 @@ pub(super) fn read_frame(reader: &mut Reader) -> Result<Option<Frame>, WireError
             deadline_ms: fields.opt_uint()?,
             depth: fields.u32("a Request without a depth")?,
             parent: fields.opt_uint()?,
-            metadata: fields.metadata()?,
+            metadata: fields.metadata(max_metadata)?,
             payload: fields.payload("a Request without a payload")?,
             streams: fields.streams()?,
         }),
         kind::NOTIFY => Frame::Notify(Notify {
             method: fields.u32("a Notify without a method")?,
             depth: fields.u32("a Notify without a depth")?,
-            metadata: fields.metadata()?,
+            metadata: fields.metadata(max_metadata)?,
             payload: fields.payload("a Notify without a payload")?,
         }),
         kind::RESPONSE => Frame::Response {

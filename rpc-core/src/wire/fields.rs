@@ -1,6 +1,6 @@
 //! `Fields`: an array whose later elements may be missing, or more than are known.
 
-use super::{MetadataPairs, Payload, Streams, WireError, read::Reader};
+use super::{MetadataPairs, Payload, Streams, WireError, frame::pair_size, read::Reader};
 
 /// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
 pub(super) struct Fields<'a> {
@@ -37,12 +37,19 @@ impl Fields<'_> {
         self.optional()?.map(Reader::uint).transpose()
     }
 
-    pub(super) fn metadata(&mut self) -> Result<MetadataPairs, WireError> {
+    /// Metadata up to the first pair that is beyond `max` in all; what follows is passed over.
+    pub(super) fn metadata(&mut self, max: usize) -> Result<MetadataPairs, WireError> {
         let Some(reader) = self.optional()? else { return Ok(Vec::new()) };
-        let mut pairs = Vec::new();
+        let (mut pairs, mut size) = (Vec::new(), 0);
         for _ in 0..reader.map()? {
-            let key = reader.text()?.to_owned();
-            pairs.push((key, reader.text()?.to_owned()));
+            if size > max {
+                reader.text()?;
+                reader.text()?;
+                continue;
+            }
+            let pair = (reader.text()?.to_owned(), reader.text()?.to_owned());
+            size += pair_size(&pair);
+            pairs.push(pair);
         }
         Ok(pairs)
     }

@@ -13,9 +13,16 @@ pub type TransferId = u64;
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;
 
-/// What metadata count against their limit: the bytes of keys and values, and 16 for each pair, which take memory too.
+/// What a pair of metadata counts beside its bytes: what two `String`s take.
+const PAIR: usize = 48;
+
+/// What metadata count against their limit: the bytes of keys and values, and 48 for each pair, which take memory too.
 pub fn metadata_size(pairs: &MetadataPairs) -> usize {
-    pairs.iter().map(|(key, value)| key.len() + value.len() + 16).sum()
+    pairs.iter().map(pair_size).sum()
+}
+
+pub(super) fn pair_size((key, value): &(String, String)) -> usize {
+    key.len() + value.len() + PAIR
 }
 
 /// The bytes of arguments, of a result, of an item or of a fault: in the frame, or announced and following in chunks.

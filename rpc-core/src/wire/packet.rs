@@ -28,7 +28,7 @@ pub fn put_header(out: &mut BytesMut, header: PacketHeader) {
 pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     let mut reader = Reader::new(packet);
     let header = PacketHeader { seq: reader.uint()?, ack: reader.uint()? };
-    Ok((header, Frames { reader, left: MAX_FRAMES, failed: false }))
+    Ok((header, Frames { reader, left: MAX_FRAMES, max_metadata: usize::MAX, failed: false }))
 }
 
 /// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error nothing
@@ -38,7 +38,18 @@ pub struct Frames {
     reader: Reader,
     /// How many more frames the packet may have.
     left: usize,
+    max_metadata: usize,
     failed: bool,
+}
+
+impl Frames {
+    /// Keeps no more of a call's metadata than the first pair beyond this [size](super::metadata_size). The rest is checked and
+    /// passed over, so that metadata which will be refused take little memory.
+    #[must_use]
+    pub fn with_max_metadata(mut self, max: usize) -> Self {
+        self.max_metadata = max;
+        self
+    }
 }
 
 impl Iterator for Frames {
@@ -51,7 +62,7 @@ impl Iterator for Frames {
                 return Some(Err(self.reader.error(format!("a packet of more than {MAX_FRAMES} frames"))));
             };
             self.left = left;
-            match read_frame(&mut self.reader) {
+            match read_frame(&mut self.reader, self.max_metadata) {
                 Ok(None) => {}
                 Ok(Some(frame)) => return Some(Ok(frame)),
                 Err(error) => {

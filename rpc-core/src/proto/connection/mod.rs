@@ -181,7 +181,7 @@ impl Connection {
         }
         let (header, frames) = read_packet(packet)?;
         self.sequence.handle(header, len, now)?;
-        for frame in frames {
+        for frame in frames.with_max_metadata(self.config.max_metadata) {
             let frame = frame?;
             *count += 1;
             if self.phase == Phase::Handshake {

@@ -167,7 +167,7 @@ impl Connection {
         let metadata = metadata_size(metadata);
         if metadata > self.config.max_metadata {
             return Err(Status::invalid_argument(format!(
-                "the metadata take {metadata} bytes; the other side takes {} at most (Config::max_metadata)",
+                "the metadata take {metadata} bytes or more; the other side takes {} at most (Config::max_metadata)",
                 self.config.max_metadata
             ))
             .not_executed());

@@ -12,7 +12,7 @@ use crate::{
     Config,
     error::{CloseCode, ConnectionError},
     proto::Completion,
-    wire::{Frame, Payload},
+    wire::{Frame, PacketHeader, Payload, put_frame, put_header, read_packet},
 };
 
 fn chunk(transfer: u64, len: usize) -> Frame {
@@ -166,5 +166,24 @@ fn a_packet_of_too_many_frames_closes_with_1002() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&vec![Frame::Cancel { id: 1 }; frames]);
         assert_eq!(liar.closed(), closed, "{frames} frames");
+    }
+}
+
+/// Of metadata that will be refused, little is kept, and a pair counts what it takes.
+#[test]
+fn metadata_beyond_the_limit_are_not_kept() {
+    let of = |pairs: usize| request_with(1, |many| many.metadata = vec![("k".to_owned(), "v".to_owned()); pairs]);
+    let mut packet = bytes::BytesMut::new();
+    put_header(&mut packet, PacketHeader { seq: 1, ack: 0 });
+    put_frame(&mut packet, &of(20_000));
+    let (_, mut frames) = read_packet(packet.freeze()).unwrap();
+    frames = frames.with_max_metadata(8192);
+    let Some(Ok(Frame::Request(request))) = frames.next() else { panic!("it is a Request") };
+    assert_eq!(request.metadata.len(), 8192 / 50 + 1);
+    assert!(frames.next().is_none());
+    for (pairs, served) in [(163, 1), (164, 0)] {
+        let mut liar = Liar::new(&Config::default());
+        liar.say(&[of(pairs)]);
+        assert_eq!((liar.closed(), liar.pair.ends[SERVER].arrived.len()), (None, served), "{pairs} pairs");
     }
 }
