@@ -28,8 +28,8 @@ pub struct Config {
     pub max_payload: usize,
     /// Bytes of payloads being assembled from chunks, in all. Default 16 MiB. The peer's transfers wait on its own side beyond it.
     pub max_assembly: usize,
-    /// Argument bytes of unfinished calls, counting payloads over one chunk. Default 16 MiB. Stops a peer from parking large
-    /// arguments in slow handlers.
+    /// Bytes of arguments and metadata of unfinished calls, in all. Default 16 MiB. A call counts if they are longer than 4 KiB
+    /// together. Stops a peer from parking large arguments in slow handlers.
     pub max_arguments: usize,
     /// How deep one payload may nest. Default 128. Deeper ones could overflow the stack of a decoder.
     pub max_payload_nesting: usize,
@@ -104,6 +104,12 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status. Default 8 KiB.
     pub max_metadata: usize,
+    /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow. Default 64 MiB. A quarter
+    /// of it, and [`Self::outbox_hard`], are set apart for what goes out; the rest is for what comes in: arguments, payloads that are
+    /// arriving, items that wait for their reader, results that wait for their caller. A call, a result, an item or a stream's error
+    /// beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes the session with 1013. Not counted is
+    /// what decoded values take, and what handlers keep.
+    pub session_memory: usize,
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB. It is zeroed at every read: less costs throughput on
     /// large payloads, more costs time on small ones and memory.
     pub read_buffer: usize,
@@ -154,6 +160,16 @@ impl Config {
         for time in self.times() {
             *time = (*time).min(FOR_EVER);
         }
+    }
+
+    /// What may be held of what comes in.
+    pub(crate) fn memory_in(&self) -> usize {
+        (self.session_memory / 4 * 3).saturating_sub(self.outbox_hard)
+    }
+
+    /// What transfers, and what items of streams, may each hold of what goes out.
+    pub(crate) fn memory_out(&self) -> usize {
+        self.session_memory / 8
     }
 
     fn times(&mut self) -> [&mut Duration; 12] {
@@ -214,6 +230,7 @@ impl Default for Config {
             drain_grace: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             max_metadata: 8 * KIB,
+            session_memory: 64 * MIB,
             read_buffer: 32 * KIB,
             slow_poll: Duration::from_millis(50),
         }

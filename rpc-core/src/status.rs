@@ -226,6 +226,11 @@ impl Status {
         self.with_execution(Execution::Unknown).with_reason(None)
     }
 
+    /// Bytes of message and details.
+    pub(crate) fn size(&self) -> usize {
+        self.0.message.len() + self.0.details.len()
+    }
+
     /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
     #[must_use]
     pub(crate) fn cut_to(mut self, max: usize) -> Self {

@@ -39,14 +39,14 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
 
     /// Reserves for a payload of so many bytes and a frame of `frame` bytes around it, if that can be had now. What is missing must be
     /// waited for, and the payload encoded again: nobody waits with encoded bytes in his hands.
-    pub(crate) fn reserve(&mut self, payload: usize, frame: usize, is_arguments: bool) -> Result<(), Need> {
+    /// `arguments` is what counts against the limit of arguments at the other side.
+    pub(crate) fn reserve(&mut self, payload: usize, frame: usize, arguments: u32) -> Result<(), Need> {
         let large = payload > self.chunk();
+        if arguments > 0 {
+            try_more(&self.shared.arguments, &mut self.held.arguments, arguments)
+                .map_err(|()| Need::Arguments(arguments))?;
+        }
         if large {
-            let bytes = to_u32(payload);
-            if is_arguments {
-                try_more(&self.shared.arguments, &mut self.held.arguments, bytes)
-                    .map_err(|()| Need::Arguments(bytes))?;
-            }
             let bytes = self.transfer_charge(payload);
             try_more(&self.shared.transfers, &mut self.held.transfers, bytes).map_err(|()| Need::Transfers(bytes))?;
         }
@@ -57,8 +57,8 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
     }
 
     /// As [`Self::reserve`] for arguments, but all or nothing: for a call that may yet have to wait for its permit.
-    pub(crate) fn reserve_whole(&mut self, payload: usize, frame: usize) -> bool {
-        let whole = self.reserve(payload, frame, true).is_ok();
+    pub(crate) fn reserve_whole(&mut self, payload: usize, frame: usize, arguments: u32) -> bool {
+        let whole = self.reserve(payload, frame, arguments).is_ok();
         if !whole {
             self.release();
         }
@@ -95,7 +95,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
     }
 
     /// Hands over what a payload needs, and gives the rest back.
-    pub(crate) fn take(&mut self, payload: usize, frame: usize) -> Charges {
+    pub(crate) fn take(&mut self, payload: usize, frame: usize, arguments: u32) -> Charges {
         let mut charges = std::mem::take(&mut self.held);
         let large = payload > self.chunk();
         let room = to_u32(if large { frame } else { frame + payload });
@@ -106,7 +106,10 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         }
         if !large {
             rest.transfers = std::mem::take(&mut charges.transfers) as usize;
-            rest.arguments = std::mem::take(&mut charges.arguments) as usize;
+        }
+        if charges.arguments > arguments {
+            rest.arguments = (charges.arguments - arguments) as usize;
+            charges.arguments = arguments;
         }
         self.shared.give_back(rest);
         charges
@@ -173,10 +176,11 @@ mod tests {
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);
         let full = shared.room.try_acquire_many(to_u32(config.outbox_soft)).unwrap();
-        assert!(!reservation.reserve_whole(payload, frame), "there is no room");
+        let arguments = to_u32(payload);
+        assert!(!reservation.reserve_whole(payload, frame, arguments), "there is no room");
         assert_eq!(shared.arguments.available_permits(), payload);
         drop(full);
-        assert!(reservation.reserve_whole(payload, frame));
+        assert!(reservation.reserve_whole(payload, frame, arguments));
         assert_eq!(shared.arguments.available_permits(), 0);
         drop(reservation);
         assert_eq!(shared.arguments.available_permits(), payload);

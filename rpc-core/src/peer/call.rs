@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
-    proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing},
+    proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing, counted_arguments},
     status::Status,
     wire::{MetadataPairs, Rope, metadata_size},
 };
@@ -192,10 +192,10 @@ impl Call<'_> {
         let mut tried = false;
         if self.shared.is_easy() {
             self.encode(arguments)?;
-            let (len, frame) = (self.outgoing.payload.len(), FRAME + self.metadata_len);
-            tried = self.reservation.reserve_whole(len, frame);
+            let (len, frame, arguments) = self.sizes();
+            tried = self.reservation.reserve_whole(len, frame, arguments);
             if tried {
-                self.outgoing.charges = self.reservation.take(len, frame);
+                self.outgoing.charges = self.reservation.take(len, frame, arguments);
             }
         }
         poll_fn(|cx| {
@@ -221,6 +221,13 @@ impl Call<'_> {
         .await
     }
 
+    /// The length of the encoded arguments, what their frame takes beside them, and what counts against the other side's limit of arguments.
+    fn sizes(&self) -> (usize, usize, u32) {
+        let len = self.outgoing.payload.len();
+        let counted = counted_arguments(len as u64, self.metadata_len);
+        (len, FRAME + self.metadata_len, u32::try_from(counted).unwrap_or(u32::MAX))
+    }
+
     /// Encodes the arguments, and says what is wrong with them.
     fn encode<A: Serialize>(&mut self, arguments: &mut A) -> Result<(), Status> {
         self.outgoing.payload = encode_rope(&*arguments).map_err(|why| unencodable(self.method, &why))?;
@@ -241,12 +248,12 @@ impl Call<'_> {
 
     /// Sends an admitted call, which has been encoded, if it fits the budgets now.
     async fn offer(&mut self) -> Result<Standing, Status> {
-        let (len, frame) = (self.outgoing.payload.len(), FRAME + self.metadata_len);
-        if let Err(need) = self.reservation.reserve(len, frame, true) {
+        let (len, frame, arguments) = self.sizes();
+        if let Err(need) = self.reservation.reserve(len, frame, arguments) {
             self.outgoing.payload = Rope::default();
             return Ok(Standing::Short(need));
         }
-        self.outgoing.charges = self.reservation.take(len, frame);
+        self.outgoing.charges = self.reservation.take(len, frame, arguments);
         poll_fn(|cx| {
             let Self { shared, outgoing, .. } = self;
             let sent =
@@ -269,8 +276,12 @@ impl Call<'_> {
             );
             return Err(Status::invalid_argument(message).not_executed());
         }
-        let large = len as u64 > chunk;
-        let limit = if large { limits.payload.min(limits.arguments) } else { limits.payload };
+        let counted = counted_arguments(len as u64, self.metadata_len);
+        let limit = if counted > 0 {
+            limits.payload.min(limits.arguments.saturating_sub(self.metadata_len as u64))
+        } else {
+            limits.payload
+        };
         if len as u64 > limit {
             let (contract, name) = (self.method.contract(), self.method.name());
             let message = format!(

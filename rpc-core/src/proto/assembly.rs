@@ -47,6 +47,8 @@ struct Arriving {
     buffer: BytesMut,
     /// Of the buffer, in the end.
     size: usize,
+    /// What it counts in [`Assembly::held`].
+    charge: usize,
     /// What had come of all transfers when the last chunk of this one came, or when it was announced.
     served_at: u64,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
     /// The total lengths of all of them.
     announced: usize,
+    /// What of them nothing else accounts for.
+    held: usize,
     /// Bytes of chunks that have come, of all transfers.
     received: u64,
     /// As it was when the current period began. The sender serves its transfers in turn, so they are judged as a whole.
@@ -89,8 +93,9 @@ impl Assembly {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         // What is discarded still counts: its sender counts it too, until it has ended.
         self.announced = self.announced.saturating_add(weight(total));
-        let (buffer, served_at) = (BytesMut::new(), self.received);
-        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer, size: total, served_at });
+        let (buffer, served_at, charge) = (BytesMut::new(), self.received, purpose.charge(total));
+        self.held = self.held.saturating_add(charge);
+        self.arriving.insert(id, Arriving { purpose, total, received: 0, buffer, size: total, charge, served_at });
         Ok(())
     }
 
@@ -145,7 +150,9 @@ impl Assembly {
     /// Drops what has come of a transfer; its further bytes are dropped too.
     pub(crate) fn discard(&mut self, id: TransferId, purpose: Purpose) {
         if let Some(transfer) = self.arriving.get_mut(&id) {
-            transfer.purpose = purpose;
+            let charge = purpose.charge(0);
+            self.held = self.held.saturating_sub(transfer.charge).saturating_add(charge);
+            (transfer.purpose, transfer.charge) = (purpose, charge);
             transfer.buffer = BytesMut::new();
         }
     }
@@ -156,7 +163,22 @@ impl Assembly {
         self.announced == 0 || self.announced.saturating_add(total) <= limit
     }
 
-    /// Bytes held.
+    /// Bytes that transfers may come to hold and that nothing else accounts for, and the memory kept for others.
+    pub(crate) fn held(&self) -> usize {
+        self.held.saturating_add(self.spares.bytes())
+    }
+
+    /// Bytes of memory kept for payloads to come.
+    pub(crate) fn spare_bytes(&self) -> usize {
+        self.spares.bytes()
+    }
+
+    /// Forgets memory that is kept for payloads to come.
+    pub(crate) fn clear_spares(&mut self) {
+        self.spares.clear();
+    }
+
+    /// Bytes received of payloads that are not complete.
     pub(crate) fn bytes(&self) -> usize {
         self.arriving.values().map(|transfer| transfer.buffer.len()).sum()
     }
@@ -197,12 +219,14 @@ impl Assembly {
     pub(crate) fn clear(&mut self) {
         self.arriving.clear();
         self.announced = 0;
+        self.held = 0;
         self.spares.clear();
     }
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
         let transfer = self.arriving.remove(&id)?;
         self.announced -= weight(transfer.total);
+        self.held -= transfer.charge;
         Some(transfer)
     }
 }
@@ -212,6 +236,15 @@ fn weight(total: usize) -> usize {
 }
 
 impl Purpose {
+    /// What a transfer of this length counts. Arguments are counted with their call, and items with their stream.
+    fn charge(&self, total: usize) -> usize {
+        match self {
+            Self::Call(_) | Self::Notify(_) | Self::Item(_) => 0,
+            Self::Value(_) | Self::Fault(_) => total,
+            Self::Discard | Self::DiscardFor(_) | Self::DiscardItem(_) => MIN_TRANSFER,
+        }
+    }
+
     fn is_kept(&self) -> bool {
         !matches!(self, Self::Discard | Self::DiscardFor(_) | Self::DiscardItem(_))
     }

@@ -21,6 +21,8 @@ mod writer;
 mod tests;
 
 pub use chain::ServedCall;
+#[cfg(feature = "session")]
+pub(crate) use connection::counted_arguments;
 pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
 pub use event::{Completion, Event, Outcome, ServedKey};
 #[cfg(feature = "session")]

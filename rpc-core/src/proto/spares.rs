@@ -53,6 +53,11 @@ impl Spares {
         self.blocks.retain_mut(|block| std::mem::take(&mut block.recent));
     }
 
+    /// Bytes of all blocks.
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.size).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

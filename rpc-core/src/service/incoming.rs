@@ -115,7 +115,7 @@ impl Incoming {
         loop {
             let payload = encode_rope(&value).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
-            match reservation.reserve(payload.len(), FRAME, false) {
+            match reservation.reserve(payload.len(), FRAME, 0) {
                 Ok(()) => {
                     return Ok(Completion::new(Reply::Value(payload), self.outlets(), reservation, FRAME));
                 }

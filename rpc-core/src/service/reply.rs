@@ -50,7 +50,7 @@ impl Completion {
 
     /// What the connection is told.
     pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, Outlets) {
-        let charges = self.reservation.take(self.payload_len(), self.frame);
+        let charges = self.reservation.take(self.payload_len(), self.frame, 0);
         let completion = match self.reply {
             Reply::Value(bytes) if self.outlets.is_empty() => proto::Completion::Value(bytes),
             Reply::Value(bytes) => proto::Completion::Streaming(bytes, self.outlets.len()),

@@ -20,7 +20,7 @@ pub use encode::put_frame;
 pub use error::WireError;
 pub use frame::{Apart, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
-pub use packet::{MAX_FRAMES, Frames, PacketHeader, put_header, read_packet};
+pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use rope::{Blob, Keeping, Rope, encode_rope};
 pub use scan::{ScanLimits, scan, scan_exact};

@@ -87,3 +87,26 @@ async fn metadata_that_the_other_sides_packets_cannot_hold_are_refused_here() {
     store.keep(vec![0; 60 * 1024]).await.unwrap();
     let _: Peer = ends.client.peer();
 }
+
+/// What the other side would hold for calls whose arguments go in their frames is waited for here, too.
+#[tokio::test(start_paused = true)]
+async fn many_calls_with_arguments_in_the_frame_wait_and_are_not_refused() {
+    let config = config(|config| config.max_arguments = 100_000);
+    let (cellar, _) = cellar();
+    let ends = open_with(&host(cellar.clone().serve()), &Hosting::default(), config);
+    ends.client.established().await.unwrap();
+    let store: StoreClient = ends.client.client();
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.keep(vec![0; 20_000]).await })
+        })
+        .collect();
+    until("some are served", || ends.server.stats().handlers == 4).await;
+    for call in calls {
+        until("one is served", || ends.server.stats().handlers > 0).await;
+        cellar.open.notify_one();
+        tokio::time::timeout(Duration::from_secs(30), call).await.unwrap().unwrap().unwrap();
+    }
+    at_rest(&ends).await;
+}

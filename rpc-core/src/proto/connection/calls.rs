@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, DeadlineKey, Phase};
+use super::{Connection, DeadlineKey, Phase, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
@@ -17,7 +17,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams},
+    wire::{Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
 };
 
 /// What a caller says when it begins.
@@ -197,9 +197,7 @@ impl Connection {
         let frame = if oneway {
             let sent = &mut self.notifies_sent[depth as usize];
             sent.count += 1;
-            if transfer.is_some() {
-                sent.bytes += len as u64;
-            }
+            sent.bytes += counted_arguments(len as u64, metadata_size(&metadata));
             Frame::Notify(Notify { method: call.method, depth, metadata, payload })
         } else {
             let id = key.id();
@@ -350,6 +348,9 @@ impl Connection {
 
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
+        if let Some(SlotState::Completed(outcome)) = self.slots.find(key).map(|slot| &slot.state) {
+            self.outcome_bytes = self.outcome_bytes.saturating_sub(outcome.size());
+        }
         self.trash.extend(self.slots.remove(key));
     }
 
@@ -359,7 +360,10 @@ impl Connection {
         };
         let awaiting = slot.awaiting_completion;
         let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
-            SlotState::Completed(outcome) => outcome,
+            SlotState::Completed(outcome) => {
+                self.outcome_bytes = self.outcome_bytes.saturating_sub(outcome.size());
+                outcome
+            }
             _ => Outcome::Status(Status::internal("the call has no outcome")),
         };
         if !awaiting {

@@ -175,6 +175,7 @@ impl Connection {
             served.call.cancel(&mut self.wakes);
         }
         self.argument_bytes_in = 0;
+        self.served_bytes = 0;
         self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));
         for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
             *permits = Permits::new(0, 0, 0);

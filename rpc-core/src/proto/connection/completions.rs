@@ -55,6 +55,7 @@ impl Connection {
         let (transfer, total) = match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
+                let bytes = self.detach(bytes);
                 self.complete_call(key, part.outcome(bytes, streams));
                 return Ok(());
             }
@@ -75,26 +76,36 @@ impl Connection {
         };
         // Sent in part only, and answered already: the rest of the arguments is of no use.
         self.abort_arguments(key);
-        let limit = self.config.max_payload;
+        let refusal = self.refuse_result(total);
         let Some(slot) = self.slots.find_mut(key) else { return Ok(()) };
         let wanted = slot.state == SlotState::Sent;
         slot.completing = true;
-        if wanted && total <= limit as u64 {
+        if wanted && refusal.is_none() {
             slot.state = SlotState::Arriving(transfer);
             slot.result_streams = streams;
             return self.begin_assembly(now, transfer, total, part.purpose(key));
         }
-        if wanted {
+        if let Some(status) = refusal.filter(|_| wanted) {
             slot.awaiting_completion = true;
-            slot.state = SlotState::Completed(Outcome::Status(Status::out_of_range(format!(
-                "the result is {total} bytes long, and this side takes {limit} at most (Config::max_payload)"
-            ))));
+            slot.state = SlotState::Completed(Outcome::Status(status));
             self.wakes.extend(slot.waker.take());
         }
         self.leave_streams(&streams);
         self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
         self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
         Ok(())
+    }
+
+    /// Why a result that is announced with this length is not taken.
+    fn refuse_result(&mut self, total: u64) -> Option<Status> {
+        let limit = self.config.max_payload;
+        if total > limit as u64 {
+            return Some(Status::out_of_range(format!(
+                "the result is {total} bytes long, and this side takes {limit} at most (Config::max_payload)"
+            )));
+        }
+        let fits = self.has_memory(usize::try_from(total).unwrap_or(usize::MAX));
+        (!fits).then(|| self.no_memory("the result"))
     }
 
     /// The call that a completion is for, if one is awaited.
@@ -141,6 +152,7 @@ impl Connection {
             SlotState::Completed(_) => slot.awaiting_completion = false,
             _ => {
                 let streams = outcome.streams();
+                self.outcome_bytes += outcome.size();
                 slot.state = SlotState::Completed(outcome);
                 self.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);
@@ -174,14 +186,15 @@ impl Connection {
                 if let Some(served) = self.served.get_mut(&id) {
                     served.state = ServedState::Running;
                     let (call, streams) = (served.call.clone(), served.streams.clone());
-                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), streams);
+                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), false, streams);
                 }
             }
             Purpose::Notify(number) => {
                 if let Some(served) = self.notified.get_mut(&number) {
                     served.state = ServedState::Running;
                     let call = served.call.clone();
-                    self.emit_call(ServedKey::Notify(number), call, Payload::Inline(bytes), Streams::default());
+                    let (payload, streams) = (Payload::Inline(bytes), Streams::default());
+                    self.emit_call(ServedKey::Notify(number), call, payload, false, streams);
                 }
             }
             Purpose::Value(key) => {

@@ -103,6 +103,8 @@ impl Connection {
             done_counts: vec![NotifyCount::default(); depths],
             done_dirty: Vec::new(),
             argument_bytes_in: 0,
+            served_bytes: 0,
+            outcome_bytes: 0,
             sending: Sending::default(),
             receiving: Receiving::new(&config),
             assembly: Assembly::default(),

@@ -5,6 +5,7 @@ mod closing;
 mod completions;
 mod gap;
 mod handshake;
+mod memory;
 mod serving;
 mod state;
 mod streams;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+pub(crate) use memory::counted_arguments;
 pub use state::{ConnectionStats, Released, Role};
 use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 
@@ -43,8 +45,6 @@ use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 const MAX_STRAY_COMPLETIONS: u32 = 100;
 /// What a packet that has to wait for the end of the handshake counts beside its bytes: empty ones take memory too.
 const EARLY_PACKET: usize = 32;
-/// The arguments of calls may keep packets of so many bytes, however small they are themselves.
-const SMALL_PACKET: usize = 16 * 1024;
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
 
@@ -101,7 +101,12 @@ pub struct Connection {
     notifies_in: Permits,
     done_counts: Vec<NotifyCount>,
     done_dirty: Vec<u32>,
+    /// What counts against `Config::max_arguments`.
     argument_bytes_in: u64,
+    /// What the calls that are served take.
+    served_bytes: usize,
+    /// What results hold that their callers have not taken.
+    outcome_bytes: usize,
 
     /// Streams that are produced here.
     sending: Sending,
@@ -154,6 +159,7 @@ impl Connection {
             self.fail_protocol(error);
         }
         self.check_outbox();
+        self.check_memory();
         count
     }
 
@@ -323,6 +329,7 @@ impl Connection {
             streams_receiving: self.receiving.len(),
             stream_bytes_queued: self.sending.queued(),
             stream_bytes_held: self.receiving.held(),
+            memory_held: self.memory_held() - self.assembly.spare_bytes(),
             unacked_bulk: self.sequence.bulk_under_way(),
         }
     }
@@ -335,14 +342,25 @@ impl Connection {
         self.receiving.check();
     }
 
+    /// How many streams the table of those that are read here has room for.
+    #[cfg(test)]
+    pub(crate) fn room_for_streams(&self) -> usize {
+        self.receiving.room()
+    }
+
     /// Puts a served call before the shell.
-    fn emit_call(&mut self, key: ServedKey, call: Arc<ServedCall>, payload: Payload, streams: Streams) {
+    fn emit_call(
+        &mut self,
+        key: ServedKey,
+        call: Arc<ServedCall>,
+        payload: Payload,
+        is_inline: bool,
+        streams: Streams,
+    ) {
         let event = match payload.into_value() {
             Ok(payload) => {
                 self.hand_over_streams(&streams);
-                // A call may wait for long, and should not keep a large packet for a small part of it.
-                let keeps = self.packet_len > SMALL_PACKET.max(payload.len() * 8);
-                let payload = if keeps { Bytes::copy_from_slice(&payload) } else { payload };
+                let payload = if is_inline { self.detach(payload) } else { payload };
                 Event::Call { key, call, payload, streams }
             }
             Err(_) => Event::Arriving { key, method: call.method },

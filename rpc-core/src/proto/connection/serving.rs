@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep};
+use super::{
+    Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep, counted_arguments,
+};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -33,6 +35,26 @@ struct Parent {
     origin: Option<Origin>,
 }
 
+/// What a call that comes in takes of the limits.
+struct Cost {
+    metadata: usize,
+    /// Of `Config::max_arguments`.
+    arguments: u64,
+    /// Of `Config::session_memory`.
+    memory: usize,
+}
+
+impl Cost {
+    fn of(connection: &Connection, metadata: &MetadataPairs, payload: &Payload) -> Self {
+        let (metadata, len) = (metadata_size(metadata), payload.len());
+        Self {
+            metadata,
+            arguments: counted_arguments(len, metadata),
+            memory: connection.call_memory(len, payload.announcement().is_none(), metadata),
+        }
+    }
+}
+
 /// Memory of so many served calls is kept for others.
 const MAX_RETIRED: usize = 64;
 
@@ -49,8 +71,10 @@ impl Connection {
         self.accept_streams(&streams)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
-        let admitted = match self.judge(depth, &metadata, &payload) {
+        let cost = Cost::of(self, &metadata, &payload);
+        let admitted = match self.judge(depth, &cost, &payload) {
             Err(status) => Err(status),
+            Ok(()) if !self.has_memory(cost.memory) => Err(self.no_memory("the call").not_executed()),
             Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.draining && (parent.is_none() || self.grace_over) => {
                 Err(Status::unavailable("the other side is shutting down").not_executed())
@@ -71,13 +95,14 @@ impl Connection {
         let origin = parent.and_then(|parent| parent.origin);
         let call = self.place(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
         let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
-        let argument_bytes = self.begin_arguments(now, announced, Purpose::Call(id))?;
+        self.begin_arguments(now, announced, &cost, Purpose::Call(id))?;
         self.served.insert(
             id,
             Served {
                 call: call.clone(),
                 declared_depth: declared,
-                argument_bytes,
+                argument_bytes: cost.arguments,
+                memory: cost.memory,
                 state,
                 streams: streams.clone(),
                 terminates: false,
@@ -86,7 +111,7 @@ impl Connection {
         if let Some(deadline) = deadline {
             self.push_deadline(deadline, DeadlineKey::Served(id));
         }
-        self.emit_call(ServedKey::Call(id), call, payload, streams);
+        self.emit_call(ServedKey::Call(id), call, payload, true, streams);
         Ok(())
     }
 
@@ -96,7 +121,8 @@ impl Connection {
         if let Some((transfer, _)) = announced {
             self.assembly.number(transfer)?;
         }
-        let admitted = match self.judge(depth, &metadata, &payload) {
+        let cost = Cost::of(self, &metadata, &payload);
+        let admitted = match self.judge(depth, &cost, &payload) {
             Err(status) => Err(status),
             Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.grace_over => Err(Status::unavailable("the other side is shutting down")),
@@ -108,26 +134,29 @@ impl Connection {
         if admitted.is_err() {
             // Nobody waits for an answer, but the sender's permit must return.
             self.discard_announced(now, announced)?;
-            self.count_done(depth, announced.map_or(0, |(_, total)| total));
+            self.count_done(depth, cost.arguments);
             return Ok(());
         }
         let number = self.next_notify;
         self.next_notify += 1;
         let call = self.place(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
-        let argument_bytes = self.begin_arguments(now, announced, Purpose::Notify(number))?;
+        // It was within the limits, so it may not be dropped: if it is too much, the session ends.
+        self.has_memory(cost.memory);
+        self.begin_arguments(now, announced, &cost, Purpose::Notify(number))?;
         self.notified.insert(
             number,
             Served {
                 call: call.clone(),
                 declared_depth: depth,
-                argument_bytes,
+                argument_bytes: cost.arguments,
+                memory: cost.memory,
                 state,
                 streams: Streams::default(),
                 terminates: false,
             },
         );
-        self.emit_call(ServedKey::Notify(number), call, payload, Streams::default());
+        self.emit_call(ServedKey::Notify(number), call, payload, true, Streams::default());
         Ok(())
     }
 
@@ -160,11 +189,11 @@ impl Connection {
     }
 
     /// Whether a call may be taken in, apart from permits.
-    fn judge(&self, depth: u32, metadata: &MetadataPairs, payload: &Payload) -> Result<(), Status> {
+    fn judge(&self, depth: u32, cost: &Cost, payload: &Payload) -> Result<(), Status> {
         if depth > self.config.max_depth {
             return Err(too_deep(self.config.max_depth));
         }
-        let metadata = metadata_size(metadata);
+        let metadata = cost.metadata;
         if metadata > self.config.max_metadata {
             return Err(Status::invalid_argument(format!(
                 "the metadata take {metadata} bytes or more; the other side takes {} at most (Config::max_metadata)",
@@ -180,10 +209,10 @@ impl Connection {
             ))
             .not_executed());
         }
-        let announced = payload.announcement().map_or(0, |(_, total)| total);
-        if announced > 0 && self.argument_bytes_in + announced > self.config.max_arguments as u64 {
+        let counted = cost.arguments;
+        if counted > 0 && self.argument_bytes_in + counted > self.config.max_arguments as u64 {
             return Err(Status::resource_exhausted(format!(
-                "the arguments of unfinished calls would exceed {} bytes",
+                "the arguments of unfinished calls would exceed {} bytes (Config::max_arguments)",
                 self.config.max_arguments
             ))
             .not_executed());
@@ -206,12 +235,15 @@ impl Connection {
         &mut self,
         now: Instant,
         announced: Option<(TransferId, u64)>,
+        cost: &Cost,
         purpose: Purpose,
-    ) -> Result<u64, ProtocolError> {
-        let Some((transfer, total)) = announced else { return Ok(0) };
-        self.begin_assembly(now, transfer, total, purpose)?;
-        self.argument_bytes_in += total;
-        Ok(total)
+    ) -> Result<(), ProtocolError> {
+        if let Some((transfer, total)) = announced {
+            self.begin_assembly(now, transfer, total, purpose)?;
+        }
+        self.argument_bytes_in += cost.arguments;
+        self.served_bytes += cost.memory;
+        Ok(())
     }
 
     fn discard_announced(&mut self, now: Instant, announced: Option<(TransferId, u64)>) -> Result<(), ProtocolError> {
@@ -389,6 +421,7 @@ impl Connection {
             self.retire(served.call);
             self.notifies_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
+            self.served_bytes -= served.memory;
             self.count_done(served.declared_depth, served.argument_bytes);
         }
     }
@@ -409,6 +442,7 @@ impl Connection {
             self.retire(served.call);
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
+            self.served_bytes -= served.memory;
             if served.terminates {
                 self.close();
             }

@@ -30,8 +30,10 @@ pub(super) struct Served {
     pub(super) call: Arc<ServedCall>,
     /// The depth that the caller declared, by which permits are counted.
     pub(super) declared_depth: u32,
-    /// The length of its arguments, if they came in chunks.
+    /// What its arguments count against `Config::max_arguments`.
     pub(super) argument_bytes: u64,
+    /// What it counts against `Config::session_memory`.
+    pub(super) memory: usize,
     pub(super) state: ServedState,
     /// The streams among its arguments.
     pub(super) streams: Streams,
@@ -68,7 +70,7 @@ pub(super) enum DeadlineKey {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NotifyCount {
     pub(super) count: u64,
-    /// The length of their arguments, counting those that go in chunks.
+    /// What their arguments count against `Config::max_arguments`.
     pub(super) bytes: u64,
 }
 
@@ -113,4 +115,6 @@ pub struct ConnectionStats {
     pub stream_bytes_queued: usize,
     /// What has come of streams and has not been read, in bytes, with 32 for each item.
     pub stream_bytes_held: usize,
+    /// Bytes that the other side makes this one hold, which count against `Config::session_memory`.
+    pub memory_held: usize,
 }

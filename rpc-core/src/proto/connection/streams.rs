@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, memory::most_of};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -247,16 +247,13 @@ impl Connection {
     }
 
     pub(super) fn handle_item(&mut self, now: Instant, id: TransferId, payload: Payload) -> Result<(), ProtocolError> {
-        let (len, limit) = (payload.len(), self.config.max_payload as u64);
+        let len = payload.len();
         let value = payload.into_value();
         let mut wanted = self.receiving.begin_item(id, len, value.is_err())?;
-        if wanted && len > limit {
+        if let (true, Some(status)) = (wanted, self.refuse_item(len)) {
             if value.is_ok() {
                 self.receiving.drop_short(id, len);
             }
-            let status = Status::out_of_range(format!(
-                "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
-            ));
             self.fail_stream(id, status);
             self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
             wanted = false;
@@ -264,7 +261,7 @@ impl Connection {
         match value {
             Ok(bytes) if wanted => {
                 // It may wait for long, and should not keep much more than it counts.
-                let copy = self.packet_len > (bytes.len() + ITEM) * 8;
+                let copy = self.packet_len > most_of(bytes.len() + ITEM);
                 self.receiving.end_item(id, bytes, copy, &mut self.wakes);
                 Ok(())
             }
@@ -279,13 +276,33 @@ impl Connection {
         }
     }
 
+    /// Why an item that has been counted is not taken.
+    fn refuse_item(&mut self, len: u64) -> Option<Status> {
+        let limit = self.config.max_payload as u64;
+        if len > limit {
+            return Some(Status::out_of_range(format!(
+                "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
+            )));
+        }
+        (!self.has_memory(0)).then(|| self.no_memory("an item of the stream"))
+    }
+
     pub(super) fn handle_end(&mut self, id: TransferId, error: Option<ErrorBody>) -> Result<(), ProtocolError> {
         let end = match error {
             None => Ok(()),
             Some(ErrorBody::Status(status)) => Err(StreamError::Status(status)),
-            Some(ErrorBody::Fault(payload)) => Err(StreamError::Fault(payload.into_value().map_err(|_| {
-                ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks"))
-            })?)),
+            Some(ErrorBody::Fault(payload)) => {
+                let fault = payload.into_value().map_err(|_| {
+                    ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks"))
+                })?;
+                Err(StreamError::Fault(self.detach(fault)))
+            }
+        };
+        let end = match end {
+            Err(error) if !self.has_memory(error.size()) => {
+                Err(StreamError::Status(self.no_memory("the error at the end of the stream")))
+            }
+            end => end,
         };
         self.receiving.finish(id, end, &mut self.wakes)
     }

@@ -44,6 +44,8 @@ pub(super) struct Inflow {
     pub(super) finished: bool,
     /// What the reader will see after the items.
     pub(super) end: Option<StreamEnd>,
+    /// Bytes of a fault or status there that came from the producer.
+    pub(super) end_bytes: usize,
     /// Somebody reads it, or will.
     pub(super) read: bool,
     /// The shell has been told of it.
@@ -73,6 +75,7 @@ impl Inflow {
             broken: false,
             finished: false,
             end: None,
+            end_bytes: 0,
             handed_over: false,
             read: true,
             fixed: false,
@@ -93,7 +96,10 @@ impl Inflow {
     /// An item that does not keep its packet.
     pub(super) fn copy(&mut self, item: &[u8]) -> Bytes {
         if self.block.capacity() < item.len() {
-            self.block.reserve(item.len().max(BLOCK));
+            // A block for one item or for many is no larger than what is held already, so that the blocks of many streams
+            // stay in proportion to their items.
+            let held = usize::try_from(self.held.1).unwrap_or(BLOCK);
+            self.block.reserve(item.len().max(held.min(BLOCK)));
         }
         self.block.extend_from_slice(item);
         self.block.split().freeze()

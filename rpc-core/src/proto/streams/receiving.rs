@@ -11,6 +11,11 @@ use crate::{config::Config, error::ProtocolError, status::Status, wire::Transfer
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
 const LONGEST: u64 = u32::MAX as u64;
 
+/// What a stream takes beside its items, about.
+const STREAM: usize = 512;
+/// A table that has room for more streams than this gives memory back when few are left.
+const LARGE_TABLE: usize = 64;
+
 /// All streams that are read here.
 #[derive(Debug)]
 pub(crate) struct Receiving {
@@ -26,6 +31,8 @@ pub(crate) struct Receiving {
     all_window: i64,
     all_credit: i64,
     all_held: i64,
+    /// Bytes of faults and statuses at the ends of streams that have not been read.
+    all_ends: usize,
     /// Credit for all together that has not been sent.
     all_due: u64,
     /// Streams with credit that has not been sent.
@@ -57,6 +64,7 @@ impl Receiving {
             all_window,
             all_credit: all_window,
             all_held: 0,
+            all_ends: 0,
             all_due: 0,
             due: VecDeque::new(),
         }
@@ -180,11 +188,13 @@ impl Receiving {
         stream.finished = true;
         self.open -= 1;
         if stream.end.is_none() {
+            stream.end_bytes = end.as_ref().err().map_or(0, StreamError::size);
+            self.all_ends += stream.end_bytes;
             stream.end = Some(end);
         }
         wakes.extend(stream.waker.take());
         if !stream.read {
-            self.streams.remove(&id);
+            self.remove(id);
         }
         Ok(())
     }
@@ -229,7 +239,7 @@ impl Receiving {
         }
         if let Some(end) = stream.end.clone() {
             if stream.finished {
-                self.streams.remove(&id);
+                self.remove(id);
             } else {
                 stream.read = false;
             }
@@ -280,7 +290,7 @@ impl Receiving {
         self.all_held -= mem::take(&mut stream.held).1;
         let tell = !stream.finished && stream.end.is_none();
         if stream.finished {
-            self.streams.remove(&id);
+            self.remove(id);
         }
         self.renew_all();
         tell
@@ -336,7 +346,7 @@ impl Receiving {
         self.due.clear();
         self.all_due = 0;
         self.open = 0;
-        let all_held = &mut self.all_held;
+        let (all_held, all_ends) = (&mut self.all_held, &mut self.all_ends);
         self.streams.retain(|_, stream| {
             if let Some(weight) = stream.arriving.take().filter(|_| stream.is_wanted()) {
                 stream.held.0 -= 1;
@@ -352,9 +362,31 @@ impl Receiving {
             let stays = stream.read && stream.handed_over;
             if !stays {
                 *all_held -= mem::take(&mut stream.held).1;
+                *all_ends -= mem::take(&mut stream.end_bytes);
             }
             stays
         });
+        self.shrink();
+    }
+
+    fn remove(&mut self, id: TransferId) {
+        if let Some(stream) = self.streams.remove(&id) {
+            self.all_ends -= stream.end_bytes;
+            self.shrink();
+        }
+    }
+
+    /// A table that was large once does not stay so.
+    fn shrink(&mut self) {
+        let capacity = self.streams.capacity();
+        if capacity > LARGE_TABLE && self.streams.len() < capacity / 8 {
+            self.streams.shrink_to(self.streams.len() * 2);
+        }
+    }
+
+    /// Bytes that streams hold: items that have come or are arriving, ends, and what tables need.
+    pub(crate) fn memory(&self) -> usize {
+        self.held() + self.all_ends + self.streams.len() * STREAM
     }
 
     /// Streams that somebody reads, or whose end has not come.
@@ -406,11 +438,18 @@ impl Receiving {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.streams.capacity()
+    }
+
     /// Whether the counts of all together are those of each.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let held: i64 = self.streams.values().map(|stream| stream.held.1).sum();
         assert_eq!(self.all_held, held, "what has come and has not been read");
+        let ends: usize = self.streams.values().map(|stream| stream.end_bytes).sum();
+        assert_eq!(self.all_ends, ends, "the ends that have not been read");
         let open = self.streams.values().filter(|stream| !stream.finished).count();
         assert_eq!(self.open as usize, open, "streams whose producers have not ended them");
         for (id, stream) in &self.streams {

@@ -60,7 +60,7 @@ impl Liar {
         self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
     }
 
-    fn statuses(&mut self) -> Vec<(u64, Code)> {
+    pub(super) fn statuses(&mut self) -> Vec<(u64, Code)> {
         let mut statuses = Vec::new();
         while let Some(packet) = self.pair.ends[SERVER].connection.poll_transmit(self.pair.now) {
             let (_, frames) = crate::wire::read_packet(packet).unwrap();

@@ -6,6 +6,7 @@ mod calls;
 mod chance;
 mod ending;
 mod hostile;
+mod memory;
 mod pair;
 mod sharing;
 mod stream_budget;

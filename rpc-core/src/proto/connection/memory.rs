@@ -1,0 +1,102 @@
+//! What the other side can make this one hold in all, and its bound: `Config::session_memory`.
+
+use bytes::Bytes;
+
+use super::{Connection, Phase};
+use crate::{
+    error::ConnectionError,
+    proto::{Outcome, StreamError, connection::closing::Flush},
+    status::Status,
+};
+
+/// What a call that is served here takes beside its arguments and metadata, about.
+const CALL: usize = 512;
+/// A packet up to this length may be kept by each small payload in it.
+const SMALL_PACKET: usize = 4 * 1024;
+/// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
+pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
+
+impl Connection {
+    /// Bytes that the other side makes this one hold: arguments of calls, payloads that are arriving, items and ends of
+    /// streams that have not been read, results that callers have not taken, and what tables need for them.
+    pub(super) fn memory_held(&self) -> usize {
+        self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
+    }
+
+    /// Whether so much more may be held.
+    pub(super) fn has_memory(&mut self, more: usize) -> bool {
+        let limit = self.config.memory_in();
+        let fits = |connection: &Self| connection.memory_held().saturating_add(more) <= limit;
+        // Memory that is kept for payloads to come is the first to go.
+        fits(self)
+            || (self.assembly.has_spares() && {
+                self.assembly.clear_spares();
+                fits(self)
+            })
+    }
+
+    pub(super) fn no_memory(&self, what: &str) -> Status {
+        Status::resource_exhausted(format!(
+            "{what} would exceed what one session may make the other side hold, {} bytes in all (Config::session_memory)",
+            self.config.session_memory
+        ))
+    }
+
+    /// Some of what came cannot be refused. It ends the connection when there is too much of it.
+    pub(super) fn check_memory(&mut self) {
+        let limit = self.config.memory_in();
+        let is_over = |connection: &Self| connection.memory_held() > limit + limit / 16;
+        if self.phase == Phase::Open && is_over(self) && !self.has_memory(0) && is_over(self) {
+            let what = format!(
+                "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
+                self.config.session_memory
+            );
+            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+        }
+    }
+
+    /// What a call takes whose arguments and metadata are this long.
+    pub(super) fn call_memory(&self, arguments: u64, is_inline: bool, metadata: usize) -> usize {
+        let arguments = usize::try_from(arguments).unwrap_or(usize::MAX);
+        let packet = if is_inline { self.packet_len.min(SMALL_PACKET) } else { 0 };
+        arguments.max(packet).saturating_add(metadata).saturating_add(CALL)
+    }
+
+    /// A payload that may wait for long should not keep a packet of which it is a small part.
+    pub(super) fn detach(&self, payload: Bytes) -> Bytes {
+        let keeps = self.packet_len > SMALL_PACKET.max(most_of(payload.len()));
+        if keeps { Bytes::copy_from_slice(&payload) } else { payload }
+    }
+}
+
+/// A payload of `len` bytes is most of a packet of this length.
+pub(super) fn most_of(len: usize) -> usize {
+    len.saturating_add(len / 4)
+}
+
+/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of them with the
+/// metadata, unless these are short.
+pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
+    let len = arguments.saturating_add(metadata as u64);
+    if len > COUNTED_ARGUMENTS as u64 { len } else { 0 }
+}
+
+impl Outcome {
+    /// Bytes of the payload that it holds.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Value(bytes) | Self::Streaming(bytes, _) | Self::Fault(bytes) => bytes.len(),
+            Self::Status(_) => 0,
+        }
+    }
+}
+
+impl StreamError {
+    /// Bytes that it holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Fault(bytes) => bytes.len(),
+            Self::Status(status) => status.size(),
+        }
+    }
+}

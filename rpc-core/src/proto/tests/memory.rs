@@ -1,0 +1,244 @@
+//! What one session holds in all stays within `Config::session_memory`, whatever its parts allow.
+
+use bytes::Bytes;
+
+use super::{
+    hostile::{Liar, request_of, request_with},
+    pair::{CLIENT, Call, Pair, SERVER},
+};
+use crate::{
+    Config,
+    error::CloseCode,
+    proto::{Completion, Outcome, StreamError},
+    status::{Code, Execution},
+    wire::{ErrorBody, Frame, Notify, Payload, TransferId},
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn inline(len: usize) -> Payload {
+    Payload::Inline(vec![0xc0; len].into())
+}
+
+fn held(liar: &Liar) -> usize {
+    liar.pair.ends[SERVER].connection.stats().memory_held
+}
+
+fn notify(len: usize) -> Frame {
+    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len) })
+}
+
+fn with_streams(id: u64, streams: impl IntoIterator<Item = TransferId>) -> Frame {
+    request_with(id, |request| request.streams = streams.into_iter().collect::<Vec<_>>().into())
+}
+
+/// A config whose incoming part is 3 MiB.
+fn small() -> Config {
+    Config { session_memory: 8 * MIB, outbox_hard: 3 * MIB, ..Config::default() }
+}
+
+#[test]
+fn arguments_in_the_frame_count_as_those_in_chunks_do() {
+    let mut liar = Liar::new(&Config { max_arguments: MIB, ..Config::default() });
+    for id in 1..=20 {
+        liar.say(&[request_of(id, inline(100 * KIB))]);
+    }
+    let statuses = liar.statuses();
+    assert_eq!((statuses.len(), statuses[0]), (10, (11, Code::ResourceExhausted)));
+    assert_eq!(liar.closed(), None);
+}
+
+#[test]
+fn short_arguments_do_not_count() {
+    let mut liar = Liar::new(&Config { max_arguments: 1, ..Config::default() });
+    liar.say(&[request_of(1, inline(4 * KIB)), request_of(2, inline(4 * KIB + 1))]);
+    assert_eq!(liar.statuses(), [(2, Code::ResourceExhausted)]);
+}
+
+#[test]
+fn one_way_calls_in_the_frame_report_what_they_counted() {
+    let mut pair = Pair::open(&Config { max_arguments: 64 * KIB, ..Config::default() });
+    for _ in 0..100 {
+        let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().oneway().payload(30_000));
+        pair.answer_ok(SERVER, &arrived);
+        pair.run();
+    }
+    pair.assert_empty();
+}
+
+#[test]
+fn calls_beyond_the_memory_of_a_session_are_refused() {
+    let config = Config { max_arguments: 64 * MIB, ..small() };
+    for announced in [false, true] {
+        let mut liar = Liar::new(&config);
+        for id in 1..=100 {
+            let payload = if announced { Payload::announced(id, 100_000) } else { inline(100_000) };
+            liar.say(&[request_of(id, payload)]);
+        }
+        let statuses = liar.statuses();
+        assert!((65..75).contains(&statuses.len()), "{} calls", statuses.len());
+        assert!(statuses.iter().all(|(_, code)| *code == Code::ResourceExhausted));
+        assert!(held(&liar) <= 3 * MIB && liar.closed().is_none());
+    }
+}
+
+#[test]
+fn metadata_and_many_small_calls_count_too() {
+    let mut liar = Liar::new(&Config { max_calls: 100_000, max_metadata: 60_000, ..small() });
+    for id in 1..=100 {
+        let large = vec![("k".to_owned(), "v".repeat(50_000))];
+        liar.say(&[request_with(id, |request| request.metadata = large)]);
+    }
+    assert!(liar.statuses().len() > 30 && held(&liar) <= 3 * MIB, "{} bytes", held(&liar));
+    let mut liar = Liar::new(&Config { max_calls: 100_000, ..small() });
+    for packet in 0..100 {
+        liar.say(&(0..100).map(|n| request_with(packet * 100 + n + 1, |_| {})).collect::<Vec<_>>());
+    }
+    assert!(liar.statuses().len() > 3_000 && held(&liar) <= 3 * MIB, "{} bytes", held(&liar));
+    assert_eq!(liar.closed(), None);
+}
+
+/// A one-way call is never dropped while the session lives, so too many of them end it.
+#[test]
+fn one_way_calls_beyond_the_memory_of_a_session_end_it() {
+    let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..small() });
+    let sent = (1..=100).find(|_| {
+        liar.say(&[notify(100_000)]);
+        liar.closed().is_some()
+    });
+    assert!(sent.is_some_and(|sent| (30..36).contains(&sent)), "{sent:?}");
+    assert_eq!((liar.closed(), held(&liar)), (Some(CloseCode(1013)), 0));
+}
+
+#[test]
+fn results_beyond_the_memory_of_a_session_fail_their_calls() {
+    let mut pair = Pair::apart(&small(), &Config::default());
+    pair.run();
+    let calls: Vec<_> = (0..4).map(|_| pair.call_and_arrive(CLIENT, Call::new())).collect();
+    for (_, arrived) in &calls {
+        pair.answer(SERVER, arrived, Completion::Value(Bytes::from(vec![7; MIB]).into()));
+    }
+    pair.run();
+    assert!(pair.ends[CLIENT].connection.stats().memory_held <= 3 * MIB);
+    let mut outcomes = calls.iter().map(|(key, _)| match pair.outcome(CLIENT, *key) {
+        Some(Outcome::Value(bytes)) => Ok(bytes.len()),
+        Some(Outcome::Status(status)) => Err((status.code(), status.execution())),
+        other => panic!("{other:?}"),
+    });
+    let refused = Err((Code::ResourceExhausted, Execution::Unknown));
+    assert!([(); 3].iter().all(|()| outcomes.next() == Some(Ok(MIB))));
+    assert_eq!(outcomes.next_back(), Some(refused));
+    drop(outcomes);
+    pair.assert_empty();
+}
+
+#[test]
+fn items_beyond_the_memory_of_a_session_stop_their_streams() {
+    let mut liar = Liar::new(&small());
+    liar.say(&[with_streams(1, 1..=100)]);
+    for stream in 1..=100 {
+        liar.say(&[Frame::Item { stream, payload: inline(60_000) }]);
+    }
+    assert!(held(&liar) <= 3 * MIB + 60_000 && liar.closed().is_none(), "{} bytes", held(&liar));
+    let (came, end) = liar.pair.read(SERVER, 100);
+    assert!(came.is_empty());
+    assert!(matches!(end, Some(Err(StreamError::Status(status))) if status.code() == Code::ResourceExhausted));
+    assert_eq!(liar.pair.read(SERVER, 1).0.len(), 1);
+}
+
+/// What streams end with counts until it is read, also that of calls that are not whole yet.
+#[test]
+fn the_errors_that_streams_end_with_count() {
+    let mut liar = Liar::new(&small());
+    let mut id = 0;
+    let mut number = || {
+        id += 1;
+        id
+    };
+    for call in 1..=100 {
+        let transfer = number();
+        let streams: Vec<_> = (0..10).map(|_| number()).collect();
+        let ends = streams.clone();
+        liar.say(&[request_with(call, |request| {
+            request.payload = Payload::announced(transfer, 10_000);
+            request.streams = streams.into();
+        })]);
+        for stream in ends {
+            let fault = ErrorBody::Fault(inline(60_000));
+            liar.say(&[Frame::End { stream, error: Some(fault) }]);
+        }
+    }
+    assert!(held(&liar) <= 3 * MIB + 3 * MIB / 16, "{} bytes", held(&liar));
+    assert_eq!(liar.closed(), None);
+}
+
+/// Streams that have ended leave the count of open ones, and their tables take memory all the same.
+#[test]
+fn streams_that_have_ended_and_are_not_read_count() {
+    let mut liar = Liar::new(&small());
+    let mut id: TransferId = 0;
+    for call in 1..=500 {
+        let (first, last) = (id + 2, id + 129);
+        let transfer = id + 1;
+        id = last;
+        liar.say(&[request_with(call, |request| {
+            request.payload = Payload::announced(transfer, 300);
+            request.streams = (first..=last).collect::<Vec<_>>().into();
+        })]);
+        if liar.closed().is_some() {
+            break;
+        }
+        liar.say(&(first..=last).map(|stream| Frame::End { stream, error: None }).collect::<Vec<_>>());
+    }
+    let stats = liar.pair.ends[SERVER].connection.stats();
+    assert!(stats.streams_receiving <= 6_600, "{} streams", stats.streams_receiving);
+    assert!(held(&liar) <= 3 * MIB + 3 * MIB / 16, "{} bytes", held(&liar));
+    assert_eq!(liar.closed(), None);
+}
+
+/// The same by streams that have not ended, whose calls are refused.
+#[test]
+fn streams_that_cannot_be_refused_end_the_session() {
+    let mut liar = Liar::new(&Config { max_streams: u32::MAX, ..small() });
+    let closed = (0..1_000).find(|call| {
+        liar.say(&[with_streams(call + 1, call * 128 + 1..=call * 128 + 128)]);
+        liar.closed().is_some()
+    });
+    assert!(closed.is_some_and(|calls| calls < 60), "{closed:?}");
+    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+}
+
+/// Tables that were large once are small again.
+#[test]
+fn nothing_is_left_of_many_streams() {
+    let mut liar = Liar::new(&Config::default());
+    let streams: Vec<TransferId> = (1..=12_800).collect();
+    for (call, streams) in (1..).zip(streams.chunks(128)) {
+        liar.say(&[with_streams(call, streams.iter().copied())]);
+    }
+    assert!(liar.pair.ends[SERVER].connection.room_for_streams() >= 12_800);
+    for stream in &streams {
+        liar.say(&[Frame::End { stream: *stream, error: None }]);
+        liar.pair.ends[SERVER].connection.leave_stream(*stream);
+    }
+    let room = liar.pair.ends[SERVER].connection.room_for_streams();
+    assert!(room <= 128, "{room}");
+    assert_eq!(liar.closed(), None);
+}
+
+/// Each of many streams has one tiny item, which takes no block for many.
+#[test]
+fn tiny_items_of_many_streams_take_little() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say(&[with_streams(1, 1..=100)]);
+    for stream in 1..=100 {
+        liar.say(&[Frame::Item { stream, payload: inline(1) }, Frame::Cancel { id: 99 }]);
+    }
+    for stream in 1..=100 {
+        let (items, _) = liar.pair.read(SERVER, stream);
+        let item = items.into_iter().next().unwrap();
+        let capacity = item.try_into_mut().map(|item| item.capacity());
+        assert!(capacity.as_ref().is_ok_and(|capacity| *capacity < 200), "{capacity:?}");
+    }
+}
