@@ -76,6 +76,12 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         self.wait(Need::Transfers(self.transfer_charge(payload))).await
     }
 
+    /// As [`Self::transfer`], if that is so now.
+    pub(crate) fn try_transfer(&mut self, payload: usize) -> bool {
+        let charge = self.transfer_charge(payload);
+        try_more(&self.shared.transfers, &mut self.held.transfers, charge).is_ok()
+    }
+
     /// Hands over what it needs.
     pub(crate) fn take_transfer(&mut self) -> u32 {
         std::mem::take(&mut self.held.transfers)
@@ -125,9 +131,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
     }
 
     fn chunk(&self) -> usize {
-        let limits = self.shared.limits();
-        let peer = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
-        self.shared.config.chunk.min(peer)
+        self.shared.chunk()
     }
 }
 

@@ -173,6 +173,12 @@ impl Shared {
         self.limits.get()
     }
 
+    /// Bytes of one chunk to the peer; longer payloads are announced.
+    pub(crate) fn chunk(&self) -> usize {
+        let peer = self.limits().map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
+        self.config.chunk.min(peer)
+    }
+
     /// Whether the next call is likely to find a permit at once. A guess: nothing but speed depends on it.
     pub(crate) fn is_easy(&self) -> bool {
         self.easy.load(Ordering::Relaxed) && self.limits.get().is_some()

@@ -31,9 +31,14 @@ pub trait Decode: Send + 'static {
 pub trait Encode: Send + 'static {
     /// What goes in.
     type Value: Send + 'static;
+    /// The same, so that it can be encoded more than once.
+    type Ready: Send + 'static;
+
+    /// Makes a value ready to be encoded.
+    fn ready(value: Self::Value) -> Self::Ready;
 
     /// Encodes a value. The error says what serde complained about.
-    fn encode(value: Self::Value) -> Result<Rope, String>;
+    fn encode(value: &Self::Ready) -> Result<Rope, String>;
 }
 
 impl<T: DeserializeOwned + Send + 'static> Decode for Value<T> {
@@ -54,17 +59,27 @@ impl<T: From<Bytes> + Send + 'static> Decode for Binary<T> {
 
 impl<T: Serialize + Send + 'static> Encode for Value<T> {
     type Value = T;
+    type Ready = T;
 
-    fn encode(value: T) -> Result<Rope, String> {
-        encode(&value).map(Rope::from)
+    fn ready(value: T) -> T {
+        value
+    }
+
+    fn encode(value: &T) -> Result<Rope, String> {
+        encode(value).map(Rope::from)
     }
 }
 
 impl<T: Into<Bytes> + Send + 'static> Encode for Binary<T> {
     type Value = T;
+    type Ready = Blob;
 
-    fn encode(value: T) -> Result<Rope, String> {
-        encode_rope(&Blob::new(value))
+    fn ready(value: T) -> Blob {
+        Blob::new(value)
+    }
+
+    fn encode(value: &Blob) -> Result<Rope, String> {
+        encode_rope(value)
     }
 }
 

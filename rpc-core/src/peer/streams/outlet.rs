@@ -38,7 +38,20 @@ use crate::{
 const BATCH_ITEMS: usize = 512;
 
 /// The items of a stream, encoded.
-type Items = BoxStream<'static, Result<Rope, Failed>>;
+type Items = BoxStream<'static, Result<Made, Failed>>;
+
+/// An item that was made.
+enum Made {
+    Short(Rope),
+    Long(LongItem),
+}
+
+/// An item that is longer than a chunk. Its bytes are dropped where it has to wait, and made again when it may go.
+struct LongItem {
+    len: usize,
+    bytes: Option<Rope>,
+    encode: Box<dyn FnMut() -> Result<Rope, String> + Send>,
+}
 
 /// Why a stream has no more items.
 enum Failed {
@@ -51,7 +64,8 @@ enum Failed {
 /// A stream that is to be sent.
 pub struct Outlet {
     method: &'static MethodDescriptor,
-    items: Items,
+    /// Given the length of a chunk.
+    items: Box<dyn FnOnce(usize) -> Items + Send>,
 }
 
 impl Outlet {
@@ -61,16 +75,26 @@ impl Outlet {
         C: Encode,
         E: Serialize + Send + 'static,
     {
-        let items = stream.into_streaming().map(|item| match item {
-            Ok(value) => C::encode(value).map_err(|why| Failed::Unencodable("an item", why)),
+        let stream = stream.into_streaming();
+        let make = move |chunk, item| match item {
+            Ok(value) => made::<C>(value, chunk).map_err(|why| Failed::Unencodable("an item", why)),
             Err(CallError::Fault(fault)) => Err(match encode(&fault) {
                 Ok(fault) => Failed::End(StreamError::Fault(fault)),
                 Err(why) => Failed::Unencodable("the fault", why),
             }),
             Err(CallError::Status(status)) => Err(Failed::End(StreamError::Status(status.leaving_a_handler()))),
-        });
-        Self { method, items: items.boxed() }
+        };
+        Self { method, items: Box::new(move |chunk| stream.map(move |item| make(chunk, item)).boxed()) }
     }
+}
+
+fn made<C: Encode>(value: C::Value, chunk: usize) -> Result<Made, String> {
+    let value = C::ready(value);
+    let bytes = C::encode(&value)?;
+    if bytes.len() <= chunk {
+        return Ok(Made::Short(bytes));
+    }
+    Ok(Made::Long(LongItem { len: bytes.len(), bytes: Some(bytes), encode: Box::new(move || C::encode(&value)) }))
 }
 
 impl fmt::Debug for Outlet {
@@ -118,9 +142,11 @@ impl IntoIterator for Outlets {
 
 /// Begins to produce streams, each in a task of its own. Those without a number are dropped.
 pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoIterator<Item = Outlet>) {
+    let chunk = shared.chunk();
     for (id, outlet) in streams.iter().zip(outlets) {
         shared.producer_started();
         let Outlet { method, items } = outlet;
+        let items = items(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
         match &shared.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
@@ -145,7 +171,7 @@ enum Gathered {
     /// There are some.
     Items,
     /// There may be, and then comes one that is longer than a chunk.
-    Long(Rope),
+    Long(LongItem),
     /// There may be, and no more follow.
     End(StreamEnd),
     /// Nobody wants more.
@@ -188,30 +214,30 @@ impl Pump {
 
     /// Asks for items, no more than there is room for.
     fn poll_gather(&mut self, cx: &mut Context<'_>, room: StreamRoom) -> Poll<Gathered> {
-        let limits = self.shared.limits();
-        let chunk = limits.map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
-        let (chunk, largest) = (self.shared.config.chunk.min(chunk), limits.map_or(u64::MAX, |limits| limits.payload));
+        let largest = self.shared.limits().map_or(u64::MAX, |limits| limits.payload);
+        let too_long = |len: usize| {
+            let message = format!(
+                "an item of the stream is {len} bytes long, and the other side takes {largest} at most (Config::max_payload there)"
+            );
+            Poll::Ready(Gathered::End(Err(StreamError::Status(Status::out_of_range(message)))))
+        };
         let mut bytes = 0;
         while self.ready.len() < room.items.min(BATCH_ITEMS) && bytes < room.bytes {
             match self.poll_item(cx) {
-                Poll::Ready(Some(Ok(item))) if item.len() as u64 > largest => {
-                    let message = format!(
-                        "an item of the stream is {} bytes long, and the other side takes {largest} at most (Config::max_payload there)",
-                        item.len()
-                    );
-                    return Poll::Ready(Gathered::End(Err(StreamError::Status(Status::out_of_range(message)))));
-                }
-                Poll::Ready(Some(Ok(item))) if item.len() > chunk => return Poll::Ready(Gathered::Long(item)),
-                Poll::Ready(Some(Ok(item))) => {
+                Poll::Ready(Some(Ok(Made::Short(item)))) if item.len() as u64 > largest => return too_long(item.len()),
+                Poll::Ready(Some(Ok(Made::Long(item)))) if item.len as u64 > largest => return too_long(item.len),
+                Poll::Ready(Some(Ok(Made::Long(item)))) => return Poll::Ready(Gathered::Long(item)),
+                Poll::Ready(Some(Ok(Made::Short(item)))) => {
                     bytes += item.len() + ITEM;
                     self.ready.push_back((item, 0));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
                 Poll::Pending if self.ready.is_empty() => {
-                    // Woken too when nobody wants more.
-                    let wanted = self.shared.look(|connection| connection.poll_stream(self.id, cx.waker()));
-                    return if wanted.is_none() { Poll::Ready(Gathered::Closed) } else { Poll::Pending };
+                    // What was claimed goes to others. Woken too when nobody wants more.
+                    let id = self.id;
+                    let wanted = self.shared.with(|locked| locked.connection.idle_stream(id, cx.waker()));
+                    return if wanted { Poll::Pending } else { Poll::Ready(Gathered::Closed) };
                 }
                 Poll::Pending => break,
             }
@@ -220,7 +246,7 @@ impl Pump {
     }
 
     /// What the user's stream has next. A panic ends it with a status that keeps the panic's message at home.
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Rope, StreamError>>> {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Made, StreamError>>> {
         let Ok(next) = catch_unwind(AssertUnwindSafe(|| self.items.poll_next_unpin(cx))) else {
             let (contract, method) = (self.method.contract(), self.method.name());
             tracing::error!(session = self.shared.id, contract, method, "a stream panicked");
@@ -229,19 +255,17 @@ impl Pump {
         };
         next.map_err(|failed| match failed {
             Failed::End(error) => error,
-            Failed::Unencodable(what, why) => {
-                let (contract, method) = (self.method.contract(), self.method.name());
-                tracing::error!(
-                    session = self.shared.id,
-                    contract,
-                    method,
-                    why,
-                    "{what} of a stream does not serialize"
-                );
-                let status = format!("{what} of a stream of {} does not serialize: {why}", self.method);
-                StreamError::Status(Status::internal(status))
-            }
+            Failed::Unencodable(what, why) => self.unencodable(what, &why),
         })
+    }
+
+    fn unencodable(&self, what: &str, why: &str) -> StreamError {
+        let (session, contract, method) = (self.shared.id, self.method.contract(), self.method.name());
+        tracing::error!(session, contract, method, why, "{what} of a stream does not serialize");
+        StreamError::Status(Status::internal(format!(
+            "{what} of a stream of {} does not serialize: {why}",
+            self.method
+        )))
     }
 
     /// Hands over what is ready. False if nobody wants more.
@@ -258,31 +282,48 @@ impl Pump {
         true
     }
 
-    /// Sends an item that is longer than a chunk, when what it needs of the budget of transfers is there. Nobody waits for a reader with a part of that in his hands.
-    /// False if nobody wants more.
-    async fn send_long(&mut self, item: Rope) -> bool {
-        let len = item.len();
-        if wait(&self.shared, self.id).await.is_none() {
-            return false;
-        }
-        let Some(mut reservation) = reserve(&self.shared, self.id, len).await else { return false };
-        self.ready.push_back((item, reservation.take_transfer()));
-        if !self.hand_over().await {
-            return false;
-        }
+    /// Sends an item that is longer than a chunk, when there is credit for it and what it needs of the budget of transfers.
+    /// Its bytes are not kept while it waits. False if nobody wants more.
+    async fn send_long(&mut self, mut item: LongItem) -> bool {
+        let (id, len) = (self.id, item.len);
         loop {
-            let sent = poll_fn(|cx| match self.shared.look(|connection| connection.poll_long(self.id, cx.waker())) {
+            let claimed = poll_fn(|cx| {
+                let claimed = self.shared.with(|locked| locked.connection.poll_long_item(id, len, cx.waker()));
+                if claimed == Some(false) {
+                    item.bytes = None;
+                    return Poll::Pending;
+                }
+                Poll::Ready(claimed.is_some())
+            });
+            if !claimed.await {
+                return false;
+            }
+            let mut reservation = Reservation::new(self.shared.clone());
+            if !reservation.try_transfer(len) {
+                item.bytes = None;
+                if !reserve(&self.shared, id, len, &mut reservation).await {
+                    return false;
+                }
+            }
+            let bytes = match item.bytes.take().map_or_else(|| encode_again(&mut item), Ok) {
+                Ok(bytes) => bytes,
+                Err(why) => {
+                    let error = self.unencodable("an item", &why);
+                    self.finish(Err(error));
+                    return false;
+                }
+            };
+            self.ready.push_back((bytes, reservation.take_transfer()));
+            if !self.hand_over().await {
+                return false;
+            }
+            let sent = poll_fn(|cx| match self.shared.look(|connection| connection.poll_long(id, cx.waker())) {
                 Some(Long::Waits) => Poll::Pending,
                 sent => Poll::Ready(sent),
             });
             match sent.await {
-                Some(Long::Owes) => {}
+                Some(Long::Returned) => {}
                 sent => return sent.is_some(),
-            }
-            let Some(mut reservation) = reserve(&self.shared, self.id, len).await else { return false };
-            let charge = reservation.take_transfer();
-            if !self.shared.act(|connection| connection.recharge_long(self.id, charge)) {
-                self.shared.give_back(Released { transfers: charge as usize, ..Released::default() });
             }
         }
     }
@@ -296,32 +337,29 @@ impl Pump {
 
 /// Waits until the reader takes items, and says how many. `None` if nobody wants more.
 async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
-    poll_fn(|cx| match shared.look(|connection| connection.poll_stream(id, cx.waker())) {
+    poll_fn(|cx| match shared.with(|locked| locked.connection.poll_stream(id, cx.waker())) {
         Some(room) if room.items == 0 => Poll::Pending,
         room => Poll::Ready(room),
     })
     .await
 }
 
-/// Waits until a long item may be on its way. `None` if nobody wants more.
-async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize) -> Option<Reservation<Arc<Shared>>> {
-    let mut reservation = Reservation::new(shared.clone());
-    {
-        let mut reserved = pin!(reservation.transfer(len));
-        let wanted = poll_fn(|cx| {
-            if let Poll::Ready(reserved) = reserved.as_mut().poll(cx) {
-                return Poll::Ready(reserved.is_ok());
-            }
-            match shared.look(|connection| connection.poll_stream(id, cx.waker())) {
-                Some(_) => Poll::Pending,
-                None => Poll::Ready(false),
-            }
-        });
-        if !wanted.await {
-            return None;
+/// Waits until a long item may be on its way. False if nobody wants more.
+async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize, reservation: &mut Reservation<Arc<Shared>>) -> bool {
+    let mut reserved = pin!(reservation.transfer(len));
+    poll_fn(|cx| {
+        if let Poll::Ready(reserved) = reserved.as_mut().poll(cx) {
+            return Poll::Ready(reserved.is_ok());
         }
-    }
-    Some(reservation)
+        let wanted = shared.look(|connection| connection.watch_stream(id, cx.waker()));
+        if wanted { Poll::Pending } else { Poll::Ready(false) }
+    })
+    .await
+}
+
+/// Encodes a long item once more. A panic in there was none the first time, and counts as a value that does not serialize.
+fn encode_again(item: &mut LongItem) -> Result<Rope, String> {
+    catch_unwind(AssertUnwindSafe(|| (item.encode)())).unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
 impl Drop for Pump {

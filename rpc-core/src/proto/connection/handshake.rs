@@ -232,8 +232,9 @@ impl Connection {
         let depths = self.peer.depth as usize + 1;
         self.notifies_sent = vec![NotifyCount::default(); depths];
         self.done_seen = vec![NotifyCount::default(); depths];
-        self.sending.set_limits(&self.peer);
         self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
+        let room = self.config.streams_window.min(self.config.memory_out());
+        self.sending.set_limits(&self.peer, self.chunk_out, room);
         Ok(())
     }
 

@@ -342,6 +342,11 @@ impl Connection {
         self.receiving.check();
     }
 
+    #[cfg(test)]
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk_out
+    }
+
     /// How many streams the table of those that are read here has room for.
     #[cfg(test)]
     pub(crate) fn room_for_streams(&self) -> usize {

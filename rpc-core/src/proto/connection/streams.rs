@@ -28,17 +28,31 @@ impl Connection {
         self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
     }
 
-    /// What a stream takes now; `waker` is woken when it takes something after it took nothing, and when it ends. `None` if nobody wants more of it.
+    /// What a stream takes now, which is its producer's until it has called [`Self::push_items`] or [`Self::idle_stream`]. `waker` is woken when the stream
+    /// takes something after it took nothing, and when it ends. `None` if nobody wants more of it.
     pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
-        let (queue, all) = (self.chunk_out, self.config.streams_window);
-        self.sending.poll(id, queue, all, waker, &mut self.trash)
+        self.sending.poll(id, waker, &mut self.trash, &mut self.wakes)
     }
 
-    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it, as far as the reader takes them now; the others are left. False
-    /// if nobody wants more of it.
+    /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it has ended.
+    pub fn idle_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
+        self.sending.idle(id, waker, &mut self.trash, &mut self.wakes)
+    }
+
+    /// Whether somebody wants more of a stream; `waker` is woken when it ends.
+    pub fn watch_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
+        self.sending.watch(id, waker, &mut self.trash)
+    }
+
+    /// As [`Self::poll_stream`], for one item that is longer than a chunk. False if it has to wait.
+    pub fn poll_long_item(&mut self, id: TransferId, len: usize, waker: &Waker) -> Option<bool> {
+        self.sending.claim_long(id, len, waker, &mut self.trash, &mut self.wakes)
+    }
+
+    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that [`Self::poll_stream`] or
+    /// [`Self::poll_long_item`] have promised, and more as far as they are taken now; the others are left. False if nobody wants more of it.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
-        let (queue, all) = (self.chunk_out, self.config.streams_window);
-        let Some(turn) = self.sending.push(id, items, queue, all) else { return false };
+        let Some(turn) = self.sending.push(id, items, &mut self.wakes) else { return false };
         if turn {
             self.outbox.push_stream(id);
         }
@@ -49,15 +63,6 @@ impl Connection {
     /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more of the stream.
     pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<Long> {
         self.sending.poll_long(id, waker, &mut self.trash)
-    }
-
-    /// A long item holds its part of the budget of transfers again. False if it must not: there is no credit for it any more.
-    pub fn recharge_long(&mut self, id: TransferId, charge: u32) -> bool {
-        let turn = self.sending.recharge(id, charge);
-        if turn == Some(true) {
-            self.outbox.push_stream(id);
-        }
-        turn.is_some()
     }
 
     /// Ends a stream after the items that have been queued.
@@ -73,7 +78,7 @@ impl Connection {
             fault => fault,
         });
         self.renew_gap(now, id);
-        if self.sending.finish(id, end) {
+        if self.sending.finish(id, end, &mut self.wakes) {
             self.outbox.push_stream(id);
         }
     }
@@ -150,6 +155,7 @@ impl Connection {
         let Some(stopped) = self.sending.stop(id, end) else { return };
         self.released.transfers += stopped.transfers;
         self.wakes.extend(stopped.waker);
+        self.sending.pass_on(&mut self.wakes);
         if stopped.under_way {
             self.outbox.push_urgent(Frame::Abort { transfer: id }, Mark::Nothing);
         }
@@ -167,6 +173,7 @@ impl Connection {
             self.outbox.push_stream(id);
         }
         self.wakes.extend(granted.waker);
+        self.sending.pass_on(&mut self.wakes);
         Ok(())
     }
 

@@ -130,6 +130,7 @@ impl Connection {
             }
         }
         self.released.transfers += gone.transfers;
+        self.sending.pass_on(&mut self.wakes);
         if gone.frames > 0 {
             self.sequence.count_bulk(self.packet.len() - before, now);
         }

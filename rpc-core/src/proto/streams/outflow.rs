@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, mem, task::Waker};
 
-use super::{StreamEnd, StreamRoom, signed, weight};
+use super::{
+    ITEM, StreamEnd, StreamRoom,
+    claims::{Claim, Wanted},
+    signed, weight,
+};
 use crate::{
     proto::slots::CallKey,
     wire::{PeerLimits, Rope},
@@ -18,8 +22,10 @@ pub(super) struct Outflow {
     pub(super) items: VecDeque<Item>,
     /// What of it waits to be sent.
     pub(super) queued: usize,
-    /// Its next item is a long one that has given back what it held, and must hold that again before it can go.
-    pub(super) owes: bool,
+    /// What its producer has claimed and not queued, of credit and room.
+    pub(super) claim: Claim,
+    /// A long item could not go for want of credit, and was dropped: its producer makes it again.
+    pub(super) returned: bool,
     /// The rest of a long item, and what its producer holds for it.
     pub(super) under_way: Option<Item>,
     pub(super) end: Option<StreamEnd>,
@@ -30,12 +36,16 @@ pub(super) struct Outflow {
     pub(super) read: u64,
     /// It waits for its turn, or for credit of all together.
     pub(super) in_turn: bool,
-    /// It waits for credit of all together.
+    /// It waits for credit of all together, with so much.
     pub(super) is_blocked: bool,
+    pub(super) stuck: usize,
     /// It is among the blocked ones.
     pub(super) listed: bool,
     /// Its producer waits for credit or room, and not for something to send.
     pub(super) waits: bool,
+    /// What of that all streams share, and when it began to wait.
+    pub(super) wanted: Wanted,
+    pub(super) ticket: u64,
     pub(super) waker: Option<Waker>,
 }
 
@@ -54,7 +64,8 @@ impl Outflow {
             announced: false,
             items: VecDeque::new(),
             queued: 0,
-            owes: false,
+            claim: Claim::default(),
+            returned: false,
             under_way: None,
             end: None,
             credit_items: u64::from(limits.stream_items),
@@ -63,14 +74,17 @@ impl Outflow {
             read: 0,
             in_turn: false,
             is_blocked: false,
+            stuck: 0,
             listed: false,
             waits: false,
+            wanted: Wanted::Nothing,
+            ticket: 0,
             waker: None,
         }
     }
 
-    pub(super) fn takes(&self, queue: usize, room: bool) -> bool {
-        let queue = if room { queue } else { 1 };
+    /// Whether its own credit and queue allow for another item.
+    pub(super) fn takes(&self, queue: usize) -> bool {
         self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
     }
 
@@ -93,11 +107,26 @@ impl Outflow {
         self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
     }
 
-    /// Its next item, a long one, holds nothing while it waits for credit of all together: calls would wait for readers of streams. Gives what it held.
-    pub(super) fn give_back(&mut self) -> usize {
-        let charge = self.items.front_mut().map_or(0, |item| mem::take(&mut item.charge));
-        self.owes = charge > 0;
-        charge as usize
+    /// Whether its reader has read all that was sent, and nothing waits to be sent.
+    pub(super) fn is_read(&self) -> bool {
+        self.sent == self.read && self.items.is_empty() && self.under_way.is_none()
+    }
+
+    /// What its items count that wait for their turn.
+    pub(super) fn promised(&self) -> i64 {
+        self.items.iter().map(|item| weight(item.bytes.len() as u64)).sum()
+    }
+
+    /// What of its queue is items longer than a chunk.
+    pub(super) fn long(&self, chunk: usize) -> usize {
+        let whole = self.items.iter().filter(|item| item.bytes.len() > chunk).map(|item| item.bytes.len() + ITEM);
+        whole.sum::<usize>() + self.under_way.as_ref().map_or(0, |item| item.bytes.len())
+    }
+
+    pub(super) fn set_waker(&mut self, waker: &Waker, trash: &mut Vec<Waker>) {
+        if !self.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            trash.extend(self.waker.replace(waker.clone()));
+        }
     }
 
     /// Its producer, if it waits for credit or room.

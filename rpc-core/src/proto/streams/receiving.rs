@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Credit, MAX_CREDIT, Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
+use super::{Credit, MAX_CREDIT, Reading, SCARCE, StreamEnd, StreamError, inflow::Inflow, signed, weight};
 use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
 
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
@@ -92,6 +92,7 @@ impl Receiving {
 
     /// An item has come, or has been announced. Checks it against the credit, and says whether it is wanted.
     pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, long: bool) -> Result<bool, ProtocolError> {
+        let (short, scarce) = (self.all_credit <= 0, self.is_scarce());
         let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
         if len > LONGEST {
             return Err(ProtocolError::new(format!("an item of stream {id} of {len} bytes cannot be counted")));
@@ -105,7 +106,6 @@ impl Receiving {
         if stream.credit.0 <= 0 || stream.credit.1 <= 0 {
             return Err(ProtocolError::new(format!("an item of stream {id} came beyond its credit")));
         }
-        let short = self.all_credit <= 0;
         if short && (long || stream.told < stream.received.0) {
             return Err(ProtocolError::new(format!(
                 "an item of stream {id} came beyond the credit of all streams together"
@@ -128,7 +128,7 @@ impl Receiving {
         } else {
             self.renew_all();
         }
-        if !short && self.all_credit <= 0 {
+        if !scarce && self.is_scarce() {
             // Those whose producers think that there is something to be read would wait for the readers of others.
             let untold = self.streams.iter().filter(|(_, stream)| stream.is_untold()).map(|(id, _)| *id);
             for id in untold.collect::<Vec<_>>() {
@@ -411,6 +411,7 @@ impl Receiving {
 
     /// Gives the producer of a stream new credit, if there is enough of it to be worth a frame.
     fn renew(&mut self, id: TransferId) {
+        let scarce = self.is_scarce();
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted() && !stream.finished) else {
             return;
         };
@@ -418,7 +419,7 @@ impl Receiving {
         let bytes = (stream.window.1 - stream.credit.1 - stream.held.1).max(0);
         let enough = items * 2 >= stream.window.0 || bytes * 2 >= stream.window.1;
         // It may wait for nothing else.
-        let needed = self.all_credit <= 0 && stream.is_untold();
+        let needed = scarce && stream.is_untold();
         if !enough && !needed {
             return;
         }
@@ -427,6 +428,11 @@ impl Receiving {
         stream.due.0 += items.unsigned_abs();
         stream.due.1 += bytes.unsigned_abs();
         self.push_due(id);
+    }
+
+    /// Whether producers go by what their readers have read, because little credit is left for all together.
+    fn is_scarce(&self) -> bool {
+        self.all_credit <= self.all_window / SCARCE
     }
 
     /// The producer of a stream is to get what is due.

@@ -5,8 +5,9 @@ use std::{collections::VecDeque, mem, task::Waker};
 use foldhash::HashMap;
 
 use super::{
-    Credit, ITEM, MAX_CREDIT, StreamEnd, StreamError, StreamRoom,
-    outflow::{Item, Outflow},
+    Credit, ITEM, MAX_CREDIT, SCARCE, StreamEnd, StreamError,
+    claims::Shared,
+    outflow::Outflow,
     signed,
     turn::{Gone, Long, Put, Turn},
     weight,
@@ -17,7 +18,7 @@ use crate::{
         slots::CallKey,
         writer::{CHUNK_FRAME, PacketWriter},
     },
-    wire::{Frame, Payload, PeerLimits, Rope, TransferId},
+    wire::{Frame, Payload, PeerLimits, TransferId},
 };
 
 /// So many streams that have ended may still be among those that wait for credit, beside as many as there are.
@@ -26,13 +27,10 @@ const MOST_GONE: usize = 16;
 /// All streams that are produced here.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
-    streams: HashMap<TransferId, Outflow>,
-    /// Bytes that the reader takes of all streams together.
-    credit: i64,
+    pub(super) streams: HashMap<TransferId, Outflow>,
+    pub(super) shared: Shared,
     /// Streams whose turn had come when there was no credit for all together; some may go on by now.
     blocked: VecDeque<TransferId>,
-    /// What waits to be sent, of all streams, in bytes and [`ITEM`] for each item.
-    queued: usize,
     /// Streams of calls that go on, which have been sent to their end and not been read to it.
     tails: HashMap<TransferId, Tail>,
 }
@@ -46,9 +44,13 @@ struct Tail {
 }
 
 impl Sending {
-    /// What the other side announced.
-    pub(crate) fn set_limits(&mut self, limits: &PeerLimits) {
-        self.credit = signed(limits.streams_bytes);
+    /// What the other side announced; how long a chunk is, and how many bytes may wait to be sent.
+    pub(crate) fn set_limits(&mut self, limits: &PeerLimits, chunk: usize, room: usize) {
+        let shared = &mut self.shared;
+        shared.credit = signed(limits.streams_bytes);
+        shared.scarce = shared.credit / SCARCE;
+        shared.window = signed(limits.stream_bytes);
+        (shared.chunk, shared.room) = (chunk, room);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -57,7 +59,7 @@ impl Sending {
 
     /// Bytes that wait to be sent.
     pub(crate) fn queued(&self) -> usize {
-        self.queued
+        self.shared.queued
     }
 
     pub(crate) fn open(&mut self, id: TransferId, owner: Option<CallKey>, limits: &PeerLimits) {
@@ -73,73 +75,23 @@ impl Sending {
 
     /// The frame that would have told of it will not go.
     pub(crate) fn forget(&mut self, id: TransferId) -> (usize, Option<Waker>) {
-        let Some(stream) = self.streams.remove(&id) else { return (0, None) };
-        self.queued -= stream.queued;
+        let Some(mut stream) = self.streams.remove(&id) else { return (0, None) };
+        self.shared.forget(&mut stream);
         (stream.charges(), stream.waker)
-    }
-
-    /// What a stream takes now; `waker` is woken when that changes. `None` if nobody wants more of it.
-    pub(crate) fn poll(
-        &mut self,
-        id: TransferId,
-        queue: usize,
-        all: usize,
-        waker: &Waker,
-        trash: &mut Vec<Waker>,
-    ) -> Option<StreamRoom> {
-        let room = self.queued < all;
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        stream.waits = !stream.takes(queue, room);
-        if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            trash.extend(stream.waker.replace(waker.clone()));
-        }
-        Some(if stream.waits { StreamRoom::default() } else { stream.room(queue) })
     }
 
     /// What became of a long item that was queued last. `waker` is woken when that changes. `None` if nobody wants more of the stream.
     pub(crate) fn poll_long(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> Option<Long> {
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        if stream.owes && (self.credit > 0 || !stream.is_blocked) {
-            return Some(Long::Owes);
+        if mem::take(&mut stream.returned) {
+            return Some(Long::Returned);
         }
         if stream.items.is_empty() {
             return Some(Long::Gone);
         }
         stream.waits = true;
-        if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            trash.extend(stream.waker.replace(waker.clone()));
-        }
+        stream.set_waker(waker, trash);
         Some(Long::Waits)
-    }
-
-    /// A long item holds its part of the budget of transfers again. `None` if there is no credit for it any more: then it must not; otherwise whether the stream waits
-    /// for its turn from now on.
-    pub(crate) fn recharge(&mut self, id: TransferId, charge: u32) -> Option<bool> {
-        let blocked = self.credit <= 0;
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.owes && !(blocked && stream.is_blocked))?;
-        stream.items.front_mut()?.charge = charge;
-        stream.owes = false;
-        Some(stream.wants_turn())
-    }
-
-    /// Queues items as far as there is credit and room; the rest is left. True if the stream waits for its turn from now on.
-    pub(crate) fn push(
-        &mut self,
-        id: TransferId,
-        items: &mut VecDeque<(Rope, u32)>,
-        queue: usize,
-        all: usize,
-    ) -> Option<bool> {
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        while stream.takes(queue, self.queued < all) {
-            let Some((bytes, charge)) = items.pop_front() else { break };
-            stream.credit_items -= 1;
-            stream.credit_bytes -= weight(bytes.len() as u64);
-            stream.queued += bytes.len() + ITEM;
-            self.queued += bytes.len() + ITEM;
-            stream.items.push_back(Item { bytes, charge });
-        }
-        Some(stream.wants_turn())
     }
 
     /// The call whose argument a stream is.
@@ -168,10 +120,14 @@ impl Sending {
     }
 
     /// Ends a stream after what has been queued. True if it waits for its turn from now on.
-    pub(crate) fn finish(&mut self, id: TransferId, end: StreamEnd) -> bool {
+    pub(crate) fn finish(&mut self, id: TransferId, end: StreamEnd, wakes: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
         stream.end = Some(end);
-        stream.wants_turn()
+        let turn = stream.wants_turn();
+        if self.shared.release(stream) {
+            self.pass_on(wakes);
+        }
+        turn
     }
 
     /// Ends a stream now; what has been queued is dropped. `None` if there is no such stream.
@@ -184,10 +140,10 @@ impl Sending {
         if under_way || !stream.items.is_empty() || stream.end.is_none() {
             stream.end = Some(end);
         }
+        self.shared.forget(stream);
         stream.items.clear();
-        stream.owes = false;
+        stream.returned = false;
         stream.under_way = None;
-        self.queued -= mem::take(&mut stream.queued);
         let turn = mem::take(&mut stream.is_blocked) || stream.wants_turn();
         Some(Stopped { under_way, transfers, turn, waker: stream.waker.take() })
     }
@@ -200,9 +156,9 @@ impl Sending {
         highest: TransferId,
     ) -> Result<Granted, ProtocolError> {
         if id == 0 {
-            add(&mut self.credit, credit.bytes, id)?;
+            add(&mut self.shared.credit, credit.bytes, id)?;
             // As many as it will do for: others would look at it in vain.
-            let (mut granted, mut left) = (Granted::default(), self.credit);
+            let (mut granted, mut left) = (Granted::default(), self.shared.credit);
             while left > 0 {
                 let Some(id) = self.unblock() else { break };
                 left -= self.streams.get(&id).map_or(0, Outflow::next_weight);
@@ -222,7 +178,7 @@ impl Sending {
             .filter(|items| *items <= MAX_CREDIT.unsigned_abs())
             .ok_or_else(|| overflow(id))?;
         let mut granted = Granted { turns: Vec::new(), waker: stream.wake(), progress };
-        granted.turns.extend(mem::take(&mut stream.is_blocked).then_some(id));
+        granted.turns.extend(self.shared.unblock(stream).then_some(id));
         Ok(granted)
     }
 
@@ -235,16 +191,16 @@ impl Sending {
 
     /// Whether [`Self::unblock`] may find one.
     pub(crate) fn has_unblocked(&self) -> bool {
-        self.credit > 0 && !self.blocked.is_empty()
+        self.shared.credit > 0 && !self.blocked.is_empty()
     }
 
     /// The stream that has waited longest for credit of all together, if there is some.
     pub(crate) fn unblock(&mut self) -> Option<TransferId> {
-        while self.credit > 0 {
+        while self.shared.credit > 0 {
             let id = self.blocked.pop_front()?;
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             stream.listed = false;
-            if mem::take(&mut stream.is_blocked) {
+            if self.shared.unblock(stream) {
                 return Some(id);
             }
         }
@@ -270,7 +226,8 @@ impl Sending {
                 }
                 let data = item.bytes.split_to(size);
                 stream.queued -= size;
-                self.queued -= size;
+                self.shared.queued -= size;
+                self.shared.long -= size;
                 out.put(&Frame::Chunk { transfer: id, data });
                 gone.frames += 1;
                 if item.bytes.is_empty() {
@@ -283,35 +240,36 @@ impl Sending {
                 if !fits(if long { 0 } else { len }) {
                     return Put::Full;
                 }
-                if stream.owes {
+                if self.shared.credit <= 0 && long {
+                    // It would hold what calls wait for until readers have read: it is made again when there is credit.
+                    gone.transfers += self.shared.give_back(stream);
                     stream.in_turn = false;
                     gone.wake = gone.wake.take().or_else(|| stream.wake());
                     return Put::Idle;
                 }
-                if self.credit <= 0 && (long || stream.read < stream.sent) {
-                    stream.is_blocked = true;
+                if self.shared.credit <= 0 && stream.read < stream.sent {
+                    self.shared.block(stream);
                     if !mem::replace(&mut stream.listed, true) {
                         self.blocked.push_back(id);
-                    }
-                    if long {
-                        gone.transfers += stream.give_back();
                     }
                     return Put::Idle;
                 }
                 stream.sent += 1;
-                self.credit -= weight(len as u64);
+                self.shared.credit -= weight(len as u64);
+                self.shared.promised -= weight(len as u64);
                 let Some(item) = stream.items.pop_front() else { return Put::Idle };
                 gone.frames += 1;
                 stream.queued -= ITEM;
-                self.queued -= ITEM;
+                self.shared.queued -= ITEM;
                 if long {
+                    self.shared.long -= ITEM;
                     let payload = Payload::announced(id, len as u64);
                     out.put(&Frame::Item { stream: id, payload });
                     stream.under_way = Some(item);
                 } else {
                     gone.transfers += item.charge as usize;
                     stream.queued -= len;
-                    self.queued -= len;
+                    self.shared.queued -= len;
                     out.put(&Frame::Item { stream: id, payload: item.bytes.into() });
                 }
             } else if let Some(end) = &stream.end {
@@ -346,7 +304,7 @@ impl Sending {
         wakes.extend(self.streams.drain().filter_map(|(_, stream)| stream.waker));
         self.blocked.clear();
         self.tails.clear();
-        self.queued = 0;
+        self.shared.clear();
     }
 
     pub(crate) fn ids(&self) -> Vec<TransferId> {
@@ -361,8 +319,21 @@ impl Sending {
             let rest = stream.under_way.as_ref().map_or(0, |item| item.bytes.len());
             assert_eq!(stream.queued, whole + rest, "what waits of stream {id}");
         }
+        self.check_lines();
+        let room = self.streams.values().map(|stream| stream.claim.room).sum::<usize>();
+        let long = self.streams.values().map(|stream| stream.long(self.shared.chunk)).sum::<usize>();
+        assert_eq!((self.shared.claimed, self.shared.long), (room, long), "what is claimed, and long items");
+        let stuck = self.streams.values().map(|stream| stream.stuck).sum::<usize>();
+        assert_eq!(self.shared.stuck, stuck, "what waits for credit");
+        let claimed = self.streams.values().map(|stream| stream.claim.size).sum::<usize>();
+        let promised = self.streams.values().map(Outflow::promised).sum::<i64>();
+        assert_eq!(self.shared.promised, promised + i64::try_from(claimed).unwrap(), "what is promised");
         assert!(self.blocked.len() <= 2 * MOST_GONE + 3 * self.streams.len(), "ended streams that waited for credit");
-        assert_eq!(self.queued, self.streams.values().map(|stream| stream.queued).sum::<usize>(), "what waits of all");
+        assert_eq!(
+            self.shared.queued,
+            self.streams.values().map(|stream| stream.queued).sum::<usize>(),
+            "what waits of all"
+        );
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) struct Gone {
 pub enum Long {
     /// It waits for its turn, or for credit.
     Waits,
-    /// It could not go for want of credit, and gave back what it held. By now there is some: see [`crate::proto::Connection::recharge_long`].
-    Owes,
+    /// It could not go for want of credit, and was dropped: make it again when there is some.
+    Returned,
     /// It is on its way.
     Gone,
 }

@@ -42,6 +42,13 @@ impl Liar {
         self.put(Self::packet(self.seq, 0, frames));
     }
 
+    /// As [`Self::say`], and leaves what comes of it to the test.
+    pub(super) fn say_quietly(&mut self, frames: &[Frame]) {
+        self.seq += 1;
+        let now = self.pair.now;
+        self.pair.ends[SERVER].connection.handle_packet(now, Self::packet(self.seq, 0, frames));
+    }
+
     /// Acknowledges the server's packets up to this one.
     pub(super) fn acknowledge(&mut self, ack: u64) {
         self.put(Self::packet(0, ack, &[]));

@@ -132,3 +132,35 @@ fn credit_keeps_within_the_packet() {
     step(&mut pair, &arrived.streams);
     assert_eq!(pair.ends[CLIENT].closed, None);
 }
+
+/// Streams that are not read leave credit to one that is, so that it does not go at one item a round trip.
+#[test]
+fn streams_that_are_not_read_leave_credit_to_others() {
+    for (unread, len) in [(64, 60_000), (250, 1_000)] {
+        let mut pair = Pair::with_defaults();
+        let stuck: Vec<_> =
+            (0..unread).map(|_| pair.call_and_arrive(CLIENT, Call::new().streams(1)).1.streams[0]).collect();
+        for _ in 0..100 {
+            for id in &stuck {
+                pair.produce(CLIENT, *id, (0..100).map(|_| vec![0; len].into()));
+            }
+            pair.run();
+        }
+        let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().streams(1));
+        let (id, mut left, mut read, mut round_trips) = (arrived.streams[0], 300, 0, 0);
+        while read < 300 {
+            left = pair.produce(CLIENT, id, (0..left).map(|_| vec![0; 100].into()));
+            pair.transmit(CLIENT);
+            while pair.receive(SERVER) {}
+            read += pair.read(SERVER, id).0.len();
+            pair.transmit(SERVER);
+            while pair.receive(CLIENT) {}
+            round_trips += 1;
+            assert!(
+                round_trips < 20,
+                "{read} of 300 items in {round_trips} round trips beside {unread} of {len} bytes"
+            );
+        }
+        pair.check();
+    }
+}

@@ -1,11 +1,15 @@
 //! What long items hold of the budget of transfers comes back, however their stream ends.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, task::Waker};
 
 use bytes::Bytes;
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
-use crate::{Config, ConnectionError, proto::CallKey, wire::TransferId};
+use crate::{
+    Config, ConnectionError,
+    proto::{CallKey, Long},
+    wire::TransferId,
+};
 
 const LEN: usize = 3 << 20;
 
@@ -50,27 +54,52 @@ fn what_a_long_item_holds_comes_back() {
     }
 }
 
-/// While there is no credit for all streams together it holds nothing, and holds it once when it goes.
+/// While there is no credit for all streams together it is not even made, and it holds what it needs once when it goes.
 #[test]
 fn a_long_item_holds_nothing_while_it_waits_for_credit_of_all() {
     let (mut pair, _, id) = open(&Config { streams_window: 1, max_payload: 8 << 20, ..Config::default() });
     pair.pass(0.1);
     assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first one may go beyond");
-    let charge = u32::try_from(LEN).unwrap();
-    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), charge)]);
     // The reader gives credit for the stream, and not for all.
     pair.ends[SERVER].connection.set_stream_window(id, 4 * LEN);
     pair.pass(0.1);
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(id, LEN, Waker::noop()), Some(false), "there is no credit");
+    assert_eq!(pair.read(SERVER, id).0.len(), 1);
+    pair.pass(0.1);
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(id, LEN, Waker::noop()), Some(true));
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
     let now = pair.now;
     assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(Long::Waits)));
     pair.pass(0.1);
-    assert_eq!(pair.ends[CLIENT].transfers_released, 2 * LEN, "it waits");
-    assert!(!pair.ends[CLIENT].connection.recharge_long(id, charge), "there is no credit");
-    assert_eq!(pair.read(SERVER, id).0.len(), 1);
-    pair.pass(0.1);
-    assert!(pair.ends[CLIENT].connection.recharge_long(id, charge));
-    pair.pass(0.1);
-    assert_eq!(pair.ends[CLIENT].transfers_released, 3 * LEN);
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(Long::Gone)));
+    assert_eq!(pair.ends[CLIENT].transfers_released, 2 * LEN);
     assert_eq!(pair.read(SERVER, id).0.len(), 1);
     pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
+}
+
+/// An item that another stream has been faster than is dropped with what it held, and made again later.
+#[test]
+fn a_long_item_that_cannot_go_is_given_back() {
+    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
+    let [long, short] = [arrived.streams[0], arrived.streams[1]];
+    pair.ends[CLIENT].transfers_released = 0;
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
+    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one goes whatever the credit of all");
+    pair.run();
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, long, &mut items) && items.is_empty());
+    pair.run();
+    pair.run();
+    pair.check();
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(long, Waker::noop()), Some(Long::Returned)));
+    assert_eq!(pair.ends[CLIENT].connection.stats().stream_bytes_queued, 0);
+    assert_eq!(pair.ends[CLIENT].transfers_released, LEN);
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(false));
+    assert_eq!(pair.read(SERVER, short).0.len(), 1);
+    pair.run();
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
+    pair.check();
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    task::Waker,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use super::pair::{Arrived, CLIENT, Call, Pair, SERVER};
 use crate::{
     Config, ConnectionError,
-    proto::{CallKey, Completion, Outcome, StreamEnd, StreamError},
+    proto::{CallKey, Completion, Long, Outcome, StreamEnd, StreamError},
     status::Status,
     wire::TransferId,
 };
@@ -61,6 +62,8 @@ type Name = (usize, TransferId);
 #[derive(Default)]
 struct Produced {
     items: u32,
+    /// The last one was longer than a chunk: nothing is queued behind it before it has gone.
+    long: bool,
     finished: Option<bool>,
 }
 
@@ -119,9 +122,28 @@ impl World {
         self.produced.extend(streams.iter().map(|id| ((at, *id), Produced::default())));
     }
 
+    /// Whether a long item of a stream still waits. One that was given back will be made again.
+    fn is_busy(&mut self, pair: &mut Pair, at: usize, id: TransferId) -> bool {
+        let Some(produced) = self.produced.get_mut(&(at, id)).filter(|produced| produced.long) else { return false };
+        match pair.ends[at].connection.poll_long(id, Waker::noop()) {
+            Some(Long::Waits) => return true,
+            Some(Long::Returned) => produced.items -= 1,
+            Some(Long::Gone) | None => {}
+        }
+        produced.long = false;
+        false
+    }
+
     fn produce(&mut self, pair: &mut Pair, at: usize, id: TransferId, count: u32, len: usize) {
-        let Some(produced) = self.produced.get_mut(&(at, id)) else { return };
         for _ in 0..count {
+            if self.is_busy(pair, at, id) {
+                break;
+            }
+            let Some(produced) = self.produced.get_mut(&(at, id)) else { return };
+            let long = len > pair.ends[at].connection.chunk();
+            if long && pair.ends[at].connection.poll_long_item(id, len, Waker::noop()) != Some(true) {
+                break;
+            }
             let mut item = BytesMut::new();
             item.put_u32(produced.items);
             item.resize(len, 0);
@@ -129,6 +151,7 @@ impl World {
                 break;
             }
             produced.items += 1;
+            produced.long = long;
         }
     }
 
@@ -178,8 +201,11 @@ impl World {
                 self.produce(pair, at, self.producing[at][which], count, len);
             }
             Step::Finish { at, which, good } if which < self.producing[at].len() => {
-                let id = self.producing[at].swap_remove(which);
-                self.finish(pair, at, id, good);
+                let id = self.producing[at][which];
+                if !self.is_busy(pair, at, id) {
+                    self.producing[at].swap_remove(which);
+                    self.finish(pair, at, id, good);
+                }
             }
             Step::Read { at, which } if which < self.reading[at].len() => self.read(pair, at, self.reading[at][which]),
             Step::Leave { at, which } if which < self.reading[at].len() => {
@@ -228,7 +254,11 @@ impl World {
             for at in [CLIENT, SERVER] {
                 for id in std::mem::take(&mut self.producing[at]) {
                     self.produce(pair, at, id, 1, 10);
-                    self.finish(pair, at, id, true);
+                    if self.is_busy(pair, at, id) {
+                        self.producing[at].push(id);
+                    } else {
+                        self.finish(pair, at, id, true);
+                    }
                 }
                 for served in std::mem::take(&mut self.serving[at]) {
                     pair.answer_ok(at, &served);
