@@ -31,7 +31,8 @@ pub trait Transport: Send + Unpin + 'static {
     /// Counts that only grow, for keepalive and stalls.
     fn progress(&self) -> Progress;
 
-    /// From here on the handshake is done: messages up to `max_packet` bytes are taken.
+    /// From here on the handshake is done: messages up to `max_packet` bytes are taken, also those whose bytes have been read from the layer
+    /// below already. The driver calls it before the first `poll_receive` that may give such a message.
     fn handshake_done(&mut self) {}
 }
 

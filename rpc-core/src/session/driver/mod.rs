@@ -61,6 +61,8 @@ pub struct Driver<T> {
     put_off: bool,
     /// A write is stuck.
     stuck: bool,
+    /// The transport knows that the handshake is done.
+    handshake_done: bool,
     // Scratch, kept for its memory.
     /// Whose calls have been answered by what came.
     wakes: Vec<Waker>,
@@ -103,6 +105,7 @@ impl<T: Transport> Driver<T> {
             dirty: false,
             put_off: false,
             stuck: false,
+            handshake_done: false,
             wakes: Vec::new(),
             events: VecDeque::new(),
             ended: Vec::new(),
@@ -130,9 +133,13 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(self.shared.id, "in", &packet);
                     bytes += packet.len();
-                    let taken_in =
-                        self.shared.with_later(&mut self.wakes, |locked| locked.connection.handle_packet(now, packet));
+                    let (taken_in, open) = self.shared.with_later(&mut self.wakes, |locked| {
+                        (locked.connection.handle_packet(now, packet), locked.connection.is_open())
+                    });
                     frames += taken_in.max(1);
+                    if open {
+                        self.end_handshake();
+                    }
                 }
             }
         };
@@ -150,6 +157,15 @@ impl<T: Transport> Driver<T> {
             mem::swap(finished, &mut locked.finished);
         });
         self.dispatch.forget(&mut self.finished);
+    }
+
+    /// The connection is open: packets may have their full length from now on. At a client this must come before anything more is read,
+    /// because the server may send as much as it likes right behind its Welcome.
+    fn end_handshake(&mut self) {
+        if !self.handshake_done {
+            self.handshake_done = true;
+            self.transport.handshake_done();
+        }
     }
 
     /// Acts on what came, starting handlers in order. True if there was something.
@@ -180,7 +196,6 @@ impl<T: Transport> Driver<T> {
                 }
                 Event::Welcome(welcome) => {
                     tracing::debug!(session = self.shared.id, contracts = ?welcome.contracts, "the server said welcome");
-                    self.transport.handshake_done();
                     self.begin_opening();
                 }
                 Event::Closed(error) => {
@@ -231,7 +246,7 @@ impl<T: Transport> Driver<T> {
         }
         if self.shared.look(|connection| connection.is_open()) {
             tracing::debug!(session = self.shared.id, "the session is open");
-            self.transport.handshake_done();
+            self.end_handshake();
             self.shared.live(Life::Open);
         }
     }

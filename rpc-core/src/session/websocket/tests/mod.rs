@@ -1,5 +1,6 @@
 //! The WebSocket against a peer that speaks raw bytes.
 
+mod early;
 mod raw;
 
 use std::future::poll_fn;

@@ -1,0 +1,159 @@
+//! What comes right behind the handshake: a session's driver against raw bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
+
+use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
+use crate::config::Config;
+use crate::peer::{ConnectionInfo, Session};
+use crate::service::Hosting;
+use crate::session::{WebSocket, accept, connect};
+use crate::wire::{
+    ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
+    put_header, read_packet,
+};
+
+const LIMITS: PeerLimits = PeerLimits {
+    calls: 100,
+    nested: 4,
+    notifies: 100,
+    depth: 16,
+    payload: 1 << 20,
+    assembly: 1 << 20,
+    arguments: 1 << 20,
+    packet: 128 << 10,
+    chunk: 64 << 10,
+    streams: 0,
+    stream_items: 1,
+    stream_bytes: 1 << 16,
+    streams_bytes: 1 << 16,
+};
+
+fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
+    let mut packet = BytesMut::new();
+    put_header(&mut packet, PacketHeader { seq, ack: 0 });
+    put_frame(&mut packet, said);
+    frame(FIN | BINARY, &packet, masked)
+}
+
+fn call(id: u64, len: usize) -> Frame {
+    let (metadata, streams) = (Vec::new(), Streams::default());
+    let payload = Payload::Inline(Bytes::from(vec![0xc0; len]));
+    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
+}
+
+fn welcome() -> Frame {
+    Frame::Welcome(Box::new(Welcome {
+        version: VERSION,
+        limits: LIMITS,
+        keepalive_ms: 0,
+        contracts: Vec::new(),
+        session: 1,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal: None,
+    }))
+}
+
+fn hello() -> Frame {
+    let (contracts, credentials) = (Vec::new(), Vec::new());
+    Frame::Hello(Box::new(Hello {
+        version: VERSION,
+        limits: LIMITS,
+        keepalive_ms: 0,
+        contracts,
+        credentials,
+        resume: None,
+    }))
+}
+
+/// Reads until this many calls have been refused as unknown, which is all that an end without contracts says of them.
+async fn refusals(raw: &mut DuplexStream, wanted: usize) {
+    let refused = async {
+        let (mut bytes, mut found) = (Vec::new(), 0);
+        while found < wanted {
+            bytes.clear();
+            let first = raw.read_u8().await.unwrap();
+            let second = raw.read_u8().await.unwrap();
+            bytes.extend([first, second]);
+            let more = match second & 0x7f {
+                126 => 2,
+                127 => 8,
+                _ => 0,
+            } + if second & 0x80 == 0 { 0 } else { 4 };
+            let mut head = vec![0; more];
+            raw.read_exact(&mut head).await.unwrap();
+            let len = match second & 0x7f {
+                126 => usize::from(u16::from_be_bytes([head[0], head[1]])),
+                127 => panic!("a long message"),
+                short => usize::from(short),
+            };
+            let mut payload = vec![0; len];
+            raw.read_exact(&mut payload).await.unwrap();
+            bytes.extend(head);
+            bytes.extend(payload);
+            let (opcode, packet) = frames(&bytes).pop().unwrap();
+            assert_eq!(opcode, FIN | BINARY, "{:?}", String::from_utf8_lossy(&packet));
+            let read = read_packet(packet.into()).unwrap().1;
+            let is_refusal = |frame: &Frame| matches!(frame, Frame::Error { error: ErrorBody::Status(_), .. });
+            found += read.flatten().filter(is_refusal).count();
+        }
+    };
+    timeout(Duration::from_secs(30), refused).await.expect("an answer comes");
+}
+
+fn client(leftover: Vec<u8>) -> (Session, DuplexStream) {
+    let (near, raw) = tokio::io::duplex(PIPE);
+    let config = Arc::new(Config::default());
+    let transport = WebSocket::client(near, leftover.into(), &config);
+    let (session, driver) = connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    (session, raw)
+}
+
+#[tokio::test]
+async fn a_client_takes_what_comes_in_one_read_with_the_welcome() {
+    for calls in [vec![20 * KIB], vec![60 * KIB], vec![2 * KIB; 9], vec![16 * KIB, 10]] {
+        let mut bytes = message(0, &welcome(), false);
+        for (id, len) in (1..).zip(&calls) {
+            bytes.extend(message(id, &call(id, *len), false));
+        }
+        // In one write, and read together with the HTTP answer.
+        let (session, mut raw) = client(Vec::new());
+        raw.write_all(&bytes).await.unwrap();
+        refusals(&mut raw, calls.len()).await;
+        assert_eq!(session.established().await, Ok(()));
+        let (session, mut raw) = client(bytes);
+        refusals(&mut raw, calls.len()).await;
+        assert_eq!(session.established().await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_server_takes_what_may_follow_the_hello_and_large_packets_after_its_welcome() {
+    let (near, mut raw) = tokio::io::duplex(PIPE);
+    let config = Arc::new(Config::default());
+    let transport = WebSocket::server(near, Bytes::new(), &config);
+    let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    let mut bytes = message(0, &hello(), true);
+    bytes.extend(message(1, &call(1, 15 * KIB), true));
+    raw.write_all(&bytes).await.unwrap();
+    refusals(&mut raw, 1).await;
+    raw.write_all(&message(2, &call(2, 60 * KIB), true)).await.unwrap();
+    refusals(&mut raw, 1).await;
+    assert_eq!(session.established().await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_limit_of_the_handshake_holds_until_the_welcome() {
+    let (session, mut raw) = client(Vec::new());
+    raw.write_all(&message(1, &call(1, 17 * KIB), false)).await.unwrap();
+    let error = session.established().await.unwrap_err();
+    assert_eq!(error.close_code().0, 1009, "{error}");
+}
