@@ -102,7 +102,8 @@ pub struct Config {
     pub drain_grace: Duration,
     /// When draining: after how long the session is closed whatever runs. Default 30 s.
     pub drain_timeout: Duration,
-    /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status. Default 8 KiB.
+    /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status
+    /// that is sent, where no more than 8 KiB ever travel. Default 8 KiB.
     pub max_metadata: usize,
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow. Default 64 MiB. A quarter
     /// of it, and [`Self::outbox_hard`], are set apart for what goes out; the rest is for what comes in: arguments, payloads that are

@@ -80,6 +80,7 @@ mod service;
 #[cfg(feature = "session")]
 pub mod session;
 pub mod status;
+pub mod text;
 pub mod wire;
 
 #[cfg(feature = "session")]

@@ -1,8 +1,10 @@
 //! `Status`: what went wrong with a call, in words that both ends share.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::{cut, escaped};
 
 /// The kind of failure: gRPC's codes, with gRPC's numbers and names.
 ///
@@ -124,34 +126,51 @@ pub enum Reason {
 /// Why a call failed, when its contract does not say more: a [`Code`], a message for people, optional details for
 /// programs, and whether the method may have run.
 ///
-/// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`.
+/// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`, and cheap to clone: clones share their text.
 /// A handler may return one; it then always travels with [`Execution::Unknown`], because only the framework can know
-/// that a method did not start. Message and details together are cut to 8 KiB on the wire.
+/// that a method did not start. Message and details together are cut to 8 KiB on the wire, by their sender and by their receiver.
+/// Where it is shown, the message has its control characters escaped; [`Status::message`] gives it as it is.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Status(Box<Inner>);
+pub struct Status(Arc<Inner>);
 
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "Status")]
+/// Small, because a shared one is copied when it is changed; the texts are shared still.
+#[derive(Clone, PartialEq, Eq)]
 struct Inner {
     code: Code,
-    message: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    details: Vec<u8>,
+    message: Arc<str>,
+    details: Option<Arc<[u8]>>,
+    execution: Execution,
+    reason: Option<Reason>,
+    idempotent: bool,
+}
+
+/// How a status stands among users' values.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Status")]
+struct Shape<M, D: AsRef<[u8]> + Default> {
+    code: Code,
+    message: M,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    details: D,
     #[serde(default)]
     execution: Execution,
-    #[serde(skip)]
-    reason: Option<Reason>,
-    #[serde(skip)]
-    idempotent: bool,
+}
+
+fn is_empty(details: &impl AsRef<[u8]>) -> bool {
+    details.as_ref().is_empty()
 }
 
 impl Status {
     /// A status with this code and this message, which should say what happened and what to do about it.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self::with_text(code, message.into().into())
+    }
+
+    pub(crate) fn with_text(code: Code, message: Arc<str>) -> Self {
+        Self(Arc::new(Inner {
             code,
-            message: message.into(),
-            details: Vec::new(),
+            message,
+            details: None,
             execution: Execution::Unknown,
             reason: None,
             idempotent: false,
@@ -161,7 +180,8 @@ impl Status {
     /// Adds details for programs: opaque bytes whose meaning the contract's two sides agree on.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Vec<u8>>) -> Self {
-        self.0.details = details.into();
+        let details = details.into();
+        self.change().details = (!details.is_empty()).then(|| details.into());
         self
     }
 
@@ -177,7 +197,7 @@ impl Status {
 
     /// The details for programs; empty if there are none.
     pub fn details(&self) -> &[u8] {
-        &self.0.details
+        self.0.details.as_deref().unwrap_or_default()
     }
 
     /// Whether the method may have run.
@@ -202,20 +222,23 @@ impl Status {
     /// Says that the method certainly did not start. For the framework alone: on the wire, what a handler returns is
     /// always stamped [`Execution::Unknown`].
     #[must_use]
-    pub(crate) fn not_executed(mut self) -> Self {
-        self.0.execution = Execution::NotExecuted;
-        self
+    pub(crate) fn not_executed(self) -> Self {
+        self.with_execution(Execution::NotExecuted)
     }
 
     #[must_use]
     pub(crate) fn with_execution(mut self, execution: Execution) -> Self {
-        self.0.execution = execution;
+        if self.0.execution != execution {
+            self.change().execution = execution;
+        }
         self
     }
 
     #[must_use]
     pub(crate) fn with_reason(mut self, reason: Option<Reason>) -> Self {
-        self.0.reason = reason;
+        if self.0.reason != reason {
+            self.change().reason = reason;
+        }
         self
     }
 
@@ -234,14 +257,12 @@ impl Status {
     /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
     #[must_use]
     pub(crate) fn cut_to(mut self, max: usize) -> Self {
-        let inner = &mut self.0;
-        if inner.message.len() + inner.details.len() > max {
-            inner.details = Vec::new();
-            let mut end = inner.message.len().min(max);
-            while !inner.message.is_char_boundary(end) {
-                end -= 1;
+        if self.message().len() + self.details().len() > max {
+            let inner = self.change();
+            inner.details = None;
+            if inner.message.len() > max {
+                inner.message = cut(&inner.message, max).into();
             }
-            inner.message.truncate(end);
         }
         self
     }
@@ -250,8 +271,15 @@ impl Status {
     #[cfg(any(feature = "session", test))]
     #[must_use]
     pub(crate) fn with_idempotent(mut self, idempotent: bool) -> Self {
-        self.0.idempotent = idempotent;
+        if self.0.idempotent != idempotent {
+            self.change().idempotent = idempotent;
+        }
         self
+    }
+
+    /// For a change: a copy of its own if it is shared.
+    fn change(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
 }
 
@@ -305,7 +333,7 @@ constructors! {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code, self.0.message)
+        write!(f, "{}: {}", self.0.code, escaped(&self.0.message))
     }
 }
 
@@ -313,8 +341,8 @@ impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Status");
         out.field("code", &self.0.code).field("message", &self.0.message);
-        if !self.0.details.is_empty() {
-            out.field("details", &format_args!("{} bytes", self.0.details.len()));
+        if !self.details().is_empty() {
+            out.field("details", &format_args!("{} bytes", self.details().len()));
         }
         out.field("execution", &self.0.execution).finish()
     }
@@ -324,15 +352,16 @@ impl std::error::Error for Status {}
 
 impl Serialize for Status {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        let Inner { code, execution, .. } = *self.0;
+        Shape { code, message: self.message(), details: self.details(), execution }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Status {
     /// What a peer writes into its own types never says `NotExecuted` with our authority: it arrives as `Unknown`.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let inner = Inner::deserialize(deserializer)?;
-        Ok(Self(Box::new(Inner { execution: Execution::Unknown, ..inner })))
+        let Shape { code, message, details, .. } = Shape::<String, Vec<u8>>::deserialize(deserializer)?;
+        Ok(Self::new(code, message).with_details(details))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `ConnectionError`: why a session ended.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{CloseCode, ProtocolError};
-use crate::status::Status;
+use crate::{status::Status, text::escaped};
 
-/// Why a session ended. Cheap enough to clone for every call that it resolves.
+/// Why a session ended. Cheap to clone. Where it is shown, control characters in what the other side said are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -15,8 +15,9 @@ pub enum ConnectionError {
     ClosedByPeer {
         /// The WebSocket close code (RFC 6455 §7.4.1).
         code: CloseCode,
-        /// The reason that came with it, for people; may be empty.
-        reason: String,
+        /// The reason that came with it, for people, as the other side wrote it; may be empty. Text of a peer: show it with
+        /// [`escaped`](crate::text::escaped), or show the whole error, which does so.
+        reason: Arc<str>,
     },
     /// The link broke without a goodbye.
     Lost(String),
@@ -71,14 +72,16 @@ impl fmt::Display for ConnectionError {
                 write!(f, "the session was closed by the other side (code {})", code.0)
             }
             Self::ClosedByPeer { code, reason } => {
-                write!(f, "the session was closed by the other side (code {}): {reason}", code.0)
+                write!(f, "the session was closed by the other side (code {}): {}", code.0, escaped(reason))
             }
-            Self::Lost(why) => write!(f, "the link was lost: {why}"),
-            Self::TimedOut(what) => write!(f, "the session timed out: {what}"),
+            Self::Lost(why) => write!(f, "the link was lost: {}", escaped(why)),
+            Self::TimedOut(what) => write!(f, "the session timed out: {}", escaped(what)),
             Self::Protocol(error) => error.fmt(f),
-            Self::Refused(status) => write!(f, "the other side refused the session: {}", status.message()),
-            Self::RefusedPeer(status) => write!(f, "the session was refused: {}", status.message()),
-            Self::Overloaded(what) => write!(f, "the session exceeded a limit: {what}"),
+            Self::Refused(status) => {
+                write!(f, "the other side refused the session: {}", escaped(status.message()))
+            }
+            Self::RefusedPeer(status) => write!(f, "the session was refused: {}", escaped(status.message())),
+            Self::Overloaded(what) => write!(f, "the session exceeded a limit: {}", escaped(what)),
             Self::ShutDown => f.write_str("this side has shut down"),
         }
     }

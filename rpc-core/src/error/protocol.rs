@@ -1,14 +1,14 @@
 //! `ProtocolError`: the peer broke the rules of the wire.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::wire::WireError;
+use crate::{text::escaped, wire::WireError};
 
 /// The peer sent something that the protocol forbids; the connection cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
     close: CloseCode,
-    reason: String,
+    reason: Arc<str>,
 }
 
 /// The WebSocket close code that an ending maps to (RFC 6455 §7.4.1; 4000 and up are this protocol's own).
@@ -34,17 +34,17 @@ impl CloseCode {
 
 impl ProtocolError {
     /// A breach of the protocol's rules (close code 1002).
-    pub fn new(reason: impl Into<String>) -> Self {
+    pub fn new(reason: impl Into<Arc<str>>) -> Self {
         Self { close: CloseCode::PROTOCOL, reason: reason.into() }
     }
 
     /// A breach of a size limit (close code 1009).
-    pub fn too_big(reason: impl Into<String>) -> Self {
+    pub fn too_big(reason: impl Into<Arc<str>>) -> Self {
         Self { close: CloseCode::TOO_BIG, reason: reason.into() }
     }
 
     /// A message type that is not taken (close code 1003).
-    pub fn unsupported(reason: impl Into<String>) -> Self {
+    pub fn unsupported(reason: impl Into<Arc<str>>) -> Self {
         Self { close: CloseCode::UNSUPPORTED, reason: reason.into() }
     }
 
@@ -61,7 +61,7 @@ impl ProtocolError {
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "protocol error: {}", self.reason)
+        write!(f, "protocol error: {}", escaped(&self.reason))
     }
 }
 

@@ -4,7 +4,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::error::{CloseCode, ConnectionError, ProtocolError};
+use crate::{
+    error::{CloseCode, ConnectionError, ProtocolError},
+    text::{MAX_PEER_TEXT, cut},
+};
 
 /// Carries packets between two ends: a WebSocket, or memory.
 ///
@@ -106,7 +109,9 @@ pub enum TransportError {
 impl From<TransportError> for ConnectionError {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Closed { code, reason } => Self::ClosedByPeer { code, reason },
+            TransportError::Closed { code, reason } => {
+                Self::ClosedByPeer { code, reason: cut(&reason, MAX_PEER_TEXT).into() }
+            }
             TransportError::Lost(why) => Self::Lost(why),
             TransportError::Protocol(error) => Self::Protocol(error),
         }

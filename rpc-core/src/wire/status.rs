@@ -3,7 +3,10 @@
 use bytes::BytesMut;
 
 use super::{WireError, fields::Fields, put, read::Reader};
-use crate::status::{Code, Execution, Reason, Status};
+use crate::{
+    status::{Code, Execution, Reason, Status},
+    text::{MAX_PEER_TEXT, cut},
+};
 
 pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
     put::array(out, if status.reason().is_some() { 5 } else { 4 });
@@ -20,15 +23,17 @@ pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
     }
 }
 
+/// Message and details are cut here to what a peer's text may take, whatever the packet had room for.
 pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
     let left = reader.array()?;
     let mut fields = Fields { reader, left };
     let code = Code::from_number(fields.uint("a status without a code")?);
     let message = match fields.optional()? {
-        Some(reader) => reader.text()?.to_owned(),
+        Some(reader) => read_words(reader)?,
         None => String::new(),
     };
     let details = fields.optional()?.map(Reader::bin).transpose()?;
+    let details = details.filter(|details| message.len() + details.len() <= MAX_PEER_TEXT);
     let execution = match fields.opt_uint()? {
         Some(1) => Execution::NotExecuted,
         _ => Execution::Unknown,
@@ -43,4 +48,9 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
         Some(details) => status.with_details(details),
         None => status,
     })
+}
+
+/// The beginning of a text for people.
+pub(super) fn read_words(reader: &mut Reader) -> Result<String, WireError> {
+    Ok(cut(reader.text()?, MAX_PEER_TEXT).to_owned())
 }

@@ -207,7 +207,7 @@ async fn a_client_may_refuse_its_server_as_well() {
         other => panic!("{other:?}"),
     }
     match ends.server.closed().await {
-        ConnectionError::ClosedByPeer { reason, .. } => assert_eq!(reason, "not today"),
+        ConnectionError::ClosedByPeer { reason, .. } => assert_eq!(&*reason, "not today"),
         other => panic!("{other:?}"),
     }
 }

@@ -80,10 +80,11 @@ impl Connection {
 
     /// Calls that have not gone out and have no parent there would be refused.
     fn fail_unsent(&mut self, why: &str) {
+        let status = Status::unavailable(format!("the call was not made: {why}")).not_executed();
         for key in self.slots.keys() {
             let Some(slot) = self.slots.find(key) else { continue };
             if slot.parent.is_none() && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
-                self.fail(key, Status::unavailable(format!("the call was not made: {why}")).not_executed());
+                self.fail(key, status.clone());
             }
         }
     }
@@ -161,8 +162,10 @@ impl Connection {
         self.deadlines.clear();
         self.early.clear();
         self.assembly.clear();
+        // Many calls may end with it; all share one text.
+        let status = Status::unavailable(format!("the call did not complete: {error}"));
         for key in self.slots.keys() {
-            self.resolve(key, &error);
+            self.resolve(key, &status);
         }
         self.outbox.remove_transfers(|mark| matches!(mark, Mark::Request(_)));
         if flush == Flush::Nothing {
@@ -185,7 +188,7 @@ impl Connection {
     }
 
     /// Gives a call made here its outcome when the connection ends.
-    fn resolve(&mut self, key: CallKey, error: &ConnectionError) {
+    fn resolve(&mut self, key: CallKey, status: &Status) {
         let refused_before = self.peer_last_seq;
         let Some(slot) = self.slots.find_mut(key) else { return };
         let execution = match slot.state {
@@ -204,8 +207,7 @@ impl Connection {
             SlotState::Abandoned => return self.free_slot(key),
             SlotState::Free => return,
         };
-        let status = Status::unavailable(format!("the call did not complete: {error}")).with_execution(execution);
-        slot.state = SlotState::Completed(Outcome::Status(status));
+        slot.state = SlotState::Completed(Outcome::Status(status.clone().with_execution(execution)));
         self.wakes.extend(slot.waker.take());
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         timers::{Timer, Timers},
     },
     status::Status,
+    text::MAX_PEER_TEXT,
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
@@ -241,7 +242,7 @@ impl Connection {
     /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of payload.
     pub(super) fn max_words_out(&self) -> usize {
         let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
-        self.config.max_metadata.min(usize::try_from(spare).unwrap_or(usize::MAX))
+        self.config.max_metadata.min(MAX_PEER_TEXT).min(usize::try_from(spare).unwrap_or(usize::MAX))
     }
 
     fn open(&mut self, now: Instant) {

@@ -29,7 +29,7 @@ impl Liar {
         Self { pair, seq: 0 }
     }
 
-    fn packet(seq: u64, ack: u64, frames: &[Frame]) -> Bytes {
+    pub(super) fn packet(seq: u64, ack: u64, frames: &[Frame]) -> Bytes {
         let mut packet = BytesMut::new();
         put_header(&mut packet, PacketHeader { seq, ack });
         frames.iter().for_each(|frame| put_frame(&mut packet, frame));
@@ -52,6 +52,11 @@ impl Liar {
     /// Acknowledges the server's packets up to this one.
     pub(super) fn acknowledge(&mut self, ack: u64) {
         self.put(Self::packet(0, ack, &[]));
+    }
+
+    /// As [`Self::say`], in a packet that is not counted.
+    pub(super) fn say_apart(&mut self, frames: &[Frame]) {
+        self.put(Self::packet(0, 0, frames));
     }
 
     fn put(&mut self, packet: Bytes) {

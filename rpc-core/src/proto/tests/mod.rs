@@ -15,3 +15,4 @@ mod stream_hostile;
 mod streams;
 mod time;
 mod transfers;
+mod words;

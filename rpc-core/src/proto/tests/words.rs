@@ -1,0 +1,105 @@
+//! What a peer says in words is cut where it comes in, and shared by all whom it concerns.
+
+use std::collections::HashSet;
+
+use super::{
+    hostile::Liar,
+    pair::{CLIENT, Call, Pair, SERVER},
+};
+use crate::{
+    Config,
+    error::{CloseCode, ConnectionError, ProtocolError},
+    status::{Code, Execution, Status},
+    text::MAX_PEER_TEXT,
+    wire::{ErrorBody, Frame, VERSION, Welcome},
+};
+
+const WAITING: usize = 1000;
+
+/// What was told to many calls: how often, and how many bytes of text that takes in all.
+fn told(statuses: &[Status]) -> (usize, usize) {
+    let texts: HashSet<_> = statuses.iter().map(|status| (status.message().as_ptr(), status.message().len())).collect();
+    (texts.len(), texts.iter().map(|(_, len)| len).sum())
+}
+
+#[test]
+fn a_long_goaway_is_cut_and_shared_by_all_calls_that_wait() {
+    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    pair.call_and_arrive(SERVER, Call::new());
+    let waiting: Vec<_> = (0..WAITING).map(|_| pair.call(SERVER, Call::new()).unwrap()).collect();
+    let mut liar = Liar::at(pair);
+    liar.say_apart(&[Frame::GoAway { last_seq: 9, message: "ä".repeat(60 * 1024) }]);
+    assert_eq!(liar.closed(), None);
+    let statuses: Vec<_> = waiting.into_iter().map(|key| liar.pair.status(SERVER, key)).collect();
+    assert!(statuses.iter().all(|status| status.execution() == Execution::NotExecuted));
+    assert!(statuses[0].message().ends_with('ä'));
+    let (count, bytes) = told(&statuses);
+    assert!(count == 1 && bytes <= MAX_PEER_TEXT + 100, "{bytes} bytes in {count} texts");
+}
+
+#[test]
+fn the_stamp_of_an_idempotent_method_copies_no_text() {
+    let status = Status::unavailable("x".repeat(MAX_PEER_TEXT)).with_details(vec![1; 100]);
+    let stamped = status.clone().with_idempotent(true).not_executed();
+    assert_eq!(stamped.message().as_ptr(), status.message().as_ptr());
+    assert_eq!(stamped.details().as_ptr(), status.details().as_ptr());
+    assert_eq!((status.execution(), stamped.execution()), (Execution::Unknown, Execution::NotExecuted));
+}
+
+#[test]
+fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
+    let reason = "long ".repeat(20_000);
+    let ends = [
+        ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: reason.as_str().into() },
+        ConnectionError::Protocol(ProtocolError::new(reason.as_str())),
+        ConnectionError::Lost(reason.clone()),
+    ];
+    for end in ends {
+        let mut pair = Pair::open(&Config { max_calls: 500, ..Config::default() });
+        let calls: Vec<_> = (0..WAITING).map(|_| pair.call(CLIENT, Call::new()).unwrap()).collect();
+        pair.run();
+        pair.ends[CLIENT].connection.handle_lost(end);
+        let statuses: Vec<_> = calls.into_iter().map(|key| pair.status(CLIENT, key)).collect();
+        let waited = statuses.iter().filter(|status| status.execution() == Execution::NotExecuted).count();
+        assert_eq!(waited, WAITING - 500);
+        let (count, bytes) = told(&statuses);
+        assert!(count <= 2 && bytes <= 2 * (reason.len() + 100), "{bytes} bytes in {count} texts");
+    }
+}
+
+#[test]
+fn long_statuses_are_cut_where_they_come_in() {
+    let long = Status::new(Code::Aborted, "ä".repeat(30_000));
+    let detailed = Status::new(Code::Aborted, "short").with_details(vec![7; 30_000]);
+    let fits = Status::new(Code::Aborted, "short").with_details(vec![7; MAX_PEER_TEXT - 5]);
+    for (status, message, details) in [(&long, MAX_PEER_TEXT, 0), (&detailed, 5, 0), (&fits, 5, MAX_PEER_TEXT - 5)] {
+        let mut pair = Pair::with_defaults();
+        let (key, _) = pair.call_and_arrive(SERVER, Call::new());
+        let mut liar = Liar::at(pair);
+        liar.say(&[Frame::Error { id: key.id(), error: ErrorBody::Status(status.clone()) }]);
+        assert_eq!(liar.closed(), None);
+        let came = liar.pair.status(SERVER, key);
+        assert_eq!((came.message().len(), came.details().len()), (message, details));
+    }
+}
+
+#[test]
+fn a_long_refusal_is_cut_where_it_comes_in() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let limits = pair.ends[SERVER].connection.peer_limits().clone();
+    let welcome = Frame::Welcome(Box::new(Welcome {
+        version: VERSION,
+        limits,
+        keepalive_ms: 0,
+        contracts: Vec::new(),
+        session: 1,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal: Some(Status::unauthenticated("x".repeat(12_000))),
+    }));
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
+    pair.receive(CLIENT);
+    let Some(ConnectionError::Refused(status)) = &pair.ends[CLIENT].closed else { panic!("not refused") };
+    assert_eq!((status.code(), status.message().len()), (Code::Unauthenticated, MAX_PEER_TEXT));
+}

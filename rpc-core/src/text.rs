@@ -1,0 +1,137 @@
+//! Text that a peer has sent: cut to a length, and safe to show and to log.
+
+use std::fmt::{self, Write};
+
+/// Bytes of text that a status (message and details together), a GoAway or a close reason keeps of what a peer sent.
+pub const MAX_PEER_TEXT: usize = 8 * 1024;
+/// Characters of one text that a log line shows.
+pub const MAX_LOGGED: usize = 200;
+
+/// The beginning of a text, `max` bytes at most, ending between characters.
+pub fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Shows a text so that it stays on one line and does not change what stands around it: control characters (line breaks, terminal escapes)
+/// and characters that change the direction of text or cannot be seen are written as `\n`, `\u{1b}` and so on.
+///
+/// ```
+/// use rpc_core::text::escaped;
+///
+/// assert_eq!(escaped("gone\n\u{1b}[31mINFO all is well").to_string(), "gone\\n\\u{1b}[31mINFO all is well");
+/// ```
+pub fn escaped(text: &str) -> Escaped<'_> {
+    Escaped { text, most: usize::MAX }
+}
+
+/// As [`escaped`], for a log: at most the first [`MAX_LOGGED`] characters, and then `…`.
+pub fn excerpt(text: &str) -> Escaped<'_> {
+    Escaped { text, most: MAX_LOGGED }
+}
+
+/// As [`excerpt`], for a value whose text is not at hand, such as an error. Its whole text is made, once.
+pub fn excerpt_of(value: &impl fmt::Display) -> String {
+    let mut out = Excerpting { out: String::new(), left: MAX_LOGGED };
+    // The only error is that enough has been written.
+    let _ = write!(out, "{value}");
+    out.out
+}
+
+/// See [`escaped`] and [`excerpt`].
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a> {
+    text: &'a str,
+    most: usize,
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.text.char_indices().nth(self.most).map(|(at, _)| at);
+        put_escaped(f, &self.text[..end.unwrap_or(self.text.len())])?;
+        if end.is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+/// Takes text until it has enough.
+struct Excerpting {
+    out: String,
+    left: usize,
+}
+
+impl Write for Excerpting {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            if self.left == 0 {
+                self.out.push('…');
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            put_char(&mut self.out, char)?;
+        }
+        Ok(())
+    }
+}
+
+fn put_escaped(out: &mut impl Write, text: &str) -> fmt::Result {
+    let mut rest = text;
+    while let Some(at) = rest.find(misleads) {
+        out.write_str(&rest[..at])?;
+        let mut chars = rest[at..].chars();
+        chars.next().map_or(Ok(()), |char| put_char(out, char))?;
+        rest = chars.as_str();
+    }
+    out.write_str(rest)
+}
+
+fn put_char(out: &mut impl Write, char: char) -> fmt::Result {
+    if misleads(char) { write!(out, "{}", char.escape_default()) } else { out.write_char(char) }
+}
+
+/// Whether a character breaks lines, steers a terminal, turns the direction of text or is invisible.
+fn misleads(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_lines_or_steers_a_terminal_is_escaped_and_the_rest_is_left_alone() {
+        let cases = [
+            ("plain, “quoted”, C:\\new, naïve 日本", "plain, “quoted”, C:\\new, naïve 日本"),
+            ("a\r\nb\tc", "a\\r\\nb\\tc"),
+            ("\u{1b}[2Jgone\u{7f}\u{9b}", "\\u{1b}[2Jgone\\u{7f}\\u{9b}"),
+            ("abc\u{202e}fdp.exe\u{2069}", "abc\\u{202e}fdp.exe\\u{2069}"),
+            ("\u{2028}\u{2029}\u{feff}\u{200b}", "\\u{2028}\\u{2029}\\u{feff}\\u{200b}"),
+            ("", ""),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(escaped(text).to_string(), shown);
+            assert_eq!(excerpt(text).to_string(), shown);
+            assert_eq!(excerpt_of(&text), shown);
+        }
+    }
+
+    #[test]
+    fn a_log_shows_the_beginning_of_a_long_text() {
+        for text in ["ä".repeat(MAX_LOGGED), "\n".repeat(MAX_LOGGED)] {
+            assert_eq!(excerpt(&text).to_string(), escaped(&text).to_string());
+            let longer = text.clone() + "b";
+            assert_eq!(excerpt(&longer).to_string(), escaped(&text).to_string() + "…");
+            assert_eq!(excerpt_of(&longer), escaped(&text).to_string() + "…");
+        }
+    }
+
+    #[test]
+    fn a_cut_never_divides_a_character() {
+        assert_eq!((cut("aä", 2), cut("aä", 3), cut("aä", 100), cut("ä", 0)), ("a", "aä", "aä", ""));
+    }
+}
