@@ -25,7 +25,5 @@ pub use chain::ServedCall;
 pub(crate) use connection::counted_arguments;
 pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
 pub use event::{Completion, Event, Outcome, ServedKey};
-#[cfg(feature = "session")]
-pub(crate) use pings::PingBudget;
 pub use slots::CallKey;
 pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};

@@ -1,11 +1,14 @@
-//! `PingBudget`: how many control frames a peer may send, as a token bucket.
+//! `PingBudget`: how many pings and pongs a peer may send, as a token bucket.
 
 use std::time::{Duration, Instant};
 
-const BURST: u32 = 10;
+/// How many may come at once.
+pub(crate) const PING_BURST: u32 = 10;
+/// In this time one more is earned.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// One control frame a second on average, and ten at once. Every ping costs an answer, so they cannot be free.
+/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. One budget serves for the protocol's own and
+/// for those of the WebSocket beneath.
 #[derive(Debug)]
 pub(crate) struct PingBudget {
     tokens: u32,
@@ -14,18 +17,18 @@ pub(crate) struct PingBudget {
 
 impl PingBudget {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { tokens: BURST, refilled: now }
+        Self { tokens: PING_BURST, refilled: now }
     }
 
     /// Whether one more is allowed now; takes it if so.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let earned = now.saturating_duration_since(self.refilled).as_secs();
         if let Ok(earned) = u32::try_from(earned) {
-            self.tokens = self.tokens.saturating_add(earned).min(BURST);
+            self.tokens = self.tokens.saturating_add(earned).min(PING_BURST);
             // What is left of a second stays on the account, or a steady peer slightly faster than the clock would never earn any.
             self.refilled += REFILL * earned;
         } else {
-            self.tokens = BURST;
+            self.tokens = PING_BURST;
             self.refilled = now;
         }
         let allowed = self.tokens > 0;
@@ -42,7 +45,7 @@ mod tests {
     fn a_burst_is_taken_and_the_next_one_is_not() {
         let now = Instant::now();
         let mut budget = PingBudget::new(now);
-        for _ in 0..BURST {
+        for _ in 0..PING_BURST {
             assert!(budget.take(now));
         }
         assert!(!budget.take(now));
@@ -62,6 +65,6 @@ mod tests {
         let start = Instant::now();
         let mut budget = PingBudget::new(start);
         let later = start + Duration::from_secs(3600);
-        assert_eq!((0..100).filter(|_| budget.take(later)).count(), BURST as usize);
+        assert_eq!((0..100).filter(|_| budget.take(later)).count(), PING_BURST as usize);
     }
 }

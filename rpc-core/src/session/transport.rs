@@ -15,7 +15,7 @@ use crate::{
 /// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then drop.
 pub trait Transport: Send + Unpin + 'static {
     /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one poll
-    /// must not monopolize it.
+    /// must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge it before more is read.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>>;
 
     /// Whether a packet can be taken now.
@@ -85,6 +85,8 @@ pub struct Progress {
     pub sent: u64,
     /// Write calls made on the layer below.
     pub writes: u64,
+    /// Control frames of the layer below that came in, such as WebSocket pings and pongs. They share one budget with the protocol's own pings.
+    pub controls: u64,
     /// Whether a message has begun and not ended, as far as can be told.
     pub mid_message: bool,
 }

@@ -117,7 +117,10 @@ pub struct Connection {
     deadlines: Deadlines<DeadlineKey>,
     last_heard: Instant,
     next_ping: u64,
+    /// The last Ping that has been answered.
+    answered_ping: u64,
     seen_received: u64,
+    seen_controls: u64,
     message_mark: u64,
     seen_sent: u64,
     write_mark: u64,
@@ -236,7 +239,7 @@ impl Connection {
             }
             Frame::Done { depth, count, bytes } => self.handle_done(depth, count, bytes),
             Frame::Ping { token } => self.handle_ping(now, token),
-            Frame::Pong { .. } => Ok(()),
+            Frame::Pong { token } => self.handle_pong(now, token),
             Frame::GoAway { last_seq, message } => {
                 self.handle_go_away(last_seq, &message);
                 Ok(())

@@ -8,6 +8,7 @@ use crate::{
     proto::{
         CallKey, Outcome,
         assembly::{MIN_PROGRESS, Purpose},
+        pings::PING_BURST,
         slots::SlotState,
     },
     status::Status,
@@ -18,6 +19,9 @@ use crate::{
 const MIN_ACKED: usize = 64 * 1024;
 /// Memory of large payloads is kept for two of these.
 const SPARES_PERIOD: Duration = Duration::from_millis(500);
+
+/// Pings that may be under way without an answer; well below what the other side takes at once.
+const MAX_UNANSWERED_PINGS: u64 = 5;
 
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
@@ -61,10 +65,40 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        if !self.pings.take(now) {
-            return Err(ProtocolError::new("more pings came than one a second"));
+    /// So many control frames of the layer below have come in since the beginning. False if that is more than may come; the connection has
+    /// ended then.
+    pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
+        let fresh = seen.saturating_sub(self.seen_controls);
+        self.seen_controls = seen;
+        for _ in 0..fresh {
+            if let Err(error) = self.charge_ping(now) {
+                self.fail_protocol(error);
+                return false;
+            }
         }
+        true
+    }
+
+    fn charge_ping(&mut self, now: Instant) -> Result<(), ProtocolError> {
+        if self.pings.take(now) {
+            return Ok(());
+        }
+        Err(ProtocolError::new(format!(
+            "too many pings and pongs came, those of the WebSocket included: {PING_BURST} at once and one a second after that are taken"
+        )))
+    }
+
+    /// The answer to a Ping of this side costs nothing; a Pong that nobody asked for is as much work as a Ping.
+    pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
+        if self.answered_ping < token && token <= self.next_ping {
+            self.answered_ping = token;
+            return Ok(());
+        }
+        self.charge_ping(now)
+    }
+
+    pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
+        self.charge_ping(now)?;
         // One that waits already is as good as this one: the other side hears that this one lives.
         self.unsequenced.retain(|frame| !matches!(frame, Frame::Pong { .. }));
         self.unsequenced.push_back(Frame::Pong { token });
@@ -86,8 +120,11 @@ impl Connection {
             Timer::Ping => {
                 let due = self.last_heard + self.config.keepalive;
                 if due <= now {
-                    self.next_ping += 1;
-                    self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
+                    // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a while.
+                    if self.next_ping - self.answered_ping < MAX_UNANSWERED_PINGS {
+                        self.next_ping += 1;
+                        self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
+                    }
                     self.timers.set(Timer::Ping, now + self.config.keepalive);
                 } else {
                     self.timers.set(Timer::Ping, due);

@@ -8,6 +8,7 @@ mod ending;
 mod hostile;
 mod memory;
 mod pair;
+mod pings;
 mod sharing;
 mod stream_budget;
 mod stream_chance;

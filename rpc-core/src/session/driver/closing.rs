@@ -46,7 +46,8 @@ impl<T: Transport> Driver<T> {
                 }
             }
         }
-        if gone {
+        let controls = self.transport.progress().controls;
+        if gone || !self.shared.with(|locked| locked.connection.handle_controls(now(), controls)) {
             return true;
         }
         match self.drive_transmit(cx, false) {

@@ -147,6 +147,7 @@ impl<T: Transport> Driver<T> {
         let Self { shared, wakes, events, finished, .. } = self;
         shared.with_later(wakes, |locked| {
             let connection = &mut locked.connection;
+            connection.handle_controls(now, progress.controls);
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
             if let Some(error) = lost {

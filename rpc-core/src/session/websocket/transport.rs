@@ -17,8 +17,7 @@ use super::failure::{failure, text};
 use super::metered::Metered;
 use crate::config::Config;
 use crate::error::{CloseCode, ProtocolError};
-use crate::peer::now;
-use crate::proto::PingBudget;
+use crate::session::later::wake_later;
 use crate::session::transport::{Progress, Transport, TransportError};
 
 /// Frames are collected up to this size and then written without waiting for the flush.
@@ -38,15 +37,16 @@ const DISCARD: Duration = Duration::from_secs(1);
 ///
 /// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which: 1003 for
 /// text, 1009 for too much, 1002 for the rest. What is too much is [`Config::max_packet`]; until
-/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`], in all. Pings are answered: ten at once, one
-/// a second on average. No extension is ever agreed.
+/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`], in all. Pings are answered,
+/// and counted in [`Progress::controls`]. No extension is ever agreed.
 #[derive(Debug)]
 pub struct WebSocket<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,
     max_packet: usize,
     /// Bytes that may still come before the handshake is done; `None` once it is.
     handshake_left: Option<usize>,
-    pings: PingBudget,
+    /// Pings and pongs that came in. How many may come is the connection's to say.
+    controls: u64,
     /// Whether the last write found no room below.
     blocked: bool,
     ended: Option<TransportError>,
@@ -90,7 +90,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             socket,
             max_packet: config.max_packet,
             handshake_left: Some(config.max_handshake),
-            pings: PingBudget::new(now()),
+            controls: 0,
             blocked: false,
             ended: None,
             closing: Closing::NotYet,
@@ -188,11 +188,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             match self.socket.read() {
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
-                    if !self.pings.take(now()) {
-                        break TransportError::Protocol(ProtocolError::new(
-                            "too many WebSocket pings or pongs: more than one a second",
-                        ));
-                    }
+                    // Each ping costs an answer: the driver hears of it before the next one is read.
+                    self.controls += 1;
+                    wake_later(cx);
+                    return Poll::Pending;
                 }
                 Ok(Message::Text(_)) => break TransportError::Protocol(text()),
                 Ok(Message::Close(goodbye)) => break closed(goodbye),
@@ -251,6 +250,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             received: metered.received(),
             sent: metered.sent(),
             writes: metered.writes(),
+            controls: self.controls,
             mid_message: metered.framing().unfinished() > 0,
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::{
     put_header, read_packet,
 };
 
-const LIMITS: PeerLimits = PeerLimits {
+pub(super) const LIMITS: PeerLimits = PeerLimits {
     calls: 100,
     nested: 4,
     notifies: 100,

@@ -1,6 +1,7 @@
 //! The WebSocket against a peer that speaks raw bytes.
 
 mod early;
+mod pings;
 mod raw;
 
 use std::future::poll_fn;
@@ -268,30 +269,6 @@ async fn row_11_a_fragment_and_then_silence_shows_as_a_message_begun() {
         link.receive_nothing().await;
         assert!(link.ours.progress().mid_message);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_12_a_flood_of_pings_or_pongs() {
-    for end in BOTH {
-        for kind in [PING, PONG] {
-            let link = Link::established(end);
-            let bytes = link.frame(FIN | kind, b"").repeat(11);
-            assert_eq!(link.refused(&bytes).await.1, 1002);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_12_a_ping_a_second_is_welcome() {
-    let mut link = Link::established(End::Server);
-    let ping = link.frame(FIN | PING, b"?");
-    for _ in 0..100 {
-        link.write(&ping).await;
-        link.receive_nothing().await;
-        tokio::time::advance(Duration::from_secs(1)).await;
-    }
-    let sent = link.close(CloseCode::NORMAL, "").await;
-    assert_eq!(sent.iter().filter(|(first, _)| *first == FIN | PONG).count(), 100);
 }
 
 #[tokio::test]
