@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
-    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, session,
+    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
+    session,
 };
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::client::Client;
@@ -132,7 +134,12 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
             let contract = S::CONTRACT.name();
             match peer.session().hosts_same(S::CONTRACT) {
                 None => return Err(ConnectError::NotHosted { url, contract }),
-                Some(false) => warn!(contract, "the server was built from another version of this contract"),
+                Some(false) => {
+                    static OTHER_VERSION: LogLimit = LogLimit::new();
+                    if let Some(more) = OTHER_VERSION.admit(Instant::now().into_std()) {
+                        warn!(contract, "the server was built from another version of this contract{more}");
+                    }
+                }
                 Some(true) => {}
             }
             Ok(S::from_peer(peer))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{error, fmt, io};
 
 use http::StatusCode;
+use rpc_core::text::{escaped, excerpt};
 use rpc_core::{ConnectionError, HostingError, Status};
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
@@ -126,11 +127,15 @@ impl fmt::Display for ConnectError {
                  it may be overloaded, shutting down, or want TLS"
             ),
             Self::NotWebSocket { authority, why } => {
-                write!(f, "what answers at {authority} is no WebSocket server: {why}; check host, port and path")
+                write!(
+                    f,
+                    "what answers at {authority} is no WebSocket server: {}; check host, port and path",
+                    escaped(why)
+                )
             }
             Self::Http { url, status, body } => {
                 write!(f, "{url} answered HTTP {status} instead of the WebSocket: {}", advice(*status))?;
-                if body.is_empty() { Ok(()) } else { write!(f, " (it says: {body})") }
+                if body.is_empty() { Ok(()) } else { write!(f, " (it says: {})", escaped(body)) }
             }
             Self::NoCommonProtocol { authority, served } if served.is_empty() => {
                 write!(
@@ -141,7 +146,7 @@ impl fmt::Display for ConnectError {
             Self::NoCommonProtocol { authority, served } => write!(
                 f,
                 "{authority} does not serve duplex-rpc.v1, but {}; use versions of the library that have one in common",
-                served.join(", ")
+                excerpt(&served.join(", "))
             ),
             Self::NotHosted { url, contract } => write!(
                 f,
@@ -149,7 +154,7 @@ impl fmt::Display for ConnectError {
                  add it there with .service({contract}::serve(object)), or check host and port"
             ),
             Self::Rejected(status) => {
-                write!(f, "the server refused the session ({}): {}", status.code(), status.message())
+                write!(f, "the server refused the session ({}): {}", status.code(), escaped(status.message()))
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),

@@ -72,6 +72,7 @@ pub mod contract;
 pub mod error;
 #[cfg(feature = "session")]
 pub mod intercept;
+pub mod logging;
 #[cfg(feature = "session")]
 mod peer;
 pub mod proto;

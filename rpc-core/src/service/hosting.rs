@@ -6,7 +6,8 @@ use super::{Instance, IntoService, Service, SessionHooks};
 use crate::{
     config::MAX_CONTRACTS,
     contract::MethodDescriptor,
-    peer::{Interceptor, Session},
+    logging::LogLimit,
+    peer::{Interceptor, Session, now},
     status::Status,
     wire::HostedContract,
 };
@@ -66,6 +67,9 @@ pub enum HostingError {
     },
 }
 
+/// Every Hello may cause such a line.
+static OTHER_VERSION: LogLimit = LogLimit::new();
+
 impl Hosting {
     /// Starts with nothing.
     pub fn builder() -> HostingBuilder {
@@ -97,10 +101,12 @@ impl Hosting {
                     )));
                 }
                 Some(hosted) if hosted.fingerprint != callback.fingerprint() => {
-                    tracing::warn!(
-                        contract = callback.name(),
-                        "the client was built from another version of this contract"
-                    );
+                    if let Some(more) = OTHER_VERSION.admit(now()) {
+                        tracing::warn!(
+                            contract = callback.name(),
+                            "a client was built from another version of this contract{more}"
+                        );
+                    }
                 }
                 Some(_) => {}
             }

@@ -15,10 +15,13 @@ use super::{Arguments, Completion, Reply, turns::TurnSlot};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
+    logging::LogLimit,
     peer::{
-        Encode, Inlets, Outlet, Outlets, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, scan_limits,
+        Encode, Inlets, Outlet, Outlets, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, now,
+        scan_limits,
     },
     status::Status,
+    text::excerpt,
     wire::Nil,
 };
 
@@ -157,7 +160,10 @@ impl Incoming {
 
     fn unencodable(&self, why: &str) -> Status {
         let (contract, name) = (self.method.contract(), self.method.name());
-        tracing::error!(contract, method = name, why, "the result of a method does not serialize");
+        static UNENCODABLE: LogLimit = LogLimit::new();
+        if let Some(more) = UNENCODABLE.admit(now()) {
+            tracing::error!(contract, method = name, why = %excerpt(why), "the result of a method does not serialize{more}");
+        }
         Status::internal(format!("the result of {contract}.{name} does not serialize: {why}"))
     }
 }

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use crate::{
     error::ConnectionError,
-    peer::{Session, Shared, enter_opening},
+    logging::LogLimit,
+    peer::{Session, Shared, enter_opening, now},
     service::{Hosting, Instance},
     status::Status,
 };
@@ -25,6 +26,9 @@ pub(super) struct Opening {
     session: u64,
     future: BoxFuture<'static, Result<Vec<Instance>, Status>>,
 }
+
+/// Every session may cause such a line.
+static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {
     /// `opened` counts the hooks whose `opened` has succeeded.
@@ -47,7 +51,9 @@ impl Opening {
         };
         let future = AssertUnwindSafe(open).catch_unwind().map(move |opened| {
             opened.unwrap_or_else(move |_| {
-                tracing::error!(session, "a hook or factory panicked while a session was opened");
+                if let Some(more) = PANICKED.admit(now()) {
+                    tracing::error!(session, "a hook or factory panicked while a session was opened{more}");
+                }
                 Err(Status::internal("the session could not be opened"))
             })
         });
@@ -73,8 +79,20 @@ pub(super) async fn farewell(hosting: Hosting, shared: Arc<Shared>, opened: usiz
         let closed = AssertUnwindSafe(hooks.closed(&session, &reason)).catch_unwind();
         match timeout(limit, closed).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => tracing::error!(session = session.id(), "a `closed` hook panicked"),
-            Err(_) => tracing::warn!(session = session.id(), "a `closed` hook took too long (Config::hook_timeout)"),
+            Ok(Err(_)) => {
+                if let Some(more) = PANICKED.admit(now()) {
+                    tracing::error!(session = session.id(), "a `closed` hook panicked{more}");
+                }
+            }
+            Err(_) => {
+                static SLOW: LogLimit = LogLimit::new();
+                if let Some(more) = SLOW.admit(now()) {
+                    tracing::warn!(
+                        session = session.id(),
+                        "a `closed` hook took too long (Config::hook_timeout){more}"
+                    );
+                }
+            }
         }
     }
 }

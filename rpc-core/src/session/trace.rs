@@ -1,8 +1,32 @@
-//! Frames in the log, at trace level: kind, id, method and size, never payloads.
+//! What comes in and goes out, in the log. Of frames, at trace level: kind, id, method and size, never payloads.
+
+use std::fmt;
 
 use bytes::Bytes;
 
-use crate::wire::{Frame, Payload, read_packet};
+use crate::{
+    text::excerpt,
+    wire::{Frame, HostedContract, Payload, read_packet},
+};
+
+/// Names of a peer's contracts that a log line shows.
+const MAX_NAMES: usize = 8;
+
+/// What a peer says that it hosts, for a log.
+pub(super) struct Names<'a>(pub(super) &'a [HostedContract]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, contract) in self.0.iter().take(MAX_NAMES).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", excerpt(&contract.name))?;
+        }
+        match self.0.len().saturating_sub(MAX_NAMES) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
 
 /// Logs the frames of a packet. Costs nothing unless trace level is on.
 pub(super) fn trace_packet(session: u64, direction: &'static str, packet: &Bytes) {

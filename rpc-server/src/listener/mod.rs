@@ -13,10 +13,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rpc_core::logging::LogLimit;
+use rpc_core::text::excerpt_of;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use self::backoff::Backoff;
@@ -38,13 +40,24 @@ pub(crate) struct Listener {
     caps: Caps,
     http: http1::Builder,
     backoff: Backoff,
+    /// Of log lines.
+    failures: LogLimit,
+    refusals: LogLimit,
 }
 
 impl Listener {
     pub(crate) fn new(socket: TcpListener, upgrade: Upgrade, most: usize, most_of_one_address: usize) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(upgrade.config().upgrade_timeout).max_buf_size(MAX_HEAD);
-        Self { socket, upgrade, caps: Caps::new(most, most_of_one_address), http, backoff: Backoff::default() }
+        Self {
+            socket,
+            upgrade,
+            caps: Caps::new(most, most_of_one_address),
+            http,
+            backoff: Backoff::default(),
+            failures: LogLimit::new(),
+            refusals: LogLimit::new(),
+        }
     }
 
     /// Accepts until `stop` holds true, then drops the socket and the connections that are no sessions yet.
@@ -66,7 +79,9 @@ impl Listener {
                 }
                 Err(error) => {
                     let wait = self.backoff.failed();
-                    warn!("cannot accept connections, trying again in {wait:?}: {error}");
+                    if let Some(more) = self.failures.admit(Instant::now().into_std()) {
+                        warn!("cannot accept connections, trying again in {wait:?}: {error}{more}");
+                    }
                     tokio::select! {
                         () = told(&mut stop) => break,
                         () = sleep(wait) => {}
@@ -86,7 +101,11 @@ impl Listener {
             }
             Err(full) => {
                 match full {
-                    Full::All => warn!(peer = %peer_addr, "connection refused: the server has as many as it may"),
+                    Full::All => {
+                        if let Some(more) = self.refusals.admit(Instant::now().into_std()) {
+                            warn!(peer = %peer_addr, "connection refused: the server has as many as it may{more}");
+                        }
+                    }
                     Full::Address => debug!(peer = %peer_addr, "connection refused: the address has as many as it may"),
                 }
                 turn_away(stream);
@@ -114,7 +133,7 @@ async fn serve(http: http1::Builder, stream: TcpStream, peer_addr: SocketAddr, u
     // The timeout ends those who send one useless request after another.
     match timeout(limit, http.serve_connection(TokioIo::new(stream), answer).with_upgrades()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(peer = %peer_addr, "connection ended before the upgrade: {error}"),
+        Ok(Err(error)) => debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error)),
         Err(_) => debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}"),
     }
 }

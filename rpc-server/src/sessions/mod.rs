@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::vec;
 
+use rpc_core::logging::LogLimit;
 use rpc_core::{ConnectionError, Principal, Session, SessionHooks, Status, Stub, async_trait};
 use tokio::sync::watch;
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{debug, info};
 
 pub use changes::{SessionChange, SessionChanges};
 use state::{Phase, State};
@@ -45,11 +47,19 @@ struct Shared {
     state: Mutex<State>,
     /// How many have entered, for those who wait for none.
     entered: watch::Sender<usize>,
+    /// Of the log lines that sum sessions up.
+    lines: LogLimit,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), entered: watch::Sender::new(0) }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                entered: watch::Sender::new(0),
+                lines: LogLimit::new(),
+            }),
+        }
     }
 
     /// How many sessions are open.
@@ -175,6 +185,18 @@ impl Shared {
         let (wakers, record) = self.lock().closed(session, reason);
         wake(wakers);
         drop(record);
+        self.sum_up();
+    }
+
+    /// Sessions come and go as often as clients like, so that a line for each of them is for debugging. Operators get the counts.
+    fn sum_up(&self) {
+        if self.lines.admit(Instant::now().into_std()).is_some() {
+            let (open, opened, closed) = {
+                let state = self.lock();
+                (state.sessions().len(), state.opened, state.closed)
+            };
+            info!(open, opened, closed, "sessions so far");
+        }
     }
 }
 
@@ -187,9 +209,10 @@ struct Hooks(Arc<Shared>);
 #[async_trait]
 impl SessionHooks for Hooks {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
-        info!(session = session.id(), peer = session.peer_addr().map(display), "session opened");
+        debug!(session = session.id(), peer = session.peer_addr().map(display), "session opened");
         let wakers = self.0.lock().opened(session.clone());
         wake(wakers);
+        self.0.sum_up();
         Ok(())
     }
 
@@ -234,6 +257,9 @@ impl Drop for Entry {
         drop(state);
         self.shared.announce();
         wake(wakers);
+        if record.is_some() {
+            self.shared.sum_up();
+        }
         drop((record, session));
     }
 }

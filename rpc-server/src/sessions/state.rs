@@ -17,6 +17,9 @@ pub(super) struct State {
     /// Their places among those, by the sessions' own numbers.
     places: HashMap<u64, u64>,
     listeners: BTreeMap<u64, Listener>,
+    /// How many have opened and closed so far, for the log.
+    pub(super) opened: u64,
+    pub(super) closed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,7 @@ impl State {
     /// A session has opened. Gives back whom to wake.
     #[must_use]
     pub(super) fn opened(&mut self, session: Session) -> Vec<Waker> {
+        self.opened += 1;
         let number = self.number();
         self.places.insert(session.id(), number);
         self.open.insert(number, Arc::new(Record { session, reason: OnceLock::new() }));
@@ -80,6 +84,7 @@ impl State {
     #[must_use]
     pub(super) fn closed(&mut self, session: u64, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
         let Some(number) = self.places.remove(&session) else { return (Vec::new(), None) };
+        self.closed += 1;
         let record = self.open.remove(&number);
         if let Some(record) = &record {
             let _ = record.reason.set(reason);

@@ -18,13 +18,15 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rpc_core::{
     Config, ConnectionInfo, Hosting,
+    logging::LogLimit,
     session::{self, WebSocket},
+    text::{excerpt, excerpt_of},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 pub(crate) use self::origin::Origins;
 use self::refusal::Refusal;
@@ -80,7 +82,7 @@ impl Upgrade {
     ) -> Response<Full<Bytes>> {
         match self.begin(&mut request) {
             Ok((key, on_upgrade, entry)) => {
-                debug!(peer = peer(peer_addr), path = request.uri().path(), "upgrade accepted");
+                debug!(peer = peer(peer_addr), path = %excerpt(request.uri().path()), "upgrade accepted");
                 let mut info = ConnectionInfo::default()
                     .with_headers(std::mem::take(request.headers_mut()))
                     .with_extensions(std::mem::take(request.extensions_mut()));
@@ -96,7 +98,7 @@ impl Upgrade {
                 let status = refusal.status().as_u16();
                 debug!(
                     peer = peer(peer_addr),
-                    path = request.uri().path(),
+                    path = %excerpt(request.uri().path()),
                     status,
                     "upgrade refused: {}",
                     refusal.text().trim_end()
@@ -135,13 +137,17 @@ impl Shared {
             Ok(Ok(upgraded)) => upgraded,
             // Nothing in the request tells this beforehand.
             Ok(Err(error)) if error.is_user() => {
-                return warn!(
-                    peer = peer(info.peer_addr),
-                    "the HTTP server around does not let go of the connection; with hyper: serve_connection(..).with_upgrades() \
-                     ({error})"
-                );
+                static HELD: LogLimit = LogLimit::new();
+                if let Some(more) = HELD.admit(Instant::now().into_std()) {
+                    warn!(
+                        peer = peer(info.peer_addr),
+                        "the HTTP server around does not let go of the connection; with hyper: serve_connection(..).with_upgrades() \
+                         ({error}){more}"
+                    );
+                }
+                return;
             }
-            Ok(Err(error)) => return debug!(peer = peer(info.peer_addr), "upgrade failed: {error}"),
+            Ok(Err(error)) => return debug!(peer = peer(info.peer_addr), "upgrade failed: {}", excerpt_of(&error)),
             Err(_) => return debug!(peer = peer(info.peer_addr), "upgrade timed out"),
         };
         // The bare socket spares the layers that hyper puts around it; where there is something else, those do.
@@ -162,7 +168,8 @@ impl Shared {
         debug!(session = id, peer = from, "connection upgraded");
         entry.begun(&session);
         driver.await;
-        info!(session = id, peer = from, "session closed: {}", session.closed().await);
+        let reason = session.closed().await;
+        debug!(session = id, peer = from, "session closed: {}", excerpt_of(&reason));
     }
 }
 

@@ -22,6 +22,7 @@ use super::{IntoStreaming, item::Encode, sender::dropped};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
+    logging::LogLimit,
     peer::{
         Reservation,
         clock::now,
@@ -31,6 +32,7 @@ use crate::{
     },
     proto::{ITEM, Long, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
+    text::excerpt,
     wire::{Rope, Streams, TransferId},
 };
 
@@ -261,7 +263,11 @@ impl Pump {
 
     fn unencodable(&self, what: &str, why: &str) -> StreamError {
         let (session, contract, method) = (self.shared.id, self.method.contract(), self.method.name());
-        tracing::error!(session, contract, method, why, "{what} of a stream does not serialize");
+        static UNENCODABLE: LogLimit = LogLimit::new();
+        if let Some(more) = UNENCODABLE.admit(now()) {
+            let why = excerpt(why);
+            tracing::error!(session, contract, method, %why, "{what} of a stream does not serialize{more}");
+        }
         StreamError::Status(Status::internal(format!(
             "{what} of a stream of {} does not serialize: {why}",
             self.method

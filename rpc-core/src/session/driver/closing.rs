@@ -14,7 +14,7 @@ use super::{
     super::{Transport, later::wake_later, opening::farewell},
     Driver, Stage, Written,
 };
-use crate::{error::ConnectionError, peer::now};
+use crate::{error::ConnectionError, peer::now, text::excerpt_of};
 
 impl<T: Transport> Driver<T> {
     /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
@@ -75,7 +75,7 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) fn finish(&mut self, error: ConnectionError) {
-        tracing::debug!(session = self.shared.id, reason = %error, "the session is over");
+        tracing::debug!(session = self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = None;
         // What is hosted is let go before anybody hears of the end.
         let farewell = self.farewell(error.clone());

@@ -20,7 +20,7 @@ use super::{
     ended::{Ended, Produced},
     later::wake_later,
     opening::Opening,
-    trace::trace_packet,
+    trace::{Names, trace_packet},
 };
 use crate::{
     error::ConnectionError,
@@ -189,14 +189,14 @@ impl<T: Transport> Driver<T> {
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Leaving => self.shared.live(Life::Leaving),
                 Event::Hello(hello) => {
-                    tracing::debug!(session = self.shared.id, contracts = ?hello.contracts, "a client said hello");
+                    tracing::debug!(session = self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
                     match self.dispatch.hosting().judge(&hello.contracts) {
                         Ok(()) => self.begin_opening(),
                         Err(status) => self.opened(Err(status)),
                     }
                 }
                 Event::Welcome(welcome) => {
-                    tracing::debug!(session = self.shared.id, contracts = ?welcome.contracts, "the server said welcome");
+                    tracing::debug!(session = self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
                     self.begin_opening();
                 }
                 Event::Closed(error) => {

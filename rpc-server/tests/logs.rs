@@ -1,0 +1,111 @@
+//! What a server's log shows of those who connect: on one line, at no great length, and not without end.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod lines;
+mod raw;
+
+use lines::Lines;
+use raw::{DeskClient, Raw, SOON, UPGRADE, builder, connections};
+use rpc_client::Connect;
+use rpc_core::{
+    Stub,
+    wire::{Frame, Hello, HostedContract, PacketHeader, PeerLimits, VERSION, put_frame, put_header},
+};
+use rpc_server::ServerHandle;
+use tokio::time::timeout;
+use tracing::Level;
+
+const NASTY: &str = "gone\r\n2026-01-01 INFO all is well \u{1b}[2J\u{202e}";
+
+fn hello(contracts: &[String]) -> Vec<u8> {
+    let limits = PeerLimits {
+        calls: 1,
+        nested: 1,
+        notifies: 1,
+        depth: 1,
+        payload: 1 << 16,
+        assembly: 1 << 16,
+        arguments: 1 << 16,
+        packet: 1 << 17,
+        chunk: 1 << 16,
+        streams: 0,
+        stream_items: 1,
+        stream_bytes: 1 << 16,
+        streams_bytes: 1 << 16,
+    };
+    let contracts = contracts.iter().map(|name| HostedContract { name: name.clone(), fingerprint: 0 }).collect();
+    let credentials = Vec::new();
+    let hello = Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume: None };
+    let mut packet = bytes::BytesMut::new();
+    put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
+    put_frame(&mut packet, &Frame::Hello(Box::new(hello)));
+    packet.to_vec()
+}
+
+/// Every line is one line, and shows nothing that steers a terminal.
+fn assert_tame() {
+    for line in Lines::read(Level::DEBUG) {
+        assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
+        assert!(line.chars().count() < 3000, "{} characters: {line}", line.len());
+    }
+}
+
+async fn none_left(server: &ServerHandle) {
+    timeout(SOON, connections(server, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_client_says_is_escaped_and_cut() {
+    Lines::keep();
+    let server = builder().listen("127.0.0.1:0").await.unwrap();
+    let mut client = Raw::upgraded(&server).await;
+    let names: Vec<_> = (0..100).map(|_| NASTY.to_owned()).chain([format!("{NASTY}{}", "x".repeat(5000))]).collect();
+    client.frame(0x82, &hello(&names)).await;
+    connections(&server, 1).await;
+    client.frame(0x88, &[&1000_u16.to_be_bytes()[..], NASTY.as_bytes()].concat()).await;
+    client.rest().await;
+    none_left(&server).await;
+    let mut stranger = Raw::connect(&server).await;
+    let path = "x".repeat(5000);
+    stranger
+        .send(format!("GET /{path} HTTP/1.1\r\n{}\r\nOrigin: http://{NASTY}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes())
+        .await;
+    stranger.rest().await;
+    assert_tame();
+    let lines = Lines::read(Level::DEBUG);
+    let shown = |what: &str| assert!(lines.iter().any(|line| line.contains(what)), "{what}: {lines:#?}");
+    shown("and 93 more");
+    shown(
+        "session closed: the session was closed by the other side (code 1000): gone\\r\\n2026-01-01 INFO all is well \\u{1b}[2J\\u{202e}",
+    );
+}
+
+#[tokio::test]
+async fn refused_connections_are_counted_and_not_all_logged() {
+    Lines::keep();
+    let server = builder().max_connections(1).listen("127.0.0.1:0").await.unwrap();
+    let _first = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+    for _ in 0..50 {
+        Raw::connect(&server).await.rest().await;
+    }
+    let warnings = Lines::read(Level::WARN);
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    assert!(warnings[4].contains("counted and not written"), "{warnings:#?}");
+}
+
+#[tokio::test]
+async fn sessions_are_summed_up_for_operators() {
+    Lines::keep();
+    let server = builder().listen("127.0.0.1:0").await.unwrap();
+    let before = Lines::read(Level::INFO).len();
+    for _ in 0..50 {
+        let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+        desk.session().close();
+    }
+    none_left(&server).await;
+    let lines = Lines::read(Level::INFO).split_off(before);
+    assert!((1..=5).contains(&lines.len()), "{lines:#?}");
+    assert!(lines[0].contains("sessions so far open=1 opened=1 closed=0"), "{lines:#?}");
+    assert_eq!(Lines::read(Level::DEBUG).iter().filter(|line| line.starts_with("session opened")).count(), 50);
+}
