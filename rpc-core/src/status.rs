@@ -251,7 +251,7 @@ impl Status {
 
     /// Bytes of message and details.
     pub(crate) fn size(&self) -> usize {
-        self.0.message.len() + self.0.details.len()
+        self.message().len() + self.details().len()
     }
 
     /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
