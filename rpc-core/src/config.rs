@@ -90,11 +90,12 @@ pub struct Config {
     /// How long the `opened` hooks and the objects of a session may take in all before it is refused (at a server [`Self::hello_timeout`] holds as well), and
     /// each `closed` hook before it is given up. Default 10 s. A shutdown waits for `closed` hooks.
     pub hook_timeout: Duration,
-    /// A ping is sent after so much silence from the peer. Default 15 s.
+    /// A ping is sent after this much silence from the peer, or at half of `keepalive_timeout` if that is sooner. Default 15 s.
     pub keepalive: Duration,
-    /// A peer is given up after so much silence. Default 30 s. Any bytes count.
+    /// A peer is given up after this much silence. Default 30 s. Any bytes count.
     pub keepalive_timeout: Duration,
-    /// A message or chunked payload that has begun must grow by 16 KiB, or end, in each period of this length. Default 30 s.
+    /// A message or chunked payload that has begun must grow by 16 KiB, or end, in each period of this length; and while more than 64 KiB wait to be written,
+    /// the peer must take 64 KiB of them. Default 30 s.
     pub progress_timeout: Duration,
     /// A write that makes no progress for so long ends the session. Default 10 s.
     pub write_timeout: Duration,
@@ -140,6 +141,11 @@ impl Config {
         let mut config = (*self).clone();
         config.raise();
         if config == *self { self } else { Arc::new(config) }
+    }
+
+    /// After how much silence this end pings: soon enough for an answer before its own patience is over.
+    pub(crate) fn ping_interval(&self) -> Duration {
+        self.keepalive.min(self.keepalive_timeout / 2)
     }
 
     fn raise(&mut self) {

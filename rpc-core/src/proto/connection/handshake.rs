@@ -58,7 +58,7 @@ pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
 }
 
 fn millis(config: &Config) -> u64 {
-    u64::try_from(config.keepalive.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(config.ping_interval().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Connection {
@@ -112,6 +112,7 @@ impl Connection {
             timers,
             deadlines: Deadlines::new(),
             last_heard: now,
+            asked: None,
             next_ping: 0,
             answered_ping: 0,
             seen_received: 0,
@@ -119,6 +120,7 @@ impl Connection {
             message_mark: 0,
             seen_sent: 0,
             write_mark: 0,
+            backlog_mark: 0,
             ack_goal: 0,
             stuck: false,
             pings: PingBudget::new(now),
@@ -250,7 +252,7 @@ impl Connection {
     fn open(&mut self, now: Instant) {
         self.phase = Phase::Open;
         self.timers.stop(Timer::Handshake);
-        self.timers.set(Timer::Ping, now + self.config.keepalive);
+        self.timers.set(Timer::Ping, now + self.config.ping_interval());
         self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
         let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
         self.calls_out.set_limits(calls, nested, depth);

@@ -116,6 +116,8 @@ pub struct Connection {
     timers: Timers,
     deadlines: Deadlines<DeadlineKey>,
     last_heard: Instant,
+    /// When the first ping since then was due, if one was.
+    asked: Option<Instant>,
     next_ping: u64,
     /// The last Ping that has been answered.
     answered_ping: u64,
@@ -124,6 +126,7 @@ pub struct Connection {
     message_mark: u64,
     seen_sent: u64,
     write_mark: u64,
+    backlog_mark: u64,
     /// Bytes of bulk that must have been acknowledged, since the beginning, when the timer for acks fires.
     ack_goal: u64,
     stuck: bool,
@@ -156,7 +159,7 @@ impl Connection {
             }
             return 0;
         }
-        self.last_heard = now;
+        self.heard(now);
         let mut count = 0;
         if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
             self.fail_protocol(error);

@@ -19,6 +19,10 @@ use crate::{
 const MIN_ACKED: usize = 64 * 1024;
 /// Memory of large payloads is kept for two of these.
 const SPARES_PERIOD: Duration = Duration::from_millis(500);
+/// With more than this waiting to be written, the other side must keep taking some of it …
+const BACKLOG: usize = 64 * 1024;
+/// … namely so much in each [`Config::progress_timeout`](crate::Config::progress_timeout).
+const BACKLOG_PROGRESS: u64 = 64 * 1024;
 
 /// Pings that may be under way without an answer; well below what the other side takes at once.
 const MAX_UNANSWERED_PINGS: u64 = 5;
@@ -43,7 +47,7 @@ impl Connection {
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
         if received > self.seen_received {
             self.seen_received = received;
-            self.last_heard = now;
+            self.heard(now);
         }
         if !mid_message || self.phase == Phase::Ended {
             self.timers.stop(Timer::Message);
@@ -63,6 +67,19 @@ impl Connection {
             self.write_mark = sent;
             self.timers.set(Timer::Write, now + self.config.write_timeout);
         }
+        let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
+        if waiting <= BACKLOG || self.phase != Phase::Open {
+            self.timers.stop(Timer::Backlog);
+        } else if !self.timers.is_set(Timer::Backlog) {
+            self.backlog_mark = sent;
+            self.timers.set(Timer::Backlog, now + self.config.progress_timeout);
+        }
+    }
+
+    /// The other side lives.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.asked = None;
     }
 
     /// So many control frames of the layer below have come in since the beginning. False if that is more than may come; the connection has
@@ -105,58 +122,44 @@ impl Connection {
         Ok(())
     }
 
+    /// Times that judge the other side by what has come from it, or by what it has taken, are over only at the second look.
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        let period = self.config.progress_timeout;
         match timer {
             Timer::Handshake => {
-                let limit = self.config.hello_timeout;
-                self.time_out(match self.role {
-                    super::Role::Client => format!("no Welcome came from the server within {limit:?}"),
-                    super::Role::Server if self.phase == Phase::Judging => format!(
-                        "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
-                    ),
-                    super::Role::Server => format!("no Hello came from the client within {limit:?}"),
-                });
+                if !self.timers.look_again(timer, now) {
+                    self.time_out_handshake();
+                }
             }
             Timer::Ping => {
-                let due = self.last_heard + self.config.keepalive;
+                let due = self.last_heard + self.config.ping_interval();
                 if due <= now {
-                    // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a while.
-                    if self.next_ping - self.answered_ping < MAX_UNANSWERED_PINGS {
-                        self.next_ping += 1;
-                        self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
-                    }
-                    self.timers.set(Timer::Ping, now + self.config.keepalive);
+                    self.ask(now);
+                    self.timers.set(Timer::Ping, now + self.config.ping_interval());
                 } else {
                     self.timers.set(Timer::Ping, due);
                 }
             }
-            Timer::Silence => {
-                let due = self.last_heard + self.config.keepalive_timeout;
-                if due <= now {
-                    self.time_out(format!(
-                        "nothing was heard from the other side for {:?}",
-                        self.config.keepalive_timeout
-                    ));
-                } else {
-                    self.timers.set(Timer::Silence, due);
-                }
-            }
+            Timer::Silence => self.judge_silence(now),
             Timer::Message => {
-                if self.seen_received - self.message_mark < MIN_PROGRESS {
-                    self.time_out(format!("a message began and did not end within {:?}", self.config.progress_timeout));
-                } else {
+                if self.seen_received - self.message_mark >= MIN_PROGRESS {
                     self.message_mark = self.seen_received;
-                    self.timers.set(Timer::Message, now + self.config.progress_timeout);
+                    self.timers.set(timer, now + period);
+                } else if !self.timers.look_again(timer, now) {
+                    self.time_out(format!(
+                        "a message began and did not end within {period:?} (Config::progress_timeout)"
+                    ));
                 }
             }
             Timer::Assembly => {
-                let period = self.config.progress_timeout;
                 let packet = self.timers.is_set(Timer::Message).then_some(self.config.max_packet);
-                if self.assembly.is_stalled(self.config.max_assembly, packet) {
-                    self.time_out(format!("the payloads that were arriving made no progress within {period:?}"));
-                } else {
+                if !self.assembly.is_stalled(self.config.max_assembly, packet) {
                     self.assembly.begin_period();
-                    self.timers.set(Timer::Assembly, now + period);
+                    self.timers.set(timer, now + period);
+                } else if !self.timers.look_again(timer, now) {
+                    self.time_out(format!(
+                        "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
+                    ));
                 }
             }
             Timer::Spares => {
@@ -164,20 +167,31 @@ impl Connection {
                 self.watch_spares(now);
             }
             Timer::Write => {
-                if self.seen_sent == self.write_mark {
-                    self.time_out(format!("a write made no progress within {:?}", self.config.write_timeout));
-                } else {
+                let limit = self.config.write_timeout;
+                if self.seen_sent != self.write_mark {
                     self.write_mark = self.seen_sent;
-                    self.timers.set(Timer::Write, now + self.config.write_timeout);
+                    self.timers.set(timer, now + limit);
+                } else if !self.timers.look_again(timer, now) {
+                    self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
+                }
+            }
+            Timer::Backlog => {
+                if self.seen_sent - self.backlog_mark >= BACKLOG_PROGRESS {
+                    self.backlog_mark = self.seen_sent;
+                    self.timers.set(timer, now + period);
+                } else if !self.timers.look_again(timer, now) {
+                    self.time_out(format!(
+                        "more than {BACKLOG} bytes wait to be written, and the other side took less than {BACKLOG_PROGRESS} of them within {period:?} (Config::progress_timeout)"
+                    ));
                 }
             }
             // If they still wait, the next attempt to send sets it again.
             Timer::Ack => {
-                if self.has_bulk() && self.sequence.bulk_acked() < self.ack_goal {
+                let late = self.has_bulk() && self.sequence.bulk_acked() < self.ack_goal;
+                if late && !self.timers.look_again(timer, now) {
                     self.time_out(format!(
-                        "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?}",
-                        MIN_ACKED / 1024,
-                        self.config.progress_timeout
+                        "payloads wait for the other side, which acknowledged less than {} KiB of them within {period:?} (Config::progress_timeout)",
+                        MIN_ACKED / 1024
                     ));
                 }
             }
@@ -192,6 +206,44 @@ impl Connection {
             let under_way = self.sequence.bulk_under_way().min(MIN_ACKED);
             self.ack_goal = self.sequence.bulk_acked() + under_way as u64;
             self.timers.set(Timer::Ack, now + self.config.progress_timeout);
+        }
+    }
+
+    fn time_out_handshake(&mut self) {
+        let limit = self.config.hello_timeout;
+        self.time_out(match self.role {
+            super::Role::Client => {
+                format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
+            }
+            super::Role::Server if self.phase == Phase::Judging => format!(
+                "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
+            ),
+            super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
+        });
+    }
+
+    fn ask(&mut self, now: Instant) {
+        self.asked.get_or_insert(now);
+        // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a while.
+        if self.next_ping - self.answered_ping < MAX_UNANSWERED_PINGS {
+            self.next_ping += 1;
+            self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
+        }
+    }
+
+    /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's patience for its answer.
+    fn judge_silence(&mut self, now: Instant) {
+        let patience = self.config.keepalive_timeout;
+        if self.asked.is_none() && self.last_heard + patience <= now {
+            self.ask(now);
+        }
+        let due = (self.last_heard + patience).max(self.asked.map_or(now, |asked| asked + patience / 2));
+        if due > now {
+            self.timers.set(Timer::Silence, due);
+        } else if !self.timers.look_again(Timer::Silence, now) {
+            self.time_out(format!(
+                "nothing was heard from the other side for {patience:?} (Config::keepalive_timeout)"
+            ));
         }
     }
 

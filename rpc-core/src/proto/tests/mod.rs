@@ -8,6 +8,7 @@ mod ending;
 mod hostile;
 mod memory;
 mod pair;
+mod patience;
 mod pings;
 mod sharing;
 mod stream_budget;

@@ -129,7 +129,7 @@ impl End {
         self.transfers_released += self.connection.take_released().transfers;
     }
 
-    fn send_admitted(&mut self) {
+    pub(super) fn send_admitted(&mut self) {
         let connection = &mut self.connection;
         self.unsent.retain(|(key, call)| match connection.peek_admitted(*key) {
             Some(true) => {

@@ -1,0 +1,251 @@
+//! When an end gives the other one up, and that it looks again before it does.
+
+use std::time::Duration;
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{Config, error::ConnectionError};
+
+const KIB: u64 = 1024;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn timed_out(pair: &Pair, at: usize) -> bool {
+    matches!(pair.ends[at].closed, Some(ConnectionError::TimedOut(_)))
+}
+
+/// One end is woken after so long, and gets nothing to read yet, as after a blocked thread or a stopped process.
+fn wake(pair: &mut Pair, at: usize, after: Duration) {
+    pair.now += after;
+    let (now, end) = (pair.now, &mut pair.ends[at]);
+    end.connection.handle_timeout(now);
+    end.take_events(now);
+}
+
+/// A moment passes, after which it looks again.
+fn wait(pair: &mut Pair, at: usize) {
+    wake(pair, at, Duration::from_millis(150));
+}
+
+#[test]
+fn an_idle_session_lives_whatever_its_times_are() {
+    let times = [1, 2, 5, 15, 60, u64::MAX].map(seconds);
+    for keepalive in times {
+        for keepalive_timeout in &times[1..] {
+            let config = Config { keepalive, keepalive_timeout: *keepalive_timeout, ..Config::default() };
+            for (client, server) in [(&config, &config), (&config, &Config::default()), (&Config::default(), &config)] {
+                let mut pair = Pair::apart(client, server);
+                pair.pass(900.0);
+                for end in &pair.ends {
+                    assert_eq!(end.closed, None, "{keepalive:?}, {keepalive_timeout:?}");
+                    assert!(end.connection.is_open());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
+    let config = Config { keepalive: seconds(1), keepalive_timeout: seconds(120), ..Config::default() };
+    let mut pair = Pair::apart(&config, &Config::default());
+    pair.run();
+    // The server's process is stopped for a while; the client's pings wait in its socket.
+    let until = pair.now + seconds(25);
+    while let Some(next) = pair.ends[CLIENT].connection.poll_timeout().filter(|next| *next < until) {
+        pair.now = next.max(pair.now);
+        pair.ends[CLIENT].connection.handle_timeout(next);
+        pair.transmit(CLIENT);
+    }
+    assert!(!pair.ends[SERVER].inbox.is_empty());
+    pair.now = until;
+    pair.run();
+    pair.pass(100.0);
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()), "{:?}", pair.ends[SERVER].closed);
+}
+
+#[test]
+fn what_waits_in_the_socket_of_an_end_that_was_blocked_is_read_before_the_peer_is_given_up() {
+    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let mut pair = Pair::open(&config);
+    pair.transmit(SERVER);
+    // Its ping has gone, and the answer waits while the client is blocked.
+    wake(&mut pair, CLIENT, Duration::from_millis(1250));
+    pair.transmit(CLIENT);
+    while pair.receive(SERVER) {}
+    pair.transmit(SERVER);
+    assert!(!pair.ends[CLIENT].inbox.is_empty(), "an answer to a ping is on its way");
+    wake(&mut pair, CLIENT, seconds(5));
+    assert_eq!(pair.ends[CLIENT].closed, None);
+    while pair.receive(CLIENT) {}
+    wait(&mut pair, CLIENT);
+    pair.pass(100.0);
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+}
+
+#[test]
+fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
+    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    // The server has nothing to say of its own accord.
+    let mut pair = Pair::apart(&config, &Config::default());
+    pair.run();
+    wake(&mut pair, CLIENT, seconds(5));
+    pair.transmit(CLIENT);
+    // The way to the other side and back takes a while.
+    wake(&mut pair, CLIENT, Duration::from_millis(800));
+    assert_eq!(pair.ends[CLIENT].closed, None);
+    pair.run();
+    pair.pass(100.0);
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_given_up_although_this_end_was_blocked() {
+    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let mut pair = Pair::open(&config);
+    wake(&mut pair, CLIENT, seconds(5));
+    for _ in 0..10 {
+        if pair.ends[CLIENT].closed.is_some() {
+            break;
+        }
+        pair.transmit(CLIENT);
+        let next = pair.ends[CLIENT].connection.poll_timeout().unwrap();
+        let after = next.saturating_duration_since(pair.now);
+        wake(&mut pair, CLIENT, after);
+    }
+    assert!(timed_out(&pair, CLIENT));
+}
+
+#[test]
+fn a_hello_and_a_welcome_that_wait_in_the_socket_are_read() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    pair.transmit(CLIENT);
+    wake(&mut pair, SERVER, seconds(6));
+    assert_eq!(pair.ends[SERVER].closed, None);
+    while pair.receive(SERVER) {}
+    pair.transmit(SERVER);
+    wake(&mut pair, CLIENT, Duration::ZERO);
+    assert_eq!(pair.ends[CLIENT].closed, None);
+    while pair.receive(CLIENT) {}
+    pair.pass(1.0);
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+}
+
+#[test]
+fn a_hello_that_does_not_come_is_given_up_at_the_second_look() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    wake(&mut pair, SERVER, seconds(6));
+    wait(&mut pair, SERVER);
+    assert!(timed_out(&pair, SERVER));
+}
+
+#[test]
+fn a_message_goes_on_after_this_end_was_blocked() {
+    for goes_on in [true, false] {
+        let mut pair = Pair::with_defaults();
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_activity(now, 100_000, true);
+        // Something else was heard, so that silence is not what is judged.
+        pair.now += seconds(29);
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_activity(now, 100_100, true);
+        wake(&mut pair, CLIENT, seconds(5));
+        assert_eq!(pair.ends[CLIENT].closed, None);
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_activity(now, if goes_on { 120_000 } else { 100_200 }, true);
+        wait(&mut pair, CLIENT);
+        assert_eq!(timed_out(&pair, CLIENT), !goes_on);
+    }
+}
+
+#[test]
+fn a_transfer_goes_on_after_this_end_was_blocked() {
+    for goes_on in [true, false] {
+        let mut pair = Pair::with_defaults();
+        pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
+        pair.transmit(CLIENT);
+        pair.receive(SERVER);
+        wake(&mut pair, SERVER, seconds(29));
+        let now = pair.now;
+        pair.ends[SERVER].connection.handle_activity(now, 1, false);
+        // The first period had its chunk.
+        wake(&mut pair, SERVER, seconds(2));
+        wake(&mut pair, SERVER, seconds(31));
+        assert_eq!(pair.ends[SERVER].closed, None);
+        if goes_on {
+            assert!(pair.receive(SERVER), "a chunk waited");
+        }
+        let now = pair.now;
+        pair.ends[SERVER].connection.handle_activity(now, 2, false);
+        wait(&mut pair, SERVER);
+        assert_eq!(timed_out(&pair, SERVER), !goes_on);
+    }
+}
+
+#[test]
+fn acks_that_wait_in_the_socket_are_read() {
+    for acked in [true, false] {
+        let mut pair = Pair::with_defaults();
+        pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
+        // As much as may be under way; the rest waits for acks.
+        pair.transmit(CLIENT);
+        while pair.receive(SERVER) {}
+        pair.transmit(SERVER);
+        let now = pair.now + seconds(29);
+        pair.ends[CLIENT].connection.handle_activity(now, 1, false);
+        wake(&mut pair, CLIENT, seconds(31));
+        assert_eq!(pair.ends[CLIENT].closed, None);
+        if acked {
+            while pair.receive(CLIENT) {}
+        }
+        wait(&mut pair, CLIENT);
+        assert_eq!(timed_out(&pair, CLIENT), !acked);
+    }
+}
+
+#[test]
+fn a_write_that_could_go_on_is_tried_again() {
+    for goes_on in [true, false] {
+        let mut pair = Pair::with_defaults();
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_write(now, true, 100);
+        wake(&mut pair, CLIENT, seconds(11));
+        assert_eq!(pair.ends[CLIENT].closed, None);
+        let now = pair.now;
+        pair.ends[CLIENT].connection.handle_write(now, true, if goes_on { 101 } else { 100 });
+        wait(&mut pair, CLIENT);
+        assert_eq!(timed_out(&pair, CLIENT), !goes_on);
+    }
+}
+
+/// The other side takes so many bytes a second, while so many wait here. Gives the second at which it is given up.
+fn take_slowly(waiting: usize, per_second: u64) -> Option<u64> {
+    let mut pair = Pair::with_defaults();
+    let calls = waiting.div_ceil(32 * 1024);
+    for _ in 0..calls {
+        pair.call(CLIENT, Call::new().timeout(100_000).payload(waiting / calls)).unwrap();
+    }
+    pair.ends[CLIENT].send_admitted();
+    for second in 1..=3600 {
+        pair.now += seconds(1);
+        let (now, client) = (pair.now, &mut pair.ends[CLIENT]);
+        client.connection.handle_activity(now, second, false);
+        client.connection.handle_write(now, true, second * per_second);
+        client.connection.handle_timeout(now);
+        client.take_events(now);
+        if timed_out(&pair, CLIENT) {
+            return Some(second);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_peer_that_reads_too_slowly_is_given_up() {
+    let least = 64 * KIB / 30;
+    let given_up = take_slowly(100 * 1024, 2000).expect("it is given up");
+    assert!((30..=62).contains(&given_up), "at {given_up} s");
+    assert_eq!(take_slowly(100 * 1024, least + 10), None, "just fast enough");
+    assert_eq!(take_slowly(60 * 1024, 1), None, "less than 64 KiB waits");
+}
