@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
-    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
+    CheckedConfig, Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor,
+    logging::LogLimit,
     session,
 };
 use tokio::time::Instant;
@@ -84,7 +84,7 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sets the limits and times of the session.
+    /// Sets the limits and times of the session. A value that cannot work is an error when connecting.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -107,7 +107,7 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let config = Arc::new(self.config).sound();
+        let config = CheckedConfig::try_from(self.config)?;
         let (transport, info) = dial(&self.url, &self.headers?, &config).await?;
         let peer_addr = info.peer_addr;
         let (session, driver) = session::connect(transport, &hosting, &config, info);

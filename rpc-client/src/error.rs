@@ -6,7 +6,7 @@ use std::{error, fmt, io};
 
 use http::StatusCode;
 use rpc_core::text::{escaped, excerpt};
-use rpc_core::{ConnectionError, HostingError, Status};
+use rpc_core::{ConfigError, ConnectionError, HostingError, Status};
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ pub enum ConnectError {
     Session(ConnectionError),
     /// The callbacks cannot be hosted together.
     Hosting(HostingError),
+    /// The limits and times of the session cannot work.
+    Config(ConfigError),
 }
 
 impl fmt::Display for ConnectError {
@@ -158,6 +160,7 @@ impl fmt::Display for ConnectError {
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
         }
     }
 }
@@ -186,6 +189,7 @@ impl error::Error for ConnectError {
             Self::Rejected(status) => Some(status),
             Self::Session(error) => Some(error),
             Self::Hosting(error) => Some(error),
+            Self::Config(error) => Some(error),
             _ => None,
         }
     }
@@ -194,6 +198,12 @@ impl error::Error for ConnectError {
 impl From<HostingError> for ConnectError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
+    }
+}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
     }
 }
 

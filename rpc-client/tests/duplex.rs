@@ -200,9 +200,9 @@ fn least() -> Config {
     config.max_payload = 256;
     config.max_assembly = 256;
     config.max_arguments = 256;
-    config.outbox_soft = 1;
-    config.unacked_bulk = 1;
-    config.max_unacked_bulk = 1;
+    config.outbox_soft = 256 + 256 + 512;
+    config.unacked_bulk = 128 * 1024;
+    config.max_unacked_bulk = 128 * 1024;
     config
 }
 

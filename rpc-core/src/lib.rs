@@ -4,9 +4,7 @@
 //! object. `rpc-server` and `rpc-client` put sessions on sockets; a contract crate needs this crate alone.
 //!
 //! ```
-//! use std::sync::Arc;
-//!
-//! use rpc_core::{Config, Context, Hosting, Status, session};
+//! use rpc_core::{CheckedConfig, Context, Hosting, Status, session};
 //!
 //! /// Hosted by the client.
 //! #[rpc_core::callback]
@@ -41,7 +39,7 @@
 //! // Both ends in one process, as in a test; over a network, `Server::listen` and `GreeterClient::connect` do this.
 //! let server = Hosting::builder().service(Doorman.serve()).build()?;
 //! let client = Hosting::builder().service(Ada.serve()).build()?;
-//! let (_, session) = session::connect_in_memory(&server, &client, &Arc::new(Config::default()));
+//! let (_, session) = session::connect_in_memory(&server, &client, &CheckedConfig::default());
 //!
 //! let greeter: GreeterClient = session.client();
 //! assert_eq!(greeter.greet("Hello").await?, "Hello, Ada!");
@@ -86,7 +84,7 @@ pub mod wire;
 
 #[cfg(feature = "session")]
 pub use async_trait::async_trait;
-pub use config::Config;
+pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};

@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use rpc_core::{CallError, CallOptions, Code, Config, Context, Hosting, Service, Session, Status, Stub, session};
+use rpc_core::{
+    CallError, CallOptions, CheckedConfig, Code, Context, Hosting, Service, Session, Status, Stub, session,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,11 +110,8 @@ fn hosting(service: Service) -> Hosting {
 
 async fn zoo() -> (ZooClient, Arc<Keeper>, Session) {
     let keeper = Arc::new(Keeper::default());
-    let (server, client) = session::connect_in_memory(
-        &hosting(keeper.clone().serve()),
-        &hosting(Yes.serve()),
-        &Arc::new(Config::default()),
-    );
+    let (server, client) =
+        session::connect_in_memory(&hosting(keeper.clone().serve()), &hosting(Yes.serve()), &CheckedConfig::default());
     client.established().await.unwrap();
     (client.client(), keeper, server)
 }

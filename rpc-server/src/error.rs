@@ -1,9 +1,9 @@
-//! `ListenError`: why a server could not start.
+//! `ListenError` and `UpgradeError`: why a server could not start.
 
 use std::net::SocketAddr;
 use std::{error, fmt, io};
 
-use rpc_core::HostingError;
+use rpc_core::{ConfigError, HostingError};
 
 /// Why a server could not start. The message says what to do.
 #[derive(Debug)]
@@ -26,6 +26,18 @@ pub enum ListenError {
     },
     /// The services cannot be hosted together.
     Hosting(HostingError),
+    /// The limits and times of the sessions cannot work.
+    Config(ConfigError),
+}
+
+/// Why a server could not be made for another HTTP server. The message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeError {
+    /// The services cannot be hosted together.
+    Hosting(HostingError),
+    /// The limits and times of the sessions cannot work.
+    Config(ConfigError),
 }
 
 impl ListenError {
@@ -67,6 +79,7 @@ impl fmt::Display for ListenError {
             }
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
             Self::Hosting(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
         }
     }
 }
@@ -76,13 +89,47 @@ impl error::Error for ListenError {
         match self {
             Self::Address(error) | Self::Failed { source: error, .. } => Some(error),
             Self::Hosting(error) => error.source(),
+            Self::Config(error) => error.source(),
             Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) => None,
         }
     }
 }
 
-impl From<HostingError> for ListenError {
+impl From<UpgradeError> for ListenError {
+    fn from(error: UpgradeError) -> Self {
+        match error {
+            UpgradeError::Hosting(error) => Self::Hosting(error),
+            UpgradeError::Config(error) => Self::Config(error),
+        }
+    }
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hosting(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for UpgradeError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Hosting(error) => error.source(),
+            Self::Config(error) => error.source(),
+        }
+    }
+}
+
+impl From<HostingError> for UpgradeError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
+    }
+}
+
+impl From<ConfigError> for UpgradeError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
     }
 }

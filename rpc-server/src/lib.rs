@@ -35,7 +35,7 @@ mod server;
 mod sessions;
 mod upgrade;
 
-pub use error::ListenError;
+pub use error::{ListenError, UpgradeError};
 pub use handle::ServerHandle;
 pub use server::{Server, ServerBuilder};
 pub use sessions::{SessionChange, SessionChanges, Sessions};

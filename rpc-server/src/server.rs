@@ -1,9 +1,9 @@
 //! `Server`: services, limits and addresses put together.
 
-use rpc_core::{Config, Hosting, HostingBuilder, HostingError, IntoService, SessionHooks, intercept::Interceptor};
+use rpc_core::{Config, Hosting, HostingBuilder, IntoService, SessionHooks, intercept::Interceptor};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
-use crate::error::ListenError;
+use crate::error::{ListenError, UpgradeError};
 use crate::handle::ServerHandle;
 use crate::sessions::Sessions;
 use crate::upgrade::{Origins, Upgrade};
@@ -72,7 +72,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and times of every session.
+    /// Sets the limits and times of every session. A value that cannot work is an error when the server starts.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -108,12 +108,15 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// If the services cannot be hosted together, or none of the addresses can be listened at; then the last one's error.
+    /// If the services cannot be hosted together or the configuration cannot work, which is found out before the address is looked at; or if none of
+    /// the addresses can be listened at; then the last one's error.
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
+        let (most, most_of_one_address) = (self.max_connections, self.max_connections_per_address);
+        let upgrade = self.into_upgrade()?;
         let mut failed = None;
         for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
             match TcpListener::bind(addr).await {
-                Ok(listener) => return self.serve_listener(listener),
+                Ok(listener) => return start(listener, upgrade, most, most_of_one_address),
                 Err(error) => failed = Some(ListenError::bind(addr, error)),
             }
         }
@@ -125,22 +128,31 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// If the services cannot be hosted together, or the socket does not tell its address.
+    /// If the services cannot be hosted together, the configuration cannot work, or the socket does not tell its address.
     pub fn serve_listener(self, listener: TcpListener) -> Result<ServerHandle, ListenError> {
-        let local_addr = listener.local_addr().map_err(ListenError::Address)?;
         let (most, most_of_one_address) = (self.max_connections, self.max_connections_per_address);
-        let upgrade = self.into_upgrade()?;
-        Ok(ServerHandle::start(listener, local_addr, upgrade, most, most_of_one_address))
+        start(listener, self.into_upgrade()?, most, most_of_one_address)
     }
 
     /// Makes a service for another HTTP server instead of listening.
     ///
     /// # Errors
     ///
-    /// If the services cannot be hosted together.
-    pub fn into_upgrade(self) -> Result<Upgrade, HostingError> {
+    /// If the services cannot be hosted together, or the configuration cannot work.
+    pub fn into_upgrade(self) -> Result<Upgrade, UpgradeError> {
+        let config = self.config.try_into()?;
         // The last of all hooks: a session is among the others when all have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).build()?;
-        Ok(Upgrade::new(hosting, self.config, self.origins, self.sessions))
+        Ok(Upgrade::new(hosting, config, self.origins, self.sessions))
     }
+}
+
+fn start(
+    listener: TcpListener,
+    upgrade: Upgrade,
+    most: usize,
+    most_of_one_address: usize,
+) -> Result<ServerHandle, ListenError> {
+    let local_addr = listener.local_addr().map_err(ListenError::Address)?;
+    Ok(ServerHandle::start(listener, local_addr, upgrade, most, most_of_one_address))
 }

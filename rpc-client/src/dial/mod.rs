@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use rpc_core::Config;
-use rpc_core::{ConnectionInfo, session::WebSocket};
+use rpc_core::{CheckedConfig, ConnectionInfo, session::WebSocket};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -44,7 +43,7 @@ const OWN_HEADERS: [HeaderName; 6] = [
 pub(crate) async fn dial(
     url: &str,
     headers: &HeaderMap,
-    config: &Config,
+    config: &CheckedConfig,
 ) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
     let request = request(&target, headers)?;

@@ -165,14 +165,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::CheckedConfig,
         peer::{ConnectionInfo, Link},
         proto::{Connection, Role},
     };
 
     #[test]
     fn what_cannot_be_reserved_whole_holds_nothing() {
-        let config = Arc::new(Config::default());
+        let config = CheckedConfig::default();
         let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
         let link = Link::new(1, ConnectionInfo::default());
         let shared = Shared::new(connection, config.clone(), link, Arc::default());

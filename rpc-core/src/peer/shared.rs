@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{info::Link, intercept::Interceptor};
 use crate::{
-    config::Config,
+    config::{CheckedConfig, Config},
     error::ConnectionError,
     proto::{Connection, Released, ServedKey},
     wire::{Keeping, PeerLimits},
@@ -47,7 +47,7 @@ impl Life {
 /// The shared part of a session.
 pub(crate) struct Shared {
     pub(crate) id: u64,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: CheckedConfig,
     pub(crate) link: Arc<Link>,
     /// What runs around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
@@ -82,7 +82,7 @@ pub(crate) struct Locked {
 impl Shared {
     pub(crate) fn new(
         connection: Connection,
-        config: Arc<Config>,
+        config: CheckedConfig,
         link: Link,
         interceptors: Arc<[Arc<dyn Interceptor>]>,
     ) -> Self {
@@ -93,7 +93,7 @@ impl Shared {
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new() }),
             driver: AtomicWaker::new(),
-            room: Semaphore::new(room.min(Semaphore::MAX_PERMITS)),
+            room: Semaphore::new(room),
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
@@ -205,7 +205,7 @@ impl Shared {
         let Some(limits) = self.limits.get().filter(|_| !self.room.is_closed()) else { return Released::default() };
         let held = |semaphore: &Semaphore, total: usize| total.saturating_sub(semaphore.available_permits());
         Released {
-            room: held(&self.room, self.config.outbox_soft.min(Semaphore::MAX_PERMITS)),
+            room: held(&self.room, self.config.outbox_soft),
             transfers: held(&self.transfers, transfer_budget(limits.assembly, &self.config) as usize),
             arguments: held(&self.arguments, u32::try_from(limits.arguments).unwrap_or(u32::MAX) as usize),
         }

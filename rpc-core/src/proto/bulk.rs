@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Less than this would wait for acks that come by time alone: others come every 64 KiB.
-const MIN_BULK: usize = 128 * 1024;
+use crate::config::MIN_BULK;
+
 /// How long the path's shortest time is good for; after twice that it is forgotten.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Whoever has to wait for so long is on a slow path, where less than the limit's beginning will do.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an end that finds its peer late waits before it looks again. It may have been stopped or blocked itself, and what came meanwhile lies in
-/// its socket: in this time the runtime hears of that, and the driver reads it.
+/// How long an end that finds its peer late waits before it looks again. It may have been stopped or blocked itself,
+/// and what came meanwhile lies in its socket: in this time the runtime hears of that, and the driver reads it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a timer is for.
@@ -69,7 +69,8 @@ impl Timers {
         self.again[timer as usize] = false;
     }
 
-    /// The timer has fired and the peer is late. True if that is no verdict yet: the timer will fire once more, after a moment.
+    /// The timer has fired and the peer is late. True if that is no verdict yet: the timer will fire once more, after a
+    /// moment.
     pub(crate) fn look_again(&mut self, timer: Timer, now: Instant) -> bool {
         let first = !self.again[timer as usize];
         if first {

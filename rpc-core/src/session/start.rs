@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{Driver, Transport, memory::memory};
 use crate::{
-    config::Config,
+    config::CheckedConfig,
     peer::{ConnectionInfo, Link, Session, Shared, now},
     proto::{Connection, Role},
     service::Hosting,
@@ -25,7 +25,7 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 pub fn accept<T: Transport>(
     transport: T,
     hosting: &Hosting,
-    config: &Arc<Config>,
+    config: &CheckedConfig,
     info: ConnectionInfo,
 ) -> (Session, Driver<T>) {
     start(Role::Server, transport, hosting, config, info)
@@ -39,7 +39,7 @@ pub fn accept<T: Transport>(
 pub fn connect<T: Transport>(
     transport: T,
     hosting: &Hosting,
-    config: &Arc<Config>,
+    config: &CheckedConfig,
     info: ConnectionInfo,
 ) -> (Session, Driver<T>) {
     start(Role::Client, transport, hosting, config, info)
@@ -50,7 +50,7 @@ pub fn connect<T: Transport>(
 /// which gets a task for each end.
 ///
 /// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it when dropped.
-pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &Arc<Config>) -> (Session, Session) {
+pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
     let (near, far) = memory();
     let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());
     let (client, client_driver) = connect(far, client, config, ConnectionInfo::default());
@@ -63,12 +63,11 @@ fn start<T: Transport>(
     role: Role,
     transport: T,
     hosting: &Hosting,
-    config: &Arc<Config>,
+    config: &CheckedConfig,
     info: ConnectionInfo,
 ) -> (Session, Driver<T>) {
     let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
-    let config = &config.clone().sound();
     let connection = Connection::new(role, id, config.clone(), contracts, now());
     let shared = Arc::new(Shared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());

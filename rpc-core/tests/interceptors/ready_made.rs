@@ -1,13 +1,10 @@
 //! `ConcurrencyLimit` and `TimeoutCap`.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::future::join_all;
 use rpc_core::{
-    CallOptions, Code, Concurrency, Config, Context, Execution, Hosting, Status,
+    CallOptions, CheckedConfig, Code, Concurrency, Context, Execution, Hosting, Status,
     intercept::{ConcurrencyLimit, TimeoutCap},
     session::connect_in_memory,
 };
@@ -135,7 +132,7 @@ impl Store for Shelf {
 async fn a_large_call_does_not_wait_for_the_permits_of_those_behind_it() {
     let store = Shelf.serve().concurrency(Concurrency::Single);
     let hosting = Hosting::builder().service(store).interceptor(ConcurrencyLimit::incoming(1)).build().unwrap();
-    let (_server, client) = connect_in_memory(&hosting, &Hosting::default(), &Arc::new(Config::default()));
+    let (_server, client) = connect_in_memory(&hosting, &Hosting::default(), &CheckedConfig::default());
     let store: StoreClient = client.client();
     let begun = Instant::now();
     let kept = [300_000, 1, 300_000, 2, 3].map(|len| store.keep(vec![7; len]));

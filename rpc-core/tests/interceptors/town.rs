@@ -7,7 +7,7 @@ use std::sync::{
 
 use futures::StreamExt;
 use rpc_core::{
-    Config, Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory,
+    CheckedConfig, Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -127,7 +127,7 @@ pub(crate) fn open_with(
     let hall = Hall::new();
     let server = server(Hosting::builder().service(Town::serve(Arc::clone(&hall)))).build().unwrap();
     let client = client(Hosting::builder()).build().unwrap();
-    let (server, client) = connect_in_memory(&server, &client, &Arc::new(Config::default()));
+    let (server, client) = connect_in_memory(&server, &client, &CheckedConfig::default());
     let town = client.client();
     Ends { hall, server, client, town }
 }

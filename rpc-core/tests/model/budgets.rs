@@ -75,7 +75,7 @@ async fn work_that_a_handler_leaves_behind_hears_of_its_end() {
 #[tokio::test(start_paused = true)]
 async fn metadata_that_the_other_sides_packets_cannot_hold_are_refused_here() {
     let chunk = 64 * 1024;
-    let config = config(|config| (config.chunk, config.max_packet) = (chunk, chunk + 512));
+    let config = config(|config| (config.chunk, config.max_packet, config.max_metadata) = (chunk, chunk + 512, 256));
     let (cellar, _) = cellar();
     cellar.open.notify_one();
     let ends = open_with(&host(cellar.serve()), &Hosting::default(), config);

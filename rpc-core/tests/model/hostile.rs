@@ -12,8 +12,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
-    Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, Status,
-    async_trait,
+    CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
+    SessionHooks, Status, async_trait,
     contract::method_id,
     session::{Memory, Transport, accept, connect, memory},
     wire::{
@@ -74,7 +74,7 @@ impl Raw {
     /// At the other end of a server's session that it has said Hello to.
     fn client(hosting: &Hosting, contracts: Vec<HostedContract>) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = accept(near, hosting, &Arc::new(Config::default()), ConnectionInfo::default());
+        let (session, driver) = accept(near, hosting, &CheckedConfig::default(), ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         let (version, credentials) = (VERSION, Vec::new());
@@ -95,7 +95,7 @@ impl Raw {
     /// At the other end of a client's session that it has said Welcome to.
     fn server(hosting: &Hosting, config: Config) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = connect(near, hosting, &Arc::new(config), ConnectionInfo::default());
+        let (session, driver) = connect(near, hosting, &config.try_into().unwrap(), ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(

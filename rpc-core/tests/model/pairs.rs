@@ -1,6 +1,6 @@
 //! Sessions in memory, several to one server.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rpc_core::{Config, Hosting, IntoService, Session, Stats, session::connect_in_memory};
 
@@ -26,7 +26,7 @@ pub(crate) fn config(set: impl FnOnce(&mut Config)) -> Config {
 }
 
 pub(crate) fn open_with(server: &Hosting, client: &Hosting, config: Config) -> Ends {
-    let (server, client) = connect_in_memory(server, client, &Arc::new(config));
+    let (server, client) = connect_in_memory(server, client, &config.try_into().expect("the configuration works"));
     Ends { server, client }
 }
 

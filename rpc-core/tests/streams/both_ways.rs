@@ -131,7 +131,7 @@ async fn every_bound_at_one() {
     let mut config = Config::default();
     (config.max_streams, config.stream_items, config.stream_window, config.max_stream_window) = (2, 1, 1, 1);
     (config.streams_window, config.chunk, config.max_assembly, config.max_payload) = (1, 256, 1, 4096);
-    (config.max_calls, config.nested_calls, config.outbox_soft, config.outbox_hard) = (1, 1, 0, 0);
+    (config.max_calls, config.nested_calls, config.outbox_soft, config.outbox_hard) = (1, 1, 8960, 17920);
     let (_, server, client) = connect(config);
     let depot = client.client::<crate::depot::DepotClient>();
     assert_eq!(depot.sum(stream::iter(0..500)).await.unwrap(), (0..500).sum::<u64>());

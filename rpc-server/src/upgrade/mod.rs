@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rpc_core::{
-    Config, ConnectionInfo, Hosting,
+    CheckedConfig, Config, ConnectionInfo, Hosting,
     logging::LogLimit,
     session::{self, WebSocket},
     text::{excerpt, excerpt_of},
@@ -52,15 +52,14 @@ pub struct Upgrade {
 #[derive(Debug)]
 struct Shared {
     hosting: Hosting,
-    config: Arc<Config>,
+    config: CheckedConfig,
     origins: Origins,
     sessions: Sessions,
 }
 
 impl Upgrade {
     /// `hosting` has the hooks of `sessions`.
-    pub(crate) fn new(hosting: Hosting, config: Config, origins: Origins, sessions: Sessions) -> Self {
-        let config = Arc::new(config).sound();
+    pub(crate) fn new(hosting: Hosting, config: CheckedConfig, origins: Origins, sessions: Sessions) -> Self {
         Self { shared: Arc::new(Shared { hosting, config, origins, sessions }) }
     }
 
@@ -69,7 +68,7 @@ impl Upgrade {
         &self.shared.sessions
     }
 
-    pub(crate) fn config(&self) -> &Arc<Config> {
+    pub(crate) fn config(&self) -> &Config {
         &self.shared.config
     }
 

@@ -3,7 +3,7 @@
 use std::{error, fmt};
 
 use futures::{Stream, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{error::CallError, status::Status};
 
@@ -24,9 +24,9 @@ enum Message<T, E> {
 pub struct Closed<T>(pub T);
 
 impl<T: Send, E: Send> StreamSender<T, E> {
-    /// Both halves, with room for so many items (1 at least) between them.
+    /// Both halves, with room for so many items between them: 1 at least, and without a bound from what no semaphore counts.
     pub(super) fn channel(capacity: usize) -> (Self, impl Stream<Item = Result<T, CallError<E>>> + Send) {
-        let (items, receiver) = mpsc::channel(capacity.max(1));
+        let (items, receiver) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
         let stream = stream::unfold(Some(receiver), async |receiver| {
             let mut receiver: mpsc::Receiver<Message<T, E>> = receiver?;
             match receiver.recv().await {

@@ -1,13 +1,13 @@
 //! The beginning: Hello and Welcome, who is there and what each side takes.
 
-use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
+use std::{collections::VecDeque, mem, time::Instant};
 
 use bytes::BytesMut;
 use foldhash::HashMap;
 
 use super::{Connection, NotifyCount, Phase, Released, Role, closing::Flush};
 use crate::{
-    config::{Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
+    config::{CheckedConfig, Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
@@ -64,8 +64,7 @@ fn millis(config: &Config) -> u64 {
 impl Connection {
     /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
     /// `id` tells connections of this process apart.
-    pub fn new(role: Role, id: u64, config: Arc<Config>, contracts: Vec<HostedContract>, now: Instant) -> Self {
-        let config = config.sound();
+    pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
         let limits = own_limits(&config);
         let depths = config.max_depth as usize + 1;
         let mut timers = Timers::default();

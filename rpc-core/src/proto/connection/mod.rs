@@ -31,7 +31,7 @@ use super::{
     timers::{Timer, Timers},
 };
 use crate::{
-    config::Config,
+    config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
     wire::{CallId, Frame, HostedContract, Payload, PeerLimits, Streams, read_packet},
 };
@@ -59,7 +59,7 @@ const MAX_EXCESS_CALLS: u32 = 1000;
 pub struct Connection {
     role: Role,
     id: u64,
-    config: Arc<Config>,
+    config: CheckedConfig,
     phase: Phase,
     ended: Option<ConnectionError>,
     /// What the other side announced.

@@ -60,7 +60,7 @@ impl Receiving {
             max_open: config.max_streams,
             items: i64::from(config.stream_items),
             window,
-            max_window: signed(config.max_stream_window as u64).max(window),
+            max_window: signed(config.max_stream_window as u64),
             all_window,
             all_credit: all_window,
             all_held: 0,

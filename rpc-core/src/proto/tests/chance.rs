@@ -59,8 +59,8 @@ fn config(least: bool) -> Config {
         nested_calls: 1,
         max_notifies: 1,
         chunk: 256,
-        unacked_bulk: 1,
-        max_unacked_bulk: 1,
+        unacked_bulk: 128 * 1024,
+        max_unacked_bulk: 128 * 1024,
         ..Config::default()
     }
 }

@@ -260,7 +260,7 @@ fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
 
 #[test]
 fn a_peer_that_makes_us_answer_and_does_not_read_is_closed() {
-    let small = Config { chunk: 256, max_metadata: 256, outbox_soft: 1, outbox_hard: 10_000, ..Config::default() };
+    let small = Config { chunk: 256, max_metadata: 256, outbox_soft: 1024, outbox_hard: 10_000, ..Config::default() };
     let mut liar = Liar::new(&Config { max_calls: 1, ..small });
     liar.say(&[request(1)]);
     for id in 2..1000 {

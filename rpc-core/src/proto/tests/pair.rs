@@ -102,7 +102,7 @@ impl End {
     fn new(role: Role, id: u64, config: &Config, now: Instant) -> Self {
         let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
         Self {
-            connection: Connection::new(role, id, Arc::new(config.clone()), contracts, now),
+            connection: Connection::new(role, id, config.clone().try_into().unwrap(), contracts, now),
             inbox: VecDeque::new(),
             arrived: Vec::new(),
             cancelled: Vec::new(),

@@ -327,8 +327,8 @@ proptest! {
             stream_window: 1,
             max_stream_window: 1,
             streams_window: 1,
-            unacked_bulk: 1,
-            max_unacked_bulk: 1,
+            unacked_bulk: 128 * 1024,
+            max_unacked_bulk: 128 * 1024,
             max_payload: 200_000,
             ..Config::default()
         };

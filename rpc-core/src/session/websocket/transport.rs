@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use super::failure::{failure, text};
 use super::metered::Metered;
-use crate::config::Config;
+use crate::config::CheckedConfig;
 use crate::error::{CloseCode, ProtocolError};
 use crate::session::later::wake_later;
 use crate::session::transport::{Progress, Transport, TransportError};
@@ -36,9 +36,9 @@ const DISCARD: Duration = Duration::from_secs(1);
 /// A [`Transport`] over a byte stream on which the HTTP upgrade has been done.
 ///
 /// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which: 1003 for
-/// text, 1009 for too much, 1002 for the rest. What is too much is [`Config::max_packet`]; until
-/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`], in all. Pings are answered,
-/// and counted in [`Progress::controls`]. No extension is ever agreed.
+/// text, 1009 for too much, 1002 for the rest. What is too much is [`Config::max_packet`](crate::Config::max_packet); until
+/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`](crate::Config::max_handshake), in all.
+/// Pings are answered, and counted in [`Progress::controls`]. No extension is ever agreed.
 #[derive(Debug)]
 pub struct WebSocket<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,
@@ -64,20 +64,20 @@ enum Closing {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// The server's end. `leftover` is what was read behind the request's head.
-    pub fn server(io: IO, leftover: Bytes, config: &Config) -> Self {
+    pub fn server(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
         Self::new(io, leftover, Role::Server, config)
     }
 
     /// The client's end. `leftover` is what was read behind the response's head.
-    pub fn client(io: IO, leftover: Bytes, config: &Config) -> Self {
+    pub fn client(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
         Self::new(io, leftover, Role::Client, config)
     }
 
-    fn new(io: IO, leftover: Bytes, role: Role, config: &Config) -> Self {
+    fn new(io: IO, leftover: Bytes, role: Role, config: &CheckedConfig) -> Self {
         let settings = WebSocketConfig::default()
             .read_buffer_size(config.read_buffer)
             .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(2 * WRITE_BUFFER + 2 * config.max_packet.max(config.chunk))
+            .max_write_buffer_size(config.max_packet.max(config.chunk).saturating_add(WRITE_BUFFER).saturating_mul(2))
             .max_message_size(Some(config.max_handshake))
             .max_frame_size(Some(config.max_handshake));
         let metered = Metered::new(io, &leftover);

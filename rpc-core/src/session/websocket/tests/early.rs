@@ -1,6 +1,5 @@
 //! What comes right behind the handshake: a session's driver against raw bytes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 
 use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
-use crate::config::Config;
+use crate::config::CheckedConfig;
 use crate::peer::{ConnectionInfo, Session};
 use crate::service::Hosting;
 use crate::session::{WebSocket, accept, connect};
@@ -109,7 +108,7 @@ async fn refusals(raw: &mut DuplexStream, wanted: usize) {
 
 fn client(leftover: Vec<u8>) -> (Session, DuplexStream) {
     let (near, raw) = tokio::io::duplex(PIPE);
-    let config = Arc::new(Config::default());
+    let config = CheckedConfig::default();
     let transport = WebSocket::client(near, leftover.into(), &config);
     let (session, driver) = connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
@@ -137,7 +136,7 @@ async fn a_client_takes_what_comes_in_one_read_with_the_welcome() {
 #[tokio::test]
 async fn a_server_takes_what_may_follow_the_hello_and_large_packets_after_its_welcome() {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = Arc::new(Config::default());
+    let config = CheckedConfig::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
     let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);

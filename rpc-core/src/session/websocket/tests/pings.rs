@@ -1,7 +1,6 @@
 //! Pings and pongs of the WebSocket: counted here, judged by the connection.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 
 use super::early::LIMITS;
 use super::raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame};
-use crate::config::Config;
+use crate::config::CheckedConfig;
 use crate::error::{CloseCode, ConnectionError};
 use crate::peer::ConnectionInfo;
 use crate::service::Hosting;
@@ -43,7 +42,7 @@ async fn row_12_each_ping_or_pong_is_told_before_the_next_is_read() {
 /// Why a server's session ends with a client that says Hello and then this.
 async fn ended(said: &[u8]) -> Option<ConnectionError> {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = Arc::new(Config::default());
+    let config = CheckedConfig::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
     let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);

@@ -1,0 +1,166 @@
+//! What cannot work is refused before anything is started, and what works does so over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rpc_client::{Connect, ConnectError};
+use rpc_core::{Config, Context, Hosting, HostingError, Status};
+use rpc_server::{ListenError, Server, ServerHandle, UpgradeError};
+use tokio::{net::TcpListener, time::timeout};
+
+#[rpc_core::service(callback = Guest)]
+trait Inn {
+    async fn arrive(&self, cx: &Context<GuestClient>) -> Result<u32, Status>;
+}
+
+#[rpc_core::callback]
+trait Guest {
+    async fn number(&self) -> u32;
+}
+
+/// Gives away who arrives.
+struct Host(mpsc::Sender<GuestClient>);
+
+impl Inn for Host {
+    async fn arrive(&self, cx: &Context<GuestClient>) -> Result<u32, Status> {
+        let _ = self.0.send(cx.peer().clone());
+        cx.peer().number().await
+    }
+}
+
+struct Visitor;
+
+impl Guest for Visitor {
+    async fn number(&self) -> u32 {
+        7
+    }
+}
+
+/// A server that pings often and is patient itself.
+async fn inn() -> (ServerHandle, mpsc::Receiver<GuestClient>) {
+    let (arrivals, arrived) = mpsc::channel();
+    let mut config = Config::default();
+    config.keepalive = Duration::from_secs(1);
+    config.keepalive_timeout = Duration::from_secs(120);
+    let server = Server::builder().service(Host(arrivals).serve()).config(config);
+    (server.listen("127.0.0.1:0").await.unwrap(), arrived)
+}
+
+fn impatient() -> Config {
+    let mut config = Config::default();
+    config.keepalive_timeout = Duration::from_millis(2500);
+    config
+}
+
+async fn visit(port: u16) -> InnClient {
+    let url = format!("ws://127.0.0.1:{port}/");
+    InnClient::connect(url).callback(Visitor.serve()).config(impatient()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_work_is_refused_at_every_door() {
+    let mut config = Config::default();
+    config.keepalive = Duration::ZERO;
+    let (arrivals, _arrived) = mpsc::channel();
+    let server = || Server::builder().service(Host(arrivals.clone()).serve()).config(config.clone());
+    let text = "Config::keepalive is 0ns, and 1s is the least that works; raise it";
+
+    let error = server().listen("127.0.0.1:0").await.unwrap_err();
+    assert!(matches!(&error, ListenError::Config(config) if config.field() == "keepalive"));
+    assert_eq!(error.to_string(), text);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    assert!(matches!(server().serve_listener(listener), Err(ListenError::Config(_))));
+    let error = server().into_upgrade().unwrap_err();
+    assert!(matches!(error, UpgradeError::Config(_)));
+    assert_eq!(error.to_string(), text);
+
+    // Nothing listens there, and nothing is dialled.
+    let error = InnClient::connect("ws://127.0.0.1:1/").config(config).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Config(_)));
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn services_that_cannot_be_hosted_are_still_said_to_be_so() {
+    let (arrivals, _arrived) = mpsc::channel();
+    let twice = Server::builder().service(Host(arrivals.clone()).serve()).service(Host(arrivals).serve());
+    assert!(matches!(twice.into_upgrade(), Err(UpgradeError::Hosting(HostingError::SameName { name: "Inn" }))));
+    assert!(Hosting::builder().build().is_ok());
+}
+
+/// The runtime of a client is blocked for twice its patience, while the server's pings gather in its socket.
+#[tokio::test]
+async fn a_blocked_runtime_does_not_end_its_sessions() {
+    let (server, _arrived) = inn().await;
+    let port = server.local_addr().port();
+    let blocked = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let inn = visit(port).await;
+            assert_eq!(inn.arrive().await, Ok(7));
+            thread::sleep(Duration::from_secs(5));
+            inn.arrive().await
+        })
+    });
+    let after = tokio::task::spawn_blocking(|| blocked.join().unwrap());
+    assert_eq!(timeout(Duration::from_secs(60), after).await.unwrap().unwrap(), Ok(7));
+}
+
+/// The client of the test below, in a process of its own: started by it, and alone it does nothing.
+#[tokio::test]
+async fn guest_in_a_process() {
+    let Ok(port) = std::env::var("INN_PORT") else { return };
+    let inn = visit(port.parse().unwrap()).await;
+    assert_eq!(inn.arrive().await, Ok(7));
+    // Until the test ends this process.
+    std::future::pending::<()>().await;
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Killed {
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success(), "kill {signal}");
+    }
+}
+
+/// A client's process is stopped for twice its patience.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stopped_process_does_not_end_its_sessions() {
+    let (server, arrived) = inn().await;
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["guest_in_a_process", "--exact"])
+        .env("INN_PORT", server.local_addr().port().to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let child = Killed(child);
+    let first = tokio::task::spawn_blocking(move || arrived.recv_timeout(Duration::from_secs(60)));
+    let guest = first.await.unwrap().expect("the guest arrives");
+    assert_eq!(guest.number().await, Ok(7));
+    for _ in 0..2 {
+        child.signal("-STOP");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        child.signal("-CONT");
+        assert_eq!(timeout(Duration::from_secs(60), guest.number()).await.unwrap(), Ok(7));
+    }
+    // It would have given the server up by now.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(guest.number().await, Ok(7));
+}

@@ -1,0 +1,244 @@
+//! Every field of `Config` over its whole range: it works, or it is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use proptest::{prelude::*, sample::select};
+use rpc_core::{
+    CheckedConfig, Code, Config, ConfigError, ConfigValue, ConnectionInfo, Hosting, Session, Status, Streaming,
+    session::{self, WebSocket, memory},
+};
+
+#[rpc_core::service]
+trait Gauge {
+    async fn same(&self, number: u32) -> Result<u32, Status>;
+    async fn double(&self, bytes: &[u8]) -> Result<Vec<u8>, Status>;
+}
+
+struct Meter;
+
+impl Gauge for Meter {
+    async fn same(&self, number: u32) -> Result<u32, Status> {
+        Ok(number)
+    }
+
+    async fn double(&self, bytes: &[u8]) -> Result<Vec<u8>, Status> {
+        Ok([bytes, bytes].concat())
+    }
+}
+
+/// Fields by name, with what sets them.
+enum Set {
+    Size(fn(&mut Config) -> &mut usize),
+    Count(fn(&mut Config) -> &mut u32),
+    Time(fn(&mut Config) -> &mut Duration),
+}
+
+macro_rules! fields {
+    ($($kind:ident { $($name:ident)* })*) => {
+        const FIELDS: &[(&str, Set)] = &[$($((stringify!($name), Set::$kind(|config| &mut config.$name)),)*)*];
+    };
+}
+
+fields! {
+    Size {
+        max_packet max_handshake max_payload max_assembly max_arguments max_payload_nesting max_payload_values
+        max_payload_containers chunk stream_window max_stream_window streams_window outbox_soft outbox_hard
+        unacked_bulk max_unacked_bulk max_metadata read_buffer
+    }
+    Count { max_calls nested_calls max_notifies max_depth max_streams stream_items }
+    Time {
+        call_timeout nested_wait upgrade_timeout hello_timeout close_timeout hook_timeout keepalive keepalive_timeout
+        progress_timeout write_timeout drain_grace drain_timeout slow_poll
+    }
+}
+
+fn set(config: &mut Config, field: usize, raw: u64) {
+    match FIELDS[field].1 {
+        Set::Size(get) => *get(config) = usize::try_from(raw).unwrap_or(usize::MAX),
+        Set::Count(get) => *get(config) = u32::try_from(raw).unwrap_or(u32::MAX),
+        // The greatest is for ever.
+        Set::Time(get) => *get(config) = if raw == u64::MAX { Duration::MAX } else { Duration::from_millis(raw) },
+    }
+}
+
+fn obey(config: &mut Config, name: &str, value: ConfigValue) {
+    let (_, set) = FIELDS.iter().find(|(field, _)| *field == name).expect("a field that there is");
+    match (set, value) {
+        (Set::Size(get), ConfigValue::Count(count)) => *get(config) = usize::try_from(count).unwrap(),
+        (Set::Count(get), ConfigValue::Count(count)) => *get(config) = u32::try_from(count).unwrap(),
+        (Set::Time(get), ConfigValue::Time(time)) => *get(config) = time,
+        (_, other) => panic!("{name} cannot be {other}"),
+    }
+}
+
+/// Does what errors say until there are none, as a patient person would.
+fn mended(mut config: Config) -> CheckedConfig {
+    for _ in 0..20 {
+        let error = match CheckedConfig::try_from(config.clone()) {
+            Ok(checked) => return checked,
+            Err(error) => error,
+        };
+        let (names, value) = match &error {
+            ConfigError::TooSmall { field, least, .. } => (vec![*field], *least),
+            ConfigError::TooLarge { field, greatest, .. } => (vec![*field], *greatest),
+            ConfigError::Unfit { field, least, beside, .. } => {
+                ([*field].into_iter().chain(beside.iter().map(|(other, _)| *other)).collect(), *least)
+            }
+            other => panic!("an unknown error: {other}"),
+        };
+        assert!(names.iter().all(|name| error.to_string().contains(name)), "{error}");
+        obey(&mut config, error.field(), value);
+    }
+    panic!("what errors advise never works");
+}
+
+/// Both ends of a session, over memory or over WebSocket.
+fn open(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) -> (Session, Session) {
+    let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
+    let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
+    let (server, client) = if websocket {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (near, far) =
+            (WebSocket::server(near, [][..].into(), server), WebSocket::client(far, [][..].into(), client));
+        let (server, driver) = session::accept(near, &hosting, server, info());
+        tokio::spawn(driver);
+        let (client, driver) = session::connect(far, &nothing, client, info());
+        tokio::spawn(driver);
+        (server, client)
+    } else {
+        let (near, far) = memory();
+        let (server, driver) = session::accept(near, &hosting, server, info());
+        tokio::spawn(driver);
+        let (client, driver) = session::connect(far, &nothing, client, info());
+        tokio::spawn(driver);
+        (server, client)
+    };
+    (server, client)
+}
+
+/// A session opens, answers a small call and, unless a limit says otherwise, a large one. It lives idle for minutes, and
+/// ends.
+async fn works(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) {
+    let (at_server, at_client) = open(server, client, websocket);
+    at_client.established().await.expect("the session opens");
+    let gauge: GaugeClient = at_client.client();
+    assert_eq!(gauge.same(7).await, Ok(7));
+    match gauge.double(&vec![7; 150_000]).await {
+        Ok(doubled) => assert_eq!(doubled.len(), 300_000),
+        Err(status) => assert!(
+            matches!(
+                status.code(),
+                Code::OutOfRange
+                    | Code::ResourceExhausted
+                    | Code::InvalidArgument
+                    | Code::DeadlineExceeded
+                    | Code::Internal
+            ) && !status.message().is_empty(),
+            "{status}"
+        ),
+    }
+    for end in [&at_client, &at_server] {
+        let ended = tokio::time::timeout(Duration::from_secs(300), end.closed()).await;
+        assert!(ended.is_err(), "an idle session lives: {ended:?}");
+    }
+    assert_eq!(gauge.same(8).await, Ok(8));
+    at_client.close();
+    at_client.closed().await;
+    at_server.closed().await;
+}
+
+fn run(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(100_000), future).await.expect("it comes to an end");
+    });
+}
+
+fn try_out(changes: &[(usize, u64)], websocket: bool) {
+    let mut config = Config::default();
+    for (field, raw) in changes {
+        set(&mut config, *field, *raw);
+    }
+    let (config, default) = (mended(config), CheckedConfig::default());
+    run(async {
+        works(&config, &config, websocket).await;
+        works(&config, &default, websocket).await;
+        works(&default, &config, websocket).await;
+    });
+}
+
+const EDGES: [u64; 26] = [
+    0,
+    1,
+    2,
+    9,
+    10,
+    255,
+    256,
+    511,
+    512,
+    768,
+    999,
+    1000,
+    1999,
+    2000,
+    16_383,
+    16_384,
+    65_536,
+    131_071,
+    131_072,
+    1 << 20,
+    1 << 30,
+    2 << 30,
+    u32::MAX as u64,
+    u32::MAX as u64 + 1,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+#[test]
+fn each_field_is_known() {
+    let shown = format!("{:?}", Config::default());
+    assert_eq!(shown.matches(": ").count(), FIELDS.len(), "{shown}");
+}
+
+#[test]
+fn each_field_alone_works_at_its_edges_or_is_refused() {
+    for (field, (name, _)) in FIELDS.iter().enumerate() {
+        for edge in EDGES {
+            println!("{name} = {edge}");
+            try_out(&[(field, edge)], edge % 2 == 0);
+        }
+    }
+}
+
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => select(&EDGES[..]), 1 => any::<u64>(), 1 => 0..200_000_u64]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn fields_in_pairs_work_or_are_refused(
+        changes in prop::collection::vec((0..FIELDS.len(), value()), 2..=3),
+        websocket in any::<bool>(),
+    ) {
+        try_out(&changes, websocket);
+    }
+}
+
+#[tokio::test]
+async fn a_channel_may_have_any_capacity() {
+    for capacity in [0, 1, usize::MAX] {
+        let (sender, mut stream) = Streaming::<u32>::channel(capacity);
+        let sending = async {
+            sender.send(1).await.unwrap();
+            sender.finish().await.unwrap();
+        };
+        let (first, ()) = tokio::join!(stream.next(), sending);
+        assert_eq!(first, Some(Ok(1)));
+    }
+}
