@@ -27,6 +27,9 @@ use crate::{
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
+/// The other side takes little before the handshake is done, and what a refusal says must fit a Welcome.
+const MAX_REFUSAL: usize = 8 * 1024;
+
 /// What this side announces.
 pub(super) fn own_limits(config: &Config) -> PeerLimits {
     PeerLimits {
@@ -194,7 +197,8 @@ impl Connection {
     /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this side in, by the close.
     pub fn refuse(&mut self, status: Status) {
         // Nothing of the session has run.
-        let status = status.cut_to(self.max_words_out()).not_executed();
+        let words = self.max_words_out().min(MAX_REFUSAL);
+        let status = status.cut_to(words).not_executed();
         match self.phase {
             Phase::Judging => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}

@@ -43,7 +43,7 @@ use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
-/// What a packet that has to wait for the end of the handshake counts beside its bytes: empty ones take memory too.
+/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
 const EARLY_PACKET: usize = 32;
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
@@ -172,13 +172,11 @@ impl Connection {
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if self.phase != Phase::Open {
             self.handshake_bytes += packet.len();
-            if self.phase == Phase::Judging {
-                self.handshake_bytes += EARLY_PACKET;
-            }
-            if self.handshake_bytes > self.config.max_handshake {
+            // Empty packets that wait take memory too, which is beside the bytes that an honest peer may send.
+            let limit = self.config.max_handshake;
+            if self.handshake_bytes > limit || self.early.len() * EARLY_PACKET > limit {
                 return Err(ProtocolError::too_big(format!(
-                    "more than {} bytes came before the handshake was done",
-                    self.config.max_handshake
+                    "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
                 )));
             }
             if self.phase == Phase::Judging {

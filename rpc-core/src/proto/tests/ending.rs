@@ -159,3 +159,34 @@ fn a_refused_client_is_told_why() {
     assert_eq!(pair.status(CLIENT, call).execution(), Execution::NotExecuted);
     pair.assert_empty();
 }
+
+#[test]
+fn a_long_refusal_fits_the_handshake() {
+    let wordy = Config { max_metadata: 60_000, ..Config::default() };
+    let mut pair = Pair::apart(&Config { max_metadata: 256, ..Config::default() }, &wordy);
+    let hello = pair.ends[CLIENT].connection.poll_transmit(pair.now).unwrap();
+    let server = &mut pair.ends[SERVER];
+    server.connection.handle_packet(pair.now, hello);
+    assert!(matches!(server.connection.poll_event(), Some(crate::proto::Event::Hello(_))));
+    server.connection.refuse(Status::permission_denied("x".repeat(50_000)));
+    pair.run();
+    let closed = pair.ends[CLIENT].closed.as_ref();
+    assert!(
+        matches!(closed, Some(ConnectionError::Refused(status)) if status.code() == Code::PermissionDenied),
+        "{closed:?}"
+    );
+}
+
+#[test]
+fn a_client_may_send_all_of_16_kib_before_it_has_the_welcome() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let hello = pair.ends[CLIENT].connection.poll_transmit(pair.now).unwrap();
+    let (left, now, server) = (16 * 1024 - hello.len(), pair.now, &mut pair.ends[SERVER]);
+    server.connection.handle_packet(now, hello);
+    server.connection.handle_packet(now, vec![0; left].into());
+    let event = server.connection.poll_event();
+    assert!(matches!(event, Some(crate::proto::Event::Hello(_))), "{event:?}");
+    assert!(server.connection.ended().is_none());
+    server.connection.handle_packet(now, vec![0; 1].into());
+    assert!(server.connection.ended().is_some(), "one byte more");
+}
