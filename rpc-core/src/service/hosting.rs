@@ -2,14 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::BytesMut;
+
 use super::{Instance, IntoService, Service, SessionHooks};
 use crate::{
-    config::MAX_CONTRACTS,
+    config::{HANDSHAKE, MAX_CONTRACTS},
     contract::MethodDescriptor,
     logging::LogLimit,
     peer::{Interceptor, Session, now},
     status::Status,
-    wire::HostedContract,
+    wire::{Frame, HostedContract, PacketHeader, PeerLimits, VERSION, Welcome, put_frame, put_header},
 };
 
 /// What one end brings into its sessions: the contracts that it hosts, hooks and interceptors. Cheap to clone.
@@ -65,6 +67,15 @@ pub enum HostingError {
         /// How many they are.
         contracts: usize,
     },
+    /// Their names do not fit the handshake, of which a peer takes a fixed number of bytes.
+    TooLong {
+        /// How many they are.
+        contracts: usize,
+        /// Bytes of the handshake that would announce them.
+        bytes: usize,
+        /// Bytes of a handshake that every peer takes.
+        most: usize,
+    },
 }
 
 /// Every Hello may cause such a line.
@@ -83,8 +94,7 @@ impl Hosting {
 
     /// What the handshake says of them.
     pub(crate) fn announced(&self) -> Vec<HostedContract> {
-        let services = self.inner.services.iter().map(Service::contract);
-        services.map(|c| HostedContract { name: c.name().to_owned(), fingerprint: c.fingerprint() }).collect()
+        announced(&self.inner.services)
     }
 
     /// Whether a client that hosts `theirs` can be served: every callback contract must be there.
@@ -173,11 +183,15 @@ impl HostingBuilder {
         self
     }
 
-    /// Checks that all can be told apart.
+    /// Checks that all can be told apart, and that a handshake can say their names.
     pub fn build(self) -> Result<Hosting, HostingError> {
         let Self { services, hooks, interceptors } = self;
         if services.len() > MAX_CONTRACTS {
             return Err(HostingError::TooMany { contracts: services.len() });
+        }
+        let bytes = handshake_len(&services);
+        if bytes > HANDSHAKE {
+            return Err(HostingError::TooLong { contracts: services.len(), bytes, most: HANDSHAKE });
         }
         let mut methods: Vec<Entry> = Vec::new();
         for (index, service) in services.iter().enumerate() {
@@ -197,6 +211,46 @@ impl HostingBuilder {
         }
         Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors: interceptors.into(), methods }) })
     }
+}
+
+fn announced(services: &[Service]) -> Vec<HostedContract> {
+    let contracts = services.iter().map(Service::contract);
+    contracts.map(|c| HostedContract { name: c.name().to_owned(), fingerprint: c.fingerprint() }).collect()
+}
+
+/// What a Welcome that announces them takes at most, and so does a Hello, which is shorter. Every other part is a number.
+fn handshake_len(services: &[Service]) -> usize {
+    let (count, bytes) = (u32::MAX, u64::MAX);
+    let limits = PeerLimits {
+        calls: count,
+        nested: count,
+        notifies: count,
+        depth: count,
+        payload: bytes,
+        assembly: bytes,
+        arguments: bytes,
+        packet: bytes,
+        chunk: bytes,
+        streams: count,
+        stream_items: count,
+        stream_bytes: bytes,
+        streams_bytes: bytes,
+    };
+    let welcome = Welcome {
+        version: VERSION,
+        limits,
+        keepalive_ms: u64::MAX,
+        contracts: announced(services),
+        session: u64::MAX,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal: None,
+    };
+    let mut packet = BytesMut::new();
+    put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
+    put_frame(&mut packet, &Frame::Welcome(Box::new(welcome)));
+    packet.len()
 }
 
 impl fmt::Debug for Inner {
@@ -226,6 +280,10 @@ impl fmt::Display for HostingError {
                 f,
                 "{contracts} contracts are hosted together, and a session has {MAX_CONTRACTS} at most; put their methods into fewer contracts"
             ),
+            Self::TooLong { contracts, bytes, most } => write!(
+                f,
+                "the names of {contracts} contracts make a handshake of {bytes} bytes, and every peer takes {most} bytes at most before it is done; shorten the names (#[service(name = \"…\")]), or put their methods into fewer contracts"
+            ),
             Self::SameName { name } => write!(
                 f,
                 "two contracts named `{name}` are hosted together; give one of them another name: #[service(name = \"…\")]"
@@ -239,3 +297,37 @@ impl fmt::Display for HostingError {
 }
 
 impl std::error::Error for HostingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::ContractDescriptor;
+
+    /// As many contracts without methods, whose names have so many bytes.
+    fn host(contracts: usize, name: usize) -> Result<Hosting, HostingError> {
+        let mut builder = Hosting::builder();
+        for number in 0..contracts {
+            let name: &'static str = format!("{number:0name$}").leak();
+            let contract: &'static ContractDescriptor = Box::leak(Box::new(ContractDescriptor::new(name, &[])));
+            builder = builder.service(Service::host(contract, (), |_, _, _, _| unreachable!("there is no method")));
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn names_that_no_handshake_holds_are_refused() {
+        let error = host(160, 95).expect_err("160 names of 95 bytes are too long");
+        assert!(matches!(error, HostingError::TooLong { contracts: 160, bytes, most: 16_384 } if bytes > 16_384));
+        assert!(error.to_string().contains("160 contracts") && error.to_string().contains("16384 bytes"), "{error}");
+        assert!(host(256, 40).is_ok(), "256 names of a common length");
+        assert!((100..=200).contains(&handshake_len(&[])), "{} bytes beside the names", handshake_len(&[]));
+    }
+
+    #[test]
+    fn what_passes_fits_a_handshake_whatever_the_limits_and_the_session_are() {
+        let most = (1..200).rev().find(|&name| host(150, name).is_ok()).expect("short names pass");
+        let hosting = host(150, most).unwrap();
+        let len = handshake_len(&hosting.inner.services);
+        assert!((HANDSHAKE - 150..=HANDSHAKE).contains(&len), "{len} bytes with names of {most} bytes");
+    }
+}
