@@ -242,3 +242,21 @@ async fn a_channel_may_have_any_capacity() {
         assert_eq!(first, Some(Ok(1)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn arguments_that_are_too_long_name_the_limit_that_says_so() {
+    for (field, set) in [
+        ("max_arguments", (|config| &mut config.max_arguments) as fn(&mut Config) -> &mut usize),
+        ("max_payload", |config| &mut config.max_payload),
+    ] {
+        let mut config = Config::default();
+        *set(&mut config) = 100_000;
+        let config = config.try_into().unwrap();
+        let (_server, client) = open(&config, &config, false);
+        client.established().await.unwrap();
+        let status = client.client::<GaugeClient>().double(&vec![7; 150_000]).await.unwrap_err();
+        assert_eq!(status.code(), Code::OutOfRange);
+        let message = status.message();
+        assert!(message.contains("100000") && message.contains(&format!("Config::{field} ")), "{message}");
+    }
+}

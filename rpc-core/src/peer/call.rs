@@ -277,15 +277,16 @@ impl Call<'_> {
             return Err(Status::invalid_argument(message).not_executed());
         }
         let counted = counted_arguments(len as u64, self.metadata_len);
-        let limit = if counted > 0 {
-            limits.payload.min(limits.arguments.saturating_sub(self.metadata_len as u64))
+        let arguments = limits.arguments.saturating_sub(self.metadata_len as u64);
+        let (limit, name_of_limit) = if counted > 0 && arguments < limits.payload {
+            (arguments, "max_arguments")
         } else {
-            limits.payload
+            (limits.payload, "max_payload")
         };
         if len as u64 > limit {
             let (contract, name) = (self.method.contract(), self.method.name());
             let message = format!(
-                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise Config::max_payload there"
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise Config::{name_of_limit} there"
             );
             return Err(Status::out_of_range(message).not_executed());
         }
