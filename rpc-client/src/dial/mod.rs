@@ -6,6 +6,7 @@ mod target;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -25,6 +26,8 @@ use crate::error::ConnectError;
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL);
 /// After so long the next address is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How much longer than the limit the runtime may take to hear of what has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Bytes of a refusal's text that are read, and how long they may take to come.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
@@ -66,7 +69,12 @@ impl Limit {
         reached: Option<SocketAddr>,
         step: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        timeout_at(self.at, step).await.unwrap_or_else(|_| {
+        let mut step = pin!(step);
+        if let Ok(done) = timeout_at(self.at, &mut step).await {
+            return done;
+        }
+        // This process may have been stopped meanwhile, and the answer may lie in the socket.
+        timeout(LOOK_AGAIN, step).await.unwrap_or_else(|_| {
             Err(ConnectError::TimedOut { authority: target.authority.clone(), limit: self.after, reached })
         })
     }
@@ -201,4 +209,23 @@ fn failed(target: &Target, error: Error) -> ConnectError {
 
 fn not_websocket(target: &Target, why: &str) -> ConnectError {
     ConnectError::NotWebSocket { authority: target.authority.clone(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_this_process_was_stopped_is_read_before_the_server_is_given_up() {
+        let target = Target::parse("ws://127.0.0.1:1/").unwrap();
+        let after = Duration::from_secs(10);
+        for (late, taken) in [(Duration::from_millis(50), true), (Duration::from_secs(1), false)] {
+            let limit = Limit { at: Instant::now() + after, after };
+            let step = async {
+                sleep(after + late).await;
+                Ok(())
+            };
+            assert_eq!(limit.bound(&target, None, step).await.is_ok(), taken, "{late:?} after the limit");
+        }
+    }
 }
