@@ -1,0 +1,73 @@
+//! A peer whose socket takes little, in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use rpc_core::{
+    CheckedConfig, Config, ConnectionError, ConnectionInfo, Hosting, Status,
+    session::{self, WebSocket},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+#[rpc_core::service]
+trait Press {
+    async fn print(&self, length: usize) -> Result<String, Status>;
+}
+
+struct Printer;
+
+impl Press for Printer {
+    async fn print(&self, length: usize) -> Result<String, Status> {
+        Ok("x".repeat(length))
+    }
+}
+
+/// Asks for so many answers over a link that brings so many bytes a second to the client. Gives how many came, and how
+/// the server's end ended.
+async fn ask(answers: usize, length: usize, per_second: usize) -> (usize, Option<ConnectionError>) {
+    let mut config = Config::default();
+    config.call_timeout = Duration::MAX;
+    let config = CheckedConfig::try_from(config).unwrap();
+    let (server, relay_of_server) = tokio::io::duplex(4096);
+    let (client, relay_of_client) = tokio::io::duplex(4096);
+    let (mut from_server, mut to_server) = tokio::io::split(relay_of_server);
+    let (mut from_client, mut to_client) = tokio::io::split(relay_of_client);
+    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    tokio::spawn(async move {
+        let mut buffer = vec![0; per_second];
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+            to_client.write_all(&buffer[..length]).await.unwrap();
+            sleep(Duration::from_secs_f64(length as f64 / per_second as f64)).await;
+        }
+    });
+    let hosting = Hosting::builder().service(Printer.serve()).build().unwrap();
+    let server = WebSocket::server(server, [][..].into(), &config);
+    let client = WebSocket::client(client, [][..].into(), &config);
+    let (at_server, driver) = session::accept(server, &hosting, &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    let (at_client, driver) = session::connect(client, &Hosting::default(), &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    at_client.established().await.unwrap();
+    let press: PressClient = at_client.client();
+    let calls = join_all((0..answers).map(|_| press.print(length)));
+    let came = timeout(Duration::from_secs(24 * 3600), calls).await.expect("each call has an outcome");
+    let ended = timeout(Duration::from_secs(1), at_server.closed()).await.ok();
+    (came.iter().filter(|answer| answer.is_ok()).count(), ended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_too_slowly_does_not_hold_the_outbox_and_the_handlers() {
+    let (came, ended) = ask(100, 50_000, 2000).await;
+    assert!(matches!(&ended, Some(ConnectionError::TimedOut(why)) if why.contains("progress_timeout")), "{ended:?}");
+    assert!(came < 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_on_a_slow_link_gets_all_of_its_answers() {
+    assert_eq!(ask(100, 50_000, 2500).await, (100, None));
+}
