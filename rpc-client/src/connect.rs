@@ -8,8 +8,7 @@ use std::pin::Pin;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
     CheckedConfig, Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor,
-    logging::LogLimit,
-    session,
+    logging::LogLimit, session,
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};

@@ -35,7 +35,7 @@ fn with_streams(id: u64, streams: impl IntoIterator<Item = TransferId>) -> Frame
 
 /// A config whose incoming part is 3 MiB.
 fn small() -> Config {
-    Config { session_memory: 8 * MIB, outbox_hard: 3 * MIB, ..Config::default() }
+    Config { session_memory: 8 * MIB, outbox_hard: 3 * MIB, max_payload: 2 * MIB, ..Config::default() }
 }
 
 #[test]

@@ -353,7 +353,9 @@ impl Wake for Count {
 fn what_waits_to_be_sent_of_many_streams_is_bounded() {
     for windows in [(1 << 30, 1 << 30), (1, 1 << 30), (1 << 30, 1)] {
         let (stream_window, streams_window) = windows;
-        let taker = Config { stream_window, streams_window, stream_items: 1000, ..Config::default() };
+        let max_stream_window = stream_window.max(4 << 20);
+        let taker =
+            Config { stream_window, max_stream_window, streams_window, stream_items: 1000, ..Config::default() };
         let mut pair = Pair::apart(&taker, &Config::default());
         pair.run();
         let mut liar = Liar::at(pair);
