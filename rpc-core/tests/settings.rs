@@ -75,7 +75,7 @@ fn obey(config: &mut Config, name: &str, value: ConfigValue) {
 
 /// Does what errors say until there are none, as a patient person would.
 fn mended(mut config: Config) -> CheckedConfig {
-    for _ in 0..20 {
+    for _ in 0..100 {
         let error = match CheckedConfig::try_from(config.clone()) {
             Ok(checked) => return checked,
             Err(error) => error,
@@ -169,7 +169,7 @@ fn try_out(changes: &[(usize, u64)], websocket: bool) {
     });
 }
 
-const EDGES: [u64; 26] = [
+const EDGES: [u64; 27] = [
     0,
     1,
     2,
@@ -190,6 +190,7 @@ const EDGES: [u64; 26] = [
     131_071,
     131_072,
     1 << 20,
+    1 << 26,
     1 << 30,
     2 << 30,
     u32::MAX as u64,
@@ -227,6 +228,16 @@ proptest! {
         websocket in any::<bool>(),
     ) {
         try_out(&changes, websocket);
+    }
+}
+
+/// What is advised of one field is never too much for another.
+#[test]
+fn all_fields_at_their_greatest_or_least_work_together() {
+    for raw in [0, u64::MAX] {
+        let all: Vec<_> = (0..FIELDS.len()).map(|field| (field, raw)).collect();
+        try_out(&all, false);
+        try_out(&all, true);
     }
 }
 

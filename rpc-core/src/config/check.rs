@@ -156,7 +156,7 @@ fn count(value: impl TryInto<u64>) -> ConfigValue {
 
 fields! {
     counts {
-        max_packet: MIN_CHUNK + PACKET_OVERHEAD, 2 * GIB;
+        max_packet: MIN_CHUNK + PACKET_OVERHEAD, GIB;
         max_handshake: HANDSHAKE, GIB;
         max_payload: 256, MOST;
         max_assembly: 1, MOST;
@@ -164,7 +164,8 @@ fields! {
         max_payload_nesting: 1, 255;
         max_payload_values: 2, MOST;
         max_payload_containers: 1, MOST;
-        chunk: MIN_CHUNK, GIB;
+        // The greatest chunk and the most metadata fit the greatest packet and outbox together.
+        chunk: MIN_CHUNK, 64 * MIB;
         max_calls: 1, MOST;
         nested_calls: 1, MOST;
         max_notifies: 1, MOST;
@@ -178,7 +179,7 @@ fields! {
         outbox_hard: 2 * (MIN_CHUNK + PACKET_OVERHEAD), ANY;
         unacked_bulk: MIN_BULK, MOST;
         max_unacked_bulk: MIN_BULK, MOST;
-        max_metadata: 0, GIB;
+        max_metadata: 0, 64 * MIB;
         session_memory: MIB, ANY;
         read_buffer: 512, MIB;
     }

@@ -33,7 +33,7 @@ pub use error::{ConfigError, ConfigValue};
 #[non_exhaustive]
 pub struct Config {
     /// Bytes of one packet on the wire, once the handshake is done. Default 128 KiB; at least `chunk` + 512 and
-    /// `chunk` + `max_metadata` + 256, and so never less than 768; at most 2 GiB. Payloads are sent in chunks, so no
+    /// `chunk` + `max_metadata` + 256, and so never less than 768; at most 1 GiB. Payloads are sent in chunks, so no
     /// honest peer needs more; stops a peer from making us hold a huge message.
     pub max_packet: usize,
     /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB, which is also the least: an
@@ -59,7 +59,7 @@ pub struct Config {
     /// How many arrays and maps one payload may hold. Default 131,072; at least 1. As for values.
     pub max_payload_containers: usize,
     /// Bytes of one chunk, and the size above which a payload is sent in chunks. Default 64 KiB; at least 256, at most
-    /// 1 GiB; `max_packet` and `outbox_soft` must hold it. Small ones interleave better, large ones cost less. Stops
+    /// 64 MiB; `max_packet` and `outbox_soft` must hold it. Small ones interleave better, large ones cost less. Stops
     /// one large payload from holding up everything else.
     pub chunk: usize,
     /// Calls in flight that the peer may have here, apart from `nested_calls`. Default 1,024; at least 1. More lets a
@@ -153,7 +153,8 @@ pub struct Config {
     /// peer or a handler from holding up a shutdown.
     pub drain_timeout: Duration,
     /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status that is
-    /// sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none, and sends statuses without words; at most 1 GiB. `max_packet` and `outbox_soft` must hold it.
+    /// sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses without words; at
+    /// most 64 MiB. `max_packet` and `outbox_soft` must hold it.
     /// Stops a peer from sending large payloads where nothing counts them.
     pub max_metadata: usize,
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
