@@ -12,7 +12,7 @@ use rpc_core::{
     Stub,
     wire::{Frame, Hello, HostedContract, PacketHeader, PeerLimits, VERSION, put_frame, put_header},
 };
-use rpc_server::ServerHandle;
+use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 use tracing::Level;
 
@@ -108,4 +108,83 @@ async fn sessions_are_summed_up_for_operators() {
     assert!((1..=5).contains(&lines.len()), "{lines:#?}");
     assert!(lines[0].contains("sessions so far open=1 opened=1 closed=0"), "{lines:#?}");
     assert_eq!(Lines::read(Level::DEBUG).iter().filter(|line| line.starts_with("session opened")).count(), 50);
+}
+
+/// As the server knows it.
+mod served {
+    #[rpc_core::service(name = "Diary")]
+    pub(super) trait Diary {
+        async fn open(&self) -> u64;
+        #[rpc(oneway)]
+        async fn note(&self, page: u32);
+        #[rpc(oneway, initiating = false)]
+        async fn seal(&self);
+    }
+}
+
+/// As an older client knows it.
+mod called {
+    #[rpc_core::service(name = "Diary")]
+    pub(super) trait Diary {
+        async fn open(&self) -> u64;
+        #[rpc(oneway)]
+        async fn note(&self, page: &str);
+        #[rpc(oneway)]
+        async fn seal(&self);
+        #[rpc(oneway)]
+        async fn burn(&self);
+    }
+}
+
+struct Book;
+
+impl served::Diary for Book {
+    async fn open(&self) -> u64 {
+        1
+    }
+    async fn note(&self, _: u32) {}
+    async fn seal(&self) {}
+}
+
+#[tokio::test]
+async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
+    Lines::keep();
+    let server = Server::builder().service(served::Diary::serve(Book)).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let diary = called::DiaryClient::connect(url).await.unwrap();
+    let session = server.sessions().iter().next().unwrap();
+    let refusals: [(&str, &[&str]); 3] = [
+        ("note", &["contract=Diary method=note why=INVALID_ARGUMENT", "`page`", "does not fit its type"]),
+        ("seal", &["contract=Diary method=seal why=FAILED_PRECONDITION", "may not be called yet"]),
+        ("burn", &["not hosted", "why=UNIMPLEMENTED", "hosts Diary"]),
+    ];
+    for (count, (method, told)) in (1..).zip(refusals) {
+        match method {
+            "note" => diary.note("no number").await,
+            "seal" => diary.seal().await,
+            _ => diary.burn().await,
+        }
+        .unwrap();
+        let said = |line: &String| told.iter().all(|part| line.contains(part));
+        let logged = async {
+            while session.stats().notifies_refused < count || !Lines::read(Level::WARN).iter().any(said) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, logged).await.unwrap_or_else(|_| panic!("{method}: {:#?}", Lines::read(Level::WARN)));
+        assert_eq!(session.stats().notifies_refused, count);
+    }
+    diary.open().await.unwrap();
+    diary.seal().await.unwrap();
+    diary.open().await.unwrap();
+    assert_eq!(session.stats().notifies_refused, 3);
+    assert!(
+        timeout(SOON, async {
+            while !session.stats().is_at_rest() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await
+        .is_ok()
+    );
 }

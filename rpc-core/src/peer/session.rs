@@ -35,7 +35,7 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest every count is zero; so it is after the end, but for `no_cancel` methods that run on and for outcomes that
+/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]); so it is after the end, but for `no_cancel` methods that run on and for outcomes that
 /// their callers have not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,6 +48,17 @@ pub struct Stats {
     pub producers: usize,
     /// Bytes that callers, handlers and producers hold of what they share: room in the outbox, transfers under way, arguments of unfinished calls.
     pub reserved: Released,
+    /// One-way calls that came from the other side and were not run, since the session began: their arguments did not decode, a gate or an
+    /// interceptor refused them, their method is not hosted, or they went beyond a limit. Their callers are not told; the log is, with a warning. Not something
+    /// that is held.
+    pub notifies_refused: u64,
+}
+
+impl Stats {
+    /// Whether the session holds nothing: every count is zero but for those that only grow.
+    pub fn is_at_rest(&self) -> bool {
+        *self == Self { notifies_refused: self.notifies_refused, ..Self::default() }
+    }
 }
 
 impl Session {
@@ -167,12 +178,14 @@ impl Session {
 
     /// What the session holds now.
     pub fn stats(&self) -> Stats {
-        let connection = self.shared.look(|connection| connection.stats());
+        let (connection, notifies_refused) =
+            self.shared.look(|connection| (connection.stats(), connection.notifies_refused()));
         Stats {
             connection,
             handlers: self.shared.handlers(),
             producers: self.shared.producers(),
             reserved: self.shared.reserved(),
+            notifies_refused,
         }
     }
 }

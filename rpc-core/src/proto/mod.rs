@@ -23,7 +23,9 @@ mod tests;
 pub use chain::ServedCall;
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
-pub use connection::{CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, Released, Role};
+pub use connection::{
+    CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedNotify, Released, Role,
+};
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use slots::CallKey;
 pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};

@@ -12,10 +12,12 @@ use tokio::task::AbortHandle;
 
 use super::{ended::Ended, task::Task};
 use crate::{
-    peer::{Polled, Shared, watch_poll},
-    proto::{Completion, ServedCall, ServedKey},
+    logging::LogLimit,
+    peer::{Polled, Shared, now, watch_poll},
+    proto::{Completion, RefusedNotify, ServedCall, ServedKey},
     service::{Handling, Held, Hosting, Instance, Received, Runner},
     status::Status,
+    text::excerpt_of,
 };
 
 /// Runs handlers: each is polled once where it arrives, in order, and moves to a task when it has to wait.
@@ -155,6 +157,28 @@ impl Dispatch {
     /// Whether no handler is left to wait for.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty()
+    }
+
+    /// Says what only the log hears: a one-way call came and was not run.
+    pub(super) fn log_refused(&self, refused: &RefusedNotify) {
+        static REFUSED: LogLimit = LogLimit::new();
+        let Some(more) = REFUSED.admit(now()) else { return };
+        let (session, why) = (self.shared.id, excerpt_of(&refused.status));
+        match self.hosting.find(refused.method).map(|index| self.hosting.method(index)) {
+            Some(method) => tracing::warn!(
+                session,
+                contract = method.contract(),
+                method = method.name(),
+                why,
+                "a one-way call was not run, and its caller does not know{more}"
+            ),
+            None => tracing::warn!(
+                session,
+                method = format_args!("{:#010x}", refused.method),
+                why,
+                "a one-way call of a method that is not hosted was not run, and its caller does not know{more}"
+            ),
+        }
     }
 
     fn unimplemented(&self, method: u32) -> Status {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpc_core::{Config, Hosting, IntoService, Session, Stats, session::connect_in_memory};
+use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory};
 
 /// Both ends of a session.
 pub(crate) struct Ends {
@@ -33,7 +33,7 @@ pub(crate) fn open_with(server: &Hosting, client: &Hosting, config: Config) -> E
 /// Waits until both ends hold nothing.
 pub(crate) async fn at_rest(ends: &Ends) {
     for session in [&ends.server, &ends.client] {
-        until(&format!("{session:?} at rest"), || session.stats() == Stats::default()).await;
+        until(&format!("{session:?} at rest"), || session.stats().is_at_rest()).await;
     }
 }
 

@@ -112,6 +112,10 @@ impl Connection {
                 }
                 (ServedKey::Notify(number), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
+                    if let Some(served) = self.notified.get(&number) {
+                        let method = served.call.method;
+                        self.refused_notify(method, Status::unavailable("this side is shutting down"));
+                    }
                     self.finish_notify(number);
                     self.events.push_back(Event::Withdrawn { key });
                 }

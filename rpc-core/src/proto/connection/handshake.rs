@@ -131,6 +131,8 @@ impl Connection {
             grace_over: false,
             peer_leaving: false,
             peer_last_seq: None,
+            notifies_refused: 0,
+            last_refused: None,
             stray_completions: 0,
             excess_calls: 0,
             events: VecDeque::new(),

@@ -33,12 +33,13 @@ use super::{
 use crate::{
     config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
+    status::Status,
     wire::{CallId, Frame, HostedContract, Payload, PeerLimits, Streams, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 pub(crate) use memory::counted_arguments;
-pub use state::{ConnectionStats, Released, Role};
+pub use state::{ConnectionStats, RefusedNotify, Released, Role};
 use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
@@ -138,6 +139,8 @@ pub struct Connection {
     grace_over: bool,
     peer_leaving: bool,
     peer_last_seq: Option<u64>,
+    notifies_refused: u64,
+    last_refused: Option<RefusedNotify>,
     stray_completions: u32,
     excess_calls: u32,
 
@@ -336,6 +339,21 @@ impl Connection {
             memory_held: self.memory_held() - self.assembly.spare_bytes(),
             unacked_bulk: self.sequence.bulk_under_way(),
         }
+    }
+
+    /// One-way calls that came in and were not run, since the session began.
+    pub fn notifies_refused(&self) -> u64 {
+        self.notifies_refused
+    }
+
+    /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log: nobody else hears of it.
+    pub fn take_refused(&mut self) -> Option<RefusedNotify> {
+        self.last_refused.take()
+    }
+
+    fn refused_notify(&mut self, method: u32, status: Status) {
+        self.notifies_refused += 1;
+        self.last_refused = Some(RefusedNotify { method, status });
     }
 
     /// Whether what is counted is there.

@@ -14,7 +14,7 @@ use crate::{
         CallKey, Completion, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::Mark,
         slots::SlotState,
     },
-    status::Status,
+    status::{Execution, Status},
     wire::{
         CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, TransferId, metadata_size,
     },
@@ -131,8 +131,9 @@ impl Connection {
             }
             Ok(()) => Ok(()),
         };
-        if admitted.is_err() {
+        if let Err(status) = admitted {
             // Nobody waits for an answer, but the sender's permit must return.
+            self.refused_notify(method, status);
             self.discard_announced(now, announced)?;
             self.count_done(depth, cost.arguments);
             return Ok(());
@@ -325,6 +326,7 @@ impl Connection {
         let id = match key {
             ServedKey::Notify(number) => {
                 self.release_charges(charges);
+                self.judge_notify(number, completion);
                 self.finish_notify(number);
                 return Streams::default();
             }
@@ -374,6 +376,19 @@ impl Connection {
             self.fail_streams(&streams);
         }
         self.push_status(id, status, Mark::Completion(id));
+    }
+
+    /// A one-way call that was not run is refused: its caller hears nothing of it.
+    fn judge_notify(&mut self, number: u64, completion: Completion) {
+        let status = match completion {
+            Completion::Status(status) if status.execution() == Execution::NotExecuted => status,
+            Completion::NotStarted => Status::unavailable("the session is ending"),
+            _ => return,
+        };
+        if let Some(served) = self.notified.get(&number) {
+            let method = served.call.method;
+            self.refused_notify(method, status);
+        }
     }
 
     fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, part: Part) -> Streams {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::super::{ServedCall, slots::CallKey};
-use crate::wire::{CallId, Streams, TransferId};
+use crate::{
+    status::Status,
+    wire::{CallId, Streams, TransferId},
+};
 
 /// Which end of the handshake a connection is. After it both are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,15 @@ pub struct Released {
     pub transfers: usize,
     /// Bytes of the budget of arguments.
     pub arguments: usize,
+}
+
+/// A one-way call that came in and was not run. Its caller is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedNotify {
+    /// The method's number.
+    pub method: u32,
+    /// Why.
+    pub status: Status,
 }
 
 /// Counts of what a connection holds now; all zero at rest.

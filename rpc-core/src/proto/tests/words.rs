@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
+
 use super::{
     hostile::Liar,
     pair::{CLIENT, Call, Pair, SERVER},
@@ -11,7 +13,7 @@ use crate::{
     error::{CloseCode, ConnectionError, ProtocolError},
     status::{Code, Execution, Status},
     text::MAX_PEER_TEXT,
-    wire::{ErrorBody, Frame, VERSION, Welcome},
+    wire::{ErrorBody, Frame, Notify, Payload, VERSION, Welcome},
 };
 
 const WAITING: usize = 1000;
@@ -102,4 +104,30 @@ fn a_long_refusal_is_cut_where_it_comes_in() {
     pair.receive(CLIENT);
     let Some(ConnectionError::Refused(status)) = &pair.ends[CLIENT].closed else { panic!("not refused") };
     assert_eq!((status.code(), status.message().len()), (Code::Unauthenticated, MAX_PEER_TEXT));
+}
+
+#[test]
+fn one_way_calls_beyond_a_limit_are_counted_and_told_to_the_shell() {
+    let notify = |depth, metadata| {
+        let payload = Payload::Inline(Bytes::from_static(&[0x90]));
+        Frame::Notify(Notify { method: 9, depth, metadata, payload })
+    };
+    let cases = [
+        (notify(99, Vec::new()), "deep"),
+        (notify(0, vec![("key".to_owned(), "x".repeat(9000))]), "max_metadata"),
+        (notify(0, Vec::new()), "announced limit of 1"),
+    ];
+    for (frame, why) in cases {
+        let mut liar = Liar::new(&Config { max_notifies: 1, ..Config::default() });
+        // One that is served and not finished.
+        liar.say(&[notify(0, Vec::new())]);
+        assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
+        liar.say(&[frame]);
+        assert_eq!(liar.closed(), None);
+        let connection = &mut liar.pair.ends[SERVER].connection;
+        let refused = connection.take_refused().expect("it is told");
+        assert_eq!((refused.method, connection.notifies_refused()), (9, 1));
+        assert!(refused.status.message().contains(why), "{}", refused.status);
+        assert_eq!(connection.take_refused(), None);
+    }
 }

@@ -369,7 +369,10 @@ impl<T: Transport> Driver<T> {
             Written::All | Written::Stuck => {}
         }
         // The end may have come with what was just done.
-        let over = self.shared.look(|connection| connection.ended().is_some());
+        let (over, refused) = self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused()));
+        if let Some(refused) = refused {
+            self.dispatch.log_refused(&refused);
+        }
         over || self.drive_timer(cx, None)
     }
 }
