@@ -41,6 +41,36 @@ pub fn excerpt_of(value: &impl fmt::Display) -> String {
     out.out
 }
 
+/// Names and bytes of names that a list in a message to the peer has, so that a few bytes that come do not cause kilobytes that go.
+#[cfg(feature = "session")]
+const LISTED: (usize, usize) = (5, 200);
+
+/// Names for a message, with `joint` between them: the first ones, and how many more there are.
+#[cfg(feature = "session")]
+pub(crate) fn list<T: fmt::Display>(names: impl IntoIterator<Item = T>, joint: &str) -> String {
+    let (most, bytes) = LISTED;
+    let mut names = names.into_iter();
+    let (mut out, mut count) = (String::new(), 0);
+    let mut left_out = 0;
+    for name in names.by_ref() {
+        let name = name.to_string();
+        if count == most || out.len() + joint.len() + name.len() > bytes {
+            left_out = 1;
+            break;
+        }
+        if count > 0 {
+            out.push_str(joint);
+        }
+        out.push_str(&name);
+        count += 1;
+    }
+    match (left_out + names.count(), count) {
+        (0, _) => out,
+        (more, 0) => format!("{more} with long names"),
+        (more, _) => format!("{out} and {more} more"),
+    }
+}
+
 /// See [`escaped`] and [`excerpt`].
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
@@ -128,6 +158,18 @@ mod tests {
             assert_eq!(excerpt(&longer).to_string(), escaped(&text).to_string() + "…");
             assert_eq!(excerpt_of(&longer), escaped(&text).to_string() + "…");
         }
+    }
+
+    #[cfg(feature = "session")]
+    #[test]
+    fn a_list_has_a_bound() {
+        assert_eq!(list(["a", "b"], " or "), "a or b");
+        assert_eq!(list(1..=5, ", "), "1, 2, 3, 4, 5");
+        assert_eq!(list(1..=256, ", "), "1, 2, 3, 4, 5 and 251 more");
+        let long = "x".repeat(150);
+        assert_eq!(list([&long, &long, &long], ", "), format!("{long} and 2 more"));
+        assert_eq!(list(["y".repeat(300)], ", "), "1 with long names");
+        assert_eq!(list::<&str>([], ", "), "");
     }
 
     #[test]

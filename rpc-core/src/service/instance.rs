@@ -18,6 +18,7 @@ use crate::{
     contract::{ContractDescriptor, MethodDescriptor},
     peer::{Peer, Session},
     status::Status,
+    text::list,
 };
 
 /// How a method of a hosted object is started.
@@ -136,10 +137,9 @@ impl Instance {
             return Ok(());
         }
         let first = self.contract.methods().iter().filter(|method| method.is_initiating());
-        let first: Vec<_> = first.map(ToString::to_string).collect();
         let message = format!(
             "{method} may not be called yet: first a call of {} must have succeeded in this session",
-            first.join(" or ")
+            list(first, " or ")
         );
         Err(Status::failed_precondition(message).not_executed())
     }

@@ -17,7 +17,7 @@ use crate::{
     proto::{Completion, RefusedNotify, ServedCall, ServedKey},
     service::{Handling, Held, Hosting, Instance, Received, Runner},
     status::Status,
-    text::excerpt_of,
+    text::{excerpt_of, list},
 };
 
 /// Runs handlers: each is polled once where it arrives, in order, and moves to a task when it has to wait.
@@ -182,8 +182,8 @@ impl Dispatch {
     }
 
     fn unimplemented(&self, method: u32) -> Status {
-        let hosted: Vec<_> = self.hosting.contracts().collect();
-        let hosted = if hosted.is_empty() { "nothing".to_owned() } else { hosted.join(", ") };
+        let hosted = list(self.hosting.contracts(), ", ");
+        let hosted = if hosted.is_empty() { "nothing" } else { &hosted };
         tracing::debug!(method, hosted, "a call came for a method that is not hosted");
         Status::unimplemented(format!(
             "method {method:#010x} is not hosted by the other side, which hosts {hosted}; \

@@ -323,3 +323,50 @@ async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
     let other = open(&depot, &Hosting::default());
     assert_eq!(other.client.client::<DepotClient>().fetch(13).await.unwrap().len(), 3 << 20);
 }
+
+/// Contracts with long names, and a program that hosts them all.
+macro_rules! many {
+    ($($contract:ident in $module:ident),*) => {
+        $(mod $module {
+            #[rpc_core::service]
+            pub(super) trait $contract {
+                async fn first(&self);
+                #[rpc(initiating = false)]
+                async fn second(&self);
+            }
+
+            pub(super) struct Object;
+
+            impl $contract for Object {
+                async fn first(&self) {}
+                async fn second(&self) {}
+            }
+        })*
+
+        fn host_many() -> Hosting {
+            Hosting::builder()$(.service($module::$contract::serve($module::Object)))*.build().unwrap()
+        }
+    };
+}
+
+many!(
+    TheFirstOfManyContractsWithLongNames in one,
+    TheSecondOfManyContractsWithLongNames in two,
+    TheThirdOfManyContractsWithLongNames in three,
+    TheFourthOfManyContractsWithLongNames in four,
+    TheFifthOfManyContractsWithLongNames in five,
+    TheSixthOfManyContractsWithLongNames in six,
+    TheSeventhOfManyContractsWithLongNames in seven,
+    TheEighthOfManyContractsWithLongNames in eight
+);
+
+#[tokio::test(start_paused = true)]
+async fn the_refusal_of_an_unknown_method_does_not_list_all_that_is_hosted() {
+    let ends = open(&host_many(), &Hosting::default());
+    let booth: BoothClient = ends.client.client();
+    let status = booth.buy(1).await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unimplemented, Execution::NotExecuted));
+    assert!(status.message().contains("TheFirstOfMany"), "{status}");
+    assert!(status.message().contains("and 3 more"), "{status}");
+    assert!(status.message().len() < 400, "{} bytes: {status}", status.message().len());
+}
