@@ -72,6 +72,8 @@ pub mod error;
 pub mod intercept;
 pub mod logging;
 #[cfg(feature = "session")]
+mod panics;
+#[cfg(feature = "session")]
 mod peer;
 pub mod proto;
 #[cfg(feature = "session")]

@@ -22,6 +22,8 @@ mod lifecycle;
 mod order;
 #[path = "model/pairs.rs"]
 mod pairs;
+#[path = "model/panics.rs"]
+mod panics;
 #[path = "model/plans.rs"]
 mod plans;
 #[path = "model/tally.rs"]

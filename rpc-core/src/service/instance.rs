@@ -3,7 +3,6 @@
 use std::{
     any::type_name,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +15,7 @@ use super::{Incoming, Runner, turns::Turns};
 use crate::{
     context::Context,
     contract::{ContractDescriptor, MethodDescriptor},
+    panics::{Panicked, catch},
     peer::{Peer, Session},
     status::Status,
     text::list,
@@ -162,10 +162,9 @@ where
     F: Fn(&Context<Peer>) -> T + Send + Sync + 'static,
 {
     fn start(&self, method: u32, call: Incoming, runner: &mut Runner) {
-        let made = catch_unwind(AssertUnwindSafe(|| (self.factory)(&call.untyped_context())));
-        match made {
+        match catch(|| (self.factory)(&call.untyped_context())) {
             Ok(object) => (self.start)(&Arc::new(object), method, call, runner),
-            Err(_) => {
+            Err(Panicked) => {
                 tracing::error!(object = type_name::<T>(), "the factory of an object panicked");
                 runner
                     .start(async { Err(Status::internal("the object that was to serve the call could not be made")) });

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
 };
 
@@ -11,6 +10,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use super::Completion;
 use crate::{
     contract::MethodDescriptor,
+    panics::{Panicked, catch, let_go},
     peer::{Serving, enter},
     status::Status,
 };
@@ -50,14 +50,13 @@ impl Runner {
         let Some(future) = &mut self.future else {
             return Poll::Ready(Err(Status::internal("the method has no handler")));
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| enter(serving, || future.poll(cx))));
-        match polled {
+        match catch(|| enter(serving, || future.poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(result)) => {
                 self.started = false;
                 Poll::Ready(result)
             }
-            Err(_) => {
+            Err(Panicked) => {
                 self.discard();
                 let (contract, name) = (method.contract(), method.name());
                 tracing::error!(contract, method = name, "a method panicked");
@@ -70,9 +69,7 @@ impl Runner {
     pub(crate) fn discard(&mut self) {
         let future = self.future.take();
         self.started = false;
-        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            tracing::error!("a handler panicked while it was dropped");
-        }
+        let_go(future, "a handler");
     }
 }
 

@@ -1,7 +1,6 @@
 //! `Dispatch`: runs the handlers of the calls that come in.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -13,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::{ended::Ended, task::Task};
 use crate::{
     logging::LogLimit,
+    panics,
     peer::{Polled, Shared, now, watch_poll},
     proto::{Completion, RefusedNotify, ServedCall, ServedKey},
     service::{Handling, Held, Hosting, Instance, Received, Runner},
@@ -150,8 +150,8 @@ impl Dispatch {
         }
         self.running.retain(|_, running| !running.no_cancel || !running.call.has_started());
         self.arriving.clear();
-        let_go(&mut self.instances);
-        let_go(&mut self.idle);
+        self.instances.drain(..).for_each(|instance| panics::let_go(instance, "an object"));
+        self.idle.drain(..).for_each(|runner| panics::let_go(runner, "a handler"));
     }
 
     /// Whether no handler is left to wait for.
@@ -190,15 +190,6 @@ impl Dispatch {
              is it a newer method, or another contract?"
         ))
         .not_executed()
-    }
-}
-
-/// Drops users' values, which may panic.
-fn let_go<T>(values: &mut Vec<T>) {
-    for value in values.drain(..) {
-        if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
-            tracing::error!("an object panicked while it was dropped");
-        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! What comes before a session's first call and after its end: hooks, and the objects that are made for it.
 
 use std::{
-    fmt,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,21 +8,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use tokio::time::timeout;
 
 use crate::{
     error::ConnectionError,
     logging::LogLimit,
+    panics::{Caught, Panicked},
     peer::{Session, Shared, enter_opening, now},
     service::{Hosting, Instance},
     status::Status,
 };
 
 /// Hooks and objects of a session that is about to open.
+#[derive(Debug)]
 pub(super) struct Opening {
     session: u64,
-    future: BoxFuture<'static, Result<Vec<Instance>, Status>>,
+    future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
 
 /// Every session may cause such a line.
@@ -49,25 +49,19 @@ impl Opening {
                 )))
             })
         };
-        let future = AssertUnwindSafe(open).catch_unwind().map(move |opened| {
-            opened.unwrap_or_else(move |_| {
+        Self { session, future: Caught::new("an `opened` hook or factory", || open.boxed()) }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
+        let session = self.session;
+        enter_opening(session, || self.future.poll_unpin(cx)).map(|opened| {
+            opened.unwrap_or_else(|Panicked| {
                 if let Some(more) = PANICKED.admit(now()) {
                     tracing::error!(session, "a hook or factory panicked while a session was opened{more}");
                 }
                 Err(Status::internal("the session could not be opened"))
             })
-        });
-        Self { session, future: Box::pin(future) }
-    }
-
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
-        enter_opening(self.session, || self.future.poll_unpin(cx))
-    }
-}
-
-impl fmt::Debug for Opening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opening")
+        })
     }
 }
 
@@ -76,10 +70,10 @@ pub(super) async fn farewell(hosting: Hosting, shared: Arc<Shared>, opened: usiz
     let limit = shared.config.hook_timeout;
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {
-        let closed = AssertUnwindSafe(hooks.closed(&session, &reason)).catch_unwind();
+        let closed = Caught::new("a `closed` hook", || hooks.closed(&session, &reason));
         match timeout(limit, closed).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => {
+            Ok(Err(Panicked)) => {
                 if let Some(more) = PANICKED.admit(now()) {
                     tracing::error!(session = session.id(), "a `closed` hook panicked{more}");
                 }

@@ -4,18 +4,13 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
-use futures::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
+use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
 use super::{IntoStreaming, item::Encode, sender::dropped};
@@ -23,6 +18,7 @@ use crate::{
     contract::MethodDescriptor,
     error::CallError,
     logging::LogLimit,
+    panics::{Panicked, catch, let_go},
     peer::{
         Reservation,
         clock::now,
@@ -39,9 +35,6 @@ use crate::{
 /// Items are handed over in batches of so many at most.
 const BATCH_ITEMS: usize = 512;
 
-/// The items of a stream, encoded.
-type Items = BoxStream<'static, Result<Made, Failed>>;
-
 /// An item that was made.
 enum Made {
     Short(Rope),
@@ -55,6 +48,50 @@ struct LongItem {
     encode: Box<dyn FnMut() -> Result<Rope, String> + Send>,
 }
 
+/// The items of a stream, encoded. What the user made of it may panic when it is polled and when it is dropped.
+struct Items(Option<BoxStream<'static, Result<Made, Failed>>>);
+
+impl Items {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Result<Poll<Option<Result<Made, Failed>>>, Panicked> {
+        match &mut self.0 {
+            Some(items) => catch(|| items.poll_next_unpin(cx)),
+            None => Ok(Poll::Ready(None)),
+        }
+    }
+
+    fn let_go(&mut self) {
+        if let Some(items) = self.0.take() {
+            let_go(items, "a stream");
+        }
+    }
+}
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// Makes the items, given the length of a chunk.
+type Make = Box<dyn FnOnce(usize) -> BoxStream<'static, Result<Made, Failed>> + Send>;
+
+/// A stream of which nothing has been asked. It may panic when it is dropped.
+struct Unstarted(Option<Make>);
+
+impl Unstarted {
+    fn start(mut self, chunk: usize) -> Items {
+        Items(self.0.take().map(|make| make(chunk)))
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(make) = self.0.take() {
+            let_go(make, "a stream");
+        }
+    }
+}
+
 /// Why a stream has no more items.
 enum Failed {
     /// Its maker said so.
@@ -66,8 +103,7 @@ enum Failed {
 /// A stream that is to be sent.
 pub struct Outlet {
     method: &'static MethodDescriptor,
-    /// Given the length of a chunk.
-    items: Box<dyn FnOnce(usize) -> Items + Send>,
+    items: Unstarted,
 }
 
 impl Outlet {
@@ -86,7 +122,8 @@ impl Outlet {
             }),
             Err(CallError::Status(status)) => Err(Failed::End(StreamError::Status(status.leaving_a_handler()))),
         };
-        Self { method, items: Box::new(move |chunk| stream.map(move |item| make(chunk, item)).boxed()) }
+        let make: Make = Box::new(move |chunk| stream.map(move |item| make(chunk, item)).boxed());
+        Self { method, items: Unstarted(Some(make)) }
     }
 }
 
@@ -148,7 +185,7 @@ pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoI
     for (id, outlet) in streams.iter().zip(outlets) {
         shared.producer_started();
         let Outlet { method, items } = outlet;
-        let items = items(chunk);
+        let items = items.start(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
         match &shared.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
@@ -249,7 +286,7 @@ impl Pump {
 
     /// What the user's stream has next. A panic ends it with a status that keeps the panic's message at home.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Made, StreamError>>> {
-        let Ok(next) = catch_unwind(AssertUnwindSafe(|| self.items.poll_next_unpin(cx))) else {
+        let Ok(next) = self.items.poll_next(cx) else {
             let (contract, method) = (self.method.contract(), self.method.name());
             tracing::error!(session = self.shared.id, contract, method, "a stream panicked");
             let status = Status::internal(format!("the producer of a stream of {} panicked", self.method));
@@ -365,7 +402,7 @@ async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize, reservation: 
 
 /// Encodes a long item once more. A panic in there was none the first time, and counts as a value that does not serialize.
 fn encode_again(item: &mut LongItem) -> Result<Rope, String> {
-    catch_unwind(AssertUnwindSafe(|| (item.encode)())).unwrap_or_else(|_| Err("it panicked".to_owned()))
+    catch(|| (item.encode)()).unwrap_or_else(|Panicked| Err("it panicked".to_owned()))
 }
 
 impl Drop for Pump {
@@ -377,11 +414,7 @@ impl Drop for Pump {
             self.finish(Err(StreamError::Status(dropped())));
         }
         // What the user made is gone before that is said.
-        let items = mem::replace(&mut self.items, stream::empty().boxed());
-        if catch_unwind(AssertUnwindSafe(|| drop(items))).is_err() {
-            let (contract, method) = (self.method.contract(), self.method.name());
-            tracing::error!(session = self.shared.id, contract, method, "a stream panicked while it was dropped");
-        }
+        self.items.let_go();
         self.shared.producer_ended();
     }
 }
