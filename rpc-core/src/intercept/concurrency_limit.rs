@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
@@ -82,7 +83,15 @@ impl ConcurrencyLimit {
             return Err(Status::resource_exhausted(message));
         }
         let acquired = match call.deadline() {
-            Some(deadline) => timeout_at(Instant::from_std(deadline), permits.acquire_owned()).await,
+            Some(deadline) => {
+                let acquire = permits.acquire_owned();
+                let acquire = {
+                    // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
+                    let _entered = call.runtime().map(Handle::enter);
+                    timeout_at(Instant::from_std(deadline), acquire)
+                };
+                acquire.await
+            }
             None => Ok(permits.acquire_owned().await),
         };
         let message = || {

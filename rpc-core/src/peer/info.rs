@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use tokio::runtime::Handle;
+
 /// What is known of a connection from its upgrade; all empty where there was none.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -76,6 +78,8 @@ pub(crate) struct Link {
     pub(crate) id: u64,
     pub(crate) info: ConnectionInfo,
     principal: OnceLock<Principal>,
+    /// Where the session lives. Callers may be anywhere.
+    pub(crate) runtime: Option<Handle>,
 }
 
 impl Link {
@@ -84,7 +88,7 @@ impl Link {
         if let Some(known) = info.extensions.get::<Principal>() {
             let _ = principal.set(known.clone());
         }
-        Self { id, info, principal }
+        Self { id, info, principal, runtime: Handle::try_current().ok() }
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {

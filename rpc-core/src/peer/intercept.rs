@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use super::{
     clock::now,
@@ -277,6 +278,11 @@ impl CallInfo {
 
     fn origin(&self) -> Option<&Serving> {
         self.serving.as_ref().filter(|_| self.direction == Direction::Outgoing)
+    }
+
+    /// The runtime of the session. A call may be polled outside of any.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.link.runtime.as_ref()
     }
 
     pub(crate) fn metadata_pairs(&self) -> &MetadataPairs {

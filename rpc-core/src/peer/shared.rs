@@ -10,10 +10,7 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-};
+use tokio::sync::{Semaphore, watch};
 
 use super::{info::Link, intercept::Interceptor};
 use crate::{
@@ -68,8 +65,6 @@ pub(crate) struct Shared {
     handlers: AtomicUsize,
     /// Streams that are produced in tasks of their own.
     producers: AtomicUsize,
-    /// Where that is.
-    pub(crate) runtime: Option<Handle>,
 }
 
 /// What the lock guards. No foreign code runs under it: no serde, no poll, no waker, no drop of a user's value.
@@ -101,7 +96,6 @@ impl Shared {
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
-            runtime: Handle::try_current().ok(),
             config,
         }
     }

@@ -74,6 +74,41 @@ async fn waiting_ends_by_the_deadline() {
     }
 }
 
+/// Polls a future on this thread, which belongs to no runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (waker, mut future) = (Arc::new(Unpark(std::thread::current())).into(), std::pin::pin!(future));
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_may_wait_outside_of_a_runtime() {
+    let ends = open(|s| s, |c| c.interceptor(ConcurrencyLimit::outgoing(1)));
+    let first = tokio::spawn({
+        let town = ends.town.clone();
+        async move { town.wait().await }
+    });
+    ends.handlers(1).await;
+    let hasty = ends.town.with(CallOptions::new().timeout(Duration::from_millis(20)));
+    let outside = std::thread::spawn(move || block_on(hasty.visit()));
+    let outside = tokio::task::spawn_blocking(move || outside.join());
+    let status = outside.await.unwrap().expect("it does not panic").unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::NotExecuted));
+    ends.hall.gate.add_permits(1);
+    first.await.unwrap().unwrap();
+    ends.at_rest().await;
+}
+
 /// A call that comes back to a side which waits for it does not wait for the permit that its own chain holds.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_one_does_not_deadlock() {

@@ -187,7 +187,7 @@ pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoI
         let Outlet { method, items } = outlet;
         let items = items.start(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
-        match &shared.runtime {
+        match &shared.link.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
             None => drop(pump),
         }
