@@ -70,6 +70,11 @@ pub struct Config {
     pub nested_calls: u32,
     /// One-way calls that the peer may have outstanding here. Default 1,024; at least 1. As `max_calls`.
     pub max_notifies: u32,
+    /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`, at
+    /// a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1. A call beyond it is refused
+    /// with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a peer that
+    /// connects, starts such methods, leaves and comes again: nothing else bounds what outlives its session.
+    pub max_no_cancel: usize,
     /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. Stops
     /// two sides that call each other for ever.
     pub max_depth: u32,
@@ -221,6 +226,7 @@ impl Default for Config {
             max_calls: 1024,
             nested_calls: 4,
             max_notifies: 1024,
+            max_no_cancel: 4096,
             max_depth: 16,
             max_streams: 16_384,
             stream_items: 64,

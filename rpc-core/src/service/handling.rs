@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Completion, Held, Incoming, Instance, Received, Runner, turns::TurnSlot};
+use super::{Completion, Held, Incoming, Instance, Received, Runner, persistent::Place, turns::TurnSlot};
 use crate::{
     contract::MethodDescriptor,
     peer::{CallInfo, End, Interceptor, Reply, Serving, Shared, run_interceptors},
@@ -22,12 +22,14 @@ use crate::{
 pub(crate) struct Handling {
     pub(crate) call: Serving,
     pub(crate) method: &'static MethodDescriptor,
+    /// Of a method that runs to its end whatever happens. Held, never read.
+    _place: Option<Place>,
 }
 
 impl Handling {
-    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor) -> Self {
+    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor, place: Option<Place>) -> Self {
         call.describe(method);
-        Self { call: Serving::new(call), method }
+        Self { call: Serving::new(call), method, _place: place }
     }
 
     /// Puts the call's future into `runner`. `held` is the place that it has among the calls of its session.

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use bytes::BytesMut;
 
-use super::{Instance, IntoService, Service, SessionHooks};
+use super::{
+    Instance, IntoService, Service, SessionHooks,
+    persistent::{Persistent, Place},
+};
 use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
     contract::MethodDescriptor,
@@ -27,6 +30,8 @@ struct Inner {
     interceptors: Arc<[Arc<dyn Interceptor>]>,
     /// By number, sorted.
     methods: Vec<Entry>,
+    /// Handlers that run to their end whatever happens.
+    persistent: Persistent,
 }
 
 /// A hosted method.
@@ -143,6 +148,11 @@ impl Hosting {
         self.inner.methods[index].service
     }
 
+    /// A place among the handlers that run to their end whatever happens; `None` if there are as many as there may be.
+    pub(crate) fn enter_persistent(&self, most: usize) -> Option<Place> {
+        self.inner.persistent.enter(most)
+    }
+
     pub(crate) fn hooks(&self) -> &[Arc<dyn SessionHooks>] {
         &self.inner.hooks
     }
@@ -209,7 +219,8 @@ impl HostingBuilder {
                 return Err(HostingError::SameMethodId { id: first.id(), first: first_name, second: second_name });
             }
         }
-        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors: interceptors.into(), methods }) })
+        let (interceptors, persistent) = (interceptors.into(), Persistent::default());
+        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, persistent }) })
     }
 }
 

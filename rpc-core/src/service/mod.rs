@@ -6,6 +6,7 @@ mod hooks;
 mod hosting;
 mod incoming;
 mod instance;
+mod persistent;
 mod queue;
 mod reply;
 mod runner;
@@ -30,6 +31,7 @@ pub use incoming::Incoming;
 pub(crate) use incoming::Received;
 pub use instance::Concurrency;
 pub(crate) use instance::Instance;
+
 pub use reply::Completion;
 pub(crate) use reply::Reply;
 pub use runner::Runner;

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::{ended::Ended, task::Task};
 use crate::{
+    contract::MethodDescriptor,
     logging::LogLimit,
     panics,
     peer::{Polled, Shared, now, watch_poll},
@@ -105,8 +106,16 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
-        let handling = Handling::new(call, method);
         let held = self.arriving.remove(&key);
+        let place = if method.is_no_cancel() {
+            let Some(place) = self.hosting.enter_persistent(self.shared.config.max_no_cancel) else {
+                return Some(Ended::refused(key, self.too_many(method)));
+            };
+            Some(place)
+        } else {
+            None
+        };
+        let handling = Handling::new(call, method, place);
         let mut runner = self.idle[index].take().unwrap_or_default();
         handling.start(&self.shared, instance, received, held, &mut runner);
         if !runner.is_started() {
@@ -179,6 +188,16 @@ impl Dispatch {
                 "a one-way call of a method that is not hosted was not run, and its caller does not know{more}"
             ),
         }
+    }
+
+    /// The refusal of a call of a method that would run to its end whatever happens.
+    fn too_many(&self, method: &MethodDescriptor) -> Status {
+        let most = self.shared.config.max_no_cancel;
+        Status::resource_exhausted(format!(
+            "{method} was not begun: {most} handlers of `no_cancel` methods run at the other side, which is as many as it takes \
+             (Config::max_no_cancel there); call again when some of them have ended"
+        ))
+        .not_executed()
     }
 
     fn unimplemented(&self, method: u32) -> Status {
