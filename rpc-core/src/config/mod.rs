@@ -127,12 +127,12 @@ pub struct Config {
     /// How long Hello (at the server) or Welcome (at the client) may take. Default 5 s; at least 10 ms. Stops strangers
     /// that upgrade and say nothing.
     pub hello_timeout: Duration,
-    /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. Stops a peer that does not
-    /// read the goodbye.
+    /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. In a drain it may take no
+    /// longer than what is left of `drain_timeout`. Stops a peer that does not read the goodbye.
     pub close_timeout: Duration,
     /// How long the `opened` hooks and the objects of a session may take in all before it is refused (at a server
     /// `hello_timeout` holds as well), and each `closed` hook before it is given up. Default 10 s; at least 1 ms. A
-    /// shutdown waits for `closed` hooks.
+    /// server's shutdown waits for `closed` hooks as long as `drain_timeout` allows; they run on after that.
     pub hook_timeout: Duration,
     /// A ping is sent after this much silence from the peer, or at half of `keepalive_timeout` if that is sooner.
     /// Default 15 s; at least 1 s, because a peer takes one ping a second. `Duration::MAX` never pings because of this
@@ -154,8 +154,10 @@ pub struct Config {
     /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels them at
     /// once.
     pub drain_grace: Duration,
-    /// When draining: after how long the session is closed whatever runs. Default 30 s; zero closes it at once. Stops a
-    /// peer or a handler from holding up a shutdown.
+    /// When draining: how long all of it may take, whatever runs. Default 30 s; zero closes at once. The session is ended
+    /// earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a twentieth of
+    /// this is left for `closed` hooks. A server's `shutdown` returns when it is over, even if a session's thread is
+    /// blocked. Stops a peer or a handler from holding up a shutdown.
     pub drain_timeout: Duration,
     /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status that is
     /// sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses without words; at

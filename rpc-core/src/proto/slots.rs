@@ -142,6 +142,16 @@ impl Slots {
         self.slots.len() - self.free.len()
     }
 
+    /// How many calls somebody waits for. Those whose callers have given up are live until their completion has come.
+    pub(crate) fn awaited(&self) -> usize {
+        let given_up = |slot: &&Slot| match slot.state {
+            SlotState::Free | SlotState::Abandoned => true,
+            SlotState::Completed(_) => slot.awaiting_completion,
+            _ => false,
+        };
+        self.slots.iter().filter(|slot| !given_up(slot)).count()
+    }
+
     /// The keys of all live slots.
     pub(crate) fn keys(&self) -> Vec<CallKey> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.state != SlotState::Free);

@@ -53,6 +53,12 @@ impl Connection {
     /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after the grace that the
     /// configuration sets, and the connection is closed some time later whatever runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
+        let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
+        // What comes after the goodbye has to fit as well.
+        let over = whole - whole / 20;
+        if self.end_by.is_none() {
+            self.end_by = Some(now + over);
+        }
         match self.phase {
             Phase::Ended => return,
             Phase::Handshake | Phase::Judging => return self.end(ConnectionError::ShutDown, Flush::Output),
@@ -64,7 +70,7 @@ impl Connection {
         let message = Status::unavailable(message).cut_to(self.max_words_out()).message().to_owned();
         self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
         self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
-        self.timers.set(Timer::Drain, now + self.config.drain_timeout);
+        self.timers.set(Timer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
 
@@ -125,18 +131,32 @@ impl Connection {
         self.stop_streams();
     }
 
+    /// Whether nobody waits for anything that is served here. Handlers that must not be stopped have the grace, and run on without the session.
+    fn is_nothing_awaited(&self) -> bool {
+        let given_up = |state| matches!(state, ServedState::Cancelled | ServedState::Expired);
+        if self.grace_over {
+            let mut calls = self.served.values();
+            let mut notifies = self.notified.values();
+            calls.all(|served| given_up(served.state)) && notifies.all(|served| served.call.is_cancelled())
+        } else {
+            self.served.is_empty() && self.notified.is_empty()
+        }
+    }
+
     /// Ends the connection if it drains and there is nothing left to do.
     pub(super) fn check_drained(&mut self) {
-        let idle = self.served.is_empty()
-            && self.notified.is_empty()
-            && self.slots.live() == 0
+        if !self.draining || self.phase != Phase::Open {
+            return;
+        }
+        let idle = self.is_nothing_awaited()
+            && self.slots.awaited() == 0
             && !self.outbox.has_frames()
             && !self.has_bulk()
             && self.sending.len() == 0
             && self.receiving.is_idle()
             && self.unsequenced.is_empty()
             && self.events.is_empty();
-        if self.draining && self.phase == Phase::Open && idle {
+        if idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
         }
     }

@@ -130,6 +130,7 @@ impl Connection {
             terminated: false,
             grace_over: false,
             peer_leaving: false,
+            end_by: None,
             peer_last_seq: None,
             notifies_refused: 0,
             last_refused: None,

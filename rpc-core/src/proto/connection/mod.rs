@@ -138,6 +138,8 @@ pub struct Connection {
     /// The time that a drain gives to running calls is over.
     grace_over: bool,
     peer_leaving: bool,
+    /// When all is to be over, if this end drains.
+    end_by: Option<Instant>,
     peer_last_seq: Option<u64>,
     notifies_refused: u64,
     last_refused: Option<RefusedNotify>,
@@ -309,6 +311,16 @@ impl Connection {
     /// Whether this end is draining.
     pub fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// Whether one of both ends is about to leave, and takes no new calls.
+    pub fn is_leaving(&self) -> bool {
+        self.draining || self.peer_leaving
+    }
+
+    /// When this end, if it drains, has to be over, its goodbye included.
+    pub fn end_by(&self) -> Option<Instant> {
+        self.end_by
     }
 
     /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.

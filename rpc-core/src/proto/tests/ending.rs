@@ -125,7 +125,7 @@ fn a_drain_with_nothing_to_wait_for_ends_at_once() {
 }
 
 #[test]
-fn a_drain_stops_handlers_after_10_s_and_closes_after_30() {
+fn a_drain_stops_handlers_after_10_s_and_closes_within_30() {
     let mut pair = Pair::with_defaults();
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
     let (stubborn, _) = pair.call_and_arrive(CLIENT, Call::new());
@@ -137,7 +137,8 @@ fn a_drain_stops_handlers_after_10_s_and_closes_after_30() {
     pair.answer(SERVER, &served, Completion::Stopped);
     pair.run();
     assert_eq!(pair.status(CLIENT, key).code(), Code::Unavailable);
-    pair.pass(19.0);
+    // Saying goodbye takes 5 s, and a little is left for what comes after it.
+    pair.pass(13.0);
     assert!(pair.ends[SERVER].closed.is_none());
     pair.pass(1.0);
     assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
