@@ -92,8 +92,8 @@ pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session, SessionState, Stats,
-    StreamSender, Streaming, Stub,
+    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,
+    SessionState, Stats, StreamSender, Streaming, Stub,
 };
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]

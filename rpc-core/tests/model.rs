@@ -16,6 +16,8 @@ mod gates;
 mod graphs;
 #[path = "model/hostile.rs"]
 mod hostile;
+#[path = "model/leaving.rs"]
+mod leaving;
 #[path = "model/lifecycle.rs"]
 mod lifecycle;
 #[path = "model/order.rs"]

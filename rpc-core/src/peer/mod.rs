@@ -3,6 +3,7 @@
 mod budget;
 mod call;
 mod clock;
+mod closing;
 mod current;
 mod encode;
 mod handle;
@@ -19,6 +20,7 @@ mod stub;
 
 pub(crate) use budget::Reservation;
 pub(crate) use clock::now;
+pub use closing::Closing;
 pub use current::Scope;
 pub(crate) use current::{Serving, enter, enter_opening};
 pub(crate) use encode::{encode_rope, scan_limits};

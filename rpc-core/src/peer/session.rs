@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     clock::now,
+    closing::Closing,
     info::{ConnectionInfo, Principal},
     shared::{Life, Shared},
 };
@@ -27,7 +28,7 @@ pub enum SessionState {
     Connecting,
     /// Calls go both ways.
     Open,
-    /// This side takes no new calls; those under way finish.
+    /// This side or the other is about to leave: no new calls are made or taken; those under way finish. See [`Session::draining`].
     Draining,
     /// The end has come: calls fail at once, and the link is being closed.
     Closing,
@@ -121,7 +122,7 @@ impl Session {
                 SessionState::Closing
             } else if !connection.is_open() {
                 SessionState::Connecting
-            } else if connection.is_draining() {
+            } else if connection.is_leaving() {
                 SessionState::Draining
             } else {
                 SessionState::Open
@@ -131,7 +132,7 @@ impl Session {
 
     /// Waits until the handshake is done. The error says why it was not. May be dropped at any time.
     pub async fn established(&self) -> Result<(), ConnectionError> {
-        match self.wait(|life| !matches!(life, Life::Connecting)).await {
+        match self.shared.reach(|life| !matches!(life, Life::Connecting)).await {
             Life::Over(error) => Err(error),
             Life::Open | Life::Leaving | Life::Connecting => Ok(()),
         }
@@ -140,38 +141,35 @@ impl Session {
     /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its outcome, and nothing
     /// is read or written any more. May be dropped at any time.
     pub async fn closed(&self) -> ConnectionError {
-        match self.wait(|life| matches!(life, Life::Over(_))).await {
-            Life::Over(error) => error,
-            Life::Open | Life::Leaving | Life::Connecting => ConnectionError::ClosedLocally,
-        }
+        self.shared.over().await
     }
 
     /// Waits until this side or the other begins to shut down ([`Self::drain`], a server's shutdown), or the session ends. Whoever produces a stream without an end
     /// of its own should end it then: a drain waits for streams as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at
     /// any time.
     pub async fn draining(&self) {
-        self.wait(|life| matches!(life, Life::Leaving | Life::Over(_))).await;
-    }
-
-    async fn wait(&self, reached: impl FnMut(&Life) -> bool) -> Life {
-        let mut life = self.shared.life.subscribe();
-        // The sender lives in `self.shared`, so this cannot fail while we wait.
-        life.wait_for(reached).await.map_or_else(|_| Life::Over(ConnectionError::ClosedLocally), |life| life.clone())
+        self.shared.reach(|life| matches!(life, Life::Leaving | Life::Over(_))).await;
     }
 
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are cancelled; one-way calls and
     /// answers that were sent before still go out. Does nothing after the end.
-    pub fn close(&self) {
+    ///
+    /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it: what it has said, and its goodbye, may otherwise not be
+    /// out yet, and the other side sees a lost link. See [`Closing`].
+    pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
+        Closing::new(self.shared.clone())
     }
 
     /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back later.
-    pub fn shut_down(&self) {
+    pub fn shut_down(&self) -> Closing {
         self.shared.act(Connection::shut_down);
+        Closing::new(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls, what is under way finishes, with a grace of
-    /// [`crate::Config::drain_grace`] for handlers and [`crate::Config::drain_timeout`] in all. A session whose handshake is not done ends at once.
+    /// Ends the session gently: both sides make no new calls, and what is under way finishes. Handlers, and streams that are produced here, have
+    /// [`crate::Config::drain_grace`]; all of it, the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers
+    /// have given up run on without the session after the grace. A session whose handshake is not done ends at once.
     pub fn drain(&self) {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
     }

@@ -233,6 +233,21 @@ impl Shared {
         });
     }
 
+    /// Waits until the session has come so far.
+    pub(crate) async fn reach(&self, reached: impl FnMut(&Life) -> bool) -> Life {
+        let mut life = self.life.subscribe();
+        // The sender lives in `self`, so this cannot fail while we wait.
+        life.wait_for(reached).await.map_or_else(|_| Life::Over(ConnectionError::ClosedLocally), |life| life.clone())
+    }
+
+    /// Waits for the end, and gives its reason.
+    pub(crate) async fn over(&self) -> ConnectionError {
+        match self.reach(|life| matches!(life, Life::Over(_))).await {
+            Life::Over(error) => error,
+            Life::Open | Life::Leaving | Life::Connecting => ConnectionError::ClosedLocally,
+        }
+    }
+
     pub(crate) fn handler_started(&self) {
         self.handlers.fetch_add(1, Ordering::Relaxed);
     }
