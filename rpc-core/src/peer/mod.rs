@@ -17,6 +17,7 @@ mod shared;
 mod slow;
 mod streams;
 mod stub;
+mod watchdog;
 
 pub(crate) use budget::Reservation;
 pub(crate) use clock::now;
@@ -33,7 +34,8 @@ pub use options::CallOptions;
 pub use output::{Fallible, Output, Single, Streamed};
 pub use session::{Session, SessionState, Stats};
 pub(crate) use shared::{Life, Shared};
-pub(crate) use slow::{Polled, watch_poll};
+pub(crate) use slow::watch_poll;
 pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, Outlets, StreamSender, Streaming, Value};
 pub(crate) use streams::{Decode, Encode, Inlets, start as start_streams};
 pub use stub::Stub;
+pub(crate) use watchdog::{Polled, Watched};

@@ -7,6 +7,7 @@ use super::{
     closing::Closing,
     info::{ConnectionInfo, Principal},
     shared::{Life, Shared},
+    watchdog::polled_for,
 };
 use crate::{
     contract::ContractDescriptor,
@@ -172,6 +173,12 @@ impl Session {
     /// have given up run on without the session after the grace. A session whose handshake is not done ends at once.
     pub fn drain(&self) {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
+    }
+
+    /// What a thread polls for this session right now, for messages of a server that cannot close it.
+    #[doc(hidden)]
+    pub fn blocked_in(&self) -> Option<String> {
+        polled_for(self.shared.id).map(|polled| polled.to_string())
     }
 
     /// What the session holds now.

@@ -12,7 +12,11 @@ use std::{
 use futures::task::AtomicWaker;
 use tokio::sync::{Semaphore, watch};
 
-use super::{info::Link, intercept::Interceptor};
+use super::{
+    info::Link,
+    intercept::Interceptor,
+    watchdog::{self, Polled},
+};
 use crate::{
     config::{CheckedConfig, Config},
     error::ConnectionError,
@@ -65,6 +69,8 @@ pub(crate) struct Shared {
     handlers: AtomicUsize,
     /// Streams that are produced in tasks of their own.
     producers: AtomicUsize,
+    /// How many milliseconds a poll of users' code may take before the watchdog names it.
+    blocks_after: u64,
 }
 
 /// What the lock guards. No foreign code runs under it: no serde, no poll, no waker, no drop of a user's value.
@@ -96,6 +102,7 @@ impl Shared {
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
+            blocks_after: watchdog::blocks_after(config.slow_poll),
             config,
         }
     }
@@ -246,6 +253,12 @@ impl Shared {
             Life::Over(error) => error,
             Life::Open | Life::Leaving | Life::Connecting => ConnectionError::ClosedLocally,
         }
+    }
+
+    /// Runs a poll of users' code. The watchdog names it if it blocks its thread.
+    #[inline]
+    pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnOnce() -> R) -> R {
+        watchdog::polling(self.id, self.blocks_after, polled, poll)
     }
 
     pub(crate) fn handler_started(&self) {

@@ -2,28 +2,25 @@
 
 use std::time::Duration;
 
-use super::{clock::now, shared::Shared};
-use crate::{contract::MethodDescriptor, logging::LogLimit};
-
-/// What was polled.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Polled {
-    Handler,
-    /// For its next items.
-    Stream,
-}
+use super::{clock::now, shared::Shared, watchdog::Polled};
+use crate::logging::LogLimit;
 
 /// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
-pub(crate) fn watch_poll(shared: &Shared, method: &MethodDescriptor, polled: Polled, took: Duration) {
-    if took <= shared.config.slow_poll {
-        return;
+#[inline]
+pub(crate) fn watch_poll(shared: &Shared, polled: Polled, took: Duration) {
+    if took > shared.config.slow_poll {
+        log(shared.id, polled, took);
     }
+}
+
+#[cold]
+fn log(session: u64, polled: Polled, took: Duration) {
     static SLOW: LogLimit = LogLimit::new();
     let Some(more) = SLOW.admit(now()) else { return };
-    let (session, contract, method) = (shared.id, method.contract(), method.name());
+    let (contract, method) = polled.method().map(|method| (method.contract(), method.name())).unzip();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match polled {
-        Polled::Handler => tracing::warn!(
+        Polled::Handler(_) => tracing::warn!(
             session,
             contract,
             method,
@@ -31,12 +28,17 @@ pub(crate) fn watch_poll(shared: &Shared, method: &MethodDescriptor, polled: Pol
             "a handler blocked its thread in one poll; move blocking work to tokio::task::spawn_blocking, \
              or mark a method that computes for long #[rpc(spawn)]{more}"
         ),
-        Polled::Stream => tracing::warn!(
+        Polled::Stream(_) => tracing::warn!(
             session,
             contract,
             method,
             took_ms,
             "a stream blocked its thread while it made items; make them in tokio::task::spawn_blocking and send them through Streaming::channel{more}"
+        ),
+        Polled::Hook => tracing::warn!(
+            session,
+            took_ms,
+            "a hook or factory blocked its thread in one poll; move blocking work to tokio::task::spawn_blocking{more}"
         ),
     }
 }

@@ -122,9 +122,11 @@ impl Dispatch {
             return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
         }
         if !method.is_spawn() {
-            let polled = handling.poll(&mut runner, &mut Context::from_waker(Waker::noop()));
+            let what = Polled::Handler(method);
+            let mut cx = Context::from_waker(Waker::noop());
+            let polled = self.shared.polling(what, || handling.poll(&mut runner, &mut cx));
             let now = Instant::now();
-            watch_poll(&self.shared, method, Polled::Handler, now - self.clock);
+            watch_poll(&self.shared, what, now - self.clock);
             self.clock = now;
             if let Poll::Ready(result) = polled {
                 self.idle[index] = Some(runner);

@@ -47,9 +47,9 @@ impl Future for Task {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let Some(handling) = &this.handling else { return Poll::Ready(()) };
-        let before = Instant::now();
-        let polled = handling.poll(&mut this.runner, cx);
-        watch_poll(&this.shared, handling.method, Polled::Handler, before.elapsed());
+        let (before, what) = (Instant::now(), Polled::Handler(handling.method));
+        let polled = this.shared.polling(what, || handling.poll(&mut this.runner, cx));
+        watch_poll(&this.shared, what, before.elapsed());
         let Poll::Ready(result) = polled else { return Poll::Pending };
         this.runner.discard();
         let ended = Ended::of(this.key, handling, result);

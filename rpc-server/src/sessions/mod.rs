@@ -240,7 +240,7 @@ impl Entry {
         match phase {
             Phase::Open => {}
             Phase::Draining => session.drain(),
-            Phase::Closing => session.shut_down(),
+            Phase::Closing => drop(session.shut_down()),
         }
     }
 }

@@ -19,13 +19,7 @@ use crate::{
     error::CallError,
     logging::LogLimit,
     panics::{Panicked, catch, let_go},
-    peer::{
-        Reservation,
-        clock::now,
-        encode::encode,
-        shared::Shared,
-        slow::{Polled, watch_poll},
-    },
+    peer::{Reservation, clock::now, encode::encode, shared::Shared, slow::watch_poll, watchdog::Polled},
     proto::{ITEM, Long, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
     text::excerpt,
@@ -222,9 +216,9 @@ impl Pump {
         loop {
             let Some(room) = wait(&self.shared, self.id).await else { break };
             let gathered = poll_fn(|cx| {
-                let before = Instant::now();
-                let gathered = self.poll_gather(cx, room);
-                watch_poll(&self.shared, self.method, Polled::Stream, before.elapsed());
+                let (before, polled, shared) = (Instant::now(), Polled::Stream(self.method), self.shared.clone());
+                let gathered = shared.polling(polled, || self.poll_gather(cx, room));
+                watch_poll(&shared, polled, before.elapsed());
                 gathered
             })
             .await;

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     error::ConnectionError,
-    peer::{Inlets, Life, Shared, now},
+    peer::{Inlets, Life, Polled, Shared, Watched, now},
     proto::{Connection, Event, ServedKey},
     service::{Hosting, Instance, Received},
     status::Status,
@@ -63,6 +63,7 @@ pub struct Driver<T> {
     stuck: bool,
     /// The transport knows that the handshake is done.
     handshake_done: bool,
+    _watched: Watched,
     // Scratch, kept for its memory.
     /// Whose calls have been answered by what came.
     wakes: Vec<Waker>,
@@ -106,6 +107,7 @@ impl<T: Transport> Driver<T> {
             put_off: false,
             stuck: false,
             handshake_done: false,
+            _watched: Watched::new(),
             wakes: Vec::new(),
             events: VecDeque::new(),
             ended: Vec::new(),
@@ -223,7 +225,7 @@ impl<T: Transport> Driver<T> {
         let Some(opening) = &mut self.opening else { return true };
         // Of no use to a session that has ended meanwhile.
         let over = self.shared.look(|connection| connection.ended().is_some());
-        match opening.poll(cx) {
+        match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
             Poll::Pending if !over => return false,
             Poll::Pending => self.opening = None,
             Poll::Ready(opened) => {
@@ -411,7 +413,7 @@ impl<T: Transport> Future for Driver<T> {
                     this.finish(error);
                 }
                 Stage::Farewell(farewell) => {
-                    if farewell.poll_unpin(cx).is_pending() {
+                    if this.shared.polling(Polled::Hook, || farewell.poll_unpin(cx)).is_pending() {
                         return Poll::Pending;
                     }
                     this.stage = Stage::Over;

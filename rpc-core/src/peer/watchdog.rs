@@ -1,0 +1,350 @@
+//! The watchdog: names the method that blocks a thread while it does so.
+//!
+//! A poll of users' code that does not return stops everything that its thread should do, and its session with it; nothing that waits in the same runtime is sure to
+//! notice. So each thread notes what it polls, with a few stores into memory of its own, and one thread of the process looks at these notes now and then.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use foldhash::HashMap;
+
+use crate::{contract::MethodDescriptor, panics::catch};
+
+/// How often the notes are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// What takes no longer than this is for [`super::slow`] alone, which looks afterwards.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// What is polled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Polled {
+    Handler(&'static MethodDescriptor),
+    /// For its next items.
+    Stream(&'static MethodDescriptor),
+    Hook,
+}
+
+impl Polled {
+    pub(super) fn method(self) -> Option<&'static MethodDescriptor> {
+        match self {
+            Self::Handler(method) | Self::Stream(method) => Some(method),
+            Self::Hook => None,
+        }
+    }
+}
+
+impl fmt::Display for Polled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(method) => method.fmt(f),
+            Self::Stream(method) => write!(f, "a stream of {method}"),
+            Self::Hook => f.write_str("a hook or factory"),
+        }
+    }
+}
+
+/// What one thread polls now. Written by that thread alone.
+#[derive(Debug, Default)]
+struct Note {
+    /// Changes whenever the rest does.
+    turn: AtomicU64,
+    session: AtomicU64,
+    /// How many milliseconds it may take before it is named.
+    limit: AtomicU64,
+    /// Which [`Polled`] it is, by its number in the list of all plus 1; 0 for none.
+    what: AtomicU64,
+}
+
+/// What a note says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Said {
+    session: u64,
+    limit: u64,
+    what: u64,
+}
+
+impl Note {
+    fn read(&self) -> Said {
+        Said {
+            session: self.session.load(Ordering::Relaxed),
+            limit: self.limit.load(Ordering::Relaxed),
+            what: self.what.load(Ordering::Relaxed),
+        }
+    }
+
+    fn write(&self, said: Said) {
+        self.session.store(said.session, Ordering::Relaxed);
+        self.limit.store(said.limit, Ordering::Relaxed);
+        self.what.store(said.what, Ordering::Relaxed);
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.turn.store(turn.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// This thread's note, and what it knows of the list of all that is polled.
+struct Here {
+    note: Arc<Note>,
+    /// The method that was polled last, by its address, and its number.
+    last: Cell<(usize, u64)>,
+    numbers: RefCell<HashMap<usize, u64>>,
+}
+
+thread_local! {
+    static HERE: Here = Here::new();
+}
+
+impl Here {
+    fn new() -> Self {
+        let note = Arc::<Note>::default();
+        let mut state = lock();
+        state.threads.retain(|thread| thread.note.strong_count() > 0);
+        state.threads.push(Thread { note: Arc::downgrade(&note), turn: 0, since: Instant::now(), named: false });
+        Self { note, last: Cell::default(), numbers: RefCell::default() }
+    }
+
+    fn number(&self, polled: Polled) -> u64 {
+        // Streams have odd addresses: those of methods are even.
+        let key = match polled {
+            Polled::Handler(method) => std::ptr::from_ref(method).addr(),
+            Polled::Stream(method) => std::ptr::from_ref(method).addr() | 1,
+            Polled::Hook => 1,
+        };
+        let (last, number) = self.last.get();
+        if last == key {
+            return number;
+        }
+        let number = *self.numbers.borrow_mut().entry(key).or_insert_with(|| lock().number(polled));
+        self.last.set((key, number));
+        number
+    }
+}
+
+/// Runs a poll of users' code for a session, noting it for the watchdog. It is named when it takes longer than `limit`, in milliseconds.
+#[inline]
+pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, poll: impl FnOnce() -> R) -> R {
+    /// Puts back what was there before: a handler may poll another session.
+    struct Leave(Said);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            let _ = HERE.try_with(|here| here.note.write(self.0));
+        }
+    }
+    let entered = HERE.try_with(|here| {
+        let before = here.note.read();
+        here.note.write(Said { session, limit, what: here.number(polled) });
+        Leave(before)
+    });
+    let result = poll();
+    drop(entered);
+    result
+}
+
+/// How long a poll may take before the watchdog names it, in milliseconds.
+pub(super) fn blocks_after(slow_poll: Duration) -> u64 {
+    u64::try_from(slow_poll.max(LEAST).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a thread polls for a session now; of several the first.
+pub(super) fn polled_for(session: u64) -> Option<Polled> {
+    let state = lock();
+    let notes = state.threads.iter().filter_map(|thread| thread.note.upgrade());
+    let mut said = notes.map(|note| note.read());
+    said.find(|said| said.what != 0 && said.session == session).and_then(|said| state.polled(said.what))
+}
+
+/// Keeps the watchdog awake. Each driver has one.
+#[derive(Debug)]
+pub(crate) struct Watched(());
+
+impl Watched {
+    pub(crate) fn new() -> Self {
+        let mut state = lock();
+        state.sessions += 1;
+        if !state.runs {
+            // Where there is no thread to be had, the log is poorer and nothing else.
+            state.runs = thread::Builder::new().name("rpc-watchdog".to_owned()).spawn(run).is_ok();
+        }
+        drop(state);
+        AWAKE.notify_one();
+        Self(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        lock().sessions -= 1;
+    }
+}
+
+/// What the process knows of its threads.
+struct State {
+    sessions: usize,
+    /// The watchdog has been started.
+    runs: bool,
+    threads: Vec<Thread>,
+    /// All that was ever polled: no more than there are methods.
+    polled: Vec<Polled>,
+}
+
+/// A thread, as the watchdog has seen it.
+struct Thread {
+    note: Weak<Note>,
+    turn: u64,
+    /// When it first saw that turn.
+    since: Instant,
+    /// What is polled in it has been named.
+    named: bool,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { sessions: 0, runs: false, threads: Vec::new(), polled: Vec::new() });
+static AWAKE: Condvar = Condvar::new();
+
+fn lock() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn number(&mut self, polled: Polled) -> u64 {
+        let known = self.polled.iter().position(|other| match (*other, polled) {
+            (Polled::Handler(one), Polled::Handler(other)) | (Polled::Stream(one), Polled::Stream(other)) => {
+                std::ptr::eq(one, other)
+            }
+            (Polled::Hook, Polled::Hook) => true,
+            _ => false,
+        });
+        let index = known.unwrap_or_else(|| {
+            self.polled.push(polled);
+            self.polled.len() - 1
+        });
+        index as u64 + 1
+    }
+
+    fn polled(&self, what: u64) -> Option<Polled> {
+        usize::try_from(what).ok()?.checked_sub(1).and_then(|index| self.polled.get(index)).copied()
+    }
+
+    /// Whether anything is polled now.
+    fn is_polling(&self) -> bool {
+        let mut notes = self.threads.iter().filter_map(|thread| thread.note.upgrade());
+        notes.any(|note| note.read().what != 0)
+    }
+
+    /// What has blocked its thread for too long and has not been named.
+    fn look(&mut self, now: Instant) -> Vec<(u64, Polled, Duration)> {
+        let mut blocked = Vec::new();
+        let mut threads = std::mem::take(&mut self.threads);
+        threads.retain_mut(|thread| {
+            let Some(note) = thread.note.upgrade() else { return false };
+            let turn = note.turn.load(Ordering::Acquire);
+            if turn != thread.turn {
+                (thread.turn, thread.since, thread.named) = (turn, now, false);
+                return true;
+            }
+            let (said, took) = (note.read(), now.saturating_duration_since(thread.since));
+            if thread.named || said.what == 0 || took < Duration::from_millis(said.limit) {
+                return true;
+            }
+            // If it goes on just now, it has not blocked for so long.
+            if let (true, Some(polled)) = (note.turn.load(Ordering::Acquire) == turn, self.polled(said.what)) {
+                thread.named = true;
+                blocked.push((said.session, polled, took));
+            }
+            true
+        });
+        self.threads = threads;
+        blocked
+    }
+}
+
+/// The watchdog's thread. It sleeps while there are no sessions, and nothing that they have left behind.
+fn run() {
+    loop {
+        let mut state = lock();
+        while state.sessions == 0 && !state.is_polling() {
+            state = AWAKE.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let blocked = state.look(Instant::now());
+        drop(state);
+        for (session, polled, took) in blocked {
+            // The subscriber is the user's.
+            let _ = catch(|| name(session, polled, took));
+        }
+        thread::sleep(TICK);
+    }
+}
+
+fn name(session: u64, polled: Polled, took: Duration) {
+    let (contract, method) = polled.method().map(|method| (method.contract(), method.name())).unzip();
+    let blocked_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match polled {
+        Polled::Handler(_) => tracing::warn!(
+            session,
+            contract,
+            method,
+            blocked_ms,
+            "a handler blocks its thread, still; its session and others may hang until it returns. Wait with .await and never with block_on, which waits for ever for a \
+             callback's answer; move blocking work to tokio::task::spawn_blocking"
+        ),
+        Polled::Stream(_) => tracing::warn!(
+            session,
+            contract,
+            method,
+            blocked_ms,
+            "a stream blocks its thread, still, while it makes items; make them in tokio::task::spawn_blocking and send them through Streaming::channel"
+        ),
+        Polled::Hook => tracing::warn!(
+            session,
+            blocked_ms,
+            "a hook or factory blocks its thread, still; its session and others may hang until it returns. Wait with .await; move blocking work to tokio::task::spawn_blocking"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Said = Said { session: 7, limit: 1000, what: 1 };
+
+    fn state() -> (State, Arc<Note>, Instant) {
+        let (note, now) = (Arc::<Note>::default(), Instant::now());
+        let thread = Thread { note: Arc::downgrade(&note), turn: 0, since: now, named: false };
+        (State { sessions: 1, runs: true, threads: vec![thread], polled: vec![Polled::Hook] }, note, now)
+    }
+
+    #[test]
+    fn a_poll_is_named_once_while_it_blocks_and_the_next_one_again() {
+        let (mut state, note, mut now) = state();
+        let mut named = |note: &Note, said, looks| {
+            note.write(said);
+            let mut named = Vec::new();
+            for _ in 0..looks {
+                now += TICK;
+                named.extend(state.look(now));
+            }
+            named.len()
+        };
+        assert_eq!(named(&note, SLOW, 5), 1);
+        assert_eq!(named(&note, SLOW, 50), 1, "another poll");
+        assert_eq!(named(&note, SLOW, 4), 0, "it has returned in time");
+        assert_eq!(named(&note, Said::default(), 50), 0, "nothing is polled");
+        assert_eq!(named(&note, Said { limit: 20_000, ..SLOW }, 50), 0, "it may take so long");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_threads_that_have_ended() {
+        let (mut state, note, now) = state();
+        note.write(SLOW);
+        drop(note);
+        assert!(state.look(now + LEAST).is_empty());
+        assert!(state.threads.is_empty());
+    }
+}
