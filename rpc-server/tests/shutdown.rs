@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use raw::{DeskClient, Raw, SOON, connections, endless, listen, patient};
+use raw::{Clerk, Desk, DeskClient, Raw, SOON, connections, endless, listen, patient};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
 use rpc_server::{Server, ServerHandle};
@@ -191,6 +191,24 @@ async fn dropping_the_handle_closes_every_session() {
     silent.rest().await;
     until(|| left.is_empty() && house.parked.load(Ordering::SeqCst) == 0).await;
     TcpListener::bind(addr).await.unwrap();
+}
+
+/// Also with a session that is being closed meanwhile.
+#[tokio::test]
+async fn a_dropped_server_leaves_its_address_at_once() {
+    let mut server = patient().await;
+    let addr = server.local_addr();
+    for _ in 0..20 {
+        let _desk = DeskClient::connect(format!("ws://{addr}/")).await.unwrap();
+        drop(server);
+        server = Server::builder().service(Clerk.serve()).listen(addr).await.unwrap();
+    }
+    drop(server.shutdown());
+    let shutdown = server.shutdown();
+    tokio::pin!(shutdown);
+    assert!(futures::poll!(&mut shutdown).is_pending() || server.sessions().connections() == 0);
+    TcpListener::bind(addr).await.unwrap();
+    timeout(SOON, shutdown).await.unwrap();
 }
 
 #[tokio::test]

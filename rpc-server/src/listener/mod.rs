@@ -2,6 +2,7 @@
 
 mod backoff;
 mod caps;
+mod socket;
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -15,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rpc_core::logging::LogLimit;
 use rpc_core::text::excerpt_of;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,6 +24,7 @@ use tracing::{debug, warn};
 
 use self::backoff::Backoff;
 use self::caps::{Caps, Full, Place};
+pub(crate) use self::socket::Socket;
 use crate::upgrade::{MAX_HEAD, Upgrade};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -35,7 +37,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// Serves one listening socket until it is told to stop.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: Socket,
     upgrade: Upgrade,
     caps: Caps,
     http: http1::Builder,
@@ -46,7 +48,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener, upgrade: Upgrade, most: usize, most_of_one_address: usize) -> Self {
+    pub(crate) fn new(socket: Socket, upgrade: Upgrade, most: usize, most_of_one_address: usize) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(upgrade.config().upgrade_timeout).max_buf_size(MAX_HEAD);
         Self {
@@ -60,7 +62,7 @@ impl Listener {
         }
     }
 
-    /// Accepts until `stop` holds true, then drops the socket and the connections that are no sessions yet.
+    /// Accepts until `stop` holds true, then closes the socket and drops the connections that are no sessions yet.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {
@@ -89,7 +91,7 @@ impl Listener {
                 }
             }
         }
-        drop(self.socket);
+        self.socket.close();
         connections.shutdown().await;
     }
 

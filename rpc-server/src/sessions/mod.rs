@@ -3,15 +3,16 @@
 mod changes;
 mod state;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 use std::vec;
 
 use rpc_core::logging::LogLimit;
-use rpc_core::{ConnectionError, Principal, Session, SessionHooks, Status, Stub, async_trait};
+use rpc_core::{ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait};
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tracing::{debug, info};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
 
 pub use changes::{SessionChange, SessionChanges};
 use state::{Phase, State};
@@ -45,10 +46,21 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// How many have entered, for those who wait for none.
-    entered: watch::Sender<usize>,
+    /// For those who wait for the end.
+    standing: watch::Sender<Standing>,
+    /// How long a drain may take.
+    drain_timeout: OnceLock<Duration>,
     /// Of the log lines that sum sessions up.
     lines: LogLimit,
+}
+
+/// How far it is to the end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// How many have entered and not left.
+    entered: usize,
+    /// When all have to be gone, once they have been told to go.
+    until: Option<Instant>,
 }
 
 impl Sessions {
@@ -56,10 +68,16 @@ impl Sessions {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
-                entered: watch::Sender::new(0),
+                standing: watch::Sender::default(),
+                drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
             }),
         }
+    }
+
+    /// Said once, when the configuration is known.
+    pub(crate) fn set_drain_timeout(&self, timeout: Duration) {
+        let _ = self.shared.drain_timeout.set(timeout);
     }
 
     /// How many sessions are open.
@@ -106,23 +124,81 @@ impl Sessions {
 
     /// Takes in no more sessions, drains the live ones and waits until the last has ended.
     ///
-    /// A drain tells the other side, lets running calls end, and closes with code 1012; that takes
-    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) at most, closing
-    /// [`Config::close_timeout`](rpc_core::Config::close_timeout), and each `closed` hook
-    /// [`Config::hook_timeout`](rpc_core::Config::hook_timeout). Dropping the future stops the waiting, not the drain. Do not await it in a handler, which is
-    /// one of those it waits for: spawn it.
+    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This returns within
+    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call whatever happens: hooks that take longer run on, and a session that has not
+    /// ended by then (a handler blocks its thread) is named in the log and left behind. Dropping the future stops the waiting, not the drain. Do not await it in
+    /// a handler, which is one of those it waits for: spawn it.
     pub async fn drain(&self) {
-        for session in self.enter_phase(Phase::Draining) {
-            session.drain();
-        }
+        self.begin_drain();
         self.ended().await;
     }
 
-    /// Waits until there is no session and no upgrade under way.
+    /// Takes in no more sessions and drains the live ones.
+    pub(crate) fn begin_drain(&self) {
+        let sessions = self.enter_phase(Phase::Draining);
+        for session in sessions {
+            session.drain();
+        }
+        let now = Instant::now();
+        let until = self.shared.drain_timeout.get().and_then(|timeout| now.checked_add(*timeout));
+        self.shared.standing.send_if_modified(|standing| {
+            let first = standing.until.is_none();
+            standing.until = standing.until.or(until);
+            first
+        });
+    }
+
+    /// Waits until there is no session and no upgrade under way, or the time for a drain is over; then the log says what is left.
     pub(crate) async fn ended(&self) {
-        let mut entered = self.shared.entered.subscribe();
+        let mut standing = self.shared.standing.subscribe();
         // The sender lives in `self`, so this cannot fail.
-        let _ = entered.wait_for(|&count| count == 0).await;
+        let gone = async move { drop(standing.wait_for(|standing| standing.entered == 0).await) };
+        if !self.within_drain(gone).await {
+            self.report_lost();
+        }
+    }
+
+    /// Waits for something that belongs to the end, but no longer than a drain may take. False if it has not come.
+    pub(crate) async fn within_drain(&self, end: impl Future<Output = ()>) -> bool {
+        let mut standing = self.shared.standing.subscribe();
+        let until = async {
+            let until = standing.wait_for(|standing| standing.until.is_some()).await.ok().and_then(|s| s.until);
+            match until {
+                Some(until) => timeout_at(until, std::future::pending::<()>()).await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = end => true,
+            () = until => false,
+        }
+    }
+
+    /// The time for a drain is over: says once who is left, and why.
+    fn report_lost(&self) {
+        let lost = self.shared.lock().lost();
+        for session in lost {
+            let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
+            match (session.blocked_in(), session.state()) {
+                (Some(method), _) => warn!(
+                    session = id,
+                    peer,
+                    method,
+                    "a session is lost: its thread is blocked in a handler, and it could not be closed within Config::drain_timeout; \
+                     handlers must not block, not even while they wait for a callback"
+                ),
+                (None, SessionState::Closed) => warn!(
+                    session = id,
+                    peer, "the `closed` hooks of a session have not returned within Config::drain_timeout; they run on"
+                ),
+                (None, _) => warn!(
+                    session = id,
+                    peer,
+                    "a session is lost: it could not be closed within Config::drain_timeout, because its task did not get to run"
+                ),
+            }
+        }
     }
 
     /// Closes every session without waiting.
@@ -178,7 +254,7 @@ impl Shared {
 
     /// Tells those who wait for it how many there are. Never under the lock: that wakes them.
     fn announce(&self) {
-        self.entered.send_modify(|count| *count = self.lock().entered.len());
+        self.standing.send_modify(|standing| standing.entered = self.lock().entered.len());
     }
 
     fn closed(&self, session: u64, reason: ConnectionError) {

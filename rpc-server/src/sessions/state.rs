@@ -20,6 +20,8 @@ pub(super) struct State {
     /// How many have opened and closed so far, for the log.
     pub(super) opened: u64,
     pub(super) closed: u64,
+    /// Those that did not end in time have been named.
+    reported: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +95,14 @@ impl State {
             }
         }
         (self.wakers(), record)
+    }
+
+    /// Those that are still there; none if this was asked before.
+    pub(super) fn lost(&mut self) -> Vec<Session> {
+        if std::mem::replace(&mut self.reported, true) {
+            return Vec::new();
+        }
+        self.entered.values().flatten().cloned().collect()
     }
 
     /// Whether no session is there and none will come.

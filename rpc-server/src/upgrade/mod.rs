@@ -60,6 +60,7 @@ struct Shared {
 impl Upgrade {
     /// `hosting` has the hooks of `sessions`.
     pub(crate) fn new(hosting: Hosting, config: CheckedConfig, origins: Origins, sessions: Sessions) -> Self {
+        sessions.set_drain_timeout(config.drain_timeout);
         Self { shared: Arc::new(Shared { hosting, config, origins, sessions }) }
     }
 

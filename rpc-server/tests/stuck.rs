@@ -1,0 +1,304 @@
+//! Handlers that block their threads: the end of a server does not wait for them, and the log names them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::pin,
+    sync::{Arc, Condvar, Mutex, Once, PoisonError},
+    task::{Context as TaskContext, Poll, Wake},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use rpc_client::Connect;
+use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, Status, Stub, async_trait};
+use rpc_server::{Server, ServerHandle};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::timeout,
+};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+
+/// Long beyond anything that should happen.
+const SOON: Duration = Duration::from_secs(60);
+
+type Fields = BTreeMap<&'static str, String>;
+
+static LOG: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
+
+/// Remembers warnings.
+struct Log;
+
+impl Log {
+    fn keep() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());
+    }
+
+    /// The warnings about this session that have such a message.
+    fn about(session: u64, message: &str) -> Vec<Fields> {
+        let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let about = |fields: &&Fields| fields["session"] == session.to_string() && fields["message"].contains(message);
+        log.iter().filter(|fields| fields.contains_key("session")).filter(about).cloned().collect()
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        struct Into(Fields);
+        impl Visit for Into {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                self.0.insert(field.name(), format!("{value:?}"));
+            }
+            fn record_str(&mut self, field: &Field, value: &str) {
+                self.0.insert(field.name(), value.to_owned());
+            }
+        }
+        let mut fields = Into(Fields::new());
+        event.record(&mut fields);
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).push(fields.0);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[rpc_core::callback]
+trait Asker {
+    async fn confirm(&self) -> bool;
+}
+
+#[rpc_core::service(callback = Asker)]
+trait Press {
+    /// Blocks its thread until the test lets it go.
+    async fn block(&self);
+    #[rpc(spawn)]
+    async fn block_apart(&self);
+    /// Blocks its thread on a callback.
+    async fn ask(&self, cx: &Context<AskerClient>) -> Result<bool, Status>;
+    #[rpc(spawn)]
+    async fn ask_apart(&self, cx: &Context<AskerClient>) -> Result<bool, Status>;
+    async fn ready(&self) -> bool;
+}
+
+/// A gate for threads.
+#[derive(Default)]
+struct Gate {
+    /// How many have come, and whether it is open.
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 += 1;
+        while !state.1 {
+            state = self.changed.wait(state).unwrap();
+        }
+    }
+
+    fn came(&self) {
+        self.state.lock().unwrap().0 += 1;
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+
+    fn arrived(&self) -> usize {
+        self.state.lock().unwrap().0
+    }
+}
+
+#[derive(Clone, Default)]
+struct Machine(Arc<Gate>);
+
+impl Press for Machine {
+    async fn block(&self) {
+        self.0.pass();
+    }
+    async fn block_apart(&self) {
+        self.0.pass();
+    }
+    async fn ask(&self, cx: &Context<AskerClient>) -> Result<bool, Status> {
+        self.0.came();
+        block_on(cx.peer().confirm())
+    }
+    async fn ask_apart(&self, cx: &Context<AskerClient>) -> Result<bool, Status> {
+        self.0.came();
+        block_on(cx.peer().confirm())
+    }
+    async fn ready(&self) -> bool {
+        true
+    }
+}
+
+struct Yes;
+
+impl Asker for Yes {
+    async fn confirm(&self) -> bool {
+        true
+    }
+}
+
+/// As `futures::executor::block_on`.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (waker, mut future) = (Arc::new(Unpark(thread::current())).into(), pin!(future));
+    loop {
+        match future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn hasty() -> Config {
+    let mut config = Config::default();
+    config.drain_timeout = Duration::from_millis(400);
+    config.drain_grace = Duration::from_millis(100);
+    config
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let holds = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, holds).await.unwrap_or_else(|_| panic!("still not: {what}"));
+}
+
+/// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.
+async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, u64) {
+    Log::keep();
+    let machine = Machine::default();
+    let server = {
+        let machine = machine.clone();
+        let listen = Server::builder().service(machine.serve()).config(hasty()).listen("127.0.0.1:0");
+        servers.spawn(listen).await.unwrap().unwrap()
+    };
+    let url = format!("ws://{}/", server.local_addr());
+    let press = clients.spawn(async { PressClient::connect(url).callback(Yes.serve()).await });
+    let press = press.await.unwrap().unwrap();
+    clients.spawn(async move {
+        let _ = match call {
+            "block" => press.block().await.is_ok(),
+            "block_apart" => press.block_apart().await.is_ok(),
+            "ask" => press.ask().await.is_ok(),
+            _ => press.ask_apart().await.is_ok(),
+        };
+        // Its session stays.
+        std::future::pending::<()>().await;
+        drop(press);
+    });
+    until("the handler runs", || machine.0.arrived() == 1).await;
+    let session = server.sessions().iter().next().unwrap().id();
+    (server, machine, session)
+}
+
+/// The test itself runs on a third one, so that it goes on whatever is blocked.
+fn test(name: &'static str, gives_way: bool) {
+    let (clients, servers, own) = (runtime(), runtime(), runtime());
+    let (at_clients, at_servers) = (clients.handle().clone(), servers.handle().clone());
+    let body = own.spawn(async move {
+        let (server, machine, session) = blocked(name, &at_clients, &at_servers).await;
+        timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
+        timeout(SOON, server.shutdown()).await.expect("once more starts no time anew");
+        timeout(SOON, server.wait()).await.expect("so does this");
+        timeout(SOON, server.sessions().drain()).await.expect("and this");
+        if !gives_way {
+            let lost = Log::about(session, "is lost");
+            assert_eq!(lost.len(), 1, "{lost:?}");
+            assert_eq!(lost[0]["method"], format!("Press.{name}"));
+        }
+        // It blocks its thread still.
+        if name.starts_with("block") || !gives_way {
+            until("the watchdog has named it", || !Log::about(session, "blocks its thread, still").is_empty()).await;
+            let named = Log::about(session, "blocks its thread, still");
+            assert_eq!((named[0]["contract"].as_str(), named[0]["method"].as_str()), ("Press", name));
+            assert!(named[0]["blocked_ms"].parse::<u64>().unwrap() >= 1000, "{named:?}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(Log::about(session, "blocks its thread, still").len(), 1, "once");
+        }
+        machine.0.open();
+    });
+    let outcome = own.block_on(body);
+    // None of them waits for a thread that is blocked.
+    [own, servers, clients].into_iter().for_each(Runtime::shutdown_background);
+    outcome.unwrap();
+}
+
+#[test]
+fn a_handler_that_blocks_its_thread() {
+    test("block", false);
+}
+
+/// Its session can be closed, and is not lost.
+#[test]
+fn a_spawned_handler_that_blocks_its_thread() {
+    test("block_apart", true);
+}
+
+#[test]
+fn a_handler_that_blocks_its_thread_on_a_callback() {
+    test("ask", false);
+}
+
+/// Where the driver runs on another thread the answer comes; where it would have run next on this one, it does not.
+#[test]
+fn a_spawned_handler_that_blocks_its_thread_on_a_callback() {
+    test("ask_apart", true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_hooks_that_take_long_do_not_hold_the_end_and_run_on() {
+    struct Slow(Arc<tokio::sync::Semaphore>, Arc<Gate>);
+    #[async_trait]
+    impl SessionHooks for Slow {
+        async fn closed(&self, _: &Session, _: &ConnectionError) {
+            self.0.acquire().await.unwrap().forget();
+            self.1.came();
+        }
+    }
+    Log::keep();
+    let (go, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::<Gate>::default());
+    let hooks = [(); 3].map(|()| Slow(go.clone(), done.clone()));
+    let builder =
+        hooks.into_iter().fold(Server::builder().service(Machine::default().serve()), |b, hook| b.hooks(hook));
+    let server = builder.config(hasty()).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let press = PressClient::connect(url).callback(Yes.serve()).await.unwrap();
+    assert_eq!(press.ready().await, Ok(true));
+    let session = server.sessions().iter().next().unwrap().id();
+    timeout(SOON, server.shutdown()).await.unwrap();
+    timeout(SOON, press.session().closed()).await.unwrap();
+    assert_eq!(Log::about(session, "`closed` hooks").len(), 1);
+    assert_eq!(done.arrived(), 0);
+    go.add_permits(3);
+    until("they have run on", || done.arrived() == 3).await;
+}
