@@ -2,6 +2,7 @@
 //!
 //! ```no_run
 //! use rpc_client::Connect; // gives every generated client `connect`
+//! use rpc_core::Stub; // and `session`
 //!
 //! #[rpc_core::callback]
 //! trait Screen {
@@ -25,6 +26,8 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let desk = DeskClient::connect("ws://127.0.0.1:9000/").callback(Console.serve()).await?;
 //! let opened = desk.open("letter").await?;
+//! // Before the program ends: what is not written by then, the goodbye included, is never written.
+//! desk.session().close().await;
 //! # Ok(())
 //! # }
 //! ```

@@ -82,6 +82,14 @@ impl ChatEvents for Screen {
 
 async fn client(url: &str, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let chat = ChatClient::connect(url).callback(Screen.serve()).await?;
+    let outcome = talk(&chat, name, room).await;
+    // Otherwise the program may end before its goodbye is out.
+    chat.session().close().await;
+    outcome
+}
+
+/// Says what is typed.
+async fn talk(chat: &ChatClient, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let joined = chat.join(room, name).await?;
     for post in &joined.history {
         println!("{}: {}", post.author, post.text);

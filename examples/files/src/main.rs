@@ -2,7 +2,11 @@
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
-use std::{error::Error, net::SocketAddr, path::PathBuf};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, Subcommand};
 use files::{FilesClient, Store, demo, get, give_up, put};
@@ -69,44 +73,59 @@ async fn main() -> Outcome {
         Command::Server { directory, listen } => server(directory, listen).await,
         Command::Put { path, url } => {
             let files = FilesClient::connect(url).await?;
-            let bar = bar();
-            tokio::select! {
-                done = put(&files, &path, &bar) => return done.map(|_| ()).map_err(Into::into),
-                interrupted = tokio::signal::ctrl_c() => interrupted?,
-            }
-            tokio::select! {
-                done = give_up(&files, &path) => done?,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    return Err("interrupted again: the server may keep a part".into());
-                }
-            }
-            given_up(&bar);
-            let session = files.session();
-            session.close();
-            // Before the program ends the goodbye has to be out.
-            session.closed().await;
-            Ok(())
+            end(&files, put_or_give_up(&files, &path).await).await
         }
         Command::Get { name, url } => {
             let files = FilesClient::connect(url).await?;
-            let (bar, path) = (bar(), PathBuf::from(&name));
-            tokio::select! {
-                done = get(&files, &name, &path, &bar) => drop(done?),
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    given_up(&bar);
-                }
-            }
-            Ok(())
+            end(&files, get_or_give_up(&files, &name).await).await
         }
         Command::List { url } => {
-            for entry in FilesClient::connect(url).await?.list().await? {
-                println!("{} {:>12} {}", entry.sha256, entry.length, entry.name);
-            }
-            Ok(())
+            let files = FilesClient::connect(url).await?;
+            end(&files, list(&files).await).await
         }
     }
+}
+
+/// The end of a client's program. Without it the program may end before its goodbye is out.
+async fn end(files: &FilesClient, outcome: Outcome) -> Outcome {
+    files.session().close().await;
+    outcome
+}
+
+async fn put_or_give_up(files: &FilesClient, path: &Path) -> Outcome {
+    let bar = bar();
+    tokio::select! {
+        done = put(files, path, &bar) => return done.map(|_| ()).map_err(Into::into),
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    tokio::select! {
+        done = give_up(files, path) => done?,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            return Err("interrupted again: the server may keep a part".into());
+        }
+    }
+    given_up(&bar);
+    Ok(())
+}
+
+async fn get_or_give_up(files: &FilesClient, name: &str) -> Outcome {
+    let bar = bar();
+    tokio::select! {
+        done = get(files, name, Path::new(name), &bar) => drop(done?),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            given_up(&bar);
+        }
+    }
+    Ok(())
+}
+
+async fn list(files: &FilesClient) -> Outcome {
+    for entry in files.list().await? {
+        println!("{} {:>12} {}", entry.sha256, entry.length, entry.name);
+    }
+    Ok(())
 }
 
 async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {

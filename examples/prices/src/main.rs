@@ -11,6 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use prices::{Prices, PricesClient, Ticker, View, demo};
 use rpc_client::Connect;
+use rpc_core::Stub;
 use rpc_server::Server;
 
 /// A ticker with thousands of quotes a second, and readers of different speed.
@@ -75,6 +76,14 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 
 async fn client(slow: bool, url: &str) -> Outcome {
     let prices = PricesClient::connect(url).await?;
+    let outcome = read(&prices, slow).await;
+    // Otherwise the program may end before its goodbye is out.
+    prices.session().close().await;
+    outcome
+}
+
+/// Draws what comes until Ctrl-C.
+async fn read(prices: &PricesClient, slow: bool) -> Outcome {
     let mut view = View::default();
     let reader = view.add(if slow { "slow" } else { "fast" });
     let until = Instant::now() + Duration::from_secs(24 * 3600);

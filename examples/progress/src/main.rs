@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use progress::{Answers, Archive, Exporter, ExporterClient, Screen, Watcher, demo};
 use rpc_client::Connect;
+use rpc_core::Stub;
 use rpc_server::Server;
 
 /// A server whose jobs drive a progress bar at their client.
@@ -72,13 +73,17 @@ async fn client(url: &str, name: &str, records: u64) -> Outcome {
     let bar = ProgressBar::new(records).with_message(name.to_owned());
     let screen = Screen::new(bar.clone(), Answers::Typed);
     let exporter = ExporterClient::connect(url).callback(screen.serve()).await?;
-    tokio::select! {
-        outcome = exporter.export(1, name, records) => println!("{name}: {} bytes", outcome?.bytes),
+    let outcome: Outcome = tokio::select! {
+        outcome = exporter.export(1, name, records) => {
+            outcome.map(|report| println!("{name}: {} bytes", report.bytes)).map_err(Into::into)
+        }
         interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
             bar.abandon();
             println!("given up: the server stops and leaves no part of the file");
+            interrupted.map_err(Into::into)
         }
-    }
-    Ok(())
+    };
+    // Otherwise the program may end before its goodbye is out.
+    exporter.session().close().await;
+    outcome
 }

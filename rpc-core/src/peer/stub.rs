@@ -6,7 +6,7 @@ use crate::contract::ContractDescriptor;
 /// A generated client of a contract, for instance `ChatClient` of `Chat`.
 ///
 /// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one from
-/// [`crate::Context::peer`] does not.
+/// [`crate::Context::peer`] does not. At the end of a client's program: `chat.session().close().await`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a generated client",
     note = "name the client of the contract here: `ChatClient` for the trait `Chat`, made by `#[service]` or `#[callback]`"

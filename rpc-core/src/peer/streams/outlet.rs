@@ -213,10 +213,11 @@ enum Gathered {
 
 impl Pump {
     async fn run(mut self) {
+        let (shared, polled) = (self.shared.clone(), Polled::Stream(self.method));
         loop {
             let Some(room) = wait(&self.shared, self.id).await else { break };
             let gathered = poll_fn(|cx| {
-                let (before, polled, shared) = (Instant::now(), Polled::Stream(self.method), self.shared.clone());
+                let before = Instant::now();
                 let gathered = shared.polling(polled, || self.poll_gather(cx, room));
                 watch_poll(&shared, polled, before.elapsed());
                 gathered

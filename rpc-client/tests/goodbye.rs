@@ -1,0 +1,82 @@
+//! A client that awaits `close` has said goodbye before its program ends.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use rpc_client::{Connect, connect};
+use rpc_core::{CloseCode, ConnectionError, Session, SessionHooks, Stub, async_trait};
+use rpc_server::Server;
+use tokio::{
+    runtime::Builder,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    time::timeout,
+};
+
+/// Long beyond anything that should happen.
+const SOON: Duration = Duration::from_secs(60);
+
+#[rpc_core::service]
+trait Door {
+    async fn knock(&self) -> u32;
+    #[rpc(oneway)]
+    async fn leave(&self, card: Vec<u8>);
+}
+
+struct Oak(UnboundedSender<usize>);
+
+impl Door for Oak {
+    async fn knock(&self) -> u32 {
+        7
+    }
+    async fn leave(&self, card: Vec<u8>) {
+        self.0.send(card.len()).unwrap();
+    }
+}
+
+/// Tells how each session ended.
+struct Ends(UnboundedSender<ConnectionError>);
+
+#[async_trait]
+impl SessionHooks for Ends {
+    async fn closed(&self, _: &Session, reason: &ConnectionError) {
+        self.0.send(reason.clone()).unwrap();
+    }
+}
+
+/// What a program's `main` does, whose runtime ends with it.
+fn program(main: impl Future<Output = ()>, many_threads: bool) {
+    let mut builder = if many_threads { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(main);
+    runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_goodbye_is_out_before_the_program_ends() {
+    let ((cards, mut left), (ends, mut ended)) = (unbounded_channel(), unbounded_channel());
+    let server = Server::builder().service(Oak(cards).serve()).hooks(Ends(ends)).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    for run in 0..40 {
+        let url = url.clone();
+        let main = async move {
+            if run % 4 < 2 {
+                let door = DoorClient::connect(url).await.unwrap();
+                assert_eq!(door.knock().await, Ok(7));
+                door.leave(vec![1; 50_000]).await.unwrap();
+                assert_eq!(door.session().close().await, ConnectionError::ClosedLocally);
+            } else {
+                let client = connect(url).await.unwrap();
+                client.client::<DoorClient>().leave(vec![1; 50_000]).await.unwrap();
+                assert_eq!(client.close().await, ConnectionError::ClosedLocally);
+            }
+        };
+        let program = tokio::task::spawn_blocking(move || program(main, run % 2 == 0));
+        timeout(SOON, program).await.unwrap().unwrap();
+        let reason = timeout(SOON, ended.recv()).await.unwrap().unwrap();
+        let is_normal = matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. });
+        assert!(is_normal, "run {run}: {reason:?}");
+        assert_eq!(timeout(SOON, left.recv()).await.unwrap(), Some(50_000), "what was sent before has come");
+    }
+    timeout(SOON, server.shutdown()).await.unwrap();
+}
