@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Runs users' code, whose panic goes no further. Nor does that of the panic's own payload: users may panic with any value, and its drop
-/// runs here.
+/// Runs users' code, whose panic goes no further. Nor does that of the panic's own payload: users may panic with any
+/// value, and its drop runs here.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {

@@ -176,8 +176,9 @@ pub struct Config {
     /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and
     /// beyond 64 KiB no read uses it.
     pub read_buffer: usize,
-    /// A poll of a handler, or of a stream for its next items, that takes longer is logged with the name of the method.
-    /// Default 50 ms; zero logs every poll.
+    /// A poll of a handler, of a hook, or of a stream for its next items, that takes longer is logged with the name of the
+    /// method. Default 50 ms; zero logs every poll. A poll that has not returned after this time, and after a second at
+    /// least, is logged while it still blocks its thread.
     pub slow_poll: Duration,
 }
 

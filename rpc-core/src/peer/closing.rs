@@ -19,11 +19,12 @@ const SLACK: Duration = Duration::from_millis(250);
 
 /// A session that has been told to end: what [`crate::Session::close`] gives. It ends whether or not this is awaited.
 ///
-/// Awaiting it waits until the session is over, and gives the reason: what had been sent before and the goodbye have been written, and the other side has answered it. A program that
-/// is about to end awaits this, because the end of its runtime cuts off what is not written yet.
+/// Awaiting it waits until the session is over, and gives the reason: what had been sent before and the goodbye have
+/// been written, and the other side has answered it. A program that is about to end awaits this, because the end of its
+/// runtime cuts off what is not written yet.
 ///
-/// It takes hardly longer than [`crate::Config::close_timeout`], counted from the first poll; then it gives [`ConnectionError::TimedOut`]. May be dropped at any time, which
-/// stops the waiting alone.
+/// It takes hardly longer than [`crate::Config::close_timeout`], counted from the first poll; then it gives
+/// [`ConnectionError::TimedOut`]. May be dropped at any time, which stops the waiting alone.
 pub struct Closing {
     shared: Arc<Shared>,
     /// From the first poll on.

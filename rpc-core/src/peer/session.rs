@@ -29,7 +29,8 @@ pub enum SessionState {
     Connecting,
     /// Calls go both ways.
     Open,
-    /// This side or the other is about to leave: no new calls are made or taken; those under way finish. See [`Session::draining`].
+    /// This side or the other is about to leave: no new calls are made or taken; those under way finish. See
+    /// [`Session::draining`].
     Draining,
     /// The end has come: calls fail at once, and the link is being closed.
     Closing,
@@ -155,8 +156,8 @@ impl Session {
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are cancelled; one-way calls and
     /// answers that were sent before still go out. Does nothing after the end.
     ///
-    /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it: what it has said, and its goodbye, may otherwise not be
-    /// out yet, and the other side sees a lost link. See [`Closing`].
+    /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it: what it has
+    /// said, and its goodbye, may otherwise not be out yet, and the other side sees a lost link. See [`Closing`].
     pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
         Closing::new(self.shared.clone())
@@ -168,9 +169,10 @@ impl Session {
         Closing::new(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls, and what is under way finishes. Handlers, and streams that are produced here, have
-    /// [`crate::Config::drain_grace`]; all of it, the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers
-    /// have given up run on without the session after the grace. A session whose handshake is not done ends at once.
+    /// Ends the session gently: both sides make no new calls, and what is under way finishes. Handlers, and streams
+    /// that are produced here, have [`crate::Config::drain_grace`]; all of it, the goodbye included, takes
+    /// [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers have given up run on
+    /// without the session after the grace. A session whose handshake is not done ends at once.
     pub fn drain(&self) {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
     }

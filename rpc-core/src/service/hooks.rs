@@ -47,8 +47,9 @@ pub trait SessionHooks: Send + Sync + 'static {
     /// A session has ended that this hook's own `opened` had let in, also where a later hook or the making of objects refused it. Its handlers have been
     /// told to stop (`no_cancel` methods run on) and its objects dropped.
     ///
-    /// It has [`crate::Config::hook_timeout`]; then its future is dropped. A server's shutdown waits for it as long as [`crate::Config::drain_timeout`] allows, of
-    /// which a twentieth is left for hooks at least. Beyond that it runs on in the background, as long as the program does.
+    /// It has [`crate::Config::hook_timeout`]; then its future is dropped. A server's shutdown waits for it as long as
+    /// [`crate::Config::drain_timeout`] allows, of which a twentieth is left for hooks at least. Beyond that it runs on
+    /// in the background, as long as the program does.
     async fn closed(&self, session: &Session, reason: &ConnectionError) {
         let _ = (session, reason);
     }

@@ -131,7 +131,8 @@ impl Connection {
         self.stop_streams();
     }
 
-    /// Whether nobody waits for anything that is served here. Handlers that must not be stopped have the grace, and run on without the session.
+    /// Whether nobody waits for anything that is served here. Handlers that must not be stopped have the grace, and run
+    /// on without the session.
     fn is_nothing_awaited(&self) -> bool {
         let given_up = |state| matches!(state, ServedState::Cancelled | ServedState::Expired);
         if self.grace_over {
