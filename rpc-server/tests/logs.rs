@@ -181,7 +181,7 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
     assert!(
         timeout(SOON, async {
             while !session.stats().is_at_rest() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await

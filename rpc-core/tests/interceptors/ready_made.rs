@@ -1,6 +1,9 @@
 //! `ConcurrencyLimit` and `TimeoutCap`.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use rpc_core::{

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
-    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
+    CloseCode, Code, CheckedConfig, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
     session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -159,7 +159,7 @@ async fn a_drain_does_not_wait_for_handlers_whose_callers_have_given_up() {
         let leaving = if at_server { &ends.server } else { &ends.client };
         leaving.drain();
         assert_eq!(leaving.closed().await, ConnectionError::ShutDown);
-        let grace = Config::default().drain_grace;
+        let grace = CheckedConfig::default().drain_grace;
         // Where it runs it has the grace; where it was called nobody waits for it.
         let limit = if at_server { Duration::from_secs(1) } else { grace + Duration::from_secs(1) };
         assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
@@ -214,9 +214,10 @@ impl Transport for Deaf {
 async fn a_drain_takes_no_longer_than_its_time_closing_included() {
     let times = [(30, 5, 10), (3, 5, 10), (30, 40, 1), (2, 1, 40)];
     for (drain, close, grace) in times.map(|(d, c, g)| (d, c, g).into_durations()) {
-        let config = Arc::new(config(|config| {
+        let config = CheckedConfig::try_from(config(|config| {
             (config.drain_timeout, config.close_timeout, config.drain_grace) = (drain, close, grace);
-        }));
+        }))
+        .unwrap();
         let cellar = Cellar::new();
         let (near, far) = memory();
         let hosting = host(Vault::serve(cellar.clone()));
@@ -263,7 +264,7 @@ async fn close_can_be_awaited_and_acts_at_once_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_close_has_a_limit() {
     let (near, _far) = memory();
-    let config = Arc::new(Config::default());
+    let config = CheckedConfig::default();
     // Its driver is never polled, as one whose thread a handler has blocked.
     let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
     let begun = Instant::now();
