@@ -64,6 +64,9 @@ const LIMITS: PeerLimits = PeerLimits {
     stream_items: 1,
     stream_bytes: 1 << 16,
     streams_bytes: 1 << 16,
+    nesting: 128,
+    values: 1_000_000,
+    containers: 131_072,
 };
 
 fn packet(seq: u64, frame: &Frame) -> Vec<u8> {

@@ -99,6 +99,9 @@ const LIMITS: PeerLimits = PeerLimits {
     stream_items: 2,
     stream_bytes: 10_000,
     streams_bytes: 1 << 20,
+    nesting: 128,
+    values: 1_000_000,
+    containers: 131_072,
 };
 
 /// A peer that says what the test wants.

@@ -65,11 +65,19 @@ fn status(status: &Status) -> Value {
 fn limits(limits: &PeerLimits) -> Value {
     let PeerLimits { calls, nested, notifies, depth, payload, assembly, arguments, packet, chunk, .. } = limits;
     let PeerLimits { streams, stream_items, stream_bytes, streams_bytes, .. } = limits;
-    json!({
+    let PeerLimits { nesting, values, containers, .. } = limits;
+    let mut shown = json!({
         "calls": calls, "nested": nested, "notifies": notifies, "depth": depth, "payload": payload,
         "assembly": assembly, "arguments": arguments, "packet": packet, "chunk": chunk,
         "streams": streams, "stream_items": stream_items, "stream_bytes": stream_bytes, "streams_bytes": streams_bytes,
-    })
+    });
+    for (name, limit) in [("nesting", nesting), ("values", values), ("containers", containers)] {
+        // What is not announced is not in the vectors.
+        if *limit != u64::MAX {
+            shown[name] = json!(limit);
+        }
+    }
+    shown
 }
 
 fn contracts(contracts: &[HostedContract]) -> Value {

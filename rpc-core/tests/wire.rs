@@ -80,7 +80,8 @@ fn status() -> impl Strategy<Value = Status> {
 fn limits() -> impl Strategy<Value = PeerLimits> {
     let counts = (1..=u32::MAX, 1..=u32::MAX, 1..=u32::MAX, small());
     let windows = (small(), 1..=u32::MAX, number(), number());
-    (counts, number(), number(), number(), number(), number(), windows).prop_map(
+    let held = (number(), prop_oneof![number(), Just(u64::MAX)], number());
+    (counts, number(), number(), number(), number(), number(), windows, held).prop_map(
         |(
             (calls, nested, notifies, depth),
             payload,
@@ -89,6 +90,7 @@ fn limits() -> impl Strategy<Value = PeerLimits> {
             packet,
             chunk,
             (streams, stream_items, stream_bytes, streams_bytes),
+            (nesting, values, containers),
         )| PeerLimits {
             streams,
             stream_items,
@@ -103,6 +105,9 @@ fn limits() -> impl Strategy<Value = PeerLimits> {
             arguments,
             packet,
             chunk,
+            nesting,
+            values,
+            containers,
         },
     )
 }

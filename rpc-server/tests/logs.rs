@@ -33,6 +33,9 @@ fn hello(contracts: &[String]) -> Vec<u8> {
         stream_items: 1,
         stream_bytes: 1 << 16,
         streams_bytes: 1 << 16,
+        nesting: 128,
+        values: 1_000_000,
+        containers: 131_072,
     };
     let contracts = contracts.iter().map(|name| HostedContract { name: name.clone(), fingerprint: 0 }).collect();
     let credentials = Vec::new();

@@ -50,11 +50,12 @@ pub struct Config {
     /// Bytes of arguments and metadata of unfinished calls, in all. A call counts if they are longer than 4 KiB
     /// together. Default 16 MiB; 0 takes no such calls. Stops a peer from parking large arguments in slow handlers.
     pub max_arguments: usize,
-    /// How deep one payload may nest. Default 128; at least 1, at most 255. Deeper ones could overflow the stack of a
-    /// decoder.
+    /// How deep one payload may nest. Default 128; at least 1, at most 255. Announced to the other side for information, as
+    /// are the next two. Deeper ones could overflow the stack of a decoder.
     pub max_payload_nesting: usize,
     /// How many values one payload may hold. Default 1,000,000; at least 2 (arguments are an array of values). With the
-    /// size of the type that one-byte values become, this bounds the memory that a payload turns into.
+    /// size of the type that one-byte values become, this bounds the memory that a payload turns into. Bytes inside of
+    /// types are a value each, unless they are sent with `serde_bytes` or as `bytes::Bytes`.
     pub max_payload_values: usize,
     /// How many arrays and maps one payload may hold. Default 131,072; at least 1. As for values.
     pub max_payload_containers: usize,

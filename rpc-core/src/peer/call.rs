@@ -24,7 +24,7 @@ use crate::{
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing, counted_arguments},
     status::Status,
-    wire::{MetadataPairs, Rope, metadata_size},
+    wire::{MetadataPairs, Rope, WireError, metadata_size},
 };
 
 /// What a Request or Notify takes beside metadata and payload, at most.
@@ -135,12 +135,24 @@ fn check(shared: &Shared, terms: &Terms) -> Result<usize, Status> {
     Ok(len)
 }
 
-/// What came does not fit the contract.
-pub(crate) fn mismatch(method: &MethodDescriptor, why: impl std::fmt::Display) -> Status {
-    Status::internal(format!(
-        "the result of {}.{} does not fit this side's contract: {why}",
-        method.contract(),
-        method.name()
+/// A result or a fault that came does not fit the contract.
+pub(crate) fn mismatch(method: &MethodDescriptor, what: &str, error: &WireError) -> Status {
+    unfit(&format!("{what} of {method}"), error)
+}
+
+/// What came does not fit the contract, or is more than this side takes.
+pub(super) fn unfit(what: &str, error: &WireError) -> Status {
+    match error.limit() {
+        Some(_) => beyond_limit(what, "this side", error),
+        None => Status::internal(format!("{what} does not fit this side's contract: {error}")),
+    }
+}
+
+/// A payload that is short enough holds more than `side`, which the message is to name, takes.
+pub(crate) fn beyond_limit(what: &str, side: &str, error: &WireError) -> Status {
+    let (name, cure) = error.limit().map_or(("Config", ""), |limit| (limit.name(), limit.cure()));
+    Status::out_of_range(format!(
+        "{what}: {error}, where {side} takes no more ({name}): {cure}, or raise the limit there"
     ))
 }
 

@@ -14,7 +14,7 @@ use super::{
     shared::Shared,
     streams::{Inlets, Outlets},
 };
-use crate::{contract::MethodDescriptor, error::CallError, status::Status};
+use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::WireError};
 
 /// The other end of a session, to be called. What generated stubs are made of.
 ///
@@ -91,7 +91,9 @@ impl Peer {
         async move {
             match peer.perform(method, &mut sent).await? {
                 Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
-                Answer::Fault(_) => Err(call::mismatch(method, "a typed fault came, which the contract does not know")),
+                Answer::Fault(_) => {
+                    Err(call::mismatch(method, "the fault", &WireError::new("the contract knows none")))
+                }
             }
         }
     }
@@ -116,7 +118,8 @@ impl Peer {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
                     let limits = scan_limits(&peer.shared.config);
-                    let fault = crate::wire::decode(&bytes, &limits).map_err(|error| call::mismatch(method, error))?;
+                    let fault = crate::wire::decode(&bytes, &limits)
+                        .map_err(|error| call::mismatch(method, "the fault", &error))?;
                     Err(CallError::Fault(fault))
                 }
             }
@@ -153,7 +156,7 @@ impl Peer {
         streams: &mut Inlets,
     ) -> Result<O::Value, Status> {
         O::decode(bytes, &scan_limits(&self.shared.config), streams, method)
-            .map_err(|error| call::mismatch(method, error))
+            .map_err(|error| call::mismatch(method, "the result", &error))
     }
 }
 

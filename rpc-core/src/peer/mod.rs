@@ -20,6 +20,7 @@ mod stub;
 mod watchdog;
 
 pub(crate) use budget::Reservation;
+pub(crate) use call::beyond_limit;
 pub(crate) use clock::now;
 pub use closing::Closing;
 pub use current::Scope;

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{Decode, Inlets, Streaming},
+    peer::{Decode, Inlets, Streaming, beyond_limit},
     status::Status,
     wire::{ArgumentReader, ScanLimits, WireError},
 };
@@ -29,6 +29,10 @@ impl<'a> Arguments<'a> {
     ) -> Result<Self, Status> {
         match ArgumentReader::new(payload, limits) {
             Ok(reader) => Ok(Self { reader, method, streams }),
+            Err(error) if error.limit().is_some() => {
+                let what = format!("the arguments of {method}");
+                Err(beyond_limit(&what, "the other side", &error).not_executed())
+            }
             Err(error) => Err(refuse(format!(
                 "the arguments of {}.{} are not a valid payload: {error}",
                 method.contract(),

@@ -246,6 +246,9 @@ fn handshake_len(services: &[Service]) -> usize {
         stream_items: count,
         stream_bytes: bytes,
         streams_bytes: bytes,
+        nesting: bytes,
+        values: bytes,
+        containers: bytes,
     };
     let welcome = Welcome {
         version: VERSION,

@@ -7,15 +7,59 @@ use std::{borrow::Cow, error, fmt};
 pub struct WireError {
     what: Cow<'static, str>,
     at: Option<usize>,
+    limit: Option<PayloadLimit>,
+}
+
+/// A limit on what one payload may hold, beside its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadLimit {
+    /// How deep arrays and maps may nest.
+    Nesting,
+    /// How many values there may be.
+    Values,
+    /// How many arrays and maps there may be.
+    Containers,
+}
+
+impl PayloadLimit {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nesting => "Config::max_payload_nesting",
+            Self::Values => "Config::max_payload_values",
+            Self::Containers => "Config::max_payload_containers",
+        }
+    }
+
+    /// What to do about a payload beyond it.
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Nesting => "send a flatter type",
+            Self::Values => {
+                "send bytes inside of types with serde_bytes or as `bytes::Bytes`, where each byte would be a value, or split the payload"
+            }
+            Self::Containers => "split the payload",
+        }
+    }
 }
 
 impl WireError {
     pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
-        Self { what: what.into(), at: None }
+        Self { what: what.into(), at: None, limit: None }
     }
 
     pub(crate) fn at(what: impl Into<Cow<'static, str>>, at: usize) -> Self {
-        Self { what: what.into(), at: Some(at) }
+        Self { what: what.into(), at: Some(at), limit: None }
+    }
+
+    /// A payload is valid as far as it was read, but holds too much.
+    pub(super) fn beyond(self, limit: PayloadLimit) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// The limit that a payload exceeds, if it is that and not a broken payload.
+    pub fn limit(&self) -> Option<PayloadLimit> {
+        self.limit
     }
 
     /// The same error, where what was read begins `by` bytes further on.

@@ -8,6 +8,9 @@ use super::{
     status::{put_status, read_status},
 };
 
+/// A limit that is not announced.
+const UNLIMITED: u64 = u64::MAX;
+
 pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
     put::map(out, 4 + usize::from(!hello.credentials.is_empty()) + usize::from(hello.resume.is_some()));
     put::uint(out, 1);
@@ -56,7 +59,6 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
 /// Keys 2 to 4.
 fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contracts: &[HostedContract]) {
     put::uint(out, 2);
-    put::map(out, 13);
     let PeerLimits {
         calls,
         nested,
@@ -71,11 +73,18 @@ fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contra
         stream_items,
         stream_bytes,
         streams_bytes,
+        nesting,
+        values,
+        containers,
     } = *limits;
     let counts = [calls, nested, notifies, depth].map(u64::from);
     let bytes = [payload, assembly, arguments, packet, chunk];
     let windows = [u64::from(streams), u64::from(stream_items), stream_bytes, streams_bytes];
-    for (key, value) in (1..).zip(counts.into_iter().chain(bytes).chain(windows)) {
+    // What one payload may hold is not said where there is no limit.
+    let held = [nesting, values, containers];
+    put::map(out, 13 + held.iter().filter(|&&limit| limit < UNLIMITED).count());
+    let all = (1_u64..).zip(counts.into_iter().chain(bytes).chain(windows).chain(held));
+    for (key, value) in all.filter(|&(key, value)| key <= 13 || value < UNLIMITED) {
         put::uint(out, key);
         put::uint(out, value);
     }
@@ -159,6 +168,9 @@ fn missing_limits() -> PeerLimits {
         stream_items: 1,
         stream_bytes: CHUNK,
         streams_bytes: CHUNK,
+        nesting: UNLIMITED,
+        values: UNLIMITED,
+        containers: UNLIMITED,
     }
 }
 
@@ -166,7 +178,7 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
     let mut limits = missing_limits();
     for _ in 0..reader.map()? {
         let key = reader.uint()?;
-        if !(1..=13).contains(&key) {
+        if !(1..=16).contains(&key) {
             reader.skip()?;
             continue;
         }
@@ -185,7 +197,10 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
             10 => limits.streams = count,
             11 => limits.stream_items = count.max(1),
             12 => limits.stream_bytes = value,
-            _ => limits.streams_bytes = value,
+            13 => limits.streams_bytes = value,
+            14 => limits.nesting = value,
+            15 => limits.values = value,
+            _ => limits.containers = value,
         }
     }
     Ok(limits)

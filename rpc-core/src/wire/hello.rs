@@ -38,6 +38,12 @@ pub struct PeerLimits {
     pub stream_bytes: u64,
     /// Bytes of items that have not been read, of all streams together. Key 13.
     pub streams_bytes: u64,
+    /// How deep arrays and maps of one payload may nest; `u64::MAX` is not announced. Key 14.
+    pub nesting: u64,
+    /// Values that one payload may hold; `u64::MAX` is not announced. Key 15.
+    pub values: u64,
+    /// Arrays and maps that one payload may hold; `u64::MAX` is not announced. Key 16.
+    pub containers: u64,
 }
 
 /// A contract that a side hosts.

@@ -2,7 +2,7 @@
 
 use rmp::Marker;
 
-use super::WireError;
+use super::{PayloadLimit, WireError};
 
 /// What one payload may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Default for ScanLimits {
 }
 
 /// Nesting is never deeper, whatever the limits say.
-const MAX_NESTING: usize = 255;
+pub(crate) const MAX_NESTING: usize = 255;
 /// Enough for nearly all payloads, and cheap to set up.
 const SHALLOW: usize = 16;
 
@@ -49,7 +49,12 @@ pub fn scan_exact(bytes: &[u8], limits: &ScanLimits) -> Result<(), WireError> {
 }
 
 fn too_deep(limit: usize) -> WireError {
-    WireError::new(format!("arrays and maps nest more than {limit} deep"))
+    WireError::new(format!("arrays and maps nest more than {limit} deep")).beyond(PayloadLimit::Nesting)
+}
+
+#[cold]
+fn too_many(limit: usize, what: &str, at: usize) -> WireError {
+    WireError::at(format!("more than {limit} {what}"), at)
 }
 
 /// What follows a marker.
@@ -80,7 +85,7 @@ fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -
         left -= 1;
         values += 1;
         if values > limits.values {
-            return Err(WireError::at(format!("more than {} values", limits.values), at));
+            return Err(too_many(limits.values, "values", at).beyond(PayloadLimit::Values));
         }
         let begin = at;
         if let Some(byte) = bytes.get(at) {
@@ -103,7 +108,8 @@ fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -
             Body::Values(count) => {
                 containers += 1;
                 if containers > limits.containers {
-                    return Err(WireError::at(format!("more than {} arrays and maps", limits.containers), begin));
+                    let error = too_many(limits.containers, "arrays and maps", begin);
+                    return Err(error.beyond(PayloadLimit::Containers));
                 }
                 // Each value takes a byte at least, so a claim that cannot be true ends here.
                 if count > bytes.len() - at {

@@ -62,6 +62,9 @@ const LIMITS: PeerLimits = PeerLimits {
     stream_items: 1,
     stream_bytes: 1,
     streams_bytes: 1,
+    nesting: 128,
+    values: 1_000_000,
+    containers: 131_072,
 };
 
 /// An end that says what the test wants.

@@ -15,9 +15,8 @@ use super::{NoFault, StreamSender, inlet::Inlet, item::Decode};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
-    peer::encode::scan_limits,
+    peer::{call::unfit, encode::scan_limits},
     proto::StreamError,
-    status::Status,
     wire::{self, ScanLimits, WireError},
 };
 
@@ -34,7 +33,7 @@ use crate::{
 /// | [`Code::Aborted`](crate::Code::Aborted) | the producer was dropped before it had finished the stream |
 /// | [`Code::Cancelled`](crate::Code::Cancelled) | the call that it is an argument of has ended badly, or was given up |
 /// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended, or one side shuts down |
-/// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`] |
+/// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`], or holds more than its limits on payloads |
 /// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item does not fit its type |
 ///
 /// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own stream is dropped then; the call, if it is
@@ -141,10 +140,7 @@ impl<T, E> Remote<T, E> {
         let Poll::Ready(next) = self.inlet.poll_next(cx) else { return Poll::Pending };
         let limits = scan_limits(&self.inlet.shared().config);
         let mismatch = |what: &str, error: WireError| {
-            let method = self.method;
-            CallError::Status(Status::internal(format!(
-                "{what} of a stream of {method} does not fit this side's contract: {error}"
-            )))
+            CallError::Status(unfit(&format!("{what} of a stream of {}", self.method), &error))
         };
         Poll::Ready(next.map(|next| match next {
             Ok(item) => (self.item)(item, &limits).map_err(|error| mismatch("an item", error)),

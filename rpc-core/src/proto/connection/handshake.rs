@@ -24,7 +24,7 @@ use crate::{
     },
     status::Status,
     text::MAX_PEER_TEXT,
-    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
+    wire::{Frame, Hello, HostedContract, MAX_NESTING, PeerLimits, VERSION, Welcome},
 };
 
 /// The other side takes little before the handshake is done, and what a refusal says must fit a Welcome.
@@ -46,6 +46,9 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
         stream_items: config.stream_items,
         stream_bytes: config.stream_window as u64,
         streams_bytes: config.streams_window as u64,
+        nesting: config.max_payload_nesting.min(MAX_NESTING) as u64,
+        values: config.max_payload_values as u64,
+        containers: config.max_payload_containers as u64,
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) const LIMITS: PeerLimits = PeerLimits {
     stream_items: 1,
     stream_bytes: 1 << 16,
     streams_bytes: 1 << 16,
+    nesting: 128,
+    values: 1_000_000,
+    containers: 131_072,
 };
 
 fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
