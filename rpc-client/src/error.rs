@@ -215,3 +215,27 @@ impl From<ConnectionError> for ConnectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_cannot_break_a_line_or_steer_a_terminal() {
+        const NASTY: &str = "no\n\u{1b}[2J\u{202e}";
+        let (url, authority) = ("ws://localhost/".to_owned(), "localhost:80".to_owned());
+        let errors = [
+            ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned() },
+            ConnectError::NotWebSocket { authority: authority.clone(), why: NASTY.to_owned() },
+            ConnectError::NoCommonProtocol { authority, served: vec![NASTY.to_owned(); 1000] },
+            ConnectError::Rejected(Status::unauthenticated(NASTY)),
+            ConnectError::Session(ConnectionError::Lost(NASTY.to_owned())),
+        ];
+        for error in errors {
+            let shown = error.to_string();
+            assert!(shown.contains("no\\n\\u{1b}[2J\\u{202e}"), "{shown:?}");
+            assert!(!shown.contains(|char: char| char.is_control() || char == '\u{202e}'), "{shown:?}");
+            assert!(shown.len() < 4000, "{} bytes", shown.len());
+        }
+    }
+}
