@@ -53,9 +53,10 @@ impl ServerHandle {
     /// Stops in good order: accepts no more connections, tells every peer, lets running calls end, then closes each session with
     /// code 1012. Returns when the last one has ended and its `closed` hooks have returned.
     ///
-    /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. It returns within
-    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that take longer run on, and a session
-    /// whose thread a handler blocks is named in the log and left behind. May be called again, which starts no time anew. Dropping the future stops the
+    /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. It returns
+    /// within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that take
+    /// longer run on, and a session whose thread a handler blocks is named in the log and left behind. May be called
+    /// again, which starts no time anew. Dropping the future stops the
     /// waiting, not the shutdown.
     pub async fn shutdown(&self) {
         if !self.stop.send_replace(true) {
@@ -66,7 +67,8 @@ impl ServerHandle {
         self.ended().await;
     }
 
-    /// Waits until the server has been shut down, from elsewhere, and has no sessions any more, or the time of its shutdown is over.
+    /// Waits until the server has been shut down, from elsewhere, and has no sessions any more, or the time of its
+    /// shutdown is over.
     pub async fn wait(&self) {
         // The sender lives in `self`, so this cannot fail.
         let _ = self.stop.subscribe().wait_for(|&stop| stop).await;

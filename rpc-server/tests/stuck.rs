@@ -275,6 +275,52 @@ fn a_spawned_handler_that_blocks_its_thread_on_a_callback() {
     test("ask_apart", true);
 }
 
+/// Blocks its thread when it is dropped.
+struct Heavy(Machine);
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        self.0.0.pass();
+    }
+}
+
+#[rpc_core::service]
+trait Anvil {
+    async fn strike(&self) -> bool;
+}
+
+impl Anvil for Heavy {
+    async fn strike(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_object_that_blocks_its_thread_while_it_is_dropped() {
+    Log::keep();
+    let (own, servers) = (runtime(), runtime());
+    let at_servers = servers.handle().clone();
+    let machine = Machine::default();
+    let body = own.spawn(async move {
+        let heavy = machine.clone();
+        let service = Anvil::per_session(move |_| Heavy(heavy.clone()));
+        let listen = Server::builder().service(service).config(hasty()).listen("127.0.0.1:0");
+        let server = at_servers.spawn(listen).await.unwrap().unwrap();
+        let anvil = AnvilClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+        assert_eq!(anvil.strike().await, Ok(true));
+        let session = server.sessions().iter().next().unwrap().id();
+        anvil.session().close();
+        until("the object is dropped", || machine.0.arrived() == 1).await;
+        timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
+        assert_eq!(Log::about(session, "is lost").len(), 1);
+        until("the watchdog has named it", || !Log::about(session, "dropping of a session's object").is_empty()).await;
+        machine.0.open();
+    });
+    let outcome = own.block_on(body);
+    [own, servers].into_iter().for_each(Runtime::shutdown_background);
+    outcome.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closed_hooks_that_take_long_do_not_hold_the_end_and_run_on() {
     struct Slow(Arc<tokio::sync::Semaphore>, Arc<Gate>);

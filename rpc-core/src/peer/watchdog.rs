@@ -1,7 +1,8 @@
 //! The watchdog: names the method that blocks a thread while it does so.
 //!
-//! A poll of users' code that does not return stops everything that its thread should do, and its session with it; nothing that waits in the same runtime is sure to
-//! notice. So each thread notes what it polls, with a few stores into memory of its own, and one thread of the process looks at these notes now and then.
+//! A poll of users' code that does not return stops everything that its thread should do, and its session with it;
+//! nothing that waits in the same runtime is sure to notice. So each thread notes what it polls, with a few stores into
+//! memory of its own, and one thread of the process looks at these notes now and then.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,6 +30,7 @@ pub(crate) enum Polled {
     Handler(&'static MethodDescriptor),
     /// For its next items.
     Stream(&'static MethodDescriptor),
+    /// A hook, the factory of an object, or an object that is dropped.
     Hook,
 }
 
@@ -46,7 +48,7 @@ impl fmt::Display for Polled {
         match self {
             Self::Handler(method) => method.fmt(f),
             Self::Stream(method) => write!(f, "a stream of {method}"),
-            Self::Hook => f.write_str("a hook or factory"),
+            Self::Hook => f.write_str("a hook, or the making or dropping of an object"),
         }
     }
 }
@@ -127,7 +129,8 @@ impl Here {
     }
 }
 
-/// Runs a poll of users' code for a session, noting it for the watchdog. It is named when it takes longer than `limit`, in milliseconds.
+/// Runs a poll of users' code for a session, noting it for the watchdog. It is named when it takes longer than `limit`,
+/// in milliseconds.
 #[inline]
 pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, poll: impl FnOnce() -> R) -> R {
     /// Puts back what was there before: a handler may poll another session.
@@ -290,20 +293,23 @@ fn name(session: u64, polled: Polled, took: Duration) {
             contract,
             method,
             blocked_ms,
-            "a handler blocks its thread, still; its session and others may hang until it returns. Wait with .await and never with block_on, which waits for ever for a \
-             callback's answer; move blocking work to tokio::task::spawn_blocking"
+            "a handler blocks its thread, still; its session and others may hang until it returns. Wait with .await \
+             and never with block_on, which may wait for ever for a callback's answer; move blocking work to \
+             tokio::task::spawn_blocking"
         ),
         Polled::Stream(_) => tracing::warn!(
             session,
             contract,
             method,
             blocked_ms,
-            "a stream blocks its thread, still, while it makes items; make them in tokio::task::spawn_blocking and send them through Streaming::channel"
+            "a stream blocks its thread, still, while it makes items; make them in tokio::task::spawn_blocking and \
+             send them through Streaming::channel"
         ),
         Polled::Hook => tracing::warn!(
             session,
             blocked_ms,
-            "a hook or factory blocks its thread, still; its session and others may hang until it returns. Wait with .await; move blocking work to tokio::task::spawn_blocking"
+            "a hook, or the making or dropping of a session's object, blocks its thread, still; its session and \
+             others may hang until it returns. Wait with .await; move blocking work to tokio::task::spawn_blocking"
         ),
     }
 }

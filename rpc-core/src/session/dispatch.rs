@@ -161,8 +161,14 @@ impl Dispatch {
         }
         self.running.retain(|_, running| !running.no_cancel || !running.call.has_started());
         self.arriving.clear();
-        self.instances.drain(..).for_each(|instance| panics::let_go(instance, "an object"));
-        self.idle.drain(..).for_each(|runner| panics::let_go(runner, "a handler"));
+        let Self { shared, instances, idle, .. } = self;
+        if !instances.is_empty() {
+            // Their drop is users' code.
+            shared.polling(Polled::Hook, || {
+                instances.drain(..).for_each(|instance| panics::let_go(instance, "an object"));
+            });
+        }
+        idle.drain(..).for_each(|runner| panics::let_go(runner, "a handler"));
     }
 
     /// Whether no handler is left to wait for.

@@ -60,9 +60,10 @@ impl Future for Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(handling) = &self.handling {
+        let Self { runner, handling, shared, .. } = self;
+        if let Some(handling) = handling {
             // The permit returns after the handler is gone, not before.
-            self.runner.discard();
+            shared.polling(Polled::Handler(handling.method), || runner.discard());
             let started = handling.call.call.has_started();
             let completion = if started { proto::Completion::Stopped } else { proto::Completion::NotStarted };
             self.report(Ended::because(self.key, completion));

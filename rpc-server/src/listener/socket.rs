@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A listening socket. Clones are the same socket.
 ///
-/// Who stops a server may listen at its address again at once, which the system allows when the socket is closed, and not when a task has been told to close it.
+/// Who stops a server may listen at its address again at once, which the system allows when the socket is closed, and
+/// not when a task has been told to close it.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
     /// `None` when it is closed.

@@ -124,10 +124,11 @@ impl Sessions {
 
     /// Takes in no more sessions, drains the live ones and waits until the last has ended.
     ///
-    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This returns within
-    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call whatever happens: hooks that take longer run on, and a session that has not
-    /// ended by then (a handler blocks its thread) is named in the log and left behind. Dropping the future stops the waiting, not the drain. Do not await it in
-    /// a handler, which is one of those it waits for: spawn it.
+    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This
+    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call whatever happens:
+    /// hooks that take longer run on, and a session that has not ended by then (a handler blocks its thread) is named
+    /// in the log and left behind. Dropping the future stops the waiting, not the drain. Do not await it in a handler,
+    /// which is one of those it waits for: spawn it.
     pub async fn drain(&self) {
         self.begin_drain();
         self.ended().await;
@@ -148,7 +149,8 @@ impl Sessions {
         });
     }
 
-    /// Waits until there is no session and no upgrade under way, or the time for a drain is over; then the log says what is left.
+    /// Waits until there is no session and no upgrade under way, or the time for a drain is over; then the log says
+    /// what is left.
     pub(crate) async fn ended(&self) {
         let mut standing = self.shared.standing.subscribe();
         // The sender lives in `self`, so this cannot fail.
@@ -185,8 +187,8 @@ impl Sessions {
                     session = id,
                     peer,
                     method,
-                    "a session is lost: its thread is blocked in a handler, and it could not be closed within Config::drain_timeout; \
-                     handlers must not block, not even while they wait for a callback"
+                    "a session is lost: its method blocks a thread, and it could not be closed within \
+                     Config::drain_timeout; handlers must not block, not even while they wait for a callback"
                 ),
                 (None, SessionState::Closed) => warn!(
                     session = id,
@@ -195,7 +197,8 @@ impl Sessions {
                 (None, _) => warn!(
                     session = id,
                     peer,
-                    "a session is lost: it could not be closed within Config::drain_timeout, because its task did not get to run"
+                    "a session is lost: it could not be closed within Config::drain_timeout, because its task did not \
+                     get to run"
                 ),
             }
         }
