@@ -4,7 +4,7 @@ use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures::future::BoxFuture;
@@ -29,6 +29,20 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
 pub(crate) fn let_go<T>(value: T, what: &str) {
     if catch(move || drop(value)).is_err() {
         tracing::error!("{what} panicked while it was dropped");
+    }
+}
+
+/// Wakes all of them in order. A waker belongs to the executor of whoever waits, and a panic of one keeps none of the
+/// others from being woken.
+#[inline]
+pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
+    // Mostly there are none.
+    if wakers.is_empty() {
+        return;
+    }
+    let mut wakers = wakers.drain(..);
+    while catch(|| wakers.by_ref().for_each(Waker::wake)).is_err() {
+        tracing::error!("the waker of a call panicked");
     }
 }
 

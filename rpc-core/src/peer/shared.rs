@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::{CheckedConfig, Config},
     error::ConnectionError,
+    panics::wake_all,
     proto::{Connection, Released, ServedKey},
     wire::{Keeping, PeerLimits},
 };
@@ -117,9 +118,7 @@ impl Shared {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
         let result = self.with_later(&mut wakes, f);
-        for waker in wakes {
-            waker.wake();
-        }
+        wake_all(&mut wakes);
         result
     }
 

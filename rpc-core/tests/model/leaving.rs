@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
-    CloseCode, Code, CheckedConfig, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
+    CheckedConfig, CloseCode, Code, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
     session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
 };
 use tokio::{sync::Semaphore, time::Instant};

@@ -135,6 +135,30 @@ async fn a_factory_whose_panic_panics_again_spoils_its_call_alone() {
     works(&ends).await;
 }
 
+/// Of an executor that is broken.
+struct Broken;
+
+impl std::task::Wake for Broken {
+    fn wake(self: std::sync::Arc<Self>) {
+        panic_any(BOMB);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_spoils_no_session_and_no_other_call() {
+    let ends = open(&host(Shaft.serve()), &Hosting::default());
+    let mine: MineClient = ends.client.client();
+    ends.client.established().await.unwrap();
+    let waker = std::task::Waker::from(std::sync::Arc::new(Broken));
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut broken = std::pin::pin!(mine.safe());
+    assert!(broken.as_mut().poll(&mut cx).is_pending());
+    let behind = tokio::time::timeout(Duration::from_secs(5), mine.safe());
+    assert_eq!(behind.await.expect("it is woken, in virtual time"), Ok(7));
+    assert_eq!(broken.await, Ok(7), "its answer has come");
+    works(&ends).await;
+}
+
 /// A hook that panics, or waits with something that panics when it is dropped.
 #[derive(Clone, Copy, PartialEq)]
 enum Trap {

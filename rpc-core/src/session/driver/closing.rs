@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::atomic::Ordering,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use super::{
     super::{Transport, later::wake_later, opening::farewell},
     Driver, Stage, Written,
 };
-use crate::{error::ConnectionError, peer::now, text::excerpt_of};
+use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
 
 impl<T: Transport> Driver<T> {
     /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
@@ -98,7 +98,7 @@ impl<T> Driver<T> {
 
 impl<T> Drop for Driver<T> {
     fn drop(&mut self) {
-        self.wakes.drain(..).for_each(Waker::wake);
+        wake_all(&mut self.wakes);
         let error = match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Running => ConnectionError::Lost("the session's driver was dropped".to_owned()),
             Stage::Closing(error, _) => error,

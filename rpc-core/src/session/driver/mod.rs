@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     error::ConnectionError,
+    panics::wake_all,
     peer::{Inlets, Life, Polled, Shared, Watched, now},
     proto::{Connection, Event, ServedKey},
     service::{Hosting, Instance, Received},
@@ -355,7 +356,7 @@ impl<T: Transport> Driver<T> {
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
         // Only now: a caller who sees his answer finds that what was sent before it has been begun.
-        self.wakes.drain(..).for_each(Waker::wake);
+        wake_all(&mut self.wakes);
         let written = self.drive_transmit(cx, alone);
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
