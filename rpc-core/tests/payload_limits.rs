@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
 
-use rpc_core::{Code, Config, Execution, Hosting, Session, Status, Streaming, session::connect_in_memory};
+use rpc_core::{CheckedConfig, Code, Execution, Hosting, Session, Status, Streaming, session::connect_in_memory};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -80,7 +79,7 @@ impl Shelf for Wood {
 
 fn open() -> (ShelfClient, Session) {
     let server = Hosting::builder().service(Shelf::serve(Wood)).build().unwrap();
-    let (_, client) = connect_in_memory(&server, &Hosting::default(), &Arc::new(Config::default()));
+    let (_, client) = connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default());
     (client.client(), client)
 }
 
