@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use rpc_core::{CheckedConfig, Code, Execution, Hosting, Session, Status, Streaming, session::connect_in_memory};
 use serde::{Deserialize, Serialize};
 

@@ -45,7 +45,7 @@ fields! {
     Size {
         max_packet max_handshake max_payload max_assembly max_arguments max_payload_nesting max_payload_values
         max_payload_containers chunk stream_window max_stream_window streams_window outbox_soft outbox_hard
-        unacked_bulk max_unacked_bulk max_metadata read_buffer
+        unacked_bulk max_unacked_bulk max_metadata session_memory max_no_cancel read_buffer
     }
     Count { max_calls nested_calls max_notifies max_depth max_streams stream_items }
     Time {

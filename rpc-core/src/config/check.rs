@@ -177,7 +177,7 @@ fields! {
         max_stream_window: 1, MOST;
         streams_window: 1, MOST;
         outbox_soft: MIN_CHUNK + PACKET_OVERHEAD, PERMITS;
-        outbox_hard: 2 * (MIN_CHUNK + PACKET_OVERHEAD), ANY;
+        outbox_hard: 2 * (MIN_CHUNK + PACKET_OVERHEAD), 2 * PERMITS;
         unacked_bulk: MIN_BULK, MOST;
         max_unacked_bulk: MIN_BULK, MOST;
         max_metadata: 0, 64 * MIB;

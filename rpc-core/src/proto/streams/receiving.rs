@@ -12,7 +12,7 @@ use crate::{config::Config, error::ProtocolError, status::Status, wire::Transfer
 const LONGEST: u64 = u32::MAX as u64;
 
 /// What a stream takes beside its items, about.
-const STREAM: usize = 512;
+const STREAM: usize = 768;
 /// A table that has room for more streams than this gives memory back when few are left.
 const LARGE_TABLE: usize = 64;
 
