@@ -7,8 +7,9 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
-    CheckedConfig, Config,
+    CheckedConfig, Config, ConnectionInfo, Hosting,
     proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
+    session::{self, WebSocket},
     wire::{
         ErrorBody, Frame, Hello, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, VERSION, put_frame,
         put_header,
@@ -303,6 +304,32 @@ fn everything(victim: &mut Victim) {
     }
 }
 
+/// What one end of an idle session takes, its WebSocket included and without its socket.
+fn idle_session() -> usize {
+    const SESSIONS: usize = 50;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (config, nothing, mut held) = (CheckedConfig::default(), Hosting::default(), Vec::new());
+        let before = allocated();
+        let mut pipes = 0;
+        for _ in 0..SESSIONS {
+            let earlier = allocated();
+            let (near, far) = tokio::io::duplex(1024);
+            pipes += allocated() - earlier;
+            let near = WebSocket::server(near, Bytes::new(), &config);
+            let far = WebSocket::client(far, Bytes::new(), &config);
+            let (server, driver) = session::accept(near, &nothing, &config, ConnectionInfo::default());
+            tokio::spawn(driver);
+            let (client, driver) = session::connect(far, &nothing, &config, ConnectionInfo::default());
+            tokio::spawn(driver);
+            client.established().await.unwrap();
+            server.established().await.unwrap();
+            held.push((server, client));
+        }
+        (allocated() - before - pipes) / (2 * SESSIONS)
+    })
+}
+
 #[test]
 fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
     let config = Config::default();
@@ -354,6 +381,9 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         },
         Case { what: "everything at once", bound: config.session_memory, reaches: 0.5, attack: everything },
     ];
+    let idle = idle_session();
+    println!("an idle session: {idle} bytes, {} at most", config.read_buffer + 24 * KIB);
+    assert!(idle <= config.read_buffer + 24 * KIB, "an idle session takes {idle} bytes");
     let config = CheckedConfig::try_from(config).unwrap();
     for Case { what, bound, reaches, attack } in cases {
         let mut victim = Victim::new(&config);
