@@ -1,0 +1,126 @@
+//! The process that is counted: a server and a client on one thread, with a loopback WebSocket between them.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use common::Outcome;
+use rpc_client::Connect;
+use rpc_core::{Config, Status};
+use rpc_server::Server;
+use tokio::task::{JoinSet, yield_now};
+
+/// Which calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// A number there and a number back, one call at a time.
+    Small,
+    /// The same calls, always 64 of them in flight.
+    #[value(name = "small-64")]
+    Small64,
+    /// One-way calls with a number. Each is sent when the one before it has left for the kernel.
+    OneWay,
+    /// 1 KiB there and 1 KiB back, one call at a time.
+    Kib,
+}
+
+#[rpc_core::service]
+trait Counter {
+    async fn next(&self, number: u64) -> u64;
+    async fn echo(&self, payload: Bytes) -> Bytes;
+    #[rpc(oneway)]
+    async fn tick(&self, number: u64);
+    async fn ticks(&self) -> u64;
+}
+
+#[derive(Default)]
+struct Plain {
+    ticks: AtomicU64,
+}
+
+impl Counter for Plain {
+    async fn next(&self, number: u64) -> u64 {
+        number + 1
+    }
+
+    async fn echo(&self, payload: Bytes) -> Bytes {
+        payload
+    }
+
+    async fn tick(&self, _: u64) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn ticks(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes this number of calls.
+pub(crate) fn make(mode: Mode, calls: u64) -> Outcome<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        // The calls are a task of their own, so that looking at this timeout is no part of them.
+        tokio::time::timeout(Duration::from_secs(600), tokio::spawn(connect_and_make(mode, calls))).await??
+    })
+}
+
+async fn connect_and_make(mode: Mode, calls: u64) -> Outcome<()> {
+    let builder = Server::builder().config(patient()).service(Plain::default().serve());
+    let server = builder.listen("127.0.0.1:0").await?;
+    let counter = CounterClient::connect(format!("ws://{}/", server.local_addr())).config(patient()).await?;
+    match mode {
+        Mode::Small => small(&counter, calls).await?,
+        Mode::Small64 => {
+            let mut callers = JoinSet::new();
+            for _ in 0..64 {
+                let counter = counter.clone();
+                callers.spawn(async move { small(&counter, calls / 64).await });
+            }
+            while let Some(caller) = callers.join_next().await {
+                caller??;
+            }
+        }
+        Mode::OneWay => {
+            for number in 0..calls {
+                counter.tick(number).await?;
+            }
+            // What the server does for the last ones counts as well.
+            while counter.ticks().await? != calls {
+                yield_now().await;
+            }
+        }
+        Mode::Kib => {
+            let payload = Bytes::from(vec![7; 1024]);
+            for _ in 0..calls {
+                assert_eq!(counter.echo(payload.clone()).await?.len(), payload.len());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn small(counter: &CounterClient, calls: u64) -> Result<(), Status> {
+    for number in 0..calls {
+        assert_eq!(counter.next(number).await?, number + 1);
+    }
+    Ok(())
+}
+
+/// The defaults with times that valgrind cannot use up, so that no timer fires while calls are counted. They are not for
+/// ever, because setting a deadline is part of what a call costs.
+fn patient() -> Config {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut config = Config::default();
+    config.call_timeout = HOUR;
+    config.upgrade_timeout = HOUR;
+    config.hello_timeout = HOUR;
+    config.keepalive = HOUR;
+    config.keepalive_timeout = 2 * HOUR;
+    config.progress_timeout = HOUR;
+    config.write_timeout = HOUR;
+    config.slow_poll = HOUR;
+    config
+}
