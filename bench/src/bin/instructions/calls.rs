@@ -109,8 +109,8 @@ async fn small(counter: &CounterClient, calls: u64) -> Result<(), Status> {
     Ok(())
 }
 
-/// The defaults with times that valgrind cannot use up, so that no timer fires while calls are counted. They are not for
-/// ever, because setting a deadline is part of what a call costs.
+/// The defaults with times that valgrind cannot use up, so that no timer fires while calls are counted. They are not
+/// for ever, because setting a deadline is part of what a call costs.
 fn patient() -> Config {
     const HOUR: Duration = Duration::from_secs(3600);
     let mut config = Config::default();

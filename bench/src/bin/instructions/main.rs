@@ -52,19 +52,18 @@ fn table(options: &Options) -> Outcome<()> {
         println!("{rustc}, {valgrind}, {cpu}");
         println!("{:>9} {:>18} {:>17}", "mode", "instructions/call", "allocations/call");
     }
-    // Multiples of 64, which 64 callers share evenly. The shorter runs are long enough for what only the first calls of a
-    // session do: its memory stops growing after `Config::max_notifies` one-way calls, which are 1,024.
+    // Multiples of 64, which 64 callers share evenly. The shorter runs are long enough for what only the first calls of
+    // a session do: its memory stops growing after `Config::max_notifies` one-way calls, which are 1,024.
     let lengths = if options.quick { [1088, 1600] } else { [2560, 8960] };
+    let calls = lengths[1] - lengths[0];
     for &mode in Mode::value_variants() {
         let instructions = CALLGRIND.a_call(mode, lengths)?;
         let allocations = DHAT.a_call(mode, lengths)?;
         let name = name(mode)?;
         if options.json {
             // Rust quotes plain text as JSON does.
-            println!(
-                r#"{{"mode":"{name}","instructions":{instructions:.1},"allocations":{allocations:.3},"calls":{},"rustc":{rustc:?},"valgrind":{valgrind:?},"cpu":{cpu:?}}}"#,
-                lengths[1] - lengths[0],
-            );
+            let how = format!(r#""calls":{calls},"rustc":{rustc:?},"valgrind":{valgrind:?},"cpu":{cpu:?}"#);
+            println!(r#"{{"mode":{name:?},"instructions":{instructions:.1},"allocations":{allocations:.3},{how}}}"#);
         } else {
             println!("{name:>9} {instructions:>18.0} {allocations:>17.2}");
         }
