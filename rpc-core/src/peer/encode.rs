@@ -25,10 +25,12 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> 
 }
 
 /// As [`encode`]; large blobs stay where they are.
+#[inline]
 pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, String> {
     with_buffer(|buffer| wire::encode_rope(buffer, value, APART))
 }
 
+#[inline]
 fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) -> Result<R, String> {
     let encoded = BUFFER.with(|buffer| match buffer.try_borrow_mut() {
         Ok(mut buffer) => {

@@ -85,7 +85,13 @@ impl Note {
     fn write(&self, said: Said) {
         self.session.store(said.session, Ordering::Relaxed);
         self.limit.store(said.limit, Ordering::Relaxed);
-        self.what.store(said.what, Ordering::Relaxed);
+        self.set_what(said.what);
+    }
+
+    /// What is polled now, for the same session as before.
+    #[inline]
+    fn set_what(&self, what: u64) {
+        self.what.store(what, Ordering::Relaxed);
         let turn = self.turn.load(Ordering::Relaxed);
         self.turn.store(turn.wrapping_add(1), Ordering::Release);
     }
@@ -112,6 +118,7 @@ impl Here {
         Self { note, last: Cell::default(), numbers: RefCell::default() }
     }
 
+    #[inline]
     fn number(&self, polled: Polled) -> u64 {
         // Streams have odd addresses: those of methods are even.
         let key = match polled {
@@ -137,7 +144,10 @@ pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, poll: impl Fn
     struct Leave(Said);
     impl Drop for Leave {
         fn drop(&mut self) {
-            let _ = HERE.try_with(|here| here.note.write(self.0));
+            let _ = HERE.try_with(|here| match self.0.what {
+                0 => here.note.set_what(0),
+                _ => here.note.write(self.0),
+            });
         }
     }
     let entered = HERE.try_with(|here| {

@@ -42,6 +42,7 @@ pub fn encode<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) -> Result<()
 }
 
 /// As MessagePack, in the shape that the value has as JSON.
+#[inline]
 pub(super) fn serialize<T: Serialize + ?Sized>(out: &mut impl io::Write, value: &T) -> Result<(), EncodeError> {
     let mut serializer = Serializer::new(out).with_struct_map().with_human_readable();
     value.serialize(&mut serializer).map_err(|error| EncodeError(error.to_string()))

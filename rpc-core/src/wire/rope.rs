@@ -180,6 +180,7 @@ impl Serialize for Blob {
 }
 
 /// The MessagePack of a value. Its [`Blob`]s of `apart` bytes or more are not copied; the rest is taken from `buffer`, which must be empty.
+#[inline]
 pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apart: usize) -> Result<Rope, EncodeError> {
     let mut writer = Writer { before: None, buffer, apart };
     serialize(&mut writer, value)?;

@@ -144,6 +144,7 @@ impl Connection {
             trash: Vec::new(),
             released: Released::default(),
             peer: limits,
+            memory_in: config.memory_in(),
             peer_contracts: Vec::new(),
             config,
         }

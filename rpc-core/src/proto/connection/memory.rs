@@ -19,13 +19,15 @@ pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
 impl Connection {
     /// Bytes that the other side makes this one hold: arguments of calls, payloads that are arriving, items and ends of
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
+    #[inline]
     pub(super) fn memory_held(&self) -> usize {
         self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
     }
 
     /// Whether so much more may be held.
+    #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> bool {
-        let limit = self.config.memory_in();
+        let limit = self.memory_in;
         let fits = |connection: &Self| connection.memory_held().saturating_add(more) <= limit;
         // Memory that is kept for payloads to come is the first to go.
         fits(self)
@@ -43,8 +45,9 @@ impl Connection {
     }
 
     /// Some of what came cannot be refused. It ends the connection when there is too much of it.
+    #[inline]
     pub(super) fn check_memory(&mut self) {
-        let limit = self.config.memory_in();
+        let limit = self.memory_in;
         let is_over = |connection: &Self| connection.memory_held() > limit + limit / 16;
         if self.phase == Phase::Open && is_over(self) && !self.has_memory(0) && is_over(self) {
             let what = format!(
@@ -56,6 +59,7 @@ impl Connection {
     }
 
     /// What a call takes whose arguments and metadata are this long.
+    #[inline]
     pub(super) fn call_memory(&self, arguments: u64, is_inline: bool, metadata: usize) -> usize {
         let arguments = usize::try_from(arguments).unwrap_or(usize::MAX);
         let packet = if is_inline { self.packet_len.min(SMALL_PACKET) } else { 0 };

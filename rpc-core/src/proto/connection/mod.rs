@@ -61,6 +61,8 @@ pub struct Connection {
     role: Role,
     id: u64,
     config: CheckedConfig,
+    /// What of `Config::session_memory` is for what comes in.
+    memory_in: usize,
     phase: Phase,
     ended: Option<ConnectionError>,
     /// What the other side announced.
@@ -221,6 +223,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
             Frame::Request(request) => self.handle_request(now, request),

@@ -385,6 +385,7 @@ impl Receiving {
     }
 
     /// Bytes that streams hold: items that have come or are arriving, ends, and what tables need.
+    #[inline]
     pub(crate) fn memory(&self) -> usize {
         self.held() + self.all_ends + self.streams.len() * STREAM
     }
