@@ -207,9 +207,19 @@ impl Config {
         (self.session_memory / 4 * 3).saturating_sub(self.outbox_hard)
     }
 
-    /// What transfers, and what items of streams, may each hold of what goes out.
-    pub(crate) fn memory_out(&self) -> usize {
+    /// What transfers may hold of what goes out.
+    pub(crate) fn transfer_memory(&self) -> usize {
         self.session_memory / 8
+    }
+
+    /// What items of streams may hold of what goes out.
+    pub(crate) fn item_memory(&self) -> usize {
+        self.session_memory / 16
+    }
+
+    /// How many calls and results may keep the buffer that they were read into.
+    pub(crate) fn kept_buffers(&self) -> usize {
+        self.session_memory / 16 / self.read_buffer.max(1)
     }
 }
 

@@ -349,7 +349,8 @@ impl Connection {
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
         if let Some(SlotState::Completed(outcome)) = self.slots.find(key).map(|slot| &slot.state) {
-            self.outcome_bytes = self.outcome_bytes.saturating_sub(outcome.size());
+            self.outcome_bytes -= outcome.size();
+            self.outcomes -= outcome.count();
         }
         self.trash.extend(self.slots.remove(key));
     }
@@ -361,7 +362,8 @@ impl Connection {
         let awaiting = slot.awaiting_completion;
         let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
             SlotState::Completed(outcome) => {
-                self.outcome_bytes = self.outcome_bytes.saturating_sub(outcome.size());
+                self.outcome_bytes -= outcome.size();
+                self.outcomes -= outcome.count();
                 outcome
             }
             _ => Outcome::Status(Status::internal("the call has no outcome")),

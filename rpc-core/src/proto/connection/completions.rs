@@ -55,7 +55,7 @@ impl Connection {
         let (transfer, total) = match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
-                let bytes = self.detach(bytes);
+                let bytes = self.detach_if_crowded(bytes, self.outcomes);
                 self.complete_call(key, part.outcome(bytes, streams));
                 return Ok(());
             }
@@ -153,6 +153,7 @@ impl Connection {
             _ => {
                 let streams = outcome.streams();
                 self.outcome_bytes += outcome.size();
+                self.outcomes += outcome.count();
                 slot.state = SlotState::Completed(outcome);
                 self.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);

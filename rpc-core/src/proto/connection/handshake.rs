@@ -111,6 +111,7 @@ impl Connection {
             argument_bytes_in: 0,
             served_bytes: 0,
             outcome_bytes: 0,
+            outcomes: 0,
             sending: Sending::default(),
             receiving: Receiving::new(&config),
             assembly: Assembly::default(),
@@ -145,6 +146,7 @@ impl Connection {
             released: Released::default(),
             peer: limits,
             memory_in: config.memory_in(),
+            kept_buffers: config.kept_buffers(),
             peer_contracts: Vec::new(),
             config,
         }
@@ -248,7 +250,7 @@ impl Connection {
         self.notifies_sent = vec![NotifyCount::default(); depths];
         self.done_seen = vec![NotifyCount::default(); depths];
         self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
-        let room = self.config.streams_window.min(self.config.memory_out());
+        let room = self.config.streams_window.min(self.config.item_memory());
         self.sending.set_limits(&self.peer, self.chunk_out, room);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
 
 /// What a call that is served here takes beside its arguments and metadata, about.
 const CALL: usize = 512;
-/// A packet up to this length may be kept by each small payload in it.
+/// A packet up to this length may be kept by each small payload in it, while there are few.
 const SMALL_PACKET: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
@@ -58,24 +58,34 @@ impl Connection {
         }
     }
 
-    /// What a call takes whose arguments and metadata are this long.
+    /// As [`Self::detach`], for a call or a result, which mostly does not wait: there may be so many others that do before it is
+    /// copied out of a packet of its own size.
     #[inline]
-    pub(super) fn call_memory(&self, arguments: u64, is_inline: bool, metadata: usize) -> usize {
-        let arguments = usize::try_from(arguments).unwrap_or(usize::MAX);
-        let packet = if is_inline { self.packet_len.min(SMALL_PACKET) } else { 0 };
-        arguments.max(packet).saturating_add(metadata).saturating_add(CALL)
+    pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
+        let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());
+        if is_small && others < self.kept_buffers { payload } else { self.detach(payload) }
     }
 
-    /// A payload that may wait for long should not keep a packet of which it is a small part.
+    /// A payload that may wait for long should not keep much more than it counts.
     pub(super) fn detach(&self, payload: Bytes) -> Bytes {
-        let keeps = self.packet_len > SMALL_PACKET.max(most_of(payload.len()));
-        if keeps { Bytes::copy_from_slice(&payload) } else { payload }
+        if self.keeps_more_than(payload.len()) { Bytes::copy_from_slice(&payload) } else { payload }
+    }
+
+    /// Whether a part of this length keeps much more memory than that if it is not copied out of the packet that is being
+    /// taken in: the packet, and where that is short, the buffer that a transport may have read many packets into.
+    pub(super) fn keeps_more_than(&self, len: usize) -> bool {
+        self.packet_len.max(self.config.read_buffer) > most_of(len)
     }
 }
 
-/// A payload of `len` bytes is most of a packet of this length.
-pub(super) fn most_of(len: usize) -> usize {
+/// A payload of `len` bytes is most of what it lies in if that is no longer than this.
+fn most_of(len: usize) -> usize {
     len.saturating_add(len / 4)
+}
+
+/// What a call takes whose arguments and metadata are this long.
+pub(super) fn call_memory(arguments: u64, metadata: usize) -> usize {
+    usize::try_from(arguments).unwrap_or(usize::MAX).saturating_add(metadata).saturating_add(CALL)
 }
 
 /// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of them with the
@@ -86,6 +96,11 @@ pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
 }
 
 impl Outcome {
+    /// Whether it holds a payload.
+    pub(super) fn count(&self) -> usize {
+        usize::from(!matches!(self, Self::Status(_)))
+    }
+
     /// Bytes of the payload that it holds.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -63,6 +63,8 @@ pub struct Connection {
     config: CheckedConfig,
     /// What of `Config::session_memory` is for what comes in.
     memory_in: usize,
+    /// Calls and results that may wait in the buffer they were read into.
+    kept_buffers: usize,
     phase: Phase,
     ended: Option<ConnectionError>,
     /// What the other side announced.
@@ -110,6 +112,7 @@ pub struct Connection {
     served_bytes: usize,
     /// What results hold that their callers have not taken.
     outcome_bytes: usize,
+    outcomes: usize,
 
     /// Streams that are produced here.
     sending: Sending,
@@ -402,7 +405,8 @@ impl Connection {
         let event = match payload.into_value() {
             Ok(payload) => {
                 self.hand_over_streams(&streams);
-                let payload = if is_inline { self.detach(payload) } else { payload };
+                let others = self.served.len() + self.notified.len();
+                let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
                 Event::Call { key, call, payload, streams }
             }
             Err(_) => Event::Arriving { key, method: call.method },

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Charges, Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep, counted_arguments,
+    memory::call_memory,
 };
 use crate::{
     error::ProtocolError,
@@ -45,13 +46,9 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(connection: &Connection, metadata: &MetadataPairs, payload: &Payload) -> Self {
+    fn of(metadata: &MetadataPairs, payload: &Payload) -> Self {
         let (metadata, len) = (metadata_size(metadata), payload.len());
-        Self {
-            metadata,
-            arguments: counted_arguments(len, metadata),
-            memory: connection.call_memory(len, payload.announcement().is_none(), metadata),
-        }
+        Self { metadata, arguments: counted_arguments(len, metadata), memory: call_memory(len, metadata) }
     }
 }
 
@@ -71,7 +68,7 @@ impl Connection {
         self.accept_streams(&streams)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
-        let cost = Cost::of(self, &metadata, &payload);
+        let cost = Cost::of(&metadata, &payload);
         let admitted = match self.judge(depth, &cost, &payload) {
             Err(status) => Err(status),
             Ok(()) if !self.has_memory(cost.memory) => Err(self.no_memory("the call").not_executed()),
@@ -121,7 +118,7 @@ impl Connection {
         if let Some((transfer, _)) = announced {
             self.assembly.number(transfer)?;
         }
-        let cost = Cost::of(self, &metadata, &payload);
+        let cost = Cost::of(&metadata, &payload);
         let admitted = match self.judge(depth, &cost, &payload) {
             Err(status) => Err(status),
             Ok(()) if self.terminated => Err(terminated()),

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Phase, memory::most_of};
+use super::{Connection, Phase};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -268,7 +268,7 @@ impl Connection {
         match value {
             Ok(bytes) if wanted => {
                 // It may wait for long, and should not keep much more than it counts.
-                let copy = self.packet_len > most_of(bytes.len() + ITEM);
+                let copy = self.keeps_more_than(bytes.len() + ITEM);
                 self.receiving.end_item(id, bytes, copy, &mut self.wakes);
                 Ok(())
             }

@@ -42,6 +42,12 @@ impl Liar {
         self.put(Self::packet(self.seq, 0, frames));
     }
 
+    /// As [`Self::say`], in a packet that lies where `place` puts it.
+    pub(super) fn say_from(&mut self, frames: &[Frame], place: impl FnOnce(Bytes) -> Bytes) {
+        self.seq += 1;
+        self.put(place(Self::packet(self.seq, 0, frames)));
+    }
+
     /// As [`Self::say`], and leaves what comes of it to the test.
     pub(super) fn say_quietly(&mut self, frames: &[Frame]) {
         self.seq += 1;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bounds;
+mod buffers;
 mod calls;
 mod chance;
 mod ending;

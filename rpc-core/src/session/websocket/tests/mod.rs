@@ -35,6 +35,19 @@ async fn packets_travel_both_ways() {
     }
 }
 
+/// Why what waits is copied out of its packet: one that is kept keeps the buffer, with all that was read into it.
+#[tokio::test]
+async fn packets_that_were_read_at_once_lie_in_one_buffer() {
+    for end in BOTH {
+        let mut link = Link::established(end);
+        let bytes = [link.frame(FIN | BINARY, &[1; 10]), link.frame(FIN | BINARY, &[2; 10])].concat();
+        link.write(&bytes).await;
+        let (first, second) = (link.receive().await.unwrap(), link.receive().await.unwrap());
+        let between = second.as_ptr() as usize - first.as_ptr() as usize;
+        assert_eq!(between, bytes.len() / 2, "{end:?}");
+    }
+}
+
 #[tokio::test]
 async fn bytes_read_with_the_upgrade_are_not_lost() {
     for end in BOTH {

@@ -1,0 +1,99 @@
+//! What waits keeps little more than it counts: neither a packet of which it is a small part, nor the buffer that a
+//! transport has read many packets into.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+
+use super::{
+    hostile::{Liar, request_of, request_with},
+    pair::SERVER,
+};
+use crate::{
+    Config,
+    wire::{ErrorBody, Frame, Payload, TransferId},
+};
+
+const KIB: usize = 1024;
+
+/// What a transport reads into. The packet is a part of it.
+struct Buffer {
+    bytes: Vec<u8>,
+    alive: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says each of these in a packet of its own that was read into a buffer of its own. Gives how many buffers are kept.
+fn kept(liar: &mut Liar, packets: impl IntoIterator<Item = Vec<Frame>>) -> usize {
+    let alive = Arc::new(AtomicUsize::new(0));
+    for frames in packets {
+        liar.say_from(&frames, |packet| {
+            alive.fetch_add(1, Ordering::Relaxed);
+            let (len, mut bytes) = (packet.len(), packet.to_vec());
+            bytes.resize(Config::default().read_buffer.max(len), 0);
+            Bytes::from_owner(Buffer { bytes, alive: alive.clone() }).slice(..len)
+        });
+    }
+    assert_eq!(liar.closed(), None);
+    alive.load(Ordering::Relaxed)
+}
+
+fn inline(len: usize) -> Payload {
+    Payload::Inline(vec![0xc0; len].into())
+}
+
+fn streams(liar: &mut Liar, count: TransferId) {
+    liar.say(&[request_with(1, |request| request.streams = (1..=count).collect::<Vec<_>>().into())]);
+}
+
+#[test]
+fn items_that_wait_keep_no_buffers() {
+    for len in [0, 1, 100, 5000] {
+        let mut liar = Liar::new(&Config::default());
+        streams(&mut liar, 10);
+        let items = (0..100).map(|n| vec![Frame::Item { stream: n % 10 + 1, payload: inline(len) }]);
+        assert_eq!(kept(&mut liar, items), 0, "items of {len} bytes");
+        assert_eq!(liar.pair.read(SERVER, 1).0, vec![Bytes::from(vec![0xc0; len]); 10]);
+    }
+}
+
+#[test]
+fn an_item_that_is_most_of_its_buffer_is_not_copied() {
+    let mut liar = Liar::new(&Config::default());
+    streams(&mut liar, 1);
+    assert_eq!(kept(&mut liar, [vec![Frame::Item { stream: 1, payload: inline(60 * KIB) }]]), 1);
+}
+
+#[test]
+fn errors_at_the_ends_of_streams_keep_no_buffers() {
+    let mut liar = Liar::new(&Config::default());
+    streams(&mut liar, 100);
+    let ends = (1..=100).map(|stream| vec![Frame::End { stream, error: Some(ErrorBody::Fault(inline(1))) }]);
+    assert_eq!(kept(&mut liar, ends), 0);
+}
+
+/// A few may, because most calls do not wait, and copying each would cost all of them.
+#[test]
+fn calls_that_wait_keep_few_buffers() {
+    let config = Config::default();
+    let most = config.session_memory / 16 / config.read_buffer;
+    let mut liar = Liar::new(&config);
+    let calls = (1..=500).map(|id| vec![request_of(id, inline(10))]);
+    assert_eq!(kept(&mut liar, calls), most);
+    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 500);
+    assert_eq!(liar.pair.ends[SERVER].arrived[499].payload, [0xc0; 10][..]);
+}
