@@ -126,6 +126,8 @@ impl Connection {
             let (transfers, waker) = self.sending.forget(*id);
             self.released.transfers += transfers;
             self.wakes.extend(waker);
+            // What it held of room and credit is for others.
+            self.sending.pass_on(&mut self.wakes);
         }
     }
 

@@ -252,6 +252,7 @@ impl Sending {
         self.shared.release(stream);
         if !stream.takes(self.shared.chunk) {
             stream.waits = true;
+            self.pass_on(wakes);
             return Some(false);
         }
         let judged = self.shared.judge(stream, true);

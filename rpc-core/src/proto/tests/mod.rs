@@ -11,6 +11,7 @@ mod memory;
 mod pair;
 mod patience;
 mod pings;
+mod producers;
 mod sharing;
 mod stream_budget;
 mod stream_chance;

@@ -1,0 +1,89 @@
+//! Producers that wait for room or credit, as `Outlet` does: nothing but their wakers makes them go on.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use bytes::Bytes;
+
+use super::pair::{CLIENT, Call, Pair, SERVER};
+use crate::{Config, proto::CallKey, wire::TransferId};
+
+/// Whether a producer was woken, and how often.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: AtomicBool,
+    pub(super) count: AtomicUsize,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Bell {
+
+    /// Whether it was rung since this was last asked.
+    pub(super) fn was_rung(&self) -> bool {
+        self.rung.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A configuration with room for a few chunks of what streams queue.
+fn crowded() -> Config {
+    Config {
+        session_memory: 1 << 20,
+        max_payload: 64 << 10,
+        chunk: 32 << 10,
+        outbox_soft: 64 << 10,
+        outbox_hard: 256 << 10,
+        ..Config::default()
+    }
+}
+
+/// Makes calls with a stream each whose frames wait, and fills their queues until a stream takes nothing.
+fn fill(pair: &mut Pair, id: TransferId, waker: &Waker) -> Vec<CallKey> {
+    let mut calls = Vec::new();
+    loop {
+        let room = pair.ends[CLIENT].connection.poll_stream(id, waker).unwrap();
+        if room.items == 0 {
+            return calls;
+        }
+        assert!(pair.ends[CLIENT].connection.idle_stream(id, waker));
+        let key = pair.call(CLIENT, Call::new().payload(1).streams(1)).unwrap();
+        let stream = pair.ends[CLIENT].connection.argument_streams(key)[0];
+        pair.produce(CLIENT, stream, vec![Bytes::from(vec![7; 30_000]); 2]);
+        calls.push(key);
+        assert!(calls.len() < 1000, "there is no end to the room");
+    }
+}
+
+/// Calls that are given up before they were sent leave room to others, which hear of it.
+#[test]
+fn what_unsent_calls_held_goes_to_those_who_wait_for_it() {
+    let mut pair = Pair::open(&crowded());
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1));
+    let id = arrived.streams[0];
+    let bell = Arc::new(Bell::default());
+    let calls = fill(&mut pair, id, &bell.clone().into());
+    for key in calls {
+        pair.ends[CLIENT].connection.cancel_call(key);
+    }
+    let mut wakes = Vec::new();
+    pair.ends[CLIENT].connection.take_wakes(&mut wakes);
+    wakes.into_iter().for_each(Waker::wake);
+    assert!(bell.was_rung(), "there is room by now");
+    let mut items = VecDeque::from([(Bytes::from_static(&[7; 1000]).into(), 0)]);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());
+    pair.run();
+    assert_eq!(pair.read(SERVER, id).0.len(), 1);
+    pair.check();
+}
