@@ -16,6 +16,7 @@ mod sharing;
 mod stream_budget;
 mod stream_chance;
 mod stream_hostile;
+mod stream_wakes;
 mod streams;
 mod time;
 mod transfers;

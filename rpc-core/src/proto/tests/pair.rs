@@ -125,7 +125,9 @@ impl End {
                 Event::Closed(error) => self.closed = Some(error),
             }
         }
-        self.connection.take_wakes(&mut Vec::new());
+        let mut wakes = Vec::new();
+        self.connection.take_wakes(&mut wakes);
+        wakes.into_iter().for_each(Waker::wake);
         self.transfers_released += self.connection.take_released().transfers;
     }
 

@@ -29,6 +29,13 @@ impl Wake for Bell {
 }
 
 impl Bell {
+    pub(super) fn ring(&self) {
+        self.rung.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::Relaxed)
+    }
 
     /// Whether it was rung since this was last asked.
     pub(super) fn was_rung(&self) -> bool {
