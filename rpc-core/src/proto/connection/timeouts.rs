@@ -153,7 +153,7 @@ impl Connection {
             }
             Timer::Assembly => {
                 let packet = self.timers.is_set(Timer::Message).then_some(self.config.max_packet);
-                if !self.assembly.is_stalled(self.config.max_assembly, packet) {
+                if !self.assembly.is_stalled(self.longest_turn(), packet) {
                     self.assembly.begin_period();
                     self.timers.set(timer, now + period);
                 } else if !self.timers.look_again(timer, now) {
@@ -198,6 +198,14 @@ impl Connection {
             Timer::DrainGrace => self.stop_handlers(),
             Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
         }
+    }
+
+    /// Bytes of other payloads that may come between two chunks of one, at most. Its sender's transfers take turns, a chunk each,
+    /// and so do its streams; streams have three bytes for each of a transfer's. So four times what one round of either
+    /// may take is more than enough.
+    fn longest_turn(&self) -> usize {
+        let streams = self.receiving.open_count().saturating_add(1).saturating_mul(self.config.chunk);
+        self.config.max_assembly.saturating_add(streams).saturating_mul(4)
     }
 
     /// Bulk waits for acks: enough of them must come in the period that begins now, unless it has begun already.

@@ -395,6 +395,11 @@ impl Receiving {
         self.streams.len()
     }
 
+    /// Streams whose producer has not ended them.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open as usize
+    }
+
     /// Whether no stream is open.
     pub(crate) fn is_idle(&self) -> bool {
         self.open == 0

@@ -6,6 +6,7 @@ mod buffers;
 mod calls;
 mod chance;
 mod ending;
+mod fairness;
 mod hostile;
 mod memory;
 mod pair;
