@@ -405,7 +405,7 @@ impl Connection {
         let event = match payload.into_value() {
             Ok(payload) => {
                 self.hand_over_streams(&streams);
-                let others = self.served.len() + self.notified.len();
+                let others = (self.served.len() + self.notified.len()).saturating_sub(1);
                 let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
                 Event::Call { key, call, payload, streams }
             }
