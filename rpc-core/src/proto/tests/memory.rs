@@ -67,6 +67,18 @@ fn one_way_calls_in_the_frame_report_what_they_counted() {
     pair.assert_empty();
 }
 
+/// Each is refused, and what was announced is reported done all the same.
+#[test]
+fn refused_one_way_calls_of_any_length_can_be_counted() {
+    let mut liar = Liar::new(&Config::default());
+    for transfer in 1..=3 {
+        let payload = Payload::announced(transfer, u64::MAX);
+        liar.say(&[Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })]);
+        liar.say(&[Frame::Abort { transfer }]);
+    }
+    assert_eq!((liar.closed(), held(&liar)), (None, 0));
+}
+
 #[test]
 fn calls_beyond_the_memory_of_a_session_are_refused() {
     let config = Config { max_arguments: 64 * MIB, ..small() };
