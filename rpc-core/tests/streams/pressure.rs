@@ -1,6 +1,9 @@
 //! Readers hold their producers back, and no more than them.
 
-use std::sync::atomic::Ordering;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
@@ -134,4 +137,31 @@ async fn large_results_do_not_wait_for_readers_of_streams() {
     assert_eq!(lengths, [400_000, 400_000, 400_000, 1_170_000, 1_170_000]);
     at_rest(&server).await;
     at_rest(&client).await;
+}
+
+/// Producers that had nothing to send when there was room for it, and now all have at once, make no more than there is room for.
+#[tokio::test(start_paused = true)]
+async fn producers_that_all_wake_at_once_make_no_more_than_has_room() {
+    const STREAMS: usize = 100;
+    let (_, _, client) = connect(with(|config| config.streams_window = 200_000));
+    let depot: DepotClient = client.client();
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let made = Arc::new(AtomicU64::new(0));
+    for _ in 0..STREAMS {
+        let (depot, mut gone, made) = (depot.clone(), gone.clone(), made.clone());
+        let blocks = stream::once(async move { gone.wait_for(|gone| *gone).await.is_ok() }).flat_map(move |_| {
+            let made = made.clone();
+            stream::repeat_with(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Bytes::from_static(&[7; 1000])
+            })
+        });
+        tokio::spawn(async move { depot.keep(blocks).await });
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    go.send(true).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    // One of each, and what the window and the queues of all together take; 64 of each were asked for.
+    let made = made.load(Ordering::SeqCst);
+    assert!((100..1000).contains(&made), "{made} items");
 }

@@ -215,11 +215,24 @@ impl Pump {
     async fn run(mut self) {
         let (shared, polled) = (self.shared.clone(), Polled::Stream(self.method));
         loop {
-            let Some(room) = wait(&self.shared, self.id).await else { break };
+            let mut claimed = None;
             let gathered = poll_fn(|cx| {
+                let id = self.id;
+                let room = match claimed {
+                    Some(room) => room,
+                    None => match shared.with(|locked| locked.connection.poll_stream(id, cx.waker())) {
+                        None => return Poll::Ready(Gathered::Closed),
+                        Some(room) if room.items == 0 => return Poll::Pending,
+                        Some(room) => *claimed.insert(room),
+                    },
+                };
                 let before = Instant::now();
                 let gathered = shared.polling(polled, || self.poll_gather(cx, room));
                 watch_poll(&shared, polled, before.elapsed());
+                if gathered.is_pending() {
+                    // What was claimed went to others: items are made only when there is room for them.
+                    claimed = None;
+                }
                 gathered
             })
             .await;

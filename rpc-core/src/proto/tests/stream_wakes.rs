@@ -167,6 +167,7 @@ impl Producer {
                     }
                     if self.ready.is_empty() && self.long.is_none() && !self.ends {
                         if connection.idle_stream(id, &waker) {
+                            self.doing = Doing::Wait;
                             return;
                         }
                         Doing::Done
