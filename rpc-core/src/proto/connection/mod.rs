@@ -1,5 +1,6 @@
 //! `Connection`: the state machine, its input and its output.
 
+mod answering;
 mod calls;
 mod closing;
 mod completions;
