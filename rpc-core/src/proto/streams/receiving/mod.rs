@@ -1,11 +1,13 @@
 //! The streams that are read here: items that wait for their reader, and the credit that the producer still has.
 
+mod credit;
+
 use std::{collections::VecDeque, mem, task::Waker};
 
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Credit, MAX_CREDIT, Reading, SCARCE, StreamEnd, StreamError, inflow::Inflow, signed, weight};
+use super::{Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
 use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
 
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
@@ -272,14 +274,6 @@ impl Receiving {
         }
     }
 
-    /// The producer is to hear how far the reader is, even if it has ended the stream: its call waits for that.
-    fn tell(&mut self, id: TransferId) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.tell = true;
-            self.push_due(id);
-        }
-    }
-
     /// The reader is gone. True if the producer has to be told.
     pub(crate) fn leave(&mut self, id: TransferId, trash: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
@@ -294,51 +288,6 @@ impl Receiving {
         }
         self.renew_all();
         tell
-    }
-
-    /// Sets what the reader of one stream lets wait.
-    pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            let bytes = bytes.clamp(1, MAX_CREDIT);
-            // As many as there can be within the bytes.
-            stream.window = ((bytes / weight(0)).max(1), bytes);
-            stream.fixed = true;
-            self.renew(id);
-        }
-    }
-
-    /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for all of them.
-    #[inline]
-    pub(crate) fn next_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
-        if self.has_credit() { self.take_credit(packet, acked) } else { None }
-    }
-
-    fn take_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
-        if self.all_due > 0 {
-            return Some((0, Credit { bytes: mem::take(&mut self.all_due), ..Credit::default() }));
-        }
-        while let Some(id) = self.due.pop_front() {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.is_due = false;
-                let (items, bytes) = mem::take(&mut stream.due);
-                let tell = mem::take(&mut stream.tell);
-                if stream.is_wanted() && !stream.finished {
-                    stream.told = stream.received.0 - stream.held.0;
-                    stream.hear(acked);
-                    stream.tell_credit(packet);
-                    return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
-                }
-                if tell && stream.read {
-                    let read = (stream.received.0 - stream.held.0).unsigned_abs();
-                    return Some((id, Credit { items: 0, bytes: 0, read }));
-                }
-            }
-        }
-        None
-    }
-
-    pub(crate) fn has_credit(&self) -> bool {
-        self.all_due > 0 || !self.due.is_empty()
     }
 
     /// The session is over: readers see what has come, and then why. Streams of calls that are not whole yet have none.
@@ -415,41 +364,6 @@ impl Receiving {
         usize::try_from(self.all_held).unwrap_or(0)
     }
 
-    /// Gives the producer of a stream new credit, if there is enough of it to be worth a frame.
-    fn renew(&mut self, id: TransferId) {
-        let scarce = self.is_scarce();
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted() && !stream.finished) else {
-            return;
-        };
-        let items = (stream.window.0 - stream.credit.0 - stream.held.0).max(0);
-        let bytes = (stream.window.1 - stream.credit.1 - stream.held.1).max(0);
-        let enough = items * 2 >= stream.window.0 || bytes * 2 >= stream.window.1;
-        // It may wait for nothing else.
-        let needed = scarce && stream.is_untold();
-        if !enough && !needed {
-            return;
-        }
-        stream.credit.0 += items;
-        stream.credit.1 += bytes;
-        stream.due.0 += items.unsigned_abs();
-        stream.due.1 += bytes.unsigned_abs();
-        self.push_due(id);
-    }
-
-    /// Whether producers go by what their readers have read, because little credit is left for all together.
-    fn is_scarce(&self) -> bool {
-        self.all_credit <= self.all_window / SCARCE
-    }
-
-    /// The producer of a stream is to get what is due.
-    fn push_due(&mut self, id: TransferId) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            if !mem::replace(&mut stream.is_due, true) {
-                self.due.push_back(id);
-            }
-        }
-    }
-
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
         self.streams.capacity()
@@ -468,14 +382,6 @@ impl Receiving {
             let kept = stream.is_wanted() || stream.read;
             stream.check_unheard();
             assert!(stream.held.0 >= 0 && stream.held.1 >= 0 && (kept || stream.held == (0, 0)), "{id}: {stream:?}");
-        }
-    }
-
-    fn renew_all(&mut self) {
-        let bytes = self.all_window - self.all_credit - self.all_held;
-        if bytes * 2 >= self.all_window {
-            self.all_credit += bytes;
-            self.all_due += bytes.unsigned_abs();
         }
     }
 }
