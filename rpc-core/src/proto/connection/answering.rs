@@ -167,7 +167,8 @@ impl Connection {
         // A depth that nobody may use was refused, and its sender did not count it either.
         let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
         done.count += 1;
-        done.bytes += bytes;
+        // A peer that keeps the rules cannot announce so much that it matters.
+        done.bytes = done.bytes.saturating_add(bytes);
         if !self.done_dirty.contains(&depth) {
             self.done_dirty.push(depth);
         }
