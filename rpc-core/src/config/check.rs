@@ -222,9 +222,15 @@ mod tests {
             (refused(|c| c.keepalive = Duration::ZERO), &["Config::keepalive is 0ns", "1s is the least"]),
             (refused(|c| c.max_handshake = 1000), &["Config::max_handshake is 1000", "16384 is the least"]),
             (refused(|c| c.max_depth = 256), &["Config::max_depth is 256", "255 is the greatest"]),
-            (refused(|c| c.chunk = 128 * 1024), &["max_packet", "131584", "Config::chunk of 131072"]),
+            (
+                refused(|c| c.chunk = 128 * 1024),
+                &["131584 for Config::chunk of 131072", "raise Config::max_packet, or lower Config::chunk"],
+            ),
             (refused(|c| c.max_metadata = 100_000), &["max_packet", "165792", "Config::max_metadata of 100000"]),
-            (refused(|c| c.outbox_hard = 1 << 20), &["outbox_hard", "1122816", "Config::outbox_soft of 1048576"]),
+            (
+                refused(|c| c.outbox_hard = 1 << 20),
+                &["1122816 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
+            ),
         ];
         for (message, parts) in cases {
             for part in parts {

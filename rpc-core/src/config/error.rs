@@ -75,13 +75,20 @@ impl fmt::Display for ConfigError {
                 write!(f, "Config::{field} is {given}, and {greatest} is the greatest that works; lower it")
             }
             Self::Unfit { field, given, least, beside } => {
-                write!(f, "Config::{field} is {given}, and must be at least {least} beside ")?;
+                write!(f, "Config::{field} is {given}, and must be at least {least} for ")?;
                 for (index, (other, value)) in beside.iter().enumerate() {
-                    let and = if index == 0 { "" } else { " and " };
+                    let and = match index {
+                        0 => "",
+                        _ if index + 1 == beside.len() => " and ",
+                        _ => ", ",
+                    };
                     write!(f, "{and}Config::{other} of {value}")?;
                 }
-                write!(f, "; raise the first, or lower ")?;
-                f.write_str(if beside.len() == 1 { "the other" } else { "the others" })
+                write!(f, "; raise Config::{field}, or lower ")?;
+                match beside.as_slice() {
+                    [(other, _)] => write!(f, "Config::{other}"),
+                    _ => f.write_str("what needs it"),
+                }
             }
         }
     }
