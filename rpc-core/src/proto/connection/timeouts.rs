@@ -272,14 +272,14 @@ impl Connection {
         let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
         match &slot.state {
             SlotState::Waiting => {
-                self.fail(
-                    key,
-                    passed("before the other side took the call: it is busy with as many as it takes at once")
-                        .not_executed(),
-                );
+                let oneway = slot.oneway;
+                let busy = self.busy(oneway);
+                self.fail(key, passed(&format!("while the call waited: {busy}")).not_executed());
             }
             SlotState::Admitted | SlotState::Queued => {
-                self.fail(key, passed("before the call could be sent").not_executed());
+                self.fail(key, passed("before the call could be sent: others go before it, and what may wait or run at once is limited \
+                     (Config::outbox_soft here, Config::max_arguments and Config::max_assembly at the other side)")
+                    .not_executed());
             }
             SlotState::Sent => {
                 slot.awaiting_completion = true;
@@ -306,10 +306,24 @@ impl Connection {
     fn expire_wait(&mut self, key: CallKey) {
         if self.slots.is_waiting(key) {
             let status = Status::resource_exhausted(format!(
-                "the other side is busy with as many calls as it takes at once, and a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
+                "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
+                self.busy(false),
                 self.config.nested_wait
             ));
             self.fail(key, status.not_executed());
+        }
+    }
+
+    /// Why a call has no permit.
+    fn busy(&self, oneway: bool) -> String {
+        let (what, limit, name) = match oneway {
+            true => ("one-way calls", self.peer.notifies, "max_notifies"),
+            false => ("calls", self.peer.calls, "max_calls"),
+        };
+        if self.is_open() {
+            format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
+        } else {
+            "the session is not open yet".to_owned()
         }
     }
 }

@@ -61,6 +61,20 @@ fn a_nested_call_waits_for_a_second_and_fails() {
     let status = pair.status(SERVER, third);
     assert_eq!((status.code(), status.execution()), (Code::ResourceExhausted, Execution::NotExecuted));
     assert!(status.is_retryable());
+    assert!(status.message().contains("the 1 calls that it takes at once (Config::max_calls there)"), "{status}");
+}
+
+#[test]
+fn a_deadline_that_passes_while_a_call_waits_names_the_limit() {
+    let mut pair = Pair::open(&narrow());
+    for (call, limit) in [(Call::new(), "Config::max_calls"), (Call::new().oneway(), "Config::max_notifies")] {
+        let _ = pair.call_and_arrive(CLIENT, call.clone());
+        let second = pair.call(CLIENT, call.timeout(1)).unwrap();
+        pair.pass(1.1);
+        let status = pair.status(CLIENT, second);
+        assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::NotExecuted));
+        assert!(status.message().contains(limit), "{status}");
+    }
 }
 
 #[test]
