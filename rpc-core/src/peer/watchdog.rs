@@ -303,7 +303,7 @@ fn name(session: u64, polled: Polled, took: Duration) {
             contract,
             method,
             blocked_ms,
-            "a handler blocks its thread, still; its session and others may hang until it returns. Wait with .await \
+            "a handler still blocks its thread; its session and others may hang until it returns. Wait with .await \
              and never with block_on, which may wait for ever for a callback's answer; move blocking work to \
              tokio::task::spawn_blocking"
         ),
@@ -312,13 +312,13 @@ fn name(session: u64, polled: Polled, took: Duration) {
             contract,
             method,
             blocked_ms,
-            "a stream blocks its thread, still, while it makes items; make them in tokio::task::spawn_blocking and \
+            "a stream still blocks its thread while it makes items; make them in tokio::task::spawn_blocking and \
              send them through Streaming::channel"
         ),
         Polled::Hook => tracing::warn!(
             session,
             blocked_ms,
-            "a hook, or the making or dropping of a session's object, blocks its thread, still; its session and \
+            "a hook, or the making or dropping of a session's object, still blocks its thread; its session and \
              others may hang until it returns. Wait with .await; move blocking work to tokio::task::spawn_blocking"
         ),
     }
