@@ -104,7 +104,8 @@ impl Connection {
         let limit = self.peer.payload;
         let fits = if bytes.len() as u64 > limit {
             Err(Status::out_of_range(format!(
-                "the result is {} bytes long, and the caller takes {limit} at most (Config::max_payload)",
+                "the result is {} bytes long, and its caller takes {limit} at most: \
+                 answer with less at once, or with a stream, or raise Config::max_payload at the caller",
                 bytes.len()
             )))
         } else if let Part::Value(streams) = part {
