@@ -9,8 +9,8 @@ use crate::proto::{Charges, Released};
 
 /// What a sender holds of the budgets; given back on drop, unless it has been handed over.
 ///
-/// The order is fixed, argument bytes before transfers before room, and what comes later is given back by the driver alone. So
-/// whoever waits for one of them while holding another waits for nobody who waits for him.
+/// The order is fixed: argument bytes, then transfers, then room. What comes later in it is given back by the driver
+/// alone, so two senders never wait for what the other one holds.
 #[derive(Debug)]
 pub(crate) struct Reservation<S: Deref<Target = Shared>> {
     shared: S,
@@ -37,9 +37,9 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         Self { shared, held: Charges::default() }
     }
 
-    /// Reserves for a payload of so many bytes and a frame of `frame` bytes around it, if that can be had now. What is missing must be
-    /// waited for, and the payload encoded again: nobody waits with encoded bytes in his hands.
-    /// `arguments` is what counts against the limit of arguments at the other side.
+    /// Reserves for a payload of `payload` bytes and a frame of `frame` bytes around it, if that can be had now.
+    /// Otherwise drop the encoded payload, wait for what is missing, and encode again: a sender that waits holds no
+    /// encoded bytes. `arguments` is what counts against the limit of arguments at the other side.
     pub(crate) fn reserve(&mut self, payload: usize, frame: usize, arguments: u32) -> Result<(), Need> {
         let large = payload > self.chunk();
         if arguments > 0 {

@@ -218,7 +218,7 @@ impl Call<'_> {
             self.key = Some(key);
             let admitted = progress == CallProgress::Admitted;
             if !admitted {
-                // Nobody waits with encoded bytes in his hands.
+                // A call that waits holds no encoded bytes: they would be memory without a bound.
                 outgoing.payload = Rope::default();
             }
             self.shared.set_easy(admitted);
