@@ -151,7 +151,7 @@ pub(super) fn unfit(what: &str, error: &WireError) -> Status {
 /// A payload that is short enough holds more than `side`, which the message is to name, takes.
 pub(crate) fn beyond_limit(what: &str, side: &str, error: &WireError) -> Status {
     let (name, cure) = error.limit().map_or(("Config", ""), |limit| (limit.name(), limit.cure()));
-    Status::out_of_range(format!("{what}: {error}, and {side} takes no more: {cure}, or raise {name} at {side}"))
+    Status::out_of_range(format!("{what}: {error}, beyond {name} of {side}: {cure}, or raise it there"))
 }
 
 fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
