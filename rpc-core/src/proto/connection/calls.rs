@@ -405,7 +405,8 @@ impl Connection {
 /// What a call beyond the limit of nesting gets, on either side.
 pub(super) fn too_deep(limit: u32) -> Status {
     Status::failed_precondition(format!(
-        "calls that call back are nested more than {limit} deep; the two sides may be calling each other without end"
+        "calls that call back are nested more than {limit} deep (Config::max_depth of the side that is called); \
+         the two sides may be calling each other without end"
     ))
     .not_executed()
 }
