@@ -187,13 +187,14 @@ impl Dispatch {
                 contract = method.contract(),
                 method = method.name(),
                 why,
-                "a one-way call was not run, and its caller does not know{more}"
+                "a one-way call was not run, and its caller does not know; `why` is worded for the caller{more}"
             ),
             None => tracing::warn!(
                 session,
                 method = format_args!("{:#010x}", refused.method),
                 why,
-                "a one-way call of a method that is not hosted was not run, and its caller does not know{more}"
+                "a one-way call of a method that is not hosted was not run, and its caller does not know; `why` is \
+                 worded for the caller{more}"
             ),
         }
     }
