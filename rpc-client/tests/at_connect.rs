@@ -121,7 +121,8 @@ fn welcome() -> Frame {
     }))
 }
 
-/// A server that writes its Welcome and these calls at once. Gives the results of the calls, in the order in which they come.
+/// A server that writes its Welcome and these calls at once. Gives the results of the calls, in the order in which they
+/// come.
 async fn welcome_and_call(calls: Vec<Frame>) -> Vec<(u64, Bytes)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());

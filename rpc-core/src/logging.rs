@@ -11,8 +11,9 @@ pub const LOG_LINES: u32 = 5;
 /// Begins with the first line; when it is over, the next line begins another.
 pub const LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// Lets [`LOG_LINES`] log lines of one kind through in each [`LOG_PERIOD`], and counts the others. The first line of the next period says how many
-/// they were. For lines that a peer can cause as often as it likes; one for each kind of line.
+/// Lets [`LOG_LINES`] log lines of one kind through in each [`LOG_PERIOD`], and counts the others. The first line of
+/// the next period says how many they were. For lines that a peer can cause as often as it likes; one for each kind of
+/// line.
 ///
 /// ```
 /// use std::time::Instant;

@@ -126,10 +126,11 @@ pub enum Reason {
 /// Why a call failed, when its contract does not say more: a [`Code`], a message for people, optional details for
 /// programs, and whether the method may have run.
 ///
-/// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`, and cheap to clone: clones share their text.
-/// A handler may return one; it then always travels with [`Execution::Unknown`], because only the framework can know
-/// that a method did not start. Message and details together are cut to 8 KiB on the wire, by their sender and by their receiver.
-/// Where it is shown, the message has its control characters escaped; [`Status::message`] gives it as it is.
+/// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`, and cheap to clone: clones share
+/// their text. A handler may return one; it then always travels with [`Execution::Unknown`], because only the framework
+/// can know that a method did not start. Message and details together are cut to 8 KiB on the wire, by their sender and
+/// by their receiver. Where it is shown, the message has its control characters escaped; [`Status::message`] gives it
+/// as it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Status(Arc<Inner>);
 

@@ -16,8 +16,9 @@ pub fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Shows a text so that it stays on one line and does not change what stands around it: control characters (line breaks, terminal escapes)
-/// and characters that change the direction of text or cannot be seen are written as `\n`, `\u{1b}` and so on.
+/// Shows a text so that it stays on one line and does not change what stands around it: control characters (line
+/// breaks, terminal escapes) and characters that change the direction of text or cannot be seen are written as `\n`,
+/// `\u{1b}` and so on.
 ///
 /// ```
 /// use rpc_core::text::escaped;
@@ -41,7 +42,8 @@ pub fn excerpt_of(value: &impl fmt::Display) -> String {
     out.out
 }
 
-/// Names and bytes of names that a list in a message to the peer has, so that a few bytes that come do not cause kilobytes that go.
+/// Names and bytes of names that a list in a message to the peer has, so that a few bytes that come do not cause
+/// kilobytes that go.
 #[cfg(feature = "session")]
 const LISTED: (usize, usize) = (5, 200);
 

@@ -1,4 +1,5 @@
-//! Payloads that hold more than the receiver takes, although they are short enough: the error names the limit and the cure.
+//! Payloads that hold more than the receiver takes, although they are short enough: the error names the limit and the
+//! cure.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

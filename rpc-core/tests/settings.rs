@@ -118,8 +118,8 @@ fn open(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) -> (Ses
     (server, client)
 }
 
-/// A session opens, answers a small call and, unless a limit says otherwise, a large one. It lives idle for minutes, and
-/// ends.
+/// A session opens, answers a small call and, unless a limit says otherwise, a large one. It lives idle for minutes,
+/// and ends.
 async fn works(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) {
     let (at_server, at_client) = open(server, client, websocket);
     at_client.established().await.expect("the session opens");

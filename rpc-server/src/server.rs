@@ -108,8 +108,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// If the services cannot be hosted together or the configuration cannot work, which is found out before the address is looked at; or if none of
-    /// the addresses can be listened at; then the last one's error.
+    /// If the services cannot be hosted together or the configuration cannot work, which is found out before the
+    /// address is looked at; or if none of the addresses can be listened at; then the last one's error.
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
         let (most, most_of_one_address) = (self.max_connections, self.max_connections_per_address);
         let upgrade = self.into_upgrade()?;
@@ -128,7 +128,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// If the services cannot be hosted together, the configuration cannot work, or the socket does not tell its address.
+    /// If the services cannot be hosted together, the configuration cannot work, or the socket does not tell its
+    /// address.
     pub fn serve_listener(self, listener: TcpListener) -> Result<ServerHandle, ListenError> {
         let (most, most_of_one_address) = (self.max_connections, self.max_connections_per_address);
         start(listener, self.into_upgrade()?, most, most_of_one_address)

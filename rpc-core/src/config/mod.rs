@@ -50,8 +50,8 @@ pub struct Config {
     /// Bytes of arguments and metadata of unfinished calls, in all. A call counts if they are longer than 4 KiB
     /// together. Default 16 MiB; 0 takes no such calls. Stops a peer from parking large arguments in slow handlers.
     pub max_arguments: usize,
-    /// How deep one payload may nest. Default 128; at least 1, at most 255. Announced to the other side for information, as
-    /// are the next two. Deeper ones could overflow the stack of a decoder.
+    /// How deep one payload may nest. Default 128; at least 1, at most 255. Announced to the other side for
+    /// information, as are the next two. Deeper ones could overflow the stack of a decoder.
     pub max_payload_nesting: usize,
     /// How many values one payload may hold. Default 1,000,000; at least 2 (arguments are an array of values). With the
     /// size of the type that one-byte values become, this bounds the memory that a payload turns into. Bytes inside of
@@ -71,10 +71,10 @@ pub struct Config {
     pub nested_calls: u32,
     /// One-way calls that the peer may have outstanding here. Default 1,024; at least 1. As `max_calls`.
     pub max_notifies: u32,
-    /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`, at
-    /// a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1. A call beyond it is refused
-    /// with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a peer that
-    /// connects, starts such methods, leaves and comes again: nothing else bounds what outlives its session.
+    /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`,
+    /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1. A call beyond it is
+    /// refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a
+    /// peer that connects, starts such methods, leaves and comes again: nothing else bounds what outlives its session.
     pub max_no_cancel: usize,
     /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. Stops
     /// two sides that call each other for ever.
@@ -156,10 +156,10 @@ pub struct Config {
     /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels them at
     /// once.
     pub drain_grace: Duration,
-    /// When draining: how long all of it may take, whatever runs. Default 30 s; zero closes at once. The session is ended
-    /// earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a twentieth of
-    /// this is left for `closed` hooks. A server's `shutdown` returns when it is over, even if a session's thread is
-    /// blocked. Stops a peer or a handler from holding up a shutdown.
+    /// When draining: how long all of it may take, whatever runs. Default 30 s; zero closes at once. The session is
+    /// ended earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a
+    /// twentieth of this is left for `closed` hooks. A server's `shutdown` returns when it is over, even if a session's
+    /// thread is blocked. Stops a peer or a handler from holding up a shutdown.
     pub drain_timeout: Duration,
     /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status that is
     /// sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses without words; at
@@ -178,9 +178,9 @@ pub struct Config {
     /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and
     /// beyond 64 KiB no read uses it.
     pub read_buffer: usize,
-    /// A poll of a handler, of a hook, or of a stream for its next items, that takes longer is logged with the name of the
-    /// method. Default 50 ms; zero logs every poll. A poll that has not returned after this time, and after a second at
-    /// least, is logged while it still blocks its thread.
+    /// A poll of a handler, of a hook, or of a stream for its next items, that takes longer is logged with the name of
+    /// the method. Default 50 ms; zero logs every poll. A poll that has not returned after this time, and after a
+    /// second at least, is logged while it still blocks its thread.
     pub slow_poll: Duration,
 }
 

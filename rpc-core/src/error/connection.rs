@@ -15,8 +15,8 @@ pub enum ConnectionError {
     ClosedByPeer {
         /// The WebSocket close code (RFC 6455 §7.4.1).
         code: CloseCode,
-        /// The reason that came with it, for people, as the other side wrote it; may be empty. Text of a peer: show it with
-        /// [`escaped`](crate::text::escaped), or show the whole error, which does so.
+        /// The reason that came with it, for people, as the other side wrote it; may be empty. Text of a peer: show it
+        /// with [`escaped`](crate::text::escaped), or show the whole error, which does so.
         reason: Arc<str>,
     },
     /// The link broke without a goodbye.

@@ -231,7 +231,8 @@ impl Call<'_> {
         .await
     }
 
-    /// The length of the encoded arguments, what their frame takes beside them, and what counts against the other side's limit of arguments.
+    /// The length of the encoded arguments, what their frame takes beside them, and what counts against the other
+    /// side's limit of arguments.
     fn sizes(&self) -> (usize, usize, u32) {
         let len = self.outgoing.payload.len();
         let counted = counted_arguments(len as u64, self.metadata_len);

@@ -38,8 +38,8 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]); so it is after the end, but for `no_cancel` methods that run on and for outcomes that
-/// their callers have not taken yet.
+/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]); so it
+/// is after the end, but for `no_cancel` methods that run on and for outcomes that their callers have not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -51,9 +51,9 @@ pub struct Stats {
     pub producers: usize,
     /// Bytes that callers, handlers and producers hold of what they share: room in the outbox, transfers under way, arguments of unfinished calls.
     pub reserved: Released,
-    /// One-way calls that came from the other side and were not run, since the session began: their arguments did not decode, a gate or an
-    /// interceptor refused them, their method is not hosted, or they went beyond a limit. Their callers are not told; the log is, with a warning. Not something
-    /// that is held.
+    /// One-way calls that came from the other side and were not run, since the session began: their arguments did not
+    /// decode, a gate or an interceptor refused them, their method is not hosted, or they went beyond a limit. Their
+    /// callers are not told; the log is, with a warning. Not something that is held.
     pub notifies_refused: u64,
 }
 

@@ -7,8 +7,8 @@ pub(crate) const PING_BURST: u32 = 10;
 /// In this time one more is earned.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. One budget serves for the protocol's own and
-/// for those of the WebSocket beneath.
+/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. One budget serves for
+/// the protocol's own and for those of the WebSocket beneath.
 #[derive(Debug)]
 pub(crate) struct PingBudget {
     tokens: u32,

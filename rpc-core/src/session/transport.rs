@@ -14,8 +14,9 @@ use crate::{
 /// The driver of a session is its only user and polls it from one task. Order: `poll_receive` until it is pending, then
 /// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then drop.
 pub trait Transport: Send + Unpin + 'static {
-    /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one poll
-    /// must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge it before more is read.
+    /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one
+    /// poll must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge
+    /// it before more is read.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>>;
 
     /// Whether a packet can be taken now.
@@ -34,8 +35,9 @@ pub trait Transport: Send + Unpin + 'static {
     /// Counts that only grow, for keepalive and stalls.
     fn progress(&self) -> Progress;
 
-    /// From here on the handshake is done: messages up to `max_packet` bytes are taken, also those whose bytes have been read from the layer
-    /// below already. The driver calls it before the first `poll_receive` that may give such a message.
+    /// From here on the handshake is done: messages up to `max_packet` bytes are taken, also those whose bytes have
+    /// been read from the layer below already. The driver calls it before the first `poll_receive` that may give such a
+    /// message.
     fn handshake_done(&mut self) {}
 }
 
@@ -85,7 +87,8 @@ pub struct Progress {
     pub sent: u64,
     /// Write calls made on the layer below.
     pub writes: u64,
-    /// Control frames of the layer below that came in, such as WebSocket pings and pongs. They share one budget with the protocol's own pings.
+    /// Control frames of the layer below that came in, such as WebSocket pings and pongs. They share one budget with
+    /// the protocol's own pings.
     pub controls: u64,
     /// Whether a message has begun and not ended, as far as can be told.
     pub mid_message: bool,

@@ -31,8 +31,8 @@ pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     Ok((header, Frames { reader, left: MAX_FRAMES, max_metadata: usize::MAX, failed: false }))
 }
 
-/// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error nothing
-/// follows. More than [`MAX_FRAMES`] are an error.
+/// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error
+/// nothing follows. More than [`MAX_FRAMES`] are an error.
 #[derive(Debug)]
 pub struct Frames {
     reader: Reader,
@@ -43,8 +43,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Keeps no more of a call's metadata than the first pair beyond this [size](super::metadata_size). The rest is checked and
-    /// passed over, so that metadata which will be refused take little memory.
+    /// Keeps no more of a call's metadata than the first pair beyond this [size](super::metadata_size). The rest is
+    /// checked and passed over, so that metadata which will be refused take little memory.
     #[must_use]
     pub fn with_max_metadata(mut self, max: usize) -> Self {
         self.max_metadata = max;

@@ -267,7 +267,8 @@ impl Shared {
         self.sum_up();
     }
 
-    /// Sessions come and go as often as clients like, so that a line for each of them is for debugging. Operators get the counts.
+    /// Sessions come and go as often as clients like, so that a line for each of them is for debugging. Operators get
+    /// the counts.
     fn sum_up(&self) {
         if self.lines.admit(Instant::now().into_std()).is_some() {
             let (open, opened, closed) = {

@@ -12,7 +12,8 @@ thread_local! {
     static SEEN: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Remembers each line as a plain log would show it. There is one for all tests, because callsites ask only once who is interested.
+/// Remembers each line as a plain log would show it. There is one for all tests, because callsites ask only once who is
+/// interested.
 pub(crate) struct Lines;
 
 impl Lines {

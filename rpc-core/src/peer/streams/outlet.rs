@@ -333,8 +333,8 @@ impl Pump {
         true
     }
 
-    /// Sends an item that is longer than a chunk, when there is credit for it and what it needs of the budget of transfers.
-    /// Its bytes are not kept while it waits. False if nobody wants more.
+    /// Sends an item that is longer than a chunk, when there is credit for it and what it needs of the budget of
+    /// transfers. Its bytes are not kept while it waits. False if nobody wants more.
     async fn send_long(&mut self, mut item: LongItem) -> bool {
         let (id, len) = (self.id, item.len);
         loop {
@@ -408,7 +408,8 @@ async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize, reservation: 
     .await
 }
 
-/// Encodes a long item once more. A panic in there was none the first time, and counts as a value that does not serialize.
+/// Encodes a long item once more. A panic in there was none the first time, and counts as a value that does not
+/// serialize.
 fn encode_again(item: &mut LongItem) -> Result<Rope, String> {
     catch(|| (item.encode)()).unwrap_or_else(|Panicked| Err("it panicked".to_owned()))
 }

@@ -24,7 +24,8 @@ enum Message<T, E> {
 pub struct Closed<T>(pub T);
 
 impl<T: Send, E: Send> StreamSender<T, E> {
-    /// Both halves, with room for so many items between them: 1 at least, and without a bound from what no semaphore counts.
+    /// Both halves, with room for so many items between them: 1 at least, and without a bound from what no semaphore
+    /// counts.
     pub(super) fn channel(capacity: usize) -> (Self, impl Stream<Item = Result<T, CallError<E>>> + Send) {
         let (items, receiver) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
         let stream = stream::unfold(Some(receiver), async |receiver| {

@@ -29,8 +29,9 @@ impl Connection {
         }
     }
 
-    /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets. Gives the numbers of the streams of its result, to be
-    /// produced with [`Self::poll_stream`] and [`Self::push_items`]; none if it has none or they are not wanted.
+    /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets. Gives the
+    /// numbers of the streams of its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; none
+    /// if it has none or they are not wanted.
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
         let id = match key {
             ServedKey::Notify(number) => {

@@ -82,8 +82,8 @@ impl Connection {
         self.asked = None;
     }
 
-    /// So many control frames of the layer below have come in since the beginning. False if that is more than may come; the connection has
-    /// ended then.
+    /// So many control frames of the layer below have come in since the beginning. False if that is more than may come;
+    /// the connection has ended then.
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
         let fresh = seen.saturating_sub(self.seen_controls);
         self.seen_controls = seen;
@@ -122,7 +122,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Times that judge the other side by what has come from it, or by what it has taken, are over only at the second look.
+    /// Times that judge the other side by what has come from it, or by what it has taken, are over only at the second
+    /// look.
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
         let period = self.config.progress_timeout;
         match timer {
@@ -232,14 +233,16 @@ impl Connection {
 
     fn ask(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
-        // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a while.
+        // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a
+        // while.
         if self.next_ping - self.answered_ping < MAX_UNANSWERED_PINGS {
             self.next_ping += 1;
             self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
         }
     }
 
-    /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's patience for its answer.
+    /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
+    /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
         let patience = self.config.keepalive_timeout;
         if self.asked.is_none() && self.last_heard + patience <= now {

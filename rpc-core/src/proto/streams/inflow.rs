@@ -96,8 +96,8 @@ impl Inflow {
     /// An item that does not keep its packet.
     pub(super) fn copy(&mut self, item: &[u8]) -> Bytes {
         if self.block.capacity() < item.len() {
-            // A block for one item or for many is no larger than what is held already, so that the blocks of many streams
-            // stay in proportion to their items.
+            // A block for one item or for many is no larger than what is held already, so that the blocks of many
+            // streams stay in proportion to their items.
             let held = usize::try_from(self.held.1).unwrap_or(BLOCK);
             self.block.reserve(item.len().max(held.min(BLOCK)));
         }

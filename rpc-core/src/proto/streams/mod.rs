@@ -23,7 +23,8 @@ use crate::{
 
 /// What an item counts beside its own bytes: keeping it takes memory too.
 pub const ITEM: usize = 32;
-/// The credit of all streams together is scarce when no more than one part in so many is left of what there was to begin with.
+/// The credit of all streams together is scarce when no more than one part in so many is left of what there was to
+/// begin with.
 const SCARCE: i64 = 4;
 /// No credit grows beyond this; what would is an error.
 const MAX_CREDIT: i64 = i64::MAX / 4;

@@ -163,8 +163,8 @@ impl<T: Transport> Driver<T> {
         self.dispatch.forget(&mut self.finished);
     }
 
-    /// The connection is open: packets may have their full length from now on. At a client this must come before anything more is read,
-    /// because the server may send as much as it likes right behind its Welcome.
+    /// The connection is open: packets may have their full length from now on. At a client this must come before
+    /// anything more is read, because the server may send as much as it likes right behind its Welcome.
     fn end_handshake(&mut self) {
         if !self.handshake_done {
             self.handshake_done = true;

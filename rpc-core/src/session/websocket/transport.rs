@@ -35,10 +35,11 @@ const DISCARD: Duration = Duration::from_secs(1);
 
 /// A [`Transport`] over a byte stream on which the HTTP upgrade has been done.
 ///
-/// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which: 1003 for
-/// text, 1009 for too much, 1002 for the rest. What is too much is [`Config::max_packet`](crate::Config::max_packet); until
-/// [`handshake_done`](Transport::handshake_done) it is [`Config::max_handshake`](crate::Config::max_handshake), in all.
-/// Pings are answered, and counted in [`Progress::controls`]. No extension is ever agreed.
+/// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which:
+/// 1003 for text, 1009 for too much, 1002 for the rest. What is too much is
+/// [`Config::max_packet`](crate::Config::max_packet); until [`handshake_done`](Transport::handshake_done) it is
+/// [`Config::max_handshake`](crate::Config::max_handshake), in all. Pings are answered, and counted in
+/// [`Progress::controls`]. No extension is ever agreed.
 #[derive(Debug)]
 pub struct WebSocket<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,

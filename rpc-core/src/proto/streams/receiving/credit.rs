@@ -20,7 +20,8 @@ impl Receiving {
         }
     }
 
-    /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for all of them.
+    /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for
+    /// all of them.
     #[inline]
     pub(crate) fn next_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
         if self.has_credit() { self.take_credit(packet, acked) } else { None }

@@ -29,7 +29,8 @@ pub(crate) struct Receiving {
     items: i64,
     window: i64,
     max_window: i64,
-    /// All streams together: what their window is, what the producer may still send, and what has come and has not been read.
+    /// All streams together: what their window is, what the producer may still send, and what has come and has not been
+    /// read.
     all_window: i64,
     all_credit: i64,
     all_held: i64,
@@ -201,7 +202,8 @@ impl Receiving {
         Ok(())
     }
 
-    /// A stream has failed from this side's point of view: its reader sees what has come, and then this. True if its producer has to be told.
+    /// A stream has failed from this side's point of view: its reader sees what has come, and then this. True if its
+    /// producer has to be told.
     pub(crate) fn fail(&mut self, id: TransferId, status: Status, wakes: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
         if let Some(weight) = stream.arriving.filter(|_| stream.read) {
