@@ -96,7 +96,8 @@ impl Tool {
     fn a_call(&self, mode: Mode, lengths: [u64; 2]) -> Outcome<f64> {
         let [some, more] = lengths.map(|calls| self.start(mode, calls));
         let [some, more] = [some?, more?].map(|child| self.finish(child));
-        Ok((more? as f64 - some? as f64) / (lengths[1] - lengths[0]) as f64)
+        // Where a call takes nothing, noise may make the longer run the smaller one.
+        Ok(more?.saturating_sub(some?) as f64 / (lengths[1] - lengths[0]) as f64)
     }
 
     /// Starts this program under the tool. Two at a time do not disturb each other's counts.
