@@ -95,6 +95,7 @@ pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,
     SessionState, Stats, StreamSender, Streaming, Stub,
 };
+pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};

@@ -183,6 +183,19 @@ impl Session {
         polled_for(self.shared.id).map(|polled| polled.to_string())
     }
 
+    /// Lets go of memory that is kept for payloads to come, and gives the bytes that the other side makes this one hold
+    /// all the same.
+    #[doc(hidden)]
+    pub fn trim_memory(&self) -> usize {
+        self.shared.look(Connection::trim_memory)
+    }
+
+    /// Ends the session with [`ConnectionError::Overloaded`], because all sessions together hold too much.
+    #[doc(hidden)]
+    pub fn overload(&self, what: String) {
+        self.shared.act(|connection| connection.overload(what));
+    }
+
     /// What the session holds now.
     pub fn stats(&self) -> Stats {
         let (connection, notifies_refused) =

@@ -10,6 +10,7 @@ mod line;
 mod outbox;
 mod permits;
 mod pings;
+mod pool;
 mod sequence;
 mod slots;
 mod spares;
@@ -27,5 +28,6 @@ pub use connection::{
     CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedNotify, Released, Role,
 };
 pub use event::{Completion, Event, Outcome, ServedKey};
+pub use pool::MemoryPool;
 pub use slots::CallKey;
 pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};

@@ -13,6 +13,7 @@ use crate::{
     contract::MethodDescriptor,
     logging::LogLimit,
     peer::{Interceptor, Session, now},
+    proto::MemoryPool,
     status::Status,
     wire::{Frame, HostedContract, PacketHeader, PeerLimits, VERSION, Welcome, put_frame, put_header},
 };
@@ -32,6 +33,7 @@ struct Inner {
     methods: Vec<Entry>,
     /// Handlers that run to their end whatever happens.
     persistent: Persistent,
+    memory: Option<MemoryPool>,
 }
 
 /// A hosted method.
@@ -47,6 +49,7 @@ pub struct HostingBuilder {
     services: Vec<Service>,
     hooks: Vec<Arc<dyn SessionHooks>>,
     interceptors: Vec<Arc<dyn Interceptor>>,
+    memory: Option<MemoryPool>,
 }
 
 /// Contracts that cannot be hosted together.
@@ -153,6 +156,11 @@ impl Hosting {
         self.inner.persistent.enter(most)
     }
 
+    /// What bounds the memory of all sessions together.
+    pub(crate) fn memory(&self) -> Option<&MemoryPool> {
+        self.inner.memory.as_ref()
+    }
+
     pub(crate) fn hooks(&self) -> &[Arc<dyn SessionHooks>] {
         &self.inner.hooks
     }
@@ -193,9 +201,16 @@ impl HostingBuilder {
         self
     }
 
+    /// Bounds what the other sides can make all sessions of this hosting hold together.
+    #[must_use]
+    pub fn memory(mut self, pool: MemoryPool) -> Self {
+        self.memory = Some(pool);
+        self
+    }
+
     /// Checks that all can be told apart, and that a handshake can say their names.
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let Self { services, hooks, interceptors } = self;
+        let Self { services, hooks, interceptors, memory } = self;
         if services.len() > MAX_CONTRACTS {
             return Err(HostingError::TooMany { contracts: services.len() });
         }
@@ -220,7 +235,7 @@ impl HostingBuilder {
             }
         }
         let (interceptors, persistent) = (interceptors.into(), Persistent::default());
-        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, persistent }) })
+        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, persistent, memory }) })
     }
 }
 

@@ -68,7 +68,10 @@ fn start<T: Transport>(
 ) -> (Session, Driver<T>) {
     let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
-    let connection = Connection::new(role, id, config.clone(), contracts, now());
+    let mut connection = Connection::new(role, id, config.clone(), contracts, now());
+    if let Some(pool) = hosting.memory() {
+        connection.join_pool(pool);
+    }
     let shared = Arc::new(Shared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)

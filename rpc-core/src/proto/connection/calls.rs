@@ -371,6 +371,7 @@ impl Connection {
         if !awaiting {
             self.free_slot(key);
         }
+        self.count_memory();
         outcome
     }
 

@@ -208,6 +208,7 @@ impl Connection {
         for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
             *permits = Permits::new(0, 0, 0);
         }
+        self.share = None;
         self.ended = Some(error.clone());
         self.events.push_back(Event::Closed(error));
     }

@@ -105,7 +105,7 @@ impl Connection {
             )));
         }
         let fits = self.has_memory(usize::try_from(total).unwrap_or(usize::MAX));
-        (!fits).then(|| self.no_memory("the result"))
+        fits.err().map(|full| self.no_memory("the result", full))
     }
 
     /// The call that a completion is for, if one is awaited.

@@ -112,6 +112,7 @@ impl Connection {
             served_bytes: 0,
             outcome_bytes: 0,
             outcomes: 0,
+            share: None,
             sending: Sending::default(),
             receiving: Receiving::new(&config),
             assembly: Assembly::default(),

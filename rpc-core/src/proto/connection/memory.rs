@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Connection, Phase};
+use super::{Connection, ConnectionError, MemoryPool, Phase, Share};
 use crate::{
-    error::ConnectionError,
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
 };
@@ -16,7 +15,47 @@ const SMALL_PACKET: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
+/// What is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// `Config::session_memory`.
+    Session,
+    /// The pool of all sessions.
+    Pool,
+}
+
 impl Connection {
+    /// From now on until its end, what this connection holds counts in a pool as well.
+    pub fn join_pool(&mut self, pool: &MemoryPool) {
+        self.share = (self.phase != Phase::Ended).then(|| Share::new(pool.clone()));
+    }
+
+    /// Tells the pool what is held, if that has changed by enough.
+    pub(super) fn count_memory(&mut self) {
+        if self.share.is_some() {
+            let held = self.memory_held();
+            let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
+            if is_short && self.assembly.has_spares() {
+                self.trim_memory();
+            }
+        }
+    }
+
+    /// Lets go of memory that is kept for payloads to come, and gives the bytes that are held all the same.
+    pub fn trim_memory(&mut self) -> usize {
+        self.assembly.clear_spares();
+        let held = self.memory_held();
+        if let Some(share) = &mut self.share {
+            share.settle(held);
+        }
+        held
+    }
+
+    /// Ends the connection, because the sessions of its pool hold too much together.
+    pub fn overload(&mut self, what: String) {
+        self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+    }
+
     /// Bytes that the other side makes this one hold: arguments of calls, payloads that are arriving, items and ends of
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
     #[inline]
@@ -24,24 +63,46 @@ impl Connection {
         self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
     }
 
-    /// Whether so much more may be held.
+    /// Whether so much more may be held, or what is full.
     #[inline]
-    pub(super) fn has_memory(&mut self, more: usize) -> bool {
-        let limit = self.memory_in;
-        let fits = |connection: &Self| connection.memory_held().saturating_add(more) <= limit;
-        // Memory that is kept for payloads to come is the first to go.
-        fits(self)
-            || (self.assembly.has_spares() && {
-                self.assembly.clear_spares();
-                fits(self)
-            })
+    pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
+        self.fits(more).or_else(|full| self.fits_without_spares(more, full))
     }
 
-    pub(super) fn no_memory(&self, what: &str) -> Status {
-        Status::resource_exhausted(format!(
-            "{what} would exceed what one session may make the other side hold, {} bytes in all (Config::session_memory)",
-            self.config.session_memory
-        ))
+    /// Memory that is kept for payloads to come is the first to go.
+    #[cold]
+    fn fits_without_spares(&mut self, more: usize, full: Full) -> Result<(), Full> {
+        if !self.assembly.has_spares() {
+            return Err(full);
+        }
+        self.assembly.clear_spares();
+        self.fits(more)
+    }
+
+    #[inline]
+    fn fits(&mut self, more: usize) -> Result<(), Full> {
+        let held = self.memory_held();
+        if held.saturating_add(more) > self.memory_in {
+            return Err(Full::Session);
+        }
+        let full = self.share.as_mut().is_some_and(|share| share.is_full(held, more));
+        if full { Err(Full::Pool) } else { Ok(()) }
+    }
+
+    pub(super) fn no_memory(&self, what: &str, full: Full) -> Status {
+        Status::resource_exhausted(match full {
+            Full::Session => format!(
+                "{what} would exceed what one session may make the other side hold, {} bytes in all \
+                 (Config::session_memory)",
+                self.config.session_memory
+            ),
+            Full::Pool => format!(
+                "{what} would exceed what all sessions together may make the other side hold, {} bytes \
+                 (ServerBuilder::memory), and this session would have more than its part of them; try again later, or \
+                 send less at once",
+                self.share.as_ref().map_or(0, Share::limit)
+            ),
+        })
     }
 
     /// Some of what came cannot be refused. It ends the connection when there is too much of it.
@@ -49,7 +110,7 @@ impl Connection {
     pub(super) fn check_memory(&mut self) {
         let limit = self.memory_in;
         let is_over = |connection: &Self| connection.memory_held() > limit + limit / 16;
-        if self.phase == Phase::Open && is_over(self) && !self.has_memory(0) && is_over(self) {
+        if self.phase == Phase::Open && is_over(self) && self.has_memory(0).is_err() && is_over(self) {
             let what = format!(
                 "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
                 self.config.session_memory

@@ -26,6 +26,7 @@ use super::{
     outbox::Outbox,
     permits::Permits,
     pings::PingBudget,
+    pool::{MemoryPool, Share},
     sequence::Sequence,
     slots::{CallKey, Slots},
     streams::{Credit, Receiving, Sending},
@@ -114,6 +115,8 @@ pub struct Connection {
     /// What results hold that their callers have not taken.
     outcome_bytes: usize,
     outcomes: usize,
+    /// Its part of what all sessions of a server hold; `None` without a pool, and after the end.
+    share: Option<Share>,
 
     /// Streams that are produced here.
     sending: Sending,
@@ -177,6 +180,7 @@ impl Connection {
         }
         self.check_outbox();
         self.check_memory();
+        self.count_memory();
         count
     }
 
@@ -287,6 +291,7 @@ impl Connection {
 
     /// What callers held and may hold again, since this was last asked.
     pub fn take_released(&mut self) -> Released {
+        self.count_memory();
         mem::take(&mut self.released)
     }
 

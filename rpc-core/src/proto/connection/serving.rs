@@ -54,9 +54,12 @@ impl Connection {
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
         let cost = Cost::of(&metadata, &payload);
-        let admitted = match self.judge(depth, &cost, &payload) {
+        let fits = self.judge(depth, &cost, &payload).and_then(|()| {
+            let fits = self.has_memory(cost.memory);
+            fits.map_err(|full| self.no_memory("the call", full).not_executed())
+        });
+        let admitted = match fits {
             Err(status) => Err(status),
-            Ok(()) if !self.has_memory(cost.memory) => Err(self.no_memory("the call").not_executed()),
             Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.draining && (parent.is_none() || self.grace_over) => {
                 Err(Status::unavailable("the other side is shutting down").not_executed())
@@ -125,7 +128,7 @@ impl Connection {
         let call = self.place(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
         // It was within the limits, so it may not be dropped: if it is too much, the session ends.
-        self.has_memory(cost.memory);
+        let _ = self.has_memory(cost.memory);
         self.begin_arguments(now, announced, &cost, Purpose::Notify(number))?;
         self.notified.insert(
             number,

@@ -293,7 +293,8 @@ impl Connection {
                 "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
             )));
         }
-        (!self.has_memory(0)).then(|| self.no_memory("an item of the stream"))
+        let fits = self.has_memory(0);
+        fits.err().map(|full| self.no_memory("an item of the stream", full))
     }
 
     pub(super) fn handle_end(&mut self, id: TransferId, error: Option<ErrorBody>) -> Result<(), ProtocolError> {
@@ -308,10 +309,11 @@ impl Connection {
             }
         };
         let end = match end {
-            Err(error) if !self.has_memory(error.size()) => {
-                Err(StreamError::Status(self.no_memory("the error at the end of the stream")))
-            }
-            end => end,
+            Ok(()) => Ok(()),
+            Err(error) => Err(match self.has_memory(error.size()) {
+                Ok(()) => error,
+                Err(full) => StreamError::Status(self.no_memory("the error at the end of the stream", full)),
+            }),
         };
         self.receiving.finish(id, end, &mut self.wakes)
     }

@@ -12,6 +12,7 @@ mod memory;
 mod pair;
 mod patience;
 mod pings;
+mod pool;
 mod producers;
 mod sharing;
 mod stream_budget;

@@ -1,0 +1,158 @@
+//! `MemoryPool`: what all sessions of one server hold together, and its bound.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// A session that holds less than this more or less than before does not say so, so that small calls cost nothing.
+const STEP: usize = 4 * 1024;
+
+/// Bounds what the other sides can make several sessions hold together: the sum of what counts against
+/// [`Config::session_memory`](crate::Config::session_memory) in each. Cheap to clone; all clones are one pool.
+///
+/// When the sum is at the bound, what would take a session to the average of all sessions or above it fails with
+/// `RESOURCE_EXHAUSTED`, as beyond the session's own bound. Less than that is taken in, so that light sessions notice
+/// nothing of heavy ones. What is taken in or cannot be refused may still raise the sum. When [`Self::is_beyond`] says
+/// so, the program that runs the sessions closes the heaviest; a server does.
+///
+/// The sum is exact but for 4 KiB a session, and for what threads take in at the same moment.
+#[derive(Clone, Debug)]
+pub struct MemoryPool {
+    sums: Arc<Sums>,
+}
+
+#[derive(Debug)]
+struct Sums {
+    limit: usize,
+    held: AtomicUsize,
+    sessions: AtomicUsize,
+}
+
+impl MemoryPool {
+    /// A pool of so many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { sums: Arc::new(Sums { limit, held: AtomicUsize::new(0), sessions: AtomicUsize::new(0) }) }
+    }
+
+    /// The bound, in bytes.
+    pub fn limit(&self) -> usize {
+        self.sums.limit
+    }
+
+    /// Bytes that the sessions hold together.
+    pub fn held(&self) -> usize {
+        self.sums.held.load(Ordering::Relaxed)
+    }
+
+    /// How many sessions there are that have not ended.
+    pub fn sessions(&self) -> usize {
+        self.sums.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Whether the sessions hold more than the bound by a sixteenth, although the heavier ones are refused what they
+    /// ask for.
+    pub fn is_beyond(&self) -> bool {
+        let limit = self.limit();
+        self.held() > limit.saturating_add(limit / 16)
+    }
+}
+
+/// One session's part of a pool; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    pool: MemoryPool,
+    /// What the pool has been told.
+    counted: usize,
+}
+
+impl Share {
+    pub(super) fn new(pool: MemoryPool) -> Self {
+        pool.sums.sessions.fetch_add(1, Ordering::Relaxed);
+        Self { pool, counted: 0 }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.pool.limit()
+    }
+
+    /// The session holds so much now. The pool is told of changes that matter. True if it has been told of more than it
+    /// has room for.
+    pub(super) fn count(&mut self, held: usize) -> bool {
+        let grows = held > self.counted;
+        if self.counted.abs_diff(held) < STEP && held != 0 {
+            return false;
+        }
+        self.settle(held);
+        grows && self.pool.held() > self.limit()
+    }
+
+    /// As [`Self::count`], to the byte.
+    pub(super) fn settle(&mut self, held: usize) {
+        let sum = &self.pool.sums.held;
+        if held > self.counted {
+            sum.fetch_add(held - self.counted, Ordering::Relaxed);
+        } else if held < self.counted {
+            sum.fetch_sub(self.counted - held, Ordering::Relaxed);
+        }
+        self.counted = held;
+    }
+
+    /// Whether a session that holds so much may not hold more: there is no room for it, and the session would have more
+    /// than its part.
+    pub(super) fn is_full(&mut self, held: usize, more: usize) -> bool {
+        let others = self.pool.held().saturating_sub(self.counted);
+        if others.saturating_add(held).saturating_add(more) <= self.limit() {
+            return false;
+        }
+        self.settle(held);
+        held.saturating_add(more) >= self.pool.held() / self.pool.sessions().max(1)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.settle(0);
+        self.pool.sums.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_changes_are_not_counted_and_all_comes_back() {
+        let pool = MemoryPool::new(1 << 20);
+        let (mut one, mut other) = (Share::new(pool.clone()), Share::new(pool.clone()));
+        one.count(STEP - 1);
+        assert_eq!(pool.held(), 0);
+        one.count(STEP);
+        other.count(3 * STEP);
+        one.count(STEP + 1);
+        assert_eq!((pool.held(), pool.sessions()), (4 * STEP, 2));
+        one.count(0);
+        assert_eq!(pool.held(), 3 * STEP);
+        drop(other);
+        assert_eq!((pool.held(), pool.sessions()), (0, 1));
+    }
+
+    #[test]
+    fn only_those_with_their_part_are_refused() {
+        let pool = MemoryPool::new(100 * STEP);
+        let (mut heavy, mut light) = (Share::new(pool.clone()), Share::new(pool.clone()));
+        assert!(!heavy.is_full(99 * STEP, STEP), "it fits to the byte");
+        assert!(!heavy.count(99 * STEP));
+        assert!(heavy.is_full(99 * STEP, STEP + 1));
+        assert!(!light.is_full(2 * STEP, 20 * STEP), "it would hold less than the average");
+        assert!(light.is_full(2 * STEP, 60 * STEP));
+        assert!(!light.is_full(0, 20 * STEP));
+        assert!(light.count(5 * STEP), "there was no room for it");
+        assert!(!pool.is_beyond());
+        // What cannot be refused.
+        heavy.count(110 * STEP);
+        assert!(pool.is_beyond());
+        drop(heavy);
+        assert!(light.is_full(5 * STEP, 96 * STEP), "alone it has all there is");
+    }
+}
