@@ -28,6 +28,13 @@ pub enum ListenError {
     Hosting(HostingError),
     /// The limits and times of the sessions cannot work.
     Config(ConfigError),
+    /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
+    Memory {
+        /// Its value, in bytes.
+        given: usize,
+        /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
+        least: usize,
+    },
 }
 
 /// Why a server could not be made for another HTTP server. The message says what to do.
@@ -38,6 +45,13 @@ pub enum UpgradeError {
     Hosting(HostingError),
     /// The limits and times of the sessions cannot work.
     Config(ConfigError),
+    /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
+    Memory {
+        /// Its value, in bytes.
+        given: usize,
+        /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
+        least: usize,
+    },
 }
 
 impl ListenError {
@@ -80,8 +94,17 @@ impl fmt::Display for ListenError {
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
             Self::Hosting(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
+            Self::Memory { given, least } => too_little_memory(f, *given, *least),
         }
     }
+}
+
+fn too_little_memory(f: &mut fmt::Formatter<'_>, given: usize, least: usize) -> fmt::Result {
+    write!(
+        f,
+        "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
+         the first, or lower the other"
+    )
 }
 
 impl error::Error for ListenError {
@@ -90,7 +113,7 @@ impl error::Error for ListenError {
             Self::Address(error) | Self::Failed { source: error, .. } => Some(error),
             Self::Hosting(error) => error.source(),
             Self::Config(error) => error.source(),
-            Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) => None,
+            Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::Memory { .. } => None,
         }
     }
 }
@@ -100,6 +123,7 @@ impl From<UpgradeError> for ListenError {
         match error {
             UpgradeError::Hosting(error) => Self::Hosting(error),
             UpgradeError::Config(error) => Self::Config(error),
+            UpgradeError::Memory { given, least } => Self::Memory { given, least },
         }
     }
 }
@@ -109,6 +133,7 @@ impl fmt::Display for UpgradeError {
         match self {
             Self::Hosting(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
+            Self::Memory { given, least } => too_little_memory(f, *given, *least),
         }
     }
 }
@@ -118,6 +143,7 @@ impl error::Error for UpgradeError {
         match self {
             Self::Hosting(error) => error.source(),
             Self::Config(error) => error.source(),
+            Self::Memory { .. } => None,
         }
     }
 }

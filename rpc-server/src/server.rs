@@ -1,6 +1,8 @@
 //! `Server`: services, limits and addresses put together.
 
-use rpc_core::{Config, Hosting, HostingBuilder, IntoService, SessionHooks, intercept::Interceptor};
+use rpc_core::{
+    CheckedConfig, Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor,
+};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
 use crate::error::{ListenError, UpgradeError};
@@ -10,6 +12,7 @@ use crate::upgrade::{Origins, Upgrade};
 
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1_000;
+const MEMORY: usize = 2 << 30;
 
 /// Where a server begins: [`Server::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,7 @@ impl Server {
             sessions: Sessions::new(),
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+            memory: None,
         }
     }
 }
@@ -41,6 +45,7 @@ pub struct ServerBuilder {
     sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
+    memory: Option<usize>,
 }
 
 impl ServerBuilder {
@@ -102,6 +107,27 @@ impl ServerBuilder {
         self
     }
 
+    /// Bytes that clients can make the server hold in all sessions together. Default 2 GiB, or
+    /// [`Config::session_memory`](rpc_core::Config::session_memory) if that is more; a value below `session_memory` is an
+    /// error when the server starts. It counts what comes in, as `session_memory` does: arguments, payloads that are
+    /// arriving, items that wait for their reader, results that wait for their caller. What goes out is bounded in each
+    /// session alone.
+    ///
+    /// At the bound, a call, a result, an item or a stream's error that would take its session to the average of all
+    /// sessions, or above it, fails with `RESOURCE_EXHAUSTED`. Lighter sessions are served. If the sum passes the bound by
+    /// a sixteenth all the same, because of what cannot be refused or of many light sessions, the heaviest session is
+    /// closed with
+    /// [`ConnectionError::Overloaded`](rpc_core::ConnectionError::Overloaded) (code 1013), also if it does nothing at
+    /// that moment. Sessions count in steps of 4 KiB, so the sum may be off by as much for each of them.
+    ///
+    /// Less protects a small machine, and refuses sooner what many clients send at once; more lets more of them send
+    /// large arguments at the same time. Stops many sessions, each within its own limits, from taking all the memory of
+    /// the process.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Starts the server at an address, for instance `"127.0.0.1:9000"`. Port 0 takes any free port, which
     /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is taken. Every path of a URL
     /// leads here; use [`Self::into_upgrade`] inside another HTTP server to tell paths apart.
@@ -141,10 +167,16 @@ impl ServerBuilder {
     ///
     /// If the services cannot be hosted together, or the configuration cannot work.
     pub fn into_upgrade(self) -> Result<Upgrade, UpgradeError> {
-        let config = self.config.try_into()?;
+        let config = CheckedConfig::try_from(self.config)?;
+        let least = config.session_memory;
+        let memory = self.memory.unwrap_or(MEMORY.max(least));
+        if memory < least {
+            return Err(UpgradeError::Memory { given: memory, least });
+        }
+        let pool = MemoryPool::new(memory);
         // The last of all hooks: a session is among the others when all have let it in.
-        let hosting = self.hosting.hooks(self.sessions.hooks()).build()?;
-        Ok(Upgrade::new(hosting, config, self.origins, self.sessions))
+        let hosting = self.hosting.hooks(self.sessions.hooks()).memory(pool.clone()).build()?;
+        Ok(Upgrade::new(hosting, config, self.origins, self.sessions, pool))
     }
 }
 

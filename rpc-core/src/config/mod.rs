@@ -172,7 +172,8 @@ pub struct Config {
     /// arriving, items that wait for their reader, results that wait for their caller. A call, a result, an item or a
     /// stream's error beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes
     /// the session with 1013. Not counted is what decoded values take, and what handlers keep. Stops a peer that uses
-    /// every other limit to the full.
+    /// every other limit to the full. A server bounds the sum over all of its sessions as well
+    /// (`ServerBuilder::memory`).
     pub session_memory: usize,
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. It is
     /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and

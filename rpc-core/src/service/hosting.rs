@@ -201,7 +201,8 @@ impl HostingBuilder {
         self
     }
 
-    /// Bounds what the other sides can make all sessions of this hosting hold together.
+    /// Bounds what the other sides can make all sessions of this hosting hold together. A server has a pool of its own; see
+    /// `ServerBuilder::memory`.
     #[must_use]
     pub fn memory(mut self, pool: MemoryPool) -> Self {
         self.memory = Some(pool);

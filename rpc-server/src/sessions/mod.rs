@@ -1,6 +1,7 @@
 //! `Sessions`: the sessions that a server has, from the upgrade to the end.
 
 mod changes;
+mod relief;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -52,6 +53,8 @@ struct Shared {
     drain_timeout: OnceLock<Duration>,
     /// Of the log lines that sum sessions up.
     lines: LogLimit,
+    /// Held by the one that closes the heaviest sessions.
+    relieving: Mutex<()>,
 }
 
 /// How far it is to the end.
@@ -71,6 +74,7 @@ impl Sessions {
                 standing: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
+                relieving: Mutex::default(),
             }),
         }
     }

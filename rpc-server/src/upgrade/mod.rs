@@ -6,8 +6,9 @@ mod refusal;
 mod request;
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, poll_fn, ready};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -17,7 +18,7 @@ use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rpc_core::{
-    CheckedConfig, Config, ConnectionInfo, Hosting,
+    CheckedConfig, Config, ConnectionInfo, Hosting, MemoryPool,
     logging::LogLimit,
     session::{self, WebSocket},
     text::{excerpt, excerpt_of},
@@ -55,13 +56,21 @@ struct Shared {
     config: CheckedConfig,
     origins: Origins,
     sessions: Sessions,
+    /// That of `hosting`.
+    memory: MemoryPool,
 }
 
 impl Upgrade {
-    /// `hosting` has the hooks of `sessions`.
-    pub(crate) fn new(hosting: Hosting, config: CheckedConfig, origins: Origins, sessions: Sessions) -> Self {
+    /// `hosting` has the hooks of `sessions`, and this pool.
+    pub(crate) fn new(
+        hosting: Hosting,
+        config: CheckedConfig,
+        origins: Origins,
+        sessions: Sessions,
+        memory: MemoryPool,
+    ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout);
-        Self { shared: Arc::new(Shared { hosting, config, origins, sessions }) }
+        Self { shared: Arc::new(Shared { hosting, config, origins, sessions, memory }) }
     }
 
     /// The sessions that came through here. To shut down: [`Sessions::drain`].
@@ -167,9 +176,22 @@ impl Shared {
         let id = session.id();
         debug!(session = id, peer = from, "connection upgraded");
         entry.begun(&session);
-        driver.await;
+        self.drive(driver).await;
         let reason = session.closed().await;
         debug!(session = id, peer = from, "session closed: {}", excerpt_of(&reason));
+    }
+
+    /// Runs a session. If it takes what all sessions hold beyond the bound, the heaviest is closed, which may be another.
+    async fn drive(&self, driver: impl Future<Output = ()>) {
+        let mut driver = pin!(driver);
+        poll_fn(|cx| {
+            let polled = driver.as_mut().poll(cx);
+            if self.memory.is_beyond() {
+                self.sessions.relieve(&self.memory);
+            }
+            polled
+        })
+        .await;
     }
 }
 

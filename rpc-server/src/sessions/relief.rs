@@ -1,0 +1,65 @@
+//! Closing the heaviest sessions when all of them together hold too much.
+
+use std::cmp::Reverse;
+use std::sync::TryLockError;
+
+use rpc_core::logging::LogLimit;
+use rpc_core::{MemoryPool, Session};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Sessions;
+
+impl Sessions {
+    /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more. Looks at every
+    /// session, which no peer can cause often: each time frees memory that took many packets to fill, or closes a
+    /// session.
+    pub(crate) fn relieve(&self, pool: &MemoryPool) {
+        while pool.is_beyond() {
+            // Two at once would close more than is needed. The other thread looks again before it is done.
+            let _relieving = match self.shared.relieving.try_lock() {
+                Ok(relieving) => relieving,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            if !self.close_heaviest(pool) {
+                return;
+            }
+        }
+    }
+
+    /// True if that helped.
+    fn close_heaviest(&self, pool: &MemoryPool) -> bool {
+        let sessions: Vec<_> = self.shared.lock().entered.values().flatten().cloned().collect();
+        // What is kept for payloads to come goes first.
+        let mut weighed: Vec<_> = sessions.into_iter().map(|session| (session.trim_memory(), session)).collect();
+        weighed.sort_by_key(|(bytes, _)| Reverse(*bytes));
+        for (bytes, session) in weighed {
+            if !pool.is_beyond() {
+                return true;
+            }
+            if bytes == 0 {
+                break;
+            }
+            close(&session, bytes, pool);
+        }
+        !pool.is_beyond()
+    }
+}
+
+fn close(session: &Session, bytes: usize, pool: &MemoryPool) {
+    static CLOSED: LogLimit = LogLimit::new();
+    let limit = pool.limit();
+    if let Some(more) = CLOSED.admit(Instant::now().into_std()) {
+        warn!(
+            session = session.id(),
+            peer = session.peer_addr().map(tracing::field::display),
+            bytes,
+            "the heaviest session is closed: all sessions together hold more than {limit} bytes \
+             (ServerBuilder::memory){more}"
+        );
+    }
+    session.overload(format!(
+        "all sessions together hold more than {limit} bytes (ServerBuilder::memory), this one the most"
+    ));
+}

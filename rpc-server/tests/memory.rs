@@ -1,0 +1,221 @@
+//! What all sessions of a server hold together stays within `ServerBuilder::memory`, and light sessions notice nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use rpc_client::Connect;
+use rpc_core::{CloseCode, Code, Config, ConnectionError, Session, SessionState, Status, Stub};
+use rpc_server::{ListenError, Server, ServerHandle};
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+const MIB: usize = 1 << 20;
+const MEMORY: usize = 16 * MIB;
+/// Long beyond anything that should happen.
+const SOON: Duration = Duration::from_secs(60);
+
+#[rpc_core::service]
+trait Depot {
+    /// Ends when the test opens the gate.
+    async fn park(&self, load: &str) -> usize;
+    /// The same, and cannot be refused.
+    #[rpc(oneway)]
+    async fn leave(&self, load: &str);
+    async fn weigh(&self, load: &str) -> usize;
+}
+
+#[derive(Clone)]
+struct Yard {
+    gate: Arc<Semaphore>,
+    parked: Arc<AtomicUsize>,
+}
+
+impl Yard {
+    fn new() -> Self {
+        Self { gate: Arc::new(Semaphore::new(0)), parked: Arc::default() }
+    }
+
+    async fn hold(&self) {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        let _ = self.gate.acquire().await.unwrap();
+    }
+
+    fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+}
+
+impl Depot for Yard {
+    async fn park(&self, load: &str) -> usize {
+        self.hold().await;
+        load.len()
+    }
+    async fn leave(&self, _load: &str) {
+        self.hold().await;
+    }
+    async fn weigh(&self, load: &str) -> usize {
+        load.len()
+    }
+}
+
+fn config(session_memory: usize) -> Config {
+    let mut config = Config::default();
+    config.session_memory = session_memory;
+    config
+}
+
+async fn listen(yard: &Yard) -> ServerHandle {
+    Server::builder()
+        .service(yard.clone().serve())
+        .config(config(MEMORY))
+        .memory(MEMORY)
+        .listen("127.0.0.1:0")
+        .await
+        .unwrap()
+}
+
+async fn connect(server: &ServerHandle) -> DepotClient {
+    DepotClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap()
+}
+
+fn load(len: usize) -> String {
+    "x".repeat(len)
+}
+
+fn held(server: &ServerHandle) -> usize {
+    server.sessions().iter().map(|session| session.stats().connection.memory_held).sum()
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SOON, waited).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+fn park(client: &DepotClient, calls: usize) -> Vec<JoinHandle<Result<usize, Status>>> {
+    let one = |client: DepotClient| async move { client.park(&load(MIB)).await };
+    (0..calls).map(|_| tokio::spawn(one(client.clone()))).collect()
+}
+
+/// Each of four clients wants to park 8 MiB, taking turns. The number of calls that were refused.
+async fn crowd(server: &ServerHandle, yard: &Yard, light: &DepotClient) -> usize {
+    let before = yard.parked();
+    let heavy = join_all((0..4).map(|_| connect(server))).await;
+    let (mut calls, mut refused) = (Vec::new(), 0);
+    for client in heavy.iter().cycle().take(32) {
+        calls.extend(park(client, 1));
+        let settled = async {
+            while yard.parked() - before + refused < calls.len() {
+                assert_eq!(light.weigh(&load(100_000)).await, Ok(100_000), "after {} calls", calls.len());
+                refused = calls.iter().filter(|call| call.is_finished()).count();
+            }
+        };
+        timeout(SOON, settled).await.unwrap();
+        let held = held(server);
+        assert!(held <= MEMORY + MEMORY / 16, "{held} bytes");
+    }
+    assert!(heavy.iter().all(|client| client.session().state() == SessionState::Open));
+    yard.gate.add_permits(calls.len());
+    let mut ends = Vec::new();
+    for call in &mut calls {
+        ends.push(timeout(SOON, call).await.unwrap().unwrap());
+    }
+    let statuses: Vec<_> = ends.into_iter().filter_map(Result::err).collect();
+    assert_eq!(statuses.len(), refused);
+    for status in statuses {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains("ServerBuilder::memory"), "{status}");
+    }
+    yard.gate.forget_permits(usize::MAX);
+    refused
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_clients_are_refused_and_a_light_one_is_served_throughout() {
+    let yard = Yard::new();
+    let server = listen(&yard).await;
+    let light = connect(&server).await;
+    for round in 0..3 {
+        let refused = crowd(&server, &yard, &light).await;
+        // As much fits each time: all has come back that was held before.
+        assert!((15..=20).contains(&refused), "{refused} calls in round {round}");
+        until("nothing is held", || server.sessions().iter().all(|session| session.stats().is_at_rest())).await;
+    }
+    server.shutdown().await;
+}
+
+fn reason(session: &Session) -> impl Future<Output = ConnectionError> + use<> {
+    let session = session.clone();
+    async move { timeout(SOON, session.closed()).await.expect("the session is closed") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_heaviest_is_closed_when_what_comes_cannot_be_refused() {
+    let yard = Yard::new();
+    let server = listen(&yard).await;
+    let (light, idle, eager) = (connect(&server).await, connect(&server).await, connect(&server).await);
+    let parked = park(&idle, 9);
+    until("nine calls are there", || yard.parked() == 9).await;
+    // Less than nine calls hold, and too much together with them.
+    for _ in 0..8 {
+        assert_eq!(light.weigh(&load(1000)).await, Ok(1000));
+        eager.leave(&load(MIB + MIB / 10)).await.unwrap();
+    }
+    let ConnectionError::ClosedByPeer { code, reason } = reason(&idle.session()).await else { panic!("by the server") };
+    assert_eq!(code, CloseCode(1013));
+    assert!(reason.contains("more than 16777216 bytes (ServerBuilder::memory)"), "{reason}");
+    for call in parked {
+        assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
+    until("the one-way calls are served", || yard.parked() == 17).await;
+    assert_eq!(eager.weigh("x").await, Ok(1));
+    assert_eq!(light.weigh("x").await, Ok(1));
+    assert_eq!(server.sessions().len(), 2);
+    yard.gate.add_permits(9);
+    until("nothing is held", || server.sessions().iter().all(|session| session.stats().is_at_rest())).await;
+    server.shutdown().await;
+}
+
+/// Nothing but the light session is left of those that were closed: all of it can be held anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_end_give_all_back() {
+    let yard = Yard::new();
+    let server = listen(&yard).await;
+    let light = connect(&server).await;
+    for round in 1..=4 {
+        let heavy = connect(&server).await;
+        let calls = park(&heavy, 9);
+        until("nine calls are there", || yard.parked() == 9 * round).await;
+        heavy.session().close().await;
+        join_all(calls).await;
+        until("it is gone", || server.sessions().connections() == 1).await;
+    }
+    assert_eq!(light.weigh(&load(MIB)).await, Ok(MIB));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn less_than_one_session_may_hold_is_refused() {
+    let listen = |builder: rpc_server::ServerBuilder| builder.listen("127.0.0.1:0");
+    let error = listen(Server::builder().memory(1000)).await.unwrap_err();
+    assert!(matches!(error, ListenError::Memory { given: 1000, least } if least == 64 * MIB), "{error:?}");
+    let message = error.to_string();
+    for part in ["ServerBuilder::memory is 1000", "Config::session_memory of 67108864"] {
+        assert!(message.contains(part), "{message}");
+    }
+    listen(Server::builder().config(config(8 << 30))).await.unwrap().shutdown().await;
+}
