@@ -278,7 +278,7 @@ fn results_that_are_not_taken(victim: &mut Victim) {
     }
     let mut ids = Vec::new();
     while let Some(packet) = victim.connection.poll_transmit(Instant::now()) {
-        let (_, frames) = rpc_core::wire::read_packet(packet).unwrap();
+        let (_, frames) = rpc_core::wire::read_packet(packet).expect("a packet of ours");
         ids.extend(frames.flatten().filter_map(|frame| match frame {
             Frame::Request(request) => Some(request.id),
             _ => None,
@@ -307,7 +307,7 @@ fn everything(victim: &mut Victim) {
 /// What one end of an idle session takes, its WebSocket included and without its socket.
 fn idle_session() -> usize {
     const SESSIONS: usize = 50;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (config, nothing, mut held) = (CheckedConfig::default(), Hosting::default(), Vec::new());
         let before = allocated();
@@ -322,8 +322,8 @@ fn idle_session() -> usize {
             tokio::spawn(driver);
             let (client, driver) = session::connect(far, &nothing, &config, ConnectionInfo::default());
             tokio::spawn(driver);
-            client.established().await.unwrap();
-            server.established().await.unwrap();
+            client.established().await.expect("it opens");
+            server.established().await.expect("it opens");
             held.push((server, client));
         }
         (allocated() - before - pipes) / (2 * SESSIONS)

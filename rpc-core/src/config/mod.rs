@@ -210,6 +210,7 @@ impl Config {
     }
 
     /// What transfers may hold of what goes out.
+    #[cfg(feature = "session")]
     pub(crate) fn transfer_memory(&self) -> usize {
         self.session_memory / 8
     }
