@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, time::Instant};
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use super::{Connection, NotifyCount, Phase, Released, Role, closing::Flush};
+use super::{Connection, NotifyCount, Phase, Released, Role, calls::too_deep, closing::Flush};
 use crate::{
     config::{CheckedConfig, Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{ConnectionError, ProtocolError},
@@ -18,7 +18,7 @@ use crate::{
         permits::Permits,
         pings::PingBudget,
         sequence::Sequence,
-        slots::Slots,
+        slots::{Slot, SlotState, Slots},
         streams::{Receiving, Sending},
         timers::{Timer, Timers},
     },
@@ -270,6 +270,13 @@ impl Connection {
         let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
         self.calls_out.set_limits(calls, nested, depth);
         self.notifies_out.set_limits(notifies, nested, depth);
+        // Calls that were begun before, and that no permit will ever be free for.
+        for key in self.slots.keys() {
+            let deep = |slot: &Slot| slot.state == SlotState::Waiting && slot.depth > depth;
+            if self.slots.find(key).is_some_and(deep) {
+                self.fail(key, too_deep(depth));
+            }
+        }
         self.grant(false);
         self.grant(true);
     }

@@ -1,9 +1,11 @@
 //! Permits: announced, awaited at the sender, and counted alike by both ends.
 
+use std::task::Waker;
+
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    proto::{Completion, ServedKey},
+    proto::{CallProgress, CallStart, Completion, ServedKey},
     status::{Code, Execution},
 };
 
@@ -106,4 +108,21 @@ fn a_permit_is_held_until_the_handler_has_ended() {
     pair.run();
     assert_eq!(pair.ends[SERVER].arrived.len(), 1);
     assert!(pair.outcome(CLIENT, second).is_none());
+}
+
+/// A call that is begun before the handshake may be nested deeper than the other side turns out to serve.
+#[test]
+fn what_is_nested_too_deep_for_the_peer_fails_when_the_handshake_says_so() {
+    for oneway in [false, true] {
+        let mut pair = Pair::apart(&Config::default(), &Config { max_depth: 0, ..Config::default() });
+        let now = pair.now;
+        let mut start = CallStart { method: None, oneway, depth: 3, origin: None, deadline: None, gap: None };
+        let client = &mut pair.ends[CLIENT].connection;
+        let (key, progress) = client.begin_call(now, &mut start, Waker::noop()).unwrap();
+        assert_eq!(progress, CallProgress::Waiting);
+        pair.run();
+        pair.pass(10.0);
+        let status = pair.status(CLIENT, key);
+        assert_eq!((status.code(), status.execution()), (Code::FailedPrecondition, Execution::NotExecuted), "{status}");
+    }
 }
