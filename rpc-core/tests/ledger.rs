@@ -234,8 +234,8 @@ fn refusals_that_are_not_read(victim: &mut Victim) {
             request.depth = 17;
         }
         victim.say(&[deep]);
-        // Just before the session is given up.
-        if victim.connection.stats().outbox_bytes > 2 * MIB - 4 * KIB {
+        // Well before the session is given up.
+        if id == 5_500 {
             break;
         }
     }
@@ -363,8 +363,8 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         },
         Case {
             what: "refusals that are not read",
-            bound: 4 * config.outbox_hard,
-            reaches: 0.4,
+            bound: config.outbox_hard,
+            reaches: 0.7,
             attack: refusals_that_are_not_read,
         },
         Case {

@@ -209,6 +209,11 @@ impl Outbox {
         !self.transfers.is_empty() || !self.streams.is_empty()
     }
 
+    /// Bytes that frames take while they wait, without what they announce: a short one takes more than it is long.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + (self.urgent.len() + self.frames.len()) * size_of::<OutFrame>()
+    }
+
     /// Bytes of frames that wait, without what they announce.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -170,7 +170,7 @@ impl Connection {
     /// A peer that makes us answer and does not read.
     pub(super) fn check_outbox(&mut self) {
         let limit = self.config.outbox_hard;
-        if self.outbox.bytes() > limit && self.phase == Phase::Open {
+        if self.outbox.memory() > limit && self.phase == Phase::Open {
             let what = format!(
                 "more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read"
             );
