@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// Bytes of large arguments that the peer would hold at once.
     pub(crate) arguments: Semaphore,
     limits: OnceLock<PeerLimits>,
+    /// The lesser of both ends' chunks, once the peer has said its own.
+    chunk: AtomicUsize,
     /// The last call that began found a permit at once.
     easy: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
@@ -99,6 +101,7 @@ impl Shared {
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
+            chunk: AtomicUsize::new(config.chunk),
             easy: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
@@ -175,8 +178,7 @@ impl Shared {
 
     /// Bytes of one chunk to the peer; longer payloads are announced.
     pub(crate) fn chunk(&self) -> usize {
-        let peer = self.limits().map_or(usize::MAX, |limits| usize::try_from(limits.chunk).unwrap_or(usize::MAX));
-        self.config.chunk.min(peer)
+        self.chunk.load(Ordering::Relaxed)
     }
 
     /// Whether the next call is likely to find a permit at once. A guess: nothing but speed depends on it.
@@ -214,6 +216,8 @@ impl Shared {
     fn open_budgets(&self, limits: &PeerLimits) {
         let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
         if self.limits.set(limits.clone()).is_ok() {
+            let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX);
+            self.chunk.store(self.config.chunk.min(chunk), Ordering::Relaxed);
             self.transfers.add_permits(transfer_budget(limits.assembly, &self.config) as usize);
             self.arguments.add_permits(arguments as usize);
         }

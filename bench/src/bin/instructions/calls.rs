@@ -61,6 +61,8 @@ impl Counter for Plain {
 
 /// Makes this number of calls.
 pub(crate) fn make(mode: Mode, calls: u64) -> Outcome<()> {
+    // Programs have more than one thread, and libc takes shortcuts where there is one alone.
+    std::thread::spawn(std::thread::park);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // The calls are a task of their own, so that looking at this timeout is no part of them.
         tokio::time::timeout(Duration::from_secs(600), tokio::spawn(connect_and_make(mode, calls))).await??

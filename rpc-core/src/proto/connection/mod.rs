@@ -231,7 +231,8 @@ impl Connection {
         Ok(())
     }
 
-    #[inline]
+    // Frames are large to move, and this is called in one place.
+    #[inline(always)]
     fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
             Frame::Request(request) => self.handle_request(now, request),
@@ -291,7 +292,6 @@ impl Connection {
 
     /// What callers held and may hold again, since this was last asked.
     pub fn take_released(&mut self) -> Released {
-        self.count_memory();
         mem::take(&mut self.released)
     }
 

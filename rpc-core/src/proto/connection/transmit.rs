@@ -47,6 +47,7 @@ impl Connection {
         }
         let packet = self.next_sequenced(now);
         if packet.is_none() {
+            self.count_memory();
             self.check_drained();
             if self.sequence.ack_due().is_some_and(|due| due <= now) {
                 put_header(&mut self.packet, self.sequence.unsequenced_header());
