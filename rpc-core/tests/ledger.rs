@@ -1,7 +1,8 @@
-//! The ledger: what a hostile peer makes one end hold, counted by the allocator, beside the bound that `docs/limits.md` gives for it.
+//! The ledger: what a hostile peer makes one end hold, counted by the allocator, beside the bound that `docs/limits.md`
+//! gives for it.
 //!
-//! Each case drives one bound to its end. The peer's packets are copied in one by one, as they come from a socket, so that what is
-//! left of them is what the connection keeps. One test, because the allocator counts the whole process.
+//! Each case drives one bound to its end. The peer's packets are copied in one by one, as they come from a socket, so
+//! that what is left of them is what the connection keeps. One test, because the allocator counts the whole process.
 
 use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 

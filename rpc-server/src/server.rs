@@ -108,17 +108,17 @@ impl ServerBuilder {
     }
 
     /// Bytes that clients can make the server hold in all sessions together. Default 2 GiB, or
-    /// [`Config::session_memory`](rpc_core::Config::session_memory) if that is more; a value below `session_memory` is an
-    /// error when the server starts. It counts what comes in, as `session_memory` does: arguments, payloads that are
+    /// [`Config::session_memory`](rpc_core::Config::session_memory) if that is more; a value below `session_memory` is
+    /// an error when the server starts. It counts what comes in, as `session_memory` does: arguments, payloads that are
     /// arriving, items that wait for their reader, results that wait for their caller. What goes out is bounded in each
     /// session alone.
     ///
     /// At the bound, a call, a result, an item or a stream's error that would take its session to the average of all
-    /// sessions, or above it, fails with `RESOURCE_EXHAUSTED`. Lighter sessions are served. If the sum passes the bound by
-    /// a sixteenth all the same, because of what cannot be refused or of many light sessions, the heaviest session is
-    /// closed with
-    /// [`ConnectionError::Overloaded`](rpc_core::ConnectionError::Overloaded) (code 1013), also if it does nothing at
-    /// that moment. Sessions count in steps of 4 KiB, so the sum may be off by as much for each of them.
+    /// sessions, or above it, fails with `RESOURCE_EXHAUSTED`. Lighter sessions are served. If the sum passes the bound
+    /// by a sixteenth all the same, because of what cannot be refused or of many light sessions, the heaviest session
+    /// is closed with [`ConnectionError::Overloaded`](rpc_core::ConnectionError::Overloaded) (code 1013), also if it
+    /// does nothing at that moment. Sessions count in steps of 4 KiB, so the sum may be off by as much for each of
+    /// them.
     ///
     /// Less protects a small machine, and refuses sooner what many clients send at once; more lets more of them send
     /// large arguments at the same time. Stops many sessions, each within its own limits, from taking all the memory of

@@ -104,8 +104,8 @@ pub struct Config {
     /// one frame may need. More keeps a fast link busier; less makes small calls wait for less in front of them.
     pub outbox_soft: usize,
     /// Bytes waiting to be written before the session is given up. Default 2 MiB; at least one frame (`chunk` +
-    /// `max_metadata` + 512) above `outbox_soft`; at most 8 GiB; three quarters of `session_memory` must hold it beside a
-    /// call of `max_payload`. Stops a peer that asks and never reads.
+    /// `max_metadata` + 512) above `outbox_soft`; at most 8 GiB; three quarters of `session_memory` must hold it beside
+    /// a call of `max_payload`. Stops a peer that asks and never reads.
     pub outbox_hard: usize,
     /// Bytes of chunks and items under way and not acknowledged, to begin with. Default 192 KiB; at least 128 KiB,
     /// because acknowledgements come every 64 KiB; at most `max_unacked_bulk`. Grows up to that while it holds the

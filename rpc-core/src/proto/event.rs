@@ -88,7 +88,7 @@ impl Outcome {
 pub enum Completion {
     /// A result, encoded.
     Value(Rope),
-    /// A result with so many streams.
+    /// A result, and how many streams it has.
     Streaming(Rope, usize),
     /// The contract's own fault, encoded.
     Fault(Rope),

@@ -30,7 +30,7 @@ struct Sums {
 }
 
 impl MemoryPool {
-    /// A pool of so many bytes.
+    /// A pool of this many bytes.
     pub fn new(limit: usize) -> Self {
         Self { sums: Arc::new(Sums { limit, held: AtomicUsize::new(0), sessions: AtomicUsize::new(0) }) }
     }

@@ -29,7 +29,8 @@ struct Block {
 }
 
 impl Spares {
-    /// An empty buffer and its size: with room for `len` bytes if a block is free that has so many. None that has half as many again: who keeps a payload keeps its block.
+    /// An empty buffer and its size: with room for `len` bytes if a block is free that has so many. None that has half
+    /// as many again: who keeps a payload keeps its block.
     pub(crate) fn take(&mut self, len: usize) -> (BytesMut, usize) {
         let fits = |block: &mut Block| (len..=len / 2 * 3).contains(&block.size) && block.memory.try_reclaim(len);
         let at = if len < WORTH_KEEPING { None } else { self.blocks.iter_mut().position(fits) };

@@ -201,8 +201,8 @@ impl HostingBuilder {
         self
     }
 
-    /// Bounds what the other sides can make all sessions of this hosting hold together. A server has a pool of its own; see
-    /// `ServerBuilder::memory`.
+    /// Bounds what the other sides can make all sessions of this hosting hold together. A server has a pool of its own;
+    /// see `ServerBuilder::memory`.
     #[must_use]
     pub fn memory(mut self, pool: MemoryPool) -> Self {
         self.memory = Some(pool);
@@ -245,7 +245,8 @@ fn announced(services: &[Service]) -> Vec<HostedContract> {
     contracts.map(|c| HostedContract { name: c.name().to_owned(), fingerprint: c.fingerprint() }).collect()
 }
 
-/// What a Welcome that announces them takes at most, and so does a Hello, which is shorter. Every other part is a number.
+/// What a Welcome that announces them takes at most, and so does a Hello, which is shorter. Every other part is a
+/// number.
 fn handshake_len(services: &[Service]) -> usize {
     let (count, bytes) = (u32::MAX, u64::MAX);
     let limits = PeerLimits {

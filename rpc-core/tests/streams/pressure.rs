@@ -139,7 +139,8 @@ async fn large_results_do_not_wait_for_readers_of_streams() {
     at_rest(&client).await;
 }
 
-/// Producers that had nothing to send when there was room for it, and now all have at once, make no more than there is room for.
+/// Producers that had nothing to send when there was room for it, and now all have at once, make no more than there is
+/// room for.
 #[tokio::test(start_paused = true)]
 async fn producers_that_all_wake_at_once_make_no_more_than_has_room() {
     const STREAMS: usize = 100;

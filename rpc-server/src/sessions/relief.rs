@@ -11,8 +11,8 @@ use tracing::warn;
 use super::Sessions;
 
 impl Sessions {
-    /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more. Looks at every
-    /// session, which no peer can cause often: each time frees memory that took many packets to fill, or closes a
+    /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more. Looks at
+    /// every session, which no peer can cause often: each time frees memory that took many packets to fill, or closes a
     /// session.
     pub(crate) fn relieve(&self, pool: &MemoryPool) {
         while pool.is_beyond() {

@@ -181,7 +181,8 @@ impl Shared {
         debug!(session = id, peer = from, "session closed: {}", excerpt_of(&reason));
     }
 
-    /// Runs a session. If it takes what all sessions hold beyond the bound, the heaviest is closed, which may be another.
+    /// Runs a session. If it takes what all sessions hold beyond the bound, the heaviest is closed, which may be
+    /// another.
     async fn drive(&self, driver: impl Future<Output = ()>) {
         let mut driver = pin!(driver);
         poll_fn(|cx| {

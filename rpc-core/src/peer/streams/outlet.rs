@@ -281,7 +281,7 @@ impl Pump {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
                 Poll::Pending if self.ready.is_empty() => {
-                    // What was claimed goes to others. Woken too when nobody wants more.
+                    // What was claimed goes to others. Woken too when the stream ends.
                     let id = self.id;
                     let wanted = self.shared.with(|locked| locked.connection.idle_stream(id, cx.waker()));
                     return if wanted { Poll::Pending } else { Poll::Ready(Gathered::Closed) };
@@ -319,7 +319,7 @@ impl Pump {
         )))
     }
 
-    /// Hands over what is ready. False if nobody wants more.
+    /// Hands over what is ready. False if the stream has ended.
     async fn hand_over(&mut self) -> bool {
         while !self.ready.is_empty() {
             let (id, ready) = (self.id, &mut self.ready);
@@ -334,7 +334,7 @@ impl Pump {
     }
 
     /// Sends an item that is longer than a chunk, when there is credit for it and what it needs of the budget of
-    /// transfers. Its bytes are not kept while it waits. False if nobody wants more.
+    /// transfers. Its bytes are not kept while it waits. False if the stream has ended.
     async fn send_long(&mut self, mut item: LongItem) -> bool {
         let (id, len) = (self.id, item.len);
         loop {
@@ -395,7 +395,7 @@ async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
     .await
 }
 
-/// Waits until a long item may be on its way. False if nobody wants more.
+/// Waits until a long item may be on its way. False if the stream has ended.
 async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize, reservation: &mut Reservation<Arc<Shared>>) -> bool {
     let mut reserved = pin!(reservation.transfer(len));
     poll_fn(|cx| {

@@ -11,12 +11,12 @@ use crate::{
 
 /// What a completion carries.
 enum Part {
-    /// A result with so many streams.
+    /// A result, and how many streams it has.
     Value(usize),
     Fault,
 }
 
-/// Memory of so many served calls is kept for others.
+/// The memory of at most this many served calls is kept for others.
 const MAX_RETIRED: usize = 64;
 
 impl Connection {
@@ -166,7 +166,7 @@ impl Connection {
     }
 
     pub(super) fn count_done(&mut self, depth: u32, bytes: u64) {
-        // A depth that nobody may use was refused, and its sender did not count it either.
+        // A depth beyond the limit was refused, and its sender did not count it either.
         let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
         done.count += 1;
         // A peer that keeps the rules cannot announce so much that it matters.

@@ -119,8 +119,8 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result, which mostly does not wait: there may be so many others that do before it is
-    /// copied out of a packet of its own size.
+    /// As [`Self::detach`], for a call or a result, which mostly does not wait: there may be so many others that do
+    /// before it is copied out of a packet of its own size.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
         let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());
@@ -132,8 +132,9 @@ impl Connection {
         if self.keeps_more_than(payload.len()) { Bytes::copy_from_slice(&payload) } else { payload }
     }
 
-    /// Whether a part of this length keeps much more memory than that if it is not copied out of the packet that is being
-    /// taken in: the packet, and where that is short, the buffer that a transport may have read many packets into.
+    /// Whether a part of this length keeps much more memory than that if it is not copied out of the packet that is
+    /// being taken in: the packet, and where that is short, the buffer that a transport may have read many packets
+    /// into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
         self.packet_len.max(self.config.read_buffer) > most_of(len)
     }
@@ -149,8 +150,8 @@ pub(super) fn call_memory(arguments: u64, metadata: usize) -> usize {
     usize::try_from(arguments).unwrap_or(usize::MAX).saturating_add(metadata).saturating_add(CALL)
 }
 
-/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of them with the
-/// metadata, unless these are short.
+/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of
+/// them with the metadata, unless these are short.
 pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
     let len = arguments.saturating_add(metadata as u64);
     if len > COUNTED_ARGUMENTS as u64 { len } else { 0 }

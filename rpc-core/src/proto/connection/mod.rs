@@ -370,7 +370,8 @@ impl Connection {
         self.notifies_refused
     }
 
-    /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log: nobody else hears of it.
+    /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log:
+    /// nobody else hears of it.
     pub fn take_refused(&mut self) -> Option<RefusedNotify> {
         self.last_refused.take()
     }

@@ -28,13 +28,15 @@ impl Connection {
         self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
     }
 
-    /// What a stream takes now, which is its producer's until it has called [`Self::push_items`] or [`Self::idle_stream`]. `waker` is woken when the stream
-    /// takes something after it took nothing, and when it ends. `None` if nobody wants more of it.
+    /// What a stream takes now, which is its producer's until it has called [`Self::push_items`] or
+    /// [`Self::idle_stream`]. `waker` is woken when the stream takes something after it took nothing, and when it ends.
+    /// `None` if it has ended.
     pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
         self.sending.poll(id, waker, &mut self.trash, &mut self.wakes)
     }
 
-    /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it has ended.
+    /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it
+    /// has ended.
     pub fn idle_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
         self.sending.idle(id, waker, &mut self.trash, &mut self.wakes)
     }
@@ -49,8 +51,9 @@ impl Connection {
         self.sending.claim_long(id, len, waker, &mut self.trash, &mut self.wakes)
     }
 
-    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that [`Self::poll_stream`] or
-    /// [`Self::poll_long_item`] have promised, and more as far as they are taken now; the others are left. False if nobody wants more of it.
+    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that
+    /// [`Self::poll_stream`] or [`Self::poll_long_item`] have promised, and more as far as they are taken now; the
+    /// others are left. False if nobody wants more of it.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
         let Some(turn) = self.sending.push(id, items, &mut self.wakes) else { return false };
         if turn {

@@ -68,9 +68,12 @@ impl Connection {
             self.timers.set(Timer::Write, now + self.config.write_timeout);
         }
         let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
+        let is_watched = self.timers.is_set(Timer::Backlog);
         if waiting <= BACKLOG || self.phase != Phase::Open {
-            self.timers.stop(Timer::Backlog);
-        } else if !self.timers.is_set(Timer::Backlog) {
+            if is_watched {
+                self.timers.stop(Timer::Backlog);
+            }
+        } else if !is_watched {
             self.backlog_mark = sent;
             self.timers.set(Timer::Backlog, now + self.config.progress_timeout);
         }
@@ -82,9 +85,14 @@ impl Connection {
         self.asked = None;
     }
 
-    /// So many control frames of the layer below have come in since the beginning. False if that is more than may come;
+    /// How many control frames of the layer below have come in since the beginning. False if that is more than may come;
     /// the connection has ended then.
+    #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
+        seen == self.seen_controls || self.charge_controls(now, seen)
+    }
+
+    fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {
         let fresh = seen.saturating_sub(self.seen_controls);
         self.seen_controls = seen;
         for _ in 0..fresh {
@@ -201,9 +209,9 @@ impl Connection {
         }
     }
 
-    /// Bytes of other payloads that may come between two chunks of one, at most. Its sender's transfers take turns, a chunk each,
-    /// and so do its streams; streams have three bytes for each of a transfer's. So four times what one round of either
-    /// may take is more than enough.
+    /// Bytes of other payloads that may come between two chunks of one, at most. Its sender's transfers take turns, a
+    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. So four times what one
+    /// round of either may take is more than enough.
     fn longest_turn(&self) -> usize {
         let streams = self.receiving.open_count().saturating_add(1).saturating_mul(self.config.chunk);
         self.config.max_assembly.saturating_add(streams).saturating_mul(4)

@@ -111,9 +111,9 @@ impl Shared {
         }
     }
 
-    /// How much of a stream may be unread while so little credit is left: a quarter of that. For a stream of which nothing has been
-    /// read yet it falls with the square of what is left, so that such streams leave something to those that are read, however
-    /// many they are.
+    /// How much of a stream may be unread while so little credit is left: a quarter of that. For a stream of which
+    /// nothing has been read yet it falls with the square of what is left, so that such streams leave something to
+    /// those that are read, however many they are.
     fn share(&self, free: i64, is_being_read: bool) -> i64 {
         if is_being_read {
             return free / 4;
@@ -177,7 +177,8 @@ impl Shared {
         self.long -= stream.long(self.chunk);
     }
 
-    /// Drops the next item of a stream, a long one, which will be made again. Gives what it held of the budget of transfers.
+    /// Drops the next item of a stream, a long one, which will be made again. Gives what it held of the budget of
+    /// transfers.
     pub(super) fn give_back(&mut self, stream: &mut Outflow) -> usize {
         let Some(item) = stream.items.pop_front() else { return 0 };
         let (len, counted) = (item.bytes.len() + ITEM, weight(item.bytes.len() as u64));
@@ -197,8 +198,8 @@ impl Shared {
 }
 
 impl Sending {
-    /// What a stream takes now, which is claimed until its producer has queued something, or has said that it has nothing; `waker`
-    /// is woken when there is something after there was nothing. `None` if nobody wants more of it.
+    /// What a stream takes now, which is claimed until its producer has queued something, or has said that it has
+    /// nothing; `waker` is woken when there is something after there was nothing. `None` if it has ended.
     pub(crate) fn poll(
         &mut self,
         id: TransferId,
@@ -269,8 +270,8 @@ impl Sending {
         Some(fits)
     }
 
-    /// A producer has nothing to queue at the moment: its claim goes to others. `waker` is woken when nobody wants more of the
-    /// stream. False if that is so already.
+    /// A producer has nothing to queue at the moment: its claim goes to others. `waker` is woken when nobody wants more
+    /// of the stream. False if that is so already.
     pub(crate) fn idle(
         &mut self,
         id: TransferId,
@@ -286,15 +287,15 @@ impl Sending {
         true
     }
 
-    /// Sees to it that `waker` is woken when nobody wants more of the stream. False if that is so already.
+    /// Sees to it that `waker` is woken when the stream ends. False if that is so already.
     pub(crate) fn watch(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
         stream.set_waker(waker, trash);
         true
     }
 
-    /// Queues items: those that were claimed, and others as far as there is credit and room; the rest is left. True if the stream
-    /// waits for its turn from now on.
+    /// Queues items: those that were claimed, and others as far as there is credit and room; the rest is left. True if
+    /// the stream waits for its turn from now on.
     pub(crate) fn push(
         &mut self,
         id: TransferId,

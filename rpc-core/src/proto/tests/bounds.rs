@@ -187,3 +187,27 @@ fn metadata_beyond_the_limit_are_not_kept() {
         assert_eq!((liar.closed(), liar.pair.ends[SERVER].arrived.len()), (None, served), "{pairs} pairs");
     }
 }
+
+#[test]
+fn a_number_used_again_leaves_no_deadline_behind() {
+    let mut liar = Liar::new(&Config::default());
+    let call = |liar: &mut Liar, deadline_ms| {
+        liar.say(&[request_with(1, |timed| timed.deadline_ms = Some(deadline_ms))]);
+        liar.pair.ends[SERVER].arrived.pop().unwrap()
+    };
+    for i in 0..5000 {
+        let arrived = call(&mut liar, 10 + i % 1000);
+        liar.pair.answer_ok(SERVER, &arrived);
+        liar.statuses();
+    }
+    assert!(liar.pair.ends[SERVER].connection.deadlines_held() < 600);
+    // Nor does an old deadline end a new call.
+    call(&mut liar, 60_000);
+    liar.pair.now += Duration::from_secs(30);
+    let now = liar.pair.now;
+    let server = &mut liar.pair.ends[SERVER];
+    server.connection.handle_activity(now, 1, false);
+    server.connection.handle_timeout(now);
+    server.take_events(now);
+    assert_eq!((liar.statuses(), liar.closed()), (Vec::new(), None));
+}

@@ -10,9 +10,9 @@ use crate::{
     proto::{Completion, Long},
 };
 
-/// Packets go one by one, and both ends always have more to send than goes at once: many results and a stream of long items,
-/// within what the receiver would put together at once. Streams have three bytes for one of theirs, so a result waits while
-/// several times `max_assembly` of the others come.
+/// Packets go one by one, and both ends always have more to send than goes at once: many results and a stream of long
+/// items, within what the receiver would put together at once. Streams have three bytes for one of theirs, so a result
+/// waits while several times `max_assembly` of the others come.
 #[test]
 fn results_that_wait_for_their_turns_beside_a_stream_are_not_stalled() {
     const CALLS: usize = 30;

@@ -316,30 +316,6 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
 }
 
 #[test]
-fn a_number_used_again_leaves_no_deadline_behind() {
-    let mut liar = Liar::new(&Config::default());
-    let call = |liar: &mut Liar, deadline_ms| {
-        liar.say(&[request_with(1, |timed| timed.deadline_ms = Some(deadline_ms))]);
-        liar.pair.ends[SERVER].arrived.pop().unwrap()
-    };
-    for i in 0..5000 {
-        let arrived = call(&mut liar, 10 + i % 1000);
-        liar.pair.answer_ok(SERVER, &arrived);
-        liar.statuses();
-    }
-    assert!(liar.pair.ends[SERVER].connection.deadlines_held() < 600);
-    // Nor does an old deadline end a new call.
-    call(&mut liar, 60_000);
-    liar.pair.now += Duration::from_secs(30);
-    let now = liar.pair.now;
-    let server = &mut liar.pair.ends[SERVER];
-    server.connection.handle_activity(now, 1, false);
-    server.connection.handle_timeout(now);
-    server.take_events(now);
-    assert_eq!((liar.statuses(), liar.closed()), (Vec::new(), None));
-}
-
-#[test]
 fn empty_packets_that_wait_for_the_end_of_the_handshake_count_too() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let now = pair.now;
