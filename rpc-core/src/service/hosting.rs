@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::contract::ContractDescriptor;
 
-    /// As many contracts without methods, whose names have so many bytes.
+    /// This many contracts without methods, whose names have this many bytes.
     fn host(contracts: usize, name: usize) -> Result<Hosting, HostingError> {
         let mut builder = Hosting::builder();
         for number in 0..contracts {

@@ -160,7 +160,7 @@ async fn a_drain_does_not_wait_for_handlers_whose_callers_have_given_up() {
         leaving.drain();
         assert_eq!(leaving.closed().await, ConnectionError::ShutDown);
         let grace = CheckedConfig::default().drain_grace;
-        // Where it runs it has the grace; where it was called nobody waits for it.
+        // Where it runs it has the grace; where it was called, no caller waits for it.
         let limit = if at_server { Duration::from_secs(1) } else { grace + Duration::from_secs(1) };
         assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
         assert_eq!(cellar.running(), 1, "it runs on still");

@@ -112,7 +112,7 @@ async fn streams_whose_panic_panics_again_end_alone() {
 async fn a_stream_that_is_never_begun_may_panic_while_it_is_dropped() {
     let ends = open(&host(Shaft.serve()), &Hosting::default());
     let mine: MineClient = ends.client.client();
-    // The caller gives up together with its call: the answer comes for nobody.
+    // The caller gives up together with its call: the answer is of no use.
     for _ in 0..3 {
         let call = tokio::spawn({
             let mine = mine.clone();

@@ -53,7 +53,7 @@ impl Connection {
 
     /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that
     /// [`Self::poll_stream`] or [`Self::poll_long_item`] have promised, and more as far as they are taken now; the
-    /// others are left. False if nobody wants more of it.
+    /// others are left. False if the stream has ended.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
         let Some(turn) = self.sending.push(id, items, &mut self.wakes) else { return false };
         if turn {

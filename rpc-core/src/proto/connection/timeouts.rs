@@ -113,7 +113,7 @@ impl Connection {
         )))
     }
 
-    /// The answer to a Ping of this side costs nothing; a Pong that nobody asked for is as much work as a Ping.
+    /// The answer to a Ping of this side costs nothing; an unsolicited Pong is as much work as a Ping.
     pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
         if self.answered_ping < token && token <= self.next_ping {
             self.answered_ping = token;

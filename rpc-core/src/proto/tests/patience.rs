@@ -219,7 +219,7 @@ fn a_write_that_could_go_on_is_tried_again() {
     }
 }
 
-/// The other side takes so many bytes a second, while so many wait here. Gives the second at which it is given up.
+/// The other side takes these bytes a second, while these wait here. Gives the second at which it is given up.
 fn take_slowly(waiting: usize, per_second: u64) -> Option<u64> {
     let mut pair = Pair::with_defaults();
     let calls = waiting.div_ceil(32 * 1024);

@@ -32,7 +32,7 @@ fn member(pool: &MemoryPool) -> Liar {
     liar
 }
 
-/// Holds so many calls of 100 kB; the number of those that are refused.
+/// Holds this many calls of 100 kB; the number of those that are refused.
 fn fill(liar: &mut Liar, calls: std::ops::Range<u64>) -> usize {
     for id in calls {
         liar.say(&[request_of(id, inline(100_000))]);

@@ -1,4 +1,4 @@
-//! What a peer says in words is cut where it comes in, and shared by all whom it concerns.
+//! What a peer says in words is cut where it comes in, and shared by all calls it concerns.
 
 use std::collections::HashSet;
 
