@@ -28,7 +28,15 @@ const SHALLOW: usize = 16;
 
 /// The length in bytes of the first value. Refuses extension types, the unused byte 0xc1, text that is not UTF-8, values that are cut short
 /// and values beyond the limits.
+#[inline]
 pub fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<usize, WireError> {
+    match scan_flat(bytes, limits) {
+        Some(len) => Ok(len),
+        None => scan_nested(bytes, limits),
+    }
+}
+
+fn scan_nested(bytes: &[u8], limits: &ScanLimits) -> Result<usize, WireError> {
     let nesting = limits.nesting.min(MAX_NESTING);
     if nesting <= SHALLOW {
         return walk::<SHALLOW>(bytes, nesting, limits)?.ok_or_else(|| too_deep(nesting));
@@ -55,6 +63,40 @@ fn too_deep(limit: usize) -> WireError {
 #[cold]
 fn too_many(limit: usize, what: &str, at: usize) -> WireError {
     WireError::at(format!("more than {limit} {what}"), at)
+}
+
+/// The length of a first value of the kind that most payloads are: a short array without further containers, or no
+/// container at all. `None` leaves the value to [`walk`], which also says what is wrong with it.
+#[inline]
+fn scan_flat(bytes: &[u8], limits: &ScanLimits) -> Option<usize> {
+    let first = *bytes.first()?;
+    let (mut at, count) = if first & 0xf0 == 0x90 { (1, usize::from(first & 0x0f)) } else { (0, 1) };
+    if limits.nesting == 0 || limits.containers == 0 || limits.values <= count {
+        return None;
+    }
+    for _ in 0..count {
+        at += scan_leaf(&bytes[at..])?;
+    }
+    Some(at)
+}
+
+/// The length of a first value that is complete and no container.
+#[inline]
+fn scan_leaf(bytes: &[u8]) -> Option<usize> {
+    let first = *bytes.first()?;
+    let size = usize::from(SCALARS[usize::from(first)]);
+    if size > 0 {
+        return (size <= bytes.len()).then_some(size);
+    }
+    let (head, len) = match first {
+        0xa0..=0xbf => (1, usize::from(first & 0x1f)),
+        0xc4 | 0xd9 => (2, usize::from(*bytes.get(1)?)),
+        0xc5 | 0xda => (3, usize::from(u16::from_be_bytes([*bytes.get(1)?, *bytes.get(2)?]))),
+        _ => return None,
+    };
+    let content = bytes.get(head..head + len)?;
+    let is_bytes = matches!(first, 0xc4 | 0xc5);
+    (is_bytes || std::str::from_utf8(content).is_ok()).then_some(head + len)
 }
 
 /// What follows a marker.
@@ -240,6 +282,31 @@ mod tests {
         for bytes in [&[0xc1_u8][..], &[0xd4, 1, 2], &[0xc7, 1, 2, 3], &[0xa1, 0xff], &[], &[0xcd, 1], &[0x92, 1]] {
             assert!(check(bytes).is_err(), "{bytes:02x?}");
         }
+    }
+
+    /// A value that [`scan_flat`] takes is one that [`walk`] takes, with the same length and the same limits.
+    #[test]
+    fn flat_values_are_measured_as_all_others() {
+        let mut flat = 0;
+        let all = [
+            ScanLimits::default(),
+            ScanLimits { nesting: 1, values: 3, containers: 1 },
+            ScanLimits { nesting: 0, values: 1, containers: 0 },
+        ];
+        let tails = [vec![], vec![0x01, 0xa1, 0xff, 0x02], b"\xa2\xc3\xa4\xc4\x01\xff".to_vec(), vec![b'x'; 600]];
+        for first in 0..=u8::MAX {
+            for second in 0..=u8::MAX {
+                for tail in &tails {
+                    let bytes = [&[first, second], &tail[..]].concat();
+                    for limits in &all {
+                        let Some(len) = scan_flat(&bytes, limits) else { continue };
+                        flat += 1;
+                        assert_eq!(scan_nested(&bytes, limits), Ok(len), "{bytes:02x?} within {limits:?}");
+                    }
+                }
+            }
+        }
+        assert!(flat > 100_000, "{flat} of them");
     }
 
     #[test]
