@@ -260,7 +260,7 @@ impl Shared {
 
     /// Runs a poll of users' code. The watchdog names it if it blocks its thread.
     #[inline]
-    pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnOnce() -> R) -> R {
+    pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnMut() -> R) -> R {
         watchdog::polling(self.id, self.blocks_after, polled, poll)
     }
 

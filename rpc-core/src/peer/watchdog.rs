@@ -82,6 +82,13 @@ impl Note {
         }
     }
 
+    /// Whether something is polled now.
+    #[inline]
+    fn is_set(&self) -> bool {
+        self.what.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline]
     fn write(&self, said: Said) {
         self.session.store(said.session, Ordering::Relaxed);
         self.limit.store(said.limit, Ordering::Relaxed);
@@ -127,9 +134,11 @@ impl Here {
             Polled::Hook => 1,
         };
         let (last, number) = self.last.get();
-        if last == key {
-            return number;
-        }
+        if last == key { number } else { self.find(key, polled) }
+    }
+
+    #[cold]
+    fn find(&self, key: usize, polled: Polled) -> u64 {
         let number = *self.numbers.borrow_mut().entry(key).or_insert_with(|| lock().number(polled));
         self.last.set((key, number));
         number
@@ -139,25 +148,25 @@ impl Here {
 /// Runs a poll of users' code for a session, noting it for the watchdog. It is named when it takes longer than `limit`,
 /// in milliseconds.
 #[inline]
-pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, poll: impl FnOnce() -> R) -> R {
+pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, mut poll: impl FnMut() -> R) -> R {
     /// Puts back what was there before: a handler may poll another session.
-    struct Leave(Said);
-    impl Drop for Leave {
+    struct Leave<'a>(&'a Note, Option<Said>);
+    impl Drop for Leave<'_> {
         fn drop(&mut self) {
-            let _ = HERE.try_with(|here| match self.0.what {
-                0 => here.note.set_what(0),
-                _ => here.note.write(self.0),
-            });
+            match self.1 {
+                None => self.0.set_what(0),
+                Some(before) => self.0.write(before),
+            }
         }
     }
-    let entered = HERE.try_with(|here| {
-        let before = here.note.read();
-        here.note.write(Said { session, limit, what: here.number(polled) });
-        Leave(before)
+    let noted = HERE.try_with(|here| {
+        let note = &*here.note;
+        let _leave = Leave(note, note.is_set().then(|| note.read()));
+        note.write(Said { session, limit, what: here.number(polled) });
+        poll()
     });
-    let result = poll();
-    drop(entered);
-    result
+    // Where the thread is ending and its note is gone, the watchdog hears nothing.
+    noted.unwrap_or_else(|_| poll())
 }
 
 /// How long a poll may take before the watchdog names it, in milliseconds.
