@@ -76,13 +76,16 @@ impl Share {
         self.pool.limit()
     }
 
-    /// The session holds so much now. The pool is told of changes that matter. True if it has been told of more than it
-    /// has room for.
+    /// The session holds `held` bytes now. The pool is told of changes that matter. True if it has been told of more
+    /// than it has room for.
+    #[inline]
     pub(super) fn count(&mut self, held: usize) -> bool {
+        let matters = self.counted.abs_diff(held) >= STEP || (held == 0 && self.counted > 0);
+        matters && self.tell(held)
+    }
+
+    fn tell(&mut self, held: usize) -> bool {
         let grows = held > self.counted;
-        if self.counted.abs_diff(held) < STEP && held != 0 {
-            return false;
-        }
         self.settle(held);
         grows && self.pool.held() > self.limit()
     }
@@ -98,11 +101,17 @@ impl Share {
         self.counted = held;
     }
 
-    /// Whether a session that holds so much may not hold more: there is no room for it, and the session would have more
-    /// than its part.
-    pub(super) fn is_full(&mut self, held: usize, more: usize) -> bool {
+    /// Whether there is room in the pool for a session that holds `held` bytes.
+    #[inline]
+    pub(super) fn has_room(&self, held: usize) -> bool {
         let others = self.pool.held().saturating_sub(self.counted);
-        if others.saturating_add(held).saturating_add(more) <= self.limit() {
+        others.saturating_add(held) <= self.limit()
+    }
+
+    /// Whether a session that holds `held` bytes may not hold `more`: there is no room for it, and the session would
+    /// have more than its part.
+    pub(super) fn is_full(&mut self, held: usize, more: usize) -> bool {
+        if self.has_room(held.saturating_add(more)) {
             return false;
         }
         self.settle(held);

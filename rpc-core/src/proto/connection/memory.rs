@@ -31,13 +31,15 @@ impl Connection {
     }
 
     /// Tells the pool what is held, if that has changed by enough.
+    #[inline]
     pub(super) fn count_memory(&mut self) {
-        if self.share.is_some() {
-            let held = self.memory_held();
-            let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
-            if is_short && self.assembly.has_spares() {
-                self.trim_memory();
-            }
+        if self.share.is_none() {
+            return;
+        }
+        let held = self.memory_held();
+        let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
+        if is_short && self.assembly.has_spares() {
+            self.trim_memory();
         }
     }
 
@@ -63,23 +65,26 @@ impl Connection {
         self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
     }
 
-    /// Whether so much more may be held, or what is full.
+    /// Whether `more` bytes may be held, or what is full.
     #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
-        self.fits(more).or_else(|full| self.fits_without_spares(more, full))
+        let sum = self.memory_held().saturating_add(more);
+        let is_easy = sum <= self.memory_in && self.share.as_ref().is_none_or(|share| share.has_room(sum));
+        if is_easy { Ok(()) } else { self.make_room(more) }
     }
 
     /// Memory that is kept for payloads to come is the first to go.
     #[cold]
-    fn fits_without_spares(&mut self, more: usize, full: Full) -> Result<(), Full> {
-        if !self.assembly.has_spares() {
-            return Err(full);
-        }
-        self.assembly.clear_spares();
-        self.fits(more)
+    fn make_room(&mut self, more: usize) -> Result<(), Full> {
+        self.fits(more).or_else(|full| {
+            if !self.assembly.has_spares() {
+                return Err(full);
+            }
+            self.assembly.clear_spares();
+            self.fits(more)
+        })
     }
 
-    #[inline]
     fn fits(&mut self, more: usize) -> Result<(), Full> {
         let held = self.memory_held();
         if held.saturating_add(more) > self.memory_in {
