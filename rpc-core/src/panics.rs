@@ -40,8 +40,14 @@ pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
     if wakers.is_empty() {
         return;
     }
-    let mut wakers = wakers.drain(..);
-    while catch(|| wakers.by_ref().for_each(Waker::wake)).is_err() {
+    // Taking the last of them is cheaper than draining, and mostly there is one.
+    wakers.reverse();
+    let mut wake = || {
+        while let Some(waker) = wakers.pop() {
+            waker.wake();
+        }
+    };
+    while catch(&mut wake).is_err() {
         tracing::error!("the waker of a call panicked");
     }
 }

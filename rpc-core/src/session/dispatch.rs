@@ -149,7 +149,7 @@ impl Dispatch {
 
     /// Handlers whose tasks have ended.
     pub(super) fn forget(&mut self, finished: &mut Vec<ServedKey>) {
-        for key in finished.drain(..) {
+        while let Some(key) = finished.pop() {
             self.running.remove(&key);
         }
     }

@@ -58,8 +58,17 @@ impl Connection {
     }
 
     /// Whether a write is stuck, and how many bytes have gone out since the beginning.
+    #[inline]
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
         self.seen_sent = sent;
+        let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
+        // Mostly all is written, and nothing is timed.
+        if stuck || self.stuck || waiting > BACKLOG || self.timers.is_set(Timer::Backlog) {
+            self.time_write(now, stuck, sent, waiting);
+        }
+    }
+
+    fn time_write(&mut self, now: Instant, stuck: bool, sent: u64, waiting: usize) {
         self.stuck = stuck;
         if !stuck || self.phase == Phase::Ended {
             self.timers.stop(Timer::Write);
@@ -67,7 +76,6 @@ impl Connection {
             self.write_mark = sent;
             self.timers.set(Timer::Write, now + self.config.write_timeout);
         }
-        let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
         let is_watched = self.timers.is_set(Timer::Backlog);
         if waiting <= BACKLOG || self.phase != Phase::Open {
             if is_watched {

@@ -307,6 +307,9 @@ impl<T: Transport> Driver<T> {
     }
 
     fn start_produced(&mut self) {
+        if self.produced.is_empty() {
+            return;
+        }
         for produced in self.produced.drain(..) {
             produced.start(&self.shared);
         }
