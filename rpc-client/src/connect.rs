@@ -1,9 +1,11 @@
 //! `connect`: from a URL to a stub or a client.
 
-use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
-use std::pin::Pin;
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
@@ -13,9 +15,7 @@ use rpc_core::{
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::client::Client;
-use crate::dial::dial;
-use crate::error::ConnectError;
+use crate::{client::Client, dial::dial, error::ConnectError};
 
 /// Connects to a server of which several contracts will be used.
 ///

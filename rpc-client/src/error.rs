@@ -1,12 +1,12 @@
 //! `ConnectError`: why there is no session.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-use std::{error, fmt, io};
+use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
 use http::StatusCode;
-use rpc_core::text::{escaped, excerpt};
-use rpc_core::{ConfigError, ConnectionError, HostingError, Status};
+use rpc_core::{
+    ConfigError, ConnectionError, HostingError, Status,
+    text::{escaped, excerpt},
+};
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! `ListenError` and `UpgradeError`: why a server could not start.
 
-use std::net::SocketAddr;
-use std::{error, fmt, io};
+use std::{error, fmt, io, net::SocketAddr};
 
 use rpc_core::{ConfigError, HostingError};
 

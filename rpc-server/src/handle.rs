@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
-use crate::listener::{Listener, Socket};
-use crate::sessions::Sessions;
-use crate::upgrade::Upgrade;
+use crate::{
+    listener::{Listener, Socket},
+    sessions::Sessions,
+    upgrade::Upgrade,
+};
 
 /// A running server. Dropping it stops the server at once: nothing more is accepted and every session is closed without waiting
 /// for its calls, with code 1012. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).

@@ -5,10 +5,12 @@ use rpc_core::{
 };
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
-use crate::error::{ListenError, UpgradeError};
-use crate::handle::ServerHandle;
-use crate::sessions::Sessions;
-use crate::upgrade::{Origins, Upgrade};
+use crate::{
+    error::{ListenError, UpgradeError},
+    handle::ServerHandle,
+    sessions::Sessions,
+    upgrade::{Origins, Upgrade},
+};
 
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1_000;

@@ -1,7 +1,9 @@
 //! The client's side: a progress bar, and somebody who answers.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;

@@ -3,24 +3,25 @@
 mod head;
 mod target;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::time::Duration;
+use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use rpc_core::{CheckedConfig, ConnectionInfo, session::WebSocket};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError, SubProtocolError};
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio::{
+    net::{TcpStream, lookup_host},
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{
+        Error,
+        error::{CapacityError, ProtocolError, SubProtocolError},
+        handshake::client::generate_key,
+    },
+};
 
-use self::head::HeadFirst;
-use self::target::Target;
+use self::{head::HeadFirst, target::Target};
 use crate::error::ConnectError;
 
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL);

@@ -1,9 +1,10 @@
 //! `Caps`: how many connections there may be, in all and from one address.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Counts connections from the accept to the end of the session.
 #[derive(Clone, Debug)]

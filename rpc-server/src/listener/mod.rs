@@ -4,27 +4,30 @@ mod backoff;
 mod caps;
 mod socket;
 
-use std::convert::Infallible;
-use std::future::ready;
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    future::ready,
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::logging::LogLimit;
-use rpc_core::text::excerpt_of;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use rpc_core::{logging::LogLimit, text::excerpt_of};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tracing::{debug, warn};
 
-use self::backoff::Backoff;
-use self::caps::{Caps, Full, Place};
 pub(crate) use self::socket::Socket;
+use self::{
+    backoff::Backoff,
+    caps::{Caps, Full, Place},
+};
 use crate::upgrade::{MAX_HEAD, Upgrade};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\

@@ -1,10 +1,12 @@
 //! `Socket`: a listening socket that can be closed from outside of the task that accepts from it.
 
-use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,14 +1,18 @@
 //! `SessionChanges`: openings and closings as a stream.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures::Stream;
 use rpc_core::{ConnectionError, Session};
 
-use super::Shared;
-use super::state::{News, Record};
+use super::{
+    Shared,
+    state::{News, Record},
+};
 
 /// What happened to a server's sessions.
 #[derive(Clone, Debug)]

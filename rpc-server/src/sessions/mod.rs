@@ -4,15 +4,20 @@ mod changes;
 mod relief;
 mod state;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
-use std::time::Duration;
-use std::vec;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::Waker,
+    time::Duration,
+    vec,
+};
 
-use rpc_core::logging::LogLimit;
-use rpc_core::{ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use rpc_core::{
+    ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait, logging::LogLimit,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, info, warn};
 
 pub use changes::{SessionChange, SessionChanges};

@@ -1,10 +1,8 @@
 //! Closing the heaviest sessions when all of them together hold too much.
 
-use std::cmp::Reverse;
-use std::sync::TryLockError;
+use std::{cmp::Reverse, sync::TryLockError};
 
-use rpc_core::logging::LogLimit;
-use rpc_core::{MemoryPool, Session};
+use rpc_core::{MemoryPool, Session, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 

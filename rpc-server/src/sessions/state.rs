@@ -1,8 +1,10 @@
 //! `State`: which sessions there are, and who has been told.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, OnceLock},
+    task::Waker,
+};
 
 use rpc_core::{ConnectionError, Session};
 

@@ -5,12 +5,14 @@ mod origin;
 mod refusal;
 mod request;
 
-use std::convert::Infallible;
-use std::future::{Future, Ready, poll_fn, ready};
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, poll_fn, ready},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -23,16 +25,16 @@ use rpc_core::{
     session::{self, WebSocket},
     text::{excerpt, excerpt_of},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, warn};
 
-pub(crate) use self::origin::Origins;
-use self::refusal::Refusal;
-pub(crate) use self::request::MAX_HEAD;
-use self::request::SUB_PROTOCOL;
+pub(crate) use self::{origin::Origins, request::MAX_HEAD};
+use self::{refusal::Refusal, request::SUB_PROTOCOL};
 use crate::sessions::{Entry, Sessions};
 
 /// Answers HTTP requests that ask for the WebSocket, and runs the sessions that they become.

@@ -2,8 +2,7 @@
 
 use http::{HeaderMap, Uri, header};
 
-use super::headers::single;
-use super::refusal::Refusal;
+use super::{headers::single, refusal::Refusal};
 
 /// The web origins that may connect besides the server's own.
 ///

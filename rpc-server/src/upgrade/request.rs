@@ -2,9 +2,11 @@
 
 use http::{HeaderMap, Method, Request, Version, header};
 
-use super::headers::{has_token, single, tokens};
-use super::origin::Origins;
-use super::refusal::Refusal;
+use super::{
+    headers::{has_token, single, tokens},
+    origin::Origins,
+    refusal::Refusal,
+};
 
 /// The sub-protocol that is served.
 pub(super) const SUB_PROTOCOL: &str = rpc_core::wire::SUBPROTOCOL;

@@ -4,8 +4,7 @@ use std::io;
 
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError as Violation};
 
-use crate::error::ProtocolError;
-use crate::session::transport::TransportError;
+use crate::{error::ProtocolError, session::transport::TransportError};
 
 /// The session's word for an error that ended a WebSocket. `text_seen` tells what bad UTF-8 was found in.
 pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {

@@ -1,24 +1,36 @@
 //! `WebSocket`: packets as binary messages over any byte stream (RFC 6455).
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep};
-use tokio_tungstenite::tungstenite::error::Error;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep},
+};
+use tokio_tungstenite::tungstenite::{
+    self, Utf8Bytes,
+    error::Error,
+    protocol::{CloseFrame, Message, Role, WebSocketConfig},
+};
 
-use super::failure::{failure, text};
-use super::metered::Metered;
-use crate::config::CheckedConfig;
-use crate::error::{CloseCode, ProtocolError};
-use crate::session::later::wake_later;
-use crate::session::transport::{Progress, Transport, TransportError};
+use super::{
+    failure::{failure, text},
+    metered::Metered,
+};
+use crate::{
+    config::CheckedConfig,
+    error::{CloseCode, ProtocolError},
+    session::{
+        later::wake_later,
+        transport::{Progress, Transport, TransportError},
+    },
+};
 
 /// Frames are collected up to this size and then written without waiting for the flush.
 const WRITE_BUFFER: usize = 64 * 1024;

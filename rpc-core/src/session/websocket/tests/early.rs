@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::timeout,
+};
 
 use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
-use crate::config::CheckedConfig;
-use crate::peer::{ConnectionInfo, Session};
-use crate::service::Hosting;
-use crate::session::{WebSocket, accept, connect};
-use crate::wire::{
-    ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
-    put_header, read_packet,
+use crate::{
+    config::CheckedConfig,
+    peer::{ConnectionInfo, Session},
+    service::Hosting,
+    session::{WebSocket, accept, connect},
+    wire::{
+        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
+        put_header, read_packet,
+    },
 };
 
 pub(super) const LIMITS: PeerLimits = PeerLimits {

@@ -4,20 +4,22 @@ mod early;
 mod pings;
 mod raw;
 
-use std::future::poll_fn;
-use std::task::Poll;
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout},
+};
 
 use self::raw::{
     BINARY, BOTH, CLOSE, CONTINUATION, End, FIN, KIB, Link, PING, PIPE, PONG, TEXT, frame, frames, header,
 };
-use crate::config::Config;
-use crate::error::CloseCode;
-use crate::session::transport::{Transport, TransportError};
+use crate::{
+    config::Config,
+    error::CloseCode,
+    session::transport::{Transport, TransportError},
+};
 
 #[tokio::test]
 async fn packets_travel_both_ways() {

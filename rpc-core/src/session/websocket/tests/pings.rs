@@ -1,22 +1,22 @@
 //! Pings and pongs of the WebSocket: counted here, judged by the connection.
 
-use std::future::poll_fn;
-use std::task::Poll;
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::early::LIMITS;
-use super::raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame};
-use crate::config::CheckedConfig;
-use crate::error::{CloseCode, ConnectionError};
-use crate::peer::ConnectionInfo;
-use crate::service::Hosting;
-use crate::session::transport::Transport;
-use crate::session::{WebSocket, accept};
-use crate::wire::{Frame, Hello, PacketHeader, VERSION, put_frame, put_header};
+use super::{
+    early::LIMITS,
+    raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame},
+};
+use crate::{
+    config::CheckedConfig,
+    error::{CloseCode, ConnectionError},
+    peer::ConnectionInfo,
+    service::Hosting,
+    session::{WebSocket, accept, transport::Transport},
+    wire::{Frame, Hello, PacketHeader, VERSION, put_frame, put_header},
+};
 
 #[tokio::test]
 async fn row_12_each_ping_or_pong_is_told_before_the_next_is_read() {

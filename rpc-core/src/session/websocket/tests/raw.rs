@@ -1,17 +1,21 @@
 //! `Link`: one end of a WebSocket and the raw bytes of its peer.
 
-use std::future::poll_fn;
-use std::task::Poll;
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::timeout,
+};
 
-use crate::config::Config;
-use crate::error::{CloseCode, ProtocolError};
-use crate::session::transport::{Transport, TransportError};
-use crate::session::websocket::WebSocket;
+use crate::{
+    config::Config,
+    error::{CloseCode, ProtocolError},
+    session::{
+        transport::{Transport, TransportError},
+        websocket::WebSocket,
+    },
+};
 
 pub(super) const PIPE: usize = 1024 * 1024;
 pub(super) const KIB: usize = 1024;
