@@ -63,6 +63,8 @@
 //!
 //! [`Config`] names them all.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod config;
 #[cfg(feature = "session")]
 mod context;
