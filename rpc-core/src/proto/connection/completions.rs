@@ -55,6 +55,11 @@ impl Connection {
         let (transfer, total) = match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
+                if let Some(status) = self.refuse_result(bytes.len() as u64) {
+                    self.leave_streams(&streams);
+                    self.complete_call(key, Outcome::Status(status));
+                    return Ok(());
+                }
                 let bytes = self.detach_if_crowded(bytes, self.outcomes);
                 self.complete_call(key, part.outcome(bytes, streams));
                 return Ok(());
@@ -96,16 +101,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Why a result that is announced with this length is not taken.
-    fn refuse_result(&mut self, total: u64) -> Option<Status> {
-        let limit = self.config.max_payload;
-        if total > limit as u64 {
-            return Some(Status::out_of_range(format!(
-                "the result is {total} bytes long, and this side takes {limit} at most (Config::max_payload)"
-            )));
-        }
-        let fits = self.has_memory(usize::try_from(total).unwrap_or(usize::MAX));
-        fits.err().map(|full| self.no_memory("the result", full))
+    /// Why a result or a fault of this length is not taken.
+    #[inline]
+    fn refuse_result(&mut self, len: u64) -> Option<Status> {
+        self.refuse_payload("the result", len, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     /// The call that a completion is for, if one is awaited.

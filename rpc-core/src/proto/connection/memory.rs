@@ -110,6 +110,18 @@ impl Connection {
         })
     }
 
+    /// Why a payload of this length is not taken, which would make this side hold so much `more`.
+    #[inline]
+    pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
+        let limit = self.config.max_payload;
+        if len > limit as u64 {
+            return Some(Status::out_of_range(format!(
+                "{what} is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
+            )));
+        }
+        self.has_memory(more).err().map(|full| self.no_memory(what, full))
+    }
+
     /// Some of what came cannot be refused. It ends the connection when there is too much of it.
     #[inline]
     pub(super) fn check_memory(&mut self) {

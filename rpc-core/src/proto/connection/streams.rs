@@ -262,7 +262,8 @@ impl Connection {
         let len = payload.len();
         let value = payload.into_value();
         let mut wanted = self.receiving.begin_item(id, len, value.is_err())?;
-        if let (true, Some(status)) = (wanted, self.refuse_item(len)) {
+        // `begin_item` has counted the item's bytes already.
+        if let (true, Some(status)) = (wanted, self.refuse_payload("an item of the stream", len, 0)) {
             if value.is_ok() {
                 self.receiving.drop_short(id, len);
             }
@@ -288,18 +289,6 @@ impl Connection {
         }
     }
 
-    /// Why an item that has been counted is not taken.
-    fn refuse_item(&mut self, len: u64) -> Option<Status> {
-        let limit = self.config.max_payload as u64;
-        if len > limit {
-            return Some(Status::out_of_range(format!(
-                "an item of the stream is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
-            )));
-        }
-        let fits = self.has_memory(0);
-        fits.err().map(|full| self.no_memory("an item of the stream", full))
-    }
-
     pub(super) fn handle_end(&mut self, id: TransferId, error: Option<ErrorBody>) -> Result<(), ProtocolError> {
         let end = match error {
             None => Ok(()),
@@ -311,13 +300,12 @@ impl Connection {
                 Err(StreamError::Fault(self.detach(fault)))
             }
         };
-        let end = match end {
-            Ok(()) => Ok(()),
-            Err(error) => Err(match self.has_memory(error.size()) {
-                Ok(()) => error,
-                Err(full) => StreamError::Status(self.no_memory("the error at the end of the stream", full)),
-            }),
-        };
+        let end = end.map_err(|error| {
+            // The decoder has cut a status to its own limit.
+            let payload = if let StreamError::Fault(fault) = &error { fault.len() as u64 } else { 0 };
+            let refusal = self.refuse_payload("the error at the end of the stream", payload, error.size());
+            refusal.map_or(error, StreamError::Status)
+        });
         self.receiving.finish(id, end, &mut self.wakes)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     error::CloseCode,
     proto::{Completion, Outcome, StreamError},
     status::{Code, Execution},
-    wire::{ErrorBody, Frame, Notify, Payload, TransferId},
+    wire::{ErrorBody, Frame, Notify, Payload, Streams, TransferId},
 };
 
 const KIB: usize = 1024;
@@ -143,6 +143,22 @@ fn results_beyond_the_memory_of_a_session_fail_their_calls() {
     assert_eq!(outcomes.next_back(), Some(refused));
     drop(outcomes);
     pair.assert_empty();
+}
+
+/// A result in its frame is refused as one in chunks is: the session goes on.
+#[test]
+fn short_results_beyond_the_memory_of_a_session_fail_their_calls() {
+    let mut liar = Liar::new(&small());
+    let keys: Vec<_> = (0..100).map(|_| liar.pair.call(SERVER, Call::new()).expect("there are permits")).collect();
+    liar.pair.transmit(SERVER);
+    for key in &keys {
+        let (payload, streams) = (inline(60_000), Streams::default());
+        liar.say(&[Frame::Response { id: key.id(), payload, streams }]);
+    }
+    assert!(held(&liar) <= 3 * MIB && liar.closed().is_none(), "{} bytes", held(&liar));
+    assert!(matches!(liar.pair.outcome(SERVER, keys[0]), Some(Outcome::Value(_))));
+    let refused = liar.pair.status(SERVER, keys[99]);
+    assert_eq!((refused.code(), refused.execution()), (Code::ResourceExhausted, Execution::Unknown));
 }
 
 #[test]

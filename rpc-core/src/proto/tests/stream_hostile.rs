@@ -165,6 +165,20 @@ fn an_item_that_is_too_long_is_not_counted_for_ever() {
     assert_eq!(liar.closed(), None);
 }
 
+#[test]
+fn a_fault_at_the_end_of_a_stream_that_is_too_long_is_replaced() {
+    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    liar.say(&[opened(&[1, 2])]);
+    for (stream, len) in [(1, 1000), (2, 1001)] {
+        let fault = ErrorBody::Fault(Payload::Inline(vec![1; len].into()));
+        liar.say(&[Frame::End { stream, error: Some(fault) }]);
+    }
+    assert!(matches!(liar.pair.read(SERVER, 1).1, Some(Err(StreamError::Fault(fault))) if fault.len() == 1000));
+    let (_, end) = liar.pair.read(SERVER, 2);
+    assert!(matches!(&end, Some(Err(StreamError::Status(status))) if status.code() == Code::OutOfRange), "{end:?}");
+    assert_eq!(liar.closed(), None);
+}
+
 /// Streams that wait for credit which never comes, and are stopped, over and over.
 #[test]
 fn streams_that_have_waited_for_credit_are_forgotten() {

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
-use super::pair::{CLIENT, Call, Pair, SERVER};
+use super::{
+    hostile::Liar,
+    pair::{CLIENT, Call, Pair, SERVER},
+};
 use crate::{
     Config,
     proto::{Completion, Outcome},
     status::{Code, Execution},
-    wire::{Frame, read_packet},
+    wire::{ErrorBody, Frame, Payload, Streams, read_packet},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -70,6 +73,26 @@ fn a_result_over_the_callers_limit_is_a_status() {
     pair.run();
     assert_eq!(pair.status(CLIENT, key).code(), Code::OutOfRange);
     pair.assert_empty();
+}
+
+/// A peer that does not look at the caller's limit gains nothing by leaving chunks out.
+#[test]
+fn a_result_in_its_frame_is_held_to_the_callers_limit_too() {
+    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    let payload = |len: usize| Payload::Inline(large(len));
+    let value = |id, len| Frame::Response { id, payload: payload(len), streams: Streams::default() };
+    let fault = |id, len| Frame::Error { id, error: ErrorBody::Fault(payload(len)) };
+    let keys: Vec<_> = (0..4).map(|_| liar.pair.call(SERVER, Call::new()).expect("there are permits")).collect();
+    liar.pair.transmit(SERVER);
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index: usize| keys[index].id());
+    liar.say(&[value(a, 1000), value(b, 1001), fault(c, 1000), fault(d, 1001)]);
+    let ends = keys.iter().map(|key| match liar.pair.outcome(SERVER, *key) {
+        Some(Outcome::Status(status)) => Some(status.code()),
+        Some(Outcome::Value(_) | Outcome::Fault(_)) => None,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [None, Some(Code::OutOfRange), None, Some(Code::OutOfRange)]);
+    assert_eq!(liar.closed(), None);
 }
 
 #[test]
