@@ -53,7 +53,7 @@ impl Config {
         self.must_fit("session_memory", memory.saturating_mul(4), &["max_payload", "max_metadata", "outbox_hard"])
     }
 
-    /// One field must be at least so much, because of others.
+    /// A field must have at least the value `least`, because of `others`.
     fn must_fit(&self, field: &'static str, least: u64, others: &[&'static str]) -> Result<(), ConfigError> {
         let (given, least) = (self.value(field), ConfigValue::Count(least));
         if less(given, least) {
@@ -235,6 +235,44 @@ mod tests {
         for (message, parts) in cases {
             for part in parts {
                 assert!(message.contains(part), "{part:?} in {message:?}");
+            }
+        }
+    }
+
+    /// The value that the documentation of a field gives after `word`, if that is a plain number, with a unit or none.
+    fn said(doc: &str, word: &str) -> Option<ConfigValue> {
+        let (_, rest) = doc.split_once(word)?;
+        let mut words = rest.split([' ', ';']);
+        let number: u64 = words.next()?.trim_end_matches(['.', ',']).replace(',', "").parse().ok()?;
+        Some(match words.next()?.trim_end_matches(['.', ',']) {
+            "KiB" => ConfigValue::Count(number << 10),
+            "MiB" => ConfigValue::Count(number << 20),
+            "GiB" => ConfigValue::Count(number << 30),
+            "s" => ConfigValue::Time(Duration::from_secs(number)),
+            "ms" => ConfigValue::Time(ms(number)),
+            _ => ConfigValue::Count(number),
+        })
+    }
+
+    #[test]
+    fn each_field_has_the_default_and_the_bounds_that_its_documentation_says() {
+        let (mut docs, mut doc) = (Vec::new(), String::new());
+        let (_, fields) = include_str!("mod.rs").split_once("pub struct Config {").expect("the struct is there");
+        for line in fields.lines().take_while(|line| *line != "}").map(str::trim) {
+            if let Some(text) = line.strip_prefix("/// ") {
+                doc = doc + text + " ";
+            } else if let Some(field) = line.strip_prefix("pub ") {
+                docs.push((field.split(':').next().unwrap_or_default(), std::mem::take(&mut doc)));
+            }
+        }
+        assert_eq!(docs.len(), FIELDS);
+        let fields = Config::default().fields();
+        for (field, doc) in docs {
+            let known = fields.iter().find(|(name, ..)| *name == field).expect("the field is in the table");
+            let (_, default, least, greatest) = *known;
+            assert_eq!(said(&doc, "Default "), Some(default), "{field}: {doc}");
+            for (word, bound) in [("at least ", least), ("at most ", greatest)] {
+                assert_eq!(said(&doc, word).unwrap_or(bound), bound, "{field}: {doc}");
             }
         }
     }

@@ -10,9 +10,10 @@ pub use error::{ConfigError, ConfigValue};
 
 /// The limits and times of one end of a session.
 ///
-/// Every queue and every wait has a bound, and every bound is a field here. The limits on what this side *takes in* are
-/// announced to the other side in the handshake, which then waits on its own side instead of running into them.
-/// Start from [`Config::default`] and change what you must:
+/// Every queue has a bound. The bounds that a program may have reason to change are fields here; the others are
+/// constants, and `docs/limits.md` lists them. The limits on what this side *takes in* are announced to the other side
+/// in the handshake, which then waits on its own side instead of running into them. Start from [`Config::default`] and
+/// change what you must:
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +27,7 @@ pub use error::{ConfigError, ConfigValue};
 ///
 /// Servers, clients and sessions refuse a value that cannot work, with a [`ConfigError`] that names the field and the
 /// least or greatest value that does; [`Config::check`] says so beforehand. Nothing is raised or lowered in silence. A
-/// field of bytes takes at most 4,294,967,295 (4 GiB) and a count at most 4,294,967,295, unless it says less.
+/// field of bytes or a count takes at most 4,294,967,295 (bytes: 4 GiB), unless its documentation says otherwise.
 /// A time has no greatest value: `Duration::MAX` is for ever, and so is anything beyond 30 years, which a clock could
 /// not add to the time of day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,12 +73,12 @@ pub struct Config {
     /// One-way calls that the peer may have outstanding here. Default 1,024; at least 1. As `max_calls`.
     pub max_notifies: u32,
     /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`,
-    /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1. A call beyond it is
-    /// refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a
+    /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1, without a greatest
+    /// value. A call beyond it is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a
     /// peer that connects, starts such methods, leaves and comes again: nothing else bounds what outlives its session.
     pub max_no_cancel: usize,
-    /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. Stops
-    /// two sides that call each other for ever.
+    /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. A deeper
+    /// call fails with `FAILED_PRECONDITION`, not executed. Stops two sides that call each other for ever.
     pub max_depth: u32,
     /// Streams that the peer may have open here, sending to this side; nor does this side send more of its own,
     /// whatever the peer takes. Default 16,384; 0 is none. A call whose streams would be more fails at its sender, a
@@ -104,8 +105,8 @@ pub struct Config {
     /// one frame may need. More keeps a fast link busier; less makes small calls wait for less in front of them.
     pub outbox_soft: usize,
     /// Bytes waiting to be written before the session is given up. Default 2 MiB; at least one frame (`chunk` +
-    /// `max_metadata` + 512) above `outbox_soft`; at most 8 GiB; three quarters of `session_memory` must hold it beside
-    /// a call of `max_payload`. Stops a peer that asks and never reads.
+    /// `max_metadata` + 512) above `outbox_soft`; at most twice the greatest `outbox_soft`; three quarters of
+    /// `session_memory` must hold it beside a call of `max_payload`. Stops a peer that asks and never reads.
     pub outbox_hard: usize,
     /// Bytes of chunks and items under way and not acknowledged, to begin with. Default 192 KiB; at least 128 KiB,
     /// because acknowledgements come every 64 KiB; at most `max_unacked_bulk`. Grows up to that while it holds the
@@ -145,9 +146,10 @@ pub struct Config {
     /// ping before, and had half of this time for its answer; what waits in the socket is read first. Frees what a peer
     /// that has vanished holds.
     pub keepalive_timeout: Duration,
-    /// Progress that the peer must make in each period of this length: a message or payloads in chunks that have begun
-    /// must grow by 16 KiB, or end; payloads that wait for acknowledgements must get one; and while more than 64 KiB
-    /// wait to be written, the peer must take 64 KiB of them. Default 30 s; at least 1 s. Less cuts off peers on slow
+    /// Progress that the peer must make in each period of this length: a message that has begun must grow by 16 KiB, or
+    /// end, and so must all payloads together that are arriving in chunks; while payloads and items wait for
+    /// acknowledgements, the peer must acknowledge 64 KiB, or all that is under way; and while more than 64 KiB wait to
+    /// be written, the peer must take 64 KiB of them. Default 30 s; at least 1 s. Less cuts off peers on slow
     /// links. Stops a peer that sends or reads a byte now and then, to hold memory and handlers.
     pub progress_timeout: Duration,
     /// A write that makes no progress at all in this time ends the session. Default 10 s; at least 1 s. Stops a peer
@@ -167,7 +169,8 @@ pub struct Config {
     /// Stops a peer from sending large payloads where nothing counts them.
     pub max_metadata: usize,
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
-    /// Default 64 MiB; three quarters of it must hold `outbox_hard` and a call of `max_payload`. A quarter of it, and
+    /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a call
+    /// of `max_payload`. A quarter of it, and
     /// `outbox_hard`, are set apart for what goes out; the rest is for what comes in: arguments, payloads that are
     /// arriving, items that wait for their reader, results that wait for their caller. A call, a result, an item or a
     /// stream's error beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes
