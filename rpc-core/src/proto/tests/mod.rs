@@ -9,6 +9,7 @@ mod ending;
 mod fairness;
 mod hostile;
 mod memory;
+mod page;
 mod pair;
 mod patience;
 mod pings;
