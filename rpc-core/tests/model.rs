@@ -8,6 +8,8 @@ mod actors;
 mod budgets;
 #[path = "model/combinations.rs"]
 mod combinations;
+#[path = "model/deadlines.rs"]
+mod deadlines;
 #[path = "model/deadlock.rs"]
 mod deadlock;
 #[path = "model/gates.rs"]

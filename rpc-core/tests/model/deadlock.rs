@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Code, Concurrency, Context, Execution, Hosting, Reason, Session, Status, Stub};
+use rpc_core::{CallOptions, Code, Concurrency, Context, Execution, Hosting, Reason, Session, Status, Streaming, Stub};
 use serde::{Deserialize, Serialize};
 
 use crate::pairs::{Ends, at_rest, host, open};
@@ -226,5 +226,156 @@ async fn siblings_queue() {
         .service(Stairs(AtomicU32::new(0)).serve().concurrency(Concurrency::Single));
     let ends = open(&server.build().unwrap(), &host(Two.serve()));
     assert_eq!(ends.client.client::<SlowClient>().start().await, Ok(1), "0 and then 1: one after the other");
+    at_rest(&ends).await;
+}
+
+/// Two chains that cross, each at an object that the other one wants. Neither is part of the other, so nothing is
+/// refused: the earlier deadline ends one of them, and the other goes on.
+#[tokio::test(start_paused = true)]
+async fn two_chains_that_cross_are_ended_by_a_deadline() {
+    #[rpc_core::callback]
+    trait Walker {
+        async fn cross(&self, cx: &Context<LeftClient>, to_the_left: bool) -> Result<u32, Status>;
+    }
+    #[rpc_core::service(callback = Walker)]
+    trait Left {
+        async fn enter_left(&self, cx: &Context<WalkerClient>) -> Result<u32, Status>;
+        async fn look_left(&self) -> u32;
+    }
+    #[rpc_core::service(callback = Walker)]
+    trait Right {
+        async fn enter_right(&self, cx: &Context<WalkerClient>) -> Result<u32, Status>;
+        async fn look_right(&self) -> u32;
+    }
+    struct Room(Arc<tokio::sync::Barrier>);
+    impl Left for Room {
+        async fn enter_left(&self, cx: &Context<WalkerClient>) -> Result<u32, Status> {
+            self.0.wait().await;
+            cx.peer().cross(false).await
+        }
+        async fn look_left(&self) -> u32 {
+            1
+        }
+    }
+    impl Right for Room {
+        async fn enter_right(&self, cx: &Context<WalkerClient>) -> Result<u32, Status> {
+            self.0.wait().await;
+            cx.peer().cross(true).await
+        }
+        async fn look_right(&self) -> u32 {
+            2
+        }
+    }
+    struct Feet;
+    impl Walker for Feet {
+        async fn cross(&self, cx: &Context<LeftClient>, to_the_left: bool) -> Result<u32, Status> {
+            let session = cx.session();
+            if to_the_left { cx.peer().look_left().await } else { session.client::<RightClient>().look_right().await }
+        }
+    }
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let server = Hosting::builder()
+        .service(Left::serve(Room(both.clone())).concurrency(Concurrency::Single))
+        .service(Right::serve(Room(both)).concurrency(Concurrency::Single))
+        .build()
+        .unwrap();
+    let (one, other) = (open(&server, &host(Feet.serve())), open(&server, &host(Feet.serve())));
+    let left = one.client.client::<LeftClient>().with(CallOptions::new().timeout(Duration::from_secs(5)));
+    let right = other.client.client::<RightClient>().with(CallOptions::new().timeout(Duration::from_secs(50)));
+    let (left, right) = tokio::join!(left.enter_left(), right.enter_right());
+    assert_eq!(left.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(right, Ok(1), "it had its turn when the other chain had ended");
+    for ends in [&one, &other] {
+        at_rest(ends).await;
+    }
+}
+
+/// A hop between two other processes: the call comes back to its object as a new chain, so nothing is refused. The
+/// deadline has come along through every session, and ends all of it.
+#[tokio::test(start_paused = true)]
+async fn a_chain_through_another_server_is_ended_by_the_deadline_that_comes_along() {
+    #[rpc_core::callback]
+    trait Courier {
+        async fn fetch(&self) -> Result<u32, Status>;
+    }
+    #[rpc_core::service(callback = Courier)]
+    trait Vault {
+        async fn open(&self, cx: &Context<CourierClient>) -> Result<u32, Status>;
+    }
+    #[rpc_core::service]
+    trait Depot {
+        async fn ask(&self, cx: &Context<DepotClient>) -> Result<u32, Status>;
+    }
+    struct Steel;
+    impl Vault for Steel {
+        async fn open(&self, cx: &Context<CourierClient>) -> Result<u32, Status> {
+            cx.peer().fetch().await
+        }
+    }
+    /// Asks the other server, through a session of its own.
+    struct Rider(DepotClient);
+    impl Courier for Rider {
+        async fn fetch(&self) -> Result<u32, Status> {
+            self.0.ask().await
+        }
+    }
+    /// The other server, which is a client of the first.
+    struct Shed {
+        vault: VaultClient,
+        remaining: Arc<Mutex<Option<Duration>>>,
+    }
+    impl Depot for Shed {
+        async fn ask(&self, cx: &Context<DepotClient>) -> Result<u32, Status> {
+            *self.remaining.lock().unwrap() = cx.remaining();
+            self.vault.open().await
+        }
+    }
+    struct Nobody;
+    impl Courier for Nobody {
+        async fn fetch(&self) -> Result<u32, Status> {
+            Ok(0)
+        }
+    }
+    let vault = host(Steel.serve().concurrency(Concurrency::Single));
+    let between = open(&vault, &host(Nobody.serve()));
+    let remaining = Arc::<Mutex<Option<Duration>>>::default();
+    let shed = Shed { vault: between.client.client(), remaining: remaining.clone() };
+    let depot = open(&host(shed.serve()), &Hosting::default());
+    let first = open(&vault, &host(Rider(depot.client.client()).serve()));
+    let patient = first.client.client::<VaultClient>().with(CallOptions::new().timeout(Duration::from_secs(5)));
+    assert_eq!(patient.open().await.unwrap_err().code(), Code::DeadlineExceeded);
+    let left = remaining.lock().unwrap().expect("the call has a deadline at the other server");
+    assert!(left <= Duration::from_secs(5), "{left:?}");
+    for ends in [&first, &depot, &between] {
+        at_rest(ends).await;
+    }
+}
+
+/// The items of a stream come from the very object that reads it, which serves one call at a time.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_waits_for_its_own_reader_is_ended_by_time() {
+    #[rpc_core::service]
+    trait Adder {
+        async fn sum(&self, numbers: Streaming<u32>) -> Result<u32, Status>;
+        async fn number(&self) -> u32;
+    }
+    struct Abacus;
+    impl Adder for Abacus {
+        async fn sum(&self, mut numbers: Streaming<u32>) -> Result<u32, Status> {
+            let mut sum = 0;
+            while let Some(number) = numbers.next().await {
+                sum += number.map_err(|error| Status::unknown(error.to_string()))?;
+            }
+            Ok(sum)
+        }
+        async fn number(&self) -> u32 {
+            1
+        }
+    }
+    let ends = open(&host(Abacus.serve().concurrency(Concurrency::Single)), &Hosting::default());
+    let adder = ends.client.client::<AdderClient>();
+    let other = adder.with(CallOptions::new().timeout(Duration::from_secs(600)));
+    let numbers = futures::stream::once(async move { other.number().await.unwrap_or(0) });
+    assert_eq!(adder.sum(numbers).await.unwrap_err().code(), Code::DeadlineExceeded);
     at_rest(&ends).await;
 }

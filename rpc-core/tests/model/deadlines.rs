@@ -1,0 +1,111 @@
+//! Where a call's deadline comes from, and how far giving a call up reaches.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rpc_core::{CallOptions, Code, Context, Hosting, Status};
+use tokio::time::timeout;
+
+use crate::pairs::{at_rest, config, host, open, open_with, until};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Says how long its callers still wait.
+#[rpc_core::service]
+trait Clock {
+    async fn plain(&self, cx: &Context<ClockClient>) -> Option<Duration>;
+    #[rpc(timeout = "20s")]
+    async fn limited(&self, cx: &Context<ClockClient>) -> Option<Duration>;
+    #[rpc(oneway, timeout = "20s")]
+    async fn one_way(&self, cx: &Context<ClockClient>);
+}
+
+#[derive(Default)]
+struct Watch(Arc<Mutex<Vec<Option<Duration>>>>);
+
+impl Clock for Watch {
+    async fn plain(&self, cx: &Context<ClockClient>) -> Option<Duration> {
+        cx.remaining()
+    }
+    async fn limited(&self, cx: &Context<ClockClient>) -> Option<Duration> {
+        cx.remaining()
+    }
+    async fn one_way(&self, cx: &Context<ClockClient>) {
+        self.0.lock().unwrap().push(cx.remaining());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_own_timeout_goes_before_the_methods_and_that_before_the_configs() {
+    let watch = Watch::default();
+    let heard = watch.0.clone();
+    let ends = open_with(&host(watch.serve()), &Hosting::default(), config(|c| c.call_timeout = 30 * SECOND));
+    let clock: ClockClient = ends.client.client();
+    let own = |timeout| clock.with(CallOptions::new().timeout(timeout));
+    assert_eq!(clock.plain().await.unwrap(), Some(30 * SECOND));
+    assert_eq!(clock.limited().await.unwrap(), Some(20 * SECOND));
+    assert_eq!(own(10 * SECOND).limited().await.unwrap(), Some(10 * SECOND));
+    assert_eq!(own(50 * SECOND).plain().await.unwrap(), Some(50 * SECOND), "it may be longer, too");
+    assert_eq!(own(Duration::MAX).limited().await.unwrap(), None, "none has to be asked for");
+    clock.one_way().await.unwrap();
+    until("the one-way call has run", || !heard.lock().unwrap().is_empty()).await;
+    assert_eq!(*heard.lock().unwrap(), [None], "nobody waits for it");
+    at_rest(&ends).await;
+}
+
+/// Each end asks the other until somebody waits for ever.
+#[rpc_core::service]
+trait Ladder {
+    async fn climb(&self, cx: &Context<LadderClient>, steps: u32) -> Result<(), Status>;
+}
+
+#[derive(Clone, Default)]
+struct Rungs {
+    begun: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
+}
+
+struct Rung<'a>(&'a Rungs);
+
+impl Drop for Rung<'_> {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Ladder for Rungs {
+    async fn climb(&self, cx: &Context<LadderClient>, steps: u32) -> Result<(), Status> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let _rung = Rung(self);
+        match steps {
+            0 => std::future::pending().await,
+            _ => cx.peer().climb(steps - 1).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn giving_a_call_up_reaches_every_callback_of_its_chain() {
+    let rungs = Rungs::default();
+    let ends = open(&host(rungs.clone().serve()), &host(rungs.clone().serve()));
+    let ladder: LadderClient = ends.client.client();
+    timeout(SECOND, ladder.climb(9)).await.expect_err("the last one waits for ever");
+    assert_eq!(rungs.begun.load(Ordering::SeqCst), 10);
+    until("all handlers are dropped", || rungs.dropped.load(Ordering::SeqCst) == 10).await;
+    at_rest(&ends).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_ends_when_its_first_caller_stops_waiting() {
+    let rungs = Rungs::default();
+    let ends = open(&host(rungs.clone().serve()), &host(rungs.clone().serve()));
+    let hasty = ends.client.client::<LadderClient>().with(CallOptions::new().timeout(SECOND));
+    assert_eq!(hasty.climb(9).await.unwrap_err().code(), Code::DeadlineExceeded);
+    until("all handlers are dropped", || rungs.dropped.load(Ordering::SeqCst) == 10).await;
+    at_rest(&ends).await;
+}
