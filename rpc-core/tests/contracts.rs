@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::stream;
 use rpc_core::{
-    CallError, CallOptions, CheckedConfig, Code, Context, Hosting, Service, Session, Status, Stub, session,
+    CallError, CallOptions, CheckedConfig, Code, Context, Hosting, Service, Session, Status, Streaming, Stub, session,
 };
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +139,65 @@ async fn faults_and_statuses_keep_their_types() {
     assert_eq!(zoo.status(1).await.unwrap(), 1);
     let status = zoo.status(0).await.unwrap_err();
     assert_eq!((status.code(), status.message(), status.details()), (Code::NotFound, "zero", &[1, 2][..]));
+}
+
+/// The same contract before and after its method and its stream could fail.
+mod versions {
+    pub(super) mod old {
+        #[rpc_core::service(name = "Scale")]
+        pub(crate) trait OldScale {
+            async fn weigh(&self, fails: bool) -> u32;
+            async fn weights(&self, fails: bool) -> rpc_core::Streaming<u32>;
+        }
+    }
+    pub(super) mod new {
+        #[rpc_core::service(name = "Scale")]
+        pub(crate) trait NewScale {
+            async fn weigh(&self, fails: bool) -> Result<u32, String>;
+            async fn weights(&self, fails: bool) -> rpc_core::Streaming<u32, String>;
+        }
+    }
+}
+
+struct Kitchen;
+
+impl versions::old::OldScale for Kitchen {
+    async fn weigh(&self, _: bool) -> u32 {
+        7
+    }
+    async fn weights(&self, _: bool) -> Streaming<u32> {
+        Streaming::new(stream::iter([7]))
+    }
+}
+
+impl versions::new::NewScale for Kitchen {
+    async fn weigh(&self, fails: bool) -> Result<u32, String> {
+        if fails { Err("broken".to_owned()) } else { Ok(7) }
+    }
+    async fn weights(&self, fails: bool) -> Streaming<u32, String> {
+        Streaming::from_results(stream::iter([if fails { Err("broken".to_owned()) } else { Ok(7) }]))
+    }
+}
+
+/// What `docs/guide/evolving.md` says of a method, and of a stream, that gets a fault.
+#[tokio::test]
+async fn a_new_fault_is_for_callers_who_know_of_it() {
+    let serve = |service: Service| {
+        let server = Hosting::builder().service(service).build().unwrap();
+        session::connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default())
+    };
+    let (_server, client) = serve(versions::new::NewScale::serve(Kitchen));
+    let old: versions::old::OldScaleClient = client.client();
+    assert_eq!(old.weigh(false).await.unwrap(), 7);
+    assert_eq!(old.weigh(true).await.unwrap_err().code(), Code::Internal);
+    assert_eq!(old.weights(false).await.unwrap().next().await, Some(Ok(7)));
+    let fault = old.weights(true).await.unwrap().next().await;
+    assert!(matches!(&fault, Some(Err(CallError::Status(status))) if status.code() == Code::Internal), "{fault:?}");
+
+    let (_server, client) = serve(versions::old::OldScale::serve(Kitchen));
+    let new: versions::new::NewScaleClient = client.client();
+    assert_eq!(new.weigh(true).await.unwrap(), 7);
+    assert_eq!(new.weights(true).await.unwrap().next().await, Some(Ok(7)));
 }
 
 #[tokio::test]
