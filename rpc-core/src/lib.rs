@@ -61,7 +61,7 @@
 //!
 //! # Limits
 //!
-//! [`Config`] names them all.
+//! [`Config`] has those that a program may have reason to change. `docs/limits.md` adds them up, and lists the others.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

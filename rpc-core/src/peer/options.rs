@@ -27,8 +27,9 @@ impl CallOptions {
         self
     }
 
-    /// Adds a pair of metadata (keys are told apart by case), which the handler reads with [`crate::Context::metadata`]. All keys and values of a call together, with 16 bytes for each pair,
-    /// may have [`crate::Config::max_metadata`] bytes (8 KiB unless changed, at either end); a call with more fails with
+    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. Keys that differ in case alone
+    /// are different keys. All keys and values of a call together, with 48 bytes for each pair, may have
+    /// [`crate::Config::max_metadata`] bytes (8 KiB unless changed, at either end); a call with more fails with
     /// [`crate::Code::InvalidArgument`].
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {

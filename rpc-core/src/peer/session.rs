@@ -38,8 +38,9 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]); so it
-/// is after the end, but for `no_cancel` methods that run on and for outcomes that their callers have not taken yet.
+/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]). So it is
+/// after the end, but for `no_cancel` methods that run on, and for outcomes and items of streams that have come and that
+/// the program has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -83,8 +84,8 @@ impl Session {
         self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
     }
 
-    /// Whether the other side was built from the same version of a contract that it hosts, as far as names, arity and options tell; `None` if it does
-    /// not host it.
+    /// Whether the other side was built from the same version of a contract that it hosts, as far as
+    /// [`ContractDescriptor::fingerprint`] tells; `None` if it does not host the contract.
     pub fn hosts_same(&self, contract: &ContractDescriptor) -> Option<bool> {
         self.shared.look(|connection| {
             let hosted = connection.peer_contracts().iter().find(|hosted| hosted.name == contract.name())?;
@@ -169,7 +170,8 @@ impl Session {
         Closing::new(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls, and what is under way finishes. Handlers, and streams
+    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what is
+    /// under way finishes. Handlers, and streams
     /// that are produced here, have [`crate::Config::drain_grace`]; all of it, the goodbye included, takes
     /// [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers have given up run on
     /// without the session after the grace. A session whose handshake is not done ends at once.

@@ -180,13 +180,13 @@ pub enum Frame {
         /// The transfer or stream.
         transfer: TransferId,
     },
-    /// How many notifies of a depth have been finished since the session began.
+    /// How many one-way calls of a depth have been finished since the session began.
     Done {
         /// The depth.
         depth: u32,
         /// The cumulative count, refused ones included.
         count: u64,
-        /// The cumulative length of their arguments, counting only those that came in chunks. Third position, after the count.
+        /// What they counted in [`PeerLimits::arguments`](super::PeerLimits::arguments), cumulative as well.
         bytes: u64,
     },
     /// Asks for a Pong with the same token.

@@ -14,7 +14,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 pub struct PeerLimits {
     /// Calls in flight, of depth 0 and beyond what `nested` sets apart. At least 1. Key 1.
     pub calls: u32,
-    /// Calls of each depth from 1 up that do not count in `calls`. Key 2.
+    /// Calls of each depth from 1 up that do not count in `calls`. At least 1. Key 2.
     pub nested: u32,
     /// One-way calls sent and not yet finished. At least 1. Key 3.
     pub notifies: u32,
@@ -24,7 +24,8 @@ pub struct PeerLimits {
     pub payload: u64,
     /// Bytes of payloads being assembled, all together. Key 6.
     pub assembly: u64,
-    /// Argument bytes of unfinished calls, of payloads over one chunk. Key 7.
+    /// Bytes of arguments and metadata of unfinished calls. A call whose arguments and metadata have 4 KiB or less
+    /// together does not count. Key 7.
     pub arguments: u64,
     /// Bytes of one packet. Key 8.
     pub packet: u64,
@@ -32,11 +33,11 @@ pub struct PeerLimits {
     pub chunk: u64,
     /// Streams that the other side produces, open at a time. Key 10.
     pub streams: u32,
-    /// Items of one stream that have not been read. Key 11.
+    /// Items of one stream that have not been read, to begin with. At least 1. Key 11.
     pub stream_items: u32,
-    /// Bytes of items of one stream that have not been read. Key 12.
+    /// Bytes of items of one stream that have not been read, to begin with. Key 12.
     pub stream_bytes: u64,
-    /// Bytes of items that have not been read, of all streams together. Key 13.
+    /// Bytes of items that have not been read, of all streams together, to begin with. Key 13.
     pub streams_bytes: u64,
     /// How deep arrays and maps of one payload may nest; `u64::MAX` is not announced. Key 14.
     pub nesting: u64,

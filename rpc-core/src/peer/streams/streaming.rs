@@ -34,7 +34,8 @@ use crate::{
 /// | [`Code::Cancelled`](crate::Code::Cancelled) | the call that it is an argument of has ended badly, or was given up |
 /// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended, or one side shuts down |
 /// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`], or holds more than its limits on payloads |
-/// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item does not fit its type |
+/// | [`Code::ResourceExhausted`](crate::Code::ResourceExhausted) | the reader's [`crate::Config::session_memory`] is used up, or its server's bound for all sessions |
+/// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item or the fault does not fit its type |
 ///
 /// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own stream is dropped then; the call, if it is
 /// an argument, goes on.
