@@ -258,7 +258,7 @@ impl Status {
     /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
     #[must_use]
     pub(crate) fn cut_to(mut self, max: usize) -> Self {
-        if self.message().len() + self.details().len() > max {
+        if self.size() > max {
             let inner = self.change();
             inner.details = None;
             if inner.message.len() > max {

@@ -84,7 +84,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Takes note of an announced transfer. Zero bytes need none.
+    /// Takes note of an announced transfer, which has at least one byte.
     pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
         if total == 0 {
             return Err(ProtocolError::new(format!("transfer {id} was announced with no bytes")));

@@ -10,10 +10,10 @@ use crate::config::MIN_BULK;
 
 /// How long the path's shortest time is good for; after twice that it is forgotten.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Whoever has to wait for so long is on a slow path, where less than the limit's beginning will do.
+/// An ack that takes longer than this has come by a slow path, where less than the limit's beginning will do.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// Whoever has to wait for less is within one machine or one house.
+/// An ack that takes less than this has come from the same machine or from one nearby.
 const NEAR: Duration = Duration::from_millis(5);
 
 /// Bulk that was sent and not acknowledged, and its limit.

@@ -36,7 +36,8 @@ impl Line {
         }
     }
 
-    /// Lets go whom `try_acquire` gives a permit for its depth.
+    /// Takes permits with `try_acquire` for the calls that wait, deeper ones first, and puts the keys of those that got one
+    /// into `granted`.
     pub(crate) fn grant(
         &mut self,
         is_waiting: impl Fn(CallKey) -> bool,

@@ -88,7 +88,7 @@ impl Sequence {
         self.next
     }
 
-    /// The packet of the last header carries so many bytes of chunks.
+    /// The packet of the last header carries so many bytes of chunks and items.
     pub(crate) fn count_bulk(&mut self, bytes: usize, now: Instant) {
         self.bulk.count(self.next - 1, bytes, now);
     }
@@ -130,7 +130,7 @@ impl Sequence {
         self.bulk.acked()
     }
 
-    /// Bytes of chunks sent and not acknowledged.
+    /// Bytes of chunks and items sent and not acknowledged.
     pub(crate) fn bulk_under_way(&self) -> usize {
         self.bulk.under_way()
     }

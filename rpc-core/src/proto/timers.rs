@@ -18,7 +18,7 @@ pub(crate) enum Timer {
     Silence,
     /// A message that has begun must have grown.
     Message,
-    /// Chunked payloads that have begun must have grown.
+    /// The payloads that are arriving in chunks must have grown, taken together.
     Assembly,
     /// Memory kept for payloads is forgotten if it was not used.
     Spares,
@@ -26,7 +26,7 @@ pub(crate) enum Timer {
     Write,
     /// Of what waits to be written, enough must have been taken.
     Backlog,
-    /// Chunks that wait for acks must have been acknowledged in part.
+    /// Of the chunks and items that are under way, enough must have been acknowledged.
     Ack,
     /// Running calls are cancelled.
     DrainGrace,

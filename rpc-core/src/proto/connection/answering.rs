@@ -169,7 +169,7 @@ impl Connection {
         // A depth beyond the limit was refused, and its sender did not count it either.
         let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
         done.count += 1;
-        // A peer that keeps the rules cannot announce so much that it matters.
+        // Only a peer that breaks the rules announces lengths that add up to more than 64 bits hold.
         done.bytes = done.bytes.saturating_add(bytes);
         if !self.done_dirty.contains(&depth) {
             self.done_dirty.push(depth);

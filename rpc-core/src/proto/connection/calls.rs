@@ -269,7 +269,7 @@ impl Connection {
             SlotState::Waiting => {
                 let (line, slots) =
                     if oneway { (&mut self.notify_line, &self.slots) } else { (&mut self.call_line, &self.slots) };
-                // The slot itself still says that it waits; it is the one that leaves.
+                // The slot still says `Waiting`, but its call is the one that leaves.
                 line.leave(|other| other != key && slots.is_waiting(other));
             }
             SlotState::Admitted | SlotState::Queued => {

@@ -235,7 +235,7 @@ impl Connection {
     /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone, or an Abort.
     pub(super) fn handle_stop(&mut self, transfer: TransferId) {
         let Some(transfer) = self.outbox.remove_transfer(transfer) else {
-            // A stream is ended as if its producer had finished it: nobody reads how.
+            // The reader has left, so it does not matter how the stream ends: as if its producer had finished it.
             return self.stop_sending(transfer, Ok(()));
         };
         self.released.transfers += transfer.charge as usize;

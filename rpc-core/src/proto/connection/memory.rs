@@ -65,7 +65,7 @@ impl Connection {
         self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
     }
 
-    /// Whether `more` bytes may be held, or what is full.
+    /// Whether `more` bytes more may be held; otherwise what is full.
     #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
         let sum = self.memory_held().saturating_add(more);
@@ -94,6 +94,7 @@ impl Connection {
         if full { Err(Full::Pool) } else { Ok(()) }
     }
 
+    #[cold]
     pub(super) fn no_memory(&self, what: &str, full: Full) -> Status {
         Status::resource_exhausted(match full {
             Full::Session => format!(
@@ -110,16 +111,24 @@ impl Connection {
         })
     }
 
-    /// Why a payload of this length is not taken, which would make this side hold so much `more`.
+    /// Why a payload of `len` bytes is not taken that would make this side hold `more` bytes more; `None` if it is taken.
     #[inline]
     pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
-        let limit = self.config.max_payload;
-        if len > limit as u64 {
-            return Some(Status::out_of_range(format!(
-                "{what} is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
-            )));
+        if len > self.config.max_payload as u64 {
+            return Some(self.too_long(what, len));
         }
-        self.has_memory(more).err().map(|full| self.no_memory(what, full))
+        match self.has_memory(more) {
+            Ok(()) => None,
+            Err(full) => Some(self.no_memory(what, full)),
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, what: &str, len: u64) -> Status {
+        let limit = self.config.max_payload;
+        Status::out_of_range(format!(
+            "{what} is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
+        ))
     }
 
     /// Some of what came cannot be refused. It ends the connection when there is too much of it.
@@ -136,8 +145,8 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result, which mostly does not wait: there may be so many others that do
-    /// before it is copied out of a packet of its own size.
+    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that is most of its packet, or
+    /// lies in a small one, is copied only when `kept_buffers` others wait already.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
         let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());

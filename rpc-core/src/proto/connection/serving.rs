@@ -74,7 +74,7 @@ impl Connection {
             return Ok(());
         }
         let declared_deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        // Nobody waits for it longer than for the call that it is nested in.
+        // Its caller waits no longer for it than for the call that it is nested in.
         let inherited = parent.as_ref().and_then(|parent| parent.deadline);
         let deadline = declared_deadline.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);

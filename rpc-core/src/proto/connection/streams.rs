@@ -17,7 +17,8 @@ use crate::{
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
 };
 
-/// A call or a result has no more streams: those that have ended stay until their call is served and their reader has come to the end, and nothing else bounds them.
+/// A call or a result has at most this many streams. Streams that have ended stay until their call is served and their
+/// reader has come to the end, and nothing else bounds their number.
 const MAX_CALL_STREAMS: usize = 128;
 
 impl Connection {
@@ -102,7 +103,7 @@ impl Connection {
         streams.into()
     }
 
-    /// Whether the other side takes so many more streams.
+    /// Whether the other side takes `count` more streams.
     pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
         // Streams take memory here too, so the other side's word alone does not decide.
         let limit = self.peer.streams.min(self.config.max_streams) as usize;
@@ -184,8 +185,8 @@ impl Connection {
 
     // Streams that are read here.
 
-    /// Moves what has come of a stream to its reader, who has read so much since it was last
-    /// asked. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
+    /// Moves what has come of a stream to its reader, who has read `read` since it last said
+    /// so. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
     pub fn take_items(&mut self, id: TransferId, read: Reading, into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
         self.receiving.take(id, read, into, self.sequence.acked(), waker, &mut self.trash)
     }
@@ -195,7 +196,7 @@ impl Connection {
         self.phase == Phase::Open && self.receiving.has_credit()
     }
 
-    /// A reader has read so much.
+    /// A reader has read this much since it last said so.
     pub fn count_read(&mut self, id: TransferId, read: Reading) {
         self.receiving.count_read(id, read);
     }

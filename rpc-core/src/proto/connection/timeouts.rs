@@ -19,9 +19,9 @@ use crate::{
 const MIN_ACKED: usize = 64 * 1024;
 /// Memory of large payloads is kept for two of these.
 const SPARES_PERIOD: Duration = Duration::from_millis(500);
-/// With more than this waiting to be written, the other side must keep taking some of it …
+/// While more bytes than this wait to be written, the other side must take some of them …
 const BACKLOG: usize = 64 * 1024;
-/// … namely so much in each [`Config::progress_timeout`](crate::Config::progress_timeout).
+/// … namely this many in each [`Config::progress_timeout`](crate::Config::progress_timeout).
 const BACKLOG_PROGRESS: u64 = 64 * 1024;
 
 /// Pings that may be under way without an answer; well below what the other side takes at once.
@@ -43,7 +43,7 @@ impl Connection {
         }
     }
 
-    /// So many bytes have come in since the beginning; `mid_message` says whether a message has begun and not ended.
+    /// `received` bytes have come in since the beginning; `mid_message` says whether a message has begun and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
         if received > self.seen_received {
             self.seen_received = received;

@@ -15,9 +15,9 @@ use crate::{
     wire::{Frame, PacketHeader, put_frame, put_header},
 };
 
-/// A packet takes frames up to so many bytes …
+/// A packet takes frames until it has this many bytes …
 const PACKET_BYTES: usize = 64 * 1024;
-/// … and so many of them.
+/// … or this many frames.
 const PACKET_FRAMES: usize = 64;
 /// Items are small, and cost a reader little each.
 const BULK_FRAMES: usize = 512;
@@ -97,7 +97,7 @@ impl Connection {
             if taken >= chunk {
                 break;
             }
-            // Those whose turn had come with the last credit may not have used it all.
+            // The streams that the last credit let go may have left some of it: then one more that was blocked may go.
             let turn = self.outbox.next_turn().or_else(|| self.sending.unblock().map(BulkTurn::Stream));
             let Some(turn) = turn else { break };
             let first = self.packet.is_empty();

@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::{StreamEnd, weight};
 
-/// Small items of large packets are copied together in blocks of so many bytes.
+/// Small items of large packets are copied together in blocks of at most this many bytes.
 const BLOCK: usize = 8 * 1024;
 
-/// So many packets with credit are remembered until they have been acknowledged.
+/// At most this many packets with credit are remembered until they have been acknowledged.
 const MAX_UNHEARD: usize = 8;
 
 /// A stream that is read here.
@@ -56,7 +56,7 @@ pub(super) struct Inflow {
 }
 
 impl Inflow {
-    /// A stream whose producer may send so much, and whose window is that.
+    /// A stream whose producer may send `credit`, which is the stream's window too.
     pub(super) fn new(credit: (i64, i64)) -> Self {
         Self {
             items: VecDeque::new(),

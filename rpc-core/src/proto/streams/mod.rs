@@ -23,7 +23,7 @@ use crate::{
 
 /// What an item counts beside its own bytes: keeping it takes memory too.
 pub const ITEM: usize = 32;
-/// The credit of all streams together is scarce when no more than one part in so many is left of what there was to
+/// The credit of all streams together is scarce when no more than one part in this many is left of what there was to
 /// begin with.
 const SCARCE: i64 = 4;
 /// No credit grows beyond this; what would is an error.
@@ -53,18 +53,18 @@ impl From<StreamError> for ErrorBody {
 /// What a stream takes at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamRoom {
-    /// So many items; none if its producer has to wait.
+    /// How many items; none if its producer has to wait.
     pub items: usize,
-    /// Of so many bytes, with [`ITEM`] for each item; the last one may go beyond.
+    /// How many bytes they may have, with [`ITEM`] for each item; the last item may go beyond.
     pub bytes: usize,
 }
 
 /// What a reader has read since it last said so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// So many items.
+    /// How many items.
     pub items: i64,
-    /// Of so many bytes, with [`ITEM`] for each item.
+    /// How many bytes they had, with [`ITEM`] for each item.
     pub bytes: i64,
     /// It is slow: the producer is to hear of it, however little it is.
     pub slow: bool,
@@ -79,7 +79,7 @@ pub(crate) struct Credit {
     pub(crate) read: u64,
 }
 
-/// What an item of so many bytes counts in a window.
+/// What an item of `len` bytes counts in a window.
 fn weight(len: u64) -> i64 {
     i64::try_from(len.saturating_add(ITEM as u64)).unwrap_or(MAX_CREDIT)
 }

@@ -36,7 +36,7 @@ pub(super) struct Outflow {
     pub(super) read: u64,
     /// It waits for its turn, or for credit of all together.
     pub(super) in_turn: bool,
-    /// It waits for credit of all together, with so much.
+    /// It waits for credit of all streams together, and `stuck` bytes of it wait with it.
     pub(super) is_blocked: bool,
     pub(super) stuck: usize,
     /// It is among the blocked ones.
@@ -88,7 +88,7 @@ impl Outflow {
         self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
     }
 
-    /// What it takes if it takes something.
+    /// How many items and bytes it takes, if [`Self::takes`] says that it takes some.
     pub(super) fn room(&self, queue: usize) -> StreamRoom {
         let count = |credit: i64| usize::try_from(credit).unwrap_or(0);
         let items = usize::try_from(self.credit_items).unwrap_or(usize::MAX);

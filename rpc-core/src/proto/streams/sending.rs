@@ -21,7 +21,8 @@ use crate::{
     wire::{Frame, Payload, PeerLimits, TransferId},
 };
 
-/// So many streams that have ended may still be among those that wait for credit, beside as many as there are.
+/// Among the streams that wait for credit there may still be this many that have ended, and twice as many as there are
+/// streams.
 const MOST_GONE: usize = 16;
 
 /// All streams that are produced here.
@@ -136,7 +137,7 @@ impl Sending {
         let stream = self.streams.get_mut(&id)?;
         let under_way = stream.under_way.is_some();
         let transfers = stream.charges();
-        // An end that was queued holds for all that came before it, or not at all.
+        // An end that was queued stands only if all items before it have gone.
         if under_way || !stream.items.is_empty() || stream.end.is_none() {
             stream.end = Some(end);
         }
@@ -273,7 +274,7 @@ impl Sending {
                     out.put(&Frame::Item { stream: id, payload: item.bytes.into() });
                 }
             } else if let Some(end) = &stream.end {
-                if !fits(end_len(end)) {
+                if !fits(end.as_ref().err().map_or(0, StreamError::size)) {
                     return Put::Full;
                 }
                 let error = stream.end.take().and_then(Result::err).map(Into::into);
@@ -299,7 +300,7 @@ impl Sending {
         }
     }
 
-    /// The session is over: all streams are, and whoever produces them is to be woken.
+    /// The session is over: all streams are, and their producers are to be woken.
     pub(crate) fn clear(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(self.streams.drain().filter_map(|(_, stream)| stream.waker));
         self.blocked.clear();
@@ -369,15 +370,6 @@ fn add(credit: &mut i64, more: u64, id: TransferId) -> Result<(), ProtocolError>
     let sum = i64::try_from(more).ok().and_then(|more| credit.checked_add(more));
     *credit = sum.filter(|sum| *sum <= MAX_CREDIT).ok_or_else(|| overflow(id))?;
     Ok(())
-}
-
-/// What an end takes beside its frame.
-fn end_len(end: &StreamEnd) -> usize {
-    match end {
-        Ok(()) => 0,
-        Err(StreamError::Fault(fault)) => fault.len(),
-        Err(StreamError::Status(status)) => status.message().len() + status.details().len(),
-    }
 }
 
 /// A reader says how far it is. True if that is further than it was.

@@ -223,7 +223,7 @@ impl Receiving {
         self.streams.get(&id).is_some_and(|stream| stream.arriving.is_some())
     }
 
-    /// What has come is moved to the reader, who has read so much since it was last asked.
+    /// What has come is moved to the reader, who has read `read` since it last said so.
     pub(crate) fn take(
         &mut self,
         id: TransferId,
@@ -259,7 +259,7 @@ impl Receiving {
         Taken::Nothing
     }
 
-    /// So much has been read.
+    /// A reader has read this much since it last said so.
     pub(crate) fn count_read(&mut self, id: TransferId, Reading { items, bytes, slow }: Reading) {
         if items == 0 {
             return;
