@@ -154,6 +154,8 @@ mod tests {
         assert!(sequence.handle(header(2, 1), 10, now).is_err(), "an ack for what was never sent");
         assert_eq!(sequence.next_header(), header(1, 1));
         sequence.handle(header(2, 1), 10, now).unwrap();
+        sequence.handle(header(0, 0), 10, now).unwrap();
+        assert_eq!(sequence.acked(), 1, "a lower ack is without effect");
     }
 
     #[test]

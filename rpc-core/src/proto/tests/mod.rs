@@ -7,6 +7,7 @@ mod calls;
 mod chance;
 mod ending;
 mod fairness;
+mod handshake;
 mod hostile;
 mod memory;
 mod page;

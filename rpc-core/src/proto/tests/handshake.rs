@@ -1,0 +1,104 @@
+//! What ends announce, and what does not go together.
+
+use super::{
+    hostile::Liar,
+    pair::{CLIENT, Call, Pair, SERVER},
+};
+use crate::{
+    Config,
+    error::{CloseCode, ConnectionError},
+    status::{Code, Execution},
+    wire::{Frame, Hello, PeerLimits, VERSION, Welcome, read_packet},
+};
+
+fn hello(version: u64, limits: PeerLimits) -> Frame {
+    let (contracts, credentials) = (Vec::new(), Vec::new());
+    Frame::Hello(Box::new(Hello { version, limits, keepalive_ms: 0, contracts, credentials, resume: None }))
+}
+
+/// A server whose client says this first, and what this crate announces.
+fn greeted(first: impl FnOnce(PeerLimits) -> Frame) -> Pair {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let announced = pair.ends[SERVER].connection.peer_limits().clone();
+    pair.ends[SERVER].inbox.push_back(Liar::packet(0, 0, &[first(announced)]));
+    pair.receive(SERVER);
+    pair
+}
+
+fn close_code(pair: &Pair, at: usize) -> Option<CloseCode> {
+    pair.ends[at].closed.as_ref().map(ConnectionError::close_code)
+}
+
+#[test]
+fn a_client_of_another_version_is_refused_with_the_reason() {
+    let mut pair = greeted(|limits| hello(VERSION + 1, limits));
+    assert_eq!(close_code(&pair, SERVER), Some(CloseCode::REFUSED));
+    pair.transmit(SERVER);
+    let packet = pair.ends[CLIENT].inbox.pop_front().expect("there is a Welcome");
+    let (_, mut frames) = read_packet(packet).unwrap();
+    let Some(Ok(Frame::Welcome(welcome))) = frames.next() else { panic!("the first frame is a Welcome") };
+    let refusal = welcome.refusal.expect("it refuses");
+    assert_eq!((refusal.code(), refusal.execution()), (Code::FailedPrecondition, Execution::NotExecuted));
+    assert!(refusal.message().contains("version 2") && refusal.message().contains("version 1"), "{refusal}");
+}
+
+#[test]
+fn a_server_of_another_version_is_left() {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+    let welcome = Welcome {
+        version: VERSION + 1,
+        limits,
+        keepalive_ms: 0,
+        contracts: Vec::new(),
+        session: 1,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal: None,
+    };
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
+    pair.receive(CLIENT);
+    assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
+fn chunks_and_packets_that_do_not_go_together_close_with_1002() {
+    for (chunk, packet, is_fine) in [
+        (256, 768, true),
+        (255, 128 * 1024, false),
+        (65_536, 66_048, true),
+        (65_536, 66_047, false),
+        (u64::MAX, 0, false),
+    ] {
+        let pair = greeted(|limits| hello(VERSION, PeerLimits { chunk, packet, ..limits }));
+        let expected = (!is_fine).then_some(CloseCode::PROTOCOL);
+        assert_eq!(close_code(&pair, SERVER), expected, "chunks of {chunk} in packets of {packet}");
+    }
+}
+
+#[test]
+fn a_depth_counts_as_255_at_most() {
+    let pair = greeted(|limits| hello(VERSION, PeerLimits { depth: 1000, ..limits }));
+    assert_eq!(pair.ends[SERVER].connection.peer_limits().depth, 255);
+}
+
+#[test]
+fn a_second_goaway_is_ignored() {
+    let mut liar = Liar::new(&Config::default());
+    let goaway = |message: &str| Frame::GoAway { last_seq: 0, message: message.to_owned() };
+    liar.say_apart(&[goaway("first"), goaway("second")]);
+    assert_eq!(liar.closed(), None);
+    let refused = liar.pair.call(SERVER, Call::new()).expect_err("a side that leaves takes no new calls");
+    assert_eq!((refused.code(), refused.execution()), (Code::Unavailable, Execution::NotExecuted));
+}
+
+#[test]
+fn of_several_pings_that_wait_the_last_is_answered() {
+    let mut liar = Liar::new(&Config::default());
+    liar.say_apart(&[Frame::Ping { token: 7 }, Frame::Ping { token: u64::MAX }]);
+    let packet = liar.pair.ends[SERVER].connection.poll_transmit(liar.pair.now).expect("there is an answer");
+    let (header, frames) = read_packet(packet).unwrap();
+    assert_eq!(header.seq, 0);
+    assert_eq!(frames.map(Result::unwrap).collect::<Vec<_>>(), [Frame::Pong { token: u64::MAX }]);
+}
