@@ -21,6 +21,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::task::Waker;
+
 pub use chain::ServedCall;
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
@@ -31,3 +33,11 @@ pub use event::{Completion, Event, Outcome, ServedKey};
 pub use pool::MemoryPool;
 pub use slots::CallKey;
 pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};
+
+/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `trash`, to be
+/// dropped outside any lock.
+fn keep_waker(place: &mut Option<Waker>, waker: &Waker, trash: &mut Vec<Waker>) {
+    if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        trash.extend(place.replace(waker.clone()));
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
     proto::{
         CallKey, Outcome, ServedCall,
         assembly::Purpose,
+        keep_waker,
         outbox::{Mark, OutTransfer},
         slots::SlotState,
     },
@@ -159,9 +160,7 @@ impl Connection {
         if matches!(slot.state, SlotState::Completed(_)) {
             return CallProgress::Done(self.take_outcome(key));
         }
-        if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            self.trash.extend(slot.waker.replace(waker.clone()));
-        }
+        keep_waker(&mut slot.waker, waker, &mut self.trash);
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
 
@@ -218,9 +217,7 @@ impl Connection {
             self.trash.extend(self.slots.remove(key));
         } else if let Some(slot) = self.slots.find_mut(key) {
             slot.state = SlotState::Queued;
-            if !slot.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-                self.trash.extend(slot.waker.replace(waker.clone()));
-            }
+            keep_waker(&mut slot.waker, waker, &mut self.trash);
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
             slot.streams = streams;

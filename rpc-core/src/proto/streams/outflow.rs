@@ -8,7 +8,7 @@ use super::{
     signed, weight,
 };
 use crate::{
-    proto::slots::CallKey,
+    proto::{keep_waker, slots::CallKey},
     wire::{PeerLimits, Rope},
 };
 
@@ -124,9 +124,7 @@ impl Outflow {
     }
 
     pub(super) fn set_waker(&mut self, waker: &Waker, trash: &mut Vec<Waker>) {
-        if !self.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            trash.extend(self.waker.replace(waker.clone()));
-        }
+        keep_waker(&mut self.waker, waker, trash);
     }
 
     /// Its producer, if it waits for credit or room.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use foldhash::HashMap;
 
 use super::{Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
-use crate::{config::Config, error::ProtocolError, status::Status, wire::TransferId};
+use crate::{config::Config, error::ProtocolError, proto::keep_waker, status::Status, wire::TransferId};
 
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
 const LONGEST: u64 = u32::MAX as u64;
@@ -249,9 +249,7 @@ impl Receiving {
             }
             return Taken::End(end);
         }
-        if !stream.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            trash.extend(stream.waker.replace(waker.clone()));
-        }
+        keep_waker(&mut stream.waker, waker, trash);
         stream.hear(acked);
         if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
