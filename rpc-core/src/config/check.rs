@@ -47,7 +47,7 @@ impl Config {
         self.must_fit("outbox_hard", self.outbox_soft as u64 + frame_len, &["outbox_soft", "chunk", "max_metadata"])?;
         self.must_fit("max_stream_window", self.stream_window as u64, &["stream_window"])?;
         self.must_fit("max_unacked_bulk", self.unacked_bulk as u64, &["unacked_bulk"])?;
-        // Of which three quarters are for this.
+        // Three quarters of `session_memory` must hold this call beside `outbox_hard`.
         let call = (self.max_payload as u64 + metadata).saturating_add(frame_len);
         let memory = call.saturating_add(self.outbox_hard as u64).saturating_add(4) / 3;
         self.must_fit("session_memory", memory.saturating_mul(4), &["max_payload", "max_metadata", "outbox_hard"])
@@ -87,7 +87,7 @@ impl TryFrom<Config> for CheckedConfig {
         for time in config.times() {
             *time = (*time).min(FOR_EVER);
         }
-        // Calls without a deadline of their own tell the other side of none.
+        // `Duration::MAX` stays: calls have no deadline then, and the other side is told of none.
         config.call_timeout = call_timeout;
         Ok(Self(Arc::new(config)))
     }
@@ -116,8 +116,8 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// All fields, with the least and the greatest value of each count, and the least of each time. One that is missing
-/// does not compile.
+/// All fields, with the least and the greatest value of each count, and the least of each time. While a field of
+/// [`Config`] is missing here, this does not compile.
 macro_rules! fields {
     (counts { $($count:ident: $least:expr, $greatest:expr;)* } times { $($time:ident: $shortest:expr;)* }) => {
         const FIELDS: usize = [$(stringify!($count),)* $(stringify!($time)),*].len();

@@ -85,7 +85,7 @@ pub(crate) struct Slot {
     pub(crate) streams: Streams,
     /// The streams of its result, while the rest of that is arriving.
     pub(crate) result_streams: Streams,
-    /// How long there may be no new item of its arguments, and when the last one went, or the call began.
+    /// How long nothing may move of the streams among its arguments, and when something last moved, or the call began.
     pub(crate) gap: Option<(Duration, Instant)>,
     /// The deadline fired while the handle was still there: the completion that will come is dropped.
     pub(crate) awaiting_completion: bool,

@@ -34,7 +34,8 @@ pub struct CallStart {
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
-    /// How long there may be no new item of the streams among its arguments, nor an answer after the last.
+    /// For a call with streams among its arguments: how long there may be no answer while no item of the streams is
+    /// produced and none is read.
     pub gap: Option<Duration>,
 }
 

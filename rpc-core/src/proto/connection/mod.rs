@@ -126,7 +126,7 @@ pub struct Connection {
     timers: Timers,
     deadlines: Deadlines<DeadlineKey>,
     last_heard: Instant,
-    /// When the first ping since then was due, if one was.
+    /// When the first ping since `last_heard` was due, if one was.
     asked: Option<Instant>,
     next_ping: u64,
     /// The last Ping that has been answered.

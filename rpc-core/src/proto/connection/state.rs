@@ -63,7 +63,7 @@ pub(super) enum DeadlineKey {
     Call(CallKey),
     /// A nested call's wait for a permit.
     Wait(CallKey),
-    /// The time between two items of the arguments of a call.
+    /// The time in which something of the streams among the arguments of a call must move.
     Gap(CallKey),
     /// A call served here.
     Served(CallId),

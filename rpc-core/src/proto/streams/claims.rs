@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use super::{ITEM, Outflow, Sending, StreamRoom, outflow::Item, weight};
 use crate::wire::{Rope, TransferId};
 
-/// Producers that have stopped waiting may still be listed, beside as many as there are streams.
+/// A line may still list this many producers that have stopped waiting, and twice as many as there are streams.
 const MOST_STALE: usize = 16;
 
 /// What a producer waits for that all streams share.
