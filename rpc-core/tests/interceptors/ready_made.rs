@@ -1,7 +1,10 @@
 //! `ConcurrencyLimit` and `TimeoutCap`.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -197,4 +200,34 @@ async fn no_call_takes_longer_than_the_cap() {
         assert_eq!(ends.town.visit().await, Ok(1));
         ends.at_rest().await;
     }
+}
+
+/// The cap is this side's own word, and goes before `no_cancel`, which is about callers.
+#[tokio::test(start_paused = true)]
+async fn the_cap_ends_what_no_caller_can_cancel() {
+    #[rpc_core::service]
+    trait Archive {
+        #[rpc(no_cancel)]
+        async fn write(&self);
+    }
+    struct Paper(Arc<AtomicUsize>);
+    struct Pen<'a>(&'a AtomicUsize);
+    impl Drop for Pen<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    impl Archive for Paper {
+        async fn write(&self) {
+            let _pen = Pen(&self.0);
+            std::future::pending::<()>().await;
+        }
+    }
+    let dropped = Arc::<AtomicUsize>::default();
+    let archive = Paper(dropped.clone()).serve();
+    let server = Hosting::builder().service(archive).interceptor(TimeoutCap::incoming(Duration::from_secs(3)));
+    let (_server, client) = connect_in_memory(&server.build().unwrap(), &Hosting::default(), &CheckedConfig::default());
+    let status = client.client::<ArchiveClient>().write().await.unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::Unknown));
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }
