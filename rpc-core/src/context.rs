@@ -60,7 +60,7 @@ impl<C> Context<C> {
         self.shared.link.info.peer_addr
     }
 
-    /// The headers of the HTTP upgrade request; empty at a client.
+    /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
     pub fn headers(&self) -> &http::HeaderMap {
         &self.shared.link.info.headers
     }

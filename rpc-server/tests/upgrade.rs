@@ -6,6 +6,7 @@ mod raw;
 
 use raw::{DeskClient, Raw, UPGRADE, builder, connections, masked, patient};
 use rpc_client::Connect;
+use rpc_core::Stub;
 
 /// The proper lines, with one replaced by another or left out.
 fn with(line: &str, other: Option<&'static str>) -> Vec<&'static str> {
@@ -178,4 +179,14 @@ async fn handlers_see_headers_and_address() {
     let desk = DeskClient::connect(url).header("x-key", "value").await.unwrap();
     assert_eq!(desk.header("x-key").await.unwrap().as_deref(), Some("value"));
     assert!(desk.address().await.unwrap().unwrap().starts_with("127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn a_client_sees_the_headers_of_the_answer() {
+    let server = patient().await;
+    let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).header("x-key", "value").await.unwrap();
+    let session = desk.session();
+    let headers = &session.info().headers;
+    assert_eq!(headers.get("sec-websocket-protocol").map(|value| value.as_bytes()), Some(&b"duplex-rpc.v1"[..]));
+    assert_eq!(headers.get("x-key"), None, "its own are not among them");
 }

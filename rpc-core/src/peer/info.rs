@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 pub struct ConnectionInfo {
     /// The other side's address.
     pub peer_addr: Option<SocketAddr>,
-    /// The headers of the HTTP upgrade request, at a server.
+    /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
     pub headers: http::HeaderMap,
     /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side is.
     pub extensions: http::Extensions,
@@ -28,7 +28,7 @@ impl ConnectionInfo {
         self
     }
 
-    /// With the headers of the upgrade request.
+    /// With the headers of the upgrade.
     #[must_use]
     pub fn with_headers(mut self, headers: http::HeaderMap) -> Self {
         self.headers = headers;
