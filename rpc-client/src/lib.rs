@@ -1,15 +1,17 @@
 //! Connects to Duplex RPC services and hosts the callbacks that they make.
 //!
 //! ```no_run
-//! use rpc_client::Connect; // gives every generated client `connect`
-//! use rpc_core::Stub; // and `session`
+//! use rpc_client::{
+//!     Connect, // gives every generated client `connect`
+//!     Stub,    // and `session`
+//! };
 //!
-//! #[rpc_core::callback]
+//! #[rpc_client::callback]
 //! trait Screen {
 //!     async fn confirm(&self, question: &str) -> bool;
 //! }
 //!
-//! #[rpc_core::service(callback = Screen)]
+//! #[rpc_client::service(callback = Screen)]
 //! trait Desk {
 //!     async fn open(&self, document: &str) -> bool;
 //! }
@@ -32,6 +34,8 @@
 //! # }
 //! ```
 //!
+//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same name.
+//!
 //! For several contracts in one session: [`connect`].
 
 mod client;
@@ -42,3 +46,14 @@ mod error;
 pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};
 pub use error::ConnectError;
+
+#[doc(hidden)]
+pub use rpc_core::__private;
+pub use rpc_core::{
+    __macros::{client_callback as callback, client_service as service},
+    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
+    ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
+    IntoService, IntoStreaming, MemoryPool, NoFault, Peer, Principal, ProtocolError, Reason, Scope, Service, Session,
+    SessionHooks, SessionState, Stats, Status, StreamSender, Streaming, Stub, async_trait, contract, intercept,
+    logging, session, text,
+};

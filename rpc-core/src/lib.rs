@@ -1,7 +1,8 @@
 //! Duplex RPC: contracts, wire, protocol and sessions; what a server and its clients share.
 //!
 //! A contract is a trait. [`service`] and [`callback`] generate both ends of it: a client (`ChatClient` of `Chat`) and `serve`, which hosts an
-//! object. `rpc-server` and `rpc-client` put sessions on sockets; a contract crate needs this crate alone.
+//! object. `rpc-server` and `rpc-client` put sessions on sockets and have all that their users need of this crate under the
+//! same names. So a crate names one of the three: a contract crate this one, a server `rpc-server`, a client `rpc-client`.
 //!
 //! ```
 //! use rpc_core::{CheckedConfig, Context, Hosting, Status, session};
@@ -126,4 +127,11 @@ pub mod __private {
         service::{Arguments, Completion, Incoming, Runner},
         wire::{Bin, Blob, Nil, NoArguments},
     };
+}
+
+/// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __macros {
+    pub use rpc_macros::{client_callback, client_service, server_callback, server_service};
 }

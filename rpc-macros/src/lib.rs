@@ -1,9 +1,11 @@
 //! The attribute macros of Duplex RPC: from a trait to both ends of a contract.
 //!
-//! Use them through `rpc-core`, which re-exports them and has what the generated code names.
+//! Use them through `rpc-core`, `rpc-server` or `rpc-client`. Each of the three re-exports a pair of its own as `service`
+//! and `callback`, and has what the generated code names.
 
 mod errors;
 mod expand;
+mod home;
 mod model;
 mod names;
 mod options;
@@ -16,42 +18,47 @@ mod validate;
 use proc_macro::TokenStream;
 use syn::ItemTrait;
 
-use crate::{errors::Errors, options::Role};
+use crate::{errors::Errors, home::Home, options::Role};
 
-/// Makes a service contract of a trait: the client, for instance `ChatClient` of `Chat`, and `serve`, which hosts an object that implements
-/// the trait.
-///
-/// ```ignore
-/// #[rpc_core::service(callback = ChatEvents)]
-/// pub trait Chat {
-///     async fn join(&self, cx: &Context<ChatEventsClient>, room: &str) -> Result<Joined, ChatError>;
-///     #[rpc(idempotent, timeout = "5s")]
-///     async fn who(&self, room: &str) -> Vec<User>;
-/// }
-/// ```
-///
-/// Options: `callback = Path`, the contract that a client must host; `name = "…"`, the name on the wire instead of the trait's;
-/// `crate = "…"`, the path of `rpc-core` where it is not `::rpc_core`.
-///
-/// Methods are `async fn` with `&self`, an optional `cx: &Context<…>` that is not sent, and arguments that serde can send; `&str`, `&[u8]`,
-/// `&T` and `&[T]` are lent at both ends. `#[rpc(…)]` on a method: `oneway`, `idempotent`, `timeout = "5s"`, `name = "…"`,
-/// `id = 0x…`, `no_cancel`, `initiating = false`, `terminating`, `spawn`, `fallible`, `window = 65_536`; on an argument: `default`. `Streaming<T>` is a
-/// stream, as an argument or as the result.
+#[doc = include_str!("service.md")]
 #[proc_macro_attribute]
 pub fn service(options: TokenStream, item: TokenStream) -> TokenStream {
-    contract(Role::Service, options, item)
+    contract(Role::Service, Home::Core, options, item)
 }
 
-/// Makes a callback contract of a trait: hosted by the client, called by the server. Everything is as for [`macro@service`], except that
-/// there is no `callback` option.
+#[doc = include_str!("callback.md")]
 #[proc_macro_attribute]
 pub fn callback(options: TokenStream, item: TokenStream) -> TokenStream {
-    contract(Role::Callback, options, item)
+    contract(Role::Callback, Home::Core, options, item)
 }
 
-fn contract(role: Role, options: TokenStream, item: TokenStream) -> TokenStream {
+#[doc = include_str!("service.md")]
+#[proc_macro_attribute]
+pub fn server_service(options: TokenStream, item: TokenStream) -> TokenStream {
+    contract(Role::Service, Home::Server, options, item)
+}
+
+#[doc = include_str!("callback.md")]
+#[proc_macro_attribute]
+pub fn server_callback(options: TokenStream, item: TokenStream) -> TokenStream {
+    contract(Role::Callback, Home::Server, options, item)
+}
+
+#[doc = include_str!("service.md")]
+#[proc_macro_attribute]
+pub fn client_service(options: TokenStream, item: TokenStream) -> TokenStream {
+    contract(Role::Service, Home::Client, options, item)
+}
+
+#[doc = include_str!("callback.md")]
+#[proc_macro_attribute]
+pub fn client_callback(options: TokenStream, item: TokenStream) -> TokenStream {
+    contract(Role::Callback, Home::Client, options, item)
+}
+
+fn contract(role: Role, home: Home, options: TokenStream, item: TokenStream) -> TokenStream {
     match syn::parse::<ItemTrait>(item.clone()) {
-        Ok(parsed) => expand(role, options.into(), parsed).into(),
+        Ok(parsed) => expand(role, home, options.into(), parsed).into(),
         Err(error) => {
             let mut tokens = TokenStream::from(not_a_trait(error, item.clone()).to_compile_error());
             tokens.extend(item);
@@ -72,9 +79,9 @@ fn not_a_trait(error: syn::Error, item: TokenStream) -> syn::Error {
 }
 
 /// The whole way of a contract. Errors come along with as much of the contract as could be read, so that no second wave follows.
-fn expand(role: Role, options: proc_macro2::TokenStream, item: ItemTrait) -> proc_macro2::TokenStream {
+fn expand(role: Role, home: Home, options: proc_macro2::TokenStream, item: ItemTrait) -> proc_macro2::TokenStream {
     let mut errors = Errors::default();
-    let contract = parse::contract(role, options, item, &mut errors);
+    let contract = parse::contract(role, home, options, item, &mut errors);
     validate::validate(&contract, &mut errors);
     let mut tokens = expand::contract(&contract);
     tokens.extend(errors.into_tokens());
@@ -104,7 +111,7 @@ mod tests {
                 }
             });
             let item = syn::parse2(quote::quote!(pub trait Desk { #(#methods)* })).unwrap();
-            lines(expand(Role::Service, TokenStream::new(), item))
+            lines(expand(Role::Service, Home::Core, TokenStream::new(), item))
         };
         // What a contract has once cancels out.
         let (six, twelve) = (sample(6), sample(12));

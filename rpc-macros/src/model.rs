@@ -20,8 +20,8 @@ pub(crate) struct Contract {
     pub(crate) supertraits: Punctuated<TypeParamBound, Plus>,
     /// The name on the wire.
     pub(crate) name: String,
-    /// Where `__private` is.
-    pub(crate) krate: Path,
+    /// Where `__private` is, or nothing where none of our crates was found, which is an error already.
+    pub(crate) krate: Option<Path>,
     pub(crate) callback: Option<Path>,
     pub(crate) methods: Vec<Method>,
     /// Empty unless something is wrong.

@@ -5,6 +5,7 @@ use syn::{FnArg, ItemTrait, Pat, Path, ReturnType, TraitItem, TraitItemFn, Type,
 
 use crate::{
     errors::Errors,
+    home::Home,
     model::{Arg, ArgKind, Broken, BrokenMethod, Contract, Cx, Method, Output},
     names::method_id,
     options::{ContractOptions, MethodOptions, Role, take_argument_options},
@@ -17,7 +18,7 @@ use crate::{
 const MAX_ARGUMENTS: usize = 16;
 
 /// Reads a contract.
-pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors: &mut Errors) -> Contract {
+pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemTrait, errors: &mut Errors) -> Contract {
     let options = ContractOptions::parse(options, role, errors);
     if let Some(clause) = &item.generics.where_clause {
         errors.on(
@@ -43,7 +44,7 @@ pub(crate) fn contract(role: Role, options: TokenStream, item: ItemTrait, errors
         ident: item.ident,
         supertraits: item.supertraits,
         name,
-        krate: options.krate.unwrap_or_else(|| parse_quote!(::rpc_core)),
+        krate: options.krate.or_else(|| home.path(errors)),
         callback: options.callback,
         methods: Vec::new(),
         generics: item.generics,

@@ -3,7 +3,7 @@
 //! ```
 //! use rpc_server::Server;
 //!
-//! #[rpc_core::service]
+//! #[rpc_server::service]
 //! trait Adder {
 //!     async fn add(&self, a: i64, b: i64) -> i64;
 //! }
@@ -26,6 +26,8 @@
 //! # }
 //! ```
 //!
+//! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same name.
+//!
 //! To serve beside web pages in another HTTP server, see [`Upgrade`].
 
 mod error;
@@ -40,3 +42,14 @@ pub use handle::ServerHandle;
 pub use server::{Server, ServerBuilder};
 pub use sessions::{SessionChange, SessionChanges, Sessions};
 pub use upgrade::Upgrade;
+
+#[doc(hidden)]
+pub use rpc_core::__private;
+pub use rpc_core::{
+    __macros::{server_callback as callback, server_service as service},
+    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
+    ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
+    IntoService, IntoStreaming, MemoryPool, NoFault, Peer, Principal, ProtocolError, Reason, Scope, Service, Session,
+    SessionHooks, SessionState, Stats, Status, StreamSender, Streaming, Stub, async_trait, contract, intercept,
+    logging, session, text,
+};

@@ -9,17 +9,18 @@ mod stub;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Type, ext::IdentExt};
+use syn::{Path, Type, ext::IdentExt};
 
 use crate::{
     model::{Contract, Method, Output},
     types::{is_owned_binary, last_segment, streamed, type_arguments},
 };
 
-/// All that a contract becomes.
+/// All that a contract becomes: nothing where there is nothing that its code could name.
 pub(crate) fn contract(contract: &Contract) -> TokenStream {
+    let Some(krate) = &contract.krate else { return TokenStream::new() };
     let parts = [
-        import(contract),
+        import(contract, krate),
         contract_trait::definition(contract),
         contract_trait::forwarding(contract),
         stub::definition(contract),
@@ -29,8 +30,8 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
 }
 
 /// What generated code may name, under a short name of the contract's own: paths are most of what it is made of.
-fn import(contract: &Contract) -> TokenStream {
-    let (krate, k) = (&contract.krate, private(contract));
+fn import(contract: &Contract, krate: &Path) -> TokenStream {
+    let k = private(contract);
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private as #k;)
 }
