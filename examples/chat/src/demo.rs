@@ -3,8 +3,7 @@
 use std::{error::Error, io::Write, net::SocketAddr};
 
 use chat_contract::{Chat, ChatClient, ChatError, ChatEvents};
-use rpc_client::Connect;
-use rpc_core::CallError;
+use rpc_client::{CallError, Connect};
 use rpc_server::Server;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -95,7 +94,7 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
 
 impl Member {
     async fn chat_closed(&self) -> String {
-        use rpc_core::Stub;
+        use rpc_client::Stub;
         self.chat.session().closed().await.to_string()
     }
 }

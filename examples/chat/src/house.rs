@@ -8,7 +8,7 @@ use std::{
 
 use chat_contract::{Chat, ChatError, ChatEventsClient, Joined, Post, Tally};
 use futures::future::join_all;
-use rpc_core::{CallOptions, Context};
+use rpc_server::{CallOptions, Context};
 
 /// What is asked before anybody may join.
 pub(crate) const RULES: &str = "House rules: be kind. Accepted?";

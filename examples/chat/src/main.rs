@@ -7,8 +7,7 @@ use std::{error::Error, net::SocketAddr};
 use chat::{Answers, ChatHouse, demo};
 use chat_contract::{Chat, ChatClient, ChatEvents, Post};
 use clap::{Parser, Subcommand};
-use rpc_client::Connect;
-use rpc_core::Stub;
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 

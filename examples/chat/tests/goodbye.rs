@@ -9,8 +9,7 @@ use std::{
 
 use chat::ChatHouse;
 use chat_contract::Chat;
-use rpc_core::{CloseCode, ConnectionError, Session, SessionHooks, async_trait};
-use rpc_server::Server;
+use rpc_server::{CloseCode, ConnectionError, Server, Session, SessionHooks, async_trait};
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
     time::timeout,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures::StreamExt;
 use indicatif::ProgressBar;
-use rpc_core::{CallError, Code, Streaming};
+use rpc_client::{CallError, Code, Streaming};
 
 use crate::{
     contract::{Entry, FileError, FilesClient},

@@ -1,7 +1,7 @@
 //! The contract.
 
 use bytes::Bytes;
-use rpc_core::{Status, Streaming};
+use rpc_server::{Status, Streaming};
 use serde::{Deserialize, Serialize};
 
 /// A file that the server keeps.
@@ -63,7 +63,7 @@ impl From<std::io::Error> for FileError {
 }
 
 /// Keeps files.
-#[rpc_core::service]
+#[rpc_server::service]
 pub trait Files {
     /// All files, in the order of their names. Takes as long as it takes to read all of them, for their checksums.
     #[rpc(timeout = "1h")]

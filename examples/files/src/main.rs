@@ -11,8 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use files::{FilesClient, Store, demo, get, give_up, put};
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_client::Connect;
-use rpc_core::Stub;
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 
 /// A server that keeps files, and a client that puts and gets them.

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
-use rpc_core::{CloseCode, ConnectionError, Service, Session, SessionState, Streaming};
+use rpc_server::{CloseCode, ConnectionError, Service, Session, SessionState, Streaming};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
@@ -156,7 +156,7 @@ impl Files for Desk {
         let part = Part::open(path, offset, true, Some(turn)).await?;
         let upload = Upload { part, session: self.session.clone() };
         while let Some(block) = blocks.next().await {
-            upload.part.write(block.map_err(rpc_core::CallError::collapse)?).await?;
+            upload.part.write(block.map_err(rpc_server::CallError::collapse)?).await?;
         }
         upload.part.finish(entry).await
     }

@@ -3,17 +3,16 @@
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
 use rpc_client::Connect;
-use rpc_core::{Context, Status};
-use rpc_server::Server;
+use rpc_server::{Context, Server, Status};
 
 /// Hosted by the client, called by the server.
-#[rpc_core::callback]
+#[rpc_server::callback]
 trait Visitor {
     async fn name(&self, question: &str) -> String;
 }
 
 /// Hosted by the server, called by the client.
-#[rpc_core::service(callback = Visitor)]
+#[rpc_server::service(callback = Visitor)]
 trait Greeter {
     async fn greet(&self, cx: &Context<VisitorClient>, greeting: &str) -> Result<String, Status>;
 }

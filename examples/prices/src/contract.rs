@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rpc_core::Streaming;
+use rpc_server::Streaming;
 use serde::{Deserialize, Serialize};
 
 /// A price at a moment.
@@ -30,7 +30,7 @@ impl fmt::Display for Missed {
 }
 
 /// Quotes prices.
-#[rpc_core::service]
+#[rpc_server::service]
 pub trait Prices {
     /// What is quoted.
     async fn symbols(&self) -> Vec<String>;

@@ -10,8 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use prices::{Prices, PricesClient, Ticker, View, demo};
-use rpc_client::Connect;
-use rpc_core::Stub;
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 
 /// A ticker with thousands of quotes a second, and readers of different speed.
@@ -93,7 +92,7 @@ async fn read(prices: &PricesClient, slow: bool) -> Outcome {
             Ok(reader.read(latest, Duration::from_millis(25), until).await.map(|error| error.to_string()))
         } else {
             let every = prices.every().await?;
-            Ok::<_, rpc_core::Status>(reader.read(every, Duration::ZERO, until).await.map(|error| error.to_string()))
+            Ok::<_, rpc_client::Status>(reader.read(every, Duration::ZERO, until).await.map(|error| error.to_string()))
         }
     };
     tokio::select! {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::stream;
-use rpc_core::Streaming;
+use rpc_server::Streaming;
 use tokio::sync::{broadcast, watch};
 
 use crate::contract::{Missed, Prices, Quote};

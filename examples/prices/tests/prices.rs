@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use prices::{Missed, Prices, PricesClient, Ticker, demo};
-use rpc_client::Connect;
-use rpc_core::{CallError, Stub};
+use rpc_client::{CallError, Connect, Stub};
 use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 

@@ -1,10 +1,10 @@
 //! What server and client know of each other.
 
-use rpc_core::Context;
+use rpc_server::Context;
 use serde::{Deserialize, Serialize};
 
 /// Hosted by the client, called by the server while a job of this client runs. By convention every call says which job it is about.
-#[rpc_core::callback]
+#[rpc_server::callback]
 pub trait Watcher {
     /// The job has come so far.
     ///
@@ -18,7 +18,7 @@ pub trait Watcher {
 }
 
 /// Hosted by the server.
-#[rpc_core::service(callback = Watcher)]
+#[rpc_server::service(callback = Watcher)]
 pub trait Exporter {
     /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far it is. `job` is a number of the caller's choice.
     ///

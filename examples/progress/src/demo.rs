@@ -3,7 +3,7 @@
 use std::{error::Error, io::Write, path::Path, sync::Arc, time::Duration};
 
 use indicatif::ProgressBar;
-use rpc_client::Connect;
+use rpc_client::{CallError, Connect};
 use rpc_server::Server;
 
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
     exporter::Archive,
     screen::{Answers, Screen, Seen},
 };
-use rpc_core::CallError;
 use tokio::sync::watch;
 
 const NAME: &str = "squares.csv";

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Context, Status};
+use rpc_server::{Context, Status};
 use tokio::{
     fs::{self, File},
     io::{AsyncWriteExt, BufWriter},

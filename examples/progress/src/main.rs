@@ -7,8 +7,7 @@ use std::{error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 use indicatif::ProgressBar;
 use progress::{Answers, Archive, Exporter, ExporterClient, Screen, Watcher, demo};
-use rpc_client::Connect;
-use rpc_core::Stub;
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 
 /// A server whose jobs drive a progress bar at their client.

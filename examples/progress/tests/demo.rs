@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use indicatif::ProgressBar;
 use progress::{Answers, Archive, ExportError, Exporter, ExporterClient, Screen, Watcher, demo};
-use rpc_client::Connect;
-use rpc_core::CallError;
+use rpc_client::{CallError, Connect};
 use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 
