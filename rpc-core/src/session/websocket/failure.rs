@@ -1,10 +1,22 @@
-//! What the WebSocket library's errors mean to a session.
+//! What the WebSocket library's errors and close frames mean to a session.
 
 use std::io;
 
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError as Violation};
+use tokio_tungstenite::tungstenite::{
+    error::{CapacityError, Error, ProtocolError as Violation},
+    protocol::{CloseFrame, frame::coding},
+};
 
-use crate::{error::ProtocolError, session::transport::TransportError};
+use crate::{
+    error::{CloseCode, ProtocolError},
+    session::transport::TransportError,
+};
+
+/// "No status received", which never travels (RFC 6455 §7.4.1).
+const NO_STATUS: CloseCode = CloseCode(1005);
+/// The library answers a close code that must not be sent with 1002 and these words, and gives its answer instead of
+/// the frame that came.
+const BAD_CODE: &str = "Protocol violation";
 
 /// The session's word for an error that ended a WebSocket. `text_seen` tells what bad UTF-8 was found in.
 pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
@@ -26,6 +38,17 @@ pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
         }
         Error::Protocol(found) => violation(describe(&found)),
         other => violation(&other.to_string()),
+    }
+}
+
+/// The end by the other side's close frame.
+pub(super) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
+    match frame {
+        Some(CloseFrame { code: coding::CloseCode::Protocol, reason }) if reason == BAD_CODE => {
+            violation("a close frame with a code that must not be sent (RFC 6455 §7.4)")
+        }
+        Some(frame) => TransportError::Closed { code: CloseCode(frame.code.into()), reason: frame.reason.to_string() },
+        None => TransportError::Closed { code: NO_STATUS, reason: String::new() },
     }
 }
 

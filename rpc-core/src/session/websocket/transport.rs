@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    failure::{failure, text},
+    failure::{failure, goodbye, text},
     metered::Metered,
 };
 use crate::{
@@ -39,8 +39,6 @@ const OVERHEAD: usize = 64 * 1024;
 const HANDSHAKE_OVERHEAD: usize = 1024;
 /// A control frame's payload holds 125 bytes (RFC 6455 §5.5), of which the close code takes two.
 const LONGEST_REASON: usize = 123;
-/// "No status received", which never travels (RFC 6455 §7.4.1).
-const NO_STATUS: CloseCode = CloseCode(1005);
 /// How long input is discarded after the goodbye. Dropping a socket with unread input resets the connection, and the reset
 /// may overtake the close code.
 const DISCARD: Duration = Duration::from_secs(1);
@@ -207,7 +205,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                     return Poll::Pending;
                 }
                 Ok(Message::Text(_)) => break TransportError::Protocol(text()),
-                Ok(Message::Close(goodbye)) => break closed(goodbye),
+                Ok(Message::Close(frame)) => break goodbye(frame),
                 Ok(Message::Frame(_)) => {}
                 Err(error) if would_block(&error) => {
                     self.socket.get_mut().begin_round();
@@ -280,13 +278,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
 
 fn too_big(what: &str) -> TransportError {
     TransportError::Protocol(ProtocolError::too_big(what))
-}
-
-fn closed(goodbye: Option<CloseFrame>) -> TransportError {
-    match goodbye {
-        Some(frame) => TransportError::Closed { code: CloseCode(frame.code.into()), reason: frame.reason.to_string() },
-        None => TransportError::Closed { code: NO_STATUS, reason: String::new() },
-    }
 }
 
 /// Codes that only stand for the lack of one never travel (RFC 6455 §7.4.1, §7.4.2).

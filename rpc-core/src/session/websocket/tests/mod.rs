@@ -317,6 +317,20 @@ async fn row_13_broken_fragments_and_control_frames() {
     }
 }
 
+/// The library answers such a code as it should, and then tells of its own answer as if the other side had said that.
+#[tokio::test]
+async fn a_close_code_that_must_not_be_sent_is_a_breach_and_not_the_goodbye_of_the_other_side() {
+    for end in BOTH {
+        for code in [0_u16, 999, 1004, 1005, 1006, 1015, 2000, 5000, u16::MAX] {
+            let link = Link::established(end);
+            let bytes = link.frame(FIN | CLOSE, &code.to_be_bytes());
+            let (error, answered) = link.refused(&bytes).await;
+            assert_eq!(answered, 1002, "{code}");
+            assert!(error.reason().contains("RFC 6455 §7.4"), "{code}: {error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn row_14_text() {
     for end in BOTH {
