@@ -1,8 +1,8 @@
 //! Calls a second, ours beside a bare WebSocket echo. Run with `cargo run --release --manifest-path bench/Cargo.toml`.
 //!
-//! Each system runs as two processes over loopback with one worker thread each, server and client on cores of their own: left alone, the
-//! kernel puts both on one core now and then, and that is another measurement. Rounds of the systems alternate, and medians are printed, because machines
-//! are noisy; what counts is the ratio.
+//! Each system runs as two processes over loopback with one worker thread each, server and client on cores of their
+//! own: left alone, the kernel puts both on one core now and then, and that is another measurement. Rounds of the
+//! systems alternate, and medians are printed, because machines are noisy; what counts is the ratio.
 
 mod echo;
 mod ours;

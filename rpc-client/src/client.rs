@@ -19,8 +19,8 @@ impl Client {
         Self { session: peer.session(), peer }
     }
 
-    /// A stub of one of the server's contracts. Nothing is sent: whether the server hosts the contract shows at the first call,
-    /// which is `UNIMPLEMENTED` if it does not.
+    /// A stub of one of the server's contracts. Nothing is sent: whether the server hosts the contract shows at the
+    /// first call, which is `UNIMPLEMENTED` if it does not.
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer.clone())
     }

@@ -28,8 +28,8 @@ pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
 pub trait Connect: Stub {
     /// Connects to a server that hosts this stub's contract.
     ///
-    /// The URL begins with `ws://`; without a port it means 80. See [`ConnectBuilder`] for what can be set before `.await`. The
-    /// session lives until it is closed, or until the stub and all its clones have been dropped.
+    /// The URL begins with `ws://`; without a port it means 80. See [`ConnectBuilder`] for what can be set before
+    /// `.await`. The session lives until it is closed, or until the stub and all its clones have been dropped.
     fn connect(url: impl Into<String>) -> ConnectBuilder<Self> {
         ConnectBuilder::new(url.into())
     }
@@ -39,10 +39,11 @@ impl<S: Stub> Connect for S {}
 
 /// A connection to be made; `.await` makes it.
 ///
-/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Reaching the server and the HTTP upgrade take at most
-/// [`Config::upgrade_timeout`] together, and the handshake of the session at most [`Config::hello_timeout`]. The `opened`
-/// hooks and objects of this side take [`Config::hook_timeout`] more at most, if there are any. Must be awaited within a
-/// tokio runtime, in which the session then runs as a task. Dropping the future undoes what it has begun.
+/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Reaching the server and the HTTP upgrade take at
+/// most [`Config::upgrade_timeout`] together, and the handshake of the session at most [`Config::hello_timeout`]. The
+/// `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most, if there are any. Must be
+/// awaited within a tokio runtime, in which the session then runs as a task. Dropping the future undoes what it has
+/// begun.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
@@ -63,22 +64,22 @@ impl<T> ConnectBuilder<T> {
         }
     }
 
-    /// Hosts a callback contract that the server may call: `.callback(ChatEvents::serve(Screen))`. May be called several times;
-    /// two contracts of one name are an error when connecting.
+    /// Hosts a callback contract that the server may call: `.callback(ChatEvents::serve(Screen))`. May be called
+    /// several times; two contracts of one name are an error when connecting.
     pub fn callback(mut self, service: impl IntoService) -> Self {
         self.hosting = self.hosting.service(service);
         self
     }
 
-    /// Runs code when the session opens, which may refuse it, and when it has ended. May be called several times: the first one added is the first to
-    /// see it open, and the last to see it closed.
+    /// Runs code when the session opens, which may refuse it, and when it has ended. May be called several times: the
+    /// first one added is the first to see it open, and the last to see it closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
     }
 
-    /// Puts code around every call of the session, those that this side makes and those that the server makes back to it. May be called
-    /// several times: the first one added is the outermost.
+    /// Puts code around every call of the session, those that this side makes and those that the server makes back to
+    /// it. May be called several times: the first one added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
@@ -90,8 +91,9 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers see it in
-    /// their context. A header that is not valid, or that the WebSocket handshake sets itself, is an error when connecting.
+    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
+    /// see it in their context. A header that is not valid, or that the WebSocket handshake sets itself, is an error
+    /// when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());
         self.headers = self.headers.and_then(|mut headers| {

@@ -45,7 +45,8 @@ pub enum ConnectError {
         /// What the network said.
         source: io::Error,
     },
-    /// Reaching the server and the HTTP upgrade took longer than [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout).
+    /// Reaching the server and the HTTP upgrade took longer than
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout).
     TimedOut {
         /// Host and port.
         authority: String,
@@ -91,7 +92,8 @@ pub enum ConnectError {
         /// The name of the contract.
         contract: &'static str,
     },
-    /// The server refused the session and said why, for instance because it needs a callback contract that is not hosted here.
+    /// The server refused the session and said why, for instance because it needs a callback contract that is not
+    /// hosted here.
     Rejected(Status),
     /// The session ended before it was established.
     Session(ConnectionError),

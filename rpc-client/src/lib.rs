@@ -34,7 +34,8 @@
 //! # }
 //! ```
 //!
-//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same name.
+//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
+//! name.
 //!
 //! For several contracts in one session: [`connect`].
 

@@ -1,7 +1,7 @@
 //! The mistakes of the first hour, and what a person is told about each.
 //!
-//! Three more are found by the compiler: a type that does not serialize, a handler that is not `Send`, a forgotten `serve()`. Their
-//! messages are checked with the macros.
+//! Three more are found by the compiler: a type that does not serialize, a handler that is not `Send`, a forgotten
+//! `serve()`. Their messages are checked with the macros.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -224,8 +224,8 @@ thread_local! {
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged on each thread, from the first call on. There is one subscriber for all tests: those that come and go beside others miss what
-/// the others log first.
+/// Keeps what is logged on each thread, from the first call on. There is one subscriber for all tests: those that come
+/// and go beside others miss what the others log first.
 struct Log;
 
 impl Log {

@@ -12,8 +12,8 @@ use crate::{
     peer::{ConnectionInfo, Peer, Principal, Scope, Serving, Session, Shared, Stub, now},
 };
 
-/// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract that the other side
-/// hosts. Never sent; the framework fills it in.
+/// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract
+/// that the other side hosts. Never sent; the framework fills it in.
 ///
 /// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
 #[derive(Clone)]
@@ -40,7 +40,8 @@ impl Context<Peer> {
 }
 
 impl<C> Context<C> {
-    /// The other side, to be called. Calls made while the handler is polled inherit its deadline and its place in the chain.
+    /// The other side, to be called. Calls made while the handler is polled inherit its deadline and its place in the
+    /// chain.
     pub fn peer(&self) -> &C {
         &self.peer
     }
@@ -70,7 +71,8 @@ impl<C> Context<C> {
         self.shared.link.principal()
     }
 
-    /// A typed value: one that an interceptor gave to this call, or else one that the layers around the upgrade gave to the connection.
+    /// A typed value: one that an interceptor gave to this call, or else one that the layers around the upgrade gave to
+    /// the connection.
     pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
         self.serving.extension().or_else(|| self.info().extensions.get())
     }
@@ -95,8 +97,8 @@ impl<C> Context<C> {
         self.serving.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// When the method must be done: the caller's deadline, or an earlier one that an interceptor set. `None` where there is neither; one-way calls have no
-    /// caller who waits.
+    /// When the method must be done: the caller's deadline, or an earlier one that an interceptor set. `None` where
+    /// there is neither; one-way calls have no caller who waits.
     pub fn deadline(&self) -> Option<Instant> {
         self.serving.deadline()
     }
@@ -111,19 +113,21 @@ impl<C> Context<C> {
         self.serving.call.depth
     }
 
-    /// Whether nobody waits for the result any more: it has been sent, the caller has given up, the deadline has passed, or the session has ended. The
-    /// handler's future is dropped then, at its next await, unless the method is `#[rpc(no_cancel)]`.
+    /// Whether nobody waits for the result any more: it has been sent, the caller has given up, the deadline has
+    /// passed, or the session has ended. The handler's future is dropped then, at its next await, unless the method is
+    /// `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {
         self.serving.call.is_cancelled()
     }
 
-    /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped at any time.
+    /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped
+    /// at any time.
     pub async fn cancelled(&self) {
         self.serving.call.cancelled().await;
     }
 
-    /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the chain, as calls
-    /// made directly in the handler do. For work that is spawned.
+    /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the
+    /// chain, as calls made directly in the handler do. For work that is spawned.
     pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
         Scope::new(self.serving.clone(), future)
     }

@@ -1,8 +1,9 @@
 //! Duplex RPC: contracts, wire, protocol and sessions; what a server and its clients share.
 //!
-//! A contract is a trait. [`service`] and [`callback`] generate both ends of it: a client (`ChatClient` of `Chat`) and `serve`, which hosts an
-//! object. `rpc-server` and `rpc-client` put sessions on sockets and have all that their users need of this crate under the
-//! same names. So a crate names one of the three: a contract crate this one, a server `rpc-server`, a client `rpc-client`.
+//! A contract is a trait. [`service`] and [`callback`] generate both ends of it: a client (`ChatClient` of `Chat`) and
+//! `serve`, which hosts an object. `rpc-server` and `rpc-client` put sessions on sockets and have all that their users
+//! need of this crate under the same names. So a crate names one of the three: a contract crate this one, a server
+//! `rpc-server`, a client `rpc-client`.
 //!
 //! ```
 //! use rpc_core::{CheckedConfig, Context, Hosting, Status, session};
@@ -50,15 +51,16 @@
 //!
 //! # Errors
 //!
-//! A method that returns plainly gives `Result<T, Status>` at its caller; one that returns `Result<T, E>` gives `Result<T, CallError<E>>`.
-//! A [`Status`] has one of gRPC's codes and says whether the method may have run ([`Execution`]); [`Status::is_retryable`] draws the conclusion.
-//! Why a session ended is a [`ConnectionError`].
+//! A method that returns plainly gives `Result<T, Status>` at its caller; one that returns `Result<T, E>` gives
+//! `Result<T, CallError<E>>`. A [`Status`] has one of gRPC's codes and says whether the method may have run
+//! ([`Execution`]); [`Status::is_retryable`] draws the conclusion. Why a session ended is a [`ConnectionError`].
 //!
 //! # Cancelling and deadlines
 //!
-//! A call is sent at its future's first poll. Dropping the future cancels it on the other side, where the handler's future is dropped at
-//! its next await. Every call has a deadline ([`Config::call_timeout`], `#[rpc(timeout = "…")]`, [`CallOptions::timeout`]), and calls made inside a handler inherit what is left of
-//! the handler's own, as do futures in [`Context::scope`].
+//! A call is sent at its future's first poll. Dropping the future cancels it on the other side, where the handler's
+//! future is dropped at its next await. Every call has a deadline ([`Config::call_timeout`], `#[rpc(timeout = "…")]`,
+//! [`CallOptions::timeout`]), and calls made inside a handler inherit what is left of the handler's own, as do futures
+//! in [`Context::scope`].
 //!
 //! # Limits
 //!

@@ -32,8 +32,8 @@ pub(crate) fn let_go<T>(value: T, what: &str) {
     }
 }
 
-/// Wakes all of them in order. A waker belongs to the executor of the task that waits, and a panic of one keeps none of the
-/// others from being woken.
+/// Wakes all of them in order. A waker belongs to the executor of the task that waits, and a panic of one keeps none of
+/// the others from being woken.
 #[inline]
 pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
     // Mostly there are none.

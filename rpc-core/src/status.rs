@@ -118,8 +118,8 @@ pub enum Execution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The call would have waited for the end of a call that itself waits for this one: the object that it is for serves one call at a
-    /// time, and is serving one of the same chain. The code is [`Code::Aborted`].
+    /// The call would have waited for the end of a call that itself waits for this one: the object that it is for
+    /// serves one call at a time, and is serving one of the same chain. The code is [`Code::Aborted`].
     WouldDeadlock,
 }
 
@@ -255,7 +255,8 @@ impl Status {
         self.message().len() + self.details().len()
     }
 
-    /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the message.
+    /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the
+    /// message.
     #[must_use]
     pub(crate) fn cut_to(mut self, max: usize) -> Self {
         if self.size() > max {

@@ -1,7 +1,7 @@
 //! The attribute macros of Duplex RPC: from a trait to both ends of a contract.
 //!
-//! Use them through `rpc-core`, `rpc-server` or `rpc-client`. Each of the three re-exports a pair of its own as `service`
-//! and `callback`, and has what the generated code names.
+//! Use them through `rpc-core`, `rpc-server` or `rpc-client`. Each of the three re-exports a pair of its own as
+//! `service` and `callback`, and has what the generated code names.
 
 mod errors;
 mod expand;
@@ -78,7 +78,8 @@ fn not_a_trait(error: syn::Error, item: TokenStream) -> syn::Error {
     }
 }
 
-/// The whole way of a contract. Errors come along with as much of the contract as could be read, so that no second wave follows.
+/// The whole way of a contract. Errors come along with as much of the contract as could be read, so that no second wave
+/// follows.
 fn expand(role: Role, home: Home, options: proc_macro2::TokenStream, item: ItemTrait) -> proc_macro2::TokenStream {
     let mut errors = Errors::default();
     let contract = parse::contract(role, home, options, item, &mut errors);

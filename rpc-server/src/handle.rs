@@ -11,8 +11,9 @@ use crate::{
     upgrade::Upgrade,
 };
 
-/// A running server. Dropping it stops the server at once: nothing more is accepted and every session is closed without waiting
-/// for its calls, with code 1012. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
+/// A running server. Dropping it stops the server at once: nothing more is accepted and every session is closed without
+/// waiting for its calls, with code 1012. To stop in good order use [`shutdown`](Self::shutdown); to run for ever,
+/// [`wait`](Self::wait).
 ///
 /// Its address is free again when it has been dropped, and from the first poll of a shutdown on.
 #[derive(Debug)]
@@ -51,8 +52,8 @@ impl ServerHandle {
         &self.sessions
     }
 
-    /// Stops in good order: accepts no more connections, tells every peer, lets running calls end, then closes each session with
-    /// code 1012. Returns when the last one has ended and its `closed` hooks have returned.
+    /// Stops in good order: accepts no more connections, tells every peer, lets running calls end, then closes each
+    /// session with code 1012. Returns when the last one has ended and its `closed` hooks have returned.
     ///
     /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. It returns
     /// within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that take

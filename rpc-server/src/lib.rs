@@ -26,7 +26,8 @@
 //! # }
 //! ```
 //!
-//! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same name.
+//! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
+//! name.
 //!
 //! To serve beside web pages in another HTTP server, see [`Upgrade`].
 

@@ -59,21 +59,21 @@ impl ServerBuilder {
         self
     }
 
-    /// The sessions that the server will have; the same as [`ServerHandle::sessions`]. For objects and hooks that need them, which are made before the
-    /// server is: `ChatHouse::new(builder.sessions())`.
+    /// The sessions that the server will have; the same as [`ServerHandle::sessions`]. For objects and hooks that need
+    /// them, which are made before the server is: `ChatHouse::new(builder.sessions())`.
     pub fn sessions(&self) -> Sessions {
         self.sessions.clone()
     }
 
-    /// Runs code when a session opens, which may refuse it, and when it has ended. May be called several times: the first one added is the first to
-    /// see a session open, and the last to see it closed.
+    /// Runs code when a session opens, which may refuse it, and when it has ended. May be called several times: the
+    /// first one added is the first to see a session open, and the last to see it closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
     }
 
-    /// Puts code around every call of every session, those that clients make and those that the server makes back to them. May be called
-    /// several times: the first one added is the outermost.
+    /// Puts code around every call of every session, those that clients make and those that the server makes back to
+    /// them. May be called several times: the first one added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
@@ -85,25 +85,26 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets web pages of this origin connect besides those of the server's own host and port: `https://app.example.com`, or
-    /// `*` for all. May be called several times.
+    /// Lets web pages of this origin connect besides those of the server's own host and port:
+    /// `https://app.example.com`, or `*` for all. May be called several times.
     ///
-    /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse (RFC 6455
-    /// §10.2). Programs that are no browsers send no origin and are not affected.
+    /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse
+    /// (RFC 6455 §10.2). Programs that are no browsers send no origin and are not affected.
     pub fn allow_origin(mut self, origin: impl AsRef<str>) -> Self {
         self.origins.allow(origin.as_ref());
         self
     }
 
-    /// How many connections there may be in all. Default 10,000. Each costs a file descriptor and about 40 KiB when idle; one
-    /// more is answered with 503 and dropped. Does not apply to [`into_upgrade`](Self::into_upgrade), where another server accepts.
+    /// How many connections there may be in all. Default 10,000. Each costs a file descriptor and about 40 KiB when
+    /// idle; one more is answered with 503 and dropped. Does not apply to [`into_upgrade`](Self::into_upgrade), where
+    /// another server accepts.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most;
         self
     }
 
-    /// How many connections one IP address may have. Default 1,000. Stops a single peer from taking all; raise it where many users
-    /// come through one proxy. Does not apply to [`into_upgrade`](Self::into_upgrade).
+    /// How many connections one IP address may have. Default 1,000. Stops a single peer from taking all; raise it where
+    /// many users come through one proxy. Does not apply to [`into_upgrade`](Self::into_upgrade).
     pub fn max_connections_per_address(mut self, most: usize) -> Self {
         self.max_connections_per_address = most;
         self
@@ -131,8 +132,9 @@ impl ServerBuilder {
     }
 
     /// Starts the server at an address, for instance `"127.0.0.1:9000"`. Port 0 takes any free port, which
-    /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is taken. Every path of a URL
-    /// leads here; use [`Self::into_upgrade`] inside another HTTP server to tell paths apart.
+    /// [`ServerHandle::local_addr`] then tells. Of several addresses that a name stands for, the first that works is
+    /// taken. Every path of a URL leads here; use [`Self::into_upgrade`] inside another HTTP server to tell paths
+    /// apart.
     ///
     /// # Errors
     ///
@@ -151,8 +153,8 @@ impl ServerBuilder {
         Err(failed.unwrap_or_else(|| ListenError::Address(std::io::Error::other("the name stands for no address"))))
     }
 
-    /// Starts the server on a socket that listens already, for instance one handed down by a supervisor. Must be called within
-    /// a tokio runtime.
+    /// Starts the server on a socket that listens already, for instance one handed down by a supervisor. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     ///

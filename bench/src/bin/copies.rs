@@ -1,7 +1,8 @@
-//! How often each byte is copied on its way, both ends together. Run with `cargo run --release --manifest-path bench/Cargo.toml --bin copies`; needs valgrind.
+//! How often each byte is copied on its way, both ends together. Run with
+//! `cargo run --release --manifest-path bench/Cargo.toml --bin copies`; needs valgrind.
 //!
-//! Counts what `memcpy` and its kind copy in a process that has both ends and a socket between them. What the kernel copies is not in it. Each row is run with some payloads and
-//! with twice as many: the difference is theirs alone.
+//! Counts what `memcpy` and its kind copy in a process that has both ends and a socket between them. What the kernel
+//! copies is not in it. Each row is run with some payloads and with twice as many: the difference is theirs alone.
 
 use std::process::{Command, Stdio};
 

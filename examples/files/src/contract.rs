@@ -77,6 +77,7 @@ pub trait Files {
     async fn kept(&self, name: &str) -> Result<u64, FileError>;
     /// Throws away what is kept of an upload. Waits until nobody writes it any more.
     async fn discard(&self, name: &str) -> Result<(), FileError>;
-    /// Puts a file: its blocks from an offset on, which must be what is kept of it. Its length and checksum are checked when all has come, and only then is it there.
+    /// Puts a file: its blocks from an offset on, which must be what is kept of it. Its length and checksum are checked
+    /// when all has come, and only then is it there.
     async fn upload(&self, entry: &Entry, offset: u64, blocks: Streaming<Bytes, FileError>) -> Result<(), FileError>;
 }

@@ -1,4 +1,5 @@
-//! Files over streams. Run with `cargo run -p files -- demo`, or `… -- server kept/` and, elsewhere, `… -- put photo.raw`.
+//! Files over streams. Run with `cargo run -p files -- demo`, or `… -- server kept/` and, elsewhere,
+//! `… -- put photo.raw`.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -19,10 +19,11 @@ use crate::contract::{Entry, FileError};
 /// Bytes of one block: with what is around it, it fits a frame.
 pub(crate) const BLOCK: usize = 60 * 1024;
 
-/// A file that is being written. Dropped before it is finished it stays, to go on from it later, or goes, as was said last. Clones are the same part.
+/// A file that is being written. Dropped before it is finished it stays, to go on from it later, or goes, as was said
+/// last. Clones are the same part.
 ///
-/// Writes happen on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so that it is let go of, and with it
-/// the turn of whoever writes next, only when the last of them has ended.
+/// Writes happen on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so that
+/// it is let go of, and with it the turn of whoever writes next, only when the last of them has ended.
 #[derive(Clone)]
 pub(crate) struct Part {
     inner: Arc<Inner>,

@@ -36,8 +36,8 @@ pub trait Prices {
     async fn symbols(&self) -> Vec<String>;
     /// Every quote from now on, in order. Ends with [`Missed`] for a reader that does not keep up.
     async fn every(&self) -> Streaming<Quote, Missed>;
-    /// The newest quote whenever the reader has room, so that a slow one skips some instead of reading old ones. A small window keeps those few that are
-    /// read ahead.
+    /// The newest quote whenever the reader has room, so that a slow one skips some instead of reading old ones. A
+    /// small window keeps those few that are read ahead.
     #[rpc(window = 512)]
     async fn latest(&self) -> Streaming<Quote>;
     /// How many readers there are.

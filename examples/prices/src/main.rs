@@ -1,4 +1,5 @@
-//! A ticker and its readers. Run with `cargo run -p prices -- demo`, or `… -- server` and, elsewhere, `… -- client` and `… -- client --slow`.
+//! A ticker and its readers. Run with `cargo run -p prices -- demo`, or `… -- server` and, elsewhere, `… -- client` and
+//! `… -- client --slow`.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

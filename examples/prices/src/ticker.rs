@@ -104,7 +104,8 @@ impl Prices for Ticker {
         let mut latest = self.latest.subscribe();
         // The quote that is there now is news to this reader.
         latest.mark_changed();
-        // Asked for the next quote only when the reader has room, it gives the newest then: those in between were replaced.
+        // Asked for the next quote only when the reader has room, it gives the newest then: those in between were
+        // replaced.
         Streaming::new(stream::unfold((latest, self.seat()), async |(mut latest, seat)| {
             loop {
                 latest.changed().await.ok()?;

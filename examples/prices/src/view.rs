@@ -30,7 +30,8 @@ pub struct View {
 }
 
 impl Reader {
-    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Gives the error that they ended with.
+    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Gives the error that they ended
+    /// with.
     pub async fn read<E>(
         &self,
         quotes: impl Stream<Item = Result<Quote, E>>,

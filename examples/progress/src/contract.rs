@@ -3,13 +3,14 @@
 use rpc_server::Context;
 use serde::{Deserialize, Serialize};
 
-/// Hosted by the client, called by the server while a job of this client runs. By convention every call says which job it is about.
+/// Hosted by the client, called by the server while a job of this client runs. By convention every call says which job
+/// it is about.
 #[rpc_server::callback]
 pub trait Watcher {
     /// The job has come so far.
     ///
-    /// One-way: the job does not wait for the client to look. It cannot flood a slow client either, because one-way calls take permits, and the sender
-    /// waits when they are used up.
+    /// One-way: the job does not wait for the client to look. It cannot flood a slow client either, because one-way
+    /// calls take permits, and the sender waits when they are used up.
     #[rpc(oneway)]
     async fn progress(&self, job: u32, done: u64, total: u64);
 
@@ -20,7 +21,8 @@ pub trait Watcher {
 /// Hosted by the server.
 #[rpc_server::service(callback = Watcher)]
 pub trait Exporter {
-    /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far it is. `job` is a number of the caller's choice.
+    /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far it is. `job` is a number of
+    /// the caller's choice.
     ///
     /// Dropping the call stops the job and leaves no part of a file.
     #[rpc(timeout = "1h")]

@@ -25,7 +25,8 @@ struct Desk {
     questions: usize,
 }
 
-/// Exports to `directory`: once, twice more to the same name (the server asks; `answers` says what it hears), and once given up half way.
+/// Exports to `directory`: once, twice more to the same name (the server asks; `answers` says what it hears), and once
+/// given up half way.
 pub async fn demo(directory: &Path, answers: [bool; 2], out: &mut (impl Write + Send)) -> Outcome {
     let archive = Archive::new(directory, Duration::from_millis(3));
     let server = Server::builder().service(archive.serve()).listen("127.0.0.1:0").await?;

@@ -90,8 +90,8 @@ impl Exporter for Archive {
     }
 }
 
-/// A file under way. However its job ends, it does not stay behind: when the caller gives up, loses its link or runs out of time, the handler's
-/// future is dropped, and this with it.
+/// A file under way. However its job ends, it does not stay behind: when the caller gives up, loses its link or runs
+/// out of time, the handler's future is dropped, and this with it.
 struct Unfinished<'a> {
     path: PathBuf,
     running: &'a watch::Sender<usize>,

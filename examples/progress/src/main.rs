@@ -1,4 +1,5 @@
-//! A long job with a progress bar. Run with `cargo run -p progress -- demo`, or `… -- server` and, elsewhere, `… -- client squares.csv`.
+//! A long job with a progress bar. Run with `cargo run -p progress -- demo`, or `… -- server` and, elsewhere,
+//! `… -- client squares.csv`.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

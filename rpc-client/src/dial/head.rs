@@ -14,8 +14,9 @@ const END: &[u8] = b"\r\n\r\n";
 
 /// Reads up to the end of the head and no byte further, as seen by its reader.
 ///
-/// The server may send packets right behind its answer. The WebSocket library's handshake would read them into a buffer that it
-/// does not hand over. It also gets the head in one piece, so that a slow peer cannot make it parse each prefix anew.
+/// The server may send packets right behind its answer. The WebSocket library's handshake would read them into a buffer
+/// that it does not hand over. It also gets the head in one piece, so that a slow peer cannot make it parse each prefix
+/// anew.
 #[derive(Debug)]
 pub(super) struct HeadFirst<IO> {
     io: IO,

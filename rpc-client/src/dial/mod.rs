@@ -102,7 +102,8 @@ fn request(target: &Target, headers: &HeaderMap) -> Result<Request<()>, ConnectE
     Ok(request)
 }
 
-/// Connects to the first of the host's addresses that answers. One that is silent for a moment does not hold the next one up (RFC 8305 §5).
+/// Connects to the first of the host's addresses that answers. One that is silent for a moment does not hold the next
+/// one up (RFC 8305 §5).
 async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
     let mut addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;

@@ -74,11 +74,12 @@ pub struct Config {
     pub max_notifies: u32,
     /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`,
     /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1, without a greatest
-    /// value. A call beyond it is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too, which the log says. Stops a
-    /// peer that connects, starts such methods, leaves and comes again: nothing else bounds what outlives its session.
+    /// value. A call beyond it is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too,
+    /// which the log says. Stops a peer that connects, starts such methods, leaves and comes again: nothing else bounds
+    /// what outlives its session.
     pub max_no_cancel: usize,
-    /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. A deeper
-    /// call fails with `FAILED_PRECONDITION`, not executed. Stops two sides that call each other for ever.
+    /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. A
+    /// deeper call fails with `FAILED_PRECONDITION`, not executed. Stops two sides that call each other for ever.
     pub max_depth: u32,
     /// Streams that the peer may have open here, sending to this side; nor does this side send more of its own,
     /// whatever the peer takes. Default 16,384; 0 is none. A call whose streams would be more fails at its sender, a
@@ -169,8 +170,8 @@ pub struct Config {
     /// Stops a peer from sending large payloads where nothing counts them.
     pub max_metadata: usize,
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
-    /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a call
-    /// of `max_payload`. A quarter of it, and
+    /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a
+    /// call of `max_payload`. A quarter of it, and
     /// `outbox_hard`, are set apart for what goes out; the rest is for what comes in: arguments, payloads that are
     /// arriving, items that wait for their reader, results that wait for their caller. A call, a result, an item or a
     /// stream's error beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes

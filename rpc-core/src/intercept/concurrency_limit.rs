@@ -12,16 +12,18 @@ use tokio::{
 use super::{CallInfo, Direction, Interceptor, Next, Reply};
 use crate::status::Status;
 
-/// Lets a number of calls run at a time, over all sessions that it is given to. The others wait in the order in which they came, or are refused.
+/// Lets a number of calls run at a time, over all sessions that it is given to. The others wait in the order in which
+/// they came, or are refused.
 ///
-/// Waiting calls count within the limits of their session, and give up by their deadline. What waits or is refused has not been executed, so
-/// it may be sent again. A call that waits for its turn at an object which serves one at a time counts as well; with [`TimeoutCap`](super::TimeoutCap) it
-/// does so for no longer than that.
+/// Waiting calls count within the limits of their session, and give up by their deadline. What waits or is refused has
+/// not been executed, so it may be sent again. A call that waits for its turn at an object which serves one at a time
+/// counts as well; with [`TimeoutCap`](super::TimeoutCap) it does so for no longer than that.
 ///
-/// **Chains do not deadlock with it**: a call that belongs to a chain which is being served in this process already (a callback of a handler, and what
-/// that calls here) does not wait for those in whose handlers it has its origin. As many are let in at each depth, and calls wait for deeper ones alone. Work outside the
-/// chain does count beside it: a call made in a spawned task that the handler waits for (use [`Context::scope`](crate::Context::scope)), and one that an
-/// inner interceptor makes itself.
+/// **Chains do not deadlock with it**: a call that belongs to a chain which is being served in this process already (a
+/// callback of a handler, and what that calls here) does not wait for those in whose handlers it has its origin. As
+/// many are let in at each depth, and calls wait for deeper ones alone. Work outside the chain does count beside it: a
+/// call made in a spawned task that the handler waits for (use [`Context::scope`](crate::Context::scope)), and one that
+/// an inner interceptor makes itself.
 ///
 /// ```
 /// use rpc_core::intercept::ConcurrencyLimit;

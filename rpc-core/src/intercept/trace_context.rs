@@ -15,8 +15,8 @@ const MAX_STATE: usize = 512;
 /// Which trace a call belongs to, and which span of it: what `traceparent` and `tracestate` carry between processes
 /// (W3C Trace Context §3.2, §3.3).
 ///
-/// The [`Tracing`](super::Tracing) interceptor makes one for every call; a handler finds that of the call it serves with
-/// [`Context::extension`](crate::Context::extension), to pass it on to systems of other kinds.
+/// The [`Tracing`](super::Tracing) interceptor makes one for every call; a handler finds that of the call it serves
+/// with [`Context::extension`](crate::Context::extension), to pass it on to systems of other kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,
@@ -36,7 +36,8 @@ impl TraceContext {
         Self { span_id: random(), ..self.clone() }
     }
 
-    /// Reads a `traceparent` and its `tracestate`; `None` if it is not valid, whereupon a new trace is to be begun (§3.2.2.5, §4.3).
+    /// Reads a `traceparent` and its `tracestate`; `None` if it is not valid, whereupon a new trace is to be begun
+    /// (§3.2.2.5, §4.3).
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

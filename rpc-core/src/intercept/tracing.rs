@@ -8,18 +8,20 @@ use crate::status::{Code, Status};
 
 const SYSTEM: &str = "duplex-rpc";
 
-/// Puts a `tracing` span around every call, made or served, with the attributes of OpenTelemetry's semantic conventions for RPC
-/// (version 1.45), and carries the trace from process to process.
+/// Puts a `tracing` span around every call, made or served, with the attributes of OpenTelemetry's semantic conventions
+/// for RPC (version 1.45), and carries the trace from process to process.
 ///
-/// A span has `otel.name`, `otel.kind` (`client` for calls that are made, `server` for those that are served), `rpc.system.name`
-/// (`duplex-rpc`), `rpc.method` (`Contract/method`), `network.peer.address` and `network.peer.port` where they are known, for calls that are
-/// made also `server.address` and `server.port`, and `session`. At the end it gets `rpc.response.status_code`: a code's name (`OK`, `UNAVAILABLE`, …), or
-/// `FAULT` for a typed fault of the contract; if that is not `OK`, `error.type` with the same; and `otel.status_code` if the side that
-/// the span is about is to blame. A call that is given up has `CANCELLED`.
+/// A span has `otel.name`, `otel.kind` (`client` for calls that are made, `server` for those that are served),
+/// `rpc.system.name` (`duplex-rpc`), `rpc.method` (`Contract/method`), `network.peer.address` and `network.peer.port`
+/// where they are known, for calls that are made also `server.address` and `server.port`, and `session`. At the end it
+/// gets `rpc.response.status_code`: a code's name (`OK`, `UNAVAILABLE`, …), or `FAULT` for a typed fault of the
+/// contract; if that is not `OK`, `error.type` with the same; and `otel.status_code` if the side that the span is about
+/// is to blame. A call that is given up has `CANCELLED`.
 ///
-/// The trace travels in the metadata `traceparent` and `tracestate` (W3C Trace Context). A call that is made in a handler continues the trace
-/// of the call being served, another begins one unless its caller has set `traceparent` itself. `trace_id`, `span_id` and `parent_id` are fields of the span,
-/// so that the logs of all processes can be put together; they are made here, not by an exporter.
+/// The trace travels in the metadata `traceparent` and `tracestate` (W3C Trace Context). A call that is made in a
+/// handler continues the trace of the call being served, another begins one unless its caller has set `traceparent`
+/// itself. `trace_id`, `span_id` and `parent_id` are fields of the span, so that the logs of all processes can be put
+/// together; they are made here, not by an exporter.
 ///
 /// Give it as the first interceptor, so that its span is around the others too:
 ///

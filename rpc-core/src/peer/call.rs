@@ -1,4 +1,5 @@
-//! The life of one attempt at a call, at its caller: register, wait for a permit and room, encode, send, wait, and give up when dropped.
+//! The life of one attempt at a call, at its caller: register, wait for a permit and room, encode, send, wait, and give
+//! up when dropped.
 
 use std::{
     future::poll_fn,
@@ -51,7 +52,8 @@ pub(crate) struct Sent<A> {
     pub(crate) streams: Outlets,
 }
 
-/// Makes a call once. The streams among what is sent are taken out when they begin to go. What is sent is lent exclusively because it need not be `Sync`.
+/// Makes a call once. The streams among what is sent are taken out when they begin to go. What is sent is lent
+/// exclusively because it need not be `Sync`.
 pub(super) async fn attempt<A: Serialize + Send>(
     shared: &Arc<Shared>,
     method: &'static MethodDescriptor,
@@ -197,7 +199,8 @@ impl Drop for Call<'_> {
 }
 
 impl Call<'_> {
-    /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it has its permit.
+    /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it
+    /// has its permit.
     async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<Standing, Status> {
         let mut tried = false;
         if self.shared.is_easy() {

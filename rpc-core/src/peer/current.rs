@@ -86,8 +86,8 @@ pub(crate) fn is_opening(session: u64) -> bool {
 }
 
 pin_project_lite::pin_project! {
-    /// A future that belongs to a call being served, wherever it is polled: calls made in it inherit the deadline and the place
-    /// in the chain. Made by [`crate::Context::scope`]; borrows nothing, so that it can be spawned.
+    /// A future that belongs to a call being served, wherever it is polled: calls made in it inherit the deadline and
+    /// the place in the chain. Made by [`crate::Context::scope`]; borrows nothing, so that it can be spawned.
     ///
     /// Dropping it drops the future inside and does nothing else.
     #[must_use = "futures do nothing unless polled"]

@@ -28,8 +28,9 @@ pub struct Peer {
 }
 
 impl Session {
-    /// A handle that keeps the session open, as its clones do, and the stubs made of them with [`crate::Stub::from_peer`]. When the last
-    /// one is dropped, the session is closed as by [`Self::close`]. Each call of this method starts such a family of its own.
+    /// A handle that keeps the session open, as its clones do, and the stubs made of them with
+    /// [`crate::Stub::from_peer`]. When the last one is dropped, the session is closed as by [`Self::close`]. Each call
+    /// of this method starts such a family of its own.
     pub fn keep_open(&self) -> Peer {
         Peer::keeping(self.shared().clone())
     }
@@ -55,15 +56,15 @@ impl Peer {
         Self { shared, options: None, _keep: None }
     }
 
-    /// A handle that keeps the session open, as its clones do. When the last one is dropped, what has been sent still goes out, and then
-    /// the session is closed.
+    /// A handle that keeps the session open, as its clones do. When the last one is dropped, what has been sent still
+    /// goes out, and then the session is closed.
     pub(crate) fn keeping(shared: Arc<Shared>) -> Self {
         let keep = Some(Arc::new(Keep(shared.clone())));
         Self { shared, options: None, _keep: keep }
     }
 
-    /// The same peer with options for the calls made through this handle. Those that it had stay, unless these say something else about the timeout or a key
-    /// of metadata.
+    /// The same peer with options for the calls made through this handle. Those that it had stay, unless these say
+    /// something else about the timeout or a key of metadata.
     #[must_use]
     pub fn with(&self, options: CallOptions) -> Self {
         Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }

@@ -16,7 +16,8 @@ pub struct ConnectionInfo {
     pub peer_addr: Option<SocketAddr>,
     /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
     pub headers: http::HeaderMap,
-    /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side is.
+    /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side
+    /// is.
     pub extensions: http::Extensions,
 }
 

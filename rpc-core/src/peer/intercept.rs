@@ -20,11 +20,12 @@ use super::{
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
 
-/// Code around every call of a session, at either end, for calls that are made and for calls that are served: authorization, logging,
-/// retries, limits, metrics.
+/// Code around every call of a session, at either end, for calls that are made and for calls that are served:
+/// authorization, logging, retries, limits, metrics.
 ///
-/// Given to a server's or client's builder with `interceptor`, or to [`crate::HostingBuilder::interceptor`]. The first one that was added
-/// is the outermost. Each runs the rest with [`Next::run`] and returns what that gave, or a status of its own:
+/// Given to a server's or client's builder with `interceptor`, or to [`crate::HostingBuilder::interceptor`]. The first
+/// one that was added is the outermost. Each runs the rest with [`Next::run`] and returns what that gave, or a status
+/// of its own:
 ///
 /// ```
 /// use rpc_core::{Status, async_trait, intercept::{CallInfo, Direction, Interceptor, Next, Reply}};
@@ -44,8 +45,9 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 /// }
 /// ```
 ///
-/// Dropping the future cancels the call, so an interceptor may put a timeout around the rest. A status that comes from an interceptor
-/// which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A session without interceptors pays nothing for them.
+/// Dropping the future cancels the call, so an interceptor may put a timeout around the rest. A status that comes from
+/// an interceptor which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A
+/// session without interceptors pays nothing for them.
 #[async_trait]
 pub trait Interceptor: Send + Sync + 'static {
     /// Runs around one call.
@@ -109,8 +111,8 @@ pub(crate) trait End: Send {
 }
 
 impl Next<'_> {
-    /// Runs the rest. A call that is made here may be run again after it has failed, with the same deadline as before; a call that is served here runs
-    /// once. Dropping the future cancels the call.
+    /// Runs the rest. A call that is made here may be run again after it has failed, with the same deadline as before;
+    /// a call that is served here runs once. Dropping the future cancels the call.
     pub async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         match self.rest {
             [] => self.end.run(call).await,
@@ -202,8 +204,8 @@ impl CallInfo {
         self.link.principal()
     }
 
-    /// Whether [`Next::run`] can make the call again after it has failed. False once streams among its arguments have begun to go: then it
-    /// fails at once, as the call did. False for a call that is served here.
+    /// Whether [`Next::run`] can make the call again after it has failed. False once streams among its arguments have
+    /// begun to go: then it fails at once, as the call did. False for a call that is served here.
     pub fn is_repeatable(&self) -> bool {
         self.direction == Direction::Outgoing && !self.spent
     }
@@ -235,8 +237,8 @@ impl CallInfo {
         self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Sets a value, instead of all that this key had. On a call that is made here it travels, within the limit of [`crate::CallOptions::metadata`]; on one that
-    /// is served here its handler sees it.
+    /// Sets a value, instead of all that this key had. On a call that is made here it travels, within the limit of
+    /// [`crate::CallOptions::metadata`]; on one that is served here its handler sees it.
     pub fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let key = key.into();
         self.remove_metadata(&key);
@@ -248,7 +250,8 @@ impl CallInfo {
         self.metadata.retain(|(name, _)| name != key);
     }
 
-    /// Typed values of this call. Its handler finds those of a call that is served here with [`crate::Context::extension`].
+    /// Typed values of this call. Its handler finds those of a call that is served here with
+    /// [`crate::Context::extension`].
     pub fn extensions(&self) -> &http::Extensions {
         &self.extensions
     }
@@ -268,8 +271,8 @@ impl CallInfo {
         self.origin().and_then(|origin| find(origin.metadata(), key))
     }
 
-    /// The calls served in this process that this one belongs to, nearest first: itself, if it is served here, then the one in whose handler it
-    /// has its origin, and so on.
+    /// The calls served in this process that this one belongs to, nearest first: itself, if it is served here, then the
+    /// one in whose handler it has its origin, and so on.
     pub fn chain(&self) -> impl Iterator<Item = ChainLink> {
         let first = self.serving.as_ref().map(|serving| &serving.call);
         std::iter::successors(first, |call| call.parent.as_ref())

@@ -19,16 +19,16 @@ impl CallOptions {
     }
 
     /// How long the caller waits in all, from the call's first poll; instead of the method's `timeout` and of
-    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. Inside a handler the caller's own deadline still holds if it is earlier. `Duration::MAX` is no
-    /// deadline of its own.
+    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. Inside a handler the caller's
+    /// own deadline still holds if it is earlier. `Duration::MAX` is no deadline of its own.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. Keys that differ in case alone
-    /// are different keys. All keys and values of a call together, with 48 bytes for each pair, may have
+    /// Adds a pair of metadata, which the handler reads with [`crate::Context::metadata`]. Keys that differ in case
+    /// alone are different keys. All keys and values of a call together, with 48 bytes for each pair, may have
     /// [`crate::Config::max_metadata`] bytes (8 KiB unless changed, at either end); a call with more fails with
     /// [`crate::Code::InvalidArgument`].
     #[must_use]

@@ -18,8 +18,8 @@ use crate::{
     status::{Code, Execution, Status},
 };
 
-/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future cancels the call. What is sent is lent
-/// exclusively because it need not be `Sync`.
+/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future
+/// cancels the call. What is sent is lent exclusively because it need not be `Sync`.
 pub(crate) async fn perform<A: Serialize + Send>(
     shared: &Arc<Shared>,
     options: Option<&CallOptions>,

@@ -38,9 +38,9 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]). So it is
-/// after the end, but for `no_cancel` methods that run on, and for outcomes and items of streams that have come and that
-/// the program has not taken yet.
+/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]). So it
+/// is after the end, but for `no_cancel` methods that run on, and for outcomes and items of streams that have come and
+/// that the program has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -50,7 +50,8 @@ pub struct Stats {
     pub handlers: usize,
     /// Streams that are produced here, each in a task of its own.
     pub producers: usize,
-    /// Bytes that callers, handlers and producers hold of what they share: room in the outbox, transfers under way, arguments of unfinished calls.
+    /// Bytes that callers, handlers and producers hold of what they share: room in the outbox, transfers under way,
+    /// arguments of unfinished calls.
     pub reserved: Released,
     /// One-way calls that came from the other side and were not run, since the session began: their arguments did not
     /// decode, a gate or an interceptor refused them, their method is not hosted, or they went beyond a limit. Their
@@ -79,7 +80,8 @@ impl Session {
         self.shared.id
     }
 
-    /// Whether the other side said that it hosts a contract of this name, in its Hello or Welcome; false before that has come.
+    /// Whether the other side said that it hosts a contract of this name, in its Hello or Welcome; false before that
+    /// has come.
     pub fn hosts(&self, contract: &str) -> bool {
         self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
     }
@@ -109,8 +111,8 @@ impl Session {
         self.shared.link.principal()
     }
 
-    /// Says who is at the other end; meant for [`crate::SessionHooks::opened`]. It can be said once: false, and nothing happens, if it is
-    /// known already.
+    /// Says who is at the other end; meant for [`crate::SessionHooks::opened`]. It can be said once: false, and nothing
+    /// happens, if it is known already.
     pub fn set_principal(&self, principal: Principal) -> bool {
         self.shared.link.set_principal(principal)
     }
@@ -141,21 +143,21 @@ impl Session {
         }
     }
 
-    /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its outcome, and nothing
-    /// is read or written any more. May be dropped at any time.
+    /// Waits for the end, and says why it came. By then every handler has been told to stop, every call has its
+    /// outcome, and nothing is read or written any more. May be dropped at any time.
     pub async fn closed(&self) -> ConnectionError {
         self.shared.over().await
     }
 
-    /// Waits until this side or the other begins to shut down ([`Self::drain`], a server's shutdown), or the session ends. Whoever produces a stream without an end
-    /// of its own should end it then: a drain waits for streams as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at
-    /// any time.
+    /// Waits until this side or the other begins to shut down ([`Self::drain`], a server's shutdown), or the session
+    /// ends. Whoever produces a stream without an end of its own should end it then: a drain waits for streams as it
+    /// does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at any time.
     pub async fn draining(&self) {
         self.shared.reach(|life| matches!(life, Life::Leaving | Life::Over(_))).await;
     }
 
-    /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are cancelled; one-way calls and
-    /// answers that were sent before still go out. Does nothing after the end.
+    /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are
+    /// cancelled; one-way calls and answers that were sent before still go out. Does nothing after the end.
     ///
     /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it: what it has
     /// said, and its goodbye, may otherwise not be out yet, and the other side sees a lost link. See [`Closing`].
@@ -164,14 +166,15 @@ impl Session {
         Closing::new(self.shared.clone())
     }
 
-    /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back later.
+    /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back
+    /// later.
     pub fn shut_down(&self) -> Closing {
         self.shared.act(Connection::shut_down);
         Closing::new(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what is
-    /// under way finishes. Handlers, and streams
+    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what
+    /// is under way finishes. Handlers, and streams
     /// that are produced here, have [`crate::Config::drain_grace`]; all of it, the goodbye included, takes
     /// [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers have given up run on
     /// without the session after the grace. A session whose handshake is not done ends at once.

@@ -298,8 +298,9 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Bytes of transfers that may be on their way out at once to a peer that announces `assembly`. What is encoded for them is held here, so that the peer's word alone does not decide:
-/// it is never more than this end would put together itself, nor so little that nothing is counted.
+/// Bytes of transfers that may be on their way out at once to a peer that announces `assembly`. What is encoded for
+/// them is held here, so that the peer's word alone does not decide: it is never more than this end would put together
+/// itself, nor so little that nothing is counted.
 pub(crate) fn transfer_budget(assembly: u64, config: &Config) -> u32 {
     let budget = assembly.min(config.max_assembly as u64).min(config.transfer_memory() as u64).max(1);
     u32::try_from(budget).unwrap_or(u32::MAX)

@@ -5,8 +5,8 @@ use crate::contract::ContractDescriptor;
 
 /// A generated client of a contract, for instance `ChatClient` of `Chat`.
 ///
-/// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one from
-/// [`crate::Context::peer`] does not. At the end of a client's program: `chat.session().close().await`.
+/// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one
+/// from [`crate::Context::peer`] does not. At the end of a client's program: `chat.session().close().await`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a generated client",
     note = "name the client of the contract here: `ChatClient` for the trait `Chat`, made by `#[service]` or `#[callback]`"
@@ -28,8 +28,8 @@ pub trait Stub: Clone + Send + Sync + 'static {
 }
 
 impl Session {
-    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls fail with
-    /// [`crate::Code::Unavailable`].
+    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls
+    /// fail with [`crate::Code::Unavailable`].
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer())
     }

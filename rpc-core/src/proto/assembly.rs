@@ -13,7 +13,8 @@ use crate::{
 
 /// What has begun must grow by so much in each period.
 pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
-/// What a transfer counts at least: honest ones are longer than a chunk, and many tiny ones would take memory that nothing bounds.
+/// What a transfer counts at least: honest ones are longer than a chunk, and many tiny ones would take memory that
+/// nothing bounds.
 const MIN_TRANSFER: usize = MIN_CHUNK;
 /// Buffers grow in steps, so that an announcement alone costs nothing.
 const GROWTH: usize = 64 * 1024;
@@ -123,7 +124,8 @@ impl Assembly {
                 (transfer.buffer, transfer.size) = self.spares.take(transfer.total);
             }
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
-                // Four times as much each time, but never past what was announced: what has come is copied again, and so is little of it.
+                // Four times as much each time, but never past what was announced: what has come is copied again, and
+                // so is little of it.
                 let left = transfer.total - transfer.buffer.len();
                 transfer.buffer.reserve((transfer.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
             }

@@ -18,9 +18,10 @@ const NEAR: Duration = Duration::from_millis(5);
 
 /// Bulk that was sent and not acknowledged, and its limit.
 ///
-/// The limit grows while it is what holds the sender up and acks come about as soon as they ever do: the path holds more than we thought. It
-/// shrinks when they take longer for its growth, or much longer for whatever reason: what is beyond what the path holds stands in a queue,
-/// with small calls behind it. Then it does not grow again in this period.
+/// The limit grows while it is what holds the sender up and acks come about as soon as they ever do: the path holds
+/// more than we thought. It shrinks when they take longer for its growth, or much longer for whatever reason: what is
+/// beyond what the path holds stands in a queue, with small calls behind it. Then it does not grow again in this
+/// period.
 #[derive(Debug)]
 pub(crate) struct BulkWindow {
     packets: VecDeque<Packet>,
@@ -109,7 +110,8 @@ impl BulkWindow {
         }
     }
 
-    /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as a stall.
+    /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as
+    /// a stall.
     pub(crate) fn allows(&mut self) -> bool {
         let allowed = self.under_way < self.limit;
         self.stalled |= !allowed;
@@ -135,8 +137,8 @@ impl BulkWindow {
     }
 }
 
-/// How much later than the shortest an ack may come where nothing queues: the path's jitter. Within one machine and its neighbours there is little, and
-/// a longer time is that of a queue.
+/// How much later than the shortest an ack may come where nothing queues: the path's jitter. Within one machine and its
+/// neighbours there is little, and a longer time is that of a queue.
 fn usual_delay(shortest: Duration) -> Duration {
     if shortest < NEAR { shortest / 4 } else { shortest / 2 }
 }

@@ -27,8 +27,8 @@ const CANCELLED: u8 = 2;
 
 /// A call that this end serves.
 ///
-/// `parent` is the nearest call served in this process in whose handler this one has its origin, so that walking it visits every
-/// hop of the chain through this process.
+/// `parent` is the nearest call served in this process in whose handler this one has its origin, so that walking it
+/// visits every hop of the chain through this process.
 pub struct ServedCall {
     /// The session, unique in this process.
     pub session: u64,
@@ -96,8 +96,8 @@ impl ServedCall {
         self.waiting().described = Some(method);
     }
 
-    /// Its method begins to run, unless the call has been cancelled before. A one-way call has no caller who could give it up: what came before
-    /// the end of its session is begun.
+    /// Its method begins to run, unless the call has been cancelled before. A one-way call has no caller who could give
+    /// it up: what came before the end of its session is begun.
     #[must_use]
     pub fn start(&self) -> bool {
         if self.id.is_none() {

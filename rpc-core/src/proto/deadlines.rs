@@ -6,8 +6,8 @@ use std::{
     time::Instant,
 };
 
-/// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up, or that
-/// is in the way, whether it still counts.
+/// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up,
+/// or that is in the way, whether it still counts.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K: Ord> {
     /// Those that came in their order, as nearly all do where most calls have the same time.

@@ -14,7 +14,8 @@ use crate::{
 /// What a connection tells the shell around it, in order.
 #[derive(Debug)]
 pub enum Event {
-    /// At a server: the client introduced itself. Answer with [`super::Connection::accept`] or [`super::Connection::refuse`].
+    /// At a server: the client introduced itself. Answer with [`super::Connection::accept`] or
+    /// [`super::Connection::refuse`].
     Hello(Box<Hello>),
     /// At a client: the server took it in.
     Welcome(Box<Welcome>),
@@ -26,11 +27,12 @@ pub enum Event {
         call: Arc<ServedCall>,
         /// Its arguments.
         payload: Bytes,
-        /// The streams among them, each to be read with [`super::Connection::take_items`] or left with [`super::Connection::leave_stream`].
+        /// The streams among them, each to be read with [`super::Connection::take_items`] or left with
+        /// [`super::Connection::leave_stream`].
         streams: Streams,
     },
-    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where calls are served one after
-    /// another, it holds its place among those of its session.
+    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where
+    /// calls are served one after another, it holds its place among those of its session.
     Arriving {
         /// Tells it apart from all others of the connection.
         key: ServedKey,
@@ -42,8 +44,8 @@ pub enum Event {
         /// The call.
         key: ServedKey,
     },
-    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must not be stopped. It still has to be
-    /// completed.
+    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must
+    /// not be stopped. It still has to be completed.
     Cancel {
         /// The call.
         key: ServedKey,

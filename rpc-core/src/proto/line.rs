@@ -36,8 +36,8 @@ impl Line {
         }
     }
 
-    /// Takes permits with `try_acquire` for the calls that wait, deeper ones first, and puts the keys of those that got one
-    /// into `granted`.
+    /// Takes permits with `try_acquire` for the calls that wait, deeper ones first, and puts the keys of those that got
+    /// one into `granted`.
     pub(crate) fn grant(
         &mut self,
         is_waiting: impl Fn(CallKey) -> bool,

@@ -26,8 +26,8 @@ const NOTHING: Frame = Frame::Ping { token: 0 };
 /// So many places of frames that have gone are kept for others.
 const MAX_SPARE: usize = 64;
 
-/// How many bytes streams may send for each of a transfer's. A payload has an end soon, and whoever waits for it waits for the whole; a stream goes on, and its reader
-/// waits for each item.
+/// How many bytes streams may send for each of a transfer's. A payload has an end soon, and whoever waits for it waits
+/// for the whole; a stream goes on, and its reader waits for each item.
 const SHARE: i64 = 3;
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
@@ -60,9 +60,10 @@ pub(crate) enum BulkTurn {
 
 /// Frames and transfers that wait to be sent.
 ///
-/// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames up to one chunk,
-/// in the order in which they were put. What is left is shared by streams and transfers, three bytes to one while both have something: neither do many streams keep
-/// a call from its payload, nor many payloads a stream from its items. Streams take turns among themselves, a chunk's worth each, and so do transfers.
+/// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames
+/// up to one chunk, in the order in which they were put. What is left is shared by streams and transfers, three bytes
+/// to one while both have something: neither do many streams keep a call from its payload, nor many payloads a stream
+/// from its items. Streams take turns among themselves, a chunk's worth each, and so do transfers.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     urgent: VecDeque<Box<OutFrame>>,
@@ -75,7 +76,8 @@ pub(crate) struct Outbox {
     streams: VecDeque<TransferId>,
     /// How many bytes more streams have sent than is their share beside transfers, since both have something to send.
     lead: i64,
-    /// The transfers in the second lane: a peer may stop any number, and the lane is not searched for those that are none.
+    /// The transfers in the second lane: a peer may stop any number, and the lane is not searched for those that are
+    /// none.
     under_way: HashSet<TransferId>,
     bytes: usize,
     transfer_bytes: usize,

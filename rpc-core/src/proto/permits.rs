@@ -2,9 +2,9 @@
 
 /// Counts live calls by depth of nesting.
 ///
-/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, itself included. Every
-/// depth has a reserve of its own, because a reserve shared by all depths can be used up by one of them, and then the calls that
-/// would free it cannot start.
+/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, itself
+/// included. Every depth has a reserve of its own, because a reserve shared by all depths can be used up by one of
+/// them, and then the calls that would free it cannot start.
 #[derive(Debug)]
 pub(crate) struct Permits {
     general: u32,

@@ -25,7 +25,8 @@ impl PingBudget {
         let earned = now.saturating_duration_since(self.refilled).as_secs();
         if let Ok(earned) = u32::try_from(earned) {
             self.tokens = self.tokens.saturating_add(earned).min(PING_BURST);
-            // What is left of a second stays on the account, or a steady peer slightly faster than the clock would never earn any.
+            // What is left of a second stays on the account, or a steady peer slightly faster than the clock would
+            // never earn any.
             self.refilled += REFILL * earned;
         } else {
             self.tokens = PING_BURST;

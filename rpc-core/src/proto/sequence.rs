@@ -105,7 +105,8 @@ impl Sequence {
         self.received
     }
 
-    /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as a stall.
+    /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as
+    /// a stall.
     pub(crate) fn allows_bulk(&mut self) -> bool {
         self.bulk.allows()
     }

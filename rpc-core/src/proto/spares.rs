@@ -11,9 +11,11 @@ const BLOCKS: usize = 4;
 /// … of so many bytes together.
 const BYTES: usize = 16 * 1024 * 1024;
 
-/// Memory that payloads have been put together in. Fresh memory of that size comes page by page from the kernel, zeroed, which costs more than filling it.
+/// Memory that payloads have been put together in. Fresh memory of that size comes page by page from the kernel,
+/// zeroed, which costs more than filling it.
 ///
-/// A block is free when whoever got its payload has dropped that. What is not used again is forgotten within two periods.
+/// A block is free when whoever got its payload has dropped that. What is not used again is forgotten within two
+/// periods.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     blocks: VecDeque<Block>,

@@ -26,21 +26,23 @@ pub(super) type Start<T> = fn(&Arc<T>, u32, Incoming, &mut Runner);
 
 /// How many of its calls an object serves at a time.
 ///
-/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one, unless its method is
-/// `#[rpc(no_cancel)]`. Calls that wait for their turn count within the limits of the session that they came from. Sessions take turns; the calls of one
-/// session start in the order in which they were sent, but for `#[rpc(spawn)]` methods and calls whose interceptors wait: those queue when they get there.
+/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one,
+/// unless its method is `#[rpc(no_cancel)]`. Calls that wait for their turn count within the limits of the session that
+/// they came from. Sessions take turns; the calls of one session start in the order in which they were sent, but for
+/// `#[rpc(spawn)]` methods and calls whose interceptors wait: those queue when they get there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Concurrency {
     /// As many as come. The object guards its own state.
     #[default]
     Multiple,
-    /// One after another: a call waits until the one before it has ended, also while that one waits for an answer from the other side. A
-    /// call that would wait for its own chain (the object calls the client, which calls the object) is refused at once with
-    /// [`Reason::WouldDeadlock`](crate::status::Reason::WouldDeadlock).
+    /// One after another: a call waits until the one before it has ended, also while that one waits for an answer from
+    /// the other side. A call that would wait for its own chain (the object calls the client, which calls the object)
+    /// is refused at once with [`Reason::WouldDeadlock`](crate::status::Reason::WouldDeadlock).
     Single,
-    /// As [`Self::Single`], but a call that belongs to the chain being served is let in. No two handlers of the object are ever polled at
-    /// the same time; where one awaits, another of its chain may run, as with two functions that call each other.
+    /// As [`Self::Single`], but a call that belongs to the chain being served is let in. No two handlers of the object
+    /// are ever polled at the same time; where one awaits, another of its chain may run, as with two functions that
+    /// call each other.
     Reentrant,
 }
 

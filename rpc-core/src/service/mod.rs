@@ -92,8 +92,9 @@ impl Service {
         Self { contract, source, concurrency: Concurrency::Multiple, turns: None }
     }
 
-    /// How many calls an object of this service serves at a time; [`Concurrency::Multiple`] unless this is said. Each object has turns of its
-    /// own: where there is one for all, calls of all sessions wait for each other; where there is one a call, nothing ever waits.
+    /// How many calls an object of this service serves at a time; [`Concurrency::Multiple`] unless this is said. Each
+    /// object has turns of its own: where there is one for all, calls of all sessions wait for each other; where there
+    /// is one a call, nothing ever waits.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
         let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();

@@ -15,10 +15,12 @@ pub(super) struct Ticket {
     pub(super) number: u64,
 }
 
-/// Calls that wait, and calls whose arguments are arriving. Bounded by the limits on calls and one-way calls of the sessions they came from.
+/// Calls that wait, and calls whose arguments are arriving. Bounded by the limits on calls and one-way calls of the
+/// sessions they came from.
 ///
-/// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session calls are served in their order, and
-/// nobody passes one whose arguments are still arriving. Each step takes logarithmic time, whatever a hostile session fills the queue with.
+/// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session
+/// calls are served in their order, and nobody passes one whose arguments are still arriving. Each step takes
+/// logarithmic time, whatever a hostile session fills the queue with.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: HashMap<u64, Lane>,

@@ -62,8 +62,8 @@ impl Turns {
         Held { turns: self.clone(), ticket }
     }
 
-    /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant, let in. Dropping the future leaves the
-    /// line; cancelling the call ends the wait as well.
+    /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant,
+    /// let in. Dropping the future leaves the line; cancelling the call ends the wait as well.
     pub(crate) async fn enter(self: &Arc<Self>, call: &Arc<ServedCall>, held: Option<Held>) -> Result<Turn, Status> {
         let held = {
             let mut state = self.lock();

@@ -154,7 +154,8 @@ impl Dispatch {
         }
     }
 
-    /// The session has ended: handlers are stopped, and its objects dropped; methods that must not be stopped run on by themselves.
+    /// The session has ended: handlers are stopped, and its objects dropped; methods that must not be stopped run on by
+    /// themselves.
     pub(super) fn stop_all(&mut self) {
         for running in self.running.values() {
             running.stop();

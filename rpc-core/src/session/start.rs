@@ -16,8 +16,8 @@ use crate::{
 /// Sessions of this process are told apart by number.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
-/// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work: spawn it. The
-/// session is open once it has got the client's Hello; see [`Session::established`].
+/// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work:
+/// spawn it. The session is open once it has got the client's Hello; see [`Session::established`].
 ///
 /// # Panics
 ///
@@ -45,11 +45,12 @@ pub fn connect<T: Transport>(
     start(Role::Client, transport, hosting, config, info)
 }
 
-/// A session with both ends in this process, for tests: what `server` and `client` host calls each other through memory, with the
-/// same protocol and the same limits as over a network. Returns the server's handle and the client's. Must be called in a tokio runtime,
-/// which gets a task for each end.
+/// A session with both ends in this process, for tests: what `server` and `client` host calls each other through
+/// memory, with the same protocol and the same limits as over a network. Returns the server's handle and the client's.
+/// Must be called in a tokio runtime, which gets a task for each end.
 ///
-/// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it when dropped.
+/// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it
+/// when dropped.
 pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
     let (near, far) = memory();
     let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());

@@ -12,7 +12,8 @@ use crate::{
 /// Carries packets between two ends: a WebSocket, or memory.
 ///
 /// The driver of a session is its only user and polls it from one task. Order: `poll_receive` until it is pending, then
-/// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then drop.
+/// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then
+/// drop.
 pub trait Transport: Send + Unpin + 'static {
     /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one
     /// poll must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge
@@ -28,8 +29,9 @@ pub trait Transport: Send + Unpin + 'static {
     /// Ready once everything taken has been handed to the layer below.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Says goodbye: sends the close code and reason once what was taken is written, ends writing, and discards input until the other side's
-    /// goodbye or end. Ready when all of that is done or failed. The caller bounds how long it waits.
+    /// Says goodbye: sends the close code and reason once what was taken is written, ends writing, and discards input
+    /// until the other side's goodbye or end. Ready when all of that is done or failed. The caller bounds how long it
+    /// waits.
     fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()>;
 
     /// Counts that only grow, for keepalive and stalls.

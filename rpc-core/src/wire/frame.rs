@@ -157,7 +157,8 @@ pub enum Frame {
         /// The item. If it is announced, its chunks have the stream's own number.
         payload: Payload,
     },
-    /// A stream has ended; its items have all been sent before. Each stream ends with one of these, also if it is stopped.
+    /// A stream has ended; its items have all been sent before. Each stream ends with one of these, also if it is
+    /// stopped.
     End {
         /// The stream.
         stream: TransferId,

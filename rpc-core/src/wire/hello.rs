@@ -9,7 +9,8 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.
 ///
-/// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of `docs/protocol.md`.
+/// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of
+/// `docs/protocol.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
     /// Calls in flight, of depth 0 and beyond what `nested` sets apart. At least 1. Key 1.
@@ -71,8 +72,8 @@ pub struct Resume {
     pub oldest: u64,
 }
 
-/// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name, fingerprint]),
-/// 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
+/// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
+/// fingerprint]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].
@@ -89,8 +90,8 @@ pub struct Hello {
     pub resume: Option<Resume>,
 }
 
-/// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret (bin),
-/// 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
+/// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
+/// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Welcome {
     /// [`VERSION`].

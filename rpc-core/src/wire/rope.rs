@@ -20,8 +20,8 @@ thread_local! {
     static KEPT: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While there is one, this thread keeps what ropes leave that are dropped; it goes with the last of them. Bytes may have an owner of the user's
-/// (`Bytes::from_owner`), whose drop may do anything, which nothing may under a lock.
+/// While there is one, this thread keeps what ropes leave that are dropped; it goes with the last of them. Bytes may
+/// have an owner of the user's (`Bytes::from_owner`), whose drop may do anything, which nothing may under a lock.
 #[derive(Debug)]
 pub struct Keeping(());
 
@@ -179,7 +179,8 @@ impl Serialize for Blob {
     }
 }
 
-/// The MessagePack of a value. Its [`Blob`]s of `apart` bytes or more are not copied; the rest is taken from `buffer`, which must be empty.
+/// The MessagePack of a value. Its [`Blob`]s of `apart` bytes or more are not copied; the rest is taken from `buffer`,
+/// which must be empty.
 #[inline]
 pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apart: usize) -> Result<Rope, EncodeError> {
     let mut writer = Writer { before: None, buffer, apart };
@@ -206,7 +207,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Takes a slice of bytes that are being lent as they are. Not what another encoding, further up this thread's stack, has lent.
+    /// Takes a slice of bytes that are being lent as they are. Not what another encoding, further up this thread's
+    /// stack, has lent.
     #[cold]
     fn take_lent(&mut self, bytes: &[u8]) -> bool {
         let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);

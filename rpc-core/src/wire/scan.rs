@@ -26,8 +26,8 @@ pub(crate) const MAX_NESTING: usize = 255;
 /// Enough for nearly all payloads, and cheap to set up.
 const SHALLOW: usize = 16;
 
-/// The length in bytes of the first value. Refuses extension types, the unused byte 0xc1, text that is not UTF-8, values that are cut short
-/// and values beyond the limits.
+/// The length in bytes of the first value. Refuses extension types, the unused byte 0xc1, text that is not UTF-8,
+/// values that are cut short and values beyond the limits.
 #[inline]
 pub fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<usize, WireError> {
     match scan_flat(bytes, limits) {

@@ -4,7 +4,8 @@ use std::{ops::Deref, sync::Arc};
 
 use super::TransferId;
 
-/// The numbers of the streams among a call's arguments or in its result, in their order. Mostly there are none, and then it is a word that is nil.
+/// The numbers of the streams among a call's arguments or in its result, in their order. Mostly there are none, and
+/// then it is a word that is nil.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Streams(Option<Arc<Vec<TransferId>>>);
 

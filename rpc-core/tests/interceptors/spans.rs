@@ -22,8 +22,8 @@ thread_local! {
     static SEEN: RefCell<BTreeMap<u64, Fields>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Remembers the fields of every span named `call`, on each thread by itself. There is one for all tests: subscribers that come and go beside others miss
-/// what the others show first.
+/// Remembers the fields of every span named `call`, on each thread by itself. There is one for all tests: subscribers
+/// that come and go beside others miss what the others show first.
 #[derive(Default)]
 pub(crate) struct Spans {
     last: AtomicU64,

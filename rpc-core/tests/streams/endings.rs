@@ -156,7 +156,8 @@ async fn the_default_deadline_is_the_gap_between_items_and_a_timeout_is_total() 
     assert_eq!(end.status().unwrap().code(), Code::DeadlineExceeded);
 }
 
-/// A reader that goes on keeps the call alive, however slow it is: what runs ahead of it, and what is left when the producer has finished, is not a pause.
+/// A reader that goes on keeps the call alive, however slow it is: what runs ahead of it, and what is left when the
+/// producer has finished, is not a pause.
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_waited_for() {
     let (_, server, depot) = depot();

@@ -52,7 +52,8 @@ fn private_at(contract: &Contract, span: Span) -> TokenStream {
     tokens.collect()
 }
 
-/// Ours, and shown at `span`. One origin for all tokens of an expression: of two, the compiler shows the whole attribute.
+/// Ours, and shown at `span`. One origin for all tokens of an expression: of two, the compiler shows the whole
+/// attribute.
 fn shown_at(span: Span) -> Span {
     span.resolved_at(Span::call_site())
 }

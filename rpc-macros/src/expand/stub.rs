@@ -24,7 +24,8 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
     let with = (!contract.broken.iter().any(is_taken)).then(|| {
         quote! {
-            /// The same client with options for the calls made through it: timeout and metadata. They add to those that it had.
+            /// The same client with options for the calls made through it: timeout and metadata. They add to those that
+            /// it had.
             #[must_use]
             pub fn with(&self, options: #k::CallOptions) -> Self {
                 Self { peer: self.peer.with(options) }

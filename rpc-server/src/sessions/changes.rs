@@ -26,9 +26,9 @@ pub enum SessionChange {
 
 /// Openings and closings of a server's sessions, from [`Sessions::changes`](super::Sessions::changes).
 ///
-/// It begins with those that are open, and ends when the server has shut down and the last session has closed. A reader that is slow
-/// misses nothing that is still true: sessions that came and went before it asked are left out, and of one that it has seen opened it always
-/// hears the end. It never holds more than one entry a session.
+/// It begins with those that are open, and ends when the server has shut down and the last session has closed. A reader
+/// that is slow misses nothing that is still true: sessions that came and went before it asked are left out, and of one
+/// that it has seen opened it always hears the end. It never holds more than one entry a session.
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SessionChanges {

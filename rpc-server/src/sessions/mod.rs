@@ -23,11 +23,11 @@ use tracing::{debug, info, warn};
 pub use changes::{SessionChange, SessionChanges};
 use state::{Phase, State};
 
-/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in handlers too (but see
-/// [`Self::drain`]).
+/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in
+/// handlers too (but see [`Self::drain`]).
 ///
-/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it ends. The making of its objects
-/// comes after that and may still refuse it.
+/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it
+/// ends. The making of its objects comes after that and may still refuse it.
 ///
 /// ```
 /// # use rpc_server::Sessions;
@@ -99,12 +99,14 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// How many connections there are from their upgrade on: those of the open sessions, and those whose handshake or end is under way.
+    /// How many connections there are from their upgrade on: those of the open sessions, and those whose handshake or
+    /// end is under way.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
 
-    /// The sessions that are open now, in the order in which they opened. Ones that come or go later do not change what is returned.
+    /// The sessions that are open now, in the order in which they opened. Ones that come or go later do not change what
+    /// is returned.
     pub fn iter(&self) -> vec::IntoIter<Session> {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
@@ -114,14 +116,15 @@ impl Sessions {
         self.shared.lock().session(id).cloned()
     }
 
-    /// The open sessions of one principal, in the order in which they opened: somebody may be connected from several devices. Looks at every session.
+    /// The open sessions of one principal, in the order in which they opened: somebody may be connected from several
+    /// devices. Looks at every session.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
         state.sessions().filter(|session| session.principal() == Some(principal)).cloned().collect()
     }
 
-    /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a session that has
-    /// ended fails at once.
+    /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a
+    /// session that has ended fails at once.
     pub fn clients<C: Stub>(&self) -> impl Iterator<Item = C> + use<C> {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
     }
@@ -233,7 +236,8 @@ impl Sessions {
         Some(Entry { shared: Arc::clone(&self.shared), number })
     }
 
-    /// What tells of openings and closings. To be the last of all hooks: the last to let a session in, the first to hear of its end.
+    /// What tells of openings and closings. To be the last of all hooks: the last to let a session in, the first to
+    /// hear of its end.
     pub(crate) fn hooks(&self) -> impl SessionHooks {
         Hooks(Arc::clone(&self.shared))
     }

@@ -46,7 +46,8 @@ pub(super) struct Record {
 struct Listener {
     /// The place of the last opening that it has heard of.
     heard: u64,
-    /// Of those that it has heard of, the ones that have closed since. So there are never more than were open when it last asked.
+    /// Of those that it has heard of, the ones that have closed since. So there are never more than were open when it
+    /// last asked.
     closed: VecDeque<Arc<Record>>,
     waker: Option<Waker>,
 }
@@ -84,7 +85,8 @@ impl State {
         self.wakers()
     }
 
-    /// A session has ended; nothing happens if it was not open. Gives back whom to wake, and what to drop outside the lock.
+    /// A session has ended; nothing happens if it was not open. Gives back whom to wake, and what to drop outside the
+    /// lock.
     #[must_use]
     pub(super) fn closed(&mut self, session: u64, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
         let Some(number) = self.places.remove(&session) else { return (Vec::new(), None) };

@@ -39,14 +39,15 @@ use crate::sessions::{Entry, Sessions};
 
 /// Answers HTTP requests that ask for the WebSocket, and runs the sessions that they become.
 ///
-/// A [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to it in any HTTP
-/// server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum has them) and bounds the
-/// number of connections itself. If it puts the peer's [`SocketAddr`] into the request's extensions, handlers can see it.
+/// A [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to it in any
+/// HTTP server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum has them)
+/// and bounds the number of connections itself. If it puts the peer's [`SocketAddr`] into the request's extensions,
+/// handlers can see it.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that offers the sub-protocol
-/// `duplex-rpc.v1` and comes from no web page or from an allowed one; otherwise with a status and a sentence that says what to
-/// do. Extensions, compression among them, are never agreed. Must be called within a tokio runtime: each session is a task of
-/// it, and lives until it ends or is drained.
+/// `duplex-rpc.v1` and comes from no web page or from an allowed one; otherwise with a status and a sentence that says
+/// what to do. Extensions, compression among them, are never agreed. Must be called within a tokio runtime: each
+/// session is a task of it, and lives until it ends or is drained.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     shared: Arc<Shared>,

@@ -6,8 +6,8 @@ use super::{headers::single, refusal::Refusal};
 
 /// The web origins that may connect besides the server's own.
 ///
-/// Browsers name the page's origin in each WebSocket handshake and cannot be made to lie by a page; without this check any
-/// page that a user visits could call a server that the user's browser can reach. Other programs send no origin.
+/// Browsers name the page's origin in each WebSocket handshake and cannot be made to lie by a page; without this check
+/// any page that a user visits could call a server that the user's browser can reach. Other programs send no origin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     any: bool,

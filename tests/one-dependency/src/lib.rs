@@ -1,4 +1,5 @@
-//! A crate that has none of our crates in its `Cargo.toml`: it reaches `rpc-core` through its contract crate, and says so.
+//! A crate that has none of our crates in its `Cargo.toml`: it reaches `rpc-core` through its contract crate, and says
+//! so.
 
 use one_contract::rpc_core::{self, Status};
 

@@ -1,8 +1,9 @@
 //! Streams beside a bare WebSocket. Run with `cargo run --release --manifest-path bench/Cargo.toml --bin streams`.
 //!
-//! It prints how many small items a second go through one stream, against the messages of a bare echo; what bulk in both directions at once reaches, against bare
-//! messages of the best size, and how long small calls take meanwhile, on the same connection and on an idle one beside it; and how much memory both ends take
-//! while a slow reader reads one long stream.
+//! It prints how many small items a second go through one stream, against the messages of a bare echo; what bulk in
+//! both directions at once reaches, against bare messages of the best size, and how long small calls take meanwhile, on
+//! the same connection and on an idle one beside it; and how much memory both ends take while a slow reader reads one
+//! long stream.
 
 mod bare;
 mod ours;

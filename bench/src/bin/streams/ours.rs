@@ -108,7 +108,8 @@ pub(crate) async fn items(addr: &str, count: u64) -> Outcome<f64> {
     Ok(rate)
 }
 
-/// MiB a second of both directions together, without and with the payloads, and the 99th percentiles of small calls on that connection and on an idle one, in microseconds.
+/// MiB a second of both directions together, without and with the payloads, and the 99th percentiles of small calls on
+/// that connection and on an idle one, in microseconds.
 pub(crate) async fn bulk(addr: &str, mib: u64, payloads: usize) -> Outcome<Vec<f64>> {
     let (depot, beside) = (connect(addr).await?, connect(addr).await?);
     let count = mib * 1024 * 1024 / BLOCK as u64;

@@ -9,7 +9,8 @@ use crate::{error::CallError, status::Status};
 
 /// The sending half of [`crate::Streaming::channel`].
 ///
-/// [`Self::finish`] or [`Self::fail`] it: a reader whose producer was dropped without either sees a status with [`crate::Code::Aborted`].
+/// [`Self::finish`] or [`Self::fail`] it: a reader whose producer was dropped without either sees a status with
+/// [`crate::Code::Aborted`].
 pub struct StreamSender<T, E = super::NoFault> {
     items: mpsc::Sender<Message<T, E>>,
 }
@@ -19,7 +20,8 @@ enum Message<T, E> {
     End(Result<(), CallError<E>>),
 }
 
-/// Nobody reads the stream any more: its reader was dropped, its call has ended badly, or the session has. The item comes back.
+/// Nobody reads the stream any more: its reader was dropped, its call has ended badly, or the session has. The item
+/// comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
 
@@ -51,14 +53,15 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         }
     }
 
-    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after the items. Dropping the future drops the
-    /// sender: the reader sees [`crate::Code::Aborted`]. Fails if nobody reads any more, and so do the others.
+    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after
+    /// the items. Dropping the future drops the sender: the reader sees [`crate::Code::Aborted`]. Fails if nobody reads
+    /// any more, and so do the others.
     pub async fn finish(self) -> Result<(), Closed<()>> {
         self.end(Ok(())).await
     }
 
-    /// Ends the stream with a typed fault, after what has been sent; otherwise as [`Self::finish`]. Encoded, the fault may be as long as a chunk
-    /// ([`crate::Config::chunk`]).
+    /// Ends the stream with a typed fault, after what has been sent; otherwise as [`Self::finish`]. Encoded, the fault
+    /// may be as long as a chunk ([`crate::Config::chunk`]).
     pub async fn fail(self, fault: E) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Fault(fault))).await
     }

@@ -20,10 +20,12 @@ use crate::{
     wire::{self, ScanLimits, WireError},
 };
 
-/// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` where it may end in a typed fault.
+/// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` where
+/// it may end in a typed fault.
 ///
-/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`], [`Self::from_call_results`]) or by its sending half ([`Self::channel`]). To read one, treat it as a stream of
-/// `Result<T, CallError<E>>`, or call [`Self::next`]. An error is the last thing that comes:
+/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`], [`Self::from_call_results`]) or by its
+/// sending half ([`Self::channel`]). To read one, treat it as a stream of `Result<T, CallError<E>>`, or call
+/// [`Self::next`]. An error is the last thing that comes:
 ///
 /// | what comes last | why |
 /// |---|---|
@@ -37,13 +39,14 @@ use crate::{
 /// | [`Code::ResourceExhausted`](crate::Code::ResourceExhausted) | the reader's [`crate::Config::session_memory`] is used up, or its server's bound for all sessions |
 /// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item or the fault does not fit its type |
 ///
-/// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own stream is dropped then; the call, if it is
-/// an argument, goes on.
+/// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own
+/// stream is dropped then; the call, if it is an argument, goes on.
 ///
 /// # How far a producer may run ahead
 ///
-/// A producer is polled only while its reader has room: [`crate::Config::stream_window`] bytes and [`crate::Config::stream_items`] items to begin with, counted from the
-/// producer's side to the reader's hand; some 64 KiB more wait at the producer's side. While the reader waits for the window and not for the producer, the window
+/// A producer is polled only while its reader has room: [`crate::Config::stream_window`] bytes and
+/// [`crate::Config::stream_items`] items to begin with, counted from the producer's side to the reader's hand; some 64
+/// KiB more wait at the producer's side. While the reader waits for the window and not for the producer, the window
 /// doubles, up to [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
 pub struct Streaming<T, E = NoFault> {
     inner: Inner<T, E>,
@@ -75,8 +78,8 @@ impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
         Self::from_call_results(stream.map(|item| item.map_err(CallError::Fault)))
     }
 
-    /// Of a stream of what streams are read as: one that has come and is passed on, with its end, whatever was done to its items. What follows the first error is not
-    /// asked for.
+    /// Of a stream of what streams are read as: one that has come and is passed on, with its end, whatever was done to
+    /// its items. What follows the first error is not asked for.
     pub fn from_call_results(stream: impl Stream<Item = Result<T, CallError<E>>> + Send + 'static) -> Self {
         Self { inner: Inner::Local(Mutex::new(stream.boxed())) }
     }
@@ -94,8 +97,9 @@ impl<T, E> Streaming<T, E> {
         Self { inner: Inner::Over }
     }
 
-    /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has come. The producer may have used the window that
-    /// [`crate::Config::stream_window`] announced to it already. None at all counts as one: one item at a time. Does nothing to a stream that is produced here.
+    /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has
+    /// come. The producer may have used the window that [`crate::Config::stream_window`] announced to it already. None
+    /// at all counts as one: one item at a time. Does nothing to a stream that is produced here.
     #[must_use]
     pub fn with_window(mut self, bytes: usize) -> Self {
         if let Inner::Remote(remote) = &mut self.inner {
@@ -104,7 +108,8 @@ impl<T, E> Streaming<T, E> {
         self
     }
 
-    /// The next item; an error is the last one, and `None` says that the stream was finished, or has failed before. May be dropped at any time; nothing is lost.
+    /// The next item; an error is the last one, and `None` says that the stream was finished, or has failed before. May
+    /// be dropped at any time; nothing is lost.
     pub async fn next(&mut self) -> Option<Result<T, CallError<E>>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }

@@ -77,8 +77,8 @@ pub struct Charges {
 }
 
 impl Connection {
-    /// Begins a call: takes a slot and, if there is one, a permit; otherwise `waker` is woken when there is. The status says why there
-    /// can be no call.
+    /// Begins a call: takes a slot and, if there is one, a permit; otherwise `waker` is woken when there is. The status
+    /// says why there can be no call.
     pub fn begin_call(
         &mut self,
         now: Instant,
@@ -132,8 +132,9 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
-    /// Begins a call and, if it finds a permit at once, queues it; `call` is left without its charges if it does not. Where it was taken and has failed,
-    /// [`CallProgress::Waiting`] is given, and [`Self::poll_call`] tells the outcome.
+    /// Begins a call and, if it finds a permit at once, queues it; `call` is left without its charges if it does not.
+    /// Where it was taken and has failed, [`CallProgress::Waiting`] is given, and [`Self::poll_call`] tells the
+    /// outcome.
     pub fn start_call(
         &mut self,
         now: Instant,
@@ -175,8 +176,9 @@ impl Connection {
         }
     }
 
-    /// Queues what `call` has, for an admitted call; `waker` is woken when it has an outcome. A one-way call is done with that, and its key with it. False if the call has ended meanwhile: the charges
-    /// are released then, and [`Self::poll_call`] tells the outcome.
+    /// Queues what `call` has, for an admitted call; `waker` is woken when it has an outcome. A one-way call is done
+    /// with that, and its key with it. False if the call has ended meanwhile: the charges are released then, and
+    /// [`Self::poll_call`] tells the outcome.
     pub fn send_call(&mut self, key: CallKey, call: &mut Outgoing, waker: &Waker) -> bool {
         let charges = mem::take(&mut call.charges);
         let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
@@ -227,7 +229,8 @@ impl Connection {
         true
     }
 
-    /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has come.
+    /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has
+    /// come.
     pub fn cancel_call(&mut self, key: CallKey) {
         let Some(slot) = self.slots.find_mut(key) else { return };
         self.trash.extend(slot.waker.take());
@@ -258,8 +261,8 @@ impl Connection {
         }
     }
 
-    /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is skipped when its
-    /// turn comes.
+    /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is
+    /// skipped when its turn comes.
     pub(super) fn withdraw(&mut self, key: CallKey) {
         let Some(slot) = self.slots.find(key) else { return };
         let (oneway, depth) = (slot.oneway, slot.depth);

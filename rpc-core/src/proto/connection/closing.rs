@@ -26,8 +26,8 @@ pub(super) enum Flush {
 }
 
 impl Connection {
-    /// Ends the connection from this side. Pending calls resolve, handlers are to be stopped; one-way calls and completions that wait
-    /// still go. Does nothing after the end.
+    /// Ends the connection from this side. Pending calls resolve, handlers are to be stopped; one-way calls and
+    /// completions that wait still go. Does nothing after the end.
     pub fn close(&mut self) {
         self.end(ConnectionError::ClosedLocally, Flush::Output);
     }
@@ -50,8 +50,8 @@ impl Connection {
         self.handshake = None;
     }
 
-    /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after the grace that the
-    /// configuration sets, and the connection is closed some time later whatever runs.
+    /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after
+    /// the grace that the configuration sets, and the connection is closed some time later whatever runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
         let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
         // What comes after the goodbye has to fit as well.

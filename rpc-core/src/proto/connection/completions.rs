@@ -232,7 +232,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone, or an Abort.
+    /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone,
+    /// or an Abort.
     pub(super) fn handle_stop(&mut self, transfer: TransferId) {
         let Some(transfer) = self.outbox.remove_transfer(transfer) else {
             // The reader has left, so it does not matter how the stream ends: as if its producer had finished it.

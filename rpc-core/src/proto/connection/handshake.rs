@@ -204,7 +204,8 @@ impl Connection {
         }
     }
 
-    /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this side in, by the close.
+    /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this
+    /// side in, by the close.
     pub fn refuse(&mut self, status: Status) {
         // Nothing of the session has run.
         let words = self.max_words_out().min(MAX_REFUSAL);
@@ -256,7 +257,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of payload.
+    /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of
+    /// payload.
     pub(super) fn max_words_out(&self) -> usize {
         let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
         self.config.max_metadata.min(MAX_PEER_TEXT).min(usize::try_from(spare).unwrap_or(usize::MAX))

@@ -111,7 +111,8 @@ impl Connection {
         })
     }
 
-    /// Why a payload of `len` bytes is not taken that would make this side hold `more` bytes more; `None` if it is taken.
+    /// Why a payload of `len` bytes is not taken that would make this side hold `more` bytes more; `None` if it is
+    /// taken.
     #[inline]
     pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
         if len > self.config.max_payload as u64 {
@@ -145,8 +146,8 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that is most of its packet, or
-    /// lies in a small one, is copied only when `kept_buffers` others wait already.
+    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that is most of its packet,
+    /// or lies in a small one, is copied only when `kept_buffers` others wait already.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
         let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());

@@ -53,12 +53,12 @@ const MAX_EXCESS_CALLS: u32 = 1000;
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
-/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are no packet yet, [`Self::handle_timeout`] when
-/// [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`], [`Self::cancel_call`] from callers;
-/// [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
+/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are no packet yet,
+/// [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
+/// [`Self::cancel_call`] from callers; [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
 ///
-/// Output, to be polled after input in this order: [`Self::poll_event`], [`Self::poll_transmit`], [`Self::poll_timeout`],
-/// [`Self::take_wakes`] (to be woken outside any lock) and [`Self::take_released`].
+/// Output, to be polled after input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
+/// [`Self::poll_timeout`], [`Self::take_wakes`] (to be woken outside any lock) and [`Self::take_released`].
 pub struct Connection {
     role: Role,
     id: u64,
@@ -163,8 +163,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection; [`Event::Closed`] then says
-    /// why.
+    /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection;
+    /// [`Event::Closed`] then says why.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.phase == Phase::Ended {
             // What still goes out may wait for an ack.

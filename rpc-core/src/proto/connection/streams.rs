@@ -64,7 +64,8 @@ impl Connection {
         true
     }
 
-    /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more of the stream.
+    /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more
+    /// of the stream.
     pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<Long> {
         self.sending.poll_long(id, waker, &mut self.trash)
     }
@@ -252,7 +253,8 @@ impl Connection {
         failed
     }
 
-    /// A call that is served here has failed, and the streams among its arguments with it: the other side ends them when it hears of that.
+    /// A call that is served here has failed, and the streams among its arguments with it: the other side ends them
+    /// when it hears of that.
     pub(super) fn fail_streams(&mut self, streams: &Streams) {
         for id in streams {
             self.fail_stream(*id, Status::cancelled("the call that the stream belongs to has ended"));

@@ -93,8 +93,8 @@ impl Connection {
         self.asked = None;
     }
 
-    /// How many control frames of the layer below have come in since the beginning. False if that is more than may come;
-    /// the connection has ended then.
+    /// How many control frames of the layer below have come in since the beginning. False if that is more than may
+    /// come; the connection has ended then.
     #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
         seen == self.seen_controls || self.charge_controls(now, seen)

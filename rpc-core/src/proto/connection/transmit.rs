@@ -27,8 +27,8 @@ const SMALL_FRAME: usize = 48;
 const HEADER: usize = 18;
 
 impl Connection {
-    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits and room
-    /// return for what is given out. Still has packets after the end, until all that may go has gone.
+    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
+    /// and room return for what is given out. Still has packets after the end, until all that may go has gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         if let Some(frame) = self.handshake.take() {
             put_header(&mut self.packet, PacketHeader { seq: 0, ack: 0 });

@@ -34,7 +34,8 @@ pub(super) struct Inflow {
     pub(super) heard: (i64, i64),
     /// The same, with the credit of packets that have not been acknowledged.
     pub(super) unheard: VecDeque<(u64, (i64, i64))>,
-    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the credit of all streams together.
+    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the
+    /// credit of all streams together.
     pub(super) told: i64,
     /// What an item counts that is arriving in chunks.
     pub(super) arriving: Option<i64>,
@@ -105,7 +106,8 @@ impl Inflow {
         self.block.split().freeze()
     }
 
-    /// Credit goes out in this packet, so that the producer may send what has come and is allowed. Where acks are slow, more is heard later.
+    /// Credit goes out in this packet, so that the producer may send what has come and is allowed. Where acks are slow,
+    /// more is heard later.
     pub(super) fn tell_credit(&mut self, packet: u64) {
         if self.unheard.len() >= MAX_UNHEARD {
             self.unheard.pop_back();
@@ -130,8 +132,8 @@ impl Inflow {
         }
     }
 
-    /// Whether all has come that could be sent with the credit that the producer has heard of: then its reader, who has read it, waits for credit to arrive, and not for the
-    /// producer.
+    /// Whether all has come that could be sent with the credit that the producer has heard of: then its reader, who has
+    /// read it, waits for credit to arrive, and not for the producer.
     pub(super) fn is_starved(&self) -> bool {
         self.received.0 >= self.heard.0 || self.received.1 >= self.heard.1
     }

@@ -1,6 +1,7 @@
 //! Streams: what is produced here and what is read here, with the credit that lets a reader hold its producer back.
 //!
-//! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams together is counted in bytes alone.
+//! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams
+//! together is counted in bytes alone.
 
 mod claims;
 mod inflow;

@@ -31,7 +31,8 @@ pub(super) struct Outflow {
     pub(super) end: Option<StreamEnd>,
     pub(super) credit_items: u64,
     pub(super) credit_bytes: i64,
-    /// Items that have gone, and those that have been read: where they are the same, one may go whatever the credit of all streams together.
+    /// Items that have gone, and those that have been read: where they are the same, one may go whatever the credit of
+    /// all streams together.
     pub(super) sent: u64,
     pub(super) read: u64,
     /// It waits for its turn, or for credit of all together.

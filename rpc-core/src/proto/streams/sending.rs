@@ -81,7 +81,8 @@ impl Sending {
         (stream.charges(), stream.waker)
     }
 
-    /// What became of a long item that was queued last. `waker` is woken when that changes. `None` if nobody wants more of the stream.
+    /// What became of a long item that was queued last. `waker` is woken when that changes. `None` if nobody wants more
+    /// of the stream.
     pub(crate) fn poll_long(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> Option<Long> {
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         if mem::take(&mut stream.returned) {
@@ -208,7 +209,8 @@ impl Sending {
         None
     }
 
-    /// Writes what a stream may send in one turn: up to about `chunk` bytes, and no frame that is longer than `left`. `first` says that one must go whatever is left.
+    /// Writes what a stream may send in one turn: up to about `chunk` bytes, and no frame that is longer than `left`.
+    /// `first` says that one must go whatever is left.
     pub(crate) fn put(&mut self, id: TransferId, out: &mut PacketWriter<'_>, limits: Turn, gone: &mut Gone) -> Put {
         if self.blocked.len() > MOST_GONE + 2 * self.streams.len() {
             // Those that have ended meanwhile.

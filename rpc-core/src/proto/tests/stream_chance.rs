@@ -1,4 +1,5 @@
-//! Any interleaving of opening, items, credit, stops, ends, cancels and a lost link ends with both sides agreeing and holding nothing.
+//! Any interleaving of opening, items, credit, stops, ends, cancels and a lost link ends with both sides agreeing and
+//! holding nothing.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -263,7 +263,8 @@ fn streams_are_bounded_by_this_sides_own_limit_too() {
     assert_eq!((refused, pair.ends[SERVER].connection.stats().streams_sending), (10, 10));
 }
 
-/// The connection ends while the arguments that streams came with are arriving, or cannot: nobody was told of these streams, so nobody reads them.
+/// The connection ends while the arguments that streams came with are arriving, or cannot: nobody was told of these
+/// streams, so nobody reads them.
 #[test]
 fn streams_of_calls_that_never_were_whole_are_not_kept() {
     let announced = |total| {

@@ -1,4 +1,5 @@
-//! How a session's driver ends: the rest is written, the other side is told, handlers are waited for, and hooks hear of it.
+//! How a session's driver ends: the rest is written, the other side is told, handlers are waited for, and hooks hear of
+//! it.
 
 use std::{
     mem,

@@ -40,8 +40,8 @@ const ENOUGH_BYTES: usize = 32 * 1024;
 /// With so many events waiting for hooks, nothing more is read until they have returned.
 const ENOUGH_EVENTS: usize = 4096;
 
-/// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn it. Dropping it
-/// ends the session as a lost link does.
+/// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn
+/// it. Dropping it ends the session as a lost link does.
 #[must_use = "a session does nothing until its driver is spawned"]
 pub struct Driver<T> {
     /// `None` when the session is over: `closed` hooks may take their time, and the socket does not wait for them.
@@ -256,10 +256,12 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Reports handlers that have ended, and writes what is there. `alone` says that nothing came in: whoever woke the driver is a caller.
+    /// Reports handlers that have ended, and writes what is there. `alone` says that nothing came in: whoever woke the
+    /// driver is a caller.
     fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
         if alone && !self.put_off && !self.stuck && self.ended.is_empty() {
-            // Callers run right after the driver was woken by the first of them: one more turn, and their calls share a packet.
+            // Callers run right after the driver was woken by the first of them: one more turn, and their calls share a
+            // packet.
             self.put_off = self.shared.look(|connection| connection.expects_company(ENOUGH_BYTES));
             if self.put_off {
                 cx.waker().wake_by_ref();

@@ -10,8 +10,8 @@ const FIRST_CONTROL: u8 = 0x8;
 
 /// Knows how much of an unfinished message has come in, its frame headers included.
 ///
-/// The WebSocket library counts payload bytes only, so that endless empty fragments look like nothing to it. Bad frames are
-/// the library's to refuse; this only has to stay in bounds on them.
+/// The WebSocket library counts payload bytes only, so that endless empty fragments look like nothing to it. Bad frames
+/// are the library's to refuse; this only has to stay in bounds on them.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     header: [u8; LONGEST_HEADER],

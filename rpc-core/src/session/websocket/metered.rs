@@ -14,8 +14,8 @@ use crate::session::later::wake_later;
 /// Bytes that one round may read, so that one busy connection cannot keep its thread from the others.
 const ROUND: usize = 64 * 1024;
 
-/// Makes an asynchronous stream look like a blocking one that says `WouldBlock`, which is how the WebSocket library reads and
-/// writes, and sees every byte pass.
+/// Makes an asynchronous stream look like a blocking one that says `WouldBlock`, which is how the WebSocket library
+/// reads and writes, and sees every byte pass.
 ///
 /// Its only user polls it from one task, so one waker serves both directions.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The WebSocket as a transport: one binary message is one packet, and hostile input ends the link with the right close code.
+//! The WebSocket as a transport: one binary message is one packet, and hostile input ends the link with the right close
+//! code.
 
 mod failure;
 mod framing;

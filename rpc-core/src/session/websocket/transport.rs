@@ -39,8 +39,8 @@ const OVERHEAD: usize = 64 * 1024;
 const HANDSHAKE_OVERHEAD: usize = 1024;
 /// A control frame's payload holds 125 bytes (RFC 6455 §5.5), of which the close code takes two.
 const LONGEST_REASON: usize = 123;
-/// How long input is discarded after the goodbye. Dropping a socket with unread input resets the connection, and the reset
-/// may overtake the close code.
+/// How long input is discarded after the goodbye. Dropping a socket with unread input resets the connection, and the
+/// reset may overtake the close code.
 const DISCARD: Duration = Duration::from_secs(1);
 
 /// A [`Transport`] over a byte stream on which the HTTP upgrade has been done.
@@ -162,10 +162,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     fn drive_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Option<Closing> {
         match &mut self.closing {
             Closing::NotYet => {
-                // A pong that is still queued would go out behind the goodbye (RFC 6455 §5.5.1 forbids it). If this fails, so does
-                // the next call.
+                // A pong that is still queued would go out behind the goodbye (RFC 6455 §5.5.1 forbids it). If this
+                // fails, so does the next call.
                 let _ = self.socket.flush();
-                // The library sends nothing where the other side said goodbye first: its answer is in the buffer already.
+                // The library sends nothing where the other side said goodbye first: its answer is in the buffer
+                // already.
                 let goodbye = CloseFrame { code: sendable(code).0.into(), reason: cut(reason) };
                 match self.socket.close(Some(goodbye)) {
                     Err(error) if would_block(&error) => Some(Closing::Flushing),

@@ -1,5 +1,5 @@
-//! A client: its `Cargo.toml` has the contract crate and `rpc-client` alone of our crates. `rpc-server` is there for the
-//! tests alone, so the library cannot name it.
+//! A client: its `Cargo.toml` has the contract crate and `rpc-client` alone of our crates. `rpc-server` is there for
+//! the tests alone, so the library cannot name it.
 //!
 //! ```
 //! #[rpc_client::service]
