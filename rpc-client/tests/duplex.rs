@@ -193,7 +193,7 @@ fn least() -> Config {
     let mut config = Config::default();
     config.max_calls = 1;
     config.nested_calls = 1;
-    config.max_notifies = 1;
+    config.max_oneway_calls = 1;
     config.chunk = 256;
     config.max_packet = 256 + 512;
     config.max_metadata = 256;

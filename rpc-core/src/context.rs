@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{ConnectionInfo, Peer, Principal, Scope, Serving, Session, Shared, Stub, now},
+    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionShared, Stub, now},
 };
 
 /// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract
@@ -18,14 +18,14 @@ use crate::{
 /// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
 #[derive(Clone)]
 pub struct Context<C> {
-    serving: Serving,
-    shared: Arc<Shared>,
+    serving: CurrentCall,
+    shared: Arc<SessionShared>,
     method: &'static MethodDescriptor,
     peer: C,
 }
 
 impl<C: Stub> Context<C> {
-    pub(crate) fn new(shared: Arc<Shared>, serving: Serving, method: &'static MethodDescriptor) -> Self {
+    pub(crate) fn new(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = C::from_peer(Peer::new(shared.clone()));
         Self { serving, shared, method, peer }
     }
@@ -33,7 +33,7 @@ impl<C: Stub> Context<C> {
 
 impl Context<Peer> {
     /// Of a call whose other side is not known by its contract.
-    pub(crate) fn untyped(shared: Arc<Shared>, serving: Serving, method: &'static MethodDescriptor) -> Self {
+    pub(crate) fn untyped(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = Peer::new(shared.clone());
         Self { serving, shared, method, peer }
     }

@@ -171,7 +171,7 @@ fn small_calls(victim: &mut Victim) {
     }
 }
 
-fn small_notifies(victim: &mut Victim) {
+fn small_oneway_calls(victim: &mut Victim) {
     for _ in 1..=1024 {
         let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(1) };
         victim.say(&[Frame::Notify(notify)]);
@@ -267,7 +267,8 @@ fn items_that_are_not_taken(victim: &mut Victim) {
 fn results_that_are_not_taken(victim: &mut Victim) {
     let mut keys = Vec::new();
     for _ in 0..1000 {
-        let mut start = CallStart { method: None, oneway: false, depth: 0, origin: None, deadline: None, gap: None };
+        let mut start =
+            CallStart { method: None, oneway: false, depth: 0, origin: None, deadline: None, idle_timeout: None };
         let Ok((key, CallProgress::Admitted)) = victim.connection.begin_call(Instant::now(), &mut start, Waker::noop())
         else {
             panic!("the peer takes it")
@@ -347,7 +348,7 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
             attack: unfinished_arguments,
         },
         Case { what: "small calls in large packets", bound: calls * call, reaches: 0.05, attack: small_calls },
-        Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_notifies },
+        Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_oneway_calls },
         Case { what: "metadata", bound: calls * (call + config.max_metadata), reaches: 0.2, attack: metadata },
         Case { what: "items that nobody reads", bound: config.streams_window, reaches: 0.8, attack: unread_items },
         Case {

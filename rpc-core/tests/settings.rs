@@ -47,7 +47,7 @@ fields! {
         max_payload_containers chunk stream_window max_stream_window streams_window outbox_soft outbox_hard
         unacked_bulk max_unacked_bulk max_metadata session_memory max_no_cancel read_buffer
     }
-    Count { max_calls nested_calls max_notifies max_depth max_streams stream_items }
+    Count { max_calls nested_calls max_oneway_calls max_depth max_streams stream_items }
     Time {
         call_timeout nested_wait upgrade_timeout hello_timeout close_timeout hook_timeout keepalive keepalive_timeout
         progress_timeout write_timeout drain_grace drain_timeout slow_poll

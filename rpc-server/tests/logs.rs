@@ -170,17 +170,17 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
         .unwrap();
         let said = |line: &String| told.iter().all(|part| line.contains(part));
         let logged = async {
-            while session.stats().notifies_refused < count || !Lines::read(Level::WARN).iter().any(said) {
+            while session.stats().oneway_refused < count || !Lines::read(Level::WARN).iter().any(said) {
                 tokio::task::yield_now().await;
             }
         };
         timeout(SOON, logged).await.unwrap_or_else(|_| panic!("{method}: {:#?}", Lines::read(Level::WARN)));
-        assert_eq!(session.stats().notifies_refused, count);
+        assert_eq!(session.stats().oneway_refused, count);
     }
     diary.open().await.unwrap();
     diary.seal().await.unwrap();
     diary.open().await.unwrap();
-    assert_eq!(session.stats().notifies_refused, 3);
+    assert_eq!(session.stats().oneway_refused, 3);
     assert!(
         timeout(SOON, async {
             while !session.stats().is_at_rest() {

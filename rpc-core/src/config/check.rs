@@ -168,7 +168,7 @@ fields! {
         chunk: MIN_CHUNK, 64 * MIB;
         max_calls: 1, MOST;
         nested_calls: 1, MOST;
-        max_notifies: 1, MOST;
+        max_oneway_calls: 1, MOST;
         max_no_cancel: 1, ANY;
         max_depth: 0, u64::from(MAX_DEPTH);
         max_streams: 0, MOST;

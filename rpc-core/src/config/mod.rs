@@ -71,7 +71,7 @@ pub struct Config {
     /// callback through when every other permit waits for it. Each costs a handler at each depth.
     pub nested_calls: u32,
     /// One-way calls that the peer may have outstanding here. Default 1,024; at least 1. As `max_calls`.
-    pub max_notifies: u32,
+    pub max_oneway_calls: u32,
     /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`,
     /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1, without a greatest
     /// value. A call beyond it is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too,
@@ -246,7 +246,7 @@ impl Default for Config {
             chunk: 64 * KIB,
             max_calls: 1024,
             nested_calls: 4,
-            max_notifies: 1024,
+            max_oneway_calls: 1024,
             max_no_cancel: 4096,
             max_depth: 16,
             max_streams: 16_384,

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use super::{Shared, shared::transfer_budget};
+use super::{SessionShared, shared::transfer_budget};
 use crate::proto::{Charges, Released};
 
 /// What a sender holds of the budgets; given back on drop, unless it has been handed over.
@@ -12,7 +12,7 @@ use crate::proto::{Charges, Released};
 /// The order is fixed: argument bytes, then transfers, then room. What comes later in it is given back by the driver
 /// alone, so two senders never wait for what the other one holds.
 #[derive(Debug)]
-pub(crate) struct Reservation<S: Deref<Target = Shared>> {
+pub(crate) struct Reservation<S: Deref<Target = SessionShared>> {
     shared: S,
     held: Charges,
 }
@@ -32,7 +32,7 @@ pub(crate) enum Need {
 #[derive(Debug)]
 pub(crate) struct Over;
 
-impl<S: Deref<Target = Shared>> Reservation<S> {
+impl<S: Deref<Target = SessionShared>> Reservation<S> {
     pub(crate) fn new(shared: S) -> Self {
         Self { shared, held: Charges::default() }
     }
@@ -52,7 +52,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
         }
         let room = to_u32(if large { frame } else { frame + payload });
         try_more(&self.shared.room, &mut self.held.room, room)
-            .map_err(|()| Need::Room(to_u32(Shared::room_unit(&self.shared.config)).max(room)))?;
+            .map_err(|()| Need::Room(to_u32(SessionShared::room_unit(&self.shared.config)).max(room)))?;
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl<S: Deref<Target = Shared>> Reservation<S> {
     }
 }
 
-impl<S: Deref<Target = Shared>> Drop for Reservation<S> {
+impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
     fn drop(&mut self) {
         self.release();
     }
@@ -175,7 +175,7 @@ mod tests {
         let config = CheckedConfig::default();
         let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
         let link = Link::new(1, ConnectionInfo::default());
-        let shared = Shared::new(connection, config.clone(), link, Arc::default());
+        let shared = SessionShared::new(connection, config.clone(), link, Arc::default());
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);

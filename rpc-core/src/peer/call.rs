@@ -15,10 +15,10 @@ use serde::Serialize;
 
 use super::{
     budget::{Need, Reservation},
-    current::{Serving, is_opening},
+    current::{CurrentCall, is_opening},
     encode::encode_rope,
-    shared::Shared,
-    streams::{self, Inlets, Outlets},
+    shared::SessionShared,
+    streams::{self, StreamReaders, StreamWriters},
 };
 use crate::{
     config::PACKET_OVERHEAD,
@@ -32,58 +32,58 @@ use crate::{
 const FRAME: usize = 64;
 
 /// What is settled about a call before it begins.
-pub(super) struct Terms {
+pub(super) struct CallParams {
     pub(super) begun: Instant,
-    pub(super) origin: Option<Serving>,
+    pub(super) origin: Option<CurrentCall>,
     pub(super) metadata: MetadataPairs,
     pub(super) deadline: Option<Instant>,
-    pub(super) gap: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
 }
 
 /// A completed call.
 pub(crate) enum Answer {
-    Value(Bytes, Inlets),
+    Value(Bytes, StreamReaders),
     Fault(Bytes),
 }
 
 /// What a call sends: its arguments, and the streams among them.
-pub(crate) struct Sent<A> {
+pub(crate) struct CallInput<A> {
     pub(crate) arguments: A,
-    pub(crate) streams: Outlets,
+    pub(crate) streams: StreamWriters,
 }
 
 /// Makes a call once. The streams among what is sent are taken out when they begin to go. What is sent is lent
 /// exclusively because it need not be `Sync`.
 pub(super) async fn attempt<A: Serialize + Send>(
-    shared: &Arc<Shared>,
+    shared: &Arc<SessionShared>,
     method: &'static MethodDescriptor,
-    terms: &mut Terms,
-    sent: &mut Sent<A>,
+    params: &mut CallParams,
+    input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let Sent { arguments, streams: outlets } = sent;
-    let streams = outlets.len();
-    let metadata_len = check(shared, terms)?;
+    let CallInput { arguments, streams: writers } = input;
+    let streams = writers.len();
+    let metadata_len = check(shared, params)?;
     let oneway = method.is_oneway();
-    let origin = terms.origin.take();
+    let origin = params.origin.take();
     let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
     // Made where they stay: what has just been written is slow to move.
     let mut call = Call {
         shared,
         method,
-        begun: terms.begun,
+        begun: params.begun,
         nested: origin.is_some() && !oneway,
         start: CallStart {
             method: Some(method),
             oneway,
             depth,
             origin: origin.map(|origin| origin.call),
-            deadline: terms.deadline,
-            gap: terms.gap,
+            deadline: params.deadline,
+            idle_timeout: params.idle_timeout,
         },
         metadata_len,
         outgoing: Outgoing {
             method: method.id(),
-            metadata: mem::take(&mut terms.metadata),
+            metadata: mem::take(&mut params.metadata),
             payload: Rope::default(),
             streams,
             charges: Charges::default(),
@@ -94,38 +94,38 @@ pub(super) async fn attempt<A: Serialize + Send>(
     let mut standing = call.start(arguments).await?;
     let outcome = loop {
         standing = match standing {
-            Standing::Waiting => call.admission().await?,
-            Standing::Admitted => {
+            CallState::Waiting => call.admission().await?,
+            CallState::Admitted => {
                 call.encode(arguments)?;
                 call.offer().await?
             }
-            Standing::Short(need) => call.wait_for(need).await?,
-            Standing::Sent if method.is_oneway() => {
+            CallState::Short(need) => call.wait_for(need).await?,
+            CallState::Sent if method.is_oneway() => {
                 call.key = None;
-                return Ok(Answer::Value(Bytes::new(), Inlets::default()));
+                return Ok(Answer::Value(Bytes::new(), StreamReaders::default()));
             }
             // Sending has left the waker there.
-            Standing::Sent => {
-                if let (Some(key), false) = (call.key, outlets.is_empty()) {
+            CallState::Sent => {
+                if let (Some(key), false) = (call.key, writers.is_empty()) {
                     let streams = shared.look(|connection| connection.argument_streams(key));
-                    streams::start(shared, &streams, mem::take(outlets));
+                    streams::start(shared, &streams, mem::take(writers));
                 }
                 break call.outcome(true).await;
             }
-            Standing::Ended => break call.outcome(false).await,
+            CallState::Ended => break call.outcome(false).await,
         };
     };
     match outcome {
-        Outcome::Value(bytes) => Ok(Answer::Value(bytes, Inlets::default())),
-        Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, Inlets::new(shared, &streams))),
+        Outcome::Value(bytes) => Ok(Answer::Value(bytes, StreamReaders::default())),
+        Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, StreamReaders::new(shared, &streams))),
         Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),
         Outcome::Status(status) => Err(status),
     }
 }
 
 /// Whether a call can begin at all. Gives the length of its metadata.
-fn check(shared: &Shared, terms: &Terms) -> Result<usize, Status> {
-    let (len, limit) = (metadata_size(&terms.metadata), shared.config.max_metadata);
+fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
+    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata);
     if len > limit {
         let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
         return Err(Status::invalid_argument(message).not_executed());
@@ -162,7 +162,7 @@ fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
 }
 
 /// What a call that has not come to its end is waiting for.
-enum Standing {
+enum CallState {
     /// A permit.
     Waiting,
     /// Nothing: it may be sent.
@@ -177,7 +177,7 @@ enum Standing {
 
 /// A call on its way. Dropping it gives the call up.
 struct Call<'a> {
-    shared: &'a Shared,
+    shared: &'a SessionShared,
     method: &'static MethodDescriptor,
     begun: Instant,
     nested: bool,
@@ -185,7 +185,7 @@ struct Call<'a> {
     metadata_len: usize,
     /// What is to be sent.
     outgoing: Outgoing,
-    reservation: Reservation<&'a Shared>,
+    reservation: Reservation<&'a SessionShared>,
     /// Its slot, while that is ours.
     key: Option<CallKey>,
 }
@@ -201,9 +201,9 @@ impl Drop for Call<'_> {
 impl Call<'_> {
     /// Takes a slot. Where others have found permits and room, the call is sent with that; else it is encoded when it
     /// has its permit.
-    async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<Standing, Status> {
+    async fn start<A: Serialize>(&mut self, arguments: &mut A) -> Result<CallState, Status> {
         let mut tried = false;
-        if self.shared.is_easy() {
+        if self.shared.has_fast_path() {
             self.encode(arguments)?;
             let (len, frame, arguments) = self.sizes();
             tried = self.reservation.reserve_whole(len, frame, arguments);
@@ -224,11 +224,11 @@ impl Call<'_> {
                 // A call that waits holds no encoded bytes: they would be memory without a bound.
                 outgoing.payload = Rope::default();
             }
-            self.shared.set_easy(admitted);
+            self.shared.set_fast_path(admitted);
             Poll::Ready(Ok(match (tried, admitted) {
-                (true, true) => Standing::Sent,
-                (false, true) => Standing::Admitted,
-                (_, false) => Standing::Waiting,
+                (true, true) => CallState::Sent,
+                (false, true) => CallState::Admitted,
+                (_, false) => CallState::Waiting,
             }))
         })
         .await
@@ -249,30 +249,30 @@ impl Call<'_> {
     }
 
     /// Waits for a permit.
-    async fn admission(&mut self) -> Result<Standing, Status> {
+    async fn admission(&mut self) -> Result<CallState, Status> {
         // The driver did not see the new deadline.
         self.shared.wake_driver();
         poll_fn(|cx| match progress(self.shared, &mut self.key, cx.waker()) {
             CallProgress::Waiting => Poll::Pending,
-            CallProgress::Admitted => Poll::Ready(Ok(Standing::Admitted)),
+            CallProgress::Admitted => Poll::Ready(Ok(CallState::Admitted)),
             CallProgress::Done(outcome) => Poll::Ready(Err(unsent(outcome))),
         })
         .await
     }
 
     /// Sends an admitted call, which has been encoded, if it fits the budgets now.
-    async fn offer(&mut self) -> Result<Standing, Status> {
+    async fn offer(&mut self) -> Result<CallState, Status> {
         let (len, frame, arguments) = self.sizes();
         if let Err(need) = self.reservation.reserve(len, frame, arguments) {
             self.outgoing.payload = Rope::default();
-            return Ok(Standing::Short(need));
+            return Ok(CallState::Short(need));
         }
         self.outgoing.charges = self.reservation.take(len, frame, arguments);
         poll_fn(|cx| {
             let Self { shared, outgoing, .. } = self;
             let sent =
                 self.key.is_some_and(|key| shared.act(|connection| connection.send_call(key, outgoing, cx.waker())));
-            Poll::Ready(Ok(if sent { Standing::Sent } else { Standing::Ended }))
+            Poll::Ready(Ok(if sent { CallState::Sent } else { CallState::Ended }))
         })
         .await
     }
@@ -308,7 +308,7 @@ impl Call<'_> {
     }
 
     /// Waits for what was missing, or until the call has ended.
-    async fn wait_for(&mut self, need: Need) -> Result<Standing, Status> {
+    async fn wait_for(&mut self, need: Need) -> Result<CallState, Status> {
         if self.nested && matches!(need, Need::Arguments(_)) {
             let message =
                 "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
@@ -320,7 +320,7 @@ impl Call<'_> {
         let mut waiting = pin!(self.reservation.wait(need));
         poll_fn(|cx| {
             let over = match waiting.as_mut().poll(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Standing::Admitted)),
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(CallState::Admitted)),
                 Poll::Ready(Err(_)) => true,
                 Poll::Pending => false,
             };
@@ -350,7 +350,7 @@ impl Call<'_> {
 }
 
 /// Where the call in the slot `key` stands. When it has ended, the slot is nobody's.
-fn progress(shared: &Shared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
+fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
     let Some(slot) = *key else {
         return CallProgress::Done(Outcome::Status(Status::internal("a call without a slot was polled")));
     };

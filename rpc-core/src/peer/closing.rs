@@ -11,7 +11,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::shared::Shared;
+use super::shared::SessionShared;
 use crate::error::ConnectionError;
 
 /// The driver gives up at `close_timeout`; who waits for it looks a little later.
@@ -26,13 +26,13 @@ const SLACK: Duration = Duration::from_millis(250);
 /// It takes hardly longer than [`crate::Config::close_timeout`], counted from the first poll; then it gives
 /// [`ConnectionError::TimedOut`]. May be dropped at any time, which stops the waiting alone.
 pub struct Closing {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     /// From the first poll on.
     wait: Option<BoxFuture<'static, ConnectionError>>,
 }
 
 impl Closing {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SessionShared>) -> Self {
         Self { shared, wait: None }
     }
 }
@@ -46,7 +46,7 @@ impl Future for Closing {
     }
 }
 
-fn over(shared: Arc<Shared>) -> BoxFuture<'static, ConnectionError> {
+fn over(shared: Arc<SessionShared>) -> BoxFuture<'static, ConnectionError> {
     let limit = shared.config.close_timeout;
     let runtime = shared.link.runtime.clone();
     let closed = async move { shared.over().await };

@@ -12,14 +12,14 @@ use std::{
 use crate::{proto::ServedCall, wire::MetadataPairs};
 
 thread_local! {
-    static CURRENT: RefCell<Option<Serving>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<CurrentCall>> = const { RefCell::new(None) };
     /// The session whose `opened` hooks are being polled; 0 for none.
     static OPENING: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A call being served, with what interceptors have made of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Serving {
+pub(crate) struct CurrentCall {
     pub(crate) call: Arc<ServedCall>,
     pub(crate) extras: Option<Arc<Extras>>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Extras {
     pub(crate) extensions: http::Extensions,
 }
 
-impl Serving {
+impl CurrentCall {
     pub(crate) fn new(call: Arc<ServedCall>) -> Self {
         Self { call, extras: None }
     }
@@ -51,14 +51,14 @@ impl Serving {
 }
 
 /// The call that is being served on this thread right now.
-pub(crate) fn current() -> Option<Serving> {
+pub(crate) fn current() -> Option<CurrentCall> {
     CURRENT.with_borrow(Clone::clone)
 }
 
 /// Runs `f` as a part of `call`; calls made in it belong to its chain.
-pub(crate) fn enter<R>(serving: &Serving, f: impl FnOnce() -> R) -> R {
+pub(crate) fn enter<R>(serving: &CurrentCall, f: impl FnOnce() -> R) -> R {
     /// Puts back what was there before, also when `f` panics.
-    struct Restore(Option<Serving>);
+    struct Restore(Option<CurrentCall>);
     impl Drop for Restore {
         fn drop(&mut self) {
             CURRENT.with_borrow_mut(|current| std::mem::swap(current, &mut self.0));
@@ -92,14 +92,14 @@ pin_project_lite::pin_project! {
     /// Dropping it drops the future inside and does nothing else.
     #[must_use = "futures do nothing unless polled"]
     pub struct Scope<F> {
-        serving: Serving,
+        serving: CurrentCall,
         #[pin]
         future: F,
     }
 }
 
 impl<F> Scope<F> {
-    pub(crate) fn new(serving: Serving, future: F) -> Self {
+    pub(crate) fn new(serving: CurrentCall, future: F) -> Self {
         Self { serving, future }
     }
 }

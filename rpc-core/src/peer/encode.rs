@@ -17,7 +17,7 @@ thread_local! {
 /// A new block of the thread's buffer, shared by the payloads that fit into it.
 const BLOCK: usize = 16 * 1024;
 /// Smaller blobs are copied: keeping them apart costs as much.
-const APART: usize = 4096;
+const MIN_PIECE: usize = 4096;
 
 /// The MessagePack of a value. The error says what serde complained about.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
@@ -27,7 +27,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> 
 /// As [`encode`]; large blobs stay where they are.
 #[inline]
 pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, String> {
-    with_buffer(|buffer| wire::encode_rope(buffer, value, APART))
+    with_buffer(|buffer| wire::encode_rope(buffer, value, MIN_PIECE))
 }
 
 #[inline]

@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     CallOptions, Session,
-    call::{self, Answer, Sent},
+    call::{self, Answer, CallInput},
     encode::scan_limits,
     output::Output,
     perform,
-    shared::Shared,
-    streams::{Inlets, Outlets},
+    shared::SessionShared,
+    streams::{StreamReaders, StreamWriters},
 };
 use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::WireError};
 
@@ -21,7 +21,7 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 /// Cheap to clone. A peer that came from `connect` keeps its session open until its last clone is gone; others do not.
 #[derive(Clone)]
 pub struct Peer {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     options: Option<Arc<CallOptions>>,
     /// Held, never read: its drop is what matters.
     _keep: Option<Arc<Keep>>,
@@ -42,7 +42,7 @@ impl Session {
 }
 
 /// Closes the session when the last handle that keeps it open is dropped.
-struct Keep(Arc<Shared>);
+struct Keep(Arc<SessionShared>);
 
 impl Drop for Keep {
     fn drop(&mut self) {
@@ -52,13 +52,13 @@ impl Drop for Keep {
 
 impl Peer {
     /// A handle that does not keep the session open.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SessionShared>) -> Self {
         Self { shared, options: None, _keep: None }
     }
 
     /// A handle that keeps the session open, as its clones do. When the last one is dropped, what has been sent still
     /// goes out, and then the session is closed.
-    pub(crate) fn keeping(shared: Arc<Shared>) -> Self {
+    pub(crate) fn keeping(shared: Arc<SessionShared>) -> Self {
         let keep = Some(Arc::new(Keep(shared.clone())));
         Self { shared, options: None, _keep: keep }
     }
@@ -82,15 +82,15 @@ impl Peer {
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
-        streams: Outlets,
+        streams: StreamWriters,
     ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<A, O>
     where
         A: Serialize + Send,
         O: Output,
     {
-        let (peer, mut sent) = (self.clone(), Sent { arguments, streams });
+        let (peer, mut input) = (self.clone(), CallInput { arguments, streams });
         async move {
-            match peer.perform(method, &mut sent).await? {
+            match peer.perform(method, &mut input).await? {
                 Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
                 Answer::Fault(_) => {
                     Err(call::mismatch(method, "the fault", &WireError::new("the contract knows none")))
@@ -106,16 +106,16 @@ impl Peer {
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
-        streams: Outlets,
+        streams: StreamWriters,
     ) -> impl Future<Output = Result<O::Value, CallError<E>>> + Send + use<A, O, E>
     where
         A: Serialize + Send,
         O: Output,
         E: DeserializeOwned,
     {
-        let (peer, mut sent) = (self.clone(), Sent { arguments, streams });
+        let (peer, mut input) = (self.clone(), CallInput { arguments, streams });
         async move {
-            match peer.perform(method, &mut sent).await? {
+            match peer.perform(method, &mut input).await? {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
                     let limits = scan_limits(&peer.shared.config);
@@ -130,7 +130,7 @@ impl Peer {
     /// Calls a one-way method. Ready once the call is on its way.
     #[doc(hidden)]
     #[inline(always)]
-    pub fn notify<A>(
+    pub fn call_oneway<A>(
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
@@ -138,23 +138,23 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let (peer, mut sent) = (self.clone(), Sent { arguments, streams: Outlets::default() });
-        async move { peer.perform(method, &mut sent).await.map(|_| ()) }
+        let (peer, mut input) = (self.clone(), CallInput { arguments, streams: StreamWriters::default() });
+        async move { peer.perform(method, &mut input).await.map(|_| ()) }
     }
 
     async fn perform<A: Serialize + Send>(
         &self,
         method: &'static MethodDescriptor,
-        sent: &mut Sent<A>,
+        input: &mut CallInput<A>,
     ) -> Result<Answer, Status> {
-        perform::perform(&self.shared, self.options.as_deref(), method, sent).await
+        perform::perform(&self.shared, self.options.as_deref(), method, input).await
     }
 
     fn decode_output<O: Output>(
         &self,
         method: &'static MethodDescriptor,
         bytes: Bytes,
-        streams: &mut Inlets,
+        streams: &mut StreamReaders,
     ) -> Result<O::Value, Status> {
         O::decode(bytes, &scan_limits(&self.shared.config), streams, method)
             .map_err(|error| call::mismatch(method, "the result", &error))

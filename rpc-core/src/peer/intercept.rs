@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{
     clock::now,
-    current::{Extras, Serving},
+    current::{CurrentCall, Extras},
     info::{ConnectionInfo, Link, Principal},
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
@@ -71,7 +71,7 @@ pub struct CallInfo {
     method: &'static MethodDescriptor,
     link: Arc<Link>,
     /// The call being served, or in whose handler a call is made.
-    serving: Option<Serving>,
+    serving: Option<CurrentCall>,
     metadata: MetadataPairs,
     deadline: Option<Instant>,
     extensions: http::Extensions,
@@ -140,7 +140,7 @@ impl CallInfo {
     pub(crate) fn outgoing(
         method: &'static MethodDescriptor,
         link: Arc<Link>,
-        origin: Option<Serving>,
+        origin: Option<CurrentCall>,
         metadata: MetadataPairs,
         deadline: Option<Instant>,
     ) -> Self {
@@ -156,7 +156,7 @@ impl CallInfo {
             direction: Direction::Incoming,
             method,
             link,
-            serving: Some(Serving::new(call.clone())),
+            serving: Some(CurrentCall::new(call.clone())),
             metadata: call.metadata.clone(),
             deadline: call.deadline,
             extensions: http::Extensions::new(),
@@ -263,7 +263,7 @@ impl CallInfo {
 
     /// For a call that is made in a handler: a value that an interceptor gave to the call being served there.
     pub fn origin_extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.origin().and_then(Serving::extension)
+        self.origin().and_then(CurrentCall::extension)
     }
 
     /// For a call that is made in a handler: a value among the metadata of the call being served there.
@@ -279,7 +279,7 @@ impl CallInfo {
             .map(|call| ChainLink { session: call.session, call: call.id })
     }
 
-    fn origin(&self) -> Option<&Serving> {
+    fn origin(&self) -> Option<&CurrentCall> {
         self.serving.as_ref().filter(|_| self.direction == Direction::Outgoing)
     }
 

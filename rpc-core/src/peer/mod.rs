@@ -24,7 +24,7 @@ pub(crate) use call::beyond_limit;
 pub(crate) use clock::now;
 pub use closing::Closing;
 pub use current::Scope;
-pub(crate) use current::{Serving, enter, enter_opening};
+pub(crate) use current::{CurrentCall, enter, enter_opening};
 pub(crate) use encode::{encode_rope, scan_limits};
 pub use handle::Peer;
 pub(crate) use info::Link;
@@ -34,9 +34,11 @@ pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
 pub use output::{Fallible, Output, Single, Streamed};
 pub use session::{Session, SessionState, Stats};
-pub(crate) use shared::{Life, Shared};
+pub(crate) use shared::{Life, SessionShared};
 pub(crate) use slow::watch_poll;
-pub use streams::{Binary, Closed, IntoStreaming, NoFault, Outlet, Outlets, StreamSender, Streaming, Value};
-pub(crate) use streams::{Decode, Encode, Inlets, start as start_streams};
+pub use streams::{
+    Binary, Closed, IntoStreaming, NoFault, StreamSender, StreamWriter, StreamWriters, Streaming, Value,
+};
+pub(crate) use streams::{Decode, Encode, StreamReaders, start as start_streams};
 pub use stub::Stub;
 pub(crate) use watchdog::{Polled, Watched};

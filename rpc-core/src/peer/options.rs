@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::current::Serving;
+use super::current::CurrentCall;
 use crate::{contract::MethodDescriptor, wire::MetadataPairs};
 
 /// Options for the calls of one stub: `chat.with(CallOptions::new().timeout(d).metadata("trace", id)).join("lobby")`.
@@ -56,8 +56,8 @@ impl CallOptions {
     }
 
     /// When a call that begins now must be done.
-    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&Serving>) -> Option<Instant> {
-        let inherited = origin.and_then(Serving::deadline);
+    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> Option<Instant> {
+        let inherited = origin.and_then(CurrentCall::deadline);
         match (now.checked_add(timeout), inherited) {
             (Some(own), Some(inherited)) => Some(own.min(inherited)),
             (own, inherited) => own.or(inherited),

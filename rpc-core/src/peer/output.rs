@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::streams::{Decode, Inlets, Streaming};
+use super::streams::{Decode, StreamReaders, Streaming};
 use crate::{
     contract::MethodDescriptor,
     wire::{ScanLimits, WireError},
@@ -20,7 +20,7 @@ pub trait Output: Send + 'static {
     fn decode(
         bytes: Bytes,
         limits: &ScanLimits,
-        streams: &mut Inlets,
+        streams: &mut StreamReaders,
         method: &'static MethodDescriptor,
     ) -> Result<Self::Value, WireError>;
 }
@@ -37,7 +37,7 @@ impl<D: Decode> Output for Single<D> {
     fn decode(
         bytes: Bytes,
         limits: &ScanLimits,
-        _: &mut Inlets,
+        _: &mut StreamReaders,
         _: &'static MethodDescriptor,
     ) -> Result<D::Value, WireError> {
         D::decode(bytes, limits)
@@ -54,11 +54,11 @@ where
     fn decode(
         _: Bytes,
         _: &ScanLimits,
-        streams: &mut Inlets,
+        streams: &mut StreamReaders,
         method: &'static MethodDescriptor,
     ) -> Result<Self::Value, WireError> {
-        let inlet = streams.take().ok_or_else(|| WireError::new("a value came instead of a stream"))?;
-        Ok(Streaming::remote::<D>(inlet, method))
+        let reader = streams.take().ok_or_else(|| WireError::new("a value came instead of a stream"))?;
+        Ok(Streaming::remote::<D>(reader, method))
     }
 }
 

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{
-    call::{Answer, Sent, Terms, attempt},
+    call::{Answer, CallInput, CallParams, attempt},
     clock::now,
-    current::{Serving, current},
+    current::{CurrentCall, current},
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
-    shared::Shared,
+    shared::SessionShared,
 };
 use crate::{
     contract::MethodDescriptor,
@@ -21,24 +21,24 @@ use crate::{
 /// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future
 /// cancels the call. What is sent is lent exclusively because it need not be `Sync`.
 pub(crate) async fn perform<A: Serialize + Send>(
-    shared: &Arc<Shared>,
+    shared: &Arc<SessionShared>,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
-    sent: &mut Sent<A>,
+    input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
     // A call with streams takes as long as they do, unless somebody says otherwise.
-    let gap = (explicit.is_none() && !sent.streams.is_empty()).then_some(shared.config.call_timeout);
-    let timeout = explicit.unwrap_or(if gap.is_some() { Duration::MAX } else { shared.config.call_timeout });
+    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(shared.config.call_timeout);
+    let timeout = explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { shared.config.call_timeout });
     let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let mut terms = Terms { begun, origin, metadata, deadline, gap };
+    let mut params = CallParams { begun, origin, metadata, deadline, idle_timeout };
     let answer = if shared.interceptors.is_empty() {
-        attempt(shared, method, &mut terms, sent).await
+        attempt(shared, method, &mut params, input).await
     } else {
-        intercepted(shared, method, terms, sent).await
+        intercepted(shared, method, params, input).await
     };
     answer.map_err(|status| {
         let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
@@ -53,15 +53,16 @@ pub(crate) async fn perform<A: Serialize + Send>(
 
 /// Makes a call inside its interceptors.
 async fn intercepted<A: Serialize + Send>(
-    shared: &Arc<Shared>,
+    shared: &Arc<SessionShared>,
     method: &'static MethodDescriptor,
-    terms: Terms,
-    sent: &mut Sent<A>,
+    params: CallParams,
+    input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let Terms { origin, metadata, deadline, gap, .. } = terms;
+    let CallParams { origin, metadata, deadline, idle_timeout, .. } = params;
     let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
-    let streams = sent.streams.len();
-    let mut end = Attempts { shared, origin, gap, sent, streams, begun: false, may_have_run: false, failed: None };
+    let streams = input.streams.len();
+    let mut end =
+        Attempts { shared, origin, idle_timeout, input, streams, begun: false, may_have_run: false, failed: None };
     match intercept::run(&shared.interceptors, &mut call, &mut end).await {
         Ok(reply) => reply.into_content(call.number()),
         Err(status) if end.begun => Err(status),
@@ -71,10 +72,10 @@ async fn intercepted<A: Serialize + Send>(
 
 /// The call inside its interceptors, which may make it again.
 struct Attempts<'a, A> {
-    shared: &'a Arc<Shared>,
-    origin: Option<Serving>,
-    gap: Option<Duration>,
-    sent: &'a mut Sent<A>,
+    shared: &'a Arc<SessionShared>,
+    origin: Option<CurrentCall>,
+    idle_timeout: Option<Duration>,
+    input: &'a mut CallInput<A>,
     /// How many streams there were.
     streams: usize,
     begun: bool,
@@ -88,16 +89,17 @@ struct Attempts<'a, A> {
 impl<A: Serialize + Send> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
-        if self.sent.streams.len() < self.streams {
+        if self.input.streams.len() < self.streams {
             // They are not there to be sent once more. What comes of the call is known.
             let message = "the call cannot be made again: the streams among its arguments have been sent";
             return Err(self.failed.clone().unwrap_or_else(|| Status::failed_precondition(message)));
         }
         let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
-        let mut terms = Terms { begun: now(), origin, metadata, deadline: call.deadline(), gap: self.gap };
+        let mut params =
+            CallParams { begun: now(), origin, metadata, deadline: call.deadline(), idle_timeout: self.idle_timeout };
         let method = call.method();
-        let answer = attempt(self.shared, method, &mut terms, self.sent).await;
-        if self.sent.streams.len() < self.streams {
+        let answer = attempt(self.shared, method, &mut params, self.input).await;
+        if self.input.streams.len() < self.streams {
             call.set_spent();
         }
         match answer {

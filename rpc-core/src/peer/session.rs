@@ -6,7 +6,7 @@ use super::{
     clock::now,
     closing::Closing,
     info::{ConnectionInfo, Principal},
-    shared::{Life, Shared},
+    shared::{Life, SessionShared},
     watchdog::polled_for,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 /// A session: one end's life with its peer. Cheap to clone; does not keep the session open.
 #[derive(Clone, Debug)]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
 }
 
 /// How far a session has come.
@@ -38,7 +38,7 @@ pub enum SessionState {
     Closed,
 }
 
-/// What a session holds now. At rest every count but [`Self::notifies_refused`] is zero ([`Self::is_at_rest`]). So it
+/// What a session holds now. At rest every count but [`Self::oneway_refused`] is zero ([`Self::is_at_rest`]). So it
 /// is after the end, but for `no_cancel` methods that run on, and for outcomes and items of streams that have come and
 /// that the program has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,22 +56,22 @@ pub struct Stats {
     /// One-way calls that came from the other side and were not run, since the session began: their arguments did not
     /// decode, a gate or an interceptor refused them, their method is not hosted, or they went beyond a limit. Their
     /// callers are not told; the log is, with a warning. Not something that is held.
-    pub notifies_refused: u64,
+    pub oneway_refused: u64,
 }
 
 impl Stats {
     /// Whether the session holds nothing: every count is zero but for those that only grow.
     pub fn is_at_rest(&self) -> bool {
-        *self == Self { notifies_refused: self.notifies_refused, ..Self::default() }
+        *self == Self { oneway_refused: self.oneway_refused, ..Self::default() }
     }
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SessionShared>) -> Self {
         Self { shared }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<SessionShared> {
         &self.shared
     }
 
@@ -139,7 +139,7 @@ impl Session {
     pub async fn established(&self) -> Result<(), ConnectionError> {
         match self.shared.reach(|life| !matches!(life, Life::Connecting)).await {
             Life::Over(error) => Err(error),
-            Life::Open | Life::Leaving | Life::Connecting => Ok(()),
+            Life::Open | Life::Draining | Life::Connecting => Ok(()),
         }
     }
 
@@ -153,7 +153,7 @@ impl Session {
     /// ends. Whoever produces a stream without an end of its own should end it then: a drain waits for streams as it
     /// does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at any time.
     pub async fn draining(&self) {
-        self.shared.reach(|life| matches!(life, Life::Leaving | Life::Over(_))).await;
+        self.shared.reach(|life| matches!(life, Life::Draining | Life::Over(_))).await;
     }
 
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are
@@ -203,14 +203,14 @@ impl Session {
 
     /// What the session holds now.
     pub fn stats(&self) -> Stats {
-        let (connection, notifies_refused) =
-            self.shared.look(|connection| (connection.stats(), connection.notifies_refused()));
+        let (connection, oneway_refused) =
+            self.shared.look(|connection| (connection.stats(), connection.oneway_refused()));
         Stats {
             connection,
             handlers: self.shared.handlers(),
             producers: self.shared.producers(),
             reserved: self.shared.reserved(),
-            notifies_refused,
+            oneway_refused,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     error::ConnectionError,
     panics::wake_all,
     proto::{Connection, Released, ServedKey},
-    wire::{Keeping, PeerLimits},
+    wire::{DeferredDrops, PeerLimits},
 };
 
 /// How far a session has come, for those who wait.
@@ -31,7 +31,7 @@ pub(crate) enum Life {
     Connecting,
     Open,
     /// One side has begun to shut down.
-    Leaving,
+    Draining,
     Over(ConnectionError),
 }
 
@@ -40,14 +40,14 @@ impl Life {
         match self {
             Self::Connecting => 0,
             Self::Open => 1,
-            Self::Leaving => 2,
+            Self::Draining => 2,
             Self::Over(_) => 3,
         }
     }
 }
 
 /// The shared part of a session.
-pub(crate) struct Shared {
+pub(crate) struct SessionShared {
     pub(crate) id: u64,
     pub(crate) config: CheckedConfig,
     pub(crate) link: Arc<Link>,
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
     /// The lesser of both ends' chunks, once the peer has said its own.
     chunk: AtomicUsize,
     /// The last call that began found a permit at once.
-    easy: AtomicBool,
+    fast_path: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
     /// Handlers that run in tasks of their own.
     handlers: AtomicUsize,
@@ -83,7 +83,7 @@ pub(crate) struct Locked {
     pub(crate) finished: Vec<ServedKey>,
 }
 
-impl Shared {
+impl SessionShared {
     pub(crate) fn new(
         connection: Connection,
         config: CheckedConfig,
@@ -102,7 +102,7 @@ impl Shared {
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
             chunk: AtomicUsize::new(config.chunk),
-            easy: AtomicBool::new(true),
+            fast_path: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
@@ -120,15 +120,15 @@ impl Shared {
     /// The driver is not woken: see [`Self::act`].
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
-        let result = self.with_later(&mut wakes, f);
+        let result = self.with_deferred_wakes(&mut wakes, f);
         wake_all(&mut wakes);
         result
     }
 
     /// As [`Self::with`], but leaves those who are to be woken to its caller.
-    pub(crate) fn with_later<R>(&self, wakes: &mut Vec<Waker>, f: impl FnOnce(&mut Locked) -> R) -> R {
-        let _keeping = Keeping::new();
-        let (result, released, trash) = {
+    pub(crate) fn with_deferred_wakes<R>(&self, wakes: &mut Vec<Waker>, f: impl FnOnce(&mut Locked) -> R) -> R {
+        let _deferred = DeferredDrops::new();
+        let (result, released, stale_wakers) = {
             let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
             let result = f(&mut locked);
             let connection = &mut locked.connection;
@@ -136,10 +136,10 @@ impl Shared {
                 self.open_budgets(connection.peer_limits());
             }
             connection.take_wakes(wakes);
-            (result, connection.take_released(), connection.take_trash())
+            (result, connection.take_released(), connection.take_stale_wakers())
         };
         self.give_back(released);
-        drop(trash);
+        drop(stale_wakers);
         result
     }
 
@@ -152,12 +152,12 @@ impl Shared {
 
     /// Looks at the connection, or asks it where a call stands.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
-        let _keeping = Keeping::new();
-        let (result, trash) = {
+        let _deferred = DeferredDrops::new();
+        let (result, stale_wakers) = {
             let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
-            (f(connection), connection.take_trash())
+            (f(connection), connection.take_stale_wakers())
         };
-        drop(trash);
+        drop(stale_wakers);
         result
     }
 
@@ -182,13 +182,13 @@ impl Shared {
     }
 
     /// Whether the next call is likely to find a permit at once. A guess: nothing but speed depends on it.
-    pub(crate) fn is_easy(&self) -> bool {
-        self.easy.load(Ordering::Relaxed) && self.limits.get().is_some()
+    pub(crate) fn has_fast_path(&self) -> bool {
+        self.fast_path.load(Ordering::Relaxed) && self.limits.get().is_some()
     }
 
-    pub(crate) fn set_easy(&self, easy: bool) {
-        if self.easy.load(Ordering::Relaxed) != easy {
-            self.easy.store(easy, Ordering::Relaxed);
+    pub(crate) fn set_fast_path(&self, fast_path: bool) {
+        if self.fast_path.load(Ordering::Relaxed) != fast_path {
+            self.fast_path.store(fast_path, Ordering::Relaxed);
         }
     }
 
@@ -254,7 +254,7 @@ impl Shared {
     pub(crate) async fn over(&self) -> ConnectionError {
         match self.reach(|life| matches!(life, Life::Over(_))).await {
             Life::Over(error) => error,
-            Life::Open | Life::Leaving | Life::Connecting => ConnectionError::ClosedLocally,
+            Life::Open | Life::Draining | Life::Connecting => ConnectionError::ClosedLocally,
         }
     }
 
@@ -292,9 +292,9 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SessionShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SessionShared").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

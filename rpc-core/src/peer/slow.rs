@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{clock::now, shared::Shared, watchdog::Polled};
+use super::{clock::now, shared::SessionShared, watchdog::Polled};
 use crate::logging::LogLimit;
 
 /// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
 #[inline]
-pub(crate) fn watch_poll(shared: &Shared, polled: Polled, took: Duration) {
+pub(crate) fn watch_poll(shared: &SessionShared, polled: Polled, took: Duration) {
     if took > shared.config.slow_poll {
         log(shared.id, polled, took);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{slots::CallKey, spares::Spares};
+use super::{buffer_pool::BufferPool, slots::CallKey};
 use crate::{
     config::MIN_CHUNK,
     error::ProtocolError,
@@ -25,7 +25,7 @@ pub(crate) enum Purpose {
     /// The arguments of a call that is to be served.
     Call(CallId),
     /// The arguments of a one-way call, by its number for the shell.
-    Notify(u64),
+    Oneway(u64),
     /// The result of a call made here.
     Value(CallKey),
     /// The fault of a call made here.
@@ -65,11 +65,11 @@ pub(crate) struct Assembly {
     /// Bytes of chunks that have come, of all transfers.
     received: u64,
     /// As it was when the current period began. The sender serves its transfers in turn, so they are judged as a whole.
-    mark: u64,
+    on_sent: u64,
     /// Periods in a row in which too little came because a message was on its way.
     waited: u64,
     last_id: TransferId,
-    spares: Spares,
+    buffer_pool: BufferPool,
 }
 
 impl Assembly {
@@ -121,7 +121,7 @@ impl Assembly {
         transfer.served_at = self.received;
         if transfer.purpose.is_kept() {
             if transfer.received == data.len() {
-                (transfer.buffer, transfer.size) = self.spares.take(transfer.total);
+                (transfer.buffer, transfer.size) = self.buffer_pool.take(transfer.total);
             }
             if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
                 // Four times as much each time, but never past what was announced: what has come is copied again, and
@@ -136,7 +136,7 @@ impl Assembly {
         }
         Ok(self.remove(id).map(|mut transfer| {
             let payload = transfer.buffer.split().freeze();
-            self.spares.keep(transfer.buffer, transfer.size);
+            self.buffer_pool.keep(transfer.buffer, transfer.size);
             (transfer.purpose, payload)
         }))
     }
@@ -167,17 +167,17 @@ impl Assembly {
 
     /// Bytes that transfers may come to hold and that nothing else accounts for, and the memory kept for others.
     pub(crate) fn held(&self) -> usize {
-        self.held.saturating_add(self.spares.bytes())
+        self.held.saturating_add(self.buffer_pool.bytes())
     }
 
     /// Bytes of memory kept for payloads to come.
-    pub(crate) fn spare_bytes(&self) -> usize {
-        self.spares.bytes()
+    pub(crate) fn pooled_bytes(&self) -> usize {
+        self.buffer_pool.bytes()
     }
 
     /// Forgets memory that is kept for payloads to come.
-    pub(crate) fn clear_spares(&mut self) {
-        self.spares.clear();
+    pub(crate) fn clear_buffer_pool(&mut self) {
+        self.buffer_pool.clear();
     }
 
     /// Bytes received of payloads that are not complete.
@@ -191,7 +191,7 @@ impl Assembly {
 
     /// A period begins in which something must come.
     pub(crate) fn begin_period(&mut self) {
-        self.mark = self.received;
+        self.on_sent = self.received;
     }
 
     /// Whether too little has come in the period that ends now, or a transfer has had no chunk while `most` bytes of
@@ -203,26 +203,26 @@ impl Assembly {
         if self.arriving.values().any(is_left_out) {
             return true;
         }
-        let little = self.received - self.mark < MIN_PROGRESS;
+        let little = self.received - self.on_sent < MIN_PROGRESS;
         self.waited = if little { self.waited + 1 } else { 0 };
         self.waited > periods
     }
 
     /// Whether memory is kept for payloads to come.
-    pub(crate) fn has_spares(&self) -> bool {
-        !self.spares.is_empty()
+    pub(crate) fn has_pooled_buffers(&self) -> bool {
+        !self.buffer_pool.is_empty()
     }
 
     /// Forgets memory that has not been used for a while. Call it once in a period.
-    pub(crate) fn age_spares(&mut self) {
-        self.spares.age();
+    pub(crate) fn age_buffer_pool(&mut self) {
+        self.buffer_pool.age();
     }
 
     pub(crate) fn clear(&mut self) {
         self.arriving.clear();
         self.announced = 0;
         self.held = 0;
-        self.spares.clear();
+        self.buffer_pool.clear();
     }
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
@@ -241,7 +241,7 @@ impl Purpose {
     /// What a transfer of this length counts. Arguments are counted with their call, and items with their stream.
     fn charge(&self, total: usize) -> usize {
         match self {
-            Self::Call(_) | Self::Notify(_) | Self::Item(_) => 0,
+            Self::Call(_) | Self::Oneway(_) | Self::Item(_) => 0,
             Self::Value(_) | Self::Fault(_) => total,
             Self::Discard | Self::DiscardFor(_) | Self::DiscardItem(_) => MIN_TRANSFER,
         }

@@ -51,7 +51,7 @@ pub enum Event {
         key: ServedKey,
     },
     /// This side drains, or the other has said that it is about to leave. Comes once for each.
-    Leaving,
+    Draining,
     /// The connection has ended; nothing follows.
     Closed(ConnectionError),
 }
@@ -62,7 +62,7 @@ pub enum ServedKey {
     /// A call, by its caller's number.
     Call(CallId),
     /// A one-way call, by a number of this end's own.
-    Notify(u64),
+    Oneway(u64),
 }
 
 /// How a call that was made here ended.

@@ -1,21 +1,21 @@
 //! One connection as a state machine: frames and time in, frames and events out; no tokio, no sockets, no clock.
 
 mod assembly;
+mod buffer_pool;
 mod bulk;
 mod chain;
 mod connection;
 mod deadlines;
 mod event;
-mod line;
+mod memory_pool;
 mod outbox;
 mod permits;
 mod pings;
-mod pool;
 mod sequence;
 mod slots;
-mod spares;
 mod streams;
 mod timers;
+mod wait_queue;
 mod writer;
 
 #[cfg(test)]
@@ -27,17 +27,17 @@ pub use chain::ServedCall;
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
 pub use connection::{
-    CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedNotify, Released, Role,
+    CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedOneway, Released, Role,
 };
 pub use event::{Completion, Event, Outcome, ServedKey};
-pub use pool::MemoryPool;
+pub use memory_pool::MemoryPool;
 pub use slots::CallKey;
-pub use streams::{ITEM, Long, Reading, StreamEnd, StreamError, StreamRoom, Taken};
+pub use streams::{ITEM, LongState, Reading, StreamEnd, StreamError, StreamRoom, Taken};
 
-/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `trash`, to be
+/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `stale_wakers`, to be
 /// dropped outside any lock.
-fn keep_waker(place: &mut Option<Waker>, waker: &Waker, trash: &mut Vec<Waker>) {
+fn keep_waker(place: &mut Option<Waker>, waker: &Waker, stale_wakers: &mut Vec<Waker>) {
     if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
-        trash.extend(place.replace(waker.clone()));
+        stale_wakers.extend(place.replace(waker.clone()));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct OutFrame {
     pub(crate) len: u32,
     /// Bytes of room that the sender holds for it.
     pub(crate) room: u32,
-    pub(crate) mark: Mark,
+    pub(crate) on_sent: OnSent,
     /// What the frame announces.
     pub(crate) transfer: Option<Box<OutTransfer>>,
 }
@@ -28,11 +28,11 @@ const MAX_SPARE: usize = 64;
 
 /// How many bytes streams may send for each of a transfer's. A payload has an end soon, and whoever waits for it waits
 /// for the whole; a stream goes on, and its reader waits for each item.
-const SHARE: i64 = 3;
+const STREAM_WEIGHT: i64 = 3;
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(crate) enum OnSent {
     Nothing,
     /// A request: its call counts as sent.
     Request(CallKey),
@@ -47,12 +47,12 @@ pub(crate) struct OutTransfer {
     pub(crate) rest: Rope,
     /// What its sender holds of the budget of transfers.
     pub(crate) charge: u32,
-    pub(crate) mark: Mark,
+    pub(crate) on_sent: OnSent,
 }
 
 /// Whose turn it is in the second lane.
 #[derive(Debug)]
-pub(crate) enum BulkTurn {
+pub(crate) enum BulkEntry {
     Transfer(Box<OutTransfer>),
     /// A stream with something to send.
     Stream(TransferId),
@@ -75,7 +75,7 @@ pub(crate) struct Outbox {
     transfers: VecDeque<Box<OutTransfer>>,
     streams: VecDeque<TransferId>,
     /// How many bytes more streams have sent than is their share beside transfers, since both have something to send.
-    lead: i64,
+    deficit: i64,
     /// The transfers in the second lane: a peer may stop any number, and the lane is not searched for those that are
     /// none.
     under_way: HashSet<TransferId>,
@@ -85,14 +85,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) {
-        let place = self.place(frame, room, mark, transfer);
-        self.frames.push_back(place);
+    pub(crate) fn push(&mut self, frame: Frame, room: u32, on_sent: OnSent, transfer: Option<Box<OutTransfer>>) {
+        let boxed = self.boxed_frame(frame, room, on_sent, transfer);
+        self.frames.push_back(boxed);
     }
 
-    pub(crate) fn push_urgent(&mut self, frame: Frame, mark: Mark) {
-        let place = self.place(frame, 0, mark, None);
-        self.urgent.push_back(place);
+    pub(crate) fn push_urgent(&mut self, frame: Frame, on_sent: OnSent) {
+        let boxed = self.boxed_frame(frame, 0, on_sent, None);
+        self.urgent.push_back(boxed);
     }
 
     /// The next frame that is due, if it fits into `budget` bytes or `first` says that it must go whatever its size.
@@ -103,15 +103,15 @@ impl Outbox {
 
     /// Takes that frame out: the room that its sender holds, and what it announces.
     pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
-        let mut place = self.lane().pop_front()?;
-        self.bytes -= place.len as usize;
-        let (room, transfer) = (place.room, place.transfer.take());
+        let mut boxed = self.lane().pop_front()?;
+        self.bytes -= boxed.len as usize;
+        let (room, transfer) = (boxed.room, boxed.transfer.take());
         if let Some(transfer) = &transfer {
             self.transfer_bytes -= transfer.rest.len();
         }
         if self.spare.len() < MAX_SPARE {
-            place.frame = NOTHING;
-            self.spare.push(place);
+            boxed.frame = NOTHING;
+            self.spare.push(boxed);
         }
         Some((room, transfer))
     }
@@ -133,28 +133,28 @@ impl Outbox {
     }
 
     /// Who has the next turn. What it sends goes to [`Self::end_turn`], or it goes to [`Self::put_back`].
-    pub(crate) fn next_turn(&mut self) -> Option<BulkTurn> {
+    pub(crate) fn next_turn(&mut self) -> Option<BulkEntry> {
         if self.transfers.is_empty() || self.streams.is_empty() {
-            self.lead = 0;
+            self.deficit = 0;
         }
-        let stream = if self.lead > 0 { None } else { self.streams.pop_front() };
-        let turn = stream.map(BulkTurn::Stream);
-        turn.or_else(|| self.transfers.pop_front().map(BulkTurn::Transfer))
-            .or_else(|| self.streams.pop_front().map(BulkTurn::Stream))
+        let stream = if self.deficit > 0 { None } else { self.streams.pop_front() };
+        let turn = stream.map(BulkEntry::Stream);
+        turn.or_else(|| self.transfers.pop_front().map(BulkEntry::Transfer))
+            .or_else(|| self.streams.pop_front().map(BulkEntry::Stream))
     }
 
     /// A turn is over in which so many bytes were sent. `more` goes on in its next turn.
-    pub(crate) fn end_turn(&mut self, sent: usize, turn: BulkTurn, more: bool) {
+    pub(crate) fn end_turn(&mut self, sent: usize, turn: BulkEntry, more: bool) {
         let sent = i64::try_from(sent).unwrap_or(i64::MAX);
         match turn {
-            BulkTurn::Transfer(transfer) => {
-                self.lead = self.lead.saturating_sub(sent.saturating_mul(SHARE));
+            BulkEntry::Transfer(transfer) => {
+                self.deficit = self.deficit.saturating_sub(sent.saturating_mul(STREAM_WEIGHT));
                 if more {
                     self.transfers.push_back(transfer);
                 }
             }
-            BulkTurn::Stream(id) => {
-                self.lead = self.lead.saturating_add(sent);
+            BulkEntry::Stream(id) => {
+                self.deficit = self.deficit.saturating_add(sent);
                 if more {
                     self.streams.push_back(id);
                 }
@@ -163,10 +163,10 @@ impl Outbox {
     }
 
     /// Its turn has not come yet.
-    pub(crate) fn put_back(&mut self, turn: BulkTurn) {
+    pub(crate) fn put_back(&mut self, turn: BulkEntry) {
         match turn {
-            BulkTurn::Transfer(transfer) => self.transfers.push_front(transfer),
-            BulkTurn::Stream(id) => self.streams.push_front(id),
+            BulkEntry::Transfer(transfer) => self.transfers.push_front(transfer),
+            BulkEntry::Stream(id) => self.streams.push_front(id),
         }
     }
 
@@ -232,9 +232,9 @@ impl Outbox {
     }
 
     /// Throws away the transfers under way whose mark is in question.
-    pub(crate) fn remove_transfers(&mut self, remove: impl Fn(Mark) -> bool) {
+    pub(crate) fn remove_transfers(&mut self, remove: impl Fn(OnSent) -> bool) {
         let under_way = &mut self.under_way;
-        self.transfers.retain(|transfer| !remove(transfer.mark) || !under_way.remove(&transfer.id));
+        self.transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
         self.transfer_bytes = waiting.chain(&self.transfers).map(|transfer| transfer.rest.len()).sum();
     }
@@ -251,19 +251,25 @@ impl Outbox {
         assert_eq!(self.transfer_bytes, rest, "bytes of transfers");
     }
 
-    fn place(&mut self, frame: Frame, room: u32, mark: Mark, transfer: Option<Box<OutTransfer>>) -> Box<OutFrame> {
+    fn boxed_frame(
+        &mut self,
+        frame: Frame,
+        room: u32,
+        on_sent: OnSent,
+        transfer: Option<Box<OutTransfer>>,
+    ) -> Box<OutFrame> {
         let len = u32::try_from(frame.encoded_len_hint()).unwrap_or(u32::MAX);
         self.bytes += len as usize;
         if let Some(transfer) = &transfer {
             self.transfer_bytes += transfer.rest.len();
         }
         match self.spare.pop() {
-            Some(mut place) => {
-                place.frame = frame;
-                (place.len, place.room, place.mark, place.transfer) = (len, room, mark, transfer);
-                place
+            Some(mut boxed) => {
+                boxed.frame = frame;
+                (boxed.len, boxed.room, boxed.on_sent, boxed.transfer) = (len, room, on_sent, transfer);
+                boxed
             }
-            None => Box::new(OutFrame { frame, len, room, mark, transfer }),
+            None => Box::new(OutFrame { frame, len, room, on_sent, transfer }),
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) struct Slot {
     /// The streams of its result, while the rest of that is arriving.
     pub(crate) result_streams: Streams,
     /// How long nothing may move of the streams among its arguments, and when something last moved, or the call began.
-    pub(crate) gap: Option<(Duration, Instant)>,
+    pub(crate) idle_timeout: Option<(Duration, Instant)>,
     /// The deadline fired while the handle was still there: the completion that will come is dropped.
     pub(crate) awaiting_completion: bool,
     /// Its completion has been announced; a second one would be stray.
@@ -173,7 +173,7 @@ impl Slot {
         self.arguments = 0;
         self.streams = Streams::default();
         self.result_streams = Streams::default();
-        self.gap = None;
+        self.idle_timeout = None;
         self.awaiting_completion = false;
         self.completing = false;
         waker
@@ -197,7 +197,7 @@ impl Default for Slot {
             arguments: 0,
             streams: Streams::default(),
             result_streams: Streams::default(),
-            gap: None,
+            idle_timeout: None,
             awaiting_completion: false,
             completing: false,
         }

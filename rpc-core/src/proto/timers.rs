@@ -21,7 +21,7 @@ pub(crate) enum Timer {
     /// The payloads that are arriving in chunks must have grown, taken together.
     Assembly,
     /// Memory kept for payloads is forgotten if it was not used.
-    Spares,
+    BufferPool,
     /// A write must have made progress.
     Write,
     /// Of what waits to be written, enough must have been taken.
@@ -41,7 +41,7 @@ impl Timer {
         Self::Silence,
         Self::Message,
         Self::Assembly,
-        Self::Spares,
+        Self::BufferPool,
         Self::Write,
         Self::Backlog,
         Self::Ack,

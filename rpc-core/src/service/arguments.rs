@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{Decode, Inlets, Streaming, beyond_limit},
+    peer::{Decode, StreamReaders, Streaming, beyond_limit},
     status::Status,
     wire::{ArgumentReader, ScanLimits, WireError},
 };
@@ -17,7 +17,7 @@ use crate::{
 pub struct Arguments<'a> {
     reader: ArgumentReader<'a>,
     method: &'static MethodDescriptor,
-    streams: &'a Mutex<Inlets>,
+    streams: &'a Mutex<StreamReaders>,
 }
 
 impl<'a> Arguments<'a> {
@@ -25,7 +25,7 @@ impl<'a> Arguments<'a> {
         payload: &'a Bytes,
         limits: &ScanLimits,
         method: &'static MethodDescriptor,
-        streams: &'a Mutex<Inlets>,
+        streams: &'a Mutex<StreamReaders>,
     ) -> Result<Self, Status> {
         match ArgumentReader::new(payload, limits) {
             Ok(reader) => Ok(Self { reader, method, streams }),
@@ -85,12 +85,12 @@ impl<'a> Arguments<'a> {
     {
         let stands = self.reader.next_value::<()>();
         self.require(name, stands)?;
-        let inlet = self.streams.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let inlet = inlet.ok_or_else(|| {
+        let reader = self.streams.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reader = reader.ok_or_else(|| {
             let method = self.method;
             refuse(format!("the argument `{name}` of {method} is a stream, and none came"))
         })?;
-        Ok(Streaming::remote::<D>(inlet, self.method))
+        Ok(Streaming::remote::<D>(reader, self.method))
     }
 
     /// The next argument, which is a stream; an empty one where the caller does not know it yet.

@@ -10,35 +10,42 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Completion, Held, Incoming, Instance, Received, Runner, persistent::Place, turns::TurnSlot};
+use super::{
+    HandlerOutput, Incoming, Instance, QueuedTurn, Received, Runner, no_cancel::NoCancelPermit,
+    turn_queue::SharedTurnGuard,
+};
 use crate::{
     contract::MethodDescriptor,
-    peer::{CallInfo, End, Interceptor, Reply, Serving, Shared, run_interceptors},
+    peer::{CallInfo, CurrentCall, End, Interceptor, Reply, SessionShared, run_interceptors},
     proto::ServedCall,
     status::Status,
 };
 
 /// One call that is being served. Its object is held by its future alone.
 pub(crate) struct Handling {
-    pub(crate) call: Serving,
+    pub(crate) call: CurrentCall,
     pub(crate) method: &'static MethodDescriptor,
     /// Of a method that runs to its end whatever happens. Held, never read.
-    _place: Option<Place>,
+    _permit: Option<NoCancelPermit>,
 }
 
 impl Handling {
-    pub(crate) fn new(call: Arc<ServedCall>, method: &'static MethodDescriptor, place: Option<Place>) -> Self {
+    pub(crate) fn new(
+        call: Arc<ServedCall>,
+        method: &'static MethodDescriptor,
+        permit: Option<NoCancelPermit>,
+    ) -> Self {
         call.describe(method);
-        Self { call: Serving::new(call), method, _place: place }
+        Self { call: CurrentCall::new(call), method, _permit: permit }
     }
 
     /// Puts the call's future into `runner`. `held` is the place that it has among the calls of its session.
     pub(crate) fn start(
         &self,
-        shared: &Arc<Shared>,
+        shared: &Arc<SessionShared>,
         instance: &Arc<Instance>,
         received: Received,
-        held: Option<Held>,
+        held: Option<QueuedTurn>,
         runner: &mut Runner,
     ) {
         let plain = shared.interceptors.is_empty() && instance.turns().is_none();
@@ -66,26 +73,26 @@ impl Handling {
     }
 
     /// Polls the call's future.
-    pub(crate) fn poll(&self, runner: &mut Runner, cx: &mut Context<'_>) -> Poll<Result<Completion, Status>> {
+    pub(crate) fn poll(&self, runner: &mut Runner, cx: &mut Context<'_>) -> Poll<Result<HandlerOutput, Status>> {
         runner.poll(&self.call, self.method, cx)
     }
 }
 
 /// A call that has interceptors around it, or waits for its turn.
 struct Method {
-    shared: Arc<Shared>,
-    serving: Serving,
+    shared: Arc<SessionShared>,
+    serving: CurrentCall,
     method: &'static MethodDescriptor,
     instance: Arc<Instance>,
     received: Received,
     /// Its place among the calls of its session, if its arguments came in chunks.
-    held: Arc<Mutex<Option<Held>>>,
+    held: Arc<Mutex<Option<QueuedTurn>>>,
     /// It has run to its end.
     served: bool,
 }
 
 impl Method {
-    async fn run(mut self) -> Result<Completion, Status> {
+    async fn run(mut self) -> Result<HandlerOutput, Status> {
         let interceptors: Arc<[Arc<dyn Interceptor>]> = self.shared.interceptors.clone();
         if interceptors.is_empty() {
             return self.serve().await;
@@ -114,10 +121,10 @@ impl Method {
     }
 
     /// Waits for the turn, and runs the method.
-    async fn serve(&mut self) -> Result<Completion, Status> {
+    async fn serve(&mut self) -> Result<HandlerOutput, Status> {
         let call = &self.serving.call;
         let turn = match self.instance.turns() {
-            Some(turns) => Some(TurnSlot::new(turns.enter(call, take(&self.held)).await?)),
+            Some(turns) => Some(SharedTurnGuard::new(turns.enter(call, take(&self.held)).await?)),
             None => None,
         };
         self.instance.check_begun(self.method)?;
@@ -146,7 +153,7 @@ fn start(call: &ServedCall) -> Result<(), Status> {
     started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())
 }
 
-fn take(held: &Mutex<Option<Held>>) -> Option<Held> {
+fn take(held: &Mutex<Option<QueuedTurn>>) -> Option<QueuedTurn> {
     held.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use super::{
     Instance, IntoService, Service, SessionHooks,
-    persistent::{Persistent, Place},
+    no_cancel::{NoCancelLimit, NoCancelPermit},
 };
 use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
@@ -32,7 +32,7 @@ struct Inner {
     /// By number, sorted.
     methods: Vec<Entry>,
     /// Handlers that run to their end whatever happens.
-    persistent: Persistent,
+    no_cancel: NoCancelLimit,
     memory: Option<MemoryPool>,
 }
 
@@ -152,8 +152,8 @@ impl Hosting {
     }
 
     /// A place among the handlers that run to their end whatever happens; `None` if there are as many as there may be.
-    pub(crate) fn enter_persistent(&self, most: usize) -> Option<Place> {
-        self.inner.persistent.enter(most)
+    pub(crate) fn acquire_no_cancel(&self, most: usize) -> Option<NoCancelPermit> {
+        self.inner.no_cancel.acquire(most)
     }
 
     /// What bounds the memory of all sessions together.
@@ -235,8 +235,8 @@ impl HostingBuilder {
                 return Err(HostingError::SameMethodId { id: first.id(), first: first_name, second: second_name });
             }
         }
-        let (interceptors, persistent) = (interceptors.into(), Persistent::default());
-        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, persistent, memory }) })
+        let (interceptors, no_cancel) = (interceptors.into(), NoCancelLimit::default());
+        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, no_cancel, memory }) })
     }
 }
 

@@ -11,14 +11,14 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Arguments, Completion, Reply, turns::TurnSlot};
+use super::{Arguments, HandlerOutput, HandlerReply, turn_queue::SharedTurnGuard};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
     logging::LogLimit,
     peer::{
-        Encode, Inlets, Outlet, Outlets, Peer, Reservation, Serving, Shared, Streaming, Stub, encode_rope, now,
-        scan_limits,
+        CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters, Streaming,
+        Stub, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -32,39 +32,39 @@ const FRAME: usize = 96;
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) payload: Bytes,
-    pub(crate) streams: Inlets,
+    pub(crate) streams: StreamReaders,
 }
 
 /// A call that came in. Lives in its handler's future, whose arguments may borrow from it.
 #[derive(Debug)]
 pub struct Incoming {
-    shared: Arc<Shared>,
-    serving: Serving,
+    shared: Arc<SessionShared>,
+    serving: CurrentCall,
     method: &'static MethodDescriptor,
     payload: Bytes,
     /// The streams among the arguments.
-    inlets: Mutex<Inlets>,
+    readers: Mutex<StreamReaders>,
     /// The streams of the result, if it has some.
-    outlets: OnceLock<Mutex<Outlets>>,
+    writers: OnceLock<Mutex<StreamWriters>>,
     /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
-    turn: Option<Arc<TurnSlot>>,
+    turn: Option<Arc<SharedTurnGuard>>,
     /// Set when the method succeeds: others of its contract wait for that.
     begun: Option<Arc<AtomicBool>>,
 }
 
 impl Incoming {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        serving: Serving,
+        shared: Arc<SessionShared>,
+        serving: CurrentCall,
         method: &'static MethodDescriptor,
         received: Received,
     ) -> Self {
         let Received { payload, streams } = received;
-        let (inlets, outlets) = (Mutex::new(streams), OnceLock::new());
-        Self { shared, serving, method, payload, inlets, outlets, turn: None, begun: None }
+        let (readers, writers) = (Mutex::new(streams), OnceLock::new());
+        Self { shared, serving, method, payload, readers, writers, turn: None, begun: None }
     }
 
-    pub(super) fn with_turn(self, turn: Option<Arc<TurnSlot>>) -> Self {
+    pub(super) fn with_turn(self, turn: Option<Arc<SharedTurnGuard>>) -> Self {
         Self { turn, ..self }
     }
 
@@ -74,7 +74,7 @@ impl Incoming {
 
     /// The arguments, checked against the limits on payloads.
     pub fn arguments(&self) -> Result<Arguments<'_>, Status> {
-        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, &self.inlets)
+        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, &self.readers)
     }
 
     /// A stream that is to be the result. What it gives stands for it in the payload.
@@ -83,8 +83,8 @@ impl Incoming {
         C: Encode,
         E: Serialize + Send + 'static,
     {
-        let outlets = self.outlets.get_or_init(Mutex::default);
-        outlets.lock().unwrap_or_else(PoisonError::into_inner).push(Outlet::new::<C, E>(stream, self.method));
+        let writers = self.writers.get_or_init(Mutex::default);
+        writers.lock().unwrap_or_else(PoisonError::into_inner).push(StreamWriter::new::<C, E>(stream, self.method));
         Nil
     }
 
@@ -109,18 +109,18 @@ impl Incoming {
     }
 
     /// Answers with a plain value. Waits for room in the outbox.
-    pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<Completion, Status> {
+    pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<HandlerOutput, Status> {
         self.answer(value, true).await
     }
 
-    async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<Completion, Status> {
+    async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<HandlerOutput, Status> {
         let mut reservation = Reservation::new(self.shared.clone());
         loop {
             let payload = encode_rope(&value).map_err(|why| self.unencodable(&why))?;
             self.end(succeeded);
             match reservation.reserve(payload.len(), FRAME, 0) {
                 Ok(()) => {
-                    return Ok(Completion::new(Reply::Value(payload), self.outlets(), reservation, FRAME));
+                    return Ok(HandlerOutput::new(HandlerReply::Value(payload), self.writers(), reservation, FRAME));
                 }
                 Err(need) => reservation.wait(need).await.map_err(|_| over())?,
             }
@@ -128,19 +128,19 @@ impl Incoming {
     }
 
     /// Answers with a value or a typed fault. Waits for room in the outbox.
-    pub async fn reply_result<T, E>(&self, result: Result<T, E>) -> Result<Completion, Status>
+    pub async fn reply_result<T, E>(&self, result: Result<T, E>) -> Result<HandlerOutput, Status>
     where
         T: Serialize + Send,
         E: Serialize + Send,
     {
         match result {
             Ok(value) => self.reply(value).await,
-            Err(fault) => self.answer(fault, false).await.map(Completion::into_fault),
+            Err(fault) => self.answer(fault, false).await.map(HandlerOutput::into_fault),
         }
     }
 
     /// Answers with a value or a status. Whatever the status says, the method has run.
-    pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<Completion, Status> {
+    pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<HandlerOutput, Status> {
         match result {
             Ok(value) => self.reply(value).await,
             Err(status) => Err(status.leaving_a_handler()),
@@ -148,14 +148,14 @@ impl Incoming {
     }
 
     /// A one-way call is finished.
-    pub async fn done(&self) -> Result<Completion, Status> {
+    pub async fn done(&self) -> Result<HandlerOutput, Status> {
         self.end(true);
-        Ok(Completion::new(Reply::Done, Outlets::default(), Reservation::new(self.shared.clone()), 0))
+        Ok(HandlerOutput::new(HandlerReply::Done, StreamWriters::default(), Reservation::new(self.shared.clone()), 0))
     }
 
-    fn outlets(&self) -> Outlets {
-        let Some(outlets) = self.outlets.get() else { return Outlets::default() };
-        mem::take(&mut *outlets.lock().unwrap_or_else(PoisonError::into_inner))
+    fn writers(&self) -> StreamWriters {
+        let Some(writers) = self.writers.get() else { return StreamWriters::default() };
+        mem::take(&mut *writers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn unencodable(&self, why: &str) -> Status {

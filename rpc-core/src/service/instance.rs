@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::BoxFuture;
 
-use super::{Incoming, Runner, turns::Turns};
+use super::{Incoming, Runner, turn_queue::TurnQueue};
 use crate::{
     context::Context,
     contract::{ContractDescriptor, MethodDescriptor},
@@ -55,7 +55,7 @@ pub(crate) trait Host: Send + Sync {
 #[derive(Clone)]
 pub(super) enum Source {
     /// One for all.
-    Shared(Arc<dyn Host>),
+    SessionShared(Arc<dyn Host>),
     /// One a session.
     PerSession(Arc<dyn Factory>),
     /// One a call.
@@ -72,7 +72,7 @@ pub(crate) struct Instance {
     contract: &'static ContractDescriptor,
     host: Arc<dyn Host>,
     /// Of an object that serves one call at a time.
-    turns: Option<Arc<Turns>>,
+    turns: Option<Arc<TurnQueue>>,
     /// Whether a method that may begin has succeeded; `None` where every method may begin.
     begun: Option<Arc<AtomicBool>>,
 }
@@ -93,7 +93,7 @@ struct PerSession<F>(F);
 
 impl Source {
     pub(super) fn shared<T: Send + Sync + 'static>(object: T, start: Start<T>) -> Self {
-        Self::Shared(Arc::new(Hosted { object: Arc::new(object), start }))
+        Self::SessionShared(Arc::new(Hosted { object: Arc::new(object), start }))
     }
 
     pub(super) fn per_session<T, F, Fut>(factory: F, start: Start<T>) -> Self
@@ -119,12 +119,16 @@ impl Source {
 }
 
 impl Instance {
-    pub(super) fn new(contract: &'static ContractDescriptor, host: Arc<dyn Host>, turns: Option<Arc<Turns>>) -> Self {
+    pub(super) fn new(
+        contract: &'static ContractDescriptor,
+        host: Arc<dyn Host>,
+        turns: Option<Arc<TurnQueue>>,
+    ) -> Self {
         let gated = contract.methods().iter().any(|method| !method.is_initiating());
         Self { contract, host, turns, begun: gated.then(Arc::default) }
     }
 
-    pub(crate) fn turns(&self) -> Option<&Arc<Turns>> {
+    pub(crate) fn turns(&self) -> Option<&Arc<TurnQueue>> {
         self.turns.as_ref()
     }
 

@@ -1,16 +1,16 @@
 //! Hosting a contract: objects, their methods, their turns, and what a handler's future is made of.
 
 mod arguments;
+mod fair_queue;
+mod handler_output;
 mod handling;
 mod hooks;
 mod hosting;
 mod incoming;
 mod instance;
-mod persistent;
-mod queue;
-mod reply;
+mod no_cancel;
 mod runner;
-mod turns;
+mod turn_queue;
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     status::Status,
 };
 use instance::{Source, Start};
-use turns::Turns;
+use turn_queue::TurnQueue;
 
 pub use arguments::Arguments;
 pub(crate) use handling::Handling;
@@ -32,10 +32,10 @@ pub(crate) use incoming::Received;
 pub use instance::Concurrency;
 pub(crate) use instance::Instance;
 
-pub use reply::Completion;
-pub(crate) use reply::Reply;
+pub use handler_output::HandlerOutput;
+pub(crate) use handler_output::HandlerReply;
 pub use runner::Runner;
-pub(crate) use turns::Held;
+pub(crate) use turn_queue::QueuedTurn;
 
 /// A hosted contract: what `Chat::serve(object)` gives, or `Chat::per_session(…)`, or `Chat::per_call(…)`.
 ///
@@ -46,7 +46,7 @@ pub struct Service {
     source: Source,
     concurrency: Concurrency,
     /// Of the one object for all, if it serves one call at a time.
-    turns: Option<Arc<Turns>>,
+    turns: Option<Arc<TurnQueue>>,
 }
 
 impl Service {
@@ -97,7 +97,8 @@ impl Service {
     /// is one a call, nothing ever waits.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
-        let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
+        let turns =
+            matches!(self.source, Source::SessionShared(_)).then(|| turns(self.contract, concurrency)).flatten();
         Self { concurrency, turns, ..self }
     }
 
@@ -109,7 +110,7 @@ impl Service {
     /// The object that serves a session.
     async fn open(&self, session: &Session) -> Result<Instance, Status> {
         let (host, turns) = match &self.source {
-            Source::Shared(host) => (host.clone(), self.turns.clone()),
+            Source::SessionShared(host) => (host.clone(), self.turns.clone()),
             Source::PerCall(host) => (host.clone(), None),
             Source::PerSession(factory) => {
                 (factory.make(session.clone()).await?, turns(self.contract, self.concurrency))
@@ -119,11 +120,11 @@ impl Service {
     }
 }
 
-fn turns(contract: &ContractDescriptor, concurrency: Concurrency) -> Option<Arc<Turns>> {
+fn turns(contract: &ContractDescriptor, concurrency: Concurrency) -> Option<Arc<TurnQueue>> {
     match concurrency {
         Concurrency::Multiple => None,
-        Concurrency::Single => Some(Turns::new(contract.name(), false)),
-        Concurrency::Reentrant => Some(Turns::new(contract.name(), true)),
+        Concurrency::Single => Some(TurnQueue::new(contract.name(), false)),
+        Concurrency::Reentrant => Some(TurnQueue::new(contract.name(), true)),
     }
 }
 

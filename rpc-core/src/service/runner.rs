@@ -7,18 +7,18 @@ use std::{
 
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::Completion;
+use super::HandlerOutput;
 use crate::{
     contract::MethodDescriptor,
     panics::{Panicked, catch, let_go},
-    peer::{Serving, enter},
+    peer::{CurrentCall, enter},
     status::Status,
 };
 
 /// The place of one handler's future. Its memory is used again for the next call of the same method.
 #[derive(Default)]
 pub struct Runner {
-    future: Option<ReusableBoxFuture<'static, Result<Completion, Status>>>,
+    future: Option<ReusableBoxFuture<'static, Result<HandlerOutput, Status>>>,
     started: bool,
 }
 
@@ -26,7 +26,7 @@ impl Runner {
     /// Puts a handler's future in place.
     pub fn start<F>(&mut self, future: F)
     where
-        F: Future<Output = Result<Completion, Status>> + Send + 'static,
+        F: Future<Output = Result<HandlerOutput, Status>> + Send + 'static,
     {
         match &mut self.future {
             Some(place) => place.set(future),
@@ -43,10 +43,10 @@ impl Runner {
     /// Polls the handler as a part of its call. A panic ends it with a status that keeps the panic's message at home.
     pub(crate) fn poll(
         &mut self,
-        serving: &Serving,
+        serving: &CurrentCall,
         method: &'static MethodDescriptor,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Completion, Status>> {
+    ) -> Poll<Result<HandlerOutput, Status>> {
         let Some(future) = &mut self.future else {
             return Poll::Ready(Err(Status::internal("the method has no handler")));
         };

@@ -14,16 +14,16 @@ use crate::{
     contract::MethodDescriptor,
     logging::LogLimit,
     panics,
-    peer::{Polled, Shared, now, watch_poll},
-    proto::{Completion, RefusedNotify, ServedCall, ServedKey},
-    service::{Handling, Held, Hosting, Instance, Received, Runner},
+    peer::{Polled, SessionShared, now, watch_poll},
+    proto::{Completion, RefusedOneway, ServedCall, ServedKey},
+    service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner},
     status::Status,
     text::{excerpt_of, list},
 };
 
 /// Runs handlers: each is polled once where it arrives, in order, and moves to a task when it has to wait.
 pub(super) struct Dispatch {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     hosting: Hosting,
     /// By the contract's position: the objects. None before the session is open.
     instances: Vec<Arc<Instance>>,
@@ -31,7 +31,7 @@ pub(super) struct Dispatch {
     idle: Vec<Option<Runner>>,
     running: HashMap<ServedKey, Running>,
     /// The places of calls whose arguments are arriving.
-    arriving: HashMap<ServedKey, Held>,
+    arriving: HashMap<ServedKey, QueuedTurn>,
     /// The end of the last poll, which is the beginning of the next.
     clock: Instant,
 }
@@ -51,7 +51,7 @@ impl Running {
 }
 
 impl Dispatch {
-    pub(super) fn new(shared: Arc<Shared>, hosting: Hosting) -> Self {
+    pub(super) fn new(shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         let mut idle = Vec::new();
         idle.resize_with(hosting.len(), || None);
         let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
@@ -107,15 +107,15 @@ impl Dispatch {
         };
         let method = self.hosting.method(index);
         let held = self.arriving.remove(&key);
-        let place = if method.is_no_cancel() {
-            let Some(place) = self.hosting.enter_persistent(self.shared.config.max_no_cancel) else {
+        let permit = if method.is_no_cancel() {
+            let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel) else {
                 return Some(Ended::refused(key, self.too_many(method)));
             };
-            Some(place)
+            Some(permit)
         } else {
             None
         };
-        let handling = Handling::new(call, method, place);
+        let handling = Handling::new(call, method, permit);
         let mut runner = self.idle[index].take().unwrap_or_default();
         handling.start(&self.shared, instance, received, held, &mut runner);
         if !runner.is_started() {
@@ -178,7 +178,7 @@ impl Dispatch {
     }
 
     /// Says what only the log hears: a one-way call came and was not run.
-    pub(super) fn log_refused(&self, refused: &RefusedNotify) {
+    pub(super) fn log_refused(&self, refused: &RefusedOneway) {
         static REFUSED: LogLimit = LogLimit::new();
         let Some(more) = REFUSED.admit(now()) else { return };
         let (session, why) = (self.shared.id, excerpt_of(&refused.status));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    peer::{Outlets, Shared, start_streams},
+    peer::{SessionShared, StreamWriters, start_streams},
     proto::{self, Charges, ServedKey},
-    service::{Completion, Handling},
+    service::{HandlerOutput, Handling},
     status::Status,
     wire::Streams,
 };
@@ -18,23 +18,23 @@ pub(super) struct Ended {
     /// The session ends with the reply.
     pub(super) terminates: bool,
     /// The streams of its result.
-    pub(super) outlets: Outlets,
+    pub(super) writers: StreamWriters,
 }
 
 /// The streams of a result that is on its way, to be started outside any lock.
 #[must_use]
 pub(super) struct Produced {
     streams: Streams,
-    outlets: Outlets,
+    writers: StreamWriters,
 }
 
 impl Produced {
-    pub(super) fn start(self, shared: &Arc<Shared>) {
-        start_streams(shared, &self.streams, self.outlets);
+    pub(super) fn start(self, shared: &Arc<SessionShared>) {
+        start_streams(shared, &self.streams, self.writers);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.outlets.is_empty()
+        self.writers.is_empty()
     }
 }
 
@@ -44,16 +44,16 @@ impl Ended {
     }
 
     pub(super) fn because(key: ServedKey, completion: proto::Completion) -> Self {
-        Self { key, completion, charges: Charges::default(), terminates: false, outlets: Outlets::default() }
+        Self { key, completion, charges: Charges::default(), terminates: false, writers: StreamWriters::default() }
     }
 
     /// The end of a call that `handling` has served.
-    pub(super) fn of(key: ServedKey, handling: &Handling, result: Result<Completion, Status>) -> Self {
+    pub(super) fn of(key: ServedKey, handling: &Handling, result: Result<HandlerOutput, Status>) -> Self {
         match result {
             Ok(completion) => {
                 let terminates = handling.method.is_terminating() && !completion.is_fault();
-                let (completion, charges, outlets) = completion.into_parts();
-                Self { key, completion, charges, terminates, outlets }
+                let (completion, charges, writers) = completion.into_parts();
+                Self { key, completion, charges, terminates, writers }
             }
             Err(_) if handling.call.call.is_cancelled() && !handling.call.call.has_started() => {
                 Self::because(key, proto::Completion::NotStarted)
@@ -68,6 +68,6 @@ impl Ended {
             connection.end_after(self.key);
         }
         let streams = connection.complete(self.key, self.completion, self.charges);
-        Produced { streams, outlets: self.outlets }
+        Produced { streams, writers: self.writers }
     }
 }

@@ -17,14 +17,14 @@ const CAPACITY: usize = 64 * 1024;
 /// One end of an in-memory transport.
 #[derive(Debug)]
 pub struct Memory {
-    incoming: Arc<Mutex<Way>>,
-    outgoing: Arc<Mutex<Way>>,
+    incoming: Arc<Mutex<Pipe>>,
+    outgoing: Arc<Mutex<Pipe>>,
     progress: Progress,
 }
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Way {
+struct Pipe {
     packets: VecDeque<Bytes>,
     bytes: usize,
     /// The goodbye, after all packets.
@@ -35,8 +35,8 @@ struct Way {
 
 /// Two ends of an in-memory transport.
 pub fn memory() -> (Memory, Memory) {
-    let (a, b) = (Arc::new(Mutex::new(Way::default())), Arc::new(Mutex::new(Way::default())));
-    let end = |incoming: &Arc<Mutex<Way>>, outgoing: &Arc<Mutex<Way>>| Memory {
+    let (a, b) = (Arc::new(Mutex::new(Pipe::default())), Arc::new(Mutex::new(Pipe::default())));
+    let end = |incoming: &Arc<Mutex<Pipe>>, outgoing: &Arc<Mutex<Pipe>>| Memory {
         incoming: incoming.clone(),
         outgoing: outgoing.clone(),
         progress: Progress::default(),
@@ -123,7 +123,7 @@ impl Drop for Memory {
     }
 }
 
-fn with<R>(way: &Mutex<Way>, f: impl FnOnce(&mut Way) -> R) -> R {
+fn with<R>(way: &Mutex<Pipe>, f: impl FnOnce(&mut Pipe) -> R) -> R {
     f(&mut way.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

@@ -3,7 +3,6 @@
 mod dispatch;
 mod driver;
 mod ended;
-mod later;
 mod memory;
 mod opening;
 mod start;
@@ -11,6 +10,7 @@ mod task;
 mod trace;
 mod transport;
 mod websocket;
+mod yield_now;
 
 pub use driver::Driver;
 pub use memory::{Memory, memory};

@@ -15,7 +15,7 @@ use crate::{
     error::ConnectionError,
     logging::LogLimit,
     panics::{Caught, Panicked},
-    peer::{Session, Shared, enter_opening, now},
+    peer::{Session, SessionShared, enter_opening, now},
     service::{Hosting, Instance},
     status::Status,
 };
@@ -32,7 +32,7 @@ static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {
     /// `opened` counts the hooks whose `opened` has succeeded.
-    pub(super) fn new(hosting: Hosting, shared: Arc<Shared>, opened: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(hosting: Hosting, shared: Arc<SessionShared>, opened: Arc<AtomicUsize>) -> Self {
         let (session, limit) = (shared.id, shared.config.hook_timeout);
         let open = async move {
             let session = Session::new(shared);
@@ -66,7 +66,7 @@ impl Opening {
 }
 
 /// Runs the `closed` hooks of those whose `opened` had succeeded, the last one first.
-pub(super) async fn farewell(hosting: Hosting, shared: Arc<Shared>, opened: usize, reason: ConnectionError) {
+pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
     let limit = shared.config.hook_timeout;
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {

@@ -8,7 +8,7 @@ use std::sync::{
 use super::{Driver, Transport, memory::memory};
 use crate::{
     config::CheckedConfig,
-    peer::{ConnectionInfo, Link, Session, Shared, now},
+    peer::{ConnectionInfo, Link, Session, SessionShared, now},
     proto::{Connection, Role},
     service::Hosting,
 };
@@ -73,7 +73,8 @@ fn start<T: Transport>(
     if let Some(pool) = hosting.memory() {
         connection.join_pool(pool);
     }
-    let shared = Arc::new(Shared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
+    let shared =
+        Arc::new(SessionShared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)
 }

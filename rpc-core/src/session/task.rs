@@ -9,7 +9,7 @@ use std::{
 
 use super::ended::Ended;
 use crate::{
-    peer::{Polled, Shared, watch_poll},
+    peer::{Polled, SessionShared, watch_poll},
     proto::{self, ServedKey},
     service::{Handling, Runner},
 };
@@ -21,11 +21,11 @@ pub(super) struct Task {
     /// `None` when its end has been reported.
     handling: Option<Handling>,
     key: ServedKey,
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
 }
 
 impl Task {
-    pub(super) fn new(runner: Runner, handling: Handling, key: ServedKey, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(runner: Runner, handling: Handling, key: ServedKey, shared: Arc<SessionShared>) -> Self {
         shared.handler_started();
         Self { runner, handling: Some(handling), key, shared }
     }

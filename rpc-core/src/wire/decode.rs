@@ -6,7 +6,7 @@ use super::{
     frame::kind,
     handshake::{read_hello, read_welcome},
     read::Reader,
-    status::{read_status, read_words},
+    status::{read_status, read_text},
 };
 
 /// Reads a frame; `None` for one of a kind that this version may pass over.
@@ -88,7 +88,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
         kind::GO_AWAY => Frame::GoAway {
             last_seq: fields.uint("a GoAway without a number")?,
             message: match fields.optional()? {
-                Some(reader) => read_words(reader)?,
+                Some(reader) => read_text(reader)?,
                 None => String::new(),
             },
         },

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Apart, ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams,
+    BoxedPayload, ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -172,9 +172,9 @@ fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
 fn put_payload(out: &mut BytesMut, payload: &Payload) {
     match payload {
         Payload::Inline(bytes) => put::bin(out, bytes),
-        Payload::Apart(apart) => match &**apart {
-            Apart::Pieces(rope) => put_rope(out, rope),
-            Apart::Announced { transfer, total } => {
+        Payload::Boxed(boxed) => match &**boxed {
+            BoxedPayload::Pieces(rope) => put_rope(out, rope),
+            BoxedPayload::Announced { transfer, total } => {
                 put::array(out, 2);
                 put::uint(out, *transfer);
                 put::uint(out, *total);
@@ -210,9 +210,9 @@ fn metadata_len(metadata: &MetadataPairs) -> usize {
 fn payload_len(payload: &Payload) -> usize {
     match payload {
         Payload::Inline(bytes) => bytes.len() + 5,
-        Payload::Apart(apart) => match &**apart {
-            Apart::Pieces(rope) => rope.len() + 5,
-            Apart::Announced { .. } => 2 * NUMBER + 1,
+        Payload::Boxed(boxed) => match &**boxed {
+            BoxedPayload::Pieces(rope) => rope.len() + 5,
+            BoxedPayload::Announced { .. } => 2 * NUMBER + 1,
         },
     }
 }

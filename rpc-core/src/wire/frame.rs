@@ -31,12 +31,12 @@ pub enum Payload {
     /// The MessagePack value itself.
     Inline(Bytes),
     /// Anything else, in a box so that frames stay small.
-    Apart(Box<Apart>),
+    Boxed(Box<BoxedPayload>),
 }
 
 /// A payload that is not a single slice of bytes in its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Apart {
+pub enum BoxedPayload {
     /// The MessagePack value itself, in pieces. What is sent may be, what is received is not.
     Pieces(Rope),
     /// The value follows in [`Frame::Chunk`]s of this transfer.
@@ -51,16 +51,16 @@ pub enum Apart {
 impl Payload {
     /// A payload that follows in the chunks of a transfer, `total` bytes in all.
     pub fn announced(transfer: TransferId, total: u64) -> Self {
-        Self::Apart(Box::new(Apart::Announced { transfer, total }))
+        Self::Boxed(Box::new(BoxedPayload::Announced { transfer, total }))
     }
 
     /// The transfer that will bring the bytes, and how many; `None` if they are in the frame.
     pub fn announcement(&self) -> Option<(TransferId, u64)> {
         match self {
             Self::Inline(_) => None,
-            Self::Apart(apart) => match **apart {
-                Apart::Pieces(_) => None,
-                Apart::Announced { transfer, total } => Some((transfer, total)),
+            Self::Boxed(boxed) => match **boxed {
+                BoxedPayload::Pieces(_) => None,
+                BoxedPayload::Announced { transfer, total } => Some((transfer, total)),
             },
         }
     }
@@ -69,9 +69,9 @@ impl Payload {
     pub fn into_value(self) -> Result<Bytes, (TransferId, u64)> {
         match self {
             Self::Inline(bytes) => Ok(bytes),
-            Self::Apart(apart) => match *apart {
-                Apart::Pieces(rope) => Ok(rope.into_bytes()),
-                Apart::Announced { transfer, total } => Err((transfer, total)),
+            Self::Boxed(boxed) => match *boxed {
+                BoxedPayload::Pieces(rope) => Ok(rope.into_bytes()),
+                BoxedPayload::Announced { transfer, total } => Err((transfer, total)),
             },
         }
     }
@@ -80,9 +80,9 @@ impl Payload {
     pub fn len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
-            Self::Apart(apart) => match &**apart {
-                Apart::Pieces(rope) => rope.len() as u64,
-                Apart::Announced { total, .. } => *total,
+            Self::Boxed(boxed) => match &**boxed {
+                BoxedPayload::Pieces(rope) => rope.len() as u64,
+                BoxedPayload::Announced { total, .. } => *total,
             },
         }
     }
@@ -97,7 +97,7 @@ impl From<Rope> for Payload {
     fn from(rope: Rope) -> Self {
         match rope.into_one() {
             Ok(bytes) => Self::Inline(bytes),
-            Err(rope) => Self::Apart(Box::new(Apart::Pieces(rope))),
+            Err(rope) => Self::Boxed(Box::new(BoxedPayload::Pieces(rope))),
         }
     }
 }

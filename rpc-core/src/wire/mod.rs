@@ -18,11 +18,13 @@ mod streams;
 
 pub use encode::put_frame;
 pub use error::{PayloadLimit, WireError};
-pub use frame::{Apart, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size};
+pub use frame::{
+    BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size,
+};
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
-pub use rope::{Blob, Keeping, Rope, encode_rope};
+pub use rope::{Blob, DeferredDrops, Rope, encode_rope};
 pub(crate) use scan::MAX_NESTING;
 pub use scan::{ScanLimits, scan, scan_exact};
 pub use streams::Streams;

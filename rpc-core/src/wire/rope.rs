@@ -14,34 +14,34 @@ use super::{EncodeError, payload::serialize};
 thread_local! {
     /// What a [`Blob`] is about to hand to the serializer as a slice.
     static LENT: RefCell<Option<Bytes>> = const { RefCell::new(None) };
-    /// How many [`Keeping`] there are.
-    static KEEPING: Cell<u32> = const { Cell::new(0) };
+    /// How many [`DeferredDrops`] there are.
+    static DEFERRING: Cell<u32> = const { Cell::new(0) };
     /// What they keep.
-    static KEPT: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
+    static DEFERRED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
 /// While there is one, this thread keeps what ropes leave that are dropped; it goes with the last of them. Bytes may
 /// have an owner of the user's (`Bytes::from_owner`), whose drop may do anything, which nothing may under a lock.
 #[derive(Debug)]
-pub struct Keeping(());
+pub struct DeferredDrops(());
 
-impl Keeping {
+impl DeferredDrops {
     /// Begins.
     #[expect(clippy::new_without_default, reason = "it does something")]
     pub fn new() -> Self {
-        KEEPING.set(KEEPING.get() + 1);
+        DEFERRING.set(DEFERRING.get() + 1);
         Self(())
     }
 }
 
-impl Drop for Keeping {
+impl Drop for DeferredDrops {
     #[inline]
     fn drop(&mut self) {
-        KEEPING.set(KEEPING.get() - 1);
+        DEFERRING.set(DEFERRING.get() - 1);
         // What goes may begin to keep again.
-        if KEEPING.get() == 0 {
+        if DEFERRING.get() == 0 {
             // A thread that ends has none any more.
-            drop(KEPT.try_with(RefCell::take));
+            drop(DEFERRED.try_with(RefCell::take));
         }
     }
 }
@@ -63,8 +63,8 @@ struct Parts(VecDeque<Bytes>);
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        if KEEPING.get() > 0 {
-            let _ = KEPT.try_with(|kept| kept.borrow_mut().extend(self.0.drain(..)));
+        if DEFERRING.get() > 0 {
+            let _ = DEFERRED.try_with(|kept| kept.borrow_mut().extend(self.0.drain(..)));
         }
     }
 }

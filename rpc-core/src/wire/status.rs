@@ -29,7 +29,7 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
     let mut fields = Fields { reader, left };
     let code = Code::from_number(fields.uint("a status without a code")?);
     let message = match fields.optional()? {
-        Some(reader) => read_words(reader)?,
+        Some(reader) => read_text(reader)?,
         None => String::new(),
     };
     let details = fields.optional()?.map(Reader::bin).transpose()?;
@@ -51,6 +51,6 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
 }
 
 /// The beginning of a text for people.
-pub(super) fn read_words(reader: &mut Reader) -> Result<String, WireError> {
+pub(super) fn read_text(reader: &mut Reader) -> Result<String, WireError> {
     Ok(cut(reader.text()?, MAX_PEER_TEXT).to_owned())
 }

@@ -132,7 +132,7 @@ impl World {
         let config = config(|config| {
             config.call_timeout = CALL_TIMEOUT;
             if cast.tight {
-                (config.max_calls, config.nested_calls, config.max_notifies) = (1, 1, 1);
+                (config.max_calls, config.nested_calls, config.max_oneway_calls) = (1, 1, 1);
                 config.nested_wait = Duration::from_millis(20);
             }
         });

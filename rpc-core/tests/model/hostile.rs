@@ -192,7 +192,7 @@ async fn a_server_that_floods_a_client_whose_hooks_still_run_has_to_wait() {
         }
     };
     timeout(Duration::from_secs(1), flood()).await.unwrap_err();
-    assert_eq!(session.stats().connection.notifies_served, 0);
+    assert_eq!(session.stats().connection.oneway_served, 0);
     gate.add_permits(1);
     timeout(Duration::from_secs(1), flood()).await.unwrap();
 }

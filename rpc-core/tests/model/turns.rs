@@ -66,7 +66,7 @@ impl Queue for Clerk {
 }
 
 async fn served(ends: &Ends, calls: usize) {
-    let served = || ends.server.stats().connection.calls_served + ends.server.stats().connection.notifies_served;
+    let served = || ends.server.stats().connection.calls_served + ends.server.stats().connection.oneway_served;
     until("served", || served() >= calls).await;
 }
 

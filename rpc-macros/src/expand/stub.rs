@@ -138,9 +138,9 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
     let descriptor = method.descriptor();
     let streams = method.args.iter().filter_map(|arg| {
         let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
-        Some(quote_spanned!(span=> #k::Outlet::new::<#items>(#ident, Self::#descriptor)))
+        Some(quote_spanned!(span=> #k::StreamWriter::new::<#items>(#ident, Self::#descriptor)))
     });
-    quote_spanned!(span=> #arguments, #k::Outlets::from([#(#streams),*]))
+    quote_spanned!(span=> #arguments, #k::StreamWriters::from([#(#streams),*]))
 }
 
 /// The call that gives it.
@@ -153,7 +153,7 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
         None => quote_spanned!(span=> #k::Single<#k::Value<#ty>>),
     };
     match &method.output {
-        Output::Oneway => quote_spanned!(span=> notify),
+        Output::Oneway => quote_spanned!(span=> call_oneway),
         Output::Plain(ty) | Output::Status(ty) => {
             let decoded = decoded(ty);
             quote_spanned!(span=> call::<_, #decoded>)

@@ -9,11 +9,11 @@ use std::{
 /// Counts connections from the accept to the end of the session.
 #[derive(Clone, Debug)]
 pub(super) struct Caps {
-    shared: Arc<Shared>,
+    shared: Arc<AddressCounts>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AddressCounts {
     most: usize,
     most_of_one: usize,
     counts: Mutex<Counts>,
@@ -28,7 +28,7 @@ struct Counts {
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    shared: Arc<Shared>,
+    shared: Arc<AddressCounts>,
     address: IpAddr,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Full {
 
 impl Caps {
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
-        Self { shared: Arc::new(Shared { most, most_of_one, counts: Mutex::default() }) }
+        Self { shared: Arc::new(AddressCounts { most, most_of_one, counts: Mutex::default() }) }
     }
 
     /// Takes a place for a connection from this address.
@@ -62,7 +62,7 @@ impl Caps {
     }
 }
 
-impl Shared {
+impl AddressCounts {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use futures::Stream;
 use rpc_core::{ConnectionError, Session};
 
 use super::{
-    Shared,
+    ServerSessions,
     state::{News, Record},
 };
 
@@ -32,12 +32,12 @@ pub enum SessionChange {
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SessionChanges {
-    shared: Arc<Shared>,
+    shared: Arc<ServerSessions>,
     listener: u64,
 }
 
 impl SessionChanges {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<ServerSessions>) -> Self {
         let listener = shared.lock().listen();
         Self { shared, listener }
     }

@@ -46,11 +46,11 @@ use state::{Phase, State};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    shared: Arc<Shared>,
+    shared: Arc<ServerSessions>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ServerSessions {
     state: Mutex<State>,
     /// For those who wait for the end.
     standing: watch::Sender<Standing>,
@@ -74,7 +74,7 @@ struct Standing {
 impl Sessions {
     pub(crate) fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
                 standing: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
@@ -263,7 +263,7 @@ impl IntoIterator for &Sessions {
     }
 }
 
-impl Shared {
+impl ServerSessions {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -297,7 +297,7 @@ fn wake(wakers: Vec<Waker>) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
-struct Hooks(Arc<Shared>);
+struct Hooks(Arc<ServerSessions>);
 
 #[async_trait]
 impl SessionHooks for Hooks {
@@ -317,7 +317,7 @@ impl SessionHooks for Hooks {
 /// One session's place among the [`Sessions`]; leaves when dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    shared: Arc<Shared>,
+    shared: Arc<ServerSessions>,
     number: u64,
 }
 

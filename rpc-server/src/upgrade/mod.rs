@@ -50,11 +50,11 @@ use crate::sessions::{Entry, Sessions};
 /// session is a task of it, and lives until it ends or is drained.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
-    shared: Arc<Shared>,
+    shared: Arc<UpgradeShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct UpgradeShared {
     hosting: Hosting,
     config: CheckedConfig,
     origins: Origins,
@@ -73,7 +73,7 @@ impl Upgrade {
         memory: MemoryPool,
     ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout);
-        Self { shared: Arc::new(Shared { hosting, config, origins, sessions, memory }) }
+        Self { shared: Arc::new(UpgradeShared { hosting, config, origins, sessions, memory }) }
     }
 
     /// The sessions that came through here. To shut down: [`Sessions::drain`].
@@ -143,7 +143,7 @@ impl<B> tower_service::Service<Request<B>> for Upgrade {
     }
 }
 
-impl Shared {
+impl UpgradeShared {
     async fn run(&self, on_upgrade: OnUpgrade, info: ConnectionInfo, entry: Entry) {
         let upgraded = match timeout(self.config.upgrade_timeout, on_upgrade).await {
             Ok(Ok(upgraded)) => upgraded,

@@ -53,7 +53,7 @@ fn table(options: &Options) -> Outcome<()> {
         println!("{:>9} {:>18} {:>17}", "mode", "instructions/call", "allocations/call");
     }
     // Multiples of 64, which 64 callers share evenly. The shorter runs are long enough for what only the first calls of
-    // a session do: its memory stops growing after `Config::max_notifies` one-way calls, which are 1,024.
+    // a session do: its memory stops growing after `Config::max_oneway_calls` one-way calls, which are 1,024.
     let lengths = if options.quick { [1088, 1600] } else { [2560, 8960] };
     let calls = lengths[1] - lengths[0];
     for &mode in Mode::value_variants() {

@@ -1,15 +1,15 @@
 //! Streams as users see them, and what moves their items.
 
-mod inlet;
 mod item;
-mod outlet;
+mod reader;
 mod sender;
 mod streaming;
+mod writer;
 
-pub(crate) use inlet::Inlets;
 pub use item::{Binary, NoFault, Value};
 pub(crate) use item::{Decode, Encode};
-pub(crate) use outlet::start;
-pub use outlet::{Outlet, Outlets};
+pub(crate) use reader::StreamReaders;
 pub use sender::{Closed, StreamSender};
 pub use streaming::{IntoStreaming, Streaming};
+pub(crate) use writer::start;
+pub use writer::{StreamWriter, StreamWriters};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use serde::de::DeserializeOwned;
 
-use super::{NoFault, StreamSender, inlet::Inlet, item::Decode};
+use super::{NoFault, StreamSender, item::Decode, reader::StreamReader};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
@@ -61,7 +61,7 @@ enum Inner<T, E> {
 }
 
 struct Remote<T, E> {
-    inlet: Inlet,
+    reader: StreamReader,
     method: &'static MethodDescriptor,
     item: fn(Bytes, &ScanLimits) -> Result<T, WireError>,
     fault: fn(Bytes, &ScanLimits) -> Result<E, WireError>,
@@ -103,7 +103,7 @@ impl<T, E> Streaming<T, E> {
     #[must_use]
     pub fn with_window(mut self, bytes: usize) -> Self {
         if let Inner::Remote(remote) = &mut self.inner {
-            remote.inlet.set_window(bytes);
+            remote.reader.set_window(bytes);
         }
         self
     }
@@ -115,17 +115,17 @@ impl<T, E> Streaming<T, E> {
     }
 
     /// A stream that has come.
-    pub(crate) fn remote<D>(inlet: Inlet, method: &'static MethodDescriptor) -> Self
+    pub(crate) fn remote<D>(reader: StreamReader, method: &'static MethodDescriptor) -> Self
     where
         D: Decode<Value = T>,
         E: DeserializeOwned,
     {
         let fault = |bytes: Bytes, limits: &ScanLimits| wire::decode(&bytes, limits);
-        let mut inlet = inlet;
+        let mut reader = reader;
         if let Some(window) = method.window() {
-            inlet.set_window(window);
+            reader.set_window(window);
         }
-        Self { inner: Inner::Remote(Remote { inlet, method, item: D::decode, fault }) }
+        Self { inner: Inner::Remote(Remote { reader, method, item: D::decode, fault }) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
@@ -143,8 +143,8 @@ impl<T, E> Streaming<T, E> {
 
 impl<T, E> Remote<T, E> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
-        let Poll::Ready(next) = self.inlet.poll_next(cx) else { return Poll::Pending };
-        let limits = scan_limits(&self.inlet.shared().config);
+        let Poll::Ready(next) = self.reader.poll_next(cx) else { return Poll::Pending };
+        let limits = scan_limits(&self.reader.shared().config);
         let mismatch = |what: &str, error: WireError| {
             CallError::Status(unfit(&format!("{what} of a stream of {}", self.method), &error))
         };

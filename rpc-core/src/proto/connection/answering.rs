@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Charges, Connection, ServedState};
 use crate::{
-    proto::{Completion, ServedCall, ServedKey, outbox::Mark},
+    proto::{Completion, ServedCall, ServedKey, outbox::OnSent},
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };
 
 /// What a completion carries.
-enum Part {
+enum AnswerKind {
     /// A result, and how many streams it has.
     Value(usize),
     Fault,
@@ -34,10 +34,10 @@ impl Connection {
     /// if it has none or they are not wanted.
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
         let id = match key {
-            ServedKey::Notify(number) => {
+            ServedKey::Oneway(number) => {
                 self.release_charges(charges);
-                self.judge_notify(number, completion);
-                self.finish_notify(number);
+                self.judge_oneway(number, completion);
+                self.finish_oneway(number);
                 return Streams::default();
             }
             ServedKey::Call(id) => id,
@@ -58,11 +58,11 @@ impl Connection {
             }
             (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
             (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
-            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, Part::Value(0)),
+            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
             (_, Completion::Streaming(bytes, streams)) => {
-                return self.push_payload(id, bytes, charges, Part::Value(streams));
+                return self.push_payload(id, bytes, charges, AnswerKind::Value(streams));
             }
-            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, Part::Fault),
+            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
             (_, Completion::Status(status)) => status,
             (_, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
@@ -85,23 +85,23 @@ impl Connection {
             let streams = std::mem::take(&mut served.streams);
             self.fail_streams(&streams);
         }
-        self.push_status(id, status, Mark::Completion(id));
+        self.push_status(id, status, OnSent::Completion(id));
     }
 
     /// A one-way call that was not run is refused: its caller hears nothing of it.
-    fn judge_notify(&mut self, number: u64, completion: Completion) {
+    fn judge_oneway(&mut self, number: u64, completion: Completion) {
         let status = match completion {
             Completion::Status(status) if status.execution() == Execution::NotExecuted => status,
             Completion::NotStarted => Status::unavailable("the session is ending"),
             _ => return,
         };
-        if let Some(served) = self.notified.get(&number) {
+        if let Some(served) = self.served_oneway.get(&number) {
             let method = served.call.method;
-            self.refused_notify(method, status);
+            self.refused_oneway(method, status);
         }
     }
 
-    fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, part: Part) -> Streams {
+    fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, kind: AnswerKind) -> Streams {
         let limit = self.peer.payload;
         let fits = if bytes.len() as u64 > limit {
             Err(Status::out_of_range(format!(
@@ -109,7 +109,7 @@ impl Connection {
                  answer with less at once, or with a stream, or raise Config::max_payload at the caller",
                 bytes.len()
             )))
-        } else if let Part::Value(streams) = part {
+        } else if let AnswerKind::Value(streams) = kind {
             self.check_streams(streams)
         } else {
             Ok(())
@@ -120,26 +120,26 @@ impl Connection {
             return Streams::default();
         }
         self.terminated |= self.served.get(&id).is_some_and(|served| served.terminates);
-        let mark = Mark::Completion(id);
-        let (payload, transfer) = self.lay_out(bytes, charges.transfers, mark);
-        let (frame, streams) = match part {
-            Part::Value(count) => {
+        let on_sent = OnSent::Completion(id);
+        let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);
+        let (frame, streams) = match kind {
+            AnswerKind::Value(count) => {
                 let streams = self.open_streams(count, None);
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
-            Part::Fault => {
+            AnswerKind::Fault => {
                 let streams = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.streams));
                 self.fail_streams(&streams.unwrap_or_default());
                 (Frame::Error { id, error: ErrorBody::Fault(payload) }, Streams::default())
             }
         };
-        self.outbox.push(frame, charges.room, mark, transfer);
+        self.outbox.push(frame, charges.room, on_sent, transfer);
         streams
     }
 
-    pub(super) fn push_status(&mut self, id: CallId, status: Status, mark: Mark) {
-        let status = status.cut_to(self.max_words_out());
-        self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, mark);
+    pub(super) fn push_status(&mut self, id: CallId, status: Status, on_sent: OnSent) {
+        let status = status.cut_to(self.max_text_out());
+        self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, on_sent);
     }
 
     /// The completion of a call has gone: its permit returns.
@@ -155,10 +155,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn finish_notify(&mut self, number: u64) {
-        if let Some(served) = self.notified.remove(&number) {
+    pub(super) fn finish_oneway(&mut self, number: u64) {
+        if let Some(served) = self.served_oneway.remove(&number) {
             self.retire(served.call);
-            self.notifies_in.release(served.declared_depth);
+            self.oneway_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
             self.served_bytes -= served.memory;
             self.count_done(served.declared_depth, served.argument_bytes);

@@ -14,7 +14,7 @@ use crate::{
         CallKey, Outcome, ServedCall,
         assembly::Purpose,
         keep_waker,
-        outbox::{Mark, OutTransfer},
+        outbox::{OnSent, OutTransfer},
         slots::SlotState,
     },
     status::Status,
@@ -36,7 +36,7 @@ pub struct CallStart {
     pub deadline: Option<Instant>,
     /// For a call with streams among its arguments: how long there may be no answer while no item of the streams is
     /// produced and none is read.
-    pub gap: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
 }
 
 /// Where a call stands, seen from its caller.
@@ -116,15 +116,15 @@ impl Connection {
         if !admitted {
             slot.waker = Some(waker.clone());
         }
-        slot.gap = start.gap.map(|gap| (gap, now));
+        slot.idle_timeout = start.idle_timeout.map(|idle_timeout| (idle_timeout, now));
         if let Some(deadline) = start.deadline {
             self.push_deadline(deadline, DeadlineKey::Call(key));
         }
-        if let Some(due) = start.gap.and_then(|gap| now.checked_add(gap)) {
-            self.push_deadline(due, DeadlineKey::Gap(key));
+        if let Some(due) = start.idle_timeout.and_then(|idle_timeout| now.checked_add(idle_timeout)) {
+            self.push_deadline(due, DeadlineKey::Idle(key));
         }
         if !admitted {
-            self.line(start.oneway).push(start.depth, key);
+            self.wait_queue(start.oneway).push(start.depth, key);
             if nested {
                 self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
             }
@@ -162,7 +162,7 @@ impl Connection {
         if matches!(slot.state, SlotState::Completed(_)) {
             return CallProgress::Done(self.take_outcome(key));
         }
-        keep_waker(&mut slot.waker, waker, &mut self.trash);
+        keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
 
@@ -191,13 +191,13 @@ impl Connection {
             self.fail(key, status.not_executed());
             return false;
         }
-        let mark = if oneway { Mark::Nothing } else { Mark::Request(key) };
+        let on_sent = if oneway { OnSent::Nothing } else { OnSent::Request(key) };
         let len = call.payload.len();
         let metadata = mem::take(&mut call.metadata);
-        let (payload, transfer) = self.lay_out(mem::take(&mut call.payload), charges.transfers, mark);
+        let (payload, transfer) = self.split_payload(mem::take(&mut call.payload), charges.transfers, on_sent);
         let mut streams = Streams::default();
         let frame = if oneway {
-            let sent = &mut self.notifies_sent[depth as usize];
+            let sent = &mut self.oneway_sent[depth as usize];
             sent.count += 1;
             sent.bytes += counted_arguments(len as u64, metadata_size(&metadata));
             Frame::Notify(Notify { method: call.method, depth, metadata, payload })
@@ -217,15 +217,15 @@ impl Connection {
             })
         };
         if oneway {
-            self.trash.extend(self.slots.remove(key));
+            self.stale_wakers.extend(self.slots.remove(key));
         } else if let Some(slot) = self.slots.find_mut(key) {
             slot.state = SlotState::Queued;
-            keep_waker(&mut slot.waker, waker, &mut self.trash);
+            keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
             slot.streams = streams;
         }
-        self.outbox.push(frame, charges.room, mark, transfer);
+        self.outbox.push(frame, charges.room, on_sent, transfer);
         true
     }
 
@@ -233,7 +233,7 @@ impl Connection {
     /// come.
     pub fn cancel_call(&mut self, key: CallKey) {
         let Some(slot) = self.slots.find_mut(key) else { return };
-        self.trash.extend(slot.waker.take());
+        self.stale_wakers.extend(slot.waker.take());
         match &slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
                 self.withdraw(key);
@@ -268,8 +268,11 @@ impl Connection {
         let (oneway, depth) = (slot.oneway, slot.depth);
         match slot.state {
             SlotState::Waiting => {
-                let (line, slots) =
-                    if oneway { (&mut self.notify_line, &self.slots) } else { (&mut self.call_line, &self.slots) };
+                let (line, slots) = if oneway {
+                    (&mut self.oneway_waiting, &self.slots)
+                } else {
+                    (&mut self.calls_waiting, &self.slots)
+                };
                 // The slot still says `Waiting`, but its call is the one that leaves.
                 line.leave(|other| other != key && slots.is_waiting(other));
             }
@@ -285,7 +288,7 @@ impl Connection {
 
     /// Tells the other side that a sent call is of no interest any more.
     pub(super) fn give_up(&mut self, key: CallKey) {
-        self.outbox.push_urgent(Frame::Cancel { id: key.id() }, Mark::Nothing);
+        self.outbox.push_urgent(Frame::Cancel { id: key.id() }, OnSent::Nothing);
         self.abort_arguments(key);
         self.stop_argument_streams(key);
     }
@@ -302,16 +305,16 @@ impl Connection {
         let Some(transfer) = self.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
         if let Some(transfer) = self.outbox.remove_transfer(transfer) {
             self.released.transfers += transfer.charge as usize;
-            self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, OnSent::Nothing);
         }
     }
 
     /// Gives free permits to those who wait.
     pub(super) fn grant(&mut self, oneway: bool) {
         let (line, permits) = if oneway {
-            (&mut self.notify_line, &mut self.notifies_out)
+            (&mut self.oneway_waiting, &mut self.oneway_out)
         } else {
-            (&mut self.call_line, &mut self.calls_out)
+            (&mut self.calls_waiting, &mut self.calls_out)
         };
         let slots = &self.slots;
         line.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
@@ -325,14 +328,19 @@ impl Connection {
 
     /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
     #[inline]
-    pub(super) fn lay_out(&mut self, payload: Rope, charge: u32, mark: Mark) -> (Payload, Option<Box<OutTransfer>>) {
+    pub(super) fn split_payload(
+        &mut self,
+        payload: Rope,
+        charge: u32,
+        on_sent: OnSent,
+    ) -> (Payload, Option<Box<OutTransfer>>) {
         if payload.len() <= self.chunk_out {
             self.released.transfers += charge as usize;
             return (payload.into(), None);
         }
         let id = self.outbox.next_transfer_id();
         let total = payload.len() as u64;
-        (Payload::announced(id, total), Some(Box::new(OutTransfer { id, rest: payload, charge, mark })))
+        (Payload::announced(id, total), Some(Box::new(OutTransfer { id, rest: payload, charge, on_sent })))
     }
 
     pub(super) fn release_charges(&mut self, charges: Charges) {
@@ -353,7 +361,7 @@ impl Connection {
             self.outcome_bytes -= outcome.size();
             self.outcomes -= outcome.count();
         }
-        self.trash.extend(self.slots.remove(key));
+        self.stale_wakers.extend(self.slots.remove(key));
     }
 
     fn take_outcome(&mut self, key: CallKey) -> Outcome {
@@ -379,7 +387,7 @@ impl Connection {
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
         let (slots, served) = (&self.slots, &self.served);
         self.deadlines.push(at, key, |at, key| match key {
-            DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Gap(key) => slots.find(key).is_some(),
+            DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
             // The peer chose the number, and may have used it before.
             DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
         });
@@ -391,11 +399,11 @@ impl Connection {
     }
 
     fn permits_out(&mut self, oneway: bool) -> &mut super::Permits {
-        if oneway { &mut self.notifies_out } else { &mut self.calls_out }
+        if oneway { &mut self.oneway_out } else { &mut self.calls_out }
     }
 
-    fn line(&mut self, oneway: bool) -> &mut super::Line {
-        if oneway { &mut self.notify_line } else { &mut self.call_line }
+    fn wait_queue(&mut self, oneway: bool) -> &mut super::WaitQueue {
+        if oneway { &mut self.oneway_waiting } else { &mut self.calls_waiting }
     }
 
     /// How deep the other side serves; this side's own limit until it has said so.

@@ -8,7 +8,7 @@ use crate::{
     proto::{
         Outcome,
         assembly::Purpose,
-        outbox::Mark,
+        outbox::OnSent,
         slots::{CallKey, SlotState},
         timers::Timer,
     },
@@ -61,13 +61,13 @@ impl Connection {
         }
         match self.phase {
             Phase::Ended => return,
-            Phase::Handshake | Phase::Judging => return self.end(ConnectionError::ShutDown, Flush::Output),
+            Phase::Handshake | Phase::AwaitingDecision => return self.end(ConnectionError::ShutDown, Flush::Output),
             Phase::Open if self.draining => return,
             Phase::Open => {}
         }
         self.draining = true;
-        self.events.push_back(Event::Leaving);
-        let message = Status::unavailable(message).cut_to(self.max_words_out()).message().to_owned();
+        self.events.push_back(Event::Draining);
+        let message = Status::unavailable(message).cut_to(self.max_text_out()).message().to_owned();
         self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
         self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
         self.timers.set(Timer::Drain, now + (over - closing.min(over / 3)));
@@ -78,7 +78,7 @@ impl Connection {
         if !self.peer_leaving {
             self.peer_leaving = true;
             self.peer_last_seq = Some(last_seq);
-            self.events.push_back(Event::Leaving);
+            self.events.push_back(Event::Draining);
             let why = if message.is_empty() { "the other side is shutting down" } else { message };
             self.fail_unsent(why);
         }
@@ -108,7 +108,7 @@ impl Connection {
     pub(super) fn stop_handlers(&mut self) {
         self.grace_over = true;
         let calls = self.served.iter().map(|(id, served)| (ServedKey::Call(*id), served.state));
-        let notifies = self.notified.iter().map(|(number, served)| (ServedKey::Notify(*number), served.state));
+        let notifies = self.served_oneway.iter().map(|(number, served)| (ServedKey::Oneway(*number), served.state));
         for (key, state) in calls.chain(notifies).collect::<Vec<_>>() {
             match (key, state) {
                 (_, ServedState::Running) => self.stop_handler(key),
@@ -116,13 +116,13 @@ impl Connection {
                     self.stop_arriving(transfer, Purpose::Discard);
                     self.refuse_arriving(id, Status::unavailable("the other side is shutting down").not_executed());
                 }
-                (ServedKey::Notify(number), ServedState::Arriving(transfer)) => {
+                (ServedKey::Oneway(number), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
-                    if let Some(served) = self.notified.get(&number) {
+                    if let Some(served) = self.served_oneway.get(&number) {
                         let method = served.call.method;
-                        self.refused_notify(method, Status::unavailable("this side is shutting down"));
+                        self.refused_oneway(method, Status::unavailable("this side is shutting down"));
                     }
-                    self.finish_notify(number);
+                    self.finish_oneway(number);
                     self.events.push_back(Event::Withdrawn { key });
                 }
                 _ => {}
@@ -137,10 +137,10 @@ impl Connection {
         let given_up = |state| matches!(state, ServedState::Cancelled | ServedState::Expired);
         if self.grace_over {
             let mut calls = self.served.values();
-            let mut notifies = self.notified.values();
+            let mut notifies = self.served_oneway.values();
             calls.all(|served| given_up(served.state)) && notifies.all(|served| served.call.is_cancelled())
         } else {
-            self.served.is_empty() && self.notified.is_empty()
+            self.served.is_empty() && self.served_oneway.is_empty()
         }
     }
 
@@ -153,8 +153,8 @@ impl Connection {
             && self.slots.awaited() == 0
             && !self.outbox.has_frames()
             && !self.has_bulk()
-            && self.sending.len() == 0
-            && self.receiving.is_idle()
+            && self.send_streams.len() == 0
+            && self.recv_streams.is_idle()
             && self.unsequenced.is_empty()
             && self.events.is_empty();
         if idle {
@@ -192,20 +192,20 @@ impl Connection {
         for key in self.slots.keys() {
             self.resolve(key, &status);
         }
-        self.outbox.remove_transfers(|mark| matches!(mark, Mark::Request(_)));
+        self.outbox.remove_transfers(|on_sent| matches!(on_sent, OnSent::Request(_)));
         if flush == Flush::Nothing {
             self.discard_output();
         }
         for (_, served) in self.served.drain() {
             served.call.cancel(&mut self.wakes);
         }
-        for (_, served) in self.notified.drain() {
+        for (_, served) in self.served_oneway.drain() {
             served.call.cancel(&mut self.wakes);
         }
         self.argument_bytes_in = 0;
         self.served_bytes = 0;
         self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));
-        for permits in [&mut self.calls_out, &mut self.notifies_out, &mut self.calls_in, &mut self.notifies_in] {
+        for permits in [&mut self.calls_out, &mut self.oneway_out, &mut self.calls_in, &mut self.oneway_in] {
             *permits = Permits::new(0, 0, 0);
         }
         self.share = None;

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::{Connection, Event, MAX_STRAY_COMPLETIONS, ServedState};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::Mark, slots::SlotState, timers::Timer},
+    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState, timers::Timer},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
 
 /// What of a completion still has to come.
 #[derive(Clone, Copy)]
-enum Part {
+enum ResultKind {
     Value,
     Fault,
 }
@@ -27,12 +27,14 @@ impl Connection {
         payload: Payload,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        self.handle_completion(now, id, payload, Part::Value, streams)
+        self.handle_completion(now, id, payload, ResultKind::Value, streams)
     }
 
     pub(super) fn handle_error(&mut self, now: Instant, id: CallId, error: ErrorBody) -> Result<(), ProtocolError> {
         match error {
-            ErrorBody::Fault(payload) => self.handle_completion(now, id, payload, Part::Fault, Streams::default()),
+            ErrorBody::Fault(payload) => {
+                self.handle_completion(now, id, payload, ResultKind::Fault, Streams::default())
+            }
             ErrorBody::Status(status) => match self.expect_completion(id) {
                 Some(key) => {
                     self.complete_call(key, Outcome::Status(status));
@@ -48,7 +50,7 @@ impl Connection {
         now: Instant,
         id: CallId,
         payload: Payload,
-        part: Part,
+        kind: ResultKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.expect_completion(id);
@@ -61,7 +63,7 @@ impl Connection {
                     return Ok(());
                 }
                 let bytes = self.detach_if_crowded(bytes, self.outcomes);
-                self.complete_call(key, part.outcome(bytes, streams));
+                self.complete_call(key, kind.outcome(bytes, streams));
                 return Ok(());
             }
             (Ok(_), None) => {
@@ -76,7 +78,7 @@ impl Connection {
         let Some(key) = key else {
             self.leave_streams(&streams);
             self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
             return self.count_stray(id);
         };
         // Sent in part only, and answered already: the rest of the arguments is of no use.
@@ -88,7 +90,7 @@ impl Connection {
         if wanted && refusal.is_none() {
             slot.state = SlotState::Arriving(transfer);
             slot.result_streams = streams;
-            return self.begin_assembly(now, transfer, total, part.purpose(key));
+            return self.begin_assembly(now, transfer, total, kind.purpose(key));
         }
         if let Some(status) = refusal.filter(|_| wanted) {
             slot.awaiting_completion = true;
@@ -97,7 +99,7 @@ impl Connection {
         }
         self.leave_streams(&streams);
         self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
-        self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
         Ok(())
     }
 
@@ -180,7 +182,7 @@ impl Connection {
     ) -> Result<(), ProtocolError> {
         let Some((purpose, bytes)) = self.assembly.handle_chunk(transfer, data)? else { return Ok(()) };
         self.end_assembly();
-        self.watch_spares(now);
+        self.watch_buffer_pool(now);
         match purpose {
             Purpose::Call(id) => {
                 if let Some(served) = self.served.get_mut(&id) {
@@ -189,20 +191,20 @@ impl Connection {
                     self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), false, streams);
                 }
             }
-            Purpose::Notify(number) => {
-                if let Some(served) = self.notified.get_mut(&number) {
+            Purpose::Oneway(number) => {
+                if let Some(served) = self.served_oneway.get_mut(&number) {
                     served.state = ServedState::Running;
                     let call = served.call.clone();
                     let (payload, streams) = (Payload::Inline(bytes), Streams::default());
-                    self.emit_call(ServedKey::Notify(number), call, payload, false, streams);
+                    self.emit_call(ServedKey::Oneway(number), call, payload, false, streams);
                 }
             }
             Purpose::Value(key) => {
                 let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
-                self.complete_call(key, Part::Value.outcome(bytes, streams.unwrap_or_default()));
+                self.complete_call(key, ResultKind::Value.outcome(bytes, streams.unwrap_or_default()));
             }
-            Purpose::Item(id) => self.receiving.end_item(id, bytes, false, &mut self.wakes),
-            Purpose::DiscardItem(id) => self.receiving.drop_item(id),
+            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.wakes),
+            Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
             Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
             Purpose::Discard => {}
             Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
@@ -218,15 +220,15 @@ impl Connection {
                 let status = Status::cancelled("the caller stopped sending the arguments").not_executed();
                 self.refuse_arriving(id, status);
             }
-            Purpose::Notify(number) => {
-                self.finish_notify(number);
-                self.events.push_back(Event::Withdrawn { key: ServedKey::Notify(number) });
+            Purpose::Oneway(number) => {
+                self.finish_oneway(number);
+                self.events.push_back(Event::Withdrawn { key: ServedKey::Oneway(number) });
             }
             Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => {
                 self.give_up_streams(key);
                 self.complete_call(key, aborted());
             }
-            Purpose::Item(id) | Purpose::DiscardItem(id) => self.receiving.drop_item(id),
+            Purpose::Item(id) | Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
             Purpose::Discard => {}
         }
         Ok(())
@@ -240,22 +242,22 @@ impl Connection {
             return self.stop_sending(transfer, Ok(()));
         };
         self.released.transfers += transfer.charge as usize;
-        let mark = match transfer.mark {
-            Mark::Completion(id) => Mark::Completion(id),
-            Mark::Request(key) => {
+        let on_sent = match transfer.on_sent {
+            OnSent::Completion(id) => OnSent::Completion(id),
+            OnSent::Request(key) => {
                 if let Some(slot) = self.slots.find_mut(key) {
                     slot.transfer = None;
                 }
-                Mark::Nothing
+                OnSent::Nothing
             }
-            Mark::Nothing => Mark::Nothing,
+            OnSent::Nothing => OnSent::Nothing,
         };
-        self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, mark);
+        self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, on_sent);
     }
 
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
         let index = depth as usize;
-        let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.notifies_sent.get(index)) else {
+        let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.oneway_sent.get(index)) else {
             return Err(ProtocolError::new(format!(
                 "one-way calls of depth {depth} were reported done, but there are none"
             )));
@@ -272,7 +274,7 @@ impl Connection {
         seen.count = count;
         seen.bytes = bytes;
         for _ in 0..finished {
-            self.notifies_out.release(depth);
+            self.oneway_out.release(depth);
         }
         self.grant(true);
         Ok(())
@@ -303,7 +305,7 @@ impl Connection {
     /// Wants no more of a payload that is arriving.
     pub(super) fn stop_arriving(&mut self, transfer: TransferId, purpose: Purpose) {
         self.assembly.discard(transfer, purpose);
-        self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
     }
 
     fn end_assembly(&mut self) {
@@ -313,7 +315,7 @@ impl Connection {
     }
 }
 
-impl Part {
+impl ResultKind {
     fn outcome(self, bytes: Bytes, streams: Streams) -> Outcome {
         match self {
             Self::Value if streams.is_empty() => Outcome::Value(bytes),

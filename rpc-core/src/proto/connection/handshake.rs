@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, time::Instant};
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use super::{Connection, NotifyCount, Phase, Released, Role, calls::too_deep, closing::Flush};
+use super::{Connection, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush};
 use crate::{
     config::{CheckedConfig, Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{ConnectionError, ProtocolError},
@@ -13,14 +13,14 @@ use crate::{
         Event,
         assembly::Assembly,
         deadlines::Deadlines,
-        line::Line,
         outbox::Outbox,
         permits::Permits,
         pings::PingBudget,
         sequence::Sequence,
         slots::{Slot, SlotState, Slots},
-        streams::{Receiving, Sending},
+        streams::{RecvStreams, SendStreams},
         timers::{Timer, Timers},
+        wait_queue::WaitQueue,
     },
     status::Status,
     text::MAX_PEER_TEXT,
@@ -35,7 +35,7 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
     PeerLimits {
         calls: config.max_calls,
         nested: config.nested_calls,
-        notifies: config.max_notifies,
+        notifies: config.max_oneway_calls,
         depth: config.max_depth,
         payload: config.max_payload as u64,
         assembly: config.max_assembly as u64,
@@ -88,46 +88,46 @@ impl Connection {
             handshake_bytes: 0,
             early: VecDeque::new(),
             slots: Slots::default(),
-            call_line: Line::default(),
-            notify_line: Line::default(),
+            calls_waiting: WaitQueue::default(),
+            oneway_waiting: WaitQueue::default(),
             granted: Vec::new(),
             // Nothing is sent before the other side has said what it takes.
             calls_out: Permits::new(0, 0, 0),
-            notifies_out: Permits::new(0, 0, 0),
-            notifies_sent: Vec::new(),
+            oneway_out: Permits::new(0, 0, 0),
+            oneway_sent: Vec::new(),
             done_seen: Vec::new(),
             chunk_out: config.chunk,
             packet: BytesMut::new(),
             packet_number: 0,
             packet_len: 0,
             served: HashMap::default(),
-            notified: HashMap::default(),
-            next_notify: 0,
+            served_oneway: HashMap::default(),
+            next_oneway: 0,
             retired: Vec::new(),
             calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
-            notifies_in: Permits::new(limits.notifies, limits.nested, limits.depth),
-            done_counts: vec![NotifyCount::default(); depths],
+            oneway_in: Permits::new(limits.notifies, limits.nested, limits.depth),
+            done_counts: vec![OnewayCount::default(); depths],
             done_dirty: Vec::new(),
             argument_bytes_in: 0,
             served_bytes: 0,
             outcome_bytes: 0,
             outcomes: 0,
             share: None,
-            sending: Sending::default(),
-            receiving: Receiving::new(&config),
+            send_streams: SendStreams::default(),
+            recv_streams: RecvStreams::new(&config),
             assembly: Assembly::default(),
             timers,
             deadlines: Deadlines::new(),
-            last_heard: now,
+            last_received: now,
             asked: None,
             next_ping: 0,
             answered_ping: 0,
             seen_received: 0,
             seen_controls: 0,
-            message_mark: 0,
+            message_baseline: 0,
             seen_sent: 0,
-            write_mark: 0,
-            backlog_mark: 0,
+            write_baseline: 0,
+            backlog_baseline: 0,
             ack_goal: 0,
             stuck: false,
             pings: PingBudget::new(now),
@@ -137,13 +137,13 @@ impl Connection {
             peer_leaving: false,
             end_by: None,
             peer_last_seq: None,
-            notifies_refused: 0,
+            oneway_refused: 0,
             last_refused: None,
             stray_completions: 0,
             excess_calls: 0,
             events: VecDeque::new(),
             wakes: Vec::new(),
-            trash: Vec::new(),
+            stale_wakers: Vec::new(),
             released: Released::default(),
             peer: limits,
             memory_in: config.memory_in(),
@@ -157,7 +157,7 @@ impl Connection {
         match (self.role, frame) {
             (Role::Server, Frame::Hello(hello)) => {
                 self.set_peer(&hello.limits, hello.contracts.clone())?;
-                self.phase = Phase::Judging;
+                self.phase = Phase::AwaitingDecision;
                 if hello.version == VERSION {
                     self.events.push_back(Event::Hello(hello));
                 } else {
@@ -194,7 +194,7 @@ impl Connection {
 
     /// At a server: takes the client in. `session` is the session's number for the client.
     pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>) {
-        if self.phase != Phase::Judging {
+        if self.phase != Phase::AwaitingDecision {
             return;
         }
         self.handshake = Some(self.welcome(session, contracts, None));
@@ -208,10 +208,10 @@ impl Connection {
     /// side in, by the close.
     pub fn refuse(&mut self, status: Status) {
         // Nothing of the session has run.
-        let words = self.max_words_out().min(MAX_REFUSAL);
+        let words = self.max_text_out().min(MAX_REFUSAL);
         let status = status.cut_to(words).not_executed();
         match self.phase {
-            Phase::Judging => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
+            Phase::AwaitingDecision => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}
             Phase::Handshake | Phase::Ended => return,
         }
@@ -249,17 +249,17 @@ impl Connection {
         self.peer = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
         self.peer_contracts = contracts;
         let depths = self.peer.depth as usize + 1;
-        self.notifies_sent = vec![NotifyCount::default(); depths];
-        self.done_seen = vec![NotifyCount::default(); depths];
+        self.oneway_sent = vec![OnewayCount::default(); depths];
+        self.done_seen = vec![OnewayCount::default(); depths];
         self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
         let room = self.config.streams_window.min(self.config.item_memory());
-        self.sending.set_limits(&self.peer, self.chunk_out, room);
+        self.send_streams.set_limits(&self.peer, self.chunk_out, room);
         Ok(())
     }
 
     /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of
     /// payload.
-    pub(super) fn max_words_out(&self) -> usize {
+    pub(super) fn max_text_out(&self) -> usize {
         let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
         self.config.max_metadata.min(MAX_PEER_TEXT).min(usize::try_from(spare).unwrap_or(usize::MAX))
     }
@@ -271,7 +271,7 @@ impl Connection {
         self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
         let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
         self.calls_out.set_limits(calls, nested, depth);
-        self.notifies_out.set_limits(notifies, nested, depth);
+        self.oneway_out.set_limits(notifies, nested, depth);
         // Calls that were begun before, and that no permit will ever be free for.
         for key in self.slots.keys() {
             let deep = |slot: &Slot| slot.state == SlotState::Waiting && slot.depth > depth;

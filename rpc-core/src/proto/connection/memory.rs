@@ -38,14 +38,14 @@ impl Connection {
         }
         let held = self.memory_held();
         let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
-        if is_short && self.assembly.has_spares() {
+        if is_short && self.assembly.has_pooled_buffers() {
             self.trim_memory();
         }
     }
 
     /// Lets go of memory that is kept for payloads to come, and gives the bytes that are held all the same.
     pub fn trim_memory(&mut self) -> usize {
-        self.assembly.clear_spares();
+        self.assembly.clear_buffer_pool();
         let held = self.memory_held();
         if let Some(share) = &mut self.share {
             share.settle(held);
@@ -62,7 +62,7 @@ impl Connection {
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
     #[inline]
     pub(super) fn memory_held(&self) -> usize {
-        self.served_bytes + self.outcome_bytes + self.assembly.held() + self.receiving.memory()
+        self.served_bytes + self.outcome_bytes + self.assembly.held() + self.recv_streams.memory()
     }
 
     /// Whether `more` bytes more may be held; otherwise what is full.
@@ -77,10 +77,10 @@ impl Connection {
     #[cold]
     fn make_room(&mut self, more: usize) -> Result<(), Full> {
         self.fits(more).or_else(|full| {
-            if !self.assembly.has_spares() {
+            if !self.assembly.has_pooled_buffers() {
                 return Err(full);
             }
-            self.assembly.clear_spares();
+            self.assembly.clear_buffer_pool();
             self.fits(more)
         })
     }

@@ -4,8 +4,8 @@ mod answering;
 mod calls;
 mod closing;
 mod completions;
-mod gap;
 mod handshake;
+mod idle;
 mod memory;
 mod serving;
 mod state;
@@ -22,15 +22,15 @@ use super::{
     Event, ServedCall, ServedKey,
     assembly::Assembly,
     deadlines::Deadlines,
-    line::Line,
+    memory_pool::{MemoryPool, Share},
     outbox::Outbox,
     permits::Permits,
     pings::PingBudget,
-    pool::{MemoryPool, Share},
     sequence::Sequence,
     slots::{CallKey, Slots},
-    streams::{Credit, Receiving, Sending},
+    streams::{Credit, RecvStreams, SendStreams},
     timers::{Timer, Timers},
+    wait_queue::WaitQueue,
 };
 use crate::{
     config::CheckedConfig,
@@ -41,8 +41,8 @@ use crate::{
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 pub(crate) use memory::counted_arguments;
-pub use state::{ConnectionStats, RefusedNotify, Released, Role};
-use state::{DeadlineKey, NotifyCount, Phase, Served, ServedState};
+pub use state::{ConnectionStats, RefusedOneway, Released, Role};
+use state::{DeadlineKey, OnewayCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
@@ -83,14 +83,14 @@ pub struct Connection {
     early: VecDeque<Bytes>,
 
     slots: Slots,
-    call_line: Line,
-    notify_line: Line,
+    calls_waiting: WaitQueue,
+    oneway_waiting: WaitQueue,
     /// Scratch, kept for its memory.
     granted: Vec<CallKey>,
     calls_out: Permits,
-    notifies_out: Permits,
-    notifies_sent: Vec<NotifyCount>,
-    done_seen: Vec<NotifyCount>,
+    oneway_out: Permits,
+    oneway_sent: Vec<OnewayCount>,
+    done_seen: Vec<OnewayCount>,
     chunk_out: usize,
     /// Scratch: the packet being written, and its number.
     packet: BytesMut,
@@ -100,13 +100,13 @@ pub struct Connection {
 
     // Seeded, so that a peer who chooses the numbers does not choose the collisions.
     served: HashMap<CallId, Served>,
-    notified: HashMap<u64, Served>,
-    next_notify: u64,
+    served_oneway: HashMap<u64, Served>,
+    next_oneway: u64,
     /// Kept for their memory.
     retired: Vec<Arc<ServedCall>>,
     calls_in: Permits,
-    notifies_in: Permits,
-    done_counts: Vec<NotifyCount>,
+    oneway_in: Permits,
+    done_counts: Vec<OnewayCount>,
     done_dirty: Vec<u32>,
     /// What counts against `Config::max_arguments`.
     argument_bytes_in: u64,
@@ -119,24 +119,24 @@ pub struct Connection {
     share: Option<Share>,
 
     /// Streams that are produced here.
-    sending: Sending,
+    send_streams: SendStreams,
     /// Streams that are read here.
-    receiving: Receiving,
+    recv_streams: RecvStreams,
     assembly: Assembly,
     timers: Timers,
     deadlines: Deadlines<DeadlineKey>,
-    last_heard: Instant,
-    /// When the first ping since `last_heard` was due, if one was.
+    last_received: Instant,
+    /// When the first ping since `last_received` was due, if one was.
     asked: Option<Instant>,
     next_ping: u64,
     /// The last Ping that has been answered.
     answered_ping: u64,
     seen_received: u64,
     seen_controls: u64,
-    message_mark: u64,
+    message_baseline: u64,
     seen_sent: u64,
-    write_mark: u64,
-    backlog_mark: u64,
+    write_baseline: u64,
+    backlog_baseline: u64,
     /// Bytes of bulk that must have been acknowledged, since the beginning, when the timer for acks fires.
     ack_goal: u64,
     stuck: bool,
@@ -150,15 +150,15 @@ pub struct Connection {
     /// When all is to be over, if this end drains.
     end_by: Option<Instant>,
     peer_last_seq: Option<u64>,
-    notifies_refused: u64,
-    last_refused: Option<RefusedNotify>,
+    oneway_refused: u64,
+    last_refused: Option<RefusedOneway>,
     stray_completions: u32,
     excess_calls: u32,
 
     events: VecDeque<Event>,
     wakes: Vec<Waker>,
     /// Wakers to be dropped outside any lock.
-    trash: Vec<Waker>,
+    stale_wakers: Vec<Waker>,
     released: Released,
 }
 
@@ -173,7 +173,7 @@ impl Connection {
             }
             return 0;
         }
-        self.heard(now);
+        self.note_received(now);
         let mut count = 0;
         if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
             self.fail_protocol(error);
@@ -194,7 +194,7 @@ impl Connection {
                     "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
                 )));
             }
-            if self.phase == Phase::Judging {
+            if self.phase == Phase::AwaitingDecision {
                 self.early.push_back(packet);
                 return Ok(());
             }
@@ -286,8 +286,8 @@ impl Connection {
     }
 
     /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.
-    pub fn take_trash(&mut self) -> Vec<Waker> {
-        mem::take(&mut self.trash)
+    pub fn take_stale_wakers(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.stale_wakers)
     }
 
     /// What callers held and may hold again, since this was last asked.
@@ -336,7 +336,7 @@ impl Connection {
     }
 
     /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.
-    pub fn expects_company(&self, enough: usize) -> bool {
+    pub fn should_batch(&self, enough: usize) -> bool {
         self.outbox.has_frames() && self.outbox.bytes() < enough && self.slots.live() + self.served.len() > 1
     }
 
@@ -350,43 +350,43 @@ impl Connection {
         ConnectionStats {
             calls_pending: self.slots.live(),
             calls_served: self.served.len(),
-            notifies_pending: self.notifies_out.live() as usize,
-            notifies_served: self.notified.len(),
+            oneway_pending: self.oneway_out.live() as usize,
+            oneway_served: self.served_oneway.len(),
             outbox_bytes: self.outbox.bytes(),
             transfer_bytes: self.outbox.transfer_bytes(),
             assembly_bytes: self.assembly.bytes(),
             assemblies: self.assembly.len(),
-            streams_sending: self.sending.len(),
-            streams_receiving: self.receiving.len(),
-            stream_bytes_queued: self.sending.queued(),
-            stream_bytes_held: self.receiving.held(),
-            memory_held: self.memory_held() - self.assembly.spare_bytes(),
+            streams_sending: self.send_streams.len(),
+            streams_receiving: self.recv_streams.len(),
+            stream_bytes_queued: self.send_streams.queued(),
+            stream_bytes_held: self.recv_streams.held(),
+            memory_held: self.memory_held() - self.assembly.pooled_bytes(),
             unacked_bulk: self.sequence.bulk_under_way(),
         }
     }
 
     /// One-way calls that came in and were not run, since the session began.
-    pub fn notifies_refused(&self) -> u64 {
-        self.notifies_refused
+    pub fn oneway_refused(&self) -> u64 {
+        self.oneway_refused
     }
 
     /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log:
     /// nobody else hears of it.
-    pub fn take_refused(&mut self) -> Option<RefusedNotify> {
+    pub fn take_refused(&mut self) -> Option<RefusedOneway> {
         self.last_refused.take()
     }
 
-    fn refused_notify(&mut self, method: u32, status: Status) {
-        self.notifies_refused += 1;
-        self.last_refused = Some(RefusedNotify { method, status });
+    fn refused_oneway(&mut self, method: u32, status: Status) {
+        self.oneway_refused += 1;
+        self.last_refused = Some(RefusedOneway { method, status });
     }
 
     /// Whether what is counted is there.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.outbox.check();
-        self.sending.check();
-        self.receiving.check();
+        self.send_streams.check();
+        self.recv_streams.check();
     }
 
     #[cfg(test)]
@@ -397,7 +397,7 @@ impl Connection {
     /// How many streams the table of those that are read here has room for.
     #[cfg(test)]
     pub(crate) fn room_for_streams(&self) -> usize {
-        self.receiving.room()
+        self.recv_streams.room()
     }
 
     /// Puts a served call before the shell.
@@ -412,7 +412,7 @@ impl Connection {
         let event = match payload.into_value() {
             Ok(payload) => {
                 self.hand_over_streams(&streams);
-                let others = (self.served.len() + self.notified.len()).saturating_sub(1);
+                let others = (self.served.len() + self.served_oneway.len()).saturating_sub(1);
                 let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
                 Event::Call { key, call, payload, streams }
             }

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::Mark, slots::SlotState},
+    proto::{
+        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
+    },
     status::Status,
     wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size},
 };
@@ -70,7 +72,7 @@ impl Connection {
         if let Err(status) = admitted {
             self.discard_announced(now, announced)?;
             self.leave_streams(&streams);
-            self.push_status(id, status, Mark::Nothing);
+            self.push_status(id, status, OnSent::Nothing);
             return Ok(());
         }
         let declared_deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
@@ -78,7 +80,7 @@ impl Connection {
         let inherited = parent.as_ref().and_then(|parent| parent.deadline);
         let deadline = declared_deadline.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
-        let call = self.place(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
+        let call = self.share_call(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
         let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
         self.begin_arguments(now, announced, &cost, Purpose::Call(id))?;
         self.served.insert(
@@ -111,26 +113,26 @@ impl Connection {
             Err(status) => Err(status),
             Ok(()) if self.terminated => Err(terminated()),
             Ok(()) if self.grace_over => Err(Status::unavailable("the other side is shutting down")),
-            Ok(()) if !self.notifies_in.try_acquire(depth) => {
-                Err(self.excess("one-way calls", self.config.max_notifies)?)
+            Ok(()) if !self.oneway_in.try_acquire(depth) => {
+                Err(self.excess("one-way calls", self.config.max_oneway_calls)?)
             }
             Ok(()) => Ok(()),
         };
         if let Err(status) = admitted {
             // Nobody waits for an answer, but the sender's permit must return.
-            self.refused_notify(method, status);
+            self.refused_oneway(method, status);
             self.discard_announced(now, announced)?;
             self.count_done(depth, cost.arguments);
             return Ok(());
         }
-        let number = self.next_notify;
-        self.next_notify += 1;
-        let call = self.place(ServedCall::new(self.id, None, method, depth, None, metadata, None));
+        let number = self.next_oneway;
+        self.next_oneway += 1;
+        let call = self.share_call(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
         // It was within the limits, so it may not be dropped: if it is too much, the session ends.
         let _ = self.has_memory(cost.memory);
-        self.begin_arguments(now, announced, &cost, Purpose::Notify(number))?;
-        self.notified.insert(
+        self.begin_arguments(now, announced, &cost, Purpose::Oneway(number))?;
+        self.served_oneway.insert(
             number,
             Served {
                 call: call.clone(),
@@ -142,12 +144,12 @@ impl Connection {
                 terminates: false,
             },
         );
-        self.emit_call(ServedKey::Notify(number), call, payload, true, Streams::default());
+        self.emit_call(ServedKey::Oneway(number), call, payload, true, Streams::default());
         Ok(())
     }
 
     /// Shares a call, in memory that an earlier one has left if there is some.
-    fn place(&mut self, call: ServedCall) -> Arc<ServedCall> {
+    fn share_call(&mut self, call: ServedCall) -> Arc<ServedCall> {
         if let Some(mut place) = self.retired.pop() {
             if let Some(old) = Arc::get_mut(&mut place) {
                 *old = call;
@@ -226,7 +228,7 @@ impl Connection {
     fn discard_announced(&mut self, now: Instant, announced: Option<(TransferId, u64)>) -> Result<(), ProtocolError> {
         if let Some((transfer, total)) = announced {
             self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
         }
         Ok(())
     }
@@ -268,7 +270,7 @@ impl Connection {
     pub(super) fn stop_handler(&mut self, key: ServedKey) {
         let served = match key {
             ServedKey::Call(id) => self.served.get(&id),
-            ServedKey::Notify(number) => self.notified.get(&number),
+            ServedKey::Oneway(number) => self.served_oneway.get(&number),
         };
         if let Some(served) = served {
             served.call.cancel(&mut self.wakes);
@@ -282,7 +284,7 @@ impl Connection {
             served.state = ServedState::Completing;
             let streams = std::mem::take(&mut served.streams);
             self.leave_streams(&streams);
-            self.push_status(id, status, Mark::Completion(id));
+            self.push_status(id, status, OnSent::Completion(id));
             self.events.push_back(Event::Withdrawn { key: ServedKey::Call(id) });
         }
     }

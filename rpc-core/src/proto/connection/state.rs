@@ -22,7 +22,7 @@ pub(super) enum Phase {
     /// A client waits for Welcome, a server for Hello.
     Handshake,
     /// A server has a Hello and waits for the shell's verdict.
-    Judging,
+    AwaitingDecision,
     Open,
     Ended,
 }
@@ -64,14 +64,14 @@ pub(super) enum DeadlineKey {
     /// A nested call's wait for a permit.
     Wait(CallKey),
     /// The time in which something of the streams among the arguments of a call must move.
-    Gap(CallKey),
+    Idle(CallKey),
     /// A call served here.
     Served(CallId),
 }
 
 /// One-way calls of one depth, counted since the session began.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NotifyCount {
+pub(super) struct OnewayCount {
     pub(super) count: u64,
     /// What their arguments count against `Config::max_arguments`.
     pub(super) bytes: u64,
@@ -90,7 +90,7 @@ pub struct Released {
 
 /// A one-way call that came in and was not run. Its caller is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedNotify {
+pub struct RefusedOneway {
     /// The method's number.
     pub method: u32,
     /// Why.
@@ -106,9 +106,9 @@ pub struct ConnectionStats {
     /// Calls served here whose completion has not been sent yet.
     pub calls_served: usize,
     /// One-way calls sent and not yet reported done.
-    pub notifies_pending: usize,
+    pub oneway_pending: usize,
     /// One-way calls being served here.
-    pub notifies_served: usize,
+    pub oneway_served: usize,
     /// Bytes of frames waiting to be written.
     pub outbox_bytes: usize,
     /// Bytes of large payloads waiting to be written.

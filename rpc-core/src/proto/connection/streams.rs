@@ -10,8 +10,8 @@ use crate::{
     proto::{
         CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
         assembly::Purpose,
-        outbox::Mark,
-        streams::{Credit, Long},
+        outbox::OnSent,
+        streams::{Credit, LongState},
     },
     status::Status,
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
@@ -33,30 +33,30 @@ impl Connection {
     /// [`Self::idle_stream`]. `waker` is woken when the stream takes something after it took nothing, and when it ends.
     /// `None` if it has ended.
     pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
-        self.sending.poll(id, waker, &mut self.trash, &mut self.wakes)
+        self.send_streams.poll(id, waker, &mut self.stale_wakers, &mut self.wakes)
     }
 
     /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it
     /// has ended.
     pub fn idle_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.sending.idle(id, waker, &mut self.trash, &mut self.wakes)
+        self.send_streams.idle(id, waker, &mut self.stale_wakers, &mut self.wakes)
     }
 
     /// Whether somebody wants more of a stream; `waker` is woken when it ends.
     pub fn watch_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.sending.watch(id, waker, &mut self.trash)
+        self.send_streams.watch(id, waker, &mut self.stale_wakers)
     }
 
     /// As [`Self::poll_stream`], for one item that is longer than a chunk. False if it has to wait.
     pub fn poll_long_item(&mut self, id: TransferId, len: usize, waker: &Waker) -> Option<bool> {
-        self.sending.claim_long(id, len, waker, &mut self.trash, &mut self.wakes)
+        self.send_streams.claim_long(id, len, waker, &mut self.stale_wakers, &mut self.wakes)
     }
 
     /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that
     /// [`Self::poll_stream`] or [`Self::poll_long_item`] have promised, and more as far as they are taken now; the
     /// others are left. False if the stream has ended.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
-        let Some(turn) = self.sending.push(id, items, &mut self.wakes) else { return false };
+        let Some(turn) = self.send_streams.push(id, items, &mut self.wakes) else { return false };
         if turn {
             self.outbox.push_stream(id);
         }
@@ -66,13 +66,13 @@ impl Connection {
 
     /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more
     /// of the stream.
-    pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<Long> {
-        self.sending.poll_long(id, waker, &mut self.trash)
+    pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<LongState> {
+        self.send_streams.poll_long(id, waker, &mut self.stale_wakers)
     }
 
     /// Ends a stream after the items that have been queued.
     pub fn finish_stream(&mut self, now: Instant, id: TransferId, end: StreamEnd) {
-        let limit = self.max_words_out();
+        let limit = self.max_text_out();
         let most = self.chunk_out.min(usize::try_from(self.peer.payload).unwrap_or(usize::MAX));
         let end = end.map_err(|error| match error {
             StreamError::Status(status) => StreamError::Status(status.cut_to(limit)),
@@ -83,7 +83,7 @@ impl Connection {
             fault => fault,
         });
         self.renew_gap(now, id);
-        if self.sending.finish(id, end, &mut self.wakes) {
+        if self.send_streams.finish(id, end, &mut self.wakes) {
             self.outbox.push_stream(id);
         }
     }
@@ -98,7 +98,7 @@ impl Connection {
         let mut streams = Vec::new();
         for _ in 0..count {
             let id = self.outbox.next_transfer_id();
-            self.sending.open(id, owner, &self.peer);
+            self.send_streams.open(id, owner, &self.peer);
             streams.push(id);
         }
         streams.into()
@@ -108,7 +108,7 @@ impl Connection {
     pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
         // Streams take memory here too, so the other side's word alone does not decide.
         let limit = self.peer.streams.min(self.config.max_streams) as usize;
-        if count > 0 && self.sending.len() + count > limit {
+        if count > 0 && self.send_streams.len() + count > limit {
             return Err(Status::resource_exhausted(format!(
                 "{limit} streams may be open at a time in one direction of the session (Config::max_streams, the lower one of both sides)"
             )));
@@ -119,7 +119,7 @@ impl Connection {
     /// The frame that tells of them goes out.
     pub(super) fn announce_streams(&mut self, streams: &Streams) {
         for id in streams {
-            if self.sending.announce(*id) {
+            if self.send_streams.announce(*id) {
                 self.outbox.push_stream(*id);
             }
         }
@@ -128,18 +128,18 @@ impl Connection {
     /// The frame that would have told of a call's streams will not go.
     pub(super) fn forget_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
-            let (transfers, waker) = self.sending.forget(*id);
+            let (transfers, waker) = self.send_streams.forget(*id);
             self.released.transfers += transfers;
             self.wakes.extend(waker);
             // What it held of room and credit is for others.
-            self.sending.pass_on(&mut self.wakes);
+            self.send_streams.pass_on(&mut self.wakes);
         }
     }
 
     /// A call has ended well: its streams are on their own.
     pub(super) fn disown_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
-            self.sending.disown(*id);
+            self.send_streams.disown(*id);
         }
     }
 
@@ -159,12 +159,12 @@ impl Connection {
 
     /// Ends a stream that is produced here, without what still waits.
     pub(super) fn stop_sending(&mut self, id: TransferId, end: StreamEnd) {
-        let Some(stopped) = self.sending.stop(id, end) else { return };
+        let Some(stopped) = self.send_streams.stop(id, end) else { return };
         self.released.transfers += stopped.transfers;
         self.wakes.extend(stopped.waker);
-        self.sending.pass_on(&mut self.wakes);
+        self.send_streams.pass_on(&mut self.wakes);
         if stopped.under_way {
-            self.outbox.push_urgent(Frame::Abort { transfer: id }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Abort { transfer: id }, OnSent::Nothing);
         }
         if stopped.turn {
             self.outbox.push_stream(id);
@@ -172,7 +172,7 @@ impl Connection {
     }
 
     pub(super) fn handle_credit(&mut self, now: Instant, id: TransferId, credit: Credit) -> Result<(), ProtocolError> {
-        let granted = self.sending.grant(id, credit, self.outbox.last_transfer_id())?;
+        let granted = self.send_streams.grant(id, credit, self.outbox.last_transfer_id())?;
         if granted.progress {
             self.renew_gap(now, id);
         }
@@ -180,7 +180,7 @@ impl Connection {
             self.outbox.push_stream(id);
         }
         self.wakes.extend(granted.waker);
-        self.sending.pass_on(&mut self.wakes);
+        self.send_streams.pass_on(&mut self.wakes);
         Ok(())
     }
 
@@ -189,32 +189,32 @@ impl Connection {
     /// Moves what has come of a stream to its reader, who has read `read` since it last said
     /// so. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
     pub fn take_items(&mut self, id: TransferId, read: Reading, into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
-        self.receiving.take(id, read, into, self.sequence.acked(), waker, &mut self.trash)
+        self.recv_streams.take(id, read, into, self.sequence.acked(), waker, &mut self.stale_wakers)
     }
 
     /// Whether there is credit to be sent for what has been read.
     pub fn has_credit(&self) -> bool {
-        self.phase == Phase::Open && self.receiving.has_credit()
+        self.phase == Phase::Open && self.recv_streams.has_credit()
     }
 
     /// A reader has read this much since it last said so.
     pub fn count_read(&mut self, id: TransferId, read: Reading) {
-        self.receiving.count_read(id, read);
+        self.recv_streams.count_read(id, read);
     }
 
     /// Sets how many bytes of a stream may be under way or wait to be read.
     pub fn set_stream_window(&mut self, id: TransferId, bytes: usize) {
-        self.receiving.set_window(id, i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.recv_streams.set_window(id, i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Nobody reads a stream any more. Its producer is told.
     pub fn leave_stream(&mut self, id: TransferId) {
-        let tell = self.receiving.leave(id, &mut self.trash);
-        if self.receiving.is_arriving(id) {
+        let tell = self.recv_streams.leave(id, &mut self.stale_wakers);
+        if self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
         if tell && self.phase == Phase::Open {
-            self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Stop { transfer: id }, OnSent::Nothing);
         }
     }
 
@@ -232,7 +232,7 @@ impl Connection {
         }
         for id in streams {
             self.assembly.number(*id)?;
-            self.receiving.open(*id)?;
+            self.recv_streams.open(*id)?;
         }
         Ok(())
     }
@@ -240,14 +240,14 @@ impl Connection {
     /// The shell is told of the call or the result that they came with.
     pub(super) fn hand_over_streams(&mut self, streams: &Streams) {
         for id in streams {
-            self.receiving.hand_over(*id);
+            self.recv_streams.hand_over(*id);
         }
     }
 
     /// A stream has failed from this side's point of view.
     pub(super) fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
-        let failed = self.receiving.fail(id, status, &mut self.wakes);
-        if failed && self.receiving.is_arriving(id) {
+        let failed = self.recv_streams.fail(id, status, &mut self.wakes);
+        if failed && self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
         failed
@@ -264,21 +264,21 @@ impl Connection {
     pub(super) fn handle_item(&mut self, now: Instant, id: TransferId, payload: Payload) -> Result<(), ProtocolError> {
         let len = payload.len();
         let value = payload.into_value();
-        let mut wanted = self.receiving.begin_item(id, len, value.is_err())?;
+        let mut wanted = self.recv_streams.begin_item(id, len, value.is_err())?;
         // `begin_item` has counted the item's bytes already.
         if let (true, Some(status)) = (wanted, self.refuse_payload("an item of the stream", len, 0)) {
             if value.is_ok() {
-                self.receiving.drop_short(id, len);
+                self.recv_streams.drop_short(id, len);
             }
             self.fail_stream(id, status);
-            self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+            self.outbox.push_urgent(Frame::Stop { transfer: id }, OnSent::Nothing);
             wanted = false;
         }
         match value {
             Ok(bytes) if wanted => {
                 // It may wait for long, and should not keep much more than it counts.
                 let copy = self.keeps_more_than(bytes.len() + ITEM);
-                self.receiving.end_item(id, bytes, copy, &mut self.wakes);
+                self.recv_streams.end_item(id, bytes, copy, &mut self.wakes);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -309,7 +309,7 @@ impl Connection {
             let refusal = self.refuse_payload("the error at the end of the stream", payload, error.size());
             refusal.map_or(error, StreamError::Status)
         });
-        self.receiving.finish(id, end, &mut self.wakes)
+        self.recv_streams.finish(id, end, &mut self.wakes)
     }
 
     // Both.
@@ -317,19 +317,19 @@ impl Connection {
     /// The grace of this side's drain is over.
     pub(super) fn stop_streams(&mut self) {
         let stopped = |who: &str| Status::unavailable(format!("the stream was stopped because {who} is shutting down"));
-        for id in self.sending.ids() {
+        for id in self.send_streams.ids() {
             self.stop_sending(id, Err(StreamError::Status(stopped("the other side"))));
         }
-        for id in self.receiving.live() {
+        for id in self.recv_streams.live() {
             if self.fail_stream(id, stopped("this side")) {
-                self.outbox.push_urgent(Frame::Stop { transfer: id }, Mark::Nothing);
+                self.outbox.push_urgent(Frame::Stop { transfer: id }, OnSent::Nothing);
             }
         }
     }
 
     /// The session is over.
     pub(super) fn end_streams(&mut self, status: &Status) {
-        self.sending.clear(&mut self.wakes);
-        self.receiving.end(status, &mut self.wakes);
+        self.send_streams.clear(&mut self.wakes);
+        self.recv_streams.end(status, &mut self.wakes);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 /// While payloads or items wait for acks, this much must be acknowledged in each period.
 const MIN_ACKED: usize = 64 * 1024;
 /// Memory of large payloads is kept for two of these.
-const SPARES_PERIOD: Duration = Duration::from_millis(500);
+const BUFFER_POOL_PERIOD: Duration = Duration::from_millis(500);
 /// While more bytes than this wait to be written, the other side must take some of them …
 const BACKLOG: usize = 64 * 1024;
 /// … namely this many in each [`Config::progress_timeout`](crate::Config::progress_timeout).
@@ -37,7 +37,7 @@ impl Connection {
             match key {
                 DeadlineKey::Call(key) => self.expire_call(key, None),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
-                DeadlineKey::Gap(key) => self.expire_gap(now, key),
+                DeadlineKey::Idle(key) => self.expire_idle(now, key),
                 DeadlineKey::Served(id) => self.expire_served(at, id),
             }
         }
@@ -47,12 +47,12 @@ impl Connection {
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
         if received > self.seen_received {
             self.seen_received = received;
-            self.heard(now);
+            self.note_received(now);
         }
         if !mid_message || self.phase == Phase::Ended {
             self.timers.stop(Timer::Message);
         } else if !self.timers.is_set(Timer::Message) {
-            self.message_mark = received;
+            self.message_baseline = received;
             self.timers.set(Timer::Message, now + self.config.progress_timeout);
         }
     }
@@ -73,7 +73,7 @@ impl Connection {
         if !stuck || self.phase == Phase::Ended {
             self.timers.stop(Timer::Write);
         } else if !self.timers.is_set(Timer::Write) {
-            self.write_mark = sent;
+            self.write_baseline = sent;
             self.timers.set(Timer::Write, now + self.config.write_timeout);
         }
         let is_watched = self.timers.is_set(Timer::Backlog);
@@ -82,14 +82,14 @@ impl Connection {
                 self.timers.stop(Timer::Backlog);
             }
         } else if !is_watched {
-            self.backlog_mark = sent;
+            self.backlog_baseline = sent;
             self.timers.set(Timer::Backlog, now + self.config.progress_timeout);
         }
     }
 
     /// The other side lives.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.last_heard = now;
+    pub(super) fn note_received(&mut self, now: Instant) {
+        self.last_received = now;
         self.asked = None;
     }
 
@@ -149,7 +149,7 @@ impl Connection {
                 }
             }
             Timer::Ping => {
-                let due = self.last_heard + self.config.ping_interval();
+                let due = self.last_received + self.config.ping_interval();
                 if due <= now {
                     self.ask(now);
                     self.timers.set(Timer::Ping, now + self.config.ping_interval());
@@ -159,8 +159,8 @@ impl Connection {
             }
             Timer::Silence => self.judge_silence(now),
             Timer::Message => {
-                if self.seen_received - self.message_mark >= MIN_PROGRESS {
-                    self.message_mark = self.seen_received;
+                if self.seen_received - self.message_baseline >= MIN_PROGRESS {
+                    self.message_baseline = self.seen_received;
                     self.timers.set(timer, now + period);
                 } else if !self.timers.look_again(timer, now) {
                     self.time_out(format!(
@@ -179,22 +179,22 @@ impl Connection {
                     ));
                 }
             }
-            Timer::Spares => {
-                self.assembly.age_spares();
-                self.watch_spares(now);
+            Timer::BufferPool => {
+                self.assembly.age_buffer_pool();
+                self.watch_buffer_pool(now);
             }
             Timer::Write => {
                 let limit = self.config.write_timeout;
-                if self.seen_sent != self.write_mark {
-                    self.write_mark = self.seen_sent;
+                if self.seen_sent != self.write_baseline {
+                    self.write_baseline = self.seen_sent;
                     self.timers.set(timer, now + limit);
                 } else if !self.timers.look_again(timer, now) {
                     self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
                 }
             }
             Timer::Backlog => {
-                if self.seen_sent - self.backlog_mark >= BACKLOG_PROGRESS {
-                    self.backlog_mark = self.seen_sent;
+                if self.seen_sent - self.backlog_baseline >= BACKLOG_PROGRESS {
+                    self.backlog_baseline = self.seen_sent;
                     self.timers.set(timer, now + period);
                 } else if !self.timers.look_again(timer, now) {
                     self.time_out(format!(
@@ -221,7 +221,7 @@ impl Connection {
     /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. So four times what one
     /// round of either may take is more than enough.
     fn longest_turn(&self) -> usize {
-        let streams = self.receiving.open_count().saturating_add(1).saturating_mul(self.config.chunk);
+        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
         self.config.max_assembly.saturating_add(streams).saturating_mul(4)
     }
 
@@ -240,7 +240,7 @@ impl Connection {
             super::Role::Client => {
                 format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
             }
-            super::Role::Server if self.phase == Phase::Judging => format!(
+            super::Role::Server if self.phase == Phase::AwaitingDecision => format!(
                 "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
             ),
             super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
@@ -261,10 +261,10 @@ impl Connection {
     /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
         let patience = self.config.keepalive_timeout;
-        if self.asked.is_none() && self.last_heard + patience <= now {
+        if self.asked.is_none() && self.last_received + patience <= now {
             self.ask(now);
         }
-        let due = (self.last_heard + patience).max(self.asked.map_or(now, |asked| asked + patience / 2));
+        let due = (self.last_received + patience).max(self.asked.map_or(now, |asked| asked + patience / 2));
         if due > now {
             self.timers.set(Timer::Silence, due);
         } else if !self.timers.look_again(Timer::Silence, now) {
@@ -275,9 +275,9 @@ impl Connection {
     }
 
     /// Sees to it that memory kept for payloads is not kept for long.
-    pub(super) fn watch_spares(&mut self, now: Instant) {
-        if self.assembly.has_spares() && !self.timers.is_set(Timer::Spares) {
-            self.timers.set(Timer::Spares, now + SPARES_PERIOD);
+    pub(super) fn watch_buffer_pool(&mut self, now: Instant) {
+        if self.assembly.has_pooled_buffers() && !self.timers.is_set(Timer::BufferPool) {
+            self.timers.set(Timer::BufferPool, now + BUFFER_POOL_PERIOD);
         }
     }
 
@@ -336,7 +336,7 @@ impl Connection {
     /// Why a call has no permit.
     fn busy(&self, oneway: bool) -> String {
         let (what, limit, name) = match oneway {
-            true => ("one-way calls", self.peer.notifies, "max_notifies"),
+            true => ("one-way calls", self.peer.notifies, "max_oneway_calls"),
             false => ("calls", self.peer.calls, "max_calls"),
         };
         if self.is_open() {

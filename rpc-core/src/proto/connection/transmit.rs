@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::{Connection, Phase};
 use crate::{
     proto::{
-        outbox::{BulkTurn, Mark, OutTransfer},
+        outbox::{BulkEntry, OnSent, OutTransfer},
         slots::SlotState,
-        streams::{Credit, Gone, Put, Turn},
+        streams::{Credit, TurnLimits, TurnOutput, TurnResult},
         writer::{CHUNK_FRAME, PacketWriter},
     },
     wire::{Frame, PacketHeader, put_frame, put_header},
@@ -35,7 +35,7 @@ impl Connection {
             put_frame(&mut self.packet, &frame);
             return Some(self.packet.split().freeze());
         }
-        if matches!(self.phase, Phase::Handshake | Phase::Judging) {
+        if matches!(self.phase, Phase::Handshake | Phase::AwaitingDecision) {
             return None;
         }
         if !self.unsequenced.is_empty() {
@@ -84,13 +84,13 @@ impl Connection {
 
     /// Whether a transfer or stream has something to send, credit allowing.
     pub(super) fn has_bulk(&self) -> bool {
-        self.outbox.has_bulk() || self.sending.has_unblocked()
+        self.outbox.has_bulk() || self.send_streams.has_unblocked()
     }
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
         let (before, chunk) = (self.packet.len(), self.chunk_out);
-        let mut gone = Gone::default();
+        let mut gone = TurnOutput::default();
         while gone.frames < BULK_FRAMES {
             let begin = self.packet.len();
             let taken = begin - before;
@@ -98,40 +98,40 @@ impl Connection {
                 break;
             }
             // The streams that the last credit let go may have left some of it: then one more that was blocked may go.
-            let turn = self.outbox.next_turn().or_else(|| self.sending.unblock().map(BulkTurn::Stream));
+            let turn = self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream));
             let Some(turn) = turn else { break };
             let first = self.packet.is_empty();
             let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.packet.len()));
             let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
             match turn {
-                BulkTurn::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
-                    self.outbox.put_back(BulkTurn::Transfer(transfer));
+                BulkEntry::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
+                    self.outbox.put_back(BulkEntry::Transfer(transfer));
                     break;
                 }
-                BulkTurn::Transfer(mut transfer) => {
+                BulkEntry::Transfer(mut transfer) => {
                     writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
                     gone.frames += 1;
                     let over = transfer.rest.is_empty();
                     if over {
                         self.end_transfer(&transfer);
                     }
-                    self.outbox.end_turn(self.packet.len() - begin, BulkTurn::Transfer(transfer), !over);
+                    self.outbox.end_turn(self.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
                 }
-                BulkTurn::Stream(id) => {
-                    let limits = Turn { left, chunk, frames: BULK_FRAMES, first };
-                    let put = self.sending.put(id, &mut writer, limits, &mut gone);
+                BulkEntry::Stream(id) => {
+                    let limits = TurnLimits { left, chunk, frames: BULK_FRAMES, first };
+                    let put = self.send_streams.put(id, &mut writer, limits, &mut gone);
                     self.wakes.extend(gone.wake.take());
                     let sent = self.packet.len() - begin;
-                    if put == Put::Full && sent == 0 {
+                    if put == TurnResult::Full && sent == 0 {
                         self.outbox.put_back(turn);
                         break;
                     }
-                    self.outbox.end_turn(sent, turn, matches!(put, Put::More | Put::Full));
+                    self.outbox.end_turn(sent, turn, matches!(put, TurnResult::More | TurnResult::Full));
                 }
             }
         }
         self.released.transfers += gone.transfers;
-        self.sending.pass_on(&mut self.wakes);
+        self.send_streams.pass_on(&mut self.wakes);
         if gone.frames > 0 {
             self.sequence.count_bulk(self.packet.len() - before, now);
         }
@@ -141,14 +141,14 @@ impl Connection {
     /// The last chunk has gone.
     fn end_transfer(&mut self, transfer: &OutTransfer) {
         self.released.transfers += transfer.charge as usize;
-        match transfer.mark {
-            Mark::Nothing => {}
-            Mark::Request(key) => {
+        match transfer.on_sent {
+            OnSent::Nothing => {}
+            OnSent::Request(key) => {
                 if let Some(slot) = self.slots.find_mut(key) {
                     slot.transfer = None;
                 }
             }
-            Mark::Completion(id) => self.finish_served(id),
+            OnSent::Completion(id) => self.finish_served(id),
         }
     }
 
@@ -165,7 +165,7 @@ impl Connection {
             return true;
         }
         if let Some((stream, Credit { items, bytes, read })) =
-            self.receiving.next_credit(self.packet_number, self.sequence.acked())
+            self.recv_streams.next_credit(self.packet_number, self.sequence.acked())
         {
             let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
             writer.put(&Frame::Credit { stream, items, bytes, read });
@@ -174,7 +174,7 @@ impl Connection {
         loop {
             // Encoded where it lies: frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
-            if let Mark::Request(key) = out.mark {
+            if let OnSent::Request(key) = out.on_sent {
                 let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
                     // Its caller has given up or timed out meanwhile.
                     self.skip_frame();
@@ -189,15 +189,15 @@ impl Connection {
                 put_header(&mut self.packet, self.sequence.next_header());
             }
             put_frame(&mut self.packet, &out.frame);
-            let mark = out.mark;
+            let on_sent = out.on_sent;
             let streams = out.frame.take_streams();
             let Some((room, transfer)) = self.outbox.pop() else { return true };
             self.released.room += room as usize;
             self.announce_streams(&streams);
-            match (transfer, mark) {
+            match (transfer, on_sent) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
-                (None, Mark::Completion(id)) => self.finish_served(id),
-                (None, Mark::Request(_) | Mark::Nothing) => {}
+                (None, OnSent::Completion(id)) => self.finish_served(id),
+                (None, OnSent::Request(_) | OnSent::Nothing) => {}
             }
             return true;
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, task::Waker};
 
-use super::{ITEM, Outflow, Sending, StreamRoom, outflow::Item, weight};
+use super::{ITEM, SendStream, SendStreams, StreamRoom, send_stream::Item, weight};
 use crate::wire::{Rope, TransferId};
 
 /// A line may still list this many producers that have stopped waiting, and twice as many as there are streams.
@@ -30,7 +30,7 @@ pub(super) struct Claim {
 
 /// What all producers share, and who waits for it.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedCredit {
     /// Bytes that the reader takes of all streams together.
     pub(super) credit: i64,
     /// What of that credit is promised to items that wait to be sent, and to claims.
@@ -50,15 +50,15 @@ pub(super) struct Shared {
     /// What may wait to be sent, of all streams without long items, and of one.
     pub(super) room: usize,
     pub(super) chunk: usize,
-    waiting: [Line; 3],
+    waiting: [ClaimQueue; 3],
     last_ticket: u64,
 }
 
 /// Producers that wait for the same, in their order. Those that have stopped waiting have another ticket by now.
 #[derive(Debug, Default)]
-struct Line(VecDeque<(TransferId, u64)>);
+struct ClaimQueue(VecDeque<(TransferId, u64)>);
 
-impl Shared {
+impl SharedCredit {
     /// What is left of the credit.
     fn free(&self) -> i64 {
         self.credit - self.promised
@@ -73,14 +73,14 @@ impl Shared {
         bytes.min(self.chunk) + self.chunk + ITEM
     }
 
-    fn claim(&mut self, stream: &mut Outflow, size: usize, room: usize) {
+    fn claim(&mut self, stream: &mut SendStream, size: usize, room: usize) {
         stream.claim = Claim { size, room };
         self.claimed += room;
         self.promised += signed(size);
     }
 
     /// Gives a claim back. True if there was one.
-    pub(super) fn release(&mut self, stream: &mut Outflow) -> bool {
+    pub(super) fn release(&mut self, stream: &mut SendStream) -> bool {
         let Claim { size, room } = mem::take(&mut stream.claim);
         self.claimed -= room;
         self.promised -= signed(size);
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     /// What a stream may queue now, or what its producer has to wait for.
-    fn judge(&self, stream: &Outflow, is_long: bool) -> Result<StreamRoom, Wanted> {
+    fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
         let free = self.free();
         let share = if free > self.scarce { free } else { self.share(free, stream.read > 0) };
         let unread = if free > self.scarce { 0 } else { self.window.saturating_sub(stream.credit_bytes).max(0) };
@@ -123,15 +123,15 @@ impl Shared {
     }
 
     /// A producer waits.
-    fn wait(&mut self, id: TransferId, stream: &mut Outflow, wanted: Wanted, streams: usize) -> bool {
+    fn wait(&mut self, id: TransferId, stream: &mut SendStream, wanted: Wanted, streams: usize) -> bool {
         self.last_ticket += 1;
         (stream.wanted, stream.ticket) = (wanted, self.last_ticket);
-        let Some(line) = self.line(wanted) else { return false };
+        let Some(line) = self.queue(wanted) else { return false };
         line.0.push_back((id, stream.ticket));
         line.0.len() > MOST_STALE + 2 * streams
     }
 
-    fn line(&mut self, wanted: Wanted) -> Option<&mut Line> {
+    fn queue(&mut self, wanted: Wanted) -> Option<&mut ClaimQueue> {
         match wanted {
             Wanted::Nothing => None,
             Wanted::Room => Some(&mut self.waiting[0]),
@@ -155,7 +155,7 @@ impl Shared {
     }
 
     /// A stream has to wait for credit with what it has queued.
-    pub(super) fn block(&mut self, stream: &mut Outflow) {
+    pub(super) fn block(&mut self, stream: &mut SendStream) {
         self.unblock(stream);
         stream.is_blocked = true;
         stream.stuck = stream.queued - stream.long(self.chunk);
@@ -163,13 +163,13 @@ impl Shared {
     }
 
     /// It may go on. True if it had to wait.
-    pub(super) fn unblock(&mut self, stream: &mut Outflow) -> bool {
+    pub(super) fn unblock(&mut self, stream: &mut SendStream) -> bool {
         self.stuck -= mem::take(&mut stream.stuck);
         mem::take(&mut stream.is_blocked)
     }
 
     /// Nothing of a stream will be sent that waits.
-    pub(super) fn forget(&mut self, stream: &mut Outflow) {
+    pub(super) fn forget(&mut self, stream: &mut SendStream) {
         self.release(stream);
         self.stuck -= mem::take(&mut stream.stuck);
         self.promised -= stream.promised();
@@ -179,7 +179,7 @@ impl Shared {
 
     /// Drops the next item of a stream, a long one, which will be made again. Gives what it held of the budget of
     /// transfers.
-    pub(super) fn give_back(&mut self, stream: &mut Outflow) -> usize {
+    pub(super) fn give_back(&mut self, stream: &mut SendStream) -> usize {
         let Some(item) = stream.items.pop_front() else { return 0 };
         let (len, counted) = (item.bytes.len() + ITEM, weight(item.bytes.len() as u64));
         stream.queued -= len;
@@ -197,19 +197,19 @@ impl Shared {
     }
 }
 
-impl Sending {
+impl SendStreams {
     /// What a stream takes now, which is claimed until its producer has queued something, or has said that it has
     /// nothing; `waker` is woken when there is something after there was nothing. `None` if it has ended.
     pub(crate) fn poll(
         &mut self,
         id: TransferId,
         waker: &Waker,
-        trash: &mut Vec<Waker>,
+        stale_wakers: &mut Vec<Waker>,
         wakes: &mut Vec<Waker>,
     ) -> Option<StreamRoom> {
         let count = self.streams.len();
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        stream.set_waker(waker, trash);
+        stream.set_waker(waker, stale_wakers);
         stream.wanted = Wanted::Nothing;
         self.shared.release(stream);
         let shared = &mut self.shared;
@@ -243,12 +243,12 @@ impl Sending {
         id: TransferId,
         len: usize,
         waker: &Waker,
-        trash: &mut Vec<Waker>,
+        stale_wakers: &mut Vec<Waker>,
         wakes: &mut Vec<Waker>,
     ) -> Option<bool> {
         let count = self.streams.len();
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        stream.set_waker(waker, trash);
+        stream.set_waker(waker, stale_wakers);
         stream.wanted = Wanted::Nothing;
         self.shared.release(stream);
         if !stream.takes(self.shared.chunk) {
@@ -276,11 +276,11 @@ impl Sending {
         &mut self,
         id: TransferId,
         waker: &Waker,
-        trash: &mut Vec<Waker>,
+        stale_wakers: &mut Vec<Waker>,
         wakes: &mut Vec<Waker>,
     ) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        stream.set_waker(waker, trash);
+        stream.set_waker(waker, stale_wakers);
         if self.shared.release(stream) {
             self.pass_on(wakes);
         }
@@ -288,9 +288,9 @@ impl Sending {
     }
 
     /// Sees to it that `waker` is woken when the stream ends. False if that is so already.
-    pub(crate) fn watch(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> bool {
+    pub(crate) fn watch(&mut self, id: TransferId, waker: &Waker, stale_wakers: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        stream.set_waker(waker, trash);
+        stream.set_waker(waker, stale_wakers);
         true
     }
 
@@ -330,7 +330,7 @@ impl Sending {
         for wanted in [Wanted::Room, Wanted::Credit, Wanted::Share] {
             let mut left = self.shared.left(wanted);
             while left > 0 {
-                let Some((id, ticket)) = self.shared.line(wanted).and_then(|line| line.0.pop_front()) else { break };
+                let Some((id, ticket)) = self.shared.queue(wanted).and_then(|line| line.0.pop_front()) else { break };
                 let stream =
                     self.streams.get_mut(&id).filter(|stream| stream.ticket == ticket && stream.wanted == wanted);
                 let Some(stream) = stream else { continue };
@@ -355,7 +355,7 @@ impl Sending {
 
     /// Whether no line is much longer than there are streams.
     #[cfg(test)]
-    pub(super) fn check_lines(&self) {
+    pub(super) fn check_queues(&self) {
         for line in &self.shared.waiting {
             assert!(line.0.len() <= 2 * MOST_STALE + 3 * self.streams.len(), "producers that have stopped waiting");
         }

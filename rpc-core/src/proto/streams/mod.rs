@@ -4,18 +4,18 @@
 //! together is counted in bytes alone.
 
 mod claims;
-mod inflow;
-mod outflow;
-mod receiving;
-mod sending;
+mod recv_stream;
+mod recv_streams;
+mod send_stream;
+mod send_streams;
 mod turn;
 
-use outflow::Outflow;
-pub(crate) use receiving::Receiving;
-pub use receiving::Taken;
-pub(crate) use sending::{Sending, WaitsFor};
-pub use turn::Long;
-pub(crate) use turn::{Gone, Put, Turn};
+pub(crate) use recv_streams::RecvStreams;
+pub use recv_streams::Taken;
+use send_stream::SendStream;
+pub(crate) use send_streams::{SendStreams, WaitsFor};
+pub use turn::LongState;
+pub(crate) use turn::{TurnLimits, TurnOutput, TurnResult};
 
 use crate::{
     status::Status,

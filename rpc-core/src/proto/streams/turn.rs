@@ -4,7 +4,7 @@ use std::task::Waker;
 
 /// What a stream may write in a turn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct TurnLimits {
     pub(crate) left: usize,
     pub(crate) chunk: usize,
     pub(crate) frames: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Turn {
 
 /// What a stream's turn came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Put {
+pub(crate) enum TurnResult {
     /// It has more to send, in its next turn.
     More,
     /// Its next frame does not fit into what is left.
@@ -26,7 +26,7 @@ pub(crate) enum Put {
 
 /// What a turn gave back.
 #[derive(Debug, Default)]
-pub(crate) struct Gone {
+pub(crate) struct TurnOutput {
     pub(crate) frames: usize,
     /// Of the budget of transfers.
     pub(crate) transfers: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Gone {
 
 /// What becomes of a long item.
 #[derive(Debug)]
-pub enum Long {
+pub enum LongState {
     /// It waits for its turn, or for credit.
     Waits,
     /// It could not go for want of credit, and was dropped: make it again when there is some.

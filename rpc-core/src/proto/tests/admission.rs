@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn narrow() -> Config {
-    Config { max_calls: 1, nested_calls: 1, max_notifies: 1, ..Config::default() }
+    Config { max_calls: 1, nested_calls: 1, max_oneway_calls: 1, ..Config::default() }
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_nested_call_waits_for_a_second_and_fails() {
 #[test]
 fn a_deadline_that_passes_while_a_call_waits_names_the_limit() {
     let mut pair = Pair::open(&narrow());
-    for (call, limit) in [(Call::new(), "Config::max_calls"), (Call::new().oneway(), "Config::max_notifies")] {
+    for (call, limit) in [(Call::new(), "Config::max_calls"), (Call::new().oneway(), "Config::max_oneway_calls")] {
         let _ = pair.call_and_arrive(CLIENT, call.clone());
         let second = pair.call(CLIENT, call.timeout(1)).unwrap();
         pair.pass(1.1);
@@ -90,10 +90,10 @@ fn one_way_calls_have_permits_of_their_own() {
     pair.answer_ok(SERVER, &first);
     pair.run();
     let second = pair.ends[SERVER].arrived.pop().unwrap();
-    assert!(matches!(second.key, ServedKey::Notify(_)));
+    assert!(matches!(second.key, ServedKey::Oneway(_)));
     pair.answer(SERVER, &second, Completion::Stopped);
     pair.run();
-    assert_eq!(pair.ends[CLIENT].connection.stats().notifies_pending, 0);
+    assert_eq!(pair.ends[CLIENT].connection.stats().oneway_pending, 0);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_is_nested_too_deep_for_the_peer_fails_when_the_handshake_says_so() {
     for oneway in [false, true] {
         let mut pair = Pair::apart(&Config::default(), &Config { max_depth: 0, ..Config::default() });
         let now = pair.now;
-        let mut start = CallStart { method: None, oneway, depth: 3, origin: None, deadline: None, gap: None };
+        let mut start = CallStart { method: None, oneway, depth: 3, origin: None, deadline: None, idle_timeout: None };
         let client = &mut pair.ends[CLIENT].connection;
         let (key, progress) = client.begin_call(now, &mut start, Waker::noop()).unwrap();
         assert_eq!(progress, CallProgress::Waiting);

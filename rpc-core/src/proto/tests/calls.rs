@@ -32,8 +32,8 @@ fn one_way_calls_are_done_when_sent_and_their_permits_return() {
     let mut pair = Pair::with_defaults();
     for _ in 0..3 {
         let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().oneway());
-        assert!(matches!(arrived.key, ServedKey::Notify(_)));
-        assert_eq!(pair.ends[CLIENT].connection.stats().notifies_pending, 1);
+        assert!(matches!(arrived.key, ServedKey::Oneway(_)));
+        assert_eq!(pair.ends[CLIENT].connection.stats().oneway_pending, 1);
         pair.answer_ok(SERVER, &arrived);
         pair.run();
         pair.assert_empty();

@@ -57,7 +57,7 @@ fn config(least: bool) -> Config {
     Config {
         max_calls: 1,
         nested_calls: 1,
-        max_notifies: 1,
+        max_oneway_calls: 1,
         chunk: 256,
         unacked_bulk: 128 * 1024,
         max_unacked_bulk: 128 * 1024,

@@ -55,7 +55,7 @@ fn closing_still_sends_one_way_calls_and_answers() {
     pair.run();
     let arrived = &pair.ends[SERVER].arrived;
     assert_eq!(arrived.len(), 2, "{arrived:?}");
-    assert!(arrived.iter().all(|arrived| matches!(arrived.key, ServedKey::Notify(_))));
+    assert!(arrived.iter().all(|arrived| matches!(arrived.key, ServedKey::Oneway(_))));
     assert!(!pair.ends[CLIENT].connection.has_output());
 }
 

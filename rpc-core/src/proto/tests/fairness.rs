@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    proto::{Completion, Long},
+    proto::{Completion, LongState},
 };
 
 /// Packets go one by one, and both ends always have more to send than goes at once: many results and a stream of long
@@ -36,7 +36,7 @@ fn results_that_wait_for_their_turns_beside_a_stream_are_not_stalled() {
         }
         let now = pair.now;
         let server = &mut pair.ends[SERVER].connection;
-        if !matches!(server.poll_long(stream, Waker::noop()), Some(Long::Waits))
+        if !matches!(server.poll_long(stream, Waker::noop()), Some(LongState::Waits))
             && server.stats().stream_bytes_queued == 0
         {
             assert_eq!(server.poll_long_item(stream, ITEM, Waker::noop()), Some(true));

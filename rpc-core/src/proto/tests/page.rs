@@ -39,7 +39,7 @@ fn number(cell: &str) -> Option<u64> {
 #[test]
 fn the_limits_that_are_announced() {
     let config = Config::default();
-    let counts = [config.max_calls, config.nested_calls, config.max_notifies, config.max_depth].map(u64::from);
+    let counts = [config.max_calls, config.nested_calls, config.max_oneway_calls, config.max_depth].map(u64::from);
     let bytes = [config.max_payload, config.max_assembly, config.max_arguments, config.max_packet, config.chunk]
         .map(|b| b as u64);
     let windows = [u64::from(config.max_streams), u64::from(config.stream_items)];

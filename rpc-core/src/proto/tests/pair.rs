@@ -56,7 +56,7 @@ pub(super) struct Call {
     pub(super) oneway: bool,
     pub(super) origin: Option<Arc<ServedCall>>,
     pub(super) timeout: Option<Duration>,
-    pub(super) gap: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) payload: Bytes,
     pub(super) streams: usize,
 }
@@ -87,8 +87,8 @@ impl Call {
     }
 
     /// The time between two items.
-    pub(super) fn gap(mut self, seconds: u64) -> Self {
-        self.gap = Some(Duration::from_secs(seconds));
+    pub(super) fn idle_timeout(mut self, seconds: u64) -> Self {
+        self.idle_timeout = Some(Duration::from_secs(seconds));
         self
     }
 
@@ -117,7 +117,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
-                Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Leaving => {}
+                Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
                 Event::Call { key, call, payload, streams } => {
                     self.arrived.push(Arrived { key, call, payload, streams });
                 }
@@ -226,8 +226,8 @@ impl Pair {
     pub(super) fn call(&mut self, from: usize, call: Call) -> Result<CallKey, Status> {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
-        let (oneway, origin, gap) = (call.oneway, call.origin.clone(), call.gap);
-        let mut start = CallStart { method: None, oneway, depth, origin, deadline, gap };
+        let (oneway, origin, idle_timeout) = (call.oneway, call.origin.clone(), call.idle_timeout);
+        let mut start = CallStart { method: None, oneway, depth, origin, deadline, idle_timeout };
         let end = &mut self.ends[from];
         let (key, progress) = end.connection.begin_call(self.now, &mut start, Waker::noop())?;
         if progress == CallProgress::Admitted {

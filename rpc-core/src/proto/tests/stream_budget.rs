@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config, ConnectionError,
-    proto::{CallKey, Long},
+    proto::{CallKey, LongState},
     wire::TransferId,
 };
 
@@ -70,9 +70,9 @@ fn a_long_item_holds_nothing_while_it_waits_for_credit_of_all() {
     let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
     let now = pair.now;
     assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());
-    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(Long::Waits)));
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(LongState::Waits)));
     pair.pass(0.1);
-    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(Long::Gone)));
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(LongState::Gone)));
     assert_eq!(pair.ends[CLIENT].transfers_released, 2 * LEN);
     assert_eq!(pair.read(SERVER, id).0.len(), 1);
     pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
@@ -94,7 +94,7 @@ fn a_long_item_that_cannot_go_is_given_back() {
     pair.run();
     pair.run();
     pair.check();
-    assert!(matches!(pair.ends[CLIENT].connection.poll_long(long, Waker::noop()), Some(Long::Returned)));
+    assert!(matches!(pair.ends[CLIENT].connection.poll_long(long, Waker::noop()), Some(LongState::Returned)));
     assert_eq!(pair.ends[CLIENT].connection.stats().stream_bytes_queued, 0);
     assert_eq!(pair.ends[CLIENT].transfers_released, LEN);
     assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(false));

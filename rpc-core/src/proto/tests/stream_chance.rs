@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::pair::{Arrived, CLIENT, Call, Pair, SERVER};
 use crate::{
     Config, ConnectionError,
-    proto::{CallKey, Completion, Long, Outcome, StreamEnd, StreamError},
+    proto::{CallKey, Completion, LongState, Outcome, StreamEnd, StreamError},
     status::Status,
     wire::TransferId,
 };
@@ -127,9 +127,9 @@ impl World {
     fn is_busy(&mut self, pair: &mut Pair, at: usize, id: TransferId) -> bool {
         let Some(produced) = self.produced.get_mut(&(at, id)).filter(|produced| produced.long) else { return false };
         match pair.ends[at].connection.poll_long(id, Waker::noop()) {
-            Some(Long::Waits) => return true,
-            Some(Long::Returned) => produced.items -= 1,
-            Some(Long::Gone) | None => {}
+            Some(LongState::Waits) => return true,
+            Some(LongState::Returned) => produced.items -= 1,
+            Some(LongState::Gone) | None => {}
         }
         produced.long = false;
         false

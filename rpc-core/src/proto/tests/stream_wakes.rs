@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Config,
-    proto::{CallKey, Completion, ITEM, Long, StreamRoom},
+    proto::{CallKey, Completion, ITEM, LongState, StreamRoom},
     wire::{Rope, TransferId},
 };
 
@@ -207,9 +207,9 @@ impl Producer {
                 },
                 Doing::Sent(len) => match connection.poll_long(id, &waker) {
                     None => Doing::Done,
-                    Some(Long::Waits) => return,
-                    Some(Long::Returned) => Doing::Claim(len),
-                    Some(Long::Gone) => Doing::Wait,
+                    Some(LongState::Waits) => return,
+                    Some(LongState::Returned) => Doing::Claim(len),
+                    Some(LongState::Gone) => Doing::Wait,
                 },
                 Doing::Done => return,
             };

@@ -307,7 +307,7 @@ fn result_streams_of_calls_that_were_given_up_are_stopped() {
 #[test]
 fn a_call_with_streams_lives_while_they_move() {
     let mut pair = Pair::with_defaults();
-    let call = Call::new().payload(1).streams(1).gap(60);
+    let call = Call::new().payload(1).streams(1).idle_timeout(60);
     let (key, arrived) = pair.call_and_arrive(CLIENT, call);
     let id = arrived.streams[0];
     for _ in 0..10 {
@@ -326,7 +326,7 @@ fn a_call_with_streams_lives_while_they_move() {
 #[test]
 fn a_call_lives_while_the_rest_of_its_streams_is_read() {
     let mut pair = Pair::with_defaults();
-    let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1).gap(60));
+    let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1).idle_timeout(60));
     let id = arrived.streams[0];
     assert_eq!(pair.produce(CLIENT, id, items(3, 10)), 0);
     pair.finish(CLIENT, id, Ok(()));
@@ -387,8 +387,14 @@ fn streams_beyond_the_announced_limit_fail_their_call() {
     let mut pair = Pair::open(&config);
     let now = pair.now;
     pair.open_stream();
-    let mut start =
-        crate::proto::CallStart { method: None, oneway: false, depth: 0, origin: None, deadline: None, gap: None };
+    let mut start = crate::proto::CallStart {
+        method: None,
+        oneway: false,
+        depth: 0,
+        origin: None,
+        deadline: None,
+        idle_timeout: None,
+    };
     let connection = &mut pair.ends[CLIENT].connection;
     let (key, _) = connection.begin_call(now, &mut start, Waker::noop()).unwrap();
     let mut outgoing = crate::proto::Outgoing {

@@ -12,7 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::runtime::Handle;
 
 use super::{
-    super::{Transport, later::wake_later, opening::farewell},
+    super::{Transport, opening::closed_hooks, yield_now::yield_now},
     Driver, Stage, Written,
 };
 use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
@@ -56,7 +56,7 @@ impl<T: Transport> Driver<T> {
             Written::Failed(_) => true,
             Written::Stuck => false,
             Written::More => {
-                wake_later(cx);
+                yield_now(cx);
                 false
             }
         }
@@ -79,10 +79,10 @@ impl<T: Transport> Driver<T> {
         tracing::debug!(session = self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = None;
         // What is hosted is let go before anybody hears of the end.
-        let farewell = self.farewell(error.clone());
+        let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
-        self.stage = match farewell {
-            Some(farewell) => Stage::Farewell(farewell),
+        self.stage = match closed_hooks {
+            Some(closed_hooks) => Stage::ClosedHooks(closed_hooks),
             None => Stage::Over,
         };
     }
@@ -90,10 +90,10 @@ impl<T: Transport> Driver<T> {
 
 impl<T> Driver<T> {
     /// The `closed` hooks, if there are any to be run.
-    fn farewell(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+    fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
         let hosting = self.dispatch.take_hosting();
-        (opened > 0).then(|| farewell(hosting, self.shared.clone(), opened, error).boxed())
+        (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error).boxed())
     }
 }
 
@@ -103,13 +103,13 @@ impl<T> Drop for Driver<T> {
         let error = match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Running => ConnectionError::Lost("the session's driver was dropped".to_owned()),
             Stage::Closing(error, _) => error,
-            Stage::Farewell(_) | Stage::Over => return,
+            Stage::ClosedHooks(_) | Stage::Over => return,
         };
         self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
-        let farewell = self.farewell(error.clone());
+        let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
-        if let (Some(farewell), Ok(runtime)) = (farewell, Handle::try_current()) {
-            runtime.spawn(farewell);
+        if let (Some(closed_hooks), Ok(runtime)) = (closed_hooks, Handle::try_current()) {
+            runtime.spawn(closed_hooks);
         }
     }
 }

@@ -18,14 +18,14 @@ use super::{
     Transport, TransportError,
     dispatch::Dispatch,
     ended::{Ended, Produced},
-    later::wake_later,
     opening::Opening,
     trace::{Names, trace_packet},
+    yield_now::yield_now,
 };
 use crate::{
     error::ConnectionError,
     panics::wake_all,
-    peer::{Inlets, Life, Polled, Shared, Watched, now},
+    peer::{Life, Polled, SessionShared, StreamReaders, Watched, now},
     proto::{Connection, Event, ServedKey},
     service::{Hosting, Instance, Received},
     status::Status,
@@ -46,7 +46,7 @@ const ENOUGH_EVENTS: usize = 4096;
 pub struct Driver<T> {
     /// `None` when the session is over: `closed` hooks may take their time, and the socket does not wait for them.
     transport: Option<T>,
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     dispatch: Dispatch,
     stage: Stage,
     /// Hooks and objects of a session that is about to open. Until they are there, what came in waits in `events`.
@@ -59,7 +59,7 @@ pub struct Driver<T> {
     /// Something was handed to the transport since the last flush.
     dirty: bool,
     /// This side has put off writing once, for callers who are about to call as well.
-    put_off: bool,
+    batching: bool,
     /// A write is stuck.
     stuck: bool,
     /// The transport knows that the handshake is done.
@@ -79,7 +79,7 @@ enum Stage {
     /// The connection has ended; output is flushed and the other side told, until this time.
     Closing(ConnectionError, Instant),
     /// All is over but for the `closed` hooks.
-    Farewell(BoxFuture<'static, ()>),
+    ClosedHooks(BoxFuture<'static, ()>),
     Over,
 }
 
@@ -95,7 +95,7 @@ enum Written {
 }
 
 impl<T: Transport> Driver<T> {
-    pub(super) fn new(transport: T, shared: Arc<Shared>, hosting: Hosting) -> Self {
+    pub(super) fn new(transport: T, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         Self {
             transport: Some(transport),
             dispatch: Dispatch::new(shared.clone(), hosting),
@@ -105,7 +105,7 @@ impl<T: Transport> Driver<T> {
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: None,
             dirty: false,
-            put_off: false,
+            batching: false,
             stuck: false,
             handshake_done: false,
             _watched: Watched::new(),
@@ -127,7 +127,7 @@ impl<T: Transport> Driver<T> {
                 break None;
             }
             if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
-                wake_later(cx);
+                yield_now(cx);
                 break None;
             }
             match self.transport.poll_receive(cx) {
@@ -136,7 +136,7 @@ impl<T: Transport> Driver<T> {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(self.shared.id, "in", &packet);
                     bytes += packet.len();
-                    let (taken_in, open) = self.shared.with_later(&mut self.wakes, |locked| {
+                    let (taken_in, open) = self.shared.with_deferred_wakes(&mut self.wakes, |locked| {
                         (locked.connection.handle_packet(now, packet), locked.connection.is_open())
                     });
                     frames += taken_in.max(1);
@@ -148,7 +148,7 @@ impl<T: Transport> Driver<T> {
         };
         let (progress, stuck) = (self.transport.progress(), self.stuck);
         let Self { shared, wakes, events, finished, .. } = self;
-        shared.with_later(wakes, |locked| {
+        shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
             connection.handle_controls(now, progress.controls);
             connection.handle_activity(now, progress.received, progress.mid_message);
@@ -184,13 +184,13 @@ impl<T: Transport> Driver<T> {
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Call { key, call, payload, streams } => {
-                    let received = Received { payload, streams: Inlets::new(&self.shared, &streams) };
+                    let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
                     self.ended.extend(self.dispatch.start(key, call, received));
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
-                Event::Leaving => self.shared.live(Life::Leaving),
+                Event::Draining => self.shared.live(Life::Draining),
                 Event::Hello(hello) => {
                     tracing::debug!(session = self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
                     match self.dispatch.hosting().judge(&hello.contracts) {
@@ -259,16 +259,16 @@ impl<T: Transport> Driver<T> {
     /// Reports handlers that have ended, and writes what is there. `alone` says that nothing came in: whoever woke the
     /// driver is a caller.
     fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
-        if alone && !self.put_off && !self.stuck && self.ended.is_empty() {
+        if alone && !self.batching && !self.stuck && self.ended.is_empty() {
             // Callers run right after the driver was woken by the first of them: one more turn, and their calls share a
             // packet.
-            self.put_off = self.shared.look(|connection| connection.expects_company(ENOUGH_BYTES));
-            if self.put_off {
+            self.batching = self.shared.look(|connection| connection.should_batch(ENOUGH_BYTES));
+            if self.batching {
                 cx.waker().wake_by_ref();
                 return Written::All;
             }
         }
-        self.put_off = false;
+        self.batching = false;
         let (now, mut written) = (now(), 0);
         loop {
             match self.transport.poll_ready(cx) {
@@ -374,7 +374,7 @@ impl<T: Transport> Driver<T> {
                 self.shared.with(|locked| locked.connection.handle_lost(error.into()));
                 return true;
             }
-            Written::More => wake_later(cx),
+            Written::More => yield_now(cx),
             Written::All | Written::Stuck => {}
         }
         // The end may have come with what was just done.
@@ -418,8 +418,8 @@ impl<T: Transport> Future for Driver<T> {
                     }
                     this.finish(error);
                 }
-                Stage::Farewell(farewell) => {
-                    if this.shared.polling(Polled::Hook, || farewell.poll_unpin(cx)).is_pending() {
+                Stage::ClosedHooks(closed_hooks) => {
+                    if this.shared.polling(Polled::Hook, || closed_hooks.poll_unpin(cx)).is_pending() {
                         return Poll::Pending;
                     }
                     this.stage = Stage::Over;

@@ -9,7 +9,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
-use crate::session::later::wake_later;
+use crate::session::yield_now::yield_now;
 
 /// Bytes that one round may read, so that one busy connection cannot keep its thread from the others.
 const ROUND: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
 impl<IO: AsyncRead + Unpin> Read for Metered<IO> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.round == 0 {
-            wake_later(&mut Context::from_waker(&self.waker));
+            yield_now(&mut Context::from_waker(&self.waker));
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let most = into.len().min(self.round);

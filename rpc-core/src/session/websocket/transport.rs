@@ -27,8 +27,8 @@ use crate::{
     config::CheckedConfig,
     error::{CloseCode, ProtocolError},
     session::{
-        later::wake_later,
         transport::{Progress, Transport, TransportError},
+        yield_now::yield_now,
     },
 };
 
@@ -202,7 +202,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
                     // Each ping costs an answer: the driver hears of it before the next one is read.
                     self.controls += 1;
-                    wake_later(cx);
+                    yield_now(cx);
                     return Poll::Pending;
                 }
                 Ok(Message::Text(_)) => break TransportError::Protocol(text()),

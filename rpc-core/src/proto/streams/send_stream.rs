@@ -1,4 +1,4 @@
-//! `Outflow`: one stream that is produced here, what of it waits, and its credit.
+//! `SendStream`: one stream that is produced here, what of it waits, and its credit.
 
 use std::{collections::VecDeque, mem, task::Waker};
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// A stream that is produced here.
 #[derive(Debug)]
-pub(super) struct Outflow {
+pub(super) struct SendStream {
     /// The call whose argument it is, until that has ended well.
     pub(super) owner: Option<CallKey>,
     /// The frame that tells of it has gone.
@@ -57,7 +57,7 @@ pub(super) struct Item {
     pub(super) charge: u32,
 }
 
-impl Outflow {
+impl SendStream {
     /// A stream whose reader announced these limits.
     pub(super) fn new(owner: Option<CallKey>, limits: &PeerLimits) -> Self {
         Self {
@@ -124,8 +124,8 @@ impl Outflow {
         whole.sum::<usize>() + self.under_way.as_ref().map_or(0, |item| item.bytes.len())
     }
 
-    pub(super) fn set_waker(&mut self, waker: &Waker, trash: &mut Vec<Waker>) {
-        keep_waker(&mut self.waker, waker, trash);
+    pub(super) fn set_waker(&mut self, waker: &Waker, stale_wakers: &mut Vec<Waker>) {
+        keep_waker(&mut self.waker, waker, stale_wakers);
     }
 
     /// Its producer, if it waits for credit or room.

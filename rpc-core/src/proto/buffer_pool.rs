@@ -1,4 +1,4 @@
-//! `Spares`: the memory of large payloads that have been used, for those that come next.
+//! `BufferPool`: the memory of large payloads that have been used, for those that come next.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ const BYTES: usize = 16 * 1024 * 1024;
 /// A block is free when whoever got its payload has dropped that. What is not used again is forgotten within two
 /// periods.
 #[derive(Debug, Default)]
-pub(crate) struct Spares {
+pub(crate) struct BufferPool {
     blocks: VecDeque<Block>,
 }
 
@@ -30,7 +30,7 @@ struct Block {
     recent: bool,
 }
 
-impl Spares {
+impl BufferPool {
     /// An empty buffer and its size: with room for `len` bytes if a block is free that has so many. None that has half
     /// as many again: who keeps a payload keeps its block.
     pub(crate) fn take(&mut self, len: usize) -> (BytesMut, usize) {
@@ -76,55 +76,55 @@ mod tests {
 
     const LEN: usize = 256 * 1024;
 
-    fn fill(spares: &mut Spares, len: usize) -> bytes::Bytes {
-        let (mut memory, size) = spares.take(len);
+    fn fill(buffer_pool: &mut BufferPool, len: usize) -> bytes::Bytes {
+        let (mut memory, size) = buffer_pool.take(len);
         memory.resize(len, 7);
         let payload = memory.split().freeze();
-        spares.keep(memory, size);
+        buffer_pool.keep(memory, size);
         payload
     }
 
     #[test]
     fn memory_is_used_again_once_its_payload_is_gone() {
-        let mut spares = Spares::default();
-        let first = fill(&mut spares, LEN);
-        let second = fill(&mut spares, LEN);
+        let mut buffer_pool = BufferPool::default();
+        let first = fill(&mut buffer_pool, LEN);
+        let second = fill(&mut buffer_pool, LEN);
         let (at, other) = (first.as_ptr(), second.as_ptr());
         assert_ne!(at, other, "the first is still there");
         let part = first.slice(100..200);
         drop(first);
-        assert_ne!(fill(&mut spares, LEN).as_ptr(), at, "a part of the first is still there");
+        assert_ne!(fill(&mut buffer_pool, LEN).as_ptr(), at, "a part of the first is still there");
         drop(part);
-        assert_eq!(fill(&mut spares, LEN - 5).as_ptr(), at);
+        assert_eq!(fill(&mut buffer_pool, LEN - 5).as_ptr(), at);
         assert_eq!(&second[..], &[7; LEN][..]);
     }
 
     #[test]
     fn a_payload_keeps_no_more_than_twice_its_length() {
-        let mut spares = Spares::default();
-        let (large, other) = (fill(&mut spares, 4 * LEN), fill(&mut spares, 2 * LEN));
+        let mut buffer_pool = BufferPool::default();
+        let (large, other) = (fill(&mut buffer_pool, 4 * LEN), fill(&mut buffer_pool, 2 * LEN));
         let at = large.as_ptr();
         drop((large, other));
-        assert_ne!(fill(&mut spares, 2 * LEN - 1).as_ptr(), at);
-        assert_eq!(fill(&mut spares, 3 * LEN).as_ptr(), at);
-        assert_ne!(fill(&mut spares, LEN).as_ptr(), at);
-        assert_eq!(fill(&mut spares, 4 * LEN).as_ptr(), at, "its size is what it was");
+        assert_ne!(fill(&mut buffer_pool, 2 * LEN - 1).as_ptr(), at);
+        assert_eq!(fill(&mut buffer_pool, 3 * LEN).as_ptr(), at);
+        assert_ne!(fill(&mut buffer_pool, LEN).as_ptr(), at);
+        assert_eq!(fill(&mut buffer_pool, 4 * LEN).as_ptr(), at, "its size is what it was");
     }
 
     #[test]
     fn not_much_is_kept_and_not_for_long() {
-        let mut spares = Spares::default();
-        drop(fill(&mut spares, WORTH_KEEPING - 1));
-        drop(fill(&mut spares, BYTES + 1));
-        assert!(spares.is_empty());
-        let held: Vec<_> = (0..10).map(|_| fill(&mut spares, LEN)).collect();
-        assert_eq!(spares.blocks.len(), BLOCKS);
-        drop(fill(&mut spares, BYTES));
-        assert_eq!(spares.blocks.len(), 1, "the others were in the way");
-        spares.age();
-        assert!(!spares.is_empty(), "it was used in the period that is over");
-        spares.age();
-        assert!(spares.is_empty());
+        let mut buffer_pool = BufferPool::default();
+        drop(fill(&mut buffer_pool, WORTH_KEEPING - 1));
+        drop(fill(&mut buffer_pool, BYTES + 1));
+        assert!(buffer_pool.is_empty());
+        let held: Vec<_> = (0..10).map(|_| fill(&mut buffer_pool, LEN)).collect();
+        assert_eq!(buffer_pool.blocks.len(), BLOCKS);
+        drop(fill(&mut buffer_pool, BYTES));
+        assert_eq!(buffer_pool.blocks.len(), 1, "the others were in the way");
+        buffer_pool.age();
+        assert!(!buffer_pool.is_empty(), "it was used in the period that is over");
+        buffer_pool.age();
+        assert!(buffer_pool.is_empty());
         drop(held);
     }
 }

@@ -6,10 +6,10 @@ use foldhash::HashMap;
 
 use super::{
     Credit, ITEM, MAX_CREDIT, SCARCE, StreamEnd, StreamError,
-    claims::Shared,
-    outflow::Outflow,
+    claims::SharedCredit,
+    send_stream::SendStream,
     signed,
-    turn::{Gone, Long, Put, Turn},
+    turn::{LongState, TurnLimits, TurnOutput, TurnResult},
     weight,
 };
 use crate::{
@@ -27,9 +27,9 @@ const MOST_GONE: usize = 16;
 
 /// All streams that are produced here.
 #[derive(Debug, Default)]
-pub(crate) struct Sending {
-    pub(super) streams: HashMap<TransferId, Outflow>,
-    pub(super) shared: Shared,
+pub(crate) struct SendStreams {
+    pub(super) streams: HashMap<TransferId, SendStream>,
+    pub(super) shared: SharedCredit,
     /// Streams whose turn had come when there was no credit for all together; some may go on by now.
     blocked: VecDeque<TransferId>,
     /// Streams of calls that go on, which have been sent to their end and not been read to it.
@@ -44,7 +44,7 @@ struct Tail {
     read: u64,
 }
 
-impl Sending {
+impl SendStreams {
     /// What the other side announced; how long a chunk is, and how many bytes may wait to be sent.
     pub(crate) fn set_limits(&mut self, limits: &PeerLimits, chunk: usize, room: usize) {
         let shared = &mut self.shared;
@@ -64,7 +64,7 @@ impl Sending {
     }
 
     pub(crate) fn open(&mut self, id: TransferId, owner: Option<CallKey>, limits: &PeerLimits) {
-        self.streams.insert(id, Outflow::new(owner, limits));
+        self.streams.insert(id, SendStream::new(owner, limits));
     }
 
     /// The frame that tells of it goes out: from now on its items may. True if some wait already.
@@ -83,17 +83,22 @@ impl Sending {
 
     /// What became of a long item that was queued last. `waker` is woken when that changes. `None` if nobody wants more
     /// of the stream.
-    pub(crate) fn poll_long(&mut self, id: TransferId, waker: &Waker, trash: &mut Vec<Waker>) -> Option<Long> {
+    pub(crate) fn poll_long(
+        &mut self,
+        id: TransferId,
+        waker: &Waker,
+        stale_wakers: &mut Vec<Waker>,
+    ) -> Option<LongState> {
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         if mem::take(&mut stream.returned) {
-            return Some(Long::Returned);
+            return Some(LongState::Returned);
         }
         if stream.items.is_empty() {
-            return Some(Long::Gone);
+            return Some(LongState::Gone);
         }
         stream.waits = true;
-        stream.set_waker(waker, trash);
-        Some(Long::Waits)
+        stream.set_waker(waker, stale_wakers);
+        Some(LongState::Waits)
     }
 
     /// The call whose argument a stream is.
@@ -163,7 +168,7 @@ impl Sending {
             let (mut granted, mut left) = (Granted::default(), self.shared.credit);
             while left > 0 {
                 let Some(id) = self.unblock() else { break };
-                left -= self.streams.get(&id).map_or(0, Outflow::next_weight);
+                left -= self.streams.get(&id).map_or(0, SendStream::next_weight);
                 granted.turns.push(id);
             }
             return Ok(granted);
@@ -211,12 +216,18 @@ impl Sending {
 
     /// Writes what a stream may send in one turn: up to about `chunk` bytes, and no frame that is longer than `left`.
     /// `first` says that one must go whatever is left.
-    pub(crate) fn put(&mut self, id: TransferId, out: &mut PacketWriter<'_>, limits: Turn, gone: &mut Gone) -> Put {
+    pub(crate) fn put(
+        &mut self,
+        id: TransferId,
+        out: &mut PacketWriter<'_>,
+        limits: TurnLimits,
+        gone: &mut TurnOutput,
+    ) -> TurnResult {
         if self.blocked.len() > MOST_GONE + 2 * self.streams.len() {
             // Those that have ended meanwhile.
             self.blocked.retain(|id| self.streams.contains_key(id));
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return Put::Idle };
+        let Some(stream) = self.streams.get_mut(&id) else { return TurnResult::Idle };
         let begin = out.len();
         let written = |out: &PacketWriter<'_>| out.len() - begin;
         loop {
@@ -225,7 +236,7 @@ impl Sending {
             if let Some(item) = &mut stream.under_way {
                 let size = limits.chunk.min(item.bytes.len());
                 if !fits(size) {
-                    return Put::Full;
+                    return TurnResult::Full;
                 }
                 let data = item.bytes.split_to(size);
                 stream.queued -= size;
@@ -241,26 +252,26 @@ impl Sending {
                 let len = item.bytes.len();
                 let long = len > limits.chunk;
                 if !fits(if long { 0 } else { len }) {
-                    return Put::Full;
+                    return TurnResult::Full;
                 }
                 if self.shared.credit <= 0 && long {
                     // It would hold what calls wait for until readers have read: it is made again when there is credit.
                     gone.transfers += self.shared.give_back(stream);
                     stream.in_turn = false;
                     gone.wake = gone.wake.take().or_else(|| stream.wake());
-                    return Put::Idle;
+                    return TurnResult::Idle;
                 }
                 if self.shared.credit <= 0 && stream.read < stream.sent {
                     self.shared.block(stream);
                     if !mem::replace(&mut stream.listed, true) {
                         self.blocked.push_back(id);
                     }
-                    return Put::Idle;
+                    return TurnResult::Idle;
                 }
                 stream.sent += 1;
                 self.shared.credit -= weight(len as u64);
                 self.shared.promised -= weight(len as u64);
-                let Some(item) = stream.items.pop_front() else { return Put::Idle };
+                let Some(item) = stream.items.pop_front() else { return TurnResult::Idle };
                 gone.frames += 1;
                 stream.queued -= ITEM;
                 self.shared.queued -= ITEM;
@@ -277,7 +288,7 @@ impl Sending {
                 }
             } else if let Some(end) = &stream.end {
                 if !fits(end.as_ref().err().map_or(0, StreamError::size)) {
-                    return Put::Full;
+                    return TurnResult::Full;
                 }
                 let error = stream.end.take().and_then(Result::err).map(Into::into);
                 out.put(&Frame::End { stream: id, error });
@@ -287,17 +298,17 @@ impl Sending {
                     self.tails.insert(id, Tail { owner, sent: stream.sent, read: stream.read });
                 }
                 self.streams.remove(&id);
-                return Put::Ended;
+                return TurnResult::Ended;
             } else {
                 stream.in_turn = false;
                 gone.wake = gone.wake.take().or_else(|| stream.wake());
-                return Put::Idle;
+                return TurnResult::Idle;
             }
             if stream.queued <= limits.chunk / 2 && gone.wake.is_none() {
                 gone.wake = stream.wake();
             }
             if written(out) >= limits.chunk || gone.frames >= limits.frames {
-                return Put::More;
+                return TurnResult::More;
             }
         }
     }
@@ -322,14 +333,14 @@ impl Sending {
             let rest = stream.under_way.as_ref().map_or(0, |item| item.bytes.len());
             assert_eq!(stream.queued, whole + rest, "what waits of stream {id}");
         }
-        self.check_lines();
+        self.check_queues();
         let room = self.streams.values().map(|stream| stream.claim.room).sum::<usize>();
         let long = self.streams.values().map(|stream| stream.long(self.shared.chunk)).sum::<usize>();
         assert_eq!((self.shared.claimed, self.shared.long), (room, long), "what is claimed, and long items");
         let stuck = self.streams.values().map(|stream| stream.stuck).sum::<usize>();
         assert_eq!(self.shared.stuck, stuck, "what waits for credit");
         let claimed = self.streams.values().map(|stream| stream.claim.size).sum::<usize>();
-        let promised = self.streams.values().map(Outflow::promised).sum::<i64>();
+        let promised = self.streams.values().map(SendStream::promised).sum::<i64>();
         assert_eq!(self.shared.promised, promised + i64::try_from(claimed).unwrap(), "what is promised");
         assert!(self.blocked.len() <= 2 * MOST_GONE + 3 * self.streams.len(), "ended streams that waited for credit");
         assert_eq!(

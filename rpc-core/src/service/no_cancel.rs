@@ -1,4 +1,4 @@
-//! `Persistent`: handlers that run to their end whatever happens, and how many there may be.
+//! `NoCancelLimit`: handlers that run to their end whatever happens, and how many there may be.
 
 use std::sync::{
     Arc,
@@ -7,22 +7,22 @@ use std::sync::{
 
 /// Counts the handlers of `no_cancel` methods of one hosting, over all its sessions and beyond their ends.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Persistent(Arc<AtomicUsize>);
+pub(super) struct NoCancelLimit(Arc<AtomicUsize>);
 
 /// One handler's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct NoCancelPermit(Arc<AtomicUsize>);
 
-impl Persistent {
+impl NoCancelLimit {
     /// A place for one more; `None` if there are as many as there may be.
-    pub(super) fn enter(&self, most: usize) -> Option<Place> {
+    pub(super) fn acquire(&self, most: usize) -> Option<NoCancelPermit> {
         let more = |running| if running < most { Some(running + 1) } else { None };
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Place(self.0.clone()))
+        Some(NoCancelPermit(self.0.clone()))
     }
 }
 
-impl Drop for Place {
+impl Drop for NoCancelPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

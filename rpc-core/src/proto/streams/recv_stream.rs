@@ -1,4 +1,4 @@
-//! `Inflow`: one stream that is read here, its items and its window.
+//! `RecvStream`: one stream that is read here, its items and its window.
 
 use std::{collections::VecDeque, task::Waker};
 
@@ -10,11 +10,11 @@ use super::{StreamEnd, weight};
 const BLOCK: usize = 8 * 1024;
 
 /// At most this many packets with credit are remembered until they have been acknowledged.
-const MAX_UNHEARD: usize = 8;
+const MAX_UNACKNOWLEDGED: usize = 8;
 
 /// A stream that is read here.
 #[derive(Debug)]
-pub(super) struct Inflow {
+pub(super) struct RecvStream {
     pub(super) items: VecDeque<Bytes>,
     /// Where small items are copied together.
     pub(super) block: BytesMut,
@@ -27,16 +27,16 @@ pub(super) struct Inflow {
     pub(super) due: (u64, u64),
     pub(super) is_due: bool,
     /// The producer is to hear what has been read, whatever it may send.
-    pub(super) tell: bool,
+    pub(super) must_report: bool,
     /// What has come since the beginning.
     pub(super) received: (i64, i64),
     /// All that the producer may have sent with the credit that it has heard of, since the beginning.
-    pub(super) heard: (i64, i64),
+    pub(super) acknowledged: (i64, i64),
     /// The same, with the credit of packets that have not been acknowledged.
-    pub(super) unheard: VecDeque<(u64, (i64, i64))>,
+    pub(super) unacknowledged: VecDeque<(u64, (i64, i64))>,
     /// How many items the producer has been told are read. If that is all that have come, one more may whatever the
     /// credit of all streams together.
-    pub(super) told: i64,
+    pub(super) reported: i64,
     /// What an item counts that is arriving in chunks.
     pub(super) arriving: Option<i64>,
     /// The producer gave an item up that was wanted: it must say now why the stream has ended.
@@ -56,7 +56,7 @@ pub(super) struct Inflow {
     pub(super) waker: Option<Waker>,
 }
 
-impl Inflow {
+impl RecvStream {
     /// A stream whose producer may send `credit`, which is the stream's window too.
     pub(super) fn new(credit: (i64, i64)) -> Self {
         Self {
@@ -67,11 +67,11 @@ impl Inflow {
             window: credit,
             due: (0, 0),
             is_due: false,
-            tell: false,
+            must_report: false,
             received: (0, 0),
-            heard: credit,
-            unheard: VecDeque::new(),
-            told: 0,
+            acknowledged: credit,
+            unacknowledged: VecDeque::new(),
+            reported: 0,
             arriving: None,
             broken: false,
             finished: false,
@@ -90,8 +90,8 @@ impl Inflow {
     }
 
     /// Whether all has been read, and the producer does not know that.
-    pub(super) fn is_untold(&self) -> bool {
-        self.is_wanted() && !self.finished && self.held.0 == 0 && self.told < self.received.0
+    pub(super) fn has_unreported(&self) -> bool {
+        self.is_wanted() && !self.finished && self.held.0 == 0 && self.reported < self.received.0
     }
 
     /// An item that does not keep its packet.
@@ -108,34 +108,34 @@ impl Inflow {
 
     /// Credit goes out in this packet, so that the producer may send what has come and is allowed. Where acks are slow,
     /// more is heard later.
-    pub(super) fn tell_credit(&mut self, packet: u64) {
-        if self.unheard.len() >= MAX_UNHEARD {
-            self.unheard.pop_back();
+    pub(super) fn note_credit(&mut self, packet: u64) {
+        if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED {
+            self.unacknowledged.pop_back();
         }
         let granted = (self.received.0 + self.credit.0, self.received.1 + self.credit.1);
-        self.unheard.push_back((packet, granted));
+        self.unacknowledged.push_back((packet, granted));
     }
 
     #[cfg(test)]
-    pub(super) fn check_unheard(&self) {
-        assert!(self.unheard.len() <= MAX_UNHEARD);
+    pub(super) fn check_unacknowledged(&self) {
+        assert!(self.unacknowledged.len() <= MAX_UNACKNOWLEDGED);
     }
 
     /// Packets up to this one have been acknowledged.
-    pub(super) fn hear(&mut self, acked: u64) {
-        while let Some((packet, granted)) = self.unheard.front().copied() {
+    pub(super) fn handle_ack(&mut self, acked: u64) {
+        while let Some((packet, granted)) = self.unacknowledged.front().copied() {
             if packet > acked {
                 break;
             }
-            self.heard = granted;
-            self.unheard.pop_front();
+            self.acknowledged = granted;
+            self.unacknowledged.pop_front();
         }
     }
 
     /// Whether all has come that could be sent with the credit that the producer has heard of: then its reader, who has
     /// read it, waits for credit to arrive, and not for the producer.
     pub(super) fn is_starved(&self) -> bool {
-        self.received.0 >= self.heard.0 || self.received.1 >= self.heard.1
+        self.received.0 >= self.acknowledged.0 || self.received.1 >= self.acknowledged.1
     }
 
     /// Doubles the window, in items and bytes, whichever was short. False if it is as large as it may be.

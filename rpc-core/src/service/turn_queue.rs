@@ -1,4 +1,4 @@
-//! `Turns`: who is served next by an object that serves one call at a time.
+//! `TurnQueue`: who is served next by an object that serves one call at a time.
 
 use std::{
     fmt,
@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::queue::{Place, Queue, Ticket};
+use super::fair_queue::{Entry, FairQueue, Ticket};
 use crate::{proto::ServedCall, status::Status};
 
 /// The turns of one object.
-pub(crate) struct Turns {
+pub(crate) struct TurnQueue {
     /// Of the contract, for messages.
     contract: &'static str,
     /// Calls of the chain being served are let in.
@@ -24,9 +24,9 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct State {
     /// The calls that have a turn: at most one, and those of its chain that were let in.
-    serving: Vec<Serving>,
+    serving: Vec<ActiveTurn>,
     /// Those that wait.
-    queue: Queue,
+    queue: FairQueue,
     next: u64,
     /// A handler of the object is being polled.
     polling: bool,
@@ -34,37 +34,41 @@ struct State {
     pollers: Vec<Waker>,
 }
 
-struct Serving {
+struct ActiveTurn {
     ticket: Ticket,
     call: Arc<ServedCall>,
 }
 
 /// A place in the line. Dropping it leaves the line, or ends the turn.
-pub(crate) struct Held {
-    turns: Arc<Turns>,
+pub(crate) struct QueuedTurn {
+    turns: Arc<TurnQueue>,
     ticket: Ticket,
 }
 
 /// The right to run. Dropping it ends the turn.
 #[derive(Debug)]
-pub(crate) struct Turn(Held);
+pub(crate) struct TurnGuard(QueuedTurn);
 
-impl Turns {
+impl TurnQueue {
     pub(crate) fn new(contract: &'static str, reentrant: bool) -> Arc<Self> {
         Arc::new(Self { contract, reentrant, state: Mutex::default() })
     }
 
     /// A place for a call whose arguments are arriving: calls that come later in its session do not pass it.
-    pub(crate) fn hold(self: &Arc<Self>, session: u64) -> Held {
+    pub(crate) fn hold(self: &Arc<Self>, session: u64) -> QueuedTurn {
         let mut state = self.lock();
         let ticket = state.ticket(session);
         state.queue.join(ticket, None);
-        Held { turns: self.clone(), ticket }
+        QueuedTurn { turns: self.clone(), ticket }
     }
 
     /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant,
     /// let in. Dropping the future leaves the line; cancelling the call ends the wait as well.
-    pub(crate) async fn enter(self: &Arc<Self>, call: &Arc<ServedCall>, held: Option<Held>) -> Result<Turn, Status> {
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        call: &Arc<ServedCall>,
+        held: Option<QueuedTurn>,
+    ) -> Result<TurnGuard, Status> {
         let held = {
             let mut state = self.lock();
             let own = state.serving.iter().find(|serving| call.descends_from(&serving.call));
@@ -75,11 +79,11 @@ impl Turns {
                 }
                 Some(_) => {
                     let ticket = state.ticket(call.session);
-                    state.serving.push(Serving { ticket, call: call.clone() });
+                    state.serving.push(ActiveTurn { ticket, call: call.clone() });
                     drop(state);
                     // The place of one that had announced itself is not needed.
                     drop(held);
-                    return Ok(Turn(Held { turns: self.clone(), ticket }));
+                    return Ok(TurnGuard(QueuedTurn { turns: self.clone(), ticket }));
                 }
                 None => match held {
                     Some(held) => {
@@ -89,7 +93,7 @@ impl Turns {
                     None => {
                         let ticket = state.ticket(call.session);
                         state.queue.join(ticket, Some(call.clone()));
-                        Held { turns: self.clone(), ticket }
+                        QueuedTurn { turns: self.clone(), ticket }
                     }
                 },
             }
@@ -102,7 +106,7 @@ impl Turns {
         })
         .await
         .map_err(|()| Status::cancelled("the call was given up before its turn had come").not_executed())?;
-        Ok(Turn(held))
+        Ok(TurnGuard(held))
     }
 
     fn poll_turn(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<()> {
@@ -111,7 +115,7 @@ impl Turns {
         if state.serving.iter().any(|serving| serving.ticket == ticket) {
             return Poll::Ready(());
         }
-        let old = state.queue.place(ticket).and_then(|place| place.waker.replace(waker));
+        let old = state.queue.entry(ticket).and_then(|entry| entry.waker.replace(waker));
         drop(state);
         drop(old);
         Poll::Pending
@@ -127,7 +131,7 @@ impl Turns {
 
     fn leave(&self, ticket: Ticket) {
         let mut state = self.lock();
-        let place = state.queue.remove(ticket);
+        let entry = state.queue.remove(ticket);
         let serving = state.serving.iter().position(|serving| serving.ticket == ticket);
         let serving = serving.map(|at| state.serving.remove(at));
         let waker = state.advance();
@@ -136,7 +140,7 @@ impl Turns {
             waker.wake();
         }
         // What they hold is dropped here, outside the lock.
-        drop((place, serving));
+        drop((entry, serving));
     }
 
     /// Polls a handler unless another one of the object is being polled; then it is woken after that.
@@ -146,7 +150,7 @@ impl Turns {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         /// Lets the others in, also when the poll panics.
-        struct Polling<'a>(&'a Turns);
+        struct Polling<'a>(&'a TurnQueue);
         impl Drop for Polling<'_> {
             fn drop(&mut self) {
                 let mut state = self.0.lock();
@@ -183,19 +187,19 @@ impl State {
         if !self.serving.is_empty() {
             return None;
         }
-        let (ticket, Place { ready, waker }) = self.queue.pop()?;
-        self.serving.push(Serving { ticket, call: ready? });
+        let (ticket, Entry { ready, waker }) = self.queue.pop()?;
+        self.serving.push(ActiveTurn { ticket, call: ready? });
         waker
     }
 }
 
-impl Turn {
-    pub(crate) fn turns(&self) -> &Arc<Turns> {
+impl TurnGuard {
+    pub(crate) fn turns(&self) -> &Arc<TurnQueue> {
         &self.0.turns
     }
 }
 
-impl Drop for Held {
+impl Drop for QueuedTurn {
     fn drop(&mut self) {
         self.turns.leave(self.ticket);
     }
@@ -203,10 +207,10 @@ impl Drop for Held {
 
 /// A turn that can be ended from within the method's future.
 #[derive(Debug)]
-pub(super) struct TurnSlot(Mutex<Option<Turn>>);
+pub(super) struct SharedTurnGuard(Mutex<Option<TurnGuard>>);
 
-impl TurnSlot {
-    pub(super) fn new(turn: Turn) -> Arc<Self> {
+impl SharedTurnGuard {
+    pub(super) fn new(turn: TurnGuard) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Some(turn))))
     }
 
@@ -216,15 +220,15 @@ impl TurnSlot {
     }
 
     /// Whose turn it is, while it lasts.
-    pub(super) fn turns(&self) -> Option<Arc<Turns>> {
+    pub(super) fn turns(&self) -> Option<Arc<TurnQueue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|turn| turn.turns().clone())
     }
 }
 
-impl fmt::Debug for Turns {
+impl fmt::Debug for TurnQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Turns")
+        f.debug_struct("TurnQueue")
             .field("reentrant", &self.reentrant)
             .field("serving", &state.serving.len())
             .field("waiting", &state.queue.len())
@@ -232,8 +236,8 @@ impl fmt::Debug for Turns {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for QueuedTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held").field(&self.ticket).finish()
+        f.debug_tuple("QueuedTurn").field(&self.ticket).finish()
     }
 }

@@ -118,7 +118,7 @@ fn one_way_calls_beyond_a_limit_are_counted_and_told_to_the_shell() {
         (notify(0, Vec::new()), "announced limit of 1"),
     ];
     for (frame, why) in cases {
-        let mut liar = Liar::new(&Config { max_notifies: 1, ..Config::default() });
+        let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
         // One that is served and not finished.
         liar.say(&[notify(0, Vec::new())]);
         assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
@@ -126,7 +126,7 @@ fn one_way_calls_beyond_a_limit_are_counted_and_told_to_the_shell() {
         assert_eq!(liar.closed(), None);
         let connection = &mut liar.pair.ends[SERVER].connection;
         let refused = connection.take_refused().expect("it is told");
-        assert_eq!((refused.method, connection.notifies_refused()), (9, 1));
+        assert_eq!((refused.method, connection.oneway_refused()), (9, 1));
         assert!(refused.status.message().contains(why), "{}", refused.status);
         assert_eq!(connection.take_refused(), None);
     }

@@ -6,7 +6,7 @@ use super::slots::CallKey;
 
 /// Calls that wait, by depth. Those that have given up stay in line until they are in the way or outnumber the others.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct WaitQueue {
     by_depth: Vec<VecDeque<CallKey>>,
     waiting: usize,
     gone: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Line {
 
 const MIN_COMPACT: usize = 64;
 
-impl Line {
+impl WaitQueue {
     pub(crate) fn push(&mut self, depth: u32, key: CallKey) {
         let depth = depth as usize;
         if self.by_depth.len() <= depth {

@@ -12,20 +12,20 @@ use crate::{
 impl Connection {
     /// Something of a stream was produced or read: that keeps the call alive whose argument it is.
     pub(super) fn renew_gap(&mut self, now: Instant, id: TransferId) {
-        let slot = self.sending.owner(id).and_then(|key| self.slots.find_mut(key));
-        if let Some((_, last)) = slot.and_then(|slot| slot.gap.as_mut()) {
+        let slot = self.send_streams.owner(id).and_then(|key| self.slots.find_mut(key));
+        if let Some((_, last)) = slot.and_then(|slot| slot.idle_timeout.as_mut()) {
             *last = now;
         }
     }
 
     /// The time in which something had to move for a call may be over.
-    pub(super) fn expire_gap(&mut self, at: Instant, key: CallKey) {
+    pub(super) fn expire_idle(&mut self, at: Instant, key: CallKey) {
         let Some(slot) = self.slots.find(key) else { return };
-        let Some((gap, last)) = slot.gap else { return };
-        match last.checked_add(gap) {
-            Some(due) if due > at => self.push_deadline(due, DeadlineKey::Gap(key)),
+        let Some((idle_timeout, last)) = slot.idle_timeout else { return };
+        match last.checked_add(idle_timeout) {
+            Some(due) if due > at => self.push_deadline(due, DeadlineKey::Idle(key)),
             Some(_) => {
-                let mut waits = slot.streams.iter().filter_map(|id| self.sending.waits_for(*id));
+                let mut waits = slot.streams.iter().filter_map(|id| self.send_streams.waits_for(*id));
                 let first = waits.next();
                 let whole = first.filter(|first| waits.all(|other| other == *first));
                 let what = match (first, whole) {
@@ -39,7 +39,7 @@ impl Connection {
                     _ => "nothing was produced and read of the streams among the arguments",
                 };
                 let status = Status::deadline_exceeded(format!(
-                    "for {gap:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
+                    "for {idle_timeout:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
                 ));
                 self.expire_call(key, Some(status));
             }

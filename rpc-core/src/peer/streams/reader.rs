@@ -1,4 +1,4 @@
-//! `Inlet`: the end of a stream where it is read.
+//! `StreamReader`: the end of a stream where it is read.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    peer::{clock::now, shared::Shared},
+    peer::{clock::now, shared::SessionShared},
     proto::{ITEM, Reading, StreamError, Taken},
     wire::{Streams, TransferId},
 };
@@ -22,8 +22,8 @@ const REPORT: i64 = 64 * 1024;
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.
-pub(crate) struct Inlet {
-    shared: Arc<Shared>,
+pub(crate) struct StreamReader {
+    shared: Arc<SessionShared>,
     id: TransferId,
     /// What has come and was fetched.
     batch: VecDeque<Bytes>,
@@ -35,21 +35,21 @@ pub(crate) struct Inlet {
     over: bool,
 }
 
-impl Inlet {
-    fn new(shared: Arc<Shared>, id: TransferId) -> Self {
+impl StreamReader {
+    fn new(shared: Arc<SessionShared>, id: TransferId) -> Self {
         let config = &shared.config;
         let report = report(i64::from(config.stream_items), config.stream_window);
         Self { shared, id, batch: VecDeque::new(), read: Reading::default(), report, reported: now(), over: false }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &SessionShared {
         &self.shared
     }
 
     /// Sets how many bytes may be under way or wait to be read.
     pub(crate) fn set_window(&mut self, bytes: usize) {
         self.report = (1, report(1, bytes).1);
-        self.tell(|connection, id| connection.set_stream_window(id, bytes));
+        self.update(|connection, id| connection.set_stream_window(id, bytes));
     }
 
     /// The next item; `Err` if the stream has failed, `None` if it was finished.
@@ -61,7 +61,7 @@ impl Inlet {
                 if self.is_due() {
                     self.reported = now();
                     let read = mem::take(&mut self.read);
-                    self.tell(|connection, id| connection.count_read(id, read));
+                    self.update(|connection, id| connection.count_read(id, read));
                 }
                 return Poll::Ready(Some(Ok(item)));
             }
@@ -69,7 +69,7 @@ impl Inlet {
                 return Poll::Ready(None);
             }
             let (read, mut batch) = (mem::take(&mut self.read), mem::take(&mut self.batch));
-            let taken = self.tell(|connection, id| connection.take_items(id, read, &mut batch, cx.waker()));
+            let taken = self.update(|connection, id| connection.take_items(id, read, &mut batch, cx.waker()));
             self.batch = batch;
             match taken {
                 Taken::Items => {}
@@ -94,7 +94,7 @@ impl Inlet {
         self.read.slow || items >= self.report.0 || bytes >= self.report.1
     }
 
-    fn tell<R>(&self, f: impl FnOnce(&mut crate::proto::Connection, TransferId) -> R) -> R {
+    fn update<R>(&self, f: impl FnOnce(&mut crate::proto::Connection, TransferId) -> R) -> R {
         let (result, credit) = self.shared.with(|locked| {
             let connection = &mut locked.connection;
             let result = f(connection, self.id);
@@ -113,7 +113,7 @@ fn report(items: i64, window: usize) -> (i64, i64) {
     ((items / 4).max(1), bytes.clamp(1, REPORT))
 }
 
-impl Drop for Inlet {
+impl Drop for StreamReader {
     fn drop(&mut self) {
         if !self.over {
             let id = self.id;
@@ -122,24 +122,24 @@ impl Drop for Inlet {
     }
 }
 
-impl fmt::Debug for Inlet {
+impl fmt::Debug for StreamReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inlet").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("StreamReader").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 /// The streams that came with a call or a result, in their order. Dropping it leaves those that nobody has taken.
 #[derive(Debug, Default)]
-pub struct Inlets(Option<Box<Untaken>>);
+pub struct StreamReaders(Option<Box<Untaken>>);
 
 #[derive(Debug)]
 struct Untaken {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     streams: VecDeque<TransferId>,
 }
 
-impl Inlets {
-    pub(crate) fn new(shared: &Arc<Shared>, streams: &Streams) -> Self {
+impl StreamReaders {
+    pub(crate) fn new(shared: &Arc<SessionShared>, streams: &Streams) -> Self {
         if streams.is_empty() {
             return Self::default();
         }
@@ -147,22 +147,22 @@ impl Inlets {
     }
 
     /// The next one.
-    pub(crate) fn take(&mut self) -> Option<Inlet> {
+    pub(crate) fn take(&mut self) -> Option<StreamReader> {
         self.0.as_mut()?.take()
     }
 }
 
 impl Untaken {
-    fn take(&mut self) -> Option<Inlet> {
+    fn take(&mut self) -> Option<StreamReader> {
         let id = self.streams.pop_front()?;
-        Some(Inlet::new(self.shared.clone(), id))
+        Some(StreamReader::new(self.shared.clone(), id))
     }
 }
 
 impl Drop for Untaken {
     fn drop(&mut self) {
-        while let Some(inlet) = self.take() {
-            drop(inlet);
+        while let Some(reader) = self.take() {
+            drop(reader);
         }
     }
 }

@@ -4,11 +4,11 @@ use std::mem;
 
 use super::{
     super::{Credit, MAX_CREDIT, SCARCE, weight},
-    Receiving,
+    RecvStreams,
 };
 use crate::wire::TransferId;
 
-impl Receiving {
+impl RecvStreams {
     /// Sets what the reader of one stream lets wait.
     pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
         if let Some(stream) = self.streams.get_mut(&id) {
@@ -35,12 +35,12 @@ impl Receiving {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.is_due = false;
                 let (items, bytes) = mem::take(&mut stream.due);
-                let tell = mem::take(&mut stream.tell);
+                let tell = mem::take(&mut stream.must_report);
                 if stream.is_wanted() && !stream.finished {
-                    stream.told = stream.received.0 - stream.held.0;
-                    stream.hear(acked);
-                    stream.tell_credit(packet);
-                    return Some((id, Credit { items, bytes, read: stream.told.unsigned_abs() }));
+                    stream.reported = stream.received.0 - stream.held.0;
+                    stream.handle_ack(acked);
+                    stream.note_credit(packet);
+                    return Some((id, Credit { items, bytes, read: stream.reported.unsigned_abs() }));
                 }
                 if tell && stream.read {
                     let read = (stream.received.0 - stream.held.0).unsigned_abs();
@@ -65,7 +65,7 @@ impl Receiving {
         let bytes = (stream.window.1 - stream.credit.1 - stream.held.1).max(0);
         let enough = items * 2 >= stream.window.0 || bytes * 2 >= stream.window.1;
         // It may wait for nothing else.
-        let needed = scarce && stream.is_untold();
+        let needed = scarce && stream.has_unreported();
         if !enough && !needed {
             return;
         }
@@ -90,9 +90,9 @@ impl Receiving {
     }
 
     /// The producer is to hear how far the reader is, even if it has ended the stream: its call waits for that.
-    pub(super) fn tell(&mut self, id: TransferId) {
+    pub(super) fn report(&mut self, id: TransferId) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.tell = true;
+            stream.must_report = true;
             self.push_due(id);
         }
     }

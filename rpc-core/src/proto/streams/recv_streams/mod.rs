@@ -7,7 +7,7 @@ use std::{collections::VecDeque, mem, task::Waker};
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Reading, StreamEnd, StreamError, inflow::Inflow, signed, weight};
+use super::{Reading, StreamEnd, StreamError, recv_stream::RecvStream, signed, weight};
 use crate::{config::Config, error::ProtocolError, proto::keep_waker, status::Status, wire::TransferId};
 
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
@@ -20,8 +20,8 @@ const LARGE_TABLE: usize = 64;
 
 /// All streams that are read here.
 #[derive(Debug)]
-pub(crate) struct Receiving {
-    streams: HashMap<TransferId, Inflow>,
+pub(crate) struct RecvStreams {
+    streams: HashMap<TransferId, RecvStream>,
     /// Those whose producer has not ended them.
     open: u32,
     max_open: u32,
@@ -53,7 +53,7 @@ pub enum Taken {
     End(StreamEnd),
 }
 
-impl Receiving {
+impl RecvStreams {
     pub(crate) fn new(config: &Config) -> Self {
         let window = signed(config.stream_window as u64);
         let all_window = signed(config.streams_window as u64);
@@ -82,7 +82,7 @@ impl Receiving {
             )));
         }
         self.open += 1;
-        self.streams.insert(id, Inflow::new((self.items, self.window)));
+        self.streams.insert(id, RecvStream::new((self.items, self.window)));
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Receiving {
         if stream.credit.0 <= 0 || stream.credit.1 <= 0 {
             return Err(ProtocolError::new(format!("an item of stream {id} came beyond its credit")));
         }
-        if short && (long || stream.told < stream.received.0) {
+        if short && (long || stream.reported < stream.received.0) {
             return Err(ProtocolError::new(format!(
                 "an item of stream {id} came beyond the credit of all streams together"
             )));
@@ -133,7 +133,7 @@ impl Receiving {
         }
         if !scarce && self.is_scarce() {
             // Those whose producers think that there is something to be read would wait for the readers of others.
-            let untold = self.streams.iter().filter(|(_, stream)| stream.is_untold()).map(|(id, _)| *id);
+            let untold = self.streams.iter().filter(|(_, stream)| stream.has_unreported()).map(|(id, _)| *id);
             for id in untold.collect::<Vec<_>>() {
                 self.push_due(id);
             }
@@ -231,7 +231,7 @@ impl Receiving {
         into: &mut VecDeque<Bytes>,
         acked: u64,
         waker: &Waker,
-        trash: &mut Vec<Waker>,
+        stale_wakers: &mut Vec<Waker>,
     ) -> Taken {
         self.count_read(id, read);
         let Some(stream) = self.streams.get_mut(&id) else {
@@ -249,8 +249,8 @@ impl Receiving {
             }
             return Taken::End(end);
         }
-        keep_waker(&mut stream.waker, waker, trash);
-        stream.hear(acked);
+        keep_waker(&mut stream.waker, waker, stale_wakers);
+        stream.handle_ack(acked);
         if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
         }
@@ -269,18 +269,18 @@ impl Receiving {
             stream.held.1 -= bytes;
             self.renew(id);
             if slow {
-                self.tell(id);
+                self.report(id);
             }
         }
     }
 
     /// The reader is gone. True if the producer has to be told.
-    pub(crate) fn leave(&mut self, id: TransferId, trash: &mut Vec<Waker>) -> bool {
+    pub(crate) fn leave(&mut self, id: TransferId, stale_wakers: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
         stream.read = false;
         stream.items.clear();
         mem::take(&mut stream.block);
-        trash.extend(stream.waker.take());
+        stale_wakers.extend(stream.waker.take());
         self.all_held -= mem::take(&mut stream.held).1;
         let tell = !stream.finished && stream.end.is_none();
         if stream.finished {
@@ -380,7 +380,7 @@ impl Receiving {
         assert_eq!(self.open as usize, open, "streams whose producers have not ended them");
         for (id, stream) in &self.streams {
             let kept = stream.is_wanted() || stream.read;
-            stream.check_unheard();
+            stream.check_unacknowledged();
             assert!(stream.held.0 >= 0 && stream.held.1 >= 0 && (kept || stream.held == (0, 0)), "{id}: {stream:?}");
         }
     }

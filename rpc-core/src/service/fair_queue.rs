@@ -1,4 +1,4 @@
-//! `Queue`: who waits for an object that serves one call at a time, and who is next.
+//! `FairQueue`: who waits for an object that serves one call at a time, and who is next.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +22,7 @@ pub(super) struct Ticket {
 /// calls are served in their order, and nobody passes one whose arguments are still arriving. Each step takes
 /// logarithmic time, whatever a hostile session fills the queue with.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct FairQueue {
     lanes: HashMap<u64, Lane>,
     /// The sessions whose first call is ready, in the order of their turns.
     rotation: BTreeMap<u64, u64>,
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Entry {
     /// `None` while the arguments are arriving.
     pub(super) ready: Option<Arc<ServedCall>>,
     pub(super) waker: Option<Waker>,
@@ -39,56 +39,56 @@ pub(super) struct Place {
 /// The calls of one session; never empty.
 #[derive(Debug, Default)]
 struct Lane {
-    places: BTreeMap<u64, Place>,
+    entries: BTreeMap<u64, Entry>,
     /// Its turn in the rotation.
     turn: Option<u64>,
 }
 
-impl Queue {
+impl FairQueue {
     /// Takes the last place of its session.
     pub(super) fn join(&mut self, ticket: Ticket, ready: Option<Arc<ServedCall>>) {
         let lane = self.lanes.entry(ticket.session).or_default();
-        lane.places.insert(ticket.number, Place { ready, waker: None });
+        lane.entries.insert(ticket.number, Entry { ready, waker: None });
         self.settle(ticket.session);
     }
 
     /// The arguments of a call that holds a place have arrived.
     pub(super) fn arrived(&mut self, ticket: Ticket, call: Arc<ServedCall>) {
-        if let Some(place) = self.place(ticket) {
-            place.ready = Some(call);
+        if let Some(entry) = self.entry(ticket) {
+            entry.ready = Some(call);
             self.settle(ticket.session);
         }
     }
 
-    pub(super) fn place(&mut self, ticket: Ticket) -> Option<&mut Place> {
-        self.lanes.get_mut(&ticket.session)?.places.get_mut(&ticket.number)
+    pub(super) fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        self.lanes.get_mut(&ticket.session)?.entries.get_mut(&ticket.number)
     }
 
     /// Leaves the queue.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Place> {
-        let place = self.lanes.get_mut(&ticket.session)?.places.remove(&ticket.number);
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+        let entry = self.lanes.get_mut(&ticket.session)?.entries.remove(&ticket.number);
         self.settle(ticket.session);
-        place
+        entry
     }
 
     /// Takes out the next to be served.
-    pub(super) fn pop(&mut self) -> Option<(Ticket, Place)> {
+    pub(super) fn pop(&mut self) -> Option<(Ticket, Entry)> {
         let (_, session) = self.rotation.pop_first()?;
         let lane = self.lanes.get_mut(&session)?;
         lane.turn = None;
-        let (number, place) = lane.places.pop_first()?;
+        let (number, entry) = lane.entries.pop_first()?;
         self.settle(session);
-        Some((Ticket { session, number }, place))
+        Some((Ticket { session, number }, entry))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lanes.values().map(|lane| lane.places.len()).sum()
+        self.lanes.values().map(|lane| lane.entries.len()).sum()
     }
 
     /// Puts a session into the rotation, or takes it out, as its first call is ready or not.
     fn settle(&mut self, session: u64) {
         let Some(lane) = self.lanes.get_mut(&session) else { return };
-        let ready = lane.places.first_key_value().is_some_and(|(_, place)| place.ready.is_some());
+        let ready = lane.entries.first_key_value().is_some_and(|(_, entry)| entry.ready.is_some());
         match lane.turn {
             None if ready => {
                 self.last_turn += 1;
@@ -101,7 +101,7 @@ impl Queue {
             }
             _ => {}
         }
-        if lane.places.is_empty() {
+        if lane.entries.is_empty() {
             self.lanes.remove(&session);
         }
     }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn sessions_take_turns() {
-        let mut queue = Queue::default();
+        let mut queue = FairQueue::default();
         for number in 0..6 {
             let session = u64::from(number >= 4);
             queue.join(Ticket { session, number }, Some(call(session)));
@@ -149,7 +149,7 @@ mod tests {
         /// Against the rule itself: the first of its session, and ready; somebody is served if anybody may be.
         #[test]
         fn whoever_is_next_may_be_served(steps in proptest::collection::vec(step(), 0..60)) {
-            let mut queue = Queue::default();
+            let mut queue = FairQueue::default();
             let mut plain: Vec<(Ticket, bool)> = Vec::new();
             let mut number = 0;
             for step in steps {

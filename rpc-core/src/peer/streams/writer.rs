@@ -1,4 +1,4 @@
-//! `Outlet`: the end of a stream where it is produced, and the task that moves its items out.
+//! `StreamWriter`: the end of a stream where it is produced, and the task that moves its items out.
 
 use std::{
     collections::VecDeque,
@@ -19,8 +19,8 @@ use crate::{
     error::CallError,
     logging::LogLimit,
     panics::{Panicked, catch, let_go},
-    peer::{Reservation, clock::now, encode::encode, shared::Shared, slow::watch_poll, watchdog::Polled},
-    proto::{ITEM, Long, Released, StreamEnd, StreamError, StreamRoom},
+    peer::{Reservation, clock::now, encode::encode, shared::SessionShared, slow::watch_poll, watchdog::Polled},
+    proto::{ITEM, LongState, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
     text::excerpt,
     wire::{Rope, Streams, TransferId},
@@ -32,7 +32,7 @@ const BATCH_ITEMS: usize = 512;
 /// An item that was made.
 enum Made {
     Short(Rope),
-    Long(LongItem),
+    LongState(LongItem),
 }
 
 /// An item that is longer than a chunk. Its bytes are dropped where it has to wait, and made again when it may go.
@@ -95,12 +95,12 @@ enum Failed {
 }
 
 /// A stream that is to be sent.
-pub struct Outlet {
+pub struct StreamWriter {
     method: &'static MethodDescriptor,
     items: Unstarted,
 }
 
-impl Outlet {
+impl StreamWriter {
     /// Of any stream, for an argument or the result of `method`.
     pub fn new<C, E>(stream: impl IntoStreaming<C::Value, E>, method: &'static MethodDescriptor) -> Self
     where
@@ -127,28 +127,28 @@ fn made<C: Encode>(value: C::Value, chunk: usize) -> Result<Made, String> {
     if bytes.len() <= chunk {
         return Ok(Made::Short(bytes));
     }
-    Ok(Made::Long(LongItem { len: bytes.len(), bytes: Some(bytes), encode: Box::new(move || C::encode(&value)) }))
+    Ok(Made::LongState(LongItem { len: bytes.len(), bytes: Some(bytes), encode: Box::new(move || C::encode(&value)) }))
 }
 
-impl fmt::Debug for Outlet {
+impl fmt::Debug for StreamWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Outlet")
+        f.write_str("StreamWriter")
     }
 }
 
 /// The streams of a call or a result. Mostly there are none, and then it is a word that is nil.
 #[derive(Debug, Default)]
 #[allow(clippy::box_collection, reason = "calls and answers are moved more often than they have streams")]
-pub struct Outlets(Option<Box<Vec<Outlet>>>);
+pub struct StreamWriters(Option<Box<Vec<StreamWriter>>>);
 
-impl Outlets {
-    pub(crate) fn push(&mut self, outlet: Outlet) {
-        self.0.get_or_insert_default().push(outlet);
+impl StreamWriters {
+    pub(crate) fn push(&mut self, writer: StreamWriter) {
+        self.0.get_or_insert_default().push(writer);
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |outlets| outlets.len())
+        self.0.as_ref().map_or(0, |writers| writers.len())
     }
 
     #[inline]
@@ -157,28 +157,28 @@ impl Outlets {
     }
 }
 
-impl<const N: usize> From<[Outlet; N]> for Outlets {
+impl<const N: usize> From<[StreamWriter; N]> for StreamWriters {
     #[inline]
-    fn from(outlets: [Outlet; N]) -> Self {
-        if N == 0 { Self(None) } else { Self(Some(Box::new(outlets.into()))) }
+    fn from(writers: [StreamWriter; N]) -> Self {
+        if N == 0 { Self(None) } else { Self(Some(Box::new(writers.into()))) }
     }
 }
 
-impl IntoIterator for Outlets {
-    type Item = Outlet;
-    type IntoIter = std::vec::IntoIter<Outlet>;
+impl IntoIterator for StreamWriters {
+    type Item = StreamWriter;
+    type IntoIter = std::vec::IntoIter<StreamWriter>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.map(|outlets| *outlets).unwrap_or_default().into_iter()
+        self.0.map(|writers| *writers).unwrap_or_default().into_iter()
     }
 }
 
 /// Begins to produce streams, each in a task of its own. Those without a number are dropped.
-pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoIterator<Item = Outlet>) {
+pub(crate) fn start(shared: &Arc<SessionShared>, streams: &Streams, writers: impl IntoIterator<Item = StreamWriter>) {
     let chunk = shared.chunk();
-    for (id, outlet) in streams.iter().zip(outlets) {
+    for (id, writer) in streams.iter().zip(writers) {
         shared.producer_started();
-        let Outlet { method, items } = outlet;
+        let StreamWriter { method, items } = writer;
         let items = items.start(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
         match &shared.link.runtime {
@@ -190,7 +190,7 @@ pub(crate) fn start(shared: &Arc<Shared>, streams: &Streams, outlets: impl IntoI
 
 /// Moves the items of one stream to the connection.
 struct Pump {
-    shared: Arc<Shared>,
+    shared: Arc<SessionShared>,
     id: TransferId,
     method: &'static MethodDescriptor,
     items: Items,
@@ -204,7 +204,7 @@ enum Gathered {
     /// There are some.
     Items,
     /// There may be, and then comes one that is longer than a chunk.
-    Long(LongItem),
+    LongState(LongItem),
     /// There may be, and no more follow.
     End(StreamEnd),
     /// Nobody wants more.
@@ -238,7 +238,7 @@ impl Pump {
             .await;
             let end = match gathered {
                 Gathered::Items => None,
-                Gathered::Long(item) => {
+                Gathered::LongState(item) => {
                     if !self.hand_over().await || !self.send_long(item).await {
                         break;
                     }
@@ -272,8 +272,8 @@ impl Pump {
         while self.ready.len() < room.items.min(BATCH_ITEMS) && bytes < room.bytes {
             match self.poll_item(cx) {
                 Poll::Ready(Some(Ok(Made::Short(item)))) if item.len() as u64 > largest => return too_long(item.len()),
-                Poll::Ready(Some(Ok(Made::Long(item)))) if item.len as u64 > largest => return too_long(item.len),
-                Poll::Ready(Some(Ok(Made::Long(item)))) => return Poll::Ready(Gathered::Long(item)),
+                Poll::Ready(Some(Ok(Made::LongState(item)))) if item.len as u64 > largest => return too_long(item.len),
+                Poll::Ready(Some(Ok(Made::LongState(item)))) => return Poll::Ready(Gathered::LongState(item)),
                 Poll::Ready(Some(Ok(Made::Short(item)))) => {
                     bytes += item.len() + ITEM;
                     self.ready.push_back((item, 0));
@@ -369,11 +369,11 @@ impl Pump {
                 return false;
             }
             let sent = poll_fn(|cx| match self.shared.look(|connection| connection.poll_long(id, cx.waker())) {
-                Some(Long::Waits) => Poll::Pending,
+                Some(LongState::Waits) => Poll::Pending,
                 sent => Poll::Ready(sent),
             });
             match sent.await {
-                Some(Long::Returned) => {}
+                Some(LongState::Returned) => {}
                 sent => return sent.is_some(),
             }
         }
@@ -387,7 +387,7 @@ impl Pump {
 }
 
 /// Waits until the reader takes items, and says how many. `None` if nobody wants more.
-async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
+async fn wait(shared: &SessionShared, id: TransferId) -> Option<StreamRoom> {
     poll_fn(|cx| match shared.with(|locked| locked.connection.poll_stream(id, cx.waker())) {
         Some(room) if room.items == 0 => Poll::Pending,
         room => Poll::Ready(room),
@@ -396,7 +396,12 @@ async fn wait(shared: &Shared, id: TransferId) -> Option<StreamRoom> {
 }
 
 /// Waits until a long item may be on its way. False if the stream has ended.
-async fn reserve(shared: &Arc<Shared>, id: TransferId, len: usize, reservation: &mut Reservation<Arc<Shared>>) -> bool {
+async fn reserve(
+    shared: &Arc<SessionShared>,
+    id: TransferId,
+    len: usize,
+    reservation: &mut Reservation<Arc<SessionShared>>,
+) -> bool {
     let mut reserved = pin!(reservation.transfer(len));
     poll_fn(|cx| {
         if let Poll::Ready(reserved) = reserved.as_mut().poll(cx) {
