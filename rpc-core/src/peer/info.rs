@@ -29,9 +29,16 @@ impl ConnectionInfo {
         self
     }
 
-    /// With the headers of the upgrade.
+    /// With the headers of the upgrade request. They are copied: an HTTP server leaves their values in the buffer that
+    /// it read the request into, and the session would keep all of that as long as it lives.
     #[must_use]
-    pub fn with_headers(mut self, headers: http::HeaderMap) -> Self {
+    pub fn with_headers(mut self, mut headers: http::HeaderMap) -> Self {
+        for value in headers.values_mut() {
+            if let Ok(mut own) = http::HeaderValue::from_bytes(value.as_bytes()) {
+                own.set_sensitive(value.is_sensitive());
+                *value = own;
+            }
+        }
         self.headers = headers;
         self
     }
