@@ -95,7 +95,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         let socket = if leftover.is_empty() {
             tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
         } else {
-            tungstenite::WebSocket::from_partially_read(metered, leftover.into(), role, Some(settings))
+            // Copied out of the buffer that the head was read into, which may be much longer.
+            tungstenite::WebSocket::from_partially_read(metered, leftover.to_vec(), role, Some(settings))
         };
         Self {
             socket,
