@@ -138,7 +138,7 @@ struct Case {
     bound: usize,
     /// At least this part of the bound is reached, so that the case means something.
     reaches: f64,
-    attack: fn(&mut Victim),
+    attack: Attack,
 }
 
 fn arguments(victim: &mut Victim) {
@@ -156,10 +156,6 @@ fn begin_transfers(victim: &mut Victim, first: u64) {
             victim.say(&[Frame::Chunk { transfer: id, data: vec![0; 64 * KIB].into() }]);
         }
     }
-}
-
-fn unfinished_arguments(victim: &mut Victim) {
-    begin_transfers(victim, 1);
 }
 
 fn small_calls(victim: &mut Victim) {
@@ -306,6 +302,53 @@ fn everything(victim: &mut Victim) {
     }
 }
 
+type Attack = fn(&mut Victim);
+
+/// What is held no more: each of these ends with nothing under way.
+const OVER: [(&str, Attack); 3] = [
+    ("calls", |victim| {
+        for id in 1..=1000 {
+            victim.say(&[request(id, inline(1), Vec::new())]);
+        }
+        small_oneway_calls(victim);
+        for event in std::mem::take(&mut victim.events) {
+            let Event::Call { key, .. } = event else { continue };
+            let done = Completion::Value(Bytes::from_static(&[0xc0]).into());
+            victim.connection.complete(key, done, Charges::default());
+        }
+        victim.answer();
+    }),
+    ("payloads that were refused and given up", |victim| {
+        for id in 1..=60_000 {
+            let mut deep = request(id, Payload::announced(id, 1), Vec::new());
+            if let Frame::Request(request) = &mut deep {
+                request.depth = 17;
+            }
+            victim.say(&[deep]);
+            victim.answer();
+        }
+        for transfer in 1..=60_000 {
+            victim.say(&[Frame::Abort { transfer }]);
+        }
+    }),
+    ("streams that were produced", |victim| {
+        victim.say(&[request(1, inline(1), Vec::new())]);
+        let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
+        let streams = victim.connection.complete(ServedKey::Call(1), completion, Charges::default());
+        victim.events.clear();
+        // Each has a producer that waits.
+        for id in &streams {
+            victim.connection.poll_stream(*id, Waker::noop());
+        }
+        victim.answer();
+        for transfer in 1..=16_000 {
+            victim.say(&[Frame::Stop { transfer }]);
+        }
+        victim.answer();
+        assert_eq!(victim.connection.stats().streams_sending, 0);
+    }),
+];
+
 /// What one end of an idle session takes, its WebSocket included and without its socket.
 fn idle_session() -> usize {
     const SESSIONS: usize = 50;
@@ -345,7 +388,7 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
             what: "arguments that never end",
             bound: config.max_arguments,
             reaches: 0.6,
-            attack: unfinished_arguments,
+            attack: |victim| begin_transfers(victim, 1),
         },
         Case { what: "small calls in large packets", bound: calls * call, reaches: 0.05, attack: small_calls },
         Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_oneway_calls },
@@ -399,5 +442,13 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         drop(victim);
         let left = allocated().saturating_sub(before);
         assert!(left < 64 * KIB, "{what}: {left} bytes are left");
+    }
+    for (what, attack) in OVER {
+        let mut victim = Victim::new(&config);
+        attack(&mut victim);
+        victim.connection.handle_timeout(Instant::now() + config.keepalive);
+        let (held, stats) = (victim.held(), victim.connection.stats());
+        assert!(victim.connection.is_open() && stats.memory_held == 0, "{what}: {stats:?}");
+        assert!(held <= 16 * KIB, "{what}: {held} bytes are held by a session that does nothing");
     }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use super::shrink::shrink_line;
+
 /// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up,
 /// or that is in the way, whether it still counts.
 #[derive(Debug)]
@@ -29,9 +31,7 @@ impl<K: Ord + Copy> Deadlines<K> {
     /// proportion to what is live, whatever the rate of calls.
     pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(Instant, K) -> bool) {
         if self.len() >= self.compact_at {
-            self.line.retain(|(at, key)| is_live(*at, *key));
-            self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
-            self.compact_at = (self.len() * 2).max(MIN_COMPACT);
+            self.compact(is_live);
         }
         if self.line.back().is_none_or(|(last, _)| *last <= at) {
             self.line.push_back((at, key));
@@ -40,11 +40,22 @@ impl<K: Ord + Copy> Deadlines<K> {
         }
     }
 
+    /// Forgets what is not live.
+    pub(crate) fn compact(&mut self, is_live: impl Fn(Instant, K) -> bool) {
+        self.line.retain(|(at, key)| is_live(*at, *key));
+        self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
+        self.compact_at = (self.len() * 2).max(MIN_COMPACT);
+        shrink_line(&mut self.line);
+        self.heap.shrink_to(self.compact_at);
+    }
+
     /// The next deadline that has come, if any.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let next = self.next().filter(|next| *next <= now)?;
         if self.line.front().is_some_and(|(at, _)| *at == next) {
-            self.line.pop_front()
+            let first = self.line.pop_front();
+            shrink_line(&mut self.line);
+            first
         } else {
             self.heap.pop().map(|Reverse(entry)| entry)
         }

@@ -12,6 +12,7 @@ mod outbox;
 mod permits;
 mod pings;
 mod sequence;
+mod shrink;
 mod slots;
 mod streams;
 mod timers;
@@ -31,6 +32,8 @@ pub use connection::{
 };
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use memory_pool::MemoryPool;
+#[cfg(feature = "session")]
+pub(crate) use shrink::{shrink_line, shrink_list, shrink_table};
 pub use slots::CallKey;
 pub use streams::{ITEM, LongState, Reading, StreamEnd, StreamError, StreamRoom, Taken};
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use foldhash::HashSet;
 
-use super::slots::CallKey;
+use super::{shrink::shrink_line, slots::CallKey};
 use crate::wire::{CallId, Frame, Rope, TransferId};
 
 /// A frame on its way out, and what its sending means.
@@ -103,7 +103,9 @@ impl Outbox {
 
     /// Takes that frame out: the room that its sender holds, and what it announces.
     pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
-        let mut boxed = self.lane().pop_front()?;
+        let lane = self.lane();
+        let mut boxed = lane.pop_front()?;
+        shrink_line(lane);
         self.bytes -= boxed.len as usize;
         let (room, transfer) = (boxed.room, boxed.transfer.take());
         if let Some(transfer) = &transfer {
@@ -118,6 +120,11 @@ impl Outbox {
 
     fn lane(&mut self) -> &mut VecDeque<Box<OutFrame>> {
         if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
+    }
+
+    /// Forgets the places that are kept for frames to come.
+    pub(crate) fn forget_places(&mut self) {
+        self.spare = Vec::new();
     }
 
     /// Begins to send what has been announced.
@@ -152,12 +159,14 @@ impl Outbox {
                 if more {
                     self.transfers.push_back(transfer);
                 }
+                shrink_line(&mut self.transfers);
             }
             BulkEntry::Stream(id) => {
                 self.deficit = self.deficit.saturating_add(sent);
                 if more {
                     self.streams.push_back(id);
                 }
+                shrink_line(&mut self.streams);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Charges, Connection, ServedState};
 use crate::{
-    proto::{Completion, ServedCall, ServedKey, outbox::OnSent},
+    proto::{Completion, ServedCall, ServedKey, outbox::OnSent, shrink::shrink_table},
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };
@@ -145,6 +145,7 @@ impl Connection {
     /// The completion of a call has gone: its permit returns.
     pub(super) fn finish_served(&mut self, id: CallId) {
         if let Some(served) = self.served.remove(&id) {
+            shrink_table(&mut self.served);
             self.retire(served.call);
             self.calls_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;
@@ -157,6 +158,7 @@ impl Connection {
 
     pub(super) fn finish_oneway(&mut self, number: u64) {
         if let Some(served) = self.served_oneway.remove(&number) {
+            shrink_table(&mut self.served_oneway);
             self.retire(served.call);
             self.oneway_in.release(served.declared_depth);
             self.argument_bytes_in -= served.argument_bytes;

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, DeadlineKey, Phase, counted_arguments};
+use foldhash::HashMap;
+
+use super::{Connection, DeadlineKey, Phase, Served, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
@@ -15,10 +17,10 @@ use crate::{
         assembly::Purpose,
         keep_waker,
         outbox::{OnSent, OutTransfer},
-        slots::SlotState,
+        slots::{SlotState, Slots},
     },
     status::Status,
-    wire::{Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
+    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
 };
 
 /// What a caller says when it begins.
@@ -386,11 +388,13 @@ impl Connection {
 
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
         let (slots, served) = (&self.slots, &self.served);
-        self.deadlines.push(at, key, |at, key| match key {
-            DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
-            // The peer chose the number, and may have used it before.
-            DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
-        });
+        self.deadlines.push(at, key, |at, key| is_live(slots, served, at, key));
+    }
+
+    /// Forgets the deadlines of calls that have ended.
+    pub(super) fn compact_deadlines(&mut self) {
+        let (slots, served) = (&self.slots, &self.served);
+        self.deadlines.compact(|at, key| is_live(slots, served, at, key));
     }
 
     #[cfg(test)]
@@ -409,6 +413,15 @@ impl Connection {
     /// How deep the other side serves; this side's own limit until it has said so.
     fn max_depth_out(&self) -> u32 {
         if self.phase == Phase::Open { self.peer.depth } else { self.config.max_depth }
+    }
+}
+
+/// Whether a deadline is that of a call that has not ended.
+fn is_live(slots: &Slots, served: &HashMap<CallId, Served>, at: Instant, key: DeadlineKey) -> bool {
+    match key {
+        DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
+        // The peer chose the number, and may have used it before.
+        DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
     }
 }
 

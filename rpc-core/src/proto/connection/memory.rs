@@ -1,6 +1,6 @@
 //! What the other side can make this one hold in all, and its bound: `Config::session_memory`.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Connection, ConnectionError, MemoryPool, Phase, Share};
 use crate::{
@@ -51,6 +51,17 @@ impl Connection {
             share.settle(held);
         }
         held
+    }
+
+    /// Lets go of memory that is kept to be used again. It is called once in a while, so that a session that was busy
+    /// once does not keep it for good, and a session in use does not notice.
+    pub(super) fn let_scratch_go(&mut self) {
+        self.retired = Vec::new();
+        self.outbox.forget_places();
+        self.compact_deadlines();
+        if self.packet.is_empty() {
+            self.packet = BytesMut::new();
+        }
     }
 
     /// Ends the connection, because the sessions of its pool hold too much together.

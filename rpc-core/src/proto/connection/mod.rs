@@ -27,6 +27,7 @@ use super::{
     permits::Permits,
     pings::PingBudget,
     sequence::Sequence,
+    shrink::{shrink_line, shrink_list},
     slots::{CallKey, Slots},
     streams::{Credit, RecvStreams, SendStreams},
     timers::{Timer, Timers},
@@ -270,7 +271,11 @@ impl Connection {
 
     /// What the shell should act on next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            shrink_line(&mut self.events);
+        }
+        event
     }
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
@@ -283,6 +288,7 @@ impl Connection {
     /// Tasks whose calls have made progress. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
         into.append(&mut self.wakes);
+        shrink_list(&mut self.wakes);
     }
 
     /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.

@@ -149,6 +149,7 @@ impl Connection {
                 }
             }
             Timer::Ping => {
+                self.let_scratch_go();
                 let due = self.last_received + self.config.ping_interval();
                 if due <= now {
                     self.ask(now);

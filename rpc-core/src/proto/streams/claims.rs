@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, mem, task::Waker};
 
 use super::{ITEM, SendStream, SendStreams, StreamRoom, send_stream::Item, weight};
-use crate::wire::{Rope, TransferId};
+use crate::{
+    proto::shrink::shrink_line,
+    wire::{Rope, TransferId},
+};
 
 /// A line may still list this many producers that have stopped waiting, and twice as many as there are streams.
 const MOST_STALE: usize = 16;
@@ -57,6 +60,13 @@ pub(super) struct SharedCredit {
 /// Producers that wait for the same, in their order. Those that have stopped waiting have another ticket by now.
 #[derive(Debug, Default)]
 struct ClaimQueue(VecDeque<(TransferId, u64)>);
+
+impl ClaimQueue {
+    /// Whether it is much longer than there are streams.
+    fn is_crowded(&self, streams: usize) -> bool {
+        self.0.len() > MOST_STALE + 2 * streams
+    }
+}
 
 impl SharedCredit {
     /// What is left of the credit.
@@ -128,7 +138,7 @@ impl SharedCredit {
         (stream.wanted, stream.ticket) = (wanted, self.last_ticket);
         let Some(line) = self.queue(wanted) else { return false };
         line.0.push_back((id, stream.ticket));
-        line.0.len() > MOST_STALE + 2 * streams
+        line.is_crowded(streams)
     }
 
     fn queue(&mut self, wanted: Wanted) -> Option<&mut ClaimQueue> {
@@ -341,6 +351,13 @@ impl SendStreams {
                 }
             }
         }
+    }
+
+    /// As [`Self::compact`], after streams have ended.
+    pub(super) fn forget_stale(&mut self) {
+        let count = self.streams.len();
+        self.compact(self.shared.waiting.iter().any(|line| line.is_crowded(count)));
+        self.shared.waiting.iter_mut().for_each(|line| shrink_line(&mut line.0));
     }
 
     /// Forgets producers that are listed and do not wait any more.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::ProtocolError,
     proto::{
+        shrink::{shrink_line, shrink_table},
         slots::CallKey,
         writer::{CHUNK_FRAME, PacketWriter},
     },
@@ -78,6 +79,7 @@ impl SendStreams {
     pub(crate) fn forget(&mut self, id: TransferId) -> (usize, Option<Waker>) {
         let Some(mut stream) = self.streams.remove(&id) else { return (0, None) };
         self.shared.forget(&mut stream);
+        self.shrink();
         (stream.charges(), stream.waker)
     }
 
@@ -121,6 +123,7 @@ impl SendStreams {
     /// The call has ended well: its streams are on their own.
     pub(crate) fn disown(&mut self, id: TransferId) {
         self.tails.remove(&id);
+        shrink_table(&mut self.tails);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.owner = None;
         }
@@ -223,10 +226,7 @@ impl SendStreams {
         limits: TurnLimits,
         gone: &mut TurnOutput,
     ) -> TurnResult {
-        if self.blocked.len() > MOST_GONE + 2 * self.streams.len() {
-            // Those that have ended meanwhile.
-            self.blocked.retain(|id| self.streams.contains_key(id));
-        }
+        self.forget_gone();
         let Some(stream) = self.streams.get_mut(&id) else { return TurnResult::Idle };
         let begin = out.len();
         let written = |out: &PacketWriter<'_>| out.len() - begin;
@@ -298,6 +298,7 @@ impl SendStreams {
                     self.tails.insert(id, Tail { owner, sent: stream.sent, read: stream.read });
                 }
                 self.streams.remove(&id);
+                self.shrink();
                 return TurnResult::Ended;
             } else {
                 stream.in_turn = false;
@@ -311,6 +312,22 @@ impl SendStreams {
                 return TurnResult::More;
             }
         }
+    }
+
+    /// Forgets streams among the blocked that have ended meanwhile.
+    fn forget_gone(&mut self) {
+        if self.blocked.len() > MOST_GONE + 2 * self.streams.len() {
+            self.blocked.retain(|id| self.streams.contains_key(id));
+        }
+    }
+
+    /// A stream is gone.
+    fn shrink(&mut self) {
+        self.forget_gone();
+        self.forget_stale();
+        shrink_table(&mut self.streams);
+        shrink_table(&mut self.tails);
+        shrink_line(&mut self.blocked);
     }
 
     /// The session is over: all streams are, and their producers are to be woken.

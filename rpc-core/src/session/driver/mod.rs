@@ -26,7 +26,7 @@ use crate::{
     error::ConnectionError,
     panics::wake_all,
     peer::{Life, Polled, SessionShared, StreamReaders, Watched, now},
-    proto::{Connection, Event, ServedKey},
+    proto::{Connection, Event, ServedKey, shrink_line, shrink_list},
     service::{Hosting, Instance, Received},
     status::Status,
 };
@@ -213,6 +213,7 @@ impl<T: Transport> Driver<T> {
                 break;
             }
         }
+        shrink_line(&mut self.events);
         busy
     }
 
@@ -315,6 +316,7 @@ impl<T: Transport> Driver<T> {
         for produced in self.produced.drain(..) {
             produced.start(&self.shared);
         }
+        shrink_list(&mut self.produced);
     }
 
     fn flush(&mut self, cx: &mut Context<'_>, written: Written) -> Written {
@@ -362,6 +364,7 @@ impl<T: Transport> Driver<T> {
         }
         // Only now: a caller who sees his answer finds that what was sent before it has been begun.
         wake_all(&mut self.wakes);
+        shrink_list(&mut self.wakes);
         let written = self.drive_transmit(cx, alone);
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
@@ -394,6 +397,7 @@ fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Pr
             into.push(produced);
         }
     }
+    shrink_list(ended);
 }
 
 impl<T: Transport> Future for Driver<T> {

@@ -8,15 +8,22 @@ use bytes::Bytes;
 use foldhash::HashMap;
 
 use super::{Reading, StreamEnd, StreamError, recv_stream::RecvStream, signed, weight};
-use crate::{config::Config, error::ProtocolError, proto::keep_waker, status::Status, wire::TransferId};
+use crate::{
+    config::Config,
+    error::ProtocolError,
+    proto::{
+        keep_waker,
+        shrink::{shrink_line, shrink_table},
+    },
+    status::Status,
+    wire::TransferId,
+};
 
 /// No item is longer, whatever may be sent: what is longer would make counts run over.
 const LONGEST: u64 = u32::MAX as u64;
 
 /// What a stream takes beside its items, about.
 const STREAM: usize = 768;
-/// A table that has room for more streams than this gives memory back when few are left.
-const LARGE_TABLE: usize = 64;
 
 /// All streams that are read here.
 #[derive(Debug)]
@@ -325,12 +332,9 @@ impl RecvStreams {
         }
     }
 
-    /// A table that was large once does not stay so.
     fn shrink(&mut self) {
-        let capacity = self.streams.capacity();
-        if capacity > LARGE_TABLE && self.streams.len() < capacity / 8 {
-            self.streams.shrink_to(self.streams.len() * 2);
-        }
+        shrink_table(&mut self.streams);
+        shrink_line(&mut self.due);
     }
 
     /// Bytes that streams hold: items that have come or are arriving, ends, and what tables need.
