@@ -2,29 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod rest;
-
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
-use rest::{SOON, at_rest};
 use rpc_client::Connect;
 use rpc_core::{
     Config, Session, SessionHooks, Status, Stub, async_trait,
-    wire::{
-        Frame, HostedContract, PacketHeader, Payload, PeerLimits, Request, SUBPROTOCOL, Streams, VERSION, Welcome,
-        put_frame, put_header, read_packet,
-    },
+    wire::{Frame, PacketHeader, Payload, Streams, read_packet},
 };
 use rpc_server::Server;
+use rpc_testing::{LIMITS, SOON, accept, at_rest, hosted, packet, request, welcome};
 use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
-use tokio_tungstenite::{
-    accept_hdr_async,
-    tungstenite::{
-        Message,
-        handshake::server::{Request as Upgrade, Response},
-        http::HeaderValue,
-    },
-};
+use tokio_tungstenite::tungstenite::Message;
 
 #[rpc_core::callback]
 trait Ear {
@@ -50,32 +38,6 @@ impl Mouth for House {
     }
 }
 
-const LIMITS: PeerLimits = PeerLimits {
-    calls: 16,
-    nested: 4,
-    notifies: 16,
-    depth: 16,
-    payload: 1 << 20,
-    assembly: 1 << 20,
-    arguments: 1 << 20,
-    packet: 128 << 10,
-    chunk: 64 << 10,
-    streams: 0,
-    stream_items: 1,
-    stream_bytes: 1 << 16,
-    streams_bytes: 1 << 16,
-    nesting: 128,
-    values: 1_000_000,
-    containers: 131_072,
-};
-
-fn packet(seq: u64, frame: &Frame) -> Vec<u8> {
-    let mut packet = BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq, ack: 0 });
-    put_frame(&mut packet, frame);
-    packet.to_vec()
-}
-
 /// A binary message as a server writes it, in one frame.
 fn message(payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x82];
@@ -94,31 +56,8 @@ fn call(id: u64, len: usize) -> Frame {
     let mut payload = BytesMut::from(&[0x91, 0xda][..]);
     payload.extend(u16::try_from(len).unwrap().to_be_bytes());
     payload.extend(std::iter::repeat_n(b'x', len));
-    Frame::Request(Request {
-        id,
-        method: rpc_core::contract::method_id("Ear", "length"),
-        deadline_ms: None,
-        depth: 0,
-        parent: None,
-        metadata: Vec::new(),
-        payload: Payload::Inline(payload.freeze()),
-        streams: Streams::default(),
-    })
-}
-
-fn welcome() -> Frame {
-    let contract = MouthClient::CONTRACT;
-    Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits: LIMITS,
-        keepalive_ms: 0,
-        contracts: vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }],
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    }))
+    let payload = Payload::Inline(payload.freeze());
+    request(id, rpc_core::contract::method_id("Ear", "length"), payload, Streams::default())
 }
 
 /// A server that writes its Welcome and these calls at once. Gives the results of the calls, in the order in which they
@@ -127,17 +66,12 @@ async fn welcome_and_call(calls: Vec<Frame>) -> Vec<(u64, Bytes)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        #[allow(clippy::result_large_err, reason = "the library's signature")]
-        let agree = |_: &Upgrade, mut response: Response| {
-            response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-            Ok(response)
-        };
-        let mut socket = accept_hdr_async(socket, agree).await.unwrap();
+        let mut socket = accept(&listener).await;
         assert!(matches!(socket.next().await, Some(Ok(Message::Binary(_)))), "the Hello");
-        let mut bytes = message(&packet(0, &welcome()));
-        for (seq, frame) in (1..).zip(&calls) {
-            bytes.extend(message(&packet(seq, frame)));
+        let welcome = welcome(LIMITS, hosted(MouthClient::CONTRACT));
+        let mut bytes = message(&packet(PacketHeader { seq: 0, ack: 0 }, &[welcome]));
+        for (seq, frame) in (1..).zip(calls.chunks(1)) {
+            bytes.extend(message(&packet(PacketHeader { seq, ack: 0 }, frame)));
         }
         socket.get_mut().write_all(&bytes).await.unwrap();
         let mut results = Vec::new();

@@ -13,9 +13,8 @@ use std::{
 use rpc_client::Connect;
 use rpc_core::{CallOptions, Code, Config, Context, Execution, Session, Stats, Status, Stub};
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{Inside, SOON, at_rest, until};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
-
-const SOON: Duration = Duration::from_secs(60);
 
 #[rpc_core::service(callback = Far)]
 trait Near {
@@ -66,15 +65,7 @@ impl House {
     }
 
     async fn wait(&self) -> u32 {
-        /// Counts those that are inside, however they leave.
-        struct Inside<'a>(&'a AtomicUsize);
-        impl Drop for Inside<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-        self.parked.fetch_add(1, Ordering::SeqCst);
-        let _inside = Inside(&self.parked);
+        let _inside = Inside::enter(&self.parked);
         self.gate.acquire().await.unwrap().forget();
         self.finished.fetch_add(1, Ordering::SeqCst);
         7
@@ -163,23 +154,13 @@ impl Both {
     /// Waits until neither side holds anything.
     async fn empty(&self) {
         for session in &self.sessions {
-            let empty = async {
-                while !is_empty(session.stats()) {
-                    tokio::task::yield_now().await;
-                }
-            };
-            let left = timeout(SOON, empty).await;
-            assert!(left.is_ok(), "{:?} is left", session.stats());
+            at_rest(session).await;
         }
     }
 
     async fn parked(&self, count: usize) {
-        let parked = async {
-            while self.house.parked.load(Ordering::SeqCst) != count {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(SOON, parked).await.unwrap();
+        let parked = || self.house.parked.load(Ordering::SeqCst) == count;
+        until(&format!("{count} calls are parked"), parked).await;
     }
 }
 

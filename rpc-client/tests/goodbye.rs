@@ -2,19 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
-
 use rpc_client::{Connect, connect};
 use rpc_core::{CloseCode, ConnectionError, Session, SessionHooks, Stub, async_trait};
 use rpc_server::Server;
+use rpc_testing::SOON;
 use tokio::{
     runtime::Builder,
     sync::mpsc::{UnboundedSender, unbounded_channel},
     time::timeout,
 };
-
-/// Long beyond anything that should happen.
-const SOON: Duration = Duration::from_secs(60);
 
 #[rpc_core::service]
 trait Door {

@@ -5,12 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{cell::RefCell, io::Write, sync::Once, time::Duration};
+use std::time::Duration;
 
 use futures::stream;
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{Code, Context, Execution, Hosting, Status, Streaming, Stub};
 use rpc_server::{ListenError, Server, ServerHandle};
+use rpc_testing::Lines;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -220,67 +221,32 @@ async fn a_payload_over_the_limit() {
     assert_eq!(desk.length("abc").await.unwrap(), 3, "the connection lives");
 }
 
-thread_local! {
-    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Keeps what is logged on each thread, from the first call on. There is one subscriber for all tests: those that come
-/// and go beside others miss what the others log first.
-struct Log;
-
-impl Log {
-    fn keep() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
-            tracing::subscriber::set_global_default(subscriber.with_writer(|| Log).finish()).unwrap();
-        });
-    }
-
-    fn read() -> String {
-        LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_handler_that_blocks_is_named_in_the_log() {
-    Log::keep();
+    Lines::keep();
     let (_server, desk) = desk().await;
     assert_eq!(desk.block().await.unwrap(), 1);
-    says(&Log::read(), &["WARN", "blocked its thread", "block", "spawn_blocking"]);
+    says(&Lines::log(), &["WARN", "blocked its thread", "block", "spawn_blocking"]);
 }
 
 #[tokio::test]
 async fn a_stream_that_blocks_or_panics_is_named_in_the_log() {
-    Log::keep();
+    Lines::keep();
     let (_server, desk) = desk().await;
     assert_eq!(desk.pages(false).await.unwrap().next().await, Some(Ok(1)));
-    says(&Log::read(), &["WARN", "a stream blocked its thread", "method=\"pages\"", "spawn_blocking"]);
+    says(&Lines::log(), &["WARN", "a stream blocked its thread", "method=pages", "spawn_blocking"]);
     let error = desk.pages(true).await.unwrap().next().await.unwrap().unwrap_err();
     says(&error, &["Desk.pages", "panicked"]);
-    says(&Log::read(), &["ERROR", "a stream panicked", "contract=\"Desk\" method=\"pages\""]);
+    says(&Lines::log(), &["ERROR", "a stream panicked", "contract=Desk method=pages"]);
 }
 
 #[tokio::test]
 async fn every_frame_is_logged_at_trace_level_without_payloads() {
-    Log::keep();
+    Lines::keep();
     let (_server, desk) = desk().await;
     assert_eq!(desk.length("secret").await.unwrap(), 6);
-    let text = Log::read();
+    let text = Lines::log();
     let id = rpc_core::contract::method_id("Desk", "length");
-    says(
-        &text,
-        &["kind=\"Hello\"", "kind=\"Welcome\"", "kind=\"Request\"", "kind=\"Response\"", &format!("method={id}")],
-    );
+    says(&text, &["kind=Hello", "kind=Welcome", "kind=Request", "kind=Response", &format!("method={id}")]);
     assert!(!text.contains("secret"), "{text}");
 }

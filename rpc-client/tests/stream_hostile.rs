@@ -2,33 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod rest;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{SinkExt, StreamExt, stream};
-use rest::{SOON, at_rest};
 use rpc_client::Connect;
 use rpc_core::{
     Config, Session, Status, Streaming, Stub,
-    wire::{
-        Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, SUBPROTOCOL, TransferId, VERSION,
-        Welcome, put_frame, put_header, read_packet,
-    },
+    wire::{Frame, PacketHeader, Payload, PeerLimits, TransferId, read_packet},
 };
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{LIMITS, SOON, accept, at_rest, hello, hosted, join, packet, request, welcome};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async, client_async,
-    tungstenite::{
-        Message,
-        client::IntoClientRequest,
-        handshake::server::{Request as Upgrade, Response},
-        http::HeaderValue,
-    },
-};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 #[rpc_core::callback]
 trait Well {
@@ -85,24 +72,8 @@ impl Well for House {
 }
 
 /// What the liar takes: little.
-const LIMITS: PeerLimits = PeerLimits {
-    calls: 1024,
-    nested: 4,
-    notifies: 1,
-    depth: 16,
-    payload: 4 << 20,
-    assembly: 16 << 20,
-    arguments: 16 << 20,
-    packet: 128 << 10,
-    chunk: 64 << 10,
-    streams: 100,
-    stream_items: 2,
-    stream_bytes: 10_000,
-    streams_bytes: 1 << 20,
-    nesting: 128,
-    values: 1_000_000,
-    containers: 131_072,
-};
+const LITTLE: PeerLimits =
+    PeerLimits { notifies: 1, streams: 100, stream_items: 2, stream_bytes: 10_000, streams_bytes: 1 << 20, ..LIMITS };
 
 /// A peer that says what the test wants.
 struct Liar {
@@ -129,10 +100,6 @@ enum Honest {
     Client(MillClient),
 }
 
-fn hosted(contract: &rpc_core::contract::ContractDescriptor) -> Vec<HostedContract> {
-    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
-}
-
 fn config() -> Config {
     let mut config = Config::default();
     (config.stream_items, config.stream_window, config.max_streams) = (4, 100_000, 100);
@@ -146,21 +113,9 @@ impl Liar {
             Victim::Server => {
                 let server = Server::builder().service(Mill::serve(House)).config(config()).listen("127.0.0.1:0");
                 let server = server.await.unwrap();
-                let mut request = format!("ws://{}/", server.local_addr()).into_client_request().unwrap();
-                let protocol = HeaderValue::from_static(SUBPROTOCOL);
-                request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-                let socket = TcpStream::connect(server.local_addr()).await.unwrap();
-                let (socket, _) = client_async(request, socket).await.unwrap();
+                let socket = join(server.local_addr()).await;
                 let mut liar = Self { socket, said: 0, heard: 0, contract: MillClient::CONTRACT };
-                let hello = Hello {
-                    version: VERSION,
-                    limits: LIMITS,
-                    keepalive_ms: 0,
-                    contracts: hosted(WellClient::CONTRACT),
-                    credentials: Vec::new(),
-                    resume: None,
-                };
-                liar.put(0, &[Frame::Hello(Box::new(hello))]).await;
+                liar.put(0, &[hello(LITTLE, hosted(WellClient::CONTRACT))]).await;
                 liar.hear(|frame| matches!(frame, Frame::Welcome(_))).await;
                 let session = server.sessions().iter().next().unwrap();
                 (liar, session, Honest::Server(server))
@@ -169,28 +124,10 @@ impl Liar {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let url = format!("ws://{}/", listener.local_addr().unwrap());
                 let welcomed = async {
-                    let (socket, _) = listener.accept().await.unwrap();
-                    #[allow(clippy::result_large_err, reason = "the library's signature")]
-                    let agree = |_: &Upgrade, mut response: Response| {
-                        let protocol = HeaderValue::from_static(SUBPROTOCOL);
-                        response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-                        Ok(response)
-                    };
-                    let socket = accept_hdr_async(socket, agree).await.unwrap();
+                    let socket = accept(&listener).await;
                     let mut liar = Self { socket, said: 0, heard: 0, contract: WellClient::CONTRACT };
                     liar.hear(|frame| matches!(frame, Frame::Hello(_))).await;
-                    let welcome = Welcome {
-                        version: VERSION,
-                        limits: LIMITS,
-                        keepalive_ms: 0,
-                        contracts: hosted(MillClient::CONTRACT),
-                        session: 1,
-                        secret: Vec::new(),
-                        resumed: false,
-                        received: 0,
-                        refusal: None,
-                    };
-                    liar.put(0, &[Frame::Welcome(Box::new(welcome))]).await;
+                    liar.put(0, &[welcome(LITTLE, hosted(MillClient::CONTRACT))]).await;
                     liar
                 };
                 let connect = MillClient::connect(url).callback(Well::serve(House)).config(config());
@@ -202,11 +139,9 @@ impl Liar {
     }
 
     async fn put(&mut self, seq: u64, frames: &[Frame]) {
-        let mut packet = BytesMut::new();
-        put_header(&mut packet, PacketHeader { seq, ack: self.heard });
-        frames.iter().for_each(|frame| put_frame(&mut packet, frame));
+        let packet = packet(PacketHeader { seq, ack: self.heard }, frames);
         // The victim may have gone already.
-        let _ = self.socket.send(Message::Binary(packet.freeze())).await;
+        let _ = self.socket.send(Message::Binary(packet)).await;
     }
 
     async fn say(&mut self, frames: &[Frame]) {
@@ -216,16 +151,8 @@ impl Liar {
 
     /// A call of a method of its victim's.
     fn call(&self, id: u64, method: &str, argument: &'static [u8], streams: &[TransferId]) -> Frame {
-        Frame::Request(Request {
-            id,
-            method: rpc_core::contract::method_id(self.contract.name(), method),
-            deadline_ms: None,
-            depth: 0,
-            parent: None,
-            metadata: Vec::new(),
-            payload: Payload::Inline(Bytes::from_static(argument)),
-            streams: streams.to_vec().into(),
-        })
+        let method = rpc_core::contract::method_id(self.contract.name(), method);
+        request(id, method, Payload::Inline(Bytes::from_static(argument)), streams.to_vec().into())
     }
 
     fn drain(&self, id: u64, streams: &[TransferId]) -> Frame {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod rest;
-
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -11,10 +9,10 @@ use std::sync::{
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use rest::{SOON, at_rest};
 use rpc_client::Connect;
 use rpc_core::{Code, Context, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{SOON, at_rest};
 use tokio::time::timeout;
 
 const BLOCK: usize = 60_000;

@@ -6,16 +6,14 @@
 
 use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rpc_core::{
     CheckedConfig, Config, ConnectionInfo, Hosting,
     proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
     session::{self, WebSocket},
-    wire::{
-        ErrorBody, Frame, Hello, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, VERSION, put_frame,
-        put_header,
-    },
+    wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope},
 };
+use rpc_testing::hello;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -64,15 +62,7 @@ impl Victim {
     fn new(config: &CheckedConfig) -> Self {
         let before = allocated();
         let mut connection = Connection::new(Role::Server, 1, config.clone(), Vec::new(), Instant::now());
-        let hello = Hello {
-            version: VERSION,
-            limits: greedy(),
-            keepalive_ms: 0,
-            contracts: Vec::new(),
-            credentials: Vec::new(),
-            resume: None,
-        };
-        connection.handle_packet(Instant::now(), packet(0, &[Frame::Hello(Box::new(hello))]));
+        connection.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
         connection.accept(Instant::now(), 1, Vec::new());
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}
@@ -102,11 +92,9 @@ impl Victim {
     }
 }
 
+/// Copied, so that it takes its own length and no more.
 fn packet(seq: u64, frames: &[Frame]) -> Bytes {
-    let mut packet = BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq, ack: 0 });
-    frames.iter().for_each(|frame| put_frame(&mut packet, frame));
-    Bytes::from(packet.to_vec())
+    rpc_testing::packet(PacketHeader { seq, ack: 0 }, frames).to_vec().into()
 }
 
 fn inline(len: usize) -> Payload {

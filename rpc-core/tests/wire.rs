@@ -11,6 +11,7 @@ use rpc_core::{
         Welcome, put_frame, put_header, read_packet,
     },
 };
+use rpc_testing::packet;
 
 #[path = "wire/payloads.rs"]
 mod payloads;
@@ -19,15 +20,6 @@ fn encoded(frame: &Frame) -> BytesMut {
     let mut out = BytesMut::new();
     put_frame(&mut out, frame);
     out
-}
-
-fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
-    let mut out = BytesMut::new();
-    put_header(&mut out, header);
-    for frame in frames {
-        put_frame(&mut out, frame);
-    }
-    out.freeze()
 }
 
 /// Numbers of all lengths, not only the long ones.

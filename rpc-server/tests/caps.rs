@@ -4,10 +4,11 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder, connections, endless};
+use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless};
 use rpc_client::Connect;
 use rpc_core::Stub;
 use rpc_server::{ServerBuilder, ServerHandle};
+use rpc_testing::SOON;
 use tokio::time::timeout;
 
 /// Servers that take so many connections: in all, and from one address.

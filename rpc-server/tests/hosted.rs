@@ -10,10 +10,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder};
+use raw::{DeskClient, Raw, UPGRADE, builder};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, ConnectionError, Stub};
 use rpc_server::Upgrade;
+use rpc_testing::SOON;
 use tokio::{
     io::BufStream,
     net::{TcpListener, TcpStream},

@@ -2,48 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod lines;
 mod raw;
 
-use lines::Lines;
-use raw::{DeskClient, Raw, SOON, UPGRADE, builder, connections};
+use bytes::Bytes;
+use raw::{DeskClient, Raw, UPGRADE, builder, connections};
 use rpc_client::Connect;
 use rpc_core::{
     Stub,
-    wire::{Frame, Hello, HostedContract, PacketHeader, PeerLimits, VERSION, put_frame, put_header},
+    wire::{HostedContract, PacketHeader},
 };
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{LIMITS, Lines, SOON, hello, packet, until};
 use tokio::time::timeout;
 use tracing::Level;
 
 const NASTY: &str = "gone\r\n2026-01-01 INFO all is well \u{1b}[2J\u{202e}";
 
-fn hello(contracts: &[String]) -> Vec<u8> {
-    let limits = PeerLimits {
-        calls: 1,
-        nested: 1,
-        notifies: 1,
-        depth: 1,
-        payload: 1 << 16,
-        assembly: 1 << 16,
-        arguments: 1 << 16,
-        packet: 1 << 17,
-        chunk: 1 << 16,
-        streams: 0,
-        stream_items: 1,
-        stream_bytes: 1 << 16,
-        streams_bytes: 1 << 16,
-        nesting: 128,
-        values: 1_000_000,
-        containers: 131_072,
-    };
+fn said(contracts: &[String]) -> Bytes {
     let contracts = contracts.iter().map(|name| HostedContract { name: name.clone(), fingerprint: 0 }).collect();
-    let credentials = Vec::new();
-    let hello = Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume: None };
-    let mut packet = bytes::BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
-    put_frame(&mut packet, &Frame::Hello(Box::new(hello)));
-    packet.to_vec()
+    packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, contracts)])
 }
 
 /// Every line is one line, and shows nothing that steers a terminal.
@@ -64,7 +41,7 @@ async fn what_a_client_says_is_escaped_and_cut() {
     let server = builder().listen("127.0.0.1:0").await.unwrap();
     let mut client = Raw::upgraded(&server).await;
     let names: Vec<_> = (0..100).map(|_| NASTY.to_owned()).chain([format!("{NASTY}{}", "x".repeat(5000))]).collect();
-    client.frame(0x82, &hello(&names)).await;
+    client.frame(0x82, &said(&names)).await;
     connections(&server, 1).await;
     client.frame(0x88, &[&1000_u16.to_be_bytes()[..], NASTY.as_bytes()].concat()).await;
     client.rest().await;
@@ -181,13 +158,5 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
     diary.seal().await.unwrap();
     diary.open().await.unwrap();
     assert_eq!(session.stats().oneway_refused, 3);
-    assert!(
-        timeout(SOON, async {
-            while !session.stats().is_at_rest() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .is_ok()
-    );
+    until("nothing is left", || session.stats().is_at_rest()).await;
 }

@@ -2,28 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use futures::future::join_all;
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Code, Config, ConnectionError, Session, SessionState, Status, Stub};
 use rpc_server::{ListenError, Server, ServerHandle};
-use tokio::{
-    sync::Semaphore,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use rpc_testing::{SOON, until};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 
 const MIB: usize = 1 << 20;
 const MEMORY: usize = 16 * MIB;
-/// Long beyond anything that should happen.
-const SOON: Duration = Duration::from_secs(60);
 
 #[rpc_core::service]
 trait Depot {
@@ -95,15 +87,6 @@ fn load(len: usize) -> String {
 
 fn held(server: &ServerHandle) -> usize {
     server.sessions().iter().map(|session| session.stats().connection.memory_held).sum()
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waited = async {
-        while !is_so() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(SOON, waited).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
 fn park(client: &DepotClient, calls: usize) -> Vec<JoinHandle<Result<usize, Status>>> {

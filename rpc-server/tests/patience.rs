@@ -6,8 +6,9 @@ mod raw;
 
 use std::{future::Future, time::Duration};
 
-use raw::{Raw, SOON, UPGRADE, connections, endless, listen};
+use raw::{Raw, UPGRADE, connections, endless, listen};
 use rpc_core::Config;
+use rpc_testing::SOON;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, interval, timeout},

@@ -13,12 +13,13 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::join_all};
-use raw::{Raw, SOON, connections};
+use raw::{Raw, connections};
 use rpc_client::Connect;
 use rpc_core::{
     Concurrency, ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait,
 };
 use rpc_server::{Server, ServerHandle, SessionChange, SessionChanges, Sessions};
+use rpc_testing::SOON;
 use tokio::time::timeout;
 
 #[rpc_core::callback]

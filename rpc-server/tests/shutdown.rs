@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
-use raw::{Clerk, Desk, DeskClient, Raw, SOON, connections, endless, listen, patient};
+use raw::{Clerk, Desk, DeskClient, Raw, connections, endless, listen, patient};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{Inside, SOON, until};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 #[rpc_core::service]
@@ -31,15 +32,7 @@ struct House {
 
 impl Inn for House {
     async fn park(&self) -> u32 {
-        /// Counts those that are inside, however they leave.
-        struct Inside<'a>(&'a AtomicUsize);
-        impl Drop for Inside<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-        self.parked.fetch_add(1, Ordering::SeqCst);
-        let _inside = Inside(&self.parked);
+        let _inside = Inside::enter(&self.parked);
         self.gate.acquire().await.unwrap().forget();
         7
     }
@@ -50,7 +43,7 @@ async fn parked(server: &ServerHandle, house: &House) -> (Session, tokio::task::
     let inn = InnClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
     let session = inn.session().clone();
     let call = tokio::spawn(async move { inn.park().await.ok() });
-    until(|| house.parked.load(Ordering::SeqCst) == 1).await;
+    until("the call has arrived", || house.parked.load(Ordering::SeqCst) == 1).await;
     (session, call)
 }
 
@@ -58,15 +51,6 @@ async fn inn(config: Config) -> (ServerHandle, Arc<House>) {
     let house = Arc::new(House { gate: Semaphore::new(0), parked: AtomicUsize::new(0) });
     let server = Server::builder().service(Inn::serve(Arc::clone(&house))).config(config).listen("127.0.0.1:0");
     (server.await.unwrap(), house)
-}
-
-async fn until(reached: impl Fn() -> bool) {
-    let reached = async {
-        while !reached() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, reached).await.unwrap();
 }
 
 fn is_restart(reason: &ConnectionError) -> bool {
@@ -129,7 +113,7 @@ async fn calls_that_do_not_end_are_cancelled() {
     timeout(SOON, server.shutdown()).await.unwrap();
     assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), None);
     assert!(is_restart(&timeout(SOON, session.closed()).await.unwrap()));
-    until(|| house.parked.load(Ordering::SeqCst) == 0).await;
+    until("the handler has gone", || house.parked.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test]
@@ -189,7 +173,7 @@ async fn dropping_the_handle_closes_every_session() {
     }
     assert_eq!(timeout(SOON, call).await.unwrap().unwrap(), None);
     silent.rest().await;
-    until(|| left.is_empty() && house.parked.load(Ordering::SeqCst) == 0).await;
+    until("all have left", || left.is_empty() && house.parked.load(Ordering::SeqCst) == 0).await;
     TcpListener::bind(addr).await.unwrap();
 }
 
@@ -235,7 +219,7 @@ async fn clients_that_are_torn_leave_nothing() {
         let (session, call) = parked(&server, &house).await;
         call.abort();
         drop(session);
-        until(|| house.parked.load(Ordering::SeqCst) == 0).await;
+        until("the handler has gone", || house.parked.load(Ordering::SeqCst) == 0).await;
     }
     connections(&server, 0).await;
     timeout(SOON, server.shutdown()).await.unwrap();

@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     pin::pin,
-    sync::{Arc, Condvar, Mutex, Once, PoisonError},
+    sync::{Arc, Condvar, Mutex},
     task::{Context as TaskContext, Poll, Wake},
     thread::{self, Thread},
     time::Duration,
@@ -15,65 +13,17 @@ use std::{
 use rpc_client::Connect;
 use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, Status, Stub, async_trait};
 use rpc_server::{Server, ServerHandle};
+use rpc_testing::{Line, Lines, SOON, until};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     time::timeout,
 };
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span::{Attributes, Id, Record},
-};
+use tracing::Level;
 
-/// Long beyond anything that should happen.
-const SOON: Duration = Duration::from_secs(60);
-
-type Fields = BTreeMap<&'static str, String>;
-
-static LOG: Mutex<Vec<Fields>> = Mutex::new(Vec::new());
-
-/// Remembers warnings.
-struct Log;
-
-impl Log {
-    fn keep() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());
-    }
-
-    /// The warnings about this session that have such a message.
-    fn about(session: u64, message: &str) -> Vec<Fields> {
-        let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-        let about = |fields: &&Fields| fields["session"] == session.to_string() && fields["message"].contains(message);
-        log.iter().filter(|fields| fields.contains_key("session")).filter(about).cloned().collect()
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, event: &Event<'_>) {
-        struct Into(Fields);
-        impl Visit for Into {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                self.0.insert(field.name(), format!("{value:?}"));
-            }
-            fn record_str(&mut self, field: &Field, value: &str) {
-                self.0.insert(field.name(), value.to_owned());
-            }
-        }
-        let mut fields = Into(Fields::new());
-        event.record(&mut fields);
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).push(fields.0);
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+/// The warnings about this session that have such a message.
+fn warnings(session: u64, message: &str) -> Vec<Line> {
+    let about = |line: &Line| line.field("session") == session.to_string() && line.field("message").contains(message);
+    Lines::of_all_threads(Level::WARN).into_iter().filter(about).collect()
 }
 
 #[rpc_core::callback]
@@ -184,18 +134,9 @@ fn hasty() -> Config {
     config
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let holds = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(SOON, holds).await.unwrap_or_else(|_| panic!("still not: {what}"));
-}
-
 /// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.
 async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, u64) {
-    Log::keep();
+    Lines::keep();
     let machine = Machine::default();
     let server = {
         let machine = machine.clone();
@@ -232,18 +173,18 @@ fn test(name: &'static str, gives_way: bool) {
         timeout(SOON, server.wait()).await.expect("so does this");
         timeout(SOON, server.sessions().drain()).await.expect("and this");
         if !gives_way {
-            let lost = Log::about(session, "is lost");
+            let lost = warnings(session, "is lost");
             assert_eq!(lost.len(), 1, "{lost:?}");
-            assert_eq!(lost[0]["method"], format!("Press.{name}"));
+            assert_eq!(lost[0].field("method"), format!("Press.{name}"));
         }
         // It blocks its thread still.
         if name.starts_with("block") || !gives_way {
-            until("the watchdog has named it", || !Log::about(session, "still blocks its thread").is_empty()).await;
-            let named = Log::about(session, "still blocks its thread");
-            assert_eq!((named[0]["contract"].as_str(), named[0]["method"].as_str()), ("Press", name));
-            assert!(named[0]["blocked_ms"].parse::<u64>().unwrap() >= 1000, "{named:?}");
+            until("the watchdog has named it", || !warnings(session, "still blocks its thread").is_empty()).await;
+            let named = warnings(session, "still blocks its thread");
+            assert_eq!((named[0].field("contract"), named[0].field("method")), ("Press", name));
+            assert!(named[0].field("blocked_ms").parse::<u64>().unwrap() >= 1000, "{named:?}");
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert_eq!(Log::about(session, "still blocks its thread").len(), 1, "once");
+            assert_eq!(warnings(session, "still blocks its thread").len(), 1, "once");
         }
         machine.0.open();
     });
@@ -297,7 +238,7 @@ impl Anvil for Heavy {
 
 #[test]
 fn an_object_that_blocks_its_thread_while_it_is_dropped() {
-    Log::keep();
+    Lines::keep();
     let (own, servers) = (runtime(), runtime());
     let at_servers = servers.handle().clone();
     let machine = Machine::default();
@@ -312,8 +253,8 @@ fn an_object_that_blocks_its_thread_while_it_is_dropped() {
         anvil.session().close();
         until("the object is dropped", || machine.0.arrived() == 1).await;
         timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
-        assert_eq!(Log::about(session, "is lost").len(), 1);
-        until("the watchdog has named it", || !Log::about(session, "dropping of a session's object").is_empty()).await;
+        assert_eq!(warnings(session, "is lost").len(), 1);
+        until("the watchdog has named it", || !warnings(session, "dropping of a session's object").is_empty()).await;
         machine.0.open();
     });
     let outcome = own.block_on(body);
@@ -331,7 +272,7 @@ async fn closed_hooks_that_take_long_do_not_hold_the_end_and_run_on() {
             self.1.came();
         }
     }
-    Log::keep();
+    Lines::keep();
     let (go, done) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::<Gate>::default());
     let hooks = [(); 3].map(|()| Slow(go.clone(), done.clone()));
     let builder =
@@ -343,7 +284,7 @@ async fn closed_hooks_that_take_long_do_not_hold_the_end_and_run_on() {
     let session = server.sessions().iter().next().unwrap().id();
     timeout(SOON, server.shutdown()).await.unwrap();
     timeout(SOON, press.session().closed()).await.unwrap();
-    assert_eq!(Log::about(session, "`closed` hooks").len(), 1);
+    assert_eq!(warnings(session, "`closed` hooks").len(), 1);
     assert_eq!(done.arrived(), 0);
     go.add_permits(3);
     until("they have run on", || done.arrived() == 3).await;

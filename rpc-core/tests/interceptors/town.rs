@@ -9,6 +9,7 @@ use futures::StreamExt;
 use rpc_core::{
     CheckedConfig, Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory,
 };
+use rpc_testing::until;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 #[rpc_core::callback]
@@ -144,15 +145,4 @@ impl Ends {
     pub(crate) async fn handlers(&self, count: usize) {
         until("handlers", || self.server.stats().handlers == count).await;
     }
-}
-
-/// Lets virtual time pass until something holds.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..60_000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    panic!("still not: {what}");
 }

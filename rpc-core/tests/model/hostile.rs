@@ -10,20 +10,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rpc_core::{
     CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
     SessionHooks, Status, async_trait,
     contract::method_id,
     session::{Memory, Transport, accept, connect, memory},
-    wire::{
-        Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome,
-        put_frame, put_header,
-    },
+    wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
 };
+use rpc_testing::{LIMITS, hello, packet, request, until, welcome};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::pairs::{host, open, until};
+use crate::pairs::{host, open};
 
 #[rpc_core::service]
 trait Booth {
@@ -48,24 +46,8 @@ impl Booth for Clerk {
     async fn tip(&self, _: u32) {}
 }
 
-const LIMITS: PeerLimits = PeerLimits {
-    calls: 1024,
-    nested: 4,
-    notifies: 1,
-    depth: 16,
-    payload: 4 << 20,
-    assembly: 16 << 20,
-    arguments: 16 << 20,
-    packet: 128 << 10,
-    chunk: 64 << 10,
-    streams: 0,
-    stream_items: 1,
-    stream_bytes: 1,
-    streams_bytes: 1,
-    nesting: 128,
-    values: 1_000_000,
-    containers: 131_072,
-};
+/// It takes one one-way call at a time.
+const ONE_NOTIFY: PeerLimits = PeerLimits { notifies: 1, ..LIMITS };
 
 /// An end that says what the test wants.
 struct Raw {
@@ -80,18 +62,7 @@ impl Raw {
         let (session, driver) = accept(near, hosting, &CheckedConfig::default(), ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
-        let (version, credentials) = (VERSION, Vec::new());
-        raw.put(
-            0,
-            &[Frame::Hello(Box::new(Hello {
-                version,
-                limits: LIMITS,
-                keepalive_ms: 0,
-                contracts,
-                credentials,
-                resume: None,
-            }))],
-        );
+        raw.put(0, &[hello(ONE_NOTIFY, contracts)]);
         (raw, session)
     }
 
@@ -101,28 +72,12 @@ impl Raw {
         let (session, driver) = connect(near, hosting, &config.try_into().unwrap(), ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
-        raw.put(
-            0,
-            &[Frame::Welcome(Box::new(Welcome {
-                version: VERSION,
-                limits: LIMITS,
-                keepalive_ms: 0,
-                contracts: Vec::new(),
-                session: 1,
-                secret: Vec::new(),
-                resumed: false,
-                received: 0,
-                refusal: None,
-            }))],
-        );
+        raw.put(0, &[welcome(ONE_NOTIFY, Vec::new())]);
         (raw, session)
     }
 
     fn put(&mut self, seq: u64, frames: &[Frame]) {
-        let mut packet = BytesMut::new();
-        put_header(&mut packet, PacketHeader { seq, ack: 0 });
-        frames.iter().for_each(|frame| put_frame(&mut packet, frame));
-        self.transport.start_send(packet.freeze()).unwrap();
+        self.transport.start_send(packet(PacketHeader { seq, ack: 0 }, frames)).unwrap();
     }
 
     fn say(&mut self, frames: &[Frame]) {
@@ -144,21 +99,7 @@ impl Raw {
 }
 
 fn buy(id: u64, payload: Payload) -> Frame {
-    request(method_id("Booth", "buy"), id, payload)
-}
-
-/// At no depth, and with neither metadata nor streams.
-fn request(method: u32, id: u64, payload: Payload) -> Frame {
-    Frame::Request(Request {
-        id,
-        method,
-        deadline_ms: None,
-        depth: 0,
-        parent: None,
-        metadata: Vec::new(),
-        payload,
-        streams: Streams::default(),
-    })
+    request(id, method_id("Booth", "buy"), payload, Streams::default())
 }
 
 /// Waits until it is let go, or for ever.
@@ -317,7 +258,7 @@ async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
     session.established().await.unwrap();
     let fetch = |id: u64| {
         let payload = Payload::Inline(vec![0x91, u8::try_from(id).unwrap()].into());
-        request(method_id("Depot", "fetch"), id, payload)
+        request(id, method_id("Depot", "fetch"), payload, Streams::default())
     };
     // Five results fill what may be under way; the others have no room.
     raw.say(&(1..=12).map(fetch).collect::<Vec<_>>());

@@ -1,8 +1,7 @@
 //! Sessions in memory, several to one server.
 
-use std::time::Duration;
-
 use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory};
+pub(crate) use rpc_testing::until;
 
 /// Both ends of a session.
 pub(crate) struct Ends {
@@ -35,19 +34,4 @@ pub(crate) async fn at_rest(ends: &Ends) {
     for session in [&ends.server, &ends.client] {
         until(&format!("{session:?} at rest"), || session.stats().is_at_rest()).await;
     }
-}
-
-/// Lets tasks run, then virtual time pass, until something holds; a minute of it is more than anything here may take.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
-    for turn in 0..61_000 {
-        if holds() {
-            return;
-        }
-        if turn < 1000 {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-    panic!("still not: {what}");
 }

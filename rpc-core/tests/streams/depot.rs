@@ -230,13 +230,5 @@ pub(crate) fn depot() -> (House, Session, DepotClient) {
 
 /// Waits until nothing is held any more.
 pub(crate) async fn at_rest(session: &Session) {
-    let rest = rpc_core::Stats::default();
-    for _ in 0..10_000 {
-        if session.stats() == rest {
-            return;
-        }
-        tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    assert_eq!(session.stats(), rest);
+    rpc_testing::until("nothing is held", || session.stats() == rpc_core::Stats::default()).await;
 }

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use rpc_core::{Config, Context};
 use rpc_server::{Server, ServerBuilder, ServerHandle};
+use rpc_testing::{SOON, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
-
-/// Long beyond anything that should happen.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 #[rpc_core::service]
 pub(crate) trait Desk {
@@ -186,10 +184,5 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
 
 /// Waits until so many connections are sessions, are to become one or were one.
 pub(crate) async fn connections(server: &ServerHandle, count: usize) {
-    let reached = async {
-        while server.sessions().connections() != count {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, reached).await.unwrap();
+    until(&format!("{count} connections"), || server.sessions().connections() == count).await;
 }

@@ -10,7 +10,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
 
-use super::pair::{Arrived, CLIENT, Call, Pair, SERVER};
+use super::pair::{Arrived, CLIENT, Call, Pair, SERVER, least};
 use crate::{
     Config, ConnectionError,
     proto::{CallKey, Completion, LongState, Outcome, StreamEnd, StreamError},
@@ -322,17 +322,6 @@ proptest! {
 
     #[test]
     fn with_every_bound_at_its_least(steps in prop::collection::vec(step(), 0..200)) {
-        let config = Config {
-            chunk: 256,
-            stream_items: 1,
-            stream_window: 1,
-            max_stream_window: 1,
-            streams_window: 1,
-            unacked_bulk: 128 * 1024,
-            max_unacked_bulk: 128 * 1024,
-            max_payload: 200_000,
-            ..Config::default()
-        };
-        run(steps, &config);
+        run(steps, &least());
     }
 }

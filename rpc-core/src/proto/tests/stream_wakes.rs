@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    pair::{CLIENT, Call, Pair, SERVER},
+    pair::{CLIENT, Call, Pair, SERVER, least},
     producers::Bell,
 };
 use crate::{
@@ -433,17 +433,6 @@ proptest! {
 
     #[test]
     fn with_every_bound_at_its_least(steps in prop::collection::vec(step(), 0..300)) {
-        let config = Config {
-            chunk: 256,
-            stream_items: 1,
-            stream_window: 1,
-            max_stream_window: 1,
-            streams_window: 1,
-            unacked_bulk: 128 * 1024,
-            max_unacked_bulk: 128 * 1024,
-            max_payload: 200_000,
-            ..Config::default()
-        };
-        run(steps, &config);
+        run(steps, &least());
     }
 }

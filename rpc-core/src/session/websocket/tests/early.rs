@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-pub(super) const LIMITS: PeerLimits = PeerLimits {
+const LIMITS: PeerLimits = PeerLimits {
     calls: 100,
     nested: 4,
     notifies: 100,
@@ -39,7 +39,7 @@ pub(super) const LIMITS: PeerLimits = PeerLimits {
     containers: 131_072,
 };
 
-fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
+pub(super) fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
     let mut packet = BytesMut::new();
     put_header(&mut packet, PacketHeader { seq, ack: 0 });
     put_frame(&mut packet, said);
@@ -66,7 +66,7 @@ fn welcome() -> Frame {
     }))
 }
 
-fn hello() -> Frame {
+pub(super) fn hello() -> Frame {
     let (contracts, credentials) = (Vec::new(), Vec::new());
     Frame::Hello(Box::new(Hello {
         version: VERSION,

@@ -2,11 +2,11 @@
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
-    early::LIMITS,
+    early::{hello, message},
     raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     peer::ConnectionInfo,
     service::Hosting,
     session::{WebSocket, accept, transport::Transport},
-    wire::{Frame, Hello, PacketHeader, VERSION, put_frame, put_header},
+    wire::Frame,
 };
 
 #[tokio::test]
@@ -46,19 +46,10 @@ async fn ended(said: &[u8]) -> Option<ConnectionError> {
     let transport = WebSocket::server(near, Bytes::new(), &config);
     let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
-    let (contracts, credentials) = (Vec::new(), Vec::new());
-    let hello = Hello { version: VERSION, limits: LIMITS, keepalive_ms: 0, contracts, credentials, resume: None };
-    raw.write_all(&packet(&Frame::Hello(Box::new(hello)))).await.unwrap();
+    raw.write_all(&message(0, &hello(), true)).await.unwrap();
     session.established().await.unwrap();
     raw.write_all(said).await.unwrap();
     timeout(Duration::from_secs(2), session.closed()).await.ok()
-}
-
-fn packet(said: &Frame) -> Vec<u8> {
-    let mut packet = BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
-    put_frame(&mut packet, said);
-    frame(FIN | BINARY, &packet, true)
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,8 +57,8 @@ async fn row_12_a_flood_of_pings_and_pongs_of_any_kind() {
     let kinds = [
         frame(FIN | PING, b"", true),
         frame(FIN | PONG, b"", true),
-        packet(&Frame::Ping { token: 1 }),
-        packet(&Frame::Pong { token: 1 }),
+        message(0, &Frame::Ping { token: 1 }, true),
+        message(0, &Frame::Pong { token: 1 }, true),
     ];
     for kind in &kinds {
         assert_eq!(ended(&kind.repeat(10)).await, None);

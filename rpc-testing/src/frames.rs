@@ -1,0 +1,70 @@
+//! What a peer says that does not keep the rules, or that no session stands behind.
+
+use bytes::{Bytes, BytesMut};
+use rpc_core::{
+    contract::ContractDescriptor,
+    wire::{
+        Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
+        put_header,
+    },
+};
+
+/// What a peer takes: about as much as by default, but no streams. A test names what else it needs.
+pub const LIMITS: PeerLimits = PeerLimits {
+    calls: 1024,
+    nested: 4,
+    notifies: 1024,
+    depth: 16,
+    payload: 4 << 20,
+    assembly: 16 << 20,
+    arguments: 16 << 20,
+    packet: 128 << 10,
+    chunk: 64 << 10,
+    streams: 0,
+    stream_items: 1,
+    stream_bytes: 1 << 16,
+    streams_bytes: 1 << 16,
+    nesting: 128,
+    values: 1_000_000,
+    containers: 131_072,
+};
+
+/// These frames in one packet.
+pub fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
+    let mut packet = BytesMut::new();
+    put_header(&mut packet, header);
+    frames.iter().for_each(|frame| put_frame(&mut packet, frame));
+    packet.freeze()
+}
+
+/// What a peer says that hosts this contract.
+pub fn hosted(contract: &ContractDescriptor) -> Vec<HostedContract> {
+    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
+}
+
+/// A client's first frame. It asks for no keepalive.
+pub fn hello(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
+    let (credentials, resume) = (Vec::new(), None);
+    Frame::Hello(Box::new(Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume }))
+}
+
+/// A server's first frame. It asks for no keepalive.
+pub fn welcome(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
+    Frame::Welcome(Box::new(Welcome {
+        version: VERSION,
+        limits,
+        keepalive_ms: 0,
+        contracts,
+        session: 1,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal: None,
+    }))
+}
+
+/// A call at no depth, without a deadline and without metadata.
+pub fn request(id: u64, method: u32, payload: Payload, streams: Streams) -> Frame {
+    let (deadline_ms, depth, parent, metadata) = (None, 0, None, Vec::new());
+    Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+}
