@@ -125,24 +125,28 @@ fn one_way_calls_beyond_the_memory_of_a_session_end_it() {
 
 #[test]
 fn results_beyond_the_memory_of_a_session_fail_their_calls() {
-    let mut pair = Pair::apart(&small(), &Config::default());
-    pair.run();
-    let calls: Vec<_> = (0..4).map(|_| pair.call_and_arrive(CLIENT, Call::new())).collect();
-    for (_, arrived) in &calls {
-        pair.answer(SERVER, arrived, Completion::Value(Bytes::from(vec![7; MIB]).into()));
+    // In chunks, and in the frame.
+    for (len, calls, fit) in [(MIB, 4, 3), (60 * KIB, 60, 51)] {
+        let mut pair = Pair::apart(&small(), &Config::default());
+        pair.run();
+        let calls: Vec<_> = (0..calls).map(|_| pair.call_and_arrive(CLIENT, Call::new())).collect();
+        for (_, arrived) in &calls {
+            pair.answer(SERVER, arrived, Completion::Value(Bytes::from(vec![7; len]).into()));
+        }
+        pair.run();
+        assert!(pair.ends[CLIENT].connection.is_open());
+        assert!(pair.ends[CLIENT].connection.stats().memory_held <= 3 * MIB);
+        let outcomes = calls.iter().map(|(key, _)| match pair.outcome(CLIENT, *key) {
+            Some(Outcome::Value(bytes)) => Ok(bytes.len()),
+            Some(Outcome::Status(status)) => Err((status.code(), status.execution())),
+            other => panic!("{other:?}"),
+        });
+        let refused = Err((Code::ResourceExhausted, Execution::Unknown));
+        for (place, outcome) in outcomes.enumerate() {
+            assert_eq!(outcome, if place < fit { Ok(len) } else { refused }, "result {place} of {len} bytes");
+        }
+        pair.assert_empty();
     }
-    pair.run();
-    assert!(pair.ends[CLIENT].connection.stats().memory_held <= 3 * MIB);
-    let mut outcomes = calls.iter().map(|(key, _)| match pair.outcome(CLIENT, *key) {
-        Some(Outcome::Value(bytes)) => Ok(bytes.len()),
-        Some(Outcome::Status(status)) => Err((status.code(), status.execution())),
-        other => panic!("{other:?}"),
-    });
-    let refused = Err((Code::ResourceExhausted, Execution::Unknown));
-    assert!([(); 3].iter().all(|()| outcomes.next() == Some(Ok(MIB))));
-    assert_eq!(outcomes.next_back(), Some(refused));
-    drop(outcomes);
-    pair.assert_empty();
 }
 
 /// A result in its frame is refused as one in chunks is: the session goes on.
