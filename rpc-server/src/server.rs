@@ -113,8 +113,9 @@ impl ServerBuilder {
     /// Bytes that clients can make the server hold in all sessions together. Default 2 GiB, or
     /// [`Config::session_memory`](rpc_core::Config::session_memory) if that is more; a value below `session_memory` is
     /// an error when the server starts. It counts what comes in, as `session_memory` does: arguments, payloads that are
-    /// arriving, items that wait for their reader, results that wait for their caller. What goes out is bounded in each
-    /// session alone.
+    /// arriving, items that wait for their reader, results that wait for their caller. Results and
+    /// long items of streams count as well while they wait to be sent, with their encoded length: nothing else bounds
+    /// them. What else goes out is bounded in each session alone.
     ///
     /// At the bound, a call, a result, an item or a stream's error that would take its session to the average of all
     /// sessions, or above it, fails with `RESOURCE_EXHAUSTED`. Lighter sessions are served. If the sum passes the bound

@@ -7,9 +7,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use futures::future::join_all;
+use futures::{future::join_all, stream};
 use rpc_client::Connect;
-use rpc_core::{CloseCode, Code, Config, ConnectionError, Session, SessionState, Status, Stub};
+use rpc_core::{CloseCode, Code, Config, ConnectionError, Session, SessionState, Status, Streaming, Stub};
 use rpc_server::{ListenError, Server, ServerHandle};
 use rpc_testing::{SOON, until};
 use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
@@ -25,6 +25,10 @@ trait Depot {
     #[rpc(oneway)]
     async fn leave(&self, load: &str);
     async fn weigh(&self, load: &str) -> usize;
+    /// Gives so many bytes when the test opens the gate.
+    async fn fetch(&self, len: usize) -> String;
+    /// The same, as the item of a stream.
+    async fn pour(&self, len: usize) -> Streaming<String>;
 }
 
 #[derive(Clone)]
@@ -58,6 +62,14 @@ impl Depot for Yard {
     }
     async fn weigh(&self, load: &str) -> usize {
         load.len()
+    }
+    async fn fetch(&self, len: usize) -> String {
+        self.hold().await;
+        load(len)
+    }
+    async fn pour(&self, len: usize) -> Streaming<String> {
+        self.hold().await;
+        Streaming::new(stream::iter([load(len)]))
     }
 }
 
@@ -170,6 +182,59 @@ async fn the_heaviest_is_closed_when_what_comes_cannot_be_refused() {
     assert_eq!(server.sessions().len(), 2);
     yard.gate.add_permits(9);
     until("nothing is held", || server.sessions().iter().all(|session| session.stats().is_at_rest())).await;
+    server.shutdown().await;
+}
+
+/// A client that asks and does not read makes results wait, and items that are longer than a chunk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_that_wait_count() {
+    wait_for_a_client_that_does_not_read(async |client: DepotClient| client.fetch(MIB).await.map(drop)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_items_that_wait_count() {
+    let call = async |client: DepotClient| {
+        let mut items = client.pour(MIB).await?;
+        items.next().await.transpose().map(drop).map_err(Status::from)
+    };
+    wait_for_a_client_that_does_not_read(call).await;
+}
+
+async fn wait_for_a_client_that_does_not_read<F>(call: impl Fn(DepotClient) -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), Status>> + 'static,
+{
+    let yard = Yard::new();
+    // Nothing ends by time.
+    let mut config = config(MEMORY);
+    for time in [&mut config.write_timeout, &mut config.progress_timeout, &mut config.keepalive_timeout] {
+        *time = Duration::MAX;
+    }
+    let server = Server::builder().service(yard.clone().serve()).config(config).memory(MEMORY);
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let light = connect(&server).await;
+    let (url, parked) = (format!("ws://{}/", server.local_addr()), yard.parked.clone());
+    let (finish, finished) = std::sync::mpsc::channel::<()>();
+    let heavy = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = DepotClient::connect(url).await.unwrap();
+            let calls = join_all((0..40).map(|_| call(client.clone())));
+            let parked = until("the calls are there", || parked.load(Ordering::Relaxed) == 40);
+            tokio::select! {
+                () = parked => {}
+                ends = calls => panic!("{ends:?}"),
+            }
+        });
+        // From here on nothing is read.
+        let _ = finished.recv();
+    });
+    until("the calls are there", || yard.parked() == 40).await;
+    yard.gate.add_permits(40);
+    until("the heavy session is closed", || server.sessions().len() == 1).await;
+    assert_eq!(light.weigh(&load(MIB)).await, Ok(MIB));
+    drop(finish);
+    heavy.join().unwrap();
     server.shutdown().await;
 }
 

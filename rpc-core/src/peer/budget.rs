@@ -141,6 +141,28 @@ impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
     }
 }
 
+/// A result, or a long item of a stream, that waits for room as the value that users' code has made.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    shared: &'a SessionShared,
+    len: usize,
+}
+
+impl<'a> Waiting<'a> {
+    /// `len` is how long it is when it is encoded.
+    pub(crate) fn new(shared: &'a SessionShared, len: usize) -> Self {
+        // The driver sees to it when all sessions hold too much together.
+        shared.act(|connection| connection.value_waits(len));
+        Self { shared, len }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.with(|locked| locked.connection.value_goes(self.len));
+    }
+}
+
 fn try_more(semaphore: &Semaphore, held: &mut u32, want: u32) -> Result<(), ()> {
     let more = want.saturating_sub(*held);
     if more > 0 {

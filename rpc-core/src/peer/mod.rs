@@ -19,7 +19,7 @@ mod streams;
 mod stub;
 mod watchdog;
 
-pub(crate) use budget::Reservation;
+pub(crate) use budget::{Reservation, Waiting};
 pub(crate) use call::beyond_limit;
 pub(crate) use clock::now;
 pub use closing::Closing;

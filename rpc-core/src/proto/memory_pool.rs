@@ -9,7 +9,8 @@ use std::sync::{
 const STEP: usize = 4 * 1024;
 
 /// Bounds what the other sides can make several sessions hold together: the sum of what counts against
-/// [`Config::session_memory`](crate::Config::session_memory) in each. Cheap to clone; all clones are one pool.
+/// [`Config::session_memory`](crate::Config::session_memory) in each, and of results and long items that wait to be
+/// sent. Cheap to clone; all clones are one pool.
 ///
 /// When the sum is at the bound, what would take a session to the average of all sessions or above it fails with
 /// `RESOURCE_EXHAUSTED`, as beyond the session's own bound. Less than that is taken in, so that light sessions notice

@@ -18,7 +18,7 @@ use crate::{
     logging::LogLimit,
     peer::{
         CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters, Streaming,
-        Stub, encode_rope, now, scan_limits,
+        Stub, Waiting, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -122,7 +122,12 @@ impl Incoming {
                 Ok(()) => {
                     return Ok(HandlerOutput::new(HandlerReply::Value(payload), self.writers(), reservation, FRAME));
                 }
-                Err(need) => reservation.wait(need).await.map_err(|_| over())?,
+                Err(need) => {
+                    let len = payload.len();
+                    drop(payload);
+                    let _waits = Waiting::new(&self.shared, len);
+                    reservation.wait(need).await.map_err(|_| over())?;
+                }
             }
         }
     }

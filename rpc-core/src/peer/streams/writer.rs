@@ -19,7 +19,9 @@ use crate::{
     error::CallError,
     logging::LogLimit,
     panics::{Panicked, catch, let_go},
-    peer::{Reservation, clock::now, encode::encode, shared::SessionShared, slow::watch_poll, watchdog::Polled},
+    peer::{
+        Reservation, Waiting, clock::now, encode::encode, shared::SessionShared, slow::watch_poll, watchdog::Polled,
+    },
     proto::{ITEM, LongState, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
     text::excerpt,
@@ -337,11 +339,14 @@ impl Pump {
     /// transfers. Its bytes are not kept while it waits. False if the stream has ended.
     async fn send_long(&mut self, mut item: LongItem) -> bool {
         let (id, len) = (self.id, item.len);
+        let shared = self.shared.clone();
+        let mut waits = None;
         loop {
             let claimed = poll_fn(|cx| {
                 let claimed = self.shared.with(|locked| locked.connection.poll_long_item(id, len, cx.waker()));
                 if claimed == Some(false) {
                     item.bytes = None;
+                    waits.get_or_insert_with(|| Waiting::new(&shared, len));
                     return Poll::Pending;
                 }
                 Poll::Ready(claimed.is_some())
@@ -352,6 +357,7 @@ impl Pump {
             let mut reservation = Reservation::new(self.shared.clone());
             if !reservation.try_transfer(len) {
                 item.bytes = None;
+                waits.get_or_insert_with(|| Waiting::new(&shared, len));
                 if !reserve(&self.shared, id, len, &mut reservation).await {
                     return false;
                 }
@@ -364,6 +370,7 @@ impl Pump {
                     return false;
                 }
             };
+            waits = None;
             self.ready.push_back((bytes, reservation.take_transfer()));
             if !self.hand_over().await {
                 return false;

@@ -112,6 +112,7 @@ impl Connection {
             served_bytes: 0,
             outcome_bytes: 0,
             outcomes: 0,
+            waiting_values: 0,
             share: None,
             send_streams: SendStreams::default(),
             recv_streams: RecvStreams::new(&config),

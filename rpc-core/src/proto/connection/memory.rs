@@ -36,7 +36,7 @@ impl Connection {
         if self.share.is_none() {
             return;
         }
-        let held = self.memory_held();
+        let held = self.pooled();
         let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {
             self.trim_memory();
@@ -46,7 +46,7 @@ impl Connection {
     /// Lets go of memory that is kept for payloads to come, and gives the bytes that are held all the same.
     pub fn trim_memory(&mut self) -> usize {
         self.assembly.clear_buffer_pool();
-        let held = self.memory_held();
+        let held = self.pooled();
         if let Some(share) = &mut self.share {
             share.settle(held);
         }
@@ -76,12 +76,33 @@ impl Connection {
         self.served_bytes + self.outcome_bytes + self.assembly.held() + self.recv_streams.memory()
     }
 
+    /// What counts in the pool.
+    #[inline]
+    fn pooled(&self) -> usize {
+        self.memory_held() + self.waiting_values
+    }
+
+    /// A result or an item of this length waits for room on its way out, as the value that users' code has made.
+    #[cfg(feature = "session")]
+    pub(crate) fn value_waits(&mut self, len: usize) {
+        self.waiting_values += len;
+        self.count_memory();
+    }
+
+    /// It waits no more.
+    #[cfg(feature = "session")]
+    pub(crate) fn value_goes(&mut self, len: usize) {
+        self.waiting_values -= len;
+        self.count_memory();
+    }
+
     /// Whether `more` bytes more may be held; otherwise what is full.
     #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
         let sum = self.memory_held().saturating_add(more);
-        let is_easy = sum <= self.memory_in && self.share.as_ref().is_none_or(|share| share.has_room(sum));
-        if is_easy { Ok(()) } else { self.make_room(more) }
+        let fits = sum <= self.memory_in
+            && self.share.as_ref().is_none_or(|share| share.has_room(sum.saturating_add(self.waiting_values)));
+        if fits { Ok(()) } else { self.make_room(more) }
     }
 
     /// Memory that is kept for payloads to come is the first to go.
@@ -101,7 +122,8 @@ impl Connection {
         if held.saturating_add(more) > self.memory_in {
             return Err(Full::Session);
         }
-        let full = self.share.as_mut().is_some_and(|share| share.is_full(held, more));
+        let pooled = self.pooled();
+        let full = self.share.as_mut().is_some_and(|share| share.is_full(pooled, more));
         if full { Err(Full::Pool) } else { Ok(()) }
     }
 

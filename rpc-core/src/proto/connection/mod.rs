@@ -116,6 +116,8 @@ pub struct Connection {
     /// What results hold that their callers have not taken.
     outcome_bytes: usize,
     outcomes: usize,
+    /// What results and long items hold that wait for room on their way out. It counts in the pool alone.
+    waiting_values: usize,
     /// Its part of what all sessions of a server hold; `None` without a pool, and after the end.
     share: Option<Share>,
 
