@@ -77,8 +77,7 @@ impl Connection {
         self.accept_streams(&streams)?;
         let Some(key) = key else {
             self.leave_streams(&streams);
-            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
+            self.begin_unwanted(now, transfer, total, Purpose::Discard)?;
             return self.count_stray(id);
         };
         // Sent in part only, and answered already: the rest of the arguments is of no use.
@@ -98,9 +97,7 @@ impl Connection {
             self.wakes.extend(slot.waker.take());
         }
         self.leave_streams(&streams);
-        self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
-        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-        Ok(())
+        self.begin_unwanted(now, transfer, total, Purpose::DiscardFor(key))
     }
 
     /// Why a result or a fault of this length is not taken.
@@ -299,6 +296,19 @@ impl Connection {
             self.assembly.begin_period();
             self.timers.set(Timer::Assembly, now + self.config.progress_timeout);
         }
+        Ok(())
+    }
+
+    /// Takes note of an announced payload that is not wanted, and says so. Its bytes count until it has ended.
+    pub(super) fn begin_unwanted(
+        &mut self,
+        now: Instant,
+        transfer: TransferId,
+        total: u64,
+        purpose: Purpose,
+    ) -> Result<(), ProtocolError> {
+        self.begin_assembly(now, transfer, total, purpose)?;
+        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
     },
     status::Status,
-    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size},
+    wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size},
 };
 
 /// A call made here in whose handler another one was made.
@@ -226,11 +226,8 @@ impl Connection {
     }
 
     fn discard_announced(&mut self, now: Instant, announced: Option<(TransferId, u64)>) -> Result<(), ProtocolError> {
-        if let Some((transfer, total)) = announced {
-            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-        }
-        Ok(())
+        let Some((transfer, total)) = announced else { return Ok(()) };
+        self.begin_unwanted(now, transfer, total, Purpose::Discard)
     }
 
     pub(super) fn handle_cancel(&mut self, id: CallId) {
