@@ -220,7 +220,7 @@ impl CallInfo {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
-    /// Makes the deadline no later than so long from now. A later one stays as it is.
+    /// Makes the deadline no later than `timeout` from now. An earlier deadline stays as it is.
     pub fn limit_timeout(&mut self, timeout: Duration) {
         if let Some(latest) = now().checked_add(timeout) {
             self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));

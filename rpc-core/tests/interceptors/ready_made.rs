@@ -209,6 +209,7 @@ async fn the_cap_ends_what_no_caller_can_cancel() {
     trait Archive {
         #[rpc(no_cancel)]
         async fn write(&self);
+        async fn left(&self, cx: &Context<ArchiveClient>) -> Option<Duration>;
     }
     struct Paper(Arc<AtomicUsize>);
     struct Pen<'a>(&'a AtomicUsize);
@@ -222,12 +223,17 @@ async fn the_cap_ends_what_no_caller_can_cancel() {
             let _pen = Pen(&self.0);
             std::future::pending::<()>().await;
         }
+        async fn left(&self, cx: &Context<ArchiveClient>) -> Option<Duration> {
+            cx.remaining()
+        }
     }
     let dropped = Arc::<AtomicUsize>::default();
     let archive = Paper(dropped.clone()).serve();
     let server = Hosting::builder().service(archive).interceptor(TimeoutCap::incoming(Duration::from_secs(3)));
     let (_server, client) = connect_in_memory(&server.build().unwrap(), &Hosting::default(), &CheckedConfig::default());
-    let status = client.client::<ArchiveClient>().write().await.unwrap_err();
+    let archive: ArchiveClient = client.client();
+    assert_eq!(archive.left().await, Ok(Some(Duration::from_secs(3))), "what the handler calls inherits this");
+    let status = archive.write().await.unwrap_err();
     assert_eq!((status.code(), status.execution()), (Code::DeadlineExceeded, Execution::Unknown));
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }

@@ -61,7 +61,8 @@ impl<T: Send, E: Send> StreamSender<T, E> {
     }
 
     /// Ends the stream with a typed fault, after what has been sent; otherwise as [`Self::finish`]. Encoded, the fault
-    /// may be as long as a chunk ([`crate::Config::chunk`]).
+    /// may be as long as a chunk ([`crate::Config::chunk`]) and as the other side's [`crate::Config::max_payload`]; of
+    /// a longer one the reader sees [`crate::Code::OutOfRange`].
     pub async fn fail(self, fault: E) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Fault(fault))).await
     }
