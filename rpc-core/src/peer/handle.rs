@@ -18,7 +18,8 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 
 /// The other end of a session, to be called. What generated stubs are made of.
 ///
-/// Cheap to clone. A peer that came from `connect` keeps its session open until its last clone is gone; others do not.
+/// Cheap to clone. A peer that came from `connect` or [`Session::keep_open`] keeps its session open, with its clones,
+/// until the last of all of them is gone; others do not.
 #[derive(Clone)]
 pub struct Peer {
     shared: Arc<SessionShared>,
@@ -29,8 +30,8 @@ pub struct Peer {
 
 impl Session {
     /// A handle that keeps the session open, as its clones do, and the stubs made of them with
-    /// [`crate::Stub::from_peer`]. When the last one is dropped, the session is closed as by [`Self::close`]. Each call
-    /// of this method starts such a family of its own.
+    /// [`crate::Stub::from_peer`]. A client's stubs that came from `connect` are such handles as well. When the last of
+    /// all of them is dropped, the session is closed as by [`Self::close`].
     pub fn keep_open(&self) -> Peer {
         Peer::keeping(self.shared().clone())
     }
@@ -41,12 +42,19 @@ impl Session {
     }
 }
 
-/// Closes the session when the last handle that keeps it open is dropped.
+/// Keeps the session open, with others of its kind.
 struct Keep(Arc<SessionShared>);
+
+impl Keep {
+    fn new(shared: Arc<SessionShared>) -> Self {
+        shared.keeper_came();
+        Self(shared)
+    }
+}
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.0.act(crate::proto::Connection::close);
+        self.0.keeper_left();
     }
 }
 
@@ -56,10 +64,10 @@ impl Peer {
         Self { shared, options: None, _keep: None }
     }
 
-    /// A handle that keeps the session open, as its clones do. When the last one is dropped, what has been sent still
-    /// goes out, and then the session is closed.
+    /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, what has
+    /// been sent still goes out, and then the session is closed.
     pub(crate) fn keeping(shared: Arc<SessionShared>) -> Self {
-        let keep = Some(Arc::new(Keep(shared.clone())));
+        let keep = Some(Arc::new(Keep::new(shared.clone())));
         Self { shared, options: None, _keep: keep }
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct SessionShared {
     handlers: AtomicUsize,
     /// Streams that are produced in tasks of their own.
     producers: AtomicUsize,
+    /// Families of handles that keep the session open.
+    keepers: AtomicUsize,
     /// How many milliseconds a poll of users' code may take before the watchdog names it.
     blocks_after: u64,
 }
@@ -106,6 +108,7 @@ impl SessionShared {
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
+            keepers: AtomicUsize::new(0),
             blocks_after: watchdog::blocks_after(config.slow_poll),
             config,
         }
@@ -280,6 +283,18 @@ impl SessionShared {
         if self.producers.fetch_sub(1, Ordering::Relaxed) == 1 {
             // The end of the session may wait for that.
             self.driver.wake();
+        }
+    }
+
+    /// One more family of handles keeps the session open.
+    pub(super) fn keeper_came(&self) {
+        self.keepers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A family of handles is gone. When it was the last one, the session is closed.
+    pub(super) fn keeper_left(&self) {
+        if self.keepers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.act(Connection::close);
         }
     }
 
