@@ -18,6 +18,8 @@ mod gates;
 mod graphs;
 #[path = "model/hostile.rs"]
 mod hostile;
+#[path = "model/identity.rs"]
+mod identity;
 #[path = "model/leaving.rs"]
 mod leaving;
 #[path = "model/lifecycle.rs"]
