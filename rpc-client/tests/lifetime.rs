@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use rpc_client::{Connect, connect};
-use rpc_core::{Code, ConnectionError, Session, Stub};
+use rpc_core::{CallError, Code, ConnectionError, Session, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 
 #[rpc_core::service]
 trait Bell {
     async fn ring(&self) -> u32;
+    /// Two at once, and then none.
+    async fn rings(&self) -> Streaming<u32>;
 }
 
 struct Brass;
@@ -19,6 +22,9 @@ struct Brass;
 impl Bell for Brass {
     async fn ring(&self) -> u32 {
         1
+    }
+    async fn rings(&self) -> Streaming<u32> {
+        Streaming::new(stream::iter([1, 2]).chain(stream::pending()))
     }
 }
 
@@ -66,5 +72,23 @@ async fn a_stub_of_a_client_keeps_the_session_and_so_does_keep_open() {
     assert_eq!(kept.ring().await, Ok(1));
     drop(kept);
     has_ended(&session).await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_does_not_keep_its_session_open_and_gives_what_has_come() {
+    let (server, url) = server().await;
+    let bell = BellClient::connect(&url).await.unwrap();
+    let session = bell.session();
+    let mut rings = bell.rings().await.unwrap();
+    assert_eq!(rings.next().await, Some(Ok(1)));
+    // The second has come by now: both were there at once, and a call has gone to and fro since.
+    assert_eq!(bell.ring().await, Ok(1));
+    drop(bell);
+    has_ended(&session).await;
+    assert_eq!(rings.next().await, Some(Ok(2)));
+    let end = rings.next().await;
+    assert!(matches!(&end, Some(Err(CallError::Status(status))) if status.code() == Code::Unavailable), "{end:?}");
+    assert_eq!(rings.next().await, None);
     server.shutdown().await;
 }

@@ -160,3 +160,54 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
     assert_eq!(session.stats().oneway_refused, 3);
     until("nothing is left", || session.stats().is_at_rest()).await;
 }
+
+/// Both ends say so when they were built from different versions of a contract, and calls go on.
+#[tokio::test]
+async fn another_version_of_a_contract_is_a_warning_at_either_end() {
+    mod old {
+        #[rpc_core::callback]
+        pub(super) trait Guest {
+            async fn name(&self) -> String;
+        }
+        #[rpc_core::service(callback = Guest)]
+        pub(super) trait Inn {
+            async fn greet(&self, cx: &rpc_core::Context<GuestClient>) -> Result<String, rpc_core::Status>;
+        }
+    }
+    mod new {
+        #[rpc_core::callback]
+        pub(super) trait Guest {
+            async fn name(&self) -> String;
+            async fn leave(&self);
+        }
+        #[rpc_core::service(callback = Guest)]
+        pub(super) trait Inn {
+            async fn greet(&self, cx: &rpc_core::Context<GuestClient>) -> Result<String, rpc_core::Status>;
+            async fn bill(&self) -> u32;
+        }
+    }
+    struct Host;
+    impl old::Inn for Host {
+        async fn greet(&self, cx: &rpc_core::Context<old::GuestClient>) -> Result<String, rpc_core::Status> {
+            cx.peer().name().await
+        }
+    }
+    struct Ada;
+    impl new::Guest for Ada {
+        async fn name(&self) -> String {
+            "Ada".to_owned()
+        }
+        async fn leave(&self) {}
+    }
+    Lines::keep();
+    let server = Server::builder().service(old::Inn::serve(Host)).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let inn = new::InnClient::connect(url).callback(new::Guest::serve(Ada)).await.unwrap();
+    assert_eq!(inn.greet().await.as_deref(), Ok("Ada"));
+    for (what, contract) in [("a client was built", "Guest"), ("the server was built", "Inn")] {
+        let lines = Lines::read(Level::WARN);
+        let found = lines.iter().filter(|line| line.contains(what) && line.contains(&format!("contract={contract}")));
+        assert_eq!(found.count(), 1, "{what}: {lines:?}");
+    }
+    server.shutdown().await;
+}

@@ -279,6 +279,15 @@ fn arguments_may_come_and_go() {
 }
 
 #[test]
+fn text_is_taken_where_an_argument_is_bytes() {
+    let payload = payload(&("text", "more"));
+    let mut arguments = ArgumentReader::new(&payload, &ScanLimits::default()).unwrap();
+    assert_eq!(arguments.next_binary(), Ok(Some(&b"text"[..])));
+    assert_eq!(arguments.next_bytes(), Ok(Some(Bytes::from_static(b"more"))));
+    assert!(arguments.is_at_end());
+}
+
+#[test]
 fn a_mebibyte_of_small_elements_is_refused_by_the_budget() {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default)]
