@@ -135,6 +135,24 @@ async fn what_answers_is_no_websocket() {
 }
 
 #[tokio::test]
+async fn a_header_that_cannot_be_sent() {
+    let (server, _) = server().await;
+    let url = format!("ws://{}/", server.local_addr());
+    let cases = [
+        ("Host", "elsewhere", "the WebSocket handshake sets it"),
+        ("Sec-WebSocket-Protocol", "chat", "the WebSocket handshake sets it"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate", "the WebSocket handshake sets it"),
+        ("x key", "value", "x key"),
+        ("x-key", "two\r\nlines", "x-key"),
+    ];
+    for (name, value, why) in cases {
+        let error = ElsewhereClient::connect(&url).header(name, value).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Header { .. }), "{error}");
+        says(&error, &["cannot be sent", why]);
+    }
+}
+
+#[tokio::test]
 async fn no_sub_protocol_in_common() {
     // The server's side of it: a client that offers another one is told what is served.
     let (server, _) = server().await;

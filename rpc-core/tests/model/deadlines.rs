@@ -109,3 +109,34 @@ async fn a_chain_ends_when_its_first_caller_stops_waiting() {
     until("all handlers are dropped", || rungs.dropped.load(Ordering::SeqCst) == 10).await;
     at_rest(&ends).await;
 }
+
+/// Asks the other end what it is told of the nested call, with options of its own.
+#[rpc_core::service]
+trait Relay {
+    async fn outer(&self, cx: &Context<RelayClient>) -> Result<(u32, u32), Status>;
+    /// Pairs of metadata, and seconds that are left.
+    async fn inner(&self, cx: &Context<RelayClient>) -> (u32, u32);
+}
+
+struct Runner;
+
+impl Relay for Runner {
+    async fn outer(&self, cx: &Context<RelayClient>) -> Result<(u32, u32), Status> {
+        let patient = cx.peer().with(CallOptions::new().timeout(Duration::MAX));
+        patient.inner().await
+    }
+    async fn inner(&self, cx: &Context<RelayClient>) -> (u32, u32) {
+        let pairs = u32::try_from(cx.metadata_all().count()).unwrap();
+        (pairs, cx.remaining().map_or(u32::MAX, |left| u32::try_from(left.as_secs()).unwrap()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_call_has_no_more_time_than_is_left_and_none_of_the_metadata() {
+    let ends = open(&host(Runner.serve()), &host(Runner.serve()));
+    let relay: RelayClient = ends.client.client();
+    let options = CallOptions::new().timeout(7 * SECOND).metadata("token", "4711");
+    assert_eq!(relay.with(options.clone()).inner().await, Ok((1, 7)));
+    assert_eq!(relay.with(options).outer().await, Ok((0, 7)));
+    at_rest(&ends).await;
+}
