@@ -351,7 +351,7 @@ impl Connection {
         self.released.arguments += charges.arguments as usize;
     }
 
-    pub(super) fn release_arguments(&mut self, key: CallKey) {
+    fn release_arguments(&mut self, key: CallKey) {
         if let Some(slot) = self.slots.find_mut(key) {
             self.released.arguments += mem::take(&mut slot.arguments) as usize;
         }

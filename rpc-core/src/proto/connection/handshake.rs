@@ -27,11 +27,8 @@ use crate::{
     wire::{Frame, Hello, HostedContract, MAX_NESTING, PeerLimits, VERSION, Welcome},
 };
 
-/// The other side takes little before the handshake is done, and what a refusal says must fit a Welcome.
-const MAX_REFUSAL: usize = 8 * 1024;
-
 /// What this side announces.
-pub(super) fn own_limits(config: &Config) -> PeerLimits {
+fn own_limits(config: &Config) -> PeerLimits {
     PeerLimits {
         calls: config.max_calls,
         nested: config.nested_calls,
@@ -52,7 +49,7 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
     }
 }
 
-pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
+fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
     Frame::Hello(Box::new(Hello {
         version: VERSION,
         limits: own_limits(config),
@@ -208,9 +205,8 @@ impl Connection {
     /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this
     /// side in, by the close.
     pub fn refuse(&mut self, status: Status) {
-        // Nothing of the session has run.
-        let words = self.max_text_out().min(MAX_REFUSAL);
-        let status = status.cut_to(words).not_executed();
+        // Nothing of the session has run. What may be said at most fits a Welcome, too.
+        let status = status.cut_to(self.max_text_out()).not_executed();
         match self.phase {
             Phase::AwaitingDecision => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}

@@ -13,7 +13,7 @@ const CALL: usize = 512;
 /// A packet up to this length may be kept by each small payload in it, while there are few.
 const SMALL_PACKET: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
-pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
+const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
 /// What is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -245,7 +245,7 @@ impl Connection {
     }
 
     /// A stream has failed from this side's point of view.
-    pub(super) fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
+    fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
         let failed = self.recv_streams.fail(id, status, &mut self.wakes);
         if failed && self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
