@@ -174,10 +174,10 @@ impl Session {
     }
 
     /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what
-    /// is under way finishes. Handlers, and streams
-    /// that are produced here, have [`crate::Config::drain_grace`]; all of it, the goodbye included, takes
-    /// [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers have given up run on
-    /// without the session after the grace. A session whose handshake is not done ends at once.
+    /// is under way finishes. Handlers, and streams that are produced here, have [`crate::Config::drain_grace`]; all of
+    /// it, the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose
+    /// callers have given up run on without the session after the grace. A session whose handshake is not done ends at
+    /// once.
     pub fn drain(&self) {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
     }
