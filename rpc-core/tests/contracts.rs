@@ -200,6 +200,29 @@ async fn a_new_fault_is_for_callers_who_know_of_it() {
     assert_eq!(new.weights(true).await.unwrap().next().await, Some(Ok(7)));
 }
 
+/// A fault at the end of a stream goes in one frame.
+#[tokio::test]
+async fn a_fault_of_a_stream_that_is_longer_than_a_chunk_is_a_status() {
+    struct Verbose;
+    impl versions::new::NewScale for Verbose {
+        async fn weigh(&self, _: bool) -> Result<u32, String> {
+            Err("x".repeat(70_000))
+        }
+        async fn weights(&self, _: bool) -> Streaming<u32, String> {
+            Streaming::from_results(stream::iter([Ok(7), Err("x".repeat(70_000))]))
+        }
+    }
+    let server = Hosting::builder().service(versions::new::NewScale::serve(Verbose)).build().unwrap();
+    let (_server, client) = session::connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default());
+    let scale: versions::new::NewScaleClient = client.client();
+    let fault = scale.weigh(true).await.unwrap_err();
+    assert_eq!(fault.fault().map(String::len), Some(70_000), "a call's own fault goes in chunks");
+    let mut weights = scale.weights(true).await.unwrap();
+    assert_eq!(weights.next().await, Some(Ok(7)));
+    let end = weights.next().await;
+    assert!(matches!(&end, Some(Err(CallError::Status(status))) if status.code() == Code::OutOfRange), "{end:?}");
+}
+
 #[tokio::test]
 async fn handlers_call_back_and_get_metadata() {
     let (zoo, ..) = zoo().await;
