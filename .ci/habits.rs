@@ -225,9 +225,8 @@ fn split_imports(text: &str) -> Vec<(usize, String)> {
         }
         // Whatever stands further in than this line is another block.
         seen.retain(|(depth, ..)| *depth <= indent);
-        if let Some((visibility, path)) = import(trimmed)
-            && !attribute
-        {
+        // One with an attribute cannot be merged.
+        if let Some((visibility, path)) = import(trimmed).filter(|_| !attribute) {
             let root = path.split([':', ';', ' ', '{', ',']).next().unwrap_or_default();
             let key = format!("{visibility}use {root}");
             match seen.iter().find(|(depth, other, _)| *depth == indent && *other == key) {
