@@ -102,7 +102,7 @@ impl Connection {
     }
 
     fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, kind: AnswerKind) -> Streams {
-        let limit = self.peer.payload;
+        let limit = self.negotiated.limits.payload;
         let fits = if bytes.len() as u64 > limit {
             Err(Status::out_of_range(format!(
                 "the result is {} bytes long, and its caller takes {limit} at most: \
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     pub(super) fn push_status(&mut self, id: CallId, status: Status, on_sent: OnSent) {
-        let status = status.cut_to(self.max_text_out());
+        let status = status.cut_to(self.negotiated.text);
         self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, on_sent);
     }
 

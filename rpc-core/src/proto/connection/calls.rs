@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, DeadlineKey, Phase, counted_arguments};
+use super::{Connection, DeadlineKey, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
@@ -95,8 +95,8 @@ impl Connection {
             let who = if self.draining { "this side" } else { "the other side" };
             return Err(Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed());
         }
-        if start.depth > self.max_depth_out() {
-            return Err(too_deep(self.max_depth_out()));
+        if start.depth > self.negotiated.limits.depth {
+            return Err(too_deep(self.negotiated.limits.depth));
         }
         if start.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Status::deadline_exceeded("the deadline passed before the call was made").not_executed());
@@ -334,7 +334,7 @@ impl Connection {
         charge: u32,
         on_sent: OnSent,
     ) -> (Payload, Option<Box<OutTransfer>>) {
-        if payload.len() <= self.chunk_out {
+        if payload.len() <= self.negotiated.chunk {
             self.released.transfers += charge as usize;
             return (payload.into(), None);
         }
@@ -404,11 +404,6 @@ impl Connection {
 
     fn wait_queue(&mut self, oneway: bool) -> &mut super::WaitQueue {
         if oneway { &mut self.oneway_waiting } else { &mut self.calls_waiting }
-    }
-
-    /// How deep the other side serves; this side's own limit until it has said so.
-    fn max_depth_out(&self) -> u32 {
-        if self.phase == Phase::Open { self.peer.depth } else { self.config.max_depth }
     }
 }
 

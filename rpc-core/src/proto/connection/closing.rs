@@ -67,7 +67,7 @@ impl Connection {
         }
         self.draining = true;
         self.events.push_back(Event::Draining);
-        let message = Status::unavailable(message).cut_to(self.max_text_out()).message().to_owned();
+        let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
         self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
         self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
         self.timers.set(Timer::Drain, now + (over - closing.min(over / 3)));

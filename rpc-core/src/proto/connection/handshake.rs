@@ -5,9 +5,11 @@ use std::{collections::VecDeque, mem, time::Instant};
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use super::{Connection, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush};
+use super::{
+    Connection, Negotiated, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush, negotiated::own_limits,
+};
 use crate::{
-    config::{CheckedConfig, Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
+    config::{CheckedConfig, Config},
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
@@ -23,34 +25,11 @@ use crate::{
         wait_queue::WaitQueue,
     },
     status::Status,
-    text::MAX_PEER_TEXT,
-    wire::{Frame, Hello, HostedContract, MAX_NESTING, PeerLimits, VERSION, Welcome},
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
 /// The other side takes little before the handshake is done, and what a refusal says must fit a Welcome.
 const MAX_REFUSAL: usize = 8 * 1024;
-
-/// What this side announces.
-pub(super) fn own_limits(config: &Config) -> PeerLimits {
-    PeerLimits {
-        calls: config.max_calls,
-        nested: config.nested_calls,
-        notifies: config.max_oneway_calls,
-        depth: config.max_depth,
-        payload: config.max_payload as u64,
-        assembly: config.max_assembly as u64,
-        arguments: config.max_arguments as u64,
-        packet: config.max_packet as u64,
-        chunk: config.chunk as u64,
-        streams: config.max_streams,
-        stream_items: config.stream_items,
-        stream_bytes: config.stream_window as u64,
-        streams_bytes: config.streams_window as u64,
-        nesting: config.max_payload_nesting.min(MAX_NESTING) as u64,
-        values: config.max_payload_values as u64,
-        containers: config.max_payload_containers as u64,
-    }
-}
 
 pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
     Frame::Hello(Box::new(Hello {
@@ -96,7 +75,6 @@ impl Connection {
             oneway_out: Permits::new(0, 0, 0),
             oneway_sent: Vec::new(),
             done_seen: Vec::new(),
-            chunk_out: config.chunk,
             packet: BytesMut::new(),
             packet_number: 0,
             packet_len: 0,
@@ -145,10 +123,9 @@ impl Connection {
             wakes: Vec::new(),
             stale_wakers: Vec::new(),
             released: Released::default(),
-            peer: limits,
+            negotiated: Negotiated::assumed(&config),
             memory_in: config.memory_in(),
             kept_buffers: config.kept_buffers(),
-            peer_contracts: Vec::new(),
             config,
         }
     }
@@ -208,7 +185,7 @@ impl Connection {
     /// side in, by the close.
     pub fn refuse(&mut self, status: Status) {
         // Nothing of the session has run.
-        let words = self.max_text_out().min(MAX_REFUSAL);
+        let words = self.negotiated.text.min(MAX_REFUSAL);
         let status = status.cut_to(words).not_executed();
         match self.phase {
             Phase::AwaitingDecision => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
@@ -233,35 +210,13 @@ impl Connection {
     }
 
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
-        let PeerLimits { chunk, packet, .. } = *limits;
-        if chunk < MIN_CHUNK as u64 || packet < chunk.saturating_add(PACKET_OVERHEAD as u64) {
-            return Err(ProtocolError::new(format!(
-                "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
-                 a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
-            )));
-        }
-        if contracts.len() > MAX_CONTRACTS {
-            return Err(ProtocolError::new(format!(
-                "{} contracts were announced; a side hosts {MAX_CONTRACTS} at most",
-                contracts.len()
-            )));
-        }
-        self.peer = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
-        self.peer_contracts = contracts;
-        let depths = self.peer.depth as usize + 1;
+        self.negotiated = Negotiated::new(&self.config, limits, contracts)?;
+        let depths = self.negotiated.limits.depth as usize + 1;
         self.oneway_sent = vec![OnewayCount::default(); depths];
         self.done_seen = vec![OnewayCount::default(); depths];
-        self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
         let room = self.config.streams_window.min(self.config.item_memory());
-        self.send_streams.set_limits(&self.peer, self.chunk_out, room);
+        self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
         Ok(())
-    }
-
-    /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of
-    /// payload.
-    pub(super) fn max_text_out(&self) -> usize {
-        let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
-        self.config.max_metadata.min(MAX_PEER_TEXT).min(usize::try_from(spare).unwrap_or(usize::MAX))
     }
 
     fn open(&mut self, now: Instant) {
@@ -269,7 +224,7 @@ impl Connection {
         self.timers.stop(Timer::Handshake);
         self.timers.set(Timer::Ping, now + self.config.ping_interval());
         self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
-        let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
+        let PeerLimits { calls, nested, notifies, depth, .. } = self.negotiated.limits;
         self.calls_out.set_limits(calls, nested, depth);
         self.oneway_out.set_limits(notifies, nested, depth);
         // Calls that were begun before, and that no permit will ever be free for.

@@ -7,6 +7,7 @@ mod completions;
 mod handshake;
 mod idle;
 mod memory;
+mod negotiated;
 mod serving;
 mod state;
 mod streams;
@@ -41,6 +42,7 @@ use crate::{
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 pub(crate) use memory::counted_arguments;
+use negotiated::Negotiated;
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 use state::{DeadlineKey, OnewayCount, Phase, Served, ServedState};
 
@@ -69,9 +71,7 @@ pub struct Connection {
     kept_buffers: usize,
     phase: Phase,
     ended: Option<ConnectionError>,
-    /// What the other side announced.
-    peer: PeerLimits,
-    peer_contracts: Vec<HostedContract>,
+    negotiated: Negotiated,
     sequence: Sequence,
     outbox: Outbox,
     /// Hello or Welcome, to be sent alone.
@@ -91,7 +91,6 @@ pub struct Connection {
     oneway_out: Permits,
     oneway_sent: Vec<OnewayCount>,
     done_seen: Vec<OnewayCount>,
-    chunk_out: usize,
     /// Scratch: the packet being written, and its number.
     packet: BytesMut,
     packet_number: u64,
@@ -302,12 +301,12 @@ impl Connection {
 
     /// What the other side announced; this end's own limits before the handshake is done.
     pub fn peer_limits(&self) -> &PeerLimits {
-        &self.peer
+        &self.negotiated.limits
     }
 
     /// The contracts that the other side said it hosts.
     pub fn peer_contracts(&self) -> &[HostedContract] {
-        &self.peer_contracts
+        &self.negotiated.contracts
     }
 
     /// Why the connection has ended, if it has.
@@ -391,7 +390,7 @@ impl Connection {
 
     #[cfg(test)]
     pub(crate) fn chunk(&self) -> usize {
-        self.chunk_out
+        self.negotiated.chunk
     }
 
     /// How many streams the table of those that are read here has room for.

@@ -72,8 +72,8 @@ impl Connection {
 
     /// Ends a stream after the items that have been queued.
     pub fn finish_stream(&mut self, now: Instant, id: TransferId, end: StreamEnd) {
-        let limit = self.max_text_out();
-        let most = self.chunk_out.min(usize::try_from(self.peer.payload).unwrap_or(usize::MAX));
+        let limit = self.negotiated.text;
+        let most = self.negotiated.stream_fault;
         let end = end.map_err(|error| match error {
             StreamError::Status(status) => StreamError::Status(status.cut_to(limit)),
             StreamError::Fault(bytes) if bytes.len() > most => StreamError::Status(Status::out_of_range(format!(
@@ -98,7 +98,7 @@ impl Connection {
         let mut streams = Vec::new();
         for _ in 0..count {
             let id = self.outbox.next_transfer_id();
-            self.send_streams.open(id, owner, &self.peer);
+            self.send_streams.open(id, owner, &self.negotiated.limits);
             streams.push(id);
         }
         streams.into()
@@ -106,8 +106,7 @@ impl Connection {
 
     /// Whether the other side takes `count` more streams.
     pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
-        // Streams take memory here too, so the other side's word alone does not decide.
-        let limit = self.peer.streams.min(self.config.max_streams) as usize;
+        let limit = self.negotiated.streams;
         if count > 0 && self.send_streams.len() + count > limit {
             return Err(Status::resource_exhausted(format!(
                 "{limit} streams may be open at a time in one direction of the session (Config::max_streams, the lower one of both sides)"

@@ -336,8 +336,8 @@ impl Connection {
     /// Why a call has no permit.
     fn busy(&self, oneway: bool) -> String {
         let (what, limit, name) = match oneway {
-            true => ("one-way calls", self.peer.notifies, "max_oneway_calls"),
-            false => ("calls", self.peer.calls, "max_calls"),
+            true => ("one-way calls", self.negotiated.limits.notifies, "max_oneway_calls"),
+            false => ("calls", self.negotiated.limits.calls, "max_calls"),
         };
         if self.is_open() {
             format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")

@@ -23,8 +23,6 @@ const PACKET_FRAMES: usize = 64;
 const BULK_FRAMES: usize = 512;
 /// What a Done or a Credit takes at most.
 const SMALL_FRAME: usize = 48;
-/// What a header takes at most.
-const HEADER: usize = 18;
 
 impl Connection {
     /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
@@ -58,7 +56,7 @@ impl Connection {
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
-        let largest = usize::try_from(self.peer.packet).unwrap_or(usize::MAX) - HEADER;
+        let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
         self.packet_number = self.sequence.next_number();
         let mut frames = 0;
@@ -89,7 +87,7 @@ impl Connection {
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
-        let (before, chunk) = (self.packet.len(), self.chunk_out);
+        let (before, chunk) = (self.packet.len(), self.negotiated.chunk);
         let mut gone = TurnOutput::default();
         while gone.frames < BULK_FRAMES {
             let begin = self.packet.len();
