@@ -10,7 +10,7 @@ use crate::{
         assembly::Purpose,
         outbox::OnSent,
         slots::{CallKey, SlotState},
-        timers::Timer,
+        timers::SessionTimer,
     },
     status::{Execution, Status},
     wire::Frame,
@@ -46,8 +46,7 @@ impl Connection {
     /// Throws away what has not been sent, once the transport is gone.
     pub fn discard_output(&mut self) {
         self.outbox.clear();
-        self.unsequenced.clear();
-        self.handshake = None;
+        self.link.discard_output();
     }
 
     /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after
@@ -68,9 +67,9 @@ impl Connection {
         self.draining = true;
         self.events.push_back(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
-        self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
-        self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
-        self.timers.set(Timer::Drain, now + (over - closing.min(over / 3)));
+        self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
+        self.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace);
+        self.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
 
@@ -155,7 +154,7 @@ impl Connection {
             && !self.has_bulk()
             && self.send_streams.len() == 0
             && self.recv_streams.is_idle()
-            && self.unsequenced.is_empty()
+            && self.link.unsequenced.is_empty()
             && self.events.is_empty();
         if idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
@@ -183,9 +182,9 @@ impl Connection {
             return;
         }
         self.phase = Phase::Ended;
+        self.link.end();
         self.timers.stop_all();
         self.deadlines.clear();
-        self.early.clear();
         self.assembly.clear();
         // Many calls may end with it; all share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Connection, Event, MAX_STRAY_COMPLETIONS, ServedState};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState, timers::Timer},
+    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState, timers::SessionTimer},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
@@ -295,9 +295,9 @@ impl Connection {
             )));
         }
         self.assembly.begin(transfer, total, purpose)?;
-        if !self.timers.is_set(Timer::Assembly) {
+        if !self.timers.is_set(SessionTimer::Assembly) {
             self.assembly.begin_period();
-            self.timers.set(Timer::Assembly, now + self.config.progress_timeout);
+            self.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
         }
         Ok(())
     }
@@ -310,7 +310,7 @@ impl Connection {
 
     fn end_assembly(&mut self) {
         if self.assembly.len() == 0 {
-            self.timers.stop(Timer::Assembly);
+            self.timers.stop(SessionTimer::Assembly);
         }
     }
 }

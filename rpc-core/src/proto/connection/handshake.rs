@@ -1,12 +1,12 @@
 //! The beginning: Hello and Welcome, who is there and what each side takes.
 
-use std::{collections::VecDeque, mem, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
-use bytes::BytesMut;
 use foldhash::HashMap;
 
 use super::{
-    Connection, Negotiated, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush, negotiated::own_limits,
+    Connection, Link, Negotiated, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush,
+    negotiated::own_limits,
 };
 use crate::{
     config::{CheckedConfig, Config},
@@ -17,11 +17,10 @@ use crate::{
         deadlines::Deadlines,
         outbox::Outbox,
         permits::Permits,
-        pings::PingBudget,
         sequence::Sequence,
         slots::{Slot, SlotState, Slots},
         streams::{RecvStreams, SendStreams},
-        timers::{Timer, Timers},
+        timers::SessionTimers,
         wait_queue::WaitQueue,
     },
     status::Status,
@@ -52,20 +51,15 @@ impl Connection {
     pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
         let limits = own_limits(&config);
         let depths = config.max_depth as usize + 1;
-        let mut timers = Timers::default();
-        timers.set(Timer::Handshake, now + config.hello_timeout);
         let handshake = (role == Role::Client).then(|| hello(&config, contracts));
         Self {
             role,
             id,
             phase: Phase::Handshake,
             ended: None,
-            sequence: Sequence::new(config.unacked_bulk, config.max_unacked_bulk),
+            link: Link::new(&config, handshake, now),
+            sequence: Sequence::new(),
             outbox: Outbox::default(),
-            handshake,
-            unsequenced: VecDeque::new(),
-            handshake_bytes: 0,
-            early: VecDeque::new(),
             slots: Slots::default(),
             calls_waiting: WaitQueue::default(),
             oneway_waiting: WaitQueue::default(),
@@ -75,9 +69,6 @@ impl Connection {
             oneway_out: Permits::new(0, 0, 0),
             oneway_sent: Vec::new(),
             done_seen: Vec::new(),
-            packet: BytesMut::new(),
-            packet_number: 0,
-            packet_len: 0,
             served: HashMap::default(),
             served_oneway: HashMap::default(),
             next_oneway: 0,
@@ -94,21 +85,8 @@ impl Connection {
             send_streams: SendStreams::default(),
             recv_streams: RecvStreams::new(&config),
             assembly: Assembly::default(),
-            timers,
+            timers: SessionTimers::default(),
             deadlines: Deadlines::new(),
-            last_received: now,
-            asked: None,
-            next_ping: 0,
-            answered_ping: 0,
-            seen_received: 0,
-            seen_controls: 0,
-            message_baseline: 0,
-            seen_sent: 0,
-            write_baseline: 0,
-            backlog_baseline: 0,
-            ack_goal: 0,
-            stuck: false,
-            pings: PingBudget::new(now),
             draining: false,
             terminated: false,
             grace_over: false,
@@ -174,9 +152,9 @@ impl Connection {
         if self.phase != Phase::AwaitingDecision {
             return;
         }
-        self.handshake = Some(self.welcome(session, contracts, None));
+        self.link.handshake = Some(self.welcome(session, contracts, None));
         self.open(now);
-        for packet in mem::take(&mut self.early) {
+        for packet in self.link.take_early() {
             self.handle_packet(now, packet);
         }
     }
@@ -188,7 +166,7 @@ impl Connection {
         let words = self.negotiated.text.min(MAX_REFUSAL);
         let status = status.cut_to(words).not_executed();
         match self.phase {
-            Phase::AwaitingDecision => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
+            Phase::AwaitingDecision => self.link.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}
             Phase::Handshake | Phase::Ended => return,
         }
@@ -221,9 +199,7 @@ impl Connection {
 
     fn open(&mut self, now: Instant) {
         self.phase = Phase::Open;
-        self.timers.stop(Timer::Handshake);
-        self.timers.set(Timer::Ping, now + self.config.ping_interval());
-        self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
+        self.link.open(&self.config, now);
         let PeerLimits { calls, nested, notifies, depth, .. } = self.negotiated.limits;
         self.calls_out.set_limits(calls, nested, depth);
         self.oneway_out.set_limits(notifies, nested, depth);

@@ -150,7 +150,7 @@ impl Connection {
     /// or lies in a small one, is copied only when `kept_buffers` others wait already.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
-        let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());
+        let is_small = self.link.packet_len <= SMALL_PACKET || self.link.packet_len <= most_of(payload.len());
         if is_small && others < self.kept_buffers { payload } else { self.detach(payload) }
     }
 
@@ -163,7 +163,7 @@ impl Connection {
     /// being taken in: the packet, and where that is short, the buffer that a transport may have read many packets
     /// into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
-        self.packet_len.max(self.config.read_buffer) > most_of(len)
+        self.link.packet_len.max(self.config.read_buffer) > most_of(len)
     }
 }
 

@@ -6,6 +6,7 @@ mod closing;
 mod completions;
 mod handshake;
 mod idle;
+mod link;
 mod memory;
 mod negotiated;
 mod serving;
@@ -16,7 +17,7 @@ mod transmit;
 
 use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use foldhash::HashMap;
 
 use super::{
@@ -26,21 +27,21 @@ use super::{
     memory_pool::{MemoryPool, Share},
     outbox::Outbox,
     permits::Permits,
-    pings::PingBudget,
     sequence::Sequence,
     slots::{CallKey, Slots},
     streams::{Credit, RecvStreams, SendStreams},
-    timers::{Timer, Timers},
+    timers::{SessionTimer, SessionTimers},
     wait_queue::WaitQueue,
 };
 use crate::{
     config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
     status::Status,
-    wire::{CallId, Frame, HostedContract, Payload, PeerLimits, Streams, read_packet},
+    wire::{CallId, Frame, HostedContract, PacketHeader, Payload, PeerLimits, Streams, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+use link::Link;
 pub(crate) use memory::counted_arguments;
 use negotiated::Negotiated;
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
@@ -48,8 +49,6 @@ use state::{DeadlineKey, OnewayCount, Phase, Served, ServedState};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
-/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
-const EARLY_PACKET: usize = 32;
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
 
@@ -72,16 +71,9 @@ pub struct Connection {
     phase: Phase,
     ended: Option<ConnectionError>,
     negotiated: Negotiated,
+    link: Link,
     sequence: Sequence,
     outbox: Outbox,
-    /// Hello or Welcome, to be sent alone.
-    handshake: Option<Frame>,
-    /// Ping, Pong and GoAway.
-    unsequenced: VecDeque<Frame>,
-    handshake_bytes: usize,
-    /// Packets that came before the shell had accepted the Hello.
-    early: VecDeque<Bytes>,
-
     slots: Slots,
     calls_waiting: WaitQueue,
     oneway_waiting: WaitQueue,
@@ -91,11 +83,6 @@ pub struct Connection {
     oneway_out: Permits,
     oneway_sent: Vec<OnewayCount>,
     done_seen: Vec<OnewayCount>,
-    /// Scratch: the packet being written, and its number.
-    packet: BytesMut,
-    packet_number: u64,
-    /// The length of the packet that is being taken in.
-    packet_len: usize,
 
     // Seeded, so that a peer who chooses the numbers does not choose the collisions.
     served: HashMap<CallId, Served>,
@@ -122,24 +109,8 @@ pub struct Connection {
     /// Streams that are read here.
     recv_streams: RecvStreams,
     assembly: Assembly,
-    timers: Timers,
+    timers: SessionTimers,
     deadlines: Deadlines<DeadlineKey>,
-    last_received: Instant,
-    /// When the first ping since `last_received` was due, if one was.
-    asked: Option<Instant>,
-    next_ping: u64,
-    /// The last Ping that has been answered.
-    answered_ping: u64,
-    seen_received: u64,
-    seen_controls: u64,
-    message_baseline: u64,
-    seen_sent: u64,
-    write_baseline: u64,
-    backlog_baseline: u64,
-    /// Bytes of bulk that must have been acknowledged, since the beginning, when the timer for acks fires.
-    ack_goal: u64,
-    stuck: bool,
-    pings: PingBudget,
     draining: bool,
     /// A method has succeeded that ends the session, whose reply is on its way.
     terminated: bool,
@@ -168,11 +139,11 @@ impl Connection {
         if self.phase == Phase::Ended {
             // What still goes out may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
-                let _ = self.sequence.handle(header, 0, now);
+                let _ = self.handle_header(header, 0, now);
             }
             return 0;
         }
-        self.note_received(now);
+        self.link.liveness.note_heard(now);
         let mut count = 0;
         if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
             self.fail_protocol(error);
@@ -185,26 +156,24 @@ impl Connection {
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if self.phase != Phase::Open {
-            self.handshake_bytes += packet.len();
-            // Empty packets that wait take memory too, which is beside the bytes that an honest peer may send.
             let limit = self.config.max_handshake;
-            if self.handshake_bytes > limit || self.early.len() * EARLY_PACKET > limit {
+            if !self.link.count_early(packet.len(), limit) {
                 return Err(ProtocolError::too_big(format!(
                     "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
                 )));
             }
             if self.phase == Phase::AwaitingDecision {
-                self.early.push_back(packet);
+                self.link.keep_early(packet);
                 return Ok(());
             }
         }
         let len = packet.len();
-        self.packet_len = len;
+        self.link.packet_len = len;
         if len > self.config.max_packet {
             return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
         }
         let (header, frames) = read_packet(packet)?;
-        self.sequence.handle(header, len, now)?;
+        self.handle_header(header, len, now)?;
         for frame in frames.with_max_metadata(self.config.max_metadata) {
             let frame = frame?;
             *count += 1;
@@ -226,6 +195,18 @@ impl Connection {
                 )));
             }
             self.handle_frame(now, frame)?;
+        }
+        Ok(())
+    }
+
+    /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
+    #[inline]
+    fn handle_header(&mut self, header: PacketHeader, len: usize, now: Instant) -> Result<(), ProtocolError> {
+        self.sequence.handle_ack(header.ack)?;
+        self.link.bulk.handle_ack(header.ack, now);
+        if header.seq != 0 {
+            self.sequence.handle_number(header.seq)?;
+            self.link.acks.note_received(len, now);
         }
         Ok(())
     }
@@ -274,9 +255,8 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        // An ack that cannot be written would be due for ever; it goes with the first write that can.
-        let ack = if self.phase == Phase::Open && !self.stuck { self.sequence.ack_due() } else { None };
-        [self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
+        let ack = if self.phase == Phase::Open { self.link.ack_due() } else { None };
+        [self.link.timers.next(), self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
     }
 
     /// Tasks whose calls have made progress. Wake them outside any lock.
@@ -341,7 +321,7 @@ impl Connection {
 
     /// Whether there is anything left to send.
     pub fn has_output(&self) -> bool {
-        self.handshake.is_some() || !self.unsequenced.is_empty() || self.outbox.has_frames() || self.has_bulk()
+        self.link.has_output() || self.outbox.has_frames() || self.has_bulk()
     }
 
     /// What the connection holds now.
@@ -360,7 +340,7 @@ impl Connection {
             stream_bytes_queued: self.send_streams.queued(),
             stream_bytes_held: self.recv_streams.held(),
             memory_held: self.memory_held() - self.assembly.pooled_bytes(),
-            unacked_bulk: self.sequence.bulk_under_way(),
+            unacked_bulk: self.link.bulk.under_way(),
         }
     }
 

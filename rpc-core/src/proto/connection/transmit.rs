@@ -10,9 +10,9 @@ use crate::{
         outbox::{BulkEntry, OnSent, OutTransfer},
         slots::SlotState,
         streams::{Credit, TurnLimits, TurnOutput, TurnResult},
-        writer::{CHUNK_FRAME, PacketWriter},
+        writer::CHUNK_FRAME,
     },
-    wire::{Frame, PacketHeader, put_frame, put_header},
+    wire::Frame,
 };
 
 /// A packet takes frames until it has this many bytes …
@@ -28,47 +28,37 @@ impl Connection {
     /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
     /// and room return for what is given out. Still has packets after the end, until all that may go has gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if let Some(frame) = self.handshake.take() {
-            put_header(&mut self.packet, PacketHeader { seq: 0, ack: 0 });
-            put_frame(&mut self.packet, &frame);
-            return Some(self.packet.split().freeze());
+        let handshake = self.link.write_handshake();
+        if handshake.is_some() || matches!(self.phase, Phase::Handshake | Phase::AwaitingDecision) {
+            return handshake;
         }
-        if matches!(self.phase, Phase::Handshake | Phase::AwaitingDecision) {
-            return None;
-        }
-        if !self.unsequenced.is_empty() {
-            put_header(&mut self.packet, self.sequence.unsequenced_header());
-            for frame in self.unsequenced.drain(..) {
-                put_frame(&mut self.packet, &frame);
-            }
-            return Some(self.packet.split().freeze());
+        let unsequenced = self.link.write_unsequenced(self.sequence.received());
+        if unsequenced.is_some() {
+            return unsequenced;
         }
         let packet = self.next_sequenced(now);
-        if packet.is_none() {
-            self.count_memory();
-            self.check_drained();
-            if self.sequence.ack_due().is_some_and(|due| due <= now) {
-                put_header(&mut self.packet, self.sequence.unsequenced_header());
-                return Some(self.packet.split().freeze());
-            }
+        if packet.is_some() {
+            return packet;
         }
-        packet
+        self.count_memory();
+        self.check_drained();
+        self.link.write_ack(self.sequence.received(), now)
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
         let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
-        self.packet_number = self.sequence.next_number();
+        let number = self.sequence.next_number();
         let mut frames = 0;
         while frames < PACKET_FRAMES {
-            let left = budget.saturating_sub(self.packet.len());
-            if !self.put_next(now, left) {
+            let left = budget.saturating_sub(self.link.packet.len());
+            if !self.put_next(now, number, left) {
                 break;
             }
             frames += 1;
         }
         if self.has_bulk() {
-            if self.sequence.allows_bulk() {
+            if self.link.bulk.allows() {
                 frames += self.put_bulk(now, largest);
             } else {
                 self.await_acks(now);
@@ -77,7 +67,7 @@ impl Connection {
         if frames == 0 {
             return None;
         }
-        Some(self.packet.split().freeze())
+        Some(self.link.take_packet())
     }
 
     /// Whether a transfer or stream has something to send, credit allowing.
@@ -87,10 +77,10 @@ impl Connection {
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
-        let (before, chunk) = (self.packet.len(), self.negotiated.chunk);
+        let (before, chunk) = (self.link.packet.len(), self.negotiated.chunk);
         let mut gone = TurnOutput::default();
         while gone.frames < BULK_FRAMES {
-            let begin = self.packet.len();
+            let begin = self.link.packet.len();
             let taken = begin - before;
             if taken >= chunk {
                 break;
@@ -98,9 +88,9 @@ impl Connection {
             // The streams that the last credit let go may have left some of it: then one more that was blocked may go.
             let turn = self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream));
             let Some(turn) = turn else { break };
-            let first = self.packet.is_empty();
-            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.packet.len()));
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            let first = self.link.packet.is_empty();
+            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.link.packet.len()));
+            let mut writer = self.link.writer(&mut self.sequence);
             match turn {
                 BulkEntry::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
                     self.outbox.put_back(BulkEntry::Transfer(transfer));
@@ -113,13 +103,13 @@ impl Connection {
                     if over {
                         self.end_transfer(&transfer);
                     }
-                    self.outbox.end_turn(self.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
+                    self.outbox.end_turn(self.link.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
                 }
                 BulkEntry::Stream(id) => {
                     let limits = TurnLimits { left, chunk, frames: BULK_FRAMES, first };
                     let put = self.send_streams.put(id, &mut writer, limits, &mut gone);
                     self.wakes.extend(gone.wake.take());
-                    let sent = self.packet.len() - begin;
+                    let sent = self.link.packet.len() - begin;
                     if put == TurnResult::Full && sent == 0 {
                         self.outbox.put_back(turn);
                         break;
@@ -131,7 +121,7 @@ impl Connection {
         self.released.transfers += gone.transfers;
         self.send_streams.pass_on(&mut self.wakes);
         if gone.frames > 0 {
-            self.sequence.count_bulk(self.packet.len() - before, now);
+            self.link.bulk.count(self.sequence.last_number(), self.link.packet.len() - before, now);
         }
         gone.frames
     }
@@ -151,21 +141,21 @@ impl Connection {
     }
 
     /// Puts the next frame that fits and still has a purpose into the packet; false if there is none.
-    fn put_next(&mut self, now: Instant, left: usize) -> bool {
-        let first = self.packet.is_empty();
+    fn put_next(&mut self, now: Instant, number: u64, left: usize) -> bool {
+        let first = self.link.packet.is_empty();
         if !first && left < SMALL_FRAME {
             return false;
         }
         if let Some(depth) = self.done_dirty.pop() {
             let done = self.done_counts[depth as usize];
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            let mut writer = self.link.writer(&mut self.sequence);
             writer.put(&Frame::Done { depth, count: done.count, bytes: done.bytes });
             return true;
         }
         if let Some((stream, Credit { items, bytes, read })) =
-            self.recv_streams.next_credit(self.packet_number, self.sequence.acked())
+            self.recv_streams.next_credit(number, self.sequence.acked())
         {
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
+            let mut writer = self.link.writer(&mut self.sequence);
             writer.put(&Frame::Credit { stream, items, bytes, read });
             return true;
         }
@@ -179,14 +169,11 @@ impl Connection {
                     continue;
                 };
                 slot.state = SlotState::Sent;
-                slot.packet = self.packet_number;
+                slot.packet = number;
                 // What is left of it.
                 set_deadline(&mut out.frame, now, slot.deadline);
             }
-            if first {
-                put_header(&mut self.packet, self.sequence.next_header());
-            }
-            put_frame(&mut self.packet, &out.frame);
+            self.link.writer(&mut self.sequence).put(&out.frame);
             let on_sent = out.on_sent;
             let streams = out.frame.take_streams();
             let Some((room, transfer)) = self.outbox.pop() else { return true };
