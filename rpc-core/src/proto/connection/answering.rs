@@ -1,10 +1,8 @@
 //! The ends of calls that came in: their completions, and what they took of the limits.
 
-use std::sync::Arc;
-
 use super::{Charges, Connection, ServedState};
 use crate::{
-    proto::{Completion, ServedCall, ServedKey, outbox::OnSent},
+    proto::{Completion, ServedKey, outbox::OnSent},
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };
@@ -16,14 +14,11 @@ enum AnswerKind {
     Fault,
 }
 
-/// The memory of at most this many served calls is kept for others.
-const MAX_RETIRED: usize = 64;
-
 impl Connection {
     /// The session ends when the reply of this call has gone, if it is one: a status or a fault changes nothing.
     pub fn end_after(&mut self, key: ServedKey) {
         if let ServedKey::Call(id) = key {
-            if let Some(served) = self.served.get_mut(&id) {
+            if let Some(served) = self.served.call_mut(id) {
                 served.terminates = true;
             }
         }
@@ -35,15 +30,15 @@ impl Connection {
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
         let id = match key {
             ServedKey::Oneway(number) => {
-                self.release_charges(charges);
+                self.output.release(charges);
                 self.judge_oneway(number, completion);
                 self.finish_oneway(number);
                 return Streams::default();
             }
             ServedKey::Call(id) => id,
         };
-        let Some(served) = self.served.get_mut(&id) else {
-            self.release_charges(charges);
+        let Some(served) = self.served.call_mut(id) else {
+            self.output.release(charges);
             return Streams::default();
         };
         let was = std::mem::replace(&mut served.state, ServedState::Completing);
@@ -67,12 +62,12 @@ impl Connection {
             (_, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
             }
-            (_, Completion::Stopped) if self.draining => {
+            (_, Completion::Stopped) if self.life.draining => {
                 Status::unavailable("the method was stopped because the other side is shutting down")
             }
             (_, Completion::Stopped) => Status::cancelled("the method was stopped before its end"),
         };
-        self.release_charges(charges);
+        self.output.release(charges);
         self.fail_served(id, status);
         self.check_outbox();
         Streams::default()
@@ -80,7 +75,7 @@ impl Connection {
 
     /// A call ends with a status, and the streams among its arguments with it.
     fn fail_served(&mut self, id: CallId, status: Status) {
-        if let Some(served) = self.served.get_mut(&id) {
+        if let Some(served) = self.served.call_mut(id) {
             served.terminates = false;
             let streams = std::mem::take(&mut served.streams);
             self.fail_streams(&streams);
@@ -95,9 +90,9 @@ impl Connection {
             Completion::NotStarted => Status::unavailable("the session is ending"),
             _ => return,
         };
-        if let Some(served) = self.served_oneway.get(&number) {
+        if let Some(served) = self.served.get(ServedKey::Oneway(number)) {
             let method = served.call.method;
-            self.refused_oneway(method, status);
+            self.served.refuse_oneway(method, status);
         }
     }
 
@@ -115,11 +110,11 @@ impl Connection {
             Ok(())
         };
         if let Err(status) = fits {
-            self.release_charges(charges);
+            self.output.release(charges);
             self.fail_served(id, status);
             return Streams::default();
         }
-        self.terminated |= self.served.get(&id).is_some_and(|served| served.terminates);
+        self.life.terminated |= self.served.call(id).is_some_and(|served| served.terminates);
         let on_sent = OnSent::Completion(id);
         let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);
         let (frame, streams) = match kind {
@@ -128,7 +123,7 @@ impl Connection {
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
             AnswerKind::Fault => {
-                let streams = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.streams));
+                let streams = self.served.call_mut(id).map(|served| std::mem::take(&mut served.streams));
                 self.fail_streams(&streams.unwrap_or_default());
                 (Frame::Error { id, error: ErrorBody::Fault(payload) }, Streams::default())
             }
@@ -143,45 +138,20 @@ impl Connection {
     }
 
     /// The completion of a call has gone: its permit returns.
+    #[inline]
     pub(super) fn finish_served(&mut self, id: CallId) {
-        if let Some(served) = self.served.remove(&id) {
-            self.retire(served.call);
-            self.calls_in.release(served.declared_depth);
-            self.argument_bytes_in -= served.argument_bytes;
-            self.served_bytes -= served.memory;
-            if served.terminates {
+        if let Some(finished) = self.served.finish_call(id, &mut self.output.wakes) {
+            self.memory.release_call(finished.memory);
+            if finished.terminates {
                 self.close();
             }
         }
     }
 
+    #[inline]
     pub(super) fn finish_oneway(&mut self, number: u64) {
-        if let Some(served) = self.served_oneway.remove(&number) {
-            self.retire(served.call);
-            self.oneway_in.release(served.declared_depth);
-            self.argument_bytes_in -= served.argument_bytes;
-            self.served_bytes -= served.memory;
-            self.count_done(served.declared_depth, served.argument_bytes);
-        }
-    }
-
-    pub(super) fn count_done(&mut self, depth: u32, bytes: u64) {
-        // A depth beyond the limit was refused, and its sender did not count it either.
-        let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
-        done.count += 1;
-        // Only a peer that breaks the rules announces lengths that add up to more than 64 bits hold.
-        done.bytes = done.bytes.saturating_add(bytes);
-        if !self.done_dirty.contains(&depth) {
-            self.done_dirty.push(depth);
-        }
-    }
-
-    /// A served call is over.
-    fn retire(&mut self, mut call: Arc<ServedCall>) {
-        // Work that the handler has left behind may wait for that.
-        call.end(&mut self.wakes);
-        if self.retired.len() < MAX_RETIRED && call.retire() {
-            self.retired.push(call);
+        if let Some(finished) = self.served.finish_oneway(number, &mut self.output.wakes) {
+            self.memory.release_call(finished.memory);
         }
     }
 }

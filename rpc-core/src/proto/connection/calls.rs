@@ -85,15 +85,14 @@ impl Connection {
         start: &mut CallStart,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
-        if let Some(error) = &self.ended {
+        if let Some(error) = &self.life.ended {
             return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
         }
         // A call in whose handler this one is made and which the peer still awaits: it alone may go on during a drain.
         let parent =
-            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.is_live(*id));
-        if parent.is_none() && (self.draining || self.peer_leaving) {
-            let who = if self.draining { "this side" } else { "the other side" };
-            return Err(Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed());
+            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id));
+        if parent.is_none() && self.life.is_leaving() {
+            return Err(self.life.why_no_call());
         }
         if start.depth > self.negotiated.limits.depth {
             return Err(too_deep(self.negotiated.limits.depth));
@@ -101,18 +100,14 @@ impl Connection {
         if start.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Status::deadline_exceeded("the deadline passed before the call was made").not_executed());
         }
-        let admitted = self.permits_out(start.oneway).try_acquire(start.depth);
-        let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
-        let Some((key, slot)) = self.slots.insert(state) else {
-            if admitted {
-                self.permits_out(start.oneway).release(start.depth);
-            }
+        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth) else {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
         (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
         slot.packet = 0;
         let nested = slot.origin.is_some() && !start.oneway;
+        let admitted = slot.state == SlotState::Admitted;
         if !admitted {
             slot.waker = Some(waker.clone());
         }
@@ -124,7 +119,7 @@ impl Connection {
             self.push_deadline(due, DeadlineKey::Idle(key));
         }
         if !admitted {
-            self.wait_queue(start.oneway).push(start.depth, key);
+            self.calls.enqueue(start.oneway, start.depth, key);
             if nested {
                 self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
             }
@@ -149,27 +144,27 @@ impl Connection {
                     *progress = CallProgress::Waiting;
                 }
             }
-            _ => self.release_charges(mem::take(&mut call.charges)),
+            _ => self.output.release(mem::take(&mut call.charges)),
         }
         begun
     }
 
     /// Where a call stands. `waker` is woken when that changes.
     pub fn poll_call(&mut self, key: CallKey, waker: &Waker) -> CallProgress {
-        let Some(slot) = self.slots.find_mut(key) else {
+        let Some(slot) = self.calls.slots.find_mut(key) else {
             return CallProgress::Done(Outcome::Status(Status::internal("the call was polled after its end")));
         };
         if matches!(slot.state, SlotState::Completed(_)) {
             return CallProgress::Done(self.take_outcome(key));
         }
-        keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
+        keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
 
     /// Whether a call may be sent; `None` if it has ended.
     #[cfg(test)]
     pub(crate) fn peek_admitted(&self, key: CallKey) -> Option<bool> {
-        match self.slots.find(key)?.state {
+        match self.calls.slots.find(key)?.state {
             SlotState::Admitted => Some(true),
             SlotState::Waiting => Some(false),
             _ => None,
@@ -181,13 +176,13 @@ impl Connection {
     /// [`Self::poll_call`] tells the outcome.
     pub fn send_call(&mut self, key: CallKey, call: &mut Outgoing, waker: &Waker) -> bool {
         let charges = mem::take(&mut call.charges);
-        let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
-            self.release_charges(charges);
+        let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
+            self.output.release(charges);
             return false;
         };
         let (oneway, depth, parent) = (slot.oneway, slot.depth, slot.parent);
         if let Err(status) = self.check_streams(call.streams) {
-            self.release_charges(charges);
+            self.output.release(charges);
             self.fail(key, status.not_executed());
             return false;
         }
@@ -197,9 +192,7 @@ impl Connection {
         let (payload, transfer) = self.split_payload(mem::take(&mut call.payload), charges.transfers, on_sent);
         let mut streams = Streams::default();
         let frame = if oneway {
-            let sent = &mut self.oneway_sent[depth as usize];
-            sent.count += 1;
-            sent.bytes += counted_arguments(len as u64, metadata_size(&metadata));
+            self.calls.count_oneway(depth, counted_arguments(len as u64, metadata_size(&metadata)));
             Frame::Notify(Notify { method: call.method, depth, metadata, payload })
         } else {
             let id = key.id();
@@ -217,10 +210,10 @@ impl Connection {
             })
         };
         if oneway {
-            self.stale_wakers.extend(self.slots.remove(key));
-        } else if let Some(slot) = self.slots.find_mut(key) {
+            self.output.stale_wakers.extend(self.calls.slots.remove(key));
+        } else if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Queued;
-            keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
+            keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
             slot.streams = streams;
@@ -232,8 +225,8 @@ impl Connection {
     /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has
     /// come.
     pub fn cancel_call(&mut self, key: CallKey) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
-        self.stale_wakers.extend(slot.waker.take());
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
+        self.output.stale_wakers.extend(slot.waker.take());
         match &slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
                 self.withdraw(key);
@@ -264,22 +257,11 @@ impl Connection {
     /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is
     /// skipped when its turn comes.
     pub(super) fn withdraw(&mut self, key: CallKey) {
-        let Some(slot) = self.slots.find(key) else { return };
+        let Some(slot) = self.calls.slots.find(key) else { return };
         let (oneway, depth) = (slot.oneway, slot.depth);
         match slot.state {
-            SlotState::Waiting => {
-                let (line, slots) = if oneway {
-                    (&mut self.oneway_waiting, &self.slots)
-                } else {
-                    (&mut self.calls_waiting, &self.slots)
-                };
-                // The slot still says `Waiting`, but its call is the one that leaves.
-                line.leave(|other| other != key && slots.is_waiting(other));
-            }
-            SlotState::Admitted | SlotState::Queued => {
-                self.permits_out(oneway).release(depth);
-                self.grant(oneway);
-            }
+            SlotState::Waiting => self.calls.leave_queue(oneway, key),
+            SlotState::Admitted | SlotState::Queued => self.calls.release(oneway, depth, &mut self.output.wakes),
             _ => {}
         }
         self.forget_argument_streams(key);
@@ -296,33 +278,16 @@ impl Connection {
     /// A call is given up whose result was arriving.
     pub(super) fn give_up_streams(&mut self, key: CallKey) {
         self.stop_argument_streams(key);
-        let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
+        let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
         self.leave_streams(&streams.unwrap_or_default());
     }
 
     /// Stops sending the arguments of a call.
     pub(super) fn abort_arguments(&mut self, key: CallKey) {
-        let Some(transfer) = self.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
+        let Some(transfer) = self.calls.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
         if let Some(transfer) = self.outbox.remove_transfer(transfer) {
-            self.released.transfers += transfer.charge as usize;
+            self.output.released.transfers += transfer.charge as usize;
             self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, OnSent::Nothing);
-        }
-    }
-
-    /// Gives free permits to those who wait.
-    pub(super) fn grant(&mut self, oneway: bool) {
-        let (line, permits) = if oneway {
-            (&mut self.oneway_waiting, &mut self.oneway_out)
-        } else {
-            (&mut self.calls_waiting, &mut self.calls_out)
-        };
-        let slots = &self.slots;
-        line.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
-        for key in self.granted.drain(..) {
-            if let Some(slot) = self.slots.find_mut(key) {
-                slot.state = SlotState::Admitted;
-                self.wakes.extend(slot.waker.take());
-            }
         }
     }
 
@@ -335,7 +300,7 @@ impl Connection {
         on_sent: OnSent,
     ) -> (Payload, Option<Box<OutTransfer>>) {
         if payload.len() <= self.negotiated.chunk {
-            self.released.transfers += charge as usize;
+            self.output.released.transfers += charge as usize;
             return (payload.into(), None);
         }
         let id = self.outbox.next_transfer_id();
@@ -343,36 +308,28 @@ impl Connection {
         (Payload::announced(id, total), Some(Box::new(OutTransfer { id, rest: payload, charge, on_sent })))
     }
 
-    pub(super) fn release_charges(&mut self, charges: Charges) {
-        self.released.room += charges.room as usize;
-        self.released.transfers += charges.transfers as usize;
-        self.released.arguments += charges.arguments as usize;
-    }
-
     pub(super) fn release_arguments(&mut self, key: CallKey) {
-        if let Some(slot) = self.slots.find_mut(key) {
-            self.released.arguments += mem::take(&mut slot.arguments) as usize;
+        if let Some(slot) = self.calls.slots.find_mut(key) {
+            self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         }
     }
 
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
-        if let Some(SlotState::Completed(outcome)) = self.slots.find(key).map(|slot| &slot.state) {
-            self.outcome_bytes -= outcome.size();
-            self.outcomes -= outcome.count();
+        if let Some(SlotState::Completed(outcome)) = self.calls.slots.find(key).map(|slot| &slot.state) {
+            self.memory.release_outcome(outcome);
         }
-        self.stale_wakers.extend(self.slots.remove(key));
+        self.output.stale_wakers.extend(self.calls.slots.remove(key));
     }
 
     fn take_outcome(&mut self, key: CallKey) -> Outcome {
-        let Some(slot) = self.slots.find_mut(key) else {
+        let Some(slot) = self.calls.slots.find_mut(key) else {
             return Outcome::Status(Status::internal("the call has no slot"));
         };
         let awaiting = slot.awaiting_completion;
         let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
             SlotState::Completed(outcome) => {
-                self.outcome_bytes -= outcome.size();
-                self.outcomes -= outcome.count();
+                self.memory.release_outcome(&outcome);
                 outcome
             }
             _ => Outcome::Status(Status::internal("the call has no outcome")),
@@ -385,25 +342,17 @@ impl Connection {
     }
 
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
-        let (slots, served) = (&self.slots, &self.served);
-        self.deadlines.push(at, key, |at, key| match key {
+        let (slots, served) = (&self.calls.slots, &self.served);
+        self.schedule.deadlines.push(at, key, |at, key| match key {
             DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
             // The peer chose the number, and may have used it before.
-            DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
+            DeadlineKey::Served(id) => served.call(id).is_some_and(|served| served.call.deadline == Some(at)),
         });
     }
 
     #[cfg(test)]
     pub(crate) fn deadlines_held(&self) -> usize {
-        self.deadlines.len()
-    }
-
-    fn permits_out(&mut self, oneway: bool) -> &mut super::Permits {
-        if oneway { &mut self.oneway_out } else { &mut self.calls_out }
-    }
-
-    fn wait_queue(&mut self, oneway: bool) -> &mut super::WaitQueue {
-        if oneway { &mut self.oneway_waiting } else { &mut self.calls_waiting }
+        self.schedule.deadlines.len()
     }
 }
 

@@ -4,10 +4,10 @@ use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Event, MAX_STRAY_COMPLETIONS, ServedState};
+use super::{Connection, Event, SessionTimer};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState, timers::SessionTimer},
+    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
@@ -35,12 +35,12 @@ impl Connection {
             ErrorBody::Fault(payload) => {
                 self.handle_completion(now, id, payload, ResultKind::Fault, Streams::default())
             }
-            ErrorBody::Status(status) => match self.expect_completion(id) {
+            ErrorBody::Status(status) => match self.calls.expect_completion(id) {
                 Some(key) => {
                     self.complete_call(key, Outcome::Status(status));
                     Ok(())
                 }
-                None => self.count_stray(id),
+                None => self.calls.count_stray(id),
             },
         }
     }
@@ -53,7 +53,7 @@ impl Connection {
         kind: ResultKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        let key = self.expect_completion(id);
+        let key = self.calls.expect_completion(id);
         let (transfer, total) = match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
@@ -62,14 +62,14 @@ impl Connection {
                     self.complete_call(key, Outcome::Status(status));
                     return Ok(());
                 }
-                let bytes = self.detach_if_crowded(bytes, self.outcomes);
+                let bytes = self.detach_if_crowded(bytes, self.memory.outcomes());
                 self.complete_call(key, kind.outcome(bytes, streams));
                 return Ok(());
             }
             (Ok(_), None) => {
                 self.accept_streams(&streams)?;
                 self.leave_streams(&streams);
-                return self.count_stray(id);
+                return self.calls.count_stray(id);
             }
             (Err(announcement), _) => announcement,
         };
@@ -79,12 +79,12 @@ impl Connection {
             self.leave_streams(&streams);
             self.begin_assembly(now, transfer, total, Purpose::Discard)?;
             self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-            return self.count_stray(id);
+            return self.calls.count_stray(id);
         };
         // Sent in part only, and answered already: the rest of the arguments is of no use.
         self.abort_arguments(key);
         let refusal = self.refuse_result(total);
-        let Some(slot) = self.slots.find_mut(key) else { return Ok(()) };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
         let wanted = slot.state == SlotState::Sent;
         slot.completing = true;
         if wanted && refusal.is_none() {
@@ -95,7 +95,7 @@ impl Connection {
         if let Some(status) = refusal.filter(|_| wanted) {
             slot.awaiting_completion = true;
             slot.state = SlotState::Completed(Outcome::Status(status));
-            self.wakes.extend(slot.waker.take());
+            self.output.wakes.extend(slot.waker.take());
         }
         self.leave_streams(&streams);
         self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
@@ -109,59 +109,34 @@ impl Connection {
         self.refuse_payload("the result", len, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// The call that a completion is for, if one is awaited.
-    fn expect_completion(&self, id: CallId) -> Option<CallKey> {
-        let key = CallKey::from_id(id);
-        let slot = self.slots.find(key)?;
-        let awaited = match &slot.state {
-            SlotState::Sent => true,
-            SlotState::Abandoned => !slot.completing,
-            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
-            _ => false,
-        };
-        awaited.then_some(key)
-    }
-
-    fn count_stray(&mut self, id: CallId) -> Result<(), ProtocolError> {
-        self.stray_completions += 1;
-        if self.stray_completions > MAX_STRAY_COMPLETIONS {
-            return Err(ProtocolError::new(format!(
-                "more than {MAX_STRAY_COMPLETIONS} completions came for calls that await none, the last for call {id}"
-            )));
-        }
-        Ok(())
-    }
-
     /// A completion has come to its end.
     fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
-        self.released.arguments += mem::take(&mut slot.arguments) as usize;
+        self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         if slot.transfer.is_some() || !slot.streams.is_empty() {
             self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));
         }
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         if let (SlotState::Abandoned | SlotState::Completed(_), Outcome::Streaming(_, streams)) =
             (&slot.state, &outcome)
         {
             self.leave_streams(streams);
         }
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         match slot.state {
             SlotState::Abandoned => self.free_slot(key),
             // The deadline was faster; the caller has yet to take that outcome.
             SlotState::Completed(_) => slot.awaiting_completion = false,
             _ => {
                 let streams = outcome.streams();
-                self.outcome_bytes += outcome.size();
-                self.outcomes += outcome.count();
+                self.memory.hold_outcome(&outcome);
                 slot.state = SlotState::Completed(outcome);
-                self.wakes.extend(slot.waker.take());
+                self.output.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);
             }
         }
-        self.calls_out.release(depth);
-        self.grant(false);
+        self.calls.release(false, depth, &mut self.output.wakes);
     }
 
     /// What is still being sent of the arguments of a call that has ended.
@@ -184,26 +159,13 @@ impl Connection {
         self.end_assembly();
         self.watch_buffer_pool(now);
         match purpose {
-            Purpose::Call(id) => {
-                if let Some(served) = self.served.get_mut(&id) {
-                    served.state = ServedState::Running;
-                    let (call, streams) = (served.call.clone(), served.streams.clone());
-                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), false, streams);
-                }
-            }
-            Purpose::Oneway(number) => {
-                if let Some(served) = self.served_oneway.get_mut(&number) {
-                    served.state = ServedState::Running;
-                    let call = served.call.clone();
-                    let (payload, streams) = (Payload::Inline(bytes), Streams::default());
-                    self.emit_call(ServedKey::Oneway(number), call, payload, false, streams);
-                }
-            }
+            Purpose::Call(id) => self.start_arrived(ServedKey::Call(id), bytes),
+            Purpose::Oneway(number) => self.start_arrived(ServedKey::Oneway(number), bytes),
             Purpose::Value(key) => {
-                let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
+                let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
                 self.complete_call(key, ResultKind::Value.outcome(bytes, streams.unwrap_or_default()));
             }
-            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.wakes),
+            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.output.wakes),
             Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
             Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
             Purpose::Discard => {}
@@ -222,7 +184,7 @@ impl Connection {
             }
             Purpose::Oneway(number) => {
                 self.finish_oneway(number);
-                self.events.push_back(Event::Withdrawn { key: ServedKey::Oneway(number) });
+                self.output.emit(Event::Withdrawn { key: ServedKey::Oneway(number) });
             }
             Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => {
                 self.give_up_streams(key);
@@ -241,11 +203,11 @@ impl Connection {
             // The reader has left, so it does not matter how the stream ends: as if its producer had finished it.
             return self.stop_sending(transfer, Ok(()));
         };
-        self.released.transfers += transfer.charge as usize;
+        self.output.released.transfers += transfer.charge as usize;
         let on_sent = match transfer.on_sent {
             OnSent::Completion(id) => OnSent::Completion(id),
             OnSent::Request(key) => {
-                if let Some(slot) = self.slots.find_mut(key) {
+                if let Some(slot) = self.calls.slots.find_mut(key) {
                     slot.transfer = None;
                 }
                 OnSent::Nothing
@@ -256,27 +218,9 @@ impl Connection {
     }
 
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
-        let index = depth as usize;
-        let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.oneway_sent.get(index)) else {
-            return Err(ProtocolError::new(format!(
-                "one-way calls of depth {depth} were reported done, but there are none"
-            )));
-        };
-        if count < seen.count || count > sent.count || bytes < seen.bytes || bytes > sent.bytes {
-            return Err(ProtocolError::new(format!(
-                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {} with {} bytes were sent",
-                sent.count, sent.bytes
-            )));
-        }
-        let finished = count - seen.count;
+        let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
         // What is counted here was acquired within the budget, so it fits.
-        self.released.arguments += usize::try_from(bytes - seen.bytes).unwrap_or(usize::MAX);
-        seen.count = count;
-        seen.bytes = bytes;
-        for _ in 0..finished {
-            self.oneway_out.release(depth);
-        }
-        self.grant(true);
+        self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);
         Ok(())
     }
 
@@ -295,9 +239,9 @@ impl Connection {
             )));
         }
         self.assembly.begin(transfer, total, purpose)?;
-        if !self.timers.is_set(SessionTimer::Assembly) {
+        if !self.schedule.timers.is_set(SessionTimer::Assembly) {
             self.assembly.begin_period();
-            self.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
         }
         Ok(())
     }
@@ -310,7 +254,7 @@ impl Connection {
 
     fn end_assembly(&mut self) {
         if self.assembly.len() == 0 {
-            self.timers.stop(SessionTimer::Assembly);
+            self.schedule.timers.stop(SessionTimer::Assembly);
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The beginning: Hello and Welcome, who is there and what each side takes.
 
-use std::{collections::VecDeque, time::Instant};
-
-use foldhash::HashMap;
+use std::time::Instant;
 
 use super::{
-    Connection, Link, Negotiated, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush,
-    negotiated::own_limits,
+    Connection, Lifecycle, Link, Memory, Negotiated, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
+    calls::too_deep, closing::Flush, negotiated::own_limits,
 };
 use crate::{
     config::{CheckedConfig, Config},
@@ -14,14 +12,10 @@ use crate::{
     proto::{
         Event,
         assembly::Assembly,
-        deadlines::Deadlines,
         outbox::Outbox,
-        permits::Permits,
         sequence::Sequence,
-        slots::{Slot, SlotState, Slots},
+        slots::{Slot, SlotState},
         streams::{RecvStreams, SendStreams},
-        timers::SessionTimers,
-        wait_queue::WaitQueue,
     },
     status::Status,
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
@@ -49,61 +43,23 @@ impl Connection {
     /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
     /// `id` tells connections of this process apart.
     pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
-        let limits = own_limits(&config);
-        let depths = config.max_depth as usize + 1;
         let handshake = (role == Role::Client).then(|| hello(&config, contracts));
         Self {
             role,
             id,
-            phase: Phase::Handshake,
-            ended: None,
+            life: Lifecycle::new(),
+            negotiated: Negotiated::assumed(&config),
             link: Link::new(&config, handshake, now),
             sequence: Sequence::new(),
             outbox: Outbox::default(),
-            slots: Slots::default(),
-            calls_waiting: WaitQueue::default(),
-            oneway_waiting: WaitQueue::default(),
-            granted: Vec::new(),
-            // Nothing is sent before the other side has said what it takes.
-            calls_out: Permits::new(0, 0, 0),
-            oneway_out: Permits::new(0, 0, 0),
-            oneway_sent: Vec::new(),
-            done_seen: Vec::new(),
-            served: HashMap::default(),
-            served_oneway: HashMap::default(),
-            next_oneway: 0,
-            retired: Vec::new(),
-            calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
-            oneway_in: Permits::new(limits.notifies, limits.nested, limits.depth),
-            done_counts: vec![OnewayCount::default(); depths],
-            done_dirty: Vec::new(),
-            argument_bytes_in: 0,
-            served_bytes: 0,
-            outcome_bytes: 0,
-            outcomes: 0,
-            share: None,
+            calls: OutgoingCalls::new(),
+            served: ServedCalls::new(&own_limits(&config)),
             send_streams: SendStreams::default(),
             recv_streams: RecvStreams::new(&config),
             assembly: Assembly::default(),
-            timers: SessionTimers::default(),
-            deadlines: Deadlines::new(),
-            draining: false,
-            terminated: false,
-            grace_over: false,
-            peer_leaving: false,
-            end_by: None,
-            peer_last_seq: None,
-            oneway_refused: 0,
-            last_refused: None,
-            stray_completions: 0,
-            excess_calls: 0,
-            events: VecDeque::new(),
-            wakes: Vec::new(),
-            stale_wakers: Vec::new(),
-            released: Released::default(),
-            negotiated: Negotiated::assumed(&config),
-            memory_in: config.memory_in(),
-            kept_buffers: config.kept_buffers(),
+            schedule: Schedule::new(),
+            memory: Memory::new(&config),
+            output: Output::default(),
             config,
         }
     }
@@ -112,9 +68,9 @@ impl Connection {
         match (self.role, frame) {
             (Role::Server, Frame::Hello(hello)) => {
                 self.set_peer(&hello.limits, hello.contracts.clone())?;
-                self.phase = Phase::AwaitingDecision;
+                self.life.phase = Phase::AwaitingDecision;
                 if hello.version == VERSION {
-                    self.events.push_back(Event::Hello(hello));
+                    self.output.emit(Event::Hello(hello));
                 } else {
                     self.refuse(Status::failed_precondition(format!(
                         "the client speaks version {} of the protocol, this server speaks version {VERSION}",
@@ -136,7 +92,7 @@ impl Connection {
                 }
                 self.set_peer(&welcome.limits, welcome.contracts.clone())?;
                 self.open(now);
-                self.events.push_back(Event::Welcome(welcome));
+                self.output.emit(Event::Welcome(welcome));
                 Ok(())
             }
             (role, frame) => Err(ProtocolError::new(format!(
@@ -149,7 +105,7 @@ impl Connection {
 
     /// At a server: takes the client in. `session` is the session's number for the client.
     pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>) {
-        if self.phase != Phase::AwaitingDecision {
+        if self.life.phase != Phase::AwaitingDecision {
             return;
         }
         self.link.handshake = Some(self.welcome(session, contracts, None));
@@ -165,7 +121,7 @@ impl Connection {
         // Nothing of the session has run.
         let words = self.negotiated.text.min(MAX_REFUSAL);
         let status = status.cut_to(words).not_executed();
-        match self.phase {
+        match self.life.phase {
             Phase::AwaitingDecision => self.link.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}
             Phase::Handshake | Phase::Ended => return,
@@ -189,28 +145,25 @@ impl Connection {
 
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
         self.negotiated = Negotiated::new(&self.config, limits, contracts)?;
-        let depths = self.negotiated.limits.depth as usize + 1;
-        self.oneway_sent = vec![OnewayCount::default(); depths];
-        self.done_seen = vec![OnewayCount::default(); depths];
+        self.calls.count_depths(&self.negotiated.limits);
         let room = self.config.streams_window.min(self.config.item_memory());
         self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
         Ok(())
     }
 
     fn open(&mut self, now: Instant) {
-        self.phase = Phase::Open;
+        self.life.phase = Phase::Open;
         self.link.open(&self.config, now);
-        let PeerLimits { calls, nested, notifies, depth, .. } = self.negotiated.limits;
-        self.calls_out.set_limits(calls, nested, depth);
-        self.oneway_out.set_limits(notifies, nested, depth);
+        let depth = self.negotiated.limits.depth;
+        self.calls.open(&self.negotiated.limits);
         // Calls that were begun before, and that no permit will ever be free for.
-        for key in self.slots.keys() {
+        for key in self.calls.slots.keys() {
             let deep = |slot: &Slot| slot.state == SlotState::Waiting && slot.depth > depth;
-            if self.slots.find(key).is_some_and(deep) {
+            if self.calls.slots.find(key).is_some_and(deep) {
                 self.fail(key, too_deep(depth));
             }
         }
-        self.grant(false);
-        self.grant(true);
+        self.calls.grant(false, &mut self.output.wakes);
+        self.calls.grant(true, &mut self.output.wakes);
     }
 }

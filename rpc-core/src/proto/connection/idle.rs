@@ -12,7 +12,7 @@ use crate::{
 impl Connection {
     /// Something of a stream was produced or read: that keeps the call alive whose argument it is.
     pub(super) fn renew_gap(&mut self, now: Instant, id: TransferId) {
-        let slot = self.send_streams.owner(id).and_then(|key| self.slots.find_mut(key));
+        let slot = self.send_streams.owner(id).and_then(|key| self.calls.slots.find_mut(key));
         if let Some((_, last)) = slot.and_then(|slot| slot.idle_timeout.as_mut()) {
             *last = now;
         }
@@ -20,7 +20,7 @@ impl Connection {
 
     /// The time in which something had to move for a call may be over.
     pub(super) fn expire_idle(&mut self, at: Instant, key: CallKey) {
-        let Some(slot) = self.slots.find(key) else { return };
+        let Some(slot) = self.calls.slots.find(key) else { return };
         let Some((idle_timeout, last)) = slot.idle_timeout else { return };
         match last.checked_add(idle_timeout) {
             Some(due) if due > at => self.push_deadline(due, DeadlineKey::Idle(key)),

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Connection, ConnectionError, MemoryPool, Phase, Share};
+use super::{Connection, ConnectionError, MemoryPool, Share};
 use crate::{
+    config::Config,
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
 };
@@ -24,20 +25,116 @@ pub(super) enum Full {
     Pool,
 }
 
+/// What this side holds because of the other side, as far as nothing else counts it, and its bounds.
+///
+/// Calls that are served and results that wait to be taken are counted here, from when they come until they go;
+/// payloads that are arriving and items of streams are counted where they lie. [`Connection::memory_held`] is the sum.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// What of `Config::session_memory` is for what comes in.
+    limit: usize,
+    /// Calls and results that may wait in the buffer they were read into.
+    kept_buffers: usize,
+    /// Bytes of the calls that are served.
+    calls: usize,
+    /// Bytes of the results that their callers have not taken.
+    outcome_bytes: usize,
+    outcomes: usize,
+    /// This session's part of what all sessions of a server hold; `None` without a pool, and after the end.
+    share: Option<Share>,
+}
+
+impl Memory {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            limit: config.memory_in(),
+            kept_buffers: config.kept_buffers(),
+            calls: 0,
+            outcome_bytes: 0,
+            outcomes: 0,
+            share: None,
+        }
+    }
+
+    #[inline]
+    fn held(&self) -> usize {
+        self.calls + self.outcome_bytes
+    }
+
+    /// Results that their callers have not taken.
+    #[inline]
+    pub(super) fn outcomes(&self) -> usize {
+        self.outcomes
+    }
+
+    /// A call that is served takes this much until [`Self::release_call`].
+    #[inline]
+    pub(super) fn hold_call(&mut self, bytes: usize) {
+        self.calls += bytes;
+    }
+
+    #[inline]
+    pub(super) fn release_call(&mut self, bytes: usize) {
+        self.calls -= bytes;
+    }
+
+    /// A result waits for its caller until [`Self::release_outcome`].
+    #[inline]
+    pub(super) fn hold_outcome(&mut self, outcome: &Outcome) {
+        self.outcome_bytes += outcome.size();
+        self.outcomes += outcome.count();
+    }
+
+    #[inline]
+    pub(super) fn release_outcome(&mut self, outcome: &Outcome) {
+        self.outcome_bytes -= outcome.size();
+        self.outcomes -= outcome.count();
+    }
+
+    /// Whether a session that holds `sum` bytes is within both bounds.
+    #[inline]
+    fn has_room(&self, sum: usize) -> bool {
+        sum <= self.limit && self.share.as_ref().is_none_or(|share| share.has_room(sum))
+    }
+
+    /// What is too full for `more` bytes beside the `held` ones.
+    fn full(&mut self, held: usize, more: usize) -> Option<Full> {
+        if held.saturating_add(more) > self.limit {
+            return Some(Full::Session);
+        }
+        let is_full = self.share.as_mut().is_some_and(|share| share.is_full(held, more));
+        is_full.then_some(Full::Pool)
+    }
+
+    /// Whether a session that holds `held` bytes holds more than may be refused of it.
+    #[inline]
+    fn is_beyond(&self, held: usize) -> bool {
+        held > self.limit + self.limit / 16
+    }
+
+    /// The session is over. Its calls are gone; results stay until their callers take them, outside all bounds.
+    pub(super) fn end(&mut self) {
+        self.calls = 0;
+        self.share = None;
+    }
+}
+
 impl Connection {
     /// From now on until its end, what this connection holds counts in a pool as well.
     pub fn join_pool(&mut self, pool: &MemoryPool) {
-        self.share = (self.phase != Phase::Ended).then(|| Share::new(pool.clone()));
+        if !self.life.has_ended() {
+            self.memory.share = Some(Share::new(pool.clone()));
+        }
     }
 
     /// Tells the pool what is held, if that has changed by enough.
     #[inline]
     pub(super) fn count_memory(&mut self) {
-        if self.share.is_none() {
+        if self.memory.share.is_none() {
             return;
         }
         let held = self.memory_held();
-        let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
+        let is_short = self.memory.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {
             self.trim_memory();
         }
@@ -47,7 +144,7 @@ impl Connection {
     pub fn trim_memory(&mut self) -> usize {
         self.assembly.clear_buffer_pool();
         let held = self.memory_held();
-        if let Some(share) = &mut self.share {
+        if let Some(share) = &mut self.memory.share {
             share.settle(held);
         }
         held
@@ -62,36 +159,26 @@ impl Connection {
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
     #[inline]
     pub(super) fn memory_held(&self) -> usize {
-        self.served_bytes + self.outcome_bytes + self.assembly.held() + self.recv_streams.memory()
+        self.memory.held() + self.assembly.held() + self.recv_streams.memory()
     }
 
     /// Whether `more` bytes more may be held; otherwise what is full.
     #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
         let sum = self.memory_held().saturating_add(more);
-        let is_easy = sum <= self.memory_in && self.share.as_ref().is_none_or(|share| share.has_room(sum));
-        if is_easy { Ok(()) } else { self.make_room(more) }
+        if self.memory.has_room(sum) { Ok(()) } else { self.make_room(more) }
     }
 
     /// Memory that is kept for payloads to come is the first to go.
     #[cold]
     fn make_room(&mut self, more: usize) -> Result<(), Full> {
-        self.fits(more).or_else(|full| {
-            if !self.assembly.has_pooled_buffers() {
-                return Err(full);
-            }
-            self.assembly.clear_buffer_pool();
-            self.fits(more)
-        })
-    }
-
-    fn fits(&mut self, more: usize) -> Result<(), Full> {
-        let held = self.memory_held();
-        if held.saturating_add(more) > self.memory_in {
-            return Err(Full::Session);
+        let full = self.memory.full(self.memory_held(), more);
+        let Some(full) = full else { return Ok(()) };
+        if !self.assembly.has_pooled_buffers() {
+            return Err(full);
         }
-        let full = self.share.as_mut().is_some_and(|share| share.is_full(held, more));
-        if full { Err(Full::Pool) } else { Ok(()) }
+        self.assembly.clear_buffer_pool();
+        self.memory.full(self.memory_held(), more).map_or(Ok(()), Err)
     }
 
     #[cold]
@@ -106,7 +193,7 @@ impl Connection {
                 "{what} would exceed what all sessions together may make the other side hold, {} bytes \
                  (ServerBuilder::memory), and this session would have more than its part of them; try again later, or \
                  send less at once",
-                self.share.as_ref().map_or(0, Share::limit)
+                self.memory.share.as_ref().map_or(0, Share::limit)
             ),
         })
     }
@@ -135,9 +222,8 @@ impl Connection {
     /// Some of what came cannot be refused. It ends the connection when there is too much of it.
     #[inline]
     pub(super) fn check_memory(&mut self) {
-        let limit = self.memory_in;
-        let is_over = |connection: &Self| connection.memory_held() > limit + limit / 16;
-        if self.phase == Phase::Open && is_over(self) && self.has_memory(0).is_err() && is_over(self) {
+        let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
+        if self.life.is_open() && is_beyond(self) && self.has_memory(0).is_err() && is_beyond(self) {
             let what = format!(
                 "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
                 self.config.session_memory
@@ -151,7 +237,7 @@ impl Connection {
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
         let is_small = self.link.packet_len <= SMALL_PACKET || self.link.packet_len <= most_of(payload.len());
-        if is_small && others < self.kept_buffers { payload } else { self.detach(payload) }
+        if is_small && others < self.memory.kept_buffers { payload } else { self.detach(payload) }
     }
 
     /// A payload that may wait for long should not keep much more than it counts.
@@ -206,5 +292,57 @@ impl StreamError {
             Self::Fault(bytes) => bytes.len(),
             Self::Status(status) => status.size(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn memory() -> Memory {
+        Memory::new(&Config { session_memory: 64 * MIB, outbox_hard: MIB, ..Config::default() })
+    }
+
+    #[test]
+    fn calls_and_results_count_while_they_are_there() {
+        let mut memory = memory();
+        let (value, status) = (Outcome::Value(Bytes::from_static(b"four")), Outcome::Status(Status::internal("no")));
+        memory.hold_call(100);
+        memory.hold_outcome(&value);
+        memory.hold_outcome(&status);
+        assert_eq!((memory.held(), memory.outcomes()), (104, 1));
+        memory.release_call(100);
+        memory.release_outcome(&status);
+        memory.release_outcome(&value);
+        assert_eq!((memory.held(), memory.outcomes()), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_of_the_session_is_exact_and_what_cannot_be_refused_has_a_sixteenth_more() {
+        let mut memory = memory();
+        let limit = memory.limit;
+        assert!(memory.has_room(limit) && !memory.has_room(limit + 1));
+        assert_eq!(memory.full(limit, 0), None);
+        assert_eq!(memory.full(limit, 1), Some(Full::Session));
+        assert!(!memory.is_beyond(limit + limit / 16) && memory.is_beyond(limit + limit / 16 + 1));
+    }
+
+    #[test]
+    fn the_bound_of_the_pool_holds_beside_that_of_the_session() {
+        let (mut memory, pool) = (memory(), MemoryPool::new(MIB));
+        memory.share = Some(Share::new(pool.clone()));
+        assert!(memory.has_room(MIB) && !memory.has_room(MIB + 1));
+        assert_eq!(memory.full(MIB, 1), Some(Full::Pool));
+        memory.end();
+        assert_eq!((pool.sessions(), memory.full(MIB, 1)), (0, None));
+    }
+
+    #[test]
+    fn arguments_count_from_a_length_that_both_ends_know() {
+        assert_eq!(counted_arguments(COUNTED_ARGUMENTS as u64, 0), 0);
+        assert_eq!(counted_arguments(COUNTED_ARGUMENTS as u64, 1), COUNTED_ARGUMENTS as u64 + 1);
+        assert_eq!(counted_arguments(u64::MAX, 1), u64::MAX);
     }
 }

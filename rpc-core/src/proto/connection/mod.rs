@@ -6,51 +6,50 @@ mod closing;
 mod completions;
 mod handshake;
 mod idle;
+mod lifecycle;
 mod link;
 mod memory;
 mod negotiated;
+mod outgoing_calls;
+mod output;
+mod schedule;
+mod served_calls;
 mod serving;
 mod state;
 mod streams;
 mod timeouts;
 mod transmit;
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
+use std::{fmt, mem, task::Waker, time::Instant};
 
 use bytes::Bytes;
-use foldhash::HashMap;
 
 use super::{
-    Event, ServedCall, ServedKey,
+    Event, ServedKey,
     assembly::Assembly,
-    deadlines::Deadlines,
     memory_pool::{MemoryPool, Share},
     outbox::Outbox,
-    permits::Permits,
     sequence::Sequence,
-    slots::{CallKey, Slots},
     streams::{Credit, RecvStreams, SendStreams},
-    timers::{SessionTimer, SessionTimers},
-    wait_queue::WaitQueue,
+    timers::SessionTimer,
 };
 use crate::{
     config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
-    status::Status,
-    wire::{CallId, Frame, HostedContract, PacketHeader, Payload, PeerLimits, Streams, read_packet},
+    wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+use lifecycle::{Lifecycle, Phase};
 use link::Link;
+use memory::Memory;
 pub(crate) use memory::counted_arguments;
 use negotiated::Negotiated;
+use outgoing_calls::OutgoingCalls;
+use output::Output;
+use schedule::{DeadlineKey, Schedule};
+use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
-use state::{DeadlineKey, OnewayCount, Phase, Served, ServedState};
-
-/// Completions for ids that are not awaited, after which the connection is closed.
-const MAX_STRAY_COMPLETIONS: u32 = 100;
-/// Calls beyond announced limits, after which the connection is closed.
-const MAX_EXCESS_CALLS: u32 = 1000;
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
@@ -64,79 +63,30 @@ pub struct Connection {
     role: Role,
     id: u64,
     config: CheckedConfig,
-    /// What of `Config::session_memory` is for what comes in.
-    memory_in: usize,
-    /// Calls and results that may wait in the buffer they were read into.
-    kept_buffers: usize,
-    phase: Phase,
-    ended: Option<ConnectionError>,
+    life: Lifecycle,
     negotiated: Negotiated,
     link: Link,
     sequence: Sequence,
     outbox: Outbox,
-    slots: Slots,
-    calls_waiting: WaitQueue,
-    oneway_waiting: WaitQueue,
-    /// Scratch, kept for its memory.
-    granted: Vec<CallKey>,
-    calls_out: Permits,
-    oneway_out: Permits,
-    oneway_sent: Vec<OnewayCount>,
-    done_seen: Vec<OnewayCount>,
-
-    // Seeded, so that a peer who chooses the numbers does not choose the collisions.
-    served: HashMap<CallId, Served>,
-    served_oneway: HashMap<u64, Served>,
-    next_oneway: u64,
-    /// Kept for their memory.
-    retired: Vec<Arc<ServedCall>>,
-    calls_in: Permits,
-    oneway_in: Permits,
-    done_counts: Vec<OnewayCount>,
-    done_dirty: Vec<u32>,
-    /// What counts against `Config::max_arguments`.
-    argument_bytes_in: u64,
-    /// What the calls that are served take.
-    served_bytes: usize,
-    /// What results hold that their callers have not taken.
-    outcome_bytes: usize,
-    outcomes: usize,
-    /// Its part of what all sessions of a server hold; `None` without a pool, and after the end.
-    share: Option<Share>,
-
+    /// Calls that are made here.
+    calls: OutgoingCalls,
+    /// Calls that are served here.
+    served: ServedCalls,
     /// Streams that are produced here.
     send_streams: SendStreams,
     /// Streams that are read here.
     recv_streams: RecvStreams,
     assembly: Assembly,
-    timers: SessionTimers,
-    deadlines: Deadlines<DeadlineKey>,
-    draining: bool,
-    /// A method has succeeded that ends the session, whose reply is on its way.
-    terminated: bool,
-    /// The time that a drain gives to running calls is over.
-    grace_over: bool,
-    peer_leaving: bool,
-    /// When all is to be over, if this end drains.
-    end_by: Option<Instant>,
-    peer_last_seq: Option<u64>,
-    oneway_refused: u64,
-    last_refused: Option<RefusedOneway>,
-    stray_completions: u32,
-    excess_calls: u32,
-
-    events: VecDeque<Event>,
-    wakes: Vec<Waker>,
-    /// Wakers to be dropped outside any lock.
-    stale_wakers: Vec<Waker>,
-    released: Released,
+    schedule: Schedule,
+    memory: Memory,
+    output: Output,
 }
 
 impl Connection {
     /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection;
     /// [`Event::Closed`] then says why.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
-        if self.phase == Phase::Ended {
+        if self.life.has_ended() {
             // What still goes out may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
                 let _ = self.handle_header(header, 0, now);
@@ -155,14 +105,14 @@ impl Connection {
     }
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
-        if self.phase != Phase::Open {
+        if !self.life.is_open() {
             let limit = self.config.max_handshake;
             if !self.link.count_early(packet.len(), limit) {
                 return Err(ProtocolError::too_big(format!(
                     "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
                 )));
             }
-            if self.phase == Phase::AwaitingDecision {
+            if self.life.phase == Phase::AwaitingDecision {
                 self.link.keep_early(packet);
                 return Ok(());
             }
@@ -177,14 +127,14 @@ impl Connection {
         for frame in frames.with_max_metadata(self.config.max_metadata) {
             let frame = frame?;
             *count += 1;
-            if self.phase == Phase::Handshake {
+            if self.life.phase == Phase::Handshake {
                 if *count > 1 || header.seq != 0 {
                     return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
                 }
                 self.handle_handshake(now, frame)?;
                 continue;
             }
-            if self.phase != Phase::Open {
+            if !self.life.is_open() {
                 return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
             }
             if frame.is_sequenced() != (header.seq != 0) {
@@ -250,28 +200,28 @@ impl Connection {
 
     /// What the shell should act on next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.output.events.pop_front()
     }
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ack = if self.phase == Phase::Open { self.link.ack_due() } else { None };
-        [self.link.timers.next(), self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
+        let ack = if self.life.is_open() { self.link.ack_due() } else { None };
+        [self.link.timers.next(), self.schedule.next(), ack].into_iter().flatten().min()
     }
 
     /// Tasks whose calls have made progress. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
-        into.append(&mut self.wakes);
+        into.append(&mut self.output.wakes);
     }
 
     /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.
     pub fn take_stale_wakers(&mut self) -> Vec<Waker> {
-        mem::take(&mut self.stale_wakers)
+        mem::take(&mut self.output.stale_wakers)
     }
 
     /// What callers held and may hold again, since this was last asked.
     pub fn take_released(&mut self) -> Released {
-        mem::take(&mut self.released)
+        mem::take(&mut self.output.released)
     }
 
     /// Which end this is.
@@ -291,32 +241,34 @@ impl Connection {
 
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<&ConnectionError> {
-        self.ended.as_ref()
+        self.life.ended.as_ref()
     }
 
     /// Whether the handshake is done and the end has not come.
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.life.is_open()
     }
 
     /// Whether this end is draining.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.life.draining
     }
 
     /// Whether one of both ends is about to leave, and takes no new calls.
     pub fn is_leaving(&self) -> bool {
-        self.draining || self.peer_leaving
+        self.life.is_leaving()
     }
 
     /// When this end, if it drains, has to be over, its goodbye included.
     pub fn end_by(&self) -> Option<Instant> {
-        self.end_by
+        self.life.end_by()
     }
 
     /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.
     pub fn should_batch(&self, enough: usize) -> bool {
-        self.outbox.has_frames() && self.outbox.bytes() < enough && self.slots.live() + self.served.len() > 1
+        self.outbox.has_frames()
+            && self.outbox.bytes() < enough
+            && self.calls.slots.live() + self.served.two_way_len() > 1
     }
 
     /// Whether there is anything left to send.
@@ -327,10 +279,10 @@ impl Connection {
     /// What the connection holds now.
     pub fn stats(&self) -> ConnectionStats {
         ConnectionStats {
-            calls_pending: self.slots.live(),
-            calls_served: self.served.len(),
-            oneway_pending: self.oneway_out.live() as usize,
-            oneway_served: self.served_oneway.len(),
+            calls_pending: self.calls.slots.live(),
+            calls_served: self.served.two_way_len(),
+            oneway_pending: self.calls.oneway_pending(),
+            oneway_served: self.served.oneway_len(),
             outbox_bytes: self.outbox.bytes(),
             transfer_bytes: self.outbox.transfer_bytes(),
             assembly_bytes: self.assembly.bytes(),
@@ -346,18 +298,13 @@ impl Connection {
 
     /// One-way calls that came in and were not run, since the session began.
     pub fn oneway_refused(&self) -> u64 {
-        self.oneway_refused
+        self.served.oneway_refused()
     }
 
     /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log:
     /// nobody else hears of it.
     pub fn take_refused(&mut self) -> Option<RefusedOneway> {
-        self.last_refused.take()
-    }
-
-    fn refused_oneway(&mut self, method: u32, status: Status) {
-        self.oneway_refused += 1;
-        self.last_refused = Some(RefusedOneway { method, status });
+        self.served.take_refused()
     }
 
     /// Whether what is counted is there.
@@ -378,27 +325,6 @@ impl Connection {
     pub(crate) fn room_for_streams(&self) -> usize {
         self.recv_streams.room()
     }
-
-    /// Puts a served call before the shell.
-    fn emit_call(
-        &mut self,
-        key: ServedKey,
-        call: Arc<ServedCall>,
-        payload: Payload,
-        is_inline: bool,
-        streams: Streams,
-    ) {
-        let event = match payload.into_value() {
-            Ok(payload) => {
-                self.hand_over_streams(&streams);
-                let others = (self.served.len() + self.served_oneway.len()).saturating_sub(1);
-                let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
-                Event::Call { key, call, payload, streams }
-            }
-            Err(_) => Event::Arriving { key, method: call.method },
-        };
-        self.events.push_back(event);
-    }
 }
 
 impl fmt::Debug for Connection {
@@ -406,8 +332,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("role", &self.role)
             .field("id", &self.id)
-            .field("phase", &self.phase)
-            .field("ended", &self.ended)
+            .field("life", &self.life)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

@@ -1,12 +1,6 @@
-//! What a connection keeps of the calls it serves, and what it reports.
+//! What a connection tells of itself.
 
-use std::sync::Arc;
-
-use super::super::{ServedCall, slots::CallKey};
-use crate::{
-    status::Status,
-    wire::{CallId, Streams, TransferId},
-};
+use crate::status::Status;
 
 /// Which end of the handshake a connection is. After it both are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,58 +9,6 @@ pub enum Role {
     Client,
     /// Answers with Welcome.
     Server,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// A client waits for Welcome, a server for Hello.
-    Handshake,
-    /// A server has a Hello and waits for the shell's verdict.
-    AwaitingDecision,
-    Open,
-    Ended,
-}
-
-/// A call that is served here.
-#[derive(Debug)]
-pub(super) struct Served {
-    pub(super) call: Arc<ServedCall>,
-    /// The depth that the caller declared, by which permits are counted.
-    pub(super) declared_depth: u32,
-    /// What its arguments count against `Config::max_arguments`.
-    pub(super) argument_bytes: u64,
-    /// What it counts against `Config::session_memory`.
-    pub(super) memory: usize,
-    pub(super) state: ServedState,
-    /// The streams among its arguments.
-    pub(super) streams: Streams,
-    /// The session ends with its reply.
-    pub(super) terminates: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ServedState {
-    /// Its arguments are arriving.
-    Arriving(TransferId),
-    Running,
-    /// Its caller has given it up; the handler has yet to end.
-    Cancelled,
-    /// Its deadline has passed; the handler has yet to end.
-    Expired,
-    /// Its completion is on its way out.
-    Completing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DeadlineKey {
-    /// A call made here.
-    Call(CallKey),
-    /// A nested call's wait for a permit.
-    Wait(CallKey),
-    /// The time in which something of the streams among the arguments of a call must move.
-    Idle(CallKey),
-    /// A call served here.
-    Served(CallId),
 }
 
 /// One-way calls of one depth, counted since the session began.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Phase};
+use super::Connection;
 use crate::{
     error::ProtocolError,
     proto::{
@@ -26,37 +26,37 @@ impl Connection {
 
     /// The streams among the arguments of a call that has been sent.
     pub fn argument_streams(&self, key: CallKey) -> Streams {
-        self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
+        self.calls.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
     }
 
     /// What a stream takes now, which is its producer's until it has called [`Self::push_items`] or
     /// [`Self::idle_stream`]. `waker` is woken when the stream takes something after it took nothing, and when it ends.
     /// `None` if it has ended.
     pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
-        self.send_streams.poll(id, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.poll(id, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
     /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it
     /// has ended.
     pub fn idle_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.send_streams.idle(id, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.idle(id, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
     /// Whether somebody wants more of a stream; `waker` is woken when it ends.
     pub fn watch_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.send_streams.watch(id, waker, &mut self.stale_wakers)
+        self.send_streams.watch(id, waker, &mut self.output.stale_wakers)
     }
 
     /// As [`Self::poll_stream`], for one item that is longer than a chunk. False if it has to wait.
     pub fn poll_long_item(&mut self, id: TransferId, len: usize, waker: &Waker) -> Option<bool> {
-        self.send_streams.claim_long(id, len, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.claim_long(id, len, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
     /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that
     /// [`Self::poll_stream`] or [`Self::poll_long_item`] have promised, and more as far as they are taken now; the
     /// others are left. False if the stream has ended.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
-        let Some(turn) = self.send_streams.push(id, items, &mut self.wakes) else { return false };
+        let Some(turn) = self.send_streams.push(id, items, &mut self.output.wakes) else { return false };
         if turn {
             self.outbox.push_stream(id);
         }
@@ -67,7 +67,7 @@ impl Connection {
     /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more
     /// of the stream.
     pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<LongState> {
-        self.send_streams.poll_long(id, waker, &mut self.stale_wakers)
+        self.send_streams.poll_long(id, waker, &mut self.output.stale_wakers)
     }
 
     /// Ends a stream after the items that have been queued.
@@ -83,7 +83,7 @@ impl Connection {
             fault => fault,
         });
         self.renew_gap(now, id);
-        if self.send_streams.finish(id, end, &mut self.wakes) {
+        if self.send_streams.finish(id, end, &mut self.output.wakes) {
             self.outbox.push_stream(id);
         }
     }
@@ -128,10 +128,10 @@ impl Connection {
     pub(super) fn forget_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
             let (transfers, waker) = self.send_streams.forget(*id);
-            self.released.transfers += transfers;
-            self.wakes.extend(waker);
+            self.output.released.transfers += transfers;
+            self.output.wakes.extend(waker);
             // What it held of room and credit is for others.
-            self.send_streams.pass_on(&mut self.wakes);
+            self.send_streams.pass_on(&mut self.output.wakes);
         }
     }
 
@@ -153,15 +153,15 @@ impl Connection {
     }
 
     fn take_argument_streams(&mut self, key: CallKey) -> Streams {
-        self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.streams)).unwrap_or_default()
+        self.calls.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.streams)).unwrap_or_default()
     }
 
     /// Ends a stream that is produced here, without what still waits.
     pub(super) fn stop_sending(&mut self, id: TransferId, end: StreamEnd) {
         let Some(stopped) = self.send_streams.stop(id, end) else { return };
-        self.released.transfers += stopped.transfers;
-        self.wakes.extend(stopped.waker);
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.released.transfers += stopped.transfers;
+        self.output.wakes.extend(stopped.waker);
+        self.send_streams.pass_on(&mut self.output.wakes);
         if stopped.under_way {
             self.outbox.push_urgent(Frame::Abort { transfer: id }, OnSent::Nothing);
         }
@@ -178,8 +178,8 @@ impl Connection {
         for id in granted.turns {
             self.outbox.push_stream(id);
         }
-        self.wakes.extend(granted.waker);
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.wakes.extend(granted.waker);
+        self.send_streams.pass_on(&mut self.output.wakes);
         Ok(())
     }
 
@@ -188,12 +188,12 @@ impl Connection {
     /// Moves what has come of a stream to its reader, who has read `read` since it last said
     /// so. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
     pub fn take_items(&mut self, id: TransferId, read: Reading, into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
-        self.recv_streams.take(id, read, into, self.sequence.acked(), waker, &mut self.stale_wakers)
+        self.recv_streams.take(id, read, into, self.sequence.acked(), waker, &mut self.output.stale_wakers)
     }
 
     /// Whether there is credit to be sent for what has been read.
     pub fn has_credit(&self) -> bool {
-        self.phase == Phase::Open && self.recv_streams.has_credit()
+        self.life.is_open() && self.recv_streams.has_credit()
     }
 
     /// A reader has read this much since it last said so.
@@ -208,11 +208,11 @@ impl Connection {
 
     /// Nobody reads a stream any more. Its producer is told.
     pub fn leave_stream(&mut self, id: TransferId) {
-        let tell = self.recv_streams.leave(id, &mut self.stale_wakers);
+        let tell = self.recv_streams.leave(id, &mut self.output.stale_wakers);
         if self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
-        if tell && self.phase == Phase::Open {
+        if tell && self.life.is_open() {
             self.outbox.push_urgent(Frame::Stop { transfer: id }, OnSent::Nothing);
         }
     }
@@ -245,7 +245,7 @@ impl Connection {
 
     /// A stream has failed from this side's point of view.
     pub(super) fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
-        let failed = self.recv_streams.fail(id, status, &mut self.wakes);
+        let failed = self.recv_streams.fail(id, status, &mut self.output.wakes);
         if failed && self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
@@ -277,7 +277,7 @@ impl Connection {
             Ok(bytes) if wanted => {
                 // It may wait for long, and should not keep much more than it counts.
                 let copy = self.keeps_more_than(bytes.len() + ITEM);
-                self.recv_streams.end_item(id, bytes, copy, &mut self.wakes);
+                self.recv_streams.end_item(id, bytes, copy, &mut self.output.wakes);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -308,7 +308,7 @@ impl Connection {
             let refusal = self.refuse_payload("the error at the end of the stream", payload, error.size());
             refusal.map_or(error, StreamError::Status)
         });
-        self.recv_streams.finish(id, end, &mut self.wakes)
+        self.recv_streams.finish(id, end, &mut self.output.wakes)
     }
 
     // Both.
@@ -328,7 +328,7 @@ impl Connection {
 
     /// The session is over.
     pub(super) fn end_streams(&mut self, status: &Status) {
-        self.send_streams.clear(&mut self.wakes);
-        self.recv_streams.end(status, &mut self.wakes);
+        self.send_streams.clear(&mut self.output.wakes);
+        self.recv_streams.end(status, &mut self.output.wakes);
     }
 }

@@ -21,10 +21,10 @@ impl Connection {
         while let Some(timer) = self.link.timers.pop_due(now) {
             self.handle_link_timer(now, timer);
         }
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some(timer) = self.schedule.timers.pop_due(now) {
             self.handle_session_timer(now, timer);
         }
-        while let Some((at, key)) = self.deadlines.pop_due(now) {
+        while let Some((at, key)) = self.schedule.deadlines.pop_due(now) {
             match key {
                 DeadlineKey::Call(key) => self.expire_call(key, None),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
@@ -40,7 +40,7 @@ impl Connection {
         if link.progress.note_received(received) {
             link.liveness.note_heard(now);
         }
-        if !mid_message || self.phase == Phase::Ended {
+        if !mid_message || self.life.has_ended() {
             link.timers.stop(LinkTimer::Message);
         } else if !link.timers.is_set(LinkTimer::Message) {
             link.progress.begin_message();
@@ -63,13 +63,13 @@ impl Connection {
     fn time_write(&mut self, now: Instant, stuck: bool, waiting: usize) {
         let link = &mut self.link;
         link.progress.set_stuck(stuck);
-        if !stuck || self.phase == Phase::Ended {
+        if !stuck || self.life.has_ended() {
             link.timers.stop(LinkTimer::Write);
         } else if !link.timers.is_set(LinkTimer::Write) {
             link.progress.begin_write();
             link.timers.set(LinkTimer::Write, now + self.config.write_timeout);
         }
-        if waiting <= BACKLOG || self.phase != Phase::Open {
+        if waiting <= BACKLOG || !self.life.is_open() {
             link.timers.stop(LinkTimer::Backlog);
         } else if !link.timers.is_set(LinkTimer::Backlog) {
             link.progress.begin_backlog();
@@ -175,8 +175,8 @@ impl Connection {
         let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet);
         if !self.assembly.is_stalled(self.longest_turn(), packet) {
             self.assembly.begin_period();
-            self.timers.set(SessionTimer::Assembly, now + period);
-        } else if !self.timers.look_again(SessionTimer::Assembly, now) {
+            self.schedule.timers.set(SessionTimer::Assembly, now + period);
+        } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {
             self.time_out(format!(
                 "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
             ));
@@ -187,7 +187,7 @@ impl Connection {
     /// timer again.
     fn judge_acks(&mut self, now: Instant) {
         let is_late = self.has_bulk() && self.link.is_behind_acks();
-        if is_late && !self.timers.look_again(SessionTimer::Ack, now) {
+        if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
             self.time_out(format!(
                 "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?} (Config::progress_timeout)",
                 MIN_ACKED / 1024,
@@ -206,9 +206,9 @@ impl Connection {
 
     /// Bulk waits for acks: enough of them must come in the period that begins now, unless it has begun already.
     pub(super) fn await_acks(&mut self, now: Instant) {
-        if !self.timers.is_set(SessionTimer::Ack) {
+        if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.link.begin_ack_period();
-            self.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
         }
     }
 
@@ -218,7 +218,7 @@ impl Connection {
             super::Role::Client => {
                 format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
             }
-            super::Role::Server if self.phase == Phase::AwaitingDecision => format!(
+            super::Role::Server if self.life.phase == Phase::AwaitingDecision => format!(
                 "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
             ),
             super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
@@ -254,8 +254,8 @@ impl Connection {
 
     /// Sees to it that memory kept for payloads is not kept for long.
     pub(super) fn watch_buffer_pool(&mut self, now: Instant) {
-        if self.assembly.has_pooled_buffers() && !self.timers.is_set(SessionTimer::BufferPool) {
-            self.timers.set(SessionTimer::BufferPool, now + BUFFER_POOL_PERIOD);
+        if self.assembly.has_pooled_buffers() && !self.schedule.timers.is_set(SessionTimer::BufferPool) {
+            self.schedule.timers.set(SessionTimer::BufferPool, now + BUFFER_POOL_PERIOD);
         }
     }
 
@@ -265,7 +265,7 @@ impl Connection {
 
     /// The deadline of a call made here has passed, or what `why` says of a call that has been sent.
     pub(super) fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
         match &slot.state {
             SlotState::Waiting => {
@@ -282,7 +282,7 @@ impl Connection {
                 slot.awaiting_completion = true;
                 slot.state =
                     SlotState::Completed(Outcome::Status(why.unwrap_or_else(|| passed("before the answer came"))));
-                self.wakes.extend(slot.waker.take());
+                self.output.wakes.extend(slot.waker.take());
                 self.give_up(key);
             }
             SlotState::Arriving(transfer) => {
@@ -291,7 +291,7 @@ impl Connection {
                 slot.state = SlotState::Completed(Outcome::Status(
                     why.unwrap_or_else(|| passed("while the answer was arriving")),
                 ));
-                self.wakes.extend(slot.waker.take());
+                self.output.wakes.extend(slot.waker.take());
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);
             }
@@ -301,7 +301,7 @@ impl Connection {
 
     /// A nested call has waited long enough for a permit.
     fn expire_wait(&mut self, key: CallKey) {
-        if self.slots.is_waiting(key) {
+        if self.calls.slots.is_waiting(key) {
             let status = Status::resource_exhausted(format!(
                 "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
                 self.busy(false),

@@ -29,7 +29,7 @@ impl Connection {
     /// and room return for what is given out. Still has packets after the end, until all that may go has gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let handshake = self.link.write_handshake();
-        if handshake.is_some() || matches!(self.phase, Phase::Handshake | Phase::AwaitingDecision) {
+        if handshake.is_some() || matches!(self.life.phase, Phase::Handshake | Phase::AwaitingDecision) {
             return handshake;
         }
         let unsequenced = self.link.write_unsequenced(self.sequence.received());
@@ -108,7 +108,7 @@ impl Connection {
                 BulkEntry::Stream(id) => {
                     let limits = TurnLimits { left, chunk, frames: BULK_FRAMES, first };
                     let put = self.send_streams.put(id, &mut writer, limits, &mut gone);
-                    self.wakes.extend(gone.wake.take());
+                    self.output.wakes.extend(gone.wake.take());
                     let sent = self.link.packet.len() - begin;
                     if put == TurnResult::Full && sent == 0 {
                         self.outbox.put_back(turn);
@@ -118,8 +118,8 @@ impl Connection {
                 }
             }
         }
-        self.released.transfers += gone.transfers;
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.released.transfers += gone.transfers;
+        self.send_streams.pass_on(&mut self.output.wakes);
         if gone.frames > 0 {
             self.link.bulk.count(self.sequence.last_number(), self.link.packet.len() - before, now);
         }
@@ -128,11 +128,11 @@ impl Connection {
 
     /// The last chunk has gone.
     fn end_transfer(&mut self, transfer: &OutTransfer) {
-        self.released.transfers += transfer.charge as usize;
+        self.output.released.transfers += transfer.charge as usize;
         match transfer.on_sent {
             OnSent::Nothing => {}
             OnSent::Request(key) => {
-                if let Some(slot) = self.slots.find_mut(key) {
+                if let Some(slot) = self.calls.slots.find_mut(key) {
                     slot.transfer = None;
                 }
             }
@@ -146,10 +146,9 @@ impl Connection {
         if !first && left < SMALL_FRAME {
             return false;
         }
-        if let Some(depth) = self.done_dirty.pop() {
-            let done = self.done_counts[depth as usize];
+        if let Some(done) = self.served.next_done() {
             let mut writer = self.link.writer(&mut self.sequence);
-            writer.put(&Frame::Done { depth, count: done.count, bytes: done.bytes });
+            writer.put(&done);
             return true;
         }
         if let Some((stream, Credit { items, bytes, read })) =
@@ -163,7 +162,7 @@ impl Connection {
             // Encoded where it lies: frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
             if let OnSent::Request(key) = out.on_sent {
-                let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
+                let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
                     // Its caller has given up or timed out meanwhile.
                     self.skip_frame();
                     continue;
@@ -177,7 +176,7 @@ impl Connection {
             let on_sent = out.on_sent;
             let streams = out.frame.take_streams();
             let Some((room, transfer)) = self.outbox.pop() else { return true };
-            self.released.room += room as usize;
+            self.output.released.room += room as usize;
             self.announce_streams(&streams);
             match (transfer, on_sent) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
@@ -190,8 +189,8 @@ impl Connection {
 
     fn skip_frame(&mut self) {
         if let Some((room, transfer)) = self.outbox.pop() {
-            self.released.room += room as usize;
-            self.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
+            self.output.released.room += room as usize;
+            self.output.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
         }
     }
 }
