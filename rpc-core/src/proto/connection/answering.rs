@@ -1,5 +1,7 @@
 //! The ends of calls that came in: their completions, and what they took of the limits.
 
+use std::mem;
+
 use super::{Charges, Connection, ServedState};
 use crate::{
     proto::{Completion, ServedKey, outbox::OnSent},
@@ -28,44 +30,38 @@ impl Connection {
     /// numbers of the streams of its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; none
     /// if it has none or they are not wanted.
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
-        let id = match key {
+        match key {
+            ServedKey::Call(id) => self.answer(id, completion, charges),
             ServedKey::Oneway(number) => {
                 self.output.release(charges);
                 self.judge_oneway(number, completion);
                 self.finish_oneway(number);
-                return Streams::default();
+                Streams::default()
             }
-            ServedKey::Call(id) => id,
-        };
+        }
+    }
+
+    /// Puts the completion of a call into the outbox.
+    fn answer(&mut self, id: CallId, completion: Completion, charges: Charges) -> Streams {
         let Some(served) = self.served.call_mut(id) else {
             self.output.release(charges);
             return Streams::default();
         };
-        let was = std::mem::replace(&mut served.state, ServedState::Completing);
+        let was = mem::replace(&mut served.state, ServedState::Completing);
         let succeeded = matches!(completion, Completion::Value(_) | Completion::Streaming(..));
         served.terminates &= was == ServedState::Running && succeeded;
-        let status = match (was, completion) {
-            (ServedState::Cancelled, Completion::NotStarted) => {
-                Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed()
-            }
-            (ServedState::Expired, Completion::NotStarted) => {
-                Status::deadline_exceeded("the deadline passed before the call's turn had come").not_executed()
-            }
-            (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
-            (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
-            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
-            (_, Completion::Streaming(bytes, streams)) => {
+        let started = !matches!(completion, Completion::NotStarted);
+        let status = match (given_up(was, started), completion) {
+            (Some(status), _) | (None, Completion::Status(status)) => status,
+            (None, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
+            (None, Completion::Streaming(bytes, streams)) => {
                 return self.push_payload(id, bytes, charges, AnswerKind::Value(streams));
             }
-            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
-            (_, Completion::Status(status)) => status,
-            (_, Completion::NotStarted) => {
+            (None, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
+            (None, Completion::Stopped) => self.why_stopped(),
+            (None, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
             }
-            (_, Completion::Stopped) if self.life.draining => {
-                Status::unavailable("the method was stopped because the other side is shutting down")
-            }
-            (_, Completion::Stopped) => Status::cancelled("the method was stopped before its end"),
         };
         self.output.release(charges);
         self.fail_served(id, status);
@@ -73,11 +69,20 @@ impl Connection {
         Streams::default()
     }
 
+    /// What the caller of a handler gets that was stopped before its end.
+    fn why_stopped(&self) -> Status {
+        if self.life.draining {
+            Status::unavailable("the method was stopped because the other side is shutting down")
+        } else {
+            Status::cancelled("the method was stopped before its end")
+        }
+    }
+
     /// A call ends with a status, and the streams among its arguments with it.
     fn fail_served(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.call_mut(id) {
             served.terminates = false;
-            let streams = std::mem::take(&mut served.streams);
+            let streams = mem::take(&mut served.streams);
             self.fail_streams(&streams);
         }
         self.push_status(id, status, OnSent::Completion(id));
@@ -97,19 +102,7 @@ impl Connection {
     }
 
     fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, kind: AnswerKind) -> Streams {
-        let limit = self.negotiated.limits.payload;
-        let fits = if bytes.len() as u64 > limit {
-            Err(Status::out_of_range(format!(
-                "the result is {} bytes long, and its caller takes {limit} at most: \
-                 answer with less at once, or with a stream, or raise Config::max_payload at the caller",
-                bytes.len()
-            )))
-        } else if let AnswerKind::Value(streams) = kind {
-            self.check_streams(streams)
-        } else {
-            Ok(())
-        };
-        if let Err(status) = fits {
+        if let Err(status) = self.check_answer(&bytes, &kind) {
             self.output.release(charges);
             self.fail_served(id, status);
             return Streams::default();
@@ -123,13 +116,30 @@ impl Connection {
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
             AnswerKind::Fault => {
-                let streams = self.served.call_mut(id).map(|served| std::mem::take(&mut served.streams));
+                let streams = self.served.call_mut(id).map(|served| mem::take(&mut served.streams));
                 self.fail_streams(&streams.unwrap_or_default());
                 (Frame::Error { id, error: ErrorBody::Fault(payload) }, Streams::default())
             }
         };
         self.outbox.push(frame, charges.room, on_sent, transfer);
         streams
+    }
+
+    /// Whether the caller takes an answer; otherwise why not.
+    #[inline]
+    fn check_answer(&self, bytes: &Rope, kind: &AnswerKind) -> Result<(), Status> {
+        let limit = self.negotiated.limits.payload;
+        if bytes.len() as u64 > limit {
+            return Err(Status::out_of_range(format!(
+                "the result is {} bytes long, and its caller takes {limit} at most: \
+                 answer with less at once, or with a stream, or raise Config::max_payload at the caller",
+                bytes.len()
+            )));
+        }
+        match kind {
+            AnswerKind::Value(streams) => self.check_streams(*streams),
+            AnswerKind::Fault => Ok(()),
+        }
     }
 
     pub(super) fn push_status(&mut self, id: CallId, status: Status, on_sent: OnSent) {
@@ -153,5 +163,26 @@ impl Connection {
         if let Some(finished) = self.served.finish_oneway(number, &mut self.output.wakes) {
             self.memory.release_call(finished.memory);
         }
+    }
+}
+
+/// What a call gets that its caller has given up, or whose deadline has passed; `None` if neither is so.
+#[inline]
+fn given_up(state: ServedState, started: bool) -> Option<Status> {
+    match state {
+        ServedState::Cancelled | ServedState::Expired => Some(why_given_up(state, started)),
+        ServedState::Arriving(_) | ServedState::Running | ServedState::Completing => None,
+    }
+}
+
+#[cold]
+fn why_given_up(state: ServedState, started: bool) -> Status {
+    match (state, started) {
+        (ServedState::Expired, true) => Status::deadline_exceeded("the deadline passed while the method ran"),
+        (ServedState::Expired, false) => {
+            Status::deadline_exceeded("the deadline passed before the call's turn had come").not_executed()
+        }
+        (_, true) => Status::cancelled("the call was cancelled by its caller"),
+        (_, false) => Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed(),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         slots::SlotState,
     },
     status::Status,
-    wire::{Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
+    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Rope, metadata_size},
 };
 
 /// What a caller says when it begins.
@@ -186,40 +186,49 @@ impl Connection {
             self.fail(key, status.not_executed());
             return false;
         }
-        let on_sent = if oneway { OnSent::Nothing } else { OnSent::Request(key) };
-        let len = call.payload.len();
-        let metadata = mem::take(&mut call.metadata);
-        let (payload, transfer) = self.split_payload(mem::take(&mut call.payload), charges.transfers, on_sent);
-        let mut streams = Streams::default();
-        let frame = if oneway {
-            self.calls.count_oneway(depth, counted_arguments(len as u64, metadata_size(&metadata)));
-            Frame::Notify(Notify { method: call.method, depth, metadata, payload })
-        } else {
-            let id = key.id();
-            let deadline_ms = None;
-            streams = self.open_streams(call.streams, Some(key));
-            Frame::Request(Request {
-                id,
-                method: call.method,
-                deadline_ms,
-                depth,
-                parent,
-                metadata,
-                payload,
-                streams: streams.clone(),
-            })
-        };
         if oneway {
-            self.output.stale_wakers.extend(self.calls.slots.remove(key));
-        } else if let Some(slot) = self.calls.slots.find_mut(key) {
+            self.send_oneway(key, depth, call, charges);
+        } else {
+            self.send_request(key, (depth, parent), call, charges, waker);
+        }
+        true
+    }
+
+    /// Queues a one-way call. Nothing is awaited of it but the report of its depth, so its slot is free.
+    #[inline]
+    fn send_oneway(&mut self, key: CallKey, depth: u32, call: &mut Outgoing, charges: Charges) {
+        let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
+        self.calls.count_oneway(depth, counted_arguments(payload.len() as u64, metadata_size(&metadata)));
+        let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
+        self.output.stale_wakers.extend(self.calls.slots.remove(key));
+        let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
+        self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
+    }
+
+    /// Queues a call that is answered. What is left of its deadline is set when it goes out.
+    #[inline]
+    fn send_request(
+        &mut self,
+        key: CallKey,
+        (depth, parent): (u32, Option<CallId>),
+        call: &mut Outgoing,
+        charges: Charges,
+        waker: &Waker,
+    ) {
+        let on_sent = OnSent::Request(key);
+        let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
+        let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
+        let streams = self.open_streams(call.streams, Some(key));
+        if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Queued;
             keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
-            slot.streams = streams;
+            slot.streams = streams.clone();
         }
+        let (id, method, deadline_ms) = (key.id(), call.method, None);
+        let frame = Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams });
         self.outbox.push(frame, charges.room, on_sent, transfer);
-        true
     }
 
     /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has

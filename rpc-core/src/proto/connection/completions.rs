@@ -12,7 +12,7 @@ use crate::{
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
 
-/// What of a completion still has to come.
+/// What the payload of a completion is.
 #[derive(Clone, Copy)]
 enum ResultKind {
     Value,
@@ -54,53 +54,78 @@ impl Connection {
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.calls.expect_completion(id);
-        let (transfer, total) = match (payload.into_value(), key) {
+        match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
-                if let Some(status) = self.refuse_result(bytes.len() as u64) {
-                    self.leave_streams(&streams);
-                    self.complete_call(key, Outcome::Status(status));
-                    return Ok(());
-                }
-                let bytes = self.detach_if_crowded(bytes, self.memory.outcomes());
-                self.complete_call(key, kind.outcome(bytes, streams));
-                return Ok(());
+                self.take_result(key, bytes, kind, streams);
+                Ok(())
             }
             (Ok(_), None) => {
                 self.accept_streams(&streams)?;
                 self.leave_streams(&streams);
-                return self.calls.count_stray(id);
+                self.calls.count_stray(id)
             }
-            (Err(announcement), _) => announcement,
-        };
-        self.assembly.number(transfer)?;
-        self.accept_streams(&streams)?;
-        let Some(key) = key else {
+            (Err((transfer, total)), Some(key)) => {
+                self.assembly.number(transfer)?;
+                self.accept_streams(&streams)?;
+                self.begin_result(now, key, (transfer, total), kind, streams)
+            }
+            (Err((transfer, total)), None) => {
+                self.assembly.number(transfer)?;
+                self.accept_streams(&streams)?;
+                self.leave_streams(&streams);
+                self.refuse_transfer(now, transfer, total, Purpose::Discard)?;
+                self.calls.count_stray(id)
+            }
+        }
+    }
+
+    /// A result or a fault has come in one frame.
+    #[inline]
+    fn take_result(&mut self, key: CallKey, bytes: Bytes, kind: ResultKind, streams: Streams) {
+        if let Some(status) = self.refuse_result(bytes.len() as u64) {
             self.leave_streams(&streams);
-            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-            return self.calls.count_stray(id);
-        };
-        // Sent in part only, and answered already: the rest of the arguments is of no use.
+            return self.complete_call(key, Outcome::Status(status));
+        }
+        let bytes = self.detach_if_crowded(bytes, self.memory.outcomes());
+        self.complete_call(key, kind.outcome(bytes, streams));
+    }
+
+    /// A result or a fault has been announced, and follows in chunks.
+    fn begin_result(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        (transfer, total): (TransferId, u64),
+        kind: ResultKind,
+        streams: Streams,
+    ) -> Result<(), ProtocolError> {
+        // Where the arguments have gone out in part only, the rest of them is of no use.
         self.abort_arguments(key);
         let refusal = self.refuse_result(total);
         let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
-        let wanted = slot.state == SlotState::Sent;
         slot.completing = true;
-        if wanted && refusal.is_none() {
-            slot.state = SlotState::Arriving(transfer);
-            slot.result_streams = streams;
-            return self.begin_assembly(now, transfer, total, kind.purpose(key));
+        let is_wanted = slot.state == SlotState::Sent;
+        match refusal {
+            None if is_wanted => {
+                slot.state = SlotState::Arriving(transfer);
+                slot.result_streams = streams;
+                return self.begin_assembly(now, transfer, total, kind.purpose(key));
+            }
+            Some(status) if is_wanted => self.complete_early(key, status),
+            _ => {}
         }
-        if let Some(status) = refusal.filter(|_| wanted) {
+        self.leave_streams(&streams);
+        self.refuse_transfer(now, transfer, total, Purpose::DiscardFor(key))
+    }
+
+    /// A call gets its outcome before its completion has come to an end, which is awaited still.
+    pub(super) fn complete_early(&mut self, key: CallKey, status: Status) {
+        if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.awaiting_completion = true;
             slot.state = SlotState::Completed(Outcome::Status(status));
             self.output.wakes.extend(slot.waker.take());
         }
-        self.leave_streams(&streams);
-        self.begin_assembly(now, transfer, total, Purpose::DiscardFor(key))?;
-        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-        Ok(())
     }
 
     /// Why a result or a fault of this length is not taken.
@@ -118,16 +143,16 @@ impl Connection {
             self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));
         }
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
-        if let (SlotState::Abandoned | SlotState::Completed(_), Outcome::Streaming(_, streams)) =
-            (&slot.state, &outcome)
-        {
-            self.leave_streams(streams);
-        }
-        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         match slot.state {
-            SlotState::Abandoned => self.free_slot(key),
+            SlotState::Abandoned => {
+                self.leave_streams(&outcome.streams());
+                self.free_slot(key);
+            }
             // The deadline was faster; the caller has yet to take that outcome.
-            SlotState::Completed(_) => slot.awaiting_completion = false,
+            SlotState::Completed(_) => {
+                slot.awaiting_completion = false;
+                self.leave_streams(&outcome.streams());
+            }
             _ => {
                 let streams = outcome.streams();
                 self.memory.hold_outcome(&outcome);
@@ -243,6 +268,19 @@ impl Connection {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
         }
+        Ok(())
+    }
+
+    /// Does not want a payload that has been announced: what comes of it until the other side stops is dropped.
+    pub(super) fn refuse_transfer(
+        &mut self,
+        now: Instant,
+        transfer: TransferId,
+        total: u64,
+        purpose: Purpose,
+    ) -> Result<(), ProtocolError> {
+        self.begin_assembly(now, transfer, total, purpose)?;
+        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
     },
     status::Status,
-    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
+    wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
 };
 
 /// A call made here in whose handler another one was made.
@@ -255,11 +255,10 @@ impl Connection {
 
     /// The arguments of a call that is refused: what comes of them is dropped.
     fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
-        if let Some((transfer, total)) = payload.announcement() {
-            self.begin_assembly(now, transfer, total, Purpose::Discard)?;
-            self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
+        match payload.announcement() {
+            Some((transfer, total)) => self.refuse_transfer(now, transfer, total, Purpose::Discard),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn handle_cancel(&mut self, id: CallId) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, assembly::Purpose, pings::PING_BURST, slots::SlotState, timers::LinkTimer},
+    proto::{CallKey, assembly::Purpose, pings::PING_BURST, slots::SlotState, timers::LinkTimer},
     status::Status,
 };
 
@@ -279,19 +279,12 @@ impl Connection {
                     .not_executed());
             }
             SlotState::Sent => {
-                slot.awaiting_completion = true;
-                slot.state =
-                    SlotState::Completed(Outcome::Status(why.unwrap_or_else(|| passed("before the answer came"))));
-                self.output.wakes.extend(slot.waker.take());
+                self.complete_early(key, why.unwrap_or_else(|| passed("before the answer came")));
                 self.give_up(key);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;
-                slot.awaiting_completion = true;
-                slot.state = SlotState::Completed(Outcome::Status(
-                    why.unwrap_or_else(|| passed("while the answer was arriving")),
-                ));
-                self.output.wakes.extend(slot.waker.take());
+                self.complete_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);
             }

@@ -12,7 +12,7 @@ use crate::{
         streams::{Credit, TurnLimits, TurnOutput, TurnResult},
         writer::CHUNK_FRAME,
     },
-    wire::Frame,
+    wire::{Frame, TransferId},
 };
 
 /// A packet takes frames until it has this many bytes …
@@ -79,43 +79,20 @@ impl Connection {
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
         let (before, chunk) = (self.link.packet.len(), self.negotiated.chunk);
         let mut gone = TurnOutput::default();
-        while gone.frames < BULK_FRAMES {
-            let begin = self.link.packet.len();
-            let taken = begin - before;
-            if taken >= chunk {
+        loop {
+            let len = self.link.packet.len();
+            let taken = len - before;
+            if gone.frames >= BULK_FRAMES || taken >= chunk {
                 break;
             }
-            // The streams that the last credit let go may have left some of it: then one more that was blocked may go.
-            let turn = self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream));
-            let Some(turn) = turn else { break };
-            let first = self.link.packet.is_empty();
-            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.link.packet.len()));
-            let mut writer = self.link.writer(&mut self.sequence);
-            match turn {
-                BulkEntry::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
-                    self.outbox.put_back(BulkEntry::Transfer(transfer));
-                    break;
-                }
-                BulkEntry::Transfer(mut transfer) => {
-                    writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
-                    gone.frames += 1;
-                    let over = transfer.rest.is_empty();
-                    if over {
-                        self.end_transfer(&transfer);
-                    }
-                    self.outbox.end_turn(self.link.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
-                }
-                BulkEntry::Stream(id) => {
-                    let limits = TurnLimits { left, chunk, frames: BULK_FRAMES, first };
-                    let put = self.send_streams.put(id, &mut writer, limits, &mut gone);
-                    self.output.wakes.extend(gone.wake.take());
-                    let sent = self.link.packet.len() - begin;
-                    if put == TurnResult::Full && sent == 0 {
-                        self.outbox.put_back(turn);
-                        break;
-                    }
-                    self.outbox.end_turn(sent, turn, matches!(put, TurnResult::More | TurnResult::Full));
-                }
+            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(len));
+            let fits = match self.next_turn() {
+                Some(BulkEntry::Transfer(transfer)) => self.put_chunk(transfer, left, &mut gone),
+                Some(BulkEntry::Stream(id)) => self.put_items(id, left, &mut gone),
+                None => break,
+            };
+            if !fits {
+                break;
             }
         }
         self.output.released.transfers += gone.transfers;
@@ -124,6 +101,48 @@ impl Connection {
             self.link.bulk.count(self.sequence.last_number(), self.link.packet.len() - before, now);
         }
         gone.frames
+    }
+
+    /// The transfer or stream whose turn it is to send. The streams that the last credit let go may have left some of
+    /// that: then one more of those that were blocked may go.
+    fn next_turn(&mut self) -> Option<BulkEntry> {
+        self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream))
+    }
+
+    /// Puts the next chunk of a transfer into the packet; false if the chunk does not fit into `left` bytes, and has to
+    /// wait for the next packet.
+    fn put_chunk(&mut self, mut transfer: Box<OutTransfer>, left: usize, gone: &mut TurnOutput) -> bool {
+        let (begin, chunk) = (self.link.packet.len(), self.negotiated.chunk);
+        if begin > 0 && transfer.rest.len().min(chunk) + CHUNK_FRAME > left {
+            self.outbox.put_back(BulkEntry::Transfer(transfer));
+            return false;
+        }
+        let frame = self.outbox.split_chunk(&mut transfer, chunk);
+        self.link.writer(&mut self.sequence).put(&frame);
+        gone.frames += 1;
+        let over = transfer.rest.is_empty();
+        if over {
+            self.end_transfer(&transfer);
+        }
+        self.outbox.end_turn(self.link.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
+        true
+    }
+
+    /// Puts the next items of a stream into the packet; false if none fits into `left` bytes, and the stream has to
+    /// wait for the next packet.
+    fn put_items(&mut self, id: TransferId, left: usize, gone: &mut TurnOutput) -> bool {
+        let begin = self.link.packet.len();
+        let limits = TurnLimits { left, chunk: self.negotiated.chunk, frames: BULK_FRAMES, first: begin == 0 };
+        let mut writer = self.link.writer(&mut self.sequence);
+        let put = self.send_streams.put(id, &mut writer, limits, gone);
+        self.output.wakes.extend(gone.wake.take());
+        let sent = self.link.packet.len() - begin;
+        if put == TurnResult::Full && sent == 0 {
+            self.outbox.put_back(BulkEntry::Stream(id));
+            return false;
+        }
+        self.outbox.end_turn(sent, BulkEntry::Stream(id), matches!(put, TurnResult::More | TurnResult::Full));
+        true
     }
 
     /// The last chunk has gone.
@@ -140,24 +159,33 @@ impl Connection {
         }
     }
 
-    /// Puts the next frame that fits and still has a purpose into the packet; false if there is none.
+    /// Puts the next frame that fits and still has a purpose into the packet with this number; false if there is none.
     fn put_next(&mut self, now: Instant, number: u64, left: usize) -> bool {
-        let first = self.link.packet.is_empty();
-        if !first && left < SMALL_FRAME {
+        if !self.link.packet.is_empty() && left < SMALL_FRAME {
             return false;
         }
-        if let Some(done) = self.served.next_done() {
-            let mut writer = self.link.writer(&mut self.sequence);
-            writer.put(&done);
-            return true;
+        match self.next_report(number) {
+            Some(report) => {
+                self.link.writer(&mut self.sequence).put(&report);
+                true
+            }
+            None => self.put_frame(now, number, left),
         }
-        if let Some((stream, Credit { items, bytes, read })) =
-            self.recv_streams.next_credit(number, self.sequence.acked())
-        {
-            let mut writer = self.link.writer(&mut self.sequence);
-            writer.put(&Frame::Credit { stream, items, bytes, read });
-            return true;
-        }
+    }
+
+    /// What the other side is told in sum: one-way calls that are over, and credit for what was read.
+    #[inline]
+    fn next_report(&mut self, number: u64) -> Option<Frame> {
+        self.served.next_done().or_else(|| {
+            let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
+            let Credit { items, bytes, read } = credit;
+            Some(Frame::Credit { stream, items, bytes, read })
+        })
+    }
+
+    /// Puts the next frame of the outbox into the packet, unless the frame does not fit.
+    fn put_frame(&mut self, now: Instant, number: u64, left: usize) -> bool {
+        let first = self.link.packet.is_empty();
         loop {
             // Encoded where it lies: frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
