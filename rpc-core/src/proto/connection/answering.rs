@@ -1,4 +1,4 @@
-//! The ends of calls that came in: their completions, and what they took of the limits.
+//! Completions of calls that came in, and the return of what the calls took of the limits.
 
 use std::mem;
 
@@ -17,7 +17,8 @@ enum AnswerKind {
 }
 
 impl Connection {
-    /// The session ends when the reply of this call has gone, if it is one: a status or a fault changes nothing.
+    /// Ends the session when the reply of this call has gone out. If the call ends with a status or a fault instead,
+    /// the session goes on.
     pub fn end_after(&mut self, key: ServedKey) {
         if let ServedKey::Call(id) = key {
             if let Some(served) = self.served.call_mut(id) {
@@ -27,8 +28,8 @@ impl Connection {
     }
 
     /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets. Gives the
-    /// numbers of the streams of its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; none
-    /// if it has none or they are not wanted.
+    /// numbers of the streams in its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; there
+    /// are none if the caller does not want them.
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
         match key {
             ServedKey::Call(id) => self.answer(id, completion, charges),
@@ -69,7 +70,7 @@ impl Connection {
         Streams::default()
     }
 
-    /// What the caller of a handler gets that was stopped before its end.
+    /// What a call gets whose handler was stopped before its end.
     fn why_stopped(&self) -> Status {
         if self.life.draining {
             Status::unavailable("the method was stopped because the other side is shutting down")
@@ -78,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// A call ends with a status, and the streams among its arguments with it.
+    /// Ends a call with a status, and the streams among its arguments as well.
     fn fail_served(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.call_mut(id) {
             served.terminates = false;
@@ -88,7 +89,7 @@ impl Connection {
         self.push_status(id, status, OnSent::Completion(id));
     }
 
-    /// A one-way call that was not run is refused: its caller hears nothing of it.
+    /// Notes a one-way call that was not run, because its caller does not hear of it.
     fn judge_oneway(&mut self, number: u64, completion: Completion) {
         let status = match completion {
             Completion::Status(status) if status.execution() == Execution::NotExecuted => status,
@@ -125,7 +126,7 @@ impl Connection {
         streams
     }
 
-    /// Whether the caller takes an answer; otherwise why not.
+    /// Whether the caller takes this answer; the error says why not.
     #[inline]
     fn check_answer(&self, bytes: &Rope, kind: &AnswerKind) -> Result<(), Status> {
         let limit = self.negotiated.limits.payload;
@@ -147,7 +148,7 @@ impl Connection {
         self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, on_sent);
     }
 
-    /// The completion of a call has gone: its permit returns.
+    /// The completion of a call has gone out: its permit returns.
     #[inline]
     pub(super) fn finish_served(&mut self, id: CallId) {
         if let Some(finished) = self.served.finish_call(id, &mut self.output.wakes) {
@@ -166,7 +167,7 @@ impl Connection {
     }
 }
 
-/// What a call gets that its caller has given up, or whose deadline has passed; `None` if neither is so.
+/// What a call gets that its caller has given up, or whose deadline has passed; `None` for any other call.
 #[inline]
 fn given_up(state: ServedState, started: bool) -> Option<Status> {
     match state {

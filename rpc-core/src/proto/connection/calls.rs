@@ -1,4 +1,4 @@
-//! Calls made here: from a caller's first poll to the outbox, and giving up.
+//! Calls that are made here: from a caller's first poll to the outbox, and giving up.
 
 use std::{
     mem,
@@ -26,16 +26,16 @@ use crate::{
 pub struct CallStart {
     /// The method, for messages that name it.
     pub method: Option<&'static MethodDescriptor>,
-    /// Sent and not answered.
+    /// Whether the call is one-way, so that no answer comes.
     pub oneway: bool,
-    /// How deep it is nested: one more than `origin`'s depth, or 0.
+    /// How deep the call is nested: one more than `origin`'s depth, or 0.
     pub depth: u32,
-    /// The call in whose handler it is made. Taken when the call begins.
+    /// The call in whose handler this one is made. [`Connection::begin_call`] takes it.
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
-    /// For a call with streams among its arguments: how long there may be no answer while no item of the streams is
-    /// produced and none is read.
+    /// For a call with streams among its arguments: how long the call may go without an answer while no item of these
+    /// streams is produced or read.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -44,9 +44,9 @@ pub struct CallStart {
 pub enum CallProgress {
     /// Nothing to do but wait.
     Waiting,
-    /// It may be sent.
+    /// The call has a permit and may be sent.
     Admitted,
-    /// It has ended, and its key with it.
+    /// The call has ended, and its key is invalid.
     Done(Outcome),
 }
 
@@ -59,9 +59,9 @@ pub struct Outgoing {
     pub metadata: MetadataPairs,
     /// The arguments.
     pub payload: Rope,
-    /// How many streams there are among them.
+    /// How many streams there are among the arguments.
     pub streams: usize,
-    /// What the caller holds for it.
+    /// What the caller holds of the budgets for this call.
     pub charges: Charges,
 }
 
@@ -77,8 +77,8 @@ pub struct Charges {
 }
 
 impl Connection {
-    /// Begins a call: takes a slot and, if there is one, a permit; otherwise `waker` is woken when there is. The status
-    /// says why there can be no call.
+    /// Begins a call: takes a slot, and a permit if one is free. Otherwise `waker` is woken when the call has got its
+    /// permit. The error says why the call cannot be made.
     pub fn begin_call(
         &mut self,
         now: Instant,
@@ -88,7 +88,8 @@ impl Connection {
         if let Some(error) = &self.life.ended {
             return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
         }
-        // A call in whose handler this one is made and which the peer still awaits: it alone may go on during a drain.
+        // The call of the peer in whose handler this one is made, if the peer still awaits it. Only calls with such a
+        // parent go out during a drain.
         let parent =
             start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id));
         if parent.is_none() && self.life.is_leaving() {
@@ -127,8 +128,8 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
-    /// Begins a call and, if it finds a permit at once, queues it; `call` is left without its charges if it does not.
-    /// Where it was taken and has failed, [`CallProgress::Waiting`] is given, and [`Self::poll_call`] tells the
+    /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got
+    /// a permit and failed all the same, this gives [`CallProgress::Waiting`], and [`Self::poll_call`] tells the
     /// outcome.
     pub fn start_call(
         &mut self,
@@ -171,9 +172,9 @@ impl Connection {
         }
     }
 
-    /// Queues what `call` has, for an admitted call; `waker` is woken when it has an outcome. A one-way call is done
-    /// with that, and its key with it. False if the call has ended meanwhile: the charges are released then, and
-    /// [`Self::poll_call`] tells the outcome.
+    /// Queues `call` for a call that has been admitted. `waker` is woken when the call has an outcome. A one-way call
+    /// is over as soon as it is queued, and its key is invalid. False if the call has ended meanwhile: then its charges
+    /// are released, and [`Self::poll_call`] tells the outcome.
     pub fn send_call(&mut self, key: CallKey, call: &mut Outgoing, waker: &Waker) -> bool {
         let charges = mem::take(&mut call.charges);
         let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
@@ -194,7 +195,7 @@ impl Connection {
         true
     }
 
-    /// Queues a one-way call. Nothing is awaited of it but the report of its depth, so its slot is free.
+    /// Queues a one-way call. Its slot is freed at once, because no answer is awaited.
     #[inline]
     fn send_oneway(&mut self, key: CallKey, depth: u32, call: &mut Outgoing, charges: Charges) {
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
@@ -205,7 +206,7 @@ impl Connection {
         self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
     }
 
-    /// Queues a call that is answered. What is left of its deadline is set when it goes out.
+    /// Queues a two-way call. The time left until its deadline is filled in when the call goes out.
     #[inline]
     fn send_request(
         &mut self,
@@ -231,8 +232,8 @@ impl Connection {
         self.outbox.push(frame, charges.room, on_sent, transfer);
     }
 
-    /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has
-    /// come.
+    /// The caller gives up. If the other side may know of the call, it is told, and the slot is freed when the
+    /// completion has come.
     pub fn cancel_call(&mut self, key: CallKey) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         self.output.stale_wakers.extend(slot.waker.take());
@@ -263,8 +264,8 @@ impl Connection {
         }
     }
 
-    /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is
-    /// skipped when its turn comes.
+    /// Takes back a call that the other side cannot know of: its permit returns. If its frame is in the outbox, the
+    /// frame is skipped when its turn comes.
     pub(super) fn withdraw(&mut self, key: CallKey) {
         let Some(slot) = self.calls.slots.find(key) else { return };
         let (oneway, depth) = (slot.oneway, slot.depth);
@@ -277,14 +278,14 @@ impl Connection {
         self.release_arguments(key);
     }
 
-    /// Tells the other side that a sent call is of no interest any more.
+    /// Tells the other side that the caller of a sent call has given up.
     pub(super) fn give_up(&mut self, key: CallKey) {
         self.outbox.push_urgent(Frame::Cancel { id: key.id() }, OnSent::Nothing);
         self.abort_arguments(key);
         self.stop_argument_streams(key);
     }
 
-    /// A call is given up whose result was arriving.
+    /// Leaves the streams of a call whose result was arriving when its caller gave up.
     pub(super) fn give_up_streams(&mut self, key: CallKey) {
         self.stop_argument_streams(key);
         let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
@@ -300,7 +301,7 @@ impl Connection {
         }
     }
 
-    /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
+    /// Puts a short payload into its frame. A long one becomes an announcement, and a transfer of chunks.
     #[inline]
     pub(super) fn split_payload(
         &mut self,
@@ -349,23 +350,9 @@ impl Connection {
         self.count_memory();
         outcome
     }
-
-    pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
-        let (slots, served) = (&self.calls.slots, &self.served);
-        self.schedule.deadlines.push(at, key, |at, key| match key {
-            DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
-            // The peer chose the number, and may have used it before.
-            DeadlineKey::Served(id) => served.call(id).is_some_and(|served| served.call.deadline == Some(at)),
-        });
-    }
-
-    #[cfg(test)]
-    pub(crate) fn deadlines_held(&self) -> usize {
-        self.schedule.deadlines.len()
-    }
 }
 
-/// What a call beyond the limit of nesting gets, on either side.
+/// What a call gets that is nested too deep, on either side.
 pub(super) fn too_deep(limit: u32) -> Status {
     Status::failed_precondition(format!(
         "calls that call back are nested more than {limit} deep (Config::max_depth of the side that is called); \

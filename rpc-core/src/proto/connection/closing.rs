@@ -20,20 +20,20 @@ use crate::{
 /// What happens to output that waits when the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flush {
-    /// It is thrown away: nobody would read it.
+    /// It is thrown away, because the other side would not read it.
     Nothing,
-    /// One-way calls and completions still go.
+    /// One-way calls and completions still go out.
     Output,
 }
 
 impl Connection {
-    /// Ends the connection from this side. Pending calls resolve, handlers are to be stopped; one-way calls and
-    /// completions that wait still go. Does nothing after the end.
+    /// Ends the connection from this side. Pending calls resolve, and the shell is told to stop the handlers. One-way
+    /// calls and completions that wait still go out. Does nothing after the end.
     pub fn close(&mut self) {
         self.end(ConnectionError::ClosedLocally, Flush::Output);
     }
 
-    /// As [`Self::close`], and tells the other side that this one shuts down.
+    /// As [`Self::close`], and the other side is told that this one shuts down.
     pub fn shut_down(&mut self) {
         self.end(ConnectionError::ShutDown, Flush::Output);
     }
@@ -44,17 +44,18 @@ impl Connection {
         self.outbox.clear();
     }
 
-    /// Throws away what has not been sent, once the transport is gone.
+    /// Throws away all output, once the transport is gone.
     pub fn discard_output(&mut self) {
         self.outbox.clear();
         self.link.discard_output();
     }
 
-    /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after
-    /// the grace that the configuration sets, and the connection is closed some time later whatever runs.
+    /// Takes no new calls, lets the running calls and those nested in them finish, and then ends. After the grace that
+    /// the configuration sets, handlers are stopped; some time later the connection is closed, even if a handler still
+    /// runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
         let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
-        // What comes after the goodbye has to fit as well.
+        // The steps after the goodbye have to fit as well.
         let over = whole - whole / 20;
         self.life.set_end_by(now + over);
         match self.life.phase {
@@ -80,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Calls that have not gone out and have no parent there would be refused.
+    /// Fails the calls that have not gone out and have no parent at the other side, which would refuse them.
     fn fail_unsent(&mut self, why: &str) {
         let status = Status::unavailable(format!("the call was not made: {why}")).not_executed();
         for key in self.calls.slots.keys() {
@@ -91,7 +92,7 @@ impl Connection {
         }
     }
 
-    /// Ends a call that the other side does not know of.
+    /// Fails a call that the other side does not know of.
     pub(super) fn fail(&mut self, key: CallKey, status: Status) {
         self.withdraw(key);
         if let Some(slot) = self.calls.slots.find_mut(key) {
@@ -100,7 +101,7 @@ impl Connection {
         }
     }
 
-    /// The drain's grace is over: handlers are stopped, and what would start now is refused.
+    /// The drain's grace is over: running handlers are stopped, and calls that would start now are refused.
     pub(super) fn stop_handlers(&mut self) {
         self.life.grace_over = true;
         for (key, state) in self.served.states() {
@@ -143,12 +144,12 @@ impl Connection {
         }
     }
 
-    /// The peer broke the rules.
+    /// Ends the connection because the peer broke the protocol.
     pub(super) fn fail_protocol(&mut self, error: ProtocolError) {
         self.end(ConnectionError::Protocol(error), Flush::Nothing);
     }
 
-    /// A peer that makes us answer and does not read.
+    /// Ends the connection if the peer makes this side answer and does not read the answers.
     pub(super) fn check_outbox(&mut self) {
         let limit = self.config.outbox_hard;
         if self.outbox.memory() > limit && self.life.is_open() {
@@ -167,7 +168,7 @@ impl Connection {
         self.link.end();
         self.schedule.clear();
         self.assembly.clear();
-        // Many calls may end with it; all share one text.
+        // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
         for key in self.calls.slots.keys() {
             self.resolve(key, &status);
@@ -184,14 +185,14 @@ impl Connection {
         self.output.emit(Event::Closed(error));
     }
 
-    /// Gives a call made here its outcome when the connection ends.
+    /// Gives a call that was made here its outcome when the connection ends.
     fn resolve(&mut self, key: CallKey, status: &Status) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let execution = match slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
-            // Its last byte has not gone.
+            // The last byte of its arguments has not gone out.
             SlotState::Sent if slot.transfer.is_some() => Execution::NotExecuted,
-            // It came after what the other side took in before it left.
+            // The other side had said that it leaves before this packet came.
             SlotState::Sent if slot.parent.is_none() && self.life.came_too_late(slot.packet) => Execution::NotExecuted,
             SlotState::Sent | SlotState::Arriving(_) => Execution::Unknown,
             SlotState::Completed(_) => {

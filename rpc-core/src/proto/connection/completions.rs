@@ -1,4 +1,4 @@
-//! What comes back for calls made here, and the chunks of payloads in both directions.
+//! Completions of calls that were made here, and the chunks of payloads in both directions.
 
 use std::{mem, time::Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
 
-/// What the payload of a completion is.
+/// What the payload of a completion means.
 #[derive(Clone, Copy)]
 enum ResultKind {
     Value,
@@ -100,7 +100,7 @@ impl Connection {
         kind: ResultKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        // Where the arguments have gone out in part only, the rest of them is of no use.
+        // If only a part of the arguments has gone out, the rest is of no use now.
         self.abort_arguments(key);
         let refusal = self.refuse_result(total);
         let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
@@ -119,7 +119,7 @@ impl Connection {
         self.refuse_transfer(now, transfer, total, Purpose::DiscardFor(key))
     }
 
-    /// A call gets its outcome before its completion has come to an end, which is awaited still.
+    /// Gives a call its outcome although its completion has not come to an end. The slot stays until it has.
     pub(super) fn complete_early(&mut self, key: CallKey, status: Status) {
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.awaiting_completion = true;
@@ -134,7 +134,7 @@ impl Connection {
         self.refuse_payload("the result", len, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// A completion has come to its end.
+    /// A call's completion has come to its end: the call gets its outcome, and its permit returns.
     fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
@@ -148,7 +148,7 @@ impl Connection {
                 self.leave_streams(&outcome.streams());
                 self.free_slot(key);
             }
-            // The deadline was faster; the caller has yet to take that outcome.
+            // The deadline passed first, and the caller has yet to take that outcome.
             SlotState::Completed(_) => {
                 slot.awaiting_completion = false;
                 self.leave_streams(&outcome.streams());
@@ -164,7 +164,7 @@ impl Connection {
         self.calls.release(false, depth, &mut self.output.wakes);
     }
 
-    /// What is still being sent of the arguments of a call that has ended.
+    /// Stops sending the arguments of a call that has ended. Streams among them go on if the call has ended `well`.
     fn end_arguments(&mut self, key: CallKey, well: bool) {
         self.abort_arguments(key);
         if well {
@@ -221,11 +221,11 @@ impl Connection {
         Ok(())
     }
 
-    /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone,
-    /// or an Abort.
+    /// The receiver wants no more of a transfer. The transfer's end goes out in any case: it is the last chunk, if that
+    /// has gone, or else an Abort.
     pub(super) fn handle_stop(&mut self, transfer: TransferId) {
         let Some(transfer) = self.outbox.remove_transfer(transfer) else {
-            // The reader has left, so it does not matter how the stream ends: as if its producer had finished it.
+            // This is the number of a stream. Its reader has left and does not see how the stream ends.
             return self.stop_sending(transfer, Ok(()));
         };
         self.output.released.transfers += transfer.charge as usize;
@@ -244,12 +244,12 @@ impl Connection {
 
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
         let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
-        // What is counted here was acquired within the budget, so it fits.
+        // The bytes were acquired within the budget, so their number fits.
         self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);
         Ok(())
     }
 
-    /// Takes note of an announced payload.
+    /// Expects the chunks of an announced payload.
     pub(super) fn begin_assembly(
         &mut self,
         now: Instant,
@@ -271,7 +271,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Does not want a payload that has been announced: what comes of it until the other side stops is dropped.
+    /// Stops a payload that was announced and is not wanted. Chunks that still come are dropped.
     pub(super) fn refuse_transfer(
         &mut self,
         now: Instant,
@@ -284,7 +284,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Wants no more of a payload that is arriving.
+    /// Stops a payload that is arriving. Chunks that still come are dropped.
     pub(super) fn stop_arriving(&mut self, transfer: TransferId, purpose: Purpose) {
         self.assembly.discard(transfer, purpose);
         self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);

@@ -1,4 +1,4 @@
-//! The beginning: Hello and Welcome, who is there and what each side takes.
+//! The handshake: Hello and Welcome tell who is there, and what each side takes.
 
 use std::time::Instant;
 
@@ -21,7 +21,8 @@ use crate::{
     wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
-/// The other side takes little before the handshake is done, and what a refusal says must fit a Welcome.
+/// The longest status of a refusal, which has to fit a Welcome: the other side takes little before the handshake is
+/// done.
 const MAX_REFUSAL: usize = 8 * 1024;
 
 pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
@@ -115,10 +116,10 @@ impl Connection {
         }
     }
 
-    /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this
-    /// side in, by the close.
+    /// Turns the other side away, and tells it why. A client learns it from the answer to its Hello; a server, which
+    /// has taken this side in, learns it from the close.
     pub fn refuse(&mut self, status: Status) {
-        // Nothing of the session has run.
+        // No method of the session has run.
         let words = self.negotiated.text.min(MAX_REFUSAL);
         let status = status.cut_to(words).not_executed();
         match self.life.phase {
@@ -156,7 +157,7 @@ impl Connection {
         self.link.open(&self.config, now);
         let depth = self.negotiated.limits.depth;
         self.calls.open(&self.negotiated.limits);
-        // Calls that were begun before, and that no permit will ever be free for.
+        // Calls that were begun before the other side announced its limit, and for which no permit will ever be free.
         for key in self.calls.slots.keys() {
             let deep = |slot: &Slot| slot.state == SlotState::Waiting && slot.depth > depth;
             if self.calls.slots.find(key).is_some_and(deep) {

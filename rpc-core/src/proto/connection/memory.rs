@@ -1,4 +1,4 @@
-//! What the other side can make this one hold in all, and its bound: `Config::session_memory`.
+//! What the other side can make this one hold, and the bound of it: `Config::session_memory`.
 
 use bytes::Bytes;
 
@@ -9,14 +9,14 @@ use crate::{
     status::Status,
 };
 
-/// What a call that is served here takes beside its arguments and metadata, about.
+/// About what a call that is served takes beside its arguments and metadata.
 const CALL: usize = 512;
-/// A packet up to this length may be kept by each small payload in it, while there are few.
+/// Small payloads may keep a packet of at most this length, while few of them wait.
 const SMALL_PACKET: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 pub(super) const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
-/// What is full.
+/// Which bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// `Config::session_memory`.
@@ -25,22 +25,23 @@ pub(super) enum Full {
     Pool,
 }
 
-/// What this side holds because of the other side, as far as nothing else counts it, and its bounds.
+/// The bounds of what this side holds for the other side, and the account of calls and results.
 ///
-/// Calls that are served and results that wait to be taken are counted here, from when they come until they go;
-/// payloads that are arriving and items of streams are counted where they lie. [`Connection::memory_held`] is the sum.
+/// A call counts from when it is taken in until its end has gone out, and a result until its caller takes it. Payloads
+/// that are arriving and items of streams are counted by the tables that hold them. [`Connection::memory_held`] is the
+/// sum.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// What of `Config::session_memory` is for what comes in.
+    /// The part of `Config::session_memory` that is for input.
     limit: usize,
-    /// Calls and results that may wait in the buffer they were read into.
+    /// How many calls or results may wait in the buffer that they were read into.
     kept_buffers: usize,
     /// Bytes of the calls that are served.
     calls: usize,
     /// Bytes of the results that their callers have not taken.
     outcome_bytes: usize,
     outcomes: usize,
-    /// This session's part of what all sessions of a server hold; `None` without a pool, and after the end.
+    /// This session's part in the pool of all sessions; `None` without a pool, and after the end.
     share: Option<Share>,
 }
 
@@ -97,7 +98,7 @@ impl Memory {
         sum <= self.limit && self.share.as_ref().is_none_or(|share| share.has_room(sum))
     }
 
-    /// What is too full for `more` bytes beside the `held` ones.
+    /// Which bound leaves no room for `more` bytes beside the `held` ones.
     fn full(&mut self, held: usize, more: usize) -> Option<Full> {
         if held.saturating_add(more) > self.limit {
             return Some(Full::Session);
@@ -106,13 +107,13 @@ impl Memory {
         is_full.then_some(Full::Pool)
     }
 
-    /// Whether a session that holds `held` bytes holds more than may be refused of it.
+    /// Whether a session holds a sixteenth more than its bound, so that it must end.
     #[inline]
     fn is_beyond(&self, held: usize) -> bool {
         held > self.limit + self.limit / 16
     }
 
-    /// The session is over. Its calls are gone; results stay until their callers take them, outside all bounds.
+    /// The session is over. Its calls are gone; results stay until their callers take them.
     pub(super) fn end(&mut self) {
         self.calls = 0;
         self.share = None;
@@ -127,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Tells the pool what is held, if that has changed by enough.
+    /// Tells the pool how much is held, if that has changed by enough.
     #[inline]
     pub(super) fn count_memory(&mut self) {
         if self.memory.share.is_none() {
@@ -140,7 +141,7 @@ impl Connection {
         }
     }
 
-    /// Lets go of memory that is kept for payloads to come, and gives the bytes that are held all the same.
+    /// Frees the memory that is kept for payloads to come. Gives the bytes that are still held.
     pub fn trim_memory(&mut self) -> usize {
         self.assembly.clear_buffer_pool();
         let held = self.memory_held();
@@ -169,7 +170,7 @@ impl Connection {
         if self.memory.has_room(sum) { Ok(()) } else { self.make_room(more) }
     }
 
-    /// Memory that is kept for payloads to come is the first to go.
+    /// Frees the memory that is kept for payloads to come, if that is needed to make room.
     #[cold]
     fn make_room(&mut self, more: usize) -> Result<(), Full> {
         let full = self.memory.full(self.memory_held(), more);
@@ -198,8 +199,7 @@ impl Connection {
         })
     }
 
-    /// Why a payload of `len` bytes is not taken that would make this side hold `more` bytes more; `None` if it is
-    /// taken.
+    /// Why a payload of `len` bytes is refused that would make this side hold `more` bytes more; `None` if it is taken.
     #[inline]
     pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
         if len > self.config.max_payload as u64 {
@@ -219,7 +219,7 @@ impl Connection {
         ))
     }
 
-    /// Some of what came cannot be refused. It ends the connection when there is too much of it.
+    /// Ends the connection if it holds too much: some of what comes in cannot be refused.
     #[inline]
     pub(super) fn check_memory(&mut self) {
         let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
@@ -232,39 +232,39 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that is most of its packet,
-    /// or lies in a small one, is copied only when `kept_buffers` others wait already.
+    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that makes up most of its
+    /// packet, or that came in a small packet, is copied only when `kept_buffers` others wait already.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
         let is_small = self.link.packet_len <= SMALL_PACKET || self.link.packet_len <= most_of(payload.len());
         if is_small && others < self.memory.kept_buffers { payload } else { self.detach(payload) }
     }
 
-    /// A payload that may wait for long should not keep much more than it counts.
+    /// Copies a payload that may wait for long, if it would keep much more memory than it counts.
     pub(super) fn detach(&self, payload: Bytes) -> Bytes {
         if self.keeps_more_than(payload.len()) { Bytes::copy_from_slice(&payload) } else { payload }
     }
 
-    /// Whether a part of this length keeps much more memory than that if it is not copied out of the packet that is
-    /// being taken in: the packet, and where that is short, the buffer that a transport may have read many packets
+    /// Whether a part of this length keeps much more memory alive unless it is copied out of the packet that is being
+    /// taken in. It keeps the packet, and with a short packet the buffer that a transport may have read many packets
     /// into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
         self.link.packet_len.max(self.config.read_buffer) > most_of(len)
     }
 }
 
-/// A payload of `len` bytes is most of what it lies in if that is no longer than this.
+/// The longest buffer of which a payload of `len` bytes is most.
 fn most_of(len: usize) -> usize {
     len.saturating_add(len / 4)
 }
 
-/// What a call takes whose arguments and metadata are this long.
+/// What a call counts against `Config::session_memory` whose arguments and metadata are this long.
 pub(super) fn call_memory(arguments: u64, metadata: usize) -> usize {
     usize::try_from(arguments).unwrap_or(usize::MAX).saturating_add(metadata).saturating_add(CALL)
 }
 
-/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of
-/// them with the metadata, unless these are short.
+/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: arguments
+/// and metadata together, or nothing if both are short.
 pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
     let len = arguments.saturating_add(metadata as u64);
     if len > COUNTED_ARGUMENTS as u64 { len } else { 0 }

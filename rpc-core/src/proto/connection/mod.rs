@@ -4,8 +4,8 @@ mod answering;
 mod calls;
 mod closing;
 mod completions;
+mod expiry;
 mod handshake;
-mod idle;
 mod lifecycle;
 mod link;
 mod memory;
@@ -53,12 +53,12 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
-/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are no packet yet,
-/// [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
+/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are not a whole packet
+/// yet, [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
 /// [`Self::cancel_call`] from callers; [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
 ///
-/// Output, to be polled after input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
-/// [`Self::poll_timeout`], [`Self::take_wakes`] (to be woken outside any lock) and [`Self::take_released`].
+/// Output, which the shell takes after each input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
+/// [`Self::poll_timeout`], [`Self::take_wakes`] (to wake outside any lock) and [`Self::take_released`].
 pub struct Connection {
     role: Role,
     id: u64,
@@ -87,7 +87,7 @@ impl Connection {
     /// [`Event::Closed`] then says why.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.life.has_ended() {
-            // What still goes out may wait for an ack.
+            // Output that still goes may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
                 let _ = self.handle_header(header, 0, now);
             }
@@ -161,7 +161,7 @@ impl Connection {
         Ok(())
     }
 
-    // Frames are large to move, and this is called in one place.
+    // Inlined, because frames are large to move and there is one caller.
     #[inline(always)]
     fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
@@ -181,7 +181,7 @@ impl Connection {
                 self.handle_credit(now, stream, Credit { items, bytes, read })
             }
             Frame::Stop { transfer } => {
-                self.renew_gap(now, transfer);
+                self.renew_idle_timeout(now, transfer);
                 self.handle_stop(transfer);
                 Ok(())
             }
@@ -209,17 +209,17 @@ impl Connection {
         [self.link.timers.next(), self.schedule.next(), ack].into_iter().flatten().min()
     }
 
-    /// Tasks whose calls have made progress. Wake them outside any lock.
+    /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
         into.append(&mut self.output.wakes);
     }
 
-    /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.
+    /// Wakers that no task waits with any more. Drop them outside any lock: a waker's drop may run foreign code.
     pub fn take_stale_wakers(&mut self) -> Vec<Waker> {
         mem::take(&mut self.output.stale_wakers)
     }
 
-    /// What callers held and may hold again, since this was last asked.
+    /// What callers held of the budgets, and may hold again, since the last call of this method.
     pub fn take_released(&mut self) -> Released {
         mem::take(&mut self.output.released)
     }
@@ -229,7 +229,7 @@ impl Connection {
         self.role
     }
 
-    /// What the other side announced; this end's own limits before the handshake is done.
+    /// The limits that the other side announced; before the handshake is done, this end's own.
     pub fn peer_limits(&self) -> &PeerLimits {
         &self.negotiated.limits
     }
@@ -244,7 +244,7 @@ impl Connection {
         self.life.ended.as_ref()
     }
 
-    /// Whether the handshake is done and the end has not come.
+    /// Whether the handshake is done and the connection has not ended.
     pub fn is_open(&self) -> bool {
         self.life.is_open()
     }
@@ -259,12 +259,12 @@ impl Connection {
         self.life.is_leaving()
     }
 
-    /// When this end, if it drains, has to be over, its goodbye included.
+    /// The time by which a drain of this end has to be over, its goodbye included.
     pub fn end_by(&self) -> Option<Instant> {
         self.life.end_by()
     }
 
-    /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.
+    /// Whether frames wait in the outbox, fewer than `enough` bytes, and more are likely to follow at once.
     pub fn should_batch(&self, enough: usize) -> bool {
         self.outbox.has_frames()
             && self.outbox.bytes() < enough
@@ -301,13 +301,13 @@ impl Connection {
         self.served.oneway_refused()
     }
 
-    /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log:
-    /// nobody else hears of it.
+    /// The last one-way call that came in and was not run, if there is one since the last call of this method. It
+    /// belongs in the log, because its caller is not told.
     pub fn take_refused(&mut self) -> Option<RefusedOneway> {
         self.served.take_refused()
     }
 
-    /// Whether what is counted is there.
+    /// Panics unless all counts are those of what is there.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.outbox.check();
@@ -320,7 +320,7 @@ impl Connection {
         self.negotiated.chunk
     }
 
-    /// How many streams the table of those that are read here has room for.
+    /// The capacity of the table of streams that are read here.
     #[cfg(test)]
     pub(crate) fn room_for_streams(&self) -> usize {
         self.recv_streams.room()

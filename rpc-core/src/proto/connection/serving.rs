@@ -1,4 +1,4 @@
-//! Calls that come in: admission, the chain they belong to, and what stops them.
+//! Calls that come in: admission, the chain of calls that they belong to, and what stops them.
 
 use std::{
     sync::Arc,
@@ -18,22 +18,22 @@ use crate::{
     wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
 };
 
-/// A call made here in whose handler another one was made.
+/// A call that was made here, and in whose handler at the other side the call that comes in was made.
 struct Parent {
     depth: u32,
     deadline: Option<Instant>,
-    /// The call in whose handler it was made itself, if it was.
+    /// The call in whose handler here the parent itself was made, if there is one.
     origin: Option<Origin>,
 }
 
-/// What a call that comes in takes of the limits.
+/// What a call that comes in counts against the limits.
 struct Cost {
     /// Bytes of the arguments.
     payload: u64,
     metadata: usize,
-    /// Of `Config::max_arguments`.
+    /// Bytes that count against `Config::max_arguments`.
     arguments: u64,
-    /// Of `Config::session_memory`.
+    /// Bytes that count against `Config::session_memory`.
     memory: usize,
 }
 
@@ -73,7 +73,7 @@ impl Connection {
             self.push_status(id, status, OnSent::Nothing);
             return Ok(());
         }
-        // Its caller does not wait longer for it than for the call that it is nested in.
+        // The caller does not wait longer for this call than the parent's caller does for the parent.
         let inherited = parent.as_ref().and_then(|parent| parent.deadline);
         let declared = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
         let deadline = declared.into_iter().chain(inherited).min();
@@ -101,7 +101,7 @@ impl Connection {
         self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
     }
 
-    /// Serves a call from now on, or from when its arguments are there.
+    /// Serves a call from now on; its handler starts when all of its arguments are there.
     #[inline]
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
         let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
@@ -165,7 +165,7 @@ impl Connection {
         self.output.emit(event);
     }
 
-    /// What a call made here passes on to the calls that its handler makes; `None` if it is not live.
+    /// The call made here that has this number, if its caller still waits for it.
     fn live_parent(&self, parent: CallId) -> Option<Parent> {
         let slot = self.calls.slots.find(CallKey::from_id(parent))?;
         let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
@@ -173,7 +173,7 @@ impl Connection {
         live.then_some(Parent { depth: slot.depth, deadline: slot.deadline, origin })
     }
 
-    /// Why a call is not taken in, otherwise it has its permit.
+    /// Takes a permit for a call that comes in; otherwise says why the call is refused.
     #[inline]
     fn refuse_request(
         &mut self,
@@ -197,7 +197,7 @@ impl Connection {
         self.served.count_excess(false, self.config.max_calls).map(Some)
     }
 
-    /// Why a one-way call is not taken in, otherwise it has its permit.
+    /// Takes a permit for a one-way call that comes in; otherwise says why the call is refused.
     #[inline]
     fn refuse_notify(&mut self, depth: u32, cost: &Cost) -> Result<Option<Status>, ProtocolError> {
         if !self.is_within_limits(depth, cost) {
@@ -244,7 +244,7 @@ impl Connection {
         status.not_executed()
     }
 
-    /// Arguments that follow in chunks have the next number of a transfer.
+    /// Checks the transfer's number if the payload follows in chunks.
     #[inline]
     fn expect_announced(&mut self, payload: &Payload) -> Result<(), ProtocolError> {
         match payload.announcement() {
@@ -253,7 +253,7 @@ impl Connection {
         }
     }
 
-    /// The arguments of a call that is refused: what comes of them is dropped.
+    /// Stops the arguments of a call that is refused, if they follow in chunks.
     fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
         match payload.announcement() {
             Some((transfer, total)) => self.refuse_transfer(now, transfer, total, Purpose::Discard),
@@ -276,7 +276,7 @@ impl Connection {
         }
     }
 
-    /// A deadline has passed that a call of this number had.
+    /// The deadline `at` of the call with this number has passed.
     pub(super) fn expire_served(&mut self, at: Instant, id: CallId) {
         let Some(served) = self.served.call_mut(id).filter(|served| served.call.deadline == Some(at)) else { return };
         match served.state {
@@ -294,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// Tells a handler that it is not wanted any more.
+    /// Tells the shell to stop a handler.
     pub(super) fn stop_handler(&mut self, key: ServedKey) {
         if let Some(served) = self.served.get(key) {
             served.call.cancel(&mut self.output.wakes);
@@ -302,7 +302,7 @@ impl Connection {
         }
     }
 
-    /// Completes a call whose handler never started.
+    /// Completes a call whose arguments were still arriving, so that its handler never started.
     pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.call_mut(id) {
             served.state = ServedState::Completing;

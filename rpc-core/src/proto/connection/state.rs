@@ -2,7 +2,7 @@
 
 use crate::status::Status;
 
-/// Which end of the handshake a connection is. After it both are alike.
+/// Which end of the handshake a connection is. After the handshake both ends are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Says Hello.
@@ -19,7 +19,7 @@ pub(super) struct OnewayCount {
     pub(super) bytes: u64,
 }
 
-/// What callers held and may hold again.
+/// What callers held of the budgets, and may hold again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
     /// Bytes of room in the outbox.
@@ -35,7 +35,7 @@ pub struct Released {
 pub struct RefusedOneway {
     /// The method's number.
     pub method: u32,
-    /// Why.
+    /// Why it was not run.
     pub status: Status,
 }
 
@@ -63,11 +63,11 @@ pub struct ConnectionStats {
     pub unacked_bulk: usize,
     /// Streams that are produced here and have not ended.
     pub streams_sending: usize,
-    /// Streams that are read here, and those whose producer has not heard yet that they are not.
+    /// Streams that are read here, and streams whose reader has left but whose producer does not know it yet.
     pub streams_receiving: usize,
-    /// What waits to be sent of streams, in bytes, with 32 for each item.
+    /// Bytes of stream items that wait to be sent, with 32 more for each item.
     pub stream_bytes_queued: usize,
-    /// What has come of streams and has not been read, in bytes, with 32 for each item.
+    /// Bytes of stream items that have come and were not read, with 32 more for each item.
     pub stream_bytes_held: usize,
     /// Bytes that the other side makes this one hold, which count against `Config::session_memory`.
     pub memory_held: usize,

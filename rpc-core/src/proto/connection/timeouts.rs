@@ -1,19 +1,18 @@
-//! Time: deadlines, keepalive, stalls.
+//! Timers: keepalive, stalls and the steps of a drain.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    Connection, ConnectionError, DeadlineKey, Phase, SessionTimer,
+    Connection, ConnectionError, Phase, SessionTimer,
     closing::Flush,
     link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
 };
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, assembly::Purpose, pings::PING_BURST, slots::SlotState, timers::LinkTimer},
-    status::Status,
+    proto::{pings::PING_BURST, timers::LinkTimer},
 };
 
-/// Memory of large payloads is kept for two of these.
+/// Memory of large payloads is kept for two of these periods.
 const BUFFER_POOL_PERIOD: Duration = Duration::from_millis(500);
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
@@ -24,17 +23,11 @@ impl Connection {
         while let Some(timer) = self.schedule.timers.pop_due(now) {
             self.handle_session_timer(now, timer);
         }
-        while let Some((at, key)) = self.schedule.deadlines.pop_due(now) {
-            match key {
-                DeadlineKey::Call(key) => self.expire_call(key, None),
-                DeadlineKey::Wait(key) => self.expire_wait(key),
-                DeadlineKey::Idle(key) => self.expire_idle(now, key),
-                DeadlineKey::Served(id) => self.expire_served(at, id),
-            }
-        }
+        self.expire_deadlines(now);
     }
 
-    /// `received` bytes have come in since the beginning; `mid_message` says whether a message has begun and not ended.
+    /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
+    /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
         let link = &mut self.link;
         if link.progress.note_received(received) {
@@ -48,12 +41,12 @@ impl Connection {
         }
     }
 
-    /// Whether a write is stuck, and how many bytes have gone out since the beginning.
+    /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
     #[inline]
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
         self.link.progress.note_sent(sent);
         let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
-        // Mostly all is written, and nothing is timed.
+        // Usually all is written, and no time runs.
         let is_idle = !stuck && !self.link.progress.is_stuck() && waiting <= BACKLOG;
         if !is_idle || self.link.timers.is_set(LinkTimer::Backlog) {
             self.time_write(now, stuck, waiting);
@@ -77,8 +70,8 @@ impl Connection {
         }
     }
 
-    /// How many control frames of the layer below have come in since the beginning. False if that is more than may
-    /// come; the connection has ended then.
+    /// Notes that `seen` control frames of the layer below have come in since the link began. False if that is too
+    /// many: then the connection has ended.
     #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
         !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
@@ -96,7 +89,7 @@ impl Connection {
         if self.link.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
-    /// The answer to a Ping of this side costs nothing; an unsolicited Pong is as much work as a Ping.
+    /// The answer to a Ping of this side costs nothing; an unsolicited Pong counts like a Ping.
     pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
         if self.link.liveness.note_pong(token) { Ok(()) } else { self.charge_ping(now) }
     }
@@ -107,8 +100,8 @@ impl Connection {
         Ok(())
     }
 
-    // A timer that judges the other side by what has come from it, or by what it has taken, is over only at the second
-    // look.
+    // A timer that judges the other side by its input, or by the output that it has taken, ends the connection only at
+    // the second look.
 
     fn handle_link_timer(&mut self, now: Instant, timer: LinkTimer) {
         match timer {
@@ -183,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Enough of the bulk under way must have been acknowledged. If it waits still, the next attempt to send sets the
+    /// Enough of the bulk under way must have been acknowledged. While bulk waits, the next attempt to send sets the
     /// timer again.
     fn judge_acks(&mut self, now: Instant) {
         let is_late = self.has_bulk() && self.link.is_behind_acks();
@@ -196,15 +189,15 @@ impl Connection {
         }
     }
 
-    /// Bytes of other payloads that may come between two chunks of one, at most. Its sender's transfers take turns, a
-    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. So four times what one
-    /// round of either may take is more than enough.
+    /// The most bytes of other payloads that may come between two chunks of one. Its sender's transfers take turns, a
+    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
+    /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
         let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
         self.config.max_assembly.saturating_add(streams).saturating_mul(4)
     }
 
-    /// Bulk waits for acks: enough of them must come in the period that begins now, unless it has begun already.
+    /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.link.begin_ack_period();
@@ -225,7 +218,7 @@ impl Connection {
         });
     }
 
-    /// Pings if nothing was heard for a ping's interval.
+    /// Sends a ping if the other side was silent for a ping's interval.
     fn ask_if_silent(&mut self, now: Instant) {
         let interval = self.config.ping_interval();
         let due = self.link.liveness.silent_for(interval);
@@ -252,7 +245,7 @@ impl Connection {
         }
     }
 
-    /// Sees to it that memory kept for payloads is not kept for long.
+    /// Sets the timer after which memory kept for payloads is freed.
     pub(super) fn watch_buffer_pool(&mut self, now: Instant) {
         if self.assembly.has_pooled_buffers() && !self.schedule.timers.is_set(SessionTimer::BufferPool) {
             self.schedule.timers.set(SessionTimer::BufferPool, now + BUFFER_POOL_PERIOD);
@@ -261,60 +254,6 @@ impl Connection {
 
     fn time_out(&mut self, what: String) {
         self.end(ConnectionError::TimedOut(what), Flush::Nothing);
-    }
-
-    /// The deadline of a call made here has passed, or what `why` says of a call that has been sent.
-    pub(super) fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
-        let Some(slot) = self.calls.slots.find_mut(key) else { return };
-        let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
-        match &slot.state {
-            SlotState::Waiting => {
-                let oneway = slot.oneway;
-                let busy = self.busy(oneway);
-                self.fail(key, passed(&format!("while the call waited: {busy}")).not_executed());
-            }
-            SlotState::Admitted | SlotState::Queued => {
-                self.fail(key, passed("before the call could be sent: others go before it, and what may wait or run at once is limited \
-                     (Config::outbox_soft here, Config::max_arguments and Config::max_assembly at the other side)")
-                    .not_executed());
-            }
-            SlotState::Sent => {
-                self.complete_early(key, why.unwrap_or_else(|| passed("before the answer came")));
-                self.give_up(key);
-            }
-            SlotState::Arriving(transfer) => {
-                let transfer = *transfer;
-                self.complete_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
-                self.stop_arriving(transfer, Purpose::DiscardFor(key));
-                self.give_up_streams(key);
-            }
-            SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
-        }
-    }
-
-    /// A nested call has waited long enough for a permit.
-    fn expire_wait(&mut self, key: CallKey) {
-        if self.calls.slots.is_waiting(key) {
-            let status = Status::resource_exhausted(format!(
-                "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
-                self.busy(false),
-                self.config.nested_wait
-            ));
-            self.fail(key, status.not_executed());
-        }
-    }
-
-    /// Why a call has no permit.
-    fn busy(&self, oneway: bool) -> String {
-        let (what, limit, name) = match oneway {
-            true => ("one-way calls", self.negotiated.limits.notifies, "max_oneway_calls"),
-            false => ("calls", self.negotiated.limits.calls, "max_calls"),
-        };
-        if self.is_open() {
-            format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
-        } else {
-            "the session is not open yet".to_owned()
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What goes out, packet by packet.
+//! Output, packet by packet.
 
 use std::time::Instant;
 
@@ -19,14 +19,15 @@ use crate::{
 const PACKET_BYTES: usize = 64 * 1024;
 /// … or this many frames.
 const PACKET_FRAMES: usize = 64;
-/// Items are small, and cost a reader little each.
+/// A packet takes this many chunks and items: items are small, and each costs its reader little.
 const BULK_FRAMES: usize = 512;
-/// What a Done or a Credit takes at most.
+/// The longest Done or Credit.
 const SMALL_FRAME: usize = 48;
 
 impl Connection {
     /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
-    /// and room return for what is given out. Still has packets after the end, until all that may go has gone.
+    /// and room return when their frame is given out. After the end it still gives packets, until all frames that may
+    /// go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let handshake = self.link.write_handshake();
         if handshake.is_some() || matches!(self.life.phase, Phase::Handshake | Phase::AwaitingDecision) {
@@ -103,14 +104,14 @@ impl Connection {
         gone.frames
     }
 
-    /// The transfer or stream whose turn it is to send. The streams that the last credit let go may have left some of
-    /// that: then one more of those that were blocked may go.
+    /// The transfer or stream whose turn it is to send. If the streams that the last credit let go have left some of
+    /// the credit, another stream that was blocked has its turn.
     fn next_turn(&mut self) -> Option<BulkEntry> {
         self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream))
     }
 
-    /// Puts the next chunk of a transfer into the packet; false if the chunk does not fit into `left` bytes, and has to
-    /// wait for the next packet.
+    /// Puts the next chunk of a transfer into the packet; false if the chunk is longer than `left` bytes, so that it
+    /// has to wait for the next packet.
     fn put_chunk(&mut self, mut transfer: Box<OutTransfer>, left: usize, gone: &mut TurnOutput) -> bool {
         let (begin, chunk) = (self.link.packet.len(), self.negotiated.chunk);
         if begin > 0 && transfer.rest.len().min(chunk) + CHUNK_FRAME > left {
@@ -128,8 +129,8 @@ impl Connection {
         true
     }
 
-    /// Puts the next items of a stream into the packet; false if none fits into `left` bytes, and the stream has to
-    /// wait for the next packet.
+    /// Puts the next items of a stream into the packet; false if the first is longer than `left` bytes, so that the
+    /// stream has to wait for the next packet.
     fn put_items(&mut self, id: TransferId, left: usize, gone: &mut TurnOutput) -> bool {
         let begin = self.link.packet.len();
         let limits = TurnLimits { left, chunk: self.negotiated.chunk, frames: BULK_FRAMES, first: begin == 0 };
@@ -145,7 +146,7 @@ impl Connection {
         true
     }
 
-    /// The last chunk has gone.
+    /// The last chunk of a transfer has gone out.
     fn end_transfer(&mut self, transfer: &OutTransfer) {
         self.output.released.transfers += transfer.charge as usize;
         match transfer.on_sent {
@@ -159,7 +160,7 @@ impl Connection {
         }
     }
 
-    /// Puts the next frame that fits and still has a purpose into the packet with this number; false if there is none.
+    /// Puts the next frame into the packet with this number; false if there is none that fits into `left` bytes.
     fn put_next(&mut self, now: Instant, number: u64, left: usize) -> bool {
         if !self.link.packet.is_empty() && left < SMALL_FRAME {
             return false;
@@ -173,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// What the other side is told in sum: one-way calls that are over, and credit for what was read.
+    /// The next frame that reports a sum: of one-way calls that are over, or of items that were read.
     #[inline]
     fn next_report(&mut self, number: u64) -> Option<Frame> {
         self.served.next_done().or_else(|| {
@@ -183,15 +184,15 @@ impl Connection {
         })
     }
 
-    /// Puts the next frame of the outbox into the packet, unless the frame does not fit.
+    /// Puts the next frame of the outbox into the packet; false if there is none that fits.
     fn put_frame(&mut self, now: Instant, number: u64, left: usize) -> bool {
         let first = self.link.packet.is_empty();
         loop {
-            // Encoded where it lies: frames are large to move.
+            // The frame is encoded in its place, because frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
             if let OnSent::Request(key) = out.on_sent {
                 let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
-                    // Its caller has given up or timed out meanwhile.
+                    // Its caller has given up meanwhile, or its deadline has passed.
                     self.skip_frame();
                     continue;
                 };
@@ -223,7 +224,7 @@ impl Connection {
     }
 }
 
-/// What is left of a call's deadline when it goes out.
+/// Sets the time that is left until a call's deadline, as the call goes out.
 fn set_deadline(frame: &mut Frame, now: Instant, deadline: Option<Instant>) {
     if let (Frame::Request(request), Some(deadline)) = (frame, deadline) {
         let left = deadline.saturating_duration_since(now);
