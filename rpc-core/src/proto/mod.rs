@@ -1,5 +1,6 @@
 //! One connection as a state machine: frames and time in, frames and events out; no tokio, no sockets, no clock.
 
+mod acks;
 mod assembly;
 mod buffer_pool;
 mod bulk;
@@ -37,8 +38,8 @@ pub(crate) use shrink::{shrink_line, shrink_list, shrink_table};
 pub use slots::CallKey;
 pub use streams::{ITEM, LongState, Reading, StreamEnd, StreamError, StreamRoom, Taken};
 
-/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `stale_wakers`, to
-/// be dropped outside any lock.
+/// Puts `waker` in `place`, unless the waker there wakes the same task. A waker that was there goes to `stale_wakers`,
+/// to be dropped outside any lock.
 fn keep_waker(place: &mut Option<Waker>, waker: &Waker, stale_wakers: &mut Vec<Waker>) {
     if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
         stale_wakers.extend(place.replace(waker.clone()));

@@ -1,15 +1,25 @@
-//! The timers of a connection, as data.
+//! The timers of a link and of a session, as data.
 
-use std::time::{Duration, Instant};
+use std::{
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
 
 /// How long an end that finds its peer late waits before it looks again. It may have been stopped or blocked itself,
 /// and what came meanwhile lies in its socket: in this time the runtime hears of that, and the driver reads it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What a timer is for.
+/// The timers of one owner; their order is that in which they fire when several are due.
+pub(crate) trait TimerKind: Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn index(self) -> usize;
+}
+
+/// What a timer of one link is for: it judges the transport and the peer at its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Timer {
+pub(crate) enum LinkTimer {
     /// Hello or Welcome must have come.
     Handshake,
     /// Send a ping if nothing was heard.
@@ -18,14 +28,20 @@ pub(crate) enum Timer {
     Silence,
     /// A message that has begun must have grown.
     Message,
-    /// The payloads that are arriving in chunks must have grown, taken together.
-    Assembly,
-    /// Memory kept for payloads is forgotten if it was not used.
-    BufferPool,
     /// A write must have made progress.
     Write,
     /// Of what waits to be written, enough must have been taken.
     Backlog,
+}
+
+/// What a timer of the session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum SessionTimer {
+    /// The payloads that are arriving in chunks must have grown, taken together.
+    Assembly,
+    /// Memory kept for payloads is forgotten if it was not used.
+    BufferPool,
     /// Of the chunks and items that are under way, enough must have been acknowledged.
     Ack,
     /// Running calls are cancelled.
@@ -34,68 +50,125 @@ pub(crate) enum Timer {
     Drain,
 }
 
-impl Timer {
-    const ALL: [Self; 11] = [
-        Self::Handshake,
-        Self::Ping,
-        Self::Silence,
-        Self::Message,
-        Self::Assembly,
-        Self::BufferPool,
-        Self::Write,
-        Self::Backlog,
-        Self::Ack,
-        Self::DrainGrace,
-        Self::Drain,
-    ];
+impl TimerKind for LinkTimer {
+    const ALL: &'static [Self] =
+        &[Self::Handshake, Self::Ping, Self::Silence, Self::Message, Self::Write, Self::Backlog];
+
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
-/// When each timer fires, if it is set.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    at: [Option<Instant>; Timer::ALL.len()],
+impl TimerKind for SessionTimer {
+    const ALL: &'static [Self] = &[Self::Assembly, Self::BufferPool, Self::Ack, Self::DrainGrace, Self::Drain];
+
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The timers of a link.
+pub(crate) type LinkTimers = Timers<LinkTimer, { LinkTimer::ALL.len() }>;
+/// The timers of a session.
+pub(crate) type SessionTimers = Timers<SessionTimer, { SessionTimer::ALL.len() }>;
+
+/// When each of `N` timers fires, if it is set.
+#[derive(Debug)]
+pub(crate) struct Timers<K, const N: usize> {
+    at: [Option<Instant>; N],
     /// Whether it is the second look that the timer is set for.
-    again: [bool; Timer::ALL.len()],
+    again: [bool; N],
+    kind: PhantomData<K>,
 }
 
-impl Timers {
-    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        self.at[timer as usize] = Some(at);
-        self.again[timer as usize] = false;
+impl<K: TimerKind, const N: usize> Timers<K, N> {
+    pub(crate) fn set(&mut self, timer: K, at: Instant) {
+        self.at[timer.index()] = Some(at);
+        self.again[timer.index()] = false;
     }
 
-    pub(crate) fn stop(&mut self, timer: Timer) {
-        self.at[timer as usize] = None;
-        self.again[timer as usize] = false;
+    pub(crate) fn stop(&mut self, timer: K) {
+        self.at[timer.index()] = None;
+        self.again[timer.index()] = false;
     }
 
     /// The timer has fired and the peer is late. True if that is no verdict yet: the timer will fire once more, after a
     /// moment.
-    pub(crate) fn look_again(&mut self, timer: Timer, now: Instant) -> bool {
-        let first = !self.again[timer as usize];
+    pub(crate) fn look_again(&mut self, timer: K, now: Instant) -> bool {
+        let first = !self.again[timer.index()];
         if first {
             self.set(timer, now + LOOK_AGAIN);
-            self.again[timer as usize] = true;
+            self.again[timer.index()] = true;
         }
         first
     }
 
-    pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.at[timer as usize].is_some()
+    #[inline]
+    pub(crate) fn is_set(&self, timer: K) -> bool {
+        self.at[timer.index()].is_some()
     }
 
     pub(crate) fn stop_all(&mut self) {
         *self = Self::default();
     }
 
+    #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
         self.at.iter().flatten().min().copied()
     }
 
     /// Takes one timer that is due. Whether this is its second look stays known until it is set anew or stopped.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let timer = Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))?;
-        self.at[timer as usize] = None;
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        let is_due = |timer: &K| self.at[timer.index()].is_some_and(|at| at <= now);
+        let timer = K::ALL.iter().copied().find(is_due)?;
+        self.at[timer.index()] = None;
         Some(timer)
+    }
+}
+
+impl<K, const N: usize> Default for Timers<K, N> {
+    fn default() -> Self {
+        Self { at: [None; N], again: [false; N], kind: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_timer_has_a_place_of_its_own() {
+        fn places<K: TimerKind>() -> Vec<usize> {
+            K::ALL.iter().map(|timer| timer.index()).collect()
+        }
+        assert_eq!(places::<LinkTimer>(), (0..places::<LinkTimer>().len()).collect::<Vec<_>>());
+        assert_eq!(places::<SessionTimer>(), (0..places::<SessionTimer>().len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_what_is_due_fires_and_only_once() {
+        let now = Instant::now();
+        let mut timers = LinkTimers::default();
+        timers.set(LinkTimer::Write, now);
+        timers.set(LinkTimer::Ping, now + LOOK_AGAIN);
+        assert_eq!(timers.next(), Some(now));
+        assert_eq!((timers.pop_due(now), timers.pop_due(now)), (Some(LinkTimer::Write), None));
+        assert!(timers.is_set(LinkTimer::Ping) && !timers.is_set(LinkTimer::Write));
+    }
+
+    #[test]
+    fn a_late_peer_gets_one_second_look_each_time_the_timer_is_set() {
+        let now = Instant::now();
+        let mut timers = SessionTimers::default();
+        timers.set(SessionTimer::Ack, now);
+        for _ in 0..2 {
+            assert_eq!(timers.pop_due(now), Some(SessionTimer::Ack));
+            assert!(timers.look_again(SessionTimer::Ack, now));
+            assert_eq!(timers.pop_due(now + LOOK_AGAIN), Some(SessionTimer::Ack));
+            assert!(!timers.look_again(SessionTimer::Ack, now));
+            timers.set(SessionTimer::Ack, now);
+        }
     }
 }

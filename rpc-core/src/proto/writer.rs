@@ -2,30 +2,33 @@
 
 use bytes::BytesMut;
 
-use super::sequence::Sequence;
+use super::{acks::AckSchedule, sequence::Sequence};
 use crate::wire::{Frame, put_frame, put_header};
 
 /// What a Chunk or an Item takes beside its bytes, at most.
 pub(crate) const CHUNK_FRAME: usize = 32;
 
-/// A packet that is being written.
+/// A sequenced packet that is being written.
 pub(crate) struct PacketWriter<'a> {
     packet: &'a mut BytesMut,
     sequence: &'a mut Sequence,
+    acks: &'a mut AckSchedule,
 }
 
 impl<'a> PacketWriter<'a> {
-    pub(crate) fn new(packet: &'a mut BytesMut, sequence: &'a mut Sequence) -> Self {
-        Self { packet, sequence }
+    pub(crate) fn new(packet: &'a mut BytesMut, sequence: &'a mut Sequence, acks: &'a mut AckSchedule) -> Self {
+        Self { packet, sequence, acks }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.packet.len()
     }
 
+    #[inline]
     pub(crate) fn put(&mut self, frame: &Frame) {
         if self.packet.is_empty() {
             put_header(self.packet, self.sequence.next_header());
+            self.acks.note_sent();
         }
         put_frame(self.packet, frame);
     }

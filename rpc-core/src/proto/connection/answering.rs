@@ -1,10 +1,10 @@
-//! The ends of calls that came in: their completions, and what they took of the limits.
+//! Completions of calls that came in, and the return of what the calls took of the limits.
 
-use std::sync::Arc;
+use std::mem;
 
 use super::{Charges, Connection, ServedState};
 use crate::{
-    proto::{Completion, ServedCall, ServedKey, outbox::OnSent, shrink::shrink_table},
+    proto::{Completion, ServedKey, outbox::OnSent},
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };
@@ -16,110 +16,99 @@ enum AnswerKind {
     Fault,
 }
 
-/// The memory of at most this many served calls is kept for others.
-const MAX_RETIRED: usize = 64;
-
 impl Connection {
-    /// The session ends when the reply of this call has gone, if it is one: a status or a fault changes nothing.
+    /// Ends the session when the reply of this call has gone out. If the call ends with a status or a fault instead,
+    /// the session goes on.
     pub fn end_after(&mut self, key: ServedKey) {
         if let ServedKey::Call(id) = key {
-            if let Some(served) = self.served.get_mut(&id) {
+            if let Some(served) = self.served.call_mut(id) {
                 served.terminates = true;
             }
         }
     }
 
     /// A handler has ended, or will never start. `charges` are what its completion holds of the budgets. Gives the
-    /// numbers of the streams of its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; none
-    /// if it has none or they are not wanted.
+    /// numbers of the streams in its result, to be produced with [`Self::poll_stream`] and [`Self::push_items`]; there
+    /// are none if the caller does not want them.
     pub fn complete(&mut self, key: ServedKey, completion: Completion, charges: Charges) -> Streams {
-        let id = match key {
+        match key {
+            ServedKey::Call(id) => self.answer(id, completion, charges),
             ServedKey::Oneway(number) => {
-                self.release_charges(charges);
+                self.output.release(charges);
                 self.judge_oneway(number, completion);
                 self.finish_oneway(number);
-                return Streams::default();
+                Streams::default()
             }
-            ServedKey::Call(id) => id,
-        };
-        let Some(served) = self.served.get_mut(&id) else {
-            self.release_charges(charges);
+        }
+    }
+
+    /// Puts the completion of a call into the outbox.
+    fn answer(&mut self, id: CallId, completion: Completion, charges: Charges) -> Streams {
+        let Some(served) = self.served.call_mut(id) else {
+            self.output.release(charges);
             return Streams::default();
         };
-        let was = std::mem::replace(&mut served.state, ServedState::Completing);
+        let was = mem::replace(&mut served.state, ServedState::Completing);
         let succeeded = matches!(completion, Completion::Value(_) | Completion::Streaming(..));
         served.terminates &= was == ServedState::Running && succeeded;
-        let status = match (was, completion) {
-            (ServedState::Cancelled, Completion::NotStarted) => {
-                Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed()
-            }
-            (ServedState::Expired, Completion::NotStarted) => {
-                Status::deadline_exceeded("the deadline passed before the call's turn had come").not_executed()
-            }
-            (ServedState::Cancelled, _) => Status::cancelled("the call was cancelled by its caller"),
-            (ServedState::Expired, _) => Status::deadline_exceeded("the deadline passed while the method ran"),
-            (_, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
-            (_, Completion::Streaming(bytes, streams)) => {
+        let started = !matches!(completion, Completion::NotStarted);
+        let status = match (given_up(was, started), completion) {
+            (Some(status), _) | (None, Completion::Status(status)) => status,
+            (None, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
+            (None, Completion::Streaming(bytes, streams)) => {
                 return self.push_payload(id, bytes, charges, AnswerKind::Value(streams));
             }
-            (_, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
-            (_, Completion::Status(status)) => status,
-            (_, Completion::NotStarted) => {
+            (None, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
+            (None, Completion::Stopped) => self.why_stopped(),
+            (None, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
             }
-            (_, Completion::Stopped) if self.draining => {
-                Status::unavailable("the method was stopped because the other side is shutting down")
-            }
-            (_, Completion::Stopped) => Status::cancelled("the method was stopped before its end"),
         };
-        self.release_charges(charges);
+        self.output.release(charges);
         self.fail_served(id, status);
         self.check_outbox();
         Streams::default()
     }
 
-    /// A call ends with a status, and the streams among its arguments with it.
+    /// What a call gets whose handler was stopped before its end.
+    fn why_stopped(&self) -> Status {
+        if self.life.draining {
+            Status::unavailable("the method was stopped because the other side is shutting down")
+        } else {
+            Status::cancelled("the method was stopped before its end")
+        }
+    }
+
+    /// Ends a call with a status, and the streams among its arguments as well.
     fn fail_served(&mut self, id: CallId, status: Status) {
-        if let Some(served) = self.served.get_mut(&id) {
+        if let Some(served) = self.served.call_mut(id) {
             served.terminates = false;
-            let streams = std::mem::take(&mut served.streams);
+            let streams = mem::take(&mut served.streams);
             self.fail_streams(&streams);
         }
         self.push_status(id, status, OnSent::Completion(id));
     }
 
-    /// A one-way call that was not run is refused: its caller hears nothing of it.
+    /// Notes a one-way call that was not run, because its caller does not hear of it.
     fn judge_oneway(&mut self, number: u64, completion: Completion) {
         let status = match completion {
             Completion::Status(status) if status.execution() == Execution::NotExecuted => status,
             Completion::NotStarted => Status::unavailable("the session is ending"),
             _ => return,
         };
-        if let Some(served) = self.served_oneway.get(&number) {
+        if let Some(served) = self.served.get(ServedKey::Oneway(number)) {
             let method = served.call.method;
-            self.refused_oneway(method, status);
+            self.served.refuse_oneway(method, status);
         }
     }
 
     fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, kind: AnswerKind) -> Streams {
-        let limit = self.peer.payload;
-        let fits = if bytes.len() as u64 > limit {
-            Err(Status::out_of_range(format!(
-                "the result is {} bytes long, and its caller takes {limit} at most: \
-                 answer with less at once, or with a stream, or raise Config::max_payload at the caller",
-                bytes.len()
-            )))
-        } else if let AnswerKind::Value(streams) = kind {
-            self.check_streams(streams)
-        } else {
-            Ok(())
-        };
-        if let Err(status) = fits {
-            self.release_charges(charges);
+        if let Err(status) = self.check_answer(&bytes, &kind) {
+            self.output.release(charges);
             self.fail_served(id, status);
             return Streams::default();
         }
-        self.terminated |= self.served.get(&id).is_some_and(|served| served.terminates);
+        self.life.terminated |= self.served.call(id).is_some_and(|served| served.terminates);
         let on_sent = OnSent::Completion(id);
         let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);
         let (frame, streams) = match kind {
@@ -128,7 +117,7 @@ impl Connection {
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
             AnswerKind::Fault => {
-                let streams = self.served.get_mut(&id).map(|served| std::mem::take(&mut served.streams));
+                let streams = self.served.call_mut(id).map(|served| mem::take(&mut served.streams));
                 self.fail_streams(&streams.unwrap_or_default());
                 (Frame::Error { id, error: ErrorBody::Fault(payload) }, Streams::default())
             }
@@ -137,53 +126,64 @@ impl Connection {
         streams
     }
 
+    /// Whether the caller takes this answer; the error says why not.
+    #[inline]
+    fn check_answer(&self, bytes: &Rope, kind: &AnswerKind) -> Result<(), Status> {
+        let limit = self.negotiated.limits.payload;
+        if bytes.len() as u64 > limit {
+            return Err(Status::out_of_range(format!(
+                "the result is {} bytes long, and its caller takes {limit} at most: \
+                 answer with less at once, or with a stream, or raise Config::max_payload at the caller",
+                bytes.len()
+            )));
+        }
+        match kind {
+            AnswerKind::Value(streams) => self.check_streams(*streams),
+            AnswerKind::Fault => Ok(()),
+        }
+    }
+
     pub(super) fn push_status(&mut self, id: CallId, status: Status, on_sent: OnSent) {
-        let status = status.cut_to(self.max_text_out());
+        let status = status.cut_to(self.negotiated.text);
         self.outbox.push_urgent(Frame::Error { id, error: ErrorBody::Status(status) }, on_sent);
     }
 
-    /// The completion of a call has gone: its permit returns.
+    /// The completion of a call has gone out: its permit returns.
+    #[inline]
     pub(super) fn finish_served(&mut self, id: CallId) {
-        if let Some(served) = self.served.remove(&id) {
-            shrink_table(&mut self.served);
-            self.retire(served.call);
-            self.calls_in.release(served.declared_depth);
-            self.argument_bytes_in -= served.argument_bytes;
-            self.served_bytes -= served.memory;
-            if served.terminates {
+        if let Some(finished) = self.served.finish_call(id, &mut self.output.wakes) {
+            self.memory.release_call(finished.memory);
+            if finished.terminates {
                 self.close();
             }
         }
     }
 
+    #[inline]
     pub(super) fn finish_oneway(&mut self, number: u64) {
-        if let Some(served) = self.served_oneway.remove(&number) {
-            shrink_table(&mut self.served_oneway);
-            self.retire(served.call);
-            self.oneway_in.release(served.declared_depth);
-            self.argument_bytes_in -= served.argument_bytes;
-            self.served_bytes -= served.memory;
-            self.count_done(served.declared_depth, served.argument_bytes);
+        if let Some(finished) = self.served.finish_oneway(number, &mut self.output.wakes) {
+            self.memory.release_call(finished.memory);
         }
     }
+}
 
-    pub(super) fn count_done(&mut self, depth: u32, bytes: u64) {
-        // A depth beyond the limit was refused, and its sender did not count it either.
-        let Some(done) = self.done_counts.get_mut(depth as usize) else { return };
-        done.count += 1;
-        // Only a peer that breaks the rules announces lengths that add up to more than 64 bits hold.
-        done.bytes = done.bytes.saturating_add(bytes);
-        if !self.done_dirty.contains(&depth) {
-            self.done_dirty.push(depth);
-        }
+/// What a call gets that its caller has given up, or whose deadline has passed; `None` for any other call.
+#[inline]
+fn given_up(state: ServedState, started: bool) -> Option<Status> {
+    match state {
+        ServedState::Cancelled | ServedState::Expired => Some(why_given_up(state, started)),
+        ServedState::Arriving(_) | ServedState::Running | ServedState::Completing => None,
     }
+}
 
-    /// A served call is over.
-    fn retire(&mut self, mut call: Arc<ServedCall>) {
-        // Work that the handler has left behind may wait for that.
-        call.end(&mut self.wakes);
-        if self.retired.len() < MAX_RETIRED && call.retire() {
-            self.retired.push(call);
+#[cold]
+fn why_given_up(state: ServedState, started: bool) -> Status {
+    match (state, started) {
+        (ServedState::Expired, true) => Status::deadline_exceeded("the deadline passed while the method ran"),
+        (ServedState::Expired, false) => {
+            Status::deadline_exceeded("the deadline passed before the call's turn had come").not_executed()
         }
+        (_, true) => Status::cancelled("the call was cancelled by its caller"),
+        (_, false) => Status::cancelled("the call was cancelled by its caller before its turn had come").not_executed(),
     }
 }

@@ -1,4 +1,4 @@
-//! Calls made here: from a caller's first poll to the outbox, and giving up.
+//! Calls that are made here: from a caller's first poll to the outbox, and giving up.
 
 use std::{
     mem,
@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foldhash::HashMap;
-
-use super::{Connection, DeadlineKey, Phase, Served, counted_arguments};
+use super::{Connection, DeadlineKey, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
@@ -17,10 +15,10 @@ use crate::{
         assembly::Purpose,
         keep_waker,
         outbox::{OnSent, OutTransfer},
-        slots::{SlotState, Slots},
+        slots::SlotState,
     },
     status::Status,
-    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Rope, Streams, metadata_size},
+    wire::{CallId, Frame, MetadataPairs, Notify, Payload, Request, Rope, metadata_size},
 };
 
 /// What a caller says when it begins.
@@ -28,16 +26,16 @@ use crate::{
 pub struct CallStart {
     /// The method, for messages that name it.
     pub method: Option<&'static MethodDescriptor>,
-    /// Sent and not answered.
+    /// Whether the call is one-way, so that no answer comes.
     pub oneway: bool,
-    /// How deep it is nested: one more than `origin`'s depth, or 0.
+    /// How deep the call is nested: one more than `origin`'s depth, or 0.
     pub depth: u32,
-    /// The call in whose handler it is made. Taken when the call begins.
+    /// The call in whose handler this one is made. [`Connection::begin_call`] takes it.
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
-    /// For a call with streams among its arguments: how long there may be no answer while no item of the streams is
-    /// produced and none is read.
+    /// For a call with streams among its arguments: how long the call may go without an answer while no item of these
+    /// streams is produced or read.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -46,9 +44,9 @@ pub struct CallStart {
 pub enum CallProgress {
     /// Nothing to do but wait.
     Waiting,
-    /// It may be sent.
+    /// The call has a permit and may be sent.
     Admitted,
-    /// It has ended, and its key with it.
+    /// The call has ended, and its key is invalid.
     Done(Outcome),
 }
 
@@ -61,9 +59,9 @@ pub struct Outgoing {
     pub metadata: MetadataPairs,
     /// The arguments.
     pub payload: Rope,
-    /// How many streams there are among them.
+    /// How many streams there are among the arguments.
     pub streams: usize,
-    /// What the caller holds for it.
+    /// What the caller holds of the budgets for this call.
     pub charges: Charges,
 }
 
@@ -79,42 +77,38 @@ pub struct Charges {
 }
 
 impl Connection {
-    /// Begins a call: takes a slot and, if there is one, a permit; otherwise `waker` is woken when there is. The status
-    /// says why there can be no call.
+    /// Begins a call: takes a slot, and a permit if one is free. Otherwise `waker` is woken when the call has got its
+    /// permit. The error says why the call cannot be made.
     pub fn begin_call(
         &mut self,
         now: Instant,
         start: &mut CallStart,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
-        if let Some(error) = &self.ended {
+        if let Some(error) = &self.life.ended {
             return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
         }
-        // A call in whose handler this one is made and which the peer still awaits: it alone may go on during a drain.
+        // The call of the peer in whose handler this one is made, if the peer still awaits it. Only calls with such a
+        // parent go out during a drain.
         let parent =
-            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.is_live(*id));
-        if parent.is_none() && (self.draining || self.peer_leaving) {
-            let who = if self.draining { "this side" } else { "the other side" };
-            return Err(Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed());
+            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id));
+        if parent.is_none() && self.life.is_leaving() {
+            return Err(self.life.why_no_call());
         }
-        if start.depth > self.max_depth_out() {
-            return Err(too_deep(self.max_depth_out()));
+        if start.depth > self.negotiated.limits.depth {
+            return Err(too_deep(self.negotiated.limits.depth));
         }
         if start.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Status::deadline_exceeded("the deadline passed before the call was made").not_executed());
         }
-        let admitted = self.permits_out(start.oneway).try_acquire(start.depth);
-        let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
-        let Some((key, slot)) = self.slots.insert(state) else {
-            if admitted {
-                self.permits_out(start.oneway).release(start.depth);
-            }
+        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth) else {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
         (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
         slot.packet = 0;
         let nested = slot.origin.is_some() && !start.oneway;
+        let admitted = slot.state == SlotState::Admitted;
         if !admitted {
             slot.waker = Some(waker.clone());
         }
@@ -126,7 +120,7 @@ impl Connection {
             self.push_deadline(due, DeadlineKey::Idle(key));
         }
         if !admitted {
-            self.wait_queue(start.oneway).push(start.depth, key);
+            self.calls.enqueue(start.oneway, start.depth, key);
             if nested {
                 self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
             }
@@ -134,8 +128,8 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
-    /// Begins a call and, if it finds a permit at once, queues it; `call` is left without its charges if it does not.
-    /// Where it was taken and has failed, [`CallProgress::Waiting`] is given, and [`Self::poll_call`] tells the
+    /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got
+    /// a permit and failed all the same, this gives [`CallProgress::Waiting`], and [`Self::poll_call`] tells the
     /// outcome.
     pub fn start_call(
         &mut self,
@@ -151,91 +145,98 @@ impl Connection {
                     *progress = CallProgress::Waiting;
                 }
             }
-            _ => self.release_charges(mem::take(&mut call.charges)),
+            _ => self.output.release(mem::take(&mut call.charges)),
         }
         begun
     }
 
     /// Where a call stands. `waker` is woken when that changes.
     pub fn poll_call(&mut self, key: CallKey, waker: &Waker) -> CallProgress {
-        let Some(slot) = self.slots.find_mut(key) else {
+        let Some(slot) = self.calls.slots.find_mut(key) else {
             return CallProgress::Done(Outcome::Status(Status::internal("the call was polled after its end")));
         };
         if matches!(slot.state, SlotState::Completed(_)) {
             return CallProgress::Done(self.take_outcome(key));
         }
-        keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
+        keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
 
     /// Whether a call may be sent; `None` if it has ended.
     #[cfg(test)]
     pub(crate) fn peek_admitted(&self, key: CallKey) -> Option<bool> {
-        match self.slots.find(key)?.state {
+        match self.calls.slots.find(key)?.state {
             SlotState::Admitted => Some(true),
             SlotState::Waiting => Some(false),
             _ => None,
         }
     }
 
-    /// Queues what `call` has, for an admitted call; `waker` is woken when it has an outcome. A one-way call is done
-    /// with that, and its key with it. False if the call has ended meanwhile: the charges are released then, and
-    /// [`Self::poll_call`] tells the outcome.
+    /// Queues `call` for a call that has been admitted. `waker` is woken when the call has an outcome. A one-way call
+    /// is over as soon as it is queued, and its key is invalid. False if the call has ended meanwhile: then its charges
+    /// are released, and [`Self::poll_call`] tells the outcome.
     pub fn send_call(&mut self, key: CallKey, call: &mut Outgoing, waker: &Waker) -> bool {
         let charges = mem::take(&mut call.charges);
-        let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
-            self.release_charges(charges);
+        let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Admitted) else {
+            self.output.release(charges);
             return false;
         };
         let (oneway, depth, parent) = (slot.oneway, slot.depth, slot.parent);
         if let Err(status) = self.check_streams(call.streams) {
-            self.release_charges(charges);
+            self.output.release(charges);
             self.fail(key, status.not_executed());
             return false;
         }
-        let on_sent = if oneway { OnSent::Nothing } else { OnSent::Request(key) };
-        let len = call.payload.len();
-        let metadata = mem::take(&mut call.metadata);
-        let (payload, transfer) = self.split_payload(mem::take(&mut call.payload), charges.transfers, on_sent);
-        let mut streams = Streams::default();
-        let frame = if oneway {
-            let sent = &mut self.oneway_sent[depth as usize];
-            sent.count += 1;
-            sent.bytes += counted_arguments(len as u64, metadata_size(&metadata));
-            Frame::Notify(Notify { method: call.method, depth, metadata, payload })
-        } else {
-            let id = key.id();
-            let deadline_ms = None;
-            streams = self.open_streams(call.streams, Some(key));
-            Frame::Request(Request {
-                id,
-                method: call.method,
-                deadline_ms,
-                depth,
-                parent,
-                metadata,
-                payload,
-                streams: streams.clone(),
-            })
-        };
         if oneway {
-            self.stale_wakers.extend(self.slots.remove(key));
-        } else if let Some(slot) = self.slots.find_mut(key) {
-            slot.state = SlotState::Queued;
-            keep_waker(&mut slot.waker, waker, &mut self.stale_wakers);
-            slot.arguments = charges.arguments;
-            slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
-            slot.streams = streams;
+            self.send_oneway(key, depth, call, charges);
+        } else {
+            self.send_request(key, (depth, parent), call, charges, waker);
         }
-        self.outbox.push(frame, charges.room, on_sent, transfer);
         true
     }
 
-    /// The caller gives up. The other side is told if it may know of the call; the slot is free once its completion has
-    /// come.
+    /// Queues a one-way call. Its slot is freed at once, because no answer is awaited.
+    #[inline]
+    fn send_oneway(&mut self, key: CallKey, depth: u32, call: &mut Outgoing, charges: Charges) {
+        let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
+        self.calls.count_oneway(depth, counted_arguments(payload.len() as u64, metadata_size(&metadata)));
+        let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
+        self.output.stale_wakers.extend(self.calls.slots.remove(key));
+        let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
+        self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
+    }
+
+    /// Queues a two-way call. The time left until its deadline is filled in when the call goes out.
+    #[inline]
+    fn send_request(
+        &mut self,
+        key: CallKey,
+        (depth, parent): (u32, Option<CallId>),
+        call: &mut Outgoing,
+        charges: Charges,
+        waker: &Waker,
+    ) {
+        let on_sent = OnSent::Request(key);
+        let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
+        let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
+        let streams = self.open_streams(call.streams, Some(key));
+        if let Some(slot) = self.calls.slots.find_mut(key) {
+            slot.state = SlotState::Queued;
+            keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
+            slot.arguments = charges.arguments;
+            slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
+            slot.streams = streams.clone();
+        }
+        let (id, method, deadline_ms) = (key.id(), call.method, None);
+        let frame = Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams });
+        self.outbox.push(frame, charges.room, on_sent, transfer);
+    }
+
+    /// The caller gives up. If the other side may know of the call, it is told, and the slot is freed when the
+    /// completion has come.
     pub fn cancel_call(&mut self, key: CallKey) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
-        self.stale_wakers.extend(slot.waker.take());
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
+        self.output.stale_wakers.extend(slot.waker.take());
         match &slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
                 self.withdraw(key);
@@ -263,72 +264,44 @@ impl Connection {
         }
     }
 
-    /// A call that the other side cannot know of is taken back: its permit returns. The frame, if there is one, is
-    /// skipped when its turn comes.
+    /// Takes back a call that the other side cannot know of: its permit returns. If its frame is in the outbox, the
+    /// frame is skipped when its turn comes.
     pub(super) fn withdraw(&mut self, key: CallKey) {
-        let Some(slot) = self.slots.find(key) else { return };
+        let Some(slot) = self.calls.slots.find(key) else { return };
         let (oneway, depth) = (slot.oneway, slot.depth);
         match slot.state {
-            SlotState::Waiting => {
-                let (line, slots) = if oneway {
-                    (&mut self.oneway_waiting, &self.slots)
-                } else {
-                    (&mut self.calls_waiting, &self.slots)
-                };
-                // The slot still says `Waiting`, but its call is the one that leaves.
-                line.leave(|other| other != key && slots.is_waiting(other));
-            }
-            SlotState::Admitted | SlotState::Queued => {
-                self.permits_out(oneway).release(depth);
-                self.grant(oneway);
-            }
+            SlotState::Waiting => self.calls.leave_queue(oneway, key),
+            SlotState::Admitted | SlotState::Queued => self.calls.release(oneway, depth, &mut self.output.wakes),
             _ => {}
         }
         self.forget_argument_streams(key);
         self.release_arguments(key);
     }
 
-    /// Tells the other side that a sent call is of no interest any more.
+    /// Tells the other side that the caller of a sent call has given up.
     pub(super) fn give_up(&mut self, key: CallKey) {
         self.outbox.push_urgent(Frame::Cancel { id: key.id() }, OnSent::Nothing);
         self.abort_arguments(key);
         self.stop_argument_streams(key);
     }
 
-    /// A call is given up whose result was arriving.
+    /// Leaves the streams of a call whose result was arriving when its caller gave up.
     pub(super) fn give_up_streams(&mut self, key: CallKey) {
         self.stop_argument_streams(key);
-        let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
+        let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
         self.leave_streams(&streams.unwrap_or_default());
     }
 
     /// Stops sending the arguments of a call.
     pub(super) fn abort_arguments(&mut self, key: CallKey) {
-        let Some(transfer) = self.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
+        let Some(transfer) = self.calls.slots.find_mut(key).and_then(|slot| slot.transfer.take()) else { return };
         if let Some(transfer) = self.outbox.remove_transfer(transfer) {
-            self.released.transfers += transfer.charge as usize;
+            self.output.released.transfers += transfer.charge as usize;
             self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, OnSent::Nothing);
         }
     }
 
-    /// Gives free permits to those who wait.
-    pub(super) fn grant(&mut self, oneway: bool) {
-        let (line, permits) = if oneway {
-            (&mut self.oneway_waiting, &mut self.oneway_out)
-        } else {
-            (&mut self.calls_waiting, &mut self.calls_out)
-        };
-        let slots = &self.slots;
-        line.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
-        for key in self.granted.drain(..) {
-            if let Some(slot) = self.slots.find_mut(key) {
-                slot.state = SlotState::Admitted;
-                self.wakes.extend(slot.waker.take());
-            }
-        }
-    }
-
-    /// Turns an encoded payload into what its frame says of it, and into chunks if it is large.
+    /// Puts a short payload into its frame. A long one becomes an announcement, and a transfer of chunks.
     #[inline]
     pub(super) fn split_payload(
         &mut self,
@@ -336,8 +309,8 @@ impl Connection {
         charge: u32,
         on_sent: OnSent,
     ) -> (Payload, Option<Box<OutTransfer>>) {
-        if payload.len() <= self.chunk_out {
-            self.released.transfers += charge as usize;
+        if payload.len() <= self.negotiated.chunk {
+            self.output.released.transfers += charge as usize;
             return (payload.into(), None);
         }
         let id = self.outbox.next_transfer_id();
@@ -345,36 +318,28 @@ impl Connection {
         (Payload::announced(id, total), Some(Box::new(OutTransfer { id, rest: payload, charge, on_sent })))
     }
 
-    pub(super) fn release_charges(&mut self, charges: Charges) {
-        self.released.room += charges.room as usize;
-        self.released.transfers += charges.transfers as usize;
-        self.released.arguments += charges.arguments as usize;
-    }
-
-    fn release_arguments(&mut self, key: CallKey) {
-        if let Some(slot) = self.slots.find_mut(key) {
-            self.released.arguments += mem::take(&mut slot.arguments) as usize;
+    pub(super) fn release_arguments(&mut self, key: CallKey) {
+        if let Some(slot) = self.calls.slots.find_mut(key) {
+            self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         }
     }
 
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
-        if let Some(SlotState::Completed(outcome)) = self.slots.find(key).map(|slot| &slot.state) {
-            self.outcome_bytes -= outcome.size();
-            self.outcomes -= outcome.count();
+        if let Some(SlotState::Completed(outcome)) = self.calls.slots.find(key).map(|slot| &slot.state) {
+            self.memory.release_outcome(outcome);
         }
-        self.stale_wakers.extend(self.slots.remove(key));
+        self.output.stale_wakers.extend(self.calls.slots.remove(key));
     }
 
     fn take_outcome(&mut self, key: CallKey) -> Outcome {
-        let Some(slot) = self.slots.find_mut(key) else {
+        let Some(slot) = self.calls.slots.find_mut(key) else {
             return Outcome::Status(Status::internal("the call has no slot"));
         };
         let awaiting = slot.awaiting_completion;
         let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
             SlotState::Completed(outcome) => {
-                self.outcome_bytes -= outcome.size();
-                self.outcomes -= outcome.count();
+                self.memory.release_outcome(&outcome);
                 outcome
             }
             _ => Outcome::Status(Status::internal("the call has no outcome")),
@@ -385,47 +350,9 @@ impl Connection {
         self.count_memory();
         outcome
     }
-
-    pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
-        let (slots, served) = (&self.slots, &self.served);
-        self.deadlines.push(at, key, |at, key| is_live(slots, served, at, key));
-    }
-
-    /// Forgets the deadlines of calls that have ended.
-    pub(super) fn compact_deadlines(&mut self) {
-        let (slots, served) = (&self.slots, &self.served);
-        self.deadlines.compact(|at, key| is_live(slots, served, at, key));
-    }
-
-    #[cfg(test)]
-    pub(crate) fn deadlines_held(&self) -> usize {
-        self.deadlines.len()
-    }
-
-    fn permits_out(&mut self, oneway: bool) -> &mut super::Permits {
-        if oneway { &mut self.oneway_out } else { &mut self.calls_out }
-    }
-
-    fn wait_queue(&mut self, oneway: bool) -> &mut super::WaitQueue {
-        if oneway { &mut self.oneway_waiting } else { &mut self.calls_waiting }
-    }
-
-    /// How deep the other side serves; this side's own limit until it has said so.
-    fn max_depth_out(&self) -> u32 {
-        if self.phase == Phase::Open { self.peer.depth } else { self.config.max_depth }
-    }
 }
 
-/// Whether a deadline is that of a call that has not ended.
-fn is_live(slots: &Slots, served: &HashMap<CallId, Served>, at: Instant, key: DeadlineKey) -> bool {
-    match key {
-        DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
-        // The peer chose the number, and may have used it before.
-        DeadlineKey::Served(id) => served.get(&id).is_some_and(|served| served.call.deadline == Some(at)),
-    }
-}
-
-/// What a call beyond the limit of nesting gets, on either side.
+/// What a call gets that is nested too deep, on either side.
 pub(super) fn too_deep(limit: u32) -> Status {
     Status::failed_precondition(format!(
         "calls that call back are nested more than {limit} deep (Config::max_depth of the side that is called); \

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Connection, ConnectionError, Event, Permits, Phase, ServedKey, ServedState};
+use super::{
+    Connection, ConnectionError, Event, Phase, ServedKey, ServedState, SessionTimer, lifecycle::shutting_down,
+};
 use crate::{
     error::ProtocolError,
     proto::{
@@ -10,7 +12,6 @@ use crate::{
         assembly::Purpose,
         outbox::OnSent,
         slots::{CallKey, SlotState},
-        timers::Timer,
     },
     status::{Execution, Status},
     wire::Frame,
@@ -19,20 +20,20 @@ use crate::{
 /// What happens to output that waits when the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flush {
-    /// It is thrown away: nobody would read it.
+    /// It is thrown away, because the other side would not read it.
     Nothing,
-    /// One-way calls and completions still go.
+    /// One-way calls and completions still go out.
     Output,
 }
 
 impl Connection {
-    /// Ends the connection from this side. Pending calls resolve, handlers are to be stopped; one-way calls and
-    /// completions that wait still go. Does nothing after the end.
+    /// Ends the connection from this side. Pending calls resolve, and the shell is told to stop the handlers. One-way
+    /// calls and completions that wait still go out. Does nothing after the end.
     pub fn close(&mut self) {
         self.end(ConnectionError::ClosedLocally, Flush::Output);
     }
 
-    /// As [`Self::close`], and tells the other side that this one shuts down.
+    /// As [`Self::close`], and the other side is told that this one shuts down.
     pub fn shut_down(&mut self) {
         self.end(ConnectionError::ShutDown, Flush::Output);
     }
@@ -43,87 +44,81 @@ impl Connection {
         self.outbox.clear();
     }
 
-    /// Throws away what has not been sent, once the transport is gone.
+    /// Throws away all output, once the transport is gone.
     pub fn discard_output(&mut self) {
         self.outbox.clear();
-        self.unsequenced.clear();
-        self.handshake = None;
+        self.link.discard_output();
     }
 
-    /// Takes no new calls, lets the running ones and those nested in them finish, and ends. Handlers are stopped after
-    /// the grace that the configuration sets, and the connection is closed some time later whatever runs.
+    /// Takes no new calls, lets the running calls and those nested in them finish, and then ends. After the grace that
+    /// the configuration sets, handlers are stopped; some time later the connection is closed, even if a handler still
+    /// runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
         let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
-        // What comes after the goodbye has to fit as well.
+        // The steps after the goodbye have to fit as well.
         let over = whole - whole / 20;
-        if self.end_by.is_none() {
-            self.end_by = Some(now + over);
-        }
-        match self.phase {
+        self.life.set_end_by(now + over);
+        match self.life.phase {
             Phase::Ended => return,
             Phase::Handshake | Phase::AwaitingDecision => return self.end(ConnectionError::ShutDown, Flush::Output),
-            Phase::Open if self.draining => return,
+            Phase::Open if self.life.draining => return,
             Phase::Open => {}
         }
-        self.draining = true;
-        self.events.push_back(Event::Draining);
-        let message = Status::unavailable(message).cut_to(self.max_text_out()).message().to_owned();
-        self.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
-        self.timers.set(Timer::DrainGrace, now + self.config.drain_grace);
-        self.timers.set(Timer::Drain, now + (over - closing.min(over / 3)));
+        self.life.draining = true;
+        self.output.emit(Event::Draining);
+        let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
+        self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
+        self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace);
+        self.schedule.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
 
     pub(super) fn handle_go_away(&mut self, last_seq: u64, message: &str) {
-        if !self.peer_leaving {
-            self.peer_leaving = true;
-            self.peer_last_seq = Some(last_seq);
-            self.events.push_back(Event::Draining);
+        if self.life.note_peer_leaves(last_seq) {
+            self.output.emit(Event::Draining);
             let why = if message.is_empty() { "the other side is shutting down" } else { message };
             self.fail_unsent(why);
         }
     }
 
-    /// Calls that have not gone out and have no parent there would be refused.
+    /// Fails the calls that have not gone out and have no parent at the other side, which would refuse them.
     fn fail_unsent(&mut self, why: &str) {
         let status = Status::unavailable(format!("the call was not made: {why}")).not_executed();
-        for key in self.slots.keys() {
-            let Some(slot) = self.slots.find(key) else { continue };
+        for key in self.calls.slots.keys() {
+            let Some(slot) = self.calls.slots.find(key) else { continue };
             if slot.parent.is_none() && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
                 self.fail(key, status.clone());
             }
         }
     }
 
-    /// Ends a call that the other side does not know of.
+    /// Fails a call that the other side does not know of.
     pub(super) fn fail(&mut self, key: CallKey, status: Status) {
         self.withdraw(key);
-        if let Some(slot) = self.slots.find_mut(key) {
+        if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Completed(Outcome::Status(status));
-            self.wakes.extend(slot.waker.take());
+            self.output.wakes.extend(slot.waker.take());
         }
     }
 
-    /// The drain's grace is over: handlers are stopped, and what would start now is refused.
+    /// The drain's grace is over: running handlers are stopped, and calls that would start now are refused.
     pub(super) fn stop_handlers(&mut self) {
-        self.grace_over = true;
-        let calls = self.served.iter().map(|(id, served)| (ServedKey::Call(*id), served.state));
-        let notifies = self.served_oneway.iter().map(|(number, served)| (ServedKey::Oneway(*number), served.state));
-        for (key, state) in calls.chain(notifies).collect::<Vec<_>>() {
+        self.life.grace_over = true;
+        for (key, state) in self.served.states() {
             match (key, state) {
                 (_, ServedState::Running) => self.stop_handler(key),
                 (ServedKey::Call(id), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
-                    self.refuse_arriving(id, Status::unavailable("the other side is shutting down").not_executed());
+                    self.refuse_arriving(id, shutting_down());
                 }
                 (ServedKey::Oneway(number), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
-                    if let Some(served) = self.served_oneway.get(&number) {
+                    if let Some(served) = self.served.get(key) {
                         let method = served.call.method;
-                        self.refused_oneway(method, Status::unavailable("this side is shutting down"));
+                        self.served.refuse_oneway(method, Status::unavailable("this side is shutting down"));
                     }
                     self.finish_oneway(number);
-                    self.events.push_back(Event::Withdrawn { key });
+                    self.output.emit(Event::Withdrawn { key });
                 }
                 _ => {}
             }
@@ -131,46 +126,33 @@ impl Connection {
         self.stop_streams();
     }
 
-    /// Whether nobody waits for anything that is served here. Handlers that must not be stopped have the grace, and run
-    /// on without the session.
-    fn is_nothing_awaited(&self) -> bool {
-        let given_up = |state| matches!(state, ServedState::Cancelled | ServedState::Expired);
-        if self.grace_over {
-            let mut calls = self.served.values();
-            let mut notifies = self.served_oneway.values();
-            calls.all(|served| given_up(served.state)) && notifies.all(|served| served.call.is_cancelled())
-        } else {
-            self.served.is_empty() && self.served_oneway.is_empty()
-        }
-    }
-
     /// Ends the connection if it drains and there is nothing left to do.
     pub(super) fn check_drained(&mut self) {
-        if !self.draining || self.phase != Phase::Open {
+        if !self.life.draining || !self.life.is_open() {
             return;
         }
-        let idle = self.is_nothing_awaited()
-            && self.slots.awaited() == 0
+        let idle = self.served.is_nothing_awaited(self.life.grace_over)
+            && self.calls.slots.awaited() == 0
             && !self.outbox.has_frames()
             && !self.has_bulk()
             && self.send_streams.len() == 0
             && self.recv_streams.is_idle()
-            && self.unsequenced.is_empty()
-            && self.events.is_empty();
+            && self.link.unsequenced.is_empty()
+            && self.output.events.is_empty();
         if idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
         }
     }
 
-    /// The peer broke the rules.
+    /// Ends the connection because the peer broke the protocol.
     pub(super) fn fail_protocol(&mut self, error: ProtocolError) {
         self.end(ConnectionError::Protocol(error), Flush::Nothing);
     }
 
-    /// A peer that makes us answer and does not read.
+    /// Ends the connection if the peer makes this side answer and does not read the answers.
     pub(super) fn check_outbox(&mut self) {
         let limit = self.config.outbox_hard;
-        if self.outbox.memory() > limit && self.phase == Phase::Open {
+        if self.outbox.memory() > limit && self.life.is_open() {
             let what = format!(
                 "more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read"
             );
@@ -179,52 +161,39 @@ impl Connection {
     }
 
     pub(super) fn end(&mut self, error: ConnectionError, flush: Flush) {
-        if self.phase == Phase::Ended {
+        if self.life.has_ended() {
             return;
         }
-        self.phase = Phase::Ended;
-        self.timers.stop_all();
-        self.deadlines.clear();
-        self.early.clear();
+        self.life.phase = Phase::Ended;
+        self.link.end();
+        self.schedule.clear();
         self.assembly.clear();
-        // Many calls may end with it; all share one text.
+        // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
-        for key in self.slots.keys() {
+        for key in self.calls.slots.keys() {
             self.resolve(key, &status);
         }
         self.outbox.remove_transfers(|on_sent| matches!(on_sent, OnSent::Request(_)));
         if flush == Flush::Nothing {
             self.discard_output();
         }
-        for (_, served) in self.served.drain() {
-            served.call.cancel(&mut self.wakes);
-        }
-        for (_, served) in self.served_oneway.drain() {
-            served.call.cancel(&mut self.wakes);
-        }
-        self.argument_bytes_in = 0;
-        self.served_bytes = 0;
+        self.served.end(&mut self.output.wakes);
         self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));
-        for permits in [&mut self.calls_out, &mut self.oneway_out, &mut self.calls_in, &mut self.oneway_in] {
-            *permits = Permits::new(0, 0, 0);
-        }
-        self.share = None;
-        self.ended = Some(error.clone());
-        self.events.push_back(Event::Closed(error));
+        self.calls.end();
+        self.memory.end();
+        self.life.ended = Some(error.clone());
+        self.output.emit(Event::Closed(error));
     }
 
-    /// Gives a call made here its outcome when the connection ends.
+    /// Gives a call that was made here its outcome when the connection ends.
     fn resolve(&mut self, key: CallKey, status: &Status) {
-        let refused_before = self.peer_last_seq;
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let execution = match slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
-            // Its last byte has not gone.
+            // The last byte of its arguments has not gone out.
             SlotState::Sent if slot.transfer.is_some() => Execution::NotExecuted,
-            // It came after what the other side took in before it left.
-            SlotState::Sent if slot.parent.is_none() && refused_before.is_some_and(|last| slot.packet > last) => {
-                Execution::NotExecuted
-            }
+            // The other side had said that it leaves before this packet came.
+            SlotState::Sent if slot.parent.is_none() && self.life.came_too_late(slot.packet) => Execution::NotExecuted,
             SlotState::Sent | SlotState::Arriving(_) => Execution::Unknown,
             SlotState::Completed(_) => {
                 slot.awaiting_completion = false;
@@ -234,6 +203,6 @@ impl Connection {
             SlotState::Free => return,
         };
         slot.state = SlotState::Completed(Outcome::Status(status.clone().with_execution(execution)));
-        self.wakes.extend(slot.waker.take());
+        self.output.wakes.extend(slot.waker.take());
     }
 }

@@ -1,18 +1,18 @@
-//! What comes back for calls made here, and the chunks of payloads in both directions.
+//! Completions of calls that were made here, and the chunks of payloads in both directions.
 
 use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Event, MAX_STRAY_COMPLETIONS, ServedState};
+use super::{Connection, Event, SessionTimer};
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState, timers::Timer},
+    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
 };
 
-/// What of a completion still has to come.
+/// What the payload of a completion means.
 #[derive(Clone, Copy)]
 enum ResultKind {
     Value,
@@ -35,12 +35,12 @@ impl Connection {
             ErrorBody::Fault(payload) => {
                 self.handle_completion(now, id, payload, ResultKind::Fault, Streams::default())
             }
-            ErrorBody::Status(status) => match self.expect_completion(id) {
+            ErrorBody::Status(status) => match self.calls.expect_completion(id) {
                 Some(key) => {
                     self.complete_call(key, Outcome::Status(status));
                     Ok(())
                 }
-                None => self.count_stray(id),
+                None => self.calls.count_stray(id),
             },
         }
     }
@@ -53,51 +53,79 @@ impl Connection {
         kind: ResultKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        let key = self.expect_completion(id);
-        let (transfer, total) = match (payload.into_value(), key) {
+        let key = self.calls.expect_completion(id);
+        match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
                 self.accept_streams(&streams)?;
-                if let Some(status) = self.refuse_result(bytes.len() as u64) {
-                    self.leave_streams(&streams);
-                    self.complete_call(key, Outcome::Status(status));
-                    return Ok(());
-                }
-                let bytes = self.detach_if_crowded(bytes, self.outcomes);
-                self.complete_call(key, kind.outcome(bytes, streams));
-                return Ok(());
+                self.take_result(key, bytes, kind, streams);
+                Ok(())
             }
             (Ok(_), None) => {
                 self.accept_streams(&streams)?;
                 self.leave_streams(&streams);
-                return self.count_stray(id);
+                self.calls.count_stray(id)
             }
-            (Err(announcement), _) => announcement,
-        };
-        self.assembly.number(transfer)?;
-        self.accept_streams(&streams)?;
-        let Some(key) = key else {
+            (Err((transfer, total)), Some(key)) => {
+                self.assembly.number(transfer)?;
+                self.accept_streams(&streams)?;
+                self.begin_result(now, key, (transfer, total), kind, streams)
+            }
+            (Err((transfer, total)), None) => {
+                self.assembly.number(transfer)?;
+                self.accept_streams(&streams)?;
+                self.leave_streams(&streams);
+                self.refuse_transfer(now, transfer, total, Purpose::Discard)?;
+                self.calls.count_stray(id)
+            }
+        }
+    }
+
+    /// A result or a fault has come in one frame.
+    #[inline]
+    fn take_result(&mut self, key: CallKey, bytes: Bytes, kind: ResultKind, streams: Streams) {
+        if let Some(status) = self.refuse_result(bytes.len() as u64) {
             self.leave_streams(&streams);
-            self.begin_unwanted(now, transfer, total, Purpose::Discard)?;
-            return self.count_stray(id);
-        };
-        // Sent in part only, and answered already: the rest of the arguments is of no use.
+            return self.complete_call(key, Outcome::Status(status));
+        }
+        let bytes = self.detach_if_crowded(bytes, self.memory.outcomes());
+        self.complete_call(key, kind.outcome(bytes, streams));
+    }
+
+    /// A result or a fault has been announced, and follows in chunks.
+    fn begin_result(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        (transfer, total): (TransferId, u64),
+        kind: ResultKind,
+        streams: Streams,
+    ) -> Result<(), ProtocolError> {
+        // If only a part of the arguments has gone out, the rest is of no use now.
         self.abort_arguments(key);
         let refusal = self.refuse_result(total);
-        let Some(slot) = self.slots.find_mut(key) else { return Ok(()) };
-        let wanted = slot.state == SlotState::Sent;
+        let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
         slot.completing = true;
-        if wanted && refusal.is_none() {
-            slot.state = SlotState::Arriving(transfer);
-            slot.result_streams = streams;
-            return self.begin_assembly(now, transfer, total, kind.purpose(key));
-        }
-        if let Some(status) = refusal.filter(|_| wanted) {
-            slot.awaiting_completion = true;
-            slot.state = SlotState::Completed(Outcome::Status(status));
-            self.wakes.extend(slot.waker.take());
+        let is_wanted = slot.state == SlotState::Sent;
+        match refusal {
+            None if is_wanted => {
+                slot.state = SlotState::Arriving(transfer);
+                slot.result_streams = streams;
+                return self.begin_assembly(now, transfer, total, kind.purpose(key));
+            }
+            Some(status) if is_wanted => self.complete_early(key, status),
+            _ => {}
         }
         self.leave_streams(&streams);
-        self.begin_unwanted(now, transfer, total, Purpose::DiscardFor(key))
+        self.refuse_transfer(now, transfer, total, Purpose::DiscardFor(key))
+    }
+
+    /// Gives a call its outcome although its completion has not come to an end. The slot stays until it has.
+    pub(super) fn complete_early(&mut self, key: CallKey, status: Status) {
+        if let Some(slot) = self.calls.slots.find_mut(key) {
+            slot.awaiting_completion = true;
+            slot.state = SlotState::Completed(Outcome::Status(status));
+            self.output.wakes.extend(slot.waker.take());
+        }
     }
 
     /// Why a result or a fault of this length is not taken.
@@ -106,62 +134,37 @@ impl Connection {
         self.refuse_payload("the result", len, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// The call that a completion is for, if one is awaited.
-    fn expect_completion(&self, id: CallId) -> Option<CallKey> {
-        let key = CallKey::from_id(id);
-        let slot = self.slots.find(key)?;
-        let awaited = match &slot.state {
-            SlotState::Sent => true,
-            SlotState::Abandoned => !slot.completing,
-            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
-            _ => false,
-        };
-        awaited.then_some(key)
-    }
-
-    fn count_stray(&mut self, id: CallId) -> Result<(), ProtocolError> {
-        self.stray_completions += 1;
-        if self.stray_completions > MAX_STRAY_COMPLETIONS {
-            return Err(ProtocolError::new(format!(
-                "more than {MAX_STRAY_COMPLETIONS} completions came for calls that await none, the last for call {id}"
-            )));
-        }
-        Ok(())
-    }
-
-    /// A completion has come to its end.
+    /// A call's completion has come to its end: the call gets its outcome, and its permit returns.
     fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
-        self.released.arguments += mem::take(&mut slot.arguments) as usize;
+        self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         if slot.transfer.is_some() || !slot.streams.is_empty() {
             self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));
         }
-        let Some(slot) = self.slots.find_mut(key) else { return };
-        if let (SlotState::Abandoned | SlotState::Completed(_), Outcome::Streaming(_, streams)) =
-            (&slot.state, &outcome)
-        {
-            self.leave_streams(streams);
-        }
-        let Some(slot) = self.slots.find_mut(key) else { return };
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         match slot.state {
-            SlotState::Abandoned => self.free_slot(key),
-            // The deadline was faster; the caller has yet to take that outcome.
-            SlotState::Completed(_) => slot.awaiting_completion = false,
+            SlotState::Abandoned => {
+                self.leave_streams(&outcome.streams());
+                self.free_slot(key);
+            }
+            // The deadline passed first, and the caller has yet to take that outcome.
+            SlotState::Completed(_) => {
+                slot.awaiting_completion = false;
+                self.leave_streams(&outcome.streams());
+            }
             _ => {
                 let streams = outcome.streams();
-                self.outcome_bytes += outcome.size();
-                self.outcomes += outcome.count();
+                self.memory.hold_outcome(&outcome);
                 slot.state = SlotState::Completed(outcome);
-                self.wakes.extend(slot.waker.take());
+                self.output.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);
             }
         }
-        self.calls_out.release(depth);
-        self.grant(false);
+        self.calls.release(false, depth, &mut self.output.wakes);
     }
 
-    /// What is still being sent of the arguments of a call that has ended.
+    /// Stops sending the arguments of a call that has ended. Streams among them go on if the call has ended `well`.
     fn end_arguments(&mut self, key: CallKey, well: bool) {
         self.abort_arguments(key);
         if well {
@@ -181,26 +184,13 @@ impl Connection {
         self.end_assembly();
         self.watch_buffer_pool(now);
         match purpose {
-            Purpose::Call(id) => {
-                if let Some(served) = self.served.get_mut(&id) {
-                    served.state = ServedState::Running;
-                    let (call, streams) = (served.call.clone(), served.streams.clone());
-                    self.emit_call(ServedKey::Call(id), call, Payload::Inline(bytes), false, streams);
-                }
-            }
-            Purpose::Oneway(number) => {
-                if let Some(served) = self.served_oneway.get_mut(&number) {
-                    served.state = ServedState::Running;
-                    let call = served.call.clone();
-                    let (payload, streams) = (Payload::Inline(bytes), Streams::default());
-                    self.emit_call(ServedKey::Oneway(number), call, payload, false, streams);
-                }
-            }
+            Purpose::Call(id) => self.start_arrived(ServedKey::Call(id), bytes),
+            Purpose::Oneway(number) => self.start_arrived(ServedKey::Oneway(number), bytes),
             Purpose::Value(key) => {
-                let streams = self.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
+                let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
                 self.complete_call(key, ResultKind::Value.outcome(bytes, streams.unwrap_or_default()));
             }
-            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.wakes),
+            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.output.wakes),
             Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
             Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
             Purpose::Discard => {}
@@ -219,7 +209,7 @@ impl Connection {
             }
             Purpose::Oneway(number) => {
                 self.finish_oneway(number);
-                self.events.push_back(Event::Withdrawn { key: ServedKey::Oneway(number) });
+                self.output.emit(Event::Withdrawn { key: ServedKey::Oneway(number) });
             }
             Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => {
                 self.give_up_streams(key);
@@ -231,18 +221,18 @@ impl Connection {
         Ok(())
     }
 
-    /// The receiver wants no more of a transfer. It gets the end of it in any case: the last chunk, if that has gone,
-    /// or an Abort.
+    /// The receiver wants no more of a transfer. The transfer's end goes out in any case: it is the last chunk, if that
+    /// has gone, or else an Abort.
     pub(super) fn handle_stop(&mut self, transfer: TransferId) {
         let Some(transfer) = self.outbox.remove_transfer(transfer) else {
-            // The reader has left, so it does not matter how the stream ends: as if its producer had finished it.
+            // This is the number of a stream. Its reader has left and does not see how the stream ends.
             return self.stop_sending(transfer, Ok(()));
         };
-        self.released.transfers += transfer.charge as usize;
+        self.output.released.transfers += transfer.charge as usize;
         let on_sent = match transfer.on_sent {
             OnSent::Completion(id) => OnSent::Completion(id),
             OnSent::Request(key) => {
-                if let Some(slot) = self.slots.find_mut(key) {
+                if let Some(slot) = self.calls.slots.find_mut(key) {
                     slot.transfer = None;
                 }
                 OnSent::Nothing
@@ -253,31 +243,13 @@ impl Connection {
     }
 
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
-        let index = depth as usize;
-        let (Some(seen), Some(sent)) = (self.done_seen.get_mut(index), self.oneway_sent.get(index)) else {
-            return Err(ProtocolError::new(format!(
-                "one-way calls of depth {depth} were reported done, but there are none"
-            )));
-        };
-        if count < seen.count || count > sent.count || bytes < seen.bytes || bytes > sent.bytes {
-            return Err(ProtocolError::new(format!(
-                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {} with {} bytes were sent",
-                sent.count, sent.bytes
-            )));
-        }
-        let finished = count - seen.count;
-        // What is counted here was acquired within the budget, so it fits.
-        self.released.arguments += usize::try_from(bytes - seen.bytes).unwrap_or(usize::MAX);
-        seen.count = count;
-        seen.bytes = bytes;
-        for _ in 0..finished {
-            self.oneway_out.release(depth);
-        }
-        self.grant(true);
+        let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
+        // The bytes were acquired within the budget, so their number fits.
+        self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);
         Ok(())
     }
 
-    /// Takes note of an announced payload.
+    /// Expects the chunks of an announced payload.
     pub(super) fn begin_assembly(
         &mut self,
         now: Instant,
@@ -292,15 +264,15 @@ impl Connection {
             )));
         }
         self.assembly.begin(transfer, total, purpose)?;
-        if !self.timers.is_set(Timer::Assembly) {
+        if !self.schedule.timers.is_set(SessionTimer::Assembly) {
             self.assembly.begin_period();
-            self.timers.set(Timer::Assembly, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
         }
         Ok(())
     }
 
-    /// Takes note of an announced payload that is not wanted, and says so. Its bytes count until it has ended.
-    pub(super) fn begin_unwanted(
+    /// Stops a payload that was announced and is not wanted. Chunks that still come are dropped.
+    pub(super) fn refuse_transfer(
         &mut self,
         now: Instant,
         transfer: TransferId,
@@ -312,7 +284,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Wants no more of a payload that is arriving.
+    /// Stops a payload that is arriving. Chunks that still come are dropped.
     pub(super) fn stop_arriving(&mut self, transfer: TransferId, purpose: Purpose) {
         self.assembly.discard(transfer, purpose);
         self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
@@ -320,7 +292,7 @@ impl Connection {
 
     fn end_assembly(&mut self) {
         if self.assembly.len() == 0 {
-            self.timers.stop(Timer::Assembly);
+            self.schedule.timers.stop(SessionTimer::Assembly);
         }
     }
 }

@@ -1,55 +1,27 @@
-//! The beginning: Hello and Welcome, who is there and what each side takes.
+//! The handshake: Hello and Welcome tell who is there, and what each side takes.
 
-use std::{collections::VecDeque, mem, time::Instant};
+use std::time::Instant;
 
-use bytes::BytesMut;
-use foldhash::HashMap;
-
-use super::{Connection, OnewayCount, Phase, Released, Role, calls::too_deep, closing::Flush};
+use super::{
+    Connection, Lifecycle, Link, Memory, Negotiated, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
+    calls::too_deep, closing::Flush, negotiated::own_limits,
+};
 use crate::{
-    config::{CheckedConfig, Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
+    config::{CheckedConfig, Config},
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
         assembly::Assembly,
-        deadlines::Deadlines,
         outbox::Outbox,
-        permits::Permits,
-        pings::PingBudget,
         sequence::Sequence,
-        slots::{Slot, SlotState, Slots},
+        slots::{Slot, SlotState},
         streams::{RecvStreams, SendStreams},
-        timers::{Timer, Timers},
-        wait_queue::WaitQueue,
     },
     status::Status,
-    text::MAX_PEER_TEXT,
-    wire::{Frame, Hello, HostedContract, MAX_NESTING, PeerLimits, VERSION, Welcome},
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
 };
 
-/// What this side announces.
-fn own_limits(config: &Config) -> PeerLimits {
-    PeerLimits {
-        calls: config.max_calls,
-        nested: config.nested_calls,
-        notifies: config.max_oneway_calls,
-        depth: config.max_depth,
-        payload: config.max_payload as u64,
-        assembly: config.max_assembly as u64,
-        arguments: config.max_arguments as u64,
-        packet: config.max_packet as u64,
-        chunk: config.chunk as u64,
-        streams: config.max_streams,
-        stream_items: config.stream_items,
-        stream_bytes: config.stream_window as u64,
-        streams_bytes: config.streams_window as u64,
-        nesting: config.max_payload_nesting.min(MAX_NESTING) as u64,
-        values: config.max_payload_values as u64,
-        containers: config.max_payload_containers as u64,
-    }
-}
-
-fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
+pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
     Frame::Hello(Box::new(Hello {
         version: VERSION,
         limits: own_limits(config),
@@ -68,85 +40,23 @@ impl Connection {
     /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
     /// `id` tells connections of this process apart.
     pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
-        let limits = own_limits(&config);
-        let depths = config.max_depth as usize + 1;
-        let mut timers = Timers::default();
-        timers.set(Timer::Handshake, now + config.hello_timeout);
         let handshake = (role == Role::Client).then(|| hello(&config, contracts));
         Self {
             role,
             id,
-            phase: Phase::Handshake,
-            ended: None,
-            sequence: Sequence::new(config.unacked_bulk, config.max_unacked_bulk),
+            life: Lifecycle::new(),
+            negotiated: Negotiated::assumed(&config),
+            link: Link::new(&config, handshake, now),
+            sequence: Sequence::new(),
             outbox: Outbox::default(),
-            handshake,
-            unsequenced: VecDeque::new(),
-            handshake_bytes: 0,
-            early: VecDeque::new(),
-            slots: Slots::default(),
-            calls_waiting: WaitQueue::default(),
-            oneway_waiting: WaitQueue::default(),
-            granted: Vec::new(),
-            // Nothing is sent before the other side has said what it takes.
-            calls_out: Permits::new(0, 0, 0),
-            oneway_out: Permits::new(0, 0, 0),
-            oneway_sent: Vec::new(),
-            done_seen: Vec::new(),
-            chunk_out: config.chunk,
-            packet: BytesMut::new(),
-            packet_number: 0,
-            packet_len: 0,
-            served: HashMap::default(),
-            served_oneway: HashMap::default(),
-            next_oneway: 0,
-            retired: Vec::new(),
-            calls_in: Permits::new(limits.calls, limits.nested, limits.depth),
-            oneway_in: Permits::new(limits.notifies, limits.nested, limits.depth),
-            done_counts: vec![OnewayCount::default(); depths],
-            done_dirty: Vec::new(),
-            argument_bytes_in: 0,
-            served_bytes: 0,
-            outcome_bytes: 0,
-            outcomes: 0,
-            waiting_values: 0,
-            share: None,
+            calls: OutgoingCalls::new(),
+            served: ServedCalls::new(&own_limits(&config)),
             send_streams: SendStreams::default(),
             recv_streams: RecvStreams::new(&config),
             assembly: Assembly::default(),
-            timers,
-            deadlines: Deadlines::new(),
-            last_received: now,
-            asked: None,
-            next_ping: 0,
-            answered_ping: 0,
-            seen_received: 0,
-            seen_controls: 0,
-            message_baseline: 0,
-            seen_sent: 0,
-            write_baseline: 0,
-            backlog_baseline: 0,
-            ack_goal: 0,
-            stuck: false,
-            pings: PingBudget::new(now),
-            draining: false,
-            terminated: false,
-            grace_over: false,
-            peer_leaving: false,
-            end_by: None,
-            peer_last_seq: None,
-            oneway_refused: 0,
-            last_refused: None,
-            stray_completions: 0,
-            excess_calls: 0,
-            events: VecDeque::new(),
-            wakes: Vec::new(),
-            stale_wakers: Vec::new(),
-            released: Released::default(),
-            peer: limits,
-            memory_in: config.memory_in(),
-            kept_buffers: config.kept_buffers(),
-            peer_contracts: Vec::new(),
+            schedule: Schedule::new(),
+            memory: Memory::new(&config),
+            output: Output::default(),
             config,
         }
     }
@@ -155,9 +65,9 @@ impl Connection {
         match (self.role, frame) {
             (Role::Server, Frame::Hello(hello)) => {
                 self.set_peer(&hello.limits, hello.contracts.clone())?;
-                self.phase = Phase::AwaitingDecision;
+                self.life.phase = Phase::AwaitingDecision;
                 if hello.version == VERSION {
-                    self.events.push_back(Event::Hello(hello));
+                    self.output.emit(Event::Hello(hello));
                 } else {
                     self.refuse(Status::failed_precondition(format!(
                         "the client speaks version {} of the protocol, this server speaks version {VERSION}",
@@ -179,7 +89,7 @@ impl Connection {
                 }
                 self.set_peer(&welcome.limits, welcome.contracts.clone())?;
                 self.open(now);
-                self.events.push_back(Event::Welcome(welcome));
+                self.output.emit(Event::Welcome(welcome));
                 Ok(())
             }
             (role, frame) => Err(ProtocolError::new(format!(
@@ -192,23 +102,23 @@ impl Connection {
 
     /// At a server: takes the client in. `session` is the session's number for the client.
     pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>) {
-        if self.phase != Phase::AwaitingDecision {
+        if self.life.phase != Phase::AwaitingDecision {
             return;
         }
-        self.handshake = Some(self.welcome(session, contracts, None));
+        self.link.handshake = Some(self.welcome(session, contracts, None));
         self.open(now);
-        for packet in mem::take(&mut self.early) {
+        for packet in self.link.take_early() {
             self.handle_packet(now, packet);
         }
     }
 
-    /// Turns the other side away; it is told why: a client by the answer to its Hello, a server, which has taken this
-    /// side in, by the close.
+    /// Turns the other side away, and tells it why. A client learns it from the answer to its Hello; a server, which
+    /// has taken this side in, learns it from the close.
     pub fn refuse(&mut self, status: Status) {
-        // Nothing of the session has run. What may be said at most fits a Welcome, too.
-        let status = status.cut_to(self.max_text_out()).not_executed();
-        match self.phase {
-            Phase::AwaitingDecision => self.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
+        // No method of the session has run.
+        let status = status.cut_to(self.negotiated.text).not_executed();
+        match self.life.phase {
+            Phase::AwaitingDecision => self.link.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
             Phase::Open => {}
             Phase::Handshake | Phase::Ended => return,
         }
@@ -230,53 +140,26 @@ impl Connection {
     }
 
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
-        let PeerLimits { chunk, packet, .. } = *limits;
-        if chunk < MIN_CHUNK as u64 || packet < chunk.saturating_add(PACKET_OVERHEAD as u64) {
-            return Err(ProtocolError::new(format!(
-                "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
-                 a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
-            )));
-        }
-        if contracts.len() > MAX_CONTRACTS {
-            return Err(ProtocolError::new(format!(
-                "{} contracts were announced; a side hosts {MAX_CONTRACTS} at most",
-                contracts.len()
-            )));
-        }
-        self.peer = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
-        self.peer_contracts = contracts;
-        let depths = self.peer.depth as usize + 1;
-        self.oneway_sent = vec![OnewayCount::default(); depths];
-        self.done_seen = vec![OnewayCount::default(); depths];
-        self.chunk_out = self.config.chunk.min(usize::try_from(chunk).unwrap_or(usize::MAX));
+        self.negotiated = Negotiated::new(&self.config, limits, contracts)?;
+        self.calls.count_depths(&self.negotiated.limits);
         let room = self.config.streams_window.min(self.config.item_memory());
-        self.send_streams.set_limits(&self.peer, self.chunk_out, room);
+        self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
         Ok(())
     }
 
-    /// Bytes that metadata, a status or a message to the peer may have: they share a packet with a chunk's worth of
-    /// payload.
-    pub(super) fn max_text_out(&self) -> usize {
-        let spare = self.peer.packet.saturating_sub((self.chunk_out + PACKET_OVERHEAD / 2) as u64);
-        self.config.max_metadata.min(MAX_PEER_TEXT).min(usize::try_from(spare).unwrap_or(usize::MAX))
-    }
-
     fn open(&mut self, now: Instant) {
-        self.phase = Phase::Open;
-        self.timers.stop(Timer::Handshake);
-        self.timers.set(Timer::Ping, now + self.config.ping_interval());
-        self.timers.set(Timer::Silence, now + self.config.keepalive_timeout);
-        let PeerLimits { calls, nested, notifies, depth, .. } = self.peer;
-        self.calls_out.set_limits(calls, nested, depth);
-        self.oneway_out.set_limits(notifies, nested, depth);
-        // Calls that were begun before, and that no permit will ever be free for.
-        for key in self.slots.keys() {
+        self.life.phase = Phase::Open;
+        self.link.open(&self.config, now);
+        let depth = self.negotiated.limits.depth;
+        self.calls.open(&self.negotiated.limits);
+        // Calls that were begun before the other side announced its limit, and for which no permit will ever be free.
+        for key in self.calls.slots.keys() {
             let deep = |slot: &Slot| slot.state == SlotState::Waiting && slot.depth > depth;
-            if self.slots.find(key).is_some_and(deep) {
+            if self.calls.slots.find(key).is_some_and(deep) {
                 self.fail(key, too_deep(depth));
             }
         }
-        self.grant(false);
-        self.grant(true);
+        self.calls.grant(false, &mut self.output.wakes);
+        self.calls.grant(true, &mut self.output.wakes);
     }
 }

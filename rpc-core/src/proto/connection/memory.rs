@@ -1,21 +1,22 @@
-//! What the other side can make this one hold in all, and its bound: `Config::session_memory`.
+//! What the other side can make this one hold, and the bound of it: `Config::session_memory`.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{Connection, ConnectionError, MemoryPool, Phase, Share};
+use super::{Connection, ConnectionError, MemoryPool, Share};
 use crate::{
+    config::Config,
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
 };
 
-/// What a call that is served here takes beside its arguments and metadata, about.
+/// About what a call that is served takes beside its arguments and metadata.
 const CALL: usize = 512;
-/// A packet up to this length may be kept by each small payload in it, while there are few.
+/// Small payloads may keep a packet of at most this length, while few of them wait.
 const SMALL_PACKET: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
-/// What is full.
+/// Which bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// `Config::session_memory`.
@@ -24,44 +25,163 @@ pub(super) enum Full {
     Pool,
 }
 
+/// The bounds of what this side holds for the other side, and the account of calls and results.
+///
+/// A call counts from when it is taken in until its end has gone out, and a result until its caller takes it. Payloads
+/// that are arriving and items of streams are counted by the tables that hold them. [`Connection::memory_held`] is the
+/// sum.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The part of `Config::session_memory` that is for input.
+    limit: usize,
+    /// How many calls or results may wait in the buffer that they were read into.
+    kept_buffers: usize,
+    /// Bytes of the calls that are served.
+    calls: usize,
+    /// Bytes of the results that their callers have not taken.
+    outcome_bytes: usize,
+    outcomes: usize,
+    /// Bytes of the results and long items that wait for room on their way out. They count in the pool alone.
+    waiting_values: usize,
+    /// This session's part in the pool of all sessions; `None` without a pool, and after the end.
+    share: Option<Share>,
+}
+
+impl Memory {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            limit: config.memory_in(),
+            kept_buffers: config.kept_buffers(),
+            calls: 0,
+            outcome_bytes: 0,
+            outcomes: 0,
+            waiting_values: 0,
+            share: None,
+        }
+    }
+
+    #[inline]
+    fn held(&self) -> usize {
+        self.calls + self.outcome_bytes
+    }
+
+    /// Results that their callers have not taken.
+    #[inline]
+    pub(super) fn outcomes(&self) -> usize {
+        self.outcomes
+    }
+
+    /// A call that is served takes this much until [`Self::release_call`].
+    #[inline]
+    pub(super) fn hold_call(&mut self, bytes: usize) {
+        self.calls += bytes;
+    }
+
+    #[inline]
+    pub(super) fn release_call(&mut self, bytes: usize) {
+        self.calls -= bytes;
+    }
+
+    /// A result waits for its caller until [`Self::release_outcome`].
+    #[inline]
+    pub(super) fn hold_outcome(&mut self, outcome: &Outcome) {
+        self.outcome_bytes += outcome.size();
+        self.outcomes += outcome.count();
+    }
+
+    #[inline]
+    pub(super) fn release_outcome(&mut self, outcome: &Outcome) {
+        self.outcome_bytes -= outcome.size();
+        self.outcomes -= outcome.count();
+    }
+
+    /// The part in the pool of a session that holds `held` bytes.
+    #[inline]
+    fn pooled(&self, held: usize) -> usize {
+        held.saturating_add(self.waiting_values)
+    }
+
+    /// Whether a session that holds `sum` bytes is within both bounds.
+    #[inline]
+    fn has_room(&self, sum: usize) -> bool {
+        sum <= self.limit && self.share.as_ref().is_none_or(|share| share.has_room(self.pooled(sum)))
+    }
+
+    /// Which bound leaves no room for `more` bytes beside the `held` ones.
+    fn full(&mut self, held: usize, more: usize) -> Option<Full> {
+        if held.saturating_add(more) > self.limit {
+            return Some(Full::Session);
+        }
+        let pooled = self.pooled(held);
+        let is_full = self.share.as_mut().is_some_and(|share| share.is_full(pooled, more));
+        is_full.then_some(Full::Pool)
+    }
+
+    /// Whether a session holds a sixteenth more than its bound, so that it must end.
+    #[inline]
+    fn is_beyond(&self, held: usize) -> bool {
+        held > self.limit + self.limit / 16
+    }
+
+    /// The session is over. Its calls are gone; results stay until their callers take them.
+    pub(super) fn end(&mut self) {
+        self.calls = 0;
+        self.share = None;
+    }
+}
+
 impl Connection {
     /// From now on until its end, what this connection holds counts in a pool as well.
     pub fn join_pool(&mut self, pool: &MemoryPool) {
-        self.share = (self.phase != Phase::Ended).then(|| Share::new(pool.clone()));
+        if !self.life.has_ended() {
+            self.memory.share = Some(Share::new(pool.clone()));
+        }
     }
 
-    /// Tells the pool what is held, if that has changed by enough.
+    /// Tells the pool how much is held, if that has changed by enough.
     #[inline]
     pub(super) fn count_memory(&mut self) {
-        if self.share.is_none() {
+        if self.memory.share.is_none() {
             return;
         }
-        let held = self.pooled();
-        let is_short = self.share.as_mut().is_some_and(|share| share.count(held));
+        let held = self.memory.pooled(self.memory_held());
+        let is_short = self.memory.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {
             self.trim_memory();
         }
     }
 
-    /// Lets go of memory that is kept for payloads to come, and gives the bytes that are held all the same.
+    /// Frees the memory that is kept for payloads to come. Gives the bytes that are still held.
     pub fn trim_memory(&mut self) -> usize {
         self.assembly.clear_buffer_pool();
-        let held = self.pooled();
-        if let Some(share) = &mut self.share {
+        let held = self.memory.pooled(self.memory_held());
+        if let Some(share) = &mut self.memory.share {
             share.settle(held);
         }
         held
     }
 
-    /// Lets go of memory that is kept to be used again. It is called once in a while, so that a session that was busy
-    /// once does not keep it for good, and a session in use does not notice.
-    pub(super) fn let_scratch_go(&mut self) {
-        self.retired = Vec::new();
+    /// Frees the memory that is kept to be used again. The keepalive timer calls it, so that a session that was busy
+    /// once does not keep that memory for good, and a session in use does not notice.
+    pub(super) fn free_scratch(&mut self) {
+        self.served.free_retired();
         self.outbox.forget_places();
         self.compact_deadlines();
-        if self.packet.is_empty() {
-            self.packet = BytesMut::new();
-        }
+        self.link.free_packet();
+    }
+
+    /// A result or an item of this length waits for room on its way out, as the value that user code has made.
+    #[cfg(feature = "session")]
+    pub(crate) fn value_waits(&mut self, len: usize) {
+        self.memory.waiting_values += len;
+        self.count_memory();
+    }
+
+    /// The value of this length waits no more.
+    #[cfg(feature = "session")]
+    pub(crate) fn value_goes(&mut self, len: usize) {
+        self.memory.waiting_values -= len;
+        self.count_memory();
     }
 
     /// Ends the connection, because the sessions of its pool hold too much together.
@@ -73,58 +193,26 @@ impl Connection {
     /// streams that have not been read, results that callers have not taken, and what tables need for them.
     #[inline]
     pub(super) fn memory_held(&self) -> usize {
-        self.served_bytes + self.outcome_bytes + self.assembly.held() + self.recv_streams.memory()
-    }
-
-    /// What counts in the pool.
-    #[inline]
-    fn pooled(&self) -> usize {
-        self.memory_held() + self.waiting_values
-    }
-
-    /// A result or an item of this length waits for room on its way out, as the value that users' code has made.
-    #[cfg(feature = "session")]
-    pub(crate) fn value_waits(&mut self, len: usize) {
-        self.waiting_values += len;
-        self.count_memory();
-    }
-
-    /// It waits no more.
-    #[cfg(feature = "session")]
-    pub(crate) fn value_goes(&mut self, len: usize) {
-        self.waiting_values -= len;
-        self.count_memory();
+        self.memory.held() + self.assembly.held() + self.recv_streams.memory()
     }
 
     /// Whether `more` bytes more may be held; otherwise what is full.
     #[inline]
     pub(super) fn has_memory(&mut self, more: usize) -> Result<(), Full> {
         let sum = self.memory_held().saturating_add(more);
-        let fits = sum <= self.memory_in
-            && self.share.as_ref().is_none_or(|share| share.has_room(sum.saturating_add(self.waiting_values)));
-        if fits { Ok(()) } else { self.make_room(more) }
+        if self.memory.has_room(sum) { Ok(()) } else { self.make_room(more) }
     }
 
-    /// Memory that is kept for payloads to come is the first to go.
+    /// Frees the memory that is kept for payloads to come, if that is needed to make room.
     #[cold]
     fn make_room(&mut self, more: usize) -> Result<(), Full> {
-        self.fits(more).or_else(|full| {
-            if !self.assembly.has_pooled_buffers() {
-                return Err(full);
-            }
-            self.assembly.clear_buffer_pool();
-            self.fits(more)
-        })
-    }
-
-    fn fits(&mut self, more: usize) -> Result<(), Full> {
-        let held = self.memory_held();
-        if held.saturating_add(more) > self.memory_in {
-            return Err(Full::Session);
+        let full = self.memory.full(self.memory_held(), more);
+        let Some(full) = full else { return Ok(()) };
+        if !self.assembly.has_pooled_buffers() {
+            return Err(full);
         }
-        let pooled = self.pooled();
-        let full = self.share.as_mut().is_some_and(|share| share.is_full(pooled, more));
-        if full { Err(Full::Pool) } else { Ok(()) }
+        self.assembly.clear_buffer_pool();
+        self.memory.full(self.memory_held(), more).map_or(Ok(()), Err)
     }
 
     #[cold]
@@ -139,13 +227,12 @@ impl Connection {
                 "{what} would exceed what all sessions together may make the other side hold, {} bytes \
                  (ServerBuilder::memory), and this session would have more than its part of them; try again later, or \
                  send less at once",
-                self.share.as_ref().map_or(0, Share::limit)
+                self.memory.share.as_ref().map_or(0, Share::limit)
             ),
         })
     }
 
-    /// Why a payload of `len` bytes is not taken that would make this side hold `more` bytes more; `None` if it is
-    /// taken.
+    /// Why a payload of `len` bytes is refused that would make this side hold `more` bytes more; `None` if it is taken.
     #[inline]
     pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
         if len > self.config.max_payload as u64 {
@@ -165,12 +252,11 @@ impl Connection {
         ))
     }
 
-    /// Some of what came cannot be refused. It ends the connection when there is too much of it.
+    /// Ends the connection if it holds too much: some of what comes in cannot be refused.
     #[inline]
     pub(super) fn check_memory(&mut self) {
-        let limit = self.memory_in;
-        let is_over = |connection: &Self| connection.memory_held() > limit + limit / 16;
-        if self.phase == Phase::Open && is_over(self) && self.has_memory(0).is_err() && is_over(self) {
+        let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
+        if self.life.is_open() && is_beyond(self) && self.has_memory(0).is_err() && is_beyond(self) {
             let what = format!(
                 "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
                 self.config.session_memory
@@ -179,39 +265,39 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that is most of its packet,
-    /// or lies in a small one, is copied only when `kept_buffers` others wait already.
+    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that makes up most of its
+    /// packet, or that came in a small packet, is copied only when `kept_buffers` others wait already.
     #[inline]
     pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
-        let is_small = self.packet_len <= SMALL_PACKET || self.packet_len <= most_of(payload.len());
-        if is_small && others < self.kept_buffers { payload } else { self.detach(payload) }
+        let is_small = self.link.packet_len <= SMALL_PACKET || self.link.packet_len <= most_of(payload.len());
+        if is_small && others < self.memory.kept_buffers { payload } else { self.detach(payload) }
     }
 
-    /// A payload that may wait for long should not keep much more than it counts.
+    /// Copies a payload that may wait for long, if it would keep much more memory than it counts.
     pub(super) fn detach(&self, payload: Bytes) -> Bytes {
         if self.keeps_more_than(payload.len()) { Bytes::copy_from_slice(&payload) } else { payload }
     }
 
-    /// Whether a part of this length keeps much more memory than that if it is not copied out of the packet that is
-    /// being taken in: the packet, and where that is short, the buffer that a transport may have read many packets
+    /// Whether a part of this length keeps much more memory alive unless it is copied out of the packet that is being
+    /// taken in. It keeps the packet, and with a short packet the buffer that a transport may have read many packets
     /// into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
-        self.packet_len.max(self.config.read_buffer) > most_of(len)
+        self.link.packet_len.max(self.config.read_buffer) > most_of(len)
     }
 }
 
-/// A payload of `len` bytes is most of what it lies in if that is no longer than this.
+/// The longest buffer of which a payload of `len` bytes is most.
 fn most_of(len: usize) -> usize {
     len.saturating_add(len / 4)
 }
 
-/// What a call takes whose arguments and metadata are this long.
+/// What a call counts against `Config::session_memory` whose arguments and metadata are this long.
 pub(super) fn call_memory(arguments: u64, metadata: usize) -> usize {
     usize::try_from(arguments).unwrap_or(usize::MAX).saturating_add(metadata).saturating_add(CALL)
 }
 
-/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: all of
-/// them with the metadata, unless these are short.
+/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: arguments
+/// and metadata together, or nothing if both are short.
 pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
     let len = arguments.saturating_add(metadata as u64);
     if len > COUNTED_ARGUMENTS as u64 { len } else { 0 }
@@ -239,5 +325,57 @@ impl StreamError {
             Self::Fault(bytes) => bytes.len(),
             Self::Status(status) => status.size(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn memory() -> Memory {
+        Memory::new(&Config { session_memory: 64 * MIB, outbox_hard: MIB, ..Config::default() })
+    }
+
+    #[test]
+    fn calls_and_results_count_while_they_are_there() {
+        let mut memory = memory();
+        let (value, status) = (Outcome::Value(Bytes::from_static(b"four")), Outcome::Status(Status::internal("no")));
+        memory.hold_call(100);
+        memory.hold_outcome(&value);
+        memory.hold_outcome(&status);
+        assert_eq!((memory.held(), memory.outcomes()), (104, 1));
+        memory.release_call(100);
+        memory.release_outcome(&status);
+        memory.release_outcome(&value);
+        assert_eq!((memory.held(), memory.outcomes()), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_of_the_session_is_exact_and_what_cannot_be_refused_has_a_sixteenth_more() {
+        let mut memory = memory();
+        let limit = memory.limit;
+        assert!(memory.has_room(limit) && !memory.has_room(limit + 1));
+        assert_eq!(memory.full(limit, 0), None);
+        assert_eq!(memory.full(limit, 1), Some(Full::Session));
+        assert!(!memory.is_beyond(limit + limit / 16) && memory.is_beyond(limit + limit / 16 + 1));
+    }
+
+    #[test]
+    fn the_bound_of_the_pool_holds_beside_that_of_the_session() {
+        let (mut memory, pool) = (memory(), MemoryPool::new(MIB));
+        memory.share = Some(Share::new(pool.clone()));
+        assert!(memory.has_room(MIB) && !memory.has_room(MIB + 1));
+        assert_eq!(memory.full(MIB, 1), Some(Full::Pool));
+        memory.end();
+        assert_eq!((pool.sessions(), memory.full(MIB, 1)), (0, None));
+    }
+
+    #[test]
+    fn arguments_count_from_a_length_that_both_ends_know() {
+        assert_eq!(counted_arguments(COUNTED_ARGUMENTS as u64, 0), 0);
+        assert_eq!(counted_arguments(COUNTED_ARGUMENTS as u64, 1), COUNTED_ARGUMENTS as u64 + 1);
+        assert_eq!(counted_arguments(u64::MAX, 1), u64::MAX);
     }
 }

@@ -4,179 +4,97 @@ mod answering;
 mod calls;
 mod closing;
 mod completions;
+mod expiry;
 mod handshake;
-mod idle;
+mod lifecycle;
+mod link;
 mod memory;
+mod negotiated;
+mod outgoing_calls;
+mod output;
+mod schedule;
+mod served_calls;
 mod serving;
 mod state;
 mod streams;
 mod timeouts;
 mod transmit;
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, task::Waker, time::Instant};
+use std::{fmt, mem, task::Waker, time::Instant};
 
-use bytes::{Bytes, BytesMut};
-use foldhash::HashMap;
+use bytes::Bytes;
 
 use super::{
-    Event, ServedCall, ServedKey,
+    Event, ServedKey,
     assembly::Assembly,
-    deadlines::Deadlines,
     memory_pool::{MemoryPool, Share},
     outbox::Outbox,
-    permits::Permits,
-    pings::PingBudget,
     sequence::Sequence,
     shrink::{shrink_line, shrink_list},
-    slots::{CallKey, Slots},
     streams::{Credit, RecvStreams, SendStreams},
-    timers::{Timer, Timers},
-    wait_queue::WaitQueue,
+    timers::SessionTimer,
 };
 use crate::{
     config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
-    status::Status,
-    wire::{CallId, Frame, HostedContract, Payload, PeerLimits, Streams, read_packet},
+    wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+use lifecycle::{Lifecycle, Phase};
+use link::Link;
+use memory::Memory;
 pub(crate) use memory::counted_arguments;
+use negotiated::Negotiated;
+use outgoing_calls::OutgoingCalls;
+use output::Output;
+use schedule::{DeadlineKey, Schedule};
+use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
-use state::{DeadlineKey, OnewayCount, Phase, Served, ServedState};
-
-/// Completions for ids that are not awaited, after which the connection is closed.
-const MAX_STRAY_COMPLETIONS: u32 = 100;
-/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
-const EARLY_PACKET: usize = 32;
-/// Calls beyond announced limits, after which the connection is closed.
-const MAX_EXCESS_CALLS: u32 = 1000;
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
-/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are no packet yet,
-/// [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
+/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are not a whole packet
+/// yet, [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
 /// [`Self::cancel_call`] from callers; [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
 ///
-/// Output, to be polled after input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
-/// [`Self::poll_timeout`], [`Self::take_wakes`] (to be woken outside any lock) and [`Self::take_released`].
+/// Output, which the shell takes after each input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
+/// [`Self::poll_timeout`], [`Self::take_wakes`] (to wake outside any lock) and [`Self::take_released`].
 pub struct Connection {
     role: Role,
     id: u64,
     config: CheckedConfig,
-    /// What of `Config::session_memory` is for what comes in.
-    memory_in: usize,
-    /// Calls and results that may wait in the buffer they were read into.
-    kept_buffers: usize,
-    phase: Phase,
-    ended: Option<ConnectionError>,
-    /// What the other side announced.
-    peer: PeerLimits,
-    peer_contracts: Vec<HostedContract>,
+    life: Lifecycle,
+    negotiated: Negotiated,
+    link: Link,
     sequence: Sequence,
     outbox: Outbox,
-    /// Hello or Welcome, to be sent alone.
-    handshake: Option<Frame>,
-    /// Ping, Pong and GoAway.
-    unsequenced: VecDeque<Frame>,
-    handshake_bytes: usize,
-    /// Packets that came before the shell had accepted the Hello.
-    early: VecDeque<Bytes>,
-
-    slots: Slots,
-    calls_waiting: WaitQueue,
-    oneway_waiting: WaitQueue,
-    /// Scratch, kept for its memory.
-    granted: Vec<CallKey>,
-    calls_out: Permits,
-    oneway_out: Permits,
-    oneway_sent: Vec<OnewayCount>,
-    done_seen: Vec<OnewayCount>,
-    chunk_out: usize,
-    /// Scratch: the packet being written, and its number.
-    packet: BytesMut,
-    packet_number: u64,
-    /// The length of the packet that is being taken in.
-    packet_len: usize,
-
-    // Seeded, so that a peer who chooses the numbers does not choose the collisions.
-    served: HashMap<CallId, Served>,
-    served_oneway: HashMap<u64, Served>,
-    next_oneway: u64,
-    /// Kept for their memory.
-    retired: Vec<Arc<ServedCall>>,
-    calls_in: Permits,
-    oneway_in: Permits,
-    done_counts: Vec<OnewayCount>,
-    done_dirty: Vec<u32>,
-    /// What counts against `Config::max_arguments`.
-    argument_bytes_in: u64,
-    /// What the calls that are served take.
-    served_bytes: usize,
-    /// What results hold that their callers have not taken.
-    outcome_bytes: usize,
-    outcomes: usize,
-    /// What results and long items hold that wait for room on their way out. It counts in the pool alone.
-    waiting_values: usize,
-    /// Its part of what all sessions of a server hold; `None` without a pool, and after the end.
-    share: Option<Share>,
-
+    /// Calls that are made here.
+    calls: OutgoingCalls,
+    /// Calls that are served here.
+    served: ServedCalls,
     /// Streams that are produced here.
     send_streams: SendStreams,
     /// Streams that are read here.
     recv_streams: RecvStreams,
     assembly: Assembly,
-    timers: Timers,
-    deadlines: Deadlines<DeadlineKey>,
-    last_received: Instant,
-    /// When the first ping since `last_received` was due, if one was.
-    asked: Option<Instant>,
-    next_ping: u64,
-    /// The last Ping that has been answered.
-    answered_ping: u64,
-    seen_received: u64,
-    seen_controls: u64,
-    message_baseline: u64,
-    seen_sent: u64,
-    write_baseline: u64,
-    backlog_baseline: u64,
-    /// Bytes of bulk that must have been acknowledged, since the beginning, when the timer for acks fires.
-    ack_goal: u64,
-    stuck: bool,
-    pings: PingBudget,
-    draining: bool,
-    /// A method has succeeded that ends the session, whose reply is on its way.
-    terminated: bool,
-    /// The time that a drain gives to running calls is over.
-    grace_over: bool,
-    peer_leaving: bool,
-    /// When all is to be over, if this end drains.
-    end_by: Option<Instant>,
-    peer_last_seq: Option<u64>,
-    oneway_refused: u64,
-    last_refused: Option<RefusedOneway>,
-    stray_completions: u32,
-    excess_calls: u32,
-
-    events: VecDeque<Event>,
-    wakes: Vec<Waker>,
-    /// Wakers to be dropped outside any lock.
-    stale_wakers: Vec<Waker>,
-    released: Released,
+    schedule: Schedule,
+    memory: Memory,
+    output: Output,
 }
 
 impl Connection {
     /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection;
     /// [`Event::Closed`] then says why.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
-        if self.phase == Phase::Ended {
-            // What still goes out may wait for an ack.
+        if self.life.has_ended() {
+            // Output that still goes may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
-                let _ = self.sequence.handle(header, 0, now);
+                let _ = self.handle_header(header, 0, now);
             }
             return 0;
         }
-        self.note_received(now);
+        self.link.liveness.note_heard(now);
         let mut count = 0;
         if let Err(error) = self.try_handle_packet(now, packet, &mut count) {
             self.fail_protocol(error);
@@ -188,38 +106,36 @@ impl Connection {
     }
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
-        if self.phase != Phase::Open {
-            self.handshake_bytes += packet.len();
-            // Empty packets that wait take memory too, which is beside the bytes that an honest peer may send.
+        if !self.life.is_open() {
             let limit = self.config.max_handshake;
-            if self.handshake_bytes > limit || self.early.len() * EARLY_PACKET > limit {
+            if !self.link.count_early(packet.len(), limit) {
                 return Err(ProtocolError::too_big(format!(
                     "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
                 )));
             }
-            if self.phase == Phase::AwaitingDecision {
-                self.early.push_back(packet);
+            if self.life.phase == Phase::AwaitingDecision {
+                self.link.keep_early(packet);
                 return Ok(());
             }
         }
         let len = packet.len();
-        self.packet_len = len;
+        self.link.packet_len = len;
         if len > self.config.max_packet {
             return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
         }
         let (header, frames) = read_packet(packet)?;
-        self.sequence.handle(header, len, now)?;
+        self.handle_header(header, len, now)?;
         for frame in frames.with_max_metadata(self.config.max_metadata) {
             let frame = frame?;
             *count += 1;
-            if self.phase == Phase::Handshake {
+            if self.life.phase == Phase::Handshake {
                 if *count > 1 || header.seq != 0 {
                     return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
                 }
                 self.handle_handshake(now, frame)?;
                 continue;
             }
-            if self.phase != Phase::Open {
+            if !self.life.is_open() {
                 return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
             }
             if frame.is_sequenced() != (header.seq != 0) {
@@ -234,7 +150,19 @@ impl Connection {
         Ok(())
     }
 
-    // Frames are large to move, and this is called in one place.
+    /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
+    #[inline]
+    fn handle_header(&mut self, header: PacketHeader, len: usize, now: Instant) -> Result<(), ProtocolError> {
+        self.sequence.handle_ack(header.ack)?;
+        self.link.bulk.handle_ack(header.ack, now);
+        if header.seq != 0 {
+            self.sequence.handle_number(header.seq)?;
+            self.link.acks.note_received(len, now);
+        }
+        Ok(())
+    }
+
+    // Inlined, because frames are large to move and there is one caller.
     #[inline(always)]
     fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
@@ -254,7 +182,7 @@ impl Connection {
                 self.handle_credit(now, stream, Credit { items, bytes, read })
             }
             Frame::Stop { transfer } => {
-                self.renew_gap(now, transfer);
+                self.renew_idle_timeout(now, transfer);
                 self.handle_stop(transfer);
                 Ok(())
             }
@@ -273,34 +201,33 @@ impl Connection {
 
     /// What the shell should act on next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
+        let event = self.output.events.pop_front();
         if event.is_none() {
-            shrink_line(&mut self.events);
+            shrink_line(&mut self.output.events);
         }
         event
     }
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        // An ack that cannot be written would be due for ever; it goes with the first write that can.
-        let ack = if self.phase == Phase::Open && !self.stuck { self.sequence.ack_due() } else { None };
-        [self.timers.next(), self.deadlines.next(), ack].into_iter().flatten().min()
+        let ack = if self.life.is_open() { self.link.ack_due() } else { None };
+        [self.link.timers.next(), self.schedule.next(), ack].into_iter().flatten().min()
     }
 
-    /// Tasks whose calls have made progress. Wake them outside any lock.
+    /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
-        into.append(&mut self.wakes);
-        shrink_list(&mut self.wakes);
+        into.append(&mut self.output.wakes);
+        shrink_list(&mut self.output.wakes);
     }
 
-    /// Wakers that nobody waits with any more. Drop them outside any lock: that may run foreign code.
+    /// Wakers that no task waits with any more. Drop them outside any lock: a waker's drop may run foreign code.
     pub fn take_stale_wakers(&mut self) -> Vec<Waker> {
-        mem::take(&mut self.stale_wakers)
+        mem::take(&mut self.output.stale_wakers)
     }
 
-    /// What callers held and may hold again, since this was last asked.
+    /// What callers held of the budgets, and may hold again, since the last call of this method.
     pub fn take_released(&mut self) -> Released {
-        mem::take(&mut self.released)
+        mem::take(&mut self.output.released)
     }
 
     /// Which end this is.
@@ -308,58 +235,60 @@ impl Connection {
         self.role
     }
 
-    /// What the other side announced; this end's own limits before the handshake is done.
+    /// The limits that the other side announced; before the handshake is done, this end's own.
     pub fn peer_limits(&self) -> &PeerLimits {
-        &self.peer
+        &self.negotiated.limits
     }
 
     /// The contracts that the other side said it hosts.
     pub fn peer_contracts(&self) -> &[HostedContract] {
-        &self.peer_contracts
+        &self.negotiated.contracts
     }
 
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<&ConnectionError> {
-        self.ended.as_ref()
+        self.life.ended.as_ref()
     }
 
-    /// Whether the handshake is done and the end has not come.
+    /// Whether the handshake is done and the connection has not ended.
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.life.is_open()
     }
 
     /// Whether this end is draining.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.life.draining
     }
 
     /// Whether one of both ends is about to leave, and takes no new calls.
     pub fn is_leaving(&self) -> bool {
-        self.draining || self.peer_leaving
+        self.life.is_leaving()
     }
 
-    /// When this end, if it drains, has to be over, its goodbye included.
+    /// The time by which a drain of this end has to be over, its goodbye included.
     pub fn end_by(&self) -> Option<Instant> {
-        self.end_by
+        self.life.end_by()
     }
 
-    /// Whether a caller or handler has put something into the outbox and others are likely to follow at once.
+    /// Whether frames wait in the outbox, fewer than `enough` bytes, and more are likely to follow at once.
     pub fn should_batch(&self, enough: usize) -> bool {
-        self.outbox.has_frames() && self.outbox.bytes() < enough && self.slots.live() + self.served.len() > 1
+        self.outbox.has_frames()
+            && self.outbox.bytes() < enough
+            && self.calls.slots.live() + self.served.two_way_len() > 1
     }
 
     /// Whether there is anything left to send.
     pub fn has_output(&self) -> bool {
-        self.handshake.is_some() || !self.unsequenced.is_empty() || self.outbox.has_frames() || self.has_bulk()
+        self.link.has_output() || self.outbox.has_frames() || self.has_bulk()
     }
 
     /// What the connection holds now.
     pub fn stats(&self) -> ConnectionStats {
         ConnectionStats {
-            calls_pending: self.slots.live(),
-            calls_served: self.served.len(),
-            oneway_pending: self.oneway_out.live() as usize,
-            oneway_served: self.served_oneway.len(),
+            calls_pending: self.calls.slots.live(),
+            calls_served: self.served.two_way_len(),
+            oneway_pending: self.calls.oneway_pending(),
+            oneway_served: self.served.oneway_len(),
             outbox_bytes: self.outbox.bytes(),
             transfer_bytes: self.outbox.transfer_bytes(),
             assembly_bytes: self.assembly.bytes(),
@@ -369,27 +298,22 @@ impl Connection {
             stream_bytes_queued: self.send_streams.queued(),
             stream_bytes_held: self.recv_streams.held(),
             memory_held: self.memory_held() - self.assembly.pooled_bytes(),
-            unacked_bulk: self.sequence.bulk_under_way(),
+            unacked_bulk: self.link.bulk.under_way(),
         }
     }
 
     /// One-way calls that came in and were not run, since the session began.
     pub fn oneway_refused(&self) -> u64 {
-        self.oneway_refused
+        self.served.oneway_refused()
     }
 
-    /// The last one-way call that came in and was not run, if there is one since this was last asked. For the log:
-    /// nobody else hears of it.
+    /// The last one-way call that came in and was not run, if there is one since the last call of this method. It
+    /// belongs in the log, because its caller is not told.
     pub fn take_refused(&mut self) -> Option<RefusedOneway> {
-        self.last_refused.take()
+        self.served.take_refused()
     }
 
-    fn refused_oneway(&mut self, method: u32, status: Status) {
-        self.oneway_refused += 1;
-        self.last_refused = Some(RefusedOneway { method, status });
-    }
-
-    /// Whether what is counted is there.
+    /// Panics unless all counts are those of what is there.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.outbox.check();
@@ -399,34 +323,13 @@ impl Connection {
 
     #[cfg(test)]
     pub(crate) fn chunk(&self) -> usize {
-        self.chunk_out
+        self.negotiated.chunk
     }
 
-    /// How many streams the table of those that are read here has room for.
+    /// The capacity of the table of streams that are read here.
     #[cfg(test)]
     pub(crate) fn room_for_streams(&self) -> usize {
         self.recv_streams.room()
-    }
-
-    /// Puts a served call before the shell.
-    fn emit_call(
-        &mut self,
-        key: ServedKey,
-        call: Arc<ServedCall>,
-        payload: Payload,
-        is_inline: bool,
-        streams: Streams,
-    ) {
-        let event = match payload.into_value() {
-            Ok(payload) => {
-                self.hand_over_streams(&streams);
-                let others = (self.served.len() + self.served_oneway.len()).saturating_sub(1);
-                let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
-                Event::Call { key, call, payload, streams }
-            }
-            Err(_) => Event::Arriving { key, method: call.method },
-        };
-        self.events.push_back(event);
     }
 }
 
@@ -435,8 +338,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("role", &self.role)
             .field("id", &self.id)
-            .field("phase", &self.phase)
-            .field("ended", &self.ended)
+            .field("life", &self.life)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

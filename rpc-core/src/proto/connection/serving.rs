@@ -1,237 +1,268 @@
-//! Calls that come in: admission, the chain they belong to, and what stops them.
+//! Calls that come in: admission, the chain of calls that they belong to, and what stops them.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{
-    Connection, DeadlineKey, MAX_EXCESS_CALLS, Served, ServedState, calls::too_deep, counted_arguments,
-    memory::call_memory,
-};
+use bytes::Bytes;
+
+use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
 use crate::{
+    config::Config,
     error::ProtocolError,
     proto::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
     },
     status::Status,
-    wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, TransferId, metadata_size},
+    wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
 };
 
-/// A call made here in whose handler another one was made.
+/// A call that was made here, and in whose handler at the other side the call that comes in was made.
 struct Parent {
     depth: u32,
     deadline: Option<Instant>,
-    /// The call in whose handler it was made itself, if it was.
+    /// The call in whose handler here the parent itself was made, if there is one.
     origin: Option<Origin>,
 }
 
-/// What a call that comes in takes of the limits.
+/// What a call that comes in counts against the limits.
 struct Cost {
+    /// Bytes of the arguments.
+    payload: u64,
     metadata: usize,
-    /// Of `Config::max_arguments`.
+    /// Bytes that count against `Config::max_arguments`.
     arguments: u64,
-    /// Of `Config::session_memory`.
+    /// Bytes that count against `Config::session_memory`.
     memory: usize,
+}
+
+/// A call that has been admitted, and what came with it.
+struct Admitted {
+    key: ServedKey,
+    call: ServedCall,
+    declared_depth: u32,
+    cost: Cost,
+    payload: Payload,
+    streams: Streams,
 }
 
 impl Cost {
     fn of(metadata: &MetadataPairs, payload: &Payload) -> Self {
-        let (metadata, len) = (metadata_size(metadata), payload.len());
-        Self { metadata, arguments: counted_arguments(len, metadata), memory: call_memory(len, metadata) }
+        let (metadata, payload) = (metadata_size(metadata), payload.len());
+        let (arguments, memory) = (counted_arguments(payload, metadata), call_memory(payload, metadata));
+        Self { payload, metadata, arguments, memory }
     }
 }
 
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
-        let Request { id, method, deadline_ms, depth: declared, parent, metadata, payload, streams } = request;
-        if self.served.contains_key(&id) {
+        let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams } = request;
+        if self.served.contains(id) {
             return Err(ProtocolError::new(format!("call {id} came while it was still live")));
         }
-        let announced = payload.announcement();
-        if let Some((transfer, _)) = announced {
-            self.assembly.number(transfer)?;
-        }
+        self.expect_announced(&payload)?;
         self.accept_streams(&streams)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
-        let depth = parent.as_ref().map_or(declared, |parent| declared.max(parent.depth.saturating_add(1)));
+        let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
+        let depth = declared_depth.max(nested);
         let cost = Cost::of(&metadata, &payload);
-        let fits = self.judge(depth, &cost, &payload).and_then(|()| {
-            let fits = self.has_memory(cost.memory);
-            fits.map_err(|full| self.no_memory("the call", full).not_executed())
-        });
-        let admitted = match fits {
-            Err(status) => Err(status),
-            Ok(()) if self.terminated => Err(terminated()),
-            Ok(()) if self.draining && (parent.is_none() || self.grace_over) => {
-                Err(Status::unavailable("the other side is shutting down").not_executed())
-            }
-            Ok(()) if !self.calls_in.try_acquire(declared) => Err(self.excess("calls", self.config.max_calls)?),
-            Ok(()) => Ok(()),
-        };
-        if let Err(status) = admitted {
-            self.discard_announced(now, announced)?;
+        if let Some(status) = self.refuse_request(declared_depth, depth, parent.is_some(), &cost)? {
+            self.discard_announced(now, &payload)?;
             self.leave_streams(&streams);
             self.push_status(id, status, OnSent::Nothing);
             return Ok(());
         }
-        let declared_deadline = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-        // Its caller waits no longer for it than for the call that it is nested in.
+        // The caller does not wait longer for this call than the parent's caller does for the parent.
         let inherited = parent.as_ref().and_then(|parent| parent.deadline);
-        let deadline = declared_deadline.into_iter().chain(inherited).min();
+        let declared = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        let deadline = declared.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
-        let call = self.share_call(ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin));
-        let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
-        self.begin_arguments(now, announced, &cost, Purpose::Call(id))?;
-        self.served.insert(
-            id,
-            Served {
-                call: call.clone(),
-                declared_depth: declared,
-                argument_bytes: cost.arguments,
-                memory: cost.memory,
-                state,
-                streams: streams.clone(),
-                terminates: false,
-            },
-        );
-        if let Some(deadline) = deadline {
-            self.push_deadline(deadline, DeadlineKey::Served(id));
-        }
-        self.emit_call(ServedKey::Call(id), call, payload, true, streams);
-        Ok(())
+        let call = ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin);
+        self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams })
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
         let Notify { method, depth, metadata, payload } = notify;
-        let announced = payload.announcement();
-        if let Some((transfer, _)) = announced {
-            self.assembly.number(transfer)?;
-        }
+        self.expect_announced(&payload)?;
         let cost = Cost::of(&metadata, &payload);
-        let admitted = match self.judge(depth, &cost, &payload) {
-            Err(status) => Err(status),
-            Ok(()) if self.terminated => Err(terminated()),
-            Ok(()) if self.grace_over => Err(Status::unavailable("the other side is shutting down")),
-            Ok(()) if !self.oneway_in.try_acquire(depth) => {
-                Err(self.excess("one-way calls", self.config.max_oneway_calls)?)
-            }
-            Ok(()) => Ok(()),
-        };
-        if let Err(status) = admitted {
-            // Nobody waits for an answer, but the sender's permit must return.
-            self.refused_oneway(method, status);
-            self.discard_announced(now, announced)?;
-            self.count_done(depth, cost.arguments);
+        if let Some(status) = self.refuse_notify(depth, &cost)? {
+            // No answer is sent, but the sender's permit must return.
+            self.served.refuse_oneway(method, status);
+            self.discard_announced(now, &payload)?;
+            self.served.count_done(depth, cost.arguments);
             return Ok(());
         }
-        let number = self.next_oneway;
-        self.next_oneway += 1;
-        let call = self.share_call(ServedCall::new(self.id, None, method, depth, None, metadata, None));
-        let state = announced.map_or(ServedState::Running, |(transfer, _)| ServedState::Arriving(transfer));
-        // It was within the limits, so it may not be dropped: if it is too much, the session ends.
+        // The call is within the limits, so it may not be dropped: if it is too much, the session ends.
         let _ = self.has_memory(cost.memory);
-        self.begin_arguments(now, announced, &cost, Purpose::Oneway(number))?;
-        self.served_oneway.insert(
-            number,
-            Served {
-                call: call.clone(),
-                declared_depth: depth,
-                argument_bytes: cost.arguments,
-                memory: cost.memory,
-                state,
-                streams: Streams::default(),
-                terminates: false,
-            },
-        );
-        self.emit_call(ServedKey::Oneway(number), call, payload, true, Streams::default());
+        let key = ServedKey::Oneway(self.served.next_oneway());
+        let call = ServedCall::new(self.id, None, method, depth, None, metadata, None);
+        let streams = Streams::default();
+        self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
+    }
+
+    /// Serves a call from now on; its handler starts when all of its arguments are there.
+    #[inline]
+    fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
+        let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
+        let mut state = ServedState::Running;
+        if let Some((transfer, total)) = payload.announcement() {
+            state = ServedState::Arriving(transfer);
+            let purpose = match key {
+                ServedKey::Call(id) => Purpose::Call(id),
+                ServedKey::Oneway(number) => Purpose::Oneway(number),
+            };
+            self.begin_assembly(now, transfer, total, purpose)?;
+        }
+        let call = self.served.share(call);
+        let deadline = call.deadline;
+        self.memory.hold_call(cost.memory);
+        let (argument_bytes, memory) = (cost.arguments, cost.memory);
+        let served = Served {
+            call: call.clone(),
+            declared_depth,
+            argument_bytes,
+            memory,
+            state,
+            streams: streams.clone(),
+            terminates: false,
+        };
+        self.served.insert(key, served);
+        if let (ServedKey::Call(id), Some(deadline)) = (key, deadline) {
+            self.push_deadline(deadline, DeadlineKey::Served(id));
+        }
+        self.emit_call(key, call, payload, true, streams);
         Ok(())
     }
 
-    /// Shares a call, in memory that an earlier one has left if there is some.
-    fn share_call(&mut self, call: ServedCall) -> Arc<ServedCall> {
-        if let Some(mut place) = self.retired.pop() {
-            if let Some(old) = Arc::get_mut(&mut place) {
-                *old = call;
-                return place;
-            }
-        }
-        Arc::new(call)
+    /// The arguments of a call have come in chunks.
+    pub(super) fn start_arrived(&mut self, key: ServedKey, arguments: Bytes) {
+        let Some(served) = self.served.get_mut(key) else { return };
+        served.state = ServedState::Running;
+        let (call, streams) = (served.call.clone(), served.streams.clone());
+        self.emit_call(key, call, Payload::Inline(arguments), false, streams);
     }
 
-    /// What a call made here passes on to the calls that its handler makes; `None` if it is not live.
+    /// Puts a served call before the shell.
+    #[inline]
+    fn emit_call(
+        &mut self,
+        key: ServedKey,
+        call: Arc<ServedCall>,
+        payload: Payload,
+        is_inline: bool,
+        streams: Streams,
+    ) {
+        let event = match payload.into_value() {
+            Ok(payload) => {
+                self.hand_over_streams(&streams);
+                let others = (self.served.two_way_len() + self.served.oneway_len()).saturating_sub(1);
+                let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
+                Event::Call { key, call, payload, streams }
+            }
+            Err(_) => Event::Arriving { key, method: call.method },
+        };
+        self.output.emit(event);
+    }
+
+    /// The call made here that has this number, if its caller still waits for it.
     fn live_parent(&self, parent: CallId) -> Option<Parent> {
-        let slot = self.slots.find(CallKey::from_id(parent))?;
+        let slot = self.calls.slots.find(CallKey::from_id(parent))?;
         let live = matches!(slot.state, SlotState::Sent) && !slot.oneway;
         let origin = slot.origin.clone().map(|call| Origin { call, through: slot.method });
         live.then_some(Parent { depth: slot.depth, deadline: slot.deadline, origin })
     }
 
-    /// Whether a call may be taken in, apart from permits.
-    fn judge(&self, depth: u32, cost: &Cost, payload: &Payload) -> Result<(), Status> {
-        if depth > self.config.max_depth {
-            return Err(too_deep(self.config.max_depth));
-        }
-        let metadata = cost.metadata;
-        if metadata > self.config.max_metadata {
-            return Err(Status::invalid_argument(format!(
-                "the metadata take {metadata} bytes or more; the other side takes {} at most (Config::max_metadata)",
-                self.config.max_metadata
-            ))
-            .not_executed());
-        }
-        let len = payload.len();
-        if len > self.config.max_payload as u64 {
-            return Err(Status::out_of_range(format!(
-                "the arguments are {len} bytes long; the other side takes {} at most (Config::max_payload)",
-                self.config.max_payload
-            ))
-            .not_executed());
-        }
-        let counted = cost.arguments;
-        if counted > 0 && self.argument_bytes_in + counted > self.config.max_arguments as u64 {
-            return Err(Status::resource_exhausted(format!(
-                "the arguments of unfinished calls would exceed {} bytes (Config::max_arguments)",
-                self.config.max_arguments
-            ))
-            .not_executed());
-        }
-        Ok(())
-    }
-
-    /// The peer did not wait for a permit. Done often enough that ends the connection.
-    fn excess(&mut self, what: &str, limit: u32) -> Result<Status, ProtocolError> {
-        self.excess_calls += 1;
-        if self.excess_calls > MAX_EXCESS_CALLS {
-            return Err(ProtocolError::new(format!(
-                "{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}"
-            )));
-        }
-        Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
-    }
-
-    fn begin_arguments(
+    /// Takes a permit for a call that comes in; otherwise says why the call is refused.
+    #[inline]
+    fn refuse_request(
         &mut self,
-        now: Instant,
-        announced: Option<(TransferId, u64)>,
+        declared_depth: u32,
+        depth: u32,
+        is_nested: bool,
         cost: &Cost,
-        purpose: Purpose,
-    ) -> Result<(), ProtocolError> {
-        if let Some((transfer, total)) = announced {
-            self.begin_assembly(now, transfer, total, purpose)?;
+    ) -> Result<Option<Status>, ProtocolError> {
+        if !self.is_within_limits(depth, cost) {
+            return Ok(Some(self.why_beyond_limits(depth, cost)));
         }
-        self.argument_bytes_in += cost.arguments;
-        self.served_bytes += cost.memory;
-        Ok(())
+        if let Err(full) = self.has_memory(cost.memory) {
+            return Ok(Some(self.no_memory("the call", full).not_executed()));
+        }
+        if let Some(status) = self.life.refuse_call(is_nested) {
+            return Ok(Some(status));
+        }
+        if self.served.try_acquire(false, declared_depth) {
+            return Ok(None);
+        }
+        self.served.count_excess(false, self.config.max_calls).map(Some)
     }
 
-    fn discard_announced(&mut self, now: Instant, announced: Option<(TransferId, u64)>) -> Result<(), ProtocolError> {
-        let Some((transfer, total)) = announced else { return Ok(()) };
-        self.begin_unwanted(now, transfer, total, Purpose::Discard)
+    /// Takes a permit for a one-way call that comes in; otherwise says why the call is refused.
+    #[inline]
+    fn refuse_notify(&mut self, depth: u32, cost: &Cost) -> Result<Option<Status>, ProtocolError> {
+        if !self.is_within_limits(depth, cost) {
+            return Ok(Some(self.why_beyond_limits(depth, cost)));
+        }
+        if let Some(status) = self.life.refuse_oneway() {
+            return Ok(Some(status));
+        }
+        if self.served.try_acquire(true, depth) {
+            return Ok(None);
+        }
+        self.served.count_excess(true, self.config.max_oneway_calls).map(Some)
+    }
+
+    /// Whether a call may be taken in, apart from permits and memory.
+    #[inline]
+    fn is_within_limits(&self, depth: u32, cost: &Cost) -> bool {
+        let config = &self.config;
+        depth <= config.max_depth
+            && cost.metadata <= config.max_metadata
+            && cost.payload <= config.max_payload as u64
+            && self.served.has_room(cost.arguments, config.max_arguments as u64)
+    }
+
+    #[cold]
+    fn why_beyond_limits(&self, depth: u32, cost: &Cost) -> Status {
+        let Config { max_depth, max_metadata, max_payload, max_arguments, .. } = *self.config;
+        let Cost { payload, metadata, .. } = *cost;
+        let status = if depth > max_depth {
+            return too_deep(max_depth);
+        } else if metadata > max_metadata {
+            Status::invalid_argument(format!(
+                "the metadata take {metadata} bytes or more; the other side takes {max_metadata} at most (Config::max_metadata)"
+            ))
+        } else if payload > max_payload as u64 {
+            Status::out_of_range(format!(
+                "the arguments are {payload} bytes long; the other side takes {max_payload} at most (Config::max_payload)"
+            ))
+        } else {
+            Status::resource_exhausted(format!(
+                "the arguments of unfinished calls would exceed {max_arguments} bytes (Config::max_arguments)"
+            ))
+        };
+        status.not_executed()
+    }
+
+    /// Checks the transfer's number if the payload follows in chunks.
+    #[inline]
+    fn expect_announced(&mut self, payload: &Payload) -> Result<(), ProtocolError> {
+        match payload.announcement() {
+            Some((transfer, _)) => self.assembly.number(transfer),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the arguments of a call that is refused, if they follow in chunks.
+    fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
+        match payload.announcement() {
+            Some((transfer, total)) => self.refuse_transfer(now, transfer, total, Purpose::Discard),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn handle_cancel(&mut self, id: CallId) {
-        let Some(served) = self.served.get_mut(&id) else { return };
+        let Some(served) = self.served.call_mut(id) else { return };
         match served.state {
             ServedState::Running => {
                 served.state = ServedState::Cancelled;
@@ -245,9 +276,9 @@ impl Connection {
         }
     }
 
-    /// A deadline has passed that a call of this number had.
+    /// The deadline `at` of the call with this number has passed.
     pub(super) fn expire_served(&mut self, at: Instant, id: CallId) {
-        let Some(served) = self.served.get_mut(&id).filter(|served| served.call.deadline == Some(at)) else { return };
+        let Some(served) = self.served.call_mut(id).filter(|served| served.call.deadline == Some(at)) else { return };
         match served.state {
             ServedState::Running => {
                 served.state = ServedState::Expired;
@@ -263,35 +294,22 @@ impl Connection {
         }
     }
 
-    /// Tells a handler that it is not wanted any more.
+    /// Tells the shell to stop a handler.
     pub(super) fn stop_handler(&mut self, key: ServedKey) {
-        let served = match key {
-            ServedKey::Call(id) => self.served.get(&id),
-            ServedKey::Oneway(number) => self.served_oneway.get(&number),
-        };
-        if let Some(served) = served {
-            served.call.cancel(&mut self.wakes);
-            self.events.push_back(Event::Cancel { key });
+        if let Some(served) = self.served.get(key) {
+            served.call.cancel(&mut self.output.wakes);
+            self.output.emit(Event::Cancel { key });
         }
     }
 
-    /// Completes a call whose handler never started.
+    /// Completes a call whose arguments were still arriving, so that its handler never started.
     pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
-        if let Some(served) = self.served.get_mut(&id) {
+        if let Some(served) = self.served.call_mut(id) {
             served.state = ServedState::Completing;
             let streams = std::mem::take(&mut served.streams);
             self.leave_streams(&streams);
             self.push_status(id, status, OnSent::Completion(id));
-            self.events.push_back(Event::Withdrawn { key: ServedKey::Call(id) });
+            self.output.emit(Event::Withdrawn { key: ServedKey::Call(id) });
         }
     }
-
-    /// Whether a call is served here and its caller still waits for it.
-    pub(super) fn is_live(&self, id: CallId) -> bool {
-        self.served.get(&id).is_some_and(|served| served.state == ServedState::Running)
-    }
-}
-
-fn terminated() -> Status {
-    Status::unavailable("the session is ending: a method that ends it has succeeded").not_executed()
 }

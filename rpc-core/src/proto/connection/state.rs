@@ -1,72 +1,14 @@
-//! What a connection keeps of the calls it serves, and what it reports.
+//! What a connection tells of itself.
 
-use std::sync::Arc;
+use crate::status::Status;
 
-use super::super::{ServedCall, slots::CallKey};
-use crate::{
-    status::Status,
-    wire::{CallId, Streams, TransferId},
-};
-
-/// Which end of the handshake a connection is. After it both are alike.
+/// Which end of the handshake a connection is. After the handshake both ends are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Says Hello.
     Client,
     /// Answers with Welcome.
     Server,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// A client waits for Welcome, a server for Hello.
-    Handshake,
-    /// A server has a Hello and waits for the shell's verdict.
-    AwaitingDecision,
-    Open,
-    Ended,
-}
-
-/// A call that is served here.
-#[derive(Debug)]
-pub(super) struct Served {
-    pub(super) call: Arc<ServedCall>,
-    /// The depth that the caller declared, by which permits are counted.
-    pub(super) declared_depth: u32,
-    /// What its arguments count against `Config::max_arguments`.
-    pub(super) argument_bytes: u64,
-    /// What it counts against `Config::session_memory`.
-    pub(super) memory: usize,
-    pub(super) state: ServedState,
-    /// The streams among its arguments.
-    pub(super) streams: Streams,
-    /// The session ends with its reply.
-    pub(super) terminates: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ServedState {
-    /// Its arguments are arriving.
-    Arriving(TransferId),
-    Running,
-    /// Its caller has given it up; the handler has yet to end.
-    Cancelled,
-    /// Its deadline has passed; the handler has yet to end.
-    Expired,
-    /// Its completion is on its way out.
-    Completing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DeadlineKey {
-    /// A call made here.
-    Call(CallKey),
-    /// A nested call's wait for a permit.
-    Wait(CallKey),
-    /// The time in which something of the streams among the arguments of a call must move.
-    Idle(CallKey),
-    /// A call served here.
-    Served(CallId),
 }
 
 /// One-way calls of one depth, counted since the session began.
@@ -77,7 +19,7 @@ pub(super) struct OnewayCount {
     pub(super) bytes: u64,
 }
 
-/// What callers held and may hold again.
+/// What callers held of the budgets, and may hold again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
     /// Bytes of room in the outbox.
@@ -93,7 +35,7 @@ pub struct Released {
 pub struct RefusedOneway {
     /// The method's number.
     pub method: u32,
-    /// Why.
+    /// Why it was not run.
     pub status: Status,
 }
 
@@ -121,11 +63,11 @@ pub struct ConnectionStats {
     pub unacked_bulk: usize,
     /// Streams that are produced here and have not ended.
     pub streams_sending: usize,
-    /// Streams that are read here, and those whose producer has not heard yet that they are not.
+    /// Streams that are read here, and streams whose reader has left but whose producer does not know it yet.
     pub streams_receiving: usize,
-    /// What waits to be sent of streams, in bytes, with 32 for each item.
+    /// Bytes of stream items that wait to be sent, with 32 more for each item.
     pub stream_bytes_queued: usize,
-    /// What has come of streams and has not been read, in bytes, with 32 for each item.
+    /// Bytes of stream items that have come and were not read, with 32 more for each item.
     pub stream_bytes_held: usize,
     /// Bytes that the other side makes this one hold, which count against `Config::session_memory`.
     pub memory_held: usize,

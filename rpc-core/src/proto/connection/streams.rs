@@ -1,10 +1,10 @@
-//! Streams: items and credit in both directions, and their ends.
+//! Streams: items and credit in both directions, and the ends of streams.
 
 use std::{collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Phase};
+use super::Connection;
 use crate::{
     error::ProtocolError,
     proto::{
@@ -17,8 +17,8 @@ use crate::{
     wire::{ErrorBody, Frame, Payload, Rope, Streams, TransferId},
 };
 
-/// A call or a result has at most this many streams. Streams that have ended stay until their call is served and their
-/// reader has come to the end, and nothing else bounds their number.
+/// A call or a result has at most this many streams. The limit bounds the streams that have ended: they stay until
+/// their call is served and their reader has come to the end.
 const MAX_CALL_STREAMS: usize = 128;
 
 impl Connection {
@@ -26,54 +26,54 @@ impl Connection {
 
     /// The streams among the arguments of a call that has been sent.
     pub fn argument_streams(&self, key: CallKey) -> Streams {
-        self.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
+        self.calls.slots.find(key).map(|slot| slot.streams.clone()).unwrap_or_default()
     }
 
-    /// What a stream takes now, which is its producer's until it has called [`Self::push_items`] or
-    /// [`Self::idle_stream`]. `waker` is woken when the stream takes something after it took nothing, and when it ends.
-    /// `None` if it has ended.
+    /// The room that a stream has now. It is reserved for the producer until that calls [`Self::push_items`] or
+    /// [`Self::idle_stream`]. `waker` is woken when a stream without room gets some, and when the stream ends. `None`
+    /// if it has ended.
     pub fn poll_stream(&mut self, id: TransferId, waker: &Waker) -> Option<StreamRoom> {
-        self.send_streams.poll(id, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.poll(id, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
-    /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if it
-    /// has ended.
+    /// The producer of a stream has nothing to queue at the moment. `waker` is woken when the stream ends. False if the
+    /// stream has ended.
     pub fn idle_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.send_streams.idle(id, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.idle(id, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
-    /// Whether somebody wants more of a stream; `waker` is woken when it ends.
+    /// Whether the reader wants more of a stream. `waker` is woken when the stream ends.
     pub fn watch_stream(&mut self, id: TransferId, waker: &Waker) -> bool {
-        self.send_streams.watch(id, waker, &mut self.stale_wakers)
+        self.send_streams.watch(id, waker, &mut self.output.stale_wakers)
     }
 
-    /// As [`Self::poll_stream`], for one item that is longer than a chunk. False if it has to wait.
+    /// As [`Self::poll_stream`], for one item that is longer than a chunk. False if the item has to wait.
     pub fn poll_long_item(&mut self, id: TransferId, len: usize, waker: &Waker) -> Option<bool> {
-        self.send_streams.claim_long(id, len, waker, &mut self.stale_wakers, &mut self.wakes)
+        self.send_streams.claim_long(id, len, waker, &mut self.output.stale_wakers, &mut self.output.wakes)
     }
 
-    /// Queues items of a stream, each with what its producer holds of the budget of transfers for it: those that
-    /// [`Self::poll_stream`] or [`Self::poll_long_item`] have promised, and more as far as they are taken now; the
-    /// others are left. False if the stream has ended.
+    /// Queues items of a stream, each with the bytes that its producer holds of the budget of transfers. Takes the
+    /// items that [`Self::poll_stream`] or [`Self::poll_long_item`] have promised to take, and more while there is
+    /// room; the others stay in `items`. False if the stream has ended.
     pub fn push_items(&mut self, now: Instant, id: TransferId, items: &mut VecDeque<(Rope, u32)>) -> bool {
-        let Some(turn) = self.send_streams.push(id, items, &mut self.wakes) else { return false };
+        let Some(turn) = self.send_streams.push(id, items, &mut self.output.wakes) else { return false };
         if turn {
             self.outbox.push_stream(id);
         }
-        self.renew_gap(now, id);
+        self.renew_idle_timeout(now, id);
         true
     }
 
-    /// What became of a long item that was queued last; `waker` is woken when that changes. `None` if nobody wants more
-    /// of the stream.
+    /// What became of the long item that was queued last. `waker` is woken when that changes. `None` if the stream has
+    /// ended.
     pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<LongState> {
-        self.send_streams.poll_long(id, waker, &mut self.stale_wakers)
+        self.send_streams.poll_long(id, waker, &mut self.output.stale_wakers)
     }
 
     /// Ends a stream after the items that have been queued.
     pub fn finish_stream(&mut self, now: Instant, id: TransferId, end: StreamEnd) {
-        let limit = self.max_text_out();
-        let most = self.chunk_out.min(usize::try_from(self.peer.payload).unwrap_or(usize::MAX));
+        let limit = self.negotiated.text;
+        let most = self.negotiated.stream_fault;
         let end = end.map_err(|error| match error {
             StreamError::Status(status) => StreamError::Status(status.cut_to(limit)),
             StreamError::Fault(bytes) if bytes.len() > most => StreamError::Status(Status::out_of_range(format!(
@@ -82,13 +82,13 @@ impl Connection {
             ))),
             fault => fault,
         });
-        self.renew_gap(now, id);
-        if self.send_streams.finish(id, end, &mut self.wakes) {
+        self.renew_idle_timeout(now, id);
+        if self.send_streams.finish(id, end, &mut self.output.wakes) {
             self.outbox.push_stream(id);
         }
     }
 
-    /// Gives numbers to streams that go out with a frame. Their items wait until that has gone.
+    /// Gives numbers to streams that go out with a frame. Their items wait until the frame has gone out.
     #[inline]
     pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
         if count == 0 { Streams::default() } else { self.open_some(count, owner) }
@@ -98,7 +98,7 @@ impl Connection {
         let mut streams = Vec::new();
         for _ in 0..count {
             let id = self.outbox.next_transfer_id();
-            self.send_streams.open(id, owner, &self.peer);
+            self.send_streams.open(id, owner, &self.negotiated.limits);
             streams.push(id);
         }
         streams.into()
@@ -106,8 +106,7 @@ impl Connection {
 
     /// Whether the other side takes `count` more streams.
     pub(super) fn check_streams(&self, count: usize) -> Result<(), Status> {
-        // Streams take memory here too, so the other side's word alone does not decide.
-        let limit = self.peer.streams.min(self.config.max_streams) as usize;
+        let limit = self.negotiated.streams;
         if count > 0 && self.send_streams.len() + count > limit {
             return Err(Status::resource_exhausted(format!(
                 "{limit} streams may be open at a time in one direction of the session (Config::max_streams, the lower one of both sides)"
@@ -116,7 +115,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The frame that tells of them goes out.
+    /// The frame that lists these streams goes out: their items may follow.
     pub(super) fn announce_streams(&mut self, streams: &Streams) {
         for id in streams {
             if self.send_streams.announce(*id) {
@@ -125,25 +124,25 @@ impl Connection {
         }
     }
 
-    /// The frame that would have told of a call's streams will not go.
+    /// The frame that would have listed a call's streams will not go out.
     pub(super) fn forget_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
             let (transfers, waker) = self.send_streams.forget(*id);
-            self.released.transfers += transfers;
-            self.wakes.extend(waker);
-            // What it held of room and credit is for others.
-            self.send_streams.pass_on(&mut self.wakes);
+            self.output.released.transfers += transfers;
+            self.output.wakes.extend(waker);
+            // Other streams may use the room and the credit that this one held.
+            self.send_streams.pass_on(&mut self.output.wakes);
         }
     }
 
-    /// A call has ended well: its streams are on their own.
+    /// A call has ended well: the streams among its arguments go on without it.
     pub(super) fn disown_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
             self.send_streams.disown(*id);
         }
     }
 
-    /// A call has failed, or is given up.
+    /// A call has failed or was given up: the streams among its arguments end.
     pub(super) fn stop_argument_streams(&mut self, key: CallKey) {
         for id in &self.take_argument_streams(key) {
             self.stop_sending(
@@ -154,15 +153,15 @@ impl Connection {
     }
 
     fn take_argument_streams(&mut self, key: CallKey) -> Streams {
-        self.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.streams)).unwrap_or_default()
+        self.calls.slots.find_mut(key).map(|slot| std::mem::take(&mut slot.streams)).unwrap_or_default()
     }
 
-    /// Ends a stream that is produced here, without what still waits.
+    /// Ends a stream that is produced here, and throws away the items that wait.
     pub(super) fn stop_sending(&mut self, id: TransferId, end: StreamEnd) {
         let Some(stopped) = self.send_streams.stop(id, end) else { return };
-        self.released.transfers += stopped.transfers;
-        self.wakes.extend(stopped.waker);
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.released.transfers += stopped.transfers;
+        self.output.wakes.extend(stopped.waker);
+        self.send_streams.pass_on(&mut self.output.wakes);
         if stopped.under_way {
             self.outbox.push_urgent(Frame::Abort { transfer: id }, OnSent::Nothing);
         }
@@ -174,30 +173,30 @@ impl Connection {
     pub(super) fn handle_credit(&mut self, now: Instant, id: TransferId, credit: Credit) -> Result<(), ProtocolError> {
         let granted = self.send_streams.grant(id, credit, self.outbox.last_transfer_id())?;
         if granted.progress {
-            self.renew_gap(now, id);
+            self.renew_idle_timeout(now, id);
         }
         for id in granted.turns {
             self.outbox.push_stream(id);
         }
-        self.wakes.extend(granted.waker);
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.wakes.extend(granted.waker);
+        self.send_streams.pass_on(&mut self.output.wakes);
         Ok(())
     }
 
     // Streams that are read here.
 
-    /// Moves what has come of a stream to its reader, who has read `read` since it last said
-    /// so. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
+    /// Moves the items that have come to the reader of a stream. `read` is what the reader has read since its last
+    /// report. `waker` is woken when there is more. After [`Taken::End`] the stream is gone.
     pub fn take_items(&mut self, id: TransferId, read: Reading, into: &mut VecDeque<Bytes>, waker: &Waker) -> Taken {
-        self.recv_streams.take(id, read, into, self.sequence.acked(), waker, &mut self.stale_wakers)
+        self.recv_streams.take(id, read, into, self.sequence.acked(), waker, &mut self.output.stale_wakers)
     }
 
-    /// Whether there is credit to be sent for what has been read.
+    /// Whether there is credit to send for items that were read.
     pub fn has_credit(&self) -> bool {
-        self.phase == Phase::Open && self.recv_streams.has_credit()
+        self.life.is_open() && self.recv_streams.has_credit()
     }
 
-    /// A reader has read this much since it last said so.
+    /// A reader has read this much since its last report.
     pub fn count_read(&mut self, id: TransferId, read: Reading) {
         self.recv_streams.count_read(id, read);
     }
@@ -207,13 +206,13 @@ impl Connection {
         self.recv_streams.set_window(id, i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Nobody reads a stream any more. Its producer is told.
+    /// The reader leaves a stream. The producer is told.
     pub fn leave_stream(&mut self, id: TransferId) {
-        let tell = self.recv_streams.leave(id, &mut self.stale_wakers);
+        let tell = self.recv_streams.leave(id, &mut self.output.stale_wakers);
         if self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
-        if tell && self.phase == Phase::Open {
+        if tell && self.life.is_open() {
             self.outbox.push_urgent(Frame::Stop { transfer: id }, OnSent::Nothing);
         }
     }
@@ -224,7 +223,7 @@ impl Connection {
         }
     }
 
-    /// The other side has opened streams to here.
+    /// Opens streams that the other side produces.
     pub(super) fn accept_streams(&mut self, streams: &Streams) -> Result<(), ProtocolError> {
         if streams.len() > MAX_CALL_STREAMS {
             let count = streams.len();
@@ -237,24 +236,24 @@ impl Connection {
         Ok(())
     }
 
-    /// The shell is told of the call or the result that they came with.
+    /// The shell is about to hear of the call or the result that these streams came with.
     pub(super) fn hand_over_streams(&mut self, streams: &Streams) {
         for id in streams {
             self.recv_streams.hand_over(*id);
         }
     }
 
-    /// A stream has failed from this side's point of view.
+    /// Ends a stream that is read here with a status of this side; false if it had ended before.
     fn fail_stream(&mut self, id: TransferId, status: Status) -> bool {
-        let failed = self.recv_streams.fail(id, status, &mut self.wakes);
+        let failed = self.recv_streams.fail(id, status, &mut self.output.wakes);
         if failed && self.recv_streams.is_arriving(id) {
             self.assembly.discard(id, Purpose::DiscardItem(id));
         }
         failed
     }
 
-    /// A call that is served here has failed, and the streams among its arguments with it: the other side ends them
-    /// when it hears of that.
+    /// A call that is served here has failed, and the streams among its arguments fail with it. The other side ends
+    /// them when it hears of the failure.
     pub(super) fn fail_streams(&mut self, streams: &Streams) {
         for id in streams {
             self.fail_stream(*id, Status::cancelled("the call that the stream belongs to has ended"));
@@ -276,9 +275,9 @@ impl Connection {
         }
         match value {
             Ok(bytes) if wanted => {
-                // It may wait for long, and should not keep much more than it counts.
+                // An item may wait for long, and should not keep much more memory than it counts.
                 let copy = self.keeps_more_than(bytes.len() + ITEM);
-                self.recv_streams.end_item(id, bytes, copy, &mut self.wakes);
+                self.recv_streams.end_item(id, bytes, copy, &mut self.output.wakes);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -309,12 +308,12 @@ impl Connection {
             let refusal = self.refuse_payload("the error at the end of the stream", payload, error.size());
             refusal.map_or(error, StreamError::Status)
         });
-        self.recv_streams.finish(id, end, &mut self.wakes)
+        self.recv_streams.finish(id, end, &mut self.output.wakes)
     }
 
-    // Both.
+    // Streams in both directions.
 
-    /// The grace of this side's drain is over.
+    /// Stops all streams, because the grace of this side's drain is over.
     pub(super) fn stop_streams(&mut self) {
         let stopped = |who: &str| Status::unavailable(format!("the stream was stopped because {who} is shutting down"));
         for id in self.send_streams.ids() {
@@ -327,9 +326,9 @@ impl Connection {
         }
     }
 
-    /// The session is over.
+    /// Ends all streams, because the session is over.
     pub(super) fn end_streams(&mut self, status: &Status) {
-        self.send_streams.clear(&mut self.wakes);
-        self.recv_streams.end(status, &mut self.wakes);
+        self.send_streams.clear(&mut self.output.wakes);
+        self.recv_streams.end(status, &mut self.output.wakes);
     }
 }

@@ -1,237 +1,210 @@
-//! Time: deadlines, keepalive, stalls.
+//! Timers: keepalive, stalls and the steps of a drain.
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, ConnectionError, DeadlineKey, Phase, Timer, closing::Flush};
+use super::{
+    Connection, ConnectionError, Phase, SessionTimer,
+    closing::Flush,
+    link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
+};
 use crate::{
     error::ProtocolError,
-    proto::{
-        CallKey, Outcome,
-        assembly::{MIN_PROGRESS, Purpose},
-        pings::PING_BURST,
-        slots::SlotState,
-    },
-    status::Status,
-    wire::Frame,
+    proto::{pings::PING_BURST, timers::LinkTimer},
 };
 
-/// While payloads or items wait for acks, this much must be acknowledged in each period.
-const MIN_ACKED: usize = 64 * 1024;
-/// Memory of large payloads is kept for two of these.
+/// Memory of large payloads is kept for two of these periods.
 const BUFFER_POOL_PERIOD: Duration = Duration::from_millis(500);
-/// While more bytes than this wait to be written, the other side must take some of them …
-const BACKLOG: usize = 64 * 1024;
-/// … namely this many in each [`Config::progress_timeout`](crate::Config::progress_timeout).
-const BACKLOG_PROGRESS: u64 = 64 * 1024;
-
-/// Pings that may be under way without an answer; well below what the other side takes at once.
-const MAX_UNANSWERED_PINGS: u64 = 5;
-
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop_due(now) {
-            self.handle_timer(now, timer);
+        while let Some(timer) = self.link.timers.pop_due(now) {
+            self.handle_link_timer(now, timer);
         }
-        while let Some((at, key)) = self.deadlines.pop_due(now) {
-            match key {
-                DeadlineKey::Call(key) => self.expire_call(key, None),
-                DeadlineKey::Wait(key) => self.expire_wait(key),
-                DeadlineKey::Idle(key) => self.expire_idle(now, key),
-                DeadlineKey::Served(id) => self.expire_served(at, id),
-            }
+        while let Some(timer) = self.schedule.timers.pop_due(now) {
+            self.handle_session_timer(now, timer);
         }
+        self.expire_deadlines(now);
     }
 
-    /// `received` bytes have come in since the beginning; `mid_message` says whether a message has begun and not ended.
+    /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
+    /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
-        if received > self.seen_received {
-            self.seen_received = received;
-            self.note_received(now);
+        let link = &mut self.link;
+        if link.progress.note_received(received) {
+            link.liveness.note_heard(now);
         }
-        if !mid_message || self.phase == Phase::Ended {
-            self.timers.stop(Timer::Message);
-        } else if !self.timers.is_set(Timer::Message) {
-            self.message_baseline = received;
-            self.timers.set(Timer::Message, now + self.config.progress_timeout);
+        if !mid_message || self.life.has_ended() {
+            link.timers.stop(LinkTimer::Message);
+        } else if !link.timers.is_set(LinkTimer::Message) {
+            link.progress.begin_message();
+            link.timers.set(LinkTimer::Message, now + self.config.progress_timeout);
         }
     }
 
-    /// Whether a write is stuck, and how many bytes have gone out since the beginning.
+    /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
     #[inline]
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
-        self.seen_sent = sent;
+        self.link.progress.note_sent(sent);
         let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
-        // Mostly all is written, and nothing is timed.
-        if stuck || self.stuck || waiting > BACKLOG || self.timers.is_set(Timer::Backlog) {
-            self.time_write(now, stuck, sent, waiting);
+        // Usually all is written, and no time runs.
+        let is_idle = !stuck && !self.link.progress.is_stuck() && waiting <= BACKLOG;
+        if !is_idle || self.link.timers.is_set(LinkTimer::Backlog) {
+            self.time_write(now, stuck, waiting);
         }
     }
 
-    fn time_write(&mut self, now: Instant, stuck: bool, sent: u64, waiting: usize) {
-        self.stuck = stuck;
-        if !stuck || self.phase == Phase::Ended {
-            self.timers.stop(Timer::Write);
-        } else if !self.timers.is_set(Timer::Write) {
-            self.write_baseline = sent;
-            self.timers.set(Timer::Write, now + self.config.write_timeout);
+    fn time_write(&mut self, now: Instant, stuck: bool, waiting: usize) {
+        let link = &mut self.link;
+        link.progress.set_stuck(stuck);
+        if !stuck || self.life.has_ended() {
+            link.timers.stop(LinkTimer::Write);
+        } else if !link.timers.is_set(LinkTimer::Write) {
+            link.progress.begin_write();
+            link.timers.set(LinkTimer::Write, now + self.config.write_timeout);
         }
-        let is_watched = self.timers.is_set(Timer::Backlog);
-        if waiting <= BACKLOG || self.phase != Phase::Open {
-            if is_watched {
-                self.timers.stop(Timer::Backlog);
-            }
-        } else if !is_watched {
-            self.backlog_baseline = sent;
-            self.timers.set(Timer::Backlog, now + self.config.progress_timeout);
+        if waiting <= BACKLOG || !self.life.is_open() {
+            link.timers.stop(LinkTimer::Backlog);
+        } else if !link.timers.is_set(LinkTimer::Backlog) {
+            link.progress.begin_backlog();
+            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout);
         }
     }
 
-    /// The other side lives.
-    pub(super) fn note_received(&mut self, now: Instant) {
-        self.last_received = now;
-        self.asked = None;
-    }
-
-    /// How many control frames of the layer below have come in since the beginning. False if that is more than may
-    /// come; the connection has ended then.
+    /// Notes that `seen` control frames of the layer below have come in since the link began. False if that is too
+    /// many: then the connection has ended.
     #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
-        seen == self.seen_controls || self.charge_controls(now, seen)
+        !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
     }
 
     fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {
-        let fresh = seen.saturating_sub(self.seen_controls);
-        self.seen_controls = seen;
-        for _ in 0..fresh {
-            if let Err(error) = self.charge_ping(now) {
-                self.fail_protocol(error);
-                return false;
-            }
+        let paid = self.link.liveness.charge_controls(now, seen);
+        if !paid {
+            self.fail_protocol(too_many_pings());
         }
-        true
+        paid
     }
 
     fn charge_ping(&mut self, now: Instant) -> Result<(), ProtocolError> {
-        if self.pings.take(now) {
-            return Ok(());
-        }
-        Err(ProtocolError::new(format!(
-            "too many pings and pongs came, those of the WebSocket included: {PING_BURST} at once and one a second after that are taken"
-        )))
+        if self.link.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
-    /// The answer to a Ping of this side costs nothing; an unsolicited Pong is as much work as a Ping.
+    /// The answer to a Ping of this side costs nothing; an unsolicited Pong counts like a Ping.
     pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        if self.answered_ping < token && token <= self.next_ping {
-            self.answered_ping = token;
-            return Ok(());
-        }
-        self.charge_ping(now)
+        if self.link.liveness.note_pong(token) { Ok(()) } else { self.charge_ping(now) }
     }
 
     pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
         self.charge_ping(now)?;
-        // One that waits already is as good as this one: the other side hears that this one lives.
-        self.unsequenced.retain(|frame| !matches!(frame, Frame::Pong { .. }));
-        self.unsequenced.push_back(Frame::Pong { token });
+        self.link.answer(token);
         Ok(())
     }
 
-    /// Times that judge the other side by what has come from it, or by what it has taken, are over only at the second
-    /// look.
-    fn handle_timer(&mut self, now: Instant, timer: Timer) {
-        let period = self.config.progress_timeout;
+    // A timer that judges the other side by its input, or by the output that it has taken, ends the connection only at
+    // the second look.
+
+    fn handle_link_timer(&mut self, now: Instant, timer: LinkTimer) {
         match timer {
-            Timer::Handshake => {
-                if !self.timers.look_again(timer, now) {
+            LinkTimer::Handshake => {
+                if !self.link.timers.look_again(timer, now) {
                     self.time_out_handshake();
                 }
             }
-            Timer::Ping => {
-                self.let_scratch_go();
-                let due = self.last_received + self.config.ping_interval();
-                if due <= now {
-                    self.ask(now);
-                    self.timers.set(Timer::Ping, now + self.config.ping_interval());
-                } else {
-                    self.timers.set(Timer::Ping, due);
-                }
+            LinkTimer::Ping => {
+                self.free_scratch();
+                self.ask_if_silent(now);
             }
-            Timer::Silence => self.judge_silence(now),
-            Timer::Message => {
-                if self.seen_received - self.message_baseline >= MIN_PROGRESS {
-                    self.message_baseline = self.seen_received;
-                    self.timers.set(timer, now + period);
-                } else if !self.timers.look_again(timer, now) {
+            LinkTimer::Silence => self.judge_silence(now),
+            LinkTimer::Message => {
+                let period = self.config.progress_timeout;
+                let has_moved = self.link.progress.has_message_grown();
+                if self.is_late(now, timer, has_moved, period) {
                     self.time_out(format!(
                         "a message began and did not end within {period:?} (Config::progress_timeout)"
                     ));
                 }
             }
-            Timer::Assembly => {
-                let packet = self.timers.is_set(Timer::Message).then_some(self.config.max_packet);
-                if !self.assembly.is_stalled(self.longest_turn(), packet) {
-                    self.assembly.begin_period();
-                    self.timers.set(timer, now + period);
-                } else if !self.timers.look_again(timer, now) {
-                    self.time_out(format!(
-                        "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
-                    ));
-                }
-            }
-            Timer::BufferPool => {
-                self.assembly.age_buffer_pool();
-                self.watch_buffer_pool(now);
-            }
-            Timer::Write => {
+            LinkTimer::Write => {
                 let limit = self.config.write_timeout;
-                if self.seen_sent != self.write_baseline {
-                    self.write_baseline = self.seen_sent;
-                    self.timers.set(timer, now + limit);
-                } else if !self.timers.look_again(timer, now) {
+                let has_moved = self.link.progress.has_write_moved();
+                if self.is_late(now, timer, has_moved, limit) {
                     self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
                 }
             }
-            Timer::Backlog => {
-                if self.seen_sent - self.backlog_baseline >= BACKLOG_PROGRESS {
-                    self.backlog_baseline = self.seen_sent;
-                    self.timers.set(timer, now + period);
-                } else if !self.timers.look_again(timer, now) {
+            LinkTimer::Backlog => {
+                let period = self.config.progress_timeout;
+                let has_moved = self.link.progress.has_backlog_moved();
+                if self.is_late(now, timer, has_moved, period) {
                     self.time_out(format!(
                         "more than {BACKLOG} bytes wait to be written, and the other side took less than {BACKLOG_PROGRESS} of them within {period:?} (Config::progress_timeout)"
                     ));
                 }
             }
-            // If they still wait, the next attempt to send sets it again.
-            Timer::Ack => {
-                let late = self.has_bulk() && self.sequence.bulk_acked() < self.ack_goal;
-                if late && !self.timers.look_again(timer, now) {
-                    self.time_out(format!(
-                        "payloads wait for the other side, which acknowledged less than {} KiB of them within {period:?} (Config::progress_timeout)",
-                        MIN_ACKED / 1024
-                    ));
-                }
-            }
-            Timer::DrainGrace => self.stop_handlers(),
-            Timer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
         }
     }
 
-    /// Bytes of other payloads that may come between two chunks of one, at most. Its sender's transfers take turns, a
-    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. So four times what one
-    /// round of either may take is more than enough.
+    /// Sets the timer for the next period if something has moved in this one. Otherwise the link is late at the second
+    /// look.
+    fn is_late(&mut self, now: Instant, timer: LinkTimer, has_moved: bool, period: Duration) -> bool {
+        if has_moved {
+            self.link.timers.set(timer, now + period);
+        }
+        !has_moved && !self.link.timers.look_again(timer, now)
+    }
+
+    fn handle_session_timer(&mut self, now: Instant, timer: SessionTimer) {
+        match timer {
+            SessionTimer::Assembly => self.judge_assembly(now),
+            SessionTimer::BufferPool => {
+                self.assembly.age_buffer_pool();
+                self.watch_buffer_pool(now);
+            }
+            SessionTimer::Ack => self.judge_acks(now),
+            SessionTimer::DrainGrace => self.stop_handlers(),
+            SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
+        }
+    }
+
+    /// The payloads that are arriving must have grown.
+    fn judge_assembly(&mut self, now: Instant) {
+        let period = self.config.progress_timeout;
+        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet);
+        if !self.assembly.is_stalled(self.longest_turn(), packet) {
+            self.assembly.begin_period();
+            self.schedule.timers.set(SessionTimer::Assembly, now + period);
+        } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {
+            self.time_out(format!(
+                "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
+            ));
+        }
+    }
+
+    /// Enough of the bulk under way must have been acknowledged. While bulk waits, the next attempt to send sets the
+    /// timer again.
+    fn judge_acks(&mut self, now: Instant) {
+        let is_late = self.has_bulk() && self.link.is_behind_acks();
+        if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
+            self.time_out(format!(
+                "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?} (Config::progress_timeout)",
+                MIN_ACKED / 1024,
+                self.config.progress_timeout
+            ));
+        }
+    }
+
+    /// The most bytes of other payloads that may come between two chunks of one. Its sender's transfers take turns, a
+    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
+    /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
         let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
         self.config.max_assembly.saturating_add(streams).saturating_mul(4)
     }
 
-    /// Bulk waits for acks: enough of them must come in the period that begins now, unless it has begun already.
+    /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
     pub(super) fn await_acks(&mut self, now: Instant) {
-        if !self.timers.is_set(Timer::Ack) {
-            let under_way = self.sequence.bulk_under_way().min(MIN_ACKED);
-            self.ack_goal = self.sequence.bulk_acked() + under_way as u64;
-            self.timers.set(Timer::Ack, now + self.config.progress_timeout);
+        if !self.schedule.timers.is_set(SessionTimer::Ack) {
+            self.link.begin_ack_period();
+            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
         }
     }
 
@@ -241,109 +214,54 @@ impl Connection {
             super::Role::Client => {
                 format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
             }
-            super::Role::Server if self.phase == Phase::AwaitingDecision => format!(
+            super::Role::Server if self.life.phase == Phase::AwaitingDecision => format!(
                 "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
             ),
             super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
         });
     }
 
-    fn ask(&mut self, now: Instant) {
-        self.asked.get_or_insert(now);
-        // More of them than this would tell nothing new, and could come in all at once where the link has stalled for a
-        // while.
-        if self.next_ping - self.answered_ping < MAX_UNANSWERED_PINGS {
-            self.next_ping += 1;
-            self.unsequenced.push_back(Frame::Ping { token: self.next_ping });
+    /// Sends a ping if the other side was silent for a ping's interval.
+    fn ask_if_silent(&mut self, now: Instant) {
+        let interval = self.config.ping_interval();
+        let due = self.link.liveness.silent_for(interval);
+        if due <= now {
+            self.link.ask(now);
         }
+        self.link.timers.set(LinkTimer::Ping, if due <= now { now + interval } else { due });
     }
 
     /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
     /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
         let patience = self.config.keepalive_timeout;
-        if self.asked.is_none() && self.last_received + patience <= now {
-            self.ask(now);
+        if !self.link.liveness.has_asked() && self.link.liveness.silent_for(patience) <= now {
+            self.link.ask(now);
         }
-        let due = (self.last_received + patience).max(self.asked.map_or(now, |asked| asked + patience / 2));
+        let due = self.link.liveness.give_up_at(patience, now);
         if due > now {
-            self.timers.set(Timer::Silence, due);
-        } else if !self.timers.look_again(Timer::Silence, now) {
+            self.link.timers.set(LinkTimer::Silence, due);
+        } else if !self.link.timers.look_again(LinkTimer::Silence, now) {
             self.time_out(format!(
                 "nothing was heard from the other side for {patience:?} (Config::keepalive_timeout)"
             ));
         }
     }
 
-    /// Sees to it that memory kept for payloads is not kept for long.
+    /// Sets the timer after which memory kept for payloads is freed.
     pub(super) fn watch_buffer_pool(&mut self, now: Instant) {
-        if self.assembly.has_pooled_buffers() && !self.timers.is_set(Timer::BufferPool) {
-            self.timers.set(Timer::BufferPool, now + BUFFER_POOL_PERIOD);
+        if self.assembly.has_pooled_buffers() && !self.schedule.timers.is_set(SessionTimer::BufferPool) {
+            self.schedule.timers.set(SessionTimer::BufferPool, now + BUFFER_POOL_PERIOD);
         }
     }
 
     fn time_out(&mut self, what: String) {
         self.end(ConnectionError::TimedOut(what), Flush::Nothing);
     }
+}
 
-    /// The deadline of a call made here has passed, or what `why` says of a call that has been sent.
-    pub(super) fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
-        let Some(slot) = self.slots.find_mut(key) else { return };
-        let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
-        match &slot.state {
-            SlotState::Waiting => {
-                let oneway = slot.oneway;
-                let busy = self.busy(oneway);
-                self.fail(key, passed(&format!("while the call waited: {busy}")).not_executed());
-            }
-            SlotState::Admitted | SlotState::Queued => {
-                self.fail(key, passed("before the call could be sent: others go before it, and what may wait or run at once is limited \
-                     (Config::outbox_soft here, Config::max_arguments and Config::max_assembly at the other side)")
-                    .not_executed());
-            }
-            SlotState::Sent => {
-                slot.awaiting_completion = true;
-                slot.state =
-                    SlotState::Completed(Outcome::Status(why.unwrap_or_else(|| passed("before the answer came"))));
-                self.wakes.extend(slot.waker.take());
-                self.give_up(key);
-            }
-            SlotState::Arriving(transfer) => {
-                let transfer = *transfer;
-                slot.awaiting_completion = true;
-                slot.state = SlotState::Completed(Outcome::Status(
-                    why.unwrap_or_else(|| passed("while the answer was arriving")),
-                ));
-                self.wakes.extend(slot.waker.take());
-                self.stop_arriving(transfer, Purpose::DiscardFor(key));
-                self.give_up_streams(key);
-            }
-            SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
-        }
-    }
-
-    /// A nested call has waited long enough for a permit.
-    fn expire_wait(&mut self, key: CallKey) {
-        if self.slots.is_waiting(key) {
-            let status = Status::resource_exhausted(format!(
-                "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
-                self.busy(false),
-                self.config.nested_wait
-            ));
-            self.fail(key, status.not_executed());
-        }
-    }
-
-    /// Why a call has no permit.
-    fn busy(&self, oneway: bool) -> String {
-        let (what, limit, name) = match oneway {
-            true => ("one-way calls", self.peer.notifies, "max_oneway_calls"),
-            false => ("calls", self.peer.calls, "max_calls"),
-        };
-        if self.is_open() {
-            format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
-        } else {
-            "the session is not open yet".to_owned()
-        }
-    }
+fn too_many_pings() -> ProtocolError {
+    ProtocolError::new(format!(
+        "too many pings and pongs came, those of the WebSocket included: {PING_BURST} at once and one a second after that are taken"
+    ))
 }

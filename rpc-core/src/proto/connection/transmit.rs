@@ -1,4 +1,4 @@
-//! What goes out, packet by packet.
+//! Output, packet by packet.
 
 use std::time::Instant;
 
@@ -10,67 +10,56 @@ use crate::{
         outbox::{BulkEntry, OnSent, OutTransfer},
         slots::SlotState,
         streams::{Credit, TurnLimits, TurnOutput, TurnResult},
-        writer::{CHUNK_FRAME, PacketWriter},
+        writer::CHUNK_FRAME,
     },
-    wire::{Frame, PacketHeader, put_frame, put_header},
+    wire::{Frame, TransferId},
 };
 
 /// A packet takes frames until it has this many bytes …
 const PACKET_BYTES: usize = 64 * 1024;
 /// … or this many frames.
 const PACKET_FRAMES: usize = 64;
-/// Items are small, and cost a reader little each.
+/// A packet takes this many chunks and items: items are small, and each costs its reader little.
 const BULK_FRAMES: usize = 512;
-/// What a Done or a Credit takes at most.
+/// The longest Done or Credit.
 const SMALL_FRAME: usize = 48;
-/// What a header takes at most.
-const HEADER: usize = 18;
 
 impl Connection {
     /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
-    /// and room return for what is given out. Still has packets after the end, until all that may go has gone.
+    /// and room return when their frame is given out. After the end it still gives packets, until all frames that may
+    /// go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if let Some(frame) = self.handshake.take() {
-            put_header(&mut self.packet, PacketHeader { seq: 0, ack: 0 });
-            put_frame(&mut self.packet, &frame);
-            return Some(self.packet.split().freeze());
+        let handshake = self.link.write_handshake();
+        if handshake.is_some() || matches!(self.life.phase, Phase::Handshake | Phase::AwaitingDecision) {
+            return handshake;
         }
-        if matches!(self.phase, Phase::Handshake | Phase::AwaitingDecision) {
-            return None;
-        }
-        if !self.unsequenced.is_empty() {
-            put_header(&mut self.packet, self.sequence.unsequenced_header());
-            for frame in self.unsequenced.drain(..) {
-                put_frame(&mut self.packet, &frame);
-            }
-            return Some(self.packet.split().freeze());
+        let unsequenced = self.link.write_unsequenced(self.sequence.received());
+        if unsequenced.is_some() {
+            return unsequenced;
         }
         let packet = self.next_sequenced(now);
-        if packet.is_none() {
-            self.count_memory();
-            self.check_drained();
-            if self.sequence.ack_due().is_some_and(|due| due <= now) {
-                put_header(&mut self.packet, self.sequence.unsequenced_header());
-                return Some(self.packet.split().freeze());
-            }
+        if packet.is_some() {
+            return packet;
         }
-        packet
+        self.count_memory();
+        self.check_drained();
+        self.link.write_ack(self.sequence.received(), now)
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
-        let largest = usize::try_from(self.peer.packet).unwrap_or(usize::MAX) - HEADER;
+        let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
-        self.packet_number = self.sequence.next_number();
+        let number = self.sequence.next_number();
         let mut frames = 0;
         while frames < PACKET_FRAMES {
-            let left = budget.saturating_sub(self.packet.len());
-            if !self.put_next(now, left) {
+            let left = budget.saturating_sub(self.link.packet.len());
+            if !self.put_next(now, number, left) {
                 break;
             }
             frames += 1;
         }
         if self.has_bulk() {
-            if self.sequence.allows_bulk() {
+            if self.link.bulk.allows() {
                 frames += self.put_bulk(now, largest);
             } else {
                 self.await_acks(now);
@@ -79,7 +68,7 @@ impl Connection {
         if frames == 0 {
             return None;
         }
-        Some(self.packet.split().freeze())
+        Some(self.link.take_packet())
     }
 
     /// Whether a transfer or stream has something to send, credit allowing.
@@ -89,62 +78,81 @@ impl Connection {
 
     /// Puts about a chunk's worth of transfers and streams into the packet, in turn. Gives the number of frames.
     fn put_bulk(&mut self, now: Instant, largest: usize) -> usize {
-        let (before, chunk) = (self.packet.len(), self.chunk_out);
+        let (before, chunk) = (self.link.packet.len(), self.negotiated.chunk);
         let mut gone = TurnOutput::default();
-        while gone.frames < BULK_FRAMES {
-            let begin = self.packet.len();
-            let taken = begin - before;
-            if taken >= chunk {
+        loop {
+            let len = self.link.packet.len();
+            let taken = len - before;
+            if gone.frames >= BULK_FRAMES || taken >= chunk {
                 break;
             }
-            // The streams that the last credit let go may have left some of it: then one more that was blocked may go.
-            let turn = self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream));
-            let Some(turn) = turn else { break };
-            let first = self.packet.is_empty();
-            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(self.packet.len()));
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
-            match turn {
-                BulkEntry::Transfer(transfer) if !first && transfer.rest.len().min(chunk) + CHUNK_FRAME > left => {
-                    self.outbox.put_back(BulkEntry::Transfer(transfer));
-                    break;
-                }
-                BulkEntry::Transfer(mut transfer) => {
-                    writer.put(&self.outbox.split_chunk(&mut transfer, chunk));
-                    gone.frames += 1;
-                    let over = transfer.rest.is_empty();
-                    if over {
-                        self.end_transfer(&transfer);
-                    }
-                    self.outbox.end_turn(self.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
-                }
-                BulkEntry::Stream(id) => {
-                    let limits = TurnLimits { left, chunk, frames: BULK_FRAMES, first };
-                    let put = self.send_streams.put(id, &mut writer, limits, &mut gone);
-                    self.wakes.extend(gone.wake.take());
-                    let sent = self.packet.len() - begin;
-                    if put == TurnResult::Full && sent == 0 {
-                        self.outbox.put_back(turn);
-                        break;
-                    }
-                    self.outbox.end_turn(sent, turn, matches!(put, TurnResult::More | TurnResult::Full));
-                }
+            let left = (chunk + CHUNK_FRAME).saturating_sub(taken).min(largest.saturating_sub(len));
+            let fits = match self.next_turn() {
+                Some(BulkEntry::Transfer(transfer)) => self.put_chunk(transfer, left, &mut gone),
+                Some(BulkEntry::Stream(id)) => self.put_items(id, left, &mut gone),
+                None => break,
+            };
+            if !fits {
+                break;
             }
         }
-        self.released.transfers += gone.transfers;
-        self.send_streams.pass_on(&mut self.wakes);
+        self.output.released.transfers += gone.transfers;
+        self.send_streams.pass_on(&mut self.output.wakes);
         if gone.frames > 0 {
-            self.sequence.count_bulk(self.packet.len() - before, now);
+            self.link.bulk.count(self.sequence.last_number(), self.link.packet.len() - before, now);
         }
         gone.frames
     }
 
-    /// The last chunk has gone.
+    /// The transfer or stream whose turn it is to send. If the streams that the last credit let go have left some of
+    /// the credit, another stream that was blocked has its turn.
+    fn next_turn(&mut self) -> Option<BulkEntry> {
+        self.outbox.next_turn().or_else(|| self.send_streams.unblock().map(BulkEntry::Stream))
+    }
+
+    /// Puts the next chunk of a transfer into the packet; false if the chunk is longer than `left` bytes, so that it
+    /// has to wait for the next packet.
+    fn put_chunk(&mut self, mut transfer: Box<OutTransfer>, left: usize, gone: &mut TurnOutput) -> bool {
+        let (begin, chunk) = (self.link.packet.len(), self.negotiated.chunk);
+        if begin > 0 && transfer.rest.len().min(chunk) + CHUNK_FRAME > left {
+            self.outbox.put_back(BulkEntry::Transfer(transfer));
+            return false;
+        }
+        let frame = self.outbox.split_chunk(&mut transfer, chunk);
+        self.link.writer(&mut self.sequence).put(&frame);
+        gone.frames += 1;
+        let over = transfer.rest.is_empty();
+        if over {
+            self.end_transfer(&transfer);
+        }
+        self.outbox.end_turn(self.link.packet.len() - begin, BulkEntry::Transfer(transfer), !over);
+        true
+    }
+
+    /// Puts the next items of a stream into the packet; false if the first is longer than `left` bytes, so that the
+    /// stream has to wait for the next packet.
+    fn put_items(&mut self, id: TransferId, left: usize, gone: &mut TurnOutput) -> bool {
+        let begin = self.link.packet.len();
+        let limits = TurnLimits { left, chunk: self.negotiated.chunk, frames: BULK_FRAMES, first: begin == 0 };
+        let mut writer = self.link.writer(&mut self.sequence);
+        let put = self.send_streams.put(id, &mut writer, limits, gone);
+        self.output.wakes.extend(gone.wake.take());
+        let sent = self.link.packet.len() - begin;
+        if put == TurnResult::Full && sent == 0 {
+            self.outbox.put_back(BulkEntry::Stream(id));
+            return false;
+        }
+        self.outbox.end_turn(sent, BulkEntry::Stream(id), matches!(put, TurnResult::More | TurnResult::Full));
+        true
+    }
+
+    /// The last chunk of a transfer has gone out.
     fn end_transfer(&mut self, transfer: &OutTransfer) {
-        self.released.transfers += transfer.charge as usize;
+        self.output.released.transfers += transfer.charge as usize;
         match transfer.on_sent {
             OnSent::Nothing => {}
             OnSent::Request(key) => {
-                if let Some(slot) = self.slots.find_mut(key) {
+                if let Some(slot) = self.calls.slots.find_mut(key) {
                     slot.transfer = None;
                 }
             }
@@ -152,47 +160,52 @@ impl Connection {
         }
     }
 
-    /// Puts the next frame that fits and still has a purpose into the packet; false if there is none.
-    fn put_next(&mut self, now: Instant, left: usize) -> bool {
-        let first = self.packet.is_empty();
-        if !first && left < SMALL_FRAME {
+    /// Puts the next frame into the packet with this number; false if there is none that fits into `left` bytes.
+    fn put_next(&mut self, now: Instant, number: u64, left: usize) -> bool {
+        if !self.link.packet.is_empty() && left < SMALL_FRAME {
             return false;
         }
-        if let Some(depth) = self.done_dirty.pop() {
-            let done = self.done_counts[depth as usize];
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
-            writer.put(&Frame::Done { depth, count: done.count, bytes: done.bytes });
-            return true;
+        match self.next_report(number) {
+            Some(report) => {
+                self.link.writer(&mut self.sequence).put(&report);
+                true
+            }
+            None => self.put_frame(now, number, left),
         }
-        if let Some((stream, Credit { items, bytes, read })) =
-            self.recv_streams.next_credit(self.packet_number, self.sequence.acked())
-        {
-            let mut writer = PacketWriter::new(&mut self.packet, &mut self.sequence);
-            writer.put(&Frame::Credit { stream, items, bytes, read });
-            return true;
-        }
+    }
+
+    /// The next frame that reports a sum: of one-way calls that are over, or of items that were read.
+    #[inline]
+    fn next_report(&mut self, number: u64) -> Option<Frame> {
+        self.served.next_done().or_else(|| {
+            let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
+            let Credit { items, bytes, read } = credit;
+            Some(Frame::Credit { stream, items, bytes, read })
+        })
+    }
+
+    /// Puts the next frame of the outbox into the packet; false if there is none that fits.
+    fn put_frame(&mut self, now: Instant, number: u64, left: usize) -> bool {
+        let first = self.link.packet.is_empty();
         loop {
-            // Encoded where it lies: frames are large to move.
+            // The frame is encoded in its place, because frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
             if let OnSent::Request(key) = out.on_sent {
-                let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
-                    // Its caller has given up or timed out meanwhile.
+                let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
+                    // Its caller has given up meanwhile, or its deadline has passed.
                     self.skip_frame();
                     continue;
                 };
                 slot.state = SlotState::Sent;
-                slot.packet = self.packet_number;
+                slot.packet = number;
                 // What is left of it.
                 set_deadline(&mut out.frame, now, slot.deadline);
             }
-            if first {
-                put_header(&mut self.packet, self.sequence.next_header());
-            }
-            put_frame(&mut self.packet, &out.frame);
+            self.link.writer(&mut self.sequence).put(&out.frame);
             let on_sent = out.on_sent;
             let streams = out.frame.take_streams();
             let Some((room, transfer)) = self.outbox.pop() else { return true };
-            self.released.room += room as usize;
+            self.output.released.room += room as usize;
             self.announce_streams(&streams);
             match (transfer, on_sent) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
@@ -205,13 +218,13 @@ impl Connection {
 
     fn skip_frame(&mut self) {
         if let Some((room, transfer)) = self.outbox.pop() {
-            self.released.room += room as usize;
-            self.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
+            self.output.released.room += room as usize;
+            self.output.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
         }
     }
 }
 
-/// What is left of a call's deadline when it goes out.
+/// Sets the time that is left until a call's deadline, as the call goes out.
 fn set_deadline(frame: &mut Frame, now: Instant, deadline: Option<Instant>) {
     if let (Frame::Request(request), Some(deadline)) = (frame, deadline) {
         let left = deadline.saturating_duration_since(now);

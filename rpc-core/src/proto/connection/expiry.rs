@@ -1,0 +1,149 @@
+//! Deadlines: of calls made and served here, of the wait for a permit, and of streams that do not move.
+
+use std::time::Instant;
+
+use super::{Connection, DeadlineKey, ServedCalls};
+use crate::{
+    proto::{
+        CallKey,
+        assembly::Purpose,
+        slots::{SlotState, Slots},
+        streams::WaitsFor,
+    },
+    status::Status,
+    wire::{Streams, TransferId},
+};
+
+impl Connection {
+    /// Sets a deadline. Deadlines of calls that are over stay until they come up, or until they outnumber the others.
+    pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
+        let (slots, served) = (&self.calls.slots, &self.served);
+        self.schedule.deadlines.push(at, key, |at, key| is_live(slots, served, at, key));
+    }
+
+    /// Forgets the deadlines of calls that have ended.
+    pub(super) fn compact_deadlines(&mut self) {
+        let (slots, served) = (&self.calls.slots, &self.served);
+        self.schedule.deadlines.compact(|at, key| is_live(slots, served, at, key));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn deadlines_held(&self) -> usize {
+        self.schedule.deadlines.len()
+    }
+
+    /// Ends calls and waits whose deadlines have passed.
+    pub(super) fn expire_deadlines(&mut self, now: Instant) {
+        while let Some((at, key)) = self.schedule.deadlines.pop_due(now) {
+            match key {
+                DeadlineKey::Call(key) => self.expire_call(key, None),
+                DeadlineKey::Wait(key) => self.expire_wait(key),
+                DeadlineKey::Idle(key) => self.expire_idle(now, key),
+                DeadlineKey::Served(id) => self.expire_served(at, id),
+            }
+        }
+    }
+
+    /// Ends a call that was made here because its deadline has passed, or because of `why` if the call has been sent.
+    fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
+        let Some(slot) = self.calls.slots.find_mut(key) else { return };
+        let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
+        match &slot.state {
+            SlotState::Waiting => {
+                let oneway = slot.oneway;
+                let busy = self.busy(oneway);
+                self.fail(key, passed(&format!("while the call waited: {busy}")).not_executed());
+            }
+            SlotState::Admitted | SlotState::Queued => {
+                self.fail(key, passed("before the call could be sent: others go before it, and what may wait or run at once is limited \
+                     (Config::outbox_soft here, Config::max_arguments and Config::max_assembly at the other side)")
+                    .not_executed());
+            }
+            SlotState::Sent => {
+                self.complete_early(key, why.unwrap_or_else(|| passed("before the answer came")));
+                self.give_up(key);
+            }
+            SlotState::Arriving(transfer) => {
+                let transfer = *transfer;
+                self.complete_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
+                self.stop_arriving(transfer, Purpose::DiscardFor(key));
+                self.give_up_streams(key);
+            }
+            SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
+        }
+    }
+
+    /// A nested call has waited for a permit as long as it may.
+    fn expire_wait(&mut self, key: CallKey) {
+        if self.calls.slots.is_waiting(key) {
+            let status = Status::resource_exhausted(format!(
+                "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
+                self.busy(false),
+                self.config.nested_wait
+            ));
+            self.fail(key, status.not_executed());
+        }
+    }
+
+    /// Why a call has no permit.
+    fn busy(&self, oneway: bool) -> String {
+        let (what, limit, name) = match oneway {
+            true => ("one-way calls", self.negotiated.limits.notifies, "max_oneway_calls"),
+            false => ("calls", self.negotiated.limits.calls, "max_calls"),
+        };
+        if self.is_open() {
+            format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
+        } else {
+            "the session is not open yet".to_owned()
+        }
+    }
+
+    /// Items of a stream were produced or read: the time of the call whose argument it is begins anew.
+    pub(super) fn renew_idle_timeout(&mut self, now: Instant, id: TransferId) {
+        let slot = self.send_streams.owner(id).and_then(|key| self.calls.slots.find_mut(key));
+        if let Some((_, last)) = slot.and_then(|slot| slot.idle_timeout.as_mut()) {
+            *last = now;
+        }
+    }
+
+    /// The time of a call with streams may be over, unless it has begun anew meanwhile.
+    fn expire_idle(&mut self, at: Instant, key: CallKey) {
+        let Some(slot) = self.calls.slots.find(key) else { return };
+        let Some((idle_timeout, last)) = slot.idle_timeout else { return };
+        let Some(due) = last.checked_add(idle_timeout) else { return };
+        if due > at {
+            return self.push_deadline(due, DeadlineKey::Idle(key));
+        }
+        let what = self.why_idle(&slot.streams);
+        let status = Status::deadline_exceeded(format!(
+            "for {idle_timeout:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
+        ));
+        self.expire_call(key, Some(status));
+    }
+
+    /// Which side the streams among a call's arguments wait for.
+    fn why_idle(&self, streams: &Streams) -> &'static str {
+        let mut waits = streams.iter().filter_map(|id| self.send_streams.waits_for(*id));
+        let Some(first) = waits.next() else {
+            return "the streams among the arguments have been read, and no answer has come";
+        };
+        match first {
+            _ if waits.any(|other| other != first) => {
+                "nothing was produced and read of the streams among the arguments"
+            }
+            WaitsFor::Reader => "the other side has not gone on reading the streams among the arguments",
+            WaitsFor::Producer => {
+                "no item was produced for the streams among the arguments, nor their end: a StreamSender ends its stream by `finish`"
+            }
+        }
+    }
+}
+
+/// Whether a deadline is that of a call that has not ended.
+fn is_live(slots: &Slots, served: &ServedCalls, at: Instant, key: DeadlineKey) -> bool {
+    match key {
+        DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
+        // The peer chose the number, and may have used it for an earlier call.
+        DeadlineKey::Served(id) => served.call(id).is_some_and(|served| served.call.deadline == Some(at)),
+    }
+}

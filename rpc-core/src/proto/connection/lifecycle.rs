@@ -1,0 +1,166 @@
+//! `Lifecycle`: where a session stands between its handshake and its end.
+
+use std::time::Instant;
+
+use crate::{error::ConnectionError, status::Status};
+
+const SHUTTING_DOWN: &str = "the other side is shutting down";
+
+/// The phase of a session, and who is about to leave.
+///
+/// A session passes through the phases in their order, and may skip some. Each step of the drain is taken once and
+/// never taken back: a side says that it leaves, the grace for what runs is over, the session ends.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    pub(super) phase: Phase,
+    /// Why the session has ended; set exactly in [`Phase::Ended`].
+    pub(super) ended: Option<ConnectionError>,
+    /// This side takes no new calls.
+    pub(super) draining: bool,
+    /// The time that a drain gives to running calls is over.
+    pub(super) grace_over: bool,
+    /// A method has succeeded that ends the session, whose reply is on its way.
+    pub(super) terminated: bool,
+    /// When all is to be over, if this end drains.
+    end_by: Option<Instant>,
+    /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
+    peer_last_seq: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A client waits for Welcome, a server for Hello.
+    Handshake,
+    /// A server has a Hello and waits for the shell's verdict.
+    AwaitingDecision,
+    Open,
+    Ended,
+}
+
+impl Lifecycle {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: Phase::Handshake,
+            ended: None,
+            draining: false,
+            grace_over: false,
+            terminated: false,
+            end_by: None,
+            peer_last_seq: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether one of both sides is about to leave.
+    #[inline]
+    pub(super) fn is_leaving(&self) -> bool {
+        self.draining || self.peer_last_seq.is_some()
+    }
+
+    /// Why a call cannot be made, if either side takes no new ones.
+    pub(super) fn why_no_call(&self) -> Status {
+        let who = if self.draining { "this side" } else { "the other side" };
+        Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed()
+    }
+
+    /// When this side, if it drains, has to be over.
+    pub(super) fn end_by(&self) -> Option<Instant> {
+        self.end_by
+    }
+
+    /// Sets the time by which this side has to be over. An earlier call of this has the say.
+    pub(super) fn set_end_by(&mut self, at: Instant) {
+        self.end_by.get_or_insert(at);
+    }
+
+    /// The other side has said that it leaves; false if it has said so before.
+    pub(super) fn note_peer_leaves(&mut self, last_seq: u64) -> bool {
+        let is_new = self.peer_last_seq.is_none();
+        self.peer_last_seq.get_or_insert(last_seq);
+        is_new
+    }
+
+    /// Whether what went out in this packet came to the other side after that had said that it leaves.
+    pub(super) fn came_too_late(&self, packet: u64) -> bool {
+        self.peer_last_seq.is_some_and(|last| packet > last)
+    }
+
+    /// Why a call that came in is not served; `nested` calls are part of one that this side has made, so that a drain
+    /// can finish.
+    #[inline]
+    pub(super) fn refuse_call(&self, nested: bool) -> Option<Status> {
+        if self.terminated {
+            return Some(terminated());
+        }
+        let refused = self.draining && (!nested || self.grace_over);
+        refused.then(shutting_down)
+    }
+
+    /// Why a one-way call that came in is not served.
+    #[inline]
+    pub(super) fn refuse_oneway(&self) -> Option<Status> {
+        if self.terminated {
+            return Some(terminated());
+        }
+        self.grace_over.then(|| Status::unavailable(SHUTTING_DOWN))
+    }
+}
+
+#[cold]
+fn terminated() -> Status {
+    Status::unavailable("the session is ending: a method that ends it has succeeded").not_executed()
+}
+
+/// What a call gets that came too late, seen from its caller.
+#[cold]
+pub(super) fn shutting_down() -> Status {
+    Status::unavailable(SHUTTING_DOWN).not_executed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_drain_lets_nested_calls_in_until_its_grace_is_over() {
+        let mut life = Lifecycle::new();
+        let refused = |life: &Lifecycle| {
+            (life.refuse_call(false).is_some(), life.refuse_call(true).is_some(), life.refuse_oneway().is_some())
+        };
+        assert_eq!(refused(&life), (false, false, false));
+        life.draining = true;
+        assert_eq!(refused(&life), (true, false, false));
+        life.grace_over = true;
+        assert_eq!(refused(&life), (true, true, true));
+    }
+
+    #[test]
+    fn nothing_starts_after_a_method_that_ends_the_session() {
+        let mut life = Lifecycle::new();
+        life.terminated = true;
+        assert!(life.refuse_call(true).is_some() && life.refuse_oneway().is_some());
+    }
+
+    #[test]
+    fn the_first_goodbye_and_the_first_end_count() {
+        let mut life = Lifecycle::new();
+        assert!(!life.came_too_late(u64::MAX));
+        assert!(life.note_peer_leaves(5) && !life.note_peer_leaves(9));
+        assert!(life.is_leaving() && !life.came_too_late(5) && life.came_too_late(6));
+        let now = Instant::now();
+        life.set_end_by(now);
+        life.set_end_by(now + Duration::from_secs(1));
+        assert_eq!(life.end_by(), Some(now));
+    }
+}

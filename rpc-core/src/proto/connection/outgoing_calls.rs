@@ -1,0 +1,308 @@
+//! `OutgoingCalls`: the calls that are made here, and their permits.
+
+use std::task::Waker;
+
+use crate::{
+    error::ProtocolError,
+    proto::{
+        permits::Permits,
+        slots::{CallKey, Slot, SlotState, Slots},
+        wait_queue::WaitQueue,
+    },
+    wire::{CallId, PeerLimits},
+};
+
+use super::state::OnewayCount;
+
+/// Completions for ids that are not awaited, after which the connection is closed.
+const MAX_STRAY_COMPLETIONS: u32 = 100;
+
+/// Every call that this end has begun and is not done with, and how many more the other side takes.
+///
+/// A call that is admitted, or has gone out, holds one permit: `two_way` or `oneway` counts it. A two-way call's permit
+/// returns with its completion, a one-way call's when the other side has reported it done. A slot that waits is in the
+/// queue of its kind.
+#[derive(Debug)]
+pub(super) struct OutgoingCalls {
+    pub(super) slots: Slots,
+    two_way: Admission,
+    oneway: Admission,
+    /// One-way calls by depth: those that were sent, and those that the other side has reported done.
+    sent: Vec<OnewayCount>,
+    done: Vec<OnewayCount>,
+    stray_completions: u32,
+    /// Scratch, kept for its memory.
+    granted: Vec<CallKey>,
+}
+
+/// The permits of one kind of calls, and the callers that wait for one.
+#[derive(Debug)]
+struct Admission {
+    permits: Permits,
+    waiting: WaitQueue,
+}
+
+impl Admission {
+    /// Nothing is sent before the other side has said what it takes.
+    fn closed() -> Self {
+        Self { permits: Permits::new(0, 0, 0), waiting: WaitQueue::default() }
+    }
+}
+
+/// What a report of finished one-way calls releases.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ReportedDone {
+    /// Calls.
+    pub(super) calls: u64,
+    /// Bytes of their arguments.
+    pub(super) bytes: u64,
+}
+
+impl OutgoingCalls {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slots::default(),
+            two_way: Admission::closed(),
+            oneway: Admission::closed(),
+            sent: Vec::new(),
+            done: Vec::new(),
+            stray_completions: 0,
+            granted: Vec::new(),
+        }
+    }
+
+    /// The other side has said what it takes: one-way calls are counted for each depth that it serves.
+    pub(super) fn count_depths(&mut self, limits: &PeerLimits) {
+        let depths = limits.depth as usize + 1;
+        self.sent = vec![OnewayCount::default(); depths];
+        self.done = vec![OnewayCount::default(); depths];
+    }
+
+    /// Calls may go from now on.
+    pub(super) fn open(&mut self, limits: &PeerLimits) {
+        let PeerLimits { calls, nested, notifies, depth, .. } = *limits;
+        self.two_way.permits.set_limits(calls, nested, depth);
+        self.oneway.permits.set_limits(notifies, nested, depth);
+    }
+
+    /// No permit is given or counted any more.
+    pub(super) fn end(&mut self) {
+        self.two_way.permits = Permits::new(0, 0, 0);
+        self.oneway.permits = Permits::new(0, 0, 0);
+    }
+
+    /// One-way calls that were sent, or may be, and have not been reported done.
+    pub(super) fn oneway_pending(&self) -> usize {
+        self.oneway.permits.live() as usize
+    }
+
+    #[inline]
+    fn admission(&mut self, oneway: bool) -> &mut Admission {
+        if oneway { &mut self.oneway } else { &mut self.two_way }
+    }
+
+    /// A slot for a new call, with a permit if there is one, to be filled in where it lies. `None` when there are too
+    /// many slots.
+    #[inline]
+    pub(super) fn insert(&mut self, oneway: bool, depth: u32) -> Option<(CallKey, &mut Slot)> {
+        let permits = if oneway { &mut self.oneway.permits } else { &mut self.two_way.permits };
+        let admitted = permits.try_acquire(depth);
+        let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
+        let new = self.slots.insert(state);
+        if admitted && new.is_none() {
+            permits.release(depth);
+        }
+        new
+    }
+
+    /// A new call has to wait for its permit.
+    pub(super) fn enqueue(&mut self, oneway: bool, depth: u32, key: CallKey) {
+        self.admission(oneway).waiting.push(depth, key);
+    }
+
+    /// A call that waits gives up. Its slot still says [`SlotState::Waiting`].
+    pub(super) fn leave_queue(&mut self, oneway: bool, key: CallKey) {
+        let waiting = if oneway { &mut self.oneway.waiting } else { &mut self.two_way.waiting };
+        let slots = &self.slots;
+        waiting.leave(|other| other != key && slots.is_waiting(other));
+    }
+
+    /// A permit returns, and goes to a caller that waits for one.
+    #[inline]
+    pub(super) fn release(&mut self, oneway: bool, depth: u32, wakes: &mut Vec<Waker>) {
+        self.admission(oneway).permits.release(depth);
+        self.grant(oneway, wakes);
+    }
+
+    /// Gives free permits to the callers that wait.
+    #[inline]
+    pub(super) fn grant(&mut self, oneway: bool, wakes: &mut Vec<Waker>) {
+        let Admission { permits, waiting } = if oneway { &mut self.oneway } else { &mut self.two_way };
+        let slots = &self.slots;
+        waiting.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
+        for key in self.granted.drain(..) {
+            if let Some(slot) = self.slots.find_mut(key) {
+                slot.state = SlotState::Admitted;
+                wakes.extend(slot.waker.take());
+            }
+        }
+    }
+
+    /// Counts a one-way call that goes into the outbox.
+    #[inline]
+    pub(super) fn count_oneway(&mut self, depth: u32, bytes: u64) {
+        let sent = &mut self.sent[depth as usize];
+        sent.count += 1;
+        sent.bytes += bytes;
+    }
+
+    /// The other side has finished `count` one-way calls of a depth since the session began, with `bytes` of arguments.
+    /// Their permits return.
+    pub(super) fn handle_done(
+        &mut self,
+        depth: u32,
+        count: u64,
+        bytes: u64,
+        wakes: &mut Vec<Waker>,
+    ) -> Result<ReportedDone, ProtocolError> {
+        let index = depth as usize;
+        let (Some(done), Some(sent)) = (self.done.get_mut(index), self.sent.get(index)) else {
+            return Err(ProtocolError::new(format!(
+                "one-way calls of depth {depth} were reported done, but there are none"
+            )));
+        };
+        if count < done.count || count > sent.count || bytes < done.bytes || bytes > sent.bytes {
+            return Err(ProtocolError::new(format!(
+                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {} with {} bytes were sent",
+                sent.count, sent.bytes
+            )));
+        }
+        let reported = ReportedDone { calls: count - done.count, bytes: bytes - done.bytes };
+        *done = OnewayCount { count, bytes };
+        for _ in 0..reported.calls {
+            self.oneway.permits.release(depth);
+        }
+        self.grant(true, wakes);
+        Ok(reported)
+    }
+
+    /// The call that a completion is for, if one is awaited.
+    #[inline]
+    pub(super) fn expect_completion(&self, id: CallId) -> Option<CallKey> {
+        let key = CallKey::from_id(id);
+        let slot = self.slots.find(key)?;
+        let awaited = match &slot.state {
+            SlotState::Sent => true,
+            SlotState::Abandoned => !slot.completing,
+            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
+            _ => false,
+        };
+        awaited.then_some(key)
+    }
+
+    /// A completion has come that no call awaits. Too many of them are a breach of the protocol.
+    pub(super) fn count_stray(&mut self, id: CallId) -> Result<(), ProtocolError> {
+        self.stray_completions += 1;
+        if self.stray_completions > MAX_STRAY_COMPLETIONS {
+            return Err(ProtocolError::new(format!(
+                "more than {MAX_STRAY_COMPLETIONS} completions came for calls that await none, the last for call {id}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, proto::connection::negotiated::own_limits};
+
+    fn calls() -> OutgoingCalls {
+        let limits = own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() });
+        let mut calls = OutgoingCalls::new();
+        calls.count_depths(&limits);
+        calls.open(&limits);
+        calls
+    }
+
+    fn begin(calls: &mut OutgoingCalls, oneway: bool) -> CallKey {
+        let (key, slot) = calls.insert(oneway, 0).unwrap();
+        (slot.oneway, slot.depth) = (oneway, 0);
+        let waits = slot.state == SlotState::Waiting;
+        if waits {
+            slot.waker = Some(Waker::noop().clone());
+            calls.enqueue(oneway, 0, key);
+        }
+        key
+    }
+
+    fn is_admitted(calls: &OutgoingCalls, key: CallKey) -> bool {
+        calls.slots.find(key).is_some_and(|slot| slot.state == SlotState::Admitted)
+    }
+
+    #[test]
+    fn no_call_is_admitted_before_the_other_side_has_said_what_it_takes() {
+        let mut calls = OutgoingCalls::new();
+        let key = begin(&mut calls, false);
+        assert!(!is_admitted(&calls, key));
+        calls.open(&own_limits(&Config::default()));
+        calls.grant(false, &mut Vec::new());
+        assert!(is_admitted(&calls, key));
+    }
+
+    #[test]
+    fn a_permit_that_returns_goes_to_the_next_caller_that_still_waits() {
+        let mut calls = calls();
+        let [first, second, third] = [(); 3].map(|()| begin(&mut calls, false));
+        assert!(is_admitted(&calls, first) && !is_admitted(&calls, second));
+        calls.leave_queue(false, second);
+        calls.slots.remove(second);
+        let mut wakes = Vec::new();
+        calls.release(false, 0, &mut wakes);
+        assert!(is_admitted(&calls, third));
+        assert_eq!(wakes.len(), 1);
+    }
+
+    #[test]
+    fn one_way_calls_return_their_permits_when_they_are_reported_done() {
+        let mut calls = calls();
+        let first = begin(&mut calls, true);
+        calls.count_oneway(0, 30);
+        calls.slots.remove(first);
+        let second = begin(&mut calls, true);
+        assert!(!is_admitted(&calls, second));
+        assert_eq!(calls.oneway_pending(), 1);
+        let reported = calls.handle_done(0, 1, 30, &mut Vec::new()).unwrap();
+        assert_eq!(reported, ReportedDone { calls: 1, bytes: 30 });
+        assert!(is_admitted(&calls, second));
+        let again = calls.handle_done(0, 1, 30, &mut Vec::new()).unwrap();
+        assert_eq!(again, ReportedDone { calls: 0, bytes: 0 });
+    }
+
+    #[test]
+    fn reports_that_cannot_be_are_refused() {
+        let mut calls = calls();
+        calls.count_oneway(0, 30);
+        let mut done = |depth, count, bytes| calls.handle_done(depth, count, bytes, &mut Vec::new());
+        assert!(done(u32::MAX, 0, 0).is_err(), "a depth that is not served");
+        assert!(done(0, 2, 30).is_err(), "more calls than were sent");
+        assert!(done(0, 1, 31).is_err(), "more bytes than were sent");
+        assert!(done(0, 0, 0).is_ok());
+    }
+
+    #[test]
+    fn a_completion_is_awaited_once() {
+        let mut calls = calls();
+        let key = begin(&mut calls, false);
+        assert_eq!(calls.expect_completion(key.id()), None, "the call has not gone out");
+        calls.slots.find_mut(key).unwrap().state = SlotState::Sent;
+        assert_eq!(calls.expect_completion(key.id()), Some(key));
+        let slot = calls.slots.find_mut(key).unwrap();
+        slot.state = SlotState::Abandoned;
+        assert_eq!(calls.expect_completion(key.id()), Some(key));
+        calls.slots.find_mut(key).unwrap().completing = true;
+        assert_eq!(calls.expect_completion(key.id()), None);
+        assert!((0..MAX_STRAY_COMPLETIONS).all(|_| calls.count_stray(key.id()).is_ok()));
+        assert!(calls.count_stray(key.id()).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! `Schedule`: the times of a session, apart from those of its link.
+
+use std::time::Instant;
+
+use crate::{
+    proto::{deadlines::Deadlines, slots::CallKey, timers::SessionTimers},
+    wire::CallId,
+};
+
+/// The session's timers, and the deadlines of its calls.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) timers: SessionTimers,
+    pub(super) deadlines: Deadlines<DeadlineKey>,
+}
+
+/// What a deadline belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DeadlineKey {
+    /// A call made here.
+    Call(CallKey),
+    /// A nested call's wait for a permit.
+    Wait(CallKey),
+    /// The time in which something of the streams among the arguments of a call must move.
+    Idle(CallKey),
+    /// A call served here.
+    Served(CallId),
+}
+
+impl Schedule {
+    pub(super) fn new() -> Self {
+        Self { timers: SessionTimers::default(), deadlines: Deadlines::new() }
+    }
+
+    /// When the next of them comes; a deadline whose call is over may make it earlier than needed.
+    #[inline]
+    pub(super) fn next(&self) -> Option<Instant> {
+        [self.timers.next(), self.deadlines.next()].into_iter().flatten().min()
+    }
+
+    /// Nothing happens any more because of the time.
+    pub(super) fn clear(&mut self) {
+        self.timers.stop_all();
+        self.deadlines.clear();
+    }
+}
