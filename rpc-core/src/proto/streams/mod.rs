@@ -3,6 +3,7 @@
 //! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams
 //! together is counted in bytes alone.
 
+mod amount;
 mod claims;
 mod recv_stream;
 mod recv_streams;
@@ -10,6 +11,7 @@ mod send_stream;
 mod send_streams;
 mod turn;
 
+use amount::Amount;
 pub(crate) use recv_streams::RecvStreams;
 pub use recv_streams::Taken;
 use send_stream::SendStream;
