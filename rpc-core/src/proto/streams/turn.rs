@@ -146,22 +146,23 @@ impl<'a, 'p> Turn<'a, 'p> {
         ControlFlow::Continue(())
     }
 
-    /// No credit of all streams together is left: a long item goes back to its producer, and a short one may go only if
-    /// the reader has read everything.
+    /// No credit of all streams together is left: a long item goes back to its producer, if the producer goes on, and a
+    /// short item may go only if the reader has read everything.
     fn check_credit(
         &mut self,
         stream: &mut SendStream,
         shared: &mut SharedCredit,
         is_long: bool,
     ) -> ControlFlow<TurnResult> {
-        if is_long {
+        let can_be_made_again = stream.end.is_none();
+        if is_long && can_be_made_again {
             // A long item would hold the budget of transfers, which calls wait for, until readers have read.
             self.output.transfers += shared.give_back(stream);
             stream.turn = TurnState::Idle;
             self.wake(stream);
             return ControlFlow::Break(TurnResult::Idle);
         }
-        if stream.read < stream.sent {
+        if is_long || stream.read < stream.sent {
             shared.block(stream);
             return ControlFlow::Break(TurnResult::Idle);
         }

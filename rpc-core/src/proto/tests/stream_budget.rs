@@ -103,3 +103,28 @@ fn a_long_item_that_cannot_go_is_given_back() {
     assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
     pair.check();
 }
+
+/// A producer that has finished cannot make its last item again, so that item waits for credit instead.
+#[test]
+fn the_last_long_item_of_a_finished_stream_waits_for_credit() {
+    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
+    let [long, short] = [arrived.streams[0], arrived.streams[1]];
+    pair.ends[CLIENT].transfers_released = 0;
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
+    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one goes whatever the credit of all");
+    pair.run();
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, long, &mut items) && items.is_empty());
+    pair.ends[CLIENT].connection.finish_stream(now, long, Ok(()));
+    pair.run();
+    pair.check();
+    assert_eq!(pair.read(SERVER, long), (vec![], None), "the item has no credit");
+    assert_eq!(pair.read(SERVER, short).0.len(), 1);
+    pair.pass(0.1);
+    let (items, end) = pair.read(SERVER, long);
+    assert_eq!((items.len(), end), (1, Some(Ok(()))));
+    assert_eq!(pair.ends[CLIENT].transfers_released, LEN);
+    pair.check();
+}
