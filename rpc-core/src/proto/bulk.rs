@@ -54,8 +54,8 @@ const JITTER: Ratio = ratio(1, 2);
 /// - The window grows by half when it has held the sender up, and packets are acknowledged in about the minimum time:
 ///   the path holds more than the window.
 /// - The window shrinks to two thirds when packets take much longer than the minimum, or noticeably longer right after
-///   it has grown: what the path does not hold stands in a queue, with small calls behind it. After that the window does
-///   not grow before the next period.
+///   it has grown: what the path does not hold stands in a queue, with small calls behind it. After that the window
+///   does not grow before the next period.
 /// - The window is halved at the beginning of each period, which drains the queue and measures the minimum anew.
 ///
 /// Within the limits that the configuration sets, multiplicative changes suffice: the window reaches any size in a few
@@ -165,8 +165,8 @@ impl BulkWindow {
         }
     }
 
-    /// Whether one more chunk may be under way. Call it only when the socket could take a chunk: a refusal counts as the
-    /// window holding the sender up.
+    /// Whether one more chunk may be under way. Call it only when the socket could take a chunk: a refusal counts as
+    /// the window holding the sender up.
     pub(crate) fn allows(&mut self) -> bool {
         let allowed = self.under_way < self.window;
         self.stalled |= !allowed;

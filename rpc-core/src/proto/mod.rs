@@ -34,8 +34,8 @@ pub use memory_pool::MemoryPool;
 pub use slots::CallKey;
 pub use streams::{ITEM, LongState, Reading, StreamEnd, StreamError, StreamRoom, Taken};
 
-/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `stale_wakers`, to be
-/// dropped outside any lock.
+/// Puts `waker` in `place`, unless what is there wakes the same task. A waker that was there goes to `stale_wakers`, to
+/// be dropped outside any lock.
 fn keep_waker(place: &mut Option<Waker>, waker: &Waker, stale_wakers: &mut Vec<Waker>) {
     if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
         stale_wakers.extend(place.replace(waker.clone()));

@@ -31,8 +31,8 @@ pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     Ok((header, Frames { reader, left: MAX_FRAMES, max_metadata: usize::MAX, failed: false }))
 }
 
-/// The frames of a packet, in order. Frames of unknown kinds that may be passed over are left out. An error, as for more
-/// than [`MAX_FRAMES`], is the last element.
+/// The frames of a packet, in order. Frames of unknown kinds that may be passed over are left out. An error, as for
+/// more than [`MAX_FRAMES`], is the last element.
 #[derive(Debug)]
 pub struct Frames {
     reader: Reader,

@@ -207,8 +207,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Takes the bytes of a [`Blob`] as a piece, if `bytes` are the slice that is being lent. An encoding further up this
-    /// thread's stack may be lending other bytes.
+    /// Takes the bytes of a [`Blob`] as a piece, if `bytes` are the slice that is being lent. An encoding further up
+    /// this thread's stack may be lending other bytes.
     #[cold]
     fn take_lent(&mut self, bytes: &[u8]) -> bool {
         let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);

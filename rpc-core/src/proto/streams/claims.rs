@@ -113,9 +113,9 @@ impl SharedCredit {
         }
     }
 
-    /// How many bytes of a stream may be unread while credit is scarce: a quarter of what is left. For a stream of which
-    /// nothing has been read, the share falls with the square of what is left, so that any number of such streams leaves
-    /// something for streams that are read.
+    /// How many bytes of a stream may be unread while credit is scarce: a quarter of what is left. For a stream of
+    /// which nothing has been read, the share falls with the square of what is left, so that any number of such streams
+    /// leaves something for streams that are read.
     fn share(&self, free: i64, is_being_read: bool) -> i64 {
         if is_being_read {
             return free / 4;

@@ -25,10 +25,10 @@
 //!        └────────────────────► Gone ◄──────────────────┘
 //! ```
 //!
-//! A stream that is `Finished` and `Gone` is removed. Only while a stream is `Reading` are its items kept; only while it
-//! is `Reading` and not `Finished` does it grant credit.
+//! A stream that is `Finished` and `Gone` is removed. Only while a stream is `Reading` are its items kept; only while
+//! it is `Reading` and not `Finished` does it grant credit.
 //!
-//! Invariants, which [`RecvStream::check`] tests:
+//! Invariants, which `check` tests:
 //!
 //! - Unread items and bytes are never negative, and a stream that is `Gone` has none.
 //! - A stream that is both `Finished` and `Gone` does not exist.
@@ -199,8 +199,8 @@ impl RecvStream {
         if let ReaderState::Ending { bytes, .. } = self.reader { bytes } else { 0 }
     }
 
-    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks. The error
-    /// is what to say of the item.
+    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks. The
+    /// error is what to say of the item.
     pub(super) fn check_item(&self, len: u64, is_long: bool, is_shared_credit_left: bool) -> Result<(), String> {
         if len > MAX_ITEM {
             return Err(format!("of {len} bytes cannot be counted"));

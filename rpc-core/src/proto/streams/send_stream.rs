@@ -30,7 +30,7 @@
 //! frame follows the queue), `is_in_blocked_list` (an entry of that list may outlive the state), and
 //! `is_long_item_returned`.
 //!
-//! Invariants, which [`SendStream::check`] tests:
+//! Invariants, which `check` tests:
 //!
 //! - `queued` is what `items` and the rest of the long item under way count.
 //! - A stream that is `Unannounced` has sent nothing, and nothing of it is under way.

@@ -21,7 +21,7 @@ const LARGE_TABLE: usize = 64;
 
 /// All streams that are read here.
 ///
-/// Invariants, which [`Self::check`] tests: `all_held` and `all_ends` are the sums over the streams, and `open` is the
+/// Invariants, which `check` tests: `all_held` and `all_ends` are the sums over the streams, and `open` is the
 /// number of streams whose producer has not finished.
 #[derive(Debug)]
 pub(crate) struct RecvStreams {
