@@ -22,6 +22,13 @@ pub(super) enum Wanted {
     Share,
 }
 
+/// A producer may queue nothing now, and waits.
+#[derive(Clone, Copy, Debug)]
+struct MustWait {
+    /// Whether the producer's queue may have many stale entries.
+    is_crowded: bool,
+}
+
 /// What a producer has claimed, in bytes: of shared credit, and of room.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Claim {
@@ -89,28 +96,50 @@ impl SharedCredit {
         credit > 0
     }
 
+    /// Decides anew how much a stream may queue, whose earlier claim is given back. If that is nothing, the producer
+    /// waits. `streams` is the number of all streams.
+    fn admit(
+        &mut self,
+        id: TransferId,
+        stream: &mut SendStream,
+        is_long: bool,
+        streams: usize,
+    ) -> Result<StreamRoom, MustWait> {
+        self.release(stream);
+        if !stream.takes(self.chunk) {
+            stream.producer = ProducerState::WaitsForStream;
+            return Err(MustWait { is_crowded: false });
+        }
+        stream.producer = ProducerState::Running;
+        self.judge(stream, is_long).map_err(|wanted| self.wait(id, stream, wanted, streams))
+    }
+
     /// How much a stream may queue now, or what its producer has to wait for.
     fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
-        let free = self.free();
-        let share = if free > self.scarce { free } else { self.share(free, stream.read > 0) };
-        let unread = if free > self.scarce { 0 } else { self.window.saturating_sub(stream.credit.bytes).max(0) };
         if self.room_left() == 0 && !is_long {
-            Err(Wanted::Room)
-        } else if free > 0 && (unread <= share || stream.is_read()) {
-            if self.stuck >= self.room {
-                return Err(Wanted::Room);
-            }
-            let room = stream.room(self.chunk);
-            let bytes = usize::try_from(share.saturating_sub(unread)).unwrap_or(0).max(1);
-            Ok(StreamRoom { bytes: room.bytes.min(bytes), ..room })
-        } else if free > 0 {
-            Err(Wanted::Share)
-        } else if stream.is_read() && !is_long {
-            // One item may go whatever the shared credit.
-            Ok(StreamRoom { items: 1, bytes: 1 })
-        } else {
-            Err(Wanted::Credit)
+            return Err(Wanted::Room);
         }
+        let free = self.free();
+        if free <= 0 {
+            // One short item may go without shared credit, if the reader has read everything.
+            let may_go = stream.is_read() && !is_long;
+            return if may_go { Ok(StreamRoom { items: 1, bytes: 1 }) } else { Err(Wanted::Credit) };
+        }
+        let (share, unread) = if free > self.scarce {
+            (free, 0)
+        } else {
+            let unread = self.window.saturating_sub(stream.credit.bytes).max(0);
+            (self.share(free, stream.read > 0), unread)
+        };
+        if unread > share && !stream.is_read() {
+            return Err(Wanted::Share);
+        }
+        if self.stuck >= self.room {
+            return Err(Wanted::Room);
+        }
+        let room = stream.room(self.chunk);
+        let bytes = usize::try_from(share.saturating_sub(unread)).unwrap_or(0).max(1);
+        Ok(StreamRoom { bytes: room.bytes.min(bytes), ..room })
     }
 
     /// How many bytes of a stream may be unread while credit is scarce: a quarter of what is left. For a stream of
@@ -124,14 +153,14 @@ impl SharedCredit {
         i64::try_from(free * free / (scarce * 4)).unwrap_or(i64::MAX)
     }
 
-    /// A producer waits. True if its queue may have many stale entries.
-    fn wait(&mut self, id: TransferId, stream: &mut SendStream, wanted: Wanted, streams: usize) -> bool {
+    /// A producer waits for something that is shared.
+    fn wait(&mut self, id: TransferId, stream: &mut SendStream, wanted: Wanted, streams: usize) -> MustWait {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         stream.producer = ProducerState::WaitsForShared { wanted, ticket };
         let queue = self.queue(wanted);
         queue.0.push_back((id, ticket));
-        queue.0.len() > MAX_STALE_ENTRIES + 2 * streams
+        MustWait { is_crowded: queue.0.len() > MAX_STALE_ENTRIES + 2 * streams }
     }
 
     fn queue(&mut self, wanted: Wanted) -> &mut ClaimQueue {
@@ -213,16 +242,23 @@ impl SendStreams {
         stale_wakers: &mut Vec<Waker>,
         wakes: &mut Vec<Waker>,
     ) -> Option<StreamRoom> {
-        let room = self.judge(id, false, waker, stale_wakers)?;
-        let Some(stream) = self.streams.get_mut(&id).filter(|_| room.items > 0) else {
-            // Another producer that waits for the same may get what this one may not.
-            self.pass_on(wakes);
-            return Some(StreamRoom::default());
-        };
+        let count = self.streams.len();
+        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
+        stream.set_waker(waker, stale_wakers);
         let shared = &mut self.shared;
-        let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
-        shared.claim(stream, size, size);
-        Some(room)
+        match shared.admit(id, stream, false, count) {
+            Ok(room) => {
+                let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
+                shared.claim(stream, size, size);
+                Some(room)
+            }
+            Err(MustWait { is_crowded }) => {
+                self.compact_if(is_crowded);
+                // Another producer that waits for the same may get what this one may not.
+                self.pass_on(wakes);
+                Some(StreamRoom::default())
+            }
+        }
     }
 
     /// Claims what a long item of this length takes, as [`Self::poll`] does. False if the producer has to wait.
@@ -234,43 +270,16 @@ impl SendStreams {
         stale_wakers: &mut Vec<Waker>,
         wakes: &mut Vec<Waker>,
     ) -> Option<bool> {
-        let room = self.judge(id, true, waker, stale_wakers)?;
-        let stream = self.streams.get_mut(&id).filter(|_| room.items > 0);
-        let fits = stream.is_some();
-        if let Some(stream) = stream {
-            self.shared.claim(stream, len + ITEM, 0);
-        }
-        self.pass_on(wakes);
-        Some(fits)
-    }
-
-    /// How much a producer without a claim may queue now; if that is nothing, the producer waits. `None` if the stream
-    /// has ended.
-    fn judge(
-        &mut self,
-        id: TransferId,
-        is_long: bool,
-        waker: &Waker,
-        stale_wakers: &mut Vec<Waker>,
-    ) -> Option<StreamRoom> {
         let count = self.streams.len();
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         stream.set_waker(waker, stale_wakers);
-        self.shared.release(stream);
-        if !stream.takes(self.shared.chunk) {
-            stream.producer = ProducerState::WaitsForStream;
-            return Some(StreamRoom::default());
+        let admitted = self.shared.admit(id, stream, true, count);
+        match admitted {
+            Ok(_) => self.shared.claim(stream, len + ITEM, 0),
+            Err(MustWait { is_crowded }) => self.compact_if(is_crowded),
         }
-        stream.producer = ProducerState::Running;
-        match self.shared.judge(stream, is_long) {
-            Ok(room) => Some(room),
-            Err(wanted) => {
-                if self.shared.wait(id, stream, wanted, count) {
-                    self.compact();
-                }
-                Some(StreamRoom::default())
-            }
-        }
+        self.pass_on(wakes);
+        Some(admitted.is_ok())
     }
 
     /// A producer has nothing to queue at the moment, and its claim goes to others. `waker` is woken when the stream
@@ -344,8 +353,11 @@ impl SendStreams {
         }
     }
 
-    /// Drops stale entries of all queues.
-    fn compact(&mut self) {
+    /// Drops stale entries of all queues, if there may be many.
+    fn compact_if(&mut self, is_crowded: bool) {
+        if !is_crowded {
+            return;
+        }
         let streams = &self.streams;
         for queue in &mut self.shared.waiting {
             queue.0.retain(|(id, ticket)| streams.get(id).is_some_and(|stream| stream.ticket() == Some(*ticket)));

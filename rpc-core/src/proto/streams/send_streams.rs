@@ -154,7 +154,8 @@ impl SendStreams {
         Some(Stopped { under_way, transfers, turn, waker: stream.waker.take() })
     }
 
-    /// The reader grants more credit. `highest` is the last number that was given to a stream.
+    /// The reader grants more credit, of a stream or of all streams together (0). `highest` is the last number that was
+    /// given to a stream.
     pub(crate) fn grant(
         &mut self,
         id: TransferId,
@@ -162,15 +163,7 @@ impl SendStreams {
         highest: TransferId,
     ) -> Result<Granted, ProtocolError> {
         if id == 0 {
-            add(&mut self.shared.credit, credit.bytes, id)?;
-            // No more streams than the credit is enough for: the others would find none.
-            let (mut granted, mut left) = (Granted::default(), self.shared.credit);
-            while left > 0 {
-                let Some(id) = self.unblock() else { break };
-                left -= self.streams.get(&id).map_or(0, SendStream::next_weight);
-                granted.turns.push(id);
-            }
-            return Ok(granted);
+            return self.grant_shared(credit.bytes);
         }
         if id > highest {
             return Err(ProtocolError::new(format!("credit came for stream {id}, which was never opened")));
@@ -181,6 +174,18 @@ impl SendStreams {
         add(&mut stream.credit.items, credit.items, id)?;
         let mut granted = Granted { turns: Vec::new(), waker: stream.wake(), progress };
         granted.turns.extend(self.shared.unblock(stream).then_some(id));
+        Ok(granted)
+    }
+
+    /// The reader grants shared credit: as many blocked streams go on as the credit is enough for.
+    fn grant_shared(&mut self, bytes: u64) -> Result<Granted, ProtocolError> {
+        add(&mut self.shared.credit, bytes, 0)?;
+        let (mut granted, mut left) = (Granted::default(), self.shared.credit);
+        while left > 0 {
+            let Some(id) = self.unblock() else { break };
+            left -= self.streams.get(&id).map_or(0, SendStream::next_weight);
+            granted.turns.push(id);
+        }
         Ok(granted)
     }
 
@@ -276,7 +281,7 @@ impl SendStreams {
 pub(crate) struct Stopped {
     /// Whether a long item was under way, and must be aborted.
     pub(crate) under_way: bool,
-    /// Of the budget of transfers.
+    /// What the producer held of the budget of transfers.
     pub(crate) transfers: usize,
     /// Whether the stream has to be put into the outbox.
     pub(crate) turn: bool,
@@ -304,7 +309,7 @@ fn add(credit: &mut i64, more: u64, id: TransferId) -> Result<(), ProtocolError>
     let sum = i64::try_from(more).ok().and_then(|more| credit.checked_add(more));
     *credit = sum
         .filter(|sum| *sum <= MAX_CREDIT)
-        .ok_or_else(|| ProtocolError::new(format!("so much credit came for stream {id} that it cannot be counted")))?;
+        .ok_or_else(|| ProtocolError::new(format!("the credit of stream {id} grew beyond what can be counted")))?;
     Ok(())
 }
 

@@ -41,9 +41,11 @@ pub(crate) enum TurnResult {
 /// What the turns in a packet gave back.
 #[derive(Debug, Default)]
 pub(crate) struct TurnOutput {
+    /// Frames that were written.
     pub(crate) frames: usize,
-    /// Of the budget of transfers.
+    /// What producers held of the budget of transfers.
     pub(crate) transfers: usize,
+    /// The producer to be woken.
     pub(crate) wake: Option<Waker>,
 }
 

@@ -237,7 +237,7 @@ impl RecvStreams {
         Taken::Nothing
     }
 
-    /// A reader has read this much since it last said so.
+    /// A reader has read this much since its last report.
     pub(crate) fn count_read(&mut self, id: TransferId, Reading { items, bytes, slow }: Reading) {
         if items == 0 {
             return;
