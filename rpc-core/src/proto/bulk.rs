@@ -73,13 +73,21 @@ pub(crate) struct BulkWindow {
     most: usize,
     /// Whether the window has held the sender up since the last acknowledgement.
     stalled: bool,
-    /// Whether the window has grown, and no acknowledgement has shown the effect.
-    grown: bool,
-    /// Whether the window has shrunk in this period.
-    shrunk: bool,
+    last_change: LastChange,
     /// Packets before this one were sent with another window: their acknowledgements say nothing about this window.
     changed_at: u64,
     min_rtt: MinRtt,
+}
+
+/// The last change of the window, while it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastChange {
+    /// The window may grow.
+    Settled,
+    /// The window has grown, and no acknowledgement has shown the effect. It may grow further.
+    Grew,
+    /// The window has shrunk in this period, and does not grow before the next one.
+    Shrank,
 }
 
 #[derive(Debug)]
@@ -111,8 +119,7 @@ impl BulkWindow {
             least,
             most: most.max(MIN_BULK),
             stalled: false,
-            grown: false,
-            shrunk: false,
+            last_change: LastChange::Settled,
             changed_at: 0,
             min_rtt: MinRtt::default(),
         }
@@ -130,7 +137,9 @@ impl BulkWindow {
         let rtt = now.saturating_duration_since(last.sent);
         let least = if rtt > SLOW { MIN_BULK } else { self.least };
         if self.min_rtt.note(rtt, now) {
-            self.shrunk = false;
+            if self.last_change == LastChange::Shrank {
+                self.last_change = LastChange::Settled;
+            }
             self.scale(PROBE_RTT, least);
         }
         let was_stalled = mem::take(&mut self.stalled);
@@ -154,13 +163,16 @@ impl BulkWindow {
     /// The window held the sender up, and a packet that was sent since the window's last change took `rtt`.
     fn adjust(&mut self, rtt: Duration, least: usize) {
         let min = self.min_rtt.get().unwrap_or(rtt);
-        let has_grown = mem::take(&mut self.grown);
+        let has_grown = self.last_change == LastChange::Grew;
+        if has_grown {
+            self.last_change = LastChange::Settled;
+        }
         let has_queue = exceeds(rtt, QUEUE, min) || (has_grown && exceeds(rtt, QUEUE_AFTER_GROWTH, min));
         if has_queue {
-            self.shrunk = true;
+            self.last_change = LastChange::Shrank;
             self.scale(BACK_OFF, least);
-        } else if rtt <= min + usual_jitter(min) && !self.shrunk {
-            self.grown = true;
+        } else if rtt <= min + usual_jitter(min) && self.last_change != LastChange::Shrank {
+            self.last_change = LastChange::Grew;
             self.scale(GROW, least);
         }
     }
