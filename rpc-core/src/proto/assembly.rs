@@ -121,15 +121,7 @@ impl Assembly {
         self.received += data.len() as u64;
         transfer.served_at = self.received;
         if transfer.purpose.is_kept() {
-            if transfer.received == data.len() {
-                (transfer.buffer, transfer.size) = self.buffer_pool.take(transfer.total);
-            }
-            if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
-                // The buffer quadruples, up to the announced length, so that few bytes are copied again.
-                let left = transfer.total - transfer.buffer.len();
-                transfer.buffer.reserve((transfer.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
-            }
-            transfer.buffer.extend_from_slice(data);
+            transfer.append(data, &mut self.buffer_pool);
         }
         if transfer.received < transfer.total {
             return Ok(None);
@@ -236,6 +228,22 @@ impl Assembly {
 /// What a transfer of this length counts against the limit.
 fn weight(total: usize) -> usize {
     total.max(MIN_TRANSFER)
+}
+
+impl Arriving {
+    /// Appends a chunk, which `received` counts already, to the buffer.
+    fn append(&mut self, data: &[u8], pool: &mut BufferPool) {
+        let is_first = self.received == data.len();
+        if is_first {
+            (self.buffer, self.size) = pool.take(self.total);
+        }
+        if self.buffer.capacity() - self.buffer.len() < data.len() {
+            // The buffer quadruples, up to the announced length, so that few bytes are copied again.
+            let left = self.total - self.buffer.len();
+            self.buffer.reserve((self.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
+        }
+        self.buffer.extend_from_slice(data);
+    }
 }
 
 impl Purpose {

@@ -6,8 +6,8 @@ use std::{
     time::Instant,
 };
 
-/// Deadlines with a key each. Entries are not removed when their calls end: the owner decides whether an entry that has
-/// come up is live, and says so for all entries when the queue is compacted.
+/// Deadlines with a key each. Entries are not removed when their calls end: the owner checks whether an entry that is
+/// due is live, and is asked about all entries when the queue is compacted.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K: Ord> {
     /// Entries that were pushed in the order of their deadlines, as nearly all are if most calls have the same timeout.
