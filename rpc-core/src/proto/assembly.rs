@@ -1,4 +1,4 @@
-//! Payloads that arrive in chunks, put together within limits.
+//! `Assembly`: payloads that arrive in chunks, which are assembled within limits.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::{
     wire::{CallId, TransferId},
 };
 
-/// What has begun must grow by so much in each period.
+/// How many bytes must arrive in each period while transfers are under way.
 pub(crate) const MIN_PROGRESS: u64 = 16 * 1024;
-/// What a transfer counts at least: honest ones are longer than a chunk, and many tiny ones would take memory that
-/// nothing bounds.
+/// The least that a transfer counts. Transfers of an honest sender are longer than a chunk; many tiny ones would take
+/// memory that nothing bounds.
 const MIN_TRANSFER: usize = MIN_CHUNK;
-/// Buffers grow in steps, so that an announcement alone costs nothing.
+/// The first step in which a buffer grows, so that an announcement alone costs nothing.
 const GROWTH: usize = 64 * 1024;
 
 /// What a payload is for.
@@ -24,19 +24,19 @@ const GROWTH: usize = 64 * 1024;
 pub(crate) enum Purpose {
     /// The arguments of a call that is to be served.
     Call(CallId),
-    /// The arguments of a one-way call, by its number for the shell.
+    /// The arguments of a one-way call, by the number that this end has given the call.
     Oneway(u64),
     /// The result of a call made here.
     Value(CallKey),
     /// The fault of a call made here.
     Fault(CallKey),
-    /// Nothing any more: bytes are dropped until the transfer ends.
+    /// Nothing: bytes are dropped until the transfer ends.
     Discard,
-    /// As above; its end completes a call made here whose caller is gone.
+    /// Nothing, but the end of the transfer completes a call made here whose caller is gone.
     DiscardFor(CallKey),
-    /// An item of a stream, which has the stream's number.
+    /// An item of this stream, whose transfer has the stream's number.
     Item(TransferId),
-    /// An item that nobody wants.
+    /// An item of this stream, which has no reader.
     DiscardItem(TransferId),
 }
 
@@ -46,34 +46,35 @@ struct Arriving {
     total: usize,
     received: usize,
     buffer: BytesMut,
-    /// Of the buffer, in the end.
+    /// The buffer's size at the end of the transfer.
     size: usize,
-    /// What it counts in [`Assembly::held`].
+    /// What the transfer counts in [`Assembly::held`].
     charge: usize,
-    /// What had come of all transfers when the last chunk of this one came, or when it was announced.
+    /// [`Assembly::received`] at the last chunk of this transfer, or at its announcement.
     served_at: u64,
 }
 
-/// All payloads that are arriving.
+/// All payloads that are arriving. All amounts are bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
-    /// The total lengths of all of them.
+    /// The total lengths of all transfers, each counted as at least [`MIN_TRANSFER`].
     announced: usize,
-    /// What of them nothing else accounts for.
+    /// The part of the memory for them that no other account counts.
     held: usize,
-    /// Bytes of chunks that have come, of all transfers.
+    /// Bytes that have arrived since the beginning, of all transfers.
     received: u64,
-    /// As it was when the current period began. The sender serves its transfers in turn, so they are judged as a whole.
-    on_sent: u64,
-    /// Periods in a row in which too little came because a message was on its way.
-    waited: u64,
+    /// `received` at the beginning of the current period. The sender serves its transfers in turn, so their progress is
+    /// judged as a whole.
+    received_before: u64,
+    /// Periods in a row in which too little arrived.
+    slow_periods: u64,
     last_id: TransferId,
     buffer_pool: BufferPool,
 }
 
 impl Assembly {
-    /// Takes note of the number of a new transfer or stream. Numbers must grow.
+    /// Checks the number of a new transfer or stream. Numbers must grow.
     pub(crate) fn number(&mut self, id: TransferId) -> Result<(), ProtocolError> {
         if id <= self.last_id {
             return Err(ProtocolError::new(format!(
@@ -85,14 +86,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// Takes note of an announced transfer, which has at least one byte.
+    /// Begins an announced transfer, which must have at least one byte.
     pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
         if total == 0 {
             return Err(ProtocolError::new(format!("transfer {id} was announced with no bytes")));
         }
-        // What is discarded may be of any length; saturating keeps the count of what is still to come.
+        // A transfer that is discarded may have any length.
         let total = usize::try_from(total).unwrap_or(usize::MAX);
-        // What is discarded still counts: its sender counts it too, until it has ended.
+        // A transfer that is discarded counts, because its sender counts it until it has ended.
         self.announced = self.announced.saturating_add(weight(total));
         let (buffer, served_at, charge) = (BytesMut::new(), self.received, purpose.charge(total));
         self.held = self.held.saturating_add(charge);
@@ -100,7 +101,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Takes a chunk. Returns the purpose and the bytes when the transfer is complete.
+    /// Takes a chunk. Gives the purpose and the payload when the transfer is complete.
     pub(crate) fn handle_chunk(
         &mut self,
         id: TransferId,
@@ -120,16 +121,7 @@ impl Assembly {
         self.received += data.len() as u64;
         transfer.served_at = self.received;
         if transfer.purpose.is_kept() {
-            if transfer.received == data.len() {
-                (transfer.buffer, transfer.size) = self.buffer_pool.take(transfer.total);
-            }
-            if transfer.buffer.capacity() - transfer.buffer.len() < data.len() {
-                // Four times as much each time, but never past what was announced: what has come is copied again, and
-                // so is little of it.
-                let left = transfer.total - transfer.buffer.len();
-                transfer.buffer.reserve((transfer.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
-            }
-            transfer.buffer.extend_from_slice(data);
+            transfer.append(data, &mut self.buffer_pool);
         }
         if transfer.received < transfer.total {
             return Ok(None);
@@ -141,7 +133,7 @@ impl Assembly {
         }))
     }
 
-    /// The sender has given a transfer up.
+    /// The sender has aborted a transfer.
     pub(crate) fn handle_abort(&mut self, id: TransferId) -> Result<Purpose, ProtocolError> {
         match self.remove(id) {
             Some(transfer) => Ok(transfer.purpose),
@@ -149,7 +141,7 @@ impl Assembly {
         }
     }
 
-    /// Drops what has come of a transfer; its further bytes are dropped too.
+    /// Drops what has arrived of a transfer, and what will.
     pub(crate) fn discard(&mut self, id: TransferId, purpose: Purpose) {
         if let Some(transfer) = self.arriving.get_mut(&id) {
             let charge = purpose.charge(0);
@@ -159,28 +151,28 @@ impl Assembly {
         }
     }
 
-    /// Whether so many more bytes may be announced within `limit`; one transfer always may.
+    /// Whether a transfer of `total` bytes is within `limit` together with those under way; one transfer always is.
     pub(crate) fn has_room(&self, total: u64, limit: usize) -> bool {
         let total = weight(usize::try_from(total).unwrap_or(usize::MAX));
         self.announced == 0 || self.announced.saturating_add(total) <= limit
     }
 
-    /// Bytes that transfers may come to hold and that nothing else accounts for, and the memory kept for others.
+    /// Bytes that transfers may come to hold and that no other account counts, and the pooled buffers.
     pub(crate) fn held(&self) -> usize {
         self.held.saturating_add(self.buffer_pool.bytes())
     }
 
-    /// Bytes of memory kept for payloads to come.
+    /// Bytes of pooled buffers.
     pub(crate) fn pooled_bytes(&self) -> usize {
         self.buffer_pool.bytes()
     }
 
-    /// Forgets memory that is kept for payloads to come.
+    /// Frees the pooled buffers.
     pub(crate) fn clear_buffer_pool(&mut self) {
         self.buffer_pool.clear();
     }
 
-    /// Bytes received of payloads that are not complete.
+    /// Bytes that have arrived of payloads that are not complete.
     pub(crate) fn bytes(&self) -> usize {
         self.arriving.values().map(|transfer| transfer.buffer.len()).sum()
     }
@@ -189,31 +181,31 @@ impl Assembly {
         self.arriving.len()
     }
 
-    /// A period begins in which something must come.
+    /// A period begins in which bytes must arrive.
     pub(crate) fn begin_period(&mut self) {
-        self.on_sent = self.received;
+        self.received_before = self.received;
     }
 
-    /// Whether too little has come in the period that ends now, or a transfer has had no chunk while `most` bytes of
-    /// others came: a sender that serves its transfers in turn never lets one wait for longer. `packet` is the length
-    /// of the packet that may be arriving at the moment; it may hold a chunk and has a time limit of its own.
+    /// Whether too little has arrived in the period that ends now, or a transfer has had no chunk while `most` bytes of
+    /// others arrived: a sender that serves its transfers in turn never lets one wait for longer. `packet` is the
+    /// length of the packet that is arriving at the moment, which may hold a chunk and has a time limit of its own.
     pub(crate) fn is_stalled(&mut self, most: usize, packet: Option<usize>) -> bool {
-        let periods = packet.map_or(0, |packet| packet as u64 / MIN_PROGRESS);
-        let is_left_out = |transfer: &Arriving| self.received - transfer.served_at > most as u64;
-        if self.arriving.values().any(is_left_out) {
+        let allowed_periods = packet.map_or(0, |packet| packet as u64 / MIN_PROGRESS);
+        let is_starved = |transfer: &Arriving| self.received - transfer.served_at > most as u64;
+        if self.arriving.values().any(is_starved) {
             return true;
         }
-        let little = self.received - self.on_sent < MIN_PROGRESS;
-        self.waited = if little { self.waited + 1 } else { 0 };
-        self.waited > periods
+        let is_slow = self.received - self.received_before < MIN_PROGRESS;
+        self.slow_periods = if is_slow { self.slow_periods + 1 } else { 0 };
+        self.slow_periods > allowed_periods
     }
 
-    /// Whether memory is kept for payloads to come.
+    /// Whether buffers are pooled.
     pub(crate) fn has_pooled_buffers(&self) -> bool {
         !self.buffer_pool.is_empty()
     }
 
-    /// Forgets memory that has not been used for a while. Call it once in a period.
+    /// Frees pooled buffers that have not been used for a while. Call it once in a period.
     pub(crate) fn age_buffer_pool(&mut self) {
         self.buffer_pool.age();
     }
@@ -234,12 +226,30 @@ impl Assembly {
     }
 }
 
+/// What a transfer of this length counts against the limit.
 fn weight(total: usize) -> usize {
     total.max(MIN_TRANSFER)
 }
 
+impl Arriving {
+    /// Appends a chunk, which `received` counts already, to the buffer.
+    fn append(&mut self, data: &[u8], pool: &mut BufferPool) {
+        let is_first = self.received == data.len();
+        if is_first {
+            (self.buffer, self.size) = pool.take(self.total);
+        }
+        if self.buffer.capacity() - self.buffer.len() < data.len() {
+            // The buffer quadruples, up to the announced length, so that few bytes are copied again.
+            let left = self.total - self.buffer.len();
+            self.buffer.reserve((self.buffer.len() * 3).max(GROWTH).max(data.len()).min(left));
+        }
+        self.buffer.extend_from_slice(data);
+    }
+}
+
 impl Purpose {
-    /// What a transfer of this length counts. Arguments are counted with their call, and items with their stream.
+    /// What a transfer of this length counts in [`Assembly::held`]. Arguments are counted with their call, and items
+    /// with their stream.
     fn charge(&self, total: usize) -> usize {
         match self {
             Self::Call(_) | Self::Oneway(_) | Self::Item(_) => 0,

@@ -1,21 +1,20 @@
-//! `BufferPool`: the memory of large payloads that have been used, for those that come next.
+//! `BufferPool`: buffers of large payloads, for the payloads that come next.
 
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-/// What is smaller costs no more to allocate than to keep.
-const WORTH_KEEPING: usize = 128 * 1024;
-/// So many payloads are remembered …
-const BLOCKS: usize = 4;
-/// … of so many bytes together.
-const BYTES: usize = 16 * 1024 * 1024;
+/// A smaller buffer costs no more to allocate than to keep.
+const MIN_SIZE: usize = 128 * 1024;
+/// The most buffers that are kept.
+const MAX_BLOCKS: usize = 4;
+/// The most bytes that they have together.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Memory that payloads have been put together in. Fresh memory of that size comes page by page from the kernel,
-/// zeroed, which costs more than filling it.
+/// Buffers in which payloads have been assembled. Fresh memory of that size comes zeroed and page by page from the
+/// kernel, which costs more than filling it.
 ///
-/// A block is free when whoever got its payload has dropped that. What is not used again is forgotten within two
-/// periods.
+/// A block is free once its payload has been dropped. A block that is not used again is freed within two periods.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     blocks: VecDeque<Block>,
@@ -24,34 +23,34 @@ pub(crate) struct BufferPool {
 #[derive(Debug)]
 struct Block {
     memory: BytesMut,
-    /// The longest payload it was made for.
+    /// The longest payload that the block was made for.
     size: usize,
-    /// In this period or the one before.
+    /// Whether the block has been used since the last call of [`BufferPool::age`].
     recent: bool,
 }
 
 impl BufferPool {
-    /// An empty buffer and its size: with room for `len` bytes if a block is free that has so many. None that has half
-    /// as many again: who keeps a payload keeps its block.
+    /// An empty buffer and its size. The buffer has room for `len` bytes if a block of that size is free, which is no
+    /// larger than half as much again, because a payload that is kept keeps its block.
     pub(crate) fn take(&mut self, len: usize) -> (BytesMut, usize) {
         let fits = |block: &mut Block| (len..=len / 2 * 3).contains(&block.size) && block.memory.try_reclaim(len);
-        let at = if len < WORTH_KEEPING { None } else { self.blocks.iter_mut().position(fits) };
+        let at = if len < MIN_SIZE { None } else { self.blocks.iter_mut().position(fits) };
         let block = at.and_then(|at| self.blocks.remove(at));
         block.map_or_else(|| (BytesMut::new(), len), |block| (block.memory, block.size))
     }
 
-    /// What is left of a buffer of this size after a payload has been split off.
+    /// Keeps a buffer of this size from which a payload has been split off.
     pub(crate) fn keep(&mut self, memory: BytesMut, size: usize) {
-        if !(WORTH_KEEPING..=BYTES).contains(&size) {
+        if !(MIN_SIZE..=MAX_BYTES).contains(&size) {
             return;
         }
         self.blocks.push_back(Block { memory, size, recent: true });
-        while self.blocks.len() > BLOCKS || self.blocks.iter().map(|block| block.size).sum::<usize>() > BYTES {
+        while self.blocks.len() > MAX_BLOCKS || self.blocks.iter().map(|block| block.size).sum::<usize>() > MAX_BYTES {
             self.blocks.pop_front();
         }
     }
 
-    /// A period is over.
+    /// A period is over: frees blocks that have not been used in it.
     pub(crate) fn age(&mut self) {
         self.blocks.retain_mut(|block| std::mem::take(&mut block.recent));
     }
@@ -112,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn not_much_is_kept_and_not_for_long() {
+    fn few_blocks_are_kept_and_not_for_long() {
         let mut buffer_pool = BufferPool::default();
-        drop(fill(&mut buffer_pool, WORTH_KEEPING - 1));
-        drop(fill(&mut buffer_pool, BYTES + 1));
+        drop(fill(&mut buffer_pool, MIN_SIZE - 1));
+        drop(fill(&mut buffer_pool, MAX_BYTES + 1));
         assert!(buffer_pool.is_empty());
         let held: Vec<_> = (0..10).map(|_| fill(&mut buffer_pool, LEN)).collect();
-        assert_eq!(buffer_pool.blocks.len(), BLOCKS);
-        drop(fill(&mut buffer_pool, BYTES));
+        assert_eq!(buffer_pool.blocks.len(), MAX_BLOCKS);
+        drop(fill(&mut buffer_pool, MAX_BYTES));
         assert_eq!(buffer_pool.blocks.len(), 1, "the others were in the way");
         buffer_pool.age();
         assert!(!buffer_pool.is_empty(), "it was used in the period that is over");

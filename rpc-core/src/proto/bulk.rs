@@ -1,4 +1,4 @@
-//! `BulkWindow`: how much bulk may be under way, so that the path is full and no small call waits behind a queue.
+//! `BulkWindow`: the congestion window of bulk, which keeps the path full and its queue short.
 
 use std::{
     collections::VecDeque,
@@ -8,36 +8,86 @@ use std::{
 
 use crate::config::MIN_BULK;
 
-/// How long the path's shortest time is good for; after twice that it is forgotten.
+/// How long one minimum of the round-trip time is collected. The minimum of the period before counts too.
 const PERIOD: Duration = Duration::from_secs(10);
-/// An ack that takes longer than this has come by a slow path, where less than the limit's beginning will do.
+
+/// A packet with a longer round-trip time came over a slow path, where the window may fall to [`MIN_BULK`].
 const SLOW: Duration = Duration::from_millis(100);
 
-/// An ack that takes less than this has come from the same machine or from one nearby.
+/// A shorter round-trip time is that of the same machine or of one nearby.
 const NEAR: Duration = Duration::from_millis(5);
 
-/// Bulk that was sent and not acknowledged, and its limit.
+/// A factor as a fraction, so that windows and times stay whole numbers.
+#[derive(Clone, Copy, Debug)]
+struct Ratio {
+    numerator: u32,
+    denominator: u32,
+}
+
+const fn ratio(numerator: u32, denominator: u32) -> Ratio {
+    Ratio { numerator, denominator }
+}
+
+/// What the window is multiplied with when it grows, and when a queue has built up.
+const GROW: Ratio = ratio(3, 2);
+const BACK_OFF: Ratio = ratio(2, 3);
+/// What the window is multiplied with at the beginning of a period, so that the path's queue drains and the minimum of
+/// the round-trip time is measured anew.
+const PROBE_RTT: Ratio = ratio(1, 2);
+
+/// A queue has built up when the round-trip time is longer than this many times the minimum: at any time, and right
+/// after the window has grown.
+const QUEUE: Ratio = ratio(3, 1);
+const QUEUE_AFTER_GROWTH: Ratio = ratio(7, 4);
+
+/// The part of the minimum by which a round-trip time varies without a queue, on a near path and on all others.
+const NEAR_JITTER: Ratio = ratio(1, 4);
+const JITTER: Ratio = ratio(1, 2);
+
+/// Bulk that was sent and not acknowledged, and the window that bounds it.
 ///
-/// The limit grows while it is what holds the sender up and acks come about as soon as they ever do: the path holds
-/// more than we thought. It shrinks when they take longer for its growth, or much longer for whatever reason: what is
-/// beyond what the path holds stands in a queue, with small calls behind it. Then it does not grow again in this
-/// period.
+/// This is delay-based congestion control, of the family of TCP Vegas and BBR: the signal is the time from sending a
+/// packet to its acknowledgement, in comparison with the minimum of that time, and not loss, which TCP hides. All
+/// amounts are bytes of bulk; all times are round-trip times, in which the other side's delay of acknowledgements is
+/// included.
+///
+/// - The window grows by half when it has held the sender up, and packets are acknowledged in about the minimum time:
+///   the path holds more than the window.
+/// - The window shrinks to two thirds when packets take much longer than the minimum, or noticeably longer right after
+///   it has grown: what the path does not hold stands in a queue, with small calls behind it. After that the window
+///   does not grow before the next period.
+/// - The window is halved at the beginning of each period, which drains the queue and measures the minimum anew.
+///
+/// Within the limits that the configuration sets, multiplicative changes suffice: the window reaches any size in a few
+/// round trips, and it is not meant to share a path fairly, which TCP underneath does.
 #[derive(Debug)]
 pub(crate) struct BulkWindow {
     packets: VecDeque<Packet>,
+    /// Bytes sent and not acknowledged.
     under_way: usize,
+    /// Bytes acknowledged since the beginning.
     acked: u64,
-    limit: usize,
+    /// Bytes that may be under way, and the bounds of that number.
+    window: usize,
     least: usize,
     most: usize,
+    /// Whether the window has held the sender up since the last acknowledgement.
     stalled: bool,
-    /// It has grown, and no ack has told yet what came of that.
-    grown: bool,
-    /// It has shrunk in this period.
-    shrunk: bool,
-    /// Acks of packets before this one tell nothing of the limit as it is now.
+    last_change: LastChange,
+    /// Packets before this one were sent with another window: their acknowledgements say nothing about this window.
     changed_at: u64,
-    shortest: Shortest,
+    min_rtt: MinRtt,
+}
+
+/// The last change of the window, while it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastChange {
+    /// The window may grow.
+    Settled,
+    /// The window has grown, and no acknowledgement has shown the effect. It may grow further.
+    Grew,
+    /// The window has shrunk in this period, and does not grow before the next one.
+    Shrank,
 }
 
 #[derive(Debug)]
@@ -47,40 +97,59 @@ struct Packet {
     sent: Instant,
 }
 
-/// The shortest time to an ack in this period and the one before.
+/// The minimum of the round-trip time in this period and the one before.
 #[derive(Debug, Default)]
-struct Shortest {
+struct MinRtt {
+    /// When this period began.
     since: Option<Instant>,
-    now: Option<Duration>,
-    before: Option<Duration>,
+    current: Option<Duration>,
+    previous: Option<Duration>,
 }
 
 impl BulkWindow {
-    pub(crate) fn new(limit: usize, most: usize) -> Self {
-        let least = limit.max(MIN_BULK);
+    /// A window that begins with `window` bytes, which is its lower bound on a fast path too, and grows to at most
+    /// `most` bytes.
+    pub(crate) fn new(window: usize, most: usize) -> Self {
+        let least = window.max(MIN_BULK);
         Self {
             packets: VecDeque::new(),
             under_way: 0,
             acked: 0,
-            limit: least,
+            window: least,
             least,
             most: most.max(MIN_BULK),
             stalled: false,
-            grown: false,
-            shrunk: false,
+            last_change: LastChange::Settled,
             changed_at: 0,
-            shortest: Shortest::default(),
+            min_rtt: MinRtt::default(),
         }
     }
 
-    /// The packet of this number carries so many bytes of bulk.
+    /// Packet `seq` carries this many bytes of bulk.
     pub(crate) fn count(&mut self, seq: u64, bytes: usize, now: Instant) {
         self.packets.push_back(Packet { seq, bytes, sent: now });
         self.under_way += bytes;
     }
 
-    /// Packets up to this number have come to the other side.
+    /// The other side has acknowledged all packets up to this one.
     pub(crate) fn handle_ack(&mut self, ack: u64, now: Instant) {
+        let Some(last) = self.take_acked(ack) else { return };
+        let rtt = now.saturating_duration_since(last.sent);
+        let least = if rtt > SLOW { MIN_BULK } else { self.least };
+        if self.min_rtt.note(rtt, now) {
+            if self.last_change == LastChange::Shrank {
+                self.last_change = LastChange::Settled;
+            }
+            self.scale(PROBE_RTT, least);
+        }
+        let was_stalled = mem::take(&mut self.stalled);
+        if was_stalled && last.seq >= self.changed_at {
+            self.adjust(rtt, least);
+        }
+    }
+
+    /// Removes the packets up to this one. Gives the last of them.
+    fn take_acked(&mut self, ack: u64) -> Option<Packet> {
         let mut last = None;
         while self.packets.front().is_some_and(|packet| packet.seq <= ack) {
             last = self.packets.pop_front();
@@ -88,32 +157,30 @@ impl BulkWindow {
             self.under_way -= bytes;
             self.acked += bytes as u64;
         }
-        let Some(last) = last else { return };
-        let took = now.saturating_duration_since(last.sent);
-        let least = if took > SLOW { MIN_BULK } else { self.least };
-        if self.shortest.note(took, now) {
-            // Now and then less is under way, to see how long the path takes by itself.
-            self.shrunk = false;
-            self.set(self.limit / 2, least);
+        last
+    }
+
+    /// The window held the sender up, and a packet that was sent since the window's last change took `rtt`.
+    fn adjust(&mut self, rtt: Duration, least: usize) {
+        let min = self.min_rtt.get().unwrap_or(rtt);
+        let has_grown = self.last_change == LastChange::Grew;
+        if has_grown {
+            self.last_change = LastChange::Settled;
         }
-        let shortest = self.shortest.get().unwrap_or(took);
-        if !mem::take(&mut self.stalled) || last.seq < self.changed_at {
-            return;
-        }
-        let grown = mem::take(&mut self.grown);
-        if took > shortest * 3 || (grown && took * 4 > shortest * 7) {
-            self.shrunk = true;
-            self.set(self.limit / 3 * 2, least);
-        } else if took <= shortest + usual_delay(shortest) && !self.shrunk {
-            self.grown = true;
-            self.set(self.limit / 2 * 3, least);
+        let has_queue = exceeds(rtt, QUEUE, min) || (has_grown && exceeds(rtt, QUEUE_AFTER_GROWTH, min));
+        if has_queue {
+            self.last_change = LastChange::Shrank;
+            self.scale(BACK_OFF, least);
+        } else if rtt <= min + usual_jitter(min) && self.last_change != LastChange::Shrank {
+            self.last_change = LastChange::Grew;
+            self.scale(GROW, least);
         }
     }
 
-    /// Whether one more chunk may be under way. Call it only when the socket could take one: a refusal is remembered as
-    /// a stall.
+    /// Whether one more chunk may be under way. Call it only when the socket could take a chunk: a refusal counts as
+    /// the window holding the sender up.
     pub(crate) fn allows(&mut self) -> bool {
-        let allowed = self.under_way < self.limit;
+        let allowed = self.under_way < self.window;
         self.stalled |= !allowed;
         allowed
     }
@@ -128,37 +195,45 @@ impl BulkWindow {
         self.under_way
     }
 
-    fn set(&mut self, limit: usize, least: usize) {
-        let limit = limit.clamp(least.min(self.limit), self.most.max(self.least));
-        if limit != self.limit {
-            self.limit = limit;
+    /// Multiplies the window, within its bounds. A window that is below `least` already does not grow to it.
+    fn scale(&mut self, by: Ratio, least: usize) {
+        let scaled = self.window / by.denominator as usize * by.numerator as usize;
+        let window = scaled.clamp(least.min(self.window), self.most.max(self.least));
+        if window != self.window {
+            self.window = window;
             self.changed_at = self.packets.back().map_or(0, |packet| packet.seq + 1);
         }
     }
 }
 
-/// How much later than the shortest an ack may come where nothing queues: the path's jitter. Within one machine and its
-/// neighbours there is little, and a longer time is that of a queue.
-fn usual_delay(shortest: Duration) -> Duration {
-    if shortest < NEAR { shortest / 4 } else { shortest / 2 }
+/// Whether `rtt` is more than `by` times the minimum.
+fn exceeds(rtt: Duration, by: Ratio, min: Duration) -> bool {
+    rtt * by.denominator > min * by.numerator
 }
 
-impl Shortest {
-    /// True if a new period begins.
-    fn note(&mut self, took: Duration, now: Instant) -> bool {
-        let over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PERIOD);
-        if over {
-            self.before = self.now.take();
+/// How much longer than the minimum a round-trip time is without a queue. Within one machine and its neighbours the
+/// time varies little, and a longer one is that of a queue.
+fn usual_jitter(min: Duration) -> Duration {
+    let part = if min < NEAR { NEAR_JITTER } else { JITTER };
+    min * part.numerator / part.denominator
+}
+
+impl MinRtt {
+    /// Takes note of a round-trip time. True if a new period begins with it.
+    fn note(&mut self, rtt: Duration, now: Instant) -> bool {
+        let is_over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PERIOD);
+        if is_over {
+            self.previous = self.current.take();
         }
-        if over || self.since.is_none() {
+        if is_over || self.since.is_none() {
             self.since = Some(now);
         }
-        self.now = Some(self.now.map_or(took, |shortest| shortest.min(took)));
-        over
+        self.current = Some(self.current.map_or(rtt, |min| min.min(rtt)));
+        is_over
     }
 
     fn get(&self) -> Option<Duration> {
-        self.now.into_iter().chain(self.before).min()
+        self.current.into_iter().chain(self.previous).min()
     }
 }
 
@@ -168,12 +243,12 @@ mod tests {
 
     const KIB: usize = 1024;
 
-    /// A path that takes its time and lets through so many bytes a second, and a sender who always has more.
+    /// A path with a delay and a rate in bytes a second, and a sender who always has more to send.
     struct Path {
         window: BulkWindow,
         now: Instant,
         seq: u64,
-        /// When the bytes sent so far will have passed the narrowest place.
+        /// When the bytes sent so far will have passed the bottleneck.
         passed: Instant,
         acks: VecDeque<(Instant, u64)>,
     }
@@ -184,7 +259,7 @@ mod tests {
             Self { window: BulkWindow::new(least, most), now, seq: 0, passed: now, acks: VecDeque::new() }
         }
 
-        /// Sends for so long. Gives the bytes sent and the longest time to an ack.
+        /// Sends for a time. Gives the bytes sent and the longest round-trip time.
         fn run(&mut self, length: Duration, delay: Duration, rate: f64) -> (usize, Duration) {
             const CHUNK: usize = 64 * KIB;
             let (end, mut sent, mut longest) = (self.now + length, 0, Duration::ZERO);
@@ -207,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_worth_two_acks_at_least() {
+    fn the_window_is_worth_two_acks_at_least() {
         let mut window = BulkWindow::new(1, 1);
         let now = Instant::now();
         window.count(1, MIN_BULK - 1, now);
@@ -215,26 +290,26 @@ mod tests {
         window.count(2, 1, now);
         assert!(!window.allows());
         window.handle_ack(2, now);
-        assert_eq!((window.under_way(), window.limit), (0, MIN_BULK));
+        assert_eq!((window.under_way(), window.window), (0, MIN_BULK));
     }
 
     #[test]
-    fn it_grows_only_while_it_is_what_stalls() {
+    fn the_window_grows_only_while_it_holds_the_sender_up() {
         let now = Instant::now();
         let mut window = BulkWindow::new(200 * KIB, 800 * KIB);
         window.count(1, 60, now);
         assert!(window.allows());
         window.handle_ack(1, now);
-        assert_eq!((window.limit, window.under_way()), (200 * KIB, 0), "no stall, no growth");
+        assert_eq!((window.window, window.under_way()), (200 * KIB, 0), "no stall, no growth");
         for (seq, limit) in [(2, 300), (3, 450), (4, 675), (5, 800), (6, 800)] {
             window.count(seq, 1000 * KIB, now);
             assert!(!window.allows());
             window.handle_ack(seq, now);
-            assert_eq!(window.limit, limit * KIB);
+            assert_eq!(window.window, limit * KIB);
         }
     }
 
-    /// On a near path what is later than usual is a queue sooner than on a long one.
+    /// On a near path, a smaller delay means a queue.
     #[test]
     fn a_near_path_has_less_jitter() {
         let near = Duration::from_micros(100);
@@ -247,7 +322,7 @@ mod tests {
             window.count(2, 1000 * KIB, now);
             assert!(!window.allows());
             window.handle_ack(2, now + shortest * took / 100);
-            assert_eq!(window.limit > 200 * KIB, grows, "{took} % of {shortest:?}");
+            assert_eq!(window.window > 200 * KIB, grows, "{took} % of {shortest:?}");
         }
     }
 
@@ -261,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_path_has_no_queue_to_speak_of_however_long_it_is_busy() {
+    fn a_short_path_has_a_short_queue_however_long_it_is_busy() {
         let mut path = Path::new(256 * KIB, 8192 * KIB);
         let (delay, rate) = (Duration::from_micros(100), 1e9);
         let (sent, longest) = path.run(Duration::from_secs(120), delay, rate);
@@ -270,11 +345,11 @@ mod tests {
     }
 
     #[test]
-    fn it_shrinks_where_the_path_becomes_slow_and_grows_again_where_it_becomes_long() {
+    fn the_window_shrinks_on_a_path_that_becomes_slow_and_grows_again_on_one_that_becomes_long() {
         let (second, delay) = (Duration::from_secs(1), Duration::from_millis(50));
         let mut path = Path::new(256 * KIB, 8192 * KIB);
         path.run(5 * second, delay, 60e6);
-        assert!(path.window.limit > 2048 * KIB);
+        assert!(path.window.window > 2048 * KIB);
         path.run(60 * second, delay, 1e6);
         let (_, longest) = path.run(60 * second, delay, 1e6);
         assert!(longest < second / 2, "{longest:?}: 8 MiB would be eight seconds");

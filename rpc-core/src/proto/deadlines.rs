@@ -1,4 +1,4 @@
-//! A queue of deadlines that forgets lazily: most calls end long before theirs.
+//! `Deadlines`: a queue of deadlines with lazy removal, because most calls end long before their deadlines.
 
 use std::{
     cmp::Reverse,
@@ -8,15 +8,15 @@ use std::{
 
 use super::shrink::shrink_line;
 
-/// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up,
-/// or that is in the way, whether it still counts.
+/// Deadlines with a key each. Entries are not removed when their calls end: the owner checks whether an entry that is
+/// due is live, and is asked about all entries when the queue is compacted.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K: Ord> {
-    /// Those that came in their order, as nearly all do where most calls have the same time.
-    line: VecDeque<(Instant, K)>,
-    /// The others.
+    /// Entries that were pushed in the order of their deadlines, as nearly all are if most calls have the same timeout.
+    in_order: VecDeque<(Instant, K)>,
+    /// All other entries.
     heap: BinaryHeap<Reverse<(Instant, K)>>,
-    /// Compact when there are so many.
+    /// The number of entries at which the queue is compacted.
     compact_at: usize,
 }
 
@@ -24,56 +24,56 @@ const MIN_COMPACT: usize = 256;
 
 impl<K: Ord + Copy> Deadlines<K> {
     pub(crate) fn new() -> Self {
-        Self { line: VecDeque::new(), heap: BinaryHeap::new(), compact_at: MIN_COMPACT }
+        Self { in_order: VecDeque::new(), heap: BinaryHeap::new(), compact_at: MIN_COMPACT }
     }
 
-    /// Adds a deadline. `is_live` is asked about old entries from time to time, so that the queue stays in
-    /// proportion to what is live, whatever the rate of calls.
+    /// Adds a deadline. `is_live` is asked about all entries from time to time, so that the queue stays in proportion
+    /// to the live ones, whatever the rate of calls.
     pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(Instant, K) -> bool) {
         if self.len() >= self.compact_at {
             self.compact(is_live);
         }
-        if self.line.back().is_none_or(|(last, _)| *last <= at) {
-            self.line.push_back((at, key));
+        if self.in_order.back().is_none_or(|(last, _)| *last <= at) {
+            self.in_order.push_back((at, key));
         } else {
             self.heap.push(Reverse((at, key)));
         }
     }
 
-    /// Forgets what is not live.
+    /// Drops the entries that are not live.
     pub(crate) fn compact(&mut self, is_live: impl Fn(Instant, K) -> bool) {
-        self.line.retain(|(at, key)| is_live(*at, *key));
+        self.in_order.retain(|(at, key)| is_live(*at, *key));
         self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
         self.compact_at = (self.len() * 2).max(MIN_COMPACT);
-        shrink_line(&mut self.line);
+        shrink_line(&mut self.in_order);
         self.heap.shrink_to(self.compact_at);
     }
 
-    /// The next deadline that has come, if any.
+    /// Removes the next deadline that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let next = self.next().filter(|next| *next <= now)?;
-        if self.line.front().is_some_and(|(at, _)| *at == next) {
-            let first = self.line.pop_front();
-            shrink_line(&mut self.line);
+        if self.in_order.front().is_some_and(|(at, _)| *at == next) {
+            let first = self.in_order.pop_front();
+            shrink_line(&mut self.in_order);
             first
         } else {
             self.heap.pop().map(|Reverse(entry)| entry)
         }
     }
 
-    /// When the next deadline comes; dead entries may make it earlier than needed.
+    /// When the next deadline is due. Dead entries may make this earlier than needed.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let first = self.line.front().map(|(at, _)| *at);
+        let first = self.in_order.front().map(|(at, _)| *at);
         first.into_iter().chain(self.heap.peek().map(|Reverse((at, _))| *at)).min()
     }
 
     pub(crate) fn clear(&mut self) {
-        self.line.clear();
+        self.in_order.clear();
         self.heap.clear();
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.line.len() + self.heap.len()
+        self.in_order.len() + self.heap.len()
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pops_in_order_and_only_what_is_due() {
+    fn only_due_entries_are_popped_and_in_order() {
         let start = Instant::now();
         let mut queue = Deadlines::new();
         for ms in [30_u64, 10, 20] {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_in_proportion_to_what_is_live() {
+    fn the_queue_stays_in_proportion_to_live_entries() {
         let start = Instant::now();
         let mut queue = Deadlines::new();
         let newest = Cell::new(0_u64);

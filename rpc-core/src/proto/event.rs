@@ -1,4 +1,4 @@
-//! What a connection tells the shell around it.
+//! What a connection reports to the shell around it.
 
 use std::sync::Arc;
 
@@ -11,57 +11,57 @@ use crate::{
     wire::{CallId, Hello, Rope, Streams, Welcome},
 };
 
-/// What a connection tells the shell around it, in order.
+/// What a connection reports to the shell around it, in order.
 #[derive(Debug)]
 pub enum Event {
-    /// At a server: the client introduced itself. Answer with [`super::Connection::accept`] or
+    /// At a server: the client's Hello has come. Answer with [`super::Connection::accept`] or
     /// [`super::Connection::refuse`].
     Hello(Box<Hello>),
-    /// At a client: the server took it in.
+    /// At a client: the server has accepted the session.
     Welcome(Box<Welcome>),
-    /// A call came in; run its handler and [`super::Connection::complete`] it.
+    /// A call has come. Run its handler, and then [`super::Connection::complete`] it.
     Call {
-        /// Tells it apart from all others of the connection.
+        /// Identifies the call on this connection.
         key: ServedKey,
         /// The call.
         call: Arc<ServedCall>,
-        /// Its arguments.
+        /// The call's arguments.
         payload: Bytes,
-        /// The streams among them, each to be read with [`super::Connection::take_items`] or left with
+        /// The streams among the arguments, each to be read with [`super::Connection::take_items`] or left with
         /// [`super::Connection::leave_stream`].
         streams: Streams,
     },
-    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where
-    /// calls are served one after another, it holds its place among those of its session.
+    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. If calls
+    /// are served one after another, the call keeps its place among those of its session.
     Arriving {
-        /// Tells it apart from all others of the connection.
+        /// Identifies the call on this connection.
         key: ServedKey,
         /// The method's number.
         method: u32,
     },
-    /// The call's arguments will not arrive; it has been completed.
+    /// The call's arguments will not arrive, and the call has been completed.
     Withdrawn {
         /// The call.
         key: ServedKey,
     },
-    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must
-    /// not be stopped. It still has to be completed.
+    /// The caller has given the call up, its deadline has passed, or a drain's grace is over. Stop its handler, unless
+    /// the handler must run to its end. The call still has to be completed.
     Cancel {
         /// The call.
         key: ServedKey,
     },
-    /// This side drains, or the other has said that it is about to leave. Comes once for each.
+    /// This side drains, or the other side has announced that it leaves. Reported once for each side.
     Draining,
-    /// The connection has ended; nothing follows.
+    /// The connection has ended. No event follows.
     Closed(ConnectionError),
 }
 
 /// A call that is served here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServedKey {
-    /// A call, by its caller's number.
+    /// A call, by the number that its caller has given it.
     Call(CallId),
-    /// A one-way call, by a number of this end's own.
+    /// A one-way call, by a number that this end has given it.
     Oneway(u64),
 }
 
@@ -70,16 +70,16 @@ pub enum ServedKey {
 pub enum Outcome {
     /// A result, encoded.
     Value(Bytes),
-    /// A result that is a stream, or several; each is to be read or left.
+    /// A result with one or more streams, each of which is to be read or left.
     Streaming(Bytes, Streams),
     /// The contract's own fault, encoded.
     Fault(Bytes),
-    /// Anything else.
+    /// Any other outcome.
     Status(Status),
 }
 
 impl Outcome {
-    /// The streams that came with it.
+    /// The streams in the result.
     pub(crate) fn streams(&self) -> Streams {
         if let Self::Streaming(_, streams) = self { streams.clone() } else { Streams::default() }
     }
@@ -90,14 +90,14 @@ impl Outcome {
 pub enum Completion {
     /// A result, encoded.
     Value(Rope),
-    /// A result, and how many streams it has.
+    /// A result, and the number of streams in it.
     Streaming(Rope, usize),
     /// The contract's own fault, encoded.
     Fault(Rope),
     /// A status.
     Status(Status),
-    /// The handler was stopped before its end; the connection knows why.
+    /// The handler was stopped before its end, for the reason that the connection reported.
     Stopped,
-    /// As [`Self::Stopped`], and the handler had not been started.
+    /// The handler was stopped before it had begun.
     NotStarted,
 }

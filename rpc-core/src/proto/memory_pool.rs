@@ -1,23 +1,23 @@
-//! `MemoryPool`: what all sessions of one server hold together, and its bound.
+//! `MemoryPool`: a bound on the memory of all sessions of one server together.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// A session that holds less than this more or less than before does not say so, so that small calls cost nothing.
+/// A session does not report smaller changes than this, so that small calls cost nothing.
 const STEP: usize = 4 * 1024;
 
 /// Bounds what the other sides can make several sessions hold together: the sum of what counts against
 /// [`Config::session_memory`](crate::Config::session_memory) in each, and of results and long items that wait to be
 /// sent. Cheap to clone; all clones are one pool.
 ///
-/// When the sum is at the bound, what would take a session to the average of all sessions or above it fails with
-/// `RESOURCE_EXHAUSTED`, as beyond the session's own bound. Less than that is taken in, so that light sessions notice
-/// nothing of heavy ones. What is taken in or cannot be refused may still raise the sum. When [`Self::is_beyond`] says
-/// so, the program that runs the sessions closes the heaviest; a server does.
+/// When the sum is at the bound, a call or payload that would take a session to the average of all sessions, or above
+/// it, fails with `RESOURCE_EXHAUSTED`, as one beyond the session's own bound does. A smaller one is accepted, so that
+/// light sessions notice nothing of heavy ones. Whatever is accepted or cannot be refused may still raise the sum. When
+/// [`Self::is_beyond`] returns true, the program that runs the sessions closes the heaviest, as a server does.
 ///
-/// The sum is exact but for 4 KiB a session, and for what threads take in at the same moment.
+/// The sum is exact up to 4 KiB a session, and up to what other threads accept at the same moment.
 #[derive(Clone, Debug)]
 pub struct MemoryPool {
     sums: Arc<Sums>,
@@ -46,24 +46,23 @@ impl MemoryPool {
         self.sums.held.load(Ordering::Relaxed)
     }
 
-    /// How many sessions there are that have not ended.
+    /// The number of sessions that have not ended.
     pub fn sessions(&self) -> usize {
         self.sums.sessions.load(Ordering::Relaxed)
     }
 
-    /// Whether the sessions hold more than the bound by a sixteenth, although the heavier ones are refused what they
-    /// ask for.
+    /// Whether the sessions hold more than the bound and a sixteenth of it, although the heavier ones are refused more.
     pub fn is_beyond(&self) -> bool {
         let limit = self.limit();
         self.held() > limit.saturating_add(limit / 16)
     }
 }
 
-/// One session's part of a pool; given back when dropped.
+/// One session's part of a pool, which is given back on drop.
 #[derive(Debug)]
 pub(super) struct Share {
     pool: MemoryPool,
-    /// What the pool has been told.
+    /// Bytes that were last reported to the pool.
     counted: usize,
 }
 
@@ -77,21 +76,21 @@ impl Share {
         self.pool.limit()
     }
 
-    /// The session holds `held` bytes now. The pool is told of changes that matter. True if it has been told of more
-    /// than it has room for.
+    /// The session holds `held` bytes now, which is reported if the change is large enough. True if more is reported
+    /// than the pool has room for.
     #[inline]
     pub(super) fn count(&mut self, held: usize) -> bool {
-        let matters = self.counted.abs_diff(held) >= STEP || (held == 0 && self.counted > 0);
-        matters && self.tell(held)
+        let is_large = self.counted.abs_diff(held) >= STEP || (held == 0 && self.counted > 0);
+        is_large && self.report(held)
     }
 
-    fn tell(&mut self, held: usize) -> bool {
+    fn report(&mut self, held: usize) -> bool {
         let grows = held > self.counted;
         self.settle(held);
         grows && self.pool.held() > self.limit()
     }
 
-    /// As [`Self::count`], to the byte.
+    /// Reports `held` bytes, however small the change.
     pub(super) fn settle(&mut self, held: usize) {
         let sum = &self.pool.sums.held;
         if held > self.counted {
@@ -109,8 +108,8 @@ impl Share {
         others.saturating_add(held) <= self.limit()
     }
 
-    /// Whether a session that holds `held` bytes may not hold `more`: there is no room for it, and the session would
-    /// have more than its part.
+    /// Whether a session that holds `held` bytes is refused `more`: the pool has no room for them, and the session
+    /// would be at the average or above it.
     pub(super) fn is_full(&mut self, held: usize, more: usize) -> bool {
         if self.has_room(held.saturating_add(more)) {
             return false;
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_changes_are_not_counted_and_all_comes_back() {
+    fn small_changes_are_not_reported_and_everything_is_given_back() {
         let pool = MemoryPool::new(1 << 20);
         let (mut one, mut other) = (Share::new(pool.clone()), Share::new(pool.clone()));
         one.count(STEP - 1);
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_with_their_part_are_refused() {
+    fn only_sessions_at_the_average_are_refused() {
         let pool = MemoryPool::new(100 * STEP);
         let (mut heavy, mut light) = (Share::new(pool.clone()), Share::new(pool.clone()));
         assert!(!heavy.is_full(99 * STEP, STEP), "it fits to the byte");
@@ -159,7 +158,7 @@ mod tests {
         assert!(!light.is_full(0, 20 * STEP));
         assert!(light.count(5 * STEP), "there was no room for it");
         assert!(!pool.is_beyond());
-        // What cannot be refused.
+        // An amount that cannot be refused.
         heavy.count(110 * STEP);
         assert!(pool.is_beyond());
         drop(heavy);

@@ -1,4 +1,4 @@
-//! What is waiting to be sent: a lane of frames, and a lane of transfers and streams that take turns.
+//! `Outbox`: what waits to be sent, in a lane of frames and a lane of transfers and streams that take turns.
 
 use std::collections::VecDeque;
 
@@ -7,50 +7,50 @@ use foldhash::HashSet;
 use super::{shrink::shrink_line, slots::CallKey};
 use crate::wire::{CallId, Frame, Rope, TransferId};
 
-/// A frame on its way out, and what its sending means.
+/// A frame that waits to be sent, and what follows from sending it.
 #[derive(Debug)]
 pub(crate) struct OutFrame {
     pub(crate) frame: Frame,
-    /// Its length, or a little more.
+    /// An upper bound of the frame's encoded length.
     pub(crate) len: u32,
-    /// Bytes of room that the sender holds for it.
+    /// Bytes of room that the sender holds for the frame.
     pub(crate) room: u32,
     pub(crate) on_sent: OnSent,
-    /// What the frame announces.
+    /// The transfer that the frame announces.
     pub(crate) transfer: Option<Box<OutTransfer>>,
 }
 
-/// Stands where a frame was.
+/// A placeholder in a box whose frame has gone.
 const NOTHING: Frame = Frame::Ping { token: 0 };
 
-/// So many places of frames that have gone are kept for others.
+/// The most boxes that are kept for further frames.
 const MAX_SPARE: usize = 64;
 
-/// How many bytes streams may send for each of a transfer's. A payload has an end soon, and whoever waits for it waits
-/// for the whole; a stream goes on, and its reader waits for each item.
+/// How many bytes streams may send for each byte of a transfer. A payload ends soon, and its receiver waits for all of
+/// it; a stream goes on, and its reader waits for each item.
 const STREAM_WEIGHT: i64 = 3;
 
 /// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnSent {
     Nothing,
-    /// A request: its call counts as sent.
+    /// The frame was a request: its call counts as sent.
     Request(CallKey),
-    /// A completion: the call's permit returns.
+    /// The frame was a completion: the call's permit returns.
     Completion(CallId),
 }
 
-/// A payload under way in chunks.
+/// A payload that is sent in chunks.
 #[derive(Debug)]
 pub(crate) struct OutTransfer {
     pub(crate) id: TransferId,
     pub(crate) rest: Rope,
-    /// What its sender holds of the budget of transfers.
+    /// What the sender holds of the budget of transfers.
     pub(crate) charge: u32,
     pub(crate) on_sent: OnSent,
 }
 
-/// Whose turn it is in the second lane.
+/// A member of the second lane, which has a turn now and then.
 #[derive(Debug)]
 pub(crate) enum BulkEntry {
     Transfer(Box<OutTransfer>),
@@ -60,24 +60,24 @@ pub(crate) enum BulkEntry {
 
 /// Frames and transfers that wait to be sent.
 ///
-/// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Then come the frames
-/// up to one chunk, in the order in which they were put. What is left is shared by streams and transfers, three bytes
-/// to one while both have something: neither do many streams keep a call from its payload, nor many payloads a stream
-/// from its items. Streams take turns among themselves, a chunk's worth each, and so do transfers.
+/// Urgent frames are small, pass every soft limit and go first: cancels, stops, aborts, refusals. Frames of up to one
+/// chunk follow in the order in which they were pushed. Streams and transfers share the rest, three bytes to one while
+/// both have something to send, so neither class can starve the other. Within a class each member sends about one chunk
+/// in its turn.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     urgent: VecDeque<Box<OutFrame>>,
     frames: VecDeque<Box<OutFrame>>,
-    /// Places of frames that have gone: frames are written where they stay, because they are large to move.
-    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    /// Boxes of frames that have gone. Frames stay in their boxes until they are encoded, because moving them is
+    /// costly.
+    #[allow(clippy::vec_box, reason = "the allocations are kept")]
     spare: Vec<Box<OutFrame>>,
     /// The second lane.
     transfers: VecDeque<Box<OutTransfer>>,
     streams: VecDeque<TransferId>,
-    /// How many bytes more streams have sent than is their share beside transfers, since both have something to send.
+    /// How many bytes streams have sent beyond their share, since both classes have had something to send.
     deficit: i64,
-    /// The transfers in the second lane: a peer may stop any number, and the lane is not searched for those that are
-    /// none.
+    /// The transfers in the second lane. A peer may stop any number, and the lane is searched only for one of these.
     under_way: HashSet<TransferId>,
     bytes: usize,
     transfer_bytes: usize,
@@ -95,13 +95,13 @@ impl Outbox {
         self.urgent.push_back(boxed);
     }
 
-    /// The next frame that is due, if it fits into `budget` bytes or `first` says that it must go whatever its size.
+    /// The next frame, if it fits into `budget` bytes or `first` says that it must go whatever its size.
     pub(crate) fn front(&mut self, budget: usize, first: bool) -> Option<&mut OutFrame> {
         let front = self.lane().front_mut()?;
         (first || front.len as usize <= budget).then_some(front)
     }
 
-    /// Takes that frame out: the room that its sender holds, and what it announces.
+    /// Removes that frame. Gives the room that its sender holds, and the transfer that the frame announces.
     pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
         let lane = self.lane();
         let mut boxed = lane.pop_front()?;
@@ -122,24 +122,24 @@ impl Outbox {
         if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
     }
 
-    /// Forgets the places that are kept for frames to come.
+    /// Frees the boxes that are kept for frames to come.
     pub(crate) fn forget_places(&mut self) {
         self.spare = Vec::new();
     }
 
-    /// Begins to send what has been announced.
+    /// Begins to send a transfer that has been announced.
     pub(crate) fn start_transfer(&mut self, transfer: Box<OutTransfer>) {
         self.transfer_bytes += transfer.rest.len();
         self.under_way.insert(transfer.id);
         self.transfers.push_back(transfer);
     }
 
-    /// A stream has something to send, and waits for its turn.
+    /// Lets a stream wait for its turn.
     pub(crate) fn push_stream(&mut self, id: TransferId) {
         self.streams.push_back(id);
     }
 
-    /// Who has the next turn. What it sends goes to [`Self::end_turn`], or it goes to [`Self::put_back`].
+    /// Removes the entry that has the next turn, which goes to [`Self::end_turn`] or [`Self::put_back`] afterwards.
     pub(crate) fn next_turn(&mut self) -> Option<BulkEntry> {
         if self.transfers.is_empty() || self.streams.is_empty() {
             self.deficit = 0;
@@ -150,7 +150,7 @@ impl Outbox {
             .or_else(|| self.streams.pop_front().map(BulkEntry::Stream))
     }
 
-    /// A turn is over in which so many bytes were sent. `more` goes on in its next turn.
+    /// A turn is over, in which `sent` bytes were sent. With `more`, the entry waits for its next turn.
     pub(crate) fn end_turn(&mut self, sent: usize, turn: BulkEntry, more: bool) {
         let sent = i64::try_from(sent).unwrap_or(i64::MAX);
         match turn {
@@ -171,7 +171,7 @@ impl Outbox {
         }
     }
 
-    /// Its turn has not come yet.
+    /// Puts an entry back that could not use its turn, which is the next one again.
     pub(crate) fn put_back(&mut self, turn: BulkEntry) {
         match turn {
             BulkEntry::Transfer(transfer) => self.transfers.push_front(transfer),
@@ -179,7 +179,7 @@ impl Outbox {
         }
     }
 
-    /// The next chunk of a transfer.
+    /// Splits off the next chunk of a transfer.
     pub(crate) fn split_chunk(&mut self, transfer: &mut OutTransfer, size: usize) -> Frame {
         let data = transfer.rest.split_to(size);
         self.transfer_bytes -= data.len();
@@ -189,7 +189,7 @@ impl Outbox {
         Frame::Chunk { transfer: transfer.id, data }
     }
 
-    /// Takes a transfer out that has been announced.
+    /// Removes a transfer that has been announced.
     pub(crate) fn remove_transfer(&mut self, id: TransferId) -> Option<Box<OutTransfer>> {
         if !self.under_way.remove(&id) {
             return None;
@@ -200,7 +200,7 @@ impl Outbox {
         Some(transfer)
     }
 
-    /// A number for a new transfer or stream, never used again.
+    /// A number for a new transfer or stream. No number is used twice.
     pub(crate) fn next_transfer_id(&mut self) -> TransferId {
         self.next_transfer += 1;
         self.next_transfer
@@ -220,12 +220,12 @@ impl Outbox {
         !self.transfers.is_empty() || !self.streams.is_empty()
     }
 
-    /// Bytes that frames take while they wait, without what they announce: a short one takes more than it is long.
+    /// Bytes of memory that waiting frames take, without the transfers that they announce.
     pub(crate) fn memory(&self) -> usize {
         self.bytes + (self.urgent.len() + self.frames.len()) * size_of::<OutFrame>()
     }
 
-    /// Bytes of frames that wait, without what they announce.
+    /// Encoded bytes of waiting frames, without the transfers that they announce.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -235,12 +235,12 @@ impl Outbox {
         self.transfer_bytes
     }
 
-    /// Throws all frames and transfers away.
+    /// Drops all frames and transfers.
     pub(crate) fn clear(&mut self) {
         *self = Self { next_transfer: self.next_transfer, ..Self::default() };
     }
 
-    /// Throws away the transfers under way whose mark is in question.
+    /// Drops the transfers under way for whose mark `remove` returns true.
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(OnSent) -> bool) {
         let under_way = &mut self.under_way;
         self.transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
@@ -248,7 +248,7 @@ impl Outbox {
         self.transfer_bytes = waiting.chain(&self.transfers).map(|transfer| transfer.rest.len()).sum();
     }
 
-    /// Whether the counts are those of what waits.
+    /// Tests that the counts match what waits.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let frames = || self.urgent.iter().chain(&self.frames);

@@ -1,14 +1,14 @@
-//! `PingBudget`: how many pings and pongs a peer may send, as a token bucket.
+//! `PingBudget`: a token bucket that bounds how many pings and pongs a peer may send.
 
 use std::time::{Duration, Instant};
 
-/// How many may come at once.
+/// The most tokens that the bucket holds.
 pub(crate) const PING_BURST: u32 = 10;
-/// In this time one more is earned.
+/// The time in which the bucket earns a token.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. One budget serves for
-/// the protocol's own and for those of the WebSocket beneath.
+/// Allows one ping a second on average, and ten at once. Every ping costs an answer, so pings must be bounded. One
+/// budget serves for the protocol's own pings and for those of the WebSocket beneath.
 #[derive(Debug)]
 pub(crate) struct PingBudget {
     tokens: u32,
@@ -20,13 +20,12 @@ impl PingBudget {
         Self { tokens: PING_BURST, refilled: now }
     }
 
-    /// Whether one more is allowed now; takes it if so.
+    /// Takes a token for one ping. False if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let earned = now.saturating_duration_since(self.refilled).as_secs();
         if let Ok(earned) = u32::try_from(earned) {
             self.tokens = self.tokens.saturating_add(earned).min(PING_BURST);
-            // What is left of a second stays on the account, or a steady peer slightly faster than the clock would
-            // never earn any.
+            // The rest of a second is kept, or a steady peer slightly faster than the clock would never earn a token.
             self.refilled += REFILL * earned;
         } else {
             self.tokens = PING_BURST;
@@ -53,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn one_a_second_goes_on_for_ever_and_two_a_second_do_not() {
+    fn one_ping_a_second_is_allowed_for_ever_and_two_are_not() {
         let start = Instant::now();
         let mut budget = PingBudget::new(start);
         assert!((0..10_000).all(|second| budget.take(start + REFILL * second)));

@@ -1,11 +1,11 @@
-//! `PacketWriter`: frames put into a packet, whose header comes with the first of them.
+//! `PacketWriter`: appends frames to a packet, and the packet's header before the first frame.
 
 use bytes::BytesMut;
 
 use super::{acks::AckSchedule, sequence::Sequence};
 use crate::wire::{Frame, put_frame, put_header};
 
-/// What a Chunk or an Item takes beside its bytes, at most.
+/// The most bytes that a Chunk or an Item takes beside its data.
 pub(crate) const CHUNK_FRAME: usize = 32;
 
 /// A sequenced packet that is being written.

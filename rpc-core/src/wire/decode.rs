@@ -1,4 +1,4 @@
-//! Bytes to frames.
+//! Decoding of frames.
 
 use super::{
     ErrorBody, Frame, Notify, Request, WireError,
@@ -9,7 +9,7 @@ use super::{
     status::{read_status, read_text},
 };
 
-/// Reads a frame; `None` for one of a kind that this version may pass over.
+/// Reads a frame. `None` for a frame of an unknown kind that may be passed over.
 pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Option<Frame>, WireError> {
     let len = reader.array()?;
     if len == 0 {
@@ -103,7 +103,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
 }
 
 impl Frame {
-    /// The name of the frame's kind, for people.
+    /// The name of the frame's kind, for messages.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "Hello",

@@ -1,4 +1,4 @@
-//! Frames to bytes.
+//! Encoding of frames.
 
 use bytes::BytesMut;
 
@@ -10,7 +10,7 @@ use super::{
     status::put_status,
 };
 
-/// What a number, a marker or a length takes at most.
+/// The most bytes that a number takes, its marker included.
 const NUMBER: usize = 9;
 
 /// Appends a frame.
@@ -101,9 +101,9 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
 }
 
 impl Frame {
-    /// At least as many bytes as the frame takes, found without encoding it.
+    /// An upper bound of the frame's encoded length, found without encoding the frame.
     pub fn encoded_len_hint(&self) -> usize {
-        let words = |status: &crate::status::Status| status.message().len() + status.details().len() + 4 * NUMBER;
+        let status_len = |status: &crate::status::Status| status.message().len() + status.details().len() + 4 * NUMBER;
         let body = match self {
             Self::Hello(hello) => {
                 let contracts: usize = hello.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
@@ -111,7 +111,7 @@ impl Frame {
             }
             Self::Welcome(welcome) => {
                 let contracts: usize = welcome.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
-                contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, words) + 32 * NUMBER
+                contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, status_len) + 32 * NUMBER
             }
             Self::Request(request) => {
                 6 * NUMBER
@@ -124,9 +124,9 @@ impl Frame {
             Self::Item { payload, .. } => NUMBER + payload_len(payload),
             Self::End { error: None, .. } => NUMBER,
             Self::End { error: Some(ErrorBody::Fault(payload)), .. } => 2 * NUMBER + payload_len(payload),
-            Self::End { error: Some(ErrorBody::Status(status)), .. } => NUMBER + words(status),
+            Self::End { error: Some(ErrorBody::Status(status)), .. } => NUMBER + status_len(status),
             Self::Error { error: ErrorBody::Fault(payload), .. } => 2 * NUMBER + payload_len(payload),
-            Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + words(status),
+            Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + status_len(status),
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
             Self::GoAway { message, .. } => 2 * NUMBER + message.len(),
             Self::Credit { .. } => 4 * NUMBER,
@@ -141,16 +141,18 @@ impl Frame {
     }
 }
 
+/// Begins a frame of `len` elements, its kind included.
 fn begin(out: &mut BytesMut, len: usize, kind: u64) {
     put::array(out, len);
     put::uint(out, kind);
 }
 
-/// A frame of `len` elements, and one more for its streams if there are some.
+/// Begins a frame of `len` elements, and one more if it has streams.
 fn begin_with(out: &mut BytesMut, len: usize, kind: u64, streams: &Streams) {
     if streams.is_empty() { begin(out, len, kind) } else { begin(out, len + 1, kind) }
 }
 
+/// A frame that consists of numbers.
 fn numbers(out: &mut BytesMut, kind: u64, numbers: &[u64]) {
     begin(out, numbers.len() + 1, kind);
     for number in numbers {
@@ -188,7 +190,7 @@ fn put_rope(out: &mut BytesMut, rope: &Rope) {
     rope.each_piece(|piece| out.extend_from_slice(piece));
 }
 
-/// Nothing at all if there are none.
+/// Writes the last element of a frame, which is left out if there are no streams.
 fn put_streams(out: &mut BytesMut, streams: &Streams) {
     if streams.is_empty() {
         return;

@@ -1,8 +1,8 @@
-//! `WireError`: bytes that are not what they should be.
+//! `WireError`: bytes that cannot be decoded.
 
 use std::{borrow::Cow, error, fmt};
 
-/// Bytes that are not what the protocol or a type asks for.
+/// Bytes that are not what the protocol or a type requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireError {
     what: Cow<'static, str>,
@@ -22,7 +22,7 @@ pub enum PayloadLimit {
 }
 
 impl PayloadLimit {
-    /// Its name in the configuration.
+    /// The limit's name in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nesting => "Config::max_payload_nesting",
@@ -31,7 +31,7 @@ impl PayloadLimit {
         }
     }
 
-    /// What to do about a payload beyond it.
+    /// What to do about a payload that exceeds the limit.
     pub const fn cure(self) -> &'static str {
         match self {
             Self::Nesting => "send a flatter type",
@@ -52,22 +52,22 @@ impl WireError {
         Self { what: what.into(), at: Some(at), limit: None }
     }
 
-    /// A payload is valid as far as it was read, but holds too much.
+    /// Marks the error as that of a valid payload which exceeds a limit.
     pub(super) fn beyond(self, limit: PayloadLimit) -> Self {
         Self { limit: Some(limit), ..self }
     }
 
-    /// The limit that a payload exceeds, if it is that and not a broken payload.
+    /// The limit that a payload exceeds. `None` for a payload that is not valid.
     pub fn limit(&self) -> Option<PayloadLimit> {
         self.limit
     }
 
-    /// The same error, where what was read begins `by` bytes further on.
+    /// The same error, `by` bytes further on.
     pub(super) fn moved_by(self, by: usize) -> Self {
         Self { at: self.at.map(|at| at + by), ..self }
     }
 
-    /// Where, in bytes from the beginning of what was read, if that is known.
+    /// The offset of the error, in bytes from the beginning of the input, if it is known.
     pub fn offset(&self) -> Option<usize> {
         self.at
     }

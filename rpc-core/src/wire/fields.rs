@@ -1,15 +1,15 @@
-//! `Fields`: an array whose later elements may be missing, or more than are known.
+//! `Fields`: an array that may have fewer elements than this version knows, or more.
 
 use super::{MetadataPairs, Payload, Streams, WireError, frame::pair_size, read::Reader};
 
-/// The elements of a frame after its kind: missing ones are nil, those beyond what is known are passed over.
+/// The elements of a frame after its kind. A missing element reads as nil; unknown ones at the end are passed over.
 pub(super) struct Fields<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) left: usize,
 }
 
 impl Fields<'_> {
-    /// The reader before the next element, unless that is nil.
+    /// The reader at the next element, unless that element is nil or missing.
     pub(super) fn optional(&mut self) -> Result<Option<&mut Reader>, WireError> {
         if self.left == 0 {
             return Ok(None);
@@ -18,6 +18,7 @@ impl Fields<'_> {
         Ok(if self.reader.take_nil() { None } else { Some(self.reader) })
     }
 
+    /// The reader at the next element. If the element is nil or missing, the error is `missing`.
     pub(super) fn required(&mut self, missing: &'static str) -> Result<&mut Reader, WireError> {
         let at = self.reader.at();
         self.optional()?.ok_or_else(|| WireError::at(missing, at))
@@ -37,7 +38,7 @@ impl Fields<'_> {
         self.optional()?.map(Reader::uint).transpose()
     }
 
-    /// Metadata up to the first pair that is beyond `max` in all; what follows is passed over.
+    /// Metadata up to the first pair with which their size is beyond `max`; further pairs are checked and dropped.
     pub(super) fn metadata(&mut self, max: usize) -> Result<MetadataPairs, WireError> {
         let Some(reader) = self.optional()? else { return Ok(Vec::new()) };
         let (mut pairs, mut size) = (Vec::new(), 0);

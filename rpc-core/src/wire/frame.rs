@@ -1,4 +1,4 @@
-//! The frames: what one side says to the other, as typed values.
+//! The frames of the protocol, as typed values.
 
 use bytes::Bytes;
 
@@ -7,16 +7,16 @@ use crate::status::Status;
 
 /// The number of a call, chosen by its caller and never reused in a session.
 pub type CallId = u64;
-/// The number of a transfer or stream, counted by the side that sends the bytes.
+/// The number of a transfer or stream, chosen by the side that sends the bytes. Both share one sequence of numbers.
 pub type TransferId = u64;
 
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;
 
-/// What a pair of metadata counts beside its bytes: what two `String`s take.
+/// What a pair of metadata counts beside its bytes: the memory of two `String`s.
 const PAIR: usize = 48;
 
-/// What metadata count against their limit: the bytes of keys and values, and 48 for each pair, which take memory too.
+/// What metadata counts against its limit: the bytes of keys and values, and 48 for each pair, which takes memory too.
 pub fn metadata_size(pairs: &MetadataPairs) -> usize {
     pairs.iter().map(pair_size).sum()
 }
@@ -30,14 +30,14 @@ pub(super) fn pair_size((key, value): &(String, String)) -> usize {
 pub enum Payload {
     /// The MessagePack value itself.
     Inline(Bytes),
-    /// Anything else, in a box so that frames stay small.
+    /// Any other payload, in a box so that frames stay small.
     Boxed(Box<BoxedPayload>),
 }
 
 /// A payload that is not a single slice of bytes in its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoxedPayload {
-    /// The MessagePack value itself, in pieces. What is sent may be, what is received is not.
+    /// The MessagePack value itself, in pieces. Only payloads to be sent are in pieces.
     Pieces(Rope),
     /// The value follows in [`Frame::Chunk`]s of this transfer.
     Announced {
@@ -54,7 +54,7 @@ impl Payload {
         Self::Boxed(Box::new(BoxedPayload::Announced { transfer, total }))
     }
 
-    /// The transfer that will bring the bytes, and how many; `None` if they are in the frame.
+    /// The transfer that brings the bytes, and how many; `None` if the value is in the frame.
     pub fn announcement(&self) -> Option<(TransferId, u64)> {
         match self {
             Self::Inline(_) => None,
@@ -65,7 +65,7 @@ impl Payload {
         }
     }
 
-    /// The value, or else what [`Self::announcement`] gives.
+    /// The value, or else the announcement, as [`Self::announcement`] gives it.
     pub fn into_value(self) -> Result<Bytes, (TransferId, u64)> {
         match self {
             Self::Inline(bytes) => Ok(bytes),
@@ -87,7 +87,7 @@ impl Payload {
         }
     }
 
-    /// Whether the value has no bytes at all, which no MessagePack value has.
+    /// Whether the value has no bytes, as no valid MessagePack value has.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -145,7 +145,7 @@ pub enum Frame {
         /// Its next bytes; never empty.
         data: Rope,
     },
-    /// The sender gives a transfer up before its end.
+    /// The sender aborts a transfer before its end.
     Abort {
         /// The transfer.
         transfer: TransferId,
@@ -157,23 +157,23 @@ pub enum Frame {
         /// The item. If it is announced, its chunks have the stream's own number.
         payload: Payload,
     },
-    /// A stream has ended; its items have all been sent before. Each stream ends with one of these, also if it is
-    /// stopped.
+    /// A stream has ended, and all of its items have been sent before. Each stream ends with this frame, also a stopped
+    /// one.
     End {
         /// The stream.
         stream: TransferId,
-        /// Why, unless its producer has finished it.
+        /// Why the stream ended, unless its producer has finished it.
         error: Option<ErrorBody>,
     },
-    /// The receiver of a stream takes more of it. Stream 0 stands for the bytes of all of them.
+    /// The receiver of a stream grants credit. Stream 0 stands for the bytes of all streams together.
     Credit {
         /// The stream.
         stream: TransferId,
-        /// So many more items.
+        /// How many more items may be sent.
         items: u64,
-        /// So many more bytes of items.
+        /// How many more bytes of items may be sent.
         bytes: u64,
-        /// How many items of the stream have been read since it began; 0 for all of them.
+        /// How many items of the stream have been read since its beginning; 0 with stream 0.
         read: u64,
     },
     /// The receiver wants no more of a transfer or stream.
@@ -253,7 +253,7 @@ pub enum ErrorBody {
 }
 
 impl Frame {
-    /// The numbers of the streams that come with a call's arguments or its result; none are left.
+    /// Takes the numbers of the streams that come with a call's arguments or its result.
     pub fn take_streams(&mut self) -> Streams {
         match self {
             Self::Request(request) => std::mem::take(&mut request.streams),
@@ -262,7 +262,7 @@ impl Frame {
         }
     }
 
-    /// Whether the frame is counted by `seq` and acknowledged.
+    /// Whether a packet with the frame has a number and is acknowledged.
     pub fn is_sequenced(&self) -> bool {
         !matches!(self, Self::Hello(_) | Self::Welcome(_) | Self::Ping { .. } | Self::Pong { .. } | Self::GoAway { .. })
     }

@@ -1,4 +1,4 @@
-//! Hello and Welcome to bytes and back: maps from integers, so that either side may be newer.
+//! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer.
 
 use bytes::BytesMut;
 
@@ -11,17 +11,37 @@ use super::{
 /// A limit that is not announced.
 const UNLIMITED: u64 = u64::MAX;
 
+/// The keys of limits run from 1 to this one, in the order of [`PeerLimits`].
+const LAST_LIMIT: u64 = 16;
+/// Limits up to this key are always announced, and later ones only if there is a limit.
+const LAST_REQUIRED_LIMIT: u64 = 13;
+
+/// The keys of Hello and Welcome.
+mod key {
+    pub(super) const VERSION: u64 = 1;
+    pub(super) const LIMITS: u64 = 2;
+    pub(super) const KEEPALIVE: u64 = 3;
+    pub(super) const CONTRACTS: u64 = 4;
+    pub(super) const CREDENTIALS: u64 = 5;
+    pub(super) const RESUME: u64 = 6;
+    pub(super) const SESSION: u64 = 7;
+    pub(super) const SECRET: u64 = 8;
+    pub(super) const RESUMED: u64 = 9;
+    pub(super) const RECEIVED: u64 = 10;
+    pub(super) const REFUSAL: u64 = 11;
+}
+
 pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
     put::map(out, 4 + usize::from(!hello.credentials.is_empty()) + usize::from(hello.resume.is_some()));
-    put::uint(out, 1);
+    put::uint(out, key::VERSION);
     put::uint(out, hello.version);
     put_common(out, &hello.limits, hello.keepalive_ms, &hello.contracts);
     if !hello.credentials.is_empty() {
-        put::uint(out, 5);
+        put::uint(out, key::CREDENTIALS);
         put::bin(out, &hello.credentials);
     }
     if let Some(resume) = &hello.resume {
-        put::uint(out, 6);
+        put::uint(out, key::RESUME);
         put::array(out, 5);
         put::uint(out, resume.session);
         put::bin(out, &resume.secret);
@@ -35,30 +55,43 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
     let resumed = if welcome.resumed { 2 } else { 0 };
     let optional = usize::from(!welcome.secret.is_empty()) + resumed + usize::from(welcome.refusal.is_some());
     put::map(out, 5 + optional);
-    put::uint(out, 1);
+    put::uint(out, key::VERSION);
     put::uint(out, welcome.version);
     put_common(out, &welcome.limits, welcome.keepalive_ms, &welcome.contracts);
-    put::uint(out, 7);
+    put::uint(out, key::SESSION);
     put::uint(out, welcome.session);
     if !welcome.secret.is_empty() {
-        put::uint(out, 8);
+        put::uint(out, key::SECRET);
         put::bin(out, &welcome.secret);
     }
     if welcome.resumed {
-        put::uint(out, 9);
+        put::uint(out, key::RESUMED);
         put::boolean(out, true);
-        put::uint(out, 10);
+        put::uint(out, key::RECEIVED);
         put::uint(out, welcome.received);
     }
     if let Some(refusal) = &welcome.refusal {
-        put::uint(out, 11);
+        put::uint(out, key::REFUSAL);
         put_status(out, refusal);
     }
 }
 
-/// Keys 2 to 4.
+/// What follows the version in both: limits, keepalive and contracts.
 fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contracts: &[HostedContract]) {
-    put::uint(out, 2);
+    put::uint(out, key::LIMITS);
+    put_limits(out, limits);
+    put::uint(out, key::KEEPALIVE);
+    put::uint(out, keepalive_ms);
+    put::uint(out, key::CONTRACTS);
+    put::array(out, contracts.len());
+    for contract in contracts {
+        put::array(out, 2);
+        put::text(out, &contract.name);
+        put::uint(out, contract.fingerprint);
+    }
+}
+
+fn put_limits(out: &mut BytesMut, limits: &PeerLimits) {
     let PeerLimits {
         calls,
         nested,
@@ -80,22 +113,13 @@ fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contra
     let counts = [calls, nested, notifies, depth].map(u64::from);
     let bytes = [payload, assembly, arguments, packet, chunk];
     let windows = [u64::from(streams), u64::from(stream_items), stream_bytes, streams_bytes];
-    // What one payload may hold is not said where there is no limit.
-    let held = [nesting, values, containers];
-    put::map(out, 13 + held.iter().filter(|&&limit| limit < UNLIMITED).count());
-    let all = (1_u64..).zip(counts.into_iter().chain(bytes).chain(windows).chain(held));
-    for (key, value) in all.filter(|&(key, value)| key <= 13 || value < UNLIMITED) {
+    let contents = [nesting, values, containers];
+    let all = (1_u64..).zip(counts.into_iter().chain(bytes).chain(windows).chain(contents));
+    let announced = all.filter(|&(key, value)| key <= LAST_REQUIRED_LIMIT || value < UNLIMITED);
+    put::map(out, announced.clone().count());
+    for (key, value) in announced {
         put::uint(out, key);
         put::uint(out, value);
-    }
-    put::uint(out, 3);
-    put::uint(out, keepalive_ms);
-    put::uint(out, 4);
-    put::array(out, contracts.len());
-    for contract in contracts {
-        put::array(out, 2);
-        put::text(out, &contract.name);
-        put::uint(out, contract.fingerprint);
     }
 }
 
@@ -110,12 +134,12 @@ pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
     };
     for _ in 0..reader.map()? {
         match reader.uint()? {
-            1 => hello.version = reader.uint()?,
-            2 => hello.limits = read_limits(reader)?,
-            3 => hello.keepalive_ms = reader.uint()?,
-            4 => hello.contracts = read_contracts(reader)?,
-            5 => hello.credentials = reader.bin()?.to_vec(),
-            6 => hello.resume = Some(read_resume(reader)?),
+            key::VERSION => hello.version = reader.uint()?,
+            key::LIMITS => hello.limits = read_limits(reader)?,
+            key::KEEPALIVE => hello.keepalive_ms = reader.uint()?,
+            key::CONTRACTS => hello.contracts = read_contracts(reader)?,
+            key::CREDENTIALS => hello.credentials = reader.bin()?.to_vec(),
+            key::RESUME => hello.resume = Some(read_resume(reader)?),
             _ => reader.skip()?,
         }
     }
@@ -136,22 +160,22 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
     };
     for _ in 0..reader.map()? {
         match reader.uint()? {
-            1 => welcome.version = reader.uint()?,
-            2 => welcome.limits = read_limits(reader)?,
-            3 => welcome.keepalive_ms = reader.uint()?,
-            4 => welcome.contracts = read_contracts(reader)?,
-            7 => welcome.session = reader.uint()?,
-            8 => welcome.secret = reader.bin()?.to_vec(),
-            9 => welcome.resumed = reader.boolean()?,
-            10 => welcome.received = reader.uint()?,
-            11 => welcome.refusal = Some(read_status(reader)?),
+            key::VERSION => welcome.version = reader.uint()?,
+            key::LIMITS => welcome.limits = read_limits(reader)?,
+            key::KEEPALIVE => welcome.keepalive_ms = reader.uint()?,
+            key::CONTRACTS => welcome.contracts = read_contracts(reader)?,
+            key::SESSION => welcome.session = reader.uint()?,
+            key::SECRET => welcome.secret = reader.bin()?.to_vec(),
+            key::RESUMED => welcome.resumed = reader.boolean()?,
+            key::RECEIVED => welcome.received = reader.uint()?,
+            key::REFUSAL => welcome.refusal = Some(read_status(reader)?),
             _ => reader.skip()?,
         }
     }
     Ok(welcome)
 }
 
-/// What a side takes that does not say so.
+/// The limits of a side that announces none.
 fn missing_limits() -> PeerLimits {
     const CHUNK: u64 = 64 * 1024;
     PeerLimits {
@@ -178,7 +202,7 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
     let mut limits = missing_limits();
     for _ in 0..reader.map()? {
         let key = reader.uint()?;
-        if !(1..=16).contains(&key) {
+        if !(1..=LAST_LIMIT).contains(&key) {
             reader.skip()?;
             continue;
         }
@@ -207,7 +231,7 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
 }
 
 fn read_contracts(reader: &mut Reader) -> Result<Vec<HostedContract>, WireError> {
-    // Grows with what is there, not with what is claimed.
+    // Not sized by the array's length, which may be a lie.
     let mut contracts = Vec::new();
     for _ in 0..reader.array()? {
         let len = reader.array()?;

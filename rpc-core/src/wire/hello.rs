@@ -4,7 +4,7 @@ use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u64 = 1;
-/// The WebSocket sub-protocol (RFC 6455 §1.9) that stands for it.
+/// The WebSocket subprotocol (RFC 6455 §1.9) of that version.
 pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.
@@ -13,7 +13,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 /// `docs/protocol.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
-    /// Calls in flight, of depth 0 and beyond what `nested` sets apart. At least 1. Key 1.
+    /// Calls in flight of depth 0, and those beyond what `nested` reserves. At least 1. Key 1.
     pub calls: u32,
     /// Calls of each depth from 1 up that do not count in `calls`. At least 1. Key 2.
     pub nested: u32,
@@ -51,24 +51,24 @@ pub struct PeerLimits {
 /// A contract that a side hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedContract {
-    /// Its name.
+    /// The contract's name.
     pub name: String,
     /// [`crate::contract::ContractDescriptor::fingerprint`].
     pub fingerprint: u64,
 }
 
-/// The position from which a lost session is to be resumed. Nothing resumes yet; the wire is ready.
+/// The position from which a lost session is to be resumed. This version encodes it and resumes no session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The session.
     pub session: u64,
-    /// Its secret.
+    /// The session's secret.
     pub secret: Vec<u8>,
-    /// Larger at each attempt.
+    /// A number that grows with each attempt.
     pub epoch: u64,
-    /// The last sequenced packet taken in.
+    /// The last sequenced packet received.
     pub received: u64,
-    /// The oldest packet that can still be sent again.
+    /// The oldest packet that can be sent again.
     pub oldest: u64,
 }
 
@@ -104,12 +104,12 @@ pub struct Welcome {
     pub contracts: Vec<HostedContract>,
     /// The session's number at the server.
     pub session: u64,
-    /// The secret with which it could be resumed; empty where it cannot.
+    /// The secret with which the session could be resumed; empty if it cannot be.
     pub secret: Vec<u8>,
     /// Whether the session asked for was resumed.
     pub resumed: bool,
-    /// With `resumed`: the last sequenced packet taken in.
+    /// With `resumed`: the last sequenced packet received.
     pub received: u64,
-    /// The server refuses; the connection is closed after this packet.
+    /// Why the server refuses the session; the connection is closed after this packet.
     pub refusal: Option<Status>,
 }

@@ -1,4 +1,4 @@
-//! Bytes to frames and back: pure, bounded, and the only place that knows MessagePack.
+//! Encoding and decoding of frames: pure, bounded, and the only place that knows MessagePack.
 
 mod decode;
 mod encode;

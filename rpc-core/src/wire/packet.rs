@@ -1,4 +1,4 @@
-//! Packets: one WebSocket message, two numbers and frames back to back.
+//! Packets: each is one WebSocket message with a header of two numbers, and frames.
 
 use std::iter::FusedIterator;
 
@@ -6,45 +6,45 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Frame, WireError, decode::read_frame, put, read::Reader};
 
-/// A packet has no more frames than this, those of unknown kinds included: taking a packet in must not take long.
+/// The most frames of a packet, those of unknown kinds included, which bounds the time that a packet takes.
 pub const MAX_FRAMES: usize = 1024;
 
-/// What a packet begins with.
+/// The header of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketHeader {
-    /// The packet's number; 0 for one that is not counted.
+    /// The packet's number; 0 for a packet that is not sequenced.
     pub seq: u64,
-    /// The last counted packet that its sender has taken in.
+    /// The last sequenced packet that the sender has received.
     pub ack: u64,
 }
 
-/// Appends the beginning of a packet.
+/// Appends the header of a packet.
 pub fn put_header(out: &mut BytesMut, header: PacketHeader) {
     put::uint(out, header.seq);
     put::uint(out, header.ack);
 }
 
-/// Reads the beginning of a packet; its frames are read one by one. Payloads and chunks are slices of `packet`.
+/// Reads the header of a packet, whose frames are then read one by one. Payloads and chunks are slices of `packet`.
 pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     let mut reader = Reader::new(packet);
     let header = PacketHeader { seq: reader.uint()?, ack: reader.uint()? };
     Ok((header, Frames { reader, left: MAX_FRAMES, max_metadata: usize::MAX, failed: false }))
 }
 
-/// The frames of a packet, in order. Those of unknown kinds that may be passed over are left out; after an error
-/// nothing follows. More than [`MAX_FRAMES`] are an error.
+/// The frames of a packet, in order. Frames of unknown kinds that may be passed over are left out. An error, as for
+/// more than [`MAX_FRAMES`], is the last element.
 #[derive(Debug)]
 pub struct Frames {
     reader: Reader,
-    /// How many more frames the packet may have.
+    /// Frames that the packet may still have.
     left: usize,
     max_metadata: usize,
     failed: bool,
 }
 
 impl Frames {
-    /// Keeps no more of a call's metadata than the first pair beyond this [size](super::metadata_size). The rest is
-    /// checked and passed over, so that metadata which will be refused take little memory.
+    /// Keeps a call's metadata up to the first pair beyond this [size](super::metadata_size). The rest is checked and
+    /// dropped, so that metadata which will be refused takes little memory.
     #[must_use]
     pub fn with_max_metadata(mut self, max: usize) -> Self {
         self.max_metadata = max;

@@ -1,4 +1,4 @@
-//! Payloads: values of users' types as MessagePack, in the shape that they have as JSON.
+//! Payloads: values of users' types as MessagePack, in the shape that serde gives them in JSON.
 
 use std::{fmt, io};
 
@@ -16,10 +16,10 @@ use super::{
     scan::{ScanLimits, scan_exact},
 };
 
-/// Deeper than the scanner lets anything be, so that serde's side never has the say.
+/// Deeper than any value that passes the scanner, so that the scanner's limit is the one that counts.
 const SERDE_DEPTH: usize = 2048;
 
-/// A value that serde could not turn into a payload.
+/// A value that does not serialize.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodeError(String);
 
@@ -41,7 +41,7 @@ pub fn encode<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) -> Result<()
     result
 }
 
-/// As MessagePack, in the shape that the value has as JSON.
+/// Writes a value as MessagePack, in the shape that serde gives it in JSON.
 #[inline]
 pub(super) fn serialize<T: Serialize + ?Sized>(out: &mut impl io::Write, value: &T) -> Result<(), EncodeError> {
     let mut serializer = Serializer::new(out).with_struct_map().with_human_readable();
@@ -54,14 +54,14 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: &ScanLimits) -> R
     T::deserialize(&mut deserializer(bytes)).map_err(|error| WireError::new(error.to_string()))
 }
 
-/// Reads a payload that is binary data and nothing else, as a slice of it.
+/// Reads a payload that is binary data and nothing else, as a slice of the payload.
 pub fn decode_bytes(payload: &Bytes) -> Result<Bytes, WireError> {
     let mut reader = Reader::new(payload.clone());
     let bytes = reader.bin()?;
     if reader.is_empty() { Ok(bytes) } else { Err(reader.error("bytes follow the value")) }
 }
 
-/// The arguments of a call, one after another. They borrow from the payload.
+/// Reads the arguments of a call one after another. They borrow from the payload.
 pub struct ArgumentReader<'a> {
     payload: &'a Bytes,
     values: Values<'a>,
@@ -79,7 +79,7 @@ impl<'a> ArgumentReader<'a> {
         Ok(Self { payload, values: deserializer(&payload[reader.at()..]), left })
     }
 
-    /// The next argument; `None` if there are no more.
+    /// The next argument; `None` after the last one.
     pub fn next_value<T: Deserialize<'a>>(&mut self) -> Result<Option<T>, WireError> {
         if self.left == 0 {
             return Ok(None);
@@ -93,7 +93,7 @@ impl<'a> ArgumentReader<'a> {
         self.next_value()
     }
 
-    /// Whether all have been read.
+    /// Whether all arguments have been read.
     pub fn is_at_end(&self) -> bool {
         self.left == 0
     }
@@ -117,7 +117,7 @@ fn deserializer(bytes: &[u8]) -> Values<'_> {
     deserializer
 }
 
-/// Bytes that travel as MessagePack `bin`, copied into what is sent.
+/// Bytes that are encoded as MessagePack `bin`, by copying them.
 #[derive(Clone, Copy, Debug)]
 pub struct Bin<T>(pub T);
 
@@ -127,7 +127,7 @@ impl<T: AsRef<[u8]>> Serialize for Bin<T> {
     }
 }
 
-/// What stands in a payload for a stream.
+/// The placeholder of a stream in a payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Nil;
 
@@ -147,7 +147,7 @@ impl Serialize for NoArguments {
     }
 }
 
-/// Lets serde's side write to the end of a buffer.
+/// A writer for serde that appends to a buffer.
 struct Append<'a>(&'a mut BytesMut);
 
 impl io::Write for Append<'_> {

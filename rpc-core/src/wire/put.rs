@@ -1,4 +1,4 @@
-//! Writing MessagePack by hand, in the shortest form.
+//! Writing MessagePack values in their shortest form.
 
 #![allow(clippy::cast_possible_truncation, reason = "each cast stands in the branch of its range")]
 
@@ -70,7 +70,7 @@ pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// What stands before so many bytes.
+/// The head of `len` bytes of binary data.
 pub(super) fn bin_head(out: &mut BytesMut, len: usize) {
     match len {
         len @ 0..0x100 => out.put_slice(&[Marker::Bin8.to_u8(), len as u8]),
@@ -101,7 +101,7 @@ pub(super) fn text(out: &mut BytesMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// Frames are far below 4 GiB; what is not would be cut by the limits on payloads long before.
+/// The limits on payloads keep every length far below 4 GiB.
 fn clamp(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -43,6 +43,7 @@ impl Reader {
         }
     }
 
+    /// A number that takes more than its first byte, or is refused.
     fn long_uint(&mut self) -> Result<u64, WireError> {
         let begin = self.at;
         let negative = |value: i64| u64::try_from(value).map_err(|_| WireError::at("a negative number", begin));
@@ -69,7 +70,7 @@ impl Reader {
         }
     }
 
-    /// Takes a nil, if that is what is next.
+    /// Takes a nil, if the next value is one.
     pub(super) fn take_nil(&mut self) -> bool {
         let nil = self.bytes.get(self.at) == Some(&Marker::Null.to_u8());
         self.at += usize::from(nil);
@@ -104,7 +105,7 @@ impl Reader {
         }
     }
 
-    /// A slice of the packet.
+    /// Binary data, as a slice of the packet.
     pub(super) fn bin(&mut self) -> Result<Bytes, WireError> {
         let begin = self.at;
         let len = match self.marker()? {
@@ -113,9 +114,9 @@ impl Reader {
             Marker::Bin32 => self.length::<4>()?,
             _ => return Err(WireError::at("not binary data", begin)),
         };
-        let stop = self.stop(len)?;
-        let bytes = self.bytes.slice(self.at..stop);
-        self.at = stop;
+        let end = self.end_of(len)?;
+        let bytes = self.bytes.slice(self.at..end);
+        self.at = end;
         Ok(bytes)
     }
 
@@ -128,13 +129,13 @@ impl Reader {
             Marker::Str32 => self.length::<4>()?,
             _ => return Err(WireError::at("not text", begin)),
         };
-        let stop = self.stop(len)?;
-        let bytes = &self.bytes[self.at..stop];
-        self.at = stop;
+        let end = self.end_of(len)?;
+        let bytes = &self.bytes[self.at..end];
+        self.at = end;
         std::str::from_utf8(bytes).map_err(|_| WireError::at("text that is not UTF-8", begin))
     }
 
-    /// Passes over the next value, whatever it is.
+    /// Passes over the next value of any kind.
     pub(super) fn skip(&mut self) -> Result<(), WireError> {
         let len = scan(&self.bytes[self.at..], &ScanLimits::default()).map_err(|error| error.moved_by(self.at))?;
         self.at += len;
@@ -146,21 +147,24 @@ impl Reader {
         Ok(Marker::from_u8(byte))
     }
 
+    /// A big-endian length of `N` bytes.
     fn length<const N: usize>(&mut self) -> Result<usize, WireError> {
         let bytes = self.fixed::<N>()?;
         Ok(bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)))
     }
 
+    /// The next `N` bytes.
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let stop = self.stop(N)?;
+        let end = self.end_of(N)?;
         let mut fixed = [0; N];
-        fixed.copy_from_slice(&self.bytes[self.at..stop]);
-        self.at = stop;
+        fixed.copy_from_slice(&self.bytes[self.at..end]);
+        self.at = end;
         Ok(fixed)
     }
 
+    /// Where the next `len` bytes end.
     #[inline]
-    fn stop(&self, len: usize) -> Result<usize, WireError> {
+    fn end_of(&self, len: usize) -> Result<usize, WireError> {
         if len > self.bytes.len() - self.at {
             return Err(WireError::at("the packet is cut short", self.at));
         }

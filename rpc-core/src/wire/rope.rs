@@ -1,4 +1,4 @@
-//! `Rope`: encoded bytes in one or more pieces, so that large ones stay where they are; and `Blob`, what those are.
+//! `Rope`: encoded bytes in one or more pieces, so that a large [`Blob`] is not copied.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,22 +12,22 @@ use serde::{Serialize, Serializer};
 use super::{EncodeError, payload::serialize};
 
 thread_local! {
-    /// What a [`Blob`] is about to hand to the serializer as a slice.
+    /// The bytes that a [`Blob`] is handing to the serializer as a slice.
     static LENT: RefCell<Option<Bytes>> = const { RefCell::new(None) };
-    /// How many [`DeferredDrops`] there are.
+    /// The number of [`DeferredDrops`] of this thread.
     static DEFERRING: Cell<u32> = const { Cell::new(0) };
-    /// What they keep.
+    /// The bytes that they keep.
     static DEFERRED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While there is one, this thread keeps what ropes leave that are dropped; it goes with the last of them. Bytes may
-/// have an owner of the user's (`Bytes::from_owner`), whose drop may do anything, which nothing may under a lock.
+/// While this guard exists, its thread keeps the pieces of dropped ropes, and drops them with the last guard. Bytes may
+/// have an owner that a user has written (`Bytes::from_owner`), and its drop must not run under a lock.
 #[derive(Debug)]
 pub struct DeferredDrops(());
 
 impl DeferredDrops {
-    /// Begins.
-    #[expect(clippy::new_without_default, reason = "it does something")]
+    /// Begins to keep pieces on this thread.
+    #[expect(clippy::new_without_default, reason = "the guard has an effect")]
     pub fn new() -> Self {
         DEFERRING.set(DEFERRING.get() + 1);
         Self(())
@@ -38,9 +38,9 @@ impl Drop for DeferredDrops {
     #[inline]
     fn drop(&mut self) {
         DEFERRING.set(DEFERRING.get() - 1);
-        // What goes may begin to keep again.
+        // A drop may create a guard again.
         if DEFERRING.get() == 0 {
-            // A thread that ends has none any more.
+            // A thread that is ending has no thread-locals any more.
             drop(DEFERRED.try_with(RefCell::take));
         }
     }
@@ -53,7 +53,7 @@ pub struct Rope(Pieces);
 #[derive(Clone, Debug)]
 enum Pieces {
     One(Bytes),
-    /// None of them is empty.
+    /// More than one piece, none of which is empty.
     Many(Box<Parts>),
 }
 
@@ -69,12 +69,12 @@ impl Drop for Parts {
     }
 }
 
-/// Bytes that travel as MessagePack `bin`, and need not be copied into what is sent.
+/// Bytes that are encoded as MessagePack `bin`, without copying them if they are large.
 #[derive(Clone, Debug)]
 pub struct Blob(Bytes);
 
 impl Rope {
-    /// Bytes in all.
+    /// The total number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -83,12 +83,12 @@ impl Rope {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the rope has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// In one piece. Copies them if they are in several.
+    /// The bytes in one piece. Copies them if they are in several.
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
@@ -106,7 +106,7 @@ impl Rope {
         }
     }
 
-    /// Takes the first `len` bytes out, or all if there are fewer.
+    /// Removes and returns the first `len` bytes, or all if there are fewer.
     #[must_use = "these bytes are gone from the rope"]
     pub fn split_to(&mut self, len: usize) -> Self {
         match &mut self.0 {
@@ -154,7 +154,7 @@ impl From<Vec<u8>> for Rope {
     }
 }
 
-/// However they are cut.
+/// Ropes are equal if their bytes are, however these are cut into pieces.
 impl PartialEq for Rope {
     fn eq(&self, other: &Self) -> bool {
         self.clone().into_bytes() == other.clone().into_bytes()
@@ -164,7 +164,7 @@ impl PartialEq for Rope {
 impl Eq for Rope {}
 
 impl Blob {
-    /// Of bytes that are shared, or given away.
+    /// Makes a blob of bytes that are shared or given away.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
@@ -179,8 +179,8 @@ impl Serialize for Blob {
     }
 }
 
-/// The MessagePack of a value. Its [`Blob`]s of `apart` bytes or more are not copied; the rest is taken from `buffer`,
-/// which must be empty.
+/// Encodes a value as MessagePack. Its [`Blob`]s of `apart` bytes or more are not copied; memory for the rest is split
+/// off `buffer`, which must be empty.
 #[inline]
 pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apart: usize) -> Result<Rope, EncodeError> {
     let mut writer = Writer { before: None, buffer, apart };
@@ -198,17 +198,17 @@ fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
     }
 }
 
-/// Where serde's side writes to.
+/// The writer that serde writes to.
 struct Writer<'a> {
-    /// What comes before the buffer's content. Mostly nothing does.
+    /// The pieces before the buffer's content. Most values have none.
     before: Option<Box<Parts>>,
     buffer: &'a mut BytesMut,
     apart: usize,
 }
 
 impl Writer<'_> {
-    /// Takes a slice of bytes that are being lent as they are. Not what another encoding, further up this thread's
-    /// stack, has lent.
+    /// Takes the bytes of a [`Blob`] as a piece, if `bytes` are the slice that is being lent. An encoding further up
+    /// this thread's stack may be lending other bytes.
     #[cold]
     fn take_lent(&mut self, bytes: &[u8]) -> bool {
         let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn large_blobs_stay_where_they_are_and_all_reads_as_if_copied() {
+    fn large_blobs_are_not_copied_and_read_as_if_they_were() {
         let (small, large) = (Bytes::from(vec![1; 99]), Bytes::from(vec![2; 100]));
         let blob = |bytes: &Bytes| Blob::new(bytes.clone());
         let value = ("before", blob(&large), 7, blob(&small), blob(&large), "after");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rope_is_taken_apart_at_any_place() {
+    fn a_rope_splits_at_any_place() {
         let value = ("before", Blob::new(vec![3; 50]), "after");
         let rope = encode_rope(&mut BytesMut::new(), &value, 1).unwrap();
         let whole = rope.clone().into_bytes();
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(rope.clone().into_bytes(), flat(&(Bin(&slice[..]), Bin([]))));
     }
 
-    /// Lends bytes while another blob is being lent.
+    /// Encodes a blob while another blob is being lent.
     #[derive(Debug)]
     struct Nested(Bytes);
 

@@ -21,9 +21,9 @@ impl Default for ScanLimits {
     }
 }
 
-/// Nesting is never deeper, whatever the limits say.
+/// The deepest nesting that any limits allow.
 pub(crate) const MAX_NESTING: usize = 255;
-/// Enough for nearly all payloads, and cheap to set up.
+/// A nesting that is enough for nearly all payloads, and for which a stack is cheap to set up.
 const SHALLOW: usize = 16;
 
 /// The length in bytes of the first value. Refuses extension types, the unused byte 0xc1, text that is not UTF-8,
@@ -65,8 +65,13 @@ fn too_many(limit: usize, what: &str, at: usize) -> WireError {
     WireError::at(format!("more than {limit} {what}"), at)
 }
 
+#[cold]
+fn cut_short(at: usize) -> WireError {
+    WireError::at("a value is cut short", at)
+}
+
 /// The length of a first value of the kind that most payloads are: a short array without further containers, or no
-/// container at all. `None` leaves the value to [`walk`], which also says what is wrong with it.
+/// container at all. `None` leaves the value to [`walk`], which also says what is wrong with a bad one.
 #[inline]
 fn scan_flat(bytes: &[u8], limits: &ScanLimits) -> Option<usize> {
     let first = *bytes.first()?;
@@ -83,11 +88,10 @@ fn scan_flat(bytes: &[u8], limits: &ScanLimits) -> Option<usize> {
 /// The length of a first value that is complete and no container.
 #[inline]
 fn scan_leaf(bytes: &[u8]) -> Option<usize> {
-    let first = *bytes.first()?;
-    let size = usize::from(SCALARS[usize::from(first)]);
-    if size > 0 {
-        return (size <= bytes.len()).then_some(size);
+    if let Some(len) = scan_scalar(bytes) {
+        return Some(len);
     }
+    let first = *bytes.first()?;
     let (head, len) = match first {
         0xa0..=0xbf => (1, usize::from(first & 0x1f)),
         0xc4 | 0xd9 => (2, usize::from(*bytes.get(1)?)),
@@ -95,80 +99,18 @@ fn scan_leaf(bytes: &[u8]) -> Option<usize> {
         _ => return None,
     };
     let content = bytes.get(head..head + len)?;
-    let is_bytes = matches!(first, 0xc4 | 0xc5);
-    (is_bytes || std::str::from_utf8(content).is_ok()).then_some(head + len)
+    let is_binary = matches!(first, 0xc4 | 0xc5);
+    (is_binary || std::str::from_utf8(content).is_ok()).then_some(head + len)
 }
 
-/// What follows a marker.
-enum Body {
-    Nothing,
-    /// So many bytes of any kind.
-    Bytes(usize),
-    Text(usize),
-    /// So many values.
-    Values(usize),
+/// The length of a first value that is a complete number, nil or boolean.
+#[inline]
+fn scan_scalar(bytes: &[u8]) -> Option<usize> {
+    let len = usize::from(SCALARS[usize::from(*bytes.first()?)]);
+    (len > 0 && len <= bytes.len()).then_some(len)
 }
 
-/// `None` if the value nests deeper than `nesting`, which is at most `DEPTH`.
-fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -> Result<Option<usize>, WireError> {
-    let mut stack = [0_usize; DEPTH];
-    let mut depth = 0;
-    // Values still to come in the innermost container.
-    let mut left = 1;
-    let (mut at, mut values, mut containers) = (0, 0, 0);
-    loop {
-        while left == 0 {
-            if depth == 0 {
-                return Ok(Some(at));
-            }
-            depth -= 1;
-            left = stack[depth];
-        }
-        left -= 1;
-        values += 1;
-        if values > limits.values {
-            return Err(too_many(limits.values, "values", at).beyond(PayloadLimit::Values));
-        }
-        let begin = at;
-        if let Some(byte) = bytes.get(at) {
-            let size = usize::from(SCALARS[usize::from(*byte)]);
-            if size > 0 && size <= bytes.len() - at {
-                at += size;
-                continue;
-            }
-        }
-        match head(bytes, &mut at)? {
-            Body::Nothing => {}
-            Body::Bytes(len) => at = end(bytes, begin, at, len)?,
-            Body::Text(len) => {
-                let stop = end(bytes, begin, at, len)?;
-                if std::str::from_utf8(&bytes[at..stop]).is_err() {
-                    return Err(WireError::at("text that is not UTF-8", begin));
-                }
-                at = stop;
-            }
-            Body::Values(count) => {
-                containers += 1;
-                if containers > limits.containers {
-                    let error = too_many(limits.containers, "arrays and maps", begin);
-                    return Err(error.beyond(PayloadLimit::Containers));
-                }
-                // Each value takes a byte at least, so a claim that cannot be true ends here.
-                if count > bytes.len() - at {
-                    return Err(WireError::at("a value is cut short", begin));
-                }
-                if depth == nesting {
-                    return Ok(None);
-                }
-                stack[depth] = left;
-                depth += 1;
-                left = count;
-            }
-        }
-    }
-}
-
-/// The length of the number, nil or boolean that begins with a byte; 0 for all else.
+/// The length of the number, nil or boolean that begins with a byte; 0 for all other values.
 static SCALARS: [u8; 256] = {
     let mut sizes = [0; 256];
     let mut byte = 0;
@@ -186,26 +128,82 @@ static SCALARS: [u8; 256] = {
     sizes
 };
 
-fn end(bytes: &[u8], begin: usize, at: usize, len: usize) -> Result<usize, WireError> {
-    if len > bytes.len() - at {
-        return Err(WireError::at("a value is cut short", begin));
+/// The length of a first value of any kind. `None` if the value nests deeper than `nesting`, which is at most `DEPTH`.
+fn walk<const DEPTH: usize>(bytes: &[u8], nesting: usize, limits: &ScanLimits) -> Result<Option<usize>, WireError> {
+    // How many values are still to come: in the innermost container, and in each container around that one.
+    let mut left = 1;
+    let mut outer = [0_usize; DEPTH];
+    let mut depth = 0;
+    let (mut at, mut values, mut containers) = (0, 0, 0);
+    loop {
+        while left == 0 {
+            if depth == 0 {
+                return Ok(Some(at));
+            }
+            depth -= 1;
+            left = outer[depth];
+        }
+        left -= 1;
+        values += 1;
+        if values > limits.values {
+            return Err(too_many(limits.values, "values", at).beyond(PayloadLimit::Values));
+        }
+        if let Some(len) = scan_scalar(&bytes[at..]) {
+            at += len;
+            continue;
+        }
+        let begin = at;
+        let (body, body_at) = read_head(bytes, begin)?;
+        match body {
+            Body::Bytes(len) => at = end_of(bytes, begin, body_at, len)?,
+            Body::Text(len) => {
+                at = end_of(bytes, begin, body_at, len)?;
+                check_text(&bytes[body_at..at], begin)?;
+            }
+            Body::Values(count) => {
+                at = body_at;
+                containers += 1;
+                if containers > limits.containers {
+                    let error = too_many(limits.containers, "arrays and maps", begin);
+                    return Err(error.beyond(PayloadLimit::Containers));
+                }
+                // Each value takes at least a byte, so a count that cannot be true ends here.
+                if count > bytes.len() - at {
+                    return Err(cut_short(begin));
+                }
+                if depth == nesting {
+                    return Ok(None);
+                }
+                outer[depth] = left;
+                depth += 1;
+                left = count;
+            }
+        }
     }
-    Ok(at + len)
 }
 
-/// Reads a marker and the length that belongs to it.
-fn head(bytes: &[u8], at: &mut usize) -> Result<Body, WireError> {
-    let begin = *at;
-    let byte = *bytes.get(begin).ok_or_else(|| WireError::at("a value is cut short", begin))?;
-    *at += 1;
+/// What follows the head of a value.
+enum Body {
+    /// Bytes of any kind.
+    Bytes(usize),
+    /// Bytes that must be UTF-8.
+    Text(usize),
+    /// The values of an array, or the keys and values of a map.
+    Values(usize),
+}
+
+/// Reads the head of the value at `begin`: its marker, and the length that belongs to the marker. Gives where the body
+/// begins.
+fn read_head(bytes: &[u8], begin: usize) -> Result<(Body, usize), WireError> {
+    let byte = *bytes.get(begin).ok_or_else(|| cut_short(begin))?;
+    let mut at = begin + 1;
     let mut length = |width: usize| -> Result<usize, WireError> {
-        let stop = end(bytes, begin, *at, width)?;
-        let len = bytes[*at..stop].iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
-        *at = stop;
-        Ok(len)
+        let digits = at..end_of(bytes, begin, at, width)?;
+        at = digits.end;
+        Ok(bytes[digits].iter().fold(0, |len, byte| len << 8 | usize::from(*byte)))
     };
-    Ok(match Marker::from_u8(byte) {
-        Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => Body::Nothing,
+    let body = match Marker::from_u8(byte) {
+        Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => Body::Bytes(0),
         Marker::U8 | Marker::I8 => Body::Bytes(1),
         Marker::U16 | Marker::I16 => Body::Bytes(2),
         Marker::U32 | Marker::I32 | Marker::F32 => Body::Bytes(4),
@@ -232,7 +230,20 @@ fn head(bytes: &[u8], at: &mut usize) -> Result<Body, WireError> {
         | Marker::Ext8
         | Marker::Ext16
         | Marker::Ext32 => return Err(WireError::at("a MessagePack extension type, which is not used here", begin)),
-    })
+    };
+    Ok((body, at))
+}
+
+/// Where `len` bytes from `at` end, which belong to the value at `begin`.
+fn end_of(bytes: &[u8], begin: usize, at: usize, len: usize) -> Result<usize, WireError> {
+    if len > bytes.len() - at { Err(cut_short(begin)) } else { Ok(at + len) }
+}
+
+fn check_text(text: &[u8], begin: usize) -> Result<(), WireError> {
+    match std::str::from_utf8(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(WireError::at("text that is not UTF-8", begin)),
+    }
 }
 
 #[cfg(test)]
@@ -258,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_a_limit_and_no_stack() {
+    fn nesting_has_a_limit_and_does_not_recurse() {
         for opening in [&[0x91_u8][..], &[0x81, 0x01], &[0x81, 0xa1, b'v']] {
             assert!(check(&nested(opening, 128)).is_ok());
             for depth in [129, 100_000] {
@@ -271,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_cannot_be_true_end_at_once() {
+    fn counts_that_cannot_be_true_are_refused_at_once() {
         for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
             assert!(check(&[marker, 0xff, 0xff, 0xff, 0xff, 0x00]).is_err());
         }
@@ -284,9 +295,9 @@ mod tests {
         }
     }
 
-    /// A value that [`scan_flat`] takes is one that [`walk`] takes, with the same length and the same limits.
+    /// [`walk`] takes every value that [`scan_flat`] takes, with the same length and the same limits.
     #[test]
-    fn flat_values_are_measured_as_all_others() {
+    fn flat_values_are_measured_as_nested_ones_are() {
         let mut flat = 0;
         let all = [
             ScanLimits::default(),

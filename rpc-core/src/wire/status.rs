@@ -1,4 +1,4 @@
-//! A status to bytes and back.
+//! Encoding and decoding of a status.
 
 use bytes::BytesMut;
 
@@ -23,7 +23,8 @@ pub(super) fn put_status(out: &mut BytesMut, status: &Status) {
     }
 }
 
-/// Message and details are cut here to what a peer's text may take, whatever the packet had room for.
+/// Reads a status. Its message is cut to the length that a peer's text may have, and details that do not fit beside the
+/// message are dropped.
 pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
     let left = reader.array()?;
     let mut fields = Fields { reader, left };
@@ -50,7 +51,7 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
     })
 }
 
-/// The beginning of a text for people.
+/// Reads a text for people, cut to the length that a peer's text may have.
 pub(super) fn read_text(reader: &mut Reader) -> Result<String, WireError> {
     Ok(cut(reader.text()?, MAX_PEER_TEXT).to_owned())
 }

@@ -1,11 +1,11 @@
-//! `Streams`: which streams come with a call or its result.
+//! `Streams`: the streams that come with a call or its result.
 
 use std::{ops::Deref, sync::Arc};
 
 use super::TransferId;
 
-/// The numbers of the streams among a call's arguments or in its result, in their order. Mostly there are none, and
-/// then it is a word that is nil.
+/// The numbers of the streams among a call's arguments or in its result, in their order. Most calls have none, which
+/// takes a null pointer and no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Streams(Option<Arc<Vec<TransferId>>>);
 

@@ -1,75 +1,84 @@
-//! Who may queue items: a producer claims credit and room before it makes any, so that what is made can go.
+//! Who may queue items: a producer claims credit and room before it makes an item, so that every item made can go.
 
 use std::{collections::VecDeque, mem, task::Waker};
 
-use super::{ITEM, SendStream, SendStreams, StreamRoom, send_stream::Item, weight};
+use super::{
+    ITEM, SendStream, SendStreams, StreamRoom,
+    send_stream::{Item, ProducerState, TurnState},
+};
 use crate::{
     proto::shrink::shrink_line,
     wire::{Rope, TransferId},
 };
 
-/// A line may still list this many producers that have stopped waiting, and twice as many as there are streams.
-const MOST_STALE: usize = 16;
+/// A queue may have this many entries of producers that wait no longer, and two more for each stream.
+const MAX_STALE_ENTRIES: usize = 16;
 
 /// What a producer waits for that all streams share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    #[default]
-    Nothing,
-    /// Room for what waits to be sent.
+    /// Room in the queue of what waits to be sent.
     Room,
-    /// Credit of all streams together.
+    /// Shared credit.
     Credit,
-    /// More than its share of what is left of that credit.
+    /// More shared credit than the stream's share of what is left.
     Share,
 }
 
-/// What a producer has claimed of credit, and of room.
+/// A producer may queue nothing now, and waits.
+#[derive(Clone, Copy, Debug)]
+struct MustWait {
+    /// Whether the producer's queue may have many stale entries.
+    is_crowded: bool,
+}
+
+/// What a producer has claimed, in bytes: of shared credit, and of room.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Claim {
-    pub(super) size: usize,
+    pub(super) credit: usize,
     pub(super) room: usize,
 }
 
-/// What all producers share, and who waits for it.
+/// What all producers share, and who waits for it. All amounts are bytes, with [`ITEM`] for each item.
 #[derive(Debug, Default)]
 pub(super) struct SharedCredit {
-    /// Bytes that the reader takes of all streams together.
+    /// Credit of all streams together, which is the other side's to grant.
     pub(super) credit: i64,
-    /// What of that credit is promised to items that wait to be sent, and to claims.
+    /// The part of that credit that is promised to queued items and to claims.
     pub(super) promised: i64,
-    /// When no more than this is left of the credit, only streams whose readers keep up get more of it.
+    /// The credit is scarce when no more than this is left; then only streams whose readers keep up get more of it.
     pub(super) scarce: i64,
-    /// What one stream may send to begin with.
+    /// The credit that one stream begins with.
     pub(super) window: i64,
-    /// What waits to be sent, of all streams, in bytes and [`ITEM`] for each item.
+    /// What waits to be sent, of all streams.
     pub(super) queued: usize,
-    /// What of that is items longer than a chunk, which are bounded by the budget of transfers instead.
+    /// The part of `queued` in items longer than a chunk, which the budget of transfers bounds.
     pub(super) long: usize,
-    /// What of that, without long items, waits for credit, because other streams were faster.
+    /// The part of `queued`, without long items, of blocked streams.
     pub(super) stuck: usize,
-    /// What is claimed and has not been queued, without long items.
+    /// Room that is claimed and not used yet, without long items.
     pub(super) claimed: usize,
-    /// What may wait to be sent, of all streams without long items, and of one.
+    /// The bound on what waits to be sent, of all streams together without long items.
     pub(super) room: usize,
+    /// The bound on what waits of one stream, and the length beyond which an item is long.
     pub(super) chunk: usize,
     waiting: [ClaimQueue; 3],
     last_ticket: u64,
 }
 
-/// Producers that wait for the same, in their order. Those that have stopped waiting have another ticket by now.
+/// Producers that wait for the same, in their order. An entry is stale if its producer has another ticket or none.
 #[derive(Debug, Default)]
 struct ClaimQueue(VecDeque<(TransferId, u64)>);
 
 impl ClaimQueue {
-    /// Whether it is much longer than there are streams.
+    /// Whether the queue is much longer than there are streams.
     fn is_crowded(&self, streams: usize) -> bool {
-        self.0.len() > MOST_STALE + 2 * streams
+        self.0.len() > MAX_STALE_ENTRIES + 2 * streams
     }
 }
 
 impl SharedCredit {
-    /// What is left of the credit.
+    /// Shared credit that is not promised.
     fn free(&self) -> i64 {
         self.credit - self.promised
     }
@@ -78,52 +87,74 @@ impl SharedCredit {
         self.room.saturating_sub(self.queued - self.long - self.stuck + self.claimed)
     }
 
-    /// What a claim takes: what the stream may queue, of which the last item may go beyond by a chunk.
+    /// What a claim of `bytes` takes, where the last item may go beyond by a chunk.
     fn size(&self, bytes: usize) -> usize {
         bytes.min(self.chunk) + self.chunk + ITEM
     }
 
-    fn claim(&mut self, stream: &mut SendStream, size: usize, room: usize) {
-        stream.claim = Claim { size, room };
+    fn claim(&mut self, stream: &mut SendStream, credit: usize, room: usize) {
+        stream.claim = Claim { credit, room };
         self.claimed += room;
-        self.promised += signed(size);
+        self.promised += signed(credit);
     }
 
     /// Gives a claim back. True if there was one.
     pub(super) fn release(&mut self, stream: &mut SendStream) -> bool {
-        let Claim { size, room } = mem::take(&mut stream.claim);
+        let Claim { credit, room } = mem::take(&mut stream.claim);
         self.claimed -= room;
-        self.promised -= signed(size);
-        size > 0
+        self.promised -= signed(credit);
+        credit > 0
     }
 
-    /// What a stream may queue now, or what its producer has to wait for.
-    fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
-        let free = self.free();
-        let share = if free > self.scarce { free } else { self.share(free, stream.read > 0) };
-        let unread = if free > self.scarce { 0 } else { self.window.saturating_sub(stream.credit_bytes).max(0) };
-        if self.room_left() == 0 && !is_long {
-            Err(Wanted::Room)
-        } else if free > 0 && (unread <= share || stream.is_read()) {
-            if self.stuck >= self.room {
-                return Err(Wanted::Room);
-            }
-            let room = stream.room(self.chunk);
-            let bytes = usize::try_from(share.saturating_sub(unread)).unwrap_or(0).max(1);
-            Ok(StreamRoom { bytes: room.bytes.min(bytes), ..room })
-        } else if free > 0 {
-            Err(Wanted::Share)
-        } else if stream.is_read() && !is_long {
-            // One item may go whatever the credit of all together.
-            Ok(StreamRoom { items: 1, bytes: 1 })
-        } else {
-            Err(Wanted::Credit)
+    /// Decides anew how much a stream may queue, whose earlier claim is given back. If that is nothing, the producer
+    /// waits. `streams` is the number of all streams.
+    fn admit(
+        &mut self,
+        id: TransferId,
+        stream: &mut SendStream,
+        is_long: bool,
+        streams: usize,
+    ) -> Result<StreamRoom, MustWait> {
+        self.release(stream);
+        if !stream.takes(self.chunk) {
+            stream.producer = ProducerState::WaitsForStream;
+            return Err(MustWait { is_crowded: false });
         }
+        stream.producer = ProducerState::Running;
+        self.judge(stream, is_long).map_err(|wanted| self.wait(id, stream, wanted, streams))
     }
 
-    /// How much of a stream may be unread while so little credit is left: a quarter of that. For a stream of which
-    /// nothing has been read yet it falls with the square of what is left, so that such streams leave something to
-    /// those that are read, however many they are.
+    /// How much a stream may queue now, or what its producer has to wait for.
+    fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
+        if self.room_left() == 0 && !is_long {
+            return Err(Wanted::Room);
+        }
+        let free = self.free();
+        if free <= 0 {
+            // One short item may go without shared credit, if the reader has read everything.
+            let may_go = stream.is_read() && !is_long;
+            return if may_go { Ok(StreamRoom { items: 1, bytes: 1 }) } else { Err(Wanted::Credit) };
+        }
+        let (share, unread) = if free > self.scarce {
+            (free, 0)
+        } else {
+            let unread = self.window.saturating_sub(stream.credit.bytes).max(0);
+            (self.share(free, stream.read > 0), unread)
+        };
+        if unread > share && !stream.is_read() {
+            return Err(Wanted::Share);
+        }
+        if self.stuck >= self.room {
+            return Err(Wanted::Room);
+        }
+        let room = stream.room(self.chunk);
+        let bytes = usize::try_from(share.saturating_sub(unread)).unwrap_or(0).max(1);
+        Ok(StreamRoom { bytes: room.bytes.min(bytes), ..room })
+    }
+
+    /// How many bytes of a stream may be unread while credit is scarce: a quarter of what is left. For a stream of
+    /// which nothing has been read, the share falls with the square of what is left, so that any number of such streams
+    /// leaves something for streams that are read.
     fn share(&self, free: i64, is_being_read: bool) -> i64 {
         if is_being_read {
             return free / 4;
@@ -132,73 +163,77 @@ impl SharedCredit {
         i64::try_from(free * free / (scarce * 4)).unwrap_or(i64::MAX)
     }
 
-    /// A producer waits.
-    fn wait(&mut self, id: TransferId, stream: &mut SendStream, wanted: Wanted, streams: usize) -> bool {
+    /// A producer waits for something that is shared.
+    fn wait(&mut self, id: TransferId, stream: &mut SendStream, wanted: Wanted, streams: usize) -> MustWait {
         self.last_ticket += 1;
-        (stream.wanted, stream.ticket) = (wanted, self.last_ticket);
-        let Some(line) = self.queue(wanted) else { return false };
-        line.0.push_back((id, stream.ticket));
-        line.is_crowded(streams)
+        let ticket = self.last_ticket;
+        stream.producer = ProducerState::WaitsForShared { wanted, ticket };
+        let queue = self.queue(wanted);
+        queue.0.push_back((id, ticket));
+        MustWait { is_crowded: queue.is_crowded(streams) }
     }
 
-    fn queue(&mut self, wanted: Wanted) -> Option<&mut ClaimQueue> {
+    fn queue(&mut self, wanted: Wanted) -> &mut ClaimQueue {
         match wanted {
-            Wanted::Nothing => None,
-            Wanted::Room => Some(&mut self.waiting[0]),
-            Wanted::Credit => Some(&mut self.waiting[1]),
-            Wanted::Share => Some(&mut self.waiting[2]),
+            Wanted::Room => &mut self.waiting[0],
+            Wanted::Credit => &mut self.waiting[1],
+            Wanted::Share => &mut self.waiting[2],
         }
     }
 
     fn is_awaited(&self) -> bool {
-        self.waiting.iter().any(|line| !line.0.is_empty())
+        self.waiting.iter().any(|queue| !queue.0.is_empty())
     }
 
-    /// How many bytes more there are of what is wanted.
+    /// How many bytes there are of what is wanted.
     fn left(&self, wanted: Wanted) -> i64 {
         match wanted {
-            Wanted::Nothing => 0,
             Wanted::Room => signed(self.room_left()),
             Wanted::Credit => self.free(),
             Wanted::Share => self.free() - self.scarce,
         }
     }
 
-    /// A stream has to wait for credit with what it has queued.
+    /// A stream waits for shared credit with all that it has queued.
     pub(super) fn block(&mut self, stream: &mut SendStream) {
         self.unblock(stream);
-        stream.is_blocked = true;
-        stream.stuck = stream.queued - stream.long(self.chunk);
-        self.stuck += stream.stuck;
+        let stuck = stream.queued - stream.long(self.chunk);
+        stream.turn = TurnState::Blocked { stuck };
+        self.stuck += stuck;
     }
 
-    /// It may go on. True if it had to wait.
+    /// A stream may go on. True if it was blocked, and has to be put into the outbox.
     pub(super) fn unblock(&mut self, stream: &mut SendStream) -> bool {
-        self.stuck -= mem::take(&mut stream.stuck);
-        mem::take(&mut stream.is_blocked)
+        let TurnState::Blocked { stuck } = stream.turn else { return false };
+        self.stuck -= stuck;
+        stream.turn = TurnState::Listed;
+        true
     }
 
-    /// Nothing of a stream will be sent that waits.
+    /// Takes what a stream has claimed and queued out of the counts. A blocked stream has nothing stuck from then on.
     pub(super) fn forget(&mut self, stream: &mut SendStream) {
         self.release(stream);
-        self.stuck -= mem::take(&mut stream.stuck);
+        self.stuck -= stream.stuck();
+        if let TurnState::Blocked { stuck } = &mut stream.turn {
+            *stuck = 0;
+        }
         self.promised -= stream.promised();
         self.queued -= mem::take(&mut stream.queued);
         self.long -= stream.long(self.chunk);
     }
 
-    /// Drops the next item of a stream, a long one, which will be made again. Gives what it held of the budget of
-    /// transfers.
+    /// Drops the next item of a stream, a long one, which its producer makes again. Gives what the producer held of the
+    /// budget of transfers.
     pub(super) fn give_back(&mut self, stream: &mut SendStream) -> usize {
         let Some(item) = stream.items.pop_front() else { return 0 };
-        let (len, counted) = (item.bytes.len() + ITEM, weight(item.bytes.len() as u64));
-        stream.queued -= len;
-        self.queued -= len;
-        self.long -= len;
-        self.promised -= counted;
-        stream.credit_items += 1;
-        stream.credit_bytes += counted;
-        (stream.returned, stream.waits) = (true, true);
+        let (queued, amount) = (item.queued(), item.amount());
+        stream.queued -= queued;
+        self.queued -= queued;
+        self.long -= queued;
+        self.promised -= amount.bytes;
+        stream.credit += amount;
+        stream.is_long_item_returned = true;
+        stream.wait_for_stream();
         item.charge as usize
     }
 
@@ -208,8 +243,8 @@ impl SharedCredit {
 }
 
 impl SendStreams {
-    /// What a stream takes now, which is claimed until its producer has queued something, or has said that it has
-    /// nothing; `waker` is woken when there is something after there was nothing. `None` if it has ended.
+    /// Claims what a stream takes now, until its producer calls [`Self::push`] or [`Self::idle`]. If that is nothing,
+    /// `waker` is woken when the stream takes something. `None` if the stream has ended.
     pub(crate) fn poll(
         &mut self,
         id: TransferId,
@@ -220,34 +255,23 @@ impl SendStreams {
         let count = self.streams.len();
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         stream.set_waker(waker, stale_wakers);
-        stream.wanted = Wanted::Nothing;
-        self.shared.release(stream);
         let shared = &mut self.shared;
-        if !stream.takes(shared.chunk) {
-            stream.waits = true;
-            self.pass_on(wakes);
-            return Some(StreamRoom::default());
-        }
-        let judged = shared.judge(stream, false);
-        stream.waits = judged.is_err();
-        let room = match judged {
+        match shared.admit(id, stream, false, count) {
             Ok(room) => {
                 let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
                 shared.claim(stream, size, size);
-                room
+                Some(room)
             }
-            Err(wanted) => {
-                let crowded = shared.wait(id, stream, wanted, count);
-                self.compact(crowded);
-                // Another one that waits for the same may get what this one may not.
+            Err(MustWait { is_crowded }) => {
+                self.compact_if(is_crowded);
+                // Another producer that waits for the same may get what this one may not.
                 self.pass_on(wakes);
-                StreamRoom::default()
+                Some(StreamRoom::default())
             }
-        };
-        Some(room)
+        }
     }
 
-    /// Claims what a long item of this length takes, as [`Self::poll`] does. False if it has to wait.
+    /// Claims what a long item of this length takes, as [`Self::poll`] does. False if the producer has to wait.
     pub(crate) fn claim_long(
         &mut self,
         id: TransferId,
@@ -259,29 +283,17 @@ impl SendStreams {
         let count = self.streams.len();
         let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
         stream.set_waker(waker, stale_wakers);
-        stream.wanted = Wanted::Nothing;
-        self.shared.release(stream);
-        if !stream.takes(self.shared.chunk) {
-            stream.waits = true;
-            self.pass_on(wakes);
-            return Some(false);
-        }
-        let judged = self.shared.judge(stream, true);
-        let fits = judged.is_ok();
-        stream.waits = !fits;
-        match judged {
+        let admitted = self.shared.admit(id, stream, true, count);
+        match admitted {
             Ok(_) => self.shared.claim(stream, len + ITEM, 0),
-            Err(wanted) => {
-                let crowded = self.shared.wait(id, stream, wanted, count);
-                self.compact(crowded);
-            }
+            Err(MustWait { is_crowded }) => self.compact_if(is_crowded),
         }
         self.pass_on(wakes);
-        Some(fits)
+        Some(admitted.is_ok())
     }
 
-    /// A producer has nothing to queue at the moment: its claim goes to others. `waker` is woken when nobody wants more
-    /// of the stream. False if that is so already.
+    /// A producer has nothing to queue at the moment, and its claim goes to others. `waker` is woken when the stream
+    /// ends. False if the stream has ended.
     pub(crate) fn idle(
         &mut self,
         id: TransferId,
@@ -297,7 +309,7 @@ impl SendStreams {
         true
     }
 
-    /// Sees to it that `waker` is woken when the stream ends. False if that is so already.
+    /// Sees to it that `waker` is woken when the stream ends. False if the stream has ended.
     pub(crate) fn watch(&mut self, id: TransferId, waker: &Waker, stale_wakers: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
         stream.set_waker(waker, stale_wakers);
@@ -305,7 +317,7 @@ impl SendStreams {
     }
 
     /// Queues items: those that were claimed, and others as far as there is credit and room; the rest is left. True if
-    /// the stream waits for its turn from now on.
+    /// the stream has to be put into the outbox. `None` if the stream has ended.
     pub(crate) fn push(
         &mut self,
         id: TransferId,
@@ -317,21 +329,21 @@ impl SendStreams {
         let claimed = shared.release(stream);
         while stream.takes(shared.chunk) && (claimed || shared.judge(stream, false).is_ok()) {
             let Some((bytes, charge)) = items.pop_front() else { break };
-            let counted = weight(bytes.len() as u64);
-            stream.credit_items -= 1;
-            stream.credit_bytes -= counted;
-            stream.queued += bytes.len() + ITEM;
-            shared.queued += bytes.len() + ITEM;
-            shared.long += if bytes.len() > shared.chunk { bytes.len() + ITEM } else { 0 };
-            shared.promised += counted;
-            stream.items.push_back(Item { bytes, charge });
+            let item = Item { bytes, charge };
+            let (queued, amount) = (item.queued(), item.amount());
+            stream.credit -= amount;
+            stream.queued += queued;
+            shared.queued += queued;
+            shared.long += if item.bytes.len() > shared.chunk { queued } else { 0 };
+            shared.promised += amount.bytes;
+            stream.items.push_back(item);
         }
         let turn = stream.wants_turn();
         self.pass_on(wakes);
         Some(turn)
     }
 
-    /// Wakes producers that wait for what there is by now, as many as it will do for.
+    /// Wakes producers that wait for something that there is by now, as many as can get a part of it.
     pub(crate) fn pass_on(&mut self, wakes: &mut Vec<Waker>) {
         if !self.shared.is_awaited() {
             return;
@@ -340,11 +352,9 @@ impl SendStreams {
         for wanted in [Wanted::Room, Wanted::Credit, Wanted::Share] {
             let mut left = self.shared.left(wanted);
             while left > 0 {
-                let Some((id, ticket)) = self.shared.queue(wanted).and_then(|line| line.0.pop_front()) else { break };
-                let stream =
-                    self.streams.get_mut(&id).filter(|stream| stream.ticket == ticket && stream.wanted == wanted);
+                let Some((id, ticket)) = self.shared.queue(wanted).0.pop_front() else { break };
+                let stream = self.streams.get_mut(&id).filter(|stream| stream.ticket() == Some(ticket));
                 let Some(stream) = stream else { continue };
-                stream.wanted = Wanted::Nothing;
                 if let Some(waker) = stream.wake() {
                     wakes.push(waker);
                     left -= each;
@@ -353,28 +363,32 @@ impl SendStreams {
         }
     }
 
-    /// As [`Self::compact`], after streams have ended.
+    /// As [`Self::compact_if`], after a stream has ended. Frees the memory of queues that were long once.
     pub(super) fn forget_stale(&mut self) {
-        let count = self.streams.len();
-        self.compact(self.shared.waiting.iter().any(|line| line.is_crowded(count)));
-        self.shared.waiting.iter_mut().for_each(|line| shrink_line(&mut line.0));
+        let streams = self.streams.len();
+        self.compact_if(self.shared.waiting.iter().any(|queue| queue.is_crowded(streams)));
+        self.shared.waiting.iter_mut().for_each(|queue| shrink_line(&mut queue.0));
     }
 
-    /// Forgets producers that are listed and do not wait any more.
-    fn compact(&mut self, crowded: bool) {
-        if crowded {
-            let streams = &self.streams;
-            for line in &mut self.shared.waiting {
-                line.0.retain(|(id, ticket)| streams.get(id).is_some_and(|stream| stream.ticket == *ticket));
-            }
+    /// Drops stale entries of all queues, if there may be many.
+    fn compact_if(&mut self, is_crowded: bool) {
+        if !is_crowded {
+            return;
+        }
+        let streams = &self.streams;
+        for queue in &mut self.shared.waiting {
+            queue.0.retain(|(id, ticket)| streams.get(id).is_some_and(|stream| stream.ticket() == Some(*ticket)));
         }
     }
 
-    /// Whether no line is much longer than there are streams.
+    /// Tests that stale entries are bounded.
     #[cfg(test)]
     pub(super) fn check_queues(&self) {
-        for line in &self.shared.waiting {
-            assert!(line.0.len() <= 2 * MOST_STALE + 3 * self.streams.len(), "producers that have stopped waiting");
+        for queue in &self.shared.waiting {
+            assert!(
+                queue.0.len() <= 2 * MAX_STALE_ENTRIES + 3 * self.streams.len(),
+                "producers that have stopped waiting"
+            );
         }
     }
 }

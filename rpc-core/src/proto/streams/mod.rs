@@ -1,8 +1,14 @@
-//! Streams: what is produced here and what is read here, with the credit that lets a reader hold its producer back.
+//! Streams, and the flow control with which a reader holds its producer back.
 //!
-//! A stream's credit is counted in items and in bytes, and so are the windows behind it. The window of all streams
-//! together is counted in bytes alone.
+//! As in HTTP/2 (RFC 9113 §5.2) and QUIC (RFC 9000 §4), there are two levels of credit: each stream has its own,
+//! counted in items and bytes ([`Amount`]), and all streams of one direction share another, counted in bytes alone. An
+//! item needs both. The one exception is that a stream of which everything has been read may send one short item
+//! without shared credit, so that slow readers of other streams cannot stop it for good.
+//!
+//! [`SendStreams`] are produced here, [`RecvStreams`] are read here. The states of a single stream, with their
+//! transitions and invariants, are described in [`send_stream`] and [`recv_stream`].
 
+mod amount;
 mod claims;
 mod recv_stream;
 mod recv_streams;
@@ -10,6 +16,7 @@ mod send_stream;
 mod send_streams;
 mod turn;
 
+use amount::Amount;
 pub(crate) use recv_streams::RecvStreams;
 pub use recv_streams::Taken;
 use send_stream::SendStream;
@@ -22,24 +29,23 @@ use crate::{
     wire::{ErrorBody, Payload},
 };
 
-/// What an item counts beside its own bytes: keeping it takes memory too.
+/// What an item counts beside its own bytes: the memory that keeps the item.
 pub const ITEM: usize = 32;
-/// The credit of all streams together is scarce when no more than one part in this many is left of what there was to
-/// begin with.
+/// The shared credit is scarce when no more than one part in this many is left of what it began with.
 const SCARCE: i64 = 4;
-/// No credit grows beyond this; what would is an error.
+/// No credit grows beyond this; a grant that would is an error.
 const MAX_CREDIT: i64 = i64::MAX / 4;
 
-/// How a stream ended, apart from having been finished.
+/// Why a stream ended without having been finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamError {
-    /// Its producer gave this fault, encoded.
+    /// The producer's fault, encoded.
     Fault(bytes::Bytes),
-    /// Anything else.
+    /// Any other reason.
     Status(Status),
 }
 
-/// The end of a stream: `Ok` if its producer has finished it.
+/// The end of a stream: `Ok` if the producer has finished it.
 pub type StreamEnd = Result<(), StreamError>;
 
 impl From<StreamError> for ErrorBody {
@@ -51,41 +57,41 @@ impl From<StreamError> for ErrorBody {
     }
 }
 
-/// What a stream takes at a moment.
+/// How much a stream takes at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamRoom {
-    /// How many items; none if its producer has to wait.
+    /// How many items; 0 if the producer has to wait.
     pub items: usize,
-    /// How many bytes they may have, with [`ITEM`] for each item; the last item may go beyond.
+    /// How many bytes, with [`ITEM`] for each item; the last item may go beyond.
     pub bytes: usize,
 }
 
-/// What a reader has read since it last said so.
+/// What a reader has read since its last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// How many items.
     pub items: i64,
-    /// How many bytes they had, with [`ITEM`] for each item.
+    /// How many bytes, with [`ITEM`] for each item.
     pub bytes: i64,
-    /// It is slow: the producer is to hear of it, however little it is.
+    /// Whether the reader is slow, so that the producer is to hear of any progress.
     pub slow: bool,
 }
 
-/// What a reader grants.
+/// What a Credit frame grants and reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Credit {
     pub(crate) items: u64,
     pub(crate) bytes: u64,
-    /// How many items have been read since the stream began.
+    /// How many items have been read since the beginning of the stream.
     pub(crate) read: u64,
 }
 
-/// What an item of `len` bytes counts in a window.
+/// What an item of `len` bytes counts in flow control, in bytes.
 fn weight(len: u64) -> i64 {
     i64::try_from(len.saturating_add(ITEM as u64)).unwrap_or(MAX_CREDIT)
 }
 
-/// Credit as it is counted, of what was announced or granted.
+/// An announced or granted credit, as it is counted.
 fn signed(credit: u64) -> i64 {
     i64::try_from(credit).unwrap_or(MAX_CREDIT).min(MAX_CREDIT)
 }

@@ -1,127 +1,268 @@
-//! `RecvStream`: one stream that is read here, its items and its window.
+//! `RecvStream`: one stream that is read here: its items, its flow control and its two ends.
+//!
+//! Producer and reader end a stream independently, so each has a state of its own.
+//!
+//! What the producer has sent ([`ProducerState`]):
+//!
+//! ```text
+//!              a long item is announced
+//!        ┌────────────────────────────────► Midway
+//!        │ ◄────────────────────────────────┘  │
+//!     Between     the item is complete,        │ the producer aborts an item that is wanted
+//!        │        or was not wanted            ▼
+//!        │                                   Broken
+//!        │ End                                 │ End with an error, or with any outcome once the reader is gone
+//!        ▼                                     │
+//!     Finished ◄───────────────────────────────┘
+//! ```
+//!
+//! What the reader will see ([`ReaderState`]):
+//!
+//! ```text
+//!              End came, or the stream failed here
+//!     Reading ──────────────────────────────────────► Ending
+//!        │ the reader leaves                            │ the reader leaves, or has seen the end
+//!        └────────────────────► Gone ◄──────────────────┘
+//! ```
+//!
+//! A stream that is `Finished` and `Gone` is removed. Only while a stream is `Reading` are its items kept; only while
+//! it is `Reading` and not `Finished` does it grant credit.
+//!
+//! Invariants, which `check` tests:
+//!
+//! - Unread items and bytes are never negative, and a stream that is `Gone` has none.
+//! - A stream that is both `Finished` and `Gone` does not exist.
+//! - The producer is never told of more items than have been read or dropped.
+//! - At most [`MAX_UNACKNOWLEDGED`] grants wait for their acknowledgement.
 
 use std::{collections::VecDeque, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{StreamEnd, weight};
+use super::{Amount, StreamEnd, StreamError};
+use crate::status::Status;
 
 /// Small items of large packets are copied together in blocks of at most this many bytes.
 const BLOCK: usize = 8 * 1024;
 
-/// At most this many packets with credit are remembered until they have been acknowledged.
+/// No item may be longer, because longer items would make the counts overflow.
+const MAX_ITEM: u64 = u32::MAX as u64;
+
+/// At most this many packets with credit are remembered until the producer has acknowledged them.
 const MAX_UNACKNOWLEDGED: usize = 8;
 
 /// A stream that is read here.
 #[derive(Debug)]
 pub(super) struct RecvStream {
+    pub(super) producer: ProducerState,
+    pub(super) reader: ReaderState,
+    /// Whether the shell has been told of the stream. Independent of both states: a stream may end before the call that
+    /// it belongs to is complete.
+    pub(super) is_handed_over: bool,
+    /// Complete items that the reader has not taken.
     pub(super) items: VecDeque<Bytes>,
     /// Where small items are copied together.
     pub(super) block: BytesMut,
-    /// What has come and has not been read, in items and bytes.
-    pub(super) held: (i64, i64),
-    /// What the producer may still send.
-    pub(super) credit: (i64, i64),
-    pub(super) window: (i64, i64),
-    /// Credit that has not been sent.
-    pub(super) due: (u64, u64),
-    pub(super) is_due: bool,
-    /// The producer is to hear what has been read, whatever it may send.
-    pub(super) must_report: bool,
-    /// What has come since the beginning.
-    pub(super) received: (i64, i64),
-    /// All that the producer may have sent with the credit that it has heard of, since the beginning.
-    pub(super) acknowledged: (i64, i64),
-    /// The same, with the credit of packets that have not been acknowledged.
-    pub(super) unacknowledged: VecDeque<(u64, (i64, i64))>,
-    /// How many items the producer has been told are read. If that is all that have come, one more may whatever the
-    /// credit of all streams together.
-    pub(super) reported: i64,
-    /// What an item counts that is arriving in chunks.
-    pub(super) arriving: Option<i64>,
-    /// The producer gave an item up that was wanted: it must say now why the stream has ended.
-    pub(super) broken: bool,
-    /// The producer has ended it.
-    pub(super) finished: bool,
-    /// What the reader will see after the items.
-    pub(super) end: Option<StreamEnd>,
-    /// Bytes of a fault or status there that came from the producer.
-    pub(super) end_bytes: usize,
-    /// Somebody reads it, or will.
-    pub(super) read: bool,
-    /// The shell has been told of it.
-    pub(super) handed_over: bool,
-    /// Its window was set, and does not grow.
-    pub(super) fixed: bool,
     pub(super) waker: Option<Waker>,
+
+    /// What has come, or is arriving, and has not been read.
+    pub(super) held: Amount,
+    /// What the producer may still send.
+    pub(super) credit: Amount,
+    /// What may be unread and under way together.
+    pub(super) window: Amount,
+    /// Whether the window was set by hand, and does not grow.
+    pub(super) is_window_fixed: bool,
+    /// What has come since the beginning.
+    pub(super) received: Amount,
+    /// What the producer may have sent since the beginning, by the credit that it has acknowledged.
+    pub(super) acknowledged: Amount,
+    /// The same, by the credit of packets that it has not acknowledged.
+    unacknowledged: VecDeque<(u64, Amount)>,
+
+    pub(super) notice: Notice,
+    /// New credit for the next notice.
+    pub(super) due: Amount,
+    /// Read items already reported to the producer. If these are all that have come, the producer may send one more
+    /// whatever the credit of all streams together.
+    pub(super) reported: i64,
+}
+
+/// What the producer has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProducerState {
+    /// Nothing, or whole items.
+    Between,
+    /// The announcement of an item that arrives in chunks.
+    Midway(Amount),
+    /// An item that was wanted, and was aborted: the producer must say next why the stream ends.
+    Broken,
+    /// The end.
+    Finished,
+}
+
+/// What the reader will see.
+#[derive(Debug)]
+pub(super) enum ReaderState {
+    /// Items, and more of them.
+    Reading,
+    /// The items that have come, and then the end.
+    Ending {
+        end: StreamEnd,
+        /// Bytes of a fault or status that the producer sent.
+        bytes: usize,
+    },
+    /// Nothing more: the reader has left, or has seen the end.
+    Gone,
+}
+
+/// What the producer is to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Nothing. The stream is not in the queue of notices.
+    Nothing,
+    /// New credit, as long as the producer can use some.
+    Credit,
+    /// How far the reader is, even if the producer has ended the stream.
+    Progress,
+    /// Nothing ever again: the session is over.
+    Never,
 }
 
 impl RecvStream {
-    /// A stream whose producer may send `credit`, which is the stream's window too.
-    pub(super) fn new(credit: (i64, i64)) -> Self {
+    /// A stream whose producer may send `window` to begin with.
+    pub(super) fn new(window: Amount) -> Self {
         Self {
+            producer: ProducerState::Between,
+            reader: ReaderState::Reading,
+            is_handed_over: false,
             items: VecDeque::new(),
             block: BytesMut::new(),
-            held: (0, 0),
-            credit,
-            window: credit,
-            due: (0, 0),
-            is_due: false,
-            must_report: false,
-            received: (0, 0),
-            acknowledged: credit,
-            unacknowledged: VecDeque::new(),
-            reported: 0,
-            arriving: None,
-            broken: false,
-            finished: false,
-            end: None,
-            end_bytes: 0,
-            handed_over: false,
-            read: true,
-            fixed: false,
             waker: None,
+            held: Amount::default(),
+            credit: window,
+            window,
+            is_window_fixed: false,
+            received: Amount::default(),
+            acknowledged: window,
+            unacknowledged: VecDeque::new(),
+            notice: Notice::Nothing,
+            due: Amount::default(),
+            reported: 0,
         }
     }
 
-    /// Whether what comes is kept.
+    pub(super) fn is_finished(&self) -> bool {
+        self.producer == ProducerState::Finished
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.reader, ReaderState::Gone)
+    }
+
+    /// Whether items are kept for the reader.
     pub(super) fn is_wanted(&self) -> bool {
-        self.read && self.end.is_none()
+        matches!(self.reader, ReaderState::Reading)
     }
 
-    /// Whether all has been read, and the producer does not know that.
+    /// Whether the producer goes on, and items are kept for the reader.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_wanted() && !self.is_finished()
+    }
+
+    /// The item that is arriving in chunks.
+    pub(super) fn arriving(&self) -> Option<Amount> {
+        if let ProducerState::Midway(item) = self.producer { Some(item) } else { None }
+    }
+
+    /// The item that was arriving in chunks does not arrive any more.
+    pub(super) fn take_arriving(&mut self) -> Option<Amount> {
+        let item = self.arriving()?;
+        self.producer = ProducerState::Between;
+        Some(item)
+    }
+
+    /// The reader is to see the producer's end after the items. Gives the bytes that the end takes.
+    pub(super) fn end_as_sent(&mut self, end: StreamEnd) -> usize {
+        let bytes = end.as_ref().err().map_or(0, StreamError::size);
+        self.reader = ReaderState::Ending { end, bytes };
+        bytes
+    }
+
+    /// The reader is to see a status of this side after the items.
+    pub(super) fn end_with(&mut self, status: Status) {
+        self.reader = ReaderState::Ending { end: Err(StreamError::Status(status)), bytes: 0 };
+    }
+
+    /// Bytes of an end that came from the producer and has not been read.
+    pub(super) fn end_bytes(&self) -> usize {
+        if let ReaderState::Ending { bytes, .. } = self.reader { bytes } else { 0 }
+    }
+
+    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks. The
+    /// error is what to say of the item.
+    pub(super) fn check_item(&self, len: u64, is_long: bool, is_shared_credit_left: bool) -> Result<(), String> {
+        if len > MAX_ITEM {
+            return Err(format!("of {len} bytes cannot be counted"));
+        }
+        let fault = match self.producer {
+            ProducerState::Midway(_) => "came before the end of the one before it",
+            ProducerState::Broken => "came after one that was given up",
+            ProducerState::Finished => "came after the end of the stream",
+            ProducerState::Between if !self.credit.allows_item() => "came beyond its credit",
+            ProducerState::Between if !is_shared_credit_left && (is_long || self.reported < self.received.items) => {
+                "came beyond the credit of all streams together"
+            }
+            ProducerState::Between => return Ok(()),
+        };
+        Err(fault.to_owned())
+    }
+
+    /// Counts an item that has passed [`Self::check_item`]. True if it is wanted.
+    pub(super) fn count_item(&mut self, item: Amount, is_long: bool) -> bool {
+        self.credit -= item;
+        self.received += item;
+        if is_long {
+            self.producer = ProducerState::Midway(item);
+        }
+        if self.is_wanted() {
+            self.held += item;
+        }
+        self.is_wanted()
+    }
+
+    /// How many items have been read, or dropped, since the beginning.
+    pub(super) fn items_read(&self) -> i64 {
+        self.received.items - self.held.items
+    }
+
+    /// Whether the reader has read all that has come, and the producer does not know that.
     pub(super) fn has_unreported(&self) -> bool {
-        self.is_wanted() && !self.finished && self.held.0 == 0 && self.reported < self.received.0
+        self.is_live() && self.held.items == 0 && self.reported < self.received.items
     }
 
-    /// An item that does not keep its packet.
+    /// A copy of an item, which does not keep the item's packet.
     pub(super) fn copy(&mut self, item: &[u8]) -> Bytes {
         if self.block.capacity() < item.len() {
-            // A block for one item or for many is no larger than what is held already, so that the blocks of many
-            // streams stay in proportion to their items.
-            let held = usize::try_from(self.held.1).unwrap_or(BLOCK);
+            // A block is no larger than what the stream holds already, so that the blocks of many streams stay in
+            // proportion to their items.
+            let held = usize::try_from(self.held.bytes).unwrap_or(BLOCK);
             self.block.reserve(item.len().max(held.min(BLOCK)));
         }
         self.block.extend_from_slice(item);
         self.block.split().freeze()
     }
 
-    /// Credit goes out in this packet, so that the producer may send what has come and is allowed. Where acks are slow,
-    /// more is heard later.
+    /// Credit goes out in this packet. If acknowledgements are slow, the newest grants are forgotten, and the window
+    /// grows later.
     pub(super) fn note_credit(&mut self, packet: u64) {
         if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED {
             self.unacknowledged.pop_back();
         }
-        let granted = (self.received.0 + self.credit.0, self.received.1 + self.credit.1);
-        self.unacknowledged.push_back((packet, granted));
+        self.unacknowledged.push_back((packet, self.received + self.credit));
     }
 
-    #[cfg(test)]
-    pub(super) fn check_unacknowledged(&self) {
-        assert!(self.unacknowledged.len() <= MAX_UNACKNOWLEDGED);
-    }
-
-    /// Packets up to this one have been acknowledged.
+    /// The producer has acknowledged all packets up to this one.
     pub(super) fn handle_ack(&mut self, acked: u64) {
         while let Some((packet, granted)) = self.unacknowledged.front().copied() {
             if packet > acked {
@@ -132,20 +273,29 @@ impl RecvStream {
         }
     }
 
-    /// Whether all has come that could be sent with the credit that the producer has heard of: then its reader, who has
-    /// read it, waits for credit to arrive, and not for the producer.
+    /// Whether the producer has used all credit that it is known to have. A reader who has read everything then waits
+    /// for credit to arrive, and not for the producer.
     pub(super) fn is_starved(&self) -> bool {
-        self.received.0 >= self.acknowledged.0 || self.received.1 >= self.acknowledged.1
+        self.received.reaches(self.acknowledged)
     }
 
-    /// Doubles the window, in items and bytes, whichever was short. False if it is as large as it may be.
+    /// Doubles the window, up to `max` bytes. False if the window does not grow.
     pub(super) fn grow(&mut self, max: i64) -> bool {
-        let (items, bytes) = self.window;
-        let grown = ((items * 2).min((max / weight(0)).max(items)), (bytes * 2).min(max.max(bytes)));
-        if self.fixed || grown == self.window {
+        let grown = self.window.doubled().min(Amount::of_window(max).max(self.window));
+        if self.is_window_fixed || grown == self.window {
             return false;
         }
         self.window = grown;
         true
+    }
+
+    /// Tests the invariants of one stream.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert!(self.unacknowledged.len() <= MAX_UNACKNOWLEDGED, "{self:?}");
+        assert!(self.held.items >= 0 && self.held.bytes >= 0, "{self:?}");
+        assert!(!self.is_gone() || self.held == Amount::default(), "the reader has left: {self:?}");
+        assert!(!self.is_gone() || !self.is_finished(), "a stream without producer and reader: {self:?}");
+        assert!(self.reported <= self.items_read(), "more is reported than was read: {self:?}");
     }
 }

@@ -1,9 +1,46 @@
-//! `SendStream`: one stream that is produced here, what of it waits, and its credit.
+//! `SendStream`: one stream that is produced here: the items that wait, and the credit to send them.
+//!
+//! Whether the stream has a turn in the outbox ([`TurnState`]):
+//!
+//! ```text
+//!     Unannounced
+//!        │ the frame that opens the stream goes out
+//!        ▼        an item or the end is queued
+//!      Idle ────────────────────────────────────────► Listed ──────► removed
+//!        ▲       nothing is left, or a long item         │ ▲    the End frame
+//!        └───────────── lacks shared credit ─────────────┤ │    is written
+//!                                                        │ │ shared credit, or word
+//!                          an item lacks shared credit   ▼ │ that the reader has read
+//!                                                      Blocked
+//! ```
+//!
+//! What the producer waits for ([`ProducerState`]):
+//!
+//! ```text
+//!                the stream's own credit or queue is used up
+//!     Running ───────────────────────────────────────────────► WaitsForStream ──┐
+//!        │ ▲                                                                    │
+//!        │ └─────────────────── the producer is woken ◄─────────────────────────┤
+//!        │                                                                      │
+//!        └───────────────────────────────────────────────────► WaitsForShared ──┘
+//!                what all streams share is used up
+//! ```
+//!
+//! Three things are independent of both states: `end` (the producer has finished, or the stream was stopped; the End
+//! frame follows the queue), `is_in_blocked_list` (an entry of that list may outlive the state), and
+//! `is_long_item_returned`.
+//!
+//! Invariants, which `check` tests:
+//!
+//! - `queued` is what `items` and the rest of the long item under way count.
+//! - A stream that is `Unannounced` has sent nothing, and nothing of it is under way.
+//! - A stream that is `Idle` has nothing to send.
+//! - The reader has not read more items than were sent.
 
 use std::{collections::VecDeque, mem, task::Waker};
 
 use super::{
-    ITEM, StreamEnd, StreamRoom,
+    Amount, ITEM, StreamEnd, StreamRoom,
     claims::{Claim, Wanted},
     signed, weight,
 };
@@ -15,112 +52,146 @@ use crate::{
 /// A stream that is produced here.
 #[derive(Debug)]
 pub(super) struct SendStream {
-    /// The call whose argument it is, until that has ended well.
+    pub(super) turn: TurnState,
+    pub(super) producer: ProducerState,
+    pub(super) waker: Option<Waker>,
+    /// The call that the stream is an argument of, until that call has ended well.
     pub(super) owner: Option<CallKey>,
-    /// The frame that tells of it has gone.
-    pub(super) announced: bool,
-    pub(super) items: VecDeque<Item>,
-    /// What of it waits to be sent.
-    pub(super) queued: usize,
-    /// What its producer has claimed and not queued, of credit and room.
-    pub(super) claim: Claim,
-    /// A long item could not go for want of credit, and was dropped: its producer makes it again.
-    pub(super) returned: bool,
-    /// The rest of a long item, and what its producer holds for it.
-    pub(super) under_way: Option<Item>,
+    /// The end, which goes out after what is queued.
     pub(super) end: Option<StreamEnd>,
-    pub(super) credit_items: u64,
-    pub(super) credit_bytes: i64,
-    /// Items that have gone, and those that have been read: where they are the same, one may go whatever the credit of
-    /// all streams together.
+    /// Whether the list of blocked streams has an entry of this stream.
+    pub(super) is_in_blocked_list: bool,
+    /// Whether a long item was dropped for want of shared credit, and its producer does not know that yet.
+    pub(super) is_long_item_returned: bool,
+
+    /// Items that wait to be sent.
+    pub(super) items: VecDeque<Item>,
+    /// The rest of a long item whose chunks are being sent.
+    pub(super) under_way: Option<Item>,
+    /// Bytes that wait to be sent, with [`ITEM`] for each item that has not begun.
+    pub(super) queued: usize,
+    /// What the producer has claimed and not queued.
+    pub(super) claim: Claim,
+    /// What may still be queued.
+    pub(super) credit: Amount,
+    /// Items that were sent, and how many of these the reader has read. Where the numbers are equal, one more item may
+    /// go whatever the credit of all streams together.
     pub(super) sent: u64,
     pub(super) read: u64,
-    /// It waits for its turn, or for credit of all together.
-    pub(super) in_turn: bool,
-    /// It waits for credit of all streams together, and `stuck` bytes of it wait with it.
-    pub(super) is_blocked: bool,
-    pub(super) stuck: usize,
-    /// It is among the blocked ones.
-    pub(super) listed: bool,
-    /// Its producer waits for credit or room, and not for something to send.
-    pub(super) waits: bool,
-    /// What of that all streams share, and when it began to wait.
-    pub(super) wanted: Wanted,
-    pub(super) ticket: u64,
-    pub(super) waker: Option<Waker>,
+}
+
+/// Whether a stream has a turn in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TurnState {
+    /// The frame that opens the stream has not gone, and nothing of the stream may go before that.
+    Unannounced,
+    /// Nothing is to be sent.
+    Idle,
+    /// The stream is in the outbox, or has its turn at the moment.
+    Listed,
+    /// The stream waits for credit of all streams together, with this many queued bytes of short items.
+    Blocked { stuck: usize },
+}
+
+/// What the producer of a stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProducerState {
+    /// Nothing that the stream or its reader could give: the producer has room, or nothing to queue.
+    Running,
+    /// Credit of the stream, or room in the stream's own queue.
+    WaitsForStream,
+    /// Something that all streams share. The ticket is the producer's place among those that wait.
+    WaitsForShared { wanted: Wanted, ticket: u64 },
 }
 
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) bytes: Rope,
-    /// What its producer holds of the budget of transfers.
+    /// What the producer holds of the budget of transfers for the item.
     pub(super) charge: u32,
+}
+
+impl Item {
+    /// What the item counts in credit.
+    pub(super) fn amount(&self) -> Amount {
+        Amount::of_item(self.bytes.len() as u64)
+    }
+
+    /// What the item counts in queues.
+    pub(super) fn queued(&self) -> usize {
+        self.bytes.len() + ITEM
+    }
 }
 
 impl SendStream {
     /// A stream whose reader announced these limits.
     pub(super) fn new(owner: Option<CallKey>, limits: &PeerLimits) -> Self {
         Self {
+            turn: TurnState::Unannounced,
+            producer: ProducerState::Running,
+            waker: None,
             owner,
-            announced: false,
+            end: None,
+            is_in_blocked_list: false,
+            is_long_item_returned: false,
             items: VecDeque::new(),
+            under_way: None,
             queued: 0,
             claim: Claim::default(),
-            returned: false,
-            under_way: None,
-            end: None,
-            credit_items: u64::from(limits.stream_items),
-            credit_bytes: signed(limits.stream_bytes),
+            credit: Amount { items: i64::from(limits.stream_items), bytes: signed(limits.stream_bytes) },
             sent: 0,
             read: 0,
-            in_turn: false,
-            is_blocked: false,
-            stuck: 0,
-            listed: false,
-            waits: false,
-            wanted: Wanted::Nothing,
-            ticket: 0,
-            waker: None,
         }
     }
 
-    /// Whether its own credit and queue allow for another item.
-    pub(super) fn takes(&self, queue: usize) -> bool {
-        self.credit_items > 0 && self.credit_bytes > 0 && self.queued < queue
+    /// Whether the stream's own credit and queue allow one more item.
+    pub(super) fn takes(&self, max_queued: usize) -> bool {
+        self.credit.allows_item() && self.queued < max_queued
     }
 
-    /// How many items and bytes it takes, if [`Self::takes`] says that it takes some.
-    pub(super) fn room(&self, queue: usize) -> StreamRoom {
-        let count = |credit: i64| usize::try_from(credit).unwrap_or(0);
-        let items = usize::try_from(self.credit_items).unwrap_or(usize::MAX);
-        StreamRoom { items, bytes: count(self.credit_bytes).min(queue.saturating_sub(self.queued)).max(1) }
+    /// How much the stream takes, if [`Self::takes`] says that it takes something.
+    pub(super) fn room(&self, max_queued: usize) -> StreamRoom {
+        let count = |credit: i64| usize::try_from(credit.max(0)).unwrap_or(usize::MAX);
+        let Amount { items, bytes } = self.credit;
+        StreamRoom { items: count(items), bytes: count(bytes).min(max_queued.saturating_sub(self.queued)).max(1) }
     }
 
-    /// Whether it joins those that wait for their turn.
+    /// Lists an idle stream that has something to send. True if the stream has to be put into the outbox.
     pub(super) fn wants_turn(&mut self) -> bool {
-        let wants = self.announced && !self.in_turn && (!self.items.is_empty() || self.end.is_some());
-        self.in_turn |= wants;
+        let wants = self.turn == TurnState::Idle && (!self.items.is_empty() || self.end.is_some());
+        if wants {
+            self.turn = TurnState::Listed;
+        }
         wants
     }
 
-    /// What its next item takes of the credit.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.turn, TurnState::Blocked { .. })
+    }
+
+    /// The queued bytes that wait for credit of all streams together.
+    pub(super) fn stuck(&self) -> usize {
+        if let TurnState::Blocked { stuck } = self.turn { stuck } else { 0 }
+    }
+
+    /// What the next item counts in credit, in bytes.
     pub(super) fn next_weight(&self) -> i64 {
         self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
     }
 
-    /// Whether its reader has read all that was sent, and nothing waits to be sent.
+    /// Whether the reader has read all that was sent, and nothing waits to be sent.
     pub(super) fn is_read(&self) -> bool {
         self.sent == self.read && self.items.is_empty() && self.under_way.is_none()
     }
 
-    /// What its items count that wait for their turn.
+    /// Bytes of credit that the queued items count.
     pub(super) fn promised(&self) -> i64 {
-        self.items.iter().map(|item| weight(item.bytes.len() as u64)).sum()
+        self.items.iter().map(|item| item.amount().bytes).sum()
     }
 
-    /// What of its queue is items longer than a chunk.
+    /// The queued bytes of items that are longer than a chunk.
     pub(super) fn long(&self, chunk: usize) -> usize {
-        let whole = self.items.iter().filter(|item| item.bytes.len() > chunk).map(|item| item.bytes.len() + ITEM);
+        let whole = self.items.iter().filter(|item| item.bytes.len() > chunk).map(Item::queued);
         whole.sum::<usize>() + self.under_way.as_ref().map_or(0, |item| item.bytes.len())
     }
 
@@ -128,12 +199,49 @@ impl SendStream {
         keep_waker(&mut self.waker, waker, stale_wakers);
     }
 
-    /// Its producer, if it waits for credit or room.
-    pub(super) fn wake(&mut self) -> Option<Waker> {
-        if mem::take(&mut self.waits) { self.waker.take() } else { None }
+    /// Whether the producer waits for credit or room, and not for something to queue.
+    pub(super) fn is_producer_waiting(&self) -> bool {
+        self.producer != ProducerState::Running
     }
 
+    /// The producer's place among those that wait for what all streams share.
+    pub(super) fn ticket(&self) -> Option<u64> {
+        if let ProducerState::WaitsForShared { ticket, .. } = self.producer { Some(ticket) } else { None }
+    }
+
+    /// The producer has to wait for the stream, unless it waits for something already.
+    pub(super) fn wait_for_stream(&mut self) {
+        if self.producer == ProducerState::Running {
+            self.producer = ProducerState::WaitsForStream;
+        }
+    }
+
+    /// The waker of the producer, if the producer waits for credit or room.
+    pub(super) fn wake(&mut self) -> Option<Waker> {
+        let waits = mem::replace(&mut self.producer, ProducerState::Running) != ProducerState::Running;
+        if waits { self.waker.take() } else { None }
+    }
+
+    /// What the producer holds of the budget of transfers.
     pub(super) fn charges(&self) -> usize {
         self.items.iter().chain(&self.under_way).map(|item| item.charge as usize).sum()
+    }
+
+    /// Tests the invariants of one stream.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let whole: usize = self.items.iter().map(Item::queued).sum();
+        let rest = self.under_way.as_ref().map_or(0, |item| item.bytes.len());
+        assert_eq!(self.queued, whole + rest, "what waits: {self:?}");
+        assert!(self.read <= self.sent, "more is read than was sent: {self:?}");
+        match self.turn {
+            TurnState::Unannounced => assert!(self.sent == 0 && self.under_way.is_none(), "sent too early: {self:?}"),
+            TurnState::Idle => {
+                let has_nothing = self.items.is_empty() && self.under_way.is_none() && self.end.is_none();
+                assert!(has_nothing, "an idle stream has something to send: {self:?}");
+            }
+            TurnState::Listed => {}
+            TurnState::Blocked { .. } => assert!(self.is_in_blocked_list, "no credit would be noticed: {self:?}"),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Permits: announced, awaited at the sender, and counted alike by both ends.
+//! Permits: the receiver announces them, the sender waits for them, and both ends count alike.
 
 use std::task::Waker;
 
@@ -20,7 +20,7 @@ fn callers_wait_on_their_own_side_and_go_in_order() {
     for (index, key) in keys.into_iter().enumerate() {
         pair.run();
         let served = pair.ends[SERVER].arrived.pop().expect("one is let through");
-        assert!(pair.ends[SERVER].arrived.is_empty(), "and only one");
+        assert!(pair.ends[SERVER].arrived.is_empty(), "only one call has gone");
         assert_eq!(served.payload.len(), index + 1);
         pair.answer_ok(SERVER, &served);
         pair.run();
@@ -30,7 +30,7 @@ fn callers_wait_on_their_own_side_and_go_in_order() {
 }
 
 #[test]
-fn deeper_calls_pass_those_that_would_wait_for_them() {
+fn nested_calls_overtake_calls_that_would_wait_for_them() {
     let mut pair = Pair::open(&narrow());
     let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
     let waiting = pair.call(CLIENT, Call::new()).unwrap();
@@ -44,7 +44,7 @@ fn deeper_calls_pass_those_that_would_wait_for_them() {
     pair.run();
     assert!(pair.outcome(CLIENT, outer).is_some());
     assert!(pair.outcome(CLIENT, waiting).is_none());
-    assert_eq!(pair.ends[SERVER].arrived.len(), 1, "then the one that waited");
+    assert_eq!(pair.ends[SERVER].arrived.len(), 1, "then the call that waited");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_nested_call_waits_for_a_second_and_fails() {
     let mut pair = Pair::open(&narrow());
     let (_, served) = pair.call_and_arrive(CLIENT, Call::new());
     let mut callbacks = Vec::new();
-    // One permit of depth 1, and the general one.
+    // There are one permit of depth 1 and one general permit.
     for _ in 0..2 {
         callbacks.push(pair.call_and_arrive(SERVER, Call::new().within(&served.call)).1);
     }
@@ -110,9 +110,9 @@ fn a_permit_is_held_until_the_handler_has_ended() {
     assert!(pair.outcome(CLIENT, second).is_none());
 }
 
-/// A call that is begun before the handshake may be nested deeper than the other side turns out to serve.
+/// A call that is begun before the handshake may be nested deeper than the other side announces in it.
 #[test]
-fn what_is_nested_too_deep_for_the_peer_fails_when_the_handshake_says_so() {
+fn a_call_nested_too_deep_for_the_peer_fails_after_the_handshake() {
     for oneway in [false, true] {
         let mut pair = Pair::apart(&Config::default(), &Config { max_depth: 0, ..Config::default() });
         let now = pair.now;

@@ -1,4 +1,4 @@
-//! What a peer can make a connection hold, and for how long.
+//! Bounds on how much a peer can make a connection hold, and for how long.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn chunk(transfer: u64, len: usize) -> Frame {
     Frame::Chunk { transfer, data: vec![0; len].into() }
 }
 
-/// Lets time pass until the server closes, while the peer says something each second, and gives the seconds it took.
+/// Lets time pass until the server closes, while the peer sends something each second. Gives the seconds that it took.
 fn seconds_until_closed(liar: &mut Liar, most: u64, mut each_second: impl FnMut(&mut Liar, u64)) -> Option<u64> {
     (1..=most).find(|second| {
         liar.pair.now += Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn timed_out(liar: &Liar) -> bool {
     matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_)))
 }
 
-/// A tiny transfer that is finished or given up now and then is no progress of those that wait.
+/// Finishing or aborting a tiny transfer now and then is no progress of other transfers.
 #[test]
 fn finished_transfers_do_not_keep_others_alive() {
     for abort in [false, true] {
@@ -56,7 +56,7 @@ fn finished_transfers_do_not_keep_others_alive() {
     }
 }
 
-/// One transfer that goes on does not keep others that never do: an honest sender serves them in turn.
+/// A transfer that goes on does not excuse one that does not: an honest sender serves its transfers in turn.
 #[test]
 fn a_transfer_that_is_never_served_ends_the_connection() {
     let mut liar = Liar::new(&Config::default());
@@ -72,9 +72,9 @@ fn a_transfer_that_is_never_served_ends_the_connection() {
     assert!(closed.is_some() && timed_out(&liar), "{closed:?}");
 }
 
-/// Transfers that are served in turn, as slowly as is allowed, are waited for.
+/// The receiver waits for transfers that are served in turn, however slowly the limits allow.
 #[test]
-fn slow_transfers_in_turn_are_waited_for() {
+fn the_receiver_waits_for_slow_transfers_in_turn() {
     let mut liar = Liar::new(&Config::default());
     let ids = 1..=4_u64;
     for id in ids.clone() {
@@ -93,7 +93,7 @@ fn slow_transfers_in_turn_are_waited_for() {
 
 /// A chunk takes longer than a period to arrive on a link that is just fast enough for its packet.
 #[test]
-fn a_chunk_that_is_on_its_way_is_waited_for() {
+fn the_receiver_waits_for_a_chunk_that_is_on_its_way() {
     for (bytes_a_second, lives) in [(600, true), (0, false)] {
         let mut liar = Liar::new(&Config::default());
         liar.say(&[request_of(1, Payload::announced(1, 200_000))]);
@@ -109,16 +109,16 @@ fn a_chunk_that_is_on_its_way_is_waited_for() {
     }
 }
 
-/// One small ack after another is no sign that a result is being taken.
+/// A series of small acknowledgements does not show that a result is being read.
 #[test]
-fn acks_that_come_one_by_one_do_not_hold_results_for_ever() {
+fn acks_that_come_one_by_one_do_not_keep_results_for_ever() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[request_with(1, |_| {})]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     let one = Bytes::from_static(&[0xc0]);
     let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(one.into(), 1));
     liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 30, bytes: 1 << 40, read: 0 }]);
-    // Packets with little bulk each, whose acks can be saved up.
+    // Each packet carries little bulk, so the peer can save up acknowledgements.
     for _ in 0..20_000 {
         if liar.pair.produce(SERVER, streams[0], [Bytes::from(vec![0; 8])]) > 0 {
             break;
@@ -141,9 +141,9 @@ fn acks_that_come_one_by_one_do_not_hold_results_for_ever() {
     assert!(closed.is_some_and(|seconds| seconds <= 62) && timed_out(&liar), "{closed:?}");
 }
 
-/// A reader that takes 64 KiB in each period is waited for.
+/// The sender waits for a reader that takes 64 KiB in each period.
 #[test]
-fn a_slow_reader_of_a_result_is_waited_for() {
+fn the_sender_waits_for_a_slow_reader_of_a_result() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[request_with(1, |_| {})]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
@@ -169,9 +169,9 @@ fn a_packet_of_too_many_frames_closes_with_1002() {
     }
 }
 
-/// Of metadata that will be refused, little is kept, and a pair counts what it takes.
+/// Little is kept of metadata that will be refused, and a pair counts the memory that it takes.
 #[test]
-fn metadata_beyond_the_limit_are_not_kept() {
+fn metadata_beyond_the_limit_is_not_kept() {
     let of = |pairs: usize| request_with(1, |many| many.metadata = vec![("k".to_owned(), "v".to_owned()); pairs]);
     let mut packet = bytes::BytesMut::new();
     put_header(&mut packet, PacketHeader { seq: 1, ack: 0 });

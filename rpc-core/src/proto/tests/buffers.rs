@@ -1,5 +1,5 @@
-//! What waits keeps little more than it counts: neither a packet of which it is a small part, nor the buffer that a
-//! transport has read many packets into.
+//! A waiting item or call keeps little more memory than it counts: neither a packet of which it is a small part, nor
+//! the buffer into which a transport has read many packets.
 
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ use crate::{
 
 const KIB: usize = 1024;
 
-/// What a transport reads into. The packet is a part of it.
+/// A transport's read buffer, of which a packet is a part.
 struct Buffer {
     bytes: Vec<u8>,
     alive: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Says each of these in a packet of its own that was read into a buffer of its own. Gives how many buffers are kept.
+/// Sends each of these frames in a packet and a buffer of its own. Gives how many buffers are kept.
 fn kept(liar: &mut Liar, packets: impl IntoIterator<Item = Vec<Frame>>) -> usize {
     let alive = Arc::new(AtomicUsize::new(0));
     for frames in packets {
@@ -61,7 +61,7 @@ fn streams(liar: &mut Liar, count: TransferId) {
 }
 
 #[test]
-fn items_that_wait_keep_no_buffers() {
+fn waiting_items_keep_no_buffers() {
     for len in [0, 1, 100, 5000] {
         let mut liar = Liar::new(&Config::default());
         streams(&mut liar, 10);
@@ -86,9 +86,9 @@ fn errors_at_the_ends_of_streams_keep_no_buffers() {
     assert_eq!(kept(&mut liar, ends), 0);
 }
 
-/// A few may, because most calls do not wait, and copying each would cost all of them.
+/// A few calls may keep their buffers, because most calls do not wait and copying would slow all of them down.
 #[test]
-fn calls_that_wait_keep_few_buffers() {
+fn waiting_calls_keep_few_buffers() {
     let config = Config::default();
     let most = config.session_memory / 16 / config.read_buffer;
     let mut liar = Liar::new(&config);

@@ -1,4 +1,4 @@
-//! Calls in both directions, what they inherit, and every moment at which they may be given up.
+//! Calls in both directions, what nested calls inherit, and cancellation at every step of a call.
 
 use bytes::Bytes;
 
@@ -83,10 +83,10 @@ fn depth_16_is_served_and_17_is_an_error() {
 
 /// Where a call is given up.
 #[test]
-fn a_call_may_be_given_up_at_every_step_of_its_life() {
+fn a_call_may_be_cancelled_at_every_step_of_its_life() {
     let config = crate::Config { max_calls: 1, ..crate::Config::default() };
 
-    // Waiting for a permit: the other side never hears of it.
+    // Waiting for a permit: the other side never hears of the call.
     let mut pair = Pair::open(&config);
     let (first, served) = pair.call_and_arrive(CLIENT, Call::new());
     let second = pair.call(CLIENT, Call::new()).unwrap();
@@ -97,7 +97,7 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     assert!(pair.ends[SERVER].arrived.is_empty());
     pair.assert_empty();
 
-    // In the outbox: it is skipped, and its permit is free at once.
+    // In the outbox: the request is skipped, and its permit is free at once.
     let queued = pair.call(CLIENT, Call::new()).unwrap();
     pair.ends[CLIENT].connection.cancel_call(queued);
     let (next, served) = pair.call_and_arrive(CLIENT, Call::new());
@@ -107,7 +107,7 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     assert!(pair.outcome(CLIENT, next).is_some());
     pair.assert_empty();
 
-    // Sent, and not yet there.
+    // Sent, and not arrived.
     let sent = pair.call(CLIENT, Call::new()).unwrap();
     pair.transmit(CLIENT);
     pair.ends[CLIENT].connection.cancel_call(sent);
@@ -115,13 +115,13 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     let served = pair.ends[SERVER].arrived.pop().unwrap();
     assert_eq!(pair.ends[SERVER].cancelled, [served.key]);
     assert!(served.call.is_cancelled());
-    // Until the handler has ended, the permit is out.
+    // The permit is taken until the handler has ended.
     assert_eq!(pair.ends[CLIENT].connection.stats().calls_pending, 1);
     pair.answer(SERVER, &served, Completion::Stopped);
     pair.run();
     pair.assert_empty();
 
-    // Running: as before, and a handler that ends nevertheless does no harm.
+    // Running: as before, and a handler that answers nevertheless does no harm.
     let (running, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.ends[CLIENT].connection.cancel_call(running);
     pair.run();
@@ -129,7 +129,7 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     pair.run();
     pair.assert_empty();
 
-    // Answered, the answer on its way: the cancel crosses it and is ignored.
+    // Answered, with the answer on its way: the cancel crosses the answer and is ignored.
     let (answered, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.answer_ok(SERVER, &served);
     pair.transmit(SERVER);
@@ -137,7 +137,7 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     pair.run();
     pair.assert_empty();
 
-    // Answered, the answer there and not taken.
+    // Answered, with an answer that has arrived and has not been taken.
     let (completed, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.answer_ok(SERVER, &served);
     pair.run();
@@ -145,7 +145,7 @@ fn a_call_may_be_given_up_at_every_step_of_its_life() {
     pair.run();
     pair.assert_empty();
 
-    // The one permit has survived all of that.
+    // The only permit has survived every step.
     let (last, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.answer_ok(SERVER, &served);
     pair.run();

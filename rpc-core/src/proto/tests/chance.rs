@@ -1,4 +1,4 @@
-//! Any interleaving of calls, answers, cancels, deadlines and delays ends with both sides holding nothing.
+//! After any interleaving of calls, answers, cancels, deadlines and delays, both sides hold nothing.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::{
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Call from one side, nested in one of its handlers or not.
+    /// One side makes a call, nested in one of its handlers or not.
     Call {
         from: usize,
         oneway: bool,
@@ -18,12 +18,12 @@ enum Step {
         timeout: Option<u64>,
         len: usize,
     },
-    /// Give a call up.
+    /// A caller gives a call up.
     Cancel {
         at: usize,
         which: usize,
     },
-    /// End a handler.
+    /// A handler ends.
     Answer {
         at: usize,
         which: usize,
@@ -78,7 +78,7 @@ fn run(steps: Vec<Step>, least: bool) {
                 let mut call = Call::new().payload(len);
                 call.oneway = oneway;
                 call.timeout = timeout.map(std::time::Duration::from_secs);
-                // What is nested in a one-way call begins a chain, so that is covered too.
+                // A call that is nested in a one-way call begins a chain, so such calls are made too.
                 call.origin = nested.then(|| serving[from].last().map(|served| served.call.clone())).flatten();
                 if let Ok(key) = pair.call(from, call) {
                     pending[from].push(key);
@@ -106,7 +106,7 @@ fn run(steps: Vec<Step>, least: bool) {
         }
         pair.check();
     }
-    // Handlers end, callers take what they get; nested waits and deadlines have all the time they need.
+    // Handlers end, and callers take their outcomes; waits and deadlines have all the time that they need.
     for _ in 0..300 {
         pair.pass(0.5);
         for at in [CLIENT, SERVER] {
@@ -118,7 +118,7 @@ fn run(steps: Vec<Step>, least: bool) {
         }
     }
     for end in &pair.ends {
-        assert_eq!(end.closed, None, "nobody broke the rules");
+        assert_eq!(end.closed, None, "neither side broke the rules");
     }
     assert!(pending.iter().all(Vec::is_empty), "every call has ended");
     pair.assert_empty();

@@ -1,4 +1,4 @@
-//! The end of a connection: what every call is told, what still goes out, and the drain before it.
+//! The end of a connection: the outcome of every call, what is still sent, and the drain before the end.
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
@@ -63,7 +63,7 @@ fn closing_still_sends_one_way_calls_and_answers() {
 fn a_drain_lets_running_and_nested_calls_finish_and_takes_no_new_ones() {
     let mut pair = Pair::with_defaults();
     let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
-    // This one is on its way when the drain begins.
+    // This call is on its way when the drain begins.
     let late = pair.call(CLIENT, Call::new()).unwrap();
     pair.transmit(CLIENT);
     pair.ends[SERVER].connection.drain(pair.now, "bye");
@@ -104,7 +104,7 @@ fn a_draining_side_answers_callbacks_of_its_own_calls() {
 }
 
 #[test]
-fn after_the_grace_nothing_starts_any_more() {
+fn no_handler_starts_after_the_grace() {
     let mut pair = Pair::with_defaults();
     let (_, served) = pair.call_and_arrive(CLIENT, Call::new());
     let (_, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
@@ -137,12 +137,12 @@ fn a_drain_stops_handlers_after_10_s_and_closes_within_30() {
     pair.answer(SERVER, &served, Completion::Stopped);
     pair.run();
     assert_eq!(pair.status(CLIENT, key).code(), Code::Unavailable);
-    // Saying goodbye takes 5 s, and a little is left for what comes after it.
+    // The closing handshake may take 5 s, and a little time is left for what comes after it.
     pair.pass(13.0);
     assert!(pair.ends[SERVER].closed.is_none());
     pair.pass(1.0);
     assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
-    assert!(pair.outcome(CLIENT, stubborn).is_none(), "it learns from the link's end");
+    assert!(pair.outcome(CLIENT, stubborn).is_none(), "the caller learns of the end when the link ends");
 }
 
 #[test]

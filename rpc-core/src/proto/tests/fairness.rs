@@ -1,4 +1,4 @@
-//! What two honest ends share among many payloads and streams is not taken for a stall.
+//! Sharing a link among many payloads and streams is not mistaken for a stall.
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::{
     proto::{Completion, LongState},
 };
 
-/// Packets go one by one, and both ends always have more to send than goes at once: many results and a stream of long
-/// items, within what the receiver would put together at once. Streams have three bytes for one of theirs, so a result
-/// waits while several times `max_assembly` of the others come.
+/// Packets go one by one, and there is always more to send than goes at once: many results and a stream of long items,
+/// within what the receiver assembles at once. Streams send three bytes for each byte of a result, so a result waits
+/// while several times `max_assembly` of other bytes come.
 #[test]
-fn results_that_wait_for_their_turns_beside_a_stream_are_not_stalled() {
+fn results_that_wait_for_their_turns_beside_a_stream_do_not_count_as_stalled() {
     const CALLS: usize = 30;
     const ITEM: usize = 16 * 1024;
     let config =

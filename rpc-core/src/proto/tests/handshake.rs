@@ -1,4 +1,4 @@
-//! What ends announce, and what does not go together.
+//! What the ends announce, and announcements that contradict each other.
 
 use super::{
     hostile::Liar,
@@ -16,7 +16,7 @@ fn hello(version: u64, limits: PeerLimits) -> Frame {
     Frame::Hello(Box::new(Hello { version, limits, keepalive_ms: 0, contracts, credentials, resume: None }))
 }
 
-/// A server whose client says this first, and what this crate announces.
+/// A server whose client sends this Hello first.
 fn greeted(first: impl FnOnce(PeerLimits) -> Frame) -> Pair {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let announced = pair.ends[SERVER].connection.peer_limits().clone();
@@ -43,7 +43,7 @@ fn a_client_of_another_version_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_server_of_another_version_is_left() {
+fn a_client_leaves_a_server_of_another_version() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let limits = pair.ends[CLIENT].connection.peer_limits().clone();
     let welcome = Welcome {
@@ -94,7 +94,7 @@ fn a_second_goaway_is_ignored() {
 }
 
 #[test]
-fn of_several_pings_that_wait_the_last_is_answered() {
+fn of_several_waiting_pings_the_last_is_answered() {
     let mut liar = Liar::new(&Config::default());
     liar.say_apart(&[Frame::Ping { token: 7 }, Frame::Ping { token: u64::MAX }]);
     let packet = liar.pair.ends[SERVER].connection.poll_transmit(liar.pair.now).expect("there is an answer");

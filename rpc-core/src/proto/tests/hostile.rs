@@ -1,4 +1,4 @@
-//! A peer that does not keep the rules.
+//! A peer that breaks the rules.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header},
 };
 
-/// A pair whose client is not our code: it says what the test wants.
+/// A pair whose client sends whatever the test wants.
 pub(super) struct Liar {
     pub(super) pair: Pair,
     seq: u64,
@@ -24,7 +24,7 @@ impl Liar {
         Self::at(Pair::open(config))
     }
 
-    /// In the client's place.
+    /// Takes the client's place after an honest handshake.
     pub(super) fn at(pair: Pair) -> Self {
         Self { pair, seq: 0 }
     }
@@ -36,7 +36,7 @@ impl Liar {
         packet.freeze()
     }
 
-    /// Says these frames to the server, in a packet of its own.
+    /// Sends these frames to the server, in one packet.
     pub(super) fn say(&mut self, frames: &[Frame]) {
         self.seq += 1;
         self.put(Self::packet(self.seq, 0, frames));
@@ -48,7 +48,7 @@ impl Liar {
         self.put(place(Self::packet(self.seq, 0, frames)));
     }
 
-    /// As [`Self::say`], and leaves what comes of it to the test.
+    /// As [`Self::say`], without taking the server's events.
     pub(super) fn say_quietly(&mut self, frames: &[Frame]) {
         self.seq += 1;
         let now = self.pair.now;
@@ -60,7 +60,7 @@ impl Liar {
         self.put(Self::packet(0, ack, &[]));
     }
 
-    /// As [`Self::say`], in a packet that is not counted.
+    /// As [`Self::say`], in a packet that is not sequenced.
     pub(super) fn say_apart(&mut self, frames: &[Frame]) {
         self.put(Self::packet(0, 0, frames));
     }
@@ -101,7 +101,7 @@ pub(super) fn request_of(id: u64, payload: Payload) -> Frame {
     Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
 }
 
-/// A request with something of its own.
+/// A request with one change.
 pub(super) fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
     let mut frame = request(id);
     if let Frame::Request(request) = &mut frame {
@@ -181,7 +181,7 @@ fn stray_completions_are_ignored_a_hundred_times() {
     for second in [false, true] {
         let mut liar = Liar::new(&Config::default());
         let id = if second {
-            // A completion that was awaited once.
+            // A completion for a call that has ended.
             let (_, served) = liar.pair.call_and_arrive(SERVER, Call::new());
             let crate::proto::ServedKey::Call(id) = served.key else { unreachable!("it is no one-way call") };
             let payload = Payload::Inline(Bytes::from_static(&[1]));
@@ -240,7 +240,7 @@ fn metadata_over_the_limit_fails_that_call_only() {
 }
 
 #[test]
-fn cancel_after_completion_and_for_nothing_is_ignored() {
+fn a_cancel_of_a_completed_or_unknown_call_is_ignored() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[Frame::Cancel { id: 9 }, request(1)]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
@@ -265,7 +265,7 @@ fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
 }
 
 #[test]
-fn a_peer_that_makes_us_answer_and_does_not_read_is_closed() {
+fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
     let small = Config { chunk: 256, max_metadata: 256, outbox_soft: 1024, outbox_hard: 10_000, ..Config::default() };
     let mut liar = Liar::new(&Config { max_calls: 1, ..small });
     liar.say(&[request(1)]);
@@ -298,7 +298,7 @@ fn a_client_is_protected_as_a_server_is() {
 }
 
 #[test]
-fn empty_pairs_of_metadata_count_too() {
+fn empty_pairs_of_metadata_count() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[request_with(1, |many| many.metadata = vec![(String::new(), String::new()); 513])]);
     assert_eq!(liar.statuses(), [(1, Code::InvalidArgument)]);
@@ -307,7 +307,7 @@ fn empty_pairs_of_metadata_count_too() {
 #[test]
 fn transfers_that_are_discarded_count_until_they_have_ended() {
     let mut liar = Liar::new(&Config::default());
-    // Each is too large, so it is refused and discarded; its sender may have one of that kind under way.
+    // Each transfer is too large, and is discarded. An honest sender has at most one such transfer under way.
     let large = |id| request_of(id, Payload::announced(id, 5 << 20));
     liar.say(&[large(1), large(2), large(3)]);
     assert_eq!(liar.closed(), None);
@@ -316,7 +316,7 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
 }
 
 #[test]
-fn empty_packets_that_wait_for_the_end_of_the_handshake_count_too() {
+fn empty_packets_that_wait_for_the_end_of_the_handshake_count() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let now = pair.now;
     let hello = pair.ends[CLIENT].connection.poll_transmit(now).unwrap();
@@ -330,7 +330,7 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count_too() {
 }
 
 #[test]
-fn many_tiny_transfers_that_were_given_up_are_bounded_too() {
+fn tiny_transfers_that_were_given_up_are_bounded() {
     let mut liar = Liar::new(&Config { max_assembly: 2560, ..Config::default() });
     for id in 1..=10 {
         liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id }]);
@@ -350,7 +350,7 @@ fn results_do_not_wait_for_ever_for_acks_that_never_come() {
     liar.statuses();
     let held = |liar: &Liar| liar.pair.ends[SERVER].connection.stats().transfer_bytes;
     assert!(held(&liar) > 0);
-    // It is heard all the time, and reads what comes.
+    // The peer sends all the time, and reads what it gets.
     for second in 1..100 {
         liar.pair.now += Duration::from_secs(1);
         let now = liar.pair.now;
@@ -368,7 +368,7 @@ fn results_do_not_wait_for_ever_for_acks_that_never_come() {
 }
 
 #[test]
-fn a_nested_call_has_no_more_time_than_the_call_that_it_is_nested_in() {
+fn a_nested_call_has_no_more_time_than_its_parent() {
     let mut pair = Pair::with_defaults();
     let (callback, _) = pair.call_and_arrive(SERVER, Call::new().timeout(10));
     let now = pair.now;
@@ -392,7 +392,7 @@ fn nothing_is_served_after_a_method_that_ends_the_session() {
     let [two, one] = [(); 2].map(|()| liar.pair.ends[SERVER].arrived.pop().unwrap());
     liar.pair.ends[SERVER].connection.end_after(one.key);
     liar.pair.answer_ok(SERVER, &one);
-    // The reply has not gone yet: the peer does not read.
+    // The reply has not gone, because the peer does not read.
     liar.say(&[request(3), notify()]);
     assert!(liar.pair.ends[SERVER].arrived.is_empty());
     liar.pair.answer_ok(SERVER, &two);

@@ -1,4 +1,4 @@
-//! What one session holds in all stays within `Config::session_memory`, whatever its parts allow.
+//! The memory of one session stays within `Config::session_memory`, whatever the limits of its parts allow.
 
 use bytes::Bytes;
 
@@ -33,13 +33,13 @@ fn with_streams(id: u64, streams: impl IntoIterator<Item = TransferId>) -> Frame
     request_with(id, |request| request.streams = streams.into_iter().collect::<Vec<_>>().into())
 }
 
-/// A config whose incoming part is 3 MiB.
+/// A configuration in which the part for what comes in is 3 MiB.
 fn small() -> Config {
     Config { session_memory: 8 * MIB, outbox_hard: 3 * MIB, max_payload: 2 * MIB, ..Config::default() }
 }
 
 #[test]
-fn arguments_in_the_frame_count_as_those_in_chunks_do() {
+fn arguments_count_alike_in_their_frame_and_in_chunks() {
     let mut liar = Liar::new(&Config { max_arguments: MIB, ..Config::default() });
     for id in 1..=20 {
         liar.say(&[request_of(id, inline(100 * KIB))]);
@@ -57,7 +57,7 @@ fn short_arguments_do_not_count() {
 }
 
 #[test]
-fn one_way_calls_in_the_frame_report_what_they_counted() {
+fn done_reports_what_one_way_calls_counted() {
     let mut pair = Pair::open(&Config { max_arguments: 64 * KIB, ..Config::default() });
     for _ in 0..100 {
         let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().oneway().payload(30_000));
@@ -67,7 +67,7 @@ fn one_way_calls_in_the_frame_report_what_they_counted() {
     pair.assert_empty();
 }
 
-/// Each is refused, and what was announced is reported done all the same.
+/// Each call is refused, and its announced bytes are reported as done nevertheless.
 #[test]
 fn refused_one_way_calls_of_any_length_can_be_counted() {
     let mut liar = Liar::new(&Config::default());
@@ -96,7 +96,7 @@ fn calls_beyond_the_memory_of_a_session_are_refused() {
 }
 
 #[test]
-fn metadata_and_many_small_calls_count_too() {
+fn metadata_and_many_small_calls_count() {
     let mut liar = Liar::new(&Config { max_calls: 100_000, max_metadata: 60_000, ..small() });
     for id in 1..=100 {
         let large = vec![("k".to_owned(), "v".repeat(50_000))];
@@ -111,7 +111,7 @@ fn metadata_and_many_small_calls_count_too() {
     assert_eq!(liar.closed(), None);
 }
 
-/// A one-way call is never dropped while the session lives, so too many of them end it.
+/// No one-way call is dropped while the session lives, so too many of them end the session.
 #[test]
 fn one_way_calls_beyond_the_memory_of_a_session_end_it() {
     let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..small() });
@@ -149,7 +149,7 @@ fn results_beyond_the_memory_of_a_session_fail_their_calls() {
     }
 }
 
-/// A result in its frame is refused as one in chunks is: the session goes on.
+/// A result in its frame is refused like a result in chunks, and the session goes on.
 #[test]
 fn short_results_beyond_the_memory_of_a_session_fail_their_calls() {
     let mut liar = Liar::new(&small());
@@ -179,7 +179,7 @@ fn items_beyond_the_memory_of_a_session_stop_their_streams() {
     assert_eq!(liar.pair.read(SERVER, 1).0.len(), 1);
 }
 
-/// What streams end with counts until it is read, also that of calls that are not whole yet.
+/// The error at a stream's end counts until it is read, also if the stream's call is not complete.
 #[test]
 fn the_errors_that_streams_end_with_count() {
     let mut liar = Liar::new(&small());
@@ -205,7 +205,7 @@ fn the_errors_that_streams_end_with_count() {
     assert_eq!(liar.closed(), None);
 }
 
-/// Streams that have ended leave the count of open ones, and their tables take memory all the same.
+/// Streams that have ended do not count as open, but their entries take memory.
 #[test]
 fn streams_that_have_ended_and_are_not_read_count() {
     let mut liar = Liar::new(&small());
@@ -222,7 +222,7 @@ fn streams_that_have_ended_and_are_not_read_count() {
             break;
         }
         liar.say(&(first..=last).map(|stream| Frame::End { stream, error: None }).collect::<Vec<_>>());
-        // The peer reads its refusals.
+        // The peer reads the refusals.
         liar.statuses();
     }
     let stats = liar.pair.ends[SERVER].connection.stats();
@@ -231,7 +231,7 @@ fn streams_that_have_ended_and_are_not_read_count() {
     assert_eq!(liar.closed(), None);
 }
 
-/// The same by streams that have not ended, whose calls are refused.
+/// Streams that have not ended take memory too, although their calls are refused.
 #[test]
 fn streams_that_cannot_be_refused_end_the_session() {
     let mut liar = Liar::new(&Config { max_streams: u32::MAX, ..small() });
@@ -243,7 +243,7 @@ fn streams_that_cannot_be_refused_end_the_session() {
     assert_eq!(liar.closed(), Some(CloseCode(1013)));
 }
 
-/// Tables that were large once are small again.
+/// A table that was large once becomes small again.
 #[test]
 fn nothing_is_left_of_many_streams() {
     let mut liar = Liar::new(&Config::default());
@@ -261,7 +261,7 @@ fn nothing_is_left_of_many_streams() {
     assert_eq!(liar.closed(), None);
 }
 
-/// Each of many streams has one tiny item, which takes no block for many.
+/// Each of many streams has one tiny item, for which no large block is allocated.
 #[test]
 fn tiny_items_of_many_streams_take_little() {
     let mut liar = Liar::new(&Config::default());

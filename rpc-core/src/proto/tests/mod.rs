@@ -1,4 +1,4 @@
-//! Two state machines run against each other in virtual time.
+//! Tests in which two state machines run against each other in virtual time.
 
 mod admission;
 mod bounds;

@@ -1,4 +1,4 @@
-//! What `docs/protocol.md` says of limits and times is what the code has.
+//! The limits and times in `docs/protocol.md` are those of the code.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const PAGE: &str = include_str!("../../../../docs/protocol.md");
 
-/// The cells of the only row of a table that begins like this.
+/// The cells of the only table row that begins with this text.
 fn row(begins: &str) -> Vec<&'static str> {
     let mut rows = PAGE.lines().filter(|line| line.starts_with(&format!("| {begins}")));
     let row = rows.next().unwrap_or_else(|| panic!("no row begins with {begins:?}"));
@@ -25,7 +25,7 @@ fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs())
 }
 
-/// A number as the page writes it.
+/// A number as the page spells it.
 fn number(cell: &str) -> Option<u64> {
     let mut words = cell.split(' ');
     let count: u64 = words.next()?.replace(',', "").parse().ok()?;
@@ -37,7 +37,7 @@ fn number(cell: &str) -> Option<u64> {
 }
 
 #[test]
-fn the_limits_that_are_announced() {
+fn the_page_has_the_announced_limits() {
     let config = Config::default();
     let counts = [config.max_calls, config.nested_calls, config.max_oneway_calls, config.max_depth].map(u64::from);
     let bytes = [config.max_payload, config.max_assembly, config.max_arguments, config.max_packet, config.chunk]
@@ -77,7 +77,7 @@ fn the_limits_that_are_announced() {
 }
 
 #[test]
-fn the_times() {
+fn the_page_has_the_times() {
     let config = Config::default();
     let progress = seconds(config.progress_timeout);
     let kib = MIN_PROGRESS / 1024;
@@ -101,7 +101,7 @@ fn the_times() {
 }
 
 #[test]
-fn what_the_text_says() {
+fn the_page_has_the_numbers_in_its_text() {
     let config = Config::default();
     let mib = |bytes: usize| bytes >> 20;
     let kib = |bytes: usize| bytes >> 10;

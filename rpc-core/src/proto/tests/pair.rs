@@ -1,4 +1,4 @@
-//! A client and a server that share nothing but packets and a clock that the test turns.
+//! A client and a server that share nothing but packets, and a clock that the test moves.
 
 use std::{
     collections::VecDeque,
@@ -38,7 +38,7 @@ pub(super) fn least() -> Config {
     }
 }
 
-/// A call that reached its callee.
+/// A call that has reached its callee.
 #[derive(Clone, Debug)]
 pub(super) struct Arrived {
     pub(super) key: ServedKey,
@@ -49,14 +49,14 @@ pub(super) struct Arrived {
 
 pub(super) struct End {
     pub(super) connection: Connection,
-    /// Packets on their way here.
+    /// Packets on their way to this end.
     pub(super) inbox: VecDeque<Bytes>,
     pub(super) arrived: Vec<Arrived>,
     pub(super) cancelled: Vec<ServedKey>,
     pub(super) closed: Option<ConnectionError>,
     /// Calls that wait for a permit before they can be sent.
     unsent: Vec<(CallKey, Call)>,
-    /// What came back of the budget of transfers.
+    /// Bytes of the budget of transfers that were given back.
     pub(super) transfers_released: usize,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Pair {
     pub(super) ends: [End; 2],
 }
 
-/// What to call.
+/// The call that a test makes.
 #[derive(Clone, Default)]
 pub(super) struct Call {
     pub(super) oneway: bool,
@@ -101,7 +101,7 @@ impl Call {
         self
     }
 
-    /// The time between two items.
+    /// The longest time between two items.
     pub(super) fn idle_timeout(mut self, seconds: u64) -> Self {
         self.idle_timeout = Some(Duration::from_secs(seconds));
         self
@@ -127,7 +127,7 @@ impl End {
         }
     }
 
-    /// Takes what the connection says, as a shell does.
+    /// Takes the connection's events, wakes and released budgets, as a shell does.
     pub(super) fn take_events(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
             match event {
@@ -167,7 +167,7 @@ fn send(connection: &mut Connection, key: CallKey, call: &Call) -> bool {
 }
 
 impl Pair {
-    /// Two ends, not connected yet.
+    /// Two ends that have not shaken hands.
     pub(super) fn apart(client: &Config, server: &Config) -> Self {
         let now = Instant::now();
         Self { now, ends: [End::new(Role::Client, 1, client, now), End::new(Role::Server, 2, server, now)] }
@@ -185,7 +185,7 @@ impl Pair {
         Self::open(&Config::default())
     }
 
-    /// One end says what it has to say; it stays on its way.
+    /// One end writes all the packets that it can, which stay on their way.
     pub(super) fn transmit(&mut self, from: usize) {
         self.ends[from].take_events(self.now);
         self.ends[from].send_admitted();
@@ -196,7 +196,7 @@ impl Pair {
         }
     }
 
-    /// One end takes in the next packet.
+    /// One end receives the next packet. False if there is none.
     pub(super) fn receive(&mut self, at: usize) -> bool {
         let now = self.now;
         let end = &mut self.ends[at];
@@ -206,7 +206,7 @@ impl Pair {
         true
     }
 
-    /// Packets go to and fro until there are no more.
+    /// Delivers packets in both directions until there are no more.
     pub(super) fn run(&mut self) {
         loop {
             for end in &mut self.ends {
@@ -253,7 +253,7 @@ impl Pair {
         Ok(key)
     }
 
-    /// As [`Self::call`], where nothing is in the way; then lets it arrive.
+    /// Makes a call that no limit holds up, and lets it arrive.
     pub(super) fn call_and_arrive(&mut self, from: usize, call: Call) -> (CallKey, Arrived) {
         let key = self.call(from, call).unwrap();
         self.run();
@@ -264,12 +264,12 @@ impl Pair {
         self.ends[at].connection.complete(arrived.key, completion, Charges::default())
     }
 
-    /// A value, for those who do not care which.
+    /// Answers with any value.
     pub(super) fn answer_ok(&mut self, at: usize, arrived: &Arrived) {
         self.answer(at, arrived, Completion::Value(Bytes::from_static(&[1]).into()));
     }
 
-    /// The outcome of a call; `None` while there is none.
+    /// The outcome of a call, if there is one yet.
     pub(super) fn outcome(&mut self, at: usize, key: CallKey) -> Option<Outcome> {
         match self.ends[at].connection.poll_call(key, Waker::noop()) {
             CallProgress::Done(outcome) => Some(outcome),
@@ -284,14 +284,14 @@ impl Pair {
         }
     }
 
-    /// What both ends count is there.
+    /// Tests the invariants of both ends.
     pub(super) fn check(&self) {
         for end in &self.ends {
             end.connection.check();
         }
     }
 
-    /// Both ends hold nothing.
+    /// Asserts that both ends hold nothing.
     pub(super) fn assert_empty(&self) {
         for end in &self.ends {
             let stats = end.connection.stats();

@@ -1,4 +1,4 @@
-//! When an end gives the other one up, and that it looks again before it does.
+//! When an end gives its peer up, and the second look that it takes before that.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn timed_out(pair: &Pair, at: usize) -> bool {
     matches!(pair.ends[at].closed, Some(ConnectionError::TimedOut(_)))
 }
 
-/// One end is woken after so long, and gets nothing to read yet, as after a blocked thread or a stopped process.
+/// One end is woken after this time and has nothing to read yet, as after a blocked thread or a stopped process.
 fn wake(pair: &mut Pair, at: usize, after: Duration) {
     pair.now += after;
     let (now, end) = (pair.now, &mut pair.ends[at]);
@@ -23,7 +23,7 @@ fn wake(pair: &mut Pair, at: usize, after: Duration) {
     end.take_events(now);
 }
 
-/// A moment passes, after which it looks again.
+/// A moment passes, after which the end looks again.
 fn wait(pair: &mut Pair, at: usize) {
     wake(pair, at, Duration::from_millis(150));
 }
@@ -66,11 +66,11 @@ fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
 }
 
 #[test]
-fn what_waits_in_the_socket_of_an_end_that_was_blocked_is_read_before_the_peer_is_given_up() {
+fn an_end_that_was_blocked_reads_its_socket_before_it_gives_the_peer_up() {
     let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
     let mut pair = Pair::open(&config);
     pair.transmit(SERVER);
-    // Its ping has gone, and the answer waits while the client is blocked.
+    // The client's ping has gone, and the answer waits while the client is blocked.
     wake(&mut pair, CLIENT, Duration::from_millis(1250));
     pair.transmit(CLIENT);
     while pair.receive(SERVER) {}
@@ -87,12 +87,12 @@ fn what_waits_in_the_socket_of_an_end_that_was_blocked_is_read_before_the_peer_i
 #[test]
 fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
     let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
-    // The server has nothing to say of its own accord.
+    // The server sends nothing unasked.
     let mut pair = Pair::apart(&config, &Config::default());
     pair.run();
     wake(&mut pair, CLIENT, seconds(5));
     pair.transmit(CLIENT);
-    // The way to the other side and back takes a while.
+    // A round trip takes a while.
     wake(&mut pair, CLIENT, Duration::from_millis(800));
     assert_eq!(pair.ends[CLIENT].closed, None);
     pair.run();
@@ -146,7 +146,7 @@ fn a_message_goes_on_after_this_end_was_blocked() {
         let mut pair = Pair::with_defaults();
         let now = pair.now;
         pair.ends[CLIENT].connection.handle_activity(now, 100_000, true);
-        // Something else was heard, so that silence is not what is judged.
+        // Other packets arrive, so the peer is not silent.
         pair.now += seconds(29);
         let now = pair.now;
         pair.ends[CLIENT].connection.handle_activity(now, 100_100, true);
@@ -188,7 +188,7 @@ fn acks_that_wait_in_the_socket_are_read() {
     for acked in [true, false] {
         let mut pair = Pair::with_defaults();
         pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
-        // As much as may be under way; the rest waits for acks.
+        // The window is full; the rest waits for acknowledgements.
         pair.transmit(CLIENT);
         while pair.receive(SERVER) {}
         pair.transmit(SERVER);
@@ -219,7 +219,8 @@ fn a_write_that_could_go_on_is_tried_again() {
     }
 }
 
-/// The other side takes these bytes a second, while these wait here. Gives the second at which it is given up.
+/// The other side reads at this rate in bytes a second, while these bytes wait here. Gives the second at which it is
+/// given up.
 fn take_slowly(waiting: usize, per_second: u64) -> Option<u64> {
     let mut pair = Pair::with_defaults();
     let calls = waiting.div_ceil(32 * 1024);

@@ -1,4 +1,4 @@
-//! What a peer says in words is cut where it comes in, and shared by all calls it concerns.
+//! A peer's text is cut on arrival, and shared by all calls that it concerns.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ use crate::{
 
 const WAITING: usize = 1000;
 
-/// What was told to many calls: how often, and how many bytes of text that takes in all.
+/// The texts that many calls were told: how many different allocations there are, and their bytes.
 fn told(statuses: &[Status]) -> (usize, usize) {
     let texts: HashSet<_> = statuses.iter().map(|status| (status.message().as_ptr(), status.message().len())).collect();
     (texts.len(), texts.iter().map(|(_, len)| len).sum())
@@ -70,7 +70,7 @@ fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
 }
 
 #[test]
-fn long_statuses_are_cut_where_they_come_in() {
+fn long_statuses_are_cut_on_arrival() {
     let long = Status::new(Code::Aborted, "ä".repeat(30_000));
     let detailed = Status::new(Code::Aborted, "short").with_details(vec![7; 30_000]);
     let fits = Status::new(Code::Aborted, "short").with_details(vec![7; MAX_PEER_TEXT - 5]);
@@ -86,7 +86,7 @@ fn long_statuses_are_cut_where_they_come_in() {
 }
 
 #[test]
-fn a_long_refusal_is_cut_where_it_comes_in() {
+fn a_long_refusal_is_cut_on_arrival() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let limits = pair.ends[SERVER].connection.peer_limits().clone();
     let welcome = Frame::Welcome(Box::new(Welcome {
@@ -107,7 +107,7 @@ fn a_long_refusal_is_cut_where_it_comes_in() {
 }
 
 #[test]
-fn one_way_calls_beyond_a_limit_are_counted_and_told_to_the_shell() {
+fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
     let notify = |depth, metadata| {
         let payload = Payload::Inline(Bytes::from_static(&[0x90]));
         Frame::Notify(Notify { method: 9, depth, metadata, payload })
@@ -119,7 +119,7 @@ fn one_way_calls_beyond_a_limit_are_counted_and_told_to_the_shell() {
     ];
     for (frame, why) in cases {
         let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
-        // One that is served and not finished.
+        // One call is being served.
         liar.say(&[notify(0, Vec::new())]);
         assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
         liar.say(&[frame]);

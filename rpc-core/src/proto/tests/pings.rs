@@ -1,4 +1,4 @@
-//! Pings and pongs: one budget for all kinds of them, which an honest side never exceeds.
+//! The budget that all kinds of pings and pongs share, and that an honest side never exceeds.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Config, error::CloseCode, wire::Frame};
 
-/// How a peer can make this side work.
+/// The kinds of pings and pongs that a peer may send.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Ping,
@@ -57,7 +57,7 @@ fn pings_and_pongs_of_all_kinds_share_one_budget() {
 #[test]
 fn a_pong_that_answers_a_ping_is_free_once() {
     let mut liar = Liar::new(&Config { keepalive_timeout: Duration::MAX, ..Config::default() });
-    // 20 Pings go out, and each is answered.
+    // This side sends 20 Pings, and each is answered.
     for token in 1..=20 {
         let server = &mut liar.pair.ends[SERVER];
         while !server.connection.has_output() {
@@ -68,7 +68,7 @@ fn a_pong_that_answers_a_ping_is_free_once() {
         liar.say_apart(&[Frame::Pong { token }]);
     }
     assert_eq!(liar.closed(), None);
-    // The same again is not asked for.
+    // Further Pongs answer nothing.
     for _ in 0..10 {
         liar.say_apart(&[Frame::Pong { token: 20 }]);
     }
@@ -86,7 +86,7 @@ fn a_keepalive_of_a_second_at_both_ends_is_within_the_budget_for_hours() {
     let config = Config { keepalive: Duration::from_secs(1), ..Config::default() };
     let mut pair = Pair::open(&config);
     for round in 0..2000_u32 {
-        // Silence of some seconds, in which both ping, and now and then a call.
+        // Some seconds of silence, in which both ends ping, and now and then a call.
         pair.pass(0.3 + f64::from(round % 13));
         let (from, to) = if round % 2 == 0 { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         let (key, arrived) = pair.call_and_arrive(from, Call::new());
@@ -104,7 +104,7 @@ fn pings_that_a_stalled_link_delivers_at_once_are_within_the_budget() {
     for stalled in [vec![CLIENT], vec![SERVER], vec![CLIENT, SERVER]] {
         let mut pair = Pair::open(&config);
         for _ in 0..100 {
-            // Nothing arrives at these ends for a long time, and then all of it.
+            // Nothing arrives for a long time, and then everything at once.
             let until = pair.now + Duration::from_secs(25);
             while pair.now < until {
                 let next = pair.ends.iter().filter_map(|end| end.connection.poll_timeout()).min().unwrap();

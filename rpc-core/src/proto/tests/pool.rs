@@ -1,4 +1,4 @@
-//! What the sessions of one server hold together stays within their pool: heavy ones are refused, light ones served.
+//! The sessions of one server stay within their memory pool: heavy sessions are refused, and light ones are served.
 
 use bytes::Bytes;
 
@@ -25,14 +25,14 @@ fn notify(len: usize) -> Frame {
     Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len) })
 }
 
-/// A client that says what the test wants, to a server that has joined the pool.
+/// A client that sends whatever the test wants, to a server that has joined the pool.
 fn member(pool: &MemoryPool) -> Liar {
     let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..Config::default() });
     liar.pair.ends[SERVER].connection.join_pool(pool);
     liar
 }
 
-/// Holds this many calls of 100 kB; the number of those that are refused.
+/// Makes these calls of 100 kB each, which stay. Gives the number of refusals.
 fn fill(liar: &mut Liar, calls: std::ops::Range<u64>) -> usize {
     for id in calls {
         liar.say(&[request_of(id, inline(100_000))]);
@@ -58,7 +58,7 @@ fn the_heavy_session_is_refused_and_the_light_one_served() {
     assert_eq!(fill(&mut heavy, 41..42), 1);
     assert!(heavy.closed().is_none() && light.closed().is_none());
 
-    // What is completed makes room, for the heavy one too.
+    // Completed calls make room, also for the heavy session.
     for id in 1..=5 {
         let completion = Completion::Value(Bytes::from_static(&[0xc0]).into());
         heavy.pair.ends[SERVER].connection.complete(ServedKey::Call(id), completion, Charges::default());
@@ -70,7 +70,7 @@ fn the_heavy_session_is_refused_and_the_light_one_served() {
 }
 
 #[test]
-fn equal_sessions_share_what_there_is() {
+fn equal_sessions_share_the_pool() {
     let pool = MemoryPool::new(2 * MIB);
     let mut members: Vec<_> = (0..4).map(|_| member(&pool)).collect();
     for round in 1..=20 {
@@ -97,7 +97,7 @@ fn the_status_names_the_bound() {
 }
 
 #[test]
-fn results_and_items_and_errors_of_streams_are_refused_as_well() {
+fn results_and_items_and_errors_of_streams_are_refused() {
     let pool = MemoryPool::new(MIB);
     let mut pair = Pair::with_defaults();
     pair.ends[CLIENT].connection.join_pool(&pool);
@@ -134,7 +134,7 @@ fn results_and_items_and_errors_of_streams_are_refused_as_well() {
 }
 
 #[test]
-fn memory_for_payloads_to_come_goes_before_anything_is_refused() {
+fn pooled_buffers_are_freed_before_anything_is_refused() {
     let pool = MemoryPool::new(MIB);
     let mut pair = Pair::with_defaults();
     pair.ends[SERVER].connection.join_pool(&pool);
@@ -150,7 +150,7 @@ fn memory_for_payloads_to_come_goes_before_anything_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_refused_takes_the_pool_beyond_and_an_end_gives_all_back() {
+fn one_way_calls_take_the_pool_beyond_its_bound_and_the_end_of_the_session_gives_all_back() {
     let pool = MemoryPool::new(2 * MIB);
     let (mut heavy, mut light) = (member(&pool), member(&pool));
     fill(&mut light, 1..2);

@@ -1,4 +1,4 @@
-//! Producers that wait for room or credit, as `Outlet` does: nothing but their wakers makes them go on.
+//! Producers that wait for room or credit, as the peer's pump does: only their wakers make them go on.
 
 use std::{
     collections::VecDeque,
@@ -37,13 +37,13 @@ impl Bell {
         self.rung.load(Ordering::Relaxed)
     }
 
-    /// Whether it was rung since this was last asked.
+    /// Whether the bell was rung since the last call of this function.
     pub(super) fn was_rung(&self) -> bool {
         self.rung.swap(false, Ordering::Relaxed)
     }
 }
 
-/// A configuration with room for a few chunks of what streams queue.
+/// A configuration in which all streams together may queue a few chunks.
 fn crowded() -> Config {
     Config {
         session_memory: 1 << 20,
@@ -55,7 +55,8 @@ fn crowded() -> Config {
     }
 }
 
-/// Makes calls with a stream each whose frames wait, and fills their queues until a stream takes nothing.
+/// Makes calls whose requests wait, each with a stream, and fills the queues of the streams until stream `id` takes
+/// nothing.
 fn fill(pair: &mut Pair, id: TransferId, waker: &Waker) -> Vec<CallKey> {
     let mut calls = Vec::new();
     loop {
@@ -68,13 +69,13 @@ fn fill(pair: &mut Pair, id: TransferId, waker: &Waker) -> Vec<CallKey> {
         let stream = pair.ends[CLIENT].connection.argument_streams(key)[0];
         pair.produce(CLIENT, stream, vec![Bytes::from(vec![7; 30_000]); 2]);
         calls.push(key);
-        assert!(calls.len() < 1000, "there is no end to the room");
+        assert!(calls.len() < 1000, "the room is not bounded");
     }
 }
 
-/// Calls that are given up before they were sent leave room to others, which hear of it.
+/// Calls that are given up before they were sent leave their room to other producers, which are woken.
 #[test]
-fn what_unsent_calls_held_goes_to_those_who_wait_for_it() {
+fn the_room_of_unsent_calls_goes_to_waiting_producers() {
     let mut pair = Pair::open(&crowded());
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1));
     let id = arrived.streams[0];
@@ -86,7 +87,7 @@ fn what_unsent_calls_held_goes_to_those_who_wait_for_it() {
     let mut wakes = Vec::new();
     pair.ends[CLIENT].connection.take_wakes(&mut wakes);
     wakes.into_iter().for_each(Waker::wake);
-    assert!(bell.was_rung(), "there is room by now");
+    assert!(bell.was_rung(), "there is room now");
     let mut items = VecDeque::from([(Bytes::from_static(&[7; 1000]).into(), 0)]);
     let now = pair.now;
     assert!(pair.ends[CLIENT].connection.push_items(now, id, &mut items) && items.is_empty());

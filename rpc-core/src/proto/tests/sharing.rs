@@ -1,4 +1,4 @@
-//! What streams and large payloads leave each other of the link, and of a packet.
+//! How streams and large payloads share the link, and a packet.
 
 use bytes::Bytes;
 
@@ -12,7 +12,8 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Streams that always have something, and payloads: bytes of both that go until the first payload has.
+/// Streams that always have something to send, beside payloads: the bytes of both that have gone when the first payload
+/// is complete.
 fn share(streams: usize, item: usize, payloads: usize) -> (usize, usize) {
     let mut pair = Pair::with_defaults();
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(streams));
@@ -39,7 +40,7 @@ fn share(streams: usize, item: usize, payloads: usize) -> (usize, usize) {
     (of_streams, of_payloads)
 }
 
-/// The server takes in what has come and reads it; what it says arrives.
+/// The server receives and reads what has come, and its packets arrive.
 fn step(pair: &mut Pair, streams: &[TransferId]) {
     while pair.receive(SERVER) {}
     for id in streams {
@@ -49,7 +50,7 @@ fn step(pair: &mut Pair, streams: &[TransferId]) {
     while pair.receive(CLIENT) {}
 }
 
-/// Three to one, whatever the length of the items and however many there are of either.
+/// The ratio is three to one, whatever the length of the items and the number of streams and payloads.
 #[test]
 fn streams_and_payloads_share_the_link() {
     for (streams, item, payloads) in [(1, 65_000, 1), (1, 40_000, 3), (20, 10_000, 1), (20, 60_000, 2), (50, 2_000, 3)]
@@ -82,7 +83,7 @@ fn streams_take_turns_whatever_the_length_of_their_items() {
     assert!((0.8..1.25).contains(&ratio), "{came:?}");
 }
 
-/// How a stream ends may take as much as an item; no packet grows beyond what the other side takes.
+/// The end of a stream may take as many bytes as an item, and no packet is longer than the other side takes.
 #[test]
 fn ends_keep_within_the_packet() {
     let fault = || StreamError::Fault(vec![7; 60_000].into());
@@ -106,7 +107,7 @@ fn ends_keep_within_the_packet() {
         }
         pair.run();
         for id in &arrived.streams {
-            // A long message is cut where packets are small.
+            // A long message is cut if packets are small.
             let same = match (pair.read(SERVER, *id).1, &end) {
                 (Some(Err(StreamError::Status(came))), StreamError::Status(sent)) => came.code() == sent.code(),
                 (came, sent) => came.as_ref() == Some(&Err(sent.clone())),
@@ -117,7 +118,7 @@ fn ends_keep_within_the_packet() {
     }
 }
 
-/// Credit for many streams at once, to an end that takes small packets.
+/// Credit for many streams at once goes to an end that takes small packets.
 #[test]
 fn credit_keeps_within_the_packet() {
     let config = Config { chunk: 256, max_packet: 768, max_metadata: 256, stream_items: 300, ..Config::default() };
@@ -133,7 +134,7 @@ fn credit_keeps_within_the_packet() {
     assert_eq!(pair.ends[CLIENT].closed, None);
 }
 
-/// Streams that are not read leave credit to one that is, so that it does not go at one item a round trip.
+/// Streams that are not read leave credit to a stream that is read, which is faster than one item a round trip.
 #[test]
 fn streams_that_are_not_read_leave_credit_to_others() {
     for (unread, len) in [(64, 60_000), (250, 1_000)] {

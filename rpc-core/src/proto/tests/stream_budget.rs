@@ -1,4 +1,4 @@
-//! What long items hold of the budget of transfers comes back, however their stream ends.
+//! The budget of transfers that long items hold comes back, however their streams end.
 
 use std::{collections::VecDeque, task::Waker};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const LEN: usize = 3 << 20;
 
-/// A stream with a long item, which holds what it is long.
+/// A stream with a long item, which holds its length of the budget.
 fn open(config: &Config) -> (Pair, CallKey, TransferId) {
     let mut pair = Pair::open(config);
     let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(1));
@@ -26,7 +26,7 @@ fn open(config: &Config) -> (Pair, CallKey, TransferId) {
 }
 
 #[test]
-fn what_a_long_item_holds_comes_back() {
+fn the_budget_of_a_long_item_comes_back() {
     type End = fn(&mut Pair, CallKey, TransferId);
     let ends: [(&str, End); 4] = [
         ("it goes", |_, _, _| {}),
@@ -54,13 +54,13 @@ fn what_a_long_item_holds_comes_back() {
     }
 }
 
-/// While there is no credit for all streams together it is not even made, and it holds what it needs once when it goes.
+/// The item is not even made before there is shared credit, and then holds its length of the budget once.
 #[test]
-fn a_long_item_holds_nothing_while_it_waits_for_credit_of_all() {
+fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
     let (mut pair, _, id) = open(&Config { streams_window: 1, max_payload: 8 << 20, ..Config::default() });
     pair.pass(0.1);
-    assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first one may go beyond");
-    // The reader gives credit for the stream, and not for all.
+    assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first item may go beyond the credit");
+    // The reader grants credit of the stream, and no shared credit.
     pair.ends[SERVER].connection.set_stream_window(id, 4 * LEN);
     pair.pass(0.1);
     assert_eq!(pair.ends[CLIENT].connection.poll_long_item(id, LEN, Waker::noop()), Some(false), "there is no credit");
@@ -78,15 +78,15 @@ fn a_long_item_holds_nothing_while_it_waits_for_credit_of_all() {
     pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
 }
 
-/// An item that another stream has been faster than is dropped with what it held, and made again later.
+/// If another stream has used the shared credit, a long item is dropped with its part of the budget, and made again.
 #[test]
-fn a_long_item_that_cannot_go_is_given_back() {
+fn a_long_item_without_shared_credit_is_given_back() {
     let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
     let [long, short] = [arrived.streams[0], arrived.streams[1]];
     pair.ends[CLIENT].transfers_released = 0;
     assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
-    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one goes whatever the credit of all");
+    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one item goes without shared credit");
     pair.run();
     let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
     let now = pair.now;
@@ -101,5 +101,30 @@ fn a_long_item_that_cannot_go_is_given_back() {
     assert_eq!(pair.read(SERVER, short).0.len(), 1);
     pair.run();
     assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
+    pair.check();
+}
+
+/// A producer that has finished cannot make its last item again, so that item waits for credit instead.
+#[test]
+fn the_last_long_item_of_a_finished_stream_waits_for_credit() {
+    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
+    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
+    let [long, short] = [arrived.streams[0], arrived.streams[1]];
+    pair.ends[CLIENT].transfers_released = 0;
+    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
+    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one item goes without shared credit");
+    pair.run();
+    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
+    let now = pair.now;
+    assert!(pair.ends[CLIENT].connection.push_items(now, long, &mut items) && items.is_empty());
+    pair.ends[CLIENT].connection.finish_stream(now, long, Ok(()));
+    pair.run();
+    pair.check();
+    assert_eq!(pair.read(SERVER, long), (vec![], None), "the item has no credit");
+    assert_eq!(pair.read(SERVER, short).0.len(), 1);
+    pair.pass(0.1);
+    let (items, end) = pair.read(SERVER, long);
+    assert_eq!((items.len(), end), (1, Some(Ok(()))));
+    assert_eq!(pair.ends[CLIENT].transfers_released, LEN);
     pair.check();
 }

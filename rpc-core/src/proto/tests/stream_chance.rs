@@ -1,5 +1,5 @@
-//! Any interleaving of opening, items, credit, stops, ends, cancels and a lost link ends with both sides agreeing and
-//! holding nothing.
+//! After any interleaving of openings, items, credit, stops, ends, cancels and a lost link, both sides agree on every
+//! stream, and hold nothing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -56,19 +56,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// By the side that produces it, and its number.
+/// The name of a stream: the side that produces it, and its number.
 type Name = (usize, TransferId);
 
-/// What the producer of a stream did.
+/// What the producer of a stream has done.
 #[derive(Default)]
 struct Produced {
     items: u32,
-    /// The last one was longer than a chunk: nothing is queued behind it before it has gone.
+    /// Whether the last item was longer than a chunk. Nothing is queued behind such an item before it has gone.
     long: bool,
     finished: Option<bool>,
 }
 
-/// What its reader saw.
+/// What the reader of a stream has seen.
 #[derive(Default)]
 struct Seen {
     items: u32,
@@ -84,13 +84,13 @@ struct World {
     reading: [Vec<TransferId>; 2],
     produced: HashMap<Name, Produced>,
     seen: HashMap<Name, Seen>,
-    /// Arguments of calls that were given up or have failed: these may end with a status of the framework's.
+    /// Argument streams of calls that were given up or have failed, which may end with a status of this crate.
     given_up: HashSet<Name>,
     lost: bool,
 }
 
 impl World {
-    /// Takes in what has arrived at both ends.
+    /// Takes the calls that have arrived at both ends.
     fn look(&mut self, pair: &mut Pair) {
         for at in [CLIENT, SERVER] {
             for arrived in std::mem::take(&mut pair.ends[at].arrived) {
@@ -123,7 +123,7 @@ impl World {
         self.produced.extend(streams.iter().map(|id| ((at, *id), Produced::default())));
     }
 
-    /// Whether a long item of a stream still waits. One that was given back will be made again.
+    /// Whether a long item of a stream waits. An item that was given back is made again.
     fn is_busy(&mut self, pair: &mut Pair, at: usize, id: TransferId) -> bool {
         let Some(produced) = self.produced.get_mut(&(at, id)).filter(|produced| produced.long) else { return false };
         match pair.ends[at].connection.poll_long(id, Waker::noop()) {
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// Readers read, producers finish, handlers end.
+    /// Lets readers read, producers finish and handlers end.
     fn settle(&mut self, pair: &mut Pair) {
         for _ in 0..400 {
             pair.pass(0.3);
@@ -290,7 +290,7 @@ impl World {
         }
         if !self.lost {
             for end in &pair.ends {
-                assert_eq!(end.closed, None, "nobody broke the rules");
+                assert_eq!(end.closed, None, "neither side broke the rules");
             }
         }
         for end in &pair.ends {

@@ -1,4 +1,4 @@
-//! A peer that does not keep the rules of streams.
+//! A peer that breaks the rules of streams.
 
 use std::{
     sync::{
@@ -67,7 +67,7 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
     }
 }
 
-/// Those that have ended count against no limit, so no call may have any number.
+/// Streams that have ended count against no limit, so each call's streams are limited.
 #[test]
 fn a_call_has_128_streams_at_most() {
     for (count, closed) in [(128, None), (129, Some(CloseCode::PROTOCOL))] {
@@ -81,7 +81,7 @@ fn a_call_has_128_streams_at_most() {
 fn bytes_beyond_the_credit_close_with_1002() {
     let mut liar = Liar::new(&Config { stream_window: 1000, ..Config::default() });
     liar.say(&[opened(&[1]), item(1, 5000)]);
-    assert_eq!(liar.closed(), None, "the last one may go beyond");
+    assert_eq!(liar.closed(), None, "the last item may go beyond the credit");
     liar.say(&[item(1, 1)]);
     assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
 
@@ -106,9 +106,9 @@ fn impossible_credit_closes_with_1002() {
     }
 }
 
-/// Items that come for a stream that was stopped are dropped, within the credit that its producer had.
+/// Items of a stream that was stopped are dropped, within the credit that the producer had.
 #[test]
-fn what_comes_after_a_stop_is_dropped() {
+fn items_after_a_stop_are_dropped() {
     let mut liar = Liar::new(&Config { stream_items: 10, ..Config::default() });
     liar.say(&[opened(&[1])]);
     liar.pair.ends[SERVER].connection.leave_stream(1);
@@ -125,9 +125,9 @@ fn what_comes_after_a_stop_is_dropped() {
     assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
 }
 
-/// A reader leaves within an item, and then the call fails: the item is counted out once.
+/// A reader leaves within an item, and then the call fails: the item is uncounted once.
 #[test]
-fn an_item_under_way_is_counted_out_once() {
+fn an_item_under_way_is_uncounted_once() {
     let mut liar = Liar::new(&Config::default());
     let second = request_with(2, |request| request.streams = vec![2].into());
     liar.say(&[opened(&[1]), second, Frame::Item { stream: 1, payload: Payload::announced(1, 70_000) }]);
@@ -152,7 +152,7 @@ fn an_item_that_is_too_long_fails_its_stream_alone() {
     assert_eq!(liar.pair.ends[SERVER].connection.stats().streams_receiving, 0);
 }
 
-/// The same in one frame, where payloads are shorter than chunks.
+/// The same for an item in one frame, if payloads are shorter than chunks.
 #[test]
 fn an_item_that_is_too_long_is_not_counted_for_ever() {
     let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
@@ -166,7 +166,7 @@ fn an_item_that_is_too_long_is_not_counted_for_ever() {
 }
 
 #[test]
-fn a_fault_at_the_end_of_a_stream_that_is_too_long_is_replaced() {
+fn a_fault_that_is_too_long_at_the_end_of_a_stream_is_replaced() {
     let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
     liar.say(&[opened(&[1, 2])]);
     for (stream, len) in [(1, 1000), (2, 1001)] {
@@ -179,7 +179,7 @@ fn a_fault_at_the_end_of_a_stream_that_is_too_long_is_replaced() {
     assert_eq!(liar.closed(), None);
 }
 
-/// Streams that wait for credit which never comes, and are stopped, over and over.
+/// Streams that wait for credit which never comes are stopped, over and over.
 #[test]
 fn streams_that_have_waited_for_credit_are_forgotten() {
     let mut pair = Pair::apart(
@@ -201,7 +201,7 @@ fn streams_that_have_waited_for_credit_are_forgotten() {
     assert_eq!(liar.closed(), None);
 }
 
-/// A peer that acknowledges nothing makes us remember little of the credit that it got.
+/// Little is remembered of the credit of a peer that acknowledges nothing.
 #[test]
 fn credit_that_is_never_acknowledged_is_bounded() {
     let mut liar = Liar::new(&Config { stream_items: 2, max_stream_window: 1, stream_window: 1, ..Config::default() });
@@ -240,7 +240,7 @@ fn small_items_of_large_packets_are_copied() {
     assert!(capacity(&mut liar, 1) < 100 && capacity(&mut liar, 2) >= 60_000);
 }
 
-/// A peer that takes any number of streams, and calls for ever more of them, does not get them.
+/// A peer that allows any number of streams, and calls for more and more of them, does not get them.
 #[test]
 fn streams_are_bounded_by_this_sides_own_limit_too() {
     let generous = Config { max_streams: u32::MAX, ..Config::default() };
@@ -263,10 +263,10 @@ fn streams_are_bounded_by_this_sides_own_limit_too() {
     assert_eq!((refused, pair.ends[SERVER].connection.stats().streams_sending), (10, 10));
 }
 
-/// The connection ends while the arguments that streams came with are arriving, or cannot: nobody was told of these
-/// streams, so nobody reads them.
+/// The connection ends while the arguments that streams came with are arriving, or cannot arrive. The shell was not
+/// told of these streams, so they have no reader.
 #[test]
-fn streams_of_calls_that_never_were_whole_are_not_kept() {
+fn streams_of_incomplete_calls_are_not_kept() {
     let announced = |total| {
         request_with(1, |request| {
             request.payload = Payload::announced(1, total);
@@ -287,7 +287,7 @@ fn streams_of_calls_that_never_were_whole_are_not_kept() {
     }
 }
 
-/// Stops for what is no transfer search nothing, however many streams wait for their turn.
+/// A Stop for an unknown transfer searches nothing, however many streams wait for their turn.
 #[test]
 fn many_stops_for_nothing_cost_little() {
     let mut liar = Liar::new(&Config::default());
@@ -298,7 +298,7 @@ fn many_stops_for_nothing_cost_little() {
     for id in &streams {
         assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 100].into()]), 0);
     }
-    // Some go; the others wait for acks that do not come.
+    // Some streams go; the others wait for acknowledgements that do not come.
     liar.pair.transmit(SERVER);
     assert!(liar.pair.ends[SERVER].connection.stats().stream_bytes_queued > 1 << 20);
     let begun = std::time::Instant::now();
@@ -310,7 +310,7 @@ fn many_stops_for_nothing_cost_little() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "a million of them took {:?}", begun.elapsed());
 }
 
-/// A little credit for all streams together lets one go on; the others that wait for it are not looked at.
+/// A little shared credit lets one stream go on, and the others that wait for it are not looked at.
 #[test]
 fn credit_in_crumbs_costs_little() {
     let mut pair = Pair::apart(
@@ -326,11 +326,11 @@ fn credit_in_crumbs_costs_little() {
     for id in &streams {
         assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 10].into()]), 0);
     }
-    // Each may send one item without that credit.
+    // Each stream may send one item without shared credit.
     liar.pair.transmit(SERVER);
     let wakes = Arc::new(Count::default());
     let waker = Waker::from(wakes.clone());
-    // The others are not made before there is credit for them.
+    // Further items are not made before there is credit for them.
     for id in &streams {
         assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 10].into()]), 1);
         let room = liar.pair.ends[SERVER].connection.poll_stream(*id, &waker);
@@ -346,7 +346,7 @@ fn credit_in_crumbs_costs_little() {
         let mut woken = Vec::new();
         liar.pair.ends[SERVER].connection.take_wakes(&mut woken);
         woken.into_iter().for_each(Waker::wake);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), gone, "one for each crumb");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), gone, "one stream for each crumb of credit");
         let id = streams[gone - 1];
         assert_eq!(liar.pair.produce(SERVER, id, [vec![0; 10].into()]), 0);
         liar.pair.transmit(SERVER);
@@ -363,9 +363,9 @@ impl Wake for Count {
     }
 }
 
-/// A peer that gives its streams credit and takes nothing makes us hold no more than all streams together may.
+/// A peer that grants credit and reads nothing makes this side hold no more than all streams together may queue.
 #[test]
-fn what_waits_to_be_sent_of_many_streams_is_bounded() {
+fn the_queues_of_many_streams_are_bounded() {
     for windows in [(1 << 30, 1 << 30), (1, 1 << 30), (1 << 30, 1)] {
         let (stream_window, streams_window) = windows;
         let max_stream_window = stream_window.max(4 << 20);

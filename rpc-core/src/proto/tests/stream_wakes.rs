@@ -1,4 +1,4 @@
-//! Any interleaving of producers that go on only when they are woken, as `Outlet` does, ends with all of them done.
+//! After any interleaving, all producers are done that go on only when they are woken, as the peer's pump does.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use crate::{
     wire::{Rope, TransferId},
 };
 
-/// Polls of producers that nothing but other producers cause.
+/// The most polls of producers that other producers may cause.
 const MOST_POLLS: usize = 20_000;
 
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ enum Step {
         count: usize,
         len: usize,
     },
-    /// All sources have.
+    /// All sources have more items.
     MakeAll {
         len: usize,
     },
@@ -102,20 +102,20 @@ enum Doing {
     Wait,
     Gather(StreamRoom),
     HandOver,
-    /// Waits to go on handing over.
+    /// Waits until more items may be handed over.
     Room,
     Claim(usize),
     Sent(usize),
     Done,
 }
 
-/// What `Pump` is, step by step.
+/// The peer's pump, step by step.
 struct Producer {
     at: usize,
     id: TransferId,
     bell: Arc<Bell>,
     doing: Doing,
-    /// A long one that comes after what is ready.
+    /// A long item that follows the items that are ready.
     long: Option<usize>,
     source: VecDeque<usize>,
     ends: bool,
@@ -142,7 +142,7 @@ impl Producer {
         (Bytes::from(vec![7; len]).into(), 0)
     }
 
-    /// Goes on until it has to wait.
+    /// Runs the producer until it has to wait.
     fn poll(&mut self, pair: &mut Pair) {
         let (id, now, waker) = (self.id, pair.now, self.bell.clone().into());
         let connection = &mut pair.ends[self.at].connection;
@@ -198,7 +198,7 @@ impl Producer {
                     Some(true) => {
                         let mut items = VecDeque::from([Self::item(len)]);
                         if connection.push_items(now, id, &mut items) {
-                            assert!(items.is_empty(), "what was claimed is taken");
+                            assert!(items.is_empty(), "claimed items are taken");
                             Doing::Sent(len)
                         } else {
                             Doing::Done
@@ -326,7 +326,7 @@ impl World {
         }
     }
 
-    /// Polls those that were woken, until none is.
+    /// Polls woken producers until no producer is woken.
     fn poll_woken(&mut self, pair: &mut Pair) {
         let mut polls = 0;
         loop {
@@ -343,7 +343,7 @@ impl World {
         }
     }
 
-    /// Sources end, readers read, handlers end.
+    /// Lets sources end, readers read and handlers end.
     fn settle(&mut self, pair: &mut Pair) {
         for producer in &mut self.producers {
             producer.ends = true;
@@ -381,7 +381,7 @@ impl World {
         }
         assert!(self.is_done(), "every stream has ended for its reader");
         for end in &pair.ends {
-            assert_eq!(end.closed, None, "nobody broke the rules");
+            assert_eq!(end.closed, None, "neither side broke the rules");
         }
     }
 }

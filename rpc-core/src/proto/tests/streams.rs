@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Pair {
-    /// Puts items into a stream, as many as it takes.
+    /// Queues as many items as the stream takes. Gives how many are left.
     pub(super) fn produce(&mut self, at: usize, id: TransferId, items: impl IntoIterator<Item = Bytes>) -> usize {
         let mut items: VecDeque<_> = items.into_iter().map(|item| (item.into(), 0)).collect();
         let now = self.now;
@@ -26,7 +26,7 @@ impl Pair {
         self.ends[at].connection.finish_stream(now, id, end);
     }
 
-    /// Reads what has come, and says so.
+    /// Reads what has come, and reports it.
     pub(super) fn read(&mut self, at: usize, id: TransferId) -> (Vec<Bytes>, Option<StreamEnd>) {
         let mut all = Vec::new();
         let connection = &mut self.ends[at].connection;
@@ -34,7 +34,7 @@ impl Pair {
             let mut items = VecDeque::new();
             match connection.take_items(id, Reading::default(), &mut items, Waker::noop()) {
                 Taken::Items => {
-                    // A reader says so as it goes on.
+                    // A reader reports its progress with its next read.
                     for some in items.make_contiguous().chunks(16) {
                         let bytes = some.iter().map(|item| i64::try_from(item.len()).unwrap() + 32).sum();
                         let items = i64::try_from(some.len()).unwrap();
@@ -48,7 +48,7 @@ impl Pair {
         }
     }
 
-    /// A call with one argument stream, which has arrived: the stream at both ends.
+    /// Makes a call with one argument stream, which arrives. Gives the call and the stream.
     fn open_stream(&mut self) -> (crate::proto::CallKey, super::pair::Arrived, TransferId) {
         let (key, arrived) = self.call_and_arrive(CLIENT, Call::new().payload(1).streams(1));
         let id = arrived.streams[0];
@@ -90,7 +90,7 @@ fn items_come_in_order_and_the_end_comes_last() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_holds_its_producer_back() {
+fn a_reader_that_does_not_read_stops_its_producer() {
     let mut pair = Pair::open(&Config { stream_items: 10_000, ..Config::default() });
     let (_, _, id) = pair.open_stream();
     let mut sent = 0;
@@ -99,7 +99,7 @@ fn a_reader_that_does_not_read_holds_its_producer_back() {
         pair.run();
     }
     let held = pair.ends[SERVER].connection.stats().stream_bytes_held;
-    // One item may go beyond the window.
+    // The last item may go beyond the window.
     assert!((256 * 1024..256 * 1024 + 132).contains(&held), "{held}");
     assert_eq!(sent, held / 132);
     let (came, _) = pair.read(SERVER, id);
@@ -112,7 +112,7 @@ fn a_reader_that_does_not_read_holds_its_producer_back() {
     assert_eq!(pair.produce(CLIENT, id, items(100, 1)), 36, "64 are announced");
 }
 
-/// The window of all streams together is full, and yet each of them can move.
+/// The shared window is full, and yet each stream can move.
 #[test]
 fn no_stream_waits_for_the_reader_of_another() {
     let config = Config { streams_window: 10_000, stream_items: 1000, ..Config::default() };
@@ -130,7 +130,7 @@ fn no_stream_waits_for_the_reader_of_another() {
         pair.run();
     }
     assert_eq!(came, 50);
-    // And the one that was stuck goes on when it is read.
+    // The stream that was stuck goes on when it is read.
     let mut came = 0;
     for _ in 0..50 {
         came += pair.read(SERVER, stuck).0.len();
@@ -139,14 +139,14 @@ fn no_stream_waits_for_the_reader_of_another() {
     assert_eq!(came, 1000 - left);
 }
 
-/// A window doubles while it is what the reader waits for.
+/// A window doubles while the reader waits for it, and not for the producer.
 #[test]
 fn a_window_grows_for_a_fast_reader_of_a_slow_link() {
     let mut pair = Pair::with_defaults();
     let (_, _, id) = pair.open_stream();
     let mut most = 0;
     for _ in 0..20 {
-        // All that may be under way is: the other side hears of credit a round trip later.
+        // The window is full, because credit takes a round trip.
         let mut sent = 0;
         loop {
             let taken = 1000 - pair.produce(CLIENT, id, items(1000, 1000));
@@ -166,7 +166,7 @@ fn a_window_grows_for_a_fast_reader_of_a_slow_link() {
     assert!(most * 1032 <= (4 << 20) + 66_000, "{most}");
 }
 
-/// Small items to and fro: the window begins with 64 of them, and is what everybody waits for.
+/// With small items, the window of 64 items is the limit at first.
 #[test]
 fn a_window_grows_in_items_too() {
     let mut pair = Pair::with_defaults();
@@ -179,13 +179,13 @@ fn a_window_grows_in_items_too() {
         pair.read(SERVER, id);
         pair.run();
     }
-    // As many as the producer's queue holds at a time.
+    // The producer's queue is the limit now.
     assert!(most > 1000, "{most}");
 }
 
-/// A producer that says little is what its reader waits for, not the window.
+/// The reader of a slow producer waits for the producer, and not for the window.
 #[test]
-fn a_window_stays_as_it_is_where_the_producer_is_slow() {
+fn a_window_does_not_grow_if_the_producer_is_slow() {
     let mut pair = Pair::with_defaults();
     let (_, _, id) = pair.open_stream();
     for _ in 0..1000 {
@@ -215,7 +215,7 @@ fn leaving_a_stream_stops_its_producer_and_the_call_goes_on() {
 }
 
 #[test]
-fn streams_outlive_a_good_answer_and_not_a_bad_one() {
+fn argument_streams_outlive_a_good_answer_and_not_a_bad_one() {
     for good in [true, false] {
         let mut pair = Pair::with_defaults();
         let (key, arrived, id) = pair.open_stream();
@@ -242,7 +242,7 @@ fn streams_outlive_a_good_answer_and_not_a_bad_one() {
     }
 }
 
-/// The items that an end was queued behind are dropped, so it is not told.
+/// An end that was queued behind items is dropped with these items.
 #[test]
 fn an_end_behind_dropped_items_is_dropped_with_them() {
     for queued in [0, 1] {
@@ -251,7 +251,7 @@ fn an_end_behind_dropped_items_is_dropped_with_them() {
         pair.produce(CLIENT, id, items(queued, 10));
         pair.finish(CLIENT, id, Err(StreamError::Fault(Bytes::from_static(&[9]))));
         pair.ends[CLIENT].connection.cancel_call(key);
-        // The end, without the cancel: it may come later.
+        // The call ends without the Cancel, which may come later.
         pair.transmit(CLIENT);
         let end = pair.ends[CLIENT].connection.stats().streams_sending;
         assert_eq!(end, 0);
@@ -286,7 +286,7 @@ fn result_streams_of_calls_that_were_given_up_are_stopped() {
         }
         pair.run();
         if when == 2 {
-            // Answered, and nobody has taken it.
+            // The call is answered, and its outcome has not been taken.
             pair.ends[CLIENT].connection.cancel_call(key);
         }
         if when == 3 {
@@ -322,7 +322,7 @@ fn a_call_with_streams_lives_while_they_move() {
     assert_eq!(pair.ends[CLIENT].connection.poll_stream(id, Waker::noop()), None);
 }
 
-/// The producer is done; what its reader still does keeps the call alive.
+/// The producer is done, and the progress of its reader keeps the call alive.
 #[test]
 fn a_call_lives_while_the_rest_of_its_streams_is_read() {
     let mut pair = Pair::with_defaults();
@@ -348,7 +348,7 @@ fn a_call_lives_while_the_rest_of_its_streams_is_read() {
 }
 
 #[test]
-fn a_drain_waits_for_streams_and_ends_them_after_its_grace() {
+fn a_drain_waits_for_streams_and_stops_them_after_its_grace() {
     let mut pair = Pair::with_defaults();
     let (key, arrived, id) = pair.open_stream();
     pair.answer_ok(SERVER, &arrived);
@@ -368,7 +368,7 @@ fn a_drain_waits_for_streams_and_ends_them_after_its_grace() {
 }
 
 #[test]
-fn what_has_come_is_read_after_the_link_is_lost() {
+fn items_that_have_come_are_read_after_the_link_is_lost() {
     let mut pair = Pair::with_defaults();
     let (_, _, id) = pair.open_stream();
     pair.produce(CLIENT, id, items(5, 10));

@@ -59,7 +59,7 @@ fn an_answer_after_the_deadline_is_dropped_and_frees_the_slot() {
 fn no_hello_and_no_welcome_within_5_s() {
     for alone in [CLIENT, SERVER] {
         let mut pair = Pair::apart(&Config::default(), &Config::default());
-        // It looks twice, a moment apart.
+        // The end looks twice, a moment apart.
         for (seconds, over) in [(4.9, false), (0.2, false), (0.2, true)] {
             pair.now += Duration::from_secs_f64(seconds);
             let now = pair.now;
@@ -99,7 +99,7 @@ fn any_bytes_count_as_life() {
     for second in 1..=100_u64 {
         pair.now += Duration::from_secs(1);
         let now = pair.now;
-        // A large message that trickles in, fast enough.
+        // A large message trickles in, just fast enough.
         pair.ends[CLIENT].connection.handle_activity(now, second * 1024, true);
         pair.ends[CLIENT].connection.handle_timeout(now);
         pair.ends[CLIENT].take_events(now);
@@ -110,7 +110,7 @@ fn any_bytes_count_as_life() {
 #[test]
 fn a_message_that_does_not_grow_by_16_kib_in_30_s_ends_the_session() {
     let mut pair = Pair::with_defaults();
-    // It looks twice, a moment apart.
+    // The end looks twice, a moment apart.
     for second in 1..=32_u64 {
         assert!(pair.ends[CLIENT].closed.is_none(), "at {second} s");
         pair.now += Duration::from_secs(1);
@@ -131,11 +131,11 @@ fn a_transfer_that_stalls_for_30_s_ends_the_session() {
     let rest = std::mem::take(&mut pair.ends[SERVER].inbox);
     assert!(!rest.is_empty());
     let mut received = 0;
-    // The first period has its 64 KiB, the second has nothing. It looks twice, a moment apart.
+    // The first period has its 64 KiB, and the second has nothing. The end looks twice, a moment apart.
     for (seconds, over) in [(30.1, false), (29.8, false), (0.2, false), (0.2, true)] {
         pair.now += Duration::from_secs_f64(seconds);
         let (now, server) = (pair.now, &mut pair.ends[SERVER]);
-        // The link itself lives.
+        // The link itself is alive.
         received += 1;
         server.connection.handle_activity(now, received, false);
         server.connection.handle_timeout(now);
@@ -150,7 +150,7 @@ fn transfers_that_are_served_in_turn_are_judged_as_a_whole() {
     for _ in 0..150 {
         pair.call(CLIENT, Call::new().payload(100_000)).unwrap();
     }
-    // One packet, 64 KiB, each 3 s: the last of them gets its first chunk after minutes.
+    // A packet of 64 KiB goes every 3 s, so the last transfer gets its first chunk after minutes.
     for second in 1..=120_u64 {
         pair.now += Duration::from_secs(1);
         if second % 3 == 0 {
@@ -165,7 +165,7 @@ fn transfers_that_are_served_in_turn_are_judged_as_a_whole() {
         server.connection.handle_timeout(now);
         server.take_events(now);
         assert!(server.closed.is_none(), "at {second} s: {:?}", server.closed);
-        // The way back is quick: acks let the sender go on.
+        // The way back is quick, so acknowledgements let the sender go on.
         pair.transmit(SERVER);
         let client = &mut pair.ends[CLIENT];
         while let Some(packet) = client.inbox.pop_front() {
@@ -179,7 +179,7 @@ fn transfers_that_are_served_in_turn_are_judged_as_a_whole() {
 fn a_write_without_progress_for_10_s_ends_the_session() {
     let mut pair = Pair::with_defaults();
     let start = pair.now;
-    // It looks twice, a moment apart.
+    // The end looks twice, a moment apart.
     let steps =
         [(0, 100, false), (9, 100, false), (11, 101, false), (20, 101, false), (22, 101, false), (23, 101, true)];
     for (seconds, sent, over) in steps {

@@ -1,4 +1,4 @@
-//! Payloads in chunks: whole, in turn with other frames, stopped and aborted, within their limits.
+//! Payloads in chunks: complete, in turn with other frames, stopped, aborted, and within their limits.
 
 use bytes::Bytes;
 
@@ -52,7 +52,7 @@ fn small_calls_do_not_wait_behind_large_ones() {
 
 #[test]
 fn arguments_over_the_limit_fail_that_call_only() {
-    // The sender believes in a larger limit than the receiver has, as a careless peer may.
+    // The sender assumes a larger limit than the receiver has, as a careless peer may.
     let small = Config { max_payload: 100_000, ..Config::default() };
     let mut pair = Pair::open(&small);
     let key = pair.call(CLIENT, Call::new().payload(200_000)).unwrap();
@@ -75,7 +75,7 @@ fn a_result_over_the_callers_limit_is_a_status() {
     pair.assert_empty();
 }
 
-/// A peer that does not look at the caller's limit gains nothing by leaving chunks out.
+/// A peer that ignores the caller's limit gains nothing by sending the result in its frame.
 #[test]
 fn a_result_in_its_frame_is_held_to_the_callers_limit_too() {
     let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });

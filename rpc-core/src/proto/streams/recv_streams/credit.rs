@@ -1,27 +1,26 @@
-//! The credit that producers get for what has been read here: when it is renewed, and when it is sent.
+//! The credit that producers get for what has been read here: when a stream gets more, and when that is sent.
 
 use std::mem;
 
 use super::{
-    super::{Credit, MAX_CREDIT, SCARCE, weight},
+    super::{Amount, Credit, MAX_CREDIT, SCARCE, recv_stream::Notice},
     RecvStreams,
 };
 use crate::wire::TransferId;
 
 impl RecvStreams {
-    /// Sets what the reader of one stream lets wait.
+    /// Sets the window of one stream, which does not grow from then on.
     pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            let bytes = bytes.clamp(1, MAX_CREDIT);
-            // As many as there can be within the bytes.
-            stream.window = ((bytes / weight(0)).max(1), bytes);
-            stream.fixed = true;
+            let window = Amount::of_window(bytes.clamp(1, MAX_CREDIT));
+            stream.window = Amount { items: window.items.max(1), ..window };
+            stream.is_window_fixed = true;
             self.renew(id);
         }
     }
 
-    /// Credit that is to be sent in this packet, where those up to `acked` have been acknowledged: a stream, or 0 for
-    /// all of them.
+    /// The next notice to be sent in `packet`: a stream, or 0 for all streams together, and its credit. The other side
+    /// has acknowledged the packets up to `acked`.
     #[inline]
     pub(crate) fn next_credit(&mut self, packet: u64, acked: u64) -> Option<(TransferId, Credit)> {
         if self.has_credit() { self.take_credit(packet, acked) } else { None }
@@ -32,20 +31,19 @@ impl RecvStreams {
             return Some((0, Credit { bytes: mem::take(&mut self.all_due), ..Credit::default() }));
         }
         while let Some(id) = self.due.pop_front() {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.is_due = false;
-                let (items, bytes) = mem::take(&mut stream.due);
-                let tell = mem::take(&mut stream.must_report);
-                if stream.is_wanted() && !stream.finished {
-                    stream.reported = stream.received.0 - stream.held.0;
-                    stream.handle_ack(acked);
-                    stream.note_credit(packet);
-                    return Some((id, Credit { items, bytes, read: stream.reported.unsigned_abs() }));
-                }
-                if tell && stream.read {
-                    let read = (stream.received.0 - stream.held.0).unsigned_abs();
-                    return Some((id, Credit { items: 0, bytes: 0, read }));
-                }
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            let notice = mem::replace(&mut stream.notice, Notice::Nothing);
+            let due = mem::take(&mut stream.due);
+            let read = stream.items_read();
+            if stream.is_live() {
+                stream.reported = read;
+                stream.handle_ack(acked);
+                stream.note_credit(packet);
+                let (items, bytes) = (due.items.unsigned_abs(), due.bytes.unsigned_abs());
+                return Some((id, Credit { items, bytes, read: read.unsigned_abs() }));
+            }
+            if notice == Notice::Progress && !stream.is_gone() {
+                return Some((id, Credit { read: read.unsigned_abs(), ..Credit::default() }));
             }
         }
         None
@@ -55,54 +53,50 @@ impl RecvStreams {
         self.all_due > 0 || !self.due.is_empty()
     }
 
-    /// Gives the producer of a stream new credit, if there is enough of it to be worth a frame.
+    /// Gives the producer of a stream new credit, if that is half of the window or the producer may need it now.
     pub(super) fn renew(&mut self, id: TransferId) {
         let scarce = self.is_scarce();
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted() && !stream.finished) else {
-            return;
-        };
-        let items = (stream.window.0 - stream.credit.0 - stream.held.0).max(0);
-        let bytes = (stream.window.1 - stream.credit.1 - stream.held.1).max(0);
-        let enough = items * 2 >= stream.window.0 || bytes * 2 >= stream.window.1;
-        // It may wait for nothing else.
-        let needed = scarce && stream.has_unreported();
-        if !enough && !needed {
-            return;
-        }
-        stream.credit.0 += items;
-        stream.credit.1 += bytes;
-        stream.due.0 += items.unsigned_abs();
-        stream.due.1 += bytes.unsigned_abs();
-        self.push_due(id);
-    }
-
-    pub(super) fn renew_all(&mut self) {
-        let bytes = self.all_window - self.all_credit - self.all_held;
-        if bytes * 2 >= self.all_window {
-            self.all_credit += bytes;
-            self.all_due += bytes.unsigned_abs();
-        }
-    }
-
-    /// Whether producers go by what their readers have read, because little credit is left for all together.
-    pub(super) fn is_scarce(&self) -> bool {
-        self.all_credit <= self.all_window / SCARCE
-    }
-
-    /// The producer is to hear how far the reader is, even if it has ended the stream: its call waits for that.
-    pub(super) fn report(&mut self, id: TransferId) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.must_report = true;
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_live()) else { return };
+        let more = (stream.window - stream.credit - stream.held).max(Amount::default());
+        let is_worth_a_frame = more.doubled().reaches(stream.window);
+        // While credit is scarce, the producer may wait for nothing but the word that all is read.
+        let is_awaited = scarce && stream.has_unreported();
+        if is_worth_a_frame || is_awaited {
+            stream.credit += more;
+            stream.due += more;
             self.push_due(id);
         }
     }
 
-    /// The producer of a stream is to get what is due.
+    /// Gives all producers together new credit, if that is half of their window.
+    pub(super) fn renew_all(&mut self) {
+        let more = self.all_window - self.all_credit - self.all_held;
+        if more * 2 >= self.all_window {
+            self.all_credit += more;
+            self.all_due += more.unsigned_abs();
+        }
+    }
+
+    /// Whether so little credit is left for all streams together that a producer may send only what keeps its reader
+    /// busy.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.all_credit <= self.all_window / SCARCE
+    }
+
+    /// The producer is to hear how far the reader is, even if it has finished the stream: the producer's call may wait
+    /// for that.
+    pub(super) fn report(&mut self, id: TransferId) {
+        self.push_due(id);
+        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.notice == Notice::Credit) {
+            stream.notice = Notice::Progress;
+        }
+    }
+
+    /// Puts a stream into the queue of notices.
     pub(super) fn push_due(&mut self, id: TransferId) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            if !mem::replace(&mut stream.is_due, true) {
-                self.due.push_back(id);
-            }
+        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.notice == Notice::Nothing) {
+            stream.notice = Notice::Credit;
+            self.due.push_back(id);
         }
     }
 }

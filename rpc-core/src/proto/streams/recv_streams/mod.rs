@@ -1,4 +1,4 @@
-//! The streams that are read here: items that wait for their reader, and the credit that the producer still has.
+//! The streams that are read here: items that wait for their readers, and the credit that the producers have.
 
 mod credit;
 
@@ -7,7 +7,11 @@ use std::{collections::VecDeque, mem, task::Waker};
 use bytes::Bytes;
 use foldhash::HashMap;
 
-use super::{Reading, StreamEnd, StreamError, recv_stream::RecvStream, signed, weight};
+use super::{
+    Amount, Reading, StreamEnd, StreamError,
+    recv_stream::{Notice, ProducerState, ReaderState, RecvStream},
+    signed,
+};
 use crate::{
     config::Config,
     error::ProtocolError,
@@ -19,57 +23,54 @@ use crate::{
     wire::TransferId,
 };
 
-/// No item is longer, whatever may be sent: what is longer would make counts run over.
-const LONGEST: u64 = u32::MAX as u64;
-
-/// What a stream takes beside its items, about.
+/// Bytes that a stream takes beside its items, about.
 const STREAM: usize = 768;
 
 /// All streams that are read here.
+///
+/// Invariants, which `check` tests: `all_held` and `all_ends` are the sums over the streams, and `open` is the
+/// number of streams whose producer has not finished.
 #[derive(Debug)]
 pub(crate) struct RecvStreams {
     streams: HashMap<TransferId, RecvStream>,
-    /// Those whose producer has not ended them.
+    /// Streams whose producer has not finished.
     open: u32,
     max_open: u32,
-    /// What one stream begins with.
-    items: i64,
-    window: i64,
+    /// The window that each stream begins with, and the most bytes that a window grows to.
+    first_window: Amount,
     max_window: i64,
-    /// All streams together: what their window is, what the producer may still send, and what has come and has not been
-    /// read.
+    /// The window of all streams together, in bytes as all that follows; what producers may still send of it; and what
+    /// has come and has not been read.
     all_window: i64,
     all_credit: i64,
     all_held: i64,
-    /// Bytes of faults and statuses at the ends of streams that have not been read.
+    /// Faults and statuses at the ends of streams, which have not been read.
     all_ends: usize,
-    /// Credit for all together that has not been sent.
+    /// New credit of all streams together, for the next notice.
     all_due: u64,
-    /// Streams with credit that has not been sent.
+    /// Streams with a notice to be sent. None is listed twice.
     due: VecDeque<TransferId>,
 }
 
 /// What a reader gets.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Items, put where it said.
+    /// Items, moved to where the reader wants them.
     Items,
     /// Nothing yet.
     Nothing,
-    /// The stream is over, and gone.
+    /// The end of the stream, after which the stream does not exist.
     End(StreamEnd),
 }
 
 impl RecvStreams {
     pub(crate) fn new(config: &Config) -> Self {
-        let window = signed(config.stream_window as u64);
         let all_window = signed(config.streams_window as u64);
         Self {
             streams: HashMap::default(),
             open: 0,
             max_open: config.max_streams,
-            items: i64::from(config.stream_items),
-            window,
+            first_window: Amount { items: i64::from(config.stream_items), bytes: signed(config.stream_window as u64) },
             max_window: signed(config.max_stream_window as u64),
             all_window,
             all_credit: all_window,
@@ -89,93 +90,74 @@ impl RecvStreams {
             )));
         }
         self.open += 1;
-        self.streams.insert(id, RecvStream::new((self.items, self.window)));
+        self.streams.insert(id, RecvStream::new(self.first_window));
         Ok(())
     }
 
-    /// The shell is told of it, and will read or leave it.
+    /// The shell is told of the stream, and will read it or leave it.
     pub(crate) fn hand_over(&mut self, id: TransferId) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.handed_over = true;
+            stream.is_handed_over = true;
         }
     }
 
-    /// An item has come, or has been announced. Checks it against the credit, and says whether it is wanted.
-    pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, long: bool) -> Result<bool, ProtocolError> {
-        let (short, scarce) = (self.all_credit <= 0, self.is_scarce());
-        let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
-        if len > LONGEST {
-            return Err(ProtocolError::new(format!("an item of stream {id} of {len} bytes cannot be counted")));
-        }
-        if stream.arriving.is_some() {
-            return Err(ProtocolError::new(format!("an item of stream {id} came before the end of the one before it")));
-        }
-        if stream.broken {
-            return Err(ProtocolError::new(format!("an item of stream {id} came after one that was given up")));
-        }
-        if stream.credit.0 <= 0 || stream.credit.1 <= 0 {
-            return Err(ProtocolError::new(format!("an item of stream {id} came beyond its credit")));
-        }
-        if short && (long || stream.reported < stream.received.0) {
-            return Err(ProtocolError::new(format!(
-                "an item of stream {id} came beyond the credit of all streams together"
-            )));
-        }
-        let weight = weight(len);
-        self.all_credit -= weight;
-        stream.credit.0 -= 1;
-        stream.credit.1 -= weight;
-        stream.received.0 += 1;
-        stream.received.1 = stream.received.1.saturating_add(weight);
-        if long {
-            stream.arriving = Some(weight);
-        }
-        let wanted = stream.is_wanted();
+    /// An item has come, or has been announced if it is long. Checks it against the credit, and says whether it is
+    /// wanted.
+    pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, is_long: bool) -> Result<bool, ProtocolError> {
+        let was_scarce = self.is_scarce();
+        let stream = find_open(&mut self.streams, id)?;
+        stream
+            .check_item(len, is_long, self.all_credit > 0)
+            .map_err(|fault| ProtocolError::new(format!("an item of stream {id} {fault}")))?;
+        let item = Amount::of_item(len);
+        self.all_credit -= item.bytes;
+        let wanted = stream.count_item(item, is_long);
         if wanted {
-            stream.held.0 += 1;
-            stream.held.1 += weight;
-            self.all_held += weight;
+            self.all_held += item.bytes;
         } else {
             self.renew_all();
         }
-        if !scarce && self.is_scarce() {
-            // Those whose producers think that there is something to be read would wait for the readers of others.
-            let untold = self.streams.iter().filter(|(_, stream)| stream.has_unreported()).map(|(id, _)| *id);
-            for id in untold.collect::<Vec<_>>() {
-                self.push_due(id);
-            }
+        if !was_scarce && self.is_scarce() {
+            self.report_unreported();
         }
         Ok(wanted)
     }
 
-    /// A wanted item is complete. `copy` says that it should not keep the packet that it came in.
+    /// Credit has become scarce. Producers who do not know that their readers have read everything would wait for the
+    /// readers of other streams.
+    fn report_unreported(&mut self) {
+        let unreported = self.streams.iter().filter(|(_, stream)| stream.has_unreported()).map(|(id, _)| *id);
+        for id in unreported.collect::<Vec<_>>() {
+            self.push_due(id);
+        }
+    }
+
+    /// A wanted item is complete. `copy` says that the item must not keep the packet that it came in.
     pub(crate) fn end_item(&mut self, id: TransferId, item: Bytes, copy: bool, wakes: &mut Vec<Waker>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.arriving = None;
+        stream.take_arriving();
         let item = if copy { stream.copy(&item) } else { item };
         stream.items.push_back(item);
         wakes.extend(stream.waker.take());
     }
 
-    /// A wanted item has come and is dropped.
+    /// A wanted item has come in its frame, and is dropped.
     pub(crate) fn drop_short(&mut self, id: TransferId, len: u64) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            let weight = weight(len);
-            stream.held.0 -= 1;
-            stream.held.1 -= weight;
-            self.all_held -= weight;
+            let item = Amount::of_item(len);
+            stream.held -= item;
+            self.all_held -= item.bytes;
         }
     }
 
-    /// A long item has come to its end, or will not come, and nobody wants it.
+    /// A long item has come to its end and is not wanted, or the producer has aborted it.
     pub(crate) fn drop_item(&mut self, id: TransferId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Some(weight) = stream.arriving.take() else { return };
+        let Some(item) = stream.take_arriving() else { return };
         if stream.is_wanted() {
-            stream.broken = true;
-            stream.held.0 -= 1;
-            stream.held.1 -= weight;
-            self.all_held -= weight;
+            stream.producer = ProducerState::Broken;
+            stream.held -= item;
+            self.all_held -= item.bytes;
             self.renew_all();
             self.renew(id);
         }
@@ -188,38 +170,35 @@ impl RecvStreams {
         end: StreamEnd,
         wakes: &mut Vec<Waker>,
     ) -> Result<(), ProtocolError> {
-        let stream = self.streams.get_mut(&id).filter(|stream| !stream.finished).ok_or_else(|| unknown(id))?;
-        if stream.arriving.is_some() {
+        let stream = find_open(&mut self.streams, id)?;
+        if stream.arriving().is_some() {
             return Err(ProtocolError::new(format!("stream {id} ended within an item")));
         }
-        if stream.broken && end.is_ok() && stream.is_wanted() {
+        if stream.producer == ProducerState::Broken && end.is_ok() && stream.is_wanted() {
             return Err(ProtocolError::new(format!("stream {id} was finished after an item that was given up")));
         }
-        stream.finished = true;
+        stream.producer = ProducerState::Finished;
         self.open -= 1;
-        if stream.end.is_none() {
-            stream.end_bytes = end.as_ref().err().map_or(0, StreamError::size);
-            self.all_ends += stream.end_bytes;
-            stream.end = Some(end);
+        if stream.is_wanted() {
+            self.all_ends += stream.end_as_sent(end);
         }
         wakes.extend(stream.waker.take());
-        if !stream.read {
+        if stream.is_gone() {
             self.remove(id);
         }
         Ok(())
     }
 
-    /// A stream has failed from this side's point of view: its reader sees what has come, and then this. True if its
-    /// producer has to be told.
+    /// A stream has failed from this side's point of view: its reader sees the items that have come, and then this
+    /// status. True if the reader did not have an end yet.
     pub(crate) fn fail(&mut self, id: TransferId, status: Status, wakes: &mut Vec<Waker>) -> bool {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        if let Some(weight) = stream.arriving.filter(|_| stream.read) {
-            // It will not be completed for anybody; where its reader has left, it does not count any more.
-            stream.held.0 -= 1;
-            stream.held.1 -= weight;
-            self.all_held -= weight;
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted()) else { return false };
+        if let Some(item) = stream.arriving() {
+            // The item arrives to its end, and is dropped.
+            stream.held -= item;
+            self.all_held -= item.bytes;
         }
-        stream.end = Some(Err(StreamError::Status(status)));
+        stream.end_with(status);
         wakes.extend(stream.waker.take());
         self.renew_all();
         true
@@ -227,10 +206,10 @@ impl RecvStreams {
 
     /// Whether a long item is arriving for a stream.
     pub(crate) fn is_arriving(&self, id: TransferId) -> bool {
-        self.streams.get(&id).is_some_and(|stream| stream.arriving.is_some())
+        self.streams.get(&id).is_some_and(|stream| stream.arriving().is_some())
     }
 
-    /// What has come is moved to the reader, who has read `read` since it last said so.
+    /// Moves the items that have come to the reader, who has read `read` since the last call.
     pub(crate) fn take(
         &mut self,
         id: TransferId,
@@ -241,18 +220,19 @@ impl RecvStreams {
         stale_wakers: &mut Vec<Waker>,
     ) -> Taken {
         self.count_read(id, read);
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_gone()) else {
             return Taken::End(Err(StreamError::Status(Status::internal("the stream was read after its end"))));
         };
         if !stream.items.is_empty() {
             mem::swap(&mut stream.items, into);
             return Taken::Items;
         }
-        if let Some(end) = stream.end.clone() {
-            if stream.finished {
+        if let ReaderState::Ending { end, bytes } = &stream.reader {
+            let end = end.clone();
+            self.all_ends -= bytes;
+            stream.reader = ReaderState::Gone;
+            if stream.is_finished() {
                 self.remove(id);
-            } else {
-                stream.read = false;
             }
             return Taken::End(end);
         }
@@ -264,7 +244,7 @@ impl RecvStreams {
         Taken::Nothing
     }
 
-    /// A reader has read this much since it last said so.
+    /// A reader has read this much since its last report.
     pub(crate) fn count_read(&mut self, id: TransferId, Reading { items, bytes, slow }: Reading) {
         if items == 0 {
             return;
@@ -272,8 +252,7 @@ impl RecvStreams {
         self.all_held -= bytes;
         self.renew_all();
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.held.0 -= items;
-            stream.held.1 -= bytes;
+            stream.held -= Amount { items, bytes };
             self.renew(id);
             if slow {
                 self.report(id);
@@ -281,89 +260,90 @@ impl RecvStreams {
         }
     }
 
-    /// The reader is gone. True if the producer has to be told.
+    /// The reader leaves. True if the producer has to be told.
     pub(crate) fn leave(&mut self, id: TransferId, stale_wakers: &mut Vec<Waker>) -> bool {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.read) else { return false };
-        stream.read = false;
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_gone()) else { return false };
+        let tell = stream.is_live();
+        self.all_ends -= stream.end_bytes();
+        stream.reader = ReaderState::Gone;
         stream.items.clear();
         mem::take(&mut stream.block);
         stale_wakers.extend(stream.waker.take());
-        self.all_held -= mem::take(&mut stream.held).1;
-        let tell = !stream.finished && stream.end.is_none();
-        if stream.finished {
+        self.all_held -= mem::take(&mut stream.held).bytes;
+        if stream.is_finished() {
             self.remove(id);
         }
         self.renew_all();
         tell
     }
 
-    /// The session is over: readers see what has come, and then why. Streams of calls that are not whole yet have none.
+    /// The session is over: readers see the items that have come, and then this status. Streams of calls that are not
+    /// complete have no reader.
     pub(crate) fn end(&mut self, status: &Status, wakes: &mut Vec<Waker>) {
         self.due.clear();
         self.all_due = 0;
         self.open = 0;
         let (all_held, all_ends) = (&mut self.all_held, &mut self.all_ends);
         self.streams.retain(|_, stream| {
-            if let Some(weight) = stream.arriving.take().filter(|_| stream.is_wanted()) {
-                stream.held.0 -= 1;
-                stream.held.1 -= weight;
-                *all_held -= weight;
+            if let Some(item) = stream.take_arriving().filter(|_| stream.is_wanted()) {
+                stream.held -= item;
+                *all_held -= item.bytes;
             }
-            stream.finished = true;
-            stream.is_due = true;
-            if stream.end.is_none() {
-                stream.end = Some(Err(StreamError::Status(status.clone())));
+            stream.producer = ProducerState::Finished;
+            stream.notice = Notice::Never;
+            if stream.is_wanted() {
+                stream.end_with(status.clone());
             }
             wakes.extend(stream.waker.take());
-            let stays = stream.read && stream.handed_over;
+            let stays = !stream.is_gone() && stream.is_handed_over;
             if !stays {
-                *all_held -= mem::take(&mut stream.held).1;
-                *all_ends -= mem::take(&mut stream.end_bytes);
+                *all_held -= stream.held.bytes;
+                *all_ends -= stream.end_bytes();
             }
             stays
         });
         self.shrink();
     }
 
+    /// Removes a stream that both sides are done with.
     fn remove(&mut self, id: TransferId) {
-        if let Some(stream) = self.streams.remove(&id) {
-            self.all_ends -= stream.end_bytes;
-            self.shrink();
-        }
+        self.streams.remove(&id);
+        self.shrink();
     }
 
+    /// Gives back the memory of a table that was large once.
     fn shrink(&mut self) {
         shrink_table(&mut self.streams);
         shrink_line(&mut self.due);
     }
 
-    /// Bytes that streams hold: items that have come or are arriving, ends, and what tables need.
+    /// Bytes that streams take: items that have come or are arriving, ends, and tables.
     #[inline]
     pub(crate) fn memory(&self) -> usize {
         self.held() + self.all_ends + self.streams.len() * STREAM
     }
 
-    /// Streams that somebody reads, or whose end has not come.
+    /// Streams that have a reader, or whose producer has not finished.
     pub(crate) fn len(&self) -> usize {
         self.streams.len()
     }
 
-    /// Streams whose producer has not ended them.
+    /// Streams whose producer has not finished.
     pub(crate) fn open_count(&self) -> usize {
         self.open as usize
     }
 
-    /// Whether no stream is open.
+    /// Whether every producer has finished.
     pub(crate) fn is_idle(&self) -> bool {
         self.open == 0
     }
 
-    /// Streams that somebody reads and whose producer goes on.
+    /// Streams that have a reader, and whose producer goes on.
     pub(crate) fn live(&self) -> Vec<TransferId> {
-        self.streams.iter().filter(|(_, stream)| stream.is_wanted() && !stream.finished).map(|(id, _)| *id).collect()
+        self.streams.iter().filter(|(_, stream)| stream.is_live()).map(|(id, _)| *id).collect()
     }
 
-    /// What has come and has not been read, in bytes and [`super::ITEM`] for each item.
+    /// Bytes that have come and have not been read, with [`super::ITEM`] for each item.
     pub(crate) fn held(&self) -> usize {
         usize::try_from(self.all_held).unwrap_or(0)
     }
@@ -373,23 +353,27 @@ impl RecvStreams {
         self.streams.capacity()
     }
 
-    /// Whether the counts of all together are those of each.
+    /// Tests the invariants of this table, and of each stream.
     #[cfg(test)]
     pub(crate) fn check(&self) {
-        let held: i64 = self.streams.values().map(|stream| stream.held.1).sum();
+        let held: i64 = self.streams.values().map(|stream| stream.held.bytes).sum();
         assert_eq!(self.all_held, held, "what has come and has not been read");
-        let ends: usize = self.streams.values().map(|stream| stream.end_bytes).sum();
+        let ends: usize = self.streams.values().map(RecvStream::end_bytes).sum();
         assert_eq!(self.all_ends, ends, "the ends that have not been read");
-        let open = self.streams.values().filter(|stream| !stream.finished).count();
+        let open = self.streams.values().filter(|stream| !stream.is_finished()).count();
         assert_eq!(self.open as usize, open, "streams whose producers have not ended them");
-        for (id, stream) in &self.streams {
-            let kept = stream.is_wanted() || stream.read;
-            stream.check_unacknowledged();
-            assert!(stream.held.0 >= 0 && stream.held.1 >= 0 && (kept || stream.held == (0, 0)), "{id}: {stream:?}");
+        self.streams.values().for_each(RecvStream::check);
+        for id in &self.due {
+            let notice = self.streams.get(id).map(|stream| stream.notice);
+            assert!(!matches!(notice, Some(Notice::Nothing | Notice::Never)), "stream {id} is listed as due");
         }
     }
 }
 
-fn unknown(id: TransferId) -> ProtocolError {
-    ProtocolError::new(format!("stream {id} is not open: it was never opened, or has ended"))
+/// A stream whose producer has not finished.
+fn find_open(streams: &mut HashMap<TransferId, RecvStream>, id: TransferId) -> Result<&mut RecvStream, ProtocolError> {
+    streams
+        .get_mut(&id)
+        .filter(|stream| !stream.is_finished())
+        .ok_or_else(|| ProtocolError::new(format!("stream {id} is not open: it was never opened, or has ended")))
 }

@@ -1,0 +1,80 @@
+//! `Amount`: what flow control counts.
+
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+
+use super::weight;
+
+/// A number of items, and their bytes with [`ITEM`](super::ITEM) for each item.
+///
+/// Credit is spent an item at a time, and the last item may go beyond it: the bytes of a credit may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) items: i64,
+    pub(super) bytes: i64,
+}
+
+impl Amount {
+    /// One item of `len` bytes.
+    pub(super) fn of_item(len: u64) -> Self {
+        Self { items: 1, bytes: weight(len) }
+    }
+
+    /// What a window of `bytes` holds: that many bytes, and as many items as fit if all of them are empty.
+    pub(super) fn of_window(bytes: i64) -> Self {
+        Self { items: bytes / weight(0), bytes }
+    }
+
+    /// Whether a credit of this amount allows one more item.
+    pub(super) fn allows_item(self) -> bool {
+        self.items > 0 && self.bytes > 0
+    }
+
+    /// Whether the items or the bytes are as many as those of `other`.
+    pub(super) fn reaches(self, other: Self) -> bool {
+        self.items >= other.items || self.bytes >= other.bytes
+    }
+
+    pub(super) fn doubled(self) -> Self {
+        Self { items: self.items * 2, bytes: self.bytes * 2 }
+    }
+
+    /// The smaller number of items, and the smaller number of bytes.
+    pub(super) fn min(self, other: Self) -> Self {
+        Self { items: self.items.min(other.items), bytes: self.bytes.min(other.bytes) }
+    }
+
+    /// The larger number of items, and the larger number of bytes.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { items: self.items.max(other.items), bytes: self.bytes.max(other.bytes) }
+    }
+}
+
+/// Saturates: a peer chooses how long its items are, and how long it goes on.
+impl Add for Amount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let Self { items, bytes } = other;
+        Self { items: self.items.saturating_add(items), bytes: self.bytes.saturating_add(bytes) }
+    }
+}
+
+impl Sub for Amount {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { items: self.items - other.items, bytes: self.bytes - other.bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
