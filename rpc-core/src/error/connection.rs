@@ -43,7 +43,7 @@ impl ConnectionError {
             Self::TimedOut(_) => CloseCode::TIMEOUT,
             Self::Protocol(error) => error.close_code(),
             Self::Refused(_) | Self::RefusedPeer(_) => CloseCode::REFUSED,
-            Self::Overloaded(_) => CloseCode(1013),
+            Self::Overloaded(_) => CloseCode::TRY_AGAIN_LATER,
             Self::ShutDown => CloseCode::RESTART,
         }
     }
@@ -69,10 +69,10 @@ impl fmt::Display for ConnectionError {
                 "the session was closed by this side, with `close` or because the last stub from `connect` was dropped",
             ),
             Self::ClosedByPeer { code, reason } if reason.is_empty() => {
-                write!(f, "the session was closed by the other side (code {})", code.0)
+                write!(f, "the session was closed by the other side with code {code}")
             }
             Self::ClosedByPeer { code, reason } => {
-                write!(f, "the session was closed by the other side (code {}): {}", code.0, escaped(reason))
+                write!(f, "the session was closed by the other side with code {code}: {}", escaped(reason))
             }
             Self::Lost(why) => write!(f, "the link was lost: {}", escaped(why)),
             Self::TimedOut(what) => write!(f, "the session timed out: {}", escaped(what)),
