@@ -94,7 +94,7 @@ pub use async_trait::async_trait;
 pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
-pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
+pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
 #[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,

@@ -7,5 +7,5 @@ mod protocol;
 
 pub use call::CallError;
 pub use close_code::CloseCode;
-pub use connection::ConnectionError;
+pub use connection::{ConnectionError, Side};
 pub use protocol::ProtocolError;
