@@ -104,7 +104,7 @@ pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
-pub use status::{Code, Execution, Reason, Status};
+pub use status::{Code, Execution, Reason, Status, UnknownCode};
 
 /// What generated code names. Not for people: it may change in any release.
 #[cfg(feature = "session")]
