@@ -182,17 +182,26 @@ fn advice(status: StatusCode) -> &'static str {
     }
 }
 
+/// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
+/// cause. The cause itself is in the variant.
 impl error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Resolve { source, .. } | Self::Unreachable { source, .. } | Self::Ended { source, .. } => {
-                Some(source)
+                source.source()
             }
-            Self::Rejected(status) => Some(status),
-            Self::Session(error) => Some(error),
-            Self::Hosting(error) => Some(error),
-            Self::Config(error) => Some(error),
-            _ => None,
+            Self::Rejected(status) => status.source(),
+            Self::Session(error) => error.source(),
+            Self::Hosting(error) => error.source(),
+            Self::Config(error) => error.source(),
+            Self::Url { .. }
+            | Self::Header { .. }
+            | Self::Refused { .. }
+            | Self::TimedOut { .. }
+            | Self::NotWebSocket { .. }
+            | Self::Http { .. }
+            | Self::NoCommonProtocol { .. }
+            | Self::NotHosted { .. } => None,
         }
     }
 }

@@ -55,6 +55,6 @@ pub use rpc_core::{
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
     IntoService, IntoStreaming, MemoryPool, NoFault, Peer, Principal, ProtocolError, Reason, Scope, Service, Session,
-    SessionHooks, SessionState, Stats, Status, StreamSender, Streaming, Stub, async_trait, contract, intercept,
-    logging, session, text,
+    SessionHooks, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub, UnknownCode, async_trait, contract,
+    intercept, logging, session, text,
 };

@@ -1,8 +1,30 @@
 //! What a contract is at run time: its name, its methods and their options, as the macros write them down.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 /// A contract: the constant that `#[service]` and `#[callback]` generate from a trait.
+///
+/// Two descriptors are equal if the contracts have the same name and equal methods in the same order.
+///
+/// ```
+/// use rpc_core::Stub;
+///
+/// #[rpc_core::service]
+/// trait Desk {
+///     async fn open(&self);
+///     #[rpc(oneway)]
+///     async fn note(&self, text: &str, priority: u8);
+/// }
+///
+/// let contract = DeskClient::CONTRACT;
+/// assert_eq!(contract.name(), "Desk");
+/// let names: Vec<_> = contract.methods().iter().map(|method| method.name()).collect();
+/// assert_eq!(names, ["open", "note"]);
+/// ```
 #[derive(Debug)]
 pub struct ContractDescriptor {
     name: &'static str,
@@ -53,7 +75,38 @@ impl ContractDescriptor {
     }
 }
 
+impl PartialEq for ContractDescriptor {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.methods == other.methods
+    }
+}
+
+impl Eq for ContractDescriptor {}
+
+impl Hash for ContractDescriptor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.methods.hash(state);
+    }
+}
+
 /// A method of a contract and its `#[rpc(…)]` options.
+///
+/// Two descriptors are equal if the methods have the same contract, name and id, whatever their arguments and options
+/// are. So a descriptor can be a key, for instance of a table that an interceptor keeps.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use rpc_core::contract::MethodDescriptor;
+///
+/// static NOTE: MethodDescriptor = MethodDescriptor::new("Desk", "note", 2).oneway();
+/// assert_eq!((NOTE.to_string(), NOTE.arity(), NOTE.is_oneway()), ("Desk.note".to_owned(), 2, true));
+///
+/// let mut calls: HashMap<&MethodDescriptor, u64> = HashMap::new();
+/// *calls.entry(&NOTE).or_default() += 1;
+/// assert_eq!(calls[&NOTE], 1);
+/// ```
 #[derive(Debug)]
 pub struct MethodDescriptor {
     contract: &'static str,
@@ -205,6 +258,20 @@ impl MethodDescriptor {
     }
 }
 
+impl PartialEq for MethodDescriptor {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.contract == other.contract && self.name == other.name
+    }
+}
+
+impl Eq for MethodDescriptor {}
+
+impl Hash for MethodDescriptor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.contract, self.name, self.id).hash(state);
+    }
+}
+
 impl fmt::Display for MethodDescriptor {
     /// `Contract.method`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,6 +311,8 @@ const fn fnv1a_64(mut hash: u64, bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -252,6 +321,27 @@ mod tests {
         assert_eq!(fnv1a_32(FNV_32_BASIS, b""), 0x811c_9dc5);
         assert_eq!(fnv1a_32(FNV_32_BASIS, b"a"), 0xe40c_292c);
         assert_eq!(method_id("Chat", "join"), fnv1a_32(FNV_32_BASIS, b"Chat.join"));
+    }
+
+    #[test]
+    fn descriptors_are_equal_by_name_and_id_and_can_be_keys() {
+        let method = || MethodDescriptor::new("C", "m", 1);
+        let set = HashSet::from([method(), method().oneway(), MethodDescriptor::new("C", "m", 2)]);
+        assert_eq!(set, HashSet::from([method()]), "arguments and options do not count");
+        for other in [method().with_id(7), MethodDescriptor::new("D", "m", 1), MethodDescriptor::new("C", "n", 1)] {
+            assert!(!set.contains(&other), "{other:?}");
+        }
+
+        static OTHERS: [[&MethodDescriptor; 2]; 2] = [
+            [&MethodDescriptor::new("C", "m", 1), &MethodDescriptor::new("C", "n", 1)],
+            [&MethodDescriptor::new("C", "n", 1), &MethodDescriptor::new("C", "m", 1)],
+        ];
+        let contract = |name, methods| ContractDescriptor::new(name, methods);
+        let known = HashSet::from([contract("C", &OTHERS[0]), contract("C", &OTHERS[0])]);
+        assert_eq!(known.len(), 1);
+        for other in [contract("D", &OTHERS[0]), contract("C", &OTHERS[1]), contract("C", &[])] {
+            assert!(!known.contains(&other), "{other:?}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub use async_trait::async_trait;
 pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
-pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
+pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
 #[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,
@@ -104,7 +104,7 @@ pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
-pub use status::{Code, Execution, Reason, Status};
+pub use status::{Code, Execution, Reason, Status, UnknownCode};
 
 /// What generated code names. Not for people: it may change in any release.
 #[cfg(feature = "session")]

@@ -106,10 +106,12 @@ fn too_little_memory(f: &mut fmt::Formatter<'_>, given: usize, least: usize) -> 
     )
 }
 
+/// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
+/// cause. The cause itself is in the variant.
 impl error::Error for ListenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Address(error) | Self::Failed { source: error, .. } => Some(error),
+            Self::Address(error) | Self::Failed { source: error, .. } => error.source(),
             Self::Hosting(error) => error.source(),
             Self::Config(error) => error.source(),
             Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::Memory { .. } => None,
@@ -137,6 +139,8 @@ impl fmt::Display for UpgradeError {
     }
 }
 
+/// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
+/// cause. The cause itself is in the variant.
 impl error::Error for UpgradeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {

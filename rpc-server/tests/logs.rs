@@ -57,7 +57,7 @@ async fn what_a_client_says_is_escaped_and_cut() {
     let shown = |what: &str| assert!(lines.iter().any(|line| line.contains(what)), "{what}: {lines:#?}");
     shown("and 93 more");
     shown(
-        "session closed: the session was closed by the other side (code 1000): gone\\r\\n2026-01-01 INFO all is well \\u{1b}[2J\\u{202e}",
+        "session closed: the session was closed by the other side with code 1000 (normal closure): gone\\r\\n2026-01-01 INFO all is well \\u{1b}[2J\\u{202e}",
     );
 }
 

@@ -5,6 +5,25 @@ use std::{error, fmt};
 use crate::status::Status;
 
 /// Why a call of a method that returns `Result<T, E>` failed: the method's own fault, or the framework's status.
+///
+/// ```
+/// use rpc_core::{CallError, Status};
+///
+/// enum BookingError {
+///     Full,
+/// }
+///
+/// fn advice(error: &CallError<BookingError>) -> &'static str {
+///     match error {
+///         CallError::Fault(BookingError::Full) => "take another day",
+///         CallError::Status(status) if status.is_retryable() => "try again",
+///         CallError::Status(_) => "tell the operator",
+///     }
+/// }
+///
+/// assert_eq!(advice(&CallError::Fault(BookingError::Full)), "take another day");
+/// assert_eq!(advice(&CallError::Status(Status::internal("a bug"))), "tell the operator");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError<E> {
     /// The method ran and returned this fault.
@@ -27,6 +46,30 @@ impl<E> CallError<E> {
         match self {
             Self::Fault(fault) => Some(fault),
             Self::Status(_) => None,
+        }
+    }
+
+    /// The status by value, if this is not a fault.
+    pub fn into_status(self) -> Option<Status> {
+        match self {
+            Self::Fault(_) => None,
+            Self::Status(status) => Some(status),
+        }
+    }
+
+    /// The fault by value, if there is one.
+    pub fn into_fault(self) -> Option<E> {
+        match self {
+            Self::Fault(fault) => Some(fault),
+            Self::Status(_) => None,
+        }
+    }
+
+    /// The same error with another fault: `map` changes a fault, and a status stays as it is.
+    pub fn map_fault<F>(self, map: impl FnOnce(E) -> F) -> CallError<F> {
+        match self {
+            Self::Fault(fault) => CallError::Fault(map(fault)),
+            Self::Status(status) => CallError::Status(status),
         }
     }
 
@@ -75,5 +118,17 @@ mod tests {
     fn a_fault_that_is_text_is_an_error_too() {
         let error: Box<dyn error::Error> = CallError::Fault("the kitchen is closed".to_owned()).into();
         assert_eq!(error.to_string(), "the kitchen is closed");
+    }
+
+    #[test]
+    fn a_fault_is_mapped_and_taken_out_and_a_status_likewise() {
+        let fault: CallError<u8> = CallError::Fault(7);
+        assert_eq!(fault.clone().map_fault(u32::from), CallError::Fault(7_u32));
+        assert_eq!((fault.clone().into_fault(), fault.into_status()), (Some(7), None));
+
+        let status = Status::unavailable("gone").not_executed();
+        let failed: CallError<u8> = status.clone().into();
+        assert_eq!(failed.clone().map_fault(u32::from), CallError::Status(status.clone()));
+        assert_eq!((failed.clone().into_fault(), failed.into_status()), (None, Some(status)));
     }
 }

@@ -3,9 +3,28 @@
 use std::{fmt, sync::Arc};
 
 use super::{CloseCode, ProtocolError};
-use crate::{status::Status, text::escaped};
+use crate::{
+    status::{Code, Status},
+    text::escaped,
+};
 
 /// Why a session ended. Cheap to clone. Where it is shown, control characters in what the other side said are escaped.
+///
+/// The same ending has another variant at each side: where the server closes with [`Self::Overloaded`], its client
+/// reads [`Self::ClosedByPeer`] with [`CloseCode::TRY_AGAIN_LATER`]. The questions, such as [`Self::is_overloaded`],
+/// have the same answer at both sides; [`Self::closed_by`] tells which side ended the session.
+///
+/// ```
+/// use rpc_core::{CloseCode, ConnectionError, Side};
+///
+/// let error = ConnectionError::ClosedByPeer { code: CloseCode::RESTART, reason: "shutting down".into() };
+/// assert!(error.is_shut_down() && error.is_retryable());
+/// assert_eq!(error.closed_by(), Some(Side::Peer));
+///
+/// let error = ConnectionError::Lost("connection reset by peer".to_owned());
+/// assert!(error.is_lost() && error.is_retryable());
+/// assert_eq!(error.closed_by(), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -35,7 +54,76 @@ pub enum ConnectionError {
     ShutDown,
 }
 
+/// An end of a session, as seen from this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This end.
+    Local,
+    /// The other end.
+    Peer,
+}
+
 impl ConnectionError {
+    /// The side that ended the session; `None` if the link broke without a goodbye.
+    pub fn closed_by(&self) -> Option<Side> {
+        match self {
+            Self::Lost(_) => None,
+            Self::ClosedByPeer { .. } | Self::Refused(_) => Some(Side::Peer),
+            Self::ClosedLocally
+            | Self::TimedOut(_)
+            | Self::Protocol(_)
+            | Self::RefusedPeer(_)
+            | Self::Overloaded(_)
+            | Self::ShutDown => Some(Side::Local),
+        }
+    }
+
+    /// Whether the link broke without a goodbye.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+
+    /// Whether a time limit ran out, at this side or at the other.
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self, Self::TimedOut(_)) || self.is_peers(CloseCode::TIMEOUT)
+    }
+
+    /// Whether a side gave up the session because it held too much.
+    pub fn is_overloaded(&self) -> bool {
+        matches!(self, Self::Overloaded(_)) || self.is_peers(CloseCode::TRY_AGAIN_LATER)
+    }
+
+    /// Whether a side has shut down or restarts.
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self, Self::ShutDown) || self.is_peers(CloseCode::RESTART)
+    }
+
+    /// Whether a side refused the session at the handshake.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::RefusedPeer(_)) || self.is_peers(CloseCode::REFUSED)
+    }
+
+    /// Whether a new session with the same peer may go better: the link was lost, a time limit ran out, a side was
+    /// overloaded, or the other side restarts, goes away or refused with [`Code::Unavailable`] or
+    /// [`Code::ResourceExhausted`]. False for an end that a side wanted, for a broken rule and for any other code. A
+    /// program that connects again waits first, longer after each failure.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::TimedOut(_) | Self::Overloaded(_) => true,
+            Self::ClosedByPeer { code, .. } => matches!(
+                *code,
+                CloseCode::GOING_AWAY | CloseCode::RESTART | CloseCode::TRY_AGAIN_LATER | CloseCode::TIMEOUT
+            ),
+            Self::Refused(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
+            Self::ClosedLocally | Self::Protocol(_) | Self::RefusedPeer(_) | Self::ShutDown => false,
+        }
+    }
+
+    /// Whether the other side closed with this code.
+    fn is_peers(&self, asked: CloseCode) -> bool {
+        matches!(self, Self::ClosedByPeer { code, .. } if *code == asked)
+    }
+
     /// The code this side closes the WebSocket with, for this reason.
     pub fn close_code(&self) -> CloseCode {
         match self {
@@ -43,13 +131,11 @@ impl ConnectionError {
             Self::TimedOut(_) => CloseCode::TIMEOUT,
             Self::Protocol(error) => error.close_code(),
             Self::Refused(_) | Self::RefusedPeer(_) => CloseCode::REFUSED,
-            Self::Overloaded(_) => CloseCode(1013),
+            Self::Overloaded(_) => CloseCode::TRY_AGAIN_LATER,
             Self::ShutDown => CloseCode::RESTART,
         }
     }
-}
 
-impl ConnectionError {
     /// What the other side is told, for people; the goodbye of an orderly end says nothing.
     pub fn close_reason(&self) -> String {
         match self {
@@ -69,10 +155,10 @@ impl fmt::Display for ConnectionError {
                 "the session was closed by this side, with `close` or because the last stub from `connect` was dropped",
             ),
             Self::ClosedByPeer { code, reason } if reason.is_empty() => {
-                write!(f, "the session was closed by the other side (code {})", code.0)
+                write!(f, "the session was closed by the other side with code {code}")
             }
             Self::ClosedByPeer { code, reason } => {
-                write!(f, "the session was closed by the other side (code {}): {}", code.0, escaped(reason))
+                write!(f, "the session was closed by the other side with code {code}: {}", escaped(reason))
             }
             Self::Lost(why) => write!(f, "the link was lost: {}", escaped(why)),
             Self::TimedOut(what) => write!(f, "the session timed out: {}", escaped(what)),
@@ -92,5 +178,81 @@ impl std::error::Error for ConnectionError {}
 impl From<ProtocolError> for ConnectionError {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reconnecting program asks: lost, timed out, overloaded, shut down, refused.
+    fn answers(error: &ConnectionError) -> [bool; 5] {
+        [error.is_lost(), error.is_timed_out(), error.is_overloaded(), error.is_shut_down(), error.is_refused()]
+    }
+
+    fn by_peer(code: CloseCode) -> ConnectionError {
+        ConnectionError::ClosedByPeer { code, reason: "".into() }
+    }
+
+    #[test]
+    fn both_sides_of_an_ending_give_the_same_answers() {
+        let text = || "why".to_owned();
+        let endings = [
+            ConnectionError::ClosedLocally,
+            ConnectionError::TimedOut(text()),
+            ConnectionError::Overloaded(text()),
+            ConnectionError::ShutDown,
+            ConnectionError::RefusedPeer(Status::permission_denied("not you")),
+            ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+        ];
+        for local in endings {
+            let peer = by_peer(local.close_code());
+            assert_eq!(answers(&local), answers(&peer), "{local}");
+            assert_eq!((local.closed_by(), peer.closed_by()), (Some(Side::Local), Some(Side::Peer)), "{local}");
+        }
+    }
+
+    #[test]
+    fn each_question_is_about_one_ending() {
+        let endings = [
+            ConnectionError::Lost("reset".to_owned()),
+            ConnectionError::TimedOut("no answer".to_owned()),
+            ConnectionError::Overloaded("too much waits".to_owned()),
+            ConnectionError::ShutDown,
+            ConnectionError::Refused(Status::permission_denied("not you")),
+        ];
+        for (index, error) in endings.iter().enumerate() {
+            assert_eq!(answers(error), std::array::from_fn(|question| question == index), "{error}");
+        }
+        assert_eq!((endings[0].closed_by(), endings[4].closed_by()), (None, Some(Side::Peer)));
+    }
+
+    #[test]
+    fn a_new_session_is_worth_a_try_unless_a_side_wanted_the_end() {
+        let retryable = [
+            ConnectionError::Lost("reset".to_owned()),
+            ConnectionError::TimedOut("no answer".to_owned()),
+            ConnectionError::Overloaded("too much waits".to_owned()),
+            by_peer(CloseCode::GOING_AWAY),
+            by_peer(CloseCode::RESTART),
+            by_peer(CloseCode::TRY_AGAIN_LATER),
+            by_peer(CloseCode::TIMEOUT),
+            ConnectionError::Refused(Status::unavailable("not yet")),
+            ConnectionError::Refused(Status::resource_exhausted("full")),
+        ];
+        let final_ones = [
+            ConnectionError::ClosedLocally,
+            ConnectionError::ShutDown,
+            ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+            ConnectionError::RefusedPeer(Status::unavailable("full")),
+            ConnectionError::Refused(Status::unauthenticated("who are you?")),
+            by_peer(CloseCode::NORMAL),
+            by_peer(CloseCode::NO_STATUS),
+            by_peer(CloseCode::PROTOCOL),
+            by_peer(CloseCode::POLICY_VIOLATION),
+            by_peer(CloseCode::REFUSED),
+        ];
+        assert!(retryable.iter().all(ConnectionError::is_retryable), "{retryable:?}");
+        assert!(!final_ones.iter().any(ConnectionError::is_retryable), "{final_ones:?}");
     }
 }

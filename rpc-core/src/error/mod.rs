@@ -1,9 +1,11 @@
 //! Errors, split by blame: a failed call, a link that ended, a peer that broke the rules.
 
 mod call;
+mod close_code;
 mod connection;
 mod protocol;
 
 pub use call::CallError;
-pub use connection::ConnectionError;
-pub use protocol::{CloseCode, ProtocolError};
+pub use close_code::CloseCode;
+pub use connection::{ConnectionError, Side};
+pub use protocol::ProtocolError;

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::CloseCode;
 use crate::{text::escaped, wire::WireError};
 
 /// The peer sent something that the protocol forbids; the connection cannot go on.
@@ -9,27 +10,6 @@ use crate::{text::escaped, wire::WireError};
 pub struct ProtocolError {
     close: CloseCode,
     reason: Arc<str>,
-}
-
-/// The WebSocket close code that an ending maps to (RFC 6455 §7.4.1; 4000 and up are this protocol's own).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CloseCode(pub u16);
-
-impl CloseCode {
-    /// The purpose is fulfilled.
-    pub const NORMAL: Self = Self(1000);
-    /// The peer broke the protocol.
-    pub const PROTOCOL: Self = Self(1002);
-    /// A message of a type that is not taken: text.
-    pub const UNSUPPORTED: Self = Self(1003);
-    /// A message larger than announced limits allow.
-    pub const TOO_BIG: Self = Self(1009);
-    /// The server restarts or shuts down.
-    pub const RESTART: Self = Self(1012);
-    /// The handshake was refused; the Welcome packet before it says why.
-    pub const REFUSED: Self = Self(4400);
-    /// A time limit ran out: handshake, keepalive, a stalled message or a stalled write.
-    pub const TIMEOUT: Self = Self(4408);
 }
 
 impl ProtocolError {

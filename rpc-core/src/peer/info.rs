@@ -52,6 +52,14 @@ impl ConnectionInfo {
 }
 
 /// Who is at the other end: a name that an application gives to those it knows. Cheap to clone.
+///
+/// ```
+/// use rpc_core::Principal;
+///
+/// let ada = Principal::from("ada");
+/// assert_eq!((ada.name(), ada.to_string()), ("ada", "ada".to_owned()));
+/// assert_eq!(ada, Principal::from(String::from("ada")));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Principal(Arc<str>);
 
@@ -64,6 +72,18 @@ impl Principal {
     /// The name.
     pub fn name(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Principal {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for Principal {
+    fn from(name: String) -> Self {
+        Self::new(name)
     }
 }
 

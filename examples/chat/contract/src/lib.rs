@@ -48,7 +48,7 @@ pub enum ChatError {
     #[error("join the room {0} first")]
     NotAMember(String),
     /// A call back to the member failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Status(#[from] Status),
 }
 

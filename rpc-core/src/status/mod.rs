@@ -1,108 +1,13 @@
 //! `Status`: what went wrong with a call, in words that both ends share.
 
+mod code;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::code::{Code, UnknownCode};
 use crate::text::{cut, escaped};
-
-/// The kind of failure: gRPC's codes, with gRPC's numbers and names.
-///
-/// `Ok` does not exist here: a call that succeeds has a result, not a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Code {
-    /// The call was cancelled, usually by its caller.
-    Cancelled = 1,
-    /// An error that no other code describes; also a code that this version does not know.
-    Unknown = 2,
-    /// The caller gave an argument that is wrong whatever the state of the system.
-    InvalidArgument = 3,
-    /// The deadline passed before the call completed.
-    DeadlineExceeded = 4,
-    /// Something that was asked for does not exist.
-    NotFound = 5,
-    /// Something that was to be created exists already.
-    AlreadyExists = 6,
-    /// The caller is known but may not do this.
-    PermissionDenied = 7,
-    /// A limit or a quota was reached.
-    ResourceExhausted = 8,
-    /// The system is not in the state that the call needs.
-    FailedPrecondition = 9,
-    /// The call was given up because of a conflict with another one, for instance a deadlock.
-    Aborted = 10,
-    /// A value lies past the valid range.
-    OutOfRange = 11,
-    /// The method is not known here, or not offered.
-    Unimplemented = 12,
-    /// A bug: an invariant of the called system is broken.
-    Internal = 13,
-    /// The other side cannot be reached now; trying again later may help.
-    Unavailable = 14,
-    /// Data was lost or is corrupt.
-    DataLoss = 15,
-    /// The caller did not say who it is, or not credibly.
-    Unauthenticated = 16,
-}
-
-impl Code {
-    /// The number that travels on the wire: gRPC's.
-    pub const fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// The code of a number, [`Code::Unknown`] for a number that this version does not know.
-    pub const fn from_number(number: u64) -> Self {
-        match number {
-            1 => Self::Cancelled,
-            3 => Self::InvalidArgument,
-            4 => Self::DeadlineExceeded,
-            5 => Self::NotFound,
-            6 => Self::AlreadyExists,
-            7 => Self::PermissionDenied,
-            8 => Self::ResourceExhausted,
-            9 => Self::FailedPrecondition,
-            10 => Self::Aborted,
-            11 => Self::OutOfRange,
-            12 => Self::Unimplemented,
-            13 => Self::Internal,
-            14 => Self::Unavailable,
-            15 => Self::DataLoss,
-            16 => Self::Unauthenticated,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// gRPC's name of the code, for instance `DEADLINE_EXCEEDED`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cancelled => "CANCELLED",
-            Self::Unknown => "UNKNOWN",
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::NotFound => "NOT_FOUND",
-            Self::AlreadyExists => "ALREADY_EXISTS",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Self::FailedPrecondition => "FAILED_PRECONDITION",
-            Self::Aborted => "ABORTED",
-            Self::OutOfRange => "OUT_OF_RANGE",
-            Self::Unimplemented => "UNIMPLEMENTED",
-            Self::Internal => "INTERNAL",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::DataLoss => "DATA_LOSS",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-        }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Whether the method of a failed call may have run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,6 +36,20 @@ pub enum Reason {
 /// can know that a method did not start. Message and details together are cut to 8 KiB on the wire, by their sender and
 /// by their receiver. Where it is shown, the message has its control characters escaped; [`Status::message`] gives it
 /// as it is.
+///
+/// ```
+/// use rpc_core::{Code, Execution, Status};
+///
+/// let status = Status::not_found("there is no room 7; ask `rooms` for those that exist");
+/// assert_eq!(status.code(), Code::NotFound);
+/// assert_eq!(status.to_string(), "NOT_FOUND: there is no room 7; ask `rooms` for those that exist");
+/// // A program that makes a status cannot say that a method did not start.
+/// assert_eq!(status.execution(), Execution::Unknown);
+/// assert!(!status.is_retryable());
+///
+/// let status = Status::new(Code::ResourceExhausted, "the quota is used up").with_details(b"quota=100");
+/// assert_eq!(status.details(), b"quota=100");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Status(Arc<Inner>);
 
@@ -375,15 +294,6 @@ mod tests {
     fn a_status_is_one_pointer_wide() {
         assert_eq!(size_of::<Status>(), size_of::<usize>());
         assert_eq!(size_of::<Result<(), Status>>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn codes_keep_grpcs_numbers() {
-        for number in 1..=16 {
-            assert_eq!(u64::from(Code::from_number(number).number()), number);
-        }
-        assert_eq!(Code::from_number(0), Code::Unknown);
-        assert_eq!(Code::from_number(99), Code::Unknown);
     }
 
     #[test]

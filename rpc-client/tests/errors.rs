@@ -1,0 +1,132 @@
+//! Every error is shown once: a program that prints an error and its sources prints no text twice.
+
+use std::{error::Error, io, net::SocketAddr, time::Duration};
+
+use rpc_client::{
+    CallError, CloseCode, Code, ConfigError, ConfigValue, ConnectError, ConnectionError, HostingError, ProtocolError,
+    Status,
+};
+use rpc_server::{ListenError, UpgradeError};
+
+const SOCKET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
+
+/// Panics if an error shows what its source shows.
+fn assert_shown_once(error: &dyn Error) {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(source) = next {
+            assert!(!error.to_string().contains(&source.to_string()), "`{source}` is shown twice: {error:?}");
+        }
+    }
+}
+
+/// An error of the network, which has a source of its own.
+fn network() -> io::Error {
+    io::Error::other(io::Error::other("the cable is cut"))
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn config_errors() -> [ConfigError; 3] {
+    let (field, given, other) = ("stream_window", ConfigValue::Count(1), ConfigValue::Time(Duration::from_secs(1)));
+    [
+        ConfigError::TooSmall { field, given, least: other },
+        ConfigError::TooLarge { field, given, greatest: other },
+        ConfigError::Unfit { field, given, least: other, beside: vec![("session_memory", other)] },
+    ]
+}
+
+fn hosting_errors() -> [HostingError; 4] {
+    [
+        HostingError::SameName { name: "Chat" },
+        HostingError::SameMethodId { id: 1, first: text(), second: text() },
+        HostingError::TooMany { contracts: 1000 },
+        HostingError::TooLong { contracts: 1000, bytes: 2, most: 1 },
+    ]
+}
+
+fn connection_errors() -> [ConnectionError; 9] {
+    [
+        ConnectionError::ClosedLocally,
+        ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: "done".into() },
+        ConnectionError::Lost(text()),
+        ConnectionError::TimedOut(text()),
+        ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+        ConnectionError::Refused(Status::unavailable("not yet")),
+        ConnectionError::RefusedPeer(Status::unavailable("not yet")),
+        ConnectionError::Overloaded(text()),
+        ConnectionError::ShutDown,
+    ]
+}
+
+fn connect_errors() -> Vec<ConnectError> {
+    let (authority, url) = ("localhost:9000".to_owned(), "ws://localhost:9000/".to_owned());
+    let (limit, status) = (Duration::from_secs(1), Status::permission_denied("not you"));
+    let mut errors = vec![
+        ConnectError::Url { url: text(), why: text() },
+        ConnectError::Header { name: text(), why: text() },
+        ConnectError::Resolve { host: text(), source: network() },
+        ConnectError::Refused { authority: authority.clone() },
+        ConnectError::Unreachable { authority: authority.clone(), source: network() },
+        ConnectError::TimedOut { authority: authority.clone(), limit, reached: Some(SOCKET) },
+        ConnectError::Ended { authority: authority.clone(), source: network() },
+        ConnectError::NotWebSocket { authority: authority.clone(), why: text() },
+        ConnectError::NoCommonProtocol { authority, served: vec![text()] },
+        ConnectError::Http { url: url.clone(), status: http::StatusCode::NOT_FOUND, body: text() },
+        ConnectError::NotHosted { url, contract: "Chat" },
+        ConnectError::Rejected(status),
+    ];
+    errors.extend(connection_errors().map(ConnectError::Session));
+    errors.extend(hosting_errors().map(ConnectError::Hosting));
+    errors.extend(config_errors().map(ConnectError::Config));
+    errors
+}
+
+fn server_errors() -> Vec<ListenError> {
+    let mut errors = vec![
+        ListenError::Address(network()),
+        ListenError::InUse(SOCKET),
+        ListenError::Denied(SOCKET),
+        ListenError::NotLocal(SOCKET),
+        ListenError::Failed { addr: SOCKET, source: network() },
+        ListenError::Memory { given: 1, least: 2 },
+    ];
+    errors.extend(hosting_errors().map(ListenError::Hosting));
+    errors.extend(config_errors().map(ListenError::Config));
+    errors
+}
+
+#[test]
+fn no_error_shows_its_source() {
+    let mut errors: Vec<Box<dyn Error>> = vec![
+        Status::internal("a bug").into(),
+        ProtocolError::new("an unknown packet").into(),
+        Code::try_from(99_u8).unwrap_err().into(),
+        CallError::Fault("the room is full").into(),
+        CallError::<String>::Status(Status::internal("a bug")).into(),
+        UpgradeError::Memory { given: 1, least: 2 }.into(),
+    ];
+    errors.extend(hosting_errors().map(|error| UpgradeError::Hosting(error).into()));
+    errors.extend(config_errors().map(|error| UpgradeError::Config(error).into()));
+    errors.extend(config_errors().map(|error| error.into()));
+    errors.extend(hosting_errors().map(|error| error.into()));
+    errors.extend(connection_errors().map(|error| error.into()));
+    errors.extend(connect_errors().into_iter().map(|error| error.into()));
+    errors.extend(server_errors().into_iter().map(|error| error.into()));
+    for error in &errors {
+        assert_shown_once(error.as_ref());
+    }
+}
+
+#[test]
+fn the_message_of_a_connect_error_is_whole_without_its_source() {
+    let reset = ConnectError::Ended { authority: "localhost:9000".to_owned(), source: network() };
+    assert!(reset.to_string().contains("the cable is cut"), "{reset}");
+    let rejected = ConnectError::Rejected(Status::permission_denied("not you"));
+    assert_eq!(rejected.to_string(), "the server refused the session (PERMISSION_DENIED): not you");
+    // Other words for the same status.
+    assert!(rejected.source().is_none());
+}
