@@ -22,13 +22,13 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 /// # Panics
 ///
 /// Outside a tokio runtime that has its time enabled.
-pub fn accept<T: Transport>(
-    transport: T,
+pub fn accept(
+    transport: impl Transport,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
-    start(Role::Server, transport, hosting, config, info)
+) -> (Session, Driver) {
+    start(Role::Server, Box::new(transport), hosting, config, info)
 }
 
 /// Begins the client's end of a session over a transport that is open. As [`accept`].
@@ -36,13 +36,13 @@ pub fn accept<T: Transport>(
 /// # Panics
 ///
 /// As [`accept`].
-pub fn connect<T: Transport>(
-    transport: T,
+pub fn connect(
+    transport: impl Transport,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
-    start(Role::Client, transport, hosting, config, info)
+) -> (Session, Driver) {
+    start(Role::Client, Box::new(transport), hosting, config, info)
 }
 
 /// A session with both ends in this process, for tests: what `server` and `client` host calls each other through
@@ -60,13 +60,13 @@ pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedCon
     (server, client)
 }
 
-fn start<T: Transport>(
+fn start(
     role: Role,
-    transport: T,
+    transport: Box<dyn Transport>,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
+) -> (Session, Driver) {
     let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
     let mut connection = Connection::new(role, id, config.clone(), contracts, now());

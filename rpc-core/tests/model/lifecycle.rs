@@ -355,6 +355,9 @@ impl Transport for Watched {
     fn progress(&self) -> Progress {
         self.inner.progress()
     }
+    fn handshake_done(&mut self) {
+        self.inner.handshake_done();
+    }
 }
 
 #[tokio::test(start_paused = true)]

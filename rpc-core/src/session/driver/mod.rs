@@ -43,9 +43,9 @@ const ENOUGH_EVENTS: usize = 4096;
 /// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn
 /// it. Dropping it ends the session as a lost link does.
 #[must_use = "a session does nothing until its driver is spawned"]
-pub struct Driver<T> {
-    /// `None` when the session is over: `closed` hooks may take their time, and the socket does not wait for them.
-    transport: Option<T>,
+pub struct Driver {
+    /// Dropped when the session is over: the socket does not wait for `closed` hooks.
+    transport: Box<dyn Transport>,
     shared: Arc<SessionShared>,
     dispatch: Dispatch,
     stage: Stage,
@@ -94,10 +94,10 @@ enum Written {
     Failed(TransportError),
 }
 
-impl<T: Transport> Driver<T> {
-    pub(super) fn new(transport: T, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
+impl Driver {
+    pub(super) fn new(transport: Box<dyn Transport>, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
             dispatch: Dispatch::new(shared.clone(), hosting),
             stage: Stage::Running,
             opening: None,
@@ -396,7 +396,7 @@ fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Pr
     }
 }
 
-impl<T: Transport> Future for Driver<T> {
+impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -430,7 +430,7 @@ impl<T: Transport> Future for Driver<T> {
     }
 }
 
-impl<T> fmt::Debug for Driver<T> {
+impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("shared", &self.shared).finish_non_exhaustive()
     }
