@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionShared, Stub, now},
+    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, Stub, now},
 };
 
 /// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract
@@ -51,8 +51,8 @@ impl<C> Context<C> {
         Session::new(self.shared.clone())
     }
 
-    /// The session's number, unique in this process.
-    pub fn session_id(&self) -> u64 {
+    /// What tells the session apart from all others of this process.
+    pub fn session_id(&self) -> SessionId {
         self.shared.id
     }
 

@@ -97,8 +97,8 @@ pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError};
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,
-    SessionState, Stats, StreamSender, Streaming, Stub,
+    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, Principal, Scope,
+    Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub,
 };
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};

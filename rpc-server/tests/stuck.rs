@@ -13,7 +13,7 @@ use std::{
 };
 
 use rpc_client::Connect;
-use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, Status, Stub, async_trait};
+use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, SessionId, Status, Stub, async_trait};
 use rpc_server::{Server, ServerHandle};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -42,7 +42,7 @@ impl Log {
     }
 
     /// The warnings about this session that have such a message.
-    fn about(session: u64, message: &str) -> Vec<Fields> {
+    fn about(session: SessionId, message: &str) -> Vec<Fields> {
         let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         let about = |fields: &&Fields| fields["session"] == session.to_string() && fields["message"].contains(message);
         log.iter().filter(|fields| fields.contains_key("session")).filter(about).cloned().collect()
@@ -194,7 +194,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.
-async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, u64) {
+async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, SessionId) {
     Log::keep();
     let machine = Machine::default();
     let server = {

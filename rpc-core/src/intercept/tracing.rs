@@ -92,7 +92,7 @@ fn span(call: &CallInfo, trace: &TraceContext) -> Span {
         network.peer.port = Empty,
         server.address = Empty,
         server.port = Empty,
-        session = call.session_id(),
+        session = %call.session_id(),
         trace_id = %trace.trace_id(),
         span_id = %trace.span_id(),
         parent_id = Empty,

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::{
         config::CheckedConfig,
-        peer::{ConnectionInfo, Link},
+        peer::{ConnectionInfo, Link, SessionId},
         proto::{Connection, Role},
     };
 
@@ -174,7 +174,7 @@ mod tests {
     fn what_cannot_be_reserved_whole_holds_nothing() {
         let config = CheckedConfig::default();
         let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
-        let link = Link::new(1, ConnectionInfo::default());
+        let link = Link::new(SessionId::next(), ConnectionInfo::default());
         let shared = SessionShared::new(connection, config.clone(), link, Arc::default());
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);

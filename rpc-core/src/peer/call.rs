@@ -130,7 +130,7 @@ fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
         let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
         return Err(Status::invalid_argument(message).not_executed());
     }
-    if is_opening(shared.id) && !shared.look(|connection| connection.is_open()) {
+    if is_opening(shared.id.number()) && !shared.look(|connection| connection.is_open()) {
         let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
         return Err(Status::failed_precondition(message).not_executed());
     }

@@ -8,6 +8,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
+use super::session_id::SessionId;
+
 /// What is known of a connection from its upgrade; all empty where there was none.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -75,8 +77,7 @@ impl fmt::Debug for Principal {
 /// A session's facts, for all that asks for them.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The session's number, unique in this process.
-    pub(crate) id: u64,
+    pub(crate) id: SessionId,
     pub(crate) info: ConnectionInfo,
     principal: OnceLock<Principal>,
     /// Where the session lives. Callers may be anywhere.
@@ -84,7 +85,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, info: ConnectionInfo) -> Self {
+    pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
         let principal = OnceLock::new();
         if let Some(known) = info.extensions.get::<Principal>() {
             let _ = principal.set(known.clone());

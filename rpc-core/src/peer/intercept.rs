@@ -17,6 +17,7 @@ use super::{
     clock::now,
     current::{CurrentCall, Extras},
     info::{ConnectionInfo, Link, Principal},
+    session_id::SessionId,
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
 
@@ -84,7 +85,7 @@ pub struct CallInfo {
 #[non_exhaustive]
 pub struct ChainLink {
     /// The session in which it came.
-    pub session: u64,
+    pub session: SessionId,
     /// Its number there; `None` for a one-way call.
     pub call: Option<u64>,
 }
@@ -189,8 +190,8 @@ impl CallInfo {
         self.method
     }
 
-    /// The number of the session, as in [`crate::Session::id`].
-    pub fn session_id(&self) -> u64 {
+    /// The session's id, as in [`crate::Session::id`].
+    pub fn session_id(&self) -> SessionId {
         self.link.id
     }
 
@@ -276,7 +277,7 @@ impl CallInfo {
     pub fn chain(&self) -> impl Iterator<Item = ChainLink> {
         let first = self.serving.as_ref().map(|serving| &serving.call);
         std::iter::successors(first, |call| call.parent.as_ref())
-            .map(|call| ChainLink { session: call.session, call: call.id })
+            .map(|call| ChainLink { session: SessionId::local(call.session), call: call.id })
     }
 
     fn origin(&self) -> Option<&CurrentCall> {

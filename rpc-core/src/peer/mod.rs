@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod perform;
 mod session;
+mod session_id;
 mod shared;
 mod slow;
 mod streams;
@@ -34,6 +35,7 @@ pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
 pub use output::{Fallible, Output, Single, Streamed};
 pub use session::{Session, SessionState, Stats};
+pub use session_id::{ParseSessionIdError, SessionId};
 pub(crate) use shared::{Life, SessionShared};
 pub(crate) use slow::watch_poll;
 pub use streams::{

@@ -6,6 +6,7 @@ use super::{
     clock::now,
     closing::Closing,
     info::{ConnectionInfo, Principal},
+    session_id::SessionId,
     shared::{Life, SessionShared},
     watchdog::polled_for,
 };
@@ -75,8 +76,8 @@ impl Session {
         &self.shared
     }
 
-    /// The session's number, unique in this process.
-    pub fn id(&self) -> u64 {
+    /// What tells the session apart from all others of this process.
+    pub fn id(&self) -> SessionId {
         self.shared.id
     }
 
@@ -185,7 +186,7 @@ impl Session {
     /// What a thread polls for this session right now, for messages of a server that cannot close it.
     #[doc(hidden)]
     pub fn blocked_in(&self) -> Option<String> {
-        polled_for(self.shared.id).map(|polled| polled.to_string())
+        polled_for(self.shared.id.number()).map(|polled| polled.to_string())
     }
 
     /// Lets go of memory that is kept for payloads to come, and gives the bytes that the other side makes this one hold

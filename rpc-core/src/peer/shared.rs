@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     info::Link,
     intercept::Interceptor,
+    session_id::SessionId,
     watchdog::{self, Polled},
 };
 use crate::{
@@ -48,7 +49,7 @@ impl Life {
 
 /// The shared part of a session.
 pub(crate) struct SessionShared {
-    pub(crate) id: u64,
+    pub(crate) id: SessionId,
     pub(crate) config: CheckedConfig,
     pub(crate) link: Arc<Link>,
     /// What runs around calls, outermost first.
@@ -261,7 +262,7 @@ impl SessionShared {
     /// Runs a poll of users' code. The watchdog names it if it blocks its thread.
     #[inline]
     pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnMut() -> R) -> R {
-        watchdog::polling(self.id, self.blocks_after, polled, poll)
+        watchdog::polling(self.id.number(), self.blocks_after, polled, poll)
     }
 
     pub(crate) fn handler_started(&self) {

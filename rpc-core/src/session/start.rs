@@ -1,20 +1,14 @@
 //! How a session begins.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use super::{Driver, Transport, memory::memory};
 use crate::{
     config::CheckedConfig,
-    peer::{ConnectionInfo, Link, Session, SessionShared, now},
+    peer::{ConnectionInfo, Link, Session, SessionId, SessionShared, now},
     proto::{Connection, Role},
     service::Hosting,
 };
-
-/// Sessions of this process are told apart by number.
-static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 /// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work:
 /// spawn it. The session is open once it has got the client's Hello; see [`Session::established`].
@@ -67,9 +61,9 @@ fn start(
     config: &CheckedConfig,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
-    let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+    let id = SessionId::next();
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
-    let mut connection = Connection::new(role, id, config.clone(), contracts, now());
+    let mut connection = Connection::new(role, id.number(), config.clone(), contracts, now());
     if let Some(pool) = hosting.memory() {
         connection.join_pool(pool);
     }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use rpc_core::{
-    ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait, logging::LogLimit,
+    ConnectionError, Principal, Session, SessionHooks, SessionId, SessionState, Status, Stub, async_trait,
+    logging::LogLimit,
 };
 use tokio::{
     sync::watch,
@@ -111,8 +112,8 @@ impl Sessions {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The open session of this number, which [`Session::id`] tells.
-    pub fn get(&self, id: u64) -> Option<Session> {
+    /// The open session of this id, which [`Session::id`] tells.
+    pub fn get(&self, id: SessionId) -> Option<Session> {
         self.shared.lock().session(id).cloned()
     }
 
@@ -196,18 +197,18 @@ impl Sessions {
             let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
             match (session.blocked_in(), session.state()) {
                 (Some(method), _) => warn!(
-                    session = id,
+                    session = %id,
                     peer,
                     method,
                     "a session is lost: its method blocks a thread, and it could not be closed within \
                      Config::drain_timeout; handlers must not block, not even while they wait for a callback"
                 ),
                 (None, SessionState::Closed) => warn!(
-                    session = id,
+                    session = %id,
                     peer, "the `closed` hooks of a session have not returned within Config::drain_timeout; they run on"
                 ),
                 (None, _) => warn!(
-                    session = id,
+                    session = %id,
                     peer,
                     "a session is lost: it could not be closed within Config::drain_timeout, because its task did not \
                      get to run"
@@ -273,7 +274,7 @@ impl ServerSessions {
         self.standing.send_modify(|standing| standing.entered = self.lock().entered.len());
     }
 
-    fn closed(&self, session: u64, reason: ConnectionError) {
+    fn closed(&self, session: SessionId, reason: ConnectionError) {
         let (wakers, record) = self.lock().closed(session, reason);
         wake(wakers);
         drop(record);
@@ -302,7 +303,7 @@ struct Hooks(Arc<ServerSessions>);
 #[async_trait]
 impl SessionHooks for Hooks {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
-        debug!(session = session.id(), peer = session.peer_addr().map(display), "session opened");
+        debug!(session = %session.id(), peer = session.peer_addr().map(display), "session opened");
         let wakers = self.0.lock().opened(session.clone());
         wake(wakers);
         self.0.sum_up();

@@ -76,7 +76,7 @@ impl Driver {
     }
 
     pub(super) fn finish(&mut self, error: ConnectionError) {
-        tracing::debug!(session = self.shared.id, reason = excerpt_of(&error), "the session is over");
+        tracing::debug!(session = %self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = Box::new(Gone);
         // What is hosted is let go before anybody hears of the end.
         let closed_hooks = self.closed_hooks(error.clone());

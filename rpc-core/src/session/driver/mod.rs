@@ -192,14 +192,14 @@ impl Driver {
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Draining => self.shared.live(Life::Draining),
                 Event::Hello(hello) => {
-                    tracing::debug!(session = self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
+                    tracing::debug!(session = %self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
                     match self.dispatch.hosting().judge(&hello.contracts) {
                         Ok(()) => self.begin_opening(),
                         Err(status) => self.opened(Err(status)),
                     }
                 }
                 Event::Welcome(welcome) => {
-                    tracing::debug!(session = self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
+                    tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
                     self.begin_opening();
                 }
                 Event::Closed(error) => {
@@ -243,14 +243,14 @@ impl Driver {
         match opened {
             Ok(instances) => {
                 self.dispatch.open(instances.into_iter().map(Arc::new).collect());
-                let (id, announced) = (self.shared.id, self.dispatch.hosting().announced());
+                let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
                 // At a client this does nothing: the server has taken it in already.
                 self.shared.with(|locked| locked.connection.accept(now(), id, announced));
             }
             Err(status) => self.shared.with(|locked| locked.connection.refuse(status)),
         }
         if self.shared.look(|connection| connection.is_open()) {
-            tracing::debug!(session = self.shared.id, "the session is open");
+            tracing::debug!(session = %self.shared.id, "the session is open");
             self.end_handshake();
             self.shared.live(Life::Open);
         }
