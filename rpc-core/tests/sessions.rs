@@ -4,16 +4,17 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context as TaskContext, Poll},
 };
 
 use bytes::Bytes;
 use rpc_core::{
-    CheckedConfig, CloseCode, ConnectionInfo, Hosting,
-    session::{Driver, Progress, Transport, TransportError, WebSocket, accept, connect, memory},
+    CheckedConfig, CloseCode, ConnectionInfo, Context, Hosting, Principal, SessionId, Status, async_trait,
+    intercept::{CallInfo, Interceptor, Next, Reply},
+    session::{Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory, memory},
 };
 
 /// A transport inside another one, which counts how often it is told that the handshake is done.
@@ -23,19 +24,19 @@ struct Wrapped<T> {
 }
 
 impl<T: Transport> Transport for Wrapped<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
         self.inner.poll_receive(cx)
     }
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
         self.inner.poll_ready(cx)
     }
     fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
         self.inner.start_send(packet)
     }
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
         self.inner.poll_flush(cx)
     }
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
+    fn poll_close(&mut self, cx: &mut TaskContext<'_>, code: CloseCode, reason: &str) -> Poll<()> {
         self.inner.poll_close(cx, code, reason)
     }
     fn progress(&self) -> Progress {
@@ -74,4 +75,89 @@ async fn drivers_over_different_transports_are_one_type() {
     for driver in drivers {
         driver.await.unwrap();
     }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Badge(u32);
+
+#[rpc_core::callback]
+trait Visitor {
+    #[rpc(oneway)]
+    async fn next_please(&self);
+}
+
+struct Ann;
+
+impl Visitor for Ann {
+    async fn next_please(&self) {}
+}
+
+#[rpc_core::service(callback = Visitor)]
+trait Desk {
+    /// What a handler finds out about its caller: session, principal, badge.
+    async fn who(&self, cx: &Context<VisitorClient>) -> (String, Option<String>, Option<u32>);
+}
+
+struct Clerk;
+
+impl Desk for Clerk {
+    async fn who(&self, cx: &Context<VisitorClient>) -> (String, Option<String>, Option<u32>) {
+        let badge = cx.info().extensions.get::<Badge>();
+        assert_eq!(badge, cx.extension::<Badge>());
+        let principal = cx.principal().map(|principal| principal.name().to_owned());
+        (cx.session_id().to_string(), principal, badge.map(|badge| badge.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn facts_of_a_connection_are_values_that_outlive_the_session() {
+    let hosting = Hosting::builder().service(Clerk.serve()).build().unwrap();
+    let mut extensions = http::Extensions::new();
+    extensions.insert(Badge(7));
+    let info = ConnectionInfo::default().with_extensions(extensions);
+    let (near, far) = memory();
+    let config = CheckedConfig::default();
+    let (server, driver) = accept(near, &hosting, &config, info);
+    let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
+    let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
+    let drivers = [driver, other].map(tokio::spawn);
+    client.established().await.unwrap();
+
+    let (info, before) = (server.info(), server.principal());
+    assert!(server.set_principal(Principal::new("ann")));
+    assert_eq!((before, server.principal()), (None, Some(Principal::new("ann"))));
+    let (session, principal, badge) = client.client::<DeskClient>().who().await.unwrap();
+    assert_eq!(session.parse(), Ok(server.id()), "the text of an id leads back to it");
+    assert_eq!((principal.as_deref(), badge), (Some("ann"), Some(7)));
+
+    client.close();
+    for driver in drivers {
+        driver.await.unwrap();
+    }
+    drop((server, client));
+    assert_eq!(info.extensions.get(), Some(&Badge(7)));
+}
+
+/// Notes in which sessions calls are made and served.
+struct Notes(Arc<Mutex<Vec<Option<SessionId>>>>);
+
+#[async_trait]
+impl Interceptor for Notes {
+    async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+        assert_eq!(call.info().is_some(), call.session_id().is_some());
+        let reply = next.run(call).await;
+        self.0.lock().unwrap().push(call.session_id());
+        reply
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
+    let notes = Arc::<Mutex<Vec<_>>>::default();
+    let served = Hosting::builder().service(Clerk.serve()).interceptor(Notes(notes.clone())).build().unwrap();
+    let made = Hosting::builder().service(Ann.serve()).interceptor(Notes(notes.clone())).build().unwrap();
+    let (server, client) = connect_in_memory(&served, &made, &CheckedConfig::default());
+    client.client::<DeskClient>().who().await.unwrap();
+    assert_eq!(*notes.lock().unwrap(), [Some(server.id()), Some(client.id())]);
+    assert_ne!(server.id(), client.id());
 }

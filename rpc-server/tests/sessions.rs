@@ -66,7 +66,8 @@ struct Door;
 #[async_trait]
 impl SessionHooks for Door {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
-        let name = session.info().headers.get("x-name").and_then(|name| name.to_str().ok());
+        let info = session.info();
+        let name = info.headers.get("x-name").and_then(|name| name.to_str().ok());
         match name {
             Some("mallory") => Err(Status::permission_denied("not you")),
             Some(name) => {

@@ -48,7 +48,7 @@ impl Future for Closing {
 
 fn over(shared: Arc<SessionShared>) -> BoxFuture<'static, ConnectionError> {
     let limit = shared.config.close_timeout;
-    let runtime = shared.link.runtime.clone();
+    let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
         // A timer belongs to the runtime in which it is made, and this may be polled outside of any.

@@ -28,7 +28,7 @@ pub use current::Scope;
 pub(crate) use current::{CurrentCall, enter, enter_opening};
 pub(crate) use encode::{encode_rope, scan_limits};
 pub use handle::Peer;
-pub(crate) use info::Link;
+pub(crate) use info::Facts;
 pub use info::{ConnectionInfo, Principal};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};

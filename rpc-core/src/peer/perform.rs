@@ -59,7 +59,7 @@ async fn intercepted<A: Serialize + Send>(
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
     let CallParams { origin, metadata, deadline, idle_timeout, .. } = params;
-    let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
+    let mut call = CallInfo::outgoing(method, Some(shared.facts.clone()), origin.clone(), metadata, deadline);
     let streams = input.streams.len();
     let mut end =
         Attempts { shared, origin, idle_timeout, input, streams, begun: false, may_have_run: false, failed: None };

@@ -96,26 +96,27 @@ impl Session {
         })
     }
 
-    /// What is known of the connection besides the protocol.
-    pub fn info(&self) -> &ConnectionInfo {
-        &self.shared.link.info
+    /// What is known of the connection besides the protocol, as it is now. What is returned does not change any more,
+    /// and does not keep the session open.
+    pub fn info(&self) -> Arc<ConnectionInfo> {
+        self.shared.facts.info()
     }
 
     /// The other side's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.link.info.peer_addr
+        self.shared.facts.peer_addr()
     }
 
     /// Who is at the other end, if that is known: a [`Principal`] among the extensions of [`Self::info`], or what
     /// [`Self::set_principal`] said.
-    pub fn principal(&self) -> Option<&Principal> {
-        self.shared.link.principal()
+    pub fn principal(&self) -> Option<Principal> {
+        self.shared.facts.principal()
     }
 
     /// Says who is at the other end; meant for [`crate::SessionHooks::opened`]. It can be said once: false, and nothing
     /// happens, if it is known already.
     pub fn set_principal(&self, principal: Principal) -> bool {
-        self.shared.link.set_principal(principal)
+        self.shared.facts.set_principal(principal)
     }
 
     /// How far the session has come.

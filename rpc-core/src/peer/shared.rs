@@ -13,7 +13,7 @@ use futures::task::AtomicWaker;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    info::Link,
+    info::Facts,
     intercept::Interceptor,
     session_id::SessionId,
     watchdog::{self, Polled},
@@ -51,7 +51,7 @@ impl Life {
 pub(crate) struct SessionShared {
     pub(crate) id: SessionId,
     pub(crate) config: CheckedConfig,
-    pub(crate) link: Arc<Link>,
+    pub(crate) facts: Arc<Facts>,
     /// What runs around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
     locked: Mutex<Locked>,
@@ -88,13 +88,13 @@ impl SessionShared {
     pub(crate) fn new(
         connection: Connection,
         config: CheckedConfig,
-        link: Link,
+        facts: Facts,
         interceptors: Arc<[Arc<dyn Interceptor>]>,
     ) -> Self {
         let room = config.outbox_soft;
         Self {
-            id: link.id,
-            link: Arc::new(link),
+            id: facts.id,
+            facts: Arc::new(facts),
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new() }),
             driver: AtomicWaker::new(),

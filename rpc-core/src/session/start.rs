@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Driver, Transport, memory::memory};
 use crate::{
     config::CheckedConfig,
-    peer::{ConnectionInfo, Link, Session, SessionId, SessionShared, now},
+    peer::{ConnectionInfo, Facts, Session, SessionId, SessionShared, now},
     proto::{Connection, Role},
     service::Hosting,
 };
@@ -68,7 +68,7 @@ fn start(
         connection.join_pool(pool);
     }
     let shared =
-        Arc::new(SessionShared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
+        Arc::new(SessionShared::new(connection, config.clone(), Facts::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)
 }

@@ -121,7 +121,7 @@ impl Sessions {
     /// devices. Looks at every session.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
-        state.sessions().filter(|session| session.principal() == Some(principal)).cloned().collect()
+        state.sessions().filter(|session| session.principal().as_ref() == Some(principal)).cloned().collect()
     }
 
     /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a

@@ -181,7 +181,7 @@ pub(crate) fn start(shared: &Arc<SessionShared>, streams: &Streams, writers: imp
         let StreamWriter { method, items } = writer;
         let items = items.start(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
-        match &shared.link.runtime {
+        match &shared.facts.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
             None => drop(pump),
         }
