@@ -8,13 +8,23 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use rpc_core::{
-    CheckedConfig, CloseCode, ConnectionInfo, Context, Hosting, Principal, SessionId, Status, async_trait,
+    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
+    SessionId, Status, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory, memory},
+    session::{
+        Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
+        connect_in_memory_with, memory,
+    },
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
 };
 
 /// A transport inside another one, which counts how often it is told that the handshake is done.
@@ -96,6 +106,8 @@ impl Visitor for Ann {
 trait Desk {
     /// What a handler finds out about its caller: session, principal, badge.
     async fn who(&self, cx: &Context<VisitorClient>) -> (String, Option<String>, Option<u32>);
+    /// Takes an hour.
+    async fn deliberate(&self) -> u32;
 }
 
 struct Clerk;
@@ -106,6 +118,11 @@ impl Desk for Clerk {
         assert_eq!(badge, cx.extension::<Badge>());
         let principal = cx.principal().map(|principal| principal.name().to_owned());
         (cx.session_id().to_string(), principal, badge.map(|badge| badge.0))
+    }
+
+    async fn deliberate(&self) -> u32 {
+        sleep(Duration::from_secs(3600)).await;
+        42
     }
 }
 
@@ -156,8 +173,67 @@ async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
     let notes = Arc::<Mutex<Vec<_>>>::default();
     let served = Hosting::builder().service(Clerk.serve()).interceptor(Notes(notes.clone())).build().unwrap();
     let made = Hosting::builder().service(Ann.serve()).interceptor(Notes(notes.clone())).build().unwrap();
-    let (server, client) = connect_in_memory(&served, &made, &CheckedConfig::default());
+    let (server, client) = connect_in_memory(&served, &made);
     client.client::<DeskClient>().who().await.unwrap();
     assert_eq!(*notes.lock().unwrap(), [Some(server.id()), Some(client.id())]);
     assert_ne!(server.id(), client.id());
+}
+
+/// Both ends, with a call under way that takes an hour; a drain may take longer.
+async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
+    let mut config = Config::default();
+    config.call_timeout = Duration::from_secs(3 * 3600);
+    (config.drain_grace, config.drain_timeout) = (config.call_timeout, config.call_timeout);
+    let desk = Hosting::builder().service(Clerk.serve()).build().unwrap();
+    let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
+    let (server, client) = connect_in_memory_with(&desk, &visitor, &config.try_into().unwrap());
+    let stub: DeskClient = client.client();
+    stub.who().await.unwrap();
+    let call = tokio::spawn(async move { stub.deliberate().await });
+    sleep(Duration::from_secs(1)).await;
+    (server, client, call)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_can_be_awaited_and_goes_on_where_it_is_not() {
+    for awaited in [true, false] {
+        let (server, client, call) = deliberating().await;
+        let begun = Instant::now();
+        let mut drain = server.drain();
+        assert!((&mut drain).now_or_never().is_none(), "a call is under way");
+        let reason = if awaited {
+            drain.await
+        } else {
+            drop(drain);
+            server.closed().await
+        };
+        assert_eq!(reason, ConnectionError::ShutDown);
+        assert_eq!(call.await.unwrap(), Ok(42), "the drain has let the call finish");
+        assert!(begun.elapsed() >= Duration::from_secs(3000), "{:?}", begun.elapsed());
+        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+        assert_eq!(server.drain().await, ConnectionError::ShutDown, "after the end there is nothing to wait for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back() {
+    let (server, client, call) = deliberating().await;
+    let begun = Instant::now();
+    assert_eq!(server.abort().await, ConnectionError::ShutDown);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
+    let mut config = Config::default();
+    config.drain_timeout = Duration::from_secs(7);
+    let config = config.try_into().unwrap();
+    let (near, _far) = memory();
+    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let begun = Instant::now();
+    let ConnectionError::TimedOut(why) = session.drain().await else { panic!("nothing has ended the session") };
+    assert!(why.contains("7s (Config::drain_timeout)"), "{why}");
+    assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
 }

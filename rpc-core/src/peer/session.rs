@@ -165,23 +165,29 @@ impl Session {
     /// said, and its goodbye, may otherwise not be out yet, and the other side sees a lost link. See [`Closing`].
     pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
-        Closing::new(self.shared.clone())
+        Closing::of_close(self.shared.clone())
     }
 
-    /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back
-    /// later.
-    pub fn shut_down(&self) -> Closing {
+    /// Ends the session now, as [`Self::close`] does, and tells the other side that this one is going away: close code
+    /// 1012, so that the other side may come back later. For a program that stops and does not let calls finish;
+    /// [`Self::drain`] does.
+    pub fn abort(&self) -> Closing {
         self.shared.act(Connection::shut_down);
-        Closing::new(self.shared.clone())
+        Closing::of_close(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what
-    /// is under way finishes. Handlers, and streams
-    /// that are produced here, have [`crate::Config::drain_grace`]; all of it, the goodbye included, takes
-    /// [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose callers have given up run on
-    /// without the session after the grace. A session whose handshake is not done ends at once.
-    pub fn drain(&self) {
+    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and calls
+    /// under way finish. Handlers, and streams that are produced here, have [`crate::Config::drain_grace`]; all of it,
+    /// the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose
+    /// callers have given up run on without the session after the grace. A session whose handshake is not done ends at
+    /// once.
+    ///
+    /// The drain begins at once, and goes on whether or not the returned future is awaited. Awaiting it waits until the
+    /// session is over, and gives the reason; see [`Closing`]. Do not await it in a handler of the same session, for
+    /// which the drain waits: spawn the waiting.
+    pub fn drain(&self) -> Closing {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
+        Closing::of_drain(self.shared.clone())
     }
 
     /// What a thread polls for this session right now, for messages of a server that cannot close it.

@@ -39,13 +39,26 @@ pub fn connect(
     start(Role::Client, Box::new(transport), hosting, config, info)
 }
 
-/// A session with both ends in this process, for tests: what `server` and `client` host calls each other through
-/// memory, with the same protocol and the same limits as over a network. Returns the server's handle and the client's.
-/// Must be called in a tokio runtime, which gets a task for each end.
+/// A session with both ends in this process, for tests, with the default configuration: what `server` and `client` host
+/// calls each other through memory, with the same protocol and the same limits as over a network. Returns the server's
+/// handle and the client's.
 ///
-/// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it
-/// when dropped.
-pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
+/// Both ends live until one is closed. Neither the handles nor the stubs made of them keep the session open, or close
+/// it when they are dropped.
+///
+/// # Panics
+///
+/// Outside a tokio runtime that has its time enabled. The runtime gets a task for each end.
+pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Session) {
+    connect_in_memory_with(server, client, &CheckedConfig::default())
+}
+
+/// As [`connect_in_memory`], with this configuration at both ends.
+///
+/// # Panics
+///
+/// As [`connect_in_memory`].
+pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
     let (near, far) = memory();
     let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());
     let (client, client_driver) = connect(far, client, config, ConnectionInfo::default());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory};
+use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory_with};
 
 /// Both ends of a session.
 pub(crate) struct Ends {
@@ -26,7 +26,7 @@ pub(crate) fn config(set: impl FnOnce(&mut Config)) -> Config {
 }
 
 pub(crate) fn open_with(server: &Hosting, client: &Hosting, config: Config) -> Ends {
-    let (server, client) = connect_in_memory(server, client, &config.try_into().expect("the configuration works"));
+    let (server, client) = connect_in_memory_with(server, client, &config.try_into().expect("the configuration works"));
     Ends { server, client }
 }
 

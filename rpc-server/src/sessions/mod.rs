@@ -220,7 +220,7 @@ impl Sessions {
     /// Closes every session without waiting.
     pub(crate) fn close(&self) {
         for session in self.enter_phase(Phase::Closing) {
-            session.shut_down();
+            session.abort();
         }
     }
 
@@ -333,8 +333,8 @@ impl Entry {
         // It came too late for whoever went through the sessions when the phase began.
         match phase {
             Phase::Open => {}
-            Phase::Draining => session.drain(),
-            Phase::Closing => drop(session.shut_down()),
+            Phase::Draining => drop(session.drain()),
+            Phase::Closing => drop(session.abort()),
         }
     }
 }
