@@ -117,7 +117,7 @@ impl<T> ConnectBuilder<T> {
         let peer = session.keep_open();
         tokio::spawn(driver);
         session.established().await?;
-        debug!(session = session.id(), peer = peer_addr.map(tracing::field::display), "connected");
+        debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
         Ok(peer)
     }
 }

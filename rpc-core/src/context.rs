@@ -3,13 +3,13 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use crate::{
     contract::MethodDescriptor,
-    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionShared, Stub, now},
+    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, Stub, now},
 };
 
 /// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract
@@ -22,12 +22,14 @@ pub struct Context<C> {
     shared: Arc<SessionShared>,
     method: &'static MethodDescriptor,
     peer: C,
+    /// The facts of the connection, once they have been asked for.
+    info: OnceLock<Arc<ConnectionInfo>>,
 }
 
 impl<C: Stub> Context<C> {
     pub(crate) fn new(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = C::from_peer(Peer::new(shared.clone()));
-        Self { serving, shared, method, peer }
+        Self { serving, shared, method, peer, info: OnceLock::new() }
     }
 }
 
@@ -35,7 +37,7 @@ impl Context<Peer> {
     /// Of a call whose other side is not known by its contract.
     pub(crate) fn untyped(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = Peer::new(shared.clone());
-        Self { serving, shared, method, peer }
+        Self { serving, shared, method, peer, info: OnceLock::new() }
     }
 }
 
@@ -51,24 +53,24 @@ impl<C> Context<C> {
         Session::new(self.shared.clone())
     }
 
-    /// The session's number, unique in this process.
-    pub fn session_id(&self) -> u64 {
+    /// What tells the session apart from all others of this process.
+    pub fn session_id(&self) -> SessionId {
         self.shared.id
     }
 
     /// The other side's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.link.info.peer_addr
+        self.shared.facts.peer_addr()
     }
 
     /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
     pub fn headers(&self) -> &http::HeaderMap {
-        &self.shared.link.info.headers
+        &self.info().headers
     }
 
     /// Who is at the other end, if that is known; see [`Session::set_principal`].
-    pub fn principal(&self) -> Option<&Principal> {
-        self.shared.link.principal()
+    pub fn principal(&self) -> Option<Principal> {
+        self.shared.facts.principal()
     }
 
     /// A typed value: one that an interceptor gave to this call, or else one that the layers around the upgrade gave to
@@ -77,9 +79,10 @@ impl<C> Context<C> {
         self.serving.extension().or_else(|| self.info().extensions.get())
     }
 
-    /// What is known of the connection.
+    /// What is known of the connection, as it was when this context, or the one of which it is a clone, was first
+    /// asked. [`Session::info`] tells what is known now.
     pub fn info(&self) -> &ConnectionInfo {
-        &self.shared.link.info
+        self.info.get_or_init(|| self.shared.facts.info())
     }
 
     /// The method being served.

@@ -6,7 +6,7 @@
 //! `rpc-server`, a client `rpc-client`.
 //!
 //! ```
-//! use rpc_core::{CheckedConfig, Context, Hosting, Status, session};
+//! use rpc_core::{Context, Hosting, Status, session};
 //!
 //! /// Hosted by the client.
 //! #[rpc_core::callback]
@@ -41,7 +41,7 @@
 //! // Both ends in one process, as in a test; over a network, `Server::listen` and `GreeterClient::connect` do this.
 //! let server = Hosting::builder().service(Doorman.serve()).build()?;
 //! let client = Hosting::builder().service(Ada.serve()).build()?;
-//! let (_, session) = session::connect_in_memory(&server, &client, &CheckedConfig::default());
+//! let (_, session) = session::connect_in_memory(&server, &client);
 //!
 //! let greeter: GreeterClient = session.client();
 //! assert_eq!(greeter.greet("Hello").await?, "Hello, Ada!");
@@ -97,8 +97,8 @@ pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, Peer, Principal, Scope, Session,
-    SessionState, Stats, StreamSender, Streaming, Stub,
+    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, Principal, Scope,
+    Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub,
 };
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};

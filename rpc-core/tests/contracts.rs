@@ -9,9 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::stream;
-use rpc_core::{
-    CallError, CallOptions, CheckedConfig, Code, Context, Hosting, Service, Session, Status, Streaming, Stub, session,
-};
+use rpc_core::{CallError, CallOptions, Code, Context, Hosting, Service, Session, Status, Streaming, Stub, session};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,8 +109,7 @@ fn hosting(service: Service) -> Hosting {
 
 async fn zoo() -> (ZooClient, Arc<Keeper>, Session) {
     let keeper = Arc::new(Keeper::default());
-    let (server, client) =
-        session::connect_in_memory(&hosting(keeper.clone().serve()), &hosting(Yes.serve()), &CheckedConfig::default());
+    let (server, client) = session::connect_in_memory(&hosting(keeper.clone().serve()), &hosting(Yes.serve()));
     client.established().await.unwrap();
     (client.client(), keeper, server)
 }
@@ -184,7 +181,7 @@ impl versions::new::NewScale for Kitchen {
 async fn a_new_fault_is_for_callers_who_know_of_it() {
     let serve = |service: Service| {
         let server = Hosting::builder().service(service).build().unwrap();
-        session::connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default())
+        session::connect_in_memory(&server, &Hosting::default())
     };
     let (_server, client) = serve(versions::new::NewScale::serve(Kitchen));
     let old: versions::old::OldScaleClient = client.client();
@@ -213,7 +210,7 @@ async fn a_fault_of_a_stream_that_is_longer_than_a_chunk_is_a_status() {
         }
     }
     let server = Hosting::builder().service(versions::new::NewScale::serve(Verbose)).build().unwrap();
-    let (_server, client) = session::connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default());
+    let (_server, client) = session::connect_in_memory(&server, &Hosting::default());
     let scale: versions::new::NewScaleClient = client.client();
     let fault = scale.weigh(true).await.unwrap_err();
     assert_eq!(fault.fault().map(String::len), Some(70_000), "a call's own fault goes in chunks");

@@ -4,7 +4,7 @@
 
 use std::{future::pending, time::Duration};
 
-use rpc_core::{CheckedConfig, Hosting, MemoryPool, Session, session::connect_in_memory};
+use rpc_core::{Hosting, MemoryPool, Session, session::connect_in_memory};
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -35,7 +35,7 @@ fn park(runtime: &Runtime, pool: &MemoryPool) -> Vec<Session> {
     runtime.block_on(async {
         let mut ends = Vec::new();
         for _ in 0..2 {
-            let (server, client) = connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default());
+            let (server, client) = connect_in_memory(&server, &Hosting::default());
             let depot: DepotClient = client.client();
             tokio::spawn(async move { depot.park(&"x".repeat(LEN)).await });
             let depot: DepotClient = client.client();

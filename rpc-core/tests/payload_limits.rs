@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rpc_core::{CheckedConfig, Code, Execution, Hosting, Session, Status, Streaming, session::connect_in_memory};
+use rpc_core::{Code, Execution, Hosting, Session, Status, Streaming, session::connect_in_memory};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Shelf for Wood {
 
 fn open() -> (ShelfClient, Session) {
     let server = Hosting::builder().service(Shelf::serve(Wood)).build().unwrap();
-    let (_, client) = connect_in_memory(&server, &Hosting::default(), &CheckedConfig::default());
+    let (_, client) = connect_in_memory(&server, &Hosting::default());
     (client.client(), client)
 }
 

@@ -50,7 +50,7 @@ pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, Peer, Principal, ProtocolError, Reason, Scope, Service, Session,
-    SessionHooks, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub, UnknownCode, async_trait, contract,
-    intercept, logging, session, text,
+    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
+    Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,
+    UnknownCode, async_trait, contract, intercept, logging, session, text,
 };

@@ -67,7 +67,8 @@ struct Door;
 #[async_trait]
 impl SessionHooks for Door {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
-        let name = session.info().headers.get("x-name").and_then(|name| name.to_str().ok());
+        let info = session.info();
+        let name = info.headers.get("x-name").and_then(|name| name.to_str().ok());
         match name {
             Some("mallory") => Err(Status::permission_denied("not you")),
             Some(name) => {
@@ -95,7 +96,7 @@ async fn next(changes: &mut SessionChanges) -> SessionChange {
 }
 
 #[tokio::test]
-async fn sessions_are_counted_and_found_by_number_and_principal() {
+async fn sessions_are_counted_and_found_by_id_and_principal() {
     let server = exchange().await;
     let sessions = server.sessions();
     assert!(sessions.is_empty());
@@ -110,7 +111,7 @@ async fn sessions_are_counted_and_found_by_number_and_principal() {
     let first = sessions.iter().next().unwrap();
     assert_eq!(first.principal().unwrap().name(), "ann");
     assert_eq!(sessions.get(first.id()).unwrap().id(), first.id());
-    assert!(sessions.get(u64::MAX).is_none());
+    assert!(sessions.get(u64::MAX.to_string().parse().unwrap()).is_none());
 
     ann.session().close();
     ann.session().closed().await;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rpc_client::Connect;
-use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, Status, Stub, async_trait};
+use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, SessionId, Status, Stub, async_trait};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{Line, Lines, SOON, until};
 use tokio::{
@@ -21,7 +21,7 @@ use tokio::{
 use tracing::Level;
 
 /// The warnings about this session that have such a message.
-fn warnings(session: u64, message: &str) -> Vec<Line> {
+fn warnings(session: SessionId, message: &str) -> Vec<Line> {
     let about = |line: &Line| line.field("session") == session.to_string() && line.field("message").contains(message);
     Lines::of_all_threads(Level::WARN).into_iter().filter(about).collect()
 }
@@ -135,7 +135,7 @@ fn hasty() -> Config {
 }
 
 /// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.
-async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, u64) {
+async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (ServerHandle, Machine, SessionId) {
     Lines::keep();
     let machine = Machine::default();
     let server = {

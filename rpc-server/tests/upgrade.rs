@@ -185,8 +185,8 @@ async fn handlers_see_headers_and_address() {
 async fn a_client_sees_the_headers_of_the_answer() {
     let server = patient().await;
     let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).header("x-key", "value").await.unwrap();
-    let session = desk.session();
-    let headers = &session.info().headers;
+    let info = desk.session().info();
+    let headers = &info.headers;
     assert_eq!(headers.get("sec-websocket-protocol").map(|value| value.as_bytes()), Some(&b"duplex-rpc.v1"[..]));
     assert_eq!(headers.get("x-key"), None, "its own are not among them");
 }

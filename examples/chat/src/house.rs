@@ -8,7 +8,7 @@ use std::{
 
 use chat_contract::{Chat, ChatError, ChatEventsClient, Joined, Post, Tally};
 use futures::future::join_all;
-use rpc_server::{CallOptions, Context};
+use rpc_server::{CallOptions, Context, SessionId};
 
 /// What is asked before anybody may join.
 pub(crate) const RULES: &str = "House rules: be kind. Accepted?";
@@ -30,7 +30,7 @@ struct Room {
 #[derive(Clone, Debug)]
 struct Member {
     name: String,
-    session: u64,
+    session: SessionId,
     events: ChatEventsClient,
 }
 
@@ -44,14 +44,14 @@ impl ChatHouse {
     }
 
     /// The name under which the caller is in the room.
-    fn name_of(&self, session: u64, room: &str) -> Result<String, ChatError> {
+    fn name_of(&self, session: SessionId, room: &str) -> Result<String, ChatError> {
         let members = self.members(room).into_iter();
         let member = members.into_iter().find(|member| member.session == session);
         member.map(|member| member.name).ok_or_else(|| ChatError::NotAMember(room.to_owned()))
     }
 
     /// Takes a member out whose session has ended, and tells the others.
-    async fn forget(&self, room: String, session: u64) {
+    async fn forget(&self, room: String, session: SessionId) {
         let name = {
             let mut rooms = self.rooms();
             let Some(members) = rooms.get_mut(&room).map(|room| &mut room.members) else { return };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_server::{Context, Status};
+use rpc_server::{Context, SessionId, Status};
 use tokio::{
     fs::{self, File},
     io::{AsyncWriteExt, BufWriter},
@@ -98,7 +98,7 @@ struct Unfinished<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    fn new(archive: &'a Archive, session: u64, job: u32, name: &str) -> Self {
+    fn new(archive: &'a Archive, session: SessionId, job: u32, name: &str) -> Self {
         archive.running.send_modify(|running| *running += 1);
         let path = archive.directory.join(format!(".{name}.{session}.{job}.part"));
         Self { path, running: &archive.running }

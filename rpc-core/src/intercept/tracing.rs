@@ -92,12 +92,12 @@ fn span(call: &CallInfo, trace: &TraceContext) -> Span {
         network.peer.port = Empty,
         server.address = Empty,
         server.port = Empty,
-        session = call.session_id(),
+        session = call.session_id().map(tracing::field::display),
         trace_id = %trace.trace_id(),
         span_id = %trace.span_id(),
         parent_id = Empty,
     );
-    if let Some(addr) = call.info().peer_addr {
+    if let Some(addr) = call.info().and_then(|info| info.peer_addr) {
         let (address, port) = (tracing::field::display(addr.ip()), addr.port());
         if outgoing {
             span.record("server.address", &address).record("server.port", port);

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{
         config::CheckedConfig,
-        peer::{ConnectionInfo, Link},
+        peer::{ConnectionInfo, Facts, SessionId},
         proto::{Connection, Role},
     };
 
@@ -196,8 +196,8 @@ mod tests {
     fn what_cannot_be_reserved_whole_holds_nothing() {
         let config = CheckedConfig::default();
         let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
-        let link = Link::new(1, ConnectionInfo::default());
-        let shared = SessionShared::new(connection, config.clone(), link, Arc::default());
+        let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
+        let shared = SessionShared::new(connection, config.clone(), facts, Arc::default());
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);

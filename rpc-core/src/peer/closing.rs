@@ -14,26 +14,34 @@ use tokio::{runtime::Handle, time::timeout};
 use super::shared::SessionShared;
 use crate::error::ConnectionError;
 
-/// The driver gives up at `close_timeout`; who waits for it looks a little later.
+/// The driver gives up in time; the future that waits for the driver looks a little later.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// A session that has been told to end: what [`crate::Session::close`] gives. It ends whether or not this is awaited.
+/// A session that has been told to end: what [`crate::Session::close`], [`crate::Session::abort`] and
+/// [`crate::Session::drain`] give. The session ends whether or not this future is awaited.
 ///
-/// Awaiting it waits until the session is over, and gives the reason: what had been sent before and the goodbye have
-/// been written, and the other side has answered it. A program that is about to end awaits this, because the end of its
-/// runtime cuts off what is not written yet.
+/// Awaiting it waits until the session is over, and gives the reason: all that had been sent before and the goodbye
+/// have been written, and the other side has answered the goodbye. A program that is about to end awaits this, because
+/// the end of its runtime cuts off what is not written yet.
 ///
-/// It takes hardly longer than [`crate::Config::close_timeout`], counted from the first poll; then it gives
-/// [`ConnectionError::TimedOut`]. May be dropped at any time, which stops the waiting alone.
+/// The waiting takes hardly longer than [`crate::Config::close_timeout`], after a drain
+/// [`crate::Config::drain_timeout`], counted from the first poll; then it gives [`ConnectionError::TimedOut`]. May be
+/// dropped at any time, which stops the waiting alone.
 pub struct Closing {
     shared: Arc<SessionShared>,
+    /// How long the end may take, and the limit's name.
+    limit: (Duration, &'static str),
     /// From the first poll on.
     wait: Option<BoxFuture<'static, ConnectionError>>,
 }
 
 impl Closing {
-    pub(super) fn new(shared: Arc<SessionShared>) -> Self {
-        Self { shared, wait: None }
+    pub(super) fn of_close(shared: Arc<SessionShared>) -> Self {
+        Self { limit: (shared.config.close_timeout, "close_timeout"), shared, wait: None }
+    }
+
+    pub(super) fn of_drain(shared: Arc<SessionShared>) -> Self {
+        Self { limit: (shared.config.drain_timeout, "drain_timeout"), shared, wait: None }
     }
 }
 
@@ -41,25 +49,24 @@ impl Future for Closing {
     type Output = ConnectionError;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionError> {
-        let Self { shared, wait } = self.get_mut();
-        wait.get_or_insert_with(|| over(shared.clone())).poll_unpin(cx)
+        let Self { shared, limit, wait } = self.get_mut();
+        wait.get_or_insert_with(|| over(shared.clone(), *limit)).poll_unpin(cx)
     }
 }
 
-fn over(shared: Arc<SessionShared>) -> BoxFuture<'static, ConnectionError> {
-    let limit = shared.config.close_timeout;
-    let runtime = shared.link.runtime.clone();
+fn over(shared: Arc<SessionShared>, (limit, name): (Duration, &'static str)) -> BoxFuture<'static, ConnectionError> {
+    let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
         // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
         let _entered = runtime.as_ref().map(Handle::enter);
-        timeout(limit + SLACK, closed)
+        timeout(limit.saturating_add(SLACK), closed)
     };
     let over = closed.map(move |closed| {
         closed.unwrap_or_else(|_| {
             let why = format!(
-                "the session has not said its goodbye within {limit:?} (Config::close_timeout): its task did not get to run, \
-                 perhaps because a handler blocks its thread"
+                "the session has not ended within {limit:?} (Config::{name}): its task did not get to run, perhaps \
+                 because a handler blocks its thread"
             );
             ConnectionError::TimedOut(why)
         })

@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     CallOptions, Session,
     call::{self, Answer, CallInput},
+    destination::Destination,
     encode::scan_limits,
     output::Output,
     perform,
@@ -22,7 +23,7 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 /// until the last of all of them is gone; others do not.
 #[derive(Clone)]
 pub struct Peer {
-    shared: Arc<SessionShared>,
+    destination: Destination,
     options: Option<Arc<CallOptions>>,
     /// Held, never read: its drop is what matters.
     _keep: Option<Arc<Keep>>,
@@ -61,14 +62,14 @@ impl Drop for Keep {
 impl Peer {
     /// A handle that does not keep the session open.
     pub(crate) fn new(shared: Arc<SessionShared>) -> Self {
-        Self { shared, options: None, _keep: None }
+        Self { destination: Destination::Session(shared), options: None, _keep: None }
     }
 
     /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, what has
     /// been sent still goes out, and then the session is closed.
     pub(crate) fn keeping(shared: Arc<SessionShared>) -> Self {
         let keep = Some(Arc::new(Keep::new(shared.clone())));
-        Self { shared, options: None, _keep: keep }
+        Self { destination: Destination::Session(shared), options: None, _keep: keep }
     }
 
     /// The same peer with options for the calls made through this handle. Those that it had stay, unless these say
@@ -80,7 +81,7 @@ impl Peer {
 
     /// The session behind this handle. Does not keep it open.
     pub fn session(&self) -> Session {
-        Session::new(self.shared.clone())
+        Session::new(self.destination.session().clone())
     }
 
     /// Calls a method that returns plainly.
@@ -126,7 +127,7 @@ impl Peer {
             match peer.perform(method, &mut input).await? {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
-                    let limits = scan_limits(&peer.shared.config);
+                    let limits = scan_limits(peer.destination.config());
                     let fault = crate::wire::decode(&bytes, &limits)
                         .map_err(|error| call::mismatch(method, "the fault", &error))?;
                     Err(CallError::Fault(fault))
@@ -155,7 +156,7 @@ impl Peer {
         method: &'static MethodDescriptor,
         input: &mut CallInput<A>,
     ) -> Result<Answer, Status> {
-        perform::perform(&self.shared, self.options.as_deref(), method, input).await
+        perform::perform(&self.destination, self.options.as_deref(), method, input).await
     }
 
     fn decode_output<O: Output>(
@@ -164,13 +165,16 @@ impl Peer {
         bytes: Bytes,
         streams: &mut StreamReaders,
     ) -> Result<O::Value, Status> {
-        O::decode(bytes, &scan_limits(&self.shared.config), streams, method)
+        O::decode(bytes, &scan_limits(self.destination.config()), streams, method)
             .map_err(|error| call::mismatch(method, "the result", &error))
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("session", &self.shared.id).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("session", &self.destination.session().id)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
+use super::session_id::SessionId;
+
 /// What is known of a connection from its upgrade; all empty where there was none.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -99,28 +101,36 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// A session's facts, for all that asks for them.
+/// What is known of a session besides the protocol.
 #[derive(Debug)]
-pub(crate) struct Link {
-    /// The session's number, unique in this process.
-    pub(crate) id: u64,
-    pub(crate) info: ConnectionInfo,
+pub(crate) struct Facts {
+    pub(crate) id: SessionId,
+    info: Arc<ConnectionInfo>,
     principal: OnceLock<Principal>,
     /// Where the session lives. Callers may be anywhere.
     pub(crate) runtime: Option<Handle>,
 }
 
-impl Link {
-    pub(crate) fn new(id: u64, info: ConnectionInfo) -> Self {
+impl Facts {
+    pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
         let principal = OnceLock::new();
         if let Some(known) = info.extensions.get::<Principal>() {
             let _ = principal.set(known.clone());
         }
-        Self { id, info, principal, runtime: Handle::try_current().ok() }
+        Self { id, info: Arc::new(info), principal, runtime: Handle::try_current().ok() }
     }
 
-    pub(crate) fn principal(&self) -> Option<&Principal> {
-        self.principal.get()
+    /// The facts of the session's connection, as they are now.
+    pub(crate) fn info(&self) -> Arc<ConnectionInfo> {
+        self.info.clone()
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        self.info.peer_addr
+    }
+
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        self.principal.get().cloned()
     }
 
     /// False if it was known already.

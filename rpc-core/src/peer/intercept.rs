@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 use super::{
     clock::now,
     current::{CurrentCall, Extras},
-    info::{ConnectionInfo, Link, Principal},
+    info::{ConnectionInfo, Facts, Principal},
+    session_id::SessionId,
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
 
@@ -69,7 +70,8 @@ pub struct CallInfo {
     number: u64,
     direction: Direction,
     method: &'static MethodDescriptor,
-    link: Arc<Link>,
+    /// Of the session, if there is one.
+    facts: Option<Arc<Facts>>,
     /// The call being served, or in whose handler a call is made.
     serving: Option<CurrentCall>,
     metadata: MetadataPairs,
@@ -84,7 +86,7 @@ pub struct CallInfo {
 #[non_exhaustive]
 pub struct ChainLink {
     /// The session in which it came.
-    pub session: u64,
+    pub session: SessionId,
     /// Its number there; `None` for a one-way call.
     pub call: Option<u64>,
 }
@@ -139,23 +141,23 @@ impl CallInfo {
     /// A call to be made, in the handler of `origin`.
     pub(crate) fn outgoing(
         method: &'static MethodDescriptor,
-        link: Arc<Link>,
+        facts: Option<Arc<Facts>>,
         origin: Option<CurrentCall>,
         metadata: MetadataPairs,
         deadline: Option<Instant>,
     ) -> Self {
         let extensions = http::Extensions::new();
         let (number, direction) = (next_number(), Direction::Outgoing);
-        Self { number, direction, method, link, serving: origin, metadata, deadline, extensions, spent: false }
+        Self { number, direction, method, facts, serving: origin, metadata, deadline, extensions, spent: false }
     }
 
     /// A call that came in.
-    pub(crate) fn incoming(method: &'static MethodDescriptor, link: Arc<Link>, call: &Arc<ServedCall>) -> Self {
+    pub(crate) fn incoming(method: &'static MethodDescriptor, facts: Arc<Facts>, call: &Arc<ServedCall>) -> Self {
         Self {
             number: next_number(),
             direction: Direction::Incoming,
             method,
-            link,
+            facts: Some(facts),
             serving: Some(CurrentCall::new(call.clone())),
             metadata: call.metadata.clone(),
             deadline: call.deadline,
@@ -189,19 +191,21 @@ impl CallInfo {
         self.method
     }
 
-    /// The number of the session, as in [`crate::Session::id`].
-    pub fn session_id(&self) -> u64 {
-        self.link.id
+    /// The session's id, as in [`crate::Session::id`]. `None` for a call that is made while there is no session to
+    /// make it in; a call that is served here always has one.
+    pub fn session_id(&self) -> Option<SessionId> {
+        self.facts.as_ref().map(|facts| facts.id)
     }
 
-    /// What is known of the connection: address, headers of the upgrade, extensions.
-    pub fn info(&self) -> &ConnectionInfo {
-        &self.link.info
+    /// What is known of the connection now: address, headers of the upgrade, extensions. `None` where
+    /// [`Self::session_id`] is `None`.
+    pub fn info(&self) -> Option<Arc<ConnectionInfo>> {
+        self.facts.as_ref().map(|facts| facts.info())
     }
 
     /// Who is at the other end, if that is known.
-    pub fn principal(&self) -> Option<&Principal> {
-        self.link.principal()
+    pub fn principal(&self) -> Option<Principal> {
+        self.facts.as_ref().and_then(|facts| facts.principal())
     }
 
     /// Whether [`Next::run`] can make the call again after it has failed. False once streams among its arguments have
@@ -276,7 +280,7 @@ impl CallInfo {
     pub fn chain(&self) -> impl Iterator<Item = ChainLink> {
         let first = self.serving.as_ref().map(|serving| &serving.call);
         std::iter::successors(first, |call| call.parent.as_ref())
-            .map(|call| ChainLink { session: call.session, call: call.id })
+            .map(|call| ChainLink { session: SessionId::local(call.session), call: call.id })
     }
 
     fn origin(&self) -> Option<&CurrentCall> {
@@ -285,7 +289,7 @@ impl CallInfo {
 
     /// The runtime of the session. A call may be polled outside of any.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
-        self.link.runtime.as_ref()
+        self.facts.as_ref().and_then(|facts| facts.runtime.as_ref())
     }
 
     pub(crate) fn metadata_pairs(&self) -> &MetadataPairs {
@@ -326,7 +330,7 @@ impl fmt::Debug for CallInfo {
         f.debug_struct("CallInfo")
             .field("direction", &self.direction)
             .field("method", &format_args!("{}", self.method))
-            .field("session", &self.link.id)
+            .field("session", &self.session_id())
             .finish_non_exhaustive()
     }
 }

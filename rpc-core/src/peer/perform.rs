@@ -1,17 +1,17 @@
 //! A call inside its interceptors, which may attempt it more than once.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{
-    call::{Answer, CallInput, CallParams, attempt},
+    call::{Answer, CallInput, CallParams},
     clock::now,
     current::{CurrentCall, current},
+    destination::Destination,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
-    shared::SessionShared,
 };
 use crate::{
     contract::MethodDescriptor,
@@ -21,7 +21,7 @@ use crate::{
 /// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future
 /// cancels the call. What is sent is lent exclusively because it need not be `Sync`.
 pub(crate) async fn perform<A: Serialize + Send>(
-    shared: &Arc<SessionShared>,
+    destination: &Destination,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
     input: &mut CallInput<A>,
@@ -31,14 +31,15 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
     // A call with streams takes as long as they do, unless somebody says otherwise.
-    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(shared.config.call_timeout);
-    let timeout = explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { shared.config.call_timeout });
+    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout);
+    let timeout =
+        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout });
     let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
     let mut params = CallParams { begun, origin, metadata, deadline, idle_timeout };
-    let answer = if shared.interceptors.is_empty() {
-        attempt(shared, method, &mut params, input).await
+    let answer = if destination.interceptors().is_empty() {
+        destination.attempt(method, &mut params, input).await
     } else {
-        intercepted(shared, method, params, input).await
+        intercepted(destination, method, params, input).await
     };
     answer.map_err(|status| {
         let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
@@ -53,17 +54,17 @@ pub(crate) async fn perform<A: Serialize + Send>(
 
 /// Makes a call inside its interceptors.
 async fn intercepted<A: Serialize + Send>(
-    shared: &Arc<SessionShared>,
+    destination: &Destination,
     method: &'static MethodDescriptor,
     params: CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
     let CallParams { origin, metadata, deadline, idle_timeout, .. } = params;
-    let mut call = CallInfo::outgoing(method, shared.link.clone(), origin.clone(), metadata, deadline);
+    let mut call = CallInfo::outgoing(method, destination.facts(), origin.clone(), metadata, deadline);
     let streams = input.streams.len();
     let mut end =
-        Attempts { shared, origin, idle_timeout, input, streams, begun: false, may_have_run: false, failed: None };
-    match intercept::run(&shared.interceptors, &mut call, &mut end).await {
+        Attempts { destination, origin, idle_timeout, input, streams, begun: false, may_have_run: false, failed: None };
+    match intercept::run(destination.interceptors(), &mut call, &mut end).await {
         Ok(reply) => reply.into_content(call.number()),
         Err(status) if end.begun => Err(status),
         Err(status) => Err(status.not_executed()),
@@ -72,7 +73,7 @@ async fn intercepted<A: Serialize + Send>(
 
 /// The call inside its interceptors, which may make it again.
 struct Attempts<'a, A> {
-    shared: &'a Arc<SessionShared>,
+    destination: &'a Destination,
     origin: Option<CurrentCall>,
     idle_timeout: Option<Duration>,
     input: &'a mut CallInput<A>,
@@ -98,7 +99,7 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
         let mut params =
             CallParams { begun: now(), origin, metadata, deadline: call.deadline(), idle_timeout: self.idle_timeout };
         let method = call.method();
-        let answer = attempt(self.shared, method, &mut params, self.input).await;
+        let answer = self.destination.attempt(method, &mut params, self.input).await;
         if self.input.streams.len() < self.streams {
             call.set_spent();
         }

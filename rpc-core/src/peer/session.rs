@@ -6,6 +6,7 @@ use super::{
     clock::now,
     closing::Closing,
     info::{ConnectionInfo, Principal},
+    session_id::SessionId,
     shared::{Life, SessionShared},
     watchdog::polled_for,
 };
@@ -75,8 +76,8 @@ impl Session {
         &self.shared
     }
 
-    /// The session's number, unique in this process.
-    pub fn id(&self) -> u64 {
+    /// What tells the session apart from all others of this process.
+    pub fn id(&self) -> SessionId {
         self.shared.id
     }
 
@@ -95,26 +96,27 @@ impl Session {
         })
     }
 
-    /// What is known of the connection besides the protocol.
-    pub fn info(&self) -> &ConnectionInfo {
-        &self.shared.link.info
+    /// What is known of the connection besides the protocol, as it is now. What is returned does not change any more,
+    /// and does not keep the session open.
+    pub fn info(&self) -> Arc<ConnectionInfo> {
+        self.shared.facts.info()
     }
 
     /// The other side's address, where there is one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.link.info.peer_addr
+        self.shared.facts.peer_addr()
     }
 
     /// Who is at the other end, if that is known: a [`Principal`] among the extensions of [`Self::info`], or what
     /// [`Self::set_principal`] said.
-    pub fn principal(&self) -> Option<&Principal> {
-        self.shared.link.principal()
+    pub fn principal(&self) -> Option<Principal> {
+        self.shared.facts.principal()
     }
 
     /// Says who is at the other end; meant for [`crate::SessionHooks::opened`]. It can be said once: false, and nothing
     /// happens, if it is known already.
     pub fn set_principal(&self, principal: Principal) -> bool {
-        self.shared.link.set_principal(principal)
+        self.shared.facts.set_principal(principal)
     }
 
     /// How far the session has come.
@@ -163,29 +165,35 @@ impl Session {
     /// said, and its goodbye, may otherwise not be out yet, and the other side sees a lost link. See [`Closing`].
     pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
-        Closing::new(self.shared.clone())
+        Closing::of_close(self.shared.clone())
     }
 
-    /// As [`Self::close`], but tells the other side that this one shuts down: code 1012, so that it may come back
-    /// later.
-    pub fn shut_down(&self) -> Closing {
+    /// Ends the session now, as [`Self::close`] does, and tells the other side that this one is going away: close code
+    /// 1012, so that the other side may come back later. For a program that stops and does not let calls finish;
+    /// [`Self::drain`] does.
+    pub fn abort(&self) -> Closing {
         self.shared.act(Connection::shut_down);
-        Closing::new(self.shared.clone())
+        Closing::of_close(self.shared.clone())
     }
 
-    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and what
-    /// is under way finishes. Handlers, and streams that are produced here, have [`crate::Config::drain_grace`]; all of
-    /// it, the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose
+    /// Ends the session gently: both sides make no new calls except those that a call under way makes itself, and calls
+    /// under way finish. Handlers, and streams that are produced here, have [`crate::Config::drain_grace`]; all of it,
+    /// the goodbye included, takes [`crate::Config::drain_timeout`] at most. Handlers of `no_cancel` methods whose
     /// callers have given up run on without the session after the grace. A session whose handshake is not done ends at
     /// once.
-    pub fn drain(&self) {
+    ///
+    /// The drain begins at once, and goes on whether or not the returned future is awaited. Awaiting it waits until the
+    /// session is over, and gives the reason; see [`Closing`]. Do not await it in a handler of the same session, for
+    /// which the drain waits: spawn the waiting.
+    pub fn drain(&self) -> Closing {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
+        Closing::of_drain(self.shared.clone())
     }
 
     /// What a thread polls for this session right now, for messages of a server that cannot close it.
     #[doc(hidden)]
     pub fn blocked_in(&self) -> Option<String> {
-        polled_for(self.shared.id).map(|polled| polled.to_string())
+        polled_for(self.shared.id.number()).map(|polled| polled.to_string())
     }
 
     /// Lets go of memory that is kept for payloads to come, and gives the bytes that the other side makes this one hold

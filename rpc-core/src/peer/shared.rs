@@ -13,8 +13,9 @@ use futures::task::AtomicWaker;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    info::Link,
+    info::Facts,
     intercept::Interceptor,
+    session_id::SessionId,
     watchdog::{self, Polled},
 };
 use crate::{
@@ -48,9 +49,9 @@ impl Life {
 
 /// The shared part of a session.
 pub(crate) struct SessionShared {
-    pub(crate) id: u64,
+    pub(crate) id: SessionId,
     pub(crate) config: CheckedConfig,
-    pub(crate) link: Arc<Link>,
+    pub(crate) facts: Arc<Facts>,
     /// What runs around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
     locked: Mutex<Locked>,
@@ -89,13 +90,13 @@ impl SessionShared {
     pub(crate) fn new(
         connection: Connection,
         config: CheckedConfig,
-        link: Link,
+        facts: Facts,
         interceptors: Arc<[Arc<dyn Interceptor>]>,
     ) -> Self {
         let room = config.outbox_soft;
         Self {
-            id: link.id,
-            link: Arc::new(link),
+            id: facts.id,
+            facts: Arc::new(facts),
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new() }),
             driver: AtomicWaker::new(),
@@ -264,7 +265,7 @@ impl SessionShared {
     /// Runs a poll of users' code. The watchdog names it if it blocks its thread.
     #[inline]
     pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnMut() -> R) -> R {
-        watchdog::polling(self.id, self.blocks_after, polled, poll)
+        watchdog::polling(self.id.number(), self.blocks_after, polled, poll)
     }
 
     pub(crate) fn handler_started(&self) {

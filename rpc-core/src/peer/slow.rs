@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{clock::now, shared::SessionShared, watchdog::Polled};
+use super::{clock::now, session_id::SessionId, shared::SessionShared, watchdog::Polled};
 use crate::logging::LogLimit;
 
 /// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
@@ -14,14 +14,14 @@ pub(crate) fn watch_poll(shared: &SessionShared, polled: Polled, took: Duration)
 }
 
 #[cold]
-fn log(session: u64, polled: Polled, took: Duration) {
+fn log(session: SessionId, polled: Polled, took: Duration) {
     static SLOW: LogLimit = LogLimit::new();
     let Some(more) = SLOW.admit(now()) else { return };
     let (contract, method) = polled.method().map(|method| (method.contract(), method.name())).unzip();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match polled {
         Polled::Handler(_) => tracing::warn!(
-            session,
+            %session,
             contract,
             method,
             took_ms,
@@ -29,14 +29,14 @@ fn log(session: u64, polled: Polled, took: Duration) {
              or mark a method that computes for long #[rpc(spawn)]{more}"
         ),
         Polled::Stream(_) => tracing::warn!(
-            session,
+            %session,
             contract,
             method,
             took_ms,
             "a stream blocked its thread while it made items; make them in tokio::task::spawn_blocking and send them through Streaming::channel{more}"
         ),
         Polled::Hook => tracing::warn!(
-            session,
+            %session,
             took_ms,
             "a hook or factory blocked its thread in one poll; move blocking work to tokio::task::spawn_blocking{more}"
         ),

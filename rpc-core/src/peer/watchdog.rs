@@ -17,6 +17,7 @@ use std::{
 
 use foldhash::HashMap;
 
+use super::session_id::SessionId;
 use crate::{contract::MethodDescriptor, panics::catch};
 
 /// How often the notes are looked at.
@@ -297,18 +298,18 @@ fn run() {
         drop(state);
         for (session, polled, took) in blocked {
             // The subscriber is the user's.
-            let _ = catch(|| name(session, polled, took));
+            let _ = catch(|| name(SessionId::local(session), polled, took));
         }
         thread::sleep(TICK);
     }
 }
 
-fn name(session: u64, polled: Polled, took: Duration) {
+fn name(session: SessionId, polled: Polled, took: Duration) {
     let (contract, method) = polled.method().map(|method| (method.contract(), method.name())).unzip();
     let blocked_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match polled {
         Polled::Handler(_) => tracing::warn!(
-            session,
+            %session,
             contract,
             method,
             blocked_ms,
@@ -317,7 +318,7 @@ fn name(session: u64, polled: Polled, took: Duration) {
              tokio::task::spawn_blocking"
         ),
         Polled::Stream(_) => tracing::warn!(
-            session,
+            %session,
             contract,
             method,
             blocked_ms,
@@ -325,7 +326,7 @@ fn name(session: u64, polled: Polled, took: Duration) {
              send them through Streaming::channel"
         ),
         Polled::Hook => tracing::warn!(
-            session,
+            %session,
             blocked_ms,
             "a hook, or the making or dropping of a session's object, still blocks its thread; its session and \
              others may hang until it returns. Wait with .await; move blocking work to tokio::task::spawn_blocking"

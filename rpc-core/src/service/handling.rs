@@ -97,7 +97,7 @@ impl Method {
         if interceptors.is_empty() {
             return self.serve().await;
         }
-        let mut call = CallInfo::incoming(self.method, self.shared.link.clone(), &self.serving.call);
+        let mut call = CallInfo::incoming(self.method, self.shared.facts.clone(), &self.serving.call);
         let held = self.held.clone();
         let reply = {
             let mut around = pin!(run_interceptors(&interceptors, &mut call, &mut self));

@@ -18,7 +18,8 @@ use crate::{error::ConnectionError, peer::Session, status::Status};
 /// #[async_trait]
 /// impl SessionHooks for Door {
 ///     async fn opened(&self, session: &Session) -> Result<(), Status> {
-///         let name = session.info().headers.get("x-user").and_then(|name| name.to_str().ok());
+///         let info = session.info();
+///         let name = info.headers.get("x-user").and_then(|name| name.to_str().ok());
 ///         let Some(name) = name else { return Err(Status::unauthenticated("say who you are in the header x-user")) };
 ///         session.set_principal(Principal::new(name));
 ///         Ok(())

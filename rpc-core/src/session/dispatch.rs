@@ -83,7 +83,7 @@ impl Dispatch {
         let service = self.hosting.find(method).map(|index| self.hosting.service_of(index));
         let turns = service.and_then(|service| self.instances.get(service)).and_then(|instance| instance.turns());
         if let Some(turns) = turns {
-            self.arriving.insert(key, turns.hold(self.shared.id));
+            self.arriving.insert(key, turns.hold(self.shared.id.number()));
         }
     }
 
@@ -186,14 +186,14 @@ impl Dispatch {
         let (session, why) = (self.shared.id, excerpt_of(&refused.status));
         match self.hosting.find(refused.method).map(|index| self.hosting.method(index)) {
             Some(method) => tracing::warn!(
-                session,
+                %session,
                 contract = method.contract(),
                 method = method.name(),
                 why,
                 "a one-way call was not run, and its caller does not know; `why` is worded for the caller{more}"
             ),
             None => tracing::warn!(
-                session,
+                %session,
                 method = format_args!("{:#010x}", refused.method),
                 why,
                 "a one-way call of a method that is not hosted was not run, and its caller does not know; `why` is \

@@ -14,6 +14,6 @@ mod yield_now;
 
 pub use driver::Driver;
 pub use memory::{Memory, memory};
-pub use start::{accept, connect, connect_in_memory};
+pub use start::{accept, connect, connect_in_memory, connect_in_memory_with};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;

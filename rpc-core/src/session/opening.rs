@@ -15,7 +15,7 @@ use crate::{
     error::ConnectionError,
     logging::LogLimit,
     panics::{Caught, Panicked},
-    peer::{Session, SessionShared, enter_opening, now},
+    peer::{Session, SessionId, SessionShared, enter_opening, now},
     service::{Hosting, Instance},
     status::Status,
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Hooks and objects of a session that is about to open.
 #[derive(Debug)]
 pub(super) struct Opening {
-    session: u64,
+    session: SessionId,
     future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
 
@@ -54,10 +54,10 @@ impl Opening {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
         let session = self.session;
-        enter_opening(session, || self.future.poll_unpin(cx)).map(|opened| {
+        enter_opening(session.number(), || self.future.poll_unpin(cx)).map(|opened| {
             opened.unwrap_or_else(|Panicked| {
                 if let Some(more) = PANICKED.admit(now()) {
-                    tracing::error!(session, "a hook or factory panicked while a session was opened{more}");
+                    tracing::error!(%session, "a hook or factory panicked while a session was opened{more}");
                 }
                 Err(Status::internal("the session could not be opened"))
             })
@@ -75,14 +75,14 @@ pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, o
             Ok(Ok(())) => {}
             Ok(Err(Panicked)) => {
                 if let Some(more) = PANICKED.admit(now()) {
-                    tracing::error!(session = session.id(), "a `closed` hook panicked{more}");
+                    tracing::error!(session = %session.id(), "a `closed` hook panicked{more}");
                 }
             }
             Err(_) => {
                 static SLOW: LogLimit = LogLimit::new();
                 if let Some(more) = SLOW.admit(now()) {
                     tracing::warn!(
-                        session = session.id(),
+                        session = %session.id(),
                         "a `closed` hook took too long (Config::hook_timeout){more}"
                     );
                 }

@@ -1,20 +1,14 @@
 //! How a session begins.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use super::{Driver, Transport, memory::memory};
 use crate::{
     config::CheckedConfig,
-    peer::{ConnectionInfo, Link, Session, SessionShared, now},
+    peer::{ConnectionInfo, Facts, Session, SessionId, SessionShared, now},
     proto::{Connection, Role},
     service::Hosting,
 };
-
-/// Sessions of this process are told apart by number.
-static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 /// Begins the server's end of a session over a transport that is open. The driver is a future that does all the work:
 /// spawn it. The session is open once it has got the client's Hello; see [`Session::established`].
@@ -22,13 +16,13 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 /// # Panics
 ///
 /// Outside a tokio runtime that has its time enabled.
-pub fn accept<T: Transport>(
-    transport: T,
+pub fn accept(
+    transport: impl Transport,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
-    start(Role::Server, transport, hosting, config, info)
+) -> (Session, Driver) {
+    start(Role::Server, Box::new(transport), hosting, config, info)
 }
 
 /// Begins the client's end of a session over a transport that is open. As [`accept`].
@@ -36,22 +30,35 @@ pub fn accept<T: Transport>(
 /// # Panics
 ///
 /// As [`accept`].
-pub fn connect<T: Transport>(
-    transport: T,
+pub fn connect(
+    transport: impl Transport,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
-    start(Role::Client, transport, hosting, config, info)
+) -> (Session, Driver) {
+    start(Role::Client, Box::new(transport), hosting, config, info)
 }
 
-/// A session with both ends in this process, for tests: what `server` and `client` host calls each other through
-/// memory, with the same protocol and the same limits as over a network. Returns the server's handle and the client's.
-/// Must be called in a tokio runtime, which gets a task for each end.
+/// A session with both ends in this process, for tests, with the default configuration: what `server` and `client` host
+/// calls each other through memory, with the same protocol and the same limits as over a network. Returns the server's
+/// handle and the client's.
 ///
-/// Both ends live until one is closed; neither the handles nor the stubs made of them keep the session open or close it
-/// when dropped.
-pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
+/// Both ends live until one is closed. Neither the handles nor the stubs made of them keep the session open, or close
+/// it when they are dropped.
+///
+/// # Panics
+///
+/// Outside a tokio runtime that has its time enabled. The runtime gets a task for each end.
+pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Session) {
+    connect_in_memory_with(server, client, &CheckedConfig::default())
+}
+
+/// As [`connect_in_memory`], with this configuration at both ends.
+///
+/// # Panics
+///
+/// As [`connect_in_memory`].
+pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
     let (near, far) = memory();
     let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());
     let (client, client_driver) = connect(far, client, config, ConnectionInfo::default());
@@ -60,21 +67,21 @@ pub fn connect_in_memory(server: &Hosting, client: &Hosting, config: &CheckedCon
     (server, client)
 }
 
-fn start<T: Transport>(
+fn start(
     role: Role,
-    transport: T,
+    transport: Box<dyn Transport>,
     hosting: &Hosting,
     config: &CheckedConfig,
     info: ConnectionInfo,
-) -> (Session, Driver<T>) {
-    let id = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+) -> (Session, Driver) {
+    let id = SessionId::next();
     let contracts = if role == Role::Client { hosting.announced() } else { Vec::new() };
-    let mut connection = Connection::new(role, id, config.clone(), contracts, now());
+    let mut connection = Connection::new(role, id.number(), config.clone(), contracts, now());
     if let Some(pool) = hosting.memory() {
         connection.join_pool(pool);
     }
     let shared =
-        Arc::new(SessionShared::new(connection, config.clone(), Link::new(id, info), hosting.interceptors().clone()));
+        Arc::new(SessionShared::new(connection, config.clone(), Facts::new(id, info), hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
+    peer::SessionId,
     text::excerpt,
     wire::{Frame, HostedContract, Payload, read_packet},
 };
@@ -29,7 +30,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// Logs the frames of a packet. Costs nothing unless trace level is on.
-pub(super) fn trace_packet(session: u64, direction: &'static str, packet: &Bytes) {
+pub(super) fn trace_packet(session: SessionId, direction: &'static str, packet: &Bytes) {
     if !tracing::enabled!(target: "rpc_core::frames", tracing::Level::TRACE) {
         return;
     }
@@ -38,7 +39,7 @@ pub(super) fn trace_packet(session: u64, direction: &'static str, packet: &Bytes
         let (id, method, bytes) = describe(&frame);
         tracing::trace!(
             target: "rpc_core::frames",
-            session,
+            %session,
             direction,
             seq = header.seq,
             ack = header.ack,

@@ -11,10 +11,10 @@ use crate::{
 
 /// Carries packets between two ends: a WebSocket, or memory.
 ///
-/// The driver of a session is its only user and polls it from one task. Order: `poll_receive` until it is pending, then
-/// `poll_ready`, `start_send` and `poll_flush` for what is to be sent; at the end `poll_close` until it is ready, then
-/// drop.
-pub trait Transport: Send + Unpin + 'static {
+/// The driver of a session is its only user, and polls it from one task. In order: `poll_receive` until it is pending;
+/// `poll_ready`, `start_send` and `poll_flush` for the packets to be sent; at the end `poll_close` until it is ready.
+/// Then the driver drops the transport.
+pub trait Transport: Send + 'static {
     /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one
     /// poll must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge
     /// it before more is read.
@@ -37,47 +37,46 @@ pub trait Transport: Send + Unpin + 'static {
     /// Counts that only grow, for keepalive and stalls.
     fn progress(&self) -> Progress;
 
-    /// From here on the handshake is done: messages up to `max_packet` bytes are taken, also those whose bytes have
-    /// been read from the layer below already. The driver calls it before the first `poll_receive` that may give such a
-    /// message.
-    fn handshake_done(&mut self) {}
+    /// The handshake is done: from here on messages of up to [`max_packet`](crate::Config::max_packet) bytes are taken,
+    /// also those whose bytes have been read from the layer below already. The driver calls this once, before the first
+    /// `poll_receive` that may give such a message. A transport inside another must be told as well; one that has no
+    /// lower limit before the handshake does nothing.
+    fn handshake_done(&mut self);
 }
 
-/// A transport that may have been let go.
-impl<T: Transport> Transport for Option<T> {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_receive(cx))
+/// Stands where a transport has been dropped.
+pub(super) struct Gone;
+
+impl Transport for Gone {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+        Poll::Ready(Err(gone()))
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_ready(cx))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Err(gone()))
     }
 
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.as_mut().map_or_else(|| Err(gone()), |transport| transport.start_send(packet))
+    fn start_send(&mut self, _: Bytes) -> Result<(), TransportError> {
+        Err(gone())
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |transport| transport.poll_flush(cx))
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Err(gone()))
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.as_mut().map_or(Poll::Ready(()), |transport| transport.poll_close(cx, code, reason))
+    fn poll_close(&mut self, _: &mut Context<'_>, _: CloseCode, _: &str) -> Poll<()> {
+        Poll::Ready(())
     }
 
     fn progress(&self) -> Progress {
-        self.as_ref().map(Transport::progress).unwrap_or_default()
+        Progress::default()
     }
 
-    fn handshake_done(&mut self) {
-        if let Some(transport) = self {
-            transport.handshake_done();
-        }
-    }
+    fn handshake_done(&mut self) {}
 }
 
 fn gone() -> TransportError {
-    TransportError::Lost("the transport has been let go".to_owned())
+    TransportError::Lost("the session has dropped its transport".to_owned())
 }
 
 /// How many bytes a transport has moved each way.

@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use rpc_core::{
-    CallOptions, CheckedConfig, Code, Concurrency, Context, Execution, Hosting, Status,
+    CallOptions, Code, Concurrency, Context, Execution, Hosting, Status,
     intercept::{ConcurrencyLimit, TimeoutCap},
     session::connect_in_memory,
 };
@@ -173,7 +173,7 @@ impl Store for Shelf {
 async fn a_large_call_does_not_wait_for_the_permits_of_those_behind_it() {
     let store = Shelf.serve().concurrency(Concurrency::Single);
     let hosting = Hosting::builder().service(store).interceptor(ConcurrencyLimit::incoming(1)).build().unwrap();
-    let (_server, client) = connect_in_memory(&hosting, &Hosting::default(), &CheckedConfig::default());
+    let (_server, client) = connect_in_memory(&hosting, &Hosting::default());
     let store: StoreClient = client.client();
     let begun = Instant::now();
     let kept = [300_000, 1, 300_000, 2, 3].map(|len| store.keep(vec![7; len]));
@@ -230,7 +230,7 @@ async fn the_cap_ends_what_no_caller_can_cancel() {
     let dropped = Arc::<AtomicUsize>::default();
     let archive = Paper(dropped.clone()).serve();
     let server = Hosting::builder().service(archive).interceptor(TimeoutCap::incoming(Duration::from_secs(3)));
-    let (_server, client) = connect_in_memory(&server.build().unwrap(), &Hosting::default(), &CheckedConfig::default());
+    let (_server, client) = connect_in_memory(&server.build().unwrap(), &Hosting::default());
     let archive: ArchiveClient = client.client();
     assert_eq!(archive.left().await, Ok(Some(Duration::from_secs(3))), "what the handler calls inherits this");
     let status = archive.write().await.unwrap_err();

@@ -6,9 +6,7 @@ use std::sync::{
 };
 
 use futures::StreamExt;
-use rpc_core::{
-    CheckedConfig, Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory,
-};
+use rpc_core::{Context, Hosting, HostingBuilder, Session, Stats, Status, Streaming, session::connect_in_memory};
 use rpc_testing::until;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -128,7 +126,7 @@ pub(crate) fn open_with(
     let hall = Hall::new();
     let server = server(Hosting::builder().service(Town::serve(Arc::clone(&hall)))).build().unwrap();
     let client = client(Hosting::builder()).build().unwrap();
-    let (server, client) = connect_in_memory(&server, &client, &CheckedConfig::default());
+    let (server, client) = connect_in_memory(&server, &client);
     let town = client.client();
     Ends { hall, server, client, town }
 }

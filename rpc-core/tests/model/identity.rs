@@ -19,7 +19,7 @@ struct Cabin;
 
 impl Lift for Cabin {
     async fn who(&self, cx: &Context<LiftClient>) -> Option<String> {
-        cx.principal().map(ToString::to_string)
+        cx.principal().map(|principal| principal.to_string())
     }
     async fn floor(&self, cx: &Context<LiftClient>) -> Option<u32> {
         cx.extension::<Floor>().map(|floor| floor.0)
@@ -52,7 +52,7 @@ async fn a_principal_among_the_extensions_is_known_and_cannot_be_replaced() {
     let (at_client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
 
-    assert_eq!(at_server.principal().map(Principal::name), Some("ada"));
+    assert_eq!(at_server.principal().as_ref().map(Principal::name), Some("ada"));
     assert!(!at_server.set_principal(Principal::new("bob")), "it is known already");
     let lift: LiftClient = at_client.client();
     assert_eq!(lift.who().await.unwrap().as_deref(), Some("ada"));

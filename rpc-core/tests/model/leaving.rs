@@ -208,6 +208,9 @@ impl Transport for Deaf {
     fn progress(&self) -> Progress {
         self.0.progress()
     }
+    fn handshake_done(&mut self) {
+        self.0.handshake_done();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ trait Guest {
 
 #[rpc_core::service(callback = Guest)]
 trait Inn {
-    async fn sleep(&self) -> Result<u64, Status>;
+    async fn sleep(&self) -> Result<String, Status>;
     async fn greet(&self) -> Result<String, Status>;
 }
 
@@ -53,9 +53,9 @@ impl Drop for InnRoom {
 }
 
 impl Inn for InnRoom {
-    async fn sleep(&self) -> Result<u64, Status> {
+    async fn sleep(&self) -> Result<String, Status> {
         self.beds.acquire().await.unwrap().forget();
-        Ok(self.session.id())
+        Ok(self.session.id().to_string())
     }
 
     async fn greet(&self) -> Result<String, Status> {
@@ -91,7 +91,7 @@ async fn an_object_a_session_is_made_with_its_session_and_dropped_with_it() {
     assert_eq!(one.server.stats(), Stats::default());
     assert_eq!(two.client.client::<InnClient>().greet().await.unwrap(), "welcome, Ada", "the other session lives");
     beds.add_permits(1);
-    assert_eq!(two.client.client::<InnClient>().sleep().await.unwrap(), two.server.id());
+    assert_eq!(two.client.client::<InnClient>().sleep().await.unwrap(), two.server.id().to_string());
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,6 +354,9 @@ impl Transport for Watched {
     }
     fn progress(&self) -> Progress {
         self.inner.progress()
+    }
+    fn handshake_done(&mut self) {
+        self.inner.handshake_done();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions in memory, several to one server.
 
-use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory};
+use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory_with};
 pub(crate) use rpc_testing::until;
 
 /// Both ends of a session.
@@ -25,7 +25,7 @@ pub(crate) fn config(set: impl FnOnce(&mut Config)) -> Config {
 }
 
 pub(crate) fn open_with(server: &Hosting, client: &Hosting, config: Config) -> Ends {
-    let (server, client) = connect_in_memory(server, client, &config.try_into().expect("the configuration works"));
+    let (server, client) = connect_in_memory_with(server, client, &config.try_into().expect("the configuration works"));
     Ends { server, client }
 }
 

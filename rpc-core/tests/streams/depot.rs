@@ -212,7 +212,7 @@ pub(crate) fn connect(config: Config) -> (House, Session, Session) {
     let server = Hosting::builder().service(house.clone().serve()).build().unwrap();
     let client = Hosting::builder().service(Hand.serve()).build().unwrap();
     let (server, client) =
-        session::connect_in_memory(&server, &client, &config.try_into().expect("the configuration works"));
+        session::connect_in_memory_with(&server, &client, &config.try_into().expect("the configuration works"));
     (house, server, client)
 }
 

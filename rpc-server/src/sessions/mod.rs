@@ -12,7 +12,8 @@ use std::{
 };
 
 use rpc_core::{
-    ConnectionError, Principal, Session, SessionHooks, SessionState, Status, Stub, async_trait, logging::LogLimit,
+    ConnectionError, Principal, Session, SessionHooks, SessionId, SessionState, Status, Stub, async_trait,
+    logging::LogLimit,
 };
 use tokio::{
     sync::watch,
@@ -111,8 +112,8 @@ impl Sessions {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The open session of this number, which [`Session::id`] tells.
-    pub fn get(&self, id: u64) -> Option<Session> {
+    /// The open session of this id, which [`Session::id`] tells.
+    pub fn get(&self, id: SessionId) -> Option<Session> {
         self.shared.lock().session(id).cloned()
     }
 
@@ -120,7 +121,7 @@ impl Sessions {
     /// devices. Looks at every session.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
-        state.sessions().filter(|session| session.principal() == Some(principal)).cloned().collect()
+        state.sessions().filter(|session| session.principal().as_ref() == Some(principal)).cloned().collect()
     }
 
     /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a
@@ -196,18 +197,18 @@ impl Sessions {
             let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
             match (session.blocked_in(), session.state()) {
                 (Some(method), _) => warn!(
-                    session = id,
+                    session = %id,
                     peer,
                     method,
                     "a session is lost: its method blocks a thread, and it could not be closed within \
                      Config::drain_timeout; handlers must not block, not even while they wait for a callback"
                 ),
                 (None, SessionState::Closed) => warn!(
-                    session = id,
+                    session = %id,
                     peer, "the `closed` hooks of a session have not returned within Config::drain_timeout; they run on"
                 ),
                 (None, _) => warn!(
-                    session = id,
+                    session = %id,
                     peer,
                     "a session is lost: it could not be closed within Config::drain_timeout, because its task did not \
                      get to run"
@@ -219,7 +220,7 @@ impl Sessions {
     /// Closes every session without waiting.
     pub(crate) fn close(&self) {
         for session in self.enter_phase(Phase::Closing) {
-            session.shut_down();
+            session.abort();
         }
     }
 
@@ -273,7 +274,7 @@ impl ServerSessions {
         self.standing.send_modify(|standing| standing.entered = self.lock().entered.len());
     }
 
-    fn closed(&self, session: u64, reason: ConnectionError) {
+    fn closed(&self, session: SessionId, reason: ConnectionError) {
         let (wakers, record) = self.lock().closed(session, reason);
         wake(wakers);
         drop(record);
@@ -302,7 +303,7 @@ struct Hooks(Arc<ServerSessions>);
 #[async_trait]
 impl SessionHooks for Hooks {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
-        debug!(session = session.id(), peer = session.peer_addr().map(display), "session opened");
+        debug!(session = %session.id(), peer = session.peer_addr().map(display), "session opened");
         let wakers = self.0.lock().opened(session.clone());
         wake(wakers);
         self.0.sum_up();
@@ -332,8 +333,8 @@ impl Entry {
         // It came too late for whoever went through the sessions when the phase began.
         match phase {
             Phase::Open => {}
-            Phase::Draining => session.drain(),
-            Phase::Closing => drop(session.shut_down()),
+            Phase::Draining => drop(session.drain()),
+            Phase::Closing => drop(session.abort()),
         }
     }
 }

@@ -50,7 +50,7 @@ fn close(session: &Session, bytes: usize, pool: &MemoryPool) {
     let limit = pool.limit();
     if let Some(more) = CLOSED.admit(Instant::now().into_std()) {
         warn!(
-            session = session.id(),
+            session = %session.id(),
             peer = session.peer_addr().map(tracing::field::display),
             bytes,
             "the heaviest session is closed: all sessions together hold more than {limit} bytes \

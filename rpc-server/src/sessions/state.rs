@@ -6,7 +6,7 @@ use std::{
     task::Waker,
 };
 
-use rpc_core::{ConnectionError, Session};
+use rpc_core::{ConnectionError, Session, SessionId};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -16,8 +16,8 @@ pub(super) struct State {
     pub(super) entered: BTreeMap<u64, Option<Session>>,
     /// Those that are open, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
-    /// Their places among those, by the sessions' own numbers.
-    places: HashMap<u64, u64>,
+    /// Their places among those, by the sessions' ids.
+    places: HashMap<SessionId, u64>,
     listeners: BTreeMap<u64, Listener>,
     /// How many have opened and closed so far, for the log.
     pub(super) opened: u64,
@@ -71,7 +71,7 @@ impl State {
         self.open.values().map(|record| &record.session)
     }
 
-    pub(super) fn session(&self, id: u64) -> Option<&Session> {
+    pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
         self.places.get(&id).and_then(|place| self.open.get(place)).map(|record| &record.session)
     }
 
@@ -88,7 +88,7 @@ impl State {
     /// A session has ended; nothing happens if it was not open. Gives back whom to wake, and what to drop outside the
     /// lock.
     #[must_use]
-    pub(super) fn closed(&mut self, session: u64, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
+    pub(super) fn closed(&mut self, session: SessionId, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
         let Some(number) = self.places.remove(&session) else { return (Vec::new(), None) };
         self.closed += 1;
         let record = self.open.remove(&number);

@@ -177,11 +177,11 @@ impl UpgradeShared {
         let transport = WebSocket::server(io, leftover, &self.config);
         let (session, driver) = session::accept(transport, &self.hosting, &self.config, info);
         let id = session.id();
-        debug!(session = id, peer = from, "connection upgraded");
+        debug!(session = %id, peer = from, "connection upgraded");
         entry.begun(&session);
         self.drive(driver).await;
         let reason = session.closed().await;
-        debug!(session = id, peer = from, "session closed: {}", excerpt_of(&reason));
+        debug!(session = %id, peer = from, "session closed: {}", excerpt_of(&reason));
     }
 
     /// Runs a session. If it takes what all sessions hold beyond the bound, the heaviest is closed, which may be

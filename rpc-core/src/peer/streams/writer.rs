@@ -183,7 +183,7 @@ pub(crate) fn start(shared: &Arc<SessionShared>, streams: &Streams, writers: imp
         let StreamWriter { method, items } = writer;
         let items = items.start(chunk);
         let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
-        match &shared.link.runtime {
+        match &shared.facts.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
             None => drop(pump),
         }
@@ -298,7 +298,7 @@ impl Pump {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Made, StreamError>>> {
         let Ok(next) = self.items.poll_next(cx) else {
             let (contract, method) = (self.method.contract(), self.method.name());
-            tracing::error!(session = self.shared.id, contract, method, "a stream panicked");
+            tracing::error!(session = %self.shared.id, contract, method, "a stream panicked");
             let status = Status::internal(format!("the producer of a stream of {} panicked", self.method));
             return Poll::Ready(Some(Err(StreamError::Status(status))));
         };
@@ -313,7 +313,7 @@ impl Pump {
         static UNENCODABLE: LogLimit = LogLimit::new();
         if let Some(more) = UNENCODABLE.admit(now()) {
             let why = excerpt(why);
-            tracing::error!(session, contract, method, %why, "{what} of a stream does not serialize{more}");
+            tracing::error!(%session, contract, method, %why, "{what} of a stream does not serialize{more}");
         }
         StreamError::Status(Status::internal(format!(
             "{what} of a stream of {} does not serialize: {why}",

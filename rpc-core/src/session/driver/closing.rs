@@ -12,12 +12,12 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::runtime::Handle;
 
 use super::{
-    super::{Transport, opening::closed_hooks, yield_now::yield_now},
+    super::{opening::closed_hooks, transport::Gone, yield_now::yield_now},
     Driver, Stage, Written,
 };
 use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
 
-impl<T: Transport> Driver<T> {
+impl Driver {
     /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
     pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
         if matches!(error, ConnectionError::Lost(_)) || until <= now() {
@@ -76,8 +76,8 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) fn finish(&mut self, error: ConnectionError) {
-        tracing::debug!(session = self.shared.id, reason = excerpt_of(&error), "the session is over");
-        self.transport = None;
+        tracing::debug!(session = %self.shared.id, reason = excerpt_of(&error), "the session is over");
+        self.transport = Box::new(Gone);
         // What is hosted is let go before anybody hears of the end.
         let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
@@ -86,9 +86,7 @@ impl<T: Transport> Driver<T> {
             None => Stage::Over,
         };
     }
-}
 
-impl<T> Driver<T> {
     /// The `closed` hooks, if there are any to be run.
     fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
@@ -97,7 +95,7 @@ impl<T> Driver<T> {
     }
 }
 
-impl<T> Drop for Driver<T> {
+impl Drop for Driver {
     fn drop(&mut self) {
         wake_all(&mut self.wakes);
         let error = match mem::replace(&mut self.stage, Stage::Over) {

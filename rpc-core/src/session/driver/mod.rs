@@ -43,9 +43,9 @@ const ENOUGH_EVENTS: usize = 4096;
 /// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn
 /// it. Dropping it ends the session as a lost link does.
 #[must_use = "a session does nothing until its driver is spawned"]
-pub struct Driver<T> {
-    /// `None` when the session is over: `closed` hooks may take their time, and the socket does not wait for them.
-    transport: Option<T>,
+pub struct Driver {
+    /// Dropped when the session is over: the socket does not wait for `closed` hooks.
+    transport: Box<dyn Transport>,
     shared: Arc<SessionShared>,
     dispatch: Dispatch,
     stage: Stage,
@@ -94,10 +94,10 @@ enum Written {
     Failed(TransportError),
 }
 
-impl<T: Transport> Driver<T> {
-    pub(super) fn new(transport: T, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
+impl Driver {
+    pub(super) fn new(transport: Box<dyn Transport>, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
             dispatch: Dispatch::new(shared.clone(), hosting),
             stage: Stage::Running,
             opening: None,
@@ -192,14 +192,14 @@ impl<T: Transport> Driver<T> {
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Draining => self.shared.live(Life::Draining),
                 Event::Hello(hello) => {
-                    tracing::debug!(session = self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
+                    tracing::debug!(session = %self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
                     match self.dispatch.hosting().judge(&hello.contracts) {
                         Ok(()) => self.begin_opening(),
                         Err(status) => self.opened(Err(status)),
                     }
                 }
                 Event::Welcome(welcome) => {
-                    tracing::debug!(session = self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
+                    tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
                     self.begin_opening();
                 }
                 Event::Closed(error) => {
@@ -244,14 +244,14 @@ impl<T: Transport> Driver<T> {
         match opened {
             Ok(instances) => {
                 self.dispatch.open(instances.into_iter().map(Arc::new).collect());
-                let (id, announced) = (self.shared.id, self.dispatch.hosting().announced());
+                let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
                 // At a client this does nothing: the server has taken it in already.
                 self.shared.with(|locked| locked.connection.accept(now(), id, announced));
             }
             Err(status) => self.shared.with(|locked| locked.connection.refuse(status)),
         }
         if self.shared.look(|connection| connection.is_open()) {
-            tracing::debug!(session = self.shared.id, "the session is open");
+            tracing::debug!(session = %self.shared.id, "the session is open");
             self.end_handshake();
             self.shared.live(Life::Open);
         }
@@ -400,7 +400,7 @@ fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Pr
     shrink_list(ended);
 }
 
-impl<T: Transport> Future for Driver<T> {
+impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -434,7 +434,7 @@ impl<T: Transport> Future for Driver<T> {
     }
 }
 
-impl<T> fmt::Debug for Driver<T> {
+impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("shared", &self.shared).finish_non_exhaustive()
     }

@@ -1,0 +1,396 @@
+//! `Sending`: the life of a call whose arguments are encoded bytes, at its caller: take a slot, wait for a permit and
+//! room, send, wait for the outcome, and give up when dropped.
+
+use std::{
+    future::poll_fn,
+    mem,
+    pin::pin,
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+use super::{
+    budget::{Need, Reservation},
+    call::CallParams,
+    current::is_opening,
+    shared::SessionShared,
+};
+use crate::{
+    config::PACKET_OVERHEAD,
+    contract::MethodDescriptor,
+    proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing, counted_arguments},
+    status::Status,
+    wire::{Rope, Streams, metadata_size},
+};
+
+/// What a Request or Notify takes beside metadata and payload, at most.
+const FRAME: usize = 64;
+
+/// What a call that has not come to its end is waiting for.
+enum CallState {
+    /// A permit.
+    Waiting,
+    /// Nothing: it may be sent.
+    Admitted,
+    /// Room, or another budget.
+    Short(Need),
+    /// Its completion; a one-way call is done.
+    Sent,
+    /// Its outcome is there already.
+    Ended,
+}
+
+/// A call on its way. Dropping it gives the call up.
+pub(super) struct Sending<'a> {
+    shared: &'a SessionShared,
+    method: &'static MethodDescriptor,
+    begun: Instant,
+    nested: bool,
+    start: CallStart,
+    metadata_len: usize,
+    /// What is to be sent.
+    outgoing: Outgoing,
+    reservation: Reservation<&'a SessionShared>,
+    /// Its slot, while the call has it.
+    key: Option<CallKey>,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.shared.act(|connection| connection.cancel_call(key));
+        }
+    }
+}
+
+impl<'a> Sending<'a> {
+    /// A call that has `streams` streams among its arguments. Nothing happens yet. The error says why it cannot begin.
+    // Inlined so that the parts are made where they stay: what has just been written is slow to move.
+    #[inline(always)]
+    pub(super) fn new(
+        shared: &'a SessionShared,
+        method: &'static MethodDescriptor,
+        params: &mut CallParams,
+        streams: usize,
+    ) -> Result<Self, Status> {
+        let metadata_len = check(shared, params)?;
+        let oneway = method.is_oneway();
+        let origin = params.origin.take();
+        let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
+        Ok(Self {
+            shared,
+            method,
+            begun: params.begun,
+            nested: origin.is_some() && !oneway,
+            start: CallStart {
+                method: Some(method),
+                oneway,
+                depth,
+                origin: origin.map(|origin| origin.call),
+                deadline: params.deadline,
+                idle_timeout: params.idle_timeout,
+            },
+            metadata_len,
+            outgoing: Outgoing {
+                method: method.id(),
+                metadata: mem::take(&mut params.metadata),
+                payload: Rope::default(),
+                streams,
+                charges: Charges::default(),
+            },
+            reservation: Reservation::new(shared),
+            key: None,
+        })
+    }
+
+    /// Sends the call as soon as it has its permit and room. `encode` gives the encoded arguments, each time that the
+    /// call may be sent: a call that waits holds no encoded bytes, which would be memory without a bound. False if the
+    /// call has ended before it was sent; its outcome is there.
+    pub(super) async fn send(&mut self, mut encode: impl FnMut() -> Result<Rope, Status>) -> Result<bool, Status> {
+        // Where others have found permits and room, the call is sent while it takes its slot.
+        let reserved = self.shared.has_fast_path() && self.load(encode()?)?.reserve_whole();
+        let mut state = self.begin(reserved).await?;
+        loop {
+            state = match state {
+                CallState::Waiting => self.admission().await?,
+                CallState::Admitted => self.load(encode()?)?.offer().await?,
+                CallState::Short(need) => self.wait_for(need).await?,
+                CallState::Sent => return Ok(true),
+                CallState::Ended => return Ok(false),
+            };
+        }
+    }
+
+    /// The call is not given up when this is dropped: nobody waits for its outcome.
+    pub(super) fn forget(&mut self) {
+        self.key = None;
+    }
+
+    /// The streams among the arguments of a call that has been sent.
+    pub(super) fn argument_streams(&self) -> Streams {
+        self.key.map(|key| self.shared.look(|connection| connection.argument_streams(key))).unwrap_or_default()
+    }
+
+    /// Takes a slot. With `reserved`, the call is sent at once if it finds a permit.
+    async fn begin(&mut self, reserved: bool) -> Result<CallState, Status> {
+        poll_fn(|cx| {
+            let Self { shared, begun, start, outgoing, .. } = self;
+            let (key, progress) = if reserved {
+                shared.act(|connection| connection.start_call(*begun, start, outgoing, cx.waker()))?
+            } else {
+                shared.with(|locked| locked.connection.begin_call(*begun, start, cx.waker()))?
+            };
+            self.key = Some(key);
+            let admitted = progress == CallProgress::Admitted;
+            if !admitted {
+                outgoing.payload = Rope::default();
+            }
+            self.shared.set_fast_path(admitted);
+            Poll::Ready(Ok(match (reserved, admitted) {
+                (true, true) => CallState::Sent,
+                (false, true) => CallState::Admitted,
+                (_, false) => CallState::Waiting,
+            }))
+        })
+        .await
+    }
+
+    /// Takes the encoded arguments, and says what is wrong with them.
+    fn load(&mut self, arguments: Rope) -> Result<&mut Self, Status> {
+        self.outgoing.payload = arguments;
+        self.check_limits(self.outgoing.payload.len())?;
+        Ok(self)
+    }
+
+    /// Reserves all that the loaded arguments need, if it can be had now.
+    fn reserve_whole(&mut self) -> bool {
+        let (len, frame, arguments) = self.sizes();
+        let reserved = self.reservation.reserve_whole(len, frame, arguments);
+        if reserved {
+            self.outgoing.charges = self.reservation.take(len, frame, arguments);
+        }
+        reserved
+    }
+
+    /// The length of the encoded arguments, what their frame takes beside them, and what counts against the other
+    /// side's limit of arguments.
+    fn sizes(&self) -> (usize, usize, u32) {
+        let len = self.outgoing.payload.len();
+        let counted = counted_arguments(len as u64, self.metadata_len);
+        (len, FRAME + self.metadata_len, u32::try_from(counted).unwrap_or(u32::MAX))
+    }
+
+    /// Waits for a permit.
+    async fn admission(&mut self) -> Result<CallState, Status> {
+        // The driver did not see the new deadline.
+        self.shared.wake_driver();
+        poll_fn(|cx| match progress(self.shared, &mut self.key, cx.waker()) {
+            CallProgress::Waiting => Poll::Pending,
+            CallProgress::Admitted => Poll::Ready(Ok(CallState::Admitted)),
+            CallProgress::Done(outcome) => Poll::Ready(Err(unsent(outcome))),
+        })
+        .await
+    }
+
+    /// Sends an admitted call, whose arguments are loaded, if they fit the budgets now.
+    async fn offer(&mut self) -> Result<CallState, Status> {
+        let (len, frame, arguments) = self.sizes();
+        if let Err(need) = self.reservation.reserve(len, frame, arguments) {
+            self.outgoing.payload = Rope::default();
+            return Ok(CallState::Short(need));
+        }
+        self.outgoing.charges = self.reservation.take(len, frame, arguments);
+        poll_fn(|cx| {
+            let Self { shared, outgoing, .. } = self;
+            let sent =
+                self.key.is_some_and(|key| shared.act(|connection| connection.send_call(key, outgoing, cx.waker())));
+            Poll::Ready(Ok(if sent { CallState::Sent } else { CallState::Ended }))
+        })
+        .await
+    }
+
+    /// Says what is wrong with the metadata, or with arguments of this length.
+    fn check_limits(&self, len: usize) -> Result<(), Status> {
+        let Some(limits) = self.shared.limits() else { return Ok(()) };
+        let chunk = limits.chunk.min(self.shared.config.chunk as u64);
+        // Metadata share a packet with a chunk's worth of arguments.
+        let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
+        if self.metadata_len as u64 > spare {
+            let message = format!(
+                "the metadata of the call take {} bytes; the other side takes {spare} (Config::max_packet there)",
+                self.metadata_len
+            );
+            return Err(Status::invalid_argument(message).not_executed());
+        }
+        let counted = counted_arguments(len as u64, self.metadata_len);
+        let arguments = limits.arguments.saturating_sub(self.metadata_len as u64);
+        let (limit, name_of_limit) = if counted > 0 && arguments < limits.payload {
+            (arguments, "max_arguments")
+        } else {
+            (limits.payload, "max_payload")
+        };
+        if len as u64 > limit {
+            let (contract, name) = (self.method.contract(), self.method.name());
+            let message = format!(
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise Config::{name_of_limit} there"
+            );
+            return Err(Status::out_of_range(message).not_executed());
+        }
+        Ok(())
+    }
+
+    /// Waits for what was missing, or until the call has ended.
+    async fn wait_for(&mut self, need: Need) -> Result<CallState, Status> {
+        if self.nested && matches!(need, Need::Arguments(_)) {
+            let message =
+                "the other side holds too many argument bytes of unfinished calls to take more from within a handler";
+            return Err(Status::resource_exhausted(message).not_executed());
+        }
+        let (shared, key) = (self.shared, &mut self.key);
+        // The driver did not see the new deadline.
+        shared.wake_driver();
+        let mut waiting = pin!(self.reservation.wait(need));
+        poll_fn(|cx| {
+            let over = match waiting.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(CallState::Admitted)),
+                Poll::Ready(Err(_)) => true,
+                Poll::Pending => false,
+            };
+            match progress(shared, key, cx.waker()) {
+                CallProgress::Done(outcome) => Poll::Ready(Err(unsent(outcome))),
+                // The session is over, and so is the call.
+                _ if over => Poll::Ready(Err(Status::unavailable("the session is over").not_executed())),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Waits for the completion. `registered` says that this task's waker is in the slot already.
+    pub(super) async fn outcome(&mut self, mut registered: bool) -> Outcome {
+        poll_fn(|cx| {
+            if mem::take(&mut registered) {
+                return Poll::Pending;
+            }
+            match progress(self.shared, &mut self.key, cx.waker()) {
+                CallProgress::Done(outcome) => Poll::Ready(outcome),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Whether a call can begin at all. Gives the length of its metadata.
+fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
+    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata);
+    if len > limit {
+        let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
+        return Err(Status::invalid_argument(message).not_executed());
+    }
+    if is_opening(shared.id.number()) && !shared.look(|connection| connection.is_open()) {
+        let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
+        return Err(Status::failed_precondition(message).not_executed());
+    }
+    Ok(len)
+}
+
+/// Where the call in the slot `key` stands. When it has ended, the slot is free, and `key` is taken out.
+fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
+    let Some(slot) = *key else {
+        return CallProgress::Done(Outcome::Status(Status::internal("a call without a slot was polled")));
+    };
+    let (progress, draining) = shared.look(|connection| (connection.poll_call(slot, waker), connection.is_draining()));
+    if matches!(progress, CallProgress::Done(_)) {
+        *key = None;
+        if draining {
+            // It may have been the last thing that the drain waited for.
+            shared.wake_driver();
+        }
+    }
+    progress
+}
+
+/// Why a call ended before it was sent.
+fn unsent(outcome: Outcome) -> Status {
+    match outcome {
+        Outcome::Status(status) => status,
+        Outcome::Value(_) | Outcome::Streaming(..) | Outcome::Fault(_) => {
+            Status::internal("a call that was not sent has been answered")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::{
+        config::CheckedConfig,
+        peer::{ConnectionInfo, encode_rope, now},
+        service::Hosting,
+        session::{accept, connect, connect_in_memory, memory},
+        status::Code,
+    };
+
+    static METHOD: MethodDescriptor = MethodDescriptor::new("Nowhere", "go", 0);
+
+    fn params() -> CallParams {
+        CallParams { begun: now(), origin: None, metadata: Vec::new(), deadline: None, idle_timeout: None }
+    }
+
+    /// The outcome of a call of a method that is not hosted, which shows that the call has arrived.
+    async fn arrived(sending: &mut Sending<'_>) -> bool {
+        matches!(sending.outcome(true).await, Outcome::Status(status) if status.code() == Code::Unimplemented)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn arguments_that_are_encoded_once_can_be_sent_in_several_sessions() {
+        let (hosting, payload) = (Hosting::default(), encode_rope(&[1, 2, 3]).unwrap());
+        for _ in 0..3 {
+            let (_server, client) = connect_in_memory(&hosting, &hosting);
+            client.established().await.unwrap();
+            let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
+            assert_eq!(sending.send(|| Ok(payload.clone())).await, Ok(true));
+            assert!(arrived(&mut sending).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_its_permit_is_not_encoded() {
+        let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+        let (near, far) = memory();
+        let (_server, driver) = accept(near, &hosting, &config, ConnectionInfo::default());
+        let (client, other) = connect(far, &hosting, &config, ConnectionInfo::default());
+        let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
+        let (payload, encoded) = (encode_rope(&[1, 2, 3]).unwrap(), Cell::new(0));
+        {
+            let encode = || {
+                encoded.set(encoded.get() + 1);
+                Ok(payload.clone())
+            };
+            let mut sent = pin!(sending.send(encode));
+            assert!(sent.as_mut().now_or_never().is_none(), "there is no permit before the handshake is done");
+            assert_eq!(encoded.get(), 0);
+            tokio::spawn(driver);
+            tokio::spawn(other);
+            assert_eq!(sent.await, Ok(true));
+        }
+        assert_eq!(encoded.get(), 1);
+        assert!(arrived(&mut sending).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_unsent_with_its_session() {
+        let (near, _far) = memory();
+        let hosting = Hosting::default();
+        let (client, driver) = connect(near, &hosting, &CheckedConfig::default(), ConnectionInfo::default());
+        let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
+        drop(driver);
+        let failed = sending.send(|| panic!("nothing is encoded for a session that is over")).await.unwrap_err();
+        assert_eq!((failed.code(), failed.execution()), (Code::Unavailable, crate::Execution::NotExecuted));
+    }
+}

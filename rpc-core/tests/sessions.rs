@@ -1,0 +1,239 @@
+//! What a session's handle and driver promise, whatever is hosted.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use rpc_core::{
+    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
+    SessionId, Status, async_trait,
+    intercept::{CallInfo, Interceptor, Next, Reply},
+    session::{
+        Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
+        connect_in_memory_with, memory,
+    },
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+/// A transport inside another one, which counts how often it is told that the handshake is done.
+struct Wrapped<T> {
+    inner: T,
+    told: Arc<AtomicUsize>,
+}
+
+impl<T: Transport> Transport for Wrapped<T> {
+    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
+        self.inner.poll_receive(cx)
+    }
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
+        self.inner.poll_ready(cx)
+    }
+    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
+        self.inner.start_send(packet)
+    }
+    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
+        self.inner.poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut TaskContext<'_>, code: CloseCode, reason: &str) -> Poll<()> {
+        self.inner.poll_close(cx, code, reason)
+    }
+    fn progress(&self) -> Progress {
+        self.inner.progress()
+    }
+    fn handshake_done(&mut self) {
+        self.told.fetch_add(1, Ordering::SeqCst);
+        self.inner.handshake_done();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drivers_over_different_transports_are_one_type() {
+    let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+    let info = ConnectionInfo::default;
+    let told = Arc::<AtomicUsize>::default();
+    let (near, far) = memory();
+    let (near, far) = (Wrapped { inner: near, told: told.clone() }, Wrapped { inner: far, told: told.clone() });
+    let (io, other_io) = tokio::io::duplex(4096);
+    let (ws_server, ws_client) =
+        (WebSocket::server(io, Bytes::new(), &config), WebSocket::client(other_io, Bytes::new(), &config));
+    let ends = [
+        accept(near, &hosting, &config, info()),
+        connect(far, &hosting, &config, info()),
+        accept(ws_server, &hosting, &config, info()),
+        connect(ws_client, &hosting, &config, info()),
+    ];
+    let (sessions, drivers): (Vec<_>, Vec<Driver>) = ends.into_iter().unzip();
+    let drivers: Vec<_> = drivers.into_iter().map(tokio::spawn).collect();
+    for session in &sessions {
+        session.established().await.unwrap();
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 2, "each end of the wrapped pair was told once");
+    sessions[1].close();
+    sessions[3].close();
+    for driver in drivers {
+        driver.await.unwrap();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Badge(u32);
+
+#[rpc_core::callback]
+trait Visitor {
+    #[rpc(oneway)]
+    async fn next_please(&self);
+}
+
+struct Ann;
+
+impl Visitor for Ann {
+    async fn next_please(&self) {}
+}
+
+#[rpc_core::service(callback = Visitor)]
+trait Desk {
+    /// What a handler finds out about its caller: session, principal, badge.
+    async fn who(&self, cx: &Context<VisitorClient>) -> (String, Option<String>, Option<u32>);
+    /// Takes an hour.
+    async fn deliberate(&self) -> u32;
+}
+
+struct Clerk;
+
+impl Desk for Clerk {
+    async fn who(&self, cx: &Context<VisitorClient>) -> (String, Option<String>, Option<u32>) {
+        let badge = cx.info().extensions.get::<Badge>();
+        assert_eq!(badge, cx.extension::<Badge>());
+        let principal = cx.principal().map(|principal| principal.name().to_owned());
+        (cx.session_id().to_string(), principal, badge.map(|badge| badge.0))
+    }
+
+    async fn deliberate(&self) -> u32 {
+        sleep(Duration::from_secs(3600)).await;
+        42
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn facts_of_a_connection_are_values_that_outlive_the_session() {
+    let hosting = Hosting::builder().service(Clerk.serve()).build().unwrap();
+    let mut extensions = http::Extensions::new();
+    extensions.insert(Badge(7));
+    let info = ConnectionInfo::default().with_extensions(extensions);
+    let (near, far) = memory();
+    let config = CheckedConfig::default();
+    let (server, driver) = accept(near, &hosting, &config, info);
+    let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
+    let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
+    let drivers = [driver, other].map(tokio::spawn);
+    client.established().await.unwrap();
+
+    let (info, before) = (server.info(), server.principal());
+    assert!(server.set_principal(Principal::new("ann")));
+    assert_eq!((before, server.principal()), (None, Some(Principal::new("ann"))));
+    let (session, principal, badge) = client.client::<DeskClient>().who().await.unwrap();
+    assert_eq!(session.parse(), Ok(server.id()), "the text of an id leads back to it");
+    assert_eq!((principal.as_deref(), badge), (Some("ann"), Some(7)));
+
+    client.close();
+    for driver in drivers {
+        driver.await.unwrap();
+    }
+    drop((server, client));
+    assert_eq!(info.extensions.get(), Some(&Badge(7)));
+}
+
+/// Notes in which sessions calls are made and served.
+struct Notes(Arc<Mutex<Vec<Option<SessionId>>>>);
+
+#[async_trait]
+impl Interceptor for Notes {
+    async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+        assert_eq!(call.info().is_some(), call.session_id().is_some());
+        let reply = next.run(call).await;
+        self.0.lock().unwrap().push(call.session_id());
+        reply
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
+    let notes = Arc::<Mutex<Vec<_>>>::default();
+    let served = Hosting::builder().service(Clerk.serve()).interceptor(Notes(notes.clone())).build().unwrap();
+    let made = Hosting::builder().service(Ann.serve()).interceptor(Notes(notes.clone())).build().unwrap();
+    let (server, client) = connect_in_memory(&served, &made);
+    client.client::<DeskClient>().who().await.unwrap();
+    assert_eq!(*notes.lock().unwrap(), [Some(server.id()), Some(client.id())]);
+    assert_ne!(server.id(), client.id());
+}
+
+/// Both ends, with a call under way that takes an hour; a drain may take longer.
+async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
+    let mut config = Config::default();
+    config.call_timeout = Duration::from_secs(3 * 3600);
+    (config.drain_grace, config.drain_timeout) = (config.call_timeout, config.call_timeout);
+    let desk = Hosting::builder().service(Clerk.serve()).build().unwrap();
+    let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
+    let (server, client) = connect_in_memory_with(&desk, &visitor, &config.try_into().unwrap());
+    let stub: DeskClient = client.client();
+    stub.who().await.unwrap();
+    let call = tokio::spawn(async move { stub.deliberate().await });
+    sleep(Duration::from_secs(1)).await;
+    (server, client, call)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_can_be_awaited_and_goes_on_where_it_is_not() {
+    for awaited in [true, false] {
+        let (server, client, call) = deliberating().await;
+        let begun = Instant::now();
+        let mut drain = server.drain();
+        assert!((&mut drain).now_or_never().is_none(), "a call is under way");
+        let reason = if awaited {
+            drain.await
+        } else {
+            drop(drain);
+            server.closed().await
+        };
+        assert_eq!(reason, ConnectionError::ShutDown);
+        assert_eq!(call.await.unwrap(), Ok(42), "the drain has let the call finish");
+        assert!(begun.elapsed() >= Duration::from_secs(3000), "{:?}", begun.elapsed());
+        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+        assert_eq!(server.drain().await, ConnectionError::ShutDown, "after the end there is nothing to wait for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back() {
+    let (server, client, call) = deliberating().await;
+    let begun = Instant::now();
+    assert_eq!(server.abort().await, ConnectionError::ShutDown);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
+    let mut config = Config::default();
+    config.drain_timeout = Duration::from_secs(7);
+    let config = config.try_into().unwrap();
+    let (near, _far) = memory();
+    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let begun = Instant::now();
+    let ConnectionError::TimedOut(why) = session.drain().await else { panic!("nothing has ended the session") };
+    assert!(why.contains("7s (Config::drain_timeout)"), "{why}");
+    assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
+}
