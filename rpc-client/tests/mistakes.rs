@@ -10,7 +10,7 @@ use std::{cell::RefCell, io::Write, sync::Once, time::Duration};
 use futures::stream;
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{Code, Context, Execution, Hosting, Status, Streaming, Stub};
-use rpc_server::{ListenError, Server, ServerHandle};
+use rpc_server::{BuildError, ListenError, Server, ServerHandle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -175,7 +175,7 @@ async fn the_contract_is_not_hosted() {
 async fn two_contracts_of_one_name() {
     let both = Server::builder().service(Desk::serve(Clerk)).service(Bureau::serve(Clerk));
     let error = both.listen("127.0.0.1:0").await.unwrap_err();
-    assert!(matches!(error, ListenError::Hosting(_)));
+    assert!(matches!(error, ListenError::Build(BuildError::Hosting(_))));
     says(&error, &["two contracts named `Desk`", "#[service(name ="]);
     assert!(Hosting::builder().service(Desk::serve(Clerk)).service(Screen::serve(Clerk)).build().is_ok());
 }

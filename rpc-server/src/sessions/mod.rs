@@ -21,7 +21,9 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 pub use changes::{SessionChange, SessionChanges};
-use state::{Phase, State};
+use state::{Live, Phase, State};
+
+use crate::caps::Place;
 
 /// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in
 /// handlers too (but see [`Self::drain`]).
@@ -223,8 +225,8 @@ impl Sessions {
         }
     }
 
-    /// A place for a session to come; `None` if no more are taken in.
-    pub(crate) fn enter(&self) -> Option<Entry> {
+    /// Enters a session to come, which will have this place under the caps; `None` if no more are taken in.
+    pub(crate) fn enter(&self, place: Arc<Place>) -> Option<Entry> {
         let mut state = self.shared.lock();
         if state.phase != Phase::Open {
             return None;
@@ -233,7 +235,7 @@ impl Sessions {
         state.entered.insert(number, None);
         drop(state);
         self.shared.announce();
-        Some(Entry { shared: Arc::clone(&self.shared), number })
+        Some(Entry { shared: Arc::clone(&self.shared), number, place: Some(place) })
     }
 
     /// What tells of openings and closings. To be the last of all hooks: the last to let a session in, the first to
@@ -246,7 +248,7 @@ impl Sessions {
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
         state.phase = phase;
-        let sessions = state.entered.values().flatten().cloned().collect();
+        let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
         wake(wakers);
@@ -314,22 +316,25 @@ impl SessionHooks for Hooks {
     }
 }
 
-/// One session's place among the [`Sessions`]; leaves when dropped.
+/// A connection that becomes one of the [`Sessions`], and leaves when dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     shared: Arc<ServerSessions>,
     number: u64,
+    /// The place under the caps, until there is a session to which it goes over.
+    place: Option<Arc<Place>>,
 }
 
 impl Entry {
-    /// The session that the upgrade led to.
-    pub(crate) fn begun(&self, session: &Session) {
+    /// Says which session the upgrade led to. The place under the caps is the session's from here on.
+    pub(crate) fn begun(&mut self, session: &Session) {
         let phase = {
             let mut state = self.shared.lock();
-            state.entered.insert(self.number, Some(session.clone()));
+            let live = self.place.take().map(|place| Live { session: session.clone(), place });
+            state.entered.insert(self.number, live);
             state.phase
         };
-        // It came too late for whoever went through the sessions when the phase began.
+        // The session came too late to be told with the others when the phase began.
         match phase {
             Phase::Open => {}
             Phase::Draining => session.drain(),
@@ -341,11 +346,11 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let session = state.entered.remove(&self.number).flatten();
+        let live = state.entered.remove(&self.number).flatten();
         // Its hooks have said so, unless its task was dropped.
         let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
         let (mut wakers, record) =
-            session.as_ref().map(|session| state.closed(session.id(), lost())).unwrap_or_default();
+            live.as_ref().map(|live| state.closed(live.session.id(), lost())).unwrap_or_default();
         wakers.extend(state.wakers());
         drop(state);
         self.shared.announce();
@@ -353,6 +358,39 @@ impl Drop for Entry {
         if record.is_some() {
             self.shared.sum_up();
         }
-        drop((record, session));
+        drop((record, live));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::{CheckedConfig, Hosting, session::connect_in_memory};
+
+    use super::*;
+    use crate::caps::Caps;
+
+    #[tokio::test]
+    async fn the_place_of_a_connection_goes_over_to_its_session() {
+        let caps = Caps::new(1, 1);
+        let sessions = Sessions::new();
+        let mut entry = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+        let (session, _client) = connect_in_memory(&Hosting::default(), &Hosting::default(), &CheckedConfig::default());
+        entry.begun(&session);
+        assert!(entry.place.is_none());
+        assert!(caps.enter(None).is_err(), "the session holds it");
+        drop(entry);
+        assert!(caps.enter(None).is_ok(), "the session has ended");
+    }
+
+    #[test]
+    fn a_connection_that_becomes_no_session_gives_its_place_back() {
+        let caps = Caps::new(1, 1);
+        let sessions = Sessions::new();
+        drop(sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap());
+        let last = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+        sessions.close();
+        drop(last);
+        assert!(sessions.enter(Arc::new(caps.enter(None).unwrap())).is_none(), "no more are taken in");
+        assert!(caps.enter(None).is_ok());
     }
 }

@@ -28,7 +28,7 @@ impl Sessions {
 
     /// True if that helped.
     fn close_heaviest(&self, pool: &MemoryPool) -> bool {
-        let sessions: Vec<_> = self.shared.lock().entered.values().flatten().cloned().collect();
+        let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
         // What is kept for payloads to come goes first.
         let mut weighed: Vec<_> = sessions.into_iter().map(|session| (session.trim_memory(), session)).collect();
         weighed.sort_by_key(|(bytes, _)| Reverse(*bytes));

@@ -8,12 +8,14 @@ use std::{
 
 use rpc_core::{ConnectionError, Session};
 
+use crate::caps::Place;
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) phase: Phase,
     last: u64,
     /// All that came, from their upgrade to their end; `None` while the upgrade is under way.
-    pub(super) entered: BTreeMap<u64, Option<Session>>,
+    pub(super) entered: BTreeMap<u64, Option<Live>>,
     /// Those that are open, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
     /// Their places among those, by the sessions' own numbers.
@@ -24,6 +26,15 @@ pub(super) struct State {
     pub(super) closed: u64,
     /// Those that did not end in time have been named.
     reported: bool,
+}
+
+/// A session, from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) session: Session,
+    /// The place under the caps is the session's, not its connection's.
+    #[expect(dead_code, reason = "it is held")]
+    pub(super) place: Arc<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +78,11 @@ impl State {
         self.last
     }
 
+    /// All sessions that have begun and not ended, whether they are open or not.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Session> {
+        self.entered.values().flatten().map(|live| &live.session)
+    }
+
     pub(super) fn sessions(&self) -> impl ExactSizeIterator<Item = &Session> {
         self.open.values().map(|record| &record.session)
     }
@@ -106,7 +122,7 @@ impl State {
         if std::mem::replace(&mut self.reported, true) {
             return Vec::new();
         }
-        self.entered.values().flatten().cloned().collect()
+        self.live().cloned().collect()
     }
 
     /// Whether no session is there and none will come.
