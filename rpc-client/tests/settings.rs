@@ -92,6 +92,32 @@ async fn services_that_cannot_be_hosted_are_still_said_to_be_so() {
     assert!(Hosting::builder().build().is_ok());
 }
 
+#[tokio::test]
+async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let connect = || InnClient::connect(&url).callback(Visitor.serve());
+    for (name, value, why) in [
+        ("a b", "x", "invalid HTTP header name"),
+        ("x-key", "a\nb", "may not have"),
+        ("host", "example.com", "the WebSocket handshake sets it"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate", "the WebSocket handshake sets it"),
+        ("content-length", "4", "a request for a WebSocket has no body"),
+        ("Transfer-Encoding", "chunked", "a request for a WebSocket has no body"),
+    ] {
+        let error = connect().header("x-good", "yes").header(name, value).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Header { name: named, .. } if named.eq_ignore_ascii_case(name)));
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let mut config = Config::default();
+    config.max_payload = 0;
+    assert!(matches!(connect().config(config).await.unwrap_err(), ConnectError::Config(_)));
+    let twice = connect().callback(Visitor.serve()).await.unwrap_err();
+    assert!(matches!(twice, ConnectError::Hosting(HostingError::SameName { name: "Guest" })), "{twice:?}");
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
 /// The runtime of a client is blocked for twice its patience, while the server's pings gather in its socket.
 #[tokio::test]
 async fn a_blocked_runtime_does_not_end_its_sessions() {
