@@ -44,11 +44,11 @@ impl<S: Stub> Connect for S {}
 /// A connection to be made; `.await` makes it.
 ///
 /// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. What cannot work is refused before anything is
-/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server and the HTTP upgrade take at
-/// most [`Config::upgrade_timeout`] together, and the handshake of the session at most [`Config::hello_timeout`]. The
-/// `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most, if there are any. Must be
-/// awaited within a tokio runtime, in which the session then runs as a task. Dropping the future undoes what it has
-/// begun.
+/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server and the
+/// HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session at most
+/// [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most,
+/// if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping the
+/// future undoes what it has begun.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,

@@ -1,4 +1,4 @@
-//! `ConnectError`: why there is no session.
+//! `ConnectError`: why a connection was not made.
 
 use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
@@ -134,7 +134,7 @@ impl fmt::Display for ConnectError {
             Self::NotWebSocket { authority, why } => {
                 write!(
                     f,
-                    "what answers at {authority} is no WebSocket server: {}; check host, port and path",
+                    "what answers at {authority} is not a WebSocket server: {}; check host, port and path",
                     escaped(why)
                 )
             }

@@ -93,7 +93,7 @@ impl ServerBuilder {
     /// stand for pages without a host. Anything else could never match, and is an error at [`build`](Self::build).
     ///
     /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse
-    /// (RFC 6455 §10.2). Programs that are no browsers send no origin and are not affected.
+    /// (RFC 6455 §10.2). Programs other than browsers send no origin, and are not affected.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self

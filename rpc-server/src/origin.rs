@@ -72,7 +72,7 @@ impl Origin {
         match scheme.as_str() {
             "ws" => return Err(format!("an origin is where the page is; write {:?}", format!("http://{rest}"))),
             "wss" => return Err(format!("an origin is where the page is; write {:?}", format!("https://{rest}"))),
-            _ if !is_scheme(&scheme) => return Err(format!("{scheme:?} is no scheme; write https or http")),
+            _ if !is_scheme(&scheme) => return Err(format!("{scheme:?} is not a scheme; write https or http")),
             _ => {}
         }
         if let Some(end) = rest.find(['/', '?', '#']) {
@@ -223,7 +223,7 @@ mod tests {
             ("https://", "host is missing"),
             ("https://:443", "host is missing"),
             ("", "begins with a scheme"),
-            ("1http://example.com", "is no scheme"),
+            ("1http://example.com", "is not a scheme"),
             ("https://example.com:", "1 to 65535"),
             ("https://example.com:0", "1 to 65535"),
             ("https://example.com:+1", "1 to 65535"),

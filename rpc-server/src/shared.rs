@@ -103,14 +103,14 @@ impl ServerShared {
         socket.close()
     }
 
-    /// Listens no more and drops the connections that are no sessions yet. Returns the number of sockets that were
-    /// closed, at the first call only.
+    /// Closes every socket, and drops the connections that have no session yet. The first call returns the number of
+    /// sockets that were open.
     pub(crate) fn stop(&self) -> Option<usize> {
         let (first, sockets) = {
             let mut listening = self.listening();
             (!std::mem::replace(&mut listening.ended, true), std::mem::take(&mut listening.sockets))
         };
-        // A listener whose socket closes asks whether the server has ended: this comes first.
+        // A listener's task whose socket closes asks whether the server has ended, so the answer comes first.
         self.stop.send_replace(true);
         for socket in &sockets {
             socket.close();
@@ -124,7 +124,7 @@ impl ServerShared {
         let _ = self.stop.subscribe().wait_for(|&stop| stop).await;
     }
 
-    /// Waits until the listeners' tasks and the sessions have ended, or there is no more time for them.
+    /// Waits until the listeners' tasks and the sessions have ended, or the time for a drain is over.
     pub(crate) async fn ended(&self) {
         self.sessions.within_drain(self.stop.closed()).await;
         self.sessions.ended().await;

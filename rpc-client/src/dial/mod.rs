@@ -33,7 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
-/// Headers that the handshake sets itself (RFC 6455 §4.1), or never has because nothing is offered.
+/// Headers that the handshake sets itself (RFC 6455 §4.1). It offers no extensions.
 const OWN_HEADERS: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
@@ -48,7 +48,7 @@ const OWN_HEADERS: [HeaderName; 7] = [
 pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     match *header {
         ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
-        // A server would wait for the body, and take packets for it.
+        // A server would wait for a body, and take packets for it.
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Some("a request for a WebSocket has no body"),
         _ => None,
     }
@@ -92,7 +92,7 @@ impl Limit {
     }
 }
 
-/// The headers are ones that the handshake does not [forbid](forbids).
+/// The request of the handshake. The handshake does not [forbid](forbids) these headers.
 fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = target.uri.clone();
@@ -168,7 +168,7 @@ async fn upgrade(
     Ok((io, leftover, response.into_parts().0.headers))
 }
 
-/// An answer with another status than 101.
+/// The error for an answer whose status is not 101.
 async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
@@ -186,7 +186,7 @@ async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<T
     ConnectError::Http { url: target.url.clone(), status: response.status(), body }
 }
 
-/// The first line of what came with an answer, made fit to be shown.
+/// The first line of an answer's body, without control characters.
 async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String {
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let most = MAX_BODY.min(length.unwrap_or(MAX_BODY));

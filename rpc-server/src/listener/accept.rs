@@ -50,8 +50,8 @@ impl Acceptor {
         Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
     }
 
-    /// Accepts until the socket is closed. Then connections that are no sessions yet may still become sessions, unless
-    /// the server has ended: that drops them.
+    /// Accepts until the socket is closed. Connections without a session may still get one after that, unless the
+    /// server has ended: that drops them.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         self.accept(&mut connections).await;

@@ -34,7 +34,7 @@ impl Refusal {
         }
     }
 
-    /// A sentence or two for people.
+    /// One or two sentences for a person.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Method => "A WebSocket starts with a GET request (RFC 6455 4.1). Use a WebSocket client.\n",

@@ -33,7 +33,7 @@ pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> 
     if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::NoUpgrade);
     }
-    // An empty one is allowed (RFC 9112 §3.2), but there must be one.
+    // An empty Host is allowed (RFC 9112 §3.2), a missing one is not.
     if single(headers, &header::HOST).is_none() {
         return Err(Refusal::Host);
     }
@@ -51,7 +51,7 @@ pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> 
     Ok(key.to_owned())
 }
 
-/// Whether the request comes from no web page, or from one that may connect.
+/// Whether the request comes from a web page that may connect, or from another program.
 fn comes_from_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
     if origins.allows_any() || !headers.contains_key(header::ORIGIN) {
         return true;
