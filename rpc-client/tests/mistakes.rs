@@ -128,7 +128,10 @@ async fn what_answers_is_no_websocket() {
         &["200", "ordinary web server", "check host, port and path"],
     );
     let url = answering("220 mail.example.com ESMTP\r\n\r\n").await;
-    says(&ElsewhereClient::connect(url).await.unwrap_err(), &["is not a WebSocket server", "check host, port and path"]);
+    says(
+        &ElsewhereClient::connect(url).await.unwrap_err(),
+        &["is not a WebSocket server", "check host, port and path"],
+    );
     let error = ElsewhereClient::connect("http://127.0.0.1:1/").await.unwrap_err();
     says(&error, &["ws://"]);
 }
