@@ -59,6 +59,9 @@ impl Server {
     /// If none of the addresses can be listened at: the last one's error. [`ListenError::ShutDown`] if the server has
     /// been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
+        if self.shared().has_ended() {
+            return Err(ListenError::ShutDown);
+        }
         let mut failed = None;
         for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
             match TcpListener::bind(addr).await {

@@ -118,6 +118,11 @@ impl ServerShared {
         first.then_some(sockets.len())
     }
 
+    /// Whether the server has been stopped.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.listening().ended
+    }
+
     /// Waits until the server has been stopped.
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so this cannot fail.

@@ -191,6 +191,8 @@ async fn a_server_that_has_been_shut_down_does_not_listen() {
     assert!(error.to_string().contains("build a new one"), "{error}");
     // What it was given is free again.
     let socket = TcpListener::bind(listener.local_addr()).await.unwrap();
+    // That the address is in use is not the reason.
+    assert!(matches!(server.listen(listener.local_addr()).await, Err(ListenError::ShutDown)));
     assert!(matches!(server.serve_listener(socket), Err(ListenError::ShutDown)));
     TcpListener::bind(listener.local_addr()).await.unwrap();
     // The listener that was closed by the shutdown closes nothing else.
