@@ -4,13 +4,12 @@ use rpc_core::{Closing, ConnectionError, Peer, Session, SessionState, Stub};
 
 /// A session with a server, for programs that use several of its contracts: `connect(url).await?`.
 ///
-/// Cheap to clone. At the end of a program [`close`](Self::close) it and await that. The session lives until
-/// [`close`](Self::close), or until the last clone and the last stub that came from it
-/// have been dropped.
+/// Cheap to clone. The session lives until [`close`](Self::close), or until the last clone and the last stub that came
+/// from it have been dropped. A program awaits `close` before it ends.
 #[derive(Clone, Debug)]
 pub struct Client {
     session: Session,
-    /// Keeps the session open, with all stubs made of it.
+    /// Keeps the session open, as all stubs made of it do.
     peer: Peer,
 }
 
@@ -42,8 +41,8 @@ impl Client {
 
     /// Ends the session now. Calls under way fail with `UNAVAILABLE`.
     ///
-    /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it
-    /// (`client.close().await`): otherwise its goodbye may not be out yet, and the server sees a lost link.
+    /// It acts at once, whether or not the returned future is awaited. A program that is about to end awaits the future
+    /// (`client.close().await`). Otherwise its goodbye may not be out yet, and the server sees a lost link.
     pub fn close(&self) -> Closing {
         self.session.close()
     }

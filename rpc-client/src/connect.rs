@@ -15,7 +15,11 @@ use rpc_core::{
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::{client::Client, dial::dial, error::ConnectError};
+use crate::{
+    client::Client,
+    dial::{dial, forbids},
+    error::ConnectError,
+};
 
 /// Connects to a server of which several contracts will be used.
 ///
@@ -39,11 +43,12 @@ impl<S: Stub> Connect for S {}
 
 /// A connection to be made; `.await` makes it.
 ///
-/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Reaching the server and the HTTP upgrade take at
-/// most [`Config::upgrade_timeout`] together, and the handshake of the session at most [`Config::hello_timeout`]. The
-/// `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most, if there are any. Must be
-/// awaited within a tokio runtime, in which the session then runs as a task. Dropping the future undoes what it has
-/// begun.
+/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. What cannot work is refused before anything is
+/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server and the
+/// HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session at most
+/// [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most,
+/// if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping the
+/// future undoes what it has begun.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
@@ -92,13 +97,16 @@ impl<T> ConnectBuilder<T> {
     }
 
     /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
-    /// see it in their context. A header that is not valid, or that the WebSocket handshake sets itself, is an error
-    /// when connecting.
+    /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
+    /// a body, is an error when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());
         self.headers = self.headers.and_then(|mut headers| {
             let bad = |why: String| ConnectError::Header { name: name.to_owned(), why };
             let valid_name = HeaderName::try_from(name).map_err(|error| bad(error.to_string()))?;
+            if let Some(why) = forbids(&valid_name) {
+                return Err(bad(why.to_owned()));
+            }
             let valid = HeaderValue::try_from(value)
                 .map_err(|_| bad("its value has bytes that a header may not have".into()))?;
             headers.append(valid_name, valid);

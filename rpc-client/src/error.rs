@@ -1,4 +1,4 @@
-//! `ConnectError`: why there is no session.
+//! `ConnectError`: why a connection was not made.
 
 use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
@@ -19,7 +19,8 @@ pub enum ConnectError {
         /// What is wrong with it.
         why: String,
     },
-    /// A header that was set on the builder is not valid, or is one that the WebSocket handshake itself sets.
+    /// A header that was set on the builder is not valid, is one that the WebSocket handshake itself sets, or announces
+    /// a body.
     Header {
         /// Its name.
         name: String,
@@ -62,7 +63,7 @@ pub enum ConnectError {
         /// What ended it.
         source: io::Error,
     },
-    /// What answered is no WebSocket server, or does not follow RFC 6455 §4.2.2.
+    /// What answered is not a WebSocket server, or does not follow RFC 6455 §4.2.2.
     NotWebSocket {
         /// Host and port.
         authority: String,
@@ -133,7 +134,7 @@ impl fmt::Display for ConnectError {
             Self::NotWebSocket { authority, why } => {
                 write!(
                     f,
-                    "what answers at {authority} is no WebSocket server: {}; check host, port and path",
+                    "what answers at {authority} is not a WebSocket server: {}; check host, port and path",
                     escaped(why)
                 )
             }

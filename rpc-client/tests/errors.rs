@@ -6,7 +6,7 @@ use rpc_client::{
     CallError, CloseCode, Code, ConfigError, ConfigValue, ConnectError, ConnectionError, HostingError, ProtocolError,
     Status,
 };
-use rpc_server::{ListenError, UpgradeError};
+use rpc_server::{BuildError, ListenError};
 
 const SOCKET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
 
@@ -92,10 +92,20 @@ fn server_errors() -> Vec<ListenError> {
         ListenError::Denied(SOCKET),
         ListenError::NotLocal(SOCKET),
         ListenError::Failed { addr: SOCKET, source: network() },
-        ListenError::Memory { given: 1, least: 2 },
+        ListenError::ShutDown,
     ];
-    errors.extend(hosting_errors().map(ListenError::Hosting));
-    errors.extend(config_errors().map(ListenError::Config));
+    errors.extend(build_errors().into_iter().map(ListenError::Build));
+    errors
+}
+
+fn build_errors() -> Vec<BuildError> {
+    let mut errors = vec![
+        BuildError::Memory { given: 1, least: 2 },
+        BuildError::NoConnections { setting: "max_connections" },
+        BuildError::Origin { given: "*".to_owned(), why: "a wildcard".to_owned() },
+    ];
+    errors.extend(hosting_errors().map(BuildError::Hosting));
+    errors.extend(config_errors().map(BuildError::Config));
     errors
 }
 
@@ -107,10 +117,8 @@ fn no_error_shows_its_source() {
         Code::try_from(99_u8).unwrap_err().into(),
         CallError::Fault("the room is full").into(),
         CallError::<String>::Status(Status::internal("a bug")).into(),
-        UpgradeError::Memory { given: 1, least: 2 }.into(),
     ];
-    errors.extend(hosting_errors().map(|error| UpgradeError::Hosting(error).into()));
-    errors.extend(config_errors().map(|error| UpgradeError::Config(error).into()));
+    errors.extend(build_errors().into_iter().map(|error| error.into()));
     errors.extend(config_errors().map(|error| error.into()));
     errors.extend(hosting_errors().map(|error| error.into()));
     errors.extend(connection_errors().map(|error| error.into()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::stream;
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{Code, Context, Execution, Hosting, Status, Streaming, Stub};
-use rpc_server::{ListenError, Server, ServerHandle};
+use rpc_server::{BuildError, ListenError, Server, ServerHandle};
 use rpc_testing::Lines;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -129,7 +129,10 @@ async fn what_answers_is_no_websocket() {
         &["200", "ordinary web server", "check host, port and path"],
     );
     let url = answering("220 mail.example.com ESMTP\r\n\r\n").await;
-    says(&ElsewhereClient::connect(url).await.unwrap_err(), &["no WebSocket server", "check host, port and path"]);
+    says(
+        &ElsewhereClient::connect(url).await.unwrap_err(),
+        &["is not a WebSocket server", "check host, port and path"],
+    );
     let error = ElsewhereClient::connect("http://127.0.0.1:1/").await.unwrap_err();
     says(&error, &["ws://"]);
 }
@@ -194,7 +197,7 @@ async fn the_contract_is_not_hosted() {
 async fn two_contracts_of_one_name() {
     let both = Server::builder().service(Desk::serve(Clerk)).service(Bureau::serve(Clerk));
     let error = both.listen("127.0.0.1:0").await.unwrap_err();
-    assert!(matches!(error, ListenError::Hosting(_)));
+    assert!(matches!(error, ListenError::Build(BuildError::Hosting(_))));
     says(&error, &["two contracts named `Desk`", "#[service(name ="]);
     assert!(Hosting::builder().service(Desk::serve(Clerk)).service(Screen::serve(Clerk)).build().is_ok());
 }

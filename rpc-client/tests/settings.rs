@@ -11,8 +11,8 @@ use std::{
 
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{Config, Context, Hosting, HostingError, Status};
-use rpc_server::{ListenError, Server, ServerHandle, UpgradeError};
-use tokio::{net::TcpListener, time::timeout};
+use rpc_server::{BuildError, ListenError, Server, ServerHandle};
+use tokio::time::timeout;
 
 #[rpc_core::service(callback = Guest)]
 trait Inn {
@@ -72,12 +72,10 @@ async fn a_configuration_that_cannot_work_is_refused_at_every_door() {
     let text = "Config::keepalive is 0ns, and 1s is the least that works; raise it";
 
     let error = server().listen("127.0.0.1:0").await.unwrap_err();
-    assert!(matches!(&error, ListenError::Config(config) if config.field() == "keepalive"));
+    assert!(matches!(&error, ListenError::Build(BuildError::Config(config)) if config.field() == "keepalive"));
     assert_eq!(error.to_string(), text);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert!(matches!(server().serve_listener(listener), Err(ListenError::Config(_))));
-    let error = server().into_upgrade().unwrap_err();
-    assert!(matches!(error, UpgradeError::Config(_)));
+    let error = server().build().unwrap_err();
+    assert!(matches!(error, BuildError::Config(_)));
     assert_eq!(error.to_string(), text);
 
     // Nothing listens there, and nothing is dialled.
@@ -90,8 +88,34 @@ async fn a_configuration_that_cannot_work_is_refused_at_every_door() {
 async fn services_that_cannot_be_hosted_are_still_said_to_be_so() {
     let (arrivals, _arrived) = mpsc::channel();
     let twice = Server::builder().service(Host(arrivals.clone()).serve()).service(Host(arrivals).serve());
-    assert!(matches!(twice.into_upgrade(), Err(UpgradeError::Hosting(HostingError::SameName { name: "Inn" }))));
+    assert!(matches!(twice.build(), Err(BuildError::Hosting(HostingError::SameName { name: "Inn" }))));
     assert!(Hosting::builder().build().is_ok());
+}
+
+#[tokio::test]
+async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let connect = || InnClient::connect(&url).callback(Visitor.serve());
+    for (name, value, why) in [
+        ("a b", "x", "invalid HTTP header name"),
+        ("x-key", "a\nb", "may not have"),
+        ("host", "example.com", "the WebSocket handshake sets it"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate", "the WebSocket handshake sets it"),
+        ("content-length", "4", "a request for a WebSocket has no body"),
+        ("Transfer-Encoding", "chunked", "a request for a WebSocket has no body"),
+    ] {
+        let error = connect().header("x-good", "yes").header(name, value).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Header { name: named, .. } if named.eq_ignore_ascii_case(name)));
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let mut config = Config::default();
+    config.max_payload = 0;
+    assert!(matches!(connect().config(config).await.unwrap_err(), ConnectError::Config(_)));
+    let twice = connect().callback(Visitor.serve()).await.unwrap_err();
+    assert!(matches!(twice, ConnectError::Hosting(HostingError::SameName { name: "Guest" })), "{twice:?}");
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 /// The runtime of a client is blocked for twice its patience, while the server's pings gather in its socket.

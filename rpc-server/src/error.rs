@@ -1,20 +1,54 @@
-//! `ListenError` and `UpgradeError`: why a server could not start.
+//! `BuildError` and `ListenError`: why a server could not start.
 
 use std::{error, fmt, io, net::SocketAddr};
 
 use rpc_core::{ConfigError, HostingError};
 
-/// Why a server could not start. The message says what to do.
+/// Why a server could not be built. The message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The services cannot be hosted together.
+    Hosting(HostingError),
+    /// The limits and times of the sessions cannot work.
+    Config(ConfigError),
+    /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
+    Memory {
+        /// Its value, in bytes.
+        given: usize,
+        /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
+        least: usize,
+    },
+    /// The server may have no connection at all.
+    NoConnections {
+        /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
+        setting: &'static str,
+    },
+    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given what no web page has as its
+    /// origin.
+    Origin {
+        /// What it was given.
+        given: String,
+        /// What is wrong with it, and what is right.
+        why: String,
+    },
+}
+
+/// Why a server does not listen. The message says what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) says so.
+    Build(BuildError),
+    /// The server has been shut down.
+    ShutDown,
     /// The address to listen at could not be made out, for instance because the host name is unknown.
     Address(io::Error),
     /// Another socket listens at this address.
     InUse(SocketAddr),
     /// The operating system does not allow this program to listen at this address.
     Denied(SocketAddr),
-    /// The address is none of this machine.
+    /// This machine does not have this address.
     NotLocal(SocketAddr),
     /// Listening at this address failed for another reason.
     Failed {
@@ -22,34 +56,6 @@ pub enum ListenError {
         addr: SocketAddr,
         /// Why.
         source: io::Error,
-    },
-    /// The services cannot be hosted together.
-    Hosting(HostingError),
-    /// The limits and times of the sessions cannot work.
-    Config(ConfigError),
-    /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
-    Memory {
-        /// Its value, in bytes.
-        given: usize,
-        /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
-        least: usize,
-    },
-}
-
-/// Why a server could not be made for another HTTP server. The message says what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UpgradeError {
-    /// The services cannot be hosted together.
-    Hosting(HostingError),
-    /// The limits and times of the sessions cannot work.
-    Config(ConfigError),
-    /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
-    Memory {
-        /// Its value, in bytes.
-        given: usize,
-        /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
-        least: usize,
     },
 }
 
@@ -67,6 +73,8 @@ impl ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Build(error) => error.fmt(f),
+            Self::ShutDown => f.write_str("the server has been shut down, and listens no more; build a new one"),
             Self::Address(error) => {
                 write!(f, "the address to listen at cannot be made out: {error}; write it like 127.0.0.1:9000")
             }
@@ -86,24 +94,13 @@ impl fmt::Display for ListenError {
             Self::NotLocal(addr) => {
                 write!(
                     f,
-                    "{} is no address of this machine; listen at 0.0.0.0 or [::] for all of its addresses",
+                    "{} is not an address of this machine; listen at 0.0.0.0 or [::] for all of its addresses",
                     addr.ip()
                 )
             }
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
-            Self::Hosting(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
-            Self::Memory { given, least } => too_little_memory(f, *given, *least),
         }
     }
-}
-
-fn too_little_memory(f: &mut fmt::Formatter<'_>, given: usize, least: usize) -> fmt::Result {
-    write!(
-        f,
-        "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
-         the first, or lower the other"
-    )
 }
 
 /// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
@@ -111,53 +108,58 @@ fn too_little_memory(f: &mut fmt::Formatter<'_>, given: usize, least: usize) -> 
 impl error::Error for ListenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
+            Self::Build(error) => error.source(),
             Self::Address(error) | Self::Failed { source: error, .. } => error.source(),
-            Self::Hosting(error) => error.source(),
-            Self::Config(error) => error.source(),
-            Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::Memory { .. } => None,
+            Self::ShutDown | Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) => None,
         }
     }
 }
 
-impl From<UpgradeError> for ListenError {
-    fn from(error: UpgradeError) -> Self {
-        match error {
-            UpgradeError::Hosting(error) => Self::Hosting(error),
-            UpgradeError::Config(error) => Self::Config(error),
-            UpgradeError::Memory { given, least } => Self::Memory { given, least },
-        }
+impl From<BuildError> for ListenError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
     }
 }
 
-impl fmt::Display for UpgradeError {
+impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hosting(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
-            Self::Memory { given, least } => too_little_memory(f, *given, *least),
+            Self::Memory { given, least } => write!(
+                f,
+                "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
+                 the first, or lower the other"
+            ),
+            Self::NoConnections { setting } => {
+                write!(f, "ServerBuilder::{setting} is 0, so no client could connect; 1 is the least that works")
+            }
+            Self::Origin { given, why } => {
+                write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
+            }
         }
     }
 }
 
 /// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
 /// cause. The cause itself is in the variant.
-impl error::Error for UpgradeError {
+impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
             Self::Config(error) => error.source(),
-            Self::Memory { .. } => None,
+            Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
         }
     }
 }
 
-impl From<HostingError> for UpgradeError {
+impl From<HostingError> for BuildError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
     }
 }
 
-impl From<ConfigError> for UpgradeError {
+impl From<ConfigError> for BuildError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
     }

@@ -26,23 +26,32 @@
 //! # }
 //! ```
 //!
+//! `listen` at the builder is the short way. A [`Server`] is a handle that can be cloned; it listens at any number of
+//! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
+//! HTTP server ([`Server::upgrade`]).
+//!
 //! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
 //! name.
-//!
-//! To serve beside web pages in another HTTP server, see [`Upgrade`].
 
+mod builder;
+mod caps;
 mod error;
 mod handle;
 mod listener;
+mod origin;
 mod server;
 mod sessions;
+mod shared;
+mod socket;
 mod upgrade;
 
-pub use error::{ListenError, UpgradeError};
+pub use builder::ServerBuilder;
+pub use error::{BuildError, ListenError};
 pub use handle::ServerHandle;
-pub use server::{Server, ServerBuilder};
+pub use listener::Listener;
+pub use server::Server;
 pub use sessions::{SessionChange, SessionChanges, Sessions};
-pub use upgrade::Upgrade;
+pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 
 #[doc(hidden)]
 pub use rpc_core::__private;

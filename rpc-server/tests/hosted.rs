@@ -1,4 +1,4 @@
-//! The upgrade as a service of somebody else's HTTP server.
+//! The upgrade as a service of another HTTP server.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,13 +7,13 @@ mod raw;
 use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use raw::{DeskClient, Raw, UPGRADE, builder};
+use raw::{DeskClient, Raw, UPGRADE, builder, endless};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, ConnectionError, Stub};
-use rpc_server::Upgrade;
+use rpc_server::{ServerBuilder, Upgrade, UpgradeBody};
 use rpc_testing::SOON;
 use tokio::{
     io::BufStream,
@@ -69,18 +69,18 @@ async fn route(
     mut upgrade: Upgrade,
     mut request: Request<Incoming>,
     peer: Option<SocketAddr>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Either<Full<Bytes>, UpgradeBody>>, Infallible> {
     if request.uri().path() != "/rpc" {
-        return Ok(Response::new(Full::from("a page")));
+        return Ok(Response::new(Either::Left(Full::from("a page"))));
     }
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }
-    upgrade.call(request).await
+    Ok(upgrade.call(request).await?.map(Either::Right))
 }
 
 fn upgrade() -> Upgrade {
-    builder().into_upgrade().unwrap()
+    builder().build().unwrap().upgrade()
 }
 
 async fn desk(addr: SocketAddr) -> DeskClient {
@@ -132,15 +132,137 @@ async fn a_server_that_cannot_upgrade_leaves_no_session_behind() {
 
 #[tokio::test]
 async fn a_request_that_no_upgrade_belongs_to_is_refused() {
-    let mut request = Request::get("/rpc");
-    for line in UPGRADE {
-        let (name, value) = line.split_once(": ").unwrap();
-        request = request.header(name, value);
-    }
-    let answer = upgrade().call(request.body(()).unwrap()).await.unwrap();
+    let answer = upgrade().call(request()).await.unwrap();
     assert_eq!(answer.status(), 500);
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert!(std::str::from_utf8(&body).unwrap().contains("with_upgrades()"), "{body:?}");
+}
+
+/// The request of a proper upgrade, without a connection behind it.
+fn request() -> Request<()> {
+    UPGRADE
+        .into_iter()
+        .fold(Request::get("/rpc"), |request, line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            request.header(name, value)
+        })
+        .body(())
+        .unwrap()
+}
+
+/// Asks for the upgrade, and reads why there is none.
+async fn refused(addr: SocketAddr) -> (String, String) {
+    let mut raw = Raw(TcpStream::connect(addr).await.unwrap());
+    raw.send(format!("GET /rpc HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
+    let head = raw.head().await;
+    let body = raw.body(&head).await;
+    (head, body)
+}
+
+#[tokio::test]
+async fn the_caps_hold_for_upgrades_and_listeners_together() {
+    let caps: [fn(ServerBuilder) -> ServerBuilder; 2] =
+        [|builder| builder.max_connections(2), |builder| builder.max_connections_per_address(2)];
+    for cap in caps {
+        let server = cap(builder().config(endless())).build().unwrap();
+        let addr = host(server.upgrade(), Around::Proper).await;
+        let listener = server.listen("127.0.0.1:0").await.unwrap();
+        let first = desk(addr).await;
+        let _second = DeskClient::connect(format!("ws://{}/", listener.local_addr())).await.unwrap();
+        let (head, body) = refused(addr).await;
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        assert!(body.contains("too many connections"), "{body}");
+        // One that is refused takes no place, and the pages go on.
+        let mut page = Raw(TcpStream::connect(addr).await.unwrap());
+        assert!(page.get(&["Host: localhost"]).await.starts_with("HTTP/1.1 200"));
+        first.session().close().await;
+        let again = async {
+            loop {
+                match DeskClient::connect(format!("ws://{addr}/rpc")).await {
+                    Ok(desk) => return desk,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        timeout(SOON, again).await.unwrap().address().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn connections_of_unknown_address_count_in_all_alone() {
+    let server = builder().max_connections(3).max_connections_per_address(1).build().unwrap();
+    let addr = host(server.upgrade(), Around::NoAddress).await;
+    let _desks = [desk(addr).await, desk(addr).await, desk(addr).await];
+    assert!(refused(addr).await.0.starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test]
+async fn the_origins_hold_for_upgrades() {
+    let server = builder().allow_origin("https://app.example.com").build().unwrap();
+    for (origin, status) in [("https://evil.example.com", 403), ("https://app.example.com", 500)] {
+        let mut request = request();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        let answer = server.upgrade().call(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_of_the_server_ends_the_sessions_of_its_upgrades() {
+    let server = builder().build().unwrap();
+    let addr = host(server.upgrade(), Around::Proper).await;
+    let desk = desk(addr).await;
+    timeout(SOON, server.shutdown()).await.unwrap();
+    let reason = timeout(SOON, desk.session().closed()).await.unwrap();
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+    let (head, body) = refused(addr).await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert!(body.contains("shutting down"), "{body}");
+}
+
+#[tokio::test]
+async fn an_upgrade_is_a_handle_of_its_server() {
+    let server = builder().build().unwrap();
+    let upgrade = server.upgrade();
+    let addr = host(upgrade.clone(), Around::Proper).await;
+    drop(server);
+    desk(addr).await.address().await.unwrap();
+    drop(upgrade);
+    desk(addr).await.address().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_upgrade_ends_its_server() {
+    let mut upgrade = upgrade();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let one = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let http = http1::Builder::new();
+        // The service borrows the upgrade, and leaves it when the connection is upgraded.
+        let routes = service_fn(|request: Request<Incoming>| upgrade.clone().call(request));
+        http.serve_connection(TokioIo::new(socket), routes).with_upgrades().await.unwrap();
+        upgrade
+    });
+    let desk = desk(addr).await;
+    upgrade = timeout(SOON, one).await.unwrap().unwrap();
+    desk.address().await.unwrap();
+    drop(upgrade);
+    let reason = timeout(SOON, desk.session().closed()).await.unwrap();
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_takes_no_place() {
+    fn is_send<T: Send + 'static>(future: T) -> T {
+        future
+    }
+    let server = builder().max_connections(1).build().unwrap();
+    for _ in 0..10 {
+        drop(is_send(server.upgrade().call(request())));
+    }
+    assert_eq!(server.sessions().connections(), 0);
+    desk(host(server.upgrade(), Around::Proper).await).await.address().await.unwrap();
 }
 
 #[tokio::test]
@@ -152,11 +274,9 @@ async fn draining_ends_the_sessions_and_takes_no_more() {
     assert!(upgrade.sessions().is_empty());
     let reason = timeout(SOON, desk.session().closed()).await.unwrap();
     assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
-    let mut raw = Raw(TcpStream::connect(addr).await.unwrap());
-    raw.send(format!("GET /rpc HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
-    let head = raw.head().await;
+    let (head, body) = refused(addr).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
-    assert!(raw.body(&head).await.contains("shutting down"));
+    assert!(body.contains("shutting down"), "{body}");
     // The pages go on.
     let mut page = Raw(TcpStream::connect(addr).await.unwrap());
     assert!(page.get(&["Host: localhost"]).await.starts_with("HTTP/1.1 200"));

@@ -13,7 +13,7 @@ use std::{
 use futures::{future::join_all, stream};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Code, Config, ConnectionError, Session, SessionState, Status, Streaming, Stub};
-use rpc_server::{ListenError, Server, ServerHandle};
+use rpc_server::{BuildError, ListenError, Server, ServerHandle};
 use rpc_testing::{SOON, until};
 use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 
@@ -263,7 +263,8 @@ async fn sessions_that_end_give_all_back() {
 async fn less_than_one_session_may_hold_is_refused() {
     let listen = |builder: rpc_server::ServerBuilder| builder.listen("127.0.0.1:0");
     let error = listen(Server::builder().memory(1000)).await.unwrap_err();
-    assert!(matches!(error, ListenError::Memory { given: 1000, least } if least == 64 * MIB), "{error:?}");
+    let expected = BuildError::Memory { given: 1000, least: 64 * MIB };
+    assert!(matches!(&error, ListenError::Build(error) if *error == expected), "{error:?}");
     let message = error.to_string();
     for part in ["ServerBuilder::memory is 1000", "Config::session_memory of 67108864"] {
         assert!(message.contains(part), "{message}");

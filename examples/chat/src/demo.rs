@@ -54,7 +54,7 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
     for member in [&mut ada, &mut ben, &mut cleo] {
         join(member, out).await?;
     }
-    // Whoever declined may think again, and is asked again.
+    // A member who declined may change their mind, and is asked again.
     for member in [&mut ada, &mut ben, &mut cleo] {
         if !member.chat.who(ROOM).await?.iter().any(|name| name == member.name) {
             writeln!(out, "{} thinks again.", member.name)?;
@@ -128,7 +128,7 @@ async fn say(chat: &ChatClient, text: &str) -> Outcome {
     Ok(())
 }
 
-/// Waits until each of them has heard one thing more.
+/// Waits until each member has heard one thing more.
 async fn hear(members: &mut [&mut Member], out: &mut impl Write) -> Outcome {
     for member in members {
         let name = member.name;

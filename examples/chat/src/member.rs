@@ -1,4 +1,4 @@
-//! The client's side of the demo: a member who answers questions as told and keeps what it hears.
+//! The client's side of the demo: a member who gives the answers of the script, and keeps what it hears.
 
 use std::sync::Mutex;
 
@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 /// What a member hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// Somebody said something.
+    /// A member said something.
     Posted(Post),
-    /// Somebody is gone.
+    /// A member is gone.
     Left(String),
     /// A question, and the answer given.
     Asked(String, bool),
@@ -24,7 +24,7 @@ pub(crate) struct Ears {
 }
 
 impl Ears {
-    /// Ears that answer like this, and the receiver of what they hear.
+    /// Ears that give these answers, and the receiver of what they hear.
     pub(crate) fn new(mut answers: Vec<bool>) -> (Self, mpsc::UnboundedReceiver<Heard>) {
         answers.reverse();
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -32,7 +32,7 @@ impl Ears {
     }
 
     fn keep(&self, heard: Heard) {
-        // Nobody listens any more when the demo has ended.
+        // Sending fails when the demo has ended.
         let _ = self.heard.send(heard);
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     store::blocks,
 };
 
-/// Puts a file, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up, and the
-/// server keeps nothing; [`give_up`] waits for that.
+/// Puts a file, going on where an earlier attempt was cut off. Returns the offset at which it began. Dropping the
+/// future gives up, and the server keeps nothing; [`give_up`] waits for that.
 pub async fn put(files: &FilesClient, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
     let name = name_of(path);
     let (length, sha256) = sum(path.to_owned()).await?;
@@ -42,11 +42,11 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Gets a file to `path`, going on where an earlier attempt was cut off. Gives where it began. Dropping it gives up,
-/// and leaves nothing.
+/// Gets a file to `path`, going on where an earlier attempt was cut off. Returns the offset at which it began. Dropping
+/// the future gives up, and leaves nothing.
 pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
-    // Opened before anything is asked, so that what an earlier attempt left goes too when this one is given up at any
-    // moment.
+    // The part is opened before anything is asked. So if this attempt is given up at any moment, the rest of an earlier
+    // one goes too.
     let (part, kept) = Part::resume(path.to_owned()).await?;
     let got = get_rest(files, name, &part, kept, bar).await;
     if let Err(FileError::Call(status)) = &got {

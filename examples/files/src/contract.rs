@@ -18,7 +18,7 @@ pub struct Entry {
 /// Why a file was not put or got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum FileError {
-    /// A name that is no plain file name.
+    /// The name is not a plain file name.
     #[error("`{0}` is not the name of a file: letters, digits, `-`, `_` and `.` in the middle, at most 100")]
     BadName(String),
     /// There is no such file.
@@ -32,20 +32,20 @@ pub enum FileError {
         /// How many bytes there are.
         there: u64,
     },
-    /// What has come is not what was sent.
+    /// The bytes that came are not those that were sent.
     #[error("the checksum of what has come is {came}, and should be {expected}")]
     Checksum {
-        /// What was announced.
+        /// The announced checksum.
         expected: String,
-        /// What it is.
+        /// The checksum of what has come.
         came: String,
     },
     /// More or less has come than was announced.
     #[error("{came} bytes have come, and {expected} were announced")]
     Length {
-        /// What was announced.
+        /// The announced length.
         expected: u64,
-        /// How many there are.
+        /// The length of what has come.
         came: u64,
     },
     /// The disk.
@@ -65,19 +65,20 @@ impl From<std::io::Error> for FileError {
 /// Keeps files.
 #[rpc_server::service]
 pub trait Files {
-    /// All files, in the order of their names. Takes as long as it takes to read all of them, for their checksums.
+    /// All files, in the order of their names. Reads all of them, for their checksums.
     #[rpc(timeout = "1h")]
     async fn list(&self) -> Result<Vec<Entry>, FileError>;
-    /// What there is to know of a file. Takes as long as it takes to read it, for its checksum.
+    /// One file. Reads all of it, for its checksum.
     #[rpc(timeout = "1h")]
     async fn stat(&self, name: &str) -> Result<Entry, FileError>;
     /// A file from an offset on, in blocks.
     async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError>;
-    /// How many bytes of an upload that was cut off are kept; 0 if none are. Waits until nobody writes them any more.
+    /// The number of bytes that are kept of an upload that was cut off; 0 if none are. Waits until no upload writes
+    /// them.
     async fn kept(&self, name: &str) -> Result<u64, FileError>;
-    /// Throws away what is kept of an upload. Waits until nobody writes it any more.
+    /// Throws away what is kept of an upload. Waits until no upload writes it.
     async fn discard(&self, name: &str) -> Result<(), FileError>;
-    /// Puts a file: its blocks from an offset on, which must be what is kept of it. Its length and checksum are checked
-    /// when all has come, and only then is it there.
+    /// Puts a file: its blocks from an offset on. The offset must be the number of bytes that are kept of the file.
+    /// Length and checksum are checked when all blocks have come, and only then does the file appear.
     async fn upload(&self, entry: &Entry, offset: u64, blocks: Streaming<Bytes, FileError>) -> Result<(), FileError>;
 }

@@ -29,7 +29,7 @@ struct Places {
     here: PathBuf,
 }
 
-/// Shows all of it in a directory of its own, with files of so many bytes.
+/// Shows everything in a directory of its own, with files of this length.
 pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
     let (there, here) = (directory.join("server"), directory.join("client"));
     std::fs::create_dir_all(&there)?;
@@ -108,7 +108,7 @@ impl Places {
         Ok(())
     }
 
-    /// Somebody gives up: nothing is left, neither there nor here.
+    /// A client gives up: nothing is left at either end.
     async fn give_up(&self, files: &FilesClient, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
         let fourth = self.here.join("fourth.raw");
         tokio::fs::copy(path, &fourth).await?;
@@ -143,7 +143,7 @@ fn is_fifth(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("fifth.raw")
 }
 
-/// Pulls the cable when so much has moved.
+/// Pulls the cable when this number of bytes has moved.
 async fn cut(cable: Cable, bar: &ProgressBar, bytes: u64) {
     reach(bar, bytes).await;
     cable.pull();

@@ -30,7 +30,7 @@ enum Command {
         #[arg(long, default_value_t = 16)]
         mib: u64,
     },
-    /// Keeps files for whoever puts them.
+    /// Keeps files for its clients.
     Server {
         /// Where they are kept.
         directory: PathBuf,

@@ -1,4 +1,4 @@
-//! A file that is being written: a part, until all of it has come and is what it should be.
+//! A file that is being written. It is a part until all of it has come, and the checksum is right.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,11 +19,11 @@ use crate::contract::{Entry, FileError};
 /// Bytes of one block: with what is around it, it fits a frame.
 pub(crate) const BLOCK: usize = 60 * 1024;
 
-/// A file that is being written. Dropped before it is finished it stays, to go on from it later, or goes, as was said
-/// last. Clones are the same part.
+/// A file that is being written. If the part is dropped before it is finished, it stays for a later attempt or is
+/// removed, as was said last. Clones are the same part.
 ///
-/// Writes happen on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so that
-/// it is let go of, and with it the turn of whoever writes next, only when the last of them has ended.
+/// Writes run on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so the next
+/// writer's turn comes only when the last write has ended.
 #[derive(Clone)]
 pub(crate) struct Part {
     inner: Arc<Inner>,
@@ -35,7 +35,7 @@ struct Inner {
     target: PathBuf,
     finished: AtomicBool,
     keep: AtomicBool,
-    /// Of a name that one writes at a time.
+    /// The turn to write this name.
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -67,7 +67,8 @@ impl Part {
         blocking(move || Self::open_here(target, offset, keep, turn)).await
     }
 
-    /// Opens the part of `target` with all that is kept of it, and tells how much that is. Dropped unfinished it goes.
+    /// Opens the part of `target`, and returns the number of bytes that are kept of it. If dropped unfinished, the part
+    /// is removed.
     pub(crate) async fn resume(target: PathBuf) -> Result<(Self, u64), FileError> {
         blocking(move || {
             let kept = Self::kept(&target)?;
@@ -96,7 +97,7 @@ impl Part {
         Ok(Self { inner: Arc::new(Inner { file, path, target, finished, keep, _turn: turn }) })
     }
 
-    /// Begins it anew.
+    /// Begins the part anew.
     pub(crate) async fn restart(&self) -> Result<(), FileError> {
         let inner = self.inner.clone();
         blocking(move || {
@@ -109,7 +110,7 @@ impl Part {
         .await
     }
 
-    /// Says whether it stays, should it be dropped unfinished.
+    /// Says whether the part stays if it is dropped unfinished.
     pub(crate) fn keep(&self, keep: bool) {
         self.inner.keep.store(keep, Ordering::Release);
     }
@@ -126,7 +127,7 @@ impl Part {
         .await
     }
 
-    /// All has come: if it is what was announced, it takes its name.
+    /// Ends the part: if length and checksum are the announced ones, the file gets its name.
     pub(crate) async fn finish(&self, entry: &Entry) -> Result<(), FileError> {
         let (inner, entry) = (self.inner.clone(), entry.clone());
         blocking(move || {
@@ -151,7 +152,7 @@ impl Part {
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.finished.load(Ordering::Acquire) && !self.keep.load(Ordering::Acquire) {
-            // If it cannot be removed, it is found by the next one who looks for it.
+            // A part that cannot be removed is found by the next attempt.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -28,7 +28,7 @@ const LONGEST_NAME: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
-    /// One writes a name at a time.
+    /// The names that are being written. A name has one writer at a time.
     turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
@@ -47,15 +47,15 @@ struct Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.session.state() == SessionState::Open {
-            // The call alone has ended.
+            // Only the call has ended.
             return self.part.keep(false);
         }
         let (part, session) = (self.part.clone(), self.session.clone());
         let judge = async move {
-            // Who gives up and leaves at once says goodbye; a link that is lost does not.
+            // A client that gives up and leaves at once says goodbye. A lost link does not.
             part.keep(!matches!(session.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }));
         };
-        // Where the runtime has ended the server is going, and the part stays.
+        // If the runtime has ended, the server is going down, and the part stays.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(judge);
         }
@@ -84,7 +84,7 @@ impl Store {
         if fine { Ok(self.directory.join(name)) } else { Err(FileError::BadName(name.to_owned())) }
     }
 
-    /// Waits until nobody writes this name.
+    /// Waits until no upload writes this name.
     async fn turn(&self, name: &str) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

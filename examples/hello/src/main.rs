@@ -21,7 +21,7 @@ struct Doorman;
 
 impl Greeter for Doorman {
     async fn greet(&self, cx: &Context<VisitorClient>, greeting: &str) -> Result<String, Status> {
-        let name = cx.peer().name("Who is there?").await?; // a call back to whoever called us
+        let name = cx.peer().name("Who is there?").await?; // a call back to our caller
         Ok(format!("{greeting}, {name}!"))
     }
 }

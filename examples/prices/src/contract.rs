@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Quote {
     /// Counts all quotes of the ticker, from 0.
     pub number: u64,
-    /// What is quoted, by its place in [`Prices::symbols`].
+    /// The symbol, by its place in [`Prices::symbols`].
     pub symbol: u8,
     /// In hundredths.
     pub price: u32,
@@ -19,7 +19,7 @@ pub struct Quote {
 /// A reader of every quote was further behind than the ticker remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
-    /// How many quotes it would have missed.
+    /// The number of quotes that the reader would have missed.
     pub quotes: u64,
 }
 
@@ -32,12 +32,12 @@ impl fmt::Display for Missed {
 /// Quotes prices.
 #[rpc_server::service]
 pub trait Prices {
-    /// What is quoted.
+    /// The symbols that are quoted.
     async fn symbols(&self) -> Vec<String>;
     /// Every quote from now on, in order. Ends with [`Missed`] for a reader that does not keep up.
     async fn every(&self) -> Streaming<Quote, Missed>;
-    /// The newest quote whenever the reader has room, so that a slow one skips some instead of reading old ones. A
-    /// small window keeps those few that are read ahead.
+    /// The newest quote whenever the reader has room, so that a slow reader skips quotes instead of reading old ones.
+    /// The small window bounds the quotes that are read ahead.
     #[rpc(window = 512)]
     async fn latest(&self) -> Streaming<Quote>;
     /// How many readers there are.

@@ -17,11 +17,11 @@ use crate::{
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Quotes that come at once, and how often they do: 5,000 a second.
+/// Quotes in a burst, and the time between bursts: 5,000 quotes a second.
 const BATCH: u64 = 50;
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// Lets the ticker run for so long, and tells what its readers have seen.
+/// Lets the ticker run for this time, and tells what its readers have seen.
 pub async fn demo(time: Duration, out: &mut (impl Write + Send)) -> Outcome {
     let ticker = Ticker::new();
     let server = Server::builder().service(ticker.clone().serve()).listen("127.0.0.1:0").await?;

@@ -1,4 +1,4 @@
-//! The ticker: it goes its own way, and each reader takes from it at his own.
+//! The ticker: it runs at its own speed, and each reader reads at theirs.
 
 use std::{
     sync::{
@@ -14,11 +14,11 @@ use tokio::sync::{broadcast, watch};
 
 use crate::contract::{Missed, Prices, Quote};
 
-/// So many quotes are remembered for those who read every one.
+/// The number of quotes that are remembered for readers of every quote.
 const MEMORY: usize = 64 * 1024;
 const SYMBOLS: [&str; 4] = ["ADA", "BOB", "CLU", "FORTH"];
 
-/// Makes quotes, and hands them to whoever reads. Clones are the same ticker.
+/// Makes quotes for its readers. Clones are the same ticker.
 #[derive(Clone, Debug)]
 pub struct Ticker {
     every: broadcast::Sender<Quote>,
@@ -26,7 +26,7 @@ pub struct Ticker {
     readers: Arc<AtomicUsize>,
 }
 
-/// Counts as a reader while it lives: it is in the reader's stream, and goes with that.
+/// Counts as a reader while it lives. It is part of the reader's stream, and is dropped with the stream.
 struct Seat(Arc<AtomicUsize>);
 
 impl Drop for Seat {
@@ -36,7 +36,7 @@ impl Drop for Seat {
 }
 
 impl Ticker {
-    /// A ticker that has said nothing yet.
+    /// A ticker without quotes yet.
     pub fn new() -> Self {
         Self {
             every: broadcast::Sender::new(MEMORY),
@@ -45,29 +45,30 @@ impl Ticker {
         }
     }
 
-    /// Says so many quotes. Never waits for a reader: what is not read is remembered within bounds, or replaced.
+    /// Makes this number of quotes. Never waits for a reader: quotes that are not read are remembered within bounds, or
+    /// replaced.
     pub fn say(&self, count: u64) {
         for _ in 0..count {
             let last = *self.latest.borrow();
             let number = last.map_or(0, |quote| quote.number + 1);
             let symbol = u8::try_from(number % SYMBOLS.len() as u64).unwrap_or(0);
-            // A walk that looks like one.
+            // A walk that looks like a market's.
             let price = 10_000 + u32::try_from(number.wrapping_mul(2_654_435_761) >> 8 & 0xfff).unwrap_or(0);
             let quote = Quote { number, symbol, price };
-            // It fails where nobody reads.
+            // Sending fails if there is no reader.
             let _ = self.every.send(quote);
             self.latest.send_replace(Some(quote));
         }
     }
 
-    /// Says so many quotes a second. Never ends; drop it.
+    /// Makes this number of quotes a second. Never ends; drop the future.
     pub async fn run(&self, rate: u64) {
         const TICKS: u32 = 100;
         let mut period = tokio::time::interval(Duration::from_secs(1) / TICKS);
         let mut due = 0;
         loop {
             period.tick().await;
-            // What does not make a whole quote counts in the next tick: a slow ticker says one every few of them.
+            // A fraction of a quote counts in the next tick: a slow ticker makes one quote every few ticks.
             due += rate;
             self.say(due / u64::from(TICKS));
             due %= u64::from(TICKS);
@@ -104,8 +105,8 @@ impl Prices for Ticker {
         let mut latest = self.latest.subscribe();
         // The quote that is there now is news to this reader.
         latest.mark_changed();
-        // Asked for the next quote only when the reader has room, it gives the newest then: those in between were
-        // replaced.
+        // The stream is asked for the next quote only when the reader has room, and gives the newest one then. Quotes
+        // in between were replaced.
         Streaming::new(stream::unfold((latest, self.seat()), async |(mut latest, seat)| {
             loop {
                 latest.changed().await.ok()?;

@@ -1,4 +1,4 @@
-//! What is seen of the readers: a line each, drawn again and again.
+//! The readers on a terminal: a line each, drawn again and again.
 
 use std::{
     pin::pin,
@@ -30,8 +30,8 @@ pub struct View {
 }
 
 impl Reader {
-    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Gives the error that they ended
-    /// with.
+    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Returns the error that ended
+    /// them.
     pub async fn read<E>(
         &self,
         quotes: impl Stream<Item = Result<Quote, E>>,
@@ -85,7 +85,7 @@ impl View {
         reader
     }
 
-    /// Draws all lines again and again. Never ends; drop it.
+    /// Draws all lines again and again. Never ends; drop the future.
     pub async fn draw(&self) {
         const EVERY: Duration = Duration::from_millis(100);
         let mut before: Vec<_> = self.readers.iter().map(|(_, reader, _)| reader.read_so_far()).collect();
@@ -93,7 +93,7 @@ impl View {
             tokio::time::sleep(EVERY).await;
             let first = self.readers.iter().map(|(_, reader, _)| reader.newest()).max().unwrap_or(0);
             for ((_, reader, bar), before) in self.readers.iter().zip(&mut before) {
-                // It reads on meanwhile, and may have passed who was first.
+                // The reader reads on meanwhile, and may have passed the first one.
                 let (read, behind) = (reader.read_so_far(), first.saturating_sub(reader.newest()));
                 let rate = (read - *before) * 10;
                 *before = read;
@@ -104,7 +104,7 @@ impl View {
         }
     }
 
-    /// What each has seen in the end.
+    /// What each reader has seen in the end.
     pub fn summary(&self) -> Vec<String> {
         let line = |(name, reader, _): &(String, Reader, ProgressBar)| {
             let (read, skipped) = (reader.read_so_far(), reader.skipped());

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// it is about.
 #[rpc_server::callback]
 pub trait Watcher {
-    /// The job has come so far.
+    /// How far the job has come.
     ///
     /// One-way: the job does not wait for the client to look. It cannot flood a slow client either, because one-way
     /// calls take permits, and the sender waits when they are used up.
     #[rpc(oneway)]
     async fn progress(&self, job: u32, done: u64, total: u64);
 
-    /// Whether to replace a file that is there already. The job waits for the answer.
+    /// Asks whether to replace a file that exists already. The job waits for the answer.
     async fn overwrite(&self, job: u32, name: &str, bytes: u64) -> bool;
 }
 
@@ -37,7 +37,7 @@ pub trait Exporter {
     /// The names of all files, unfinished ones too.
     async fn files(&self) -> Vec<String>;
 
-    /// Returns when no job runs any more.
+    /// Waits until no job runs.
     async fn idle(&self);
 }
 

@@ -20,7 +20,7 @@ use crate::contract::{ExportError, Exported, Exporter, WatcherClient};
 #[derive(Debug)]
 pub struct Archive {
     directory: PathBuf,
-    /// What a hundredth of a job takes, at least. Real jobs are slow by themselves.
+    /// The least time for a hundredth of a job. Real jobs are slow by themselves.
     pace: Duration,
     running: watch::Sender<usize>,
 }
@@ -90,8 +90,8 @@ impl Exporter for Archive {
     }
 }
 
-/// A file under way. However its job ends, it does not stay behind: when the caller gives up, loses its link or runs
-/// out of time, the handler's future is dropped, and this with it.
+/// A file under way. The file does not stay behind, however its job ends: when the caller gives up, loses its link or
+/// runs out of time, the handler's future is dropped, and the file with it.
 struct Unfinished<'a> {
     path: PathBuf,
     running: &'a watch::Sender<usize>,
@@ -107,7 +107,7 @@ impl<'a> Unfinished<'a> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        // It has been renamed if all went well.
+        // A finished file has been renamed, so this removes unfinished ones only.
         let _ = std::fs::remove_file(&self.path);
         self.running.send_modify(|running| *running -= 1);
     }

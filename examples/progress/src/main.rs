@@ -22,7 +22,7 @@ struct Options {
 enum Command {
     /// Runs a server and a client in this process, and prints what happens.
     Demo,
-    /// Writes files for whoever asks.
+    /// Writes files for its clients.
     Server {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:9001")]

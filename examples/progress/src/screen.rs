@@ -1,4 +1,4 @@
-//! The client's side: a progress bar, and somebody who answers.
+//! The client's side: a progress bar, and a user who answers.
 
 use std::{
     collections::VecDeque,
@@ -78,7 +78,7 @@ impl Watcher for Screen {
 
     async fn overwrite(&self, _job: u32, name: &str, bytes: u64) -> bool {
         let question = format!("{name} is there already ({bytes} bytes). Overwrite it?");
-        // Whoever types blocks this thread; the runtime moves its other work elsewhere.
+        // Reading from the terminal blocks this thread; the runtime moves its other work to another one.
         let yes = tokio::task::block_in_place(|| self.answer(&question));
         let said = format!("{question} {}", if yes { "yes" } else { "no" });
         self.seen.send_modify(|seen| seen.questions.push(said));

@@ -12,17 +12,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 const MAX_HEAD: usize = 64 * 1024;
 const END: &[u8] = b"\r\n\r\n";
 
-/// Reads up to the end of the head and no byte further, as seen by its reader.
+/// Its reader gets the bytes up to the end of the head, and no byte beyond.
 ///
 /// The server may send packets right behind its answer. The WebSocket library's handshake would read them into a buffer
-/// that it does not hand over. It also gets the head in one piece, so that a slow peer cannot make it parse each prefix
-/// anew.
+/// that it does not hand over. The library also gets the head in one piece, so that a slow peer cannot make it parse
+/// each prefix anew.
 #[derive(Debug)]
 pub(super) struct HeadFirst<IO> {
     io: IO,
     /// What has been read from `io`.
     buffer: Vec<u8>,
-    /// Where the head ends in it, once that is known.
+    /// Where the head ends in `buffer`, once that is known.
     head: Option<usize>,
     given: usize,
 }
@@ -32,7 +32,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> HeadFirst<IO> {
         Self { io, buffer: Vec::new(), head: None, given: 0 }
     }
 
-    /// The stream, and what was read behind the head.
+    /// The stream, and the bytes that were read behind the head.
     pub(super) fn into_parts(mut self) -> (IO, Vec<u8>) {
         let rest = self.buffer.split_off(self.head.unwrap_or(self.buffer.len()));
         (self.io, rest)
@@ -62,7 +62,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> HeadFirst<IO> {
             if piece.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            // The end may have begun in what was there before.
+            // The end may have begun in the bytes that were there before.
             let from = self.buffer.len().saturating_sub(END.len() - 1);
             self.buffer.extend_from_slice(piece.filled());
             let found = self.buffer[from..].windows(END.len()).position(|window| window == END);

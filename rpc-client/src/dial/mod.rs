@@ -25,23 +25,34 @@ use self::{head::HeadFirst, target::Target};
 use crate::error::ConnectError;
 
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL);
-/// After so long the next address is tried as well (RFC 8305 §5).
+/// When an address has not answered for this time, the next one is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How much longer than the limit the runtime may take to hear of what has come.
+/// What the runtime may take beyond the limit to hear of an answer that has come in time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Bytes of a refusal's text that are read, and how long they may take to come.
+/// Bytes of a refusal's text that are read, and the time that they may take.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
-/// Headers that the handshake sets itself (RFC 6455 §4.1).
-const OWN_HEADERS: [HeaderName; 6] = [
+/// Headers that the handshake sets itself (RFC 6455 §4.1). It offers no extensions.
+const OWN_HEADERS: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
     header::UPGRADE,
     header::SEC_WEBSOCKET_KEY,
     header::SEC_WEBSOCKET_VERSION,
     header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_EXTENSIONS,
 ];
+
+/// Says why a header may not be added to the handshake, if it may not.
+pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
+    match *header {
+        ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
+        // A server would wait for a body, and take packets for it.
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Some("a request for a WebSocket has no body"),
+        _ => None,
+    }
+}
 
 /// Connects and upgrades. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
@@ -50,7 +61,7 @@ pub(crate) async fn dial(
     config: &CheckedConfig,
 ) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
-    let request = request(&target, headers)?;
+    let request = request(&target, headers);
     let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
@@ -81,15 +92,11 @@ impl Limit {
     }
 }
 
-fn request(target: &Target, headers: &HeaderMap) -> Result<Request<()>, ConnectError> {
+/// The request of the handshake. The handshake does not [forbid](forbids) these headers.
+fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = target.uri.clone();
-    for (name, value) in headers {
-        if OWN_HEADERS.contains(name) || *name == header::SEC_WEBSOCKET_EXTENSIONS {
-            return Err(ConnectError::Header { name: name.to_string(), why: "the WebSocket handshake sets it".into() });
-        }
-        request.headers_mut().append(name, value.clone());
-    }
+    *request.headers_mut() = headers.clone();
     let headers = request.headers_mut();
     let host = HeaderValue::try_from(&target.authority).expect("a host and a port of a URL are a valid header value");
     let key = HeaderValue::try_from(generate_key()).expect("base64 is a valid header value");
@@ -99,11 +106,11 @@ fn request(target: &Target, headers: &HeaderMap) -> Result<Request<()>, ConnectE
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL);
-    Ok(request)
+    request
 }
 
-/// Connects to the first of the host's addresses that answers. One that is silent for a moment does not hold the next
-/// one up (RFC 8305 §5).
+/// Connects to the first of the host's addresses that answers. An address that stays silent does not hold the next one
+/// up (RFC 8305 §5).
 async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
     let mut addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
@@ -161,7 +168,7 @@ async fn upgrade(
     Ok((io, leftover, response.into_parts().0.headers))
 }
 
-/// An answer with another status than 101.
+/// The error for an answer whose status is not 101.
 async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
@@ -179,7 +186,7 @@ async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<T
     ConnectError::Http { url: target.url.clone(), status: response.status(), body }
 }
 
-/// The first line of what came with an answer, made fit to be shown.
+/// The first line of an answer's body, without control characters.
 async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String {
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let most = MAX_BODY.min(length.unwrap_or(MAX_BODY));

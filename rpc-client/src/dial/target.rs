@@ -6,15 +6,15 @@ use crate::error::ConnectError;
 
 const DEFAULT_PORT: u16 = 80;
 
-/// What is dialled, and what the handshake says.
+/// The host and port to dial, and the names that the handshake sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// As given.
+    /// The URL as it was given.
     pub(super) url: String,
     /// For the resolver: no brackets around an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Host and port as people and the Host header write them; without the port where it is the default.
+    /// Host and port as people and the Host header write them. The default port is left out.
     pub(super) authority: String,
     pub(super) uri: Uri,
 }
@@ -36,7 +36,7 @@ impl Target {
         if url.contains('#') {
             return Err(bad("a WebSocket's URL has no fragment (the part from # on)"));
         }
-        let uri: Uri = url.parse().map_err(|error| bad(&format!("it is no valid URL: {error}")))?;
+        let uri: Uri = url.parse().map_err(|error| bad(&format!("it is not a valid URL: {error}")))?;
         let authority = uri.authority().ok_or_else(|| bad("the host is missing"))?;
         if authority.as_str().contains('@') {
             return Err(bad("a user name and password in the URL are not sent; use .header(\"authorization\", ..)"));
@@ -47,7 +47,7 @@ impl Target {
         }
         let port = match authority.as_str()[host.len()..].strip_prefix(':') {
             None | Some("") => DEFAULT_PORT,
-            Some(digits) => digits.parse().map_err(|_| bad("the port is no number up to 65535"))?,
+            Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
         };
         Ok(Self {
             url: url.to_owned(),

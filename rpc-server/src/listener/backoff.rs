@@ -1,4 +1,4 @@
-//! `Backoff`: how long to wait after an `accept` that failed for lack of something.
+//! `Backoff`: how long to wait when this process lacks what `accept` needs.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// 10 ms, doubled at each failure up to 1 s; back to the start at a success.
 ///
-/// Without it a process that is out of file descriptors spins: the connection stays in the queue, so `accept` is ready
-/// again at once and fails again at once.
+/// Without the wait, a process that is out of file descriptors spins: the connection stays in the queue, so `accept` is
+/// ready again at once, and fails again at once.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,

@@ -18,28 +18,28 @@ use super::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionChange {
-    /// A session is open: its hooks have let it in. If the making of its objects fails afterwards, it is closed again.
+    /// A session is open: its hooks have let it in. If its objects cannot be made afterwards, the session closes again.
     Opened(Session),
-    /// A session that had been reported as opened has ended, for this reason.
+    /// A session that was reported as opened has ended, for this reason.
     Closed(Session, ConnectionError),
 }
 
 /// Openings and closings of a server's sessions, from [`Sessions::changes`](super::Sessions::changes).
 ///
-/// It begins with those that are open, and ends when the server has shut down and the last session has closed. A reader
-/// that is slow misses nothing that is still true: sessions that came and went before it asked are left out, and of one
-/// that it has seen opened it always hears the end. It never holds more than one entry a session.
+/// The stream begins with the sessions that are open, and ends when the server has shut down and the last session has
+/// closed. Sessions that came and went before a slow reader asked are left out; a reader that has seen a session open
+/// always hears of its end. The stream never holds more than one entry a session.
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SessionChanges {
     shared: Arc<ServerSessions>,
-    listener: u64,
+    watcher: u64,
 }
 
 impl SessionChanges {
     pub(super) fn new(shared: Arc<ServerSessions>) -> Self {
-        let listener = shared.lock().listen();
-        Self { shared, listener }
+        let watcher = shared.lock().watch();
+        Self { shared, watcher }
     }
 }
 
@@ -48,7 +48,7 @@ impl Stream for SessionChanges {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SessionChange>> {
         let waker = cx.waker().clone();
-        let news = self.shared.lock().news(self.listener, waker);
+        let news = self.shared.lock().news(self.watcher, waker);
         match news {
             Ok(News::Opened(record)) => Poll::Ready(Some(SessionChange::Opened(record.session.clone()))),
             Ok(News::Closed(record)) => Poll::Ready(Some(closed(&record))),
@@ -65,7 +65,7 @@ fn closed(record: &Record) -> SessionChange {
 
 impl Drop for SessionChanges {
     fn drop(&mut self) {
-        let listener = self.shared.lock().unlisten(self.listener);
-        drop(listener);
+        let watcher = self.shared.lock().unwatch(self.watcher);
+        drop(watcher);
     }
 }

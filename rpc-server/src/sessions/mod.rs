@@ -1,4 +1,4 @@
-//! `Sessions`: the sessions that a server has, from the upgrade to the end.
+//! `Sessions`: the sessions of a server, each from its upgrade to its end.
 
 mod changes;
 mod relief;
@@ -22,13 +22,15 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 pub use changes::{SessionChange, SessionChanges};
-use state::{Phase, State};
+use state::{Live, Phase, State};
+
+use crate::caps::Place;
 
 /// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in
 /// handlers too (but see [`Self::drain`]).
 ///
-/// A session is among them from the moment in which its hooks have let it in (before its first call is served) until it
-/// ends. The making of its objects comes after that and may still refuse it.
+/// A session is added when its hooks have let it in, before its first call is served, and stays until it ends. Its
+/// objects are made after that, and may still refuse it.
 ///
 /// ```
 /// # use rpc_server::Sessions;
@@ -41,7 +43,7 @@ use state::{Phase, State};
 /// }
 ///
 /// async fn announce(sessions: &Sessions, text: &str) {
-///     // At once, so that a client that is gone or does not keep up delays nobody else; its own call ends with the timeout.
+///     // All calls at once: a client that does not keep up delays no other, and its own call ends with the timeout.
 ///     join_all(sessions.clients::<ChatEventsClient>().map(|member| member.posted(text))).await;
 /// }
 /// ```
@@ -53,22 +55,22 @@ pub struct Sessions {
 #[derive(Debug)]
 struct ServerSessions {
     state: Mutex<State>,
-    /// For those who wait for the end.
+    /// Tells tasks that wait for the end.
     standing: watch::Sender<Standing>,
-    /// How long a drain may take.
+    /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
-    /// Of the log lines that sum sessions up.
+    /// Limits the log lines that sum sessions up.
     lines: LogLimit,
-    /// Held by the one that closes the heaviest sessions.
+    /// Held while a thread closes the heaviest sessions.
     relieving: Mutex<()>,
 }
 
-/// How far it is to the end.
+/// What a task that waits for the end has to know.
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
-    /// How many have entered and not left.
+    /// Connections that have entered and not left.
     entered: usize,
-    /// When all have to be gone, once they have been told to go.
+    /// When every connection has to be gone; `None` before the drain begins.
     until: Option<Instant>,
 }
 
@@ -85,7 +87,7 @@ impl Sessions {
         }
     }
 
-    /// Said once, when the configuration is known.
+    /// Called once, when the configuration is known.
     pub(crate) fn set_drain_timeout(&self, timeout: Duration) {
         let _ = self.shared.drain_timeout.set(timeout);
     }
@@ -106,18 +108,18 @@ impl Sessions {
         self.shared.lock().entered.len()
     }
 
-    /// The sessions that are open now, in the order in which they opened. Ones that come or go later do not change what
-    /// is returned.
+    /// The sessions that are open now, in the order in which they opened. Sessions that come or go later do not change
+    /// what is returned.
     pub fn iter(&self) -> vec::IntoIter<Session> {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The open session of this id, which [`Session::id`] tells.
+    /// The open session with this [`Session::id`].
     pub fn get(&self, id: SessionId) -> Option<Session> {
         self.shared.lock().session(id).cloned()
     }
 
-    /// The open sessions of one principal, in the order in which they opened: somebody may be connected from several
+    /// The open sessions of one principal, in the order in which they opened: a person may be connected from several
     /// devices. Looks at every session.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
@@ -130,24 +132,26 @@ impl Sessions {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
     }
 
-    /// Openings and closings from now on, as a stream that begins with those that are open.
+    /// Openings and closings from now on, as a stream that begins with the sessions that are open.
     pub fn changes(&self) -> SessionChanges {
         SessionChanges::new(Arc::clone(&self.shared))
     }
 
-    /// Takes in no more sessions, drains the live ones and waits until the last has ended.
+    /// Takes no more sessions, drains the live ones and waits until the last one has ended.
     ///
     /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This
     /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call whatever happens:
     /// hooks that take longer run on, and a session that has not ended by then (a handler blocks its thread) is named
-    /// in the log and left behind. Dropping the future stops the waiting, not the drain. Do not await it in a handler,
-    /// which is one of those it waits for: spawn it.
+    /// in the log and left behind. Dropping the future stops the waiting, not the drain.
+    ///
+    /// A handler must not await a drain, which waits for the handler: spawn it. To close the server's listeners too,
+    /// use [`Server::shutdown`](crate::Server::shutdown).
     pub async fn drain(&self) {
         self.begin_drain();
         self.ended().await;
     }
 
-    /// Takes in no more sessions and drains the live ones.
+    /// Takes no more sessions and drains the live ones.
     pub(crate) fn begin_drain(&self) {
         let sessions = self.enter_phase(Phase::Draining);
         for session in sessions {
@@ -162,8 +166,8 @@ impl Sessions {
         });
     }
 
-    /// Waits until there is no session and no upgrade under way, or the time for a drain is over; then the log says
-    /// what is left.
+    /// Waits until there is no session and no upgrade under way. When the time for a drain is over, the log says what
+    /// is left.
     pub(crate) async fn ended(&self) {
         let mut standing = self.shared.standing.subscribe();
         // The sender lives in `self`, so this cannot fail.
@@ -173,7 +177,7 @@ impl Sessions {
         }
     }
 
-    /// Waits for something that belongs to the end, but no longer than a drain may take. False if it has not come.
+    /// Waits for a step of the end, at most until the time for a drain is over. False if the step has not come by then.
     pub(crate) async fn within_drain(&self, end: impl Future<Output = ()>) -> bool {
         let mut standing = self.shared.standing.subscribe();
         let until = async {
@@ -190,7 +194,7 @@ impl Sessions {
         }
     }
 
-    /// The time for a drain is over: says once who is left, and why.
+    /// Logs once which sessions are left after the time for a drain, and why.
     fn report_lost(&self) {
         let lost = self.shared.lock().lost();
         for session in lost {
@@ -224,8 +228,8 @@ impl Sessions {
         }
     }
 
-    /// A place for a session to come; `None` if no more are taken in.
-    pub(crate) fn enter(&self) -> Option<Entry> {
+    /// Enters a session to come, which will have this place under the caps; `None` if no more are taken.
+    pub(crate) fn enter(&self, place: Arc<Place>) -> Option<Entry> {
         let mut state = self.shared.lock();
         if state.phase != Phase::Open {
             return None;
@@ -234,20 +238,20 @@ impl Sessions {
         state.entered.insert(number, None);
         drop(state);
         self.shared.announce();
-        Some(Entry { shared: Arc::clone(&self.shared), number })
+        Some(Entry { shared: Arc::clone(&self.shared), number, place: Some(place) })
     }
 
-    /// What tells of openings and closings. To be the last of all hooks: the last to let a session in, the first to
+    /// Hooks that record openings and closings. They must be the last ones: the last to let a session in, the first to
     /// hear of its end.
     pub(crate) fn hooks(&self) -> impl SessionHooks {
         Hooks(Arc::clone(&self.shared))
     }
 
-    /// Everyone that has entered is to go, also those that are not open yet.
+    /// Returns the sessions that the phase concerns: all that have begun, whether they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
         state.phase = phase;
-        let sessions = state.entered.values().flatten().cloned().collect();
+        let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
         wake(wakers);
@@ -269,7 +273,7 @@ impl ServerSessions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells those who wait for it how many there are. Never under the lock: that wakes them.
+    /// Tells waiting tasks how many connections there are. Never call it under the lock: it wakes them.
     fn announce(&self) {
         self.standing.send_modify(|standing| standing.entered = self.lock().entered.len());
     }
@@ -281,7 +285,7 @@ impl ServerSessions {
         self.sum_up();
     }
 
-    /// Sessions come and go as often as clients like, so that a line for each of them is for debugging. Operators get
+    /// Clients decide how often sessions come and go, so a line for each session is for debugging only. Operators get
     /// the counts.
     fn sum_up(&self) {
         if self.lines.admit(Instant::now().into_std()).is_some() {
@@ -315,22 +319,25 @@ impl SessionHooks for Hooks {
     }
 }
 
-/// One session's place among the [`Sessions`]; leaves when dropped.
+/// A connection that becomes one of the [`Sessions`], and leaves when dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     shared: Arc<ServerSessions>,
     number: u64,
+    /// The place under the caps, until there is a session to which it goes over.
+    place: Option<Arc<Place>>,
 }
 
 impl Entry {
-    /// The session that the upgrade led to.
-    pub(crate) fn begun(&self, session: &Session) {
+    /// Says which session the upgrade led to. The place under the caps is the session's from here on.
+    pub(crate) fn begun(&mut self, session: &Session) {
         let phase = {
             let mut state = self.shared.lock();
-            state.entered.insert(self.number, Some(session.clone()));
+            let live = self.place.take().map(|place| Live { session: session.clone(), place });
+            state.entered.insert(self.number, live);
             state.phase
         };
-        // It came too late for whoever went through the sessions when the phase began.
+        // The session came too late to be told with the others when the phase began.
         match phase {
             Phase::Open => {}
             Phase::Draining => drop(session.drain()),
@@ -342,11 +349,11 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let session = state.entered.remove(&self.number).flatten();
-        // Its hooks have said so, unless its task was dropped.
+        let live = state.entered.remove(&self.number).flatten();
+        // The hooks have recorded the end, unless the session's task was dropped.
         let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
         let (mut wakers, record) =
-            session.as_ref().map(|session| state.closed(session.id(), lost())).unwrap_or_default();
+            live.as_ref().map(|live| state.closed(live.session.id(), lost())).unwrap_or_default();
         wakers.extend(state.wakers());
         drop(state);
         self.shared.announce();
@@ -354,6 +361,39 @@ impl Drop for Entry {
         if record.is_some() {
             self.shared.sum_up();
         }
-        drop((record, session));
+        drop((record, live));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::{Hosting, session::connect_in_memory};
+
+    use super::*;
+    use crate::caps::Caps;
+
+    #[tokio::test]
+    async fn the_place_of_a_connection_goes_over_to_its_session() {
+        let caps = Caps::new(1, 1);
+        let sessions = Sessions::new();
+        let mut entry = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+        let (session, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
+        entry.begun(&session);
+        assert!(entry.place.is_none());
+        assert!(caps.enter(None).is_err(), "the session holds it");
+        drop(entry);
+        assert!(caps.enter(None).is_ok(), "the session has ended");
+    }
+
+    #[test]
+    fn a_connection_that_becomes_no_session_gives_its_place_back() {
+        let caps = Caps::new(1, 1);
+        let sessions = Sessions::new();
+        drop(sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap());
+        let last = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+        sessions.close();
+        drop(last);
+        assert!(sessions.enter(Arc::new(caps.enter(None).unwrap())).is_none(), "no more are taken");
+        assert!(caps.enter(None).is_ok());
     }
 }

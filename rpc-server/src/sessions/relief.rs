@@ -1,4 +1,4 @@
-//! Closing the heaviest sessions when all of them together hold too much.
+//! Closing the heaviest sessions when all sessions together hold too much.
 
 use std::{cmp::Reverse, sync::TryLockError};
 
@@ -9,12 +9,13 @@ use tracing::warn;
 use super::Sessions;
 
 impl Sessions {
-    /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more. Looks at
-    /// every session, which no peer can cause often: each time frees memory that took many packets to fill, or closes a
-    /// session.
+    /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more.
+    ///
+    /// This looks at every session. No peer can cause it often: each time frees memory that took many packets to fill,
+    /// or closes a session.
     pub(crate) fn relieve(&self, pool: &MemoryPool) {
         while pool.is_beyond() {
-            // Two at once would close more than is needed. The other thread looks again before it is done.
+            // Two threads at once would close more than is needed. The other one looks again before it returns.
             let _relieving = match self.shared.relieving.try_lock() {
                 Ok(relieving) => relieving,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -26,10 +27,10 @@ impl Sessions {
         }
     }
 
-    /// True if that helped.
+    /// True if the pool is within its bound again.
     fn close_heaviest(&self, pool: &MemoryPool) -> bool {
-        let sessions: Vec<_> = self.shared.lock().entered.values().flatten().cloned().collect();
-        // What is kept for payloads to come goes first.
+        let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
+        // Memory that is kept for payloads to come goes first.
         let mut weighed: Vec<_> = sessions.into_iter().map(|session| (session.trim_memory(), session)).collect();
         weighed.sort_by_key(|(bytes, _)| Reverse(*bytes));
         for (bytes, session) in weighed {

@@ -1,4 +1,4 @@
-//! `State`: which sessions there are, and who has been told.
+//! `State`: which sessions there are, and which of them each watcher has heard of.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -8,22 +8,33 @@ use std::{
 
 use rpc_core::{ConnectionError, Session, SessionId};
 
+use crate::caps::Place;
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) phase: Phase,
     last: u64,
-    /// All that came, from their upgrade to their end; `None` while the upgrade is under way.
-    pub(super) entered: BTreeMap<u64, Option<Session>>,
-    /// Those that are open, in the order in which they opened.
+    /// Every connection, from its upgrade to its end; `None` while the upgrade is under way.
+    pub(super) entered: BTreeMap<u64, Option<Live>>,
+    /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
-    /// Their places among those, by the sessions' ids.
+    /// The keys of `open`, by the sessions' own ids.
     places: HashMap<SessionId, u64>,
-    listeners: BTreeMap<u64, Listener>,
-    /// How many have opened and closed so far, for the log.
+    watchers: BTreeMap<u64, Watcher>,
+    /// Sessions that have opened and closed so far, for the log.
     pub(super) opened: u64,
     pub(super) closed: u64,
-    /// Those that did not end in time have been named.
+    /// The sessions that did not end in time have been logged.
     reported: bool,
+}
+
+/// A session, from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) session: Session,
+    /// The place under the caps is the session's, not its connection's.
+    #[expect(dead_code, reason = "it is held")]
+    pub(super) place: Arc<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,30 +52,35 @@ pub(super) struct Record {
     pub(super) reason: OnceLock<ConnectionError>,
 }
 
-/// One who wants to hear of openings and closings.
+/// A stream of openings and closings.
 #[derive(Debug, Default)]
-struct Listener {
-    /// The place of the last opening that it has heard of.
+struct Watcher {
+    /// The key in `open` of the last opening that the watcher has heard of.
     heard: u64,
-    /// Of those that it has heard of, the ones that have closed since. So there are never more than were open when it
-    /// last asked.
+    /// Sessions that the watcher knows as open, and that have closed since. There are never more of them than were open
+    /// when the watcher last asked.
     closed: VecDeque<Arc<Record>>,
     waker: Option<Waker>,
 }
 
-/// What a listener hears.
+/// What a watcher hears next.
 pub(super) enum News {
     Opened(Arc<Record>),
     Closed(Arc<Record>),
-    /// Nothing will come any more.
+    /// Nothing will come after this.
     End,
 }
 
 impl State {
-    /// A number that was never given before. Numbers grow.
+    /// A new number, greater than all before.
     pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
+    }
+
+    /// All sessions that have begun and not ended, whether they are open or not.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Session> {
+        self.entered.values().flatten().map(|live| &live.session)
     }
 
     pub(super) fn sessions(&self) -> impl ExactSizeIterator<Item = &Session> {
@@ -75,7 +91,7 @@ impl State {
         self.places.get(&id).and_then(|place| self.open.get(place)).map(|record| &record.session)
     }
 
-    /// A session has opened. Gives back whom to wake.
+    /// A session has opened. Returns the wakers to wake outside of the lock.
     #[must_use]
     pub(super) fn opened(&mut self, session: Session) -> Vec<Waker> {
         self.opened += 1;
@@ -85,8 +101,8 @@ impl State {
         self.wakers()
     }
 
-    /// A session has ended; nothing happens if it was not open. Gives back whom to wake, and what to drop outside the
-    /// lock.
+    /// A session has ended; nothing happens if the session was not open. Returns the wakers to wake, and the record to
+    /// drop, outside of the lock.
     #[must_use]
     pub(super) fn closed(&mut self, session: SessionId, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
         let Some(number) = self.places.remove(&session) else { return (Vec::new(), None) };
@@ -94,51 +110,52 @@ impl State {
         let record = self.open.remove(&number);
         if let Some(record) = &record {
             let _ = record.reason.set(reason);
-            for listener in self.listeners.values_mut().filter(|listener| listener.heard >= number) {
-                listener.closed.push_back(Arc::clone(record));
+            for watcher in self.watchers.values_mut().filter(|watcher| watcher.heard >= number) {
+                watcher.closed.push_back(Arc::clone(record));
             }
         }
         (self.wakers(), record)
     }
 
-    /// Those that are still there; none if this was asked before.
+    /// The sessions that are still there. Empty from the second call on, so that they are logged once.
     pub(super) fn lost(&mut self) -> Vec<Session> {
         if std::mem::replace(&mut self.reported, true) {
             return Vec::new();
         }
-        self.entered.values().flatten().cloned().collect()
+        self.live().cloned().collect()
     }
 
-    /// Whether no session is there and none will come.
+    /// Whether there is no session, and will be none.
     fn is_over(&self) -> bool {
         self.phase != Phase::Open && self.entered.is_empty()
     }
 
     pub(super) fn wakers(&mut self) -> Vec<Waker> {
-        self.listeners.values_mut().filter_map(|listener| listener.waker.take()).collect()
+        self.watchers.values_mut().filter_map(|watcher| watcher.waker.take()).collect()
     }
 
-    pub(super) fn listen(&mut self) -> u64 {
+    pub(super) fn watch(&mut self) -> u64 {
         let number = self.number();
-        self.listeners.insert(number, Listener::default());
+        self.watchers.insert(number, Watcher::default());
         number
     }
 
-    pub(super) fn unlisten(&mut self, listener: u64) -> Option<impl Sized + use<>> {
-        self.listeners.remove(&listener)
+    pub(super) fn unwatch(&mut self, watcher: u64) -> Option<impl Sized + use<>> {
+        self.watchers.remove(&watcher)
     }
 
-    /// What a listener has not heard yet. If there is nothing, `waker` is kept, and the one kept before is given back.
-    pub(super) fn news(&mut self, listener: u64, waker: Waker) -> Result<News, Option<Waker>> {
+    /// The next event that a watcher has not heard of. If there is none, `waker` is kept, and the error holds the waker
+    /// that was kept before.
+    pub(super) fn news(&mut self, watcher: u64, waker: Waker) -> Result<News, Option<Waker>> {
         let over = self.is_over();
-        let Some(listener) = self.listeners.get_mut(&listener) else { return Ok(News::End) };
-        if let Some(record) = listener.closed.pop_front() {
+        let Some(watcher) = self.watchers.get_mut(&watcher) else { return Ok(News::End) };
+        if let Some(record) = watcher.closed.pop_front() {
             return Ok(News::Closed(record));
         }
-        if let Some((&number, record)) = self.open.range(listener.heard + 1..).next() {
-            listener.heard = number;
+        if let Some((&number, record)) = self.open.range(watcher.heard + 1..).next() {
+            watcher.heard = number;
             return Ok(News::Opened(Arc::clone(record)));
         }
-        if over { Ok(News::End) } else { Err(listener.waker.replace(waker)) }
+        if over { Ok(News::End) } else { Err(watcher.waker.replace(waker)) }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iter
         .map(str::trim)
 }
 
-/// The value of a header that may come once only.
+/// The value of a header that may come only once; `None` if it comes twice.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).into_iter();
     let first = values.next()?;

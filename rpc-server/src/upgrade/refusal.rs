@@ -1,8 +1,8 @@
 //! `Refusal`: why a request is not upgraded, and what the person behind it can do.
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+
+use super::body::UpgradeBody;
 
 /// Why a request is not upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub(super) enum Refusal {
     Key,
     SubProtocol,
     Origin,
+    Full,
     ShuttingDown,
     NotUpgradable,
     TooLarge,
@@ -27,13 +28,13 @@ impl Refusal {
             Self::HttpVersion | Self::Host | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
-    /// A sentence or two for people.
+    /// One or two sentences for a person.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Method => "A WebSocket starts with a GET request (RFC 6455 4.1). Use a WebSocket client.\n",
@@ -55,6 +56,7 @@ impl Refusal {
             Self::Origin => {
                 "Web pages of this origin may not connect. The server's operator can allow it with allow_origin.\n"
             }
+            Self::Full => "The server has too many connections. Try again in a moment.\n",
             Self::ShuttingDown => "The server is shutting down. Connect again in a moment.\n",
             Self::NotUpgradable => {
                 "The HTTP server in front of this service does not support upgrades. Its operator must enable them; with hyper: \
@@ -66,8 +68,8 @@ impl Refusal {
         }
     }
 
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.text()));
+    pub(super) fn response(self) -> Response<UpgradeBody> {
+        let mut response = Response::new(UpgradeBody::text(self.text()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -88,6 +90,7 @@ impl Refusal {
             | Self::Host
             | Self::Key
             | Self::Origin
+            | Self::Full
             | Self::ShuttingDown
             | Self::NotUpgradable
             | Self::TooLarge => {}

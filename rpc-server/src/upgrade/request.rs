@@ -1,12 +1,12 @@
 //! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
 
-use http::{HeaderMap, Method, Request, Version, header};
+use http::{HeaderMap, Method, Version, header, request::Parts};
 
 use super::{
     headers::{has_token, single, tokens},
-    origin::Origins,
     refusal::Refusal,
 };
+use crate::origin::Origins;
 
 /// The sub-protocol that is served.
 pub(super) const SUB_PROTOCOL: &str = rpc_core::wire::SUBPROTOCOL;
@@ -18,26 +18,28 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 const KEY_DIGITS: usize = 22;
 
 /// Returns the WebSocket key of a request that may be upgraded.
-pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String, Refusal> {
-    let headers = request.headers();
+pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> {
+    let headers = &head.headers;
     // The listener's buffer has a limit of its own, which the last read may overshoot.
     if size(headers) > MAX_HEAD {
         return Err(Refusal::TooLarge);
     }
-    if request.method() != Method::GET {
+    if head.method != Method::GET {
         return Err(Refusal::Method);
     }
-    if request.version() != Version::HTTP_11 {
+    if head.version != Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
     if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::NoUpgrade);
     }
-    // An empty one is allowed (RFC 9112 §3.2), but there must be one.
+    // An empty Host is allowed (RFC 9112 §3.2), a missing one is not.
     if single(headers, &header::HOST).is_none() {
         return Err(Refusal::Host);
     }
-    origins.check(headers)?;
+    if !comes_from_allowed(headers, origins) {
+        return Err(Refusal::Origin);
+    }
     if single(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
         return Err(Refusal::WebSocketVersion);
     }
@@ -47,6 +49,14 @@ pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<String
         return Err(Refusal::SubProtocol);
     }
     Ok(key.to_owned())
+}
+
+/// Whether the request comes from a web page that may connect, or from another program.
+fn comes_from_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
+    if origins.allows_any() || !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    single(headers, &header::ORIGIN).is_some_and(|origin| origins.allows(origin, single(headers, &header::HOST)))
 }
 
 /// The length of the header lines.
@@ -62,11 +72,13 @@ fn is_key(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-    fn good() -> Request<()> {
+    fn good() -> Parts {
         Request::get("/")
             .header("Host", "example.com")
             .header("Upgrade", "websocket")
@@ -76,17 +88,19 @@ mod tests {
             .header("Sec-WebSocket-Protocol", SUB_PROTOCOL)
             .body(())
             .unwrap()
+            .into_parts()
+            .0
     }
 
     fn with(name: &'static str, value: &'static str) -> Result<String, Refusal> {
         let mut request = good();
-        request.headers_mut().insert(name, value.parse().unwrap());
+        request.headers.insert(name, value.parse().unwrap());
         check(&request, &Origins::default())
     }
 
     fn without(name: &str) -> Result<String, Refusal> {
         let mut request = good();
-        request.headers_mut().remove(name);
+        request.headers.remove(name);
         check(&request, &Origins::default())
     }
 
@@ -101,8 +115,8 @@ mod tests {
         assert!(with("upgrade", "h2c,WebSocket").is_ok());
         assert!(with("sec-websocket-protocol", "chat, duplex-rpc.v2 ,duplex-rpc.v1").is_ok());
         let mut request = good();
-        request.headers_mut().insert("sec-websocket-protocol", "chat".parse().unwrap());
-        request.headers_mut().append("sec-websocket-protocol", SUB_PROTOCOL.parse().unwrap());
+        request.headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
+        request.headers.append("sec-websocket-protocol", SUB_PROTOCOL.parse().unwrap());
         assert!(check(&request, &Origins::default()).is_ok());
     }
 
@@ -130,19 +144,32 @@ mod tests {
         for (name, value, refusal) in [("sec-websocket-key", KEY, Refusal::Key), ("host", "example.com", Refusal::Host)]
         {
             let mut request = good();
-            request.headers_mut().append(name, value.parse().unwrap());
+            request.headers.append(name, value.parse().unwrap());
             assert_eq!(check(&request, &Origins::default()), Err(refusal));
         }
     }
 
     #[test]
+    fn pages_of_foreign_origins_are_refused() {
+        assert!(with("origin", "http://example.com").is_ok());
+        assert_eq!(with("origin", "http://evil.com"), Err(Refusal::Origin));
+        let mut request = good();
+        request.headers.append("origin", "http://example.com".parse().unwrap());
+        request.headers.append("origin", "http://example.com".parse().unwrap());
+        assert_eq!(check(&request, &Origins::default()), Err(Refusal::Origin), "two origins are none");
+        let mut any = Origins::default();
+        any.allow_any();
+        assert!(check(&request, &any).is_ok());
+    }
+
+    #[test]
     fn other_methods_and_versions_of_http_are_refused() {
         let mut request = good();
-        *request.method_mut() = Method::POST;
+        request.method = Method::POST;
         assert_eq!(check(&request, &Origins::default()), Err(Refusal::Method));
         for version in [Version::HTTP_10, Version::HTTP_2] {
             let mut request = good();
-            *request.version_mut() = version;
+            request.version = version;
             assert_eq!(check(&request, &Origins::default()), Err(Refusal::HttpVersion));
         }
     }

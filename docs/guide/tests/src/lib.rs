@@ -18,6 +18,7 @@ chapters! {
     streams = "streams.md";
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
+    hosting = "hosting.md";
     interceptors = "interceptors.md";
     testing = "testing.md";
     evolving = "evolving.md";

@@ -55,11 +55,11 @@ pub enum ChatError {
 /// Hosted by a member's program, called by the house.
 #[rpc_core::callback]
 pub trait ChatEvents {
-    /// Somebody said something. A member who does not keep up misses it.
+    /// A member said something. Members who do not keep up miss it.
     #[rpc(oneway, timeout = "2s")]
     async fn posted(&self, room: &str, post: &Post);
 
-    /// Somebody is gone.
+    /// A member is gone.
     #[rpc(oneway, timeout = "2s")]
     async fn left(&self, room: &str, name: &str);
 
@@ -73,7 +73,7 @@ pub trait Chat {
     /// Enters a room under a name. The house first asks whether its rules are accepted.
     async fn join(&self, cx: &Context<ChatEventsClient>, room: &str, name: &str) -> Result<Joined, ChatError>;
 
-    /// Says something to everybody in the room, oneself included. Gives the post's number.
+    /// Says something to everybody in the room, the caller included. Returns the post's number.
     async fn post(&self, cx: &Context<ChatEventsClient>, room: &str, text: &str) -> Result<u64, ChatError>;
 
     /// Asks everybody in the room, and waits for the answers.

@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Counts connections from the accept to the end of the session.
+/// Counts connections from the accept, or from their upgrade where another server accepts, to the end of the session.
 #[derive(Clone, Debug)]
-pub(super) struct Caps {
+pub(crate) struct Caps {
     shared: Arc<AddressCounts>,
 }
 
@@ -25,38 +25,41 @@ struct Counts {
     of: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; given back when dropped.
+/// A place under the caps, given back when dropped. It belongs to a connection first, and then to the session that the
+/// connection has led to.
 #[derive(Debug)]
 pub(crate) struct Place {
     shared: Arc<AddressCounts>,
-    address: IpAddr,
+    address: Option<IpAddr>,
 }
 
 /// Which cap is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     All,
     Address,
 }
 
 impl Caps {
-    pub(super) fn new(most: usize, most_of_one: usize) -> Self {
+    pub(crate) fn new(most: usize, most_of_one: usize) -> Self {
         Self { shared: Arc::new(AddressCounts { most, most_of_one, counts: Mutex::default() }) }
     }
 
-    /// Takes a place for a connection from this address.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, Full> {
+    /// Takes a place for a connection. One whose address is unknown counts among all connections alone.
+    pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<Place, Full> {
         // An IPv4 peer of a socket for both families is the same peer.
-        let address = address.to_canonical();
+        let address = address.map(|address| address.to_canonical());
         let mut counts = self.shared.lock();
         if counts.all >= self.shared.most {
             return Err(Full::All);
         }
-        let of = counts.of.get(&address).copied().unwrap_or(0);
-        if of >= self.shared.most_of_one {
-            return Err(Full::Address);
+        if let Some(address) = address {
+            let of = counts.of.get(&address).copied().unwrap_or(0);
+            if of >= self.shared.most_of_one {
+                return Err(Full::Address);
+            }
+            counts.of.insert(address, of + 1);
         }
-        counts.of.insert(address, of + 1);
         counts.all += 1;
         Ok(Place { shared: Arc::clone(&self.shared), address })
     }
@@ -72,7 +75,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.shared.lock();
         counts.all -= 1;
-        if let Entry::Occupied(mut of) = counts.of.entry(self.address) {
+        let Some(address) = self.address else { return };
+        if let Entry::Occupied(mut of) = counts.of.entry(address) {
             *of.get_mut() -= 1;
             if *of.get() == 0 {
                 of.remove();
@@ -85,8 +89,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
     }
 
     #[test]
@@ -122,6 +126,16 @@ mod tests {
     fn ipv4_in_ipv6_is_the_same_address() {
         let caps = Caps::new(10, 1);
         let _place = caps.enter(address(1)).unwrap();
-        assert!(caps.enter("::ffff:192.0.2.1".parse().unwrap()).is_err());
+        assert!(caps.enter("::ffff:192.0.2.1".parse().ok()).is_err());
+    }
+
+    #[test]
+    fn a_connection_of_unknown_address_counts_among_all() {
+        let caps = Caps::new(2, 1);
+        let places = [caps.enter(None).unwrap(), caps.enter(None).unwrap()];
+        assert_eq!(caps.enter(address(1)).unwrap_err(), Full::All);
+        drop(places);
+        let counts = caps.shared.lock();
+        assert_eq!((counts.all, counts.of.len()), (0, 0));
     }
 }

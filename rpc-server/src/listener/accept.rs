@@ -1,0 +1,172 @@
+//! `Acceptor`: accepts the connections of one socket, and hands each one's requests to the upgrade.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rpc_core::{logging::LogLimit, text::excerpt_of};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use super::backoff::Backoff;
+use crate::{
+    caps::Place,
+    shared::ServerShared,
+    socket::Socket,
+    upgrade::{MAX_HEAD, UpgradeFuture},
+};
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 61\r\n\
+    connection: close\r\n\
+    \r\n\
+    The server has too many connections. Try again in a moment.\r\n";
+
+/// Serves one listening socket until the socket is closed, or the server ends.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    socket: Socket,
+    shared: Arc<ServerShared>,
+    http: http1::Builder,
+    backoff: Backoff,
+    /// Limits the log lines about failures of `accept`.
+    failures: LogLimit,
+}
+
+impl Acceptor {
+    pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout).max_buf_size(MAX_HEAD);
+        Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
+    }
+
+    /// Accepts until the socket is closed. Connections without a session may still get one after that, unless the
+    /// server has ended: that drops them.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        self.accept(&mut connections).await;
+        tokio::select! {
+            biased;
+            () = told(&mut stop) => {}
+            () = async { while connections.join_next().await.is_some() {} } => {}
+        }
+        connections.shutdown().await;
+    }
+
+    async fn accept(&mut self, connections: &mut JoinSet<()>) {
+        loop {
+            let accepted = tokio::select! {
+                Some(_) = connections.join_next() => continue,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                None => return,
+                Some(Ok((stream, peer_addr))) => {
+                    self.backoff.succeeded();
+                    self.accepted(stream, peer_addr, connections);
+                }
+                Some(Err(error)) if is_of_one_connection(&error) => {
+                    debug!("a connection ended before it was accepted: {error}");
+                }
+                Some(Err(error)) => {
+                    let wait = self.backoff.failed();
+                    if let Some(more) = self.failures.admit(Instant::now().into_std()) {
+                        warn!("cannot accept connections, trying again in {wait:?}: {error}{more}");
+                    }
+                    tokio::select! {
+                        () = self.socket.closed() => return,
+                        () = sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream, peer_addr: SocketAddr, connections: &mut JoinSet<()>) {
+        match self.shared.take_place(Some(peer_addr)) {
+            Some(place) => {
+                debug!(peer = %peer_addr, "connection accepted");
+                connections.spawn(serve(self.http.clone(), stream, peer_addr, Arc::clone(&self.shared), place));
+            }
+            None => turn_away(stream),
+        }
+    }
+}
+
+/// Waits until the server ends. A dropped sender counts as the end.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}
+
+/// Serves the requests of one connection until it becomes a session or ends.
+async fn serve(
+    http: http1::Builder,
+    stream: TcpStream,
+    peer_addr: SocketAddr,
+    shared: Arc<ServerShared>,
+    place: Arc<Place>,
+) {
+    // Packets are whole when they are written; waiting to fill a segment would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        return debug!(peer = %peer_addr, "connection ended at once: {error}");
+    }
+    let limit = shared.config.upgrade_timeout;
+    let answer = service_fn(move |request: http::Request<Incoming>| {
+        UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
+    });
+    // The timeout ends peers that send one useless request after another.
+    match timeout(limit, http.serve_connection(TokioIo::new(stream), answer).with_upgrades()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error)),
+        Err(_) => debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}"),
+    }
+}
+
+/// Says why, as far as that needs no waiting, and hangs up.
+fn turn_away(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        // The socket does not block, and its buffer is empty. If it takes nothing all the same, hanging up says enough.
+        let _ = stream.write(FULL);
+    }
+}
+
+/// Whether an `accept` failed because of the connection that was to be accepted, and not because this process lacks
+/// something.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_one_too_many_states_its_length() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn running_out_of_descriptors_is_no_fault_of_the_connection() {
+        const EMFILE: i32 = 24;
+        assert!(!is_of_one_connection(&io::Error::from_raw_os_error(EMFILE)));
+        assert!(is_of_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+    }
+}

@@ -1,0 +1,148 @@
+//! `ServerShared`: what all handles of a server share. `KeepAlive`: what ends the server with the last of them.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rpc_core::{CheckedConfig, Hosting, MemoryPool, logging::LogLimit};
+use tokio::{sync::watch, time::Instant};
+use tracing::{debug, warn};
+
+use crate::{
+    caps::{Caps, Full, Place},
+    origin::Origins,
+    sessions::Sessions,
+    socket::Socket,
+};
+
+/// One server. Its handles, its listeners' tasks and its sessions' tasks share it.
+#[derive(Debug)]
+pub(crate) struct ServerShared {
+    pub(crate) hosting: Hosting,
+    pub(crate) config: CheckedConfig,
+    pub(crate) origins: Origins,
+    pub(crate) sessions: Sessions,
+    /// The pool of `hosting`.
+    pub(crate) memory: MemoryPool,
+    caps: Caps,
+    /// Becomes true when the server ends. Each listener's task has a receiver, so it is closed when they have ended.
+    stop: watch::Sender<bool>,
+    listening: Mutex<Listening>,
+    /// Limits the log lines about connections that are one too many.
+    refusals: LogLimit,
+}
+
+/// The sockets at which a server listens.
+#[derive(Debug, Default)]
+struct Listening {
+    /// Once the server ends, no socket is added any more.
+    ended: bool,
+    sockets: Vec<Socket>,
+}
+
+/// Ends the server when dropped. Every handle holds it; tasks of the server do not.
+#[derive(Debug)]
+pub(crate) struct KeepAlive {
+    pub(crate) shared: Arc<ServerShared>,
+}
+
+impl ServerShared {
+    /// `hosting` has the hooks of `sessions`, and uses this pool.
+    pub(crate) fn new(
+        hosting: Hosting,
+        config: CheckedConfig,
+        origins: Origins,
+        sessions: Sessions,
+        memory: MemoryPool,
+        caps: Caps,
+    ) -> Self {
+        sessions.set_drain_timeout(config.drain_timeout);
+        Self {
+            hosting,
+            config,
+            origins,
+            sessions,
+            memory,
+            caps,
+            stop: watch::Sender::default(),
+            listening: Mutex::default(),
+            refusals: LogLimit::new(),
+        }
+    }
+
+    /// Takes a place under the caps for a connection. If there is none, the log says why.
+    pub(crate) fn take_place(&self, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
+        let peer = peer_addr.map(tracing::field::display);
+        match self.caps.enter(peer_addr.map(|addr| addr.ip())) {
+            Ok(place) => return Some(Arc::new(place)),
+            Err(Full::All) => {
+                if let Some(more) = self.refusals.admit(Instant::now().into_std()) {
+                    warn!(peer, "connection refused: the server has as many as it may{more}");
+                }
+            }
+            Err(Full::Address) => debug!(peer, "connection refused: the address has as many as it may"),
+        }
+        None
+    }
+
+    /// Adds a socket to those that the end of the server closes. The receiver tells of the end. `None` if the server
+    /// has ended.
+    pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<bool>> {
+        let mut listening = self.listening();
+        if listening.ended {
+            return None;
+        }
+        listening.sockets.push(socket.clone());
+        Some(self.stop.subscribe())
+    }
+
+    /// Closes a socket. True if the socket was open.
+    pub(crate) fn close(&self, socket: &Socket) -> bool {
+        self.listening().sockets.retain(|other| !other.is_same(socket));
+        socket.close()
+    }
+
+    /// Closes every socket, and drops the connections that have no session yet. The first call returns the number of
+    /// sockets that were open.
+    pub(crate) fn stop(&self) -> Option<usize> {
+        let (first, sockets) = {
+            let mut listening = self.listening();
+            (!std::mem::replace(&mut listening.ended, true), std::mem::take(&mut listening.sockets))
+        };
+        // A listener's task whose socket closes asks whether the server has ended, so the answer comes first.
+        self.stop.send_replace(true);
+        for socket in &sockets {
+            socket.close();
+        }
+        first.then_some(sockets.len())
+    }
+
+    /// Whether the server has been stopped.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.listening().ended
+    }
+
+    /// Waits until the server has been stopped.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.stop.subscribe().wait_for(|&stop| stop).await;
+    }
+
+    /// Waits until the listeners' tasks and the sessions have ended, or the time for a drain is over.
+    pub(crate) async fn ended(&self) {
+        self.sessions.within_drain(self.stop.closed()).await;
+        self.sessions.ended().await;
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Listening> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.shared.sessions.close();
+    }
+}

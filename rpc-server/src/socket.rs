@@ -1,0 +1,87 @@
+//! `Socket`: a listening socket that can be closed from outside of the task that accepts from it.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use tokio::net::{TcpListener, TcpStream};
+
+/// A listening socket. Clones are the same socket.
+///
+/// A program that stops a server may listen at the same address again at once. The system allows that when the socket
+/// is closed, not when a task has been told to close it.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the socket is closed.
+    listener: Option<TcpListener>,
+    /// The task that waits for a connection, or for the end.
+    waiting: Option<Waker>,
+}
+
+impl Socket {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        Self { state: Arc::new(Mutex::new(State { listener: Some(listener), waiting: None })) }
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
+    /// Closes the socket; the system resets the connections that it has not handed out yet. True if the socket was
+    /// open.
+    pub(crate) fn close(&self) -> bool {
+        let (listener, waiting) = {
+            let mut state = self.lock();
+            (state.listener.take(), state.waiting.take())
+        };
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        listener.is_some()
+    }
+
+    /// Waits for a connection; `None` once the socket is closed. One task at a time may wait.
+    pub(crate) async fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// Waits until the socket is closed. One task at a time may wait.
+    pub(crate) async fn closed(&self) {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if state.listener.is_none() {
+                return Poll::Ready(());
+            }
+            let old = state.waiting.replace(cx.waker().clone());
+            drop((state, old));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<(TcpStream, SocketAddr)>>> {
+        let mut state = self.lock();
+        let Some(listener) = &state.listener else { return Poll::Ready(None) };
+        match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => {
+                let old = state.waiting.replace(cx.waker().clone());
+                drop((state, old));
+                Poll::Pending
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

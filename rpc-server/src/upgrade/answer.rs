@@ -1,0 +1,72 @@
+//! Answering a request, and starting the session that it becomes.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use rpc_core::{ConnectionInfo, text::excerpt};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::debug;
+
+use super::{
+    body::UpgradeBody,
+    refusal::Refusal,
+    request::{self, SUB_PROTOCOL},
+    run,
+};
+use crate::{caps::Place, sessions::Entry, shared::ServerShared};
+
+/// Answers one request. Must be called within a tokio runtime.
+pub(super) fn answer(
+    shared: &Arc<ServerShared>,
+    mut head: Parts,
+    peer_addr: Option<SocketAddr>,
+    place: Option<Arc<Place>>,
+) -> Response<UpgradeBody> {
+    let peer = peer_addr.map(tracing::field::display);
+    match begin(shared, &mut head, peer_addr, place) {
+        Ok((key, on_upgrade, entry)) => {
+            debug!(peer, path = %excerpt(head.uri.path()), "upgrade accepted");
+            let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
+            info.peer_addr = peer_addr;
+            tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry));
+            switching(&key)
+        }
+        Err(refusal) => {
+            debug!(
+                peer,
+                path = %excerpt(head.uri.path()),
+                status = refusal.status().as_u16(),
+                "upgrade refused: {}",
+                refusal.text().trim_end()
+            );
+            refusal.response()
+        }
+    }
+}
+
+fn begin(
+    shared: &ServerShared,
+    head: &mut Parts,
+    peer_addr: Option<SocketAddr>,
+    place: Option<Arc<Place>>,
+) -> Result<(String, OnUpgrade, Entry), Refusal> {
+    let key = request::check(head, &shared.origins)?;
+    let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
+    let place = place.or_else(|| shared.take_place(peer_addr)).ok_or(Refusal::Full)?;
+    let entry = shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)?;
+    Ok((key, on_upgrade, entry))
+}
+
+/// The answer that makes the connection a WebSocket (RFC 6455 §4.2.2).
+fn switching(key: &str) -> Response<UpgradeBody> {
+    let mut response = Response::new(UpgradeBody::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUB_PROTOCOL));
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a valid header value");
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
