@@ -1,4 +1,4 @@
-//! A queue of deadlines that forgets lazily: most calls end long before theirs.
+//! A queue of deadlines that are removed lazily, because most calls end long before their deadline.
 
 use std::{
     cmp::Reverse,
@@ -6,15 +6,15 @@ use std::{
     time::Instant,
 };
 
-/// Deadlines of things that are told apart by `K`. Removing is not needed: the owner says of each entry that comes up,
-/// or that is in the way, whether it still counts.
+/// Deadlines with keys. An entry is not removed when its call ends: when it comes up, or when the queue is compacted,
+/// the owner says whether it still counts.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K: Ord> {
-    /// Those that came in their order, as nearly all do where most calls have the same time.
+    /// Deadlines that came in order, as nearly all do if most calls have the same timeout.
     line: VecDeque<(Instant, K)>,
-    /// The others.
+    /// All other deadlines.
     heap: BinaryHeap<Reverse<(Instant, K)>>,
-    /// Compact when there are so many.
+    /// The number of entries at which the queue is compacted.
     compact_at: usize,
 }
 
@@ -50,7 +50,7 @@ impl<K: Ord + Copy> Deadlines<K> {
         }
     }
 
-    /// When the next deadline comes; dead entries may make it earlier than needed.
+    /// When the next deadline comes. Dead entries may make this earlier than needed.
     pub(crate) fn next(&self) -> Option<Instant> {
         let first = self.line.front().map(|(at, _)| *at);
         first.into_iter().chain(self.heap.peek().map(|Reverse((at, _))| *at)).min()

@@ -31,28 +31,28 @@ pub enum Event {
         /// [`super::Connection::leave_stream`].
         streams: Streams,
     },
-    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. Where
-    /// calls are served one after another, it holds its place among those of its session.
+    /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. If the
+    /// object serves one call after another, the call holds its place among those of its session.
     Arriving {
         /// Tells it apart from all others of the connection.
         key: ServedKey,
         /// The method's number.
         method: u32,
     },
-    /// The call's arguments will not arrive; it has been completed.
+    /// The call's arguments will not arrive, and the call has been completed.
     Withdrawn {
         /// The call.
         key: ServedKey,
     },
-    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless it must
-    /// not be stopped. It still has to be completed.
+    /// The caller gave the call up, its deadline passed, or a drain's grace is over: stop its handler unless that must
+    /// not be stopped. The call still has to be completed.
     Cancel {
         /// The call.
         key: ServedKey,
     },
-    /// This side drains, or the other has said that it is about to leave. Comes once for each.
+    /// This side drains, or the other side has said that it is about to leave. Comes once for each side.
     Draining,
-    /// The connection has ended; nothing follows.
+    /// The connection has ended. No event follows.
     Closed(ConnectionError),
 }
 
@@ -70,7 +70,7 @@ pub enum ServedKey {
 pub enum Outcome {
     /// A result, encoded.
     Value(Bytes),
-    /// A result that is a stream, or several; each is to be read or left.
+    /// A result that is a stream, or several streams, each to be read or left.
     Streaming(Bytes, Streams),
     /// The contract's own fault, encoded.
     Fault(Bytes),
@@ -96,7 +96,7 @@ pub enum Completion {
     Fault(Rope),
     /// A status.
     Status(Status),
-    /// The handler was stopped before its end; the connection knows why.
+    /// The handler was stopped before its end. The connection knows why, and sets the status.
     Stopped,
     /// As [`Self::Stopped`], and the handler had not been started.
     NotStarted,

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// A session that holds less than this more or less than before does not say so, so that small calls cost nothing.
+/// A session does not report changes smaller than this, so that small calls cost nothing.
 const STEP: usize = 4 * 1024;
 
 /// Bounds what the other sides can make several sessions hold together: the sum of what counts against

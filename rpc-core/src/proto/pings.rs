@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How many may come at once.
+/// How many pings may come at once.
 pub(crate) const PING_BURST: u32 = 10;
-/// In this time one more is earned.
+/// After this time one more ping may come.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. One budget serves for
-/// the protocol's own and for those of the WebSocket beneath.
+/// One a second on average, and ten at once. Every ping costs an answer, so they cannot be free. The protocol's own
+/// pings and those of the WebSocket beneath share one budget.
 #[derive(Debug)]
 pub(crate) struct PingBudget {
     tokens: u32,
@@ -25,8 +25,8 @@ impl PingBudget {
         let earned = now.saturating_duration_since(self.refilled).as_secs();
         if let Ok(earned) = u32::try_from(earned) {
             self.tokens = self.tokens.saturating_add(earned).min(PING_BURST);
-            // What is left of a second stays on the account, or a steady peer slightly faster than the clock would
-            // never earn any.
+            // The rest of a second is kept: otherwise a steady peer that is slightly faster than the clock would never
+            // earn a ping.
             self.refilled += REFILL * earned;
         } else {
             self.tokens = PING_BURST;
