@@ -17,36 +17,36 @@ use crate::{
     wire::{CallId, MetadataPairs},
 };
 
-/// Longer chains are told in part: a message is for people.
+/// A message names at most this many methods of a chain, because people read it.
 const MAX_NAMES: usize = 12;
 
 /// The method has begun to run.
 const STARTED: u8 = 1;
-/// Nobody waits for the call any more.
+/// The caller has given up, the deadline has passed or the session has ended.
 const CANCELLED: u8 = 2;
 
 /// A call that this end serves.
 ///
-/// `parent` is the nearest call served in this process in whose handler this one has its origin, so that walking it
-/// visits every hop of the chain through this process.
+/// `parent` is the nearest call served in this process in whose handler this one has its origin, so that following
+/// `parent` visits every hop of the chain through this process.
 pub struct ServedCall {
     /// The session, unique in this process.
     pub session: u64,
-    /// The caller's number of it; `None` for a one-way call.
+    /// The number that the caller gave it; `None` for a one-way call.
     pub id: Option<CallId>,
     /// The method's number.
     pub method: u32,
-    /// How deep it is nested.
+    /// How deep the call is nested.
     pub depth: u32,
-    /// When it must be done.
+    /// When the call must be done.
     pub deadline: Option<Instant>,
-    /// What the caller sent along.
+    /// The metadata that the caller sent along.
     pub metadata: MetadataPairs,
-    /// The call in whose handler the chain came by here before.
+    /// The call in whose handler the chain was in this process before.
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
     pub through: Option<&'static MethodDescriptor>,
-    /// [`STARTED`] and [`CANCELLED`], together: which of them came first decides whether the method runs.
+    /// The flags [`STARTED`] and [`CANCELLED`] in one place: the method runs only if `STARTED` came first.
     progress: AtomicU8,
     waiting: Mutex<Waiting>,
 }
@@ -83,7 +83,7 @@ impl ServedCall {
         }
     }
 
-    /// Lets go of the calls it came from, if nobody else holds it: its memory may be used again then.
+    /// Drops the calls that it came from, if this is the only handle. True if so: then its memory may be used again.
     pub(crate) fn retire(self: &mut Arc<Self>) -> bool {
         let Some(call) = Arc::get_mut(self) else { return false };
         call.parent = None;
@@ -91,13 +91,13 @@ impl ServedCall {
         true
     }
 
-    /// Says which method it is, once that has been looked up.
+    /// Sets the method, once that has been looked up.
     pub fn describe(&self, method: &'static MethodDescriptor) {
         self.waiting().described = Some(method);
     }
 
-    /// Its method begins to run, unless the call has been cancelled before. A one-way call has no caller who could give
-    /// it up: what came before the end of its session is begun.
+    /// Marks the method as running; false if the call was cancelled before. A one-way call always starts, because it
+    /// has no caller who could give up.
     #[must_use]
     pub fn start(&self) -> bool {
         if self.id.is_none() {
@@ -107,7 +107,7 @@ impl ServedCall {
         self.progress.compare_exchange(0, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Whether its method has begun to run.
+    /// Whether the method has begun to run.
     pub fn has_started(&self) -> bool {
         self.progress.load(Ordering::Acquire) & STARTED != 0
     }
@@ -127,7 +127,7 @@ impl ServedCall {
         self.ancestors().any(|call| Arc::ptr_eq(call, other))
     }
 
-    /// What a call gets that would wait for `served`, in whose handler it has its origin.
+    /// The status of this call if it would wait for `served`, in whose handler it has its origin.
     pub fn would_deadlock(&self, served: &Arc<Self>, contract: &str) -> Status {
         let mut names = vec![self.name()];
         let mut call = Some(self);
@@ -151,7 +151,7 @@ impl ServedCall {
         self.described().map_or_else(|| format!("method {:#010x}", self.method), ToString::to_string)
     }
 
-    /// The receiver's own pending call of `session` that a call made in this handler descends from.
+    /// The nearest call of `session`, this one or an ancestor, that a call made in this handler descends from.
     pub(crate) fn nearest_in(&self, session: u64) -> Option<CallId> {
         let mut call = Some(self);
         while let Some(here) = call {
@@ -173,15 +173,17 @@ impl ServedCall {
         Cancelled { call: self, number: 0 }
     }
 
-    /// The call has ended. Whom to wake, outside any lock, goes `into` there.
+    /// Ends the call. Puts the wakers of tasks that wait for its cancellation `into` a list, to be woken outside any
+    /// lock.
     pub(crate) fn end(self: &Arc<Self>, into: &mut Vec<Waker>) {
-        // Mostly nobody is left who could ask.
+        // Usually this is the only handle, and no task can wait.
         if Arc::strong_count(self) > 1 {
             self.cancel(into);
         }
     }
 
-    /// Marks the call cancelled. Whom to wake, outside any lock, goes `into` there.
+    /// Marks the call cancelled. Puts the wakers of tasks that wait for this `into` a list, to be woken outside any
+    /// lock.
     pub(crate) fn cancel(&self, into: &mut Vec<Waker>) {
         let mut waiting = self.waiting();
         self.progress.fetch_or(CANCELLED, Ordering::AcqRel);
@@ -193,16 +195,16 @@ impl ServedCall {
     }
 }
 
-/// Waits until nobody waits for a call's result any more.
+/// Waits until [`ServedCall::is_cancelled`] is true.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Cancelled<'a> {
     call: &'a ServedCall,
-    /// Its own among those that wait; 0 before the first poll.
+    /// Tells this future apart from others that wait for the same call; 0 before the first poll.
     number: u64,
 }
 
-/// Those that wait for a call's cancellation, and what else is learnt about a call later.
+/// The tasks that wait for a call's cancellation, and the method, which is looked up later.
 #[derive(Default)]
 struct Waiting {
     described: Option<&'static MethodDescriptor>,

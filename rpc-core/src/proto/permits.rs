@@ -1,16 +1,16 @@
-//! Permits: how many calls of each depth may be under way, counted alike by both ends.
+//! Permits: how many calls of each depth may be under way, counted by both ends in the same way.
 
 /// Counts live calls by depth of nesting.
 ///
-/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, itself
-/// included. Every depth has a reserve of its own, because a reserve shared by all depths can be used up by one of
-/// them, and then the calls that would free it cannot start.
+/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, the new call
+/// included. Every depth has a reserve of its own: one depth could use up a reserve that all depths share, and then the
+/// calls that would free it could not start.
 #[derive(Debug)]
 pub(crate) struct Permits {
     general: u32,
     nested: u32,
     live: Vec<u32>,
-    /// The sum above, kept up to date.
+    /// The sum in the formula above.
     used: u32,
 }
 
@@ -19,7 +19,7 @@ impl Permits {
         Self { general, nested, live: vec![0; max_depth as usize + 1], used: 0 }
     }
 
-    /// Replaces the limits, as when the peer has announced its own; what is live stays counted.
+    /// Replaces the limits, when the peer has announced its own. Live calls stay counted.
     pub(crate) fn set_limits(&mut self, general: u32, nested: u32, max_depth: u32) {
         self.general = general;
         self.nested = nested;

@@ -1,4 +1,4 @@
-//! The calls that this end has made: a slab of slots, found again by index and generation.
+//! The calls that this end has made: a slab of slots, each found by index and generation.
 
 use std::{
     sync::Arc,
@@ -12,12 +12,12 @@ use crate::{
     wire::{CallId, Streams, TransferId},
 };
 
-/// Bits of a call's number that are its slot's index; the rest is the slot's generation.
+/// The bits of a call's number that are its slot's index. The other bits are the slot's generation.
 const INDEX_BITS: u32 = 20;
-/// More callers than this cannot wait at once.
+/// The most calls that can be under way or wait at once.
 pub(crate) const MAX_SLOTS: usize = 1 << INDEX_BITS;
 
-/// A call made here, by index and generation: also its number on the wire.
+/// A call that was made here, by index and generation. This is also the call's number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallKey(CallId);
 
@@ -50,13 +50,13 @@ pub(crate) enum SlotState {
     Admitted,
     /// In the outbox.
     Queued,
-    /// Handed to the transport, at least in part.
+    /// At least a part of it was handed to the transport.
     Sent,
     /// Its completion is arriving in chunks.
     Arriving(TransferId),
     /// Its caller is gone; its completion is awaited.
     Abandoned,
-    /// Its completion is there, to be taken.
+    /// Its completion is there, for its caller to take.
     Completed(Outcome),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Slot {
     pub(crate) depth: u32,
     /// The peer's own pending call in whose handler this one was made.
     pub(crate) parent: Option<CallId>,
-    /// The packet that carried it.
+    /// The number of the packet that carried it.
     pub(crate) packet: u64,
     pub(crate) deadline: Option<Instant>,
     pub(crate) waker: Option<Waker>,
@@ -85,9 +85,9 @@ pub(crate) struct Slot {
     pub(crate) streams: Streams,
     /// The streams of its result, while the rest of that is arriving.
     pub(crate) result_streams: Streams,
-    /// How long nothing may move of the streams among its arguments, and when something last moved, or the call began.
+    /// How long the streams among its arguments may stand still, and when one of them last moved, or the call began.
     pub(crate) idle_timeout: Option<(Duration, Instant)>,
-    /// The deadline fired while the handle was still there: the completion that will come is dropped.
+    /// The call has its outcome already, and the completion that is still to come is dropped.
     pub(crate) awaiting_completion: bool,
     /// Its completion has been announced; a second one would be stray.
     pub(crate) completing: bool,
@@ -101,7 +101,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// A new slot, to be filled in where it lies; `None` when there are too many.
+    /// A new slot, to be filled in in its place; `None` when there are too many.
     pub(crate) fn insert(&mut self, state: SlotState) -> Option<(CallKey, &mut Slot)> {
         let index = match self.free.pop() {
             Some(index) => index as usize,
@@ -142,7 +142,8 @@ impl Slots {
         self.slots.len() - self.free.len()
     }
 
-    /// How many calls somebody waits for. Those whose callers have given up are live until their completion has come.
+    /// How many calls have a caller that waits. A call whose caller has given up stays live until its completion has
+    /// come.
     pub(crate) fn awaited(&self) -> usize {
         let given_up = |slot: &&Slot| match slot.state {
             SlotState::Free | SlotState::Abandoned => true,
@@ -160,10 +161,10 @@ impl Slots {
 }
 
 impl Slot {
-    /// Makes room for the next generation.
+    /// Empties the slot for the next generation.
     fn clear(&mut self) -> Option<Waker> {
         let waker = self.waker.take();
-        // Field by field where something has to be dropped: a whole slot is large to move.
+        // Only fields that hold something are set, because a whole slot is large to move.
         self.generation += 1;
         self.state = SlotState::Free;
         self.parent = None;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::slots::CallKey;
 
-/// Calls that wait, by depth. Those that have given up stay in line until they are in the way or outnumber the others.
+/// Calls that wait, by depth. Calls whose callers have given up stay in the queue until they reach its front or
+/// outnumber the others.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     by_depth: Vec<VecDeque<CallKey>>,
@@ -24,7 +25,7 @@ impl WaitQueue {
         self.waiting += 1;
     }
 
-    /// One that was waiting has given up. `is_waiting` tells who has not.
+    /// A call that was waiting has given up. `is_waiting` says which calls still wait.
     pub(crate) fn leave(&mut self, is_waiting: impl Fn(CallKey) -> bool) {
         self.waiting -= 1;
         self.gone += 1;
@@ -36,7 +37,7 @@ impl WaitQueue {
         }
     }
 
-    /// Takes permits with `try_acquire` for the calls that wait, deeper ones first, and puts the keys of those that got
+    /// Takes permits with `try_acquire` for the calls that wait, deeper ones first. Puts the keys of the calls that got
     /// one into `granted`.
     pub(crate) fn grant(
         &mut self,

@@ -1,4 +1,9 @@
 //! `Connection`: the state machine, its input and its output.
+//!
+//! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport), `negotiated`,
+//! `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other files have the steps
+//! that need several parts: `handshake`, `calls` and `completions` for calls that are made here, `serving` and
+//! `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`.
 
 mod answering;
 mod calls;
@@ -66,8 +71,10 @@ pub struct Connection {
     config: CheckedConfig,
     life: Lifecycle,
     negotiated: Negotiated,
+    /// What ends with the transport. All other fields belong to the session.
     link: Link,
     sequence: Sequence,
+    /// Frames, transfers and streams that wait to be sent.
     outbox: Outbox,
     /// Calls that are made here.
     calls: OutgoingCalls,
@@ -77,9 +84,11 @@ pub struct Connection {
     send_streams: SendStreams,
     /// Streams that are read here.
     recv_streams: RecvStreams,
+    /// Payloads that are arriving in chunks.
     assembly: Assembly,
     schedule: Schedule,
     memory: Memory,
+    /// What the shell takes after each input.
     output: Output,
 }
 

@@ -44,3 +44,24 @@ impl Schedule {
         self.deadlines.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proto::timers::SessionTimer;
+
+    #[test]
+    fn the_earlier_of_a_timer_and_a_deadline_comes_next() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut schedule = Schedule::new();
+        assert_eq!(schedule.next(), None);
+        schedule.timers.set(SessionTimer::Drain, now + second);
+        assert_eq!(schedule.next(), Some(now + second));
+        schedule.deadlines.push(now, DeadlineKey::Served(1), |_, _| true);
+        assert_eq!(schedule.next(), Some(now));
+        schedule.clear();
+        assert_eq!(schedule.next(), None);
+    }
+}

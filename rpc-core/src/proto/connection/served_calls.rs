@@ -225,7 +225,8 @@ impl ServedCalls {
     }
 
     /// Takes in a call for which a permit was taken.
-    #[inline]
+    // Inlined, because `served` is large to move.
+    #[inline(always)]
     pub(super) fn insert(&mut self, key: ServedKey, served: Served) {
         self.argument_bytes += served.argument_bytes;
         match key {

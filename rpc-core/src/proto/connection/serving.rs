@@ -40,7 +40,7 @@ struct Cost {
 /// A call that has been admitted, and what came with it.
 struct Admitted {
     key: ServedKey,
-    call: ServedCall,
+    call: Arc<ServedCall>,
     declared_depth: u32,
     cost: Cost,
     payload: Payload,
@@ -79,6 +79,7 @@ impl Connection {
         let deadline = declared.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
         let call = ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin);
+        let call = self.served.share(call);
         self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams })
     }
 
@@ -96,13 +97,14 @@ impl Connection {
         // The call is within the limits, so it may not be dropped: if it is too much, the session ends.
         let _ = self.has_memory(cost.memory);
         let key = ServedKey::Oneway(self.served.next_oneway());
-        let call = ServedCall::new(self.id, None, method, depth, None, metadata, None);
+        let call = self.served.share(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let streams = Streams::default();
         self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
     }
 
     /// Serves a call from now on; its handler starts when all of its arguments are there.
-    #[inline]
+    // Inlined, because what comes with a call is large to move.
+    #[inline(always)]
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
         let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
         let mut state = ServedState::Running;
@@ -114,7 +116,6 @@ impl Connection {
             };
             self.begin_assembly(now, transfer, total, purpose)?;
         }
-        let call = self.served.share(call);
         let deadline = call.deadline;
         self.memory.hold_call(cost.memory);
         let (argument_bytes, memory) = (cost.arguments, cost.memory);

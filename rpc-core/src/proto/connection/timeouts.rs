@@ -14,6 +14,7 @@ use crate::{
 
 /// Memory of large payloads is kept for two of these periods.
 const BUFFER_POOL_PERIOD: Duration = Duration::from_millis(500);
+
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -118,7 +119,7 @@ impl Connection {
             LinkTimer::Message => {
                 let period = self.config.progress_timeout;
                 let has_moved = self.link.progress.has_message_grown();
-                if self.is_late(now, timer, has_moved, period) {
+                if self.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(format!(
                         "a message began and did not end within {period:?} (Config::progress_timeout)"
                     ));
@@ -127,14 +128,14 @@ impl Connection {
             LinkTimer::Write => {
                 let limit = self.config.write_timeout;
                 let has_moved = self.link.progress.has_write_moved();
-                if self.is_late(now, timer, has_moved, limit) {
+                if self.restart_or_give_up(now, timer, has_moved, limit) {
                     self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
                 }
             }
             LinkTimer::Backlog => {
                 let period = self.config.progress_timeout;
                 let has_moved = self.link.progress.has_backlog_moved();
-                if self.is_late(now, timer, has_moved, period) {
+                if self.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(format!(
                         "more than {BACKLOG} bytes wait to be written, and the other side took less than {BACKLOG_PROGRESS} of them within {period:?} (Config::progress_timeout)"
                     ));
@@ -143,9 +144,9 @@ impl Connection {
         }
     }
 
-    /// Sets the timer for the next period if something has moved in this one. Otherwise the link is late at the second
-    /// look.
-    fn is_late(&mut self, now: Instant, timer: LinkTimer, has_moved: bool, period: Duration) -> bool {
+    /// Sets the timer for the next period if something has moved in this one. True if nothing has, and this is the
+    /// second look, so that the link is given up.
+    fn restart_or_give_up(&mut self, now: Instant, timer: LinkTimer, has_moved: bool, period: Duration) -> bool {
         if has_moved {
             self.link.timers.set(timer, now + period);
         }
