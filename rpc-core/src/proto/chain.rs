@@ -196,6 +196,7 @@ impl ServedCall {
 /// Waits until nobody waits for a call's result any more.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
+#[expect(unnameable_types, reason = "the future of `cancelled` is awaited and needs no name")]
 pub struct Cancelled<'a> {
     call: &'a ServedCall,
     /// Its own among those that wait; 0 before the first poll.
