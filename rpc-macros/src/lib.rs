@@ -119,4 +119,25 @@ mod tests {
         let each = (twelve - six) / 6;
         assert!(each <= 60, "{each} lines a method");
     }
+
+    #[test]
+    fn the_trait_has_nothing_hidden() {
+        let item = syn::parse_quote! {
+            pub trait Desk {
+                async fn note(&self, text: &str) -> u32;
+            }
+        };
+        let file = syn::parse2(expand(Role::Service, Home::Core, TokenStream::new(), item)).unwrap();
+        let syn::File { items, .. } = file;
+        let contract = items.into_iter().find_map(|item| match item {
+            syn::Item::Trait(contract) => Some(contract),
+            _ => None,
+        });
+        let names = contract.unwrap().items.into_iter().map(|item| match item {
+            syn::TraitItem::Fn(method) => method.sig.ident.to_string(),
+            other => panic!("the trait has an item besides its methods: {}", quote::quote!(#other)),
+        });
+        let names: Vec<_> = names.collect();
+        assert_eq!(names, ["note", "serve", "per_session", "try_per_session", "per_call"]);
+    }
 }

@@ -55,7 +55,12 @@ fn check_options(method: &Method, errors: &mut Errors) {
         }
     };
     if !method.has_stream() {
-        let message = "no argument or result of this method is a stream; remove `window`";
+        let message = if options.oneway.is_some() {
+            "a one-way call has no streams, so `window` has nothing to act on; remove `window`"
+        } else {
+            "no argument or result of this method is a stream, so `window` has nothing to act on; remove `window`, or write \
+             `Streaming<…>` out where an alias hides it"
+        };
         refuse(options.window.map(|(span, _)| span), message);
     }
     if method.returns_stream() {

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// let error = ConnectionError::ClosedByPeer { code: CloseCode::RESTART, reason: "shutting down".into() };
 /// assert!(error.is_shut_down() && error.is_retryable());
-/// assert_eq!(error.closed_by(), Some(Side::Peer));
+/// assert_eq!(error.closed_by(), Some(Side::Remote));
 ///
 /// let error = ConnectionError::Lost("connection reset by peer".to_owned());
 /// assert!(error.is_lost() && error.is_retryable());
@@ -60,7 +60,7 @@ pub enum Side {
     /// This end.
     Local,
     /// The other end.
-    Peer,
+    Remote,
 }
 
 impl ConnectionError {
@@ -68,7 +68,7 @@ impl ConnectionError {
     pub fn closed_by(&self) -> Option<Side> {
         match self {
             Self::Lost(_) => None,
-            Self::ClosedByPeer { .. } | Self::Refused(_) => Some(Side::Peer),
+            Self::ClosedByPeer { .. } | Self::Refused(_) => Some(Side::Remote),
             Self::ClosedLocally
             | Self::TimedOut(_)
             | Self::Protocol(_)
@@ -208,7 +208,7 @@ mod tests {
         for local in endings {
             let peer = by_peer(local.close_code());
             assert_eq!(answers(&local), answers(&peer), "{local}");
-            assert_eq!((local.closed_by(), peer.closed_by()), (Some(Side::Local), Some(Side::Peer)), "{local}");
+            assert_eq!((local.closed_by(), peer.closed_by()), (Some(Side::Local), Some(Side::Remote)), "{local}");
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
         for (index, error) in endings.iter().enumerate() {
             assert_eq!(answers(error), std::array::from_fn(|question| question == index), "{error}");
         }
-        assert_eq!((endings[0].closed_by(), endings[4].closed_by()), (None, Some(Side::Peer)));
+        assert_eq!((endings[0].closed_by(), endings[4].closed_by()), (None, Some(Side::Remote)));
     }
 
     #[test]

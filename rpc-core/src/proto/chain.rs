@@ -198,6 +198,7 @@ impl ServedCall {
 /// Waits until [`ServedCall::is_cancelled`] is true.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
+#[expect(unnameable_types, reason = "the future of `cancelled` is awaited and needs no name")]
 pub struct Cancelled<'a> {
     call: &'a ServedCall,
     /// Tells this future apart from others that wait for the same call; 0 before the first poll.

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{broken, dispatch, private, private_at, returns, shown_at};
+use super::{broken, private, private_at, returns, shown_at};
 use crate::model::{Contract, Method};
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
@@ -30,20 +30,19 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     }
 }
 
-/// The ways to host objects, and what starts their methods.
+/// The ways to host objects.
 fn hosting(contract: &Contract) -> TokenStream {
     let (k, ident, client) = (private(contract), &contract.ident, contract.client());
-    let (start, body) = if contract.is_broken() {
-        (TokenStream::new(), [(); 4].map(|()| quote!(loop {})))
+    let body = if contract.is_broken() {
+        [(); 4].map(|()| quote!(loop {}))
     } else {
         let descriptor = quote!(<#client as #k::Stub>::CONTRACT);
-        let body = [
-            quote!(#k::Service::host(#descriptor, self, Self::__start)),
-            quote!(#k::Service::per_session(#descriptor, factory, Self::__start)),
-            quote!(#k::Service::try_per_session(#descriptor, factory, Self::__start)),
-            quote!(#k::Service::per_call(#descriptor, factory, Self::__start)),
-        ];
-        (dispatch::start(contract), body)
+        [
+            quote!(#k::Service::host(#descriptor, self, #client::__start)),
+            quote!(#k::Service::per_session(#descriptor, factory, #client::__start)),
+            quote!(#k::Service::try_per_session(#descriptor, factory, #client::__start)),
+            quote!(#k::Service::per_call(#descriptor, factory, #client::__start)),
+        ]
     };
     let [serve, per_session, try_per_session, per_call] = body;
     let docs = [
@@ -95,8 +94,6 @@ fn hosting(contract: &Contract) -> TokenStream {
         {
             #per_call
         }
-
-        #start
     }
 }
 

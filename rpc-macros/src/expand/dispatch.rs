@@ -11,24 +11,28 @@ use crate::{
     types::is_owned_binary,
 };
 
-/// The function that starts a method of an object by its number.
+/// The function that starts a method of an object by its number: the client's own, and private, because whatever stands
+/// in the trait is there for all who implement it.
 pub(super) fn start(contract: &Contract) -> TokenStream {
-    let k = private(contract);
+    if contract.is_broken() {
+        return TokenStream::new();
+    }
+    let (k, ident, client) = (private(contract), &contract.ident, contract.client());
     let arms = contract.methods.iter().map(|method| arm(contract, method));
     quote! {
-        #[doc(hidden)]
-        #[allow(deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
-        fn __start(
-            __object: &#k::Arc<Self>,
-            __method: #k::core::primitive::u32,
-            __call: #k::Incoming,
-            __runner: &mut #k::Runner,
-        ) where
-            Self: #k::Sized,
-        {
-            match __method {
-                #(#arms)*
-                _ => {}
+        impl #client {
+            // A contract that nothing hosts here starts nothing.
+            #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
+            fn __start<__T: #ident>(
+                __object: &#k::Arc<__T>,
+                __method: #k::core::primitive::u32,
+                __call: #k::Incoming,
+                __runner: &mut #k::Runner,
+            ) {
+                match __method {
+                    #(#arms)*
+                    _ => {}
+                }
             }
         }
     }
@@ -55,7 +59,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
             __runner.start(async move {
                 #arguments
                 #(#context)*
-                let __r = <Self as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
+                let __r = <__T as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
                 #reply
             })
         }

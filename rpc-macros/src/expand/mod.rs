@@ -24,6 +24,7 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
         contract_trait::definition(contract),
         contract_trait::forwarding(contract),
         stub::definition(contract),
+        dispatch::start(contract),
         descriptor::stub_impl(contract),
     ];
     parts.into_iter().collect()

@@ -106,7 +106,10 @@ impl MethodOptions {
                     "spawn" => set(key, &mut options.spawn, flag(key, input)?, errors),
                     "fallible" => set(key, &mut options.fallible, flag(key, input)?, errors),
                     "initiating" => {
-                        if !value::<LitBool>(key, input, "initiating = false")?.value {
+                        let initiating: LitBool = value(key, input, "initiating = false")?;
+                        if initiating.value {
+                            errors.on(&initiating, "a method may come first by default; remove `initiating = true`");
+                        } else {
                             set(key, &mut options.not_initiating, span, errors);
                         }
                     }

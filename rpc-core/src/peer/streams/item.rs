@@ -19,6 +19,7 @@ pub struct Value<T>(PhantomData<fn() -> T>);
 pub struct Binary<T>(PhantomData<fn() -> T>);
 
 /// How a value is decoded.
+#[expect(unnameable_types, reason = "generated code names `Value` and `Binary`, which implement the trait")]
 pub trait Decode: Send + 'static {
     /// What comes out.
     type Value: Send + 'static;
@@ -28,6 +29,7 @@ pub trait Decode: Send + 'static {
 }
 
 /// How a value is encoded.
+#[expect(unnameable_types, reason = "generated code names `Value` and `Binary`, which implement the trait")]
 pub trait Encode: Send + 'static {
     /// What goes in.
     type Value: Send + 'static;

@@ -130,6 +130,7 @@ impl fmt::Debug for StreamReader {
 
 /// The streams that came with a call or a result, in their order. Dropping it leaves those that nobody has taken.
 #[derive(Debug, Default)]
+#[expect(unnameable_types, reason = "a hidden method of `Output` takes it, which only this crate implements and calls")]
 pub struct StreamReaders(Option<Box<Untaken>>);
 
 #[derive(Debug)]

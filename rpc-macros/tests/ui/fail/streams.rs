@@ -21,6 +21,8 @@ trait Desk {
     #[rpc(window = 0)]
     async fn closed(&self) -> Streaming<u32>;
     async fn told(&self) -> Streaming<u32, rpc_core::Status>;
+    #[rpc(oneway, window = 1000)]
+    async fn posted(&self, post: u32);
 }
 
 fn main() {}

@@ -12,6 +12,8 @@ trait Desk {
     async fn no_comma(&self);
     #[rpc("idempotent")]
     async fn quotes(&self);
+    #[rpc(initiating = true)]
+    async fn the_default(&self);
 }
 
 fn main() {}
