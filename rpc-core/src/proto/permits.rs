@@ -44,7 +44,7 @@ impl Permits {
 
     pub(crate) fn release(&mut self, depth: u32) {
         let Some(n) = self.live.get_mut(depth as usize) else { return };
-        debug_assert!(*n > 0, "a permit was released that nobody held");
+        debug_assert!(*n > 0, "a permit was released that no call held");
         *n = n.saturating_sub(1);
         let left = *n;
         self.used -= u32::from(self.counts_generally(depth, left));

@@ -85,21 +85,11 @@ impl Connection {
         start: &mut CallStart,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
-        if let Some(error) = &self.life.ended {
-            return Err(Status::unavailable(format!("the call was not made: {error}")).not_executed());
-        }
-        // The call of the peer in whose handler this one is made, if the peer still awaits it. Only calls with such a
-        // parent go out during a drain.
+        // The call of the peer in whose handler this one is made, if the peer still awaits it.
         let parent =
             start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id));
-        if parent.is_none() && self.life.is_leaving() {
-            return Err(self.life.why_no_call());
-        }
-        if start.depth > self.negotiated.limits.depth {
-            return Err(too_deep(self.negotiated.limits.depth));
-        }
-        if start.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(Status::deadline_exceeded("the deadline passed before the call was made").not_executed());
+        if let Some(status) = self.refuse_start(now, start, parent.is_some()) {
+            return Err(status);
         }
         let Some((key, slot)) = self.calls.insert(start.oneway, start.depth) else {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
@@ -126,6 +116,24 @@ impl Connection {
             }
         }
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
+    }
+
+    /// Why a call cannot begin, whether there is a permit or not. Calls that have a live parent still go out during a
+    /// drain.
+    #[inline]
+    fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
+        let max_depth = self.negotiated.limits.depth;
+        if let Some(error) = &self.life.ended {
+            return Some(Status::unavailable(format!("the call was not made: {error}")).not_executed());
+        }
+        if !has_parent && self.life.is_leaving() {
+            return Some(self.life.why_no_call());
+        }
+        if start.depth > max_depth {
+            return Some(too_deep(max_depth));
+        }
+        let is_late = start.deadline.is_some_and(|deadline| deadline <= now);
+        is_late.then(|| Status::deadline_exceeded("the deadline passed before the call was made").not_executed())
     }
 
     /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got

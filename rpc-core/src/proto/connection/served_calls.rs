@@ -100,7 +100,7 @@ impl ServedCalls {
         }
     }
 
-    /// The session is over: nobody waits for any of them.
+    /// The session is over: all calls are cancelled, and no caller waits for them.
     pub(super) fn end(&mut self, wakes: &mut Vec<Waker>) {
         let calls = self.calls.drain().map(|(_, served)| served);
         for served in calls.chain(self.oneway.drain().map(|(_, served)| served)) {
