@@ -2,7 +2,7 @@
 //!
 //! Producer and reader end a stream independently, so each has a state of its own.
 //!
-//! What the producer has sent ([`ProducerState`]):
+//! What has arrived from the producer ([`ArrivalState`]):
 //!
 //! ```text
 //!              a long item is announced
@@ -11,7 +11,7 @@
 //!     Between     the item is complete,        │ the producer aborts an item that is wanted
 //!        │        or was not wanted            ▼
 //!        │                                   Broken
-//!        │ End                                 │ End with an error, or with any outcome once the reader is gone
+//!        │ End                                 │ End with an error, or any End if the reader is not Reading
 //!        ▼                                     │
 //!     Finished ◄───────────────────────────────┘
 //! ```
@@ -54,7 +54,7 @@ const MAX_UNACKNOWLEDGED: usize = 8;
 /// A stream that is read here.
 #[derive(Debug)]
 pub(super) struct RecvStream {
-    pub(super) producer: ProducerState,
+    pub(super) arrival: ArrivalState,
     pub(super) reader: ReaderState,
     /// Whether the shell has been told of the stream. Independent of both states: a stream may end before the call that
     /// it belongs to is complete.
@@ -88,9 +88,9 @@ pub(super) struct RecvStream {
     pub(super) reported: i64,
 }
 
-/// What the producer has sent.
+/// What has arrived from the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProducerState {
+pub(super) enum ArrivalState {
     /// Nothing, or whole items.
     Between,
     /// The announcement of an item that arrives in chunks.
@@ -133,7 +133,7 @@ impl RecvStream {
     /// A stream whose producer may send `window` to begin with.
     pub(super) fn new(window: Amount) -> Self {
         Self {
-            producer: ProducerState::Between,
+            arrival: ArrivalState::Between,
             reader: ReaderState::Reading,
             is_handed_over: false,
             items: VecDeque::new(),
@@ -153,7 +153,7 @@ impl RecvStream {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.producer == ProducerState::Finished
+        self.arrival == ArrivalState::Finished
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -172,13 +172,13 @@ impl RecvStream {
 
     /// The item that is arriving in chunks.
     pub(super) fn arriving(&self) -> Option<Amount> {
-        if let ProducerState::Midway(item) = self.producer { Some(item) } else { None }
+        if let ArrivalState::Midway(item) = self.arrival { Some(item) } else { None }
     }
 
     /// The item that was arriving in chunks does not arrive any more.
     pub(super) fn take_arriving(&mut self) -> Option<Amount> {
         let item = self.arriving()?;
-        self.producer = ProducerState::Between;
+        self.arrival = ArrivalState::Between;
         Some(item)
     }
 
@@ -205,15 +205,15 @@ impl RecvStream {
         if len > MAX_ITEM {
             return Err(format!("of {len} bytes cannot be counted"));
         }
-        let fault = match self.producer {
-            ProducerState::Midway(_) => "came before the end of the one before it",
-            ProducerState::Broken => "came after one that was given up",
-            ProducerState::Finished => "came after the end of the stream",
-            ProducerState::Between if !self.credit.allows_item() => "came beyond its credit",
-            ProducerState::Between if !is_shared_credit_left && (is_long || self.reported < self.received.items) => {
+        let fault = match self.arrival {
+            ArrivalState::Midway(_) => "came before the end of the one before it",
+            ArrivalState::Broken => "came after one that was given up",
+            ArrivalState::Finished => "came after the end of the stream",
+            ArrivalState::Between if !self.credit.allows_item() => "came beyond its credit",
+            ArrivalState::Between if !is_shared_credit_left && (is_long || self.reported < self.received.items) => {
                 "came beyond the credit of all streams together"
             }
-            ProducerState::Between => return Ok(()),
+            ArrivalState::Between => return Ok(()),
         };
         Err(fault.to_owned())
     }
@@ -223,7 +223,7 @@ impl RecvStream {
         self.credit -= item;
         self.received += item;
         if is_long {
-            self.producer = ProducerState::Midway(item);
+            self.arrival = ArrivalState::Midway(item);
         }
         if self.is_wanted() {
             self.held += item;

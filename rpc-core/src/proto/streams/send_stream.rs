@@ -14,6 +14,9 @@
 //!                                                      Blocked
 //! ```
 //!
+//! Stopping a stream drops what is queued and lists the stream for its End frame, whether it was idle or blocked. If
+//! the opening frame does not go, the stream is removed.
+//!
 //! What the producer waits for ([`ProducerState`]):
 //!
 //! ```text

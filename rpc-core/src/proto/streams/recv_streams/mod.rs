@@ -9,7 +9,7 @@ use foldhash::HashMap;
 
 use super::{
     Amount, Reading, StreamEnd, StreamError,
-    recv_stream::{Notice, ProducerState, ReaderState, RecvStream},
+    recv_stream::{ArrivalState, Notice, ReaderState, RecvStream},
     signed,
 };
 use crate::{
@@ -155,7 +155,7 @@ impl RecvStreams {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(item) = stream.take_arriving() else { return };
         if stream.is_wanted() {
-            stream.producer = ProducerState::Broken;
+            stream.arrival = ArrivalState::Broken;
             stream.held -= item;
             self.all_held -= item.bytes;
             self.renew_all();
@@ -174,10 +174,10 @@ impl RecvStreams {
         if stream.arriving().is_some() {
             return Err(ProtocolError::new(format!("stream {id} ended within an item")));
         }
-        if stream.producer == ProducerState::Broken && end.is_ok() && stream.is_wanted() {
+        if stream.arrival == ArrivalState::Broken && end.is_ok() && stream.is_wanted() {
             return Err(ProtocolError::new(format!("stream {id} was finished after an item that was given up")));
         }
-        stream.producer = ProducerState::Finished;
+        stream.arrival = ArrivalState::Finished;
         self.open -= 1;
         if stream.is_wanted() {
             self.all_ends += stream.end_as_sent(end);
@@ -289,7 +289,7 @@ impl RecvStreams {
                 stream.held -= item;
                 *all_held -= item.bytes;
             }
-            stream.producer = ProducerState::Finished;
+            stream.arrival = ArrivalState::Finished;
             stream.notice = Notice::Never;
             if stream.is_wanted() {
                 stream.end_with(status.clone());
