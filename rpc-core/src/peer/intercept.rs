@@ -100,7 +100,7 @@ pub struct Reply {
     content: Box<dyn Any + Send>,
 }
 
-/// The rest of what is around a call, and the call itself.
+/// The interceptors that are further inside, and the call itself.
 pub struct Next<'a> {
     rest: &'a [Arc<dyn Interceptor>],
     end: &'a mut dyn End,
@@ -166,12 +166,12 @@ impl CallInfo {
         }
     }
 
-    /// What it sends cannot be sent again.
+    /// The call cannot be sent again.
     pub(crate) fn set_spent(&mut self) {
         self.spent = true;
     }
 
-    /// What was made of a call that came in, for its handler.
+    /// The changes to a call that came in, for its handler.
     pub(crate) fn extras(&self) -> Extras {
         let (metadata, extensions) = (self.metadata.clone(), self.extensions.clone());
         Extras { metadata, deadline: self.deadline, extensions }
@@ -224,7 +224,7 @@ impl CallInfo {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
-    /// Makes the deadline no later than so long from now. A later one stays as it is.
+    /// Makes the deadline no later than `timeout` from now. An earlier deadline stays as it is.
     pub fn limit_timeout(&mut self, timeout: Duration) {
         if let Some(latest) = now().checked_add(timeout) {
             self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
