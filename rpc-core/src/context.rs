@@ -1,4 +1,4 @@
-//! `Context`: what a handler is told about the call it serves.
+//! `Context`: tells a handler about the call that it serves.
 
 use std::{
     fmt,
@@ -34,7 +34,7 @@ impl<C: Stub> Context<C> {
 }
 
 impl Context<Peer> {
-    /// Of a call whose other side is not known by its contract.
+    /// The context of a call, where the contract of the other side is not known.
     pub(crate) fn untyped(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = Peer::new(shared.clone());
         Self { serving, shared, method, peer, info: OnceLock::new() }
@@ -116,7 +116,7 @@ impl<C> Context<C> {
         self.serving.call.depth
     }
 
-    /// Whether nobody waits for the result any more: it has been sent, the caller has given up, the deadline has
+    /// Whether the result is not waited for any more: it has been sent, the caller has given up, the deadline has
     /// passed, or the session has ended. The handler's future is dropped then, at its next await, unless the method is
     /// `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {

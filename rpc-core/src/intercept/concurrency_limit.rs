@@ -1,4 +1,4 @@
-//! `ConcurrencyLimit`: so many calls at a time.
+//! `ConcurrencyLimit`: a limit on the number of calls at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +15,13 @@ use crate::status::Status;
 /// Lets a number of calls run at a time, over all sessions that it is given to. The others wait in the order in which
 /// they came, or are refused.
 ///
-/// Waiting calls count within the limits of their session, and give up by their deadline. What waits or is refused has
-/// not been executed, so it may be sent again. A call that waits for its turn at an object which serves one at a time
-/// counts as well; with [`TimeoutCap`](super::TimeoutCap) it does so for no longer than that.
+/// Waiting calls count within the limits of their session, and give up by their deadline. A call that waits or is
+/// refused has not been executed, so it may be sent again. A call that waits for its turn at an object which serves one
+/// at a time counts as well; with [`TimeoutCap`](super::TimeoutCap) it does so for no longer than that.
 ///
 /// **Chains do not deadlock with it**: a call that belongs to a chain which is being served in this process already (a
-/// callback of a handler, and what that calls here) does not wait for those in whose handlers it has its origin. As
+/// callback of a handler, and the calls that the callback makes here) does not wait for calls in whose handlers it has
+/// its origin. As
 /// many are let in at each depth, and calls wait for deeper ones alone. Work outside the chain does count beside it: a
 /// call made in a spawned task that the handler waits for (use [`Context::scope`](crate::Context::scope)), and one that
 /// an inner interceptor makes itself.
@@ -41,12 +42,12 @@ pub struct ConcurrencyLimit {
 }
 
 impl ConcurrencyLimit {
-    /// For calls that are served here: so many at a time, at least 1.
+    /// For calls that are served here: `most` at a time, at least 1.
     pub fn incoming(most: usize) -> Self {
         Self::new(Direction::Incoming, most)
     }
 
-    /// For calls that are made here: so many at a time, at least 1; those made in handlers count for themselves.
+    /// For calls that are made here: `most` at a time, at least 1. Calls made in handlers are counted apart.
     pub fn outgoing(most: usize) -> Self {
         Self::new(Direction::Outgoing, most)
     }
@@ -56,7 +57,7 @@ impl ConcurrencyLimit {
         Self { direction, depths: Mutex::default(), most, refuses: false }
     }
 
-    /// Refuses with RESOURCE_EXHAUSTED what would have to wait.
+    /// Refuses calls that would have to wait, with RESOURCE_EXHAUSTED.
     #[must_use]
     pub fn refusing(mut self) -> Self {
         self.refuses = true;

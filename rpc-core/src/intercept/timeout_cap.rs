@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{CallInfo, Direction, Interceptor, Next, Reply};
 use crate::status::Status;
 
-/// Makes the deadline of every call no later than so long after its beginning. Calls with less time keep what they
-/// have.
+/// Makes the deadline of every call no later than a given time after its beginning. Calls with less time keep their
+/// deadline.
 ///
 /// A call that is made fails as by its own deadline. The handler of a call that is served is dropped when the time has
 /// passed (that of a `no_cancel` method as well), and the caller gets DEADLINE_EXCEEDED; calls that the handler makes

@@ -1,4 +1,4 @@
-//! Reserving what a payload needs of the session's budgets before it goes to the outbox.
+//! Reserving a payload's part of the session's budgets before the payload goes to the outbox.
 
 use std::ops::Deref;
 
@@ -9,8 +9,8 @@ use crate::proto::{Charges, Released};
 
 /// What a sender holds of the budgets; given back on drop, unless it has been handed over.
 ///
-/// The order is fixed: argument bytes, then transfers, then room. What comes later in it is given back by the driver
-/// alone, so two senders never wait for what the other one holds.
+/// The order is fixed: argument bytes, then transfers, then room. The driver alone gives back the later ones, so two
+/// senders never wait for each other.
 #[derive(Debug)]
 pub(crate) struct Reservation<S: Deref<Target = SessionShared>> {
     shared: S,
@@ -82,12 +82,12 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         try_more(&self.shared.transfers, &mut self.held.transfers, charge).is_ok()
     }
 
-    /// Hands over what it needs.
+    /// Hands over the reserved bytes of transfers.
     pub(crate) fn take_transfer(&mut self) -> u32 {
         std::mem::take(&mut self.held.transfers)
     }
 
-    /// Waits for what was missing. First come, first served.
+    /// Waits for the budget that was short. First come, first served.
     pub(crate) async fn wait(&mut self, need: Need) -> Result<(), Over> {
         let (semaphore, held, want) = match need {
             Need::Room(n) => (&self.shared.room, &mut self.held.room, n),
@@ -100,7 +100,7 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         Ok(())
     }
 
-    /// Hands over what a payload needs, and gives the rest back.
+    /// Hands over the payload's part of the budgets, and gives the rest back.
     pub(crate) fn take(&mut self, payload: usize, frame: usize, arguments: u32) -> Charges {
         let mut charges = std::mem::take(&mut self.held);
         let large = payload > self.chunk();
@@ -168,7 +168,7 @@ fn try_more(semaphore: &Semaphore, held: &mut u32, want: u32) -> Result<(), ()> 
     if more > 0 {
         match semaphore.try_acquire_many(more) {
             Ok(permits) => permits.forget(),
-            // A session that is over takes everything: what is sent is thrown away and resolves.
+            // A session that is over takes everything: it discards what is sent, and calls resolve.
             Err(TryAcquireError::Closed) => return Ok(()),
             Err(TryAcquireError::NoPermits) => return Err(()),
         }

@@ -23,7 +23,7 @@ use crate::{
     wire::{MetadataPairs, Rope, WireError},
 };
 
-/// What is settled about a call before it begins.
+/// The parameters of a call that are settled before it begins.
 pub(super) struct CallParams {
     pub(super) begun: Instant,
     pub(super) origin: Option<CurrentCall>,
@@ -44,8 +44,8 @@ pub(crate) struct CallInput<A> {
     pub(crate) streams: StreamWriters,
 }
 
-/// Makes a call once, in this session. The streams among what is sent are taken out when they begin to go. What is sent
-/// is lent exclusively because it need not be `Sync`.
+/// Makes a call once, in this session. The streams are taken out of `input` when they begin to be produced. `input` is
+/// lent exclusively because the arguments need not be `Sync`.
 pub(super) async fn attempt<A: Serialize + Send>(
     shared: &Arc<SessionShared>,
     method: &'static MethodDescriptor,

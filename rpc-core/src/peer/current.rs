@@ -1,4 +1,4 @@
-//! The call whose handler is being polled on this thread: what calls made in it inherit.
+//! The call whose handler is being polled on this thread. Calls made in the handler inherit from it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,14 +17,14 @@ thread_local! {
     static OPENING: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A call being served, with what interceptors have made of it.
+/// A call being served, with the changes that interceptors have made.
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentCall {
     pub(crate) call: Arc<ServedCall>,
     pub(crate) extras: Option<Arc<Extras>>,
 }
 
-/// What interceptors have made of a call that came in.
+/// The changes that interceptors have made to a call that came in.
 #[derive(Debug)]
 pub(crate) struct Extras {
     pub(crate) metadata: MetadataPairs,
@@ -57,7 +57,7 @@ pub(crate) fn current() -> Option<CurrentCall> {
 
 /// Runs `f` as a part of `call`; calls made in it belong to its chain.
 pub(crate) fn enter<R>(serving: &CurrentCall, f: impl FnOnce() -> R) -> R {
-    /// Puts back what was there before, also when `f` panics.
+    /// Puts the call from before back, also when `f` panics.
     struct Restore(Option<CurrentCall>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -80,7 +80,7 @@ pub(crate) fn enter_opening<R>(session: u64, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Whether the session is being opened by what runs on this thread right now.
+/// Whether this thread is running a hook or factory that opens the session.
 pub(crate) fn is_opening(session: u64) -> bool {
     OPENING.get() == session
 }

@@ -1,4 +1,4 @@
-//! `Peer`: a handle to the other end.
+//! `Peer`: a handle to the other end of a session.
 
 use std::{fmt, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 pub struct Peer {
     destination: Destination,
     options: Option<Arc<CallOptions>>,
-    /// Held, never read: its drop is what matters.
+    /// Never read: its drop closes the session.
     _keep: Option<Arc<Keep>>,
 }
 
@@ -65,8 +65,8 @@ impl Peer {
         Self { destination: Destination::Session(shared), options: None, _keep: None }
     }
 
-    /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, what has
-    /// been sent still goes out, and then the session is closed.
+    /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, the calls
+    /// that were sent still go out, and then the session is closed.
     pub(crate) fn keeping(shared: Arc<SessionShared>) -> Self {
         let keep = Some(Arc::new(Keep::new(shared.clone())));
         Self { destination: Destination::Session(shared), options: None, _keep: keep }

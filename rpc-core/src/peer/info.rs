@@ -1,4 +1,4 @@
-//! What is known of a connection besides the protocol, and of who is at its other end.
+//! Facts of a connection besides the protocol, and the principal at its other end.
 
 use std::{
     fmt,
@@ -53,7 +53,7 @@ impl ConnectionInfo {
     }
 }
 
-/// Who is at the other end: a name that an application gives to those it knows. Cheap to clone.
+/// Who is at the other end: a name that an application gives to a party that it knows. Cheap to clone.
 ///
 /// ```
 /// use rpc_core::Principal;
@@ -107,7 +107,7 @@ pub(crate) struct Facts {
     pub(crate) id: SessionId,
     info: Arc<ConnectionInfo>,
     principal: OnceLock<Principal>,
-    /// Where the session lives. Callers may be anywhere.
+    /// The session's runtime. Callers may run outside of it.
     pub(crate) runtime: Option<Handle>,
 }
 
@@ -133,7 +133,7 @@ impl Facts {
         self.principal.get().cloned()
     }
 
-    /// False if it was known already.
+    /// False if a principal was known already.
     pub(crate) fn set_principal(&self, principal: Principal) -> bool {
         self.principal.set(principal).is_ok()
     }

@@ -100,7 +100,7 @@ pub struct Reply {
     content: Box<dyn Any + Send>,
 }
 
-/// The rest of what is around a call, and the call itself.
+/// The interceptors that are further inside, and the call itself.
 pub struct Next<'a> {
     rest: &'a [Arc<dyn Interceptor>],
     end: &'a mut dyn End,
@@ -166,12 +166,12 @@ impl CallInfo {
         }
     }
 
-    /// What it sends cannot be sent again.
+    /// The call cannot be sent again.
     pub(crate) fn set_spent(&mut self) {
         self.spent = true;
     }
 
-    /// What was made of a call that came in, for its handler.
+    /// The changes to a call that came in, for its handler.
     pub(crate) fn extras(&self) -> Extras {
         let (metadata, extensions) = (self.metadata.clone(), self.extensions.clone());
         Extras { metadata, deadline: self.deadline, extensions }

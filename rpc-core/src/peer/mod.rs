@@ -1,4 +1,4 @@
-//! The other end, as seen by a caller: handles, calls and what they carry along.
+//! The other end, as a caller sees it: handles, calls and their options.
 
 mod budget;
 mod call;

@@ -1,4 +1,4 @@
-//! `CallOptions`: what a caller says about single calls.
+//! `CallOptions`: a caller's options for single calls.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// No options: what the contract and the configuration say.
+    /// No options: the contract and the configuration decide.
     pub fn new() -> Self {
         Self::default()
     }
@@ -37,7 +37,7 @@ impl CallOptions {
         self
     }
 
-    /// These options, and those of `before` that they say nothing about.
+    /// These options, completed from `before` where they leave something unset.
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
@@ -50,7 +50,7 @@ impl CallOptions {
         &self.metadata
     }
 
-    /// The time that somebody has set for a call.
+    /// The timeout that the caller or the contract has set for a call.
     pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<Duration> {
         this.and_then(|options| options.timeout).or(method.timeout())
     }

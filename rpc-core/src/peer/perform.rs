@@ -30,7 +30,7 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
-    // A call with streams takes as long as they do, unless somebody says otherwise.
+    // A call with streams takes as long as its streams, unless a timeout is set.
     let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout);
     let timeout =
         explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout });
@@ -43,7 +43,7 @@ pub(crate) async fn perform<A: Serialize + Send>(
     };
     answer.map_err(|status| {
         let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
-            // The other side knows its number only.
+            // The other side knows the method's number only, and could not name the method.
             Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
         } else {
             status
@@ -77,12 +77,12 @@ struct Attempts<'a, A> {
     origin: Option<CurrentCall>,
     idle_timeout: Option<Duration>,
     input: &'a mut CallInput<A>,
-    /// How many streams there were.
+    /// How many streams there were before the first attempt.
     streams: usize,
     begun: bool,
-    /// In an attempt that failed.
+    /// The method may have run in an attempt that failed.
     may_have_run: bool,
-    /// How the last one failed.
+    /// How the last attempt failed.
     failed: Option<Status>,
 }
 
@@ -91,7 +91,7 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
         if self.input.streams.len() < self.streams {
-            // They are not there to be sent once more. What comes of the call is known.
+            // The streams cannot be sent again. If the first attempt has failed, the caller gets that failure.
             let message = "the call cannot be made again: the streams among its arguments have been sent";
             return Err(self.failed.clone().unwrap_or_else(|| Status::failed_precondition(message)));
         }

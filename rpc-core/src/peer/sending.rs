@@ -26,17 +26,17 @@ use crate::{
 /// What a Request or Notify takes beside metadata and payload, at most.
 const FRAME: usize = 64;
 
-/// What a call that has not come to its end is waiting for.
+/// What a call waits for before it has ended.
 enum CallState {
     /// A permit.
     Waiting,
-    /// Nothing: it may be sent.
+    /// Nothing: the call may be sent.
     Admitted,
     /// Room, or another budget.
     Short(Need),
-    /// Its completion; a one-way call is done.
+    /// The completion; a one-way call is done.
     Sent,
-    /// Its outcome is there already.
+    /// Nothing: the call has ended, and its outcome is there.
     Ended,
 }
 
@@ -65,7 +65,7 @@ impl Drop for Sending<'_> {
 
 impl<'a> Sending<'a> {
     /// A call that has `streams` streams among its arguments. Nothing happens yet. The error says why it cannot begin.
-    // Inlined so that the parts are made where they stay: what has just been written is slow to move.
+    // Inlined so that the parts are made where they stay: memory that has just been written is slow to move.
     #[inline(always)]
     pub(super) fn new(
         shared: &'a SessionShared,
@@ -121,7 +121,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// The call is not given up when this is dropped: nobody waits for its outcome.
+    /// A one-way call has been sent, and has no outcome to wait for. Dropping `self` no longer gives the call up.
     pub(super) fn forget(&mut self) {
         self.key = None;
     }
@@ -182,7 +182,7 @@ impl<'a> Sending<'a> {
 
     /// Waits for a permit.
     async fn admission(&mut self) -> Result<CallState, Status> {
-        // The driver did not see the new deadline.
+        // The driver has not seen the call's deadline yet.
         self.shared.wake_driver();
         poll_fn(|cx| match progress(self.shared, &mut self.key, cx.waker()) {
             CallProgress::Waiting => Poll::Pending,
@@ -239,7 +239,7 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Waits for what was missing, or until the call has ended.
+    /// Waits for the budget that was short, or until the call has ended.
     async fn wait_for(&mut self, need: Need) -> Result<CallState, Status> {
         if self.nested && matches!(need, Need::Arguments(_)) {
             let message =
@@ -247,7 +247,7 @@ impl<'a> Sending<'a> {
             return Err(Status::resource_exhausted(message).not_executed());
         }
         let (shared, key) = (self.shared, &mut self.key);
-        // The driver did not see the new deadline.
+        // The driver has not seen the call's deadline yet.
         shared.wake_driver();
         let mut waiting = pin!(self.reservation.wait(need));
         poll_fn(|cx| {

@@ -30,12 +30,12 @@ pub enum SessionState {
     Connecting,
     /// Calls go both ways.
     Open,
-    /// This side or the other is about to leave: no new calls are made or taken; those under way finish. See
+    /// This side or the other is about to leave: no new calls are made or taken, and calls under way finish. See
     /// [`Session::draining`].
     Draining,
     /// The end has come: calls fail at once, and the link is being closed.
     Closing,
-    /// All is over, and everything the session held is free.
+    /// The session is over, and all its memory is free.
     Closed,
 }
 
@@ -152,8 +152,8 @@ impl Session {
     }
 
     /// Waits until this side or the other begins to shut down ([`Self::drain`], a server's shutdown), or the session
-    /// ends. Whoever produces a stream without an end of its own should end it then: a drain waits for streams as it
-    /// does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at any time.
+    /// ends. The producer of a stream without an end of its own should end the stream then: a drain waits for streams
+    /// as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. May be dropped at any time.
     pub async fn draining(&self) {
         self.shared.reach(|life| matches!(life, Life::Draining | Life::Over(_))).await;
     }
@@ -161,8 +161,9 @@ impl Session {
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], handlers are
     /// cancelled; one-way calls and answers that were sent before still go out. Does nothing after the end.
     ///
-    /// It acts at once, whether or not what it gives is awaited. A program that is about to end awaits it: what it has
-    /// said, and its goodbye, may otherwise not be out yet, and the other side sees a lost link. See [`Closing`].
+    /// The session ends at once, whether or not the returned future is awaited. A program that is about to end awaits
+    /// the future: its last calls and its goodbye may otherwise not be written yet, and the other side sees a lost
+    /// link. See [`Closing`].
     pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
         Closing::of_close(self.shared.clone())

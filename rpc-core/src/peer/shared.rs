@@ -26,7 +26,7 @@ use crate::{
     wire::{DeferredDrops, PeerLimits},
 };
 
-/// How far a session has come, for those who wait.
+/// How far a session has come, for tasks that wait for it.
 #[derive(Clone, Debug)]
 pub(crate) enum Life {
     Connecting,
@@ -120,8 +120,8 @@ impl SessionShared {
         config.chunk + config.max_metadata + 256
     }
 
-    /// Works on the connection under the lock; then, outside it, wakes whom that concerns and gives budgets back.
-    /// The driver is not woken: see [`Self::act`].
+    /// Works on the connection under the lock. Then, outside the lock, wakes the tasks concerned and gives budgets
+    /// back. The driver is not woken: see [`Self::act`].
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
         let result = self.with_deferred_wakes(&mut wakes, f);
@@ -129,7 +129,7 @@ impl SessionShared {
         result
     }
 
-    /// As [`Self::with`], but leaves those who are to be woken to its caller.
+    /// As [`Self::with`], but leaves the wakers to its caller.
     pub(crate) fn with_deferred_wakes<R>(&self, wakes: &mut Vec<Waker>, f: impl FnOnce(&mut Locked) -> R) -> R {
         let _deferred = DeferredDrops::new();
         let (result, released, stale_wakers) = {
@@ -227,7 +227,7 @@ impl SessionShared {
         }
     }
 
-    /// The session is over: nothing is held any more, and whoever waits is let go.
+    /// The session is over: frees all output, and ends all waiting.
     pub(crate) fn finish(&self, error: ConnectionError) {
         self.with(|locked| locked.connection.discard_output());
         for semaphore in [&self.room, &self.transfers, &self.arguments] {
@@ -236,7 +236,7 @@ impl SessionShared {
         self.life.send_replace(Life::Over(error));
     }
 
-    /// The session has come so far, if it has not come further.
+    /// The session has reached `stage`, unless it has reached a later one already.
     pub(crate) fn live(&self, stage: Life) {
         self.life.send_if_modified(|life| {
             let further = stage.stage() > life.stage();
@@ -247,7 +247,7 @@ impl SessionShared {
         });
     }
 
-    /// Waits until the session has come so far.
+    /// Waits until the session's stage satisfies `reached`.
     pub(crate) async fn reach(&self, reached: impl FnMut(&Life) -> bool) -> Life {
         let mut life = self.life.subscribe();
         // The sender lives in `self`, so this cannot fail while we wait.
@@ -282,7 +282,7 @@ impl SessionShared {
 
     pub(crate) fn producer_ended(&self) {
         if self.producers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // The end of the session may wait for that.
+            // The end of the session may wait for its producers.
             self.driver.wake();
         }
     }

@@ -1,4 +1,4 @@
-//! `Stub`: what all generated clients have in common.
+//! `Stub`: the trait of all generated clients.
 
 use super::{Peer, Session};
 use crate::contract::ContractDescriptor;

@@ -105,7 +105,7 @@ impl Note {
     }
 }
 
-/// This thread's note, and what it knows of the list of all that is polled.
+/// This thread's note, and the numbers that the thread knows from the list of all polled code.
 struct Here {
     note: Arc<Note>,
     /// The method that was polled last, by its address, and its number.
@@ -150,7 +150,7 @@ impl Here {
 /// in milliseconds.
 #[inline]
 pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, mut poll: impl FnMut() -> R) -> R {
-    /// Puts back what was there before: a handler may poll another session.
+    /// Puts the note from before back: a handler may poll another session.
     struct Leave<'a>(&'a Note, Option<Said>);
     impl Drop for Leave<'_> {
         fn drop(&mut self) {
@@ -275,7 +275,7 @@ impl State {
             if thread.named || said.what == 0 || took < Duration::from_millis(said.limit) {
                 return true;
             }
-            // If it goes on just now, it has not blocked for so long.
+            // A note that has just changed belongs to another poll, which has not blocked for that time.
             if let (true, Some(polled)) = (note.turn.load(Ordering::Acquire) == turn, self.polled(said.what)) {
                 thread.named = true;
                 blocked.push((said.session, polled, took));

@@ -19,7 +19,7 @@ pub(super) struct Ticket {
 /// sessions they came from.
 ///
 /// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session
-/// calls are served in their order, and nobody passes one whose arguments are still arriving. Each step takes
+/// calls are served in their order, and no call passes one whose arguments are still arriving. Each step takes
 /// logarithmic time, whatever a hostile session fills the queue with.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
@@ -146,7 +146,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against the rule itself: the first of its session, and ready; somebody is served if anybody may be.
+        /// Checks the rule itself: a call that is served is ready and the first of its session, and if there is such a
+        /// call, one is served.
         #[test]
         fn whoever_is_next_may_be_served(steps in proptest::collection::vec(step(), 0..60)) {
             let mut queue = FairQueue::default();

@@ -194,7 +194,7 @@ impl HostingBuilder {
         self
     }
 
-    /// Adds code around every call, inside of what was added before.
+    /// Adds code around every call, inside of the interceptors that were added before.
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));

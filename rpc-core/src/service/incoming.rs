@@ -93,12 +93,12 @@ impl Incoming {
         Context::new(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// As [`Self::context`], for those who do not know what the other side hosts.
+    /// As [`Self::context`], where the contract of the other side is not known.
     pub(super) fn untyped_context(&self) -> Context<Peer> {
         Context::untyped(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// The method has ended; what waited for that may go on, while the answer may have to wait for its way out.
+    /// The method has ended. Calls that waited for its end may go on, although the answer may still wait to be sent.
     fn end(&self, succeeded: bool) {
         if let Some(begun) = self.begun.as_ref().filter(|_| succeeded) {
             begun.store(true, Ordering::Release);

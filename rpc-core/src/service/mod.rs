@@ -1,4 +1,4 @@
-//! Hosting a contract: objects, their methods, their turns, and what a handler's future is made of.
+//! Hosting a contract: objects, their methods, their turns, and the parts of a handler's future.
 
 mod arguments;
 mod fair_queue;

@@ -25,9 +25,9 @@ use crate::{
 pub(super) struct Dispatch {
     shared: Arc<SessionShared>,
     hosting: Hosting,
-    /// By the contract's position: the objects. None before the session is open.
+    /// The objects, by the contract's position. Empty before the session is open.
     instances: Vec<Arc<Instance>>,
-    /// By the method's position: the place of a handler that has ended.
+    /// The memory of handlers that have ended, to be used again, by the method's position.
     idle: Vec<Option<Runner>>,
     running: HashMap<ServedKey, Running>,
     /// The places of calls whose arguments are arriving.
@@ -62,7 +62,7 @@ impl Dispatch {
         &self.hosting
     }
 
-    /// The session is over: nothing is hosted any more.
+    /// The session is over: stops all handlers, and gives up the hosting.
     pub(super) fn take_hosting(&mut self) -> Hosting {
         self.stop_all();
         std::mem::take(&mut self.hosting)
@@ -87,7 +87,7 @@ impl Dispatch {
         }
     }
 
-    /// They will not arrive.
+    /// The arguments of a call will not arrive.
     pub(super) fn withdraw(&mut self, key: ServedKey) {
         self.arriving.remove(&key);
     }
@@ -179,7 +179,7 @@ impl Dispatch {
         self.running.is_empty()
     }
 
-    /// Says what only the log hears: a one-way call came and was not run.
+    /// Logs that a one-way call came and was not run. Its caller is not told.
     pub(super) fn log_refused(&self, refused: &RefusedOneway) {
         static REFUSED: LogLimit = LogLimit::new();
         let Some(more) = REFUSED.admit(now()) else { return };
@@ -202,7 +202,7 @@ impl Dispatch {
         }
     }
 
-    /// The refusal of a call of a method that would run to its end whatever happens.
+    /// The refusal of a call of a `no_cancel` method.
     fn too_many(&self, method: &MethodDescriptor) -> Status {
         let most = self.shared.config.max_no_cancel;
         Status::resource_exhausted(format!(

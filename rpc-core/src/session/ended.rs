@@ -1,4 +1,4 @@
-//! `Ended`: what the connection is told of a handler's end.
+//! `Ended`: a handler's end, as the connection is told of it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What comes before a session's first call and after its end: hooks, and the objects that are made for it.
+//! Before a session's first call and after its end: hooks, and the objects that are made for the session.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ pub(super) struct Opening {
     future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
 
-/// Every session may cause such a line.
+/// Each session may cause such a line, so the lines are limited.
 static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {
@@ -65,7 +65,7 @@ impl Opening {
     }
 }
 
-/// Runs the `closed` hooks of those whose `opened` had succeeded, the last one first.
+/// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first.
 pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
     let limit = shared.config.hook_timeout;
     let session = Session::new(shared);

@@ -1,4 +1,4 @@
-//! What comes in and goes out, in the log. Of frames, at trace level: kind, id, method and size, never payloads.
+//! Packets in the log. At trace level the log has kind, id, method and size of each frame, never payloads.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Names of a peer's contracts that a log line shows.
 const MAX_NAMES: usize = 8;
 
-/// What a peer says that it hosts, for a log.
+/// The names of the contracts that a peer says it hosts, for the log.
 pub(super) struct Names<'a>(pub(super) &'a [HostedContract]);
 
 impl fmt::Display for Names<'_> {

@@ -1,4 +1,4 @@
-//! `Transport`: what carries packets, one message each, in both directions.
+//! `Transport`: carries packets, one message each, in both directions.
 
 use std::task::{Context, Poll};
 
@@ -29,9 +29,9 @@ pub trait Transport: Send + 'static {
     /// Ready once everything taken has been handed to the layer below.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Says goodbye: sends the close code and reason once what was taken is written, ends writing, and discards input
-    /// until the other side's goodbye or end. Ready when all of that is done or failed. The caller bounds how long it
-    /// waits.
+    /// Says goodbye: writes all packets that were taken, sends the close code and reason, ends writing, and discards
+    /// input until the other side's goodbye or end. Ready when all of that is done or has failed. The caller bounds how
+    /// long it waits.
     fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()>;
 
     /// Counts that only grow, for keepalive and stalls.

@@ -1,4 +1,4 @@
-//! Streams as users see them, and what moves their items.
+//! Streams as users see them, and the tasks that move their items.
 
 mod item;
 mod reader;

@@ -16,9 +16,9 @@ use crate::{
     wire::{Streams, TransferId},
 };
 
-/// What has been read is reported at the latest after so many bytes …
+/// Bytes read after which a report to the producer is due …
 const REPORT: i64 = 64 * 1024;
-/// … or with the first item after so long: a call waits for its reader as long as that goes on.
+/// … or the time after which it is due with the next item: a call waits for its reader while reports come.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.
@@ -84,7 +84,7 @@ impl StreamReader {
         }
     }
 
-    /// Whether what has been read is to be reported now.
+    /// Whether a report of what has been read is due.
     fn is_due(&mut self) -> bool {
         let Reading { items, bytes, .. } = self.read;
         // Not with each item: a look at the clock takes as long as half an item.
@@ -128,7 +128,8 @@ impl fmt::Debug for StreamReader {
     }
 }
 
-/// The streams that came with a call or a result, in their order. Dropping it leaves those that nobody has taken.
+/// The streams that came with a call or a result, in their order. Dropping this stops the streams that have not been
+/// taken.
 #[derive(Debug, Default)]
 #[expect(unnameable_types, reason = "a hidden method of `Output` takes it, which only this crate implements and calls")]
 pub struct StreamReaders(Option<Box<Untaken>>);

@@ -20,14 +20,14 @@ enum Message<T, E> {
     End(Result<(), CallError<E>>),
 }
 
-/// Nobody reads the stream any more: its reader was dropped, its call has ended badly, or the session has. The item
-/// comes back.
+/// The stream is not read any more: its reader was dropped, its call has failed, or the session has ended. The item is
+/// given back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
 
 impl<T: Send, E: Send> StreamSender<T, E> {
-    /// Both halves, with room for so many items between them: 1 at least, and without a bound from what no semaphore
-    /// counts.
+    /// Both halves, with room for `capacity` items between them: 1 at least, and at most the number of permits that a
+    /// semaphore can have.
     pub(super) fn channel(capacity: usize) -> (Self, impl Stream<Item = Result<T, CallError<E>>> + Send) {
         let (items, receiver) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
         let stream = stream::unfold(Some(receiver), async |receiver| {
@@ -53,31 +53,31 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         }
     }
 
-    /// Ends the stream after what has been sent. Waits for room as [`Self::send`] does; the reader sees the end after
-    /// the items. Dropping the future drops the sender: the reader sees [`crate::Code::Aborted`]. Fails if nobody reads
-    /// any more, and so do the others.
+    /// Ends the stream after the items that have been sent. Waits for room as [`Self::send`] does; the reader sees the
+    /// end after the items. Dropping the future drops the sender: the reader sees [`crate::Code::Aborted`]. Fails if
+    /// the stream is not read any more, as [`Self::fail`] and [`Self::fail_with`] do.
     pub async fn finish(self) -> Result<(), Closed<()>> {
         self.end(Ok(())).await
     }
 
-    /// Ends the stream with a typed fault, after what has been sent; otherwise as [`Self::finish`]. Encoded, the fault
-    /// may be as long as a chunk ([`crate::Config::chunk`]) and as the other side's [`crate::Config::max_payload`]; of
-    /// a longer one the reader sees [`crate::Code::OutOfRange`].
+    /// Ends the stream with a typed fault, after the items that have been sent; otherwise as [`Self::finish`]. Encoded,
+    /// the fault may be as long as a chunk ([`crate::Config::chunk`]) and as the other side's
+    /// [`crate::Config::max_payload`]; if the fault is longer, the reader sees [`crate::Code::OutOfRange`].
     pub async fn fail(self, fault: E) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Fault(fault))).await
     }
 
-    /// Ends the stream with a status, after what has been sent; otherwise as [`Self::finish`].
+    /// Ends the stream with a status, after the items that have been sent; otherwise as [`Self::finish`].
     pub async fn fail_with(self, status: Status) -> Result<(), Closed<()>> {
         self.end(Err(CallError::Status(status))).await
     }
 
-    /// Waits until nobody reads the stream any more. May be dropped at any time.
+    /// Waits until the stream is not read any more. May be dropped at any time.
     pub async fn closed(&self) {
         self.items.closed().await;
     }
 
-    /// Whether nobody reads the stream any more.
+    /// Whether the stream is not read any more.
     pub fn is_closed(&self) -> bool {
         self.items.is_closed()
     }

@@ -84,7 +84,7 @@ impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
         Self { inner: Inner::Local(Mutex::new(stream.boxed())) }
     }
 
-    /// A stream and its sending half, with room for so many items (1 at least) between them, beside the window.
+    /// A stream and its sending half, with room for `capacity` items (1 at least) between them, beside the window.
     pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
         let (sender, stream) = StreamSender::channel(capacity);
         (sender, Self::from_call_results(stream))

@@ -28,7 +28,7 @@ use crate::{
     wire::{Rope, Streams, TransferId},
 };
 
-/// Items are handed over in batches of so many at most.
+/// The most items of a batch that is handed over.
 const BATCH_ITEMS: usize = 512;
 
 /// An item that was made.
@@ -209,7 +209,7 @@ enum Gathered {
     LongState(LongItem),
     /// There may be, and no more follow.
     End(StreamEnd),
-    /// Nobody wants more.
+    /// The reader wants no more.
     Closed,
 }
 
@@ -393,7 +393,7 @@ impl Pump {
     }
 }
 
-/// Waits until the reader takes items, and says how many. `None` if nobody wants more.
+/// Waits until the reader takes items, and says how many. `None` if the reader wants no more.
 async fn wait(shared: &SessionShared, id: TransferId) -> Option<StreamRoom> {
     poll_fn(|cx| match shared.with(|locked| locked.connection.poll_stream(id, cx.waker())) {
         Some(room) if room.items == 0 => Poll::Pending,
@@ -428,7 +428,7 @@ fn encode_again(item: &mut LongItem) -> Result<Rope, String> {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        // What long items hold of the budget is given back by whoever holds them.
+        // A long item that is still held gives its part of the budget back itself.
         let transfers = self.ready.drain(..).map(|(_, charge)| charge as usize).sum();
         self.shared.give_back(Released { transfers, ..Released::default() });
         if !self.ended {

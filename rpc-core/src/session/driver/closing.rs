@@ -18,7 +18,7 @@ use super::{
 use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
 
 impl Driver {
-    /// The connection has ended: what may still go goes, the other side is told, handlers are waited for.
+    /// The connection has ended: the driver writes the rest, says goodbye, and waits for handlers.
     pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
         if matches!(error, ConnectionError::Lost(_)) || until <= now() {
             return self.finish_close(cx, until);
@@ -33,7 +33,7 @@ impl Driver {
         }
     }
 
-    /// Writes what is left, taking acknowledgements in. True when nothing is left or nothing more can go.
+    /// Writes the rest, taking acknowledgements in. True when nothing is left or nothing more can be written.
     fn flush_rest(&mut self, cx: &mut Context<'_>) -> bool {
         let mut gone = false;
         while let Poll::Ready(received) = self.transport.poll_receive(cx) {
@@ -62,7 +62,7 @@ impl Driver {
         }
     }
 
-    /// Handlers that were told to stop do so at their next await, and streams are not asked for more.
+    /// Waits for handlers, which stop at their next await, and for producers of streams.
     fn finish_close(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         let idle = self.dispatch.is_idle() && self.shared.producers() == 0;
         if idle || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
@@ -78,7 +78,7 @@ impl Driver {
     pub(super) fn finish(&mut self, error: ConnectionError) {
         tracing::debug!(session = %self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = Box::new(Gone);
-        // What is hosted is let go before anybody hears of the end.
+        // The hosted objects are dropped before the end is announced.
         let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
         self.stage = match closed_hooks {

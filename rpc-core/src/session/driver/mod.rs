@@ -31,13 +31,13 @@ use crate::{
     status::Status,
 };
 
-/// One poll takes in so many bytes, then writes, so that both ends work at the same time; then others have their turn.
+/// Bytes that one poll takes in before it writes, so that both ends work at the same time. Other tasks run next.
 const ROUND_BYTES: usize = 64 * 1024;
-/// As above, in frames.
+/// Frames that one poll takes in before it writes.
 const ROUND_FRAMES: usize = 64;
-/// With so many bytes waiting, company is not worth waiting for.
+/// With this many bytes to be written, the driver does not wait for further callers.
 const ENOUGH_BYTES: usize = 32 * 1024;
-/// With so many events waiting for hooks, nothing more is read until they have returned.
+/// With this many events waiting for hooks, the driver reads nothing more until the hooks have returned.
 const ENOUGH_EVENTS: usize = 4096;
 
 /// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn
@@ -49,16 +49,17 @@ pub struct Driver {
     shared: Arc<SessionShared>,
     dispatch: Dispatch,
     stage: Stage,
-    /// Hooks and objects of a session that is about to open. Until they are there, what came in waits in `events`.
+    /// Runs the hooks and makes the objects of a session that is about to open. Until that is done, events wait in
+    /// `events`.
     opening: Option<Opening>,
-    /// How many hooks have seen the session open.
+    /// How many `opened` hooks have succeeded.
     hooks_opened: Arc<AtomicUsize>,
     timer: Pin<Box<Sleep>>,
-    /// When the timer fires, if that is of interest.
+    /// When the timer fires; `None` if nothing waits for it.
     armed: Option<Instant>,
     /// Something was handed to the transport since the last flush.
     dirty: bool,
-    /// This side has put off writing once, for callers who are about to call as well.
+    /// The driver has put off writing once, for callers that are about to call as well.
     batching: bool,
     /// A write is stuck.
     stuck: bool,
@@ -66,7 +67,7 @@ pub struct Driver {
     handshake_done: bool,
     _watched: Watched,
     // Scratch, kept for its memory.
-    /// Whose calls have been answered by what came.
+    /// Callers whose answers have come in.
     wakes: Vec<Waker>,
     events: VecDeque<Event>,
     ended: Vec<Ended>,
@@ -76,9 +77,9 @@ pub struct Driver {
 
 enum Stage {
     Running,
-    /// The connection has ended; output is flushed and the other side told, until this time.
+    /// The connection has ended. The driver writes the rest and says goodbye, until this time at most.
     Closing(ConnectionError, Instant),
-    /// All is over but for the `closed` hooks.
+    /// The session is over, and its `closed` hooks run.
     ClosedHooks(BoxFuture<'static, ()>),
     Over,
 }
@@ -87,7 +88,7 @@ enum Stage {
 enum Written {
     /// All that was there.
     All,
-    /// There is more; others have their turn first.
+    /// There is more; other tasks run first.
     More,
     /// The transport takes no more for now.
     Stuck,
@@ -163,8 +164,8 @@ impl Driver {
         self.dispatch.forget(&mut self.finished);
     }
 
-    /// The connection is open: packets may have their full length from now on. At a client this must come before
-    /// anything more is read, because the server may send as much as it likes right behind its Welcome.
+    /// The connection is open: packets may have their full length from now on. A client must say so before it reads
+    /// anything more, because the server may send long packets right behind its Welcome.
     fn end_handshake(&mut self) {
         if !self.handshake_done {
             self.handshake_done = true;
@@ -172,7 +173,7 @@ impl Driver {
         }
     }
 
-    /// Acts on what came, starting handlers in order. True if there was something.
+    /// Acts on the events, starting handlers in order. True if there were any.
     fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.drive_opening(cx) {
             return false;
@@ -222,10 +223,10 @@ impl Driver {
         self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone()));
     }
 
-    /// Hooks and objects of a session that is about to open. False while they are not there.
+    /// Runs the hooks and makes the objects of a session that is about to open. False while that is not done.
     fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(opening) = &mut self.opening else { return true };
-        // Of no use to a session that has ended meanwhile.
+        // A session that has ended meanwhile needs neither.
         let over = self.shared.look(|connection| connection.ended().is_some());
         match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
             Poll::Pending if !over => return false,
@@ -235,7 +236,7 @@ impl Driver {
                 self.opened(opened);
             }
         }
-        // Reading may have stopped meanwhile, and nobody else would go on with it.
+        // Reading may have stopped meanwhile, and nothing else would wake the driver to go on with it.
         cx.waker().wake_by_ref();
         true
     }
@@ -245,7 +246,7 @@ impl Driver {
             Ok(instances) => {
                 self.dispatch.open(instances.into_iter().map(Arc::new).collect());
                 let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
-                // At a client this does nothing: the server has taken it in already.
+                // At a client this does nothing: the server has accepted the session already.
                 self.shared.with(|locked| locked.connection.accept(now(), id, announced));
             }
             Err(status) => self.shared.with(|locked| locked.connection.refuse(status)),
@@ -257,12 +258,12 @@ impl Driver {
         }
     }
 
-    /// Reports handlers that have ended, and writes what is there. `alone` says that nothing came in: whoever woke the
-    /// driver is a caller.
+    /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
+    /// woken the driver.
     fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
         if alone && !self.batching && !self.stuck && self.ended.is_empty() {
-            // Callers run right after the driver was woken by the first of them: one more turn, and their calls share a
-            // packet.
+            // The first of several callers wakes the driver, and the others run right after it: with one more turn,
+            // their calls share a packet.
             self.batching = self.shared.look(|connection| connection.should_batch(ENOUGH_BYTES));
             if self.batching {
                 cx.waker().wake_by_ref();
@@ -333,7 +334,7 @@ impl Driver {
         }
     }
 
-    /// Sees to it that the driver is polled when the next deadline comes. True if one has come already.
+    /// Arms the timer for the next deadline. True if a deadline has come already.
     fn drive_timer(&mut self, cx: &mut Context<'_>, also: Option<Instant>) -> bool {
         let next = self.shared.look(|connection| connection.poll_timeout()).into_iter().chain(also).min();
         let Some(next) = next else {
@@ -362,7 +363,7 @@ impl Driver {
             let events = &mut self.events;
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
-        // Only now: a caller who sees his answer finds that what was sent before it has been begun.
+        // Only now: when a caller sees its answer, all calls that were sent before the answer have begun.
         wake_all(&mut self.wakes);
         shrink_list(&mut self.wakes);
         let written = self.drive_transmit(cx, alone);
@@ -380,7 +381,7 @@ impl Driver {
             Written::More => yield_now(cx),
             Written::All | Written::Stuck => {}
         }
-        // The end may have come with what was just done.
+        // The steps above may have ended the session.
         let (over, refused) = self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused()));
         if let Some(refused) = refused {
             self.dispatch.log_refused(&refused);

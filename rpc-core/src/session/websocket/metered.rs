@@ -38,7 +38,7 @@ impl<IO> Metered<IO> {
         Self { io, waker: Waker::noop().clone(), round: ROUND, framing, received, sent: 0, writes: 0 }
     }
 
-    /// Sets who is woken by what blocks from here on.
+    /// Sets the waker for all reads and writes that block from here on.
     pub(super) fn set_waker(&mut self, waker: &Waker) {
         if !self.waker.will_wake(waker) {
             self.waker.clone_from(waker);
@@ -73,7 +73,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
-    /// Throws away what comes in. Ready at the end of the stream or at an error.
+    /// Discards input. Ready at the end of the stream or at an error.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.set_waker(cx.waker());
         self.begin_round();
