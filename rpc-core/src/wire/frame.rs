@@ -66,6 +66,7 @@ impl Payload {
     }
 
     /// The value, or else the announcement, as [`Self::announcement`] gives it.
+    #[inline]
     pub fn into_value(self) -> Result<Bytes, (TransferId, u64)> {
         match self {
             Self::Inline(bytes) => Ok(bytes),

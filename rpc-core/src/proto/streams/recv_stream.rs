@@ -35,7 +35,7 @@
 //! - The producer is never told of more items than have been read or dropped.
 //! - At most [`MAX_UNACKNOWLEDGED`] grants wait for their acknowledgement.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, fmt, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 
@@ -99,6 +99,31 @@ pub(super) enum ArrivalState {
     Broken,
     /// The end.
     Finished,
+}
+
+/// Why an item breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ItemFault {
+    TooLong(u64),
+    WithinAnother,
+    AfterAborted,
+    AfterEnd,
+    BeyondCredit,
+    BeyondSharedCredit,
+}
+
+/// Completes the sentence "an item of stream 1 …".
+impl fmt::Display for ItemFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(len) => write!(f, "of {len} bytes cannot be counted"),
+            Self::WithinAnother => f.write_str("came before the end of the one before it"),
+            Self::AfterAborted => f.write_str("came after one that was given up"),
+            Self::AfterEnd => f.write_str("came after the end of the stream"),
+            Self::BeyondCredit => f.write_str("came beyond its credit"),
+            Self::BeyondSharedCredit => f.write_str("came beyond the credit of all streams together"),
+        }
+    }
 }
 
 /// What the reader will see.
@@ -199,26 +224,30 @@ impl RecvStream {
         if let ReaderState::Ending { bytes, .. } = self.reader { bytes } else { 0 }
     }
 
-    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks. The
-    /// error is what to say of the item.
-    pub(super) fn check_item(&self, len: u64, is_long: bool, is_shared_credit_left: bool) -> Result<(), String> {
+    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks.
+    #[inline]
+    pub(super) fn check_item(&self, len: u64, is_long: bool, is_shared_credit_left: bool) -> Result<(), ItemFault> {
         if len > MAX_ITEM {
-            return Err(format!("of {len} bytes cannot be counted"));
+            return Err(ItemFault::TooLong(len));
         }
-        let fault = match self.arrival {
-            ArrivalState::Midway(_) => "came before the end of the one before it",
-            ArrivalState::Broken => "came after one that was given up",
-            ArrivalState::Finished => "came after the end of the stream",
-            ArrivalState::Between if !self.credit.allows_item() => "came beyond its credit",
-            ArrivalState::Between if !is_shared_credit_left && (is_long || self.reported < self.received.items) => {
-                "came beyond the credit of all streams together"
-            }
-            ArrivalState::Between => return Ok(()),
-        };
-        Err(fault.to_owned())
+        match self.arrival {
+            ArrivalState::Between => {}
+            ArrivalState::Midway(_) => return Err(ItemFault::WithinAnother),
+            ArrivalState::Broken => return Err(ItemFault::AfterAborted),
+            ArrivalState::Finished => return Err(ItemFault::AfterEnd),
+        }
+        if !self.credit.allows_item() {
+            return Err(ItemFault::BeyondCredit);
+        }
+        let needs_shared_credit = is_long || self.reported < self.received.items;
+        if needs_shared_credit && !is_shared_credit_left {
+            return Err(ItemFault::BeyondSharedCredit);
+        }
+        Ok(())
     }
 
     /// Counts an item that has passed [`Self::check_item`]. True if it is wanted.
+    #[inline]
     pub(super) fn count_item(&mut self, item: Amount, is_long: bool) -> bool {
         self.credit -= item;
         self.received += item;

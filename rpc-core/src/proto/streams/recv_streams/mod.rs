@@ -371,6 +371,7 @@ impl RecvStreams {
 }
 
 /// A stream whose producer has not finished.
+#[inline]
 fn find_open(streams: &mut HashMap<TransferId, RecvStream>, id: TransferId) -> Result<&mut RecvStream, ProtocolError> {
     streams
         .get_mut(&id)
