@@ -349,3 +349,17 @@ impl fmt::Debug for Next<'_> {
         f.debug_struct("Next").field("rest", &self.rest.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_may_be_made_where_there_is_no_session_yet() {
+        static METHOD: MethodDescriptor = MethodDescriptor::new("Nowhere", "go", 0);
+        let call = CallInfo::outgoing(&METHOD, None, None, Vec::new(), None);
+        assert_eq!((call.session_id(), call.principal()), (None, None));
+        assert!(call.info().is_none() && call.runtime().is_none() && call.is_repeatable());
+        assert!(format!("{call:?}").contains("session: None"));
+    }
+}
