@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{buffer_pool::BufferPool, shrink::shrink_table, slots::CallKey};
+use super::{
+    buffer_pool::BufferPool,
+    shrink::{shrink_table, trim_table},
+    slots::CallKey,
+};
 use crate::{
     config::MIN_CHUNK,
     error::ProtocolError,
@@ -208,6 +212,11 @@ impl Assembly {
     /// Frees pooled buffers that have not been used for a while. Call it once in a period.
     pub(crate) fn age_buffer_pool(&mut self) {
         self.buffer_pool.age();
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
+        trim_table(&mut self.arriving);
     }
 
     pub(crate) fn clear(&mut self) {

@@ -6,8 +6,6 @@ use std::{
     time::Instant,
 };
 
-use super::shrink::shrink_line;
-
 /// Deadlines with a key each. Entries are not removed when their calls end: the owner checks whether an entry that is
 /// due is live, and is asked about all entries when the queue is compacted.
 #[derive(Debug)]
@@ -45,7 +43,8 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.in_order.retain(|(at, key)| is_live(*at, *key));
         self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
         self.compact_at = (self.len() * 2).max(MIN_COMPACT);
-        shrink_line(&mut self.in_order);
+        // Less than that would have to grow again before the next compaction.
+        self.in_order.shrink_to(self.compact_at);
         self.heap.shrink_to(self.compact_at);
     }
 
@@ -53,9 +52,7 @@ impl<K: Ord + Copy> Deadlines<K> {
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let next = self.next().filter(|next| *next <= now)?;
         if self.in_order.front().is_some_and(|(at, _)| *at == next) {
-            let first = self.in_order.pop_front();
-            shrink_line(&mut self.in_order);
-            first
+            self.in_order.pop_front()
         } else {
             self.heap.pop().map(|Reverse(entry)| entry)
         }

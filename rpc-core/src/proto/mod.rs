@@ -34,7 +34,7 @@ pub use connection::{
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]
-pub(crate) use shrink::{shrink_line, shrink_list, shrink_table};
+pub(crate) use shrink::{trim_line, trim_list, trim_table};
 pub use slots::CallKey;
 pub use streams::{ITEM, LongState, Reading, StreamEnd, StreamError, StreamRoom, Taken};
 

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use foldhash::HashSet;
 
-use super::{shrink::shrink_line, slots::CallKey};
+use super::{
+    shrink::{shrink_line, trim_line},
+    slots::CallKey,
+};
 use crate::wire::{CallId, Frame, Rope, TransferId};
 
 /// A frame that waits to be sent, and what follows from sending it.
@@ -122,9 +125,13 @@ impl Outbox {
         if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
     }
 
-    /// Frees the boxes that are kept for frames to come.
-    pub(crate) fn forget_places(&mut self) {
+    /// Frees the boxes that are kept for frames to come, and the memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
         self.spare = Vec::new();
+        trim_line(&mut self.urgent);
+        trim_line(&mut self.frames);
+        trim_line(&mut self.transfers);
+        trim_line(&mut self.streams);
     }
 
     /// Begins to send a transfer that has been announced.

@@ -15,7 +15,7 @@ use crate::{
     logging::LogLimit,
     panics,
     peer::{Polled, SessionShared, now, watch_poll},
-    proto::{Completion, RefusedOneway, ServedCall, ServedKey, shrink_list, shrink_table},
+    proto::{Completion, RefusedOneway, ServedCall, ServedKey, trim_table},
     service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner},
     status::Status,
     text::{excerpt_of, list},
@@ -152,8 +152,11 @@ impl Dispatch {
         while let Some(key) = finished.pop() {
             self.running.remove(&key);
         }
-        shrink_table(&mut self.running);
-        shrink_list(finished);
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        trim_table(&mut self.running);
     }
 
     /// The session has ended: handlers are stopped, and its objects dropped; methods that must not be stopped run on by

@@ -164,9 +164,13 @@ impl Connection {
     /// Frees the memory that is kept to be used again. The keepalive timer calls it, so that a session that was busy
     /// once does not keep that memory for good, and a session in use does not notice.
     pub(super) fn free_scratch(&mut self) {
-        self.served.free_retired();
-        self.outbox.forget_places();
+        self.served.trim();
+        self.outbox.trim();
+        self.send_streams.trim();
+        self.recv_streams.trim();
+        self.assembly.trim();
         self.compact_deadlines();
+        self.output.trim();
         self.link.free_packet();
     }
 

@@ -35,7 +35,6 @@ use super::{
     memory_pool::{MemoryPool, Share},
     outbox::Outbox,
     sequence::Sequence,
-    shrink::{shrink_line, shrink_list},
     streams::{Credit, RecvStreams, SendStreams},
     timers::SessionTimer,
 };
@@ -210,11 +209,7 @@ impl Connection {
 
     /// What the shell should act on next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.output.events.pop_front();
-        if event.is_none() {
-            shrink_line(&mut self.output.events);
-        }
-        event
+        self.output.events.pop_front()
     }
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
@@ -226,7 +221,6 @@ impl Connection {
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
     pub fn take_wakes(&mut self, into: &mut Vec<Waker>) {
         into.append(&mut self.output.wakes);
-        shrink_list(&mut self.output.wakes);
     }
 
     /// Wakers that no task waits with any more. Drop them outside any lock: a waker's drop may run foreign code.

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, task::Waker};
 
 use super::{Charges, Event, state::Released};
+use crate::proto::shrink::{trim_line, trim_list};
 
 /// What the shell takes after it has given input. User code is behind wakers, so the shell wakes and drops them outside
 /// any lock.
@@ -18,6 +19,12 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        trim_line(&mut self.events);
+        trim_list(&mut self.wakes);
+    }
+
     /// Puts an event before the shell.
     #[inline]
     pub(super) fn emit(&mut self, event: Event) {

@@ -6,7 +6,11 @@ use foldhash::HashMap;
 
 use crate::{
     error::ProtocolError,
-    proto::{ServedCall, ServedKey, permits::Permits, shrink::shrink_table},
+    proto::{
+        ServedCall, ServedKey,
+        permits::Permits,
+        shrink::{shrink_table, trim_table},
+    },
     status::Status,
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
@@ -267,8 +271,10 @@ impl ServedCalls {
     }
 
     /// Frees the memory that is kept for later calls.
-    pub(super) fn free_retired(&mut self) {
+    pub(super) fn trim(&mut self) {
         self.retired = Vec::new();
+        trim_table(&mut self.calls);
+        trim_table(&mut self.oneway);
     }
 
     /// Counts a one-way call that is over, or was refused.

@@ -7,7 +7,7 @@ use super::{
     send_stream::{Item, ProducerState, TurnState},
 };
 use crate::{
-    proto::shrink::shrink_line,
+    proto::shrink::{shrink_line, trim_line},
     wire::{Rope, TransferId},
 };
 
@@ -78,6 +78,11 @@ impl ClaimQueue {
 }
 
 impl SharedCredit {
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        self.waiting.iter_mut().for_each(|queue| trim_line(&mut queue.0));
+    }
+
     /// Shared credit that is not promised.
     fn free(&self) -> i64 {
         self.credit - self.promised

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::ProtocolError,
     proto::{
-        shrink::{shrink_line, shrink_table},
+        shrink::{shrink_line, shrink_table, trim_line, trim_table},
         slots::CallKey,
         writer::PacketWriter,
     },
@@ -251,7 +251,15 @@ impl SendStreams {
         }
     }
 
-    /// Frees memory that the streams of a busy time needed, after one has ended.
+    /// Frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
+        self.shared.trim();
+        trim_table(&mut self.streams);
+        trim_table(&mut self.tails);
+        trim_line(&mut self.blocked);
+    }
+
+    /// Frees memory that very many streams needed, after one of them has ended.
     fn shrink(&mut self) {
         self.forget_ended();
         self.forget_stale();

@@ -26,7 +26,7 @@ use crate::{
     error::ConnectionError,
     panics::wake_all,
     peer::{Life, Polled, SessionShared, StreamReaders, Watched, now},
-    proto::{Connection, Event, ServedKey, shrink_line, shrink_list},
+    proto::{Connection, Event, ServedKey, trim_line, trim_list},
     service::{Hosting, Instance, Received},
     status::Status,
 };
@@ -214,7 +214,6 @@ impl Driver {
                 break;
             }
         }
-        shrink_line(&mut self.events);
         busy
     }
 
@@ -317,7 +316,6 @@ impl Driver {
         for produced in self.produced.drain(..) {
             produced.start(&self.shared);
         }
-        shrink_list(&mut self.produced);
     }
 
     fn flush(&mut self, cx: &mut Context<'_>, written: Written) -> Written {
@@ -349,8 +347,19 @@ impl Driver {
         let fired = self.timer.as_mut().poll(cx).is_ready();
         if fired {
             self.armed = None;
+            self.trim();
         }
         fired
+    }
+
+    /// Frees memory that a busy time needed. The keepalive timer sees to it that an idle session does.
+    fn trim(&mut self) {
+        self.dispatch.trim();
+        trim_line(&mut self.events);
+        trim_list(&mut self.wakes);
+        trim_list(&mut self.ended);
+        trim_list(&mut self.produced);
+        trim_list(&mut self.finished);
     }
 
     /// One round. True if another one is due at once.
@@ -365,7 +374,6 @@ impl Driver {
         }
         // Only now: when a caller sees its answer, all calls that were sent before the answer have begun.
         wake_all(&mut self.wakes);
-        shrink_list(&mut self.wakes);
         let written = self.drive_transmit(cx, alone);
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
@@ -398,7 +406,6 @@ fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Pr
             into.push(produced);
         }
     }
-    shrink_list(ended);
 }
 
 impl Future for Driver {

@@ -17,7 +17,7 @@ use crate::{
     error::ProtocolError,
     proto::{
         keep_waker,
-        shrink::{shrink_line, shrink_table},
+        shrink::{shrink_line, shrink_table, trim_line, trim_table},
     },
     status::Status,
     wire::TransferId,
@@ -311,7 +311,13 @@ impl RecvStreams {
         self.shrink();
     }
 
-    /// Gives back the memory of a table that was large once.
+    /// Frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
+        trim_table(&mut self.streams);
+        trim_line(&mut self.due);
+    }
+
+    /// Gives back the memory of a table that was very large once.
     fn shrink(&mut self) {
         shrink_table(&mut self.streams);
         shrink_line(&mut self.due);
