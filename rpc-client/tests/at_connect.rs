@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use rpc_client::Connect;
 use rpc_core::{
+    __internals::wire::{Frame, PacketHeader, Payload, Streams, read_packet},
     Config, Session, SessionHooks, Status, Stub, async_trait,
-    wire::{Frame, PacketHeader, Payload, Streams, read_packet},
 };
 use rpc_server::Server;
 use rpc_testing::{LIMITS, SOON, accept, at_rest, hosted, packet, request, welcome};

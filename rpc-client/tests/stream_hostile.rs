@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt, stream};
 use rpc_client::Connect;
 use rpc_core::{
+    __internals::wire::{Frame, PacketHeader, Payload, PeerLimits, TransferId, read_packet},
     Config, Session, Status, Streaming, Stub,
-    wire::{Frame, PacketHeader, Payload, PeerLimits, TransferId, read_packet},
 };
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{LIMITS, SOON, accept, at_rest, hello, hosted, join, packet, request, welcome};

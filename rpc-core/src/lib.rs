@@ -1,4 +1,4 @@
-//! Duplex RPC: contracts, wire, protocol and sessions; what a server and its clients share.
+//! Duplex RPC: contracts, errors, settings and sessions; what a server and its clients share.
 //!
 //! A contract is a trait. [`service`] and [`callback`] generate both ends of it: a client (`ChatClient` of `Chat`) and
 //! `serve`, which hosts an object. `rpc-server` and `rpc-client` put sessions on sockets and have all that their users
@@ -80,14 +80,14 @@ pub mod logging;
 mod panics;
 #[cfg(feature = "session")]
 mod peer;
-pub mod proto;
+mod proto;
 #[cfg(feature = "session")]
 mod service;
 #[cfg(feature = "session")]
 pub mod session;
 pub mod status;
 pub mod text;
-pub mod wire;
+mod wire;
 
 #[cfg(feature = "session")]
 pub use async_trait::async_trait;
@@ -129,6 +129,19 @@ pub mod __private {
         service::{Arguments, HandlerOutput, Incoming, Runner},
         wire::{Bin, Blob, Nil, NoArguments},
     };
+}
+
+/// The wire format and the state machine of a connection, for the tests, vectors, fuzzers and benchmarks of this
+/// project. Not for people: it may change in any release.
+#[doc(hidden)]
+pub mod __internals {
+    pub mod proto {
+        pub use crate::proto::*;
+    }
+
+    pub mod wire {
+        pub use crate::wire::*;
+    }
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

@@ -8,10 +8,12 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 
 use bytes::Bytes;
 use rpc_core::{
+    __internals::{
+        proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
+        wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
+    },
     CheckedConfig, Config, ConnectionInfo, Hosting,
-    proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
     session::{self, WebSocket},
-    wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope},
 };
 use rpc_testing::hello;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -264,7 +266,7 @@ fn results_that_are_not_taken(victim: &mut Victim) {
     }
     let mut ids = Vec::new();
     while let Some(packet) = victim.connection.poll_transmit(Instant::now()) {
-        let (_, frames) = rpc_core::wire::read_packet(packet).expect("a packet of ours");
+        let (_, frames) = read_packet(packet).expect("a packet of ours");
         ids.extend(frames.flatten().filter_map(|frame| match frame {
             Frame::Request(request) => Some(request.id),
             _ => None,

@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
-    Execution, Reason, Status,
-    wire::{
+    __internals::wire::{
         ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, Request, ScanLimits, decode,
         encode, put_frame, put_header, read_packet, scan_exact,
     },
+    Execution, Reason, Status,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

@@ -5,11 +5,11 @@
 use bytes::{Bytes, BytesMut};
 use proptest::{collection::vec, option, prelude::*};
 use rpc_core::{
-    Code, Status,
-    wire::{
+    __internals::wire::{
         ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Streams,
         Welcome, put_frame, put_header, read_packet,
     },
+    Code, Status,
 };
 use rpc_testing::packet;
 

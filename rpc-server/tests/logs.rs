@@ -8,8 +8,8 @@ use bytes::Bytes;
 use raw::{DeskClient, Raw, UPGRADE, builder, connections};
 use rpc_client::Connect;
 use rpc_core::{
+    __internals::wire::{HostedContract, PacketHeader},
     Stub,
-    wire::{HostedContract, PacketHeader},
 };
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{LIMITS, Lines, SOON, hello, packet, until};

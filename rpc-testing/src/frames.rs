@@ -2,11 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
-    contract::ContractDescriptor,
-    wire::{
+    __internals::wire::{
         Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
         put_header,
     },
+    contract::ContractDescriptor,
 };
 
 /// What a peer takes: about as much as by default, but no streams. A test names what else it needs.

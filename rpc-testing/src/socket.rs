@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rpc_core::wire::SUBPROTOCOL;
+use rpc_core::session::SUBPROTOCOL;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async, client_async,

@@ -6,7 +6,10 @@ mod target;
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use rpc_core::{CheckedConfig, ConnectionInfo, session::WebSocket};
+use rpc_core::{
+    CheckedConfig, ConnectionInfo,
+    session::{SUBPROTOCOL, WebSocket},
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
@@ -24,7 +27,7 @@ use tokio_tungstenite::{
 use self::{head::HeadFirst, target::Target};
 use crate::error::ConnectError;
 
-const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL);
+const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
 /// When an address has not answered for this time, the next one is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// What the runtime may take beyond the limit to hear of an answer that has come in time.

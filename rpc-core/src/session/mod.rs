@@ -17,3 +17,8 @@ pub use memory::{Memory, memory};
 pub use start::{accept, connect, connect_in_memory, connect_in_memory_with};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
+
+pub use crate::{
+    proto::{ConnectionStats, Released},
+    wire::SUBPROTOCOL,
+};

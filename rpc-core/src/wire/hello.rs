@@ -4,7 +4,7 @@ use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u64 = 1;
-/// The WebSocket subprotocol (RFC 6455 §1.9) of that version.
+/// The WebSocket subprotocol (RFC 6455 §1.9) that a client offers and a server accepts.
 pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.

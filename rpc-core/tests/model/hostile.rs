@@ -12,11 +12,11 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
+    __internals::wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
     CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
     SessionHooks, Status, async_trait,
     contract::method_id,
     session::{Memory, Transport, accept, connect, memory},
-    wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
 };
 use rpc_testing::{LIMITS, hello, packet, request, until, welcome};
 use tokio::{sync::Semaphore, time::timeout};

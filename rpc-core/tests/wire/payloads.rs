@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
-use rpc_core::wire::{ArgumentReader, ScanLimits, WireError, decode, encode};
+use rpc_core::__internals::wire::{ArgumentReader, ScanLimits, WireError, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 

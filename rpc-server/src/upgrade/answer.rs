@@ -4,16 +4,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
-use rpc_core::{ConnectionInfo, text::excerpt};
+use rpc_core::{ConnectionInfo, session::SUBPROTOCOL, text::excerpt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::{
-    body::UpgradeBody,
-    refusal::Refusal,
-    request::{self, SUB_PROTOCOL},
-    run,
-};
+use super::{body::UpgradeBody, refusal::Refusal, request, run};
 use crate::{caps::Place, sessions::Entry, shared::ServerShared};
 
 /// Answers one request. Must be called within a tokio runtime.
@@ -65,7 +60,7 @@ fn switching(key: &str) -> Response<UpgradeBody> {
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUB_PROTOCOL));
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a valid header value");
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     response

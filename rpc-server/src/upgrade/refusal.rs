@@ -1,6 +1,7 @@
 //! `Refusal`: why a request is not upgraded, and what the person behind it can do.
 
 use http::{HeaderValue, Response, StatusCode, header};
+use rpc_core::session::SUBPROTOCOL;
 
 use super::body::UpgradeBody;
 
@@ -84,7 +85,7 @@ impl Refusal {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             Self::SubProtocol => {
-                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(rpc_core::wire::SUBPROTOCOL));
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
             }
             Self::HttpVersion
             | Self::Host

@@ -1,6 +1,7 @@
 //! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
 
 use http::{HeaderMap, Method, Version, header, request::Parts};
+use rpc_core::session::SUBPROTOCOL;
 
 use super::{
     headers::{has_token, single, tokens},
@@ -8,8 +9,6 @@ use super::{
 };
 use crate::origin::Origins;
 
-/// The sub-protocol that is served.
-pub(super) const SUB_PROTOCOL: &str = rpc_core::wire::SUBPROTOCOL;
 /// The only version of the WebSocket there is (RFC 6455 §4.4).
 const VERSION: &str = "13";
 /// Bytes that the header lines may have.
@@ -45,7 +44,7 @@ pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> 
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).ok_or(Refusal::Key)?;
     // Names of sub-protocols are compared as they are (RFC 6455 §1.9, §11.3.4).
-    if !tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUB_PROTOCOL) {
+    if !tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
         return Err(Refusal::SubProtocol);
     }
     Ok(key.to_owned())
@@ -85,7 +84,7 @@ mod tests {
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", KEY)
-            .header("Sec-WebSocket-Protocol", SUB_PROTOCOL)
+            .header("Sec-WebSocket-Protocol", SUBPROTOCOL)
             .body(())
             .unwrap()
             .into_parts()
@@ -116,7 +115,7 @@ mod tests {
         assert!(with("sec-websocket-protocol", "chat, duplex-rpc.v2 ,duplex-rpc.v1").is_ok());
         let mut request = good();
         request.headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
-        request.headers.append("sec-websocket-protocol", SUB_PROTOCOL.parse().unwrap());
+        request.headers.append("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         assert!(check(&request, &Origins::default()).is_ok());
     }
 

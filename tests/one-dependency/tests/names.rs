@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use syn::{Item, UseTree, Visibility};
 
-/// Modules all of whose names that people need are at the root too, and those of the wire and of the protocol, which
-/// are for work below sessions.
-const OF_THE_CORE_ALONE: [&str; 5] = ["config", "error", "proto", "status", "wire"];
+/// Modules all of whose names that people need are at the root too.
+const OF_THE_CORE_ALONE: [&str; 3] = ["config", "error", "status"];
 
 /// The public names at the root of a crate.
 fn names(package: &str) -> BTreeSet<String> {

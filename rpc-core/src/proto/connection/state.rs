@@ -19,8 +19,10 @@ pub(super) struct OnewayCount {
     pub(super) bytes: u64,
 }
 
-/// What callers held of the budgets, and may hold again.
+/// Bytes of a session's budgets: in `Stats` the bytes that are reserved now, in a connection the bytes that have been
+/// released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Released {
     /// Bytes of room in the outbox.
     pub room: usize,
