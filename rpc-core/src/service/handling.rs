@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Handling {
     pub(crate) call: CurrentCall,
     pub(crate) method: &'static MethodDescriptor,
-    /// Of a method that runs to its end whatever happens. Held, never read.
+    /// The permit of a `no_cancel` method. Dropping the permit lets another such method run.
     _permit: Option<NoCancelPermit>,
 }
 

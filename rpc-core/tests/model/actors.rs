@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     pairs::{Ends, config, host, open_with, until},
-    plans::{Call, Cast, Hosted, Instancing, Method, Patience, Place, Step, Steps, Way},
+    plans::{Call, Cast, Hosted, Instancing, Method, Patience, Place, Spawning, Step, Steps},
     tally::{Tally, count},
 };
 
@@ -402,14 +402,14 @@ impl Actor {
     async fn call<C: Stub>(&self, cx: &Context<C>, place: Place, chain: Vec<u64>, call: Call) {
         let inherited = cx.deadline().map(Instant::from_std);
         let world = self.world.clone();
-        let spawned = match call.way {
-            Way::Here => return world.call(place, call, inherited, chain).await,
-            Way::Left => {
+        let spawned = match call.spawning {
+            Spawning::Inline => return world.call(place, call, inherited, chain).await,
+            Spawning::Detached => {
                 self.world.spawn(cx.scope(world.call(place, call, inherited, chain)));
                 return;
             }
-            Way::Scoped => self.world.spawn(cx.scope(world.call(place, call, inherited, chain))),
-            Way::Loose => self.world.spawn(world.call(place, call, None, Vec::new())),
+            Spawning::Scoped => self.world.spawn(cx.scope(world.call(place, call, inherited, chain))),
+            Spawning::Unscoped => self.world.spawn(world.call(place, call, None, Vec::new())),
         };
         spawned.await.unwrap();
     }
