@@ -234,7 +234,7 @@ fn credit(stream: TransferId, items: u64, bytes: u64) -> Frame {
 #[tokio::test]
 async fn breaches_close_with_1002_and_leave_nothing() {
     let cases: [(&str, &[Frame]); 11] = [
-        // The window is of four items; nobody can have read one.
+        // The window has four items; the test has read none of them.
         ("items beyond credit", &[item(1, 1), item(1, 1), item(1, 1), item(1, 1), item(1, 1)]),
         ("bytes beyond credit", &[item(1, 60_000), item(1, 60_000), item(1, 1)]),
         ("an item after the end", &[end(1), item(1, 1)]),
@@ -260,9 +260,9 @@ async fn breaches_close_with_1002_and_leave_nothing() {
     }
 }
 
-/// What comes of a transfer that nobody wants any more is passed over.
+/// Chunks of a transfer that its receiver has cancelled are ignored.
 #[tokio::test]
-async fn chunks_of_a_cancelled_transfer_are_passed_over() {
+async fn chunks_of_a_cancelled_transfer_are_ignored() {
     for victim in VICTIMS {
         let (mut liar, session, _honest) = Liar::meet(victim).await;
         let drain = liar.drain(1, &[1]);

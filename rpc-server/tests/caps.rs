@@ -11,7 +11,7 @@ use rpc_server::{ServerBuilder, ServerHandle};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
-/// Servers that take so many connections: in all, and from one address.
+/// Two servers: one takes `most` connections in all, the other takes `most` connections from one address.
 async fn capped(most: usize) -> [ServerHandle; 2] {
     let listen = |builder: ServerBuilder| builder.config(endless()).listen("127.0.0.1:0");
     [

@@ -253,7 +253,7 @@ async fn the_last_upgrade_ends_its_server() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_takes_no_place() {
+async fn an_abandoned_answer_takes_no_place() {
     fn is_send<T: Send + 'static>(future: T) -> T {
         future
     }

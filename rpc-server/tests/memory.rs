@@ -28,9 +28,9 @@ trait Depot {
     #[rpc(oneway)]
     async fn leave(&self, load: &str);
     async fn weigh(&self, load: &str) -> usize;
-    /// Gives so many bytes when the test opens the gate.
+    /// Returns `len` bytes when the test opens the gate.
     async fn fetch(&self, len: usize) -> String;
-    /// The same, as the item of a stream.
+    /// Returns a stream with one item of `len` bytes when the test opens the gate.
     async fn pour(&self, len: usize) -> Streaming<String>;
 }
 

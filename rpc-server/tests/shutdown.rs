@@ -117,7 +117,7 @@ async fn calls_that_do_not_end_are_cancelled() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_nobody_awaits_any_more_goes_on() {
+async fn a_shutdown_goes_on_after_its_future_is_dropped() {
     let (server, house) = inn(endless()).await;
     let (session, call) = parked(&server, &house).await;
     assert!(timeout(Duration::from_millis(20), server.shutdown()).await.is_err());

@@ -149,7 +149,7 @@ mod tests {
         /// Checks the rule itself: a call that is served is ready and the first of its session, and if there is such a
         /// call, one is served.
         #[test]
-        fn whoever_is_next_may_be_served(steps in proptest::collection::vec(step(), 0..60)) {
+        fn the_served_call_is_ready_and_first_of_its_session(steps in proptest::collection::vec(step(), 0..60)) {
             let mut queue = FairQueue::default();
             let mut plain: Vec<(Ticket, bool)> = Vec::new();
             let mut number = 0;

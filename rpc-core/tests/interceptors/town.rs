@@ -139,7 +139,7 @@ impl Ends {
         }
     }
 
-    /// Waits until so many handlers wait at the server.
+    /// Waits until `count` handlers wait at the server.
     pub(crate) async fn handlers(&self, count: usize) {
         until("handlers", || self.server.stats().handlers == count).await;
     }

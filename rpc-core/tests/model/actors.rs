@@ -105,7 +105,7 @@ pub(crate) struct World {
     tasks: AtomicUsize,
     /// Handlers.
     running: Mutex<HashSet<u64>>,
-    /// Calls that nobody waits for any more, and since when.
+    /// Calls whose callers have stopped waiting, and since when.
     over: Mutex<HashMap<u64, Instant>>,
 }
 
@@ -158,7 +158,7 @@ impl World {
         .await;
         let running = self.running.lock().unwrap().clone();
         if !running.is_empty() {
-            self.violation(format!("{running:?} run and nobody counts them"));
+            self.violation(format!("{running:?} run, and no session counts them"));
         }
         let all = std::mem::take(&mut *self.ends.lock().unwrap());
         for ends in &all {
@@ -299,7 +299,7 @@ impl Drop for Waiting {
         self.world.spawn(async move {
             sleep(SLACK).await;
             if world.running.lock().unwrap().contains(&id) {
-                world.violation(format!("call {id} runs on, and nobody waits for it"));
+                world.violation(format!("call {id} runs on after its caller has stopped waiting"));
             }
         });
     }

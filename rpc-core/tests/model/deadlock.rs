@@ -330,14 +330,14 @@ async fn a_chain_through_another_server_is_ended_by_the_deadline_that_comes_alon
             self.vault.open().await
         }
     }
-    struct Nobody;
-    impl Courier for Nobody {
+    struct IdleCourier;
+    impl Courier for IdleCourier {
         async fn fetch(&self) -> Result<u32, Status> {
             Ok(0)
         }
     }
     let vault = host(Steel.serve().concurrency(Concurrency::Single));
-    let between = open(&vault, &host(Nobody.serve()));
+    let between = open(&vault, &host(IdleCourier.serve()));
     let remaining = Arc::<Mutex<Option<Duration>>>::default();
     let shed = Shed { vault: between.client.client(), remaining: remaining.clone() };
     let depot = open(&host(shed.serve()), &Hosting::default());

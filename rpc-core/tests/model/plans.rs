@@ -92,7 +92,7 @@ pub(crate) struct Cast {
     pub(crate) tight: bool,
 }
 
-/// A call by client `session`, not made in a handler, after so many milliseconds.
+/// A call by a client that is not made in a handler. It begins `after` milliseconds from the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) after: u64,
@@ -222,7 +222,7 @@ impl Expected {
         expected
     }
 
-    /// `held`: the objects of the chain that serve one call at a time and let nobody in.
+    /// `held`: the objects of the chain that serve one call at a time, and refuse further calls of the chain.
     fn call(&mut self, cast: &Cast, from: Place, call: &Call, held: &mut Vec<(Option<usize>, Option<usize>)>) {
         let place = from.far(call);
         let (hosted, object) = match place {

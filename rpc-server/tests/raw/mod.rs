@@ -34,7 +34,7 @@ pub(crate) fn builder() -> ServerBuilder {
     Server::builder().service(Clerk.serve())
 }
 
-/// Times that nobody lives to see.
+/// A configuration whose time limits are never reached.
 pub(crate) fn endless() -> Config {
     let mut config = Config::default();
     for time in [
@@ -182,7 +182,7 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     frames
 }
 
-/// Waits until so many connections are sessions, are to become one or were one.
+/// Waits until the server has `count` connections, with those whose handshake or end is under way.
 pub(crate) async fn connections(server: &ServerHandle, count: usize) {
     until(&format!("{count} connections"), || server.sessions().connections() == count).await;
 }
