@@ -12,12 +12,12 @@ pub(crate) type Steps = Vec<Step>;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Step {
-    /// So many milliseconds.
+    /// Sleeps for a number of milliseconds.
     Sleep(u64),
     Call(Call),
-    /// All at once.
+    /// Takes all steps at once.
     Together(Steps),
-    /// The handler ends here, with a fault or a status of its own.
+    /// Ends the handler with a fault or a status.
     Fail,
 }
 
