@@ -1,6 +1,6 @@
-//! The habits that neither rustfmt nor clippy check: one nested `use` a crate, prose within 120 columns, files within
-//! 450 lines. `.ci/run` compiles this file with plain rustc. `habits` checks; `habits wrap` breaks the lines that are
-//! too long, as far as they can be broken.
+//! The habits that neither rustfmt nor clippy check: one nested `use` a crate, prose within 120 columns and without
+//! vague words, files within 450 lines. `.ci/run` compiles this file with plain rustc. `habits` checks; `habits wrap`
+//! breaks the lines that are too long, as far as they can be broken.
 
 use std::{
     env, fs,
@@ -16,6 +16,9 @@ const LINES: usize = 450;
 /// Prose that is not wrapped: what a release says is pasted where line breaks are kept, and the lines of the macros'
 /// test programs are numbered in the messages that the tests expect.
 const UNWRAPPED: [&str; 2] = ["CHANGELOG.md", "rpc-macros/tests/ui/"];
+
+/// Words and pairs of words that do not say who or how many are meant.
+const VAGUE: [&str; 6] = ["nobody", "somebody", "whoever", "so many", "so much", "so long"];
 
 fn main() -> ExitCode {
     let wrapping = match env::args().nth(1).as_deref() {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
             continue;
         }
         let mut found = if wrapped { long_lines(kind, &text) } else { Vec::new() };
+        found.extend(vague_words(kind, &text));
         if kind == Kind::Rust {
             found.extend(split_imports(&text));
             let lines = text.lines().count();
@@ -176,6 +180,30 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
     faults
 }
 
+/// Words of prose that are [`VAGUE`], also where a pair stands on two lines.
+fn vague_words(kind: Kind, text: &str) -> Vec<(usize, String)> {
+    let mut faults = Vec::new();
+    let mut before = String::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some((_, body)) = prose(kind, line) else {
+            before.clear();
+            continue;
+        };
+        for token in body.split_whitespace() {
+            let lower = token.to_lowercase();
+            let word = lower.trim_matches(|char: char| !char.is_alphanumeric());
+            let word = word.strip_suffix("'s").unwrap_or(word);
+            let pair = format!("{before} {word}");
+            if let Some(found) = VAGUE.iter().find(|vague| [word, &pair].contains(*vague)) {
+                faults.push((number, format!("`{found}` is vague: name the party, the number or the limit")));
+            }
+            // Words with punctuation between them are no pair.
+            before = if lower.ends_with(char::is_alphanumeric) { word.to_owned() } else { String::new() };
+        }
+    }
+    faults
+}
+
 /// The text with its long lines of prose broken, each rest put before the next line of its paragraph.
 fn wrap(kind: Kind, text: &str) -> String {
     let mut blocks = Blocks::default();
@@ -253,7 +281,7 @@ fn import(line: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{COLUMNS, Kind, long_lines, split_imports, wrap};
+    use super::{COLUMNS, Kind, long_lines, split_imports, vague_words, wrap};
 
     fn lines_of(faults: Vec<(usize, String)>) -> Vec<usize> {
         faults.into_iter().map(|(line, _)| line).collect()
@@ -295,6 +323,17 @@ mod tests {
             assert_eq!(wrap(Kind::Markdown, &kept), kept);
             assert_eq!(lines_of(long_lines(Kind::Markdown, &kept)), [0; 0]);
         }
+    }
+
+    #[test]
+    fn vague_words_are_found_in_prose_only() {
+        let text = "/// Waits for so\n/// many calls. Nobody's (whoever) call.\nlet a = \"nobody\";\n// So much.\n";
+        assert_eq!(lines_of(vague_words(Kind::Rust, text)), [2, 2, 2, 4]);
+        assert_eq!(lines_of(vague_words(Kind::Markdown, "```\nsomebody\n```\n")), [2]);
+        for plain in ["Also many", "If so, many", "so\n\nlong_lines", "so that", "some body"] {
+            assert_eq!(lines_of(vague_words(Kind::Markdown, plain)), [0; 0], "{plain}");
+        }
+        assert_eq!(lines_of(vague_words(Kind::Rust, "// so\nlet a = 1;\n// many\n")), [0; 0]);
     }
 
     #[test]

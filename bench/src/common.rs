@@ -8,7 +8,7 @@ use std::{
 /// What can go wrong ends the program.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Runs on a runtime with one worker thread, as a task of it, on this core if there are so many.
+/// Runs `work` as a task of a runtime with one worker thread, pinned to `core` if the machine has that core.
 pub fn worker(core: usize, work: impl Future<Output = Outcome<()>> + Send + 'static) -> Outcome<()> {
     let core = core_affinity::get_core_ids().and_then(|cores| cores.get(core).copied());
     let pin = move || {

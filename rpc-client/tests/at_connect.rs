@@ -1,4 +1,4 @@
-//! What comes right behind the handshake, over real sockets.
+//! Calls that arrive immediately after the handshake, over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ impl Mouth for House {
     }
 }
 
-/// A binary message as a server writes it, in one frame.
+/// Encodes a binary message of a server in one frame.
 fn message(payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x82];
     match payload.len() {
@@ -60,8 +60,7 @@ fn call(id: u64, len: usize) -> Frame {
     request(id, rpc_core::contract::method_id("Ear", "length"), payload, Streams::default())
 }
 
-/// A server that writes its Welcome and these calls at once. Gives the results of the calls, in the order in which they
-/// come.
+/// Runs a server that writes its Welcome and these calls at once. Returns the results in the order of their arrival.
 async fn welcome_and_call(calls: Vec<Frame>) -> Vec<(u64, Bytes)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -108,7 +107,7 @@ async fn many_calls_right_behind_the_welcome_are_served() {
     assert!(results.iter().all(|(_, result)| *result == [0xcd, 0x07, 0xd0][..]), "{results:?}");
 }
 
-/// Calls its client as soon as it opens, with as much as a packet holds.
+/// Calls the client as soon as the session opens, with an argument that fills a packet.
 struct Caller;
 
 #[async_trait]

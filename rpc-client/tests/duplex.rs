@@ -1,4 +1,4 @@
-//! Calls in both directions at once over real sockets, and what is left when they are over.
+//! Calls in both directions at once over real sockets. Afterwards neither side holds anything.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,18 +21,18 @@ trait Near {
     /// Calls back with one more, and adds one.
     async fn bounce(&self, cx: &Context<FarClient>, n: u32) -> Result<u32, Status>;
     async fn plain(&self, n: u32) -> u32;
-    /// Goes to and fro until `left` is nothing, and says how deep that was.
+    /// Calls back and forth until `left` is 0, and returns the depth of the chain.
     async fn descend(&self, cx: &Context<FarClient>, left: u32) -> Result<u32, Status>;
-    /// Waits until the test lets it go.
+    /// Waits until the test opens the gate.
     async fn park(&self) -> u32;
     #[rpc(no_cancel)]
     async fn park_for_good(&self) -> u32;
-    /// How many milliseconds the callback was given.
+    /// The number of milliseconds until the deadline of the callback.
     async fn remaining(&self, cx: &Context<FarClient>, scoped: bool) -> Result<u64, Status>;
     async fn panic(&self, late: bool) -> u32;
     #[rpc(oneway)]
     async fn note(&self);
-    /// Which task it runs in.
+    /// The task in which the handler runs.
     async fn here(&self) -> String;
     #[rpc(spawn)]
     async fn apart(&self) -> String;
@@ -165,7 +165,7 @@ impl Both {
 }
 
 fn is_empty(mut stats: Stats) -> bool {
-    // Acks come by time.
+    // Acknowledgements are delayed by a timer.
     stats.connection.unacked_bulk = 0;
     stats == Stats::default()
 }
@@ -235,7 +235,8 @@ async fn mutual_recursion_from_both_sides_at_once_ends() {
         for result in timeout(SOON, calls.join_all()).await.expect("every call ends") {
             match result {
                 Ok(depth) => assert_eq!(depth, 12),
-                // Chains that cross hold each other's permits; the wait for one ends them.
+                // Chains in opposite directions may use up each other's permits. A call that waits for a permit then
+                // fails.
                 Err(status) => assert_eq!(status.code(), Code::ResourceExhausted),
             }
         }
@@ -264,7 +265,7 @@ async fn no_cancel_runs_to_its_end() {
     let call = tokio::spawn(async move { near.park_for_good().await });
     both.parked(1).await;
     call.abort();
-    // The cancel has arrived once a later call has been answered.
+    // When a later call has been answered, the cancel has arrived.
     both.near.plain(1).await.unwrap();
     both.house.gate.add_permits(1);
     both.parked(0).await;
@@ -280,7 +281,7 @@ async fn cancels_race_with_answers_and_nothing_is_misdelivered() {
         for n in 0..400_u32 {
             let (near, far) = (both.near.clone(), both.far.clone());
             calls.spawn(async move {
-                // Given up after some polls, each time at another step of its life.
+                // Each call is dropped after another number of polls, and so at another step of its life.
                 let mut call = std::pin::pin!(near.bounce(n));
                 for _ in 0..n % 7 {
                     if let std::task::Poll::Ready(result) = futures_poll(call.as_mut()).await {

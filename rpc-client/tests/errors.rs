@@ -10,7 +10,7 @@ use rpc_server::{BuildError, ListenError};
 
 const SOCKET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
 
-/// Panics if an error shows what its source shows.
+/// Panics if the text of an error contains the text of its source.
 fn assert_shown_once(error: &dyn Error) {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -135,6 +135,6 @@ fn the_message_of_a_connect_error_is_whole_without_its_source() {
     assert!(reset.to_string().contains("the cable is cut"), "{reset}");
     let rejected = ConnectError::Rejected(Status::permission_denied("not you"));
     assert_eq!(rejected.to_string(), "the server refused the session (PERMISSION_DENIED): not you");
-    // Other words for the same status.
+    // The text already contains the status, so the status is no source.
     assert!(rejected.source().is_none());
 }

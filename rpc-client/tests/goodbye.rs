@@ -1,4 +1,4 @@
-//! A client that awaits `close` has said goodbye before its program ends.
+//! When a client's `close` has returned, the Close frame is out, even if the program ends at once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ impl Door for Oak {
     }
 }
 
-/// Tells how each session ended.
+/// Reports the reason for the end of each session.
 struct Ends(UnboundedSender<ConnectionError>);
 
 #[async_trait]
@@ -40,7 +40,7 @@ impl SessionHooks for Ends {
     }
 }
 
-/// What a program's `main` does, whose runtime ends with it.
+/// Runs `main` as a program does whose runtime ends with `main`.
 fn program(main: impl Future<Output = ()>, many_threads: bool) {
     let mut builder = if many_threads { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! What keeps a client's session open, and what does not.
+//! The handles that keep a client's session open, and those that do not.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 #[rpc_core::service]
 trait Bell {
     async fn ring(&self) -> u32;
-    /// Two at once, and then none.
+    /// Yields two items at once, and then never another.
     async fn rings(&self) -> Streaming<u32>;
 }
 
@@ -68,7 +68,7 @@ async fn a_stub_of_a_client_keeps_the_session_and_so_does_keep_open() {
     let keep = session.keep_open();
     let kept = BellClient::from_peer(keep.clone());
     drop((stub, keep));
-    // What came from `connect` is gone; the handle of the session's own is not.
+    // The stub from `connect` is dropped; the handle from `keep_open` still keeps the session open.
     assert_eq!(kept.ring().await, Ok(1));
     drop(kept);
     has_ended(&session).await;
@@ -82,7 +82,7 @@ async fn a_stream_does_not_keep_its_session_open_and_gives_what_has_come() {
     let session = bell.session();
     let mut rings = bell.rings().await.unwrap();
     assert_eq!(rings.next().await, Some(Ok(1)));
-    // The second has come by now: both were there at once, and a call has gone to and fro since.
+    // The answer to this call comes after the second item, which was sent together with the first.
     assert_eq!(bell.ring().await, Ok(1));
     drop(bell);
     has_ended(&session).await;

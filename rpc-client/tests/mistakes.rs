@@ -1,7 +1,7 @@
-//! The mistakes of the first hour, and what a person is told about each.
+//! The typical mistakes of new users, and the error message for each of them.
 //!
-//! Three more are found by the compiler: a type that does not serialize, a handler that is not `Send`, a forgotten
-//! `serve()`. Their messages are checked with the macros.
+//! The compiler finds three more mistakes: a type that does not serialize, a handler that is not `Send`, and a
+//! forgotten `serve()`. The tests of the macros check their messages.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -157,7 +157,7 @@ async fn a_header_that_cannot_be_sent() {
 
 #[tokio::test]
 async fn no_sub_protocol_in_common() {
-    // The server's side of it: a client that offers another one is told what is served.
+    // At the server, a client that offers another subprotocol is told which one is served.
     let (server, _) = server().await;
     let mut socket = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
     let request = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -166,7 +166,7 @@ async fn no_sub_protocol_in_common() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     says(&answer, &["400", "duplex-rpc.v1"]);
-    // The client's side of it: a WebSocket server of another kind.
+    // At the client, the server is a WebSocket server for another protocol.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {

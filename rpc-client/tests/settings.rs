@@ -1,4 +1,4 @@
-//! What cannot work is refused before anything is started, and what works does so over real sockets.
+//! Settings that cannot work are refused before a connection is made. Valid settings work over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ trait Guest {
     async fn number(&self) -> u32;
 }
 
-/// Gives away who arrives.
+/// Sends the stub of each arriving client to the test.
 struct Host(mpsc::Sender<GuestClient>);
 
 impl Inn for Host {
@@ -42,7 +42,7 @@ impl Guest for Visitor {
     }
 }
 
-/// A server that pings often and is patient itself.
+/// A server that pings often, and has a long keepalive timeout itself.
 async fn inn() -> (ServerHandle, mpsc::Receiver<GuestClient>) {
     let (arrivals, arrived) = mpsc::channel();
     let mut config = Config::default();
@@ -78,7 +78,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_every_door() {
     assert!(matches!(error, BuildError::Config(_)));
     assert_eq!(error.to_string(), text);
 
-    // Nothing listens there, and nothing is dialled.
+    // Nothing listens at this address, but the error is about the configuration: no connection is tried.
     let error = InnClient::connect("ws://127.0.0.1:1/").config(config).await.unwrap_err();
     assert!(matches!(&error, ConnectError::Config(_)));
     assert_eq!(error.to_string(), text);
@@ -118,7 +118,7 @@ async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// The runtime of a client is blocked for twice its patience, while the server's pings gather in its socket.
+/// The runtime of a client is blocked for twice its keepalive timeout, while the server's pings gather in its socket.
 #[tokio::test]
 async fn a_blocked_runtime_does_not_end_its_sessions() {
     let (server, _arrived) = inn().await;
@@ -136,13 +136,14 @@ async fn a_blocked_runtime_does_not_end_its_sessions() {
     assert_eq!(timeout(Duration::from_secs(60), after).await.unwrap().unwrap(), Ok(7));
 }
 
-/// The client of the test below, in a process of its own: started by it, and alone it does nothing.
+/// The client of `a_stopped_process_does_not_end_its_sessions`, which starts this test in a process of its own. Without
+/// that test this one does nothing.
 #[tokio::test]
 async fn guest_in_a_process() {
     let Ok(port) = std::env::var("INN_PORT") else { return };
     let inn = visit(port.parse().unwrap()).await;
     assert_eq!(inn.arrive().await, Ok(7));
-    // Until the test ends this process.
+    // The other test ends this process.
     std::future::pending::<()>().await;
 }
 
@@ -162,7 +163,7 @@ impl Killed {
     }
 }
 
-/// A client's process is stopped for twice its patience.
+/// The process of a client is stopped for twice its keepalive timeout.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_stopped_process_does_not_end_its_sessions() {
@@ -184,7 +185,7 @@ async fn a_stopped_process_does_not_end_its_sessions() {
         child.signal("-CONT");
         assert_eq!(timeout(Duration::from_secs(60), guest.number()).await.unwrap(), Ok(7));
     }
-    // It would have given the server up by now.
+    // A client that had missed the server's pings would have closed the session by now.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(guest.number().await, Ok(7));
 }

@@ -1,4 +1,4 @@
-//! Peers on real sockets that do not keep the rules of streams, at a server and at a client.
+//! Peers on real sockets that break the rules of streams, against a server and against a client.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ trait Mill {
     async fn ping(&self) -> u64;
 }
 
-/// What both of them do.
+/// The methods of the server and of the client.
 struct House;
 
 fn pour(blocks: u64) -> Streaming<Bytes> {
@@ -71,20 +71,20 @@ impl Well for House {
     }
 }
 
-/// What the liar takes: little.
+/// The limits that the liar announces, which are low.
 const LITTLE: PeerLimits =
     PeerLimits { notifies: 1, streams: 100, stream_items: 2, stream_bytes: 10_000, streams_bytes: 1 << 20, ..LIMITS };
 
-/// A peer that says what the test wants.
+/// A peer that sends the frames that the test wants.
 struct Liar {
     socket: WebSocketStream<TcpStream>,
     said: u64,
     heard: u64,
-    /// `Mill` at a server, `Well` at a client.
+    /// The contract of the victim: `Mill` at a server, `Well` at a client.
     contract: &'static rpc_core::contract::ContractDescriptor,
 }
 
-/// Who is lied to.
+/// The side that the liar attacks.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
     Server,
@@ -93,7 +93,7 @@ enum Victim {
 
 const VICTIMS: [Victim; 2] = [Victim::Server, Victim::Client];
 
-/// The victim.
+/// The handle of the victim.
 #[allow(dead_code, reason = "held, so that it lives")]
 enum Honest {
     Server(ServerHandle),
@@ -107,7 +107,7 @@ fn config() -> Config {
 }
 
 impl Liar {
-    /// A liar and its victim's end of the session.
+    /// Connects a liar with its victim. Returns the liar, and the session and the handle of the victim.
     async fn meet(victim: Victim) -> (Self, Session, Honest) {
         match victim {
             Victim::Server => {
@@ -140,7 +140,7 @@ impl Liar {
 
     async fn put(&mut self, seq: u64, frames: &[Frame]) {
         let packet = packet(PacketHeader { seq, ack: self.heard }, frames);
-        // The victim may have gone already.
+        // The victim may have closed the connection already.
         let _ = self.socket.send(Message::Binary(packet)).await;
     }
 
@@ -149,7 +149,7 @@ impl Liar {
         self.put(self.said, frames).await;
     }
 
-    /// A call of a method of its victim's.
+    /// Makes the frame of a call of the victim.
     fn call(&self, id: u64, method: &str, argument: &'static [u8], streams: &[TransferId]) -> Frame {
         let method = rpc_core::contract::method_id(self.contract.name(), method);
         request(id, method, Payload::Inline(Bytes::from_static(argument)), streams.to_vec().into())
@@ -160,11 +160,11 @@ impl Liar {
     }
 
     fn pour(&self, id: u64) -> Frame {
-        // 60,000 blocks.
+        // The argument is 60,000 blocks.
         self.call(id, "pour", &[0x91, 0xcd, 0xea, 0x60], &[])
     }
 
-    /// Waits for such a frame; gives all that came until then.
+    /// Waits for a frame that is `wanted`. Returns all frames up to this one.
     async fn hear(&mut self, wanted: impl Fn(&Frame) -> bool) -> Vec<Frame> {
         let mut heard = Vec::new();
         while !heard.last().is_some_and(&wanted) {
@@ -189,7 +189,7 @@ impl Liar {
         self.hear(answers).await
     }
 
-    /// The session goes on as if nothing had been.
+    /// Asserts that the session still answers calls.
     async fn ping(&mut self, id: u64) {
         let ping = self.call(id, "ping", &[0x90], &[]);
         self.say(&[ping]).await;
@@ -197,7 +197,7 @@ impl Liar {
         assert!(matches!(heard.last(), Some(Frame::Response { .. })), "{heard:?}");
     }
 
-    /// The code of the Close frame that ends the connection.
+    /// Reads the code of the Close frame that ends the connection.
     async fn close_code(&mut self) -> u16 {
         loop {
             match timeout(SOON, self.socket.next()).await.unwrap().unwrap().unwrap() {
@@ -210,7 +210,7 @@ impl Liar {
 }
 
 fn item(stream: TransferId, len: usize) -> Frame {
-    // Data of up to 64 KiB.
+    // The header of binary data of less than 64 KiB.
     let head = [0xc5, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xff).unwrap()];
     Frame::Item { stream, payload: Payload::Inline([&head[..], &vec![1; len]].concat().into()) }
 }
@@ -234,7 +234,7 @@ fn credit(stream: TransferId, items: u64, bytes: u64) -> Frame {
 #[tokio::test]
 async fn breaches_close_with_1002_and_leave_nothing() {
     let cases: [(&str, &[Frame]); 11] = [
-        // The window is of four items; nobody can have read one.
+        // The window has four items; the test has read none of them.
         ("items beyond credit", &[item(1, 1), item(1, 1), item(1, 1), item(1, 1), item(1, 1)]),
         ("bytes beyond credit", &[item(1, 60_000), item(1, 60_000), item(1, 1)]),
         ("an item after the end", &[end(1), item(1, 1)]),
@@ -260,9 +260,9 @@ async fn breaches_close_with_1002_and_leave_nothing() {
     }
 }
 
-/// What comes of a transfer that nobody wants any more is passed over.
+/// Chunks of a transfer that its receiver has cancelled are ignored.
 #[tokio::test]
-async fn chunks_of_a_cancelled_transfer_are_passed_over() {
+async fn chunks_of_a_cancelled_transfer_are_ignored() {
     for victim in VICTIMS {
         let (mut liar, session, _honest) = Liar::meet(victim).await;
         let drain = liar.drain(1, &[1]);
@@ -277,7 +277,7 @@ async fn chunks_of_a_cancelled_transfer_are_passed_over() {
     }
 }
 
-/// Who is granted nothing produces nothing, holds little and still answers.
+/// A producer that gets no credit sends no more items, holds little memory, and still answers calls.
 #[tokio::test]
 async fn a_receiver_that_grants_nothing_for_ever_gets_no_more() {
     for victim in VICTIMS {
@@ -292,10 +292,10 @@ async fn a_receiver_that_grants_nothing_for_ever_gets_no_more() {
             heard.extend(liar.answer(id).await);
         }
         let items = heard.iter().filter(|frame| matches!(frame, Frame::Item { .. })).count();
-        assert_eq!(items, 2, "as many as it was granted, {victim:?}");
+        assert_eq!(items, 2, "the items of the initial window, {victim:?}");
         let queued = session.stats().connection.stream_bytes_queued;
         assert!(queued <= 256 * 1024, "{queued} bytes wait for credit, {victim:?}");
-        // Nothing of it outlives the session.
+        // The stream ends with the session.
         drop((liar, honest));
         timeout(SOON, session.closed()).await.unwrap();
         at_rest(&session).await;
@@ -308,7 +308,8 @@ async fn ten_thousand_streams_opened_and_dropped_leave_nothing() {
         let (mut liar, session, _honest) = Liar::meet(victim).await;
         for round in 0..100 {
             let ids = round * 100 + 1..=round * 100 + 100;
-            // Half of them are the liar's, which ends them at once; half are the victim's, which the liar stops.
+            // The liar produces half of the streams and ends them at once. The victim produces the other half, which
+            // the liar stops.
             let (own, other) = (ids.clone().take(50), ids.clone().skip(50));
             let frames: Vec<_> =
                 own.clone().map(|id| liar.drain(id, &[id])).chain(other.map(|id| liar.pour(id))).collect();

@@ -26,10 +26,10 @@ trait Well {
 trait Mill {
     async fn pour(&self, blocks: u64) -> Streaming<Bytes>;
     async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status>;
-    /// What the client's own stream adds up to.
+    /// Reads a stream of the client, and returns the number of its blocks.
     async fn draw(&self, cx: &Context<WellClient>, blocks: u64) -> Result<u64, Status>;
     async fn ping(&self, n: u32) -> u32;
-    /// One number a question, with nothing read ahead.
+    /// Produces the next number only when it is polled.
     async fn endless(&self) -> Streaming<u64>;
 }
 
@@ -46,7 +46,7 @@ fn blocks(count: u64) -> impl futures::Stream<Item = Bytes> + Send {
     })
 }
 
-/// How many came, all of them in order.
+/// Counts the blocks of a stream, and asserts that they are in order.
 async fn count(mut blocks: Streaming<Bytes>) -> Result<u64, Status> {
     let mut count = 0;
     while let Some(block) = blocks.next().await {
@@ -124,7 +124,7 @@ async fn a_slow_reader_holds_a_far_producer_back() {
     for n in 0..100_000 {
         assert_eq!(numbers.next().await, Some(Ok(n)));
     }
-    // Whatever the window has grown to, it is in proportion to what can be held.
+    // The window may have grown, but only up to its limit.
     let ahead = produced.load(Ordering::SeqCst) - 100_000;
     assert!(ahead <= (4 << 20) / 32 + 4096, "{ahead}");
     drop(numbers);
@@ -142,7 +142,7 @@ async fn a_server_that_goes_ends_streams_with_what_has_come() {
     assert_eq!(end.code(), Code::Unavailable);
 }
 
-/// A drain lets streams come to their end.
+/// During a drain, streams may still be read to their end.
 #[tokio::test]
 async fn a_shutdown_waits_for_streams_that_flow() {
     let (_, server, mill) = open().await;

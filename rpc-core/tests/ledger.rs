@@ -383,7 +383,7 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         Case { what: "small calls in large packets", bound: calls * call, reaches: 0.05, attack: small_calls },
         Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_oneway_calls },
         Case { what: "metadata", bound: calls * (call + config.max_metadata), reaches: 0.2, attack: metadata },
-        Case { what: "items that nobody reads", bound: config.streams_window, reaches: 0.8, attack: unread_items },
+        Case { what: "items that are never read", bound: config.streams_window, reaches: 0.8, attack: unread_items },
         Case {
             what: "a tiny item of each of many streams",
             bound: 16_384 * (768 + 64),

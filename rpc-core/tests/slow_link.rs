@@ -27,8 +27,8 @@ impl Press for Printer {
     }
 }
 
-/// Asks for so many answers over a link that brings so many bytes a second to the client. Gives how many came, and how
-/// the server's end ended.
+/// Asks for `answers` answers over a link that brings `per_second` bytes a second to the client. Returns the number of
+/// answers that came, and the error that ended the server's session, if any.
 async fn ask(answers: usize, length: usize, per_second: usize) -> (usize, Option<ConnectionError>) {
     let mut config = Config::default();
     config.call_timeout = Duration::MAX;

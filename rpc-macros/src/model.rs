@@ -96,7 +96,7 @@ pub(crate) enum ArgKind {
 /// What a method returns.
 #[allow(clippy::large_enum_variant, reason = "a contract has a handful of them")]
 pub(crate) enum Output {
-    /// Nothing, and nobody waits.
+    /// Nothing: the caller does not wait for an answer.
     Oneway,
     Plain(Type),
     /// `Result<T, E>` with a typed fault.

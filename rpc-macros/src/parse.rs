@@ -1,7 +1,10 @@
 //! A trait to a contract: what is read, and what cannot be.
 
 use proc_macro2::{Ident, TokenStream};
-use syn::{FnArg, ItemTrait, Pat, Path, ReturnType, TraitItem, TraitItemFn, Type, ext::IdentExt, parse_quote};
+use syn::{
+    FnArg, ItemTrait, Pat, PatType, Path, ReturnType, Signature, TraitItem, TraitItemFn, Type, ext::IdentExt,
+    parse_quote,
+};
 
 use crate::{
     errors::Errors,
@@ -86,67 +89,15 @@ fn read_method(
     errors: &mut Errors,
 ) -> Result<Method, Box<BrokenMethod>> {
     let options = MethodOptions::take(&mut method.attrs, errors);
-    let mut readable = check_shape(&method, errors) & check_name(&method.sig.ident, errors) & !generic;
-    let mut cx = None;
-    let mut args = Vec::new();
-    let mut passed = Vec::new();
-    for (position, input) in method.sig.inputs.iter_mut().enumerate() {
-        let FnArg::Typed(input) = input else { continue };
-        if !is_context(&input.ty) {
-            passed.push((*input.ty).clone());
-        }
-        let default = take_argument_options(&mut input.attrs, errors);
-        let Some(ident) = plain_name(&input.pat) else {
-            errors.on(&input.pat, "an argument of a contract has a plain name; take it apart in the method's body");
-            readable = false;
-            continue;
-        };
-        match read_cx(&input.ty) {
-            Some(client) => {
-                if cx.is_some() {
-                    errors.on(&input.pat, "a handler has one context; remove this one");
-                    readable = false;
-                } else if position != 1 {
-                    errors.on(&input.pat, format!("the context comes first: write `&self, {ident}: &Context<…>, …`"));
-                    readable = false;
-                }
-                match client {
-                    Some(client) => cx = Some(Cx { ident, ty: (*input.ty).clone(), client }),
-                    None => {
-                        errors.on(
-                            &input.ty,
-                            "say whom the handler can call back: `&Context<ChatEventsClient>`, with the generated client \
-                             of the other side's contract",
-                        );
-                        readable = false;
-                    }
-                }
-            }
-            None => match argument_kind(&input.ty, errors) {
-                Some(kind) => args.push(Arg { ident, ty: (*input.ty).clone(), kind, default }),
-                None => readable = false,
-            },
-        }
-    }
-    if args.len() > MAX_ARGUMENTS {
-        errors.on(
-            &method.sig.inputs,
-            format!("a method has {MAX_ARGUMENTS} arguments at most; put some of them into a struct"),
-        );
-        readable = false;
-    }
-    check_defaults(&args, errors);
-    let returns = match &method.sig.output {
-        ReturnType::Default => None,
-        ReturnType::Type(_, ty) => Some((**ty).clone()),
-    };
+    let well_formed = check_shape(&method, errors) & check_name(&method.sig.ident, errors);
+    let arguments = Arguments::read(&mut method.sig, errors);
+    let returns = declared_return(&method.sig.output);
     let travels = returns.as_ref().is_none_or(|ty| travel::check(ty, Place::Result, errors));
-    readable &= travels;
-    // What a caller gets of a type that cannot be sent is anyone's guess.
+    // A type that cannot be sent says nothing about the type that the author meant.
     let returned = returns.as_ref().filter(|_| travels && !generic);
     let output = read_output(&options, returned, errors);
-    if !readable {
-        return Err(Box::new(BrokenMethod { method, args: passed, output }));
+    if generic || !well_formed || !arguments.readable || !travels {
+        return Err(Box::new(BrokenMethod { method, args: arguments.passed, output }));
     }
     let name = options.name.as_ref().map_or_else(|| method.sig.ident.unraw().to_string(), syn::LitStr::value);
     Ok(Method {
@@ -155,11 +106,108 @@ fn read_method(
         id: options.id.unwrap_or_else(|| method_id(contract, &name)),
         name,
         options,
-        cx,
-        args,
+        cx: arguments.cx,
+        args: arguments.args,
         output,
         returns,
     })
+}
+
+/// The arguments of a method without `self`.
+struct Arguments {
+    cx: Option<Cx>,
+    args: Vec<Arg>,
+    /// The types of all arguments but the context, with the unreadable ones.
+    passed: Vec<Type>,
+    /// Whether the method can be expanded with these arguments.
+    readable: bool,
+}
+
+impl Arguments {
+    /// Reads the arguments, and removes the attributes of this crate from them.
+    fn read(signature: &mut Signature, errors: &mut Errors) -> Self {
+        let mut arguments = Self { cx: None, args: Vec::new(), passed: Vec::new(), readable: true };
+        for (position, input) in signature.inputs.iter_mut().enumerate() {
+            if let FnArg::Typed(input) = input {
+                arguments.readable &= arguments.read_one(position, input, errors).is_some();
+            }
+        }
+        arguments.readable &= check_count(&arguments.args, signature, errors);
+        check_defaults(&arguments.args, errors);
+        arguments
+    }
+
+    /// Reads one argument. `None`: the method cannot be expanded.
+    fn read_one(&mut self, position: usize, input: &mut PatType, errors: &mut Errors) -> Option<()> {
+        if !is_context(&input.ty) {
+            self.passed.push((*input.ty).clone());
+        }
+        let default = take_argument_options(&mut input.attrs, errors);
+        let Some(ident) = plain_name(&input.pat) else {
+            errors.on(&input.pat, "an argument of a contract has a plain name; take it apart in the method's body");
+            return None;
+        };
+        if let Some(client) = read_cx(&input.ty) {
+            return self.read_context(position, ident, client, input, errors);
+        }
+        let kind = argument_kind(&input.ty, errors)?;
+        self.args.push(Arg { ident, ty: (*input.ty).clone(), kind, default });
+        Some(())
+    }
+
+    /// Reads the context. `None`: the method cannot be expanded.
+    fn read_context(
+        &mut self,
+        position: usize,
+        ident: Ident,
+        client: Option<Type>,
+        input: &PatType,
+        errors: &mut Errors,
+    ) -> Option<()> {
+        let first = self.check_only_and_first(position, &ident, input, errors);
+        let Some(client) = client else {
+            errors.on(
+                &input.ty,
+                "say whom the handler can call back: `&Context<ChatEventsClient>`, with the generated client \
+                 of the other side's contract",
+            );
+            return None;
+        };
+        self.cx = Some(Cx { ident, ty: (*input.ty).clone(), client });
+        first.then_some(())
+    }
+
+    /// Whether a context at this position is the only one so far and follows `self`.
+    fn check_only_and_first(&self, position: usize, ident: &Ident, input: &PatType, errors: &mut Errors) -> bool {
+        if self.cx.is_some() {
+            errors.on(&input.pat, "a handler has one context; remove this one");
+            return false;
+        }
+        if position != 1 {
+            errors.on(&input.pat, format!("the context comes first: write `&self, {ident}: &Context<…>, …`"));
+            return false;
+        }
+        true
+    }
+}
+
+fn check_count(args: &[Arg], signature: &Signature, errors: &mut Errors) -> bool {
+    if args.len() <= MAX_ARGUMENTS {
+        return true;
+    }
+    errors.on(
+        &signature.inputs,
+        format!("a method has {MAX_ARGUMENTS} arguments at most; put some of them into a struct"),
+    );
+    false
+}
+
+/// The type after `->`, if there is one.
+fn declared_return(output: &ReturnType) -> Option<Type> {
+    match output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, ty) => Some((**ty).clone()),
+    }
 }
 
 fn plain_name(pat: &Pat) -> Option<Ident> {

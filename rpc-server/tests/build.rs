@@ -1,4 +1,4 @@
-//! What cannot work is refused when a server is built, with a sentence that says what would.
+//! Settings that cannot work are refused when a server is built. The error says which setting would work.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::error::Error;
 use rpc_core::Config;
 use rpc_server::{BuildError, ListenError, Server, ServerBuilder};
 
-/// Builds in both ways, which must say the same.
+/// Builds the server by `build` and by `listen`, which must fail with the same message.
 async fn refused(builder: impl Fn() -> ServerBuilder) -> (BuildError, String) {
     let error = builder().build().unwrap_err();
     match builder().listen("127.0.0.1:0").await.unwrap_err() {

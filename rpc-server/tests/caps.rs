@@ -1,4 +1,4 @@
-//! How many connections a server takes, and what becomes of one too many.
+//! The limits on the number of connections of a server, and the refusal of connections beyond the limits.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use rpc_server::{ServerBuilder, ServerHandle};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
-/// Servers that take so many connections: in all, and from one address.
+/// Two servers: one takes `most` connections in all, the other takes `most` connections from one address.
 async fn capped(most: usize) -> [ServerHandle; 2] {
     let listen = |builder: ServerBuilder| builder.config(endless()).listen("127.0.0.1:0");
     [
@@ -52,7 +52,7 @@ async fn sessions_count_until_they_end() {
         let second = DeskClient::connect(&url).await.unwrap();
         refused(&server).await;
         assert!(DeskClient::connect(&url).await.is_err());
-        // Those that are in notice nothing.
+        // The accepted connections are not affected.
         first.address().await.unwrap();
         second.address().await.unwrap();
         first.session().close();
@@ -71,7 +71,7 @@ async fn connections_count_before_they_are_sessions() {
         drop(silent);
         let _next = taken(&server).await;
         refused(&server).await;
-        // Torn, without a goodbye.
+        // The connection is reset without a close frame.
         upgraded.0.set_zero_linger().unwrap();
         drop(upgraded);
         taken(&server).await;
@@ -83,7 +83,7 @@ async fn a_refused_upgrade_gives_its_place_back() {
     for server in capped(1).await {
         for _ in 0..10 {
             let answer = Raw::connect(&server).await.get(&["Host: localhost"]).await;
-            // The one before may not have left yet.
+            // The connection before may still hold the place.
             assert!(answer.starts_with("HTTP/1.1 426") || answer.starts_with("HTTP/1.1 503"), "{answer}");
         }
         taken(&server).await;
@@ -103,7 +103,7 @@ async fn a_session_that_breaks_the_rules_gives_its_place_back() {
     }
 }
 
-// Elsewhere only 127.0.0.1 is an address of the machine itself.
+// On other systems only 127.0.0.1 is a loopback address.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn one_address_cannot_take_the_places_of_another() {

@@ -22,16 +22,16 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// How the server around the upgrade is made.
+/// The kind of HTTP server around the upgrade.
 #[derive(Clone, Copy, PartialEq)]
 enum Around {
-    /// As it should be.
+    /// A server that works.
     Proper,
-    /// It does not say where requests come from.
+    /// A server that does not pass on the addresses of its clients.
     NoAddress,
-    /// Its sockets are inside of something, as with TLS.
+    /// A server that wraps its sockets, as for TLS.
     Wrapped,
-    /// It cannot upgrade.
+    /// A server that does not support upgrades.
     NoUpgrades,
 }
 
@@ -138,7 +138,7 @@ async fn a_request_that_no_upgrade_belongs_to_is_refused() {
     assert!(std::str::from_utf8(&body).unwrap().contains("with_upgrades()"), "{body:?}");
 }
 
-/// The request of a proper upgrade, without a connection behind it.
+/// A valid upgrade request that no connection belongs to.
 fn request() -> Request<()> {
     UPGRADE
         .into_iter()
@@ -150,7 +150,7 @@ fn request() -> Request<()> {
         .unwrap()
 }
 
-/// Asks for the upgrade, and reads why there is none.
+/// Requests an upgrade that must be refused, and returns the head and the body of the answer.
 async fn refused(addr: SocketAddr) -> (String, String) {
     let mut raw = Raw(TcpStream::connect(addr).await.unwrap());
     raw.send(format!("GET /rpc HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
@@ -172,7 +172,7 @@ async fn the_caps_hold_for_upgrades_and_listeners_together() {
         let (head, body) = refused(addr).await;
         assert!(head.starts_with("HTTP/1.1 503"), "{head}");
         assert!(body.contains("too many connections"), "{body}");
-        // One that is refused takes no place, and the pages go on.
+        // A refused connection takes no place, and the server still serves its pages.
         let mut page = Raw(TcpStream::connect(addr).await.unwrap());
         assert!(page.get(&["Host: localhost"]).await.starts_with("HTTP/1.1 200"));
         first.session().close().await;
@@ -239,7 +239,7 @@ async fn the_last_upgrade_ends_its_server() {
     let one = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
         let http = http1::Builder::new();
-        // The service borrows the upgrade, and leaves it when the connection is upgraded.
+        // The service only borrows `upgrade`, so `upgrade` can be used after the connection was upgraded.
         let routes = service_fn(|request: Request<Incoming>| upgrade.clone().call(request));
         http.serve_connection(TokioIo::new(socket), routes).with_upgrades().await.unwrap();
         upgrade
@@ -253,7 +253,7 @@ async fn the_last_upgrade_ends_its_server() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_takes_no_place() {
+async fn an_abandoned_answer_takes_no_place() {
     fn is_send<T: Send + 'static>(future: T) -> T {
         future
     }
@@ -277,7 +277,7 @@ async fn draining_ends_the_sessions_and_takes_no_more() {
     let (head, body) = refused(addr).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
     assert!(body.contains("shutting down"), "{body}");
-    // The pages go on.
+    // The server still serves its pages.
     let mut page = Raw(TcpStream::connect(addr).await.unwrap());
     assert!(page.get(&["Host: localhost"]).await.starts_with("HTTP/1.1 200"));
 }

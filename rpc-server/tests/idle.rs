@@ -1,4 +1,4 @@
-//! What a connection takes that does nothing, whatever the request said that opened it.
+//! The memory that an idle connection takes, whatever its upgrade request contained.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,8 +22,8 @@ fn allocated() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// What each connection takes whose request has these header lines beside those of the upgrade, and these bytes behind
-/// it.
+/// The memory that each connection takes. The upgrade request has the additional header lines `more`, and the bytes
+/// `early` follow the request.
 async fn taken(server: &ServerHandle, more: &[String], early: &[u8]) -> usize {
     let lines: Vec<&str> = UPGRADE.into_iter().chain(more.iter().map(String::as_str)).collect();
     let before = allocated();
@@ -50,7 +50,7 @@ async fn what_came_with_the_request_keeps_no_more_than_it_is_long() {
     let config = endless();
     let most = config.read_buffer + 24 * KIB;
     let server = listen(config).await;
-    // A message that has begun.
+    // The beginning of a message.
     let begun = &masked(0x82, &[0; 8 * KIB])[..4 * KIB];
     let cases = [
         (vec![], &[][..]),

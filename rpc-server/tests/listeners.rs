@@ -38,7 +38,7 @@ async fn ended_by_restart(session: Session) {
     assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }), "{reason}");
 }
 
-/// Waits until this many connections are sessions, or are about to be.
+/// Waits until the server has `count` connections, with those whose handshake is under way.
 async fn connections(server: &Server, count: usize) {
     let reached = async {
         while server.sessions().connections() != count {
@@ -190,13 +190,13 @@ async fn a_server_that_has_been_shut_down_does_not_listen() {
     let error = server.listen(listener.local_addr()).await.unwrap_err();
     assert!(matches!(error, ListenError::ShutDown), "{error:?}");
     assert!(error.to_string().contains("build a new one"), "{error}");
-    // What it was given is free again.
+    // The address of the refused listener is free again.
     let socket = TcpListener::bind(listener.local_addr()).await.unwrap();
-    // That the address is in use is not the reason.
+    // The server is refused because it was shut down, not because the address is in use.
     assert!(matches!(server.listen(listener.local_addr()).await, Err(ListenError::ShutDown)));
     assert!(matches!(server.serve_listener(socket), Err(ListenError::ShutDown)));
     TcpListener::bind(listener.local_addr()).await.unwrap();
-    // The listener that was closed by the shutdown closes nothing else.
+    // Dropping a listener that the shutdown has closed has no further effect.
     let other = server.clone();
     drop((listener, other));
 }

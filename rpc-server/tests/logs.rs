@@ -1,4 +1,4 @@
-//! What a server's log shows of those who connect: on one line, at no great length, and not without end.
+//! The log of a server shows the input of its clients on one line, cut to a limited length and at a limited rate.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ fn said(contracts: &[String]) -> Bytes {
     packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, contracts)])
 }
 
-/// Every line is one line, and shows nothing that steers a terminal.
+/// Asserts that every log entry has one line, and contains no control characters for a terminal.
 fn assert_tame() {
     for line in Lines::read(Level::DEBUG) {
         assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
@@ -90,7 +90,7 @@ async fn sessions_are_summed_up_for_operators() {
     assert_eq!(Lines::read(Level::DEBUG).iter().filter(|line| line.starts_with("session opened")).count(), 50);
 }
 
-/// As the server knows it.
+/// The contract as the server knows it.
 mod served {
     #[rpc_core::service(name = "Diary")]
     pub(super) trait Diary {
@@ -102,7 +102,7 @@ mod served {
     }
 }
 
-/// As an older client knows it.
+/// The contract as an older client knows it.
 mod called {
     #[rpc_core::service(name = "Diary")]
     pub(super) trait Diary {
@@ -161,7 +161,7 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
     until("nothing is left", || session.stats().is_at_rest()).await;
 }
 
-/// Both ends say so when they were built from different versions of a contract, and calls go on.
+/// Ends that were built from different versions of a contract both log a warning, and calls still work.
 #[tokio::test]
 async fn another_version_of_a_contract_is_a_warning_at_either_end() {
     mod old {

@@ -1,4 +1,5 @@
-//! What all sessions of a server hold together stays within `ServerBuilder::memory`, and light sessions notice nothing.
+//! The memory of all sessions of a server stays within `ServerBuilder::memory`. Sessions that hold little are not
+//! affected.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,13 +25,13 @@ const MEMORY: usize = 16 * MIB;
 trait Depot {
     /// Ends when the test opens the gate.
     async fn park(&self, load: &str) -> usize;
-    /// The same, and cannot be refused.
+    /// As `park`, as a one-way call, which cannot be refused.
     #[rpc(oneway)]
     async fn leave(&self, load: &str);
     async fn weigh(&self, load: &str) -> usize;
-    /// Gives so many bytes when the test opens the gate.
+    /// Returns `len` bytes when the test opens the gate.
     async fn fetch(&self, len: usize) -> String;
-    /// The same, as the item of a stream.
+    /// Returns a stream with one item of `len` bytes when the test opens the gate.
     async fn pour(&self, len: usize) -> Streaming<String>;
 }
 
@@ -109,7 +110,7 @@ fn park(client: &DepotClient, calls: usize) -> Vec<JoinHandle<Result<usize, Stat
     (0..calls).map(|_| tokio::spawn(one(client.clone()))).collect()
 }
 
-/// Each of four clients wants to park 8 MiB, taking turns. The number of calls that were refused.
+/// Four clients take turns until each of them has tried to park 8 MiB. Returns the number of calls that were refused.
 async fn crowd(server: &ServerHandle, yard: &Yard, light: &DepotClient) -> usize {
     let before = yard.parked();
     let heavy = join_all((0..4).map(|_| connect(server))).await;
@@ -149,7 +150,7 @@ async fn heavy_clients_are_refused_and_a_light_one_is_served_throughout() {
     let light = connect(&server).await;
     for round in 0..3 {
         let refused = crowd(&server, &yard, &light).await;
-        // As much fits each time: all has come back that was held before.
+        // The same amount fits in each round, because all memory of the round before was given back.
         assert!((15..=20).contains(&refused), "{refused} calls in round {round}");
         until("nothing is held", || server.sessions().iter().all(|session| session.stats().is_at_rest())).await;
     }
@@ -168,7 +169,7 @@ async fn the_heaviest_is_closed_when_what_comes_cannot_be_refused() {
     let (light, idle, eager) = (connect(&server).await, connect(&server).await, connect(&server).await);
     let parked = park(&idle, 9);
     until("nine calls are there", || yard.parked() == 9).await;
-    // Less than nine calls hold, and too much together with them.
+    // These one-way calls hold less than the nine calls, but exceed the limit together with them.
     for _ in 0..8 {
         assert_eq!(light.weigh(&load(1000)).await, Ok(1000));
         eager.leave(&load(MIB + MIB / 10)).await.unwrap();
@@ -188,7 +189,7 @@ async fn the_heaviest_is_closed_when_what_comes_cannot_be_refused() {
     server.shutdown().await;
 }
 
-/// A client that asks and does not read makes results wait, and items that are longer than a chunk.
+/// Results, and items that are longer than a chunk, wait when a client calls and does not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_that_wait_count() {
     wait_for_a_client_that_does_not_read(async |client: DepotClient| client.fetch(MIB).await.map(drop)).await;
@@ -208,7 +209,7 @@ where
     F: Future<Output = Result<(), Status>> + 'static,
 {
     let yard = Yard::new();
-    // Nothing ends by time.
+    // No session ends because of a time limit.
     let mut config = config(MEMORY);
     for time in [&mut config.write_timeout, &mut config.progress_timeout, &mut config.keepalive_timeout] {
         *time = Duration::MAX;
@@ -229,7 +230,7 @@ where
                 ends = calls => panic!("{ends:?}"),
             }
         });
-        // From here on nothing is read.
+        // From here on the client does not read.
         let _ = finished.recv();
     });
     until("the calls are there", || yard.parked() == 40).await;
@@ -241,7 +242,7 @@ where
     server.shutdown().await;
 }
 
-/// Nothing but the light session is left of those that were closed: all of it can be held anew.
+/// Closed sessions give all of their memory back, so that each new session can hold the same amount.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_end_give_all_back() {
     let yard = Yard::new();

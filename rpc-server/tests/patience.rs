@@ -1,4 +1,4 @@
-//! How long a server bears with peers that do nothing, or next to nothing.
+//! The time limits of a server for peers that send nothing, or almost nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,21 +16,21 @@ use tokio::{
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Nothing but the upgrade has a bound in time.
+/// A configuration in which only the upgrade has a time limit that is reached.
 fn short_upgrade() -> Config {
     let mut config = endless();
     config.upgrade_timeout = SHORT;
     config
 }
 
-/// Nothing but the wait for the Hello has a bound in time.
+/// A configuration in which only the wait for the Hello has a time limit that is reached.
 fn short_hello() -> Config {
     let mut config = endless();
     config.hello_timeout = SHORT;
     config
 }
 
-/// Runs what is to end because of the short time, and not before it.
+/// Runs a future that must end because of the short time limit, and not before.
 async fn after_the_short_time<T>(run: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let result = timeout(SOON, run).await.unwrap();
@@ -38,7 +38,7 @@ async fn after_the_short_time<T>(run: impl Future<Output = T>) -> T {
     result
 }
 
-/// Sends one byte after the other until the server has ended the connection; gives what it said before.
+/// Sends one byte after the other until the server has ended the connection. Returns the bytes that the server sent.
 async fn trickle(raw: &mut Raw, bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
     let (mut read, mut write) = raw.0.split();
     let send = async {
@@ -155,7 +155,7 @@ async fn pings_in_place_of_a_hello_gain_no_time() {
 async fn what_comes_before_the_handshake_is_bounded_in_all() {
     let server = listen(endless()).await;
     let piece = [0; 1000];
-    // More than 16 KiB each, unless it is refused as a flood before.
+    // Each case sends more than 16 KiB, unless the server refuses it as a flood before.
     for (what, first, next, payload, times, code) in [
         ("pieces", 0x02, 0x00, &piece[..], 20, 1009),
         ("empty pieces", 0x02, 0x00, b"", 3_000, 1009),

@@ -1,4 +1,4 @@
-//! The sessions of a server as a collection: counted, found, listened to, and called back from anywhere.
+//! The sessions of a server as a collection: they are counted, found, observed, and called back from any task.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -29,11 +29,11 @@ trait Phone {
 
 #[rpc_core::service(callback = Phone)]
 trait Exchange {
-    /// Rings everybody, the caller too, and counts those that answer.
+    /// Rings all clients, the caller too, and returns the number of clients that answer.
     async fn ring_all(&self) -> u32;
 }
 
-/// Hosted beside it; those who use it alone have no phone.
+/// Hosted beside `Exchange`. Clients that use only the directory host no `Phone`.
 #[rpc_core::service]
 trait Directory {
     async fn count(&self) -> usize;
@@ -101,7 +101,7 @@ async fn sessions_are_counted_and_found_by_id_and_principal() {
     let sessions = server.sessions();
     assert!(sessions.is_empty());
     let ann = phone(&server, "ann").await;
-    // Open means open: a client that has connected is there.
+    // As soon as `connect` returns, the session is in the collection.
     assert_eq!(sessions.len(), 1);
     let _bob = phone(&server, "bob").await;
     let _ann_too = phone(&server, "ann").await;
@@ -157,7 +157,7 @@ async fn openings_and_closings_are_a_stream_that_ends_with_the_server() {
     assert_eq!(opened.principal().unwrap().name(), "ann");
     assert!(changes.next().now_or_never().is_none(), "nothing else has happened");
 
-    // Heard by one who waits already.
+    // A task that waits already gets the change.
     let (bob, change) = tokio::join!(phone(&server, "bob"), next(&mut changes));
     assert!(matches!(&change, SessionChange::Opened(session) if session.principal().unwrap().name() == "bob"));
 
@@ -210,7 +210,7 @@ trait Counter {
     async fn add(&self) -> u32;
 }
 
-/// Sees by itself that it is alone.
+/// Asserts in each call that no other call is inside.
 #[derive(Default)]
 struct Alone {
     busy: AtomicBool,
@@ -244,7 +244,7 @@ async fn a_single_object_is_alone_with_eight_clients() {
         let counter = CounterClient::connect(&url).await.unwrap();
         let calls: Vec<u32> =
             join_all((0..CALLS).map(|_| counter.add())).await.into_iter().map(Result::unwrap).collect();
-        // Sent in this order, served in this order.
+        // The calls are served in the order in which they were sent.
         assert!(calls.is_sorted());
         calls.len()
     });
@@ -253,7 +253,7 @@ async fn a_single_object_is_alone_with_eight_clients() {
     assert_eq!(object.most.load(Ordering::SeqCst), 8 * CALLS);
 }
 
-/// The collection outlives the server and can be used by those who do not know its end.
+/// The collection outlives the server, and can still be used after the server has ended.
 #[tokio::test]
 async fn stubs_of_sessions_that_have_ended_fail_at_once() {
     let server = exchange().await;

@@ -1,4 +1,4 @@
-//! How a server ends, and what it leaves behind.
+//! The end of a server, and the state after it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 #[rpc_core::service]
 trait Inn {
-    /// Waits until the test lets it go.
+    /// Waits until the test opens the gate.
     async fn park(&self) -> u32;
 }
 
@@ -69,7 +69,7 @@ async fn shutdown_closes_sessions_frees_the_port_and_ends_wait() {
     assert!(server.sessions().connections() == 0);
     assert!(DeskClient::connect(format!("ws://{addr}/")).await.is_err());
     TcpListener::bind(addr).await.unwrap();
-    // Once more does no harm.
+    // A second shutdown has no effect.
     timeout(SOON, server.shutdown()).await.unwrap();
     timeout(SOON, server.wait()).await.unwrap();
 }
@@ -84,7 +84,7 @@ async fn running_calls_end_before_the_server_does() {
         let server = Arc::clone(&server);
         tokio::spawn(async move { if shutdown { server.shutdown().await } else { server.wait().await } })
     });
-    // The port is free although the session lives on.
+    // The port is free although the session is still open.
     let rebound = async {
         loop {
             match TcpListener::bind(addr).await {
@@ -117,7 +117,7 @@ async fn calls_that_do_not_end_are_cancelled() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_nobody_awaits_any_more_goes_on() {
+async fn a_shutdown_goes_on_after_its_future_is_dropped() {
     let (server, house) = inn(endless()).await;
     let (session, call) = parked(&server, &house).await;
     assert!(timeout(Duration::from_millis(20), server.shutdown()).await.is_err());
@@ -177,7 +177,7 @@ async fn dropping_the_handle_closes_every_session() {
     TcpListener::bind(addr).await.unwrap();
 }
 
-/// Also with a session that is being closed meanwhile.
+/// The address is free also while a session is still being closed.
 #[tokio::test]
 async fn a_dropped_server_leaves_its_address_at_once() {
     let mut server = patient().await;
@@ -205,7 +205,7 @@ async fn connections_that_are_torn_leave_nothing() {
     }
     connections(&server, 50).await;
     for raw in clients {
-        // Without a goodbye.
+        // The connection is reset without a close frame.
         raw.0.set_zero_linger().unwrap();
     }
     connections(&server, 0).await;

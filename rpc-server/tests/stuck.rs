@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::Level;
 
-/// The warnings about this session that have such a message.
+/// The warnings about this session whose message contains `message`.
 fn warnings(session: SessionId, message: &str) -> Vec<Line> {
     let about = |line: &Line| line.field("session") == session.to_string() && line.field("message").contains(message);
     Lines::of_all_threads(Level::WARN).into_iter().filter(about).collect()
@@ -33,7 +33,7 @@ trait Asker {
 
 #[rpc_core::service(callback = Asker)]
 trait Press {
-    /// Blocks its thread until the test lets it go.
+    /// Blocks its thread until the test opens the gate.
     async fn block(&self);
     #[rpc(spawn)]
     async fn block_apart(&self);
@@ -47,7 +47,7 @@ trait Press {
 /// A gate for threads.
 #[derive(Default)]
 struct Gate {
-    /// How many have come, and whether it is open.
+    /// The number of threads that have arrived, and whether the gate is open.
     state: Mutex<(usize, bool)>,
     changed: Condvar,
 }
@@ -106,7 +106,7 @@ impl Asker for Yes {
     }
 }
 
-/// As `futures::executor::block_on`.
+/// Runs a future on this thread, as `futures::executor::block_on` does.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -153,7 +153,7 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
             "ask" => press.ask().await.is_ok(),
             _ => press.ask_apart().await.is_ok(),
         };
-        // Its session stays.
+        // The session of the client stays open.
         std::future::pending::<()>().await;
         drop(press);
     });
@@ -162,22 +162,22 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
     (server, machine, session)
 }
 
-/// The test itself runs on a third one, so that it goes on whatever is blocked.
+/// The test itself runs on a third runtime, so that it goes on whichever thread is blocked.
 fn test(name: &'static str, gives_way: bool) {
     let (clients, servers, own) = (runtime(), runtime(), runtime());
     let (at_clients, at_servers) = (clients.handle().clone(), servers.handle().clone());
     let body = own.spawn(async move {
         let (server, machine, session) = blocked(name, &at_clients, &at_servers).await;
         timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
-        timeout(SOON, server.shutdown()).await.expect("once more starts no time anew");
-        timeout(SOON, server.wait()).await.expect("so does this");
-        timeout(SOON, server.sessions().drain()).await.expect("and this");
+        timeout(SOON, server.shutdown()).await.expect("a second shutdown does not restart the time limit");
+        timeout(SOON, server.wait()).await.expect("the wait has the same limit");
+        timeout(SOON, server.sessions().drain()).await.expect("the drain has the same limit");
         if !gives_way {
             let lost = warnings(session, "is lost");
             assert_eq!(lost.len(), 1, "{lost:?}");
             assert_eq!(lost[0].field("method"), format!("Press.{name}"));
         }
-        // It blocks its thread still.
+        // The handler still blocks its thread.
         if name.starts_with("block") || !gives_way {
             until("the watchdog has named it", || !warnings(session, "still blocks its thread").is_empty()).await;
             let named = warnings(session, "still blocks its thread");
@@ -189,7 +189,7 @@ fn test(name: &'static str, gives_way: bool) {
         machine.0.open();
     });
     let outcome = own.block_on(body);
-    // None of them waits for a thread that is blocked.
+    // The shutdown of these runtimes does not wait for blocked threads.
     [own, servers, clients].into_iter().for_each(Runtime::shutdown_background);
     outcome.unwrap();
 }
@@ -199,7 +199,7 @@ fn a_handler_that_blocks_its_thread() {
     test("block", false);
 }
 
-/// Its session can be closed, and is not lost.
+/// The session of a spawned handler can be closed, and is not lost.
 #[test]
 fn a_spawned_handler_that_blocks_its_thread() {
     test("block_apart", true);
@@ -210,7 +210,8 @@ fn a_handler_that_blocks_its_thread_on_a_callback() {
     test("ask", false);
 }
 
-/// Where the driver runs on another thread the answer comes; where it would have run next on this one, it does not.
+/// The answer to the callback comes if the driver runs on another thread. It does not come if the driver was to run
+/// next on the blocked thread.
 #[test]
 fn a_spawned_handler_that_blocks_its_thread_on_a_callback() {
     test("ask_apart", true);

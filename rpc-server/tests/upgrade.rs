@@ -1,4 +1,4 @@
-//! What the HTTP upgrade takes and refuses, and what becomes of a connection that stalls.
+//! The requests that the HTTP upgrade accepts and refuses, and the end of connections that stall.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use raw::{DeskClient, Raw, UPGRADE, builder, connections, masked, patient};
 use rpc_client::Connect;
 use rpc_core::Stub;
 
-/// The proper lines, with one replaced by another or left out.
+/// The lines of a valid upgrade, with one line replaced or left out.
 fn with(line: &str, other: Option<&'static str>) -> Vec<&'static str> {
     let name = line.split(':').next().unwrap();
     let mut lines: Vec<_> = UPGRADE.into_iter().filter(|line| !line.starts_with(name)).collect();
@@ -167,7 +167,7 @@ async fn what_is_no_packet_is_closed_with_its_code() {
     unmasked.send(&[0x82, 2, 0, 0]).await;
     assert_eq!(unmasked.close_code().await, Some(1002));
     connections(&server, 0).await;
-    // None of it disturbed the others.
+    // The stalled connections do not affect other clients.
     let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
     assert_eq!(desk.header("upgrade").await.unwrap().as_deref(), Some("websocket"));
 }

@@ -96,7 +96,7 @@ fn table() -> Outcome<()> {
     Ok(())
 }
 
-/// The bytes that a process copies that carries so many payloads.
+/// The number of bytes that a process copies while it carries `count` payloads.
 fn copied(carrier: &str, size: usize, count: usize) -> Outcome<f64> {
     let output = Command::new("valgrind")
         .args(["--tool=dhat", "--mode=copy", "--dhat-out-file=/dev/null"])

@@ -59,7 +59,7 @@ impl ChatHouse {
             members.remove(position).name
         };
         let others = self.members(&room);
-        // Whoever is gone as well need not know.
+        // A member that has left meanwhile need not be told.
         join_all(others.iter().map(|member| member.events.left(&room, &name))).await;
     }
 }

@@ -50,7 +50,7 @@ async fn a_ticker_with_few_quotes_a_second_says_them() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_newest_and_holds_nobody_up() {
+async fn a_slow_reader_gets_the_newest_and_delays_no_other_reader() {
     let (ticker, server) = ticker().await;
     let (fast, slow) = (client(&server).await, client(&server).await);
     let (mut every, mut latest) = (fast.every().await.unwrap(), slow.latest().await.unwrap());
@@ -60,7 +60,7 @@ async fn a_slow_reader_gets_the_newest_and_holds_nobody_up() {
             assert_eq!(every.next().await.unwrap().unwrap().number, round * 50 + number);
         }
     }
-    // Nobody has read it; what waits for the slow one is within its window.
+    // The slow reader has read nothing; the items that wait for it are within its window.
     let held = slow.session().stats().connection.stream_bytes_held;
     assert!(held <= 256 * 1024, "{held}");
     let (mut read, mut newest) = (0, 0);

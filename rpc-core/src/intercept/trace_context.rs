@@ -91,13 +91,13 @@ impl<const DIGITS: usize> fmt::Debug for Hex<DIGITS> {
     }
 }
 
-/// So many lower-case hexadecimal digits (§3.2.2).
+/// Parses exactly `len` lower-case hexadecimal digits (§3.2.2).
 fn hex(digits: &str, len: usize) -> Option<u128> {
     let valid = digits.len() == len && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     if valid { u128::from_str_radix(digits, 16).ok() } else { None }
 }
 
-/// Never 0. From a counter and a key that the system has drawn for this process.
+/// A random number that is never 0, from a counter and a key that the system has drawn for this process.
 fn random() -> u64 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);

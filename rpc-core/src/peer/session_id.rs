@@ -18,8 +18,8 @@ const NODE_DIGITS: usize = 16;
 /// node can be parsed and printed, and names no session of this process. An id has exactly one text, which
 /// [`FromStr`] turns back into the same id.
 ///
-/// An id is no secret: numbers follow one another, the other end is told it, and logs have it. Whoever knows an id must
-/// not be let in for that.
+/// An id is no secret: numbers follow one another, the other end is told the id, and logs have it. Knowledge of an id
+/// must never count as proof of identity.
 ///
 /// ```
 /// use rpc_core::SessionId;

@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(named(&note, SLOW, 50), 1, "another poll");
         assert_eq!(named(&note, SLOW, 4), 0, "it has returned in time");
         assert_eq!(named(&note, Said::default(), 50), 0, "nothing is polled");
-        assert_eq!(named(&note, Said { limit: 20_000, ..SLOW }, 50), 0, "it may take so long");
+        assert_eq!(named(&note, Said { limit: 20_000, ..SLOW }, 50), 0, "the poll is within its limit");
     }
 
     #[test]

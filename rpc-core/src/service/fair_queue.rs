@@ -1,4 +1,4 @@
-//! `FairQueue`: who waits for an object that serves one call at a time, and who is next.
+//! `FairQueue`: the calls that wait for an object that serves one call at a time, and their order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,8 +15,8 @@ pub(super) struct Ticket {
     pub(super) number: u64,
 }
 
-/// Calls that wait, and calls whose arguments are arriving. Bounded by the limits on calls and one-way calls of the
-/// sessions they came from.
+/// Calls that wait, and calls whose arguments are arriving. The queue is bounded by the limits on calls and one-way
+/// calls of the sessions they came from.
 ///
 /// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session
 /// calls are served in their order, and no call passes one whose arguments are still arriving. Each step takes
@@ -40,12 +40,12 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 struct Lane {
     entries: BTreeMap<u64, Entry>,
-    /// Its turn in the rotation.
+    /// The session's turn in the rotation; `None` while its first call is not ready.
     turn: Option<u64>,
 }
 
 impl FairQueue {
-    /// Takes the last place of its session.
+    /// Takes the last place in the lane of the ticket's session.
     pub(super) fn join(&mut self, ticket: Ticket, ready: Option<Arc<ServedCall>>) {
         let lane = self.lanes.entry(ticket.session).or_default();
         lane.entries.insert(ticket.number, Entry { ready, waker: None });
@@ -71,7 +71,7 @@ impl FairQueue {
         entry
     }
 
-    /// Takes out the next to be served.
+    /// Takes out the call to be served next.
     pub(super) fn pop(&mut self) -> Option<(Ticket, Entry)> {
         let (_, session) = self.rotation.pop_first()?;
         let lane = self.lanes.get_mut(&session)?;
@@ -85,7 +85,7 @@ impl FairQueue {
         self.lanes.values().map(|lane| lane.entries.len()).sum()
     }
 
-    /// Puts a session into the rotation, or takes it out, as its first call is ready or not.
+    /// Keeps a session in the rotation exactly while its first call is ready.
     fn settle(&mut self, session: u64) {
         let Some(lane) = self.lanes.get_mut(&session) else { return };
         let ready = lane.entries.first_key_value().is_some_and(|(_, entry)| entry.ready.is_some());
@@ -149,7 +149,7 @@ mod tests {
         /// Checks the rule itself: a call that is served is ready and the first of its session, and if there is such a
         /// call, one is served.
         #[test]
-        fn whoever_is_next_may_be_served(steps in proptest::collection::vec(step(), 0..60)) {
+        fn the_served_call_is_ready_and_first_of_its_session(steps in proptest::collection::vec(step(), 0..60)) {
             let mut queue = FairQueue::default();
             let mut plain: Vec<(Ticket, bool)> = Vec::new();
             let mut number = 0;

@@ -60,7 +60,7 @@ impl HandlerOutput {
             HandlerReply::Value(bytes) if self.writers.is_empty() => proto::Completion::Value(bytes),
             HandlerReply::Value(bytes) => proto::Completion::Streaming(bytes, self.writers.len()),
             HandlerReply::Fault(bytes) => proto::Completion::Fault(bytes),
-            // Nobody reads it, but a payload is a value.
+            // The completion of a one-way call needs a payload, which is never read.
             HandlerReply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0]).into()),
         };
         (completion, charges, self.writers)

@@ -1,4 +1,4 @@
-//! `Handling`: how one call is served, from the interceptors around it through its turn to its method.
+//! `Handling`: serves one call, from the interceptors through the wait for its turn to its method.
 
 use std::{
     future::poll_fn,
@@ -21,11 +21,11 @@ use crate::{
     status::Status,
 };
 
-/// One call that is being served. Its object is held by its future alone.
+/// One call that is being served. Only the future of the call holds the object.
 pub(crate) struct Handling {
     pub(crate) call: CurrentCall,
     pub(crate) method: &'static MethodDescriptor,
-    /// Of a method that runs to its end whatever happens. Held, never read.
+    /// The permit of a `no_cancel` method. Dropping the permit lets another such method run.
     _permit: Option<NoCancelPermit>,
 }
 
@@ -39,7 +39,7 @@ impl Handling {
         Self { call: CurrentCall::new(call), method, _permit: permit }
     }
 
-    /// Puts the call's future into `runner`. `held` is the place that it has among the calls of its session.
+    /// Puts the call's future into `runner`. `held` is the place of the call among the calls of its session.
     pub(crate) fn start(
         &self,
         shared: &Arc<SessionShared>,
@@ -85,9 +85,9 @@ struct Method {
     method: &'static MethodDescriptor,
     instance: Arc<Instance>,
     received: Received,
-    /// Its place among the calls of its session, if its arguments came in chunks.
+    /// The place among the calls of the session, if the arguments came in chunks.
     held: Arc<Mutex<Option<QueuedTurn>>>,
-    /// It has run to its end.
+    /// Whether the method has run to its end.
     served: bool,
 }
 
@@ -104,7 +104,8 @@ impl Method {
             poll_fn(|cx| {
                 let polled = around.as_mut().poll(cx);
                 if polled.is_pending() {
-                    // An interceptor waits, perhaps for one of the calls behind that place.
+                    // An interceptor waits, perhaps for a call behind the held place. The place is given up, so that
+                    // the two cannot wait for each other.
                     drop(take(&held));
                 }
                 polled
@@ -113,7 +114,7 @@ impl Method {
         };
         match reply {
             Ok(reply) => reply.into_content(call.number()),
-            // What an interceptor says afterwards says nothing about the method.
+            // The error comes from an interceptor after the method, and says nothing about the method.
             Err(status) if self.served => Err(status.leaving_a_handler()),
             Err(status) if self.serving.call.has_started() => Err(status),
             Err(status) => Err(status.not_executed()),
@@ -133,7 +134,7 @@ impl Method {
         let incoming = Incoming::new(self.shared.clone(), self.serving.clone(), self.method, received)
             .with_begun(self.instance.begun(self.method))
             .with_turn(turn.clone());
-        // Dropped before the turn is.
+        // Declared after `turn`, so that the method's future is dropped before the turn ends.
         let mut runner = Runner::default();
         self.instance.start(self.method.id(), incoming, &mut runner);
         poll_fn(|cx| {
@@ -167,7 +168,7 @@ impl End for Method {
         let deadline = extras.deadline.filter(|deadline| self.serving.call.deadline.is_none_or(|own| *deadline < own));
         self.serving.extras = Some(Arc::new(extras));
         let served = match deadline {
-            // Earlier than the caller's, which the connection watches.
+            // This deadline is earlier than the caller's, which the connection watches.
             Some(deadline) => timeout_at(Instant::from_std(deadline), self.serve()).await.unwrap_or_else(|_| {
                 Err(Status::deadline_exceeded("the deadline that this side sets for the method has passed"))
             }),

@@ -29,9 +29,9 @@ struct Inner {
     services: Vec<Service>,
     hooks: Vec<Arc<dyn SessionHooks>>,
     interceptors: Arc<[Arc<dyn Interceptor>]>,
-    /// By number, sorted.
+    /// Sorted by number.
     methods: Vec<Entry>,
-    /// Handlers that run to their end whatever happens.
+    /// Limits the running handlers of `no_cancel` methods.
     no_cancel: NoCancelLimit,
     memory: Option<MemoryPool>,
 }
@@ -65,28 +65,28 @@ pub enum HostingError {
     SameMethodId {
         /// The number.
         id: u32,
-        /// One of them, as `Contract.method`.
+        /// One of the methods, as `Contract.method`.
         first: String,
-        /// The other one.
+        /// The other method, as `Contract.method`.
         second: String,
     },
     /// More contracts than a session may have.
     TooMany {
-        /// How many they are.
+        /// The number of contracts.
         contracts: usize,
     },
-    /// Their names do not fit the handshake, of which a peer takes a fixed number of bytes.
+    /// The names of the contracts do not fit the handshake, whose length is limited.
     TooLong {
-        /// How many they are.
+        /// The number of contracts.
         contracts: usize,
-        /// Bytes of the handshake that would announce them.
+        /// The number of bytes of a handshake that announces the contracts.
         bytes: usize,
-        /// Bytes of a handshake that every peer takes.
+        /// The number of bytes of a handshake that every peer accepts.
         most: usize,
     },
 }
 
-/// Every Hello may cause such a line.
+/// Each Hello may cause such a log line, so the lines are limited.
 static OTHER_VERSION: LogLimit = LogLimit::new();
 
 impl Hosting {
@@ -100,12 +100,12 @@ impl Hosting {
         self.inner.services.iter().map(|service| service.contract().name())
     }
 
-    /// What the handshake says of them.
+    /// The contracts as the handshake announces them.
     pub(crate) fn announced(&self) -> Vec<HostedContract> {
         announced(&self.inner.services)
     }
 
-    /// Whether a client that hosts `theirs` can be served: every callback contract must be there.
+    /// Checks that a client that hosts `theirs` can be served: it must host every callback contract.
     pub(crate) fn judge(&self, theirs: &[HostedContract]) -> Result<(), Status> {
         for service in &self.inner.services {
             let contract = service.contract();
@@ -132,12 +132,12 @@ impl Hosting {
         Ok(())
     }
 
-    /// The position of a method among all that are hosted.
+    /// The position of a method among all hosted methods.
     pub(crate) fn find(&self, method: u32) -> Option<usize> {
         self.inner.methods.binary_search_by_key(&method, |entry| entry.method.id()).ok()
     }
 
-    /// How many methods are hosted.
+    /// The number of hosted methods.
     pub(crate) fn len(&self) -> usize {
         self.inner.methods.len()
     }
@@ -151,12 +151,12 @@ impl Hosting {
         self.inner.methods[index].service
     }
 
-    /// A place among the handlers that run to their end whatever happens; `None` if there are as many as there may be.
+    /// A permit to run the handler of a `no_cancel` method; `None` if `most` such handlers run already.
     pub(crate) fn acquire_no_cancel(&self, most: usize) -> Option<NoCancelPermit> {
         self.inner.no_cancel.acquire(most)
     }
 
-    /// What bounds the memory of all sessions together.
+    /// The pool that bounds the memory of all sessions together.
     pub(crate) fn memory(&self) -> Option<&MemoryPool> {
         self.inner.memory.as_ref()
     }
@@ -209,7 +209,7 @@ impl HostingBuilder {
         self
     }
 
-    /// Checks that all can be told apart, and that a handshake can say their names.
+    /// Checks that contracts and methods have distinct names and numbers, and that their names fit a handshake.
     pub fn build(self) -> Result<Hosting, HostingError> {
         let Self { services, hooks, interceptors, memory } = self;
         if services.len() > MAX_CONTRACTS {
@@ -245,8 +245,8 @@ fn announced(services: &[Service]) -> Vec<HostedContract> {
     contracts.map(|c| HostedContract { name: c.name().to_owned(), fingerprint: c.fingerprint() }).collect()
 }
 
-/// What a Welcome that announces them takes at most, and so does a Hello, which is shorter. Every other part is a
-/// number.
+/// The largest length of a Welcome that announces the services. A Hello is shorter. Apart from the names, both consist
+/// of numbers, which take their largest values here.
 fn handshake_len(services: &[Service]) -> usize {
     let (count, bytes) = (u32::MAX, u64::MAX);
     let limits = PeerLimits {

@@ -1,4 +1,4 @@
-//! Which object serves a call: one for all, one a session, or one a call.
+//! The object that serves a call: one for all sessions, one for each session, or one for each call.
 
 use std::{
     any::type_name,
@@ -54,11 +54,11 @@ pub(crate) trait Host: Send + Sync {
 /// Where the objects of a service come from.
 #[derive(Clone)]
 pub(super) enum Source {
-    /// One for all.
-    SessionShared(Arc<dyn Host>),
-    /// One a session.
+    /// One object for all sessions.
+    Shared(Arc<dyn Host>),
+    /// One object for each session.
     PerSession(Arc<dyn Factory>),
-    /// One a call.
+    /// One object for each call.
     PerCall(Arc<dyn Host>),
 }
 
@@ -67,11 +67,11 @@ pub(super) trait Factory: Send + Sync {
     fn make(&self, session: Session) -> BoxFuture<'static, Result<Arc<dyn Host>, Status>>;
 }
 
-/// An object that serves a session, with what guards it.
+/// An object that serves a session, and the state that admits calls to the object.
 pub(crate) struct Instance {
     contract: &'static ContractDescriptor,
     host: Arc<dyn Host>,
-    /// Of an object that serves one call at a time.
+    /// The queue of an object that serves one call at a time.
     turns: Option<Arc<TurnQueue>>,
     /// Whether a method that may begin has succeeded; `None` where every method may begin.
     begun: Option<Arc<AtomicBool>>,
@@ -93,7 +93,7 @@ struct PerSession<F>(F);
 
 impl Source {
     pub(super) fn shared<T: Send + Sync + 'static>(object: T, start: Start<T>) -> Self {
-        Self::SessionShared(Arc::new(Hosted { object: Arc::new(object), start }))
+        Self::Shared(Arc::new(Hosted { object: Arc::new(object), start }))
     }
 
     pub(super) fn per_session<T, F, Fut>(factory: F, start: Start<T>) -> Self
@@ -136,7 +136,7 @@ impl Instance {
         self.host.start(method, call, runner);
     }
 
-    /// Whether a method may be called now: `#[rpc(initiating = false)]`.
+    /// Checks that a method may be called now: see `#[rpc(initiating = false)]`.
     pub(crate) fn check_begun(&self, method: &MethodDescriptor) -> Result<(), Status> {
         let Some(begun) = &self.begun else { return Ok(()) };
         if method.is_initiating() || begun.load(Ordering::Acquire) {
@@ -150,7 +150,7 @@ impl Instance {
         Err(Status::failed_precondition(message).not_executed())
     }
 
-    /// What is to be set when a method succeeds.
+    /// The flag to set when the method succeeds, if there is one.
     pub(super) fn begun(&self, method: &MethodDescriptor) -> Option<Arc<AtomicBool>> {
         self.begun.as_ref().filter(|_| method.is_initiating()).cloned()
     }

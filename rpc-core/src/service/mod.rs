@@ -97,8 +97,7 @@ impl Service {
     /// is one a call, nothing ever waits.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
-        let turns =
-            matches!(self.source, Source::SessionShared(_)).then(|| turns(self.contract, concurrency)).flatten();
+        let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
         Self { concurrency, turns, ..self }
     }
 
@@ -110,7 +109,7 @@ impl Service {
     /// The object that serves a session.
     async fn open(&self, session: &Session) -> Result<Instance, Status> {
         let (host, turns) = match &self.source {
-            Source::SessionShared(host) => (host.clone(), self.turns.clone()),
+            Source::Shared(host) => (host.clone(), self.turns.clone()),
             Source::PerCall(host) => (host.clone(), None),
             Source::PerSession(factory) => {
                 (factory.make(session.clone()).await?, turns(self.contract, self.concurrency))

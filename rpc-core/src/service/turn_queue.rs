@@ -1,4 +1,4 @@
-//! `TurnQueue`: who is served next by an object that serves one call at a time.
+//! `TurnQueue`: the order in which an object serves its calls one at a time.
 
 use std::{
     fmt,
@@ -14,23 +14,23 @@ use crate::{proto::ServedCall, status::Status};
 
 /// The turns of one object.
 pub(crate) struct TurnQueue {
-    /// Of the contract, for messages.
+    /// The name of the contract, for messages.
     contract: &'static str,
-    /// Calls of the chain being served are let in.
+    /// Whether calls of the chain that is being served are let in.
     reentrant: bool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The calls that have a turn: at most one, and those of its chain that were let in.
+    /// The calls that have a turn: at most one, and the calls of its chain that were let in.
     serving: Vec<ActiveTurn>,
-    /// Those that wait.
+    /// The calls that wait.
     queue: FairQueue,
     next: u64,
-    /// A handler of the object is being polled.
+    /// Whether a handler of the object is being polled.
     polling: bool,
-    /// Handlers to be polled after that.
+    /// The handlers to wake when that poll has returned.
     pollers: Vec<Waker>,
 }
 
@@ -39,7 +39,7 @@ struct ActiveTurn {
     call: Arc<ServedCall>,
 }
 
-/// A place in the line. Dropping it leaves the line, or ends the turn.
+/// A place in the queue. Dropping it leaves the queue, or ends the turn.
 pub(crate) struct QueuedTurn {
     turns: Arc<TurnQueue>,
     ticket: Ticket,
@@ -54,7 +54,7 @@ impl TurnQueue {
         Arc::new(Self { contract, reentrant, state: Mutex::default() })
     }
 
-    /// A place for a call whose arguments are arriving: calls that come later in its session do not pass it.
+    /// Takes a place for a call whose arguments are arriving. Later calls of the same session do not overtake the call.
     pub(crate) fn hold(self: &Arc<Self>, session: u64) -> QueuedTurn {
         let mut state = self.lock();
         let ticket = state.ticket(session);
@@ -63,7 +63,7 @@ impl TurnQueue {
     }
 
     /// Waits for a turn. A call that would wait for its own chain is refused at once or, if the object is reentrant,
-    /// let in. Dropping the future leaves the line; cancelling the call ends the wait as well.
+    /// let in. Dropping the future leaves the queue; cancelling the call ends the wait as well.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         call: &Arc<ServedCall>,
@@ -81,7 +81,7 @@ impl TurnQueue {
                     let ticket = state.ticket(call.session);
                     state.serving.push(ActiveTurn { ticket, call: call.clone() });
                     drop(state);
-                    // The place of one that had announced itself is not needed.
+                    // The call has its turn, so its place in the queue is not needed.
                     drop(held);
                     return Ok(TurnGuard(QueuedTurn { turns: self.clone(), ticket }));
                 }
@@ -121,7 +121,7 @@ impl TurnQueue {
         Poll::Pending
     }
 
-    /// Gives the turn to the next in line, if it is free.
+    /// Gives the turn to the next call in the queue if no call has the turn.
     fn advance(&self) {
         let waker = self.lock().advance();
         if let Some(waker) = waker {
@@ -139,17 +139,17 @@ impl TurnQueue {
         if let Some(waker) = waker {
             waker.wake();
         }
-        // What they hold is dropped here, outside the lock.
+        // The call and its waker are dropped outside the lock.
         drop((entry, serving));
     }
 
-    /// Polls a handler unless another one of the object is being polled; then it is woken after that.
+    /// Polls a handler unless another handler of the object is being polled; then the handler is woken after that poll.
     pub(crate) fn poll_alone<R>(
         &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        /// Lets the others in, also when the poll panics.
+        /// Wakes the other handlers, also when the poll panics.
         struct Polling<'a>(&'a TurnQueue);
         impl Drop for Polling<'_> {
             fn drop(&mut self) {
@@ -219,7 +219,7 @@ impl SharedTurnGuard {
         drop(turn);
     }
 
-    /// Whose turn it is, while it lasts.
+    /// The queue that the turn belongs to; `None` once the turn has ended.
     pub(super) fn turns(&self) -> Option<Arc<TurnQueue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|turn| turn.turns().clone())
     }

@@ -1,4 +1,4 @@
-//! Before a session's first call and after its end: hooks, and the objects that are made for the session.
+//! Hooks before the first call of a session and after its end, and the objects that are made for the session.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ pub(super) struct Opening {
     future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
 
-/// Each session may cause such a line, so the lines are limited.
+/// Each session may cause such a log line, so the lines are limited.
 static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::town::{Ends, open};
 
-/// Lets in whoever has the right name.
+/// Lets in the callers that have the right name.
 struct Guard {
     direction: Direction,
     method: &'static str,

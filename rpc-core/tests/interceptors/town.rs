@@ -42,7 +42,7 @@ pub(crate) struct Hall {
     pub(crate) visits: AtomicU32,
     pub(crate) gate: Semaphore,
     waiting: AtomicU32,
-    /// So many have waited at once.
+    /// The largest number of handlers that have waited at once.
     pub(crate) most: AtomicU32,
 }
 
@@ -139,7 +139,7 @@ impl Ends {
         }
     }
 
-    /// Waits until so many handlers wait at the server.
+    /// Waits until `count` handlers wait at the server.
     pub(crate) async fn handlers(&self, count: usize) {
         until("handlers", || self.server.stats().handlers == count).await;
     }

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     pairs::{Ends, config, host, open_with, until},
-    plans::{Call, Cast, Hosted, Instancing, Method, Patience, Place, Step, Steps, Way},
+    plans::{Call, Cast, Hosted, Instancing, Method, Patience, Place, Spawning, Step, Steps},
     tally::{Tally, count},
 };
 
@@ -105,7 +105,7 @@ pub(crate) struct World {
     tasks: AtomicUsize,
     /// Handlers.
     running: Mutex<HashSet<u64>>,
-    /// Calls that nobody waits for any more, and since when.
+    /// Calls whose callers have stopped waiting, and since when.
     over: Mutex<HashMap<u64, Instant>>,
 }
 
@@ -158,7 +158,7 @@ impl World {
         .await;
         let running = self.running.lock().unwrap().clone();
         if !running.is_empty() {
-            self.violation(format!("{running:?} run and nobody counts them"));
+            self.violation(format!("{running:?} run, and no session counts them"));
         }
         let all = std::mem::take(&mut *self.ends.lock().unwrap());
         for ends in &all {
@@ -299,7 +299,7 @@ impl Drop for Waiting {
         self.world.spawn(async move {
             sleep(SLACK).await;
             if world.running.lock().unwrap().contains(&id) {
-                world.violation(format!("call {id} runs on, and nobody waits for it"));
+                world.violation(format!("call {id} runs on after its caller has stopped waiting"));
             }
         });
     }
@@ -402,14 +402,14 @@ impl Actor {
     async fn call<C: Stub>(&self, cx: &Context<C>, place: Place, chain: Vec<u64>, call: Call) {
         let inherited = cx.deadline().map(Instant::from_std);
         let world = self.world.clone();
-        let spawned = match call.way {
-            Way::Here => return world.call(place, call, inherited, chain).await,
-            Way::Left => {
+        let spawned = match call.spawning {
+            Spawning::Inline => return world.call(place, call, inherited, chain).await,
+            Spawning::Detached => {
                 self.world.spawn(cx.scope(world.call(place, call, inherited, chain)));
                 return;
             }
-            Way::Scoped => self.world.spawn(cx.scope(world.call(place, call, inherited, chain))),
-            Way::Loose => self.world.spawn(world.call(place, call, None, Vec::new())),
+            Spawning::Scoped => self.world.spawn(cx.scope(world.call(place, call, inherited, chain))),
+            Spawning::Unscoped => self.world.spawn(world.call(place, call, None, Vec::new())),
         };
         spawned.await.unwrap();
     }

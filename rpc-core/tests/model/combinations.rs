@@ -93,7 +93,7 @@ impl Drop for Clerk {
     }
 }
 
-/// Pending so many times, without anybody else waking it.
+/// Is pending `count` times, and wakes itself each time.
 async fn turns_of_the_wheel(count: u32) {
     let mut left = count;
     poll_fn(|cx| {

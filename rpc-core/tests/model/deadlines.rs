@@ -54,11 +54,11 @@ async fn the_calls_own_timeout_goes_before_the_methods_and_that_before_the_confi
     assert_eq!(own(Duration::MAX).limited().await.unwrap(), None, "none has to be asked for");
     clock.one_way().await.unwrap();
     until("the one-way call has run", || !heard.lock().unwrap().is_empty()).await;
-    assert_eq!(*heard.lock().unwrap(), [None], "nobody waits for it");
+    assert_eq!(*heard.lock().unwrap(), [None], "a one-way call has no deadline");
     at_rest(&ends).await;
 }
 
-/// Each end asks the other until somebody waits for ever.
+/// Each end calls the other, until the last call waits forever.
 #[rpc_core::service]
 trait Ladder {
     async fn climb(&self, cx: &Context<LadderClient>, steps: u32) -> Result<(), Status>;

@@ -1,4 +1,4 @@
-//! Calls that come back to an object that is waiting for them, by every way there is.
+//! Calls that come back to an object that is waiting for them, by every route.
 
 use std::{
     sync::{
@@ -15,22 +15,22 @@ use crate::pairs::{Ends, at_rest, host, open};
 
 /// How the handler reaches the client that calls the object again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Way {
-    /// By the stub of its context.
+enum Route {
+    /// By the stub of the handler's context.
     Peer,
-    /// By a stub that the object keeps.
+    /// By a stub that the object holds.
     Field,
     /// By a stub of another session.
     Third,
-    /// In a task of its own, inside `cx.scope`.
+    /// By a stub of another session, in a task inside `cx.scope`.
     Scoped,
-    /// As the last, and the other client goes on to a third.
+    /// By a stub of another session, whose client asks a third client.
     Far,
 }
 
 #[rpc_core::service(callback = Mirror)]
 trait Hall {
-    async fn enter(&self, cx: &Context<MirrorClient>, way: Way) -> Result<u32, Status>;
+    async fn enter(&self, cx: &Context<MirrorClient>, route: Route) -> Result<u32, Status>;
     async fn look(&self) -> u32;
 }
 
@@ -59,13 +59,13 @@ impl Known {
 struct GreatHall(Known);
 
 impl Hall for GreatHall {
-    async fn enter(&self, cx: &Context<MirrorClient>, way: Way) -> Result<u32, Status> {
-        match way {
-            Way::Peer => cx.peer().reflect(false).await,
-            Way::Field => self.0.mirror(0).reflect(false).await,
-            Way::Third => self.0.mirror(1).reflect(false).await,
-            Way::Far => self.0.mirror(1).reflect(true).await,
-            Way::Scoped => {
+    async fn enter(&self, cx: &Context<MirrorClient>, route: Route) -> Result<u32, Status> {
+        match route {
+            Route::Peer => cx.peer().reflect(false).await,
+            Route::Field => self.0.mirror(0).reflect(false).await,
+            Route::Third => self.0.mirror(1).reflect(false).await,
+            Route::Far => self.0.mirror(1).reflect(true).await,
+            Route::Scoped => {
                 let mirror = self.0.mirror(1);
                 tokio::spawn(cx.scope(async move { mirror.reflect(false).await })).await.unwrap()
             }
@@ -108,15 +108,15 @@ fn three_sessions(concurrency: Concurrency) -> Vec<Ends> {
 async fn a_single_object_refuses_a_call_that_would_wait_for_itself() {
     let ends = three_sessions(Concurrency::Single);
     let hall: HallClient = ends[0].client.client();
-    for way in [Way::Peer, Way::Field, Way::Third, Way::Scoped, Way::Far] {
+    for route in [Route::Peer, Route::Field, Route::Third, Route::Scoped, Route::Far] {
         // What the handler returns, it returns as its own.
-        let status = hall.enter(way).await.unwrap_err();
-        assert_eq!((status.code(), status.reason()), (Code::Aborted, None), "{way:?}: {status}");
-        assert_eq!(status.execution(), Execution::Unknown, "{way:?}: the method did run");
-        assert!(status.message().contains("Hall.enter -> Mirror.reflect -> "), "{way:?}: {status}");
-        assert!(status.message().contains("Hall.look"), "{way:?}: {status}");
+        let status = hall.enter(route).await.unwrap_err();
+        assert_eq!((status.code(), status.reason()), (Code::Aborted, None), "{route:?}: {status}");
+        assert_eq!(status.execution(), Execution::Unknown, "{route:?}: the method did run");
+        assert!(status.message().contains("Hall.enter -> Mirror.reflect -> "), "{route:?}: {status}");
+        assert!(status.message().contains("Hall.look"), "{route:?}: {status}");
         let names_the_porch = status.message().contains("-> Porch.pass_on -> Mirror.reflect -> Hall.look");
-        assert_eq!(names_the_porch, matches!(way, Way::Far), "{status}");
+        assert_eq!(names_the_porch, matches!(route, Route::Far), "{status}");
     }
     for ends in &ends {
         at_rest(ends).await;
@@ -127,8 +127,8 @@ async fn a_single_object_refuses_a_call_that_would_wait_for_itself() {
 async fn a_reentrant_object_lets_it_in() {
     let ends = three_sessions(Concurrency::Reentrant);
     let hall: HallClient = ends[0].client.client();
-    for way in [Way::Peer, Way::Field, Way::Third, Way::Scoped, Way::Far] {
-        assert_eq!(hall.enter(way).await, Ok(7), "{way:?}");
+    for route in [Route::Peer, Route::Field, Route::Third, Route::Scoped, Route::Far] {
+        assert_eq!(hall.enter(route).await, Ok(7), "{route:?}");
     }
     for ends in &ends {
         at_rest(ends).await;
@@ -148,7 +148,7 @@ async fn the_refusal_says_so_to_programs_and_that_nothing_ran() {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let server = host(GreatHall(Known::default()).serve().concurrency(Concurrency::Single));
     let ends = open(&server, &host(Witness(tell).serve()));
-    ends.client.client::<HallClient>().enter(Way::Peer).await.unwrap_err();
+    ends.client.client::<HallClient>().enter(Route::Peer).await.unwrap_err();
     let status = told.recv().await.unwrap();
     assert_eq!((status.code(), status.reason()), (Code::Aborted, Some(Reason::WouldDeadlock)));
     assert_eq!(status.execution(), Execution::NotExecuted);
@@ -330,14 +330,14 @@ async fn a_chain_through_another_server_is_ended_by_the_deadline_that_comes_alon
             self.vault.open().await
         }
     }
-    struct Nobody;
-    impl Courier for Nobody {
+    struct IdleCourier;
+    impl Courier for IdleCourier {
         async fn fetch(&self) -> Result<u32, Status> {
             Ok(0)
         }
     }
     let vault = host(Steel.serve().concurrency(Concurrency::Single));
-    let between = open(&vault, &host(Nobody.serve()));
+    let between = open(&vault, &host(IdleCourier.serve()));
     let remaining = Arc::<Mutex<Option<Duration>>>::default();
     let shed = Shed { vault: between.client.client(), remaining: remaining.clone() };
     let depot = open(&host(shed.serve()), &Hosting::default());

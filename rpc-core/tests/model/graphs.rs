@@ -76,8 +76,8 @@ fn calls_end_and_turns_are_kept() {
     assert!(rare.iter().all(|count| *count > 9), "{tally:?}");
 }
 
-/// A chain that does one thing after another has nobody to wait for: it takes as long as it sleeps, and is refused
-/// exactly where it comes back to an object that serves one call at a time.
+/// A chain that is alone and makes one call after another waits for no other chain: it takes as long as it sleeps, and
+/// is refused exactly where it comes back to an object that serves one call at a time.
 #[test]
 fn a_chain_that_is_alone_never_waits() {
     let refused = Cell::new(0);

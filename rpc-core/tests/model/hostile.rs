@@ -152,7 +152,7 @@ impl Booth for Till {
     }
 }
 
-/// Nobody can give a one-way call up, and the link's end comes after it.
+/// A one-way call cannot be cancelled, so the end of the link that comes after it does not stop it.
 #[tokio::test(start_paused = true)]
 async fn one_way_calls_that_came_before_the_end_are_begun() {
     let till = Till::default();

@@ -12,12 +12,12 @@ pub(crate) type Steps = Vec<Step>;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Step {
-    /// So many milliseconds.
+    /// Sleeps for a number of milliseconds.
     Sleep(u64),
     Call(Call),
-    /// All at once.
+    /// Takes all steps at once.
     Together(Steps),
-    /// The handler ends here, with a fault or a status of its own.
+    /// Ends the handler with a fault or a status.
     Fail,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Call {
     /// From a client: through the session that `session` says, as if one program had several.
     pub(crate) stray: bool,
     pub(crate) method: Method,
-    pub(crate) way: Way,
+    pub(crate) spawning: Spawning,
     pub(crate) patience: Patience,
     /// What the called handler does.
     pub(crate) steps: Steps,
@@ -45,15 +45,17 @@ pub(crate) enum Method {
     Tell,
 }
 
+/// The task in which a handler makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Way {
-    Here,
-    /// In a task of its own inside `cx.scope`, which is awaited.
+pub(crate) enum Spawning {
+    /// In the task of the handler.
+    Inline,
+    /// In a task inside `cx.scope`. The handler awaits the task.
     Scoped,
-    /// The same, and not awaited.
-    Left,
-    /// In a task outside the chain, which is awaited.
-    Loose,
+    /// In a task inside `cx.scope`. The handler does not await the task.
+    Detached,
+    /// In a task outside the chain. The handler awaits the task.
+    Unscoped,
 }
 
 /// When the caller gives up, in milliseconds.
@@ -90,7 +92,7 @@ pub(crate) struct Cast {
     pub(crate) tight: bool,
 }
 
-/// A call by client `session`, not made in a handler, after so many milliseconds.
+/// A call by a client that is not made in a handler. It begins `after` milliseconds from the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) after: u64,
@@ -150,26 +152,31 @@ fn leaf() -> impl Strategy<Value = Step> {
 
 fn any_call(steps: BoxedStrategy<Steps>) -> impl Strategy<Value = Call> {
     let method = prop_oneof![6 => Just(Method::Run), 2 => Just(Method::Sure), 2 => Just(Method::Tell)];
-    let way = prop_oneof![6 => Just(Way::Here), 2 => Just(Way::Scoped), 1 => Just(Way::Left), 1 => Just(Way::Loose)];
+    let spawning = prop_oneof![
+        6 => Just(Spawning::Inline),
+        2 => Just(Spawning::Scoped),
+        1 => Just(Spawning::Detached),
+        1 => Just(Spawning::Unscoped),
+    ];
     let patience = prop_oneof![
         6 => Just(Patience::Default),
         1 => (0..100u64).prop_map(Patience::Timeout),
         1 => (0..60u64).prop_map(Patience::Drop),
     ];
-    (calm_call(steps), method, way, patience, prop::bool::weighted(0.1))
-        .prop_map(|(call, method, way, patience, stray)| Call { method, way, patience, stray, ..call })
+    (calm_call(steps), method, spawning, patience, prop::bool::weighted(0.1))
+        .prop_map(|(call, method, spawning, patience, stray)| Call { method, spawning, patience, stray, ..call })
 }
 
 fn calm_call(steps: BoxedStrategy<Steps>) -> impl Strategy<Value = Call> {
     let method = prop_oneof![3 => Just(Method::Run), 1 => Just(Method::Sure)];
-    let way = prop_oneof![3 => Just(Way::Here), 1 => Just(Way::Scoped)];
-    let call = (0..SESSIONS, 0..OBJECTS, method, way, steps);
-    call.prop_map(|(session, object, method, way, steps)| Call {
+    let spawning = prop_oneof![3 => Just(Spawning::Inline), 1 => Just(Spawning::Scoped)];
+    let call = (0..SESSIONS, 0..OBJECTS, method, spawning, steps);
+    call.prop_map(|(session, object, method, spawning, steps)| Call {
         session,
         object,
         stray: false,
         method,
-        way,
+        spawning,
         patience: Patience::Default,
         steps,
     })
@@ -215,7 +222,7 @@ impl Expected {
         expected
     }
 
-    /// `held`: the objects of the chain that serve one call at a time and let nobody in.
+    /// `held`: the objects of the chain that serve one call at a time, and refuse further calls of the chain.
     fn call(&mut self, cast: &Cast, from: Place, call: &Call, held: &mut Vec<(Option<usize>, Option<usize>)>) {
         let place = from.far(call);
         let (hosted, object) = match place {

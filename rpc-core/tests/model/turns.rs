@@ -119,7 +119,7 @@ async fn sessions_take_turns() {
 
 /// A call whose arguments are still arriving holds up its own session alone.
 #[tokio::test(start_paused = true)]
-async fn a_slow_sender_holds_up_nobody_else() {
+async fn a_slow_sender_holds_up_no_other_session() {
     let clerk = Clerk::new();
     let server = host(clerk.single());
     let config = config(|config| (config.unacked_bulk, config.max_unacked_bulk) = (128 * 1024, 128 * 1024));

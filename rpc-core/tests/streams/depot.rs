@@ -43,7 +43,7 @@ pub(crate) trait Depot {
     async fn swap(&self, block: Bytes) -> Bytes;
     /// Reads nothing of it, and goes on.
     async fn ignore(&self, loads: Streaming<u64>) -> u32;
-    /// Takes so many seconds for each.
+    /// Takes `seconds` seconds for each load.
     async fn chew(&self, seconds: u64, loads: Streaming<u64>) -> Result<u64, Status>;
     /// Never answers.
     async fn hold(&self, loads: Streaming<u64>);
@@ -60,7 +60,7 @@ pub(crate) trait Depot {
 #[derive(Clone, Default)]
 pub(crate) struct House {
     pub(crate) produced: Arc<AtomicU64>,
-    /// Somebody has come who is kept.
+    /// Notified when a call has arrived that does not return.
     pub(crate) kept: Arc<Notify>,
     pub(crate) result: Arc<Mutex<Option<Bytes>>>,
 }

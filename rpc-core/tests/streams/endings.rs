@@ -23,7 +23,7 @@ async fn a_status_comes_after_the_items() {
     assert_eq!(items.next().await, None);
 }
 
-/// Whoever does something to the items of a stream and passes them on passes its end on too.
+/// A stream that is mapped and passed on keeps its end: the last reader sees the fault or the status of the producer.
 #[tokio::test]
 async fn an_end_is_passed_on_with_the_items() {
     let (_, server, depot) = depot();
@@ -168,7 +168,7 @@ async fn a_slow_reader_is_waited_for() {
     at_rest(&depot.session()).await;
 }
 
-/// Whoever reads that a call took too long finds what it was that did not go on.
+/// The message of a call that took too long says which stream made no progress.
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_is_too_long_says_who_paused() {
     let (_, _, depot) = depot();
@@ -250,7 +250,7 @@ async fn a_subscription_ends_when_a_side_begins_to_shut_down() {
         tokio::join!(server.draining(), client.draining());
         let (rest, _) = tokio::join!(numbers.map(Result::unwrap).collect::<Vec<_>>(), client.closed());
         assert!(rest.iter().copied().eq(1..=rest.len() as u64));
-        assert!(begun.elapsed() < Config::default().drain_grace, "nobody was cut off");
+        assert!(begun.elapsed() < Config::default().drain_grace, "no stream was cut off");
     }
 }
 

@@ -115,8 +115,8 @@ async fn streams_calls_and_callbacks_side_by_side() {
     at_rest(&depot.session()).await;
 }
 
-/// Streams that nobody reads use up the credit of all together; long items that wait for it keep no call from its large
-/// result.
+/// Unread streams use up the credit that all streams share. Long items that wait for this credit do not keep a call
+/// from its large result.
 #[tokio::test(start_paused = true)]
 async fn large_results_do_not_wait_for_readers_of_streams() {
     let (house, server, client) = connect(with(|config| {

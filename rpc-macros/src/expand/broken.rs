@@ -1,4 +1,5 @@
-//! Stand-ins for what could not be read: whoever implements or calls it as it was written gets no error of their own.
+//! Stand-ins for contracts that could not be read, so that code that implements or calls such a contract causes no
+//! further errors.
 
 use proc_macro2::TokenStream;
 use quote::quote;

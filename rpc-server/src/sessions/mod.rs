@@ -55,8 +55,8 @@ pub struct Sessions {
 #[derive(Debug)]
 struct ServerSessions {
     state: Mutex<State>,
-    /// Tells tasks that wait for the end.
-    standing: watch::Sender<Standing>,
+    /// Wakes the tasks that wait for the end of the server.
+    drain: watch::Sender<DrainState>,
     /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
     /// Limits the log lines that sum sessions up.
@@ -65,12 +65,12 @@ struct ServerSessions {
     relieving: Mutex<()>,
 }
 
-/// What a task that waits for the end has to know.
+/// How far a server is from its end, for the tasks that wait for that.
 #[derive(Clone, Copy, Debug, Default)]
-struct Standing {
-    /// Connections that have entered and not left.
+struct DrainState {
+    /// The number of connections that have entered and not left.
     entered: usize,
-    /// When every connection has to be gone; `None` before the drain begins.
+    /// The instant by which every connection must have left; `None` before the drain begins.
     until: Option<Instant>,
 }
 
@@ -79,7 +79,7 @@ impl Sessions {
         Self {
             shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
-                standing: watch::Sender::default(),
+                drain: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
@@ -159,9 +159,9 @@ impl Sessions {
         }
         let now = Instant::now();
         let until = self.shared.drain_timeout.get().and_then(|timeout| now.checked_add(*timeout));
-        self.shared.standing.send_if_modified(|standing| {
-            let first = standing.until.is_none();
-            standing.until = standing.until.or(until);
+        self.shared.drain.send_if_modified(|drain| {
+            let first = drain.until.is_none();
+            drain.until = drain.until.or(until);
             first
         });
     }
@@ -169,9 +169,9 @@ impl Sessions {
     /// Waits until there is no session and no upgrade under way. When the time for a drain is over, the log says what
     /// is left.
     pub(crate) async fn ended(&self) {
-        let mut standing = self.shared.standing.subscribe();
+        let mut drain = self.shared.drain.subscribe();
         // The sender lives in `self`, so this cannot fail.
-        let gone = async move { drop(standing.wait_for(|standing| standing.entered == 0).await) };
+        let gone = async move { drop(drain.wait_for(|drain| drain.entered == 0).await) };
         if !self.within_drain(gone).await {
             self.report_lost();
         }
@@ -179,9 +179,9 @@ impl Sessions {
 
     /// Waits for a step of the end, at most until the time for a drain is over. False if the step has not come by then.
     pub(crate) async fn within_drain(&self, end: impl Future<Output = ()>) -> bool {
-        let mut standing = self.shared.standing.subscribe();
+        let mut drain = self.shared.drain.subscribe();
         let until = async {
-            let until = standing.wait_for(|standing| standing.until.is_some()).await.ok().and_then(|s| s.until);
+            let until = drain.wait_for(|drain| drain.until.is_some()).await.ok().and_then(|s| s.until);
             match until {
                 Some(until) => timeout_at(until, std::future::pending::<()>()).await.unwrap_or_default(),
                 None => std::future::pending().await,
@@ -275,7 +275,7 @@ impl ServerSessions {
 
     /// Tells waiting tasks how many connections there are. Never call it under the lock: it wakes them.
     fn announce(&self) {
-        self.standing.send_modify(|standing| standing.entered = self.lock().entered.len());
+        self.drain.send_modify(|drain| drain.entered = self.lock().entered.len());
     }
 
     fn closed(&self, session: SessionId, reason: ConnectionError) {

@@ -1,4 +1,4 @@
-//! A peer that speaks bytes, and a contract to talk to.
+//! A peer that reads and writes raw bytes, and a contract for its server.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
@@ -34,7 +34,7 @@ pub(crate) fn builder() -> ServerBuilder {
     Server::builder().service(Clerk.serve())
 }
 
-/// Times that nobody lives to see.
+/// A configuration whose time limits are never reached.
 pub(crate) fn endless() -> Config {
     let mut config = Config::default();
     for time in [
@@ -63,7 +63,7 @@ pub(crate) async fn patient() -> ServerHandle {
 /// A raw connection.
 pub(crate) struct Raw(pub(crate) TcpStream);
 
-/// The lines of a proper upgrade.
+/// The header lines of a valid upgrade request.
 pub(crate) const UPGRADE: [&str; 6] = [
     "Host: localhost",
     "Upgrade: websocket",
@@ -82,7 +82,7 @@ impl Raw {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Sends a GET request with these header lines, and gives the head of the answer.
+    /// Sends a GET request with these header lines, and returns the head of the answer.
     pub(crate) async fn get(&mut self, lines: &[&str]) -> String {
         self.request("GET", lines).await
     }
@@ -94,7 +94,7 @@ impl Raw {
         self.head().await
     }
 
-    /// The head of an answer, or as much of it as comes.
+    /// Reads the head of an answer, or the part of the head that comes before the end of the connection.
     pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -106,25 +106,25 @@ impl Raw {
         String::from_utf8(head).unwrap()
     }
 
-    /// The body that belongs to this head.
+    /// Reads the body that belongs to this head.
     pub(crate) async fn body(&mut self, head: &str) -> String {
         let head = head.to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         let mut body = Vec::new();
-        // A server that hangs up may cut it short.
+        // A server that closes the connection may cut the body short.
         let _ = timeout(SOON, (&mut self.0).take(length.parse().unwrap()).read_to_end(&mut body)).await.unwrap();
         String::from_utf8(body).unwrap()
     }
 
-    /// What still comes until the server ends the connection.
+    /// Reads all bytes until the server ends the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // A reset ends it too.
+        // A reset ends the connection as well.
         let _ = timeout(SOON, self.0.read_to_end(&mut rest)).await.expect("the server ends the connection");
         rest
     }
 
-    /// Upgraded, and nothing said yet.
+    /// A connection after the upgrade, before the first frame.
     pub(crate) async fn upgraded(server: &ServerHandle) -> Self {
         let mut raw = Self::connect(server).await;
         let answer = raw.get(&UPGRADE).await;
@@ -137,12 +137,12 @@ impl Raw {
         self.send(&masked(first, payload)).await;
     }
 
-    /// The code of the Close frame that ends the connection.
+    /// Reads the code of the Close frame that ends the connection.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         self.close().await.map(|(code, _)| code)
     }
 
-    /// Code and reason of the Close frame that ends the connection.
+    /// Reads the code and the reason of the Close frame that ends the connection.
     pub(crate) async fn close(&mut self) -> Option<(u16, String)> {
         let rest = self.rest().await;
         let (opcode, payload) = frames(&rest).pop()?;
@@ -152,7 +152,7 @@ impl Raw {
     }
 }
 
-/// A client's frame, with a mask of zeroes (RFC 6455 §5.2).
+/// Encodes a client's frame, with a mask of zeroes (RFC 6455 §5.2).
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -167,7 +167,8 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Opcodes and payloads of the server's frames, none of them fragmented or of 64 KiB and more.
+/// Parses the server's frames to opcodes and payloads. Fragmented frames and frames of 64 KiB or more are not
+/// supported.
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     let mut frames = Vec::new();
     while let [first, second, rest @ ..] = bytes {
@@ -182,7 +183,7 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     frames
 }
 
-/// Waits until so many connections are sessions, are to become one or were one.
+/// Waits until the server has `count` connections, with those whose handshake or end is under way.
 pub(crate) async fn connections(server: &ServerHandle, count: usize) {
     until(&format!("{count} connections"), || server.sessions().connections() == count).await;
 }

@@ -1,4 +1,4 @@
-//! `rpc-server` and `rpc-client` have what `rpc-core` has, so that nobody needs both.
+//! `rpc-server` and `rpc-client` have what `rpc-core` has, so that a program needs one of the two crates only.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -104,7 +104,7 @@ pub(crate) async fn bulk(addr: &str, size: usize, mib: u64) -> Outcome<f64> {
     Ok(rate)
 }
 
-/// Sends and receives so much, in one task, without a lock between the directions.
+/// Sends and receives `mib` MiB in one task, without a lock between the directions.
 async fn both_ways(socket: &mut WebSocketStream<TcpStream>, size: usize, mib: u64) -> Result<(), Error> {
     let message = Bytes::from(vec![7; size]);
     let count = usize::try_from(mib).unwrap_or(0) * MIB / size;

@@ -1,4 +1,4 @@
-//! How values become payloads and payloads values: by serde, or as they are.
+//! How values become payloads, and payloads become values: by serde, or as raw bytes.
 
 use std::{error, fmt, marker::PhantomData};
 
@@ -15,13 +15,13 @@ use crate::{
 /// A value that serde encodes and decodes.
 pub struct Value<T>(PhantomData<fn() -> T>);
 
-/// Bytes that travel as they are: a `Vec<u8>` or a `Bytes`.
+/// Bytes that travel without serde: a `Vec<u8>` or a `Bytes`.
 pub struct Binary<T>(PhantomData<fn() -> T>);
 
 /// How a value is decoded.
 #[expect(unnameable_types, reason = "generated code names `Value` and `Binary`, which implement the trait")]
 pub trait Decode: Send + 'static {
-    /// What comes out.
+    /// The decoded type.
     type Value: Send + 'static;
 
     /// Decodes a value.
@@ -31,15 +31,15 @@ pub trait Decode: Send + 'static {
 /// How a value is encoded.
 #[expect(unnameable_types, reason = "generated code names `Value` and `Binary`, which implement the trait")]
 pub trait Encode: Send + 'static {
-    /// What goes in.
+    /// The type of the values to encode.
     type Value: Send + 'static;
-    /// The same, so that it can be encoded more than once.
+    /// A form of the value that can be encoded more than once.
     type Ready: Send + 'static;
 
-    /// Makes a value ready to be encoded.
+    /// Converts a value to the form that can be encoded.
     fn ready(value: Self::Value) -> Self::Ready;
 
-    /// Encodes a value. The error says what serde complained about.
+    /// Encodes a value. The error is serde's message.
     fn encode(value: &Self::Ready) -> Result<Rope, String>;
 }
 
@@ -97,7 +97,7 @@ impl<T> fmt::Debug for Binary<T> {
     }
 }
 
-/// The fault of a stream that has none of its own: there is no such value.
+/// The fault type of a stream without typed faults. It has no values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoFault {}
 

@@ -1,4 +1,4 @@
-//! `StreamReader`: the end of a stream where it is read.
+//! `StreamReader`: the reading end of a stream.
 
 use std::{
     collections::VecDeque,
@@ -16,20 +16,20 @@ use crate::{
     wire::{Streams, TransferId},
 };
 
-/// Bytes read after which a report to the producer is due …
+/// The reader reports to the producer after it has read this number of bytes …
 const REPORT: i64 = 64 * 1024;
-/// … or the time after which it is due with the next item: a call waits for its reader while reports come.
+/// … or with the first item after this time. The reports tell a waiting call that its reader makes progress.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.
 pub(crate) struct StreamReader {
     shared: Arc<SessionShared>,
     id: TransferId,
-    /// What has come and was fetched.
+    /// Items that were taken from the connection and not yet read.
     batch: VecDeque<Bytes>,
-    /// What has been read and not reported.
+    /// Items and bytes that were read and not yet reported to the producer.
     read: Reading,
-    /// When to report.
+    /// The numbers of read items and bytes after which a report is due.
     report: (i64, i64),
     reported: Instant,
     over: bool,
@@ -46,7 +46,7 @@ impl StreamReader {
         &self.shared
     }
 
-    /// Sets how many bytes may be under way or wait to be read.
+    /// Sets the window: the number of bytes that may be under way or wait to be read.
     pub(crate) fn set_window(&mut self, bytes: usize) {
         self.report = (1, report(1, bytes).1);
         self.update(|connection, id| connection.set_stream_window(id, bytes));
@@ -87,7 +87,7 @@ impl StreamReader {
     /// Whether a report of what has been read is due.
     fn is_due(&mut self) -> bool {
         let Reading { items, bytes, .. } = self.read;
-        // Not with each item: a look at the clock takes as long as half an item.
+        // Reading the clock costs half as much as an item, so most items skip it.
         if items <= 2 || items % 4 == 0 {
             self.read.slow = now().duration_since(self.reported) >= SLOW;
         }
@@ -107,7 +107,7 @@ impl StreamReader {
     }
 }
 
-/// A quarter of the window, so that the half after which there is new credit is seen.
+/// A quarter of the window in items and bytes. New credit is due after half a window, so reports must come more often.
 fn report(items: i64, window: usize) -> (i64, i64) {
     let bytes = i64::try_from(window / 4).unwrap_or(REPORT);
     ((items / 4).max(1), bytes.clamp(1, REPORT))
@@ -148,7 +148,7 @@ impl StreamReaders {
         Self(Some(Box::new(Untaken { shared: shared.clone(), streams: streams.iter().copied().collect() })))
     }
 
-    /// The next one.
+    /// Takes the next stream.
     pub(crate) fn take(&mut self) -> Option<StreamReader> {
         self.0.as_mut()?.take()
     }

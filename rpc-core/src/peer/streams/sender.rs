@@ -1,4 +1,4 @@
-//! `StreamSender`: a stream by its sending half.
+//! `StreamSender`: the sending half of a stream.
 
 use std::{error, fmt};
 
@@ -101,13 +101,13 @@ impl<T> fmt::Debug for Closed<T> {
 
 impl<T> fmt::Display for Closed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads the stream any more")
+        f.write_str("the stream is not read any more")
     }
 }
 
 impl<T> error::Error for Closed<T> {}
 
-/// What a reader is told when a producer has gone without finishing.
+/// The status that a reader gets when the producer was dropped before it had finished the stream.
 pub(super) fn dropped() -> Status {
     Status::aborted("the stream's producer was dropped before it had finished the stream")
 }

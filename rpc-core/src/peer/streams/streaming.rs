@@ -53,9 +53,9 @@ pub struct Streaming<T, E = NoFault> {
 }
 
 enum Inner<T, E> {
-    /// Produced here. Never locked: a stream that cannot be shared can then be kept where others can.
+    /// The stream is produced at this side. The mutex is never locked; it makes a stream `Sync` that is not.
     Local(Mutex<BoxStream<'static, Result<T, CallError<E>>>>),
-    /// Produced at the other side.
+    /// The stream is produced at the other side.
     Remote(Remote<T, E>),
     Over,
 }
@@ -68,18 +68,18 @@ struct Remote<T, E> {
 }
 
 impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
-    /// Of a stream of items.
+    /// Makes a stream of items without faults.
     pub fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
         Self::from_call_results(stream.map(Ok))
     }
 
-    /// Of a stream of items that may end in a typed fault; what follows the fault is not asked for.
+    /// Makes a stream of items that may end in a typed fault. The source is not polled after the first fault.
     pub fn from_results(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
         Self::from_call_results(stream.map(|item| item.map_err(CallError::Fault)))
     }
 
-    /// Of a stream of what streams are read as: one that has come and is passed on, with its end, whatever was done to
-    /// its items. What follows the first error is not asked for.
+    /// Makes a stream of results as a reader gets them, for instance of a received stream whose items were mapped. The
+    /// end of the source is passed on. The source is not polled after the first error.
     pub fn from_call_results(stream: impl Stream<Item = Result<T, CallError<E>>> + Send + 'static) -> Self {
         Self { inner: Inner::Local(Mutex::new(stream.boxed())) }
     }
@@ -92,7 +92,7 @@ impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
 }
 
 impl<T, E> Streaming<T, E> {
-    /// A stream that is finished before it has begun.
+    /// Makes a stream without items.
     pub fn empty() -> Self {
         Self { inner: Inner::Over }
     }
@@ -114,7 +114,7 @@ impl<T, E> Streaming<T, E> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// A stream that has come.
+    /// Makes a stream of a received one.
     pub(crate) fn remote<D>(reader: StreamReader, method: &'static MethodDescriptor) -> Self
     where
         D: Decode<Value = T>,
@@ -160,11 +160,11 @@ impl<T, E> Remote<T, E> {
 
 const _: () = {
     const fn is_shared<S: Send + Sync>() {}
-    // A hosted object may keep one, whatever its items are.
+    // A hosted object may keep a stream, whatever the type of the items is.
     is_shared::<Streaming<std::cell::Cell<u8>, std::cell::Cell<u8>>>();
 };
 
-/// What it holds is boxed.
+/// The contents are boxed, so a stream may be moved while it is pinned.
 impl<T, E> Unpin for Streaming<T, E> {}
 
 impl<T, E> Stream for Streaming<T, E> {

@@ -1,4 +1,4 @@
-//! `StreamWriter`: the end of a stream where it is produced, and the task that moves its items out.
+//! `StreamWriter`: the producing end of a stream, and the task that sends its items.
 
 use std::{
     collections::VecDeque,
@@ -28,23 +28,24 @@ use crate::{
     wire::{Rope, Streams, TransferId},
 };
 
-/// The most items of a batch that is handed over.
+/// The largest number of items in a batch that is handed to the connection.
 const BATCH_ITEMS: usize = 512;
 
-/// An item that was made.
+/// An encoded item.
 enum Made {
     Short(Rope),
-    LongState(LongItem),
+    Long(LongItem),
 }
 
-/// An item that is longer than a chunk. Its bytes are dropped where it has to wait, and made again when it may go.
+/// An item that is longer than a chunk. While the item waits, its bytes are dropped; the item is encoded again when it
+/// may be sent.
 struct LongItem {
     len: usize,
     bytes: Option<Rope>,
     encode: Box<dyn FnMut() -> Result<Rope, String> + Send>,
 }
 
-/// The items of a stream, encoded. What the user made of it may panic when it is polled and when it is dropped.
+/// The encoded items of a stream. The user's stream in here may panic when it is polled and when it is dropped.
 struct Items(Option<BoxStream<'static, Result<Made, Failed>>>);
 
 impl Items {
@@ -68,10 +69,10 @@ impl Drop for Items {
     }
 }
 
-/// Makes the items, given the length of a chunk.
+/// Makes the stream of items, given the length of a chunk.
 type Make = Box<dyn FnOnce(usize) -> BoxStream<'static, Result<Made, Failed>> + Send>;
 
-/// A stream of which nothing has been asked. It may panic when it is dropped.
+/// A stream that has not been polled. It may panic when it is dropped.
 struct Unstarted(Option<Make>);
 
 impl Unstarted {
@@ -90,9 +91,9 @@ impl Drop for Unstarted {
 
 /// Why a stream has no more items.
 enum Failed {
-    /// Its maker said so.
+    /// The user's stream has ended with an error.
     End(StreamError),
-    /// Something of it does not serialize.
+    /// An item or the fault does not serialize. The strings name this part and hold serde's message.
     Unencodable(&'static str, String),
 }
 
@@ -103,7 +104,7 @@ pub struct StreamWriter {
 }
 
 impl StreamWriter {
-    /// Of any stream, for an argument or the result of `method`.
+    /// Makes a writer of any stream, for an argument or the result of `method`.
     pub fn new<C, E>(stream: impl IntoStreaming<C::Value, E>, method: &'static MethodDescriptor) -> Self
     where
         C: Encode,
@@ -129,7 +130,7 @@ fn made<C: Encode>(value: C::Value, chunk: usize) -> Result<Made, String> {
     if bytes.len() <= chunk {
         return Ok(Made::Short(bytes));
     }
-    Ok(Made::LongState(LongItem { len: bytes.len(), bytes: Some(bytes), encode: Box::new(move || C::encode(&value)) }))
+    Ok(Made::Long(LongItem { len: bytes.len(), bytes: Some(bytes), encode: Box::new(move || C::encode(&value)) }))
 }
 
 impl fmt::Debug for StreamWriter {
@@ -138,7 +139,7 @@ impl fmt::Debug for StreamWriter {
     }
 }
 
-/// The streams of a call or a result. Mostly there are none, and then it is a word that is nil.
+/// The streams of a call or a result. Most calls have none, so the empty case takes one word and no allocation.
 #[derive(Debug, Default)]
 #[allow(clippy::box_collection, reason = "calls and answers are moved more often than they have streams")]
 pub struct StreamWriters(Option<Box<Vec<StreamWriter>>>);
@@ -175,7 +176,7 @@ impl IntoIterator for StreamWriters {
     }
 }
 
-/// Begins to produce streams, each in a task of its own. Those without a number are dropped.
+/// Begins to produce the streams, each in a task of its own. Writers without an id in `streams` are dropped.
 pub(crate) fn start(shared: &Arc<SessionShared>, streams: &Streams, writers: impl IntoIterator<Item = StreamWriter>) {
     let chunk = shared.chunk();
     for (id, writer) in streams.iter().zip(writers) {
@@ -197,17 +198,17 @@ struct Pump {
     method: &'static MethodDescriptor,
     items: Items,
     ready: VecDeque<(Rope, u32)>,
-    /// The other end knows of the end, or does not care.
+    /// The other side knows of the end of the stream, or has stopped reading.
     ended: bool,
 }
 
-/// What came of waiting for items.
+/// The outcome of a wait for items.
 enum Gathered {
-    /// There are some.
+    /// Items are ready to be handed over.
     Items,
-    /// There may be, and then comes one that is longer than a chunk.
-    LongState(LongItem),
-    /// There may be, and no more follow.
+    /// A long item follows the items that are ready, if any.
+    Long(LongItem),
+    /// The stream ends after the items that are ready, if any.
     End(StreamEnd),
     /// The reader wants no more.
     Closed,
@@ -232,7 +233,7 @@ impl Pump {
                 let gathered = shared.polling(polled, || self.poll_gather(cx, room));
                 watch_poll(&shared, polled, before.elapsed());
                 if gathered.is_pending() {
-                    // What was claimed went to others: items are made only when there is room for them.
+                    // The connection has given the claimed room to other streams, so it must be claimed again.
                     claimed = None;
                 }
                 gathered
@@ -240,7 +241,7 @@ impl Pump {
             .await;
             let end = match gathered {
                 Gathered::Items => None,
-                Gathered::LongState(item) => {
+                Gathered::Long(item) => {
                     if !self.hand_over().await || !self.send_long(item).await {
                         break;
                     }
@@ -261,7 +262,7 @@ impl Pump {
         self.ended = true;
     }
 
-    /// Asks for items, no more than there is room for.
+    /// Polls for items, at most as many as there is room for.
     fn poll_gather(&mut self, cx: &mut Context<'_>, room: StreamRoom) -> Poll<Gathered> {
         let largest = self.shared.limits().map_or(u64::MAX, |limits| limits.payload);
         let too_long = |len: usize| {
@@ -274,8 +275,8 @@ impl Pump {
         while self.ready.len() < room.items.min(BATCH_ITEMS) && bytes < room.bytes {
             match self.poll_item(cx) {
                 Poll::Ready(Some(Ok(Made::Short(item)))) if item.len() as u64 > largest => return too_long(item.len()),
-                Poll::Ready(Some(Ok(Made::LongState(item)))) if item.len as u64 > largest => return too_long(item.len),
-                Poll::Ready(Some(Ok(Made::LongState(item)))) => return Poll::Ready(Gathered::LongState(item)),
+                Poll::Ready(Some(Ok(Made::Long(item)))) if item.len as u64 > largest => return too_long(item.len),
+                Poll::Ready(Some(Ok(Made::Long(item)))) => return Poll::Ready(Gathered::Long(item)),
                 Poll::Ready(Some(Ok(Made::Short(item)))) => {
                     bytes += item.len() + ITEM;
                     self.ready.push_back((item, 0));
@@ -283,7 +284,7 @@ impl Pump {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
                 Poll::Pending if self.ready.is_empty() => {
-                    // What was claimed goes to others. Woken too when the stream ends.
+                    // The claimed room goes to other streams. The end of the stream wakes this task as well.
                     let id = self.id;
                     let wanted = self.shared.with(|locked| locked.connection.idle_stream(id, cx.waker()));
                     return if wanted { Poll::Pending } else { Poll::Ready(Gathered::Closed) };
@@ -294,7 +295,7 @@ impl Pump {
         Poll::Ready(Gathered::Items)
     }
 
-    /// What the user's stream has next. A panic ends it with a status that keeps the panic's message at home.
+    /// Polls the user's stream. A panic ends the stream with a status that does not carry the panic's message.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Made, StreamError>>> {
         let Ok(next) = self.items.poll_next(cx) else {
             let (contract, method) = (self.method.contract(), self.method.name());
@@ -321,7 +322,7 @@ impl Pump {
         )))
     }
 
-    /// Hands over what is ready. False if the stream has ended.
+    /// Hands the ready items to the connection. False if the stream has ended.
     async fn hand_over(&mut self) -> bool {
         while !self.ready.is_empty() {
             let (id, ready) = (self.id, &mut self.ready);
@@ -335,8 +336,8 @@ impl Pump {
         true
     }
 
-    /// Sends an item that is longer than a chunk, when there is credit for it and what it needs of the budget of
-    /// transfers. Its bytes are not kept while it waits. False if the stream has ended.
+    /// Sends an item that is longer than a chunk, once there is credit for the item and room in the budget of
+    /// transfers. The bytes of the item are not kept during that wait. False if the stream has ended.
     async fn send_long(&mut self, mut item: LongItem) -> bool {
         let (id, len) = (self.id, item.len);
         let shared = self.shared.clone();
@@ -393,7 +394,7 @@ impl Pump {
     }
 }
 
-/// Waits until the reader takes items, and says how many. `None` if the reader wants no more.
+/// Waits until the reader takes items, and returns the room for them. `None` if the reader wants no more.
 async fn wait(shared: &SessionShared, id: TransferId) -> Option<StreamRoom> {
     poll_fn(|cx| match shared.with(|locked| locked.connection.poll_stream(id, cx.waker())) {
         Some(room) if room.items == 0 => Poll::Pending,
@@ -402,7 +403,7 @@ async fn wait(shared: &SessionShared, id: TransferId) -> Option<StreamRoom> {
     .await
 }
 
-/// Waits until a long item may be on its way. False if the stream has ended.
+/// Waits until the budget of transfers has room for a long item. False if the stream has ended.
 async fn reserve(
     shared: &Arc<SessionShared>,
     id: TransferId,
@@ -420,21 +421,21 @@ async fn reserve(
     .await
 }
 
-/// Encodes a long item once more. A panic in there was none the first time, and counts as a value that does not
-/// serialize.
+/// Encodes a long item again. The first time did not panic; a panic now counts as a value that does not serialize.
 fn encode_again(item: &mut LongItem) -> Result<Rope, String> {
     catch(|| (item.encode)()).unwrap_or_else(|Panicked| Err("it panicked".to_owned()))
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        // A long item that is still held gives its part of the budget back itself.
+        // `send_long` holds a reservation for an item that is not in `ready` yet. The reservation gives its share back
+        // itself.
         let transfers = self.ready.drain(..).map(|(_, charge)| charge as usize).sum();
         self.shared.give_back(Released { transfers, ..Released::default() });
         if !self.ended {
             self.finish(Err(StreamError::Status(dropped())));
         }
-        // What the user made is gone before that is said.
+        // The user's stream must be dropped before the session counts the producer as ended.
         self.items.let_go();
         self.shared.producer_ended();
     }

@@ -1,4 +1,4 @@
-//! What the WebSocket library's errors and close frames mean to a session.
+//! Translates errors and close frames of the WebSocket library to errors of a session.
 
 use std::io;
 
@@ -12,13 +12,14 @@ use crate::{
     session::transport::TransportError,
 };
 
-/// "No status received", which never travels (RFC 6455 §7.4.1).
+/// "No status received", which is never sent (RFC 6455 §7.4.1).
 const NO_STATUS: CloseCode = CloseCode(1005);
-/// The library answers a close code that must not be sent with 1002 and these words, and gives its answer instead of
-/// the frame that came.
+/// The library answers a forbidden close code with 1002 and this reason, and returns its answer instead of the frame
+/// that came in.
 const BAD_CODE: &str = "Protocol violation";
 
-/// The session's word for an error that ended a WebSocket. `text_seen` tells what bad UTF-8 was found in.
+/// Translates an error that ended a WebSocket. `text_seen` tells whether invalid UTF-8 was in a text message or in the
+/// reason of a close frame.
 pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
     match error {
         Error::Io(error) => TransportError::Lost(lost(&error)),
@@ -41,7 +42,7 @@ pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
     }
 }
 
-/// The end by the other side's close frame.
+/// Translates a close frame of the other side.
 pub(super) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
     match frame {
         Some(CloseFrame { code: coding::CloseCode::Protocol, reason }) if reason == BAD_CODE => {
@@ -52,7 +53,7 @@ pub(super) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
     }
 }
 
-/// The refusal of text messages (RFC 6455 §7.4.1: 1003).
+/// The error for text messages, which are refused (RFC 6455 §7.4.1: 1003).
 pub(super) fn text() -> ProtocolError {
     ProtocolError::unsupported("a text message, where only binary ones are taken")
 }

@@ -1,6 +1,6 @@
-//! `Framing`: follows the borders of frames and messages in the bytes that pass by (RFC 6455 §5.2).
+//! `Framing`: finds the boundaries of frames and messages in the bytes of a stream (RFC 6455 §5.2).
 
-/// Two bytes, an extended length of up to eight, a mask of four.
+/// A header has two bytes, up to eight bytes of extended length, and four bytes of mask.
 const LONGEST_HEADER: usize = 14;
 const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
@@ -8,10 +8,10 @@ const MASKED: u8 = 0x80;
 const TEXT: u8 = 0x1;
 const FIRST_CONTROL: u8 = 0x8;
 
-/// Knows how much of an unfinished message has come in, its frame headers included.
+/// Counts the bytes of the unfinished message, with the frame headers.
 ///
-/// The WebSocket library counts payload bytes only, so that endless empty fragments look like nothing to it. Bad frames
-/// are the library's to refuse; this only has to stay in bounds on them.
+/// The WebSocket library counts payload bytes only, so it does not notice endless empty fragments. The library refuses
+/// invalid frames; this parser must only not panic on them.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     header: [u8; LONGEST_HEADER],
@@ -26,7 +26,7 @@ pub(super) struct Framing {
 }
 
 impl Framing {
-    /// Takes the next bytes of the stream.
+    /// Processes the next bytes of the stream.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = match &mut self.payload_left {
@@ -55,7 +55,7 @@ impl Framing {
         self.fragments + self.frame
     }
 
-    /// Whether a text frame has been seen whole.
+    /// Whether a whole text frame has come in.
     pub(super) fn text_seen(&self) -> bool {
         self.text_seen
     }
@@ -73,7 +73,7 @@ impl Framing {
     }
 }
 
-/// The payload's length, once the header is whole.
+/// The payload's length; `None` while the header is incomplete.
 fn payload_len(header: &[u8]) -> Option<u64> {
     let second = *header.get(1)?;
     let mask = if second & MASKED == 0 { 0 } else { 4 };

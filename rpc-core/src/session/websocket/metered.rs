@@ -1,4 +1,4 @@
-//! `Metered`: the stream beneath the WebSocket, with a budget for each round of reading, and counts.
+//! `Metered`: the stream beneath the WebSocket. It counts bytes, and limits the bytes of each round of reading.
 
 use std::{
     io::{self, Read, Write},
@@ -11,13 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::framing::Framing;
 use crate::session::yield_now::yield_now;
 
-/// Bytes that one round may read, so that one busy connection cannot keep its thread from the others.
+/// The number of bytes that one round may read, so that a busy connection does not starve others on its thread.
 const ROUND: usize = 64 * 1024;
 
-/// Makes an asynchronous stream look like a blocking one that says `WouldBlock`, which is how the WebSocket library
-/// reads and writes, and sees every byte pass.
+/// Adapts an asynchronous stream to the non-blocking `Read` and `Write` that the WebSocket library expects: an
+/// operation that would wait fails with `WouldBlock`. Counts every byte.
 ///
-/// Its only user polls it from one task, so one waker serves both directions.
+/// One task polls both directions, so both share one waker.
 #[derive(Debug)]
 pub(super) struct Metered<IO> {
     io: IO,
@@ -30,7 +30,7 @@ pub(super) struct Metered<IO> {
 }
 
 impl<IO> Metered<IO> {
-    /// Wraps a stream of which `leftover` was read before.
+    /// Wraps a stream whose first bytes, `leftover`, were read before.
     pub(super) fn new(io: IO, leftover: &[u8]) -> Self {
         let mut framing = Framing::default();
         framing.advance(leftover);

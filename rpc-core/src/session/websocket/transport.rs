@@ -34,31 +34,33 @@ use crate::{
 
 /// Frames are collected up to this size and then written without waiting for the flush.
 const WRITE_BUFFER: usize = 64 * 1024;
-/// What frame headers may add to an unfinished message: after the handshake, and before it.
+/// The number of bytes that frame headers may add to an unfinished message after the handshake …
 const OVERHEAD: usize = 64 * 1024;
+/// … and before its end.
 const HANDSHAKE_OVERHEAD: usize = 1024;
 /// A control frame's payload holds 125 bytes (RFC 6455 §5.5), of which the close code takes two.
 const LONGEST_REASON: usize = 123;
-/// How long input is discarded after the goodbye. Dropping a socket with unread input resets the connection, and the
-/// reset may overtake the close code.
+/// The time for which input is discarded after the close frame. Dropping a socket with unread input resets the
+/// connection, and the reset may overtake the close code.
 const DISCARD: Duration = Duration::from_secs(1);
 
 /// A [`Transport`] over a byte stream on which the HTTP upgrade has been done.
 ///
-/// A peer that breaks the WebSocket's rules ends it with [`TransportError::Protocol`], whose close code says which:
-/// 1003 for text, 1009 for too much, 1002 for the rest. What is too much is
-/// [`Config::max_packet`](crate::Config::max_packet); until [`handshake_done`](Transport::handshake_done) it is
-/// [`Config::max_handshake`](crate::Config::max_handshake), in all. Pings are answered, and counted in
-/// [`Progress::controls`]. No extension is ever agreed.
+/// A violation of the WebSocket protocol by the peer ends the transport with [`TransportError::Protocol`]. The close
+/// code says which rule was broken: 1003 for a text message, 1009 for a message that is too long, 1002 for everything
+/// else. A message may have [`Config::max_packet`](crate::Config::max_packet) bytes. Until
+/// [`handshake_done`](Transport::handshake_done), all messages together may have
+/// [`Config::max_handshake`](crate::Config::max_handshake) bytes. Pings are answered, and counted in
+/// [`Progress::controls`]. Extensions are never negotiated.
 #[derive(Debug)]
 pub struct WebSocket<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,
     max_packet: usize,
     /// Bytes that may still come before the handshake is done; `None` once it is.
     handshake_left: Option<usize>,
-    /// Pings and pongs that came in. How many may come is the connection's to say.
+    /// The number of pings and pongs that came in. The connection limits it.
     controls: u64,
-    /// Whether the last write found no room below.
+    /// Whether the last write was blocked by the stream below.
     blocked: bool,
     ended: Option<TransportError>,
     closing: Closing,
@@ -74,12 +76,12 @@ enum Closing {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
-    /// The server's end. `leftover` is what was read behind the request's head.
+    /// The server's end. `leftover` holds the bytes that were read after the head of the request.
     pub fn server(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
         Self::new(io, leftover, Role::Server, config)
     }
 
-    /// The client's end. `leftover` is what was read behind the response's head.
+    /// The client's end. `leftover` holds the bytes that were read after the head of the response.
     pub fn client(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
         Self::new(io, leftover, Role::Client, config)
     }
@@ -95,7 +97,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         let socket = if leftover.is_empty() {
             tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
         } else {
-            // Copied out of the buffer that the head was read into, which may be much longer.
+            // The copy releases the buffer that the head was read into, which may be much longer.
             tungstenite::WebSocket::from_partially_read(metered, leftover.to_vec(), role, Some(settings))
         };
         Self {
@@ -119,7 +121,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         Ok(packet)
     }
 
-    /// Whether the message that is coming in has grown too much; payloads are limited by the library, headers here.
+    /// Checks the length of the unfinished message with its frame headers. The library limits the payloads only.
     fn check_overhead(&mut self) -> Result<(), TransportError> {
         let allowed = match self.handshake_left {
             Some(left) => left + HANDSHAKE_OVERHEAD,
@@ -159,15 +161,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
-    /// One step of closing that cannot go on yet is `None`.
+    /// Takes one step of closing and returns the next state; `None` if the step has to wait.
     fn drive_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Option<Closing> {
         match &mut self.closing {
             Closing::NotYet => {
-                // A pong that is still queued would go out behind the goodbye (RFC 6455 §5.5.1 forbids it). If this
-                // fails, so does the next call.
+                // A pong that is still queued must go out before the close frame (RFC 6455 §5.5.1). If the flush fails,
+                // so does the next call.
                 let _ = self.socket.flush();
-                // The library sends nothing where the other side said goodbye first: its answer is in the buffer
-                // already.
+                // If the other side has sent its close frame first, the library sends nothing here: the answer to that
+                // frame is in the buffer already.
                 let goodbye = CloseFrame { code: sendable(code).0.into(), reason: cut(reason) };
                 match self.socket.close(Some(goodbye)) {
                     Err(error) if would_block(&error) => Some(Closing::Flushing),
@@ -201,7 +203,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             match self.socket.read() {
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
-                    // Each ping costs an answer: the driver hears of it before the next one is read.
+                    // Each ping costs an answer, so the driver must count the ping before the next one is read.
                     self.controls += 1;
                     yield_now(cx);
                     return Poll::Pending;
@@ -232,7 +234,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
         }
         match self.socket.write(Message::Binary(packet)) {
             Ok(()) => Ok(()),
-            // The packet was taken into the buffer all the same.
+            // The library has put the packet into its buffer before the write blocked.
             Err(error) if would_block(&error) => {
                 self.blocked = true;
                 Ok(())
@@ -282,7 +284,7 @@ fn too_big(what: &str) -> TransportError {
     TransportError::Protocol(ProtocolError::too_big(what))
 }
 
-/// Codes that only stand for the lack of one never travel (RFC 6455 §7.4.1, §7.4.2).
+/// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2).
 fn sendable(code: CloseCode) -> CloseCode {
     match code.0 {
         1000..=1003 | 1007..=1014 | 3000..=4999 => code,

@@ -23,7 +23,7 @@ impl Visitor for Ada {
     }
 }
 
-/// A contract that the client has at hand, for instance of a server that somebody else wrote.
+/// A contract that the client has at hand, for instance of a server by another author.
 #[rpc_client::service]
 pub trait Clock {
     /// How late it is.

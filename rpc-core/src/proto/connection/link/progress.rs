@@ -8,24 +8,24 @@ pub(crate) const BACKLOG: usize = 64 * 1024;
 pub(crate) const BACKLOG_PROGRESS: u64 = 64 * 1024;
 
 /// The bytes that one link has moved each way since it began, and what they were when each of its watches began. A
-/// watch is a timer of the link; its mark is meaningful only while the timer is set.
+/// watch is a timer of the link; its baseline is meaningful only while the timer is set.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     received: u64,
     sent: u64,
     /// The transport cannot take a packet now.
     stuck: bool,
-    message: Mark,
-    write: Mark,
-    backlog: Mark,
+    message: Baseline,
+    write: Baseline,
+    backlog: Baseline,
 }
 
-/// A count at the beginning of a period.
+/// The value of a byte count at the beginning of a period.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark(u64);
+struct Baseline(u64);
 
-impl Mark {
-    /// Whether the count has grown by `least` since the mark. If so, the next period begins.
+impl Baseline {
+    /// Whether the count has grown by `least` since the baseline. If so, the next period begins.
     fn is_passed(&mut self, count: u64, least: u64) -> bool {
         let passed = count.saturating_sub(self.0) >= least;
         if passed {
@@ -64,17 +64,17 @@ impl Progress {
 
     /// A message has begun to come in.
     pub(crate) fn begin_message(&mut self) {
-        self.message = Mark(self.received);
+        self.message = Baseline(self.received);
     }
 
     /// A write is stuck from now on.
     pub(crate) fn begin_write(&mut self) {
-        self.write = Mark(self.sent);
+        self.write = Baseline(self.sent);
     }
 
     /// A backlog waits to be written from now on.
     pub(crate) fn begin_backlog(&mut self) {
-        self.backlog = Mark(self.sent);
+        self.backlog = Baseline(self.sent);
     }
 
     /// Whether the message has grown enough in this period. If so, the next one begins.
