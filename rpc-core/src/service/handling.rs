@@ -87,7 +87,7 @@ struct Method {
     received: Received,
     /// Its place among the calls of its session, if its arguments came in chunks.
     held: Arc<Mutex<Option<QueuedTurn>>>,
-    /// It has run to its end.
+    /// It has run to its end with a result or a fault, and not with a status.
     served: bool,
 }
 
