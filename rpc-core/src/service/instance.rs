@@ -54,7 +54,7 @@ pub(crate) trait Host: Send + Sync {
 /// Where the objects of a service come from.
 #[derive(Clone)]
 pub(super) enum Source {
-    /// One for all.
+    /// One for all sessions. It has nothing to do with the type `peer::SessionShared`.
     SessionShared(Arc<dyn Host>),
     /// One a session.
     PerSession(Arc<dyn Factory>),

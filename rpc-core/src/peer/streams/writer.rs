@@ -34,6 +34,7 @@ const BATCH_ITEMS: usize = 512;
 /// An item that was made.
 enum Made {
     Short(Rope),
+    /// One that is longer than a chunk, in spite of the name: `proto::LongState` is what becomes of it.
     LongState(LongItem),
 }
 
