@@ -9,8 +9,9 @@ use crate::proto::{Charges, Released};
 
 /// What a sender holds of the budgets; given back on drop, unless it has been handed over.
 ///
-/// The order is fixed: argument bytes, then transfers, then room. The driver alone gives back the later ones, so two
-/// senders never wait for each other.
+/// The order is fixed: argument bytes, then transfers, then room. A sender that holds the earlier ones waits for the
+/// later ones, and those return as the driver writes what has been queued already, for which no further budget is
+/// needed. So two senders never wait for each other.
 #[derive(Debug)]
 pub(crate) struct Reservation<S: Deref<Target = SessionShared>> {
     shared: S,
@@ -141,7 +142,8 @@ impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
     }
 }
 
-/// A result, or a long item of a stream, that waits for room as the value that users' code has made.
+/// A result, or a long item of a stream, that waits for a budget or for credit as the value that users' code has made.
+/// It counts in the pool of all sessions' memory meanwhile. The wait itself is [`Reservation::wait`].
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     shared: &'a SessionShared,

@@ -1,4 +1,5 @@
-//! One attempt at a call, at its caller: its arguments are encoded, sent, and its answer awaited.
+//! One attempt at a call, at its caller: its arguments are encoded, sent, and its answer awaited. The waits for slot,
+//! permit and room are in `sending`, and what the room is taken from in `budget`.
 
 use std::{
     mem,

@@ -13,7 +13,8 @@ use super::{
 use crate::{config::CheckedConfig, contract::MethodDescriptor, status::Status};
 
 /// Where the calls that are made through a [`super::Peer`] go. Interceptors run before the choice of a session, so they
-/// and the configuration belong to the destination.
+/// and the configuration belong to the destination. There is one kind so far; what chooses among sessions, or opens one
+/// for a call, would be another.
 #[derive(Clone)]
 pub(crate) enum Destination {
     /// The other end of one session.

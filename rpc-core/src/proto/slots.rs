@@ -56,7 +56,8 @@ pub(crate) enum SlotState {
     Arriving(TransferId),
     /// Its caller is gone; its completion is awaited.
     Abandoned,
-    /// Its completion is there, for its caller to take.
+    /// Its outcome is there, for its caller to take. The completion may yet have to come: see
+    /// [`Slot::awaiting_completion`].
     Completed(Outcome),
 }
 

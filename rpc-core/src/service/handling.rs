@@ -87,7 +87,7 @@ struct Method {
     received: Received,
     /// The place among the calls of the session, if the arguments came in chunks.
     held: Arc<Mutex<Option<QueuedTurn>>>,
-    /// Whether the method has run to its end.
+    /// Whether the method has run to its end with a result or a fault, and not with a status.
     served: bool,
 }
 

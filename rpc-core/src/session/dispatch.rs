@@ -78,7 +78,8 @@ impl Dispatch {
         self.clock = Instant::now();
     }
 
-    /// The arguments of a call are arriving.
+    /// The arguments of a call are arriving. If its object serves one call at a time, the call gets its place in the
+    /// turn queue now, before calls that come later and are complete sooner.
     pub(super) fn hold(&mut self, key: ServedKey, method: u32) {
         let service = self.hosting.find(method).map(|index| self.hosting.service_of(index));
         let turns = service.and_then(|service| self.instances.get(service)).and_then(|instance| instance.turns());
@@ -87,7 +88,7 @@ impl Dispatch {
         }
     }
 
-    /// The arguments of a call will not arrive.
+    /// The arguments of a call will not arrive, and its place in the turn queue goes to others.
     pub(super) fn withdraw(&mut self, key: ServedKey) {
         self.arriving.remove(&key);
     }

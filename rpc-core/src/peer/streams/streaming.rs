@@ -45,9 +45,10 @@ use crate::{
 /// # How far a producer may run ahead
 ///
 /// A producer is polled only while its reader has room: [`crate::Config::stream_window`] bytes and
-/// [`crate::Config::stream_items`] items to begin with, counted from the producer's side to the reader's hand; some 64
-/// KiB more wait at the producer's side. While the reader waits for the window and not for the producer, the window
-/// doubles, up to [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
+/// [`crate::Config::stream_items`] items to begin with, counted from the producer's side to the reader's hand. Of
+/// these, about [`crate::Config::chunk`] bytes, and one longer item at most, wait at the producer's side. While the
+/// reader waits for the window and not for the producer, the window doubles, up to
+/// [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
 pub struct Streaming<T, E = NoFault> {
     inner: Inner<T, E>,
 }

@@ -1,4 +1,5 @@
-//! Completions of calls that came in, and the return of what the calls took of the limits.
+//! Completions of calls that were served here, and the return of what the calls took of the limits. The completions of
+//! calls that were made here come in through `completions`.
 
 use std::mem;
 

@@ -42,7 +42,7 @@ pub struct CallStart {
 /// Where a call stands, seen from its caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CallProgress {
-    /// Nothing to do but wait.
+    /// Nothing to do but wait, be it for a permit or for the outcome.
     Waiting,
     /// The call has a permit and may be sent.
     Admitted,

@@ -1,4 +1,5 @@
-//! Completions of calls that were made here, and the chunks of payloads in both directions.
+//! Completions of calls that were made here, and Chunk, Abort and Stop of any payload: a transfer may be arguments, a
+//! result or a long item. A Stop for a stream comes in here too, because streams and transfers share their numbers.
 
 use std::{mem, time::Instant};
 

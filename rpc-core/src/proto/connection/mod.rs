@@ -58,12 +58,17 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
-/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`] for bytes that are not a whole packet
-/// yet, [`Self::handle_timeout`] when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`],
-/// [`Self::cancel_call`] from callers; [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`].
+/// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`], [`Self::handle_controls`] and
+/// [`Self::handle_write`] for how the transport gets on, [`Self::handle_lost`] for its end, [`Self::handle_timeout`]
+/// when [`Self::poll_timeout`] has come; [`Self::begin_call`], [`Self::send_call`], [`Self::cancel_call`] from callers;
+/// [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`]. Producers and readers of streams have methods
+/// of their own.
 ///
-/// Output, which the shell takes after each input in this order: [`Self::poll_event`], [`Self::poll_transmit`],
-/// [`Self::poll_timeout`], [`Self::take_wakes`] (to wake outside any lock) and [`Self::take_released`].
+/// Output of two kinds. After each input, whoever gave it takes [`Self::take_wakes`], [`Self::take_released`] and
+/// [`Self::take_stale_wakers`] under the same lock, and acts on them outside. The task that owns the transport then
+/// acts on all of [`Self::poll_event`], wakes the tasks that what came in has made ready, writes
+/// [`Self::poll_transmit`], and sets its timer to [`Self::poll_timeout`]. Tasks are woken after the events, so that a
+/// caller who sees its answer can rely on it that the calls which came before the answer have begun.
 pub struct Connection {
     role: Role,
     id: u64,
@@ -280,7 +285,8 @@ impl Connection {
             && self.calls.slots.live() + self.served.two_way_len() > 1
     }
 
-    /// Whether there is anything left to send.
+    /// Whether there is anything left to send. Done, Credit and acks do not count, because nobody needs them after the
+    /// end.
     pub fn has_output(&self) -> bool {
         self.link.has_output() || self.outbox.has_frames() || self.has_bulk()
     }

@@ -174,7 +174,7 @@ impl Connection {
         live.then_some(Parent { depth: slot.depth, deadline: slot.deadline, origin })
     }
 
-    /// Takes a permit for a call that comes in; otherwise says why the call is refused.
+    /// Takes a permit for a call that comes in and gives `None`; otherwise says why the call is refused.
     #[inline]
     fn refuse_request(
         &mut self,
@@ -198,7 +198,7 @@ impl Connection {
         self.served.count_excess(false, self.config.max_calls).map(Some)
     }
 
-    /// Takes a permit for a one-way call that comes in; otherwise says why the call is refused.
+    /// Takes a permit for a one-way call that comes in and gives `None`; otherwise says why the call is refused.
     #[inline]
     fn refuse_notify(&mut self, depth: u32, cost: &Cost) -> Result<Option<Status>, ProtocolError> {
         if !self.is_within_limits(depth, cost) {

@@ -25,9 +25,10 @@ const BULK_FRAMES: usize = 512;
 const SMALL_FRAME: usize = 48;
 
 impl Connection {
-    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: permits
-    /// and room return when their frame is given out. After the end it still gives packets, until all frames that may
-    /// go have gone.
+    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: what a
+    /// frame holds returns when the frame is given out, which is the sender's room and, with the end of a completion,
+    /// the permit of the call that was served here. (The permit of a call that was made here returns with its
+    /// completion.) After the end it still gives packets, until all frames that may go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let handshake = self.link.write_handshake();
         if handshake.is_some() || matches!(self.life.phase, Phase::Handshake | Phase::AwaitingDecision) {

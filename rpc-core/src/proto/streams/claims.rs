@@ -1,4 +1,5 @@
-//! Who may queue items: a producer claims credit and room before it makes an item, so that every item made can go.
+//! Who may queue items: a producer claims shared credit and room before it makes an item, so that every item made can
+//! go. The producers' part of [`SendStreams`] is here as well.
 
 use std::{collections::VecDeque, mem, task::Waker};
 
@@ -39,7 +40,8 @@ pub(super) struct Claim {
     pub(super) room: usize,
 }
 
-/// What all producers share, and who waits for it. All amounts are bytes, with [`ITEM`] for each item.
+/// What all producers share, which is the shared credit and the room for what waits, and who waits for a part of it.
+/// All amounts are bytes, with [`ITEM`] for each item.
 #[derive(Debug, Default)]
 pub(super) struct SharedCredit {
     /// Credit of all streams together, which is the other side's to grant.
@@ -48,7 +50,7 @@ pub(super) struct SharedCredit {
     pub(super) promised: i64,
     /// The credit is scarce when no more than this is left; then only streams whose readers keep up get more of it.
     pub(super) scarce: i64,
-    /// The credit that one stream begins with.
+    /// The credit that one stream begins with. What a stream lacks of it is taken to be unread, while credit is scarce.
     pub(super) window: i64,
     /// What waits to be sent, of all streams.
     pub(super) queued: usize,
@@ -263,6 +265,7 @@ impl SendStreams {
         let shared = &mut self.shared;
         match shared.admit(id, stream, false, count) {
             Ok(room) => {
+                // One byte stands for one short item, of whatever length up to a chunk.
                 let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
                 shared.claim(stream, size, size);
                 Some(room)

@@ -7,6 +7,39 @@
 //!
 //! [`SendStreams`] are produced here, [`RecvStreams`] are read here. The states of a single stream, with their
 //! transitions and invariants, are described in [`send_stream`] and [`recv_stream`].
+//!
+//! # The life of credit
+//!
+//! At the producer, in the order of an item's way:
+//!
+//! 1. Both credits begin with what the reader has announced in the handshake (`SendStream::new`,
+//!    `SendStreams::set_limits`).
+//! 2. Before items are made, their producer claims shared credit, and room among what waits to be sent
+//!    (`SendStreams::poll` and `claim_long`, in [`claims`]). The stream's own credit needs no claim: nobody else can
+//!    take it. What cannot be claimed is waited for: `WaitsForStream` or `WaitsForShared`.
+//! 3. Queueing an item spends the stream's own credit, and the claim becomes a promise of shared credit
+//!    (`SendStreams::push`). So what waits here is a part of the window.
+//! 4. Sending the item spends the shared credit (`Turn::write_item`, in [`turn`]). If there is none, a short item
+//!    blocks its stream, and a long item is given back to its producer, to be made again.
+//! 5. A Credit frame adds to one of the credits (`SendStreams::grant`): the stream's own wakes its producer, the shared
+//!    one lets blocked streams go on and wakes the producers that wait in the queues of [`claims`].
+//!
+//! At the reader:
+//!
+//! 1. An item that comes is checked against both credits and taken from both. Until it has been read it is *held*
+//!    (`RecvStreams::begin_item`).
+//! 2. `take` moves items to the reader, but they count as held until the reader reports them as read (`count_read`).
+//!    Readers report a quarter of their first window at a time and 64 KiB at most (every item, if the window was set by
+//!    hand), after 200 ms, and whenever they have nothing more to read (`StreamReader`, in `peer/streams/reader.rs`).
+//! 3. A grant is what the window leaves beside credit and held items. It is made when it comes to half of the window,
+//!    in items or in bytes, and also when shared credit is scarce and everything has been read (`renew`, and
+//!    `renew_all` for the shared credit, both in `recv_streams/credit.rs`).
+//! 4. The grant waits as a notice; grants that follow add to it. The next counted packet begins with the notices that
+//!    wait, as Credit frames, before the frames of the outbox (`next_credit`, called by `Connection::poll_transmit`). A
+//!    notice may grant nothing: a slow reader's says only how far the reader is (`report`).
+//! 5. The window doubles when a reader finds nothing to read although the producer has used all credit that it is known
+//!    to have, by the acknowledgements of the packets with Credit (`take`). The shared window never grows, nor does one
+//!    that was set by hand.
 
 mod amount;
 mod claims;

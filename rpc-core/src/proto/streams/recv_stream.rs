@@ -282,8 +282,8 @@ impl RecvStream {
         self.block.split().freeze()
     }
 
-    /// Credit goes out in this packet. If acknowledgements are slow, the newest grants are forgotten, and the window
-    /// grows later.
+    /// Credit goes out in this packet. If acknowledgements are slow, this grant replaces the one before it, which
+    /// counts as known to the producer only when this packet is acknowledged: the window grows later.
     pub(super) fn note_credit(&mut self, packet: u64) {
         if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED {
             self.unacknowledged.pop_back();

@@ -75,7 +75,8 @@ pub(super) struct SendStream {
     pub(super) queued: usize,
     /// What the producer has claimed and not queued.
     pub(super) claim: Claim,
-    /// What may still be queued.
+    /// What may still be queued: the stream's own credit is spent when an item is queued, and the shared credit when
+    /// the item is sent.
     pub(super) credit: Amount,
     /// Items that were sent, and how many of these the reader has read. Where the numbers are equal, one more item may
     /// go whatever the credit of all streams together.

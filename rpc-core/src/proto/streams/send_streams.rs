@@ -1,4 +1,5 @@
-//! The streams that are produced here: their opening, their turns, their credit and their ends.
+//! The streams that are produced here: their opening, their turns, the credit that comes in, and their ends. What a
+//! producer calls to claim credit and to queue items (`poll`, `claim_long`, `push`, `idle`, `watch`) is in `claims`.
 
 use std::{collections::VecDeque, mem, task::Waker};
 

@@ -1,4 +1,5 @@
-//! The credit that producers get for what has been read here: when a stream gets more, and when that is sent.
+//! The credit that producers get for what has been read here: when a stream gets more, and when that is sent. Windows
+//! grow in [`RecvStreams::take`], where a reader finds nothing to read.
 
 use std::mem;
 

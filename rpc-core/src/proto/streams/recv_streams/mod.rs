@@ -209,7 +209,9 @@ impl RecvStreams {
         self.streams.get(&id).is_some_and(|stream| stream.arriving().is_some())
     }
 
-    /// Moves the items that have come to the reader, who has read `read` since the last call.
+    /// Moves the items that have come to the reader, who has read `read` since its last report. The items stay counted
+    /// as held until they are reported as read. Here the window grows: when there is nothing to read because the
+    /// producer has used up its credit.
     pub(crate) fn take(
         &mut self,
         id: TransferId,
