@@ -282,7 +282,8 @@ fn too_big(what: &str) -> TransportError {
     TransportError::Protocol(ProtocolError::too_big(what))
 }
 
-/// Codes that only stand for the lack of one never travel (RFC 6455 §7.4.1, §7.4.2).
+/// Codes that only stand for the lack of one never travel (RFC 6455 §7.4.1, §7.4.2). Any code outside of these ranges
+/// goes out as 1000.
 fn sendable(code: CloseCode) -> CloseCode {
     match code.0 {
         1000..=1003 | 1007..=1014 | 3000..=4999 => code,
