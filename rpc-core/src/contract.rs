@@ -59,8 +59,8 @@ impl ContractDescriptor {
         self.callback
     }
 
-    /// A hash over names, ids, arity and the options `oneway` and `idempotent`. Ends whose fingerprints differ were
-    /// built from different versions of the contract; that is logged and never refused.
+    /// A hash over names, ids, arity and the options `oneway` and `idempotent`; other options do not count. Ends whose
+    /// fingerprints differ were built from different versions of the contract; that is logged and never refused.
     pub const fn fingerprint(&self) -> u64 {
         let mut hash = fnv1a_64(FNV_64_BASIS, self.name.as_bytes());
         let mut i = 0;

@@ -1,4 +1,7 @@
 //! Code around calls: the [`Interceptor`] trait, and interceptors that are ready made.
+//!
+//! The trait and its types stand in `peer/intercept.rs`, below this floor, because the two places that run interceptors
+//! need them: `peer/perform.rs` for calls that are made here, `service/handling.rs` for calls that are served here.
 
 mod concurrency_limit;
 mod timeout_cap;

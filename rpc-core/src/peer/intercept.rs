@@ -49,6 +49,9 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 /// Dropping the future cancels the call, so an interceptor may put a timeout around the rest. A status that comes from
 /// an interceptor which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A
 /// session without interceptors pays nothing for them.
+///
+/// An interceptor sees the call, not the items of its streams: those pass by on their own, and the streams of a result
+/// go on after [`Next::run`] has returned.
 #[async_trait]
 pub trait Interceptor: Send + Sync + 'static {
     /// Runs around one call.

@@ -210,7 +210,7 @@ impl Session {
         self.shared.act(|connection| connection.overload(what));
     }
 
-    /// What the session holds now.
+    /// What the session holds now. The counts are of this session alone: no sum over sessions is kept.
     pub fn stats(&self) -> Stats {
         let (connection, oneway_refused) =
             self.shared.look(|connection| (connection.stats(), connection.oneway_refused()));

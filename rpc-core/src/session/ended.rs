@@ -39,6 +39,8 @@ impl Produced {
 }
 
 impl Ended {
+    /// The end with a status: of a call that is refused, and of one whose handler has run and returned a status. Only a
+    /// status with `Execution::NotExecuted` says that no handler has run.
     pub(super) fn refused(key: ServedKey, status: Status) -> Self {
         Self::because(key, proto::Completion::Status(status))
     }

@@ -1,4 +1,9 @@
 //! `Transport`: carries packets, one message each, in both directions.
+//!
+//! `memory.rs` has the smallest transport. `websocket` shows what a transport for hostile peers has to do: it bounds
+//! what it buffers, by `Config::max_handshake` and then by `Config::max_packet`, before the connection counts the same
+//! bytes again. `WebSocket` runs over any byte stream, so only another way to carry packets is a new transport. A close
+//! code is a number of RFC 6455 in every transport, and the other side gets the number as [`TransportError::Closed`].
 
 use std::task::{Context, Poll};
 

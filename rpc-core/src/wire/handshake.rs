@@ -1,4 +1,5 @@
-//! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer.
+//! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer. What the two
+//! frames do to a connection is in `proto/connection/handshake.rs`.
 
 use bytes::BytesMut;
 
@@ -11,7 +12,8 @@ use super::{
 /// A limit that is not announced.
 const UNLIMITED: u64 = u64::MAX;
 
-/// The keys of limits run from 1 to this one, in the order of [`PeerLimits`].
+/// The keys of limits run from 1 to this one, in the order of [`PeerLimits`]. A new limit takes the next key, and with
+/// it an arm of its own in [`read_limits`], where the last arm stands for the last key.
 const LAST_LIMIT: u64 = 16;
 /// Limits up to this key are always announced, and later ones only if there is a limit.
 const LAST_REQUIRED_LIMIT: u64 = 13;

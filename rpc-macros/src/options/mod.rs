@@ -1,4 +1,7 @@
 //! What stands in `#[service(…)]`, `#[callback(…)]` and `#[rpc(…)]`.
+//!
+//! An option of a method is read here and judged in `validate.rs`. If it acts at run time, `expand/descriptor.rs`
+//! writes it into the `MethodDescriptor` of `rpc-core`, which is what the code that acts on the option asks.
 
 mod read;
 mod time;
@@ -43,6 +46,7 @@ pub(crate) struct MethodOptions {
     pub(crate) window: Option<(Span, usize)>,
 }
 
+/// The names of all of them, in the order in which errors list them. Each has an arm in [`MethodOptions::take`].
 const METHOD_OPTIONS: [&str; 11] = [
     "oneway",
     "idempotent",

@@ -1,4 +1,5 @@
-//! The handshake: Hello and Welcome tell who is there, and what each side takes.
+//! The handshake: Hello and Welcome tell who is there, and what each side takes. Their bytes are in
+//! `wire/handshake.rs`, and the limits that they announce in `negotiated.rs`.
 
 use std::time::Instant;
 

@@ -3,7 +3,10 @@
 //! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport), `negotiated`,
 //! `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other files have the steps
 //! that need several parts: `handshake`, `calls` and `completions` for calls that are made here, `serving` and
-//! `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`.
+//! `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`. `state` has
+//! the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
+//!
+//! The shell is what runs the state machine: the driver of a session, or a test.
 
 mod answering;
 mod calls;

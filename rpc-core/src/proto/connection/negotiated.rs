@@ -77,7 +77,7 @@ impl Negotiated {
     }
 }
 
-/// What this side announces.
+/// What this side announces: the limits by the names of the protocol, from the fields of [`Config`].
 pub(super) fn own_limits(config: &Config) -> PeerLimits {
     PeerLimits {
         calls: config.max_calls,

@@ -1,4 +1,8 @@
 //! Calls that come in: admission, the chain of calls that they belong to, and what stops them.
+//!
+//! Calls are refused here for limits, permits, memory and a drain. Later `session/dispatch.rs` refuses what is not
+//! hosted and too many `no_cancel` handlers, `service/handling.rs` what interceptors, turns and gates do not let
+//! through, and `service/arguments.rs` what does not decode; all of that comes back by `answering.rs`.
 
 use std::{
     sync::Arc,
@@ -303,7 +307,8 @@ impl Connection {
         }
     }
 
-    /// Completes a call whose arguments were still arriving, so that its handler never started.
+    /// Completes a call whose arguments were still arriving, so that its handler never started: also where its caller
+    /// has given it up or its deadline has passed.
     pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.call_mut(id) {
             served.state = ServedState::Completing;

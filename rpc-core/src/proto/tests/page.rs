@@ -36,6 +36,7 @@ fn number(cell: &str) -> Option<u64> {
     })
 }
 
+// By key, so that a limit left out at the end of both lists is not compared.
 #[test]
 fn the_page_has_the_announced_limits() {
     let config = Config::default();

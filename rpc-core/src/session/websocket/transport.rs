@@ -284,7 +284,8 @@ fn too_big(what: &str) -> TransportError {
     TransportError::Protocol(ProtocolError::too_big(what))
 }
 
-/// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2).
+/// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code outside of
+/// these ranges goes out as 1000.
 fn sendable(code: CloseCode) -> CloseCode {
     match code.0 {
         1000..=1003 | 1007..=1014 | 3000..=4999 => code,

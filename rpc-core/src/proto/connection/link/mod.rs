@@ -33,6 +33,11 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 ///
 /// Nothing in here is needed to go on with the session elsewhere: ids, sequence numbers, calls, streams and what waits
 /// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link.
+///
+/// In this version a session has one link and ends with it (`Connection::handle_lost`). More than a new `Link` would be
+/// needed to go on: frames are dropped, and their permits and room returned, when they are handed to the transport and
+/// not when they are acknowledged; the phases of the handshake are part of `Lifecycle`; the timer that judges acks is
+/// one of the session; and the driver has one transport.
 #[derive(Debug)]
 pub(super) struct Link {
     /// Hello or Welcome, to be sent alone.
