@@ -67,7 +67,7 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 /// [`Self::complete`] from handlers; [`Self::drain`] and [`Self::close`]. Producers and readers of streams have methods
 /// of their own.
 ///
-/// Output of two kinds. After each input, whoever gave it takes [`Self::take_wakes`], [`Self::take_released`] and
+/// Output of two kinds. After each input, the task that gave it takes [`Self::take_wakes`], [`Self::take_released`] and
 /// [`Self::take_stale_wakers`] under the same lock, and acts on them outside. The task that owns the transport then
 /// acts on all of [`Self::poll_event`], wakes the tasks that what came in has made ready, writes
 /// [`Self::poll_transmit`], and sets its timer to [`Self::poll_timeout`]. Tasks are woken after the events, so that a
@@ -288,8 +288,8 @@ impl Connection {
             && self.calls.slots.live() + self.served.two_way_len() > 1
     }
 
-    /// Whether there is anything left to send. Done, Credit and acks do not count, because nobody needs them after the
-    /// end.
+    /// Whether there is anything left to send. Done, Credit and acks do not count, because neither side needs them
+    /// after the end.
     pub fn has_output(&self) -> bool {
         self.link.has_output() || self.outbox.has_frames() || self.has_bulk()
     }
