@@ -33,7 +33,7 @@ pub(crate) fn shrink_line<T>(line: &mut VecDeque<T>) {
 }
 
 /// Frees what a table does not need at rest.
-#[cold]
+#[inline]
 pub(crate) fn trim_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if is_roomy(table.len(), table.capacity(), LARGE_AT_REST) {
         table.shrink_to((table.len() * 2).max(LEAST));
@@ -41,7 +41,7 @@ pub(crate) fn trim_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K,
 }
 
 /// As [`trim_table`].
-#[cold]
+#[inline]
 pub(crate) fn trim_line<T>(line: &mut VecDeque<T>) {
     if is_roomy(line.len(), line.capacity(), LARGE_AT_REST) {
         line.shrink_to((line.len() * 2).max(LEAST));
@@ -49,7 +49,7 @@ pub(crate) fn trim_line<T>(line: &mut VecDeque<T>) {
 }
 
 /// As [`trim_table`].
-#[cold]
+#[inline]
 pub(crate) fn trim_list<T>(list: &mut Vec<T>) {
     if is_roomy(list.len(), list.capacity(), LARGE_AT_REST) {
         list.shrink_to((list.len() * 2).max(LEAST));

@@ -17,7 +17,7 @@ use crate::{
     error::ProtocolError,
     proto::{
         keep_waker,
-        shrink::{shrink_line, shrink_table, trim_line, trim_table},
+        shrink::{trim_line, trim_table},
     },
     status::Status,
     wire::TransferId,
@@ -304,25 +304,19 @@ impl RecvStreams {
             }
             stays
         });
-        self.shrink();
+        self.trim();
     }
 
     /// Removes a stream that both sides are done with.
     fn remove(&mut self, id: TransferId) {
         self.streams.remove(&id);
-        self.shrink();
+        self.trim();
     }
 
-    /// Frees memory that a busy time needed.
+    /// Frees memory that a busy time needed: a table that was large once becomes small again.
     pub(crate) fn trim(&mut self) {
         trim_table(&mut self.streams);
         trim_line(&mut self.due);
-    }
-
-    /// Gives back the memory of a table that was very large once.
-    fn shrink(&mut self) {
-        shrink_table(&mut self.streams);
-        shrink_line(&mut self.due);
     }
 
     /// Bytes that streams take: items that have come or are arriving, ends, and tables.
