@@ -87,6 +87,8 @@ mod service;
 pub mod session;
 pub mod status;
 pub mod text;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
 #[cfg(feature = "session")]
@@ -97,14 +99,16 @@ pub use context::Context;
 pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, Principal, Scope,
-    Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub,
+    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, PeerCertificate,
+    Principal, Scope, Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub, TlsInfo,
 };
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
 pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
 pub use status::{Code, Execution, Reason, Status, UnknownCode};
+#[cfg(feature = "tls")]
+pub use tls::TlsError;
 
 /// What generated code names. Not for people: it may change in any release.
 #[cfg(feature = "session")]
@@ -142,6 +146,13 @@ pub mod __internals {
     pub mod wire {
         pub use crate::wire::*;
     }
+}
+
+/// What `rpc-server` and `rpc-client` share for TLS. Not for people: it may change in any release.
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+pub mod __tls {
+    pub use crate::tls::{ALPN, Pem, certified_key, provider};
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

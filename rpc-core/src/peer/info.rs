@@ -8,7 +8,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::session_id::SessionId;
+use super::{certificate::PeerCertificate, session_id::SessionId};
 
 /// What is known of a connection from its upgrade; all empty where there was none.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,9 @@ pub struct ConnectionInfo {
     pub peer_addr: Option<SocketAddr>,
     /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
     pub headers: http::HeaderMap,
+    /// What is known of the TLS that encrypts the connection; `None` if it came without TLS, or if a proxy has ended
+    /// the TLS.
+    pub tls: Option<TlsInfo>,
     /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side
     /// is.
     pub extensions: http::Extensions,
@@ -49,6 +52,45 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_extensions(mut self, extensions: http::Extensions) -> Self {
         self.extensions = extensions;
+        self
+    }
+
+    /// Encrypted by TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsInfo) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether TLS encrypts the connection between this process and the one at the other end of the socket, which may
+    /// be a proxy.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The certificate that the other side has shown, verified: at a client the server's; at a server the client's, if
+    /// the server asks for one.
+    pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        self.tls.as_ref()?.peer_certificate.as_ref()
+    }
+}
+
+/// What is known of the TLS that encrypts a connection.
+///
+/// A listener of this project fills it in. Another HTTP server that does TLS puts it into a request's extensions before
+/// the request goes to the upgrade; the certificate must be verified by then.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// The certificate of the other side, which TLS has verified.
+    pub peer_certificate: Option<PeerCertificate>,
+}
+
+impl TlsInfo {
+    /// With the verified certificate of the other side.
+    #[must_use]
+    pub fn with_peer_certificate(mut self, certificate: PeerCertificate) -> Self {
+        self.peer_certificate = Some(certificate);
         self
     }
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod call;
+mod certificate;
 mod clock;
 mod closing;
 mod current;
@@ -24,6 +25,7 @@ mod watchdog;
 
 pub(crate) use budget::{Reservation, Waiting};
 pub(crate) use call::beyond_limit;
+pub use certificate::PeerCertificate;
 pub(crate) use clock::now;
 pub use closing::Closing;
 pub use current::Scope;
@@ -31,7 +33,7 @@ pub(crate) use current::{CurrentCall, enter, enter_opening};
 pub(crate) use encode::{encode_rope, scan_limits};
 pub use handle::Peer;
 pub(crate) use info::Facts;
-pub use info::{ConnectionInfo, Principal};
+pub use info::{ConnectionInfo, Principal, TlsInfo};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
