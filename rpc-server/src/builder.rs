@@ -5,6 +5,8 @@ use rpc_core::{
 };
 use tokio::net::ToSocketAddrs;
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     caps::Caps,
     error::{BuildError, ListenError},
@@ -186,6 +188,19 @@ impl ServerBuilder {
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
         let server = self.build()?;
         let listener = server.listen(addr).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at an address by TLS: the short way of [`build`](Self::build) and
+    /// [`Server::listen_tls`].
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    #[cfg(feature = "tls")]
+    pub async fn listen_tls(self, addr: impl ToSocketAddrs, tls: Tls) -> Result<ServerHandle, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_tls(addr, tls).await?;
         Ok(ServerHandle::new(server, listener))
     }
 }

@@ -43,6 +43,8 @@ mod server;
 mod sessions;
 mod shared;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 
 pub use builder::ServerBuilder;
@@ -51,15 +53,19 @@ pub use handle::ServerHandle;
 pub use listener::Listener;
 pub use server::Server;
 pub use sessions::{SessionChange, SessionChanges, Sessions};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[cfg(feature = "tls")]
+pub use rpc_core::TlsError;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
-    Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,
-    UnknownCode, async_trait, contract, intercept, logging, session, text,
+    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, PeerCertificate, Principal,
+    ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status,
+    StreamSender, Streaming, Stub, TlsInfo, UnknownCode, async_trait, contract, intercept, logging, session, text,
 };

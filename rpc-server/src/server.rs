@@ -5,9 +5,11 @@ use std::{io, sync::Arc};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tracing::info;
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     error::ListenError,
-    listener::Listener,
+    listener::{Listener, Security},
     sessions::Sessions,
     shared::{KeepAlive, ServerShared},
     upgrade::Upgrade,
@@ -15,9 +17,9 @@ use crate::{
 
 /// A server: services and limits, put together with [`Server::builder`]. Cheap to clone; all clones are one server.
 ///
-/// Clients reach it through any number of addresses ([`listen`](Self::listen)) and through other HTTP servers
-/// ([`upgrade`](Self::upgrade)), one after the other or at the same time. All of them share the services, the
-/// [`sessions`](Self::sessions) and every limit.
+/// Clients reach it through any number of addresses ([`listen`](Self::listen), by TLS `listen_tls`) and through other
+/// HTTP servers ([`upgrade`](Self::upgrade)), one after the other or at the same time. All of them share the services,
+/// the [`sessions`](Self::sessions) and every limit.
 ///
 /// ```
 /// # use rpc_server::Server;
@@ -62,14 +64,27 @@ impl Server {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);
         }
-        let mut failed = None;
-        for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
-            match TcpListener::bind(addr).await {
-                Ok(listener) => return self.serve_listener(listener),
-                Err(error) => failed = Some(ListenError::bind(addr, error)),
-            }
+        self.serve_listener(bind(addr).await?)
+    }
+
+    /// Listens at an address by TLS, for instance `"0.0.0.0:443"`: clients connect to `wss://` URLs. Otherwise as
+    /// [`listen`](Self::listen).
+    ///
+    /// The TLS handshake and the HTTP upgrade take at most
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout) together. A handshake that fails ends its own
+    /// connection, and the log says why at the level `debug`. A connection counts under the limits of connections from
+    /// the moment in which it is accepted; one too many is closed without an answer, as an answer would cost a
+    /// handshake.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    #[cfg(feature = "tls")]
+    pub async fn listen_tls(&self, addr: impl ToSocketAddrs, tls: Tls) -> Result<Listener, ListenError> {
+        if self.shared().has_ended() {
+            return Err(ListenError::ShutDown);
         }
-        Err(failed.unwrap_or_else(|| ListenError::Address(io::Error::other("the name stands for no address"))))
+        self.serve_listener_tls(bind(addr).await?, tls)
     }
 
     /// Serves a socket that listens already, for instance one that a supervisor has handed down. Otherwise as
@@ -80,7 +95,18 @@ impl Server {
     /// [`ListenError::Address`] if the socket does not tell its address, [`ListenError::ShutDown`] if the server has
     /// been shut down.
     pub fn serve_listener(&self, listener: TcpListener) -> Result<Listener, ListenError> {
-        Listener::start(Arc::clone(&self.alive), listener)
+        Listener::start(Arc::clone(&self.alive), listener, Security::Plain)
+    }
+
+    /// Serves a socket that listens already by TLS: as [`serve_listener`](Self::serve_listener) and
+    /// [`listen_tls`](Self::listen_tls). Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve_listener`](Self::serve_listener).
+    #[cfg(feature = "tls")]
+    pub fn serve_listener_tls(&self, listener: TcpListener, tls: Tls) -> Result<Listener, ListenError> {
+        Listener::start(Arc::clone(&self.alive), listener, Security::Tls(tls))
     }
 
     /// A service that answers the requests of another HTTP server, with all that was set at the builder: limits of
@@ -121,4 +147,16 @@ impl Server {
     fn shared(&self) -> &ServerShared {
         &self.alive.shared
     }
+}
+
+/// Binds the first of the addresses that works.
+async fn bind(addr: impl ToSocketAddrs) -> Result<TcpListener, ListenError> {
+    let mut failed = None;
+    for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
+        match TcpListener::bind(addr).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(ListenError::bind(addr, error)),
+        }
+    }
+    Err(failed.unwrap_or_else(|| ListenError::Address(io::Error::other("the name stands for no address"))))
 }

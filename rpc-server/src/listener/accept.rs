@@ -8,8 +8,9 @@ use std::{
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::{logging::LogLimit, text::excerpt_of};
+use rpc_core::{TlsInfo, logging::LogLimit, text::excerpt_of};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     task::JoinSet,
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::backoff::Backoff;
+use super::{backoff::Backoff, security::Security};
 use crate::{
     caps::Place,
     shared::ServerShared,
@@ -37,6 +38,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 pub(super) struct Acceptor {
     socket: Socket,
     shared: Arc<ServerShared>,
+    security: Security,
     http: http1::Builder,
     backoff: Backoff,
     /// Limits the log lines about failures of `accept`.
@@ -44,10 +46,10 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
+    pub(super) fn new(socket: Socket, shared: Arc<ServerShared>, security: Security) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout).max_buf_size(MAX_HEAD);
-        Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
+        Self { socket, shared, security, http, backoff: Backoff::default(), failures: LogLimit::new() }
     }
 
     /// Accepts until the socket is closed. Connections without a session may still get one after that, unless the
@@ -96,8 +98,11 @@ impl Acceptor {
         match self.shared.take_place(Some(peer_addr)) {
             Some(place) => {
                 debug!(peer = %peer_addr, "connection accepted");
-                connections.spawn(serve(self.http.clone(), stream, peer_addr, Arc::clone(&self.shared), place));
+                let connection = Connection { peer_addr, shared: Arc::clone(&self.shared), place };
+                connections.spawn(connection.serve(stream, self.security.clone(), self.http.clone()));
             }
+            // By TLS, saying why would cost a handshake.
+            None if self.security.is_tls() => {}
             None => turn_away(stream),
         }
     }
@@ -108,27 +113,52 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
-/// Serves the requests of one connection until it becomes a session or ends.
-async fn serve(
-    http: http1::Builder,
-    stream: TcpStream,
+/// A connection that has not become a session yet.
+struct Connection {
     peer_addr: SocketAddr,
     shared: Arc<ServerShared>,
     place: Arc<Place>,
-) {
-    // Packets are whole when they are written; waiting to fill a segment would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        return debug!(peer = %peer_addr, "connection ended at once: {error}");
+}
+
+impl Connection {
+    /// Serves its requests until it becomes a session or ends.
+    async fn serve(self, stream: TcpStream, security: Security, http: http1::Builder) {
+        let (peer_addr, limit) = (self.peer_addr, self.shared.config.upgrade_timeout);
+        // Packets are whole when they are written; waiting to fill a segment would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            return debug!(peer = %peer_addr, "connection ended at once: {error}");
+        }
+        let served = async {
+            match security {
+                Security::Plain => self.answer(stream, None, http).await,
+                #[cfg(feature = "tls")]
+                Security::Tls(tls) => {
+                    if let Some((stream, info)) = tls.accept(stream, peer_addr).await {
+                        self.answer(stream, Some(info), http).await;
+                    }
+                }
+            }
+        };
+        // The timeout ends peers that send one useless request after another.
+        if timeout(limit, served).await.is_err() {
+            debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}");
+        }
     }
-    let limit = shared.config.upgrade_timeout;
-    let answer = service_fn(move |request: http::Request<Incoming>| {
-        UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
-    });
-    // The timeout ends peers that send one useless request after another.
-    match timeout(limit, http.serve_connection(TokioIo::new(stream), answer).with_upgrades()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error)),
-        Err(_) => debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}"),
+
+    async fn answer<IO>(self, io: IO, tls: Option<TlsInfo>, http: http1::Builder)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer_addr, shared, place } = self;
+        let answer = service_fn(move |mut request: http::Request<Incoming>| {
+            if let Some(tls) = &tls {
+                request.extensions_mut().insert(tls.clone());
+            }
+            UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
+        });
+        if let Err(error) = http.serve_connection(TokioIo::new(io), answer).with_upgrades().await {
+            debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error));
+        }
     }
 }
 

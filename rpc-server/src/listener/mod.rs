@@ -2,6 +2,7 @@
 
 mod accept;
 mod backoff;
+mod security;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -9,6 +10,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use self::accept::Acceptor;
+pub(crate) use self::security::Security;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
 /// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping it stops listening there
@@ -26,12 +28,12 @@ pub struct Listener {
 
 impl Listener {
     /// Must be called within a tokio runtime.
-    pub(crate) fn start(alive: Arc<KeepAlive>, listener: TcpListener) -> Result<Self, ListenError> {
+    pub(crate) fn start(alive: Arc<KeepAlive>, listener: TcpListener, security: Security) -> Result<Self, ListenError> {
         let local_addr = listener.local_addr().map_err(ListenError::Address)?;
         let socket = Socket::new(listener);
         let stop = alive.shared.open(&socket).ok_or(ListenError::ShutDown)?;
-        info!(addr = %local_addr, "listening");
-        tokio::spawn(Acceptor::new(socket.clone(), Arc::clone(&alive.shared)).run(stop));
+        info!(addr = %local_addr, tls = security.is_tls(), "listening");
+        tokio::spawn(Acceptor::new(socket.clone(), Arc::clone(&alive.shared), security).run(stop));
         Ok(Self { local_addr, socket, alive })
     }
 

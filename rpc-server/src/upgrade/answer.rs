@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
-use rpc_core::{ConnectionInfo, session::SUBPROTOCOL, text::excerpt};
+use rpc_core::{ConnectionInfo, TlsInfo, session::SUBPROTOCOL, text::excerpt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
@@ -22,8 +22,10 @@ pub(super) fn answer(
     match begin(shared, &mut head, peer_addr, place) {
         Ok((key, on_upgrade, entry)) => {
             debug!(peer, path = %excerpt(head.uri.path()), "upgrade accepted");
+            let tls = head.extensions.remove::<TlsInfo>();
             let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
             info.peer_addr = peer_addr;
+            info.tls = tls;
             tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry));
             switching(&key)
         }

@@ -33,7 +33,9 @@ use crate::{
 /// A [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to it in any
 /// HTTP server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum has
 /// them). If it puts the peer's [`SocketAddr`] into the request's extensions, handlers can see the address, and
-/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it.
+/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it. If it does TLS and
+/// puts a [`TlsInfo`](rpc_core::TlsInfo) there, handlers can see that the connection is encrypted, and the client's
+/// certificate.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that offers the sub-protocol
 /// `duplex-rpc.v1`, comes from no web page or from an allowed one, and finds a place under the server's limits of

@@ -20,6 +20,8 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::{sessions::Entry, shared::ServerShared};
@@ -44,11 +46,17 @@ pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: 
         Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "upgrade timed out"),
     };
-    // The bare socket spares the layers that hyper puts around it. Where there is something else, they stay.
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => serve(&shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
-        Err(upgraded) => serve(&shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await,
-    }
+    // The bare stream spares the layers that hyper puts around it. Where there is something else, they stay.
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return serve(&shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "tls")]
+    let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+        Ok(parts) => return serve(&shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Err(upgraded) => upgraded,
+    };
+    serve(&shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await;
 }
 
 async fn serve<IO>(shared: &ServerShared, io: IO, leftover: Bytes, info: ConnectionInfo, mut entry: Entry)
