@@ -17,13 +17,15 @@ use tracing::{debug, warn};
 
 use crate::{
     client::Client,
-    dial::{dial, forbids},
+    dial::{Link, dial, forbids},
     error::ConnectError,
+    tls::Tls,
 };
 
 /// Connects to a server of which several contracts will be used.
 ///
-/// The URL begins with `ws://`; without a port it means 80. See [`ConnectBuilder`] for what can be set before `.await`.
+/// The URL begins with `ws://` or, for TLS, with `wss://`; without a port it means 80, or 443. See [`ConnectBuilder`]
+/// for what can be set before `.await`.
 pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
     ConnectBuilder::new(url.into())
 }
@@ -32,8 +34,9 @@ pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
 pub trait Connect: Stub {
     /// Connects to a server that hosts this stub's contract.
     ///
-    /// The URL begins with `ws://`; without a port it means 80. See [`ConnectBuilder`] for what can be set before
-    /// `.await`. The session lives until it is closed, or until the stub and all its clones have been dropped.
+    /// The URL begins with `ws://` or, for TLS, with `wss://`; without a port it means 80, or 443. See
+    /// [`ConnectBuilder`] for what can be set before `.await`. The session lives until it is closed, or until the stub
+    /// and all its clones have been dropped.
     fn connect(url: impl Into<String>) -> ConnectBuilder<Self> {
         ConnectBuilder::new(url.into())
     }
@@ -44,17 +47,18 @@ impl<S: Stub> Connect for S {}
 /// A connection to be made; `.await` makes it.
 ///
 /// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. What cannot work is refused before anything is
-/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server and the
-/// HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session at most
-/// [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most,
-/// if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping the
-/// future undoes what it has begun.
+/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server, the TLS
+/// handshake and the HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session
+/// at most [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at
+/// most, if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping
+/// the future undoes what it has begun.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
+    tls: Option<Tls>,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -65,6 +69,7 @@ impl<T> ConnectBuilder<T> {
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
+            tls: None,
             gives: PhantomData,
         }
     }
@@ -115,12 +120,24 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Sets whom to trust, and who this client is, for a `wss://` URL. Without it, the authorities that the operating
+    /// system trusts are trusted, and no certificate is shown ([`Tls::platform`]). With a `ws://` URL it is an error
+    /// when connecting.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = CheckedConfig::try_from(self.config)?;
-        let (transport, info) = dial(&self.url, &self.headers?, &config).await?;
+        let (link, info) = dial(&self.url, self.tls, &self.headers?, &config).await?;
         let peer_addr = info.peer_addr;
-        let (session, driver) = session::connect(transport, &hosting, &config, info);
+        let (session, driver) = match link {
+            Link::Plain(transport) => session::connect(transport, &hosting, &config, info),
+            Link::Tls(transport) => session::connect(transport, &hosting, &config, info),
+        };
         // Dropping it, with this future or after the refusal, ends the driver.
         let peer = session.keep_open();
         tokio::spawn(driver);

@@ -12,7 +12,7 @@ use rpc_core::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL cannot be connected to, for instance because it does not begin with `ws://`.
+    /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
     Url {
         /// What was given.
         url: String,
@@ -46,7 +46,7 @@ pub enum ConnectError {
         /// What the network said.
         source: io::Error,
     },
-    /// Reaching the server and the HTTP upgrade took longer than
+    /// Reaching the server, the TLS handshake and the HTTP upgrade took longer than
     /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout).
     TimedOut {
         /// Host and port.
@@ -55,6 +55,13 @@ pub enum ConnectError {
         limit: Duration,
         /// The address that a connection was made to, if one was: then it is the answer that did not come.
         reached: Option<SocketAddr>,
+    },
+    /// TLS was not agreed on: a certificate is not accepted at one of the ends, or what answers does not speak TLS.
+    Tls {
+        /// Host and port.
+        authority: String,
+        /// What is wrong, and what to do about it.
+        why: String,
     },
     /// The connection ended before the HTTP upgrade was done.
     Ended {
@@ -129,8 +136,9 @@ impl fmt::Display for ConnectError {
             Self::Ended { authority, source } => write!(
                 f,
                 "{authority} ended the connection before the WebSocket handshake was done: {source}; \
-                 it may be overloaded, shutting down, or want TLS"
+                 it may be overloaded or shutting down, or expect wss:// in place of ws://, or the reverse"
             ),
+            Self::Tls { authority, why } => write!(f, "no TLS with {authority}: {}", escaped(why)),
             Self::NotWebSocket { authority, why } => {
                 write!(
                     f,
@@ -199,6 +207,7 @@ impl error::Error for ConnectError {
             | Self::Header { .. }
             | Self::Refused { .. }
             | Self::TimedOut { .. }
+            | Self::Tls { .. }
             | Self::NotWebSocket { .. }
             | Self::Http { .. }
             | Self::NoCommonProtocol { .. }
@@ -239,6 +248,7 @@ mod tests {
         let errors = [
             ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned() },
             ConnectError::NotWebSocket { authority: authority.clone(), why: NASTY.to_owned() },
+            ConnectError::Tls { authority: authority.clone(), why: NASTY.to_owned() },
             ConnectError::NoCommonProtocol { authority, served: vec![NASTY.to_owned(); 1000] },
             ConnectError::Rejected(Status::unauthenticated(NASTY)),
             ConnectError::Session(ConnectionError::Lost(NASTY.to_owned())),

@@ -43,18 +43,23 @@ mod client;
 mod connect;
 mod dial;
 mod error;
+mod tls;
 
 pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};
 pub use error::ConnectError;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsBuilder};
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[cfg(feature = "tls")]
+pub use rpc_core::TlsError;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
-    Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,
-    UnknownCode, async_trait, contract, intercept, logging, session, text,
+    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, PeerCertificate, Principal,
+    ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status,
+    StreamSender, Streaming, Stub, TlsInfo, UnknownCode, async_trait, contract, intercept, logging, session, text,
 };

@@ -38,6 +38,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> HeadFirst<IO> {
         (self.io, rest)
     }
 
+    /// Whether what has been read begins as a record of TLS does: an alert of version 3 (RFC 8446 §5.1).
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.buffer.starts_with(&[0x15, 3])
+    }
+
     /// Reads what follows the head until it ends, fails, or has `most` bytes.
     pub(super) async fn body(self, most: usize) -> Vec<u8> {
         let (io, mut body) = self.into_parts();

@@ -11,6 +11,7 @@ use rpc_core::{
     session::{SUBPROTOCOL, WebSocket},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
@@ -25,7 +26,10 @@ use tokio_tungstenite::{
 };
 
 use self::{head::HeadFirst, target::Target};
-use crate::error::ConnectError;
+use crate::{
+    error::ConnectError,
+    tls::{Tls, TlsStream, explain},
+};
 
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
 /// When an address has not answered for this time, the next one is tried as well (RFC 8305 §5).
@@ -57,19 +61,47 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
+/// The transport that dialling gives. Two forms, so that what is not encrypted costs nothing more for what is.
+pub(crate) enum Link {
+    Plain(WebSocket<TcpStream>),
+    Tls(WebSocket<TlsStream>),
+}
+
 /// Connects and upgrades. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
+    tls: Option<Tls>,
     headers: &HeaderMap,
     config: &CheckedConfig,
-) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
+) -> Result<(Link, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
+    let tls = security(&target, tls).await?;
     let request = request(&target, headers);
     let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
+    let info = ConnectionInfo::default().with_peer_addr(addr);
+    let Some(tls) = tls else {
+        let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
+        return Ok((Link::Plain(WebSocket::client(io, leftover.into(), config)), info.with_headers(headers)));
+    };
+    let secure = tls.connect(&target.host, &target.authority, stream);
+    let (stream, tls_info) = limit.bound(&target, Some(addr), secure).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
-    let info = ConnectionInfo::default().with_peer_addr(addr).with_headers(headers);
-    Ok((WebSocket::client(io, leftover.into(), config), info))
+    let info = info.with_tls(tls_info).with_headers(headers);
+    Ok((Link::Tls(WebSocket::client(io, leftover.into(), config)), info))
+}
+
+/// What the URL's scheme asks for.
+async fn security(target: &Target, given: Option<Tls>) -> Result<Option<Tls>, ConnectError> {
+    match (target.is_tls, given) {
+        (false, None) => Ok(None),
+        (true, Some(tls)) => Ok(Some(tls)),
+        (true, None) => Tls::of_platform(&target.authority).await.map(Some),
+        (false, Some(_)) => Err(ConnectError::Url {
+            url: target.url.clone(),
+            why: "a ws:// URL is not encrypted; write wss://, or leave .tls(..) out".to_owned(),
+        }),
+    }
 }
 
 struct Limit {
@@ -152,15 +184,23 @@ fn unreachable(target: &Target, source: io::Error) -> ConnectError {
 }
 
 /// Does the HTTP upgrade. Returns the stream, what was read behind the answer, and the answer's headers.
-async fn upgrade(
+async fn upgrade<IO>(
     target: &Target,
-    stream: TcpStream,
+    stream: IO,
     request: Request<()>,
-) -> Result<(TcpStream, Vec<u8>, HeaderMap), ConnectError> {
+) -> Result<(IO, Vec<u8>, HeaderMap), ConnectError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let mut stream = HeadFirst::new(stream);
-    let response = match client_async(request, &mut stream).await {
-        Ok((_, response)) => response,
+    let answer = client_async(request, &mut stream).await.map(|(_, response)| response);
+    let response = match answer {
+        Ok(response) => response,
         Err(Error::Http(response)) => return Err(refused(target, &response, stream).await),
+        Err(_) if !target.is_tls && stream.speaks_tls() => {
+            let why = "what answers there expects TLS; write wss:// in place of ws://".to_owned();
+            return Err(ConnectError::Tls { authority: target.authority.clone(), why });
+        }
         Err(error) => return Err(failed(target, error)),
     };
     if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
@@ -172,7 +212,10 @@ async fn upgrade(
 }
 
 /// The error for an answer whose status is not 101.
-async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
+async fn refused<T, IO>(target: &Target, response: &Response<T>, stream: HeadFirst<IO>) -> ConnectError
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
         let names = lists
@@ -190,7 +233,10 @@ async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<T
 }
 
 /// The first line of an answer's body, without control characters.
-async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String {
+async fn text<T, IO>(response: &Response<T>, stream: HeadFirst<IO>) -> String
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let most = MAX_BODY.min(length.unwrap_or(MAX_BODY));
     let body = timeout(BODY_WAIT, stream.body(most)).await.unwrap_or_default();
@@ -200,6 +246,10 @@ async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String
 
 fn failed(target: &Target, error: Error) -> ConnectError {
     let authority = target.authority.clone();
+    if let Some(why) = io_error(&error).and_then(explain) {
+        // By TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
+        return ConnectError::Tls { authority, why };
+    }
     match error {
         Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => not_websocket(target, &error.to_string()),
         Error::Io(source) => ConnectError::Ended { authority, source },
@@ -216,6 +266,13 @@ fn failed(target: &Target, error: Error) -> ConnectError {
         Error::Protocol(found) => not_websocket(target, &format!("its answer is wrong ({found})")),
         Error::Capacity(CapacityError::TooManyHeaders) => not_websocket(target, "its answer has too many headers"),
         other => not_websocket(target, &other.to_string()),
+    }
+}
+
+fn io_error(error: &Error) -> Option<&io::Error> {
+    match error {
+        Error::Io(error) => Some(error),
+        _ => None,
     }
 }
 

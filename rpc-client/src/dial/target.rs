@@ -4,13 +4,15 @@ use http::Uri;
 
 use crate::error::ConnectError;
 
-const DEFAULT_PORT: u16 = 80;
+const PORT: u16 = 80;
+const TLS_PORT: u16 = 443;
 
 /// The host and port to dial, and the names that the handshake sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// The URL as it was given.
     pub(super) url: String,
+    pub(super) is_tls: bool,
     /// For the resolver: no brackets around an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
@@ -23,16 +25,15 @@ impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
         let bad = |why: &str| ConnectError::Url { url: url.to_owned(), why: why.to_owned() };
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad(&format!("a URL begins with its scheme; write ws://{url}")));
+            return Err(bad(&format!("a URL begins with its scheme; write ws://{url}, or wss://{url} for TLS")));
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "ws" => {}
-            "wss" | "https" => {
-                return Err(bad("TLS comes in a later version; until then use ws:// within a trusted network"));
-            }
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "ws" => false,
+            "wss" => true,
+            "https" => return Err(bad(&format!("a WebSocket's URL begins with wss://; write wss://{rest}"))),
             "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{rest}"))),
-            _ => return Err(bad("a WebSocket's URL begins with ws://")),
-        }
+            _ => return Err(bad("a WebSocket's URL begins with ws://, or with wss:// for TLS")),
+        };
         if url.contains('#') {
             return Err(bad("a WebSocket's URL has no fragment (the part from # on)"));
         }
@@ -45,15 +46,17 @@ impl Target {
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
+        let default_port = if is_tls { TLS_PORT } else { PORT };
         let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            None | Some("") => DEFAULT_PORT,
+            None | Some("") => default_port,
             Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
         };
         Ok(Self {
             url: url.to_owned(),
+            is_tls,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
-            authority: if port == DEFAULT_PORT { host.to_owned() } else { format!("{host}:{port}") },
+            authority: if port == default_port { host.to_owned() } else { format!("{host}:{port}") },
             uri,
         })
     }
@@ -86,6 +89,13 @@ mod tests {
         assert_eq!(parts("WS://example.com:80/a?b=c"), of("example.com", 80, "example.com", "/a?b=c"));
         assert_eq!(parts("ws://[::1]:9000/rpc"), of("::1", 9000, "[::1]:9000", "/rpc"));
         assert_eq!(parts("ws://[::1]"), of("::1", 80, "[::1]", "/"));
+        assert_eq!(parts("ws://example.com:443"), of("example.com", 443, "example.com:443", "/"));
+        assert_eq!(parts("wss://example.com"), of("example.com", 443, "example.com", "/"));
+        assert_eq!(parts("WSS://example.com:443/a"), of("example.com", 443, "example.com", "/a"));
+        assert_eq!(parts("wss://example.com:80/"), of("example.com", 80, "example.com:80", "/"));
+        assert!(
+            !Target::parse("Ws://example.com").unwrap().is_tls && Target::parse("wSs://example.com").unwrap().is_tls
+        );
     }
 
     #[test]
@@ -93,7 +103,8 @@ mod tests {
         assert!(why("127.0.0.1:9000").contains("ws://127.0.0.1:9000"));
         assert!(why("").contains("ws://"));
         assert!(why("http://example.com/x").contains("ws://example.com/x"));
-        assert!(why("wss://example.com").contains("TLS"));
+        assert!(why("https://example.com/x").contains("wss://example.com/x"));
+        assert!(why("127.0.0.1:9000").contains("wss://127.0.0.1:9000"));
         assert!(why("ftp://example.com").contains("ws://"));
         assert!(why("ws://").contains("URL"));
         assert!(why("ws:///path").contains("URL") || why("ws:///path").contains("host"));
