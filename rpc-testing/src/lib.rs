@@ -1,15 +1,18 @@
-//! What the tests of several crates share: peers that say what a test wants, waiting, and what was logged.
+//! What the tests of several crates share: peers that say what a test wants, certificates, waiting, and what was
+//! logged.
 //!
 //! The tests in `tests/` of a crate use it as a dev-dependency by path, which is left out when the crate is published.
 //! The unit tests inside rpc-core cannot: to them the types of rpc-core that stand here are those of another crate.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod authority;
 mod frames;
 mod lines;
 mod socket;
 mod waiting;
 
+pub use authority::{Authority, Identity};
 pub use frames::{LIMITS, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};

@@ -1,0 +1,15 @@
+//! Servers that listen by TLS, over real handshakes.
+
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "tls/clients.rs"]
+mod clients;
+#[path = "tls/hostile.rs"]
+mod hostile;
+#[path = "tls/reload.rs"]
+mod reload;
+#[path = "tls/traffic.rs"]
+mod traffic;
+#[path = "tls/vault.rs"]
+mod vault;

@@ -1,0 +1,136 @@
+//! Peers that do no TLS, or do it slowly, each beside a client that is served throughout.
+
+use std::{future::Future, time::Duration};
+
+use rpc_core::Config;
+use rpc_server::ServerHandle;
+use rpc_testing::{Authority, SOON, until};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, interval, timeout},
+};
+
+use super::vault::{builder, join, listen_with, of, trusting};
+
+const SHORT: Duration = Duration::from_millis(200);
+/// The header of a handshake record of 16 KiB, and of a ClientHello within.
+const HELLO: [u8; 9] = [22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
+
+fn short() -> Config {
+    let mut config = Config::default();
+    config.upgrade_timeout = SHORT;
+    config
+}
+
+/// Runs a peer beside a client that calls all the while, until the peer has ended and its place is free.
+async fn beside_a_client<T, F: Future<Output = T>>(peer: impl FnOnce(TcpStream) -> F) -> T {
+    let authority = Authority::new("test");
+    let server = listen_with(of(&authority.server(&["localhost"])), short()).await;
+    // A client of a slow machine may need more time than the server gives.
+    let vault = loop {
+        let joined = super::vault::soon(super::vault::connect(&server, trusting(&authority))).await;
+        if let Ok(vault) = joined {
+            break vault;
+        }
+    };
+    until("only the client is there", || server.sessions().connections() == 1).await;
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    let calls = async {
+        for n in 0.. {
+            assert_eq!(vault.add(n, 1).await, Ok(n + 1));
+            tokio::task::yield_now().await;
+        }
+    };
+    let said = tokio::select! {
+        said = timeout(SOON, peer(stream)) => said.expect("the peer is ended"),
+        () = calls => unreachable!("the calls go on"),
+    };
+    assert_eq!(vault.add(1, 1).await, Ok(2));
+    places(&server, 1).await;
+    said
+}
+
+/// Waits until this many connections have a place.
+async fn places(server: &ServerHandle, count: usize) {
+    until("the places are free", || server.sessions().connections() == count).await;
+}
+
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+    let mut said = Vec::new();
+    // A reset ends it as well.
+    let _ = stream.read_to_end(&mut said).await;
+    said
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_http_without_tls() {
+    let said = beside_a_client(async |mut stream: TcpStream| {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        rest(&mut stream).await
+    })
+    .await;
+    // An alert of TLS, and no session.
+    assert!(said.starts_with(&[21, 3]), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing() {
+    let said = beside_a_client(async |mut stream: TcpStream| {
+        let start = Instant::now();
+        let said = rest(&mut stream).await;
+        assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
+        said
+    })
+    .await;
+    assert!(said.is_empty(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_one_byte_after_another() {
+    beside_a_client(async |mut stream: TcpStream| {
+        let (mut read, mut write) = stream.split();
+        let send = async {
+            let mut pace = interval(Duration::from_millis(5));
+            for byte in HELLO.into_iter().chain(std::iter::repeat(0)) {
+                pace.tick().await;
+                if write.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = send => {}
+            _ = rest(&mut read) => {}
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_without_end_and_reads_nothing() {
+    beside_a_client(async |mut stream: TcpStream| while stream.write_all(&[0; 4096]).await.is_ok() {}).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_ends_in_the_middle_of_its_hello() {
+    let said = beside_a_client(async |mut stream: TcpStream| {
+        stream.write_all(&HELLO).await.unwrap();
+        stream.shutdown().await.unwrap();
+        rest(&mut stream).await
+    })
+    .await;
+    assert!(said.len() < 100, "{said:?}");
+}
+
+#[tokio::test]
+async fn one_too_many_is_closed_without_an_answer() {
+    let authority = Authority::new("test");
+    let tls = of(&authority.server(&["localhost"]));
+    let server = builder().max_connections(1).listen_tls("127.0.0.1:0", tls).await.unwrap();
+    let vault = join(&server, trusting(&authority)).await;
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    assert_eq!(timeout(SOON, rest(&mut stream)).await.unwrap(), b"");
+    assert_eq!(vault.add(1, 1).await, Ok(2));
+}
