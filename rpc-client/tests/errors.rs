@@ -70,6 +70,7 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::Header { name: text(), why: text() },
         ConnectError::Resolve { host: text(), source: network() },
         ConnectError::Refused { authority: authority.clone() },
+        ConnectError::Tls { authority: authority.clone(), why: text() },
         ConnectError::Unreachable { authority: authority.clone(), source: network() },
         ConnectError::TimedOut { authority: authority.clone(), limit, reached: Some(SOCKET) },
         ConnectError::Ended { authority: authority.clone(), source: network() },
@@ -109,6 +110,19 @@ fn build_errors() -> Vec<BuildError> {
     errors
 }
 
+#[cfg(feature = "tls")]
+fn tls_errors() -> [rpc_client::TlsError; 5] {
+    use rpc_client::TlsError;
+
+    [
+        TlsError::Read { path: "cert.pem".into(), source: network() },
+        TlsError::Pem { place: text(), why: text() },
+        TlsError::Certificate { why: text() },
+        TlsError::ServerName { name: text() },
+        TlsError::Platform { why: text() },
+    ]
+}
+
 #[test]
 fn no_error_shows_its_source() {
     let mut errors: Vec<Box<dyn Error>> = vec![
@@ -123,6 +137,8 @@ fn no_error_shows_its_source() {
     errors.extend(hosting_errors().map(|error| error.into()));
     errors.extend(connection_errors().map(|error| error.into()));
     errors.extend(connect_errors().into_iter().map(|error| error.into()));
+    #[cfg(feature = "tls")]
+    errors.extend(tls_errors().map(|error| error.into()));
     errors.extend(server_errors().into_iter().map(|error| error.into()));
     for error in &errors {
         assert_shown_once(error.as_ref());

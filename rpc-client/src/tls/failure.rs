@@ -2,10 +2,12 @@
 
 use std::io;
 
+use rpc_core::text::cut;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, pki_types::UnixTime};
 
-/// The number of names of a certificate that are shown.
+/// The number of names of a certificate that are shown, and the bytes of each.
 const MAX_NAMES: usize = 5;
+const MAX_NAME: usize = 100;
 
 /// Why TLS has ended a connection. `None` if something else has ended it.
 pub(crate) fn explain(error: &io::Error) -> Option<String> {
@@ -115,7 +117,7 @@ fn old() -> String {
 fn names(presented: &[String]) -> String {
     let plain = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner.trim_end_matches(')'));
-        inner.trim_matches('"').to_owned()
+        cut(inner.trim_matches('"'), MAX_NAME).to_owned()
     };
     let mut shown: Vec<_> = presented.iter().take(MAX_NAMES).map(plain).collect();
     match presented.len() {

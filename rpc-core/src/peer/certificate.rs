@@ -62,3 +62,30 @@ impl fmt::Debug for PeerCertificate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use rpc_testing::Authority;
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_certificate() {
+        let pem = Authority::new("test").client(&["a.example.com", "*.example.org", "192.0.2.1"], "urn:a").certificates;
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let certificate = PeerCertificate::from_der(&der).unwrap();
+        assert_eq!(certificate.der(), &*der);
+        assert_eq!(certificate.uris().collect::<Vec<_>>(), ["urn:a"]);
+        assert_eq!(certificate.dns_names().collect::<Vec<_>>(), ["a.example.com", "*.example.org"]);
+        assert_eq!(certificate, PeerCertificate::from_der(&der).unwrap());
+        assert!(format!("{certificate:?}").contains("urn:a"));
+    }
+
+    #[test]
+    fn other_bytes_are_no_certificate() {
+        for bytes in [&b""[..], b"-----BEGIN CERTIFICATE-----", &[0x30, 0x82, 0xff, 0xff]] {
+            assert!(matches!(PeerCertificate::from_der(bytes), Err(TlsError::Certificate { .. })));
+        }
+    }
+}

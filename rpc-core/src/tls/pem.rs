@@ -179,3 +179,114 @@ fn not_valid(error: webpki::Error) -> String {
         error => format!("{error:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rpc_testing::{Authority, Identity};
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Authority::new("test").server(&["localhost"])
+    }
+
+    fn given(text: &str) -> Pem {
+        Pem::given("test", text.as_bytes())
+    }
+
+    /// The text of an error, which must name where the PEM comes from and have these words.
+    #[track_caller]
+    fn refused<T>(result: Result<T, TlsError>, words: &[&str]) {
+        let Err(error) = result else { panic!("taken") };
+        let shown = error.to_string();
+        for word in ["the PEM given as test"].iter().chain(words) {
+            assert!(shown.contains(word), "{word:?} is missing in: {shown}");
+        }
+    }
+
+    /// The content of a section as bytes, of which tests make other forms.
+    fn der(pem: &str) -> Vec<u8> {
+        PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap().secret_der().to_vec()
+    }
+
+    /// Base64 (RFC 4648 §4).
+    fn section(label: &str, der: &[u8]) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for triple in der.chunks(3) {
+            let bits = triple.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - triple.len()));
+            for digit in 0..4 {
+                let value = (bits >> (18 - 6 * digit)) & 63;
+                text.push(if digit <= triple.len() { char::from(DIGITS[value as usize]) } else { '=' });
+            }
+        }
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn certificates_and_key_may_share_a_text_with_others_around() {
+        let identity = identity();
+        let both = format!("a comment\r\n{}\r\n{}\nmore\n", identity.key, identity.certificates.replace('\n', "\r\n"));
+        let both = given(&both);
+        assert_eq!(certified_key(&both, &both).unwrap().cert.len(), 1);
+    }
+
+    #[test]
+    fn keys_come_in_three_forms() {
+        let identity = identity();
+        let pkcs8 = der(&identity.key);
+        // Behind the head of PKCS#8 (RFC 5958), an octet string has the key as SEC1 has it (RFC 5915).
+        let sec1 = pkcs8.windows(2).position(|pair| pair == [4, 0x6d]).unwrap() + 2;
+        let parameters = section("EC PARAMETERS", &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+        let sec1 = format!("{parameters}{}", section("EC PRIVATE KEY", &pkcs8[sec1..]));
+        assert!(certified_key(&given(&identity.certificates), &given(&sec1)).is_ok());
+        assert!(certified_key(&given(&identity.certificates), &given(&section("PRIVATE KEY", &pkcs8))).is_ok());
+        let rsa = given(&section("RSA PRIVATE KEY", b"a key")).key().unwrap();
+        assert!(matches!(rsa, PrivateKeyDer::Pkcs1(_)));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_is_there() {
+        let identity = identity();
+        refused(given("").certificates(), &["no certificate", "-----BEGIN"]);
+        refused(given("hello\n").key(), &["no private key", "right file"]);
+        refused(given(&identity.key).certificates(), &["no certificate, but PRIVATE KEY"]);
+        refused(given(&identity.certificates).key(), &["no private key, but CERTIFICATE"]);
+        refused(given(&identity.key).authorities(), &["no certificate, but PRIVATE KEY"]);
+        let der = Pem::given("test", &[0x30, 0x82, 1, 2, 3]);
+        refused(der.certificates(), &["looks like DER", "openssl"]);
+    }
+
+    #[test]
+    fn what_is_damaged_is_named_with_its_line() {
+        let identity = identity();
+        let cut = &identity.certificates[..identity.certificates.len() / 2];
+        refused(given(&format!("\n\n{cut}")).certificates(), &["CERTIFICATE that begins in line 3 has no end"]);
+        refused(given(&format!("{cut}\n{}", identity.key)).key(), &["line 1 has no end"]);
+        refused(given(&section("CERTIFICATE", b"no").replace('=', "!")).certificates(), &["line 1 is not base64"]);
+        refused(
+            given(&section("CERTIFICATE", b"no certificate")).certificates(),
+            &["certificate in line 1 is not valid"],
+        );
+        let key = section("PRIVATE KEY", b"no key");
+        refused(certified_key(&given(&identity.certificates), &given(&key)), &["not known, or it is damaged"]);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_say_why() {
+        let (identity, other) = (identity(), identity());
+        refused(given(&section("ENCRYPTED PRIVATE KEY", b"x")).key(), &["passphrase", "openssl pkey"]);
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        refused(given(old).key(), &["passphrase"]);
+        refused(given(&format!("{}{}", identity.key, other.key)).key(), &["two private keys, in lines 1 and "]);
+        let mismatch = certified_key(&given(&identity.certificates), &given(&other.key));
+        refused(mismatch, &["not that of the first certificate", "comes first"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let error = Pem::read(Path::new("/no/such/cert.pem")).unwrap_err();
+        assert!(error.to_string().contains("\"/no/such/cert.pem\""), "{error}");
+        assert!(!format!("{:?}", given(&identity().key)).contains("PRIVATE"));
+    }
+}
