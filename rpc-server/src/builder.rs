@@ -109,7 +109,8 @@ impl ServerBuilder {
     }
 
     /// How many connections there may be in all, from all listeners and upgrades. Default 10,000; 0 is an error at
-    /// [`build`](Self::build). Each costs a file descriptor and about 40 KiB when idle. One more is answered with 503.
+    /// [`build`](Self::build). Each costs a file descriptor and about 40 KiB when idle. One more is answered with 503,
+    /// and closed without an answer if it comes by TLS.
     ///
     /// A connection to a [`Listener`](crate::Listener) counts from the moment in which it is accepted. Within another
     /// HTTP server ([`Server::upgrade`]), which accepts by itself, it counts from its upgrade on.
