@@ -30,7 +30,7 @@
 //! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
 //! HTTP server ([`Server::upgrade`]).
 //!
-//! `listen_tls`, at the builder and at the server, listens by TLS (`wss://` URLs) with a certificate and key: [`Tls`].
+//! `listen_tls`, at the builder and at the server, listens by TLS (`wss://` URLs) with a certificate and key: `Tls`.
 //! The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of aws-lc-rs.
 //!
 //! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same

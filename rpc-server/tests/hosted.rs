@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use raw::{DeskClient, Raw, UPGRADE, builder, endless};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, ConnectionError, Stub};
-use rpc_server::{ServerBuilder, Upgrade, UpgradeBody};
+use rpc_server::{ServerBuilder, TlsInfo, Upgrade, UpgradeBody};
 use rpc_testing::SOON;
 use tokio::{
     io::BufStream,
@@ -29,7 +29,7 @@ enum Around {
     Proper,
     /// A server that does not pass on the addresses of its clients.
     NoAddress,
-    /// A server that wraps its sockets, as for TLS.
+    /// A server that wraps its sockets, as for TLS, and says so.
     Wrapped,
     /// A server that does not support upgrades.
     NoUpgrades,
@@ -45,7 +45,8 @@ async fn host(upgrade: Upgrade, around: Around) -> SocketAddr {
             let upgrade = upgrade.clone();
             let routes = service_fn(move |request| {
                 let peer = (around != Around::NoAddress).then_some(peer);
-                route(upgrade.clone(), request, peer)
+                let tls = (around == Around::Wrapped).then(TlsInfo::default);
+                route(upgrade.clone(), request, peer, tls)
             });
             let http = http1::Builder::new();
             match around {
@@ -69,12 +70,16 @@ async fn route(
     mut upgrade: Upgrade,
     mut request: Request<Incoming>,
     peer: Option<SocketAddr>,
+    tls: Option<TlsInfo>,
 ) -> Result<Response<Either<Full<Bytes>, UpgradeBody>>, Infallible> {
     if request.uri().path() != "/rpc" {
         return Ok(Response::new(Either::Left(Full::from("a page"))));
     }
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
+    }
+    if let Some(tls) = tls {
+        request.extensions_mut().insert(tls);
     }
     Ok(upgrade.call(request).await?.map(Either::Right))
 }
@@ -96,7 +101,8 @@ async fn calls_go_through_beside_other_routes() {
     let seen: SocketAddr = desk.address().await.unwrap().unwrap().parse().unwrap();
     assert_eq!(seen.ip(), addr.ip());
     assert_ne!(seen, addr, "it is the peer's address, not the server's");
-    assert_eq!(upgrade.sessions().iter().next().unwrap().peer_addr(), Some(seen));
+    let session = upgrade.sessions().iter().next().unwrap();
+    assert_eq!((session.peer_addr(), session.info().is_encrypted()), (Some(seen), false));
 
     let mut page = Raw(TcpStream::connect(addr).await.unwrap());
     let head = page.get(&["Host: localhost"]).await;
@@ -113,6 +119,7 @@ async fn calls_go_through_whatever_the_socket_is_inside_of() {
     let desk = desk(host(upgrade.clone(), Around::Wrapped).await).await;
     assert_eq!(desk.header("x-key").await.unwrap().as_deref(), Some("value"));
     assert!(desk.address().await.unwrap().is_some());
+    assert!(upgrade.sessions().iter().next().unwrap().info().is_encrypted());
 }
 
 #[tokio::test]
