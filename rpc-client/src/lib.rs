@@ -39,7 +39,7 @@
 //!
 //! For several contracts in one session: [`connect`].
 //!
-//! `wss://` URLs are for TLS: the authorities that the operating system trusts are trusted, or those that a [`Tls`]
+//! `wss://` URLs are for TLS: the authorities that the operating system trusts are trusted, or those that a `Tls`
 //! names. The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of
 //! aws-lc-rs.
 

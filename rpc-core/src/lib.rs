@@ -152,7 +152,7 @@ pub mod __internals {
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod __tls {
-    pub use crate::tls::{ALPN, Pem, certified_key, provider};
+    pub use crate::tls::{ALPN, Pem, WRITE_AHEAD, certified_key, provider};
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

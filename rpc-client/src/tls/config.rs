@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use rpc_core::{PeerCertificate, TlsError, TlsInfo};
+use rpc_core::{__tls::WRITE_AHEAD, PeerCertificate, TlsError, TlsInfo};
 use tokio::{net::TcpStream, task::spawn_blocking};
 use tokio_rustls::{
     TlsConnector, client,
-    rustls::{ClientConfig, pki_types::ServerName},
+    rustls::{ClientConfig, ClientConnection, pki_types::ServerName},
 };
 
 use super::{builder::TlsBuilder, failure::explain};
@@ -95,7 +95,8 @@ impl Tls {
                 why: "no certificate can have this host's name; set one with Tls::builder().server_name(..)".into(),
             })?,
         };
-        let stream = self.connector.connect(name, stream).await.map_err(failed)?;
+        let limit = |connection: &mut ClientConnection| connection.set_buffer_limit(Some(WRITE_AHEAD));
+        let stream = self.connector.connect_with(name, stream, limit).await.map_err(failed)?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let info = match certificate.map(|certificate| PeerCertificate::from_der(certificate)).transpose() {
             Ok(Some(certificate)) => TlsInfo::default().with_peer_certificate(certificate),

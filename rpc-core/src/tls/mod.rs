@@ -15,6 +15,13 @@ pub use self::{
 /// What a WebSocket begins with, as ALPN names it (RFC 7301 §6).
 pub const ALPN: &[u8] = b"http/1.1";
 
+/// Bytes that a connection encrypts ahead of its socket, at most: one record (RFC 8446 §5.1).
+///
+/// What the TLS library has taken counts as sent. On a link that brings no more than 64 KiB in each
+/// [`progress_timeout`](crate::Config::progress_timeout), as a link must, the library's own limit of 64 KiB takes
+/// longer to go out than [`write_timeout`](crate::Config::write_timeout), and the session would seem stuck.
+pub const WRITE_AHEAD: usize = 16 * 1024;
+
 /// The provider of cryptography. It is named wherever it is needed: the default of the process panics in programs whose
 /// dependencies bring more than one.
 pub fn provider() -> Arc<CryptoProvider> {

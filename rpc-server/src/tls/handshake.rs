@@ -2,10 +2,9 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use rpc_core::{PeerCertificate, TlsInfo, text::excerpt_of};
+use rpc_core::{__tls::WRITE_AHEAD, PeerCertificate, TlsInfo, text::excerpt_of};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy, sink},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -18,12 +17,16 @@ const DISCARD: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: u64 = 128 * 1024;
 
 /// Takes a connection in. `None` if the handshake fails; the log says why.
-pub(super) async fn accept(
+pub(super) async fn accept<IO>(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: IO,
     peer_addr: SocketAddr,
-) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
-    match acceptor.accept(stream).into_fallible().await {
+) -> Option<(TlsStream<IO>, TlsInfo)>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(WRITE_AHEAD)));
+    match accepting.into_fallible().await {
         Ok(stream) => match info(&stream) {
             Ok(info) => Some((stream, info)),
             Err(error) => {
@@ -39,7 +42,7 @@ pub(super) async fn accept(
     }
 }
 
-fn info(stream: &TlsStream<TcpStream>) -> io::Result<TlsInfo> {
+fn info<IO>(stream: &TlsStream<IO>) -> io::Result<TlsInfo> {
     let info = TlsInfo::default();
     match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
         None => Ok(info),
@@ -50,8 +53,89 @@ fn info(stream: &TlsStream<TcpStream>) -> io::Result<TlsInfo> {
     }
 }
 
-async fn hang_up(mut stream: TcpStream) -> io::Result<()> {
+async fn hang_up(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
     copy(&mut stream.take(MAX_DISCARDED), &mut sink()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use rpc_core::{
+        __tls::provider,
+        CheckedConfig, ConnectionInfo, Hosting, Status,
+        session::{self, WebSocket},
+    };
+    use rpc_testing::{Authority, SOON};
+    use tokio::{io::duplex, time::sleep};
+    use tokio_rustls::{
+        TlsConnector,
+        rustls::{
+            ClientConfig, RootCertStore,
+            pki_types::{CertificateDer, pem::PemObject},
+        },
+    };
+
+    use super::*;
+    use crate::tls::Tls;
+
+    /// The bytes that a session without TLS must move in each second: 64 KiB in 30 seconds.
+    const SLOWEST: usize = 64 * 1024 / 30;
+
+    #[rpc_core::service]
+    trait Press {
+        async fn print(&self, length: usize) -> Result<String, Status>;
+    }
+
+    struct Printer;
+
+    impl Press for Printer {
+        async fn print(&self, length: usize) -> Result<String, Status> {
+            Ok("x".repeat(length))
+        }
+    }
+
+    /// The library encrypts ahead of the socket, and what it has taken counts as sent. A session on a slow link must
+    /// not seem stuck while that goes out.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_link_is_not_taken_for_one_that_is_stuck() {
+        let authority = Authority::new("test");
+        let identity = authority.server(&["localhost"]);
+        let tls = Tls::from_pem(&identity.certificates, &identity.key).unwrap();
+        let acceptor = TlsAcceptor::from(tls.loaded().config);
+        let mut trusted = RootCertStore::empty();
+        trusted.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let connector = TlsConnector::from(Arc::new(builder.with_root_certificates(trusted).with_no_client_auth()));
+        let (near, relay_of_server) = duplex(4096);
+        let (far, relay_of_client) = duplex(4096);
+        let (mut from_server, mut to_server) = tokio::io::split(relay_of_server);
+        let (mut from_client, mut to_client) = tokio::io::split(relay_of_client);
+        tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+        tokio::spawn(async move {
+            let mut buffer = vec![0; SLOWEST];
+            while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                to_client.write_all(&buffer[..length]).await.unwrap();
+                sleep(Duration::from_secs_f64(length as f64 / SLOWEST as f64)).await;
+            }
+        });
+        let accepting = accept(&acceptor, near, (Ipv4Addr::LOCALHOST, 1).into());
+        let connecting = connector.connect("localhost".try_into().unwrap(), far);
+        let (accepted, connected) = tokio::join!(accepting, connecting);
+
+        let config = CheckedConfig::default();
+        let hosting = Hosting::builder().service(Printer.serve()).build().unwrap();
+        let transport = WebSocket::server(accepted.unwrap().0, [][..].into(), &config);
+        let (_server, driver) = session::accept(transport, &hosting, &config, ConnectionInfo::default());
+        tokio::spawn(driver);
+        let transport = WebSocket::client(connected.unwrap(), [][..].into(), &config);
+        let (client, driver) = session::connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
+        tokio::spawn(driver);
+        client.established().await.unwrap();
+        let press: PressClient = client.client();
+        let printed = timeout(SOON * 10, press.print(60_000)).await.unwrap();
+        assert_eq!(printed.map(|text| text.len()), Ok(60_000));
+    }
 }
