@@ -2,16 +2,18 @@
 
 use std::{future::Future, time::Duration};
 
-use rpc_core::Config;
+use rpc_client::ConnectError;
+use rpc_core::{Config, Stub};
 use rpc_server::ServerHandle;
-use rpc_testing::{Authority, SOON, until};
+use rpc_testing::{Authority, Lines, SOON, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, interval, timeout},
 };
+use tracing::Level;
 
-use super::vault::{builder, join, listen_with, of, trusting};
+use super::vault::{builder, connect, join, listen_with, of, soon, trusting};
 
 const SHORT: Duration = Duration::from_millis(200);
 /// The header of a handshake record of 16 KiB, and of a ClientHello within.
@@ -29,8 +31,7 @@ async fn beside_a_client<T, F: Future<Output = T>>(peer: impl FnOnce(TcpStream) 
     let server = listen_with(of(&authority.server(&["localhost"])), short()).await;
     // A client of a slow machine may need more time than the server gives.
     let vault = loop {
-        let joined = super::vault::soon(super::vault::connect(&server, trusting(&authority))).await;
-        if let Ok(vault) = joined {
+        if let Ok(vault) = soon(connect(&server, trusting(&authority))).await {
             break vault;
         }
     };
@@ -132,5 +133,41 @@ async fn one_too_many_is_closed_without_an_answer() {
     let vault = join(&server, trusting(&authority)).await;
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     assert_eq!(timeout(SOON, rest(&mut stream)).await.unwrap(), b"");
+    let error = soon(connect(&server, trusting(&authority))).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Ended { .. }), "{error:?}");
     assert_eq!(vault.add(1, 1).await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_handshake_under_way_does_not_hold_up_a_shutdown() {
+    let authority = Authority::new("test");
+    let mut config = Config::default();
+    config.upgrade_timeout = Duration::MAX;
+    let server = listen_with(of(&authority.server(&["localhost"])), config).await;
+    let vault = join(&server, trusting(&authority)).await;
+    let mut silent = TcpStream::connect(server.local_addr()).await.unwrap();
+    let mut begun = TcpStream::connect(server.local_addr()).await.unwrap();
+    begun.write_all(&HELLO).await.unwrap();
+    // Connections are accepted in their order.
+    let last = join(&server, trusting(&authority)).await;
+    timeout(SOON, server.shutdown()).await.unwrap();
+    assert_eq!(rest(&mut silent).await, b"");
+    assert_eq!(rest(&mut begun).await, b"");
+    for session in [vault.session(), last.session()] {
+        timeout(SOON, session.closed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_logged_at_debug_with_its_peer() {
+    Lines::keep();
+    let server = listen_with(of(&Authority::new("test").server(&["localhost"])), Config::default()).await;
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    let peer = stream.local_addr().unwrap().to_string();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    timeout(SOON, rest(&mut stream)).await.unwrap();
+    let of_peer = |level| Lines::of_all_threads(level).into_iter().filter(|line| line.field("peer") == peer);
+    let failed = of_peer(Level::DEBUG).filter(|line| line.field("message").starts_with("TLS handshake failed: "));
+    assert_eq!(failed.count(), 1);
+    assert_eq!(of_peer(Level::INFO).count(), 0);
 }
