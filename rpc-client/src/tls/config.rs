@@ -45,6 +45,8 @@ impl Tls {
     /// A `wss://` URL without [`tls`](crate::ConnectBuilder::tls) uses this as well, made once in the process. To
     /// follow changes of the operating system's list, make another one.
     ///
+    /// On Android, the program must have initialised the crate `rustls-platform-verifier` 0.7 before.
+    ///
     /// # Errors
     ///
     /// If the operating system trusts no authority, or does not tell.
