@@ -137,6 +137,9 @@ impl Method {
         // Declared after `turn`, so that the method's future is dropped before the turn ends.
         let mut runner = Runner::default();
         self.instance.start(self.method.id(), incoming, &mut runner);
+        if !runner.is_started() {
+            return Err(no_handler(self.method));
+        }
         poll_fn(|cx| {
             let turns = turn.as_ref().and_then(|turn| turn.turns());
             match turns {
@@ -146,6 +149,11 @@ impl Method {
         })
         .await
     }
+}
+
+/// The status of a call of a method that its object does not start, although its contract has the method.
+pub(crate) fn no_handler(method: &MethodDescriptor) -> Status {
+    Status::unimplemented(format!("{method} has no handler")).not_executed()
 }
 
 /// From here on the method counts as run.

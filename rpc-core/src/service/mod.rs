@@ -24,7 +24,7 @@ use instance::{Source, Start};
 use turn_queue::TurnQueue;
 
 pub use arguments::Arguments;
-pub(crate) use handling::Handling;
+pub(crate) use handling::{Handling, no_handler};
 pub use hooks::SessionHooks;
 pub use hosting::{Hosting, HostingBuilder, HostingError};
 pub use incoming::Incoming;

@@ -16,7 +16,7 @@ use crate::{
     panics,
     peer::{Polled, SessionShared, now, watch_poll},
     proto::{Completion, RefusedOneway, ServedCall, ServedKey, trim_table},
-    service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner},
+    service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner, no_handler},
     status::Status,
     text::{excerpt_of, list},
 };
@@ -120,7 +120,7 @@ impl Dispatch {
         let mut runner = self.idle[index].take().unwrap_or_default();
         handling.start(&self.shared, instance, received, held, &mut runner);
         if !runner.is_started() {
-            return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
+            return Some(Ended::refused(key, no_handler(method)));
         }
         if !method.is_spawn() {
             let what = Polled::Handler(method);
