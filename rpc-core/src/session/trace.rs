@@ -64,6 +64,11 @@ fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
         | Frame::Stop { transfer: id }
         | Frame::End { stream: id, .. }
         | Frame::Credit { stream: id, .. } => (Some(*id), None, None),
-        _ => (None, None, None),
+        Frame::Hello(_)
+        | Frame::Welcome(_)
+        | Frame::Done { .. }
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::GoAway { .. } => (None, None, None),
     }
 }
