@@ -94,7 +94,10 @@ pub use async_trait::async_trait;
 pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
-pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
+pub use error::{
+    CallError, CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError,
+    Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
+};
 #[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, Principal, Scope,

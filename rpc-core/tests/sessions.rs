@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
-    SessionId, Status, async_trait,
+    SessionId, Status, TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{
         Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
@@ -210,7 +210,7 @@ async fn a_drain_can_be_awaited_and_goes_on_where_it_is_not() {
         assert_eq!(reason, ConnectionError::ShutDown);
         assert_eq!(call.await.unwrap(), Ok(42), "the drain has let the call finish");
         assert!(begun.elapsed() >= Duration::from_secs(3000), "{:?}", begun.elapsed());
-        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }));
         assert_eq!(server.drain().await, ConnectionError::ShutDown, "after the end there is nothing to wait for");
     }
 }
@@ -222,7 +222,7 @@ async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back
     assert_eq!(server.abort().await, ConnectionError::ShutDown);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
-    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,8 @@ async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
     let (near, _far) = memory();
     let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
     let begun = Instant::now();
-    let ConnectionError::TimedOut(why) = session.drain().await else { panic!("nothing has ended the session") };
-    assert!(why.contains("7s (Config::drain_timeout)"), "{why}");
+    let ConnectionError::TimedOut(timeout) = session.drain().await else { panic!("nothing has ended the session") };
+    assert_eq!(timeout, Timeout { limit: TimeLimit::Drain, after: Duration::from_secs(7) });
+    assert!(timeout.to_string().contains("7s (Config::drain_timeout)"), "{timeout}");
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
 }

@@ -57,9 +57,10 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 pub use rpc_core::__private;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
-    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
-    ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
-    Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,
-    UnknownCode, async_trait, contract, intercept, logging, session, text,
+    CallError, CallOptions, CallViolation, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
+    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
+    ParseSessionIdError, Peer, Principal, ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId,
+    SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout,
+    TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept, logging, session, text,
 };

@@ -54,7 +54,7 @@ async fn inn(config: Config) -> (ServerHandle, Arc<House>) {
 }
 
 fn is_restart(reason: &ConnectionError) -> bool {
-    matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. })
+    matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. })
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::shared::SessionShared;
-use crate::error::ConnectionError;
+use crate::error::{ConnectionError, TimeLimit, Timeout};
 
 /// The driver gives up in time; the future that waits for the driver looks a little later.
 const SLACK: Duration = Duration::from_millis(250);
@@ -29,19 +29,21 @@ const SLACK: Duration = Duration::from_millis(250);
 /// dropped at any time, which stops the waiting alone.
 pub struct Closing {
     shared: Arc<SessionShared>,
-    /// How long the end may take, and the limit's name.
-    limit: (Duration, &'static str),
+    /// How long the end may take.
+    timeout: Timeout,
     /// From the first poll on.
     wait: Option<BoxFuture<'static, ConnectionError>>,
 }
 
 impl Closing {
     pub(super) fn of_close(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.close_timeout, "close_timeout"), shared, wait: None }
+        let timeout = Timeout { limit: TimeLimit::Close, after: shared.config.close_timeout };
+        Self { shared, timeout, wait: None }
     }
 
     pub(super) fn of_drain(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.drain_timeout, "drain_timeout"), shared, wait: None }
+        let timeout = Timeout { limit: TimeLimit::Drain, after: shared.config.drain_timeout };
+        Self { shared, timeout, wait: None }
     }
 }
 
@@ -49,29 +51,20 @@ impl Future for Closing {
     type Output = ConnectionError;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionError> {
-        let Self { shared, limit, wait } = self.get_mut();
-        wait.get_or_insert_with(|| over(shared.clone(), *limit)).poll_unpin(cx)
+        let Self { shared, timeout, wait } = self.get_mut();
+        wait.get_or_insert_with(|| over(shared.clone(), *timeout)).poll_unpin(cx)
     }
 }
 
-fn over(shared: Arc<SessionShared>, (limit, name): (Duration, &'static str)) -> BoxFuture<'static, ConnectionError> {
+fn over(shared: Arc<SessionShared>, limit: Timeout) -> BoxFuture<'static, ConnectionError> {
     let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
         // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
         let _entered = runtime.as_ref().map(Handle::enter);
-        timeout(limit.saturating_add(SLACK), closed)
+        timeout(limit.after.saturating_add(SLACK), closed)
     };
-    let over = closed.map(move |closed| {
-        closed.unwrap_or_else(|_| {
-            let why = format!(
-                "the session has not ended within {limit:?} (Config::{name}): its task did not get to run, perhaps \
-                 because a handler blocks its thread"
-            );
-            ConnectionError::TimedOut(why)
-        })
-    });
-    over.boxed()
+    closed.map(move |closed| closed.unwrap_or(ConnectionError::TimedOut(limit))).boxed()
 }
 
 impl fmt::Debug for Closing {

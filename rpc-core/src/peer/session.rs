@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     contract::ContractDescriptor,
-    error::ConnectionError,
+    error::{ConnectionError, Overload},
     proto::{Connection, ConnectionStats, Released},
 };
 
@@ -206,8 +206,8 @@ impl Session {
 
     /// Ends the session with [`ConnectionError::Overloaded`], because all sessions together hold too much.
     #[doc(hidden)]
-    pub fn overload(&self, what: String) {
-        self.shared.act(|connection| connection.overload(what));
+    pub fn overload(&self, overload: Overload) {
+        self.shared.act(|connection| connection.overload(overload));
     }
 
     /// What the session holds now. The counts are of this session alone: no sum over sessions is kept.

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use rpc_core::{
     CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer,
-    Principal, Session, SessionHooks, Stats, Status, async_trait,
+    Principal, Session, SessionHooks, Stats, Status, TimeLimit, async_trait,
     session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
 };
 use tokio::sync::{Notify, Semaphore};
@@ -237,7 +237,9 @@ async fn a_hook_that_waits_for_ever_ends_with_the_handshake() {
     let ends = open(&with_hooks([diary.clone()]), &Hosting::default());
     ends.client.established().await.unwrap_err();
     match ends.server.closed().await {
-        ConnectionError::TimedOut(why) => {
+        ConnectionError::TimedOut(timeout) => {
+            assert_eq!(timeout.limit, TimeLimit::Opening);
+            let why = timeout.to_string();
             assert!(why.contains("`opened` hooks") && why.contains("Config::hello_timeout"), "{why}");
         }
         other => panic!("{other:?}"),

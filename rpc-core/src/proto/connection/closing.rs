@@ -6,7 +6,7 @@ use super::{
     Connection, ConnectionError, Event, Phase, ServedKey, ServedState, SessionTimer, lifecycle::shutting_down,
 };
 use crate::{
-    error::ProtocolError,
+    error::{MemoryLimit, Overload, ProtocolError},
     proto::{
         Outcome,
         assembly::Purpose,
@@ -151,12 +151,9 @@ impl Connection {
 
     /// Ends the connection if the peer makes this side answer and does not read the answers.
     pub(super) fn check_outbox(&mut self) {
-        let limit = self.config.outbox_hard;
-        if self.outbox.memory() > limit && self.life.is_open() {
-            let what = format!(
-                "more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read"
-            );
-            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+        let (max, held) = (self.config.outbox_hard, self.outbox.memory());
+        if held > max && self.life.is_open() {
+            self.overload(Overload { limit: MemoryLimit::Outbox, max, held });
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Connection, Event, SessionTimer};
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, TransferViolation},
     proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState},
     status::{Code, Status},
     wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
@@ -258,11 +258,9 @@ impl Connection {
         total: u64,
         purpose: Purpose,
     ) -> Result<(), ProtocolError> {
-        if !self.assembly.has_room(total, self.config.max_assembly) {
-            return Err(ProtocolError::too_big(format!(
-                "transfer {transfer} of {total} bytes exceeds the announced limit of {} for payloads under way",
-                self.config.max_assembly
-            )));
+        let max = self.config.max_assembly;
+        if !self.assembly.has_room(total, max) {
+            return Err(TransferViolation::TooLong { transfer, len: total, max }.into());
         }
         self.assembly.begin(transfer, total, purpose)?;
         if !self.schedule.timers.is_set(SessionTimer::Assembly) {

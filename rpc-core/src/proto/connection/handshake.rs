@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{CheckedConfig, Config},
-    error::{ConnectionError, ProtocolError},
+    error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
         Event,
         assembly::Assembly,
@@ -83,21 +83,18 @@ impl Connection {
                     return Ok(());
                 }
                 if welcome.version != VERSION {
-                    return Err(ProtocolError::new(format!(
-                        "the server speaks version {} of the protocol, this client speaks version {VERSION}",
-                        welcome.version
-                    )));
+                    let (server, client) = (welcome.version, VERSION);
+                    return Err(HandshakeViolation::OtherVersion { server, client }.into());
                 }
                 self.set_peer(&welcome.limits, welcome.contracts.clone())?;
                 self.open(now);
                 self.output.emit(Event::Welcome(welcome));
                 Ok(())
             }
-            (role, frame) => Err(ProtocolError::new(format!(
-                "a {} frame came where the handshake of the {} was expected",
-                frame.kind_name(),
-                if role == Role::Server { "client" } else { "server" }
-            ))),
+            (role, frame) => {
+                let (frame, of_client) = (frame.kind_name(), role == Role::Server);
+                Err(HandshakeViolation::Missing { frame, of_client }.into())
+            }
         }
     }
 

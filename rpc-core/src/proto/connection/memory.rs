@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Connection, ConnectionError, MemoryPool, Share};
 use crate::{
     config::Config,
+    error::{MemoryLimit, Overload},
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
 };
@@ -188,9 +189,9 @@ impl Connection {
         self.count_memory();
     }
 
-    /// Ends the connection, because the sessions of its pool hold too much together.
-    pub fn overload(&mut self, what: String) {
-        self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+    /// Ends the connection, because it holds too much, or the sessions of its pool do together.
+    pub fn overload(&mut self, overload: Overload) {
+        self.end(ConnectionError::Overloaded(overload), Flush::Nothing);
     }
 
     /// Bytes that the other side makes this one hold: arguments of calls, payloads that are arriving, items and ends of
@@ -261,11 +262,8 @@ impl Connection {
     pub(super) fn check_memory(&mut self) {
         let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
         if self.life.is_open() && is_beyond(self) && self.has_memory(0).is_err() && is_beyond(self) {
-            let what = format!(
-                "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
-                self.config.session_memory
-            );
-            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+            let (max, held) = (self.config.session_memory, self.memory_held());
+            self.overload(Overload { limit: MemoryLimit::Session, max, held });
         }
     }
 

@@ -43,7 +43,7 @@ use super::{
 };
 use crate::{
     config::CheckedConfig,
-    error::{ConnectionError, ProtocolError},
+    error::{ConnectionError, HandshakeViolation, ProtocolError},
     wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
 };
 
@@ -123,11 +123,9 @@ impl Connection {
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if !self.life.is_open() {
-            let limit = self.config.max_handshake;
-            if !self.link.count_early(packet.len(), limit) {
-                return Err(ProtocolError::too_big(format!(
-                    "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
-                )));
+            let max = self.config.max_handshake;
+            if !self.link.count_early(packet.len(), max) {
+                return Err(HandshakeViolation::TooLong { max }.into());
             }
             if self.life.phase == Phase::AwaitingDecision {
                 self.link.keep_early(packet);
@@ -137,7 +135,7 @@ impl Connection {
         let len = packet.len();
         self.link.packet_len = len;
         if len > self.config.max_packet {
-            return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
+            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet });
         }
         let (header, frames) = read_packet(packet)?;
         self.handle_header(header, len, now)?;
@@ -146,20 +144,16 @@ impl Connection {
             *count += 1;
             if self.life.phase == Phase::Handshake {
                 if *count > 1 || header.seq != 0 {
-                    return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+                    return Err(HandshakeViolation::NotAlone.into());
                 }
                 self.handle_handshake(now, frame)?;
                 continue;
             }
             if !self.life.is_open() {
-                return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+                return Err(HandshakeViolation::NotAlone.into());
             }
             if frame.is_sequenced() != (header.seq != 0) {
-                return Err(ProtocolError::new(format!(
-                    "a {} frame came in {} packet",
-                    frame.kind_name(),
-                    if header.seq == 0 { "an unsequenced" } else { "a sequenced" }
-                )));
+                return Err(ProtocolError::MisplacedFrame { frame: frame.kind_name(), in_sequenced: header.seq != 0 });
             }
             self.handle_frame(now, frame)?;
         }
@@ -209,9 +203,7 @@ impl Connection {
                 self.handle_go_away(last_seq, &message);
                 Ok(())
             }
-            Frame::Hello(_) | Frame::Welcome(_) => {
-                Err(ProtocolError::new("a second handshake came on an open connection"))
-            }
+            Frame::Hello(_) | Frame::Welcome(_) => Err(HandshakeViolation::Second.into()),
         }
     }
 

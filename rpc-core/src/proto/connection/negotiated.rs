@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
-    error::ProtocolError,
+    error::{HandshakeViolation, ProtocolError},
     text::MAX_PEER_TEXT,
     wire::{HostedContract, MAX_NESTING, PeerLimits},
 };
@@ -47,16 +47,10 @@ impl Negotiated {
     ) -> Result<Self, ProtocolError> {
         let PeerLimits { chunk, packet, .. } = *limits;
         if chunk < MIN_CHUNK as u64 || packet < chunk.saturating_add(PACKET_OVERHEAD as u64) {
-            return Err(ProtocolError::new(format!(
-                "chunks of {chunk} bytes in packets of {packet} bytes were announced; \
-                 a chunk has {MIN_CHUNK} bytes at least, and a packet {PACKET_OVERHEAD} more than a chunk"
-            )));
+            return Err(HandshakeViolation::UnfitChunk { chunk, packet }.into());
         }
         if contracts.len() > MAX_CONTRACTS {
-            return Err(ProtocolError::new(format!(
-                "{} contracts were announced; a side hosts {MAX_CONTRACTS} at most",
-                contracts.len()
-            )));
+            return Err(HandshakeViolation::TooManyContracts { count: contracts.len(), max: MAX_CONTRACTS }.into());
         }
         let limits = PeerLimits { depth: limits.depth.min(MAX_DEPTH), ..limits.clone() };
         Ok(Self::derive(config, limits, contracts))

@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 use foldhash::HashMap;
 
 use crate::{
-    error::ProtocolError,
+    error::{CallViolation, ProtocolError},
     proto::{
         ServedCall, ServedKey,
         permits::Permits,
@@ -199,13 +199,11 @@ impl ServedCalls {
 
     /// A call came although there was no permit for it: what it gets. Often enough that is a breach of the protocol.
     pub(super) fn count_excess(&mut self, oneway: bool, limit: u32) -> Result<Status, ProtocolError> {
-        let what = if oneway { "one-way calls" } else { "calls" };
         self.excess_calls += 1;
         if self.excess_calls > MAX_EXCESS_CALLS {
-            return Err(ProtocolError::new(format!(
-                "{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}"
-            )));
+            return Err(CallViolation::TooMany { oneway, limit, refused: MAX_EXCESS_CALLS }.into());
         }
+        let what = if oneway { "one-way calls" } else { "calls" };
         Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
 use crate::{
     config::Config,
-    error::ProtocolError,
+    error::{CallViolation, ProtocolError},
     proto::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
     },
@@ -63,7 +63,7 @@ impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
         let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams } = request;
         if self.served.contains(id) {
-            return Err(ProtocolError::new(format!("call {id} came while it was still live")));
+            return Err(CallViolation::StillLive { call: id }.into());
         }
         self.expect_announced(&payload)?;
         self.accept_streams(&streams)?;

@@ -8,7 +8,7 @@ use super::{
     link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
 };
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, TimeLimit, Timeout},
     proto::{pings::PING_BURST, timers::LinkTimer},
 };
 
@@ -120,25 +120,21 @@ impl Connection {
                 let period = self.config.progress_timeout;
                 let has_moved = self.link.progress.has_message_grown();
                 if self.restart_or_give_up(now, timer, has_moved, period) {
-                    self.time_out(format!(
-                        "a message began and did not end within {period:?} (Config::progress_timeout)"
-                    ));
+                    self.time_out(TimeLimit::Message, period);
                 }
             }
             LinkTimer::Write => {
                 let limit = self.config.write_timeout;
                 let has_moved = self.link.progress.has_write_moved();
                 if self.restart_or_give_up(now, timer, has_moved, limit) {
-                    self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
+                    self.time_out(TimeLimit::Write, limit);
                 }
             }
             LinkTimer::Backlog => {
                 let period = self.config.progress_timeout;
                 let has_moved = self.link.progress.has_backlog_moved();
                 if self.restart_or_give_up(now, timer, has_moved, period) {
-                    self.time_out(format!(
-                        "more than {BACKLOG} bytes wait to be written, and the other side took less than {BACKLOG_PROGRESS} of them within {period:?} (Config::progress_timeout)"
-                    ));
+                    self.time_out(TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
                 }
             }
         }
@@ -174,9 +170,7 @@ impl Connection {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
         } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {
-            self.time_out(format!(
-                "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
-            ));
+            self.time_out(TimeLimit::Payloads, period);
         }
     }
 
@@ -185,11 +179,7 @@ impl Connection {
     fn judge_acks(&mut self, now: Instant) {
         let is_late = self.has_bulk() && self.link.is_behind_acks();
         if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
-            self.time_out(format!(
-                "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?} (Config::progress_timeout)",
-                MIN_ACKED / 1024,
-                self.config.progress_timeout
-            ));
+            self.time_out(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout);
         }
     }
 
@@ -210,16 +200,12 @@ impl Connection {
     }
 
     fn time_out_handshake(&mut self) {
-        let limit = self.config.hello_timeout;
-        self.time_out(match self.role {
-            super::Role::Client => {
-                format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
-            }
-            super::Role::Server if self.life.phase == Phase::AwaitingDecision => format!(
-                "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
-            ),
-            super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
-        });
+        let limit = match self.role {
+            super::Role::Client => TimeLimit::Welcome,
+            super::Role::Server if self.life.phase == Phase::AwaitingDecision => TimeLimit::Opening,
+            super::Role::Server => TimeLimit::Hello,
+        };
+        self.time_out(limit, self.config.hello_timeout);
     }
 
     /// Sends a ping if the other side was silent for a ping's interval.
@@ -243,9 +229,7 @@ impl Connection {
         if due > now {
             self.link.timers.set(LinkTimer::Silence, due);
         } else if !self.link.timers.look_again(LinkTimer::Silence, now) {
-            self.time_out(format!(
-                "nothing was heard from the other side for {patience:?} (Config::keepalive_timeout)"
-            ));
+            self.time_out(TimeLimit::Keepalive, patience);
         }
     }
 
@@ -256,13 +240,11 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, what: String) {
-        self.end(ConnectionError::TimedOut(what), Flush::Nothing);
+    fn time_out(&mut self, limit: TimeLimit, after: Duration) {
+        self.end(ConnectionError::TimedOut(Timeout { limit, after }), Flush::Nothing);
     }
 }
 
 fn too_many_pings() -> ProtocolError {
-    ProtocolError::new(format!(
-        "too many pings and pongs came, those of the WebSocket included: {PING_BURST} at once and one a second after that are taken"
-    ))
+    ProtocolError::TooManyPings { burst: PING_BURST }
 }

@@ -13,7 +13,7 @@ use super::{
     turn::{LongState, Turn, TurnLimits, TurnOutput, TurnResult},
 };
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, StreamViolation},
     proto::{
         shrink::{shrink_line, shrink_table, trim_line, trim_table},
         slots::CallKey,
@@ -173,7 +173,7 @@ impl SendStreams {
             return self.grant_shared(credit.bytes);
         }
         if id > highest {
-            return Err(ProtocolError::new(format!("credit came for stream {id}, which was never opened")));
+            return Err(StreamViolation::CreditForUnopened { stream: id }.into());
         }
         let Some(stream) = self.streams.get_mut(&id) else { return self.grant_tail(id, credit.read) };
         let progress = note_read(id, &mut stream.read, stream.sent, credit.read)?;
@@ -336,17 +336,14 @@ pub(crate) enum WaitsFor {
 
 fn add(credit: &mut i64, more: u64, id: TransferId) -> Result<(), ProtocolError> {
     let sum = i64::try_from(more).ok().and_then(|more| credit.checked_add(more));
-    *credit = sum
-        .filter(|sum| *sum <= MAX_CREDIT)
-        .ok_or_else(|| ProtocolError::new(format!("the credit of stream {id} grew beyond what can be counted")))?;
+    *credit = sum.filter(|sum| *sum <= MAX_CREDIT).ok_or(StreamViolation::CreditTooLarge { stream: id })?;
     Ok(())
 }
 
 /// A reader reports how many items it has read. True if these are more than before.
 fn note_read(id: TransferId, before: &mut u64, sent: u64, read: u64) -> Result<bool, ProtocolError> {
     if read > sent {
-        let message = format!("{read} items of stream {id} were reported read, but {sent} were sent");
-        return Err(ProtocolError::new(message));
+        return Err(StreamViolation::ReadMoreThanSent { stream: id, read, sent }.into());
     }
     Ok(mem::replace(before, read.max(*before)) < read)
 }

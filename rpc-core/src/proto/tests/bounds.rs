@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{CloseCode, ConnectionError, ProtocolError},
     proto::Completion,
     wire::{Frame, PacketHeader, Payload, put_frame, put_header, read_packet},
 };
@@ -166,6 +166,9 @@ fn a_packet_of_too_many_frames_closes_with_1002() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&vec![Frame::Cancel { id: 1 }; frames]);
         assert_eq!(liar.closed(), closed, "{frames} frames");
+        let broken = liar.pair.ends[SERVER].broken();
+        let is_named = matches!(broken, Some(ProtocolError::TooManyFrames { max: 1024, at: Some(_) }));
+        assert_eq!(is_named, closed.is_some(), "{broken:?}");
     }
 }
 

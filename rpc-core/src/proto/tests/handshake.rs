@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{CloseCode, ConnectionError, HandshakeViolation},
     status::{Code, Execution},
     wire::{Frame, Hello, PeerLimits, VERSION, Welcome, read_packet},
 };
@@ -60,6 +60,8 @@ fn a_client_leaves_a_server_of_another_version() {
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
     pair.receive(CLIENT);
     assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));
+    let rule = HandshakeViolation::OtherVersion { server: VERSION + 1, client: VERSION };
+    assert_eq!(pair.ends[CLIENT].broken(), Some(rule.into()));
 }
 
 #[test]
@@ -74,6 +76,8 @@ fn chunks_and_packets_that_do_not_go_together_close_with_1002() {
         let pair = greeted(|limits| hello(VERSION, PeerLimits { chunk, packet, ..limits }));
         let expected = (!is_fine).then_some(CloseCode::PROTOCOL);
         assert_eq!(close_code(&pair, SERVER), expected, "chunks of {chunk} in packets of {packet}");
+        let rule = HandshakeViolation::UnfitChunk { chunk, packet };
+        assert_eq!(pair.ends[SERVER].broken(), expected.map(|_| rule.into()));
     }
 }
 

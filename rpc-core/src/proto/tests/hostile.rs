@@ -7,7 +7,10 @@ use bytes::{Bytes, BytesMut};
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{
+        CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError, TimeLimit,
+        TransferViolation,
+    },
     proto::Completion,
     status::{Code, Status},
     wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header},
@@ -65,7 +68,7 @@ impl Liar {
         self.put(Self::packet(0, 0, frames));
     }
 
-    fn put(&mut self, packet: Bytes) {
+    pub(super) fn put(&mut self, packet: Bytes) {
         let now = self.pair.now;
         let server = &mut self.pair.ends[SERVER];
         server.connection.handle_packet(now, packet);
@@ -76,6 +79,13 @@ impl Liar {
     pub(super) fn closed(&self) -> Option<CloseCode> {
         self.pair.check();
         self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
+    }
+
+    /// Panics unless the server closed with this code because this rule was broken.
+    #[track_caller]
+    pub(super) fn assert_broken(&self, rule: impl Into<ProtocolError>, code: CloseCode, what: &str) {
+        let broken = self.pair.ends[SERVER].broken();
+        assert_eq!((self.closed(), broken), (Some(code), Some(rule.into())), "{what}");
     }
 
     pub(super) fn statuses(&mut self) -> Vec<(u64, Code)> {
@@ -92,7 +102,7 @@ impl Liar {
     }
 }
 
-fn request(id: u64) -> Frame {
+pub(super) fn request(id: u64) -> Frame {
     request_of(id, Payload::Inline(Bytes::from_static(&[0x90])))
 }
 
@@ -110,70 +120,9 @@ pub(super) fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
     frame
 }
 
-fn notify() -> Frame {
+pub(super) fn notify() -> Frame {
     let payload = Payload::Inline(Bytes::from_static(&[0x90]));
     Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })
-}
-
-#[test]
-fn a_breach_of_the_protocol_closes_with_1002() {
-    let announced = |transfer, total| Payload::announced(transfer, total);
-    let chunk = |transfer, len: usize| Frame::Chunk { transfer, data: vec![0; len].into() };
-    let cases: Vec<(&str, Vec<Frame>)> = vec![
-        ("a call id that is still live", vec![request(1), request(1)]),
-        ("a chunk for nothing", vec![chunk(1, 10)]),
-        (
-            "a chunk beyond the announced length",
-            vec![request_of(1, announced(1, 70_000)), chunk(1, 60_000), chunk(1, 10_001)],
-        ),
-        ("an empty chunk", vec![request_of(1, announced(1, 70_000)), chunk(1, 0)]),
-        ("an abort for nothing", vec![Frame::Abort { transfer: 5 }]),
-        ("a transfer announced twice", vec![request_of(1, announced(3, 70_000)), request_of(2, announced(3, 70_000))]),
-        ("a transfer of no bytes", vec![request_of(1, announced(1, 0))]),
-        ("more done than was sent", vec![Frame::Done { depth: 0, count: 1, bytes: 0 }]),
-        ("done for a depth that does not exist", vec![Frame::Done { depth: 900, count: 1, bytes: 0 }]),
-    ];
-    for (what, frames) in cases {
-        let mut liar = Liar::new(&Config::default());
-        liar.say(&frames);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
-    }
-}
-
-#[test]
-fn packets_out_of_sequence_close_with_1002() {
-    for (seq, ack) in [(2, 0), (1, 9)] {
-        let mut liar = Liar::new(&Config::default());
-        liar.put(Liar::packet(seq, ack, &[notify()]));
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "seq {seq}, ack {ack}");
-    }
-    let mut liar = Liar::new(&Config::default());
-    liar.put(Liar::packet(0, 0, &[notify()]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "a sequenced frame in an unsequenced packet");
-    let mut liar = Liar::new(&Config::default());
-    liar.put(Liar::packet(1, 0, &[Frame::Ping { token: 1 }]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "an unsequenced frame in a sequenced packet");
-}
-
-#[test]
-fn a_packet_over_the_limit_closes_with_1009() {
-    let mut liar = Liar::new(&Config::default());
-    liar.put(vec![0; 128 * 1024 + 1].into());
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
-}
-
-#[test]
-fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
-    let mut pair = Pair::apart(&Config::default(), &Config::default());
-    let now = pair.now;
-    pair.ends[SERVER].connection.handle_packet(now, vec![0; 16 * 1024 + 1].into());
-    pair.ends[SERVER].take_events(now);
-    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
-
-    let mut pair = Pair::apart(&Config::default(), &Config::default());
-    pair.ends[SERVER].connection.handle_packet(now, Liar::packet(0, 0, &[Frame::Ping { token: 1 }]));
-    pair.ends[SERVER].take_events(now);
-    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
 }
 
 #[test]
@@ -195,7 +144,8 @@ fn stray_completions_are_ignored_a_hundred_times() {
             let status = ErrorBody::Status(Status::internal("x"));
             liar.say(&[Frame::Error { id, error: status }]);
         }
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+        let rule = CallViolation::TooManyStrayCompletions { ignored: 100, call: id };
+        liar.assert_broken(rule, CloseCode::PROTOCOL, "the 101st");
     }
 }
 
@@ -211,7 +161,8 @@ fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
         assert_eq!(liar.closed(), None, "at {id}");
     }
     liar.say(&[request(2000), request(2001)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    let rule = CallViolation::TooMany { oneway: false, limit: 1, refused: 1000 };
+    liar.assert_broken(rule, CloseCode::PROTOCOL, "the 1001st");
 }
 
 #[test]
@@ -261,7 +212,7 @@ fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
     liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 10 }]));
     assert_eq!(liar.closed(), None);
     liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 11 }]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(ProtocolError::TooManyPings { burst: 10 }, CloseCode::PROTOCOL, "the 11th");
 }
 
 #[test]
@@ -275,7 +226,10 @@ fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
             break;
         }
     }
-    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+    assert_eq!(liar.closed(), Some(CloseCode::TRY_AGAIN_LATER));
+    let closed = &liar.pair.ends[SERVER].closed;
+    let Some(ConnectionError::Overloaded(Overload { limit, max, held })) = closed else { panic!("{closed:?}") };
+    assert!((*limit, *max) == (MemoryLimit::Outbox, 10_000) && held > max, "{closed:?}");
     assert_eq!(liar.pair.ends[SERVER].connection.stats(), Default::default());
 }
 
@@ -295,6 +249,7 @@ fn a_client_is_protected_as_a_server_is() {
     client.take_events(now);
     assert_eq!(client.arrived.len(), 1);
     assert_eq!(client.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
+    assert_eq!(client.broken(), Some(CallViolation::StillLive { call: 1 }.into()));
 }
 
 #[test]
@@ -312,7 +267,8 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
     liar.say(&[large(1), large(2), large(3)]);
     assert_eq!(liar.closed(), None);
     liar.say(&[large(4)]);
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+    let rule = TransferViolation::TooLong { transfer: 4, len: 5 << 20, max: Config::default().max_assembly };
+    liar.assert_broken(rule, CloseCode::TOO_BIG, "the fourth");
 }
 
 #[test]
@@ -327,6 +283,7 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count() {
     }
     server.take_events(now);
     assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
+    assert_eq!(server.broken(), Some(HandshakeViolation::TooLong { max: 16 * 1024 }.into()));
 }
 
 #[test]
@@ -338,7 +295,8 @@ fn tiny_transfers_that_were_given_up_are_bounded() {
     liar.statuses();
     assert_eq!(liar.closed(), None);
     liar.say(&[request_of(11, Payload::announced(11, 1))]);
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+    let rule = TransferViolation::TooLong { transfer: 11, len: 1, max: 2560 };
+    liar.assert_broken(rule, CloseCode::TOO_BIG, "the eleventh");
 }
 
 #[test]
@@ -363,7 +321,8 @@ fn results_do_not_wait_for_ever_for_acks_that_never_come() {
         }
         liar.statuses();
     }
-    assert!(matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_))));
+    let Some(ConnectionError::TimedOut(timeout)) = &liar.pair.ends[SERVER].closed else { panic!("no time ran out") };
+    assert!(matches!(timeout.limit, TimeLimit::Acks { .. }), "{timeout}");
     assert_eq!(held(&liar), 0);
 }
 
@@ -414,6 +373,8 @@ fn more_contracts_than_a_side_may_host_are_refused() {
         server.connection.handle_packet(now, Liar::packet(0, 0, &frames));
         server.take_events(now);
         assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), closed);
+        let rule = HandshakeViolation::TooManyContracts { count: contracts, max: 256 };
+        assert_eq!(server.broken(), closed.map(|_| rule.into()));
     }
 }
 

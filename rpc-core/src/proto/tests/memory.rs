@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::CloseCode,
+    error::{CloseCode, ConnectionError, MemoryLimit},
     proto::{Completion, Outcome, StreamError},
     status::{Code, Execution},
     wire::{ErrorBody, Frame, Notify, Payload, Streams, TransferId},
@@ -120,7 +120,11 @@ fn one_way_calls_beyond_the_memory_of_a_session_end_it() {
         liar.closed().is_some()
     });
     assert!(sent.is_some_and(|sent| (30..36).contains(&sent)), "{sent:?}");
-    assert_eq!((liar.closed(), held(&liar)), (Some(CloseCode(1013)), 0));
+    assert_eq!((liar.closed(), held(&liar)), (Some(CloseCode::TRY_AGAIN_LATER), 0));
+    let closed = &liar.pair.ends[SERVER].closed;
+    let Some(ConnectionError::Overloaded(overload)) = closed else { panic!("{closed:?}") };
+    assert_eq!((overload.limit, overload.max), (MemoryLimit::Session, small().session_memory));
+    assert!((3 * MIB..4 * MIB).contains(&overload.held), "{overload:?}");
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn streams_that_cannot_be_refused_end_the_session() {
         liar.closed().is_some()
     });
     assert!(closed.is_some_and(|calls| calls < 60), "{closed:?}");
-    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+    assert_eq!(liar.closed(), Some(CloseCode::TRY_AGAIN_LATER));
 }
 
 /// A table that was large once becomes small again.

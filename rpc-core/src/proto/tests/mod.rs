@@ -2,6 +2,7 @@
 
 mod admission;
 mod bounds;
+mod breaches;
 mod buffers;
 mod calls;
 mod chance;

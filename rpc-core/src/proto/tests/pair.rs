@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     config::Config,
-    error::ConnectionError,
+    error::{ConnectionError, ProtocolError},
     proto::{
         CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, Role, ServedCall,
         ServedKey,
@@ -124,6 +124,14 @@ impl End {
             closed: None,
             unsent: Vec::new(),
             transfers_released: 0,
+        }
+    }
+
+    /// The rule that the other end has broken, if this end closed because of that.
+    pub(super) fn broken(&self) -> Option<ProtocolError> {
+        match &self.closed {
+            Some(ConnectionError::Protocol(error)) => Some(error.clone()),
+            _ => None,
         }
     }
 

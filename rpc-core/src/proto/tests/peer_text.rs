@@ -53,7 +53,7 @@ fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
     let reason = "long ".repeat(20_000);
     let ends = [
         ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: reason.as_str().into() },
-        ConnectionError::Protocol(ProtocolError::new(reason.as_str())),
+        ConnectionError::Protocol(ProtocolError::transport(CloseCode::PROTOCOL, reason.as_str())),
         ConnectionError::Lost(reason.clone()),
     ];
     for end in ends {

@@ -6,7 +6,11 @@ use super::{
     hostile::Liar,
     pair::{CLIENT, Call, Pair, SERVER},
 };
-use crate::{Config, error::CloseCode, wire::Frame};
+use crate::{
+    Config,
+    error::{CloseCode, ProtocolError},
+    wire::Frame,
+};
 
 /// The kinds of pings and pongs that a peer may send.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,7 @@ fn pings_and_pongs_of_all_kinds_share_one_budget() {
         liar.pair.now += Duration::from_secs(1);
         assert_eq!(say(&mut liar), None, "{kinds:?}");
         assert_eq!(say(&mut liar), Some(CloseCode::PROTOCOL), "{kinds:?}");
+        assert_eq!(liar.pair.ends[SERVER].broken(), Some(ProtocolError::TooManyPings { burst: 10 }), "{kinds:?}");
     }
 }
 
@@ -74,7 +79,7 @@ fn a_pong_that_answers_a_ping_is_free_once() {
     }
     assert_eq!(liar.closed(), None);
     liar.say_apart(&[Frame::Pong { token: 7 }]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(ProtocolError::TooManyPings { burst: 10 }, CloseCode::PROTOCOL, "the 11th");
 }
 
 fn open(pair: &Pair) -> bool {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::CloseCode,
+    error::{CloseCode, ProtocolError, StreamViolation, TransferViolation},
     proto::{Completion, ITEM, Outcome, StreamError, StreamRoom},
     status::{Code, Status},
     wire::{ErrorBody, Frame, Payload, TransferId},
@@ -32,6 +32,9 @@ fn opened(streams: &[TransferId]) -> Frame {
 
 #[test]
 fn a_breach_of_the_rules_of_streams_closes_with_1002() {
+    use StreamViolation as S;
+    use TransferViolation as T;
+
     let end = |stream| Frame::End { stream, error: None };
     let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::announced(transfer, total) };
     let chunk = |len: usize| Frame::Chunk { transfer: 1, data: vec![0; len].into() };
@@ -39,31 +42,68 @@ fn a_breach_of_the_rules_of_streams_closes_with_1002() {
     let credit = |stream, items, bytes| Frame::Credit { stream, items, bytes, read: 0 };
     let long_fault = ErrorBody::Fault(Payload::announced(5, 70_000));
     let small = Config { stream_items: 2, max_streams: 2, ..Config::default() };
-    let cases: Vec<(&str, Vec<Frame>)> = vec![
-        ("an item beyond the credit in items", vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)]),
-        ("an item for a stream that was never opened", vec![item(1, 1)]),
-        ("an item after the end", vec![opened(&[1]), end(1), item(1, 1)]),
-        ("an end for a stream that was never opened", vec![end(1)]),
-        ("a second end", vec![opened(&[1]), end(1), end(1)]),
-        ("an end within an item", vec![opened(&[1]), announced(1, 70_000), end(1)]),
-        ("an item within an item", vec![opened(&[1]), announced(1, 70_000), item(1, 1)]),
-        ("an item after one that was given up", vec![opened(&[1]), announced(1, 70_000), abort(), item(1, 1)]),
-        ("finished with an item given up", vec![opened(&[1]), announced(1, 70_000), abort(), end(1)]),
-        ("an item by another number", vec![opened(&[1]), announced(2, 70_000)]),
-        ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)]),
-        ("an item that cannot be counted", vec![opened(&[1]), announced(1, u64::MAX - 32)]),
-        ("a chunk beyond an item", vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)]),
-        ("a chunk for no item", vec![opened(&[1]), chunk(10)]),
-        ("a stream by a number that was used", vec![opened(&[1, 1])]),
-        ("more streams than announced", vec![opened(&[1, 2, 3])]),
-        ("credit for a stream that was never opened", vec![credit(9, 1, 1)]),
-        ("credit that overflows", vec![credit(0, 0, u64::MAX)]),
-        ("a fault in chunks", vec![opened(&[1]), Frame::End { stream: 1, error: Some(long_fault) }]),
+    let not_open = || S::NotOpen { stream: 1 }.into();
+    let cases: Vec<(&str, Vec<Frame>, ProtocolError)> = vec![
+        (
+            "an item beyond the credit in items",
+            vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)],
+            S::BeyondCredit { stream: 1 }.into(),
+        ),
+        ("an item for a stream that was never opened", vec![item(1, 1)], not_open()),
+        ("an item after the end", vec![opened(&[1]), end(1), item(1, 1)], not_open()),
+        ("an end for a stream that was never opened", vec![end(1)], not_open()),
+        ("a second end", vec![opened(&[1]), end(1), end(1)], not_open()),
+        (
+            "an end within an item",
+            vec![opened(&[1]), announced(1, 70_000), end(1)],
+            S::EndWithinItem { stream: 1 }.into(),
+        ),
+        (
+            "an item within an item",
+            vec![opened(&[1]), announced(1, 70_000), item(1, 1)],
+            S::ItemWithinItem { stream: 1 }.into(),
+        ),
+        (
+            "an item after one that was given up",
+            vec![opened(&[1]), announced(1, 70_000), abort(), item(1, 1)],
+            S::ItemAfterAborted { stream: 1 }.into(),
+        ),
+        (
+            "finished with an item given up",
+            vec![opened(&[1]), announced(1, 70_000), abort(), end(1)],
+            S::FinishedAfterAborted { stream: 1 }.into(),
+        ),
+        (
+            "an item by another number",
+            vec![opened(&[1]), announced(2, 70_000)],
+            S::ItemByOtherNumber { stream: 1, transfer: 2 }.into(),
+        ),
+        ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)], T::Empty { transfer: 1 }.into()),
+        (
+            "an item that cannot be counted",
+            vec![opened(&[1]), announced(1, u64::MAX - 32)],
+            S::ItemTooLong { stream: 1, len: u64::MAX - 32 }.into(),
+        ),
+        (
+            "a chunk beyond an item",
+            vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)],
+            T::UnfitChunk { transfer: 1, len: 20_000, left: 10_000 }.into(),
+        ),
+        ("a chunk for no item", vec![opened(&[1]), chunk(10)], T::StrayChunk { transfer: 1 }.into()),
+        ("a stream by a number that was used", vec![opened(&[1, 1])], T::OldNumber { id: 1, last: 1 }.into()),
+        ("more streams than announced", vec![opened(&[1, 2, 3])], S::TooMany { stream: 3, max: 2 }.into()),
+        ("credit for a stream that was never opened", vec![credit(9, 1, 1)], S::CreditForUnopened { stream: 9 }.into()),
+        ("credit that overflows", vec![credit(0, 0, u64::MAX)], S::CreditTooLarge { stream: 0 }.into()),
+        (
+            "a fault in chunks",
+            vec![opened(&[1]), Frame::End { stream: 1, error: Some(long_fault) }],
+            S::FaultInChunks { stream: 1 }.into(),
+        ),
     ];
-    for (what, frames) in cases {
+    for (what, frames, rule) in cases {
         let mut liar = Liar::new(&small);
         liar.say(&frames);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+        liar.assert_broken(rule, CloseCode::PROTOCOL, what);
     }
 }
 
@@ -74,6 +114,8 @@ fn a_call_has_128_streams_at_most() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&[opened(&(1..=count).collect::<Vec<_>>())]);
         assert_eq!(liar.closed(), closed, "{count}");
+        let rule = StreamViolation::TooManyInFrame { count: 129, max: 128 };
+        assert_eq!(liar.pair.ends[SERVER].broken(), closed.map(|_| rule.into()));
     }
 }
 
@@ -83,13 +125,13 @@ fn bytes_beyond_the_credit_close_with_1002() {
     liar.say(&[opened(&[1]), item(1, 5000)]);
     assert_eq!(liar.closed(), None, "the last item may go beyond the credit");
     liar.say(&[item(1, 1)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(StreamViolation::BeyondCredit { stream: 1 }, CloseCode::PROTOCOL, "credit of one stream");
 
     let mut liar = Liar::new(&Config { streams_window: 1000, ..Config::default() });
     liar.say(&[opened(&[1, 2]), item(1, 5000), item(2, 5000)]);
     assert_eq!(liar.closed(), None, "each stream may have one item under way");
     liar.say(&[item(2, 1)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(StreamViolation::BeyondSharedCredit { stream: 2 }, CloseCode::PROTOCOL, "shared credit");
 }
 
 #[test]
@@ -101,8 +143,13 @@ fn impossible_credit_closes_with_1002() {
         let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
         liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 40, bytes: 1 << 40, read: 0 }]);
         assert_eq!(liar.closed(), None);
-        liar.say(&[Frame::Credit { stream: streams[0], items, bytes, read }]);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+        let stream = streams[0];
+        liar.say(&[Frame::Credit { stream, items, bytes, read }]);
+        let rule = match read {
+            0 => StreamViolation::CreditTooLarge { stream },
+            _ => StreamViolation::ReadMoreThanSent { stream, read, sent: 0 },
+        };
+        liar.assert_broken(rule, CloseCode::PROTOCOL, "impossible");
     }
 }
 

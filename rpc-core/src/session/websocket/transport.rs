@@ -20,12 +20,12 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    failure::{failure, goodbye, text},
+    failure::{failure, goodbye, violation},
     metered::Metered,
 };
 use crate::{
     config::CheckedConfig,
-    error::{CloseCode, ProtocolError},
+    error::{CloseCode, WebSocketViolation},
     session::{
         transport::{Progress, Transport, TransportError},
         yield_now::yield_now,
@@ -115,7 +115,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if let Some(left) = &mut self.handshake_left {
             match left.checked_sub(packet.len()) {
                 Some(rest) => *left = rest,
-                None => return Err(self.end(too_big("too many bytes before the end of the handshake"))),
+                None => return Err(self.end(violation(WebSocketViolation::HandshakeTooLong))),
             }
         }
         Ok(packet)
@@ -123,12 +123,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     /// Checks the length of the unfinished message with its frame headers. The library limits the payloads only.
     fn check_overhead(&mut self) -> Result<(), TransportError> {
-        let allowed = match self.handshake_left {
+        let max = match self.handshake_left {
             Some(left) => left + HANDSHAKE_OVERHEAD,
             None => self.max_packet + OVERHEAD,
         };
-        if self.socket.get_ref().framing().unfinished() > allowed as u64 {
-            return Err(self.end(too_big("a message in too many fragments")));
+        if self.socket.get_ref().framing().unfinished() > max as u64 {
+            return Err(self.end(violation(WebSocketViolation::TooManyFragments { max })));
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                     yield_now(cx);
                     return Poll::Pending;
                 }
-                Ok(Message::Text(_)) => break TransportError::Protocol(text()),
+                Ok(Message::Text(_)) => break violation(WebSocketViolation::Text),
                 Ok(Message::Close(frame)) => break goodbye(frame),
                 Ok(Message::Frame(_)) => {}
                 Err(error) if would_block(&error) => {
@@ -278,10 +278,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             settings.max_frame_size = limit;
         });
     }
-}
-
-fn too_big(what: &str) -> TransportError {
-    TransportError::Protocol(ProtocolError::too_big(what))
 }
 
 /// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code outside of
