@@ -172,3 +172,66 @@ impl fmt::Display for Overload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The texts go to the peer and into logs, so they stay as they are.
+    #[test]
+    fn each_limit_has_its_text_and_names_its_setting() {
+        let times = [
+            (TimeLimit::Hello, "no Hello came from the client within 30s (Config::hello_timeout)"),
+            (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout)"),
+            (
+                TimeLimit::Opening,
+                "the server's `opened` hooks and the session's objects took longer than 30s (Config::hello_timeout)",
+            ),
+            (TimeLimit::Keepalive, "nothing was heard from the other side for 30s (Config::keepalive_timeout)"),
+            (TimeLimit::Message, "a message began and did not end within 30s (Config::progress_timeout)"),
+            (
+                TimeLimit::Payloads,
+                "the payloads that were arriving made no progress within 30s (Config::progress_timeout)",
+            ),
+            (
+                TimeLimit::Backlog { waiting: 65_536, least: 65_535 },
+                "more than 65536 bytes wait to be written, and the other side took less than 65535 of them within 30s (Config::progress_timeout)",
+            ),
+            (
+                TimeLimit::Acks { least: 65_536 },
+                "payloads wait for the other side, which acknowledged less than 64 KiB of them within 30s (Config::progress_timeout)",
+            ),
+            (TimeLimit::Write, "a write made no progress within 30s (Config::write_timeout)"),
+            (
+                TimeLimit::Close,
+                "the session has not ended within 30s (Config::close_timeout): its task did not get to run, perhaps because a handler blocks its thread",
+            ),
+            (
+                TimeLimit::Drain,
+                "the session has not ended within 30s (Config::drain_timeout): its task did not get to run, perhaps because a handler blocks its thread",
+            ),
+        ];
+        for (limit, text) in times {
+            assert_eq!(Timeout { limit, after: Duration::from_secs(30) }.to_string(), text);
+            assert!(text.contains(limit.name()));
+        }
+        let bounds = [
+            (
+                MemoryLimit::Outbox,
+                "more than 7 bytes wait to be written (Config::outbox_hard); the other side does not read",
+            ),
+            (
+                MemoryLimit::Session,
+                "the session held more than 7 bytes, as much as one session may make this side hold (Config::session_memory)",
+            ),
+            (
+                MemoryLimit::Server,
+                "all sessions together hold more than 7 bytes (ServerBuilder::memory), this one the most",
+            ),
+        ];
+        for (limit, text) in bounds {
+            assert_eq!(Overload { limit, max: 7, held: 8 }.to_string(), text);
+            assert!(text.contains(limit.name()));
+        }
+    }
+}

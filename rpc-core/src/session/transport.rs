@@ -113,7 +113,8 @@ pub enum TransportError {
     },
     /// The link broke.
     Lost(String),
-    /// The peer broke the rules of the layer below, for instance of WebSocket framing.
+    /// The peer broke the rules of the layer below, for instance of WebSocket framing. A transport with rules of its
+    /// own says with [`ProtocolError::transport`] which one.
     Protocol(ProtocolError),
 }
 

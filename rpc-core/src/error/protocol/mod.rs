@@ -95,7 +95,8 @@ pub enum ProtocolError {
         /// Whether the packet had a number.
         in_sequenced: bool,
     },
-    /// More pings and pongs than are taken, those of the WebSocket included. One a second is taken after the first ones.
+    /// More pings and pongs than are taken, those of the WebSocket included. One a second is taken after the first
+    /// ones.
     TooManyPings {
         /// How many are taken at once.
         burst: u32,
@@ -114,23 +115,22 @@ pub enum ProtocolError {
     Transport {
         /// The code to close with.
         code: CloseCode,
-        /// What the peer did, for people. May contain text of the peer: show it with
-        /// [`escaped`], or show the whole error, which does so.
+        /// What the peer did, for people. May contain text of the peer: show it with [`escaped`], or show the whole
+        /// error, which does so.
         reason: Arc<str>,
     },
 }
 
 impl ProtocolError {
-    /// What a [`Transport`](crate::session::Transport) of another kind reports when the peer breaks a rule of that
-    /// transport: the code to close with, usually [`CloseCode::PROTOCOL`], and what the peer did.
+    /// What a transport of another kind than WebSocket reports, in `TransportError::Protocol`, when the peer breaks a
+    /// rule of that transport: the code to close with, usually [`CloseCode::PROTOCOL`], and what the peer did.
     ///
     /// ```
-    /// use rpc_core::{CloseCode, ProtocolError, session::TransportError};
+    /// use rpc_core::{CloseCode, ProtocolError};
     ///
     /// let error = ProtocolError::transport(CloseCode::PROTOCOL, "a datagram without a length");
     /// assert_eq!(error.close_code(), CloseCode::PROTOCOL);
     /// assert_eq!(error.to_string(), "protocol error: a datagram without a length");
-    /// let _ends_the_session = TransportError::Protocol(error);
     /// ```
     pub fn transport(code: CloseCode, reason: impl Into<Arc<str>>) -> Self {
         Self::Transport { code, reason: reason.into() }
@@ -264,35 +264,4 @@ impl fmt::Display for At {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Functions for each frame that comes return it.
-    #[test]
-    fn an_error_is_small() {
-        assert!(size_of::<ProtocolError>() <= 40, "{}", size_of::<ProtocolError>());
-    }
-
-    #[test]
-    fn what_cannot_be_decoded_keeps_its_text_and_its_place() {
-        let cases = [
-            (WireError::at("not text", 7), ProtocolError::Malformed { what: "not text".into(), at: Some(7) }),
-            (WireError::new("not text"), ProtocolError::Malformed { what: "not text".into(), at: None }),
-            (WireError::at(WireFault::UnknownFrame(15), 3), ProtocolError::UnknownFrame { kind: 15, at: Some(3) }),
-            (WireError::at(WireFault::TooManyFrames(2), 9), ProtocolError::TooManyFrames { max: 2, at: Some(9) }),
-        ];
-        for (error, expected) in cases {
-            let text = error.to_string();
-            let error = ProtocolError::from(error);
-            assert_eq!(error.reason(), text);
-            assert_eq!(error, expected);
-        }
-    }
-
-    #[test]
-    fn the_words_of_a_transport_are_escaped_where_they_are_shown() {
-        let error = ProtocolError::transport(CloseCode::UNSUPPORTED, "no\nway");
-        assert_eq!((error.close_code(), &*error.reason()), (CloseCode::UNSUPPORTED, "no\nway"));
-        assert_eq!(error.to_string(), "protocol error: no\\nway");
-    }
-}
+mod tests;

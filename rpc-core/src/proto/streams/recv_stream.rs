@@ -199,8 +199,8 @@ impl RecvStream {
         if let ReaderState::Ending { bytes, .. } = self.reader { bytes } else { 0 }
     }
 
-    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks. `stream`
-    /// is the stream's number.
+    /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks.
+    /// `stream` is the stream's number.
     #[inline]
     pub(super) fn check_item(
         &self,
