@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     config::Config,
-    error::{ConnectionError, ProtocolError},
+    error::{ConnectionError, ProtocolError, TimeLimit},
     proto::{
         CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, Role, ServedCall,
         ServedKey,
@@ -131,6 +131,14 @@ impl End {
     pub(super) fn broken(&self) -> Option<ProtocolError> {
         match &self.closed {
             Some(ConnectionError::Protocol(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The time limit that ran out, if this end closed because of that.
+    pub(super) fn ran_out(&self) -> Option<TimeLimit> {
+        match &self.closed {
+            Some(ConnectionError::TimedOut(timeout)) => Some(timeout.limit),
             _ => None,
         }
     }
