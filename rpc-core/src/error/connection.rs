@@ -63,15 +63,15 @@ pub enum ConnectionError {
     },
     /// The link broke without a goodbye.
     Lost(String),
-    /// Nothing was heard from the peer, or nothing could be written to it, for too long.
+    /// A time limit of this side ran out: for instance, nothing was heard from the peer, or nothing could be written.
     TimedOut(Timeout),
-    /// The peer broke the protocol.
+    /// The peer broke the protocol; the error says which rule.
     Protocol(ProtocolError),
     /// The peer refused the session at the handshake, and said why.
     Refused(Status),
     /// This side refused the peer at the handshake.
     RefusedPeer(Status),
-    /// A limit of this side was exceeded, and the session was given up to keep the process healthy.
+    /// A bound on this side's memory was exceeded, and the session was given up to keep the process healthy.
     Overloaded(Overload),
     /// This side shut down.
     ShutDown,
