@@ -9,8 +9,8 @@ use std::{
 };
 
 use rpc_core::{
-    CheckedConfig, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer,
-    Principal, Session, SessionHooks, Stats, Status, async_trait,
+    CheckedConfig, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal,
+    Session, SessionHooks, Stats, Status, async_trait,
     session::{accept, connect, memory},
 };
 use rpc_testing::Wrapped;
