@@ -26,6 +26,7 @@ mod serving;
 mod state;
 mod streams;
 mod timeouts;
+mod transfers;
 mod transmit;
 
 use std::{fmt, mem, task::Waker, time::Instant};

@@ -112,13 +112,13 @@ impl Connection {
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
         let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
         let mut state = ServedState::Running;
-        if let Some((transfer, total)) = payload.announcement() {
-            state = ServedState::Arriving(transfer);
+        if let Some(announced) = payload.announcement() {
+            state = ServedState::Arriving(announced.0);
             let purpose = match key {
                 ServedKey::Call(id) => Purpose::Call(id),
                 ServedKey::Oneway(number) => Purpose::Oneway(number),
             };
-            self.begin_assembly(now, transfer, total, purpose)?;
+            self.begin_assembly(now, announced, purpose)?;
         }
         let deadline = call.deadline;
         self.memory.hold_call(cost.memory);
@@ -261,7 +261,7 @@ impl Connection {
     /// Stops the arguments of a call that is refused, if they follow in chunks.
     fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
         match payload.announcement() {
-            Some((transfer, total)) => self.refuse_transfer(now, transfer, total, Purpose::Discard),
+            Some(announced) => self.refuse_transfer(now, announced, Purpose::Discard),
             None => Ok(()),
         }
     }
