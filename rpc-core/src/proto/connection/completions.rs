@@ -129,7 +129,7 @@ impl Connection {
                 slot.result_streams = streams;
                 return self.begin_assembly(now, announced, kind.purpose(key));
             }
-            Some(status) if is_wanted => self.complete_early(key, status),
+            Some(status) if is_wanted => self.resolve_early(key, status),
             _ => {}
         }
         self.leave_streams(&streams);
@@ -137,10 +137,10 @@ impl Connection {
     }
 
     /// Gives a call its outcome although its completion has not come to an end. The slot stays until it has.
-    pub(super) fn complete_early(&mut self, key: CallKey, status: Status) {
+    pub(super) fn resolve_early(&mut self, key: CallKey, status: Status) {
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.awaiting_completion = true;
-            slot.state = SlotState::Completed(Outcome::Status(status));
+            slot.state = SlotState::Resolved(Outcome::Status(status));
             self.output.wakes.extend(slot.waker.take());
         }
     }
@@ -166,14 +166,14 @@ impl Connection {
                 self.free_slot(key);
             }
             // The deadline passed first, and the caller has yet to take that outcome.
-            SlotState::Completed(_) => {
+            SlotState::Resolved(_) => {
                 slot.awaiting_completion = false;
                 self.leave_streams(&outcome.streams());
             }
             _ => {
                 let streams = outcome.streams();
                 self.memory.hold_outcome(&outcome);
-                slot.state = SlotState::Completed(outcome);
+                slot.state = SlotState::Resolved(outcome);
                 self.output.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);
             }

@@ -322,8 +322,8 @@ impl Connection {
 
     /// The last one-way call that came in and was not run, if there is one since the last call of this method. It
     /// belongs in the log, because its caller is not told.
-    pub fn take_refused(&mut self) -> Option<RefusedOneway> {
-        self.served.take_refused()
+    pub fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
+        self.served.take_refused_oneway()
     }
 
     /// Panics unless all counts are those of what is there.

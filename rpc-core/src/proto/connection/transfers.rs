@@ -48,7 +48,7 @@ impl Connection {
         match purpose {
             Purpose::Call(id) => {
                 let status = Status::cancelled("the caller stopped sending the arguments").not_executed();
-                self.refuse_arriving(id, status);
+                self.end_arriving(id, status);
             }
             Purpose::Oneway(number) => {
                 self.finish_oneway(number);

@@ -112,13 +112,13 @@ fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
         let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
         // One call is being served.
         liar.say(&[notify(0, Vec::new())]);
-        assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
+        assert_eq!(liar.pair.ends[SERVER].connection.take_refused_oneway(), None);
         liar.say(&[frame]);
         assert_eq!(liar.closed(), None);
         let connection = &mut liar.pair.ends[SERVER].connection;
-        let refused = connection.take_refused().expect("it is told");
+        let refused = connection.take_refused_oneway().expect("it is told");
         assert_eq!((refused.method, connection.oneway_refused()), (9, 1));
         assert!(refused.status.message().contains(why), "{}", refused.status);
-        assert_eq!(connection.take_refused(), None);
+        assert_eq!(connection.take_refused_oneway(), None);
     }
 }
