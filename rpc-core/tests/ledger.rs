@@ -39,25 +39,7 @@ struct Victim {
 
 /// What the peer says it takes: everything.
 fn greedy() -> PeerLimits {
-    let (count, bytes) = (1 << 20, 1 << 40);
-    PeerLimits {
-        calls: count,
-        nested: count,
-        notifies: count,
-        depth: 16,
-        payload: bytes,
-        assembly: bytes,
-        arguments: bytes,
-        packet: 128 * KIB as u64,
-        chunk: 64 * KIB as u64,
-        streams: count,
-        stream_items: count,
-        stream_bytes: bytes,
-        streams_bytes: bytes,
-        nesting: bytes,
-        values: bytes,
-        containers: bytes,
-    }
+    PeerLimits { depth: 16, packet: 128 * KIB as u64, chunk: 64 * KIB as u64, ..PeerLimits::all(1 << 20, 1 << 40) }
 }
 
 impl Victim {

@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
@@ -17,46 +16,13 @@ use rpc_core::{
     CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
     SessionId, Status, TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{
-        Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
-        connect_in_memory_with, memory,
-    },
+    session::{Driver, WebSocket, accept, connect, connect_in_memory, connect_in_memory_with, memory},
 };
+use rpc_testing::Wrapped;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
-
-/// A transport inside another one, which counts how often it is told that the handshake is done.
-struct Wrapped<T> {
-    inner: T,
-    told: Arc<AtomicUsize>,
-}
-
-impl<T: Transport> Transport for Wrapped<T> {
-    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.inner.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.inner.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_flush(cx)
-    }
-    fn poll_close(&mut self, cx: &mut TaskContext<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
-    }
-    fn progress(&self) -> Progress {
-        self.inner.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.told.fetch_add(1, Ordering::SeqCst);
-        self.inner.handshake_done();
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn drivers_over_different_transports_are_one_type() {
@@ -64,7 +30,7 @@ async fn drivers_over_different_transports_are_one_type() {
     let info = ConnectionInfo::default;
     let told = Arc::<AtomicUsize>::default();
     let (near, far) = memory();
-    let (near, far) = (Wrapped { inner: near, told: told.clone() }, Wrapped { inner: far, told: told.clone() });
+    let (near, far) = (Wrapped::new(near, &told), Wrapped::new(far, &told));
     let (io, other_io) = tokio::io::duplex(4096);
     let (ws_server, ws_client) =
         (WebSocket::server(io, Bytes::new(), &config), WebSocket::client(other_io, Bytes::new(), &config));

@@ -16,7 +16,8 @@ pub(crate) enum Home {
 }
 
 impl Home {
-    /// The path of the crate whose hidden items the generated code names.
+    /// The path of the crate whose hidden items the generated code names. `crate_name` reads `Cargo.toml` once for all
+    /// macros that one compiler expands.
     pub(crate) fn path(self, errors: &mut Errors) -> Option<Path> {
         let path = self.look_up(crate_name);
         if path.is_none() {

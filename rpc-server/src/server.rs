@@ -56,8 +56,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If none of the addresses can be listened at: the last one's error. [`ListenError::ShutDown`] if the server has
-    /// been shut down.
+    /// [`ListenError::Address`] if the address cannot be made out, for instance because the host name is unknown. If
+    /// none of its addresses can be listened at, the last one's error: [`ListenError::InUse`], [`ListenError::Denied`],
+    /// [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the server has been shut
+    /// down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);

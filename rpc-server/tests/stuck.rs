@@ -164,8 +164,9 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
 
 /// The test itself runs on a third runtime, so that it goes on whichever thread is blocked.
 fn test(name: &'static str, gives_way: bool) {
-    let (clients, servers, own) = (runtime(), runtime(), runtime());
-    let (at_clients, at_servers) = (clients.handle().clone(), servers.handle().clone());
+    let (clients, servers, others, own) = (runtime(), runtime(), runtime(), runtime());
+    let (at_clients, at_servers, at_others) =
+        (clients.handle().clone(), servers.handle().clone(), others.handle().clone());
     let body = own.spawn(async move {
         let (server, machine, session) = blocked(name, &at_clients, &at_servers).await;
         timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
@@ -183,14 +184,17 @@ fn test(name: &'static str, gives_way: bool) {
             let named = warnings(session, "still blocks its thread");
             assert_eq!((named[0].field("contract"), named[0].field("method")), ("Press", name));
             assert!(named[0].field("blocked_ms").parse::<u64>().unwrap() >= 1000, "{named:?}");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Before the watchdog names another one, it looks several times more.
+            let (_other, other_machine, other) = blocked("block", &at_clients, &at_others).await;
+            until("the watchdog has named the other", || !warnings(other, "still blocks its thread").is_empty()).await;
             assert_eq!(warnings(session, "still blocks its thread").len(), 1, "once");
+            other_machine.0.open();
         }
         machine.0.open();
     });
     let outcome = own.block_on(body);
     // The shutdown of these runtimes does not wait for blocked threads.
-    [own, servers, clients].into_iter().for_each(Runtime::shutdown_background);
+    [own, servers, others, clients].into_iter().for_each(Runtime::shutdown_background);
     outcome.unwrap();
 }
 

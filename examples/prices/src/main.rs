@@ -5,6 +5,7 @@
 
 use std::{
     error::Error,
+    future::pending,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -56,7 +57,10 @@ async fn main() -> Outcome {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Options::parse().command {
-        Command::Demo { seconds } => demo(Duration::from_secs(seconds), &mut std::io::stdout()).await,
+        Command::Demo { seconds } => {
+            let (began, time) = (Instant::now(), Duration::from_secs(seconds));
+            demo(|_| began.elapsed() >= time, &mut std::io::stdout()).await
+        }
         Command::Server { listen, rate } => server(listen, rate).await,
         Command::Client { slow, url } => client(slow, &url).await,
     }
@@ -86,14 +90,15 @@ async fn client(slow: bool, url: &str) -> Outcome {
 async fn read(prices: &PricesClient, slow: bool) -> Outcome {
     let mut view = View::default();
     let reader = view.add(if slow { "slow" } else { "fast" });
-    let until = Instant::now() + Duration::from_secs(24 * 3600);
     let reading = async {
         if slow {
             let latest = prices.latest().await?;
-            Ok(reader.read(latest, Duration::from_millis(25), until).await.map(|error| error.to_string()))
+            Ok(reader.read(latest, Duration::from_millis(25), pending()).await.map(|error| error.to_string()))
         } else {
             let every = prices.every().await?;
-            Ok::<_, rpc_client::Status>(reader.read(every, Duration::ZERO, until).await.map(|error| error.to_string()))
+            Ok::<_, rpc_client::Status>(
+                reader.read(every, Duration::ZERO, pending()).await.map(|error| error.to_string()),
+            )
         }
     };
     tokio::select! {

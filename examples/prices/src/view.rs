@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::{Stream, StreamExt};
@@ -30,15 +30,15 @@ pub struct View {
 }
 
 impl Reader {
-    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Returns the error that ended
+    /// Reads quotes, with a pause after each, until they end, fail or `stop` has come. Returns the error that ended
     /// them.
     pub async fn read<E>(
         &self,
         quotes: impl Stream<Item = Result<Quote, E>>,
         pause: Duration,
-        until: Instant,
+        stop: impl Future<Output = ()>,
     ) -> Option<E> {
-        let mut quotes = pin!(quotes.take_until(tokio::time::sleep_until(until.into())));
+        let mut quotes = pin!(quotes.take_until(stop));
         while let Some(quote) = quotes.next().await {
             match quote {
                 Ok(quote) => self.see(quote),

@@ -145,12 +145,12 @@ impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
 /// A result, or a long item of a stream, that waits for a budget or for credit as the value that users' code has made.
 /// It counts in the pool of all sessions' memory meanwhile. The wait itself is [`Reservation::wait`].
 #[derive(Debug)]
-pub(crate) struct Waiting<'a> {
+pub(crate) struct WaitingValue<'a> {
     shared: &'a SessionShared,
     len: usize,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingValue<'a> {
     /// `len` is how long it is when it is encoded.
     pub(crate) fn new(shared: &'a SessionShared, len: usize) -> Self {
         // The driver sees to it when all sessions hold too much together.
@@ -159,7 +159,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingValue<'_> {
     fn drop(&mut self) {
         self.shared.with(|locked| locked.connection.value_goes(self.len));
     }

@@ -22,7 +22,7 @@ mod streams;
 mod stub;
 mod watchdog;
 
-pub(crate) use budget::{Reservation, Waiting};
+pub(crate) use budget::{Reservation, WaitingValue};
 pub(crate) use call::beyond_limit;
 pub(crate) use clock::now;
 pub use closing::Closing;

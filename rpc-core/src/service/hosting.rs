@@ -15,7 +15,7 @@ use crate::{
     peer::{Interceptor, Session, now},
     proto::MemoryPool,
     status::Status,
-    wire::{Frame, HostedContract, PacketHeader, PeerLimits, VERSION, Welcome, put_frame, put_header},
+    wire::{Frame, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
 };
 
 /// What one end brings into its sessions: the contracts that it hosts, hooks and interceptors. Cheap to clone.
@@ -248,36 +248,8 @@ fn announced(services: &[Service]) -> Vec<HostedContract> {
 /// The largest length of a Welcome that announces the services. A Hello is shorter. Apart from the names, both consist
 /// of numbers, which take their largest values here.
 fn handshake_len(services: &[Service]) -> usize {
-    let (count, bytes) = (u32::MAX, u64::MAX);
-    let limits = PeerLimits {
-        calls: count,
-        nested: count,
-        notifies: count,
-        depth: count,
-        payload: bytes,
-        assembly: bytes,
-        arguments: bytes,
-        packet: bytes,
-        chunk: bytes,
-        streams: count,
-        stream_items: count,
-        stream_bytes: bytes,
-        streams_bytes: bytes,
-        nesting: bytes,
-        values: bytes,
-        containers: bytes,
-    };
-    let welcome = Welcome {
-        version: VERSION,
-        limits,
-        keepalive_ms: u64::MAX,
-        contracts: announced(services),
-        session: u64::MAX,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let limits = PeerLimits::all(u32::MAX, u64::MAX);
+    let welcome = Welcome { keepalive_ms: u64::MAX, ..Welcome::new(limits, announced(services), u64::MAX) };
     let mut packet = BytesMut::new();
     put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
     put_frame(&mut packet, &Frame::Welcome(Box::new(welcome)));

@@ -18,7 +18,7 @@ use crate::{
     logging::LogLimit,
     peer::{
         CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters, Streaming,
-        Stub, Waiting, encode_rope, now, scan_limits,
+        Stub, WaitingValue, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -125,7 +125,7 @@ impl Incoming {
                 Err(need) => {
                     let len = payload.len();
                     drop(payload);
-                    let _waits = Waiting::new(&self.shared, len);
+                    let _waits = WaitingValue::new(&self.shared, len);
                     reservation.wait(need).await.map_err(|_| over())?;
                 }
             }

@@ -124,14 +124,7 @@ fn put_limits(out: &mut BytesMut, limits: &PeerLimits) {
 }
 
 pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
-    let mut hello = Hello {
-        version: 0,
-        limits: missing_limits(),
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        credentials: Vec::new(),
-        resume: None,
-    };
+    let mut hello = Hello { version: 0, ..Hello::new(missing_limits(), Vec::new()) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => hello.version = reader.uint()?,
@@ -147,17 +140,7 @@ pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
 }
 
 pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
-    let mut welcome = Welcome {
-        version: 0,
-        limits: missing_limits(),
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 0,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let mut welcome = Welcome { version: 0, ..Welcome::new(missing_limits(), Vec::new(), 0) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => welcome.version = reader.uint()?,
@@ -179,22 +162,12 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
 fn missing_limits() -> PeerLimits {
     const CHUNK: u64 = 64 * 1024;
     PeerLimits {
-        calls: 1,
-        nested: 1,
-        notifies: 1,
-        depth: 1,
-        payload: CHUNK,
-        assembly: CHUNK,
-        arguments: CHUNK,
         packet: 2 * CHUNK,
-        chunk: CHUNK,
         streams: 0,
-        stream_items: 1,
-        stream_bytes: CHUNK,
-        streams_bytes: CHUNK,
         nesting: UNLIMITED,
         values: UNLIMITED,
         containers: UNLIMITED,
+        ..PeerLimits::all(1, CHUNK)
     }
 }
 

@@ -49,6 +49,30 @@ pub struct PeerLimits {
     pub containers: u64,
 }
 
+impl PeerLimits {
+    /// The same for all limits of a kind: `count` calls, streams and items, and `bytes` of everything else.
+    pub const fn all(count: u32, bytes: u64) -> Self {
+        Self {
+            calls: count,
+            nested: count,
+            notifies: count,
+            depth: count,
+            payload: bytes,
+            assembly: bytes,
+            arguments: bytes,
+            packet: bytes,
+            chunk: bytes,
+            streams: count,
+            stream_items: count,
+            stream_bytes: bytes,
+            streams_bytes: bytes,
+            nesting: bytes,
+            values: bytes,
+            containers: bytes,
+        }
+    }
+}
+
 /// A contract that a side hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedContract {
@@ -91,6 +115,13 @@ pub struct Hello {
     pub resume: Option<Resume>,
 }
 
+impl Hello {
+    /// Says no more than it must: asks for no keepalive, and resumes nothing.
+    pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
+        Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials: Vec::new(), resume: None }
+    }
+}
+
 /// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
 /// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
 #[derive(Clone, Debug, PartialEq)]
@@ -113,4 +144,21 @@ pub struct Welcome {
     pub received: u64,
     /// Why the server refuses the session; the connection is closed after this packet.
     pub refusal: Option<Status>,
+}
+
+impl Welcome {
+    /// Says no more than it must: accepts the session, and asks for no keepalive.
+    pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>, session: u64) -> Self {
+        Self {
+            version: VERSION,
+            limits,
+            keepalive_ms: 0,
+            contracts,
+            session,
+            secret: Vec::new(),
+            resumed: false,
+            received: 0,
+            refusal: None,
+        }
+    }
 }

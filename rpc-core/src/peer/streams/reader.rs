@@ -18,7 +18,8 @@ use crate::{
 
 /// The reader reports to the producer after it has read this number of bytes …
 const REPORT: i64 = 64 * 1024;
-/// … or with the first item after this time. The reports tell a waiting call that its reader makes progress.
+/// … or when this time has passed since the last report. That is looked at with the first two items after a report and
+/// with every fourth one. The reports tell a waiting call that its reader makes progress.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.

@@ -96,7 +96,7 @@ impl Connection {
     pub(super) fn fail(&mut self, key: CallKey, status: Status) {
         self.withdraw(key);
         if let Some(slot) = self.calls.slots.find_mut(key) {
-            slot.state = SlotState::Completed(Outcome::Status(status));
+            slot.state = SlotState::Resolved(Outcome::Status(status));
             self.output.wakes.extend(slot.waker.take());
         }
     }
@@ -109,7 +109,7 @@ impl Connection {
                 (_, ServedState::Running) => self.stop_handler(key),
                 (ServedKey::Call(id), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
-                    self.refuse_arriving(id, shutting_down());
+                    self.end_arriving(id, shutting_down());
                 }
                 (ServedKey::Oneway(number), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
@@ -192,14 +192,14 @@ impl Connection {
             // The other side had said that it leaves before this packet came.
             SlotState::Sent if slot.parent.is_none() && self.life.came_too_late(slot.packet) => Execution::NotExecuted,
             SlotState::Sent | SlotState::Arriving(_) => Execution::Unknown,
-            SlotState::Completed(_) => {
+            SlotState::Resolved(_) => {
                 slot.awaiting_completion = false;
                 return;
             }
             SlotState::Abandoned => return self.free_slot(key),
             SlotState::Free => return,
         };
-        slot.state = SlotState::Completed(Outcome::Status(status.clone().with_execution(execution)));
+        slot.state = SlotState::Resolved(Outcome::Status(status.clone().with_execution(execution)));
         self.output.wakes.extend(slot.waker.take());
     }
 }

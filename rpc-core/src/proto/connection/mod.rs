@@ -26,6 +26,7 @@ mod serving;
 mod state;
 mod streams;
 mod timeouts;
+mod transfers;
 mod transmit;
 
 use std::{fmt, mem, task::Waker, time::Instant};
@@ -313,8 +314,8 @@ impl Connection {
 
     /// The last one-way call that came in and was not run, if there is one since the last call of this method. It
     /// belongs in the log, because its caller is not told.
-    pub fn take_refused(&mut self) -> Option<RefusedOneway> {
-        self.served.take_refused()
+    pub fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
+        self.served.take_refused_oneway()
     }
 
     /// Panics unless all counts are those of what is there.

@@ -190,7 +190,7 @@ impl OutgoingCalls {
         let awaited = match &slot.state {
             SlotState::Sent => true,
             SlotState::Abandoned => !slot.completing,
-            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
+            SlotState::Resolved(_) => slot.awaiting_completion && !slot.completing,
             _ => false,
         };
         awaited.then_some(key)

@@ -308,7 +308,7 @@ impl ServedCalls {
     }
 
     /// The last one-way call that was not run, unless this has given it before.
-    pub(super) fn take_refused(&mut self) -> Option<RefusedOneway> {
+    pub(super) fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
         self.last_refused.take()
     }
 }

@@ -285,7 +285,7 @@ impl Connection {
             }
             Err((_, total)) => {
                 let purpose = if wanted { Purpose::Item(id) } else { Purpose::DiscardItem(id) };
-                self.begin_assembly(now, id, total, purpose)
+                self.begin_assembly(now, (id, total), purpose)
             }
         }
     }

@@ -12,8 +12,7 @@ use crate::{
 };
 
 fn hello(version: u64, limits: PeerLimits) -> Frame {
-    let (contracts, credentials) = (Vec::new(), Vec::new());
-    Frame::Hello(Box::new(Hello { version, limits, keepalive_ms: 0, contracts, credentials, resume: None }))
+    Frame::Hello(Box::new(Hello { version, ..Hello::new(limits, Vec::new()) }))
 }
 
 /// A server whose client sends this Hello first.
@@ -46,17 +45,7 @@ fn a_client_of_another_version_is_refused_with_the_reason() {
 fn a_client_leaves_a_server_of_another_version() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let limits = pair.ends[CLIENT].connection.peer_limits().clone();
-    let welcome = Welcome {
-        version: VERSION + 1,
-        limits,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let welcome = Welcome { version: VERSION + 1, ..Welcome::new(limits, Vec::new(), 1) };
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
     pair.receive(CLIENT);
     assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));

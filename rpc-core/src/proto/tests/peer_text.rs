@@ -13,7 +13,7 @@ use crate::{
     error::{CloseCode, ConnectionError, ProtocolError},
     status::{Code, Execution, Status},
     text::MAX_PEER_TEXT,
-    wire::{ErrorBody, Frame, Notify, Payload, VERSION, Welcome},
+    wire::{ErrorBody, Frame, Notify, Payload, Welcome},
 };
 
 const WAITING: usize = 1000;
@@ -89,18 +89,9 @@ fn long_statuses_are_cut_on_arrival() {
 fn a_long_refusal_is_cut_on_arrival() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let limits = pair.ends[SERVER].connection.peer_limits().clone();
-    let welcome = Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: Some(Status::unauthenticated("x".repeat(12_000))),
-    }));
-    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
+    let refusal = Some(Status::unauthenticated("x".repeat(12_000)));
+    let welcome = Welcome { refusal, ..Welcome::new(limits, Vec::new(), 1) };
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
     pair.receive(CLIENT);
     let Some(ConnectionError::Refused(status)) = &pair.ends[CLIENT].closed else { panic!("not refused") };
     assert_eq!((status.code(), status.message().len()), (Code::Unauthenticated, MAX_PEER_TEXT));
@@ -121,13 +112,13 @@ fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
         let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
         // One call is being served.
         liar.say(&[notify(0, Vec::new())]);
-        assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
+        assert_eq!(liar.pair.ends[SERVER].connection.take_refused_oneway(), None);
         liar.say(&[frame]);
         assert_eq!(liar.closed(), None);
         let connection = &mut liar.pair.ends[SERVER].connection;
-        let refused = connection.take_refused().expect("it is told");
+        let refused = connection.take_refused_oneway().expect("it is told");
         assert_eq!((refused.method, connection.oneway_refused()), (9, 1));
         assert!(refused.status.message().contains(why), "{}", refused.status);
-        assert_eq!(connection.take_refused(), None);
+        assert_eq!(connection.take_refused_oneway(), None);
     }
 }

@@ -390,9 +390,10 @@ impl Driver {
             Written::All | Written::Stuck => {}
         }
         // The steps above may have ended the session.
-        let (over, refused) = self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused()));
+        let (over, refused) =
+            self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused_oneway()));
         if let Some(refused) = refused {
-            self.dispatch.log_refused(&refused);
+            self.dispatch.log_refused_oneway(&refused);
         }
         over || self.drive_timer(cx, None)
     }

@@ -15,29 +15,14 @@ use crate::{
     service::Hosting,
     session::{WebSocket, accept, connect},
     wire::{
-        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
-        put_header, read_packet,
+        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame, put_header,
+        read_packet,
     },
 };
 
-const LIMITS: PeerLimits = PeerLimits {
-    calls: 100,
-    nested: 4,
-    notifies: 100,
-    depth: 16,
-    payload: 1 << 20,
-    assembly: 1 << 20,
-    arguments: 1 << 20,
-    packet: 128 << 10,
-    chunk: 64 << 10,
-    streams: 0,
-    stream_items: 1,
-    stream_bytes: 1 << 16,
-    streams_bytes: 1 << 16,
-    nesting: 128,
-    values: 1_000_000,
-    containers: 131_072,
-};
+/// What the peer takes: no streams.
+const LIMITS: PeerLimits =
+    PeerLimits { depth: 16, packet: 128 << 10, chunk: 64 << 10, streams: 0, ..PeerLimits::all(100, 1 << 20) };
 
 pub(super) fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
     let mut packet = BytesMut::new();
@@ -53,29 +38,11 @@ fn call(id: u64, len: usize) -> Frame {
 }
 
 fn welcome() -> Frame {
-    Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits: LIMITS,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    }))
+    Frame::Welcome(Box::new(Welcome::new(LIMITS, Vec::new(), 1)))
 }
 
 pub(super) fn hello() -> Frame {
-    let (contracts, credentials) = (Vec::new(), Vec::new());
-    Frame::Hello(Box::new(Hello {
-        version: VERSION,
-        limits: LIMITS,
-        keepalive_ms: 0,
-        contracts,
-        credentials,
-        resume: None,
-    }))
+    Frame::Hello(Box::new(Hello::new(LIMITS, Vec::new())))
 }
 
 /// Reads until this many calls have been refused as unknown, which is all that an end without contracts says of them.

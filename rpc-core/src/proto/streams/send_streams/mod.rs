@@ -1,5 +1,7 @@
 //! The streams that are produced here: their opening, their turns, the credit that comes in, and their ends. What a
-//! producer calls to claim credit and to queue items (`poll`, `claim_long`, `push`, `idle`, `watch`) is in `claims`.
+//! producer calls to claim credit and to queue items (`poll`, `claim_long`, `push`, `idle`, `watch`) is in `producers`.
+
+mod producers;
 
 use std::{collections::VecDeque, mem, task::Waker};
 
@@ -7,7 +9,7 @@ use foldhash::HashMap;
 
 use super::{
     Credit, MAX_CREDIT, SCARCE, StreamEnd,
-    claims::SharedCredit,
+    claims::SharedSupply,
     send_stream::{SendStream, TurnState},
     signed,
     turn::{LongState, Turn, TurnLimits, TurnOutput, TurnResult},
@@ -29,7 +31,7 @@ const MAX_ENDED_ENTRIES: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct SendStreams {
     pub(super) streams: HashMap<TransferId, SendStream>,
-    pub(super) shared: SharedCredit,
+    pub(super) shared: SharedSupply,
     /// Streams that were blocked in their turn for want of shared credit, in that order. Streams that go on by now, or
     /// have ended, may be among them.
     blocked: VecDeque<TransferId>,
@@ -263,7 +265,7 @@ impl SendStreams {
     /// Frees memory that very many streams needed, after one of them has ended.
     fn shrink(&mut self) {
         self.forget_ended();
-        self.forget_stale();
+        self.shared.shrink(&self.streams);
         shrink_table(&mut self.streams);
         shrink_table(&mut self.tails);
         shrink_line(&mut self.blocked);
@@ -285,7 +287,7 @@ impl SendStreams {
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.streams.values().for_each(SendStream::check);
-        self.check_queues();
+        self.shared.check_queues(self.streams.len());
         let room = self.streams.values().map(|stream| stream.claim.room).sum::<usize>();
         let long = self.streams.values().map(|stream| stream.long(self.shared.chunk)).sum::<usize>();
         assert_eq!((self.shared.claimed, self.shared.long), (room, long), "what is claimed, and long items");
