@@ -10,7 +10,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.
 ///
 /// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of
-/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/connection/negotiated.rs` tells which
+/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
 /// field of [`Config`](crate::Config) each of them announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{
     Connection, Lifecycle, Link, Memory, Negotiated, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
-    calls::too_deep, closing::Flush, negotiated::own_limits,
+    calls::too_deep, closing::Flush,
 };
 use crate::{
     config::{CheckedConfig, Config},
@@ -13,6 +13,7 @@ use crate::{
     proto::{
         Event,
         assembly::Assembly,
+        negotiated::own_limits,
         outbox::Outbox,
         sequence::Sequence,
         slots::{Slot, SlotState},

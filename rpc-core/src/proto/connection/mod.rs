@@ -1,10 +1,10 @@
 //! `Connection`: the state machine, its input and its output.
 //!
-//! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport), `negotiated`,
-//! `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other files have the steps
-//! that need several parts: `handshake`, `calls` and `completions` for calls that are made here, `serving` and
-//! `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`. `state` has
-//! the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
+//! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport) and `negotiated`
+//! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other
+//! files have the steps that need several parts: `handshake`, `calls` and `completions` for calls that are made here,
+//! `serving` and `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`.
+//! `state` has the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
@@ -15,9 +15,7 @@ mod completions;
 mod expiry;
 mod handshake;
 mod lifecycle;
-mod link;
 mod memory;
-mod negotiated;
 mod outgoing_calls;
 mod output;
 mod schedule;
@@ -35,7 +33,9 @@ use bytes::Bytes;
 use super::{
     Event, ServedKey,
     assembly::Assembly,
+    link::Link,
     memory_pool::{MemoryPool, Share},
+    negotiated::Negotiated,
     outbox::Outbox,
     sequence::Sequence,
     streams::{Credit, RecvStreams, SendStreams},
@@ -49,10 +49,8 @@ use crate::{
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 use lifecycle::{Lifecycle, Phase};
-use link::Link;
 use memory::Memory;
 pub(crate) use memory::counted_arguments;
-use negotiated::Negotiated;
 use outgoing_calls::OutgoingCalls;
 use output::Output;
 use schedule::{DeadlineKey, Schedule};

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Connection, ConnectionError, Phase, SessionTimer,
-    closing::Flush,
-    link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
-};
+use super::{Connection, ConnectionError, Phase, SessionTimer, closing::Flush};
 use crate::{
     error::ProtocolError,
-    proto::{pings::PING_BURST, timers::LinkTimer},
+    proto::{
+        link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
+        pings::PING_BURST,
+        timers::LinkTimer,
+    },
 };
 
 /// Memory of large payloads is kept for two of these periods.
