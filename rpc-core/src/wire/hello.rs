@@ -1,5 +1,7 @@
 //! Hello and Welcome: the two frames that open a session.
 
+use std::fmt;
+
 use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
@@ -75,7 +77,7 @@ pub struct Resume {
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
 /// fingerprint]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].
     pub version: u64,
@@ -89,6 +91,20 @@ pub struct Hello {
     pub credentials: Vec<u8>,
     /// A session to resume.
     pub resume: Option<Resume>,
+}
+
+impl fmt::Debug for Hello {
+    /// Without the secrets: how long the credentials are, and which session is to be resumed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .field("keepalive_ms", &self.keepalive_ms)
+            .field("contracts", &self.contracts)
+            .field("credentials", &format_args!("{} bytes", self.credentials.len()))
+            .field("resume", &self.resume.as_ref().map(|resume| resume.session))
+            .finish()
+    }
 }
 
 /// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
