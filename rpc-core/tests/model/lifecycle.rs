@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rpc_core::{
     CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer,
     Principal, Session, SessionHooks, Stats, Status, async_trait,
-    session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
+    session::{Handshake, Memory, Progress, Transport, TransportError, connect, memory},
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -375,10 +375,11 @@ async fn the_socket_does_not_wait_for_closed_hooks() {
     let (near, far) = memory();
     let (_dropped, dropped) = tokio::sync::oneshot::channel();
     let (config, info) = (CheckedConfig::default(), ConnectionInfo::default());
-    let (server, driver) = accept(Watched { inner: near, _dropped }, &hosting, &config, info.clone());
-    let driver = tokio::spawn(driver);
-    let (client, other) = connect(far, &Hosting::default(), &config, info);
+    let (client, other) = connect(far, &Hosting::default(), &config, info.clone());
     tokio::spawn(other);
+    let handshake = Handshake::read(Watched { inner: near, _dropped }, &config).await.unwrap();
+    let (server, driver) = handshake.accept(&hosting, info);
+    let driver = tokio::spawn(driver);
     client.established().await.unwrap();
     server.close();
     dropped.await.unwrap_err();

@@ -44,7 +44,7 @@ use super::{
 use crate::{
     config::CheckedConfig,
     error::{ConnectionError, ProtocolError},
-    wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
+    wire::{Frame, HostedContract, PeerLimits, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
@@ -58,6 +58,9 @@ use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
+///
+/// It begins with [`Self::client`] or [`Self::server`]; a server then decides with [`Self::accept`] or
+/// [`Self::refuse`].
 ///
 /// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`], [`Self::handle_controls`] and
 /// [`Self::handle_write`] for how the transport gets on, [`Self::handle_lost`] for its end, [`Self::handle_timeout`]
@@ -99,12 +102,13 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection;
-    /// [`Event::Closed`] then says why.
+    /// [`Event::Closed`] then says why. At a server, packets that come before [`Self::accept`] or [`Self::refuse`] are
+    /// for [`EarlyPackets`](super::EarlyPackets) instead.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.life.has_ended() {
             // Output that still goes may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
-                let _ = self.handle_header(header, 0, now);
+                let _ = self.link.handle_header(&mut self.sequence, header, 0, now);
             }
             return 0;
         }
@@ -121,16 +125,8 @@ impl Connection {
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if !self.life.is_open() {
-            let limit = self.config.max_handshake;
-            if !self.link.count_early(packet.len(), limit) {
-                return Err(ProtocolError::too_big(format!(
-                    "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
-                )));
-            }
-            if self.life.phase == Phase::AwaitingDecision {
-                self.link.keep_early(packet);
-                return Ok(());
-            }
+            debug_assert!(self.role == Role::Client, "a server keeps what comes before its verdict");
+            self.link.handshake_bytes.count(packet.len())?;
         }
         let len = packet.len();
         self.link.packet_len = len;
@@ -138,7 +134,7 @@ impl Connection {
             return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
         }
         let (header, frames) = read_packet(packet)?;
-        self.handle_header(header, len, now)?;
+        self.link.handle_header(&mut self.sequence, header, len, now)?;
         for frame in frames.with_max_metadata(self.config.max_metadata) {
             let frame = frame?;
             *count += 1;
@@ -146,7 +142,7 @@ impl Connection {
                 if *count > 1 || header.seq != 0 {
                     return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
                 }
-                self.handle_handshake(now, frame)?;
+                self.handle_welcome(now, frame)?;
                 continue;
             }
             if !self.life.is_open() {
@@ -160,18 +156,6 @@ impl Connection {
                 )));
             }
             self.handle_frame(now, frame)?;
-        }
-        Ok(())
-    }
-
-    /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
-    #[inline]
-    fn handle_header(&mut self, header: PacketHeader, len: usize, now: Instant) -> Result<(), ProtocolError> {
-        self.sequence.handle_ack(header.ack)?;
-        self.link.bulk.handle_ack(header.ack, now);
-        if header.seq != 0 {
-            self.sequence.handle_number(header.seq)?;
-            self.link.acks.note_received(len, now);
         }
         Ok(())
     }
@@ -244,7 +228,7 @@ impl Connection {
         self.role
     }
 
-    /// The limits that the other side announced; before the handshake is done, this end's own.
+    /// The limits that the other side announced; at a client, this end's own before the handshake is done.
     pub fn peer_limits(&self) -> &PeerLimits {
         &self.negotiated.limits
     }

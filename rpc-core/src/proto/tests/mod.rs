@@ -1,5 +1,6 @@
 //! Tests in which two state machines run against each other in virtual time.
 
+mod acceptor;
 mod admission;
 mod bounds;
 mod buffers;
@@ -9,6 +10,7 @@ mod ending;
 mod fairness;
 mod handshake;
 mod hostile;
+mod machine;
 mod memory;
 mod page;
 mod pair;
