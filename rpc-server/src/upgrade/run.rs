@@ -64,7 +64,7 @@ where
     };
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
-    serve(shared, session, driver, entry).await;
+    tokio::spawn(serve(shared, session, driver, entry));
 }
 
 /// A session's task. The entry goes last: by then the end of the session has been recorded.
