@@ -9,11 +9,11 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 use bytes::Bytes;
 use rpc_core::{
     __internals::{
-        proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
+        proto::{Acceptor, CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, ServedKey},
         wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
     },
     CheckedConfig, Config, ConnectionInfo, Hosting,
-    session::{self, WebSocket},
+    session::{self, Handshake, WebSocket},
 };
 use rpc_testing::hello;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -45,9 +45,12 @@ fn greedy() -> PeerLimits {
 impl Victim {
     fn new(config: &CheckedConfig) -> Self {
         let before = allocated();
-        let mut connection = Connection::new(Role::Server, 1, config.clone(), Vec::new(), Instant::now());
-        connection.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
-        connection.accept(Instant::now(), 1, Vec::new());
+        let mut acceptor = Acceptor::new(config.clone(), Instant::now());
+        let hello = acceptor.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
+        let hello = hello.expect("it keeps the rules").expect("it is the Hello");
+        let incoming = acceptor.into_incoming(hello).expect("its limits fit together");
+        let (mut connection, early) = Connection::server(1, incoming);
+        connection.accept(Instant::now(), 1, Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}
         Self { connection, events: Vec::new(), seq: 0, before }
@@ -335,9 +338,10 @@ fn idle_session() -> usize {
             pipes += allocated() - earlier;
             let near = WebSocket::server(near, Bytes::new(), &config);
             let far = WebSocket::client(far, Bytes::new(), &config);
-            let (server, driver) = session::accept(near, &nothing, &config, ConnectionInfo::default());
-            tokio::spawn(driver);
             let (client, driver) = session::connect(far, &nothing, &config, ConnectionInfo::default());
+            tokio::spawn(driver);
+            let handshake = Handshake::read(near, &config).await.expect("the client says Hello");
+            let (server, driver) = handshake.accept(&nothing, ConnectionInfo::default());
             tokio::spawn(driver);
             client.established().await.expect("it opens");
             server.established().await.expect("it opens");

@@ -13,12 +13,13 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
+    __internals::wire::PacketHeader,
     CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
     SessionId, Status, TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{Driver, WebSocket, accept, connect, connect_in_memory, connect_in_memory_with, memory},
+    session::{Driver, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with, memory},
 };
-use rpc_testing::Wrapped;
+use rpc_testing::{LIMITS, Wrapped, hello, packet};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -34,21 +35,21 @@ async fn drivers_over_different_transports_are_one_type() {
     let (io, other_io) = tokio::io::duplex(4096);
     let (ws_server, ws_client) =
         (WebSocket::server(io, Bytes::new(), &config), WebSocket::client(other_io, Bytes::new(), &config));
-    let ends = [
-        accept(near, &hosting, &config, info()),
-        connect(far, &hosting, &config, info()),
-        accept(ws_server, &hosting, &config, info()),
-        connect(ws_client, &hosting, &config, info()),
-    ];
-    let (sessions, drivers): (Vec<_>, Vec<Driver>) = ends.into_iter().unzip();
-    let drivers: Vec<_> = drivers.into_iter().map(tokio::spawn).collect();
-    for session in &sessions {
+    let clients = [connect(far, &hosting, &config, info()), connect(ws_client, &hosting, &config, info())];
+    let (clients, drivers): (Vec<_>, Vec<Driver>) = clients.into_iter().unzip();
+    let mut running: Vec<_> = drivers.into_iter().map(tokio::spawn).collect();
+    let handshakes: [Handshake; 2] =
+        [Handshake::read(near, &config).await.unwrap(), Handshake::read(ws_server, &config).await.unwrap()];
+    let servers = handshakes.into_iter().map(|handshake| handshake.accept(&hosting, info()));
+    let (servers, drivers): (Vec<_>, Vec<Driver>) = servers.unzip();
+    running.extend(drivers.into_iter().map(tokio::spawn));
+    for session in clients.iter().chain(&servers) {
         session.established().await.unwrap();
     }
     assert_eq!(told.load(Ordering::SeqCst), 2, "each end of the wrapped pair was told once");
-    sessions[1].close();
-    sessions[3].close();
-    for driver in drivers {
+    clients[0].close();
+    clients[1].close();
+    for driver in running {
         driver.await.unwrap();
     }
 }
@@ -100,10 +101,11 @@ async fn facts_of_a_connection_are_values_that_outlive_the_session() {
     let info = ConnectionInfo::default().with_extensions(extensions);
     let (near, far) = memory();
     let config = CheckedConfig::default();
-    let (server, driver) = accept(near, &hosting, &config, info);
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
     let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
-    let drivers = [driver, other].map(tokio::spawn);
+    let other = tokio::spawn(other);
+    let (server, driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info);
+    let drivers = [tokio::spawn(driver), other];
     client.established().await.unwrap();
 
     let (info, before) = (server.info(), server.principal());
@@ -195,9 +197,11 @@ async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back
 async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
     let mut config = Config::default();
     config.drain_timeout = Duration::from_secs(7);
-    let config = config.try_into().unwrap();
-    let (near, _far) = memory();
-    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let config = CheckedConfig::try_from(config).unwrap();
+    let (near, mut far) = memory();
+    far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])).unwrap();
+    let handshake = Handshake::read(near, &config).await.unwrap();
+    let (session, _driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
     let begun = Instant::now();
     let ConnectionError::TimedOut(timeout) = session.drain().await else { panic!("nothing has ended the session") };
     assert_eq!(timeout, Timeout { limit: TimeLimit::Drain, after: Duration::from_secs(7) });

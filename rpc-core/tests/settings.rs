@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::{prelude::*, sample::select};
 use rpc_core::{
     CheckedConfig, Code, Config, ConfigError, ConfigValue, ConnectionInfo, Hosting, Session, Status, Streaming,
-    session::{self, WebSocket, memory},
+    session::{self, Handshake, Transport, WebSocket, memory},
 };
 
 #[rpc_core::service]
@@ -95,33 +95,37 @@ fn mended(mut config: Config) -> CheckedConfig {
 }
 
 /// Both ends of a session, over memory or over WebSocket.
-fn open(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) -> (Session, Session) {
-    let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
-    let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
-    let (server, client) = if websocket {
+async fn open(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) -> (Session, Session) {
+    if websocket {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (near, far) =
             (WebSocket::server(near, [][..].into(), server), WebSocket::client(far, [][..].into(), client));
-        let (server, driver) = session::accept(near, &hosting, server, info());
-        tokio::spawn(driver);
-        let (client, driver) = session::connect(far, &nothing, client, info());
-        tokio::spawn(driver);
-        (server, client)
+        open_over(near, far, server, client).await
     } else {
         let (near, far) = memory();
-        let (server, driver) = session::accept(near, &hosting, server, info());
-        tokio::spawn(driver);
-        let (client, driver) = session::connect(far, &nothing, client, info());
-        tokio::spawn(driver);
-        (server, client)
-    };
-    (server, client)
+        open_over(near, far, server, client).await
+    }
+}
+
+async fn open_over(
+    near: impl Transport,
+    far: impl Transport,
+    server: &CheckedConfig,
+    client: &CheckedConfig,
+) -> (Session, Session) {
+    let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
+    let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
+    let (at_client, driver) = session::connect(far, &nothing, client, info());
+    tokio::spawn(driver);
+    let (at_server, driver) = Handshake::read(near, server).await.unwrap().accept(&hosting, info());
+    tokio::spawn(driver);
+    (at_server, at_client)
 }
 
 /// A session opens, answers a small call and, unless a limit says otherwise, a large one. It lives idle for minutes,
 /// and ends.
 async fn works(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) {
-    let (at_server, at_client) = open(server, client, websocket);
+    let (at_server, at_client) = open(server, client, websocket).await;
     at_client.established().await.expect("the session opens");
     let gauge: GaugeClient = at_client.client();
     assert_eq!(gauge.same(7).await, Ok(7));
@@ -274,7 +278,7 @@ async fn arguments_that_are_too_long_name_the_limit_that_says_so() {
         let mut config = Config::default();
         *set(&mut config) = 100_000;
         let config = config.try_into().unwrap();
-        let (_server, client) = open(&config, &config, false);
+        let (_server, client) = open(&config, &config, false).await;
         client.established().await.unwrap();
         let status = client.client::<GaugeClient>().double(&vec![7; 150_000]).await.unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rpc_core::{
     CheckedConfig, Config, ConnectionError, ConnectionInfo, Hosting, Status,
-    session::{self, WebSocket},
+    session::{self, Handshake, WebSocket},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,9 +48,10 @@ async fn ask(answers: usize, length: usize, per_second: usize) -> (usize, Option
     let hosting = Hosting::builder().service(Printer.serve()).build().unwrap();
     let server = WebSocket::server(server, [][..].into(), &config);
     let client = WebSocket::client(client, [][..].into(), &config);
-    let (at_server, driver) = session::accept(server, &hosting, &config, ConnectionInfo::default());
-    tokio::spawn(driver);
     let (at_client, driver) = session::connect(client, &Hosting::default(), &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    let handshake = Handshake::read(server, &config).await.unwrap();
+    let (at_server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
     tokio::spawn(driver);
     at_client.established().await.unwrap();
     let press: PressClient = at_client.client();

@@ -191,13 +191,13 @@ mod tests {
     use crate::{
         config::CheckedConfig,
         peer::{ConnectionInfo, Facts, SessionId},
-        proto::{Connection, Role},
+        proto::Connection,
     };
 
     #[test]
     fn what_cannot_be_reserved_whole_holds_nothing() {
         let config = CheckedConfig::default();
-        let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
+        let connection = Connection::client(1, config.clone(), Vec::new(), Instant::now());
         let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
         let shared = SessionShared::new(connection, config.clone(), facts, Arc::default());
         let (payload, frame) = (100_000, 64);

@@ -334,7 +334,7 @@ mod tests {
         config::CheckedConfig,
         peer::{ConnectionInfo, encode_rope, now},
         service::Hosting,
-        session::{accept, connect, connect_in_memory, memory},
+        session::{Handshake, connect, connect_in_memory, memory},
         status::Code,
     };
 
@@ -365,7 +365,6 @@ mod tests {
     async fn a_call_that_waits_for_its_permit_is_not_encoded() {
         let (hosting, config) = (Hosting::default(), CheckedConfig::default());
         let (near, far) = memory();
-        let (_server, driver) = accept(near, &hosting, &config, ConnectionInfo::default());
         let (client, other) = connect(far, &hosting, &config, ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         let (payload, encoded) = (encode_rope(&[1, 2, 3]).unwrap(), Cell::new(0));
@@ -377,8 +376,10 @@ mod tests {
             let mut sent = pin!(sending.send(encode));
             assert!(sent.as_mut().now_or_never().is_none(), "there is no permit before the handshake is done");
             assert_eq!(encoded.get(), 0);
-            tokio::spawn(driver);
             tokio::spawn(other);
+            let handshake = Handshake::read(near, &config).await.unwrap();
+            let (_server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+            tokio::spawn(driver);
             assert_eq!(sent.await, Ok(true));
         }
         assert_eq!(encoded.get(), 1);

@@ -1,5 +1,5 @@
 //! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer. What the two
-//! frames do to a connection is in `proto/connection/handshake.rs`.
+//! frames do to a connection is in `proto/handshake` and `proto/connection/handshake.rs`.
 
 use bytes::BytesMut;
 

@@ -1,5 +1,7 @@
 //! Hello and Welcome: the two frames that open a session.
 
+use std::fmt;
+
 use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
@@ -10,7 +12,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.
 ///
 /// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of
-/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/connection/negotiated.rs` tells which
+/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
 /// field of [`Config`](crate::Config) each of them announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
@@ -99,7 +101,7 @@ pub struct Resume {
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
 /// fingerprint]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].
     pub version: u64,
@@ -119,6 +121,20 @@ impl Hello {
     /// Says no more than it must: asks for no keepalive, and resumes nothing.
     pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
         Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials: Vec::new(), resume: None }
+    }
+}
+
+impl fmt::Debug for Hello {
+    /// Without the secrets: how long the credentials are, and which session is to be resumed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .field("keepalive_ms", &self.keepalive_ms)
+            .field("contracts", &self.contracts)
+            .field("credentials", &format_args!("{} bytes", self.credentials.len()))
+            .field("resume", &self.resume.as_ref().map(|resume| resume.session))
+            .finish()
     }
 }
 

@@ -11,9 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
+    __internals::wire::PacketHeader,
     CheckedConfig, CloseCode, Code, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
-    session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
+    session::{Handshake, Memory, Progress, Transport, TransportError, connect, memory},
 };
+use rpc_testing::{LIMITS, hello, packet};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::pairs::{Ends, at_rest, config, host, open, open_with, until};
@@ -224,10 +226,11 @@ async fn a_drain_takes_no_longer_than_its_time_closing_included() {
         let cellar = Cellar::new();
         let (near, far) = memory();
         let hosting = host(Vault::serve(cellar.clone()));
-        let (server, driver) = accept(Deaf(near), &hosting, &config, ConnectionInfo::default());
         let (client, other) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
-        tokio::spawn(driver);
         tokio::spawn(other);
+        let handshake = Handshake::read(Deaf(near), &config).await.unwrap();
+        let (server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+        tokio::spawn(driver);
         let ends = Ends { server, client };
         begin(&ends, &cellar, 1).await;
         let begun = Instant::now();
@@ -266,10 +269,12 @@ async fn close_can_be_awaited_and_acts_at_once_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_close_has_a_limit() {
-    let (near, _far) = memory();
+    let (near, mut far) = memory();
     let config = CheckedConfig::default();
+    far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])).unwrap();
     // Its driver is never polled, as one whose thread a handler has blocked.
-    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let handshake = Handshake::read(near, &config).await.unwrap();
+    let (session, _driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
     let begun = Instant::now();
     let reason = session.close().await;
     assert!(matches!(reason, ConnectionError::TimedOut(_)), "{reason:?}");

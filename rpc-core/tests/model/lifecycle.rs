@@ -11,7 +11,7 @@ use std::{
 use rpc_core::{
     CheckedConfig, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal,
     Session, SessionHooks, Stats, Status, TimeLimit, async_trait,
-    session::{accept, connect, memory},
+    session::{Handshake, connect, memory},
 };
 use rpc_testing::Wrapped;
 use tokio::sync::{Notify, Semaphore};
@@ -346,10 +346,11 @@ async fn the_socket_does_not_wait_for_closed_hooks() {
     let (near, far) = memory();
     let held = Arc::default();
     let (config, info) = (CheckedConfig::default(), ConnectionInfo::default());
-    let (server, driver) = accept(Wrapped::new(near, &held), &hosting, &config, info.clone());
-    let driver = tokio::spawn(driver);
-    let (client, other) = connect(far, &Hosting::default(), &config, info);
+    let (client, other) = connect(far, &Hosting::default(), &config, info.clone());
     tokio::spawn(other);
+    let handshake = Handshake::read(Wrapped::new(near, &held), &config).await.unwrap();
+    let (server, driver) = handshake.accept(&hosting, info);
+    let driver = tokio::spawn(driver);
     client.established().await.unwrap();
     server.close();
     until("the transport is dropped", || Arc::strong_count(&held) == 1).await;

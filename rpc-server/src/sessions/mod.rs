@@ -57,6 +57,8 @@ struct ServerSessions {
     state: Mutex<State>,
     /// Wakes the tasks that wait for the end of the server.
     drain: watch::Sender<DrainState>,
+    /// Becomes true when no more sessions are taken: it ends the wait for a Hello.
+    stopped: watch::Sender<bool>,
     /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
     /// Limits the log lines that sum sessions up.
@@ -80,6 +82,7 @@ impl Sessions {
             shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
                 drain: watch::Sender::default(),
+                stopped: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
@@ -166,8 +169,8 @@ impl Sessions {
         });
     }
 
-    /// Waits until there is no session and no upgrade under way. When the time for a drain is over, the log says what
-    /// is left.
+    /// Waits until there is no session, and no upgrade and no handshake under way. When the time for a drain is over,
+    /// the log says what is left.
     pub(crate) async fn ended(&self) {
         let mut drain = self.shared.drain.subscribe();
         // The sender lives in `self`, so this cannot fail.
@@ -247,13 +250,15 @@ impl Sessions {
         Hooks(Arc::clone(&self.shared))
     }
 
-    /// Returns the sessions that the phase concerns: all that have begun, whether they are open or not.
+    /// Ends the handshakes under way, and returns the sessions that the phase concerns: all that have begun, whether
+    /// they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
         state.phase = phase;
         let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
+        self.shared.stopped.send_replace(true);
         wake(wakers);
         sessions
     }
@@ -329,7 +334,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Says which session the upgrade led to. The place under the caps is the session's from here on.
+    /// Waits until no more sessions are taken, whether the live ones drain or are closed.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
+    }
+
+    /// Says which session the handshake led to. The place under the caps is the session's from here on.
     pub(crate) fn begun(&mut self, session: &Session) {
         let phase = {
             let mut state = self.shared.lock();
@@ -337,7 +348,7 @@ impl Entry {
             state.entered.insert(self.number, live);
             state.phase
         };
-        // The session came too late to be told with the others when the phase began.
+        // The Hello came too late for its session to be told with the others when the phase began.
         match phase {
             Phase::Open => {}
             Phase::Draining => drop(session.drain()),

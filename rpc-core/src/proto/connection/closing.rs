@@ -60,7 +60,7 @@ impl Connection {
         self.life.set_end_by(now + over);
         match self.life.phase {
             Phase::Ended => return,
-            Phase::Handshake | Phase::AwaitingDecision => return self.end(ConnectionError::ShutDown, Flush::Output),
+            Phase::Handshake => return self.end(ConnectionError::ShutDown, Flush::Output),
             Phase::Open if self.life.draining => return,
             Phase::Open => {}
         }

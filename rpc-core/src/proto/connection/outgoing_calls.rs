@@ -209,7 +209,7 @@ impl OutgoingCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, proto::connection::negotiated::own_limits};
+    use crate::{config::Config, proto::negotiated::own_limits};
 
     fn calls() -> OutgoingCalls {
         let limits = own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() });

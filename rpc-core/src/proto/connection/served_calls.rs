@@ -316,7 +316,7 @@ impl ServedCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, proto::connection::negotiated::own_limits, wire::MetadataPairs};
+    use crate::{config::Config, proto::negotiated::own_limits, wire::MetadataPairs};
 
     fn calls() -> ServedCalls {
         ServedCalls::new(&own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() }))

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Connection, ConnectionError, Phase, SessionTimer,
-    closing::Flush,
-    link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
-};
+use super::{Connection, ConnectionError, SessionTimer, closing::Flush};
 use crate::{
     error::{ProtocolError, TimeLimit, Timeout},
-    proto::{pings::PING_BURST, timers::LinkTimer},
+    proto::{
+        link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
+        timers::LinkTimer,
+    },
 };
 
 /// Memory of large payloads is kept for two of these periods.
@@ -30,16 +29,8 @@ impl Connection {
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
-        let link = &mut self.link;
-        if link.progress.note_received(received) {
-            link.liveness.note_heard(now);
-        }
-        if !mid_message || self.life.has_ended() {
-            link.timers.stop(LinkTimer::Message);
-        } else if !link.timers.is_set(LinkTimer::Message) {
-            link.progress.begin_message();
-            link.timers.set(LinkTimer::Message, now + self.config.progress_timeout);
-        }
+        let mid_message = mid_message && !self.life.has_ended();
+        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout);
     }
 
     /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
@@ -79,24 +70,22 @@ impl Connection {
     }
 
     fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {
-        let paid = self.link.liveness.charge_controls(now, seen);
-        if !paid {
-            self.fail_protocol(too_many_pings());
+        match self.link.charge_controls(now, seen) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail_protocol(error);
+                false
+            }
         }
-        paid
-    }
-
-    fn charge_ping(&mut self, now: Instant) -> Result<(), ProtocolError> {
-        if self.link.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
     /// The answer to a Ping of this side costs nothing; an unsolicited Pong counts like a Ping.
     pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        if self.link.liveness.note_pong(token) { Ok(()) } else { self.charge_ping(now) }
+        if self.link.liveness.note_pong(token) { Ok(()) } else { self.link.charge_ping(now) }
     }
 
     pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        self.charge_ping(now)?;
+        self.link.charge_ping(now)?;
         self.link.answer(token);
         Ok(())
     }
@@ -118,35 +107,25 @@ impl Connection {
             LinkTimer::Silence => self.judge_silence(now),
             LinkTimer::Message => {
                 let period = self.config.progress_timeout;
-                let has_moved = self.link.progress.has_message_grown();
-                if self.restart_or_give_up(now, timer, has_moved, period) {
+                if self.link.is_message_stuck(now, period) {
                     self.time_out(TimeLimit::Message, period);
                 }
             }
             LinkTimer::Write => {
                 let limit = self.config.write_timeout;
                 let has_moved = self.link.progress.has_write_moved();
-                if self.restart_or_give_up(now, timer, has_moved, limit) {
+                if self.link.restart_or_give_up(now, timer, has_moved, limit) {
                     self.time_out(TimeLimit::Write, limit);
                 }
             }
             LinkTimer::Backlog => {
                 let period = self.config.progress_timeout;
                 let has_moved = self.link.progress.has_backlog_moved();
-                if self.restart_or_give_up(now, timer, has_moved, period) {
+                if self.link.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
                 }
             }
         }
-    }
-
-    /// Sets the timer for the next period if something has moved in this one. True if nothing has, and this is the
-    /// second look, so that the link is given up.
-    fn restart_or_give_up(&mut self, now: Instant, timer: LinkTimer, has_moved: bool, period: Duration) -> bool {
-        if has_moved {
-            self.link.timers.set(timer, now + period);
-        }
-        !has_moved && !self.link.timers.look_again(timer, now)
     }
 
     fn handle_session_timer(&mut self, now: Instant, timer: SessionTimer) {
@@ -202,8 +181,7 @@ impl Connection {
     fn time_out_handshake(&mut self) {
         let limit = match self.role {
             super::Role::Client => TimeLimit::Welcome,
-            super::Role::Server if self.life.phase == Phase::AwaitingDecision => TimeLimit::Opening,
-            super::Role::Server => TimeLimit::Hello,
+            super::Role::Server => TimeLimit::Opening,
         };
         self.time_out(limit, self.config.hello_timeout);
     }
@@ -243,8 +221,4 @@ impl Connection {
     fn time_out(&mut self, limit: TimeLimit, after: Duration) {
         self.end(ConnectionError::TimedOut(Timeout { limit, after }), Flush::Nothing);
     }
-}
-
-fn too_many_pings() -> ProtocolError {
-    ProtocolError::TooManyPings { burst: PING_BURST }
 }

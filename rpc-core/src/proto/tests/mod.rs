@@ -1,5 +1,6 @@
 //! Tests in which two state machines run against each other in virtual time.
 
+mod acceptor;
 mod admission;
 mod bounds;
 mod breaches;
@@ -10,6 +11,7 @@ mod ending;
 mod fairness;
 mod handshake;
 mod hostile;
+mod machine;
 mod memory;
 mod page;
 mod pair;

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::machine::Machine;
 use crate::{
     config::Config,
     error::{ConnectionError, ProtocolError, TimeLimit},
@@ -17,7 +18,7 @@ use crate::{
         ServedKey,
     },
     status::Status,
-    wire::{HostedContract, Streams},
+    wire::Streams,
 };
 
 pub(super) const CLIENT: usize = 0;
@@ -48,7 +49,7 @@ pub(super) struct Arrived {
 }
 
 pub(super) struct End {
-    pub(super) connection: Connection,
+    pub(super) connection: Machine,
     /// Packets on their way to this end.
     pub(super) inbox: VecDeque<Bytes>,
     pub(super) arrived: Vec<Arrived>,
@@ -115,9 +116,8 @@ impl Call {
 
 impl End {
     fn new(role: Role, id: u64, config: &Config, now: Instant) -> Self {
-        let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
         Self {
-            connection: Connection::new(role, id, config.clone().try_into().unwrap(), contracts, now),
+            connection: Machine::new(role, id, config, now),
             inbox: VecDeque::new(),
             arrived: Vec::new(),
             cancelled: Vec::new(),
@@ -145,9 +145,10 @@ impl End {
 
     /// Takes the connection's events, wakes and released budgets, as a shell does.
     pub(super) fn take_events(&mut self, now: Instant) {
+        self.connection.decide(now);
+        self.closed = self.closed.take().or(self.connection.failed());
         while let Some(event) = self.connection.poll_event() {
             match event {
-                Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
                 Event::Call { key, call, payload, streams } => {
                     self.arrived.push(Arrived { key, call, payload, streams });
@@ -206,7 +207,7 @@ impl Pair {
         self.ends[from].take_events(self.now);
         self.ends[from].send_admitted();
         while let Some(packet) = self.ends[from].connection.poll_transmit(self.now) {
-            let (len, most) = (packet.len(), self.ends[from].connection.peer_limits().packet);
+            let (len, most) = (packet.len(), self.ends[from].connection.most());
             assert!(len as u64 <= most, "a packet of {len} bytes goes to an end that takes {most}");
             self.ends[1 - from].inbox.push_back(packet);
         }

@@ -88,7 +88,7 @@ fn long_statuses_are_cut_on_arrival() {
 #[test]
 fn a_long_refusal_is_cut_on_arrival() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
-    let limits = pair.ends[SERVER].connection.peer_limits().clone();
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
     let refusal = Some(Status::unauthenticated("x".repeat(12_000)));
     let welcome = Welcome { refusal, ..Welcome::new(limits, Vec::new(), 1) };
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));

@@ -13,7 +13,7 @@ use crate::{
     config::CheckedConfig,
     peer::{ConnectionInfo, Session},
     service::Hosting,
-    session::{WebSocket, accept, connect},
+    session::{Handshake, WebSocket, connect},
     wire::{
         ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame, put_header,
         read_packet,
@@ -112,11 +112,12 @@ async fn a_server_takes_what_may_follow_the_hello_and_large_packets_after_its_we
     let (near, mut raw) = tokio::io::duplex(PIPE);
     let config = CheckedConfig::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
-    let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
-    tokio::spawn(driver);
     let mut bytes = message(0, &hello(), true);
     bytes.extend(message(1, &call(1, 15 * KIB), true));
     raw.write_all(&bytes).await.unwrap();
+    let handshake = Handshake::read(transport, &config).await.unwrap();
+    let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+    tokio::spawn(driver);
     refusals(&mut raw, 1).await;
     raw.write_all(&message(2, &call(2, 60 * KIB), true)).await.unwrap();
     refusals(&mut raw, 1).await;

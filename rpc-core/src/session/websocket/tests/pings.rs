@@ -14,7 +14,7 @@ use crate::{
     error::{CloseCode, ConnectionError},
     peer::ConnectionInfo,
     service::Hosting,
-    session::{WebSocket, accept, transport::Transport},
+    session::{Handshake, WebSocket, transport::Transport},
     wire::Frame,
 };
 
@@ -44,9 +44,10 @@ async fn ended(said: &[u8]) -> Option<ConnectionError> {
     let (near, mut raw) = tokio::io::duplex(PIPE);
     let config = CheckedConfig::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
-    let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
-    tokio::spawn(driver);
     raw.write_all(&message(0, &hello(), true)).await.unwrap();
+    let handshake = Handshake::read(transport, &config).await.unwrap();
+    let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+    tokio::spawn(driver);
     session.established().await.unwrap();
     raw.write_all(said).await.unwrap();
     timeout(Duration::from_secs(2), session.closed()).await.ok()

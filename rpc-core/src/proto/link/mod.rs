@@ -3,28 +3,32 @@
 mod liveness;
 mod progress;
 
-use std::{collections::VecDeque, mem, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     config::Config,
+    error::ProtocolError,
     proto::{
         acks::AckSchedule,
         bulk::BulkWindow,
+        early::HandshakeBytes,
+        pings::PING_BURST,
         sequence::Sequence,
         timers::{LinkTimer, LinkTimers},
         writer::PacketWriter,
     },
-    wire::{Frame, PacketHeader, put_frame, put_header},
+    wire::{Frame, Hello, PacketHeader, put_frame, put_header},
 };
 
 use liveness::Liveness;
 use progress::Progress;
 pub(super) use progress::{BACKLOG, BACKLOG_PROGRESS};
 
-/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
-const EARLY_PACKET: usize = 32;
 /// While payloads or items wait for acks, this much must be acknowledged in each period.
 pub(super) const MIN_ACKED: usize = 64 * 1024;
 
@@ -32,11 +36,12 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 /// the times and counts by which the other side is judged.
 ///
 /// Nothing in here is needed to go on with the session elsewhere: ids, sequence numbers, calls, streams and what waits
-/// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link.
+/// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link. A server's link
+/// begins before its session: the [`Acceptor`](super::Acceptor) that reads the Hello has it first.
 ///
 /// In this version a session has one link and ends with it (`Connection::handle_lost`). More than a new `Link` would be
 /// needed to go on: frames are dropped, and their permits and room returned, when they are handed to the transport and
-/// not when they are acknowledged; the phases of the handshake are part of `Lifecycle`; the timer that judges acks is
+/// not when they are acknowledged; whether the handshake is done is part of `Lifecycle`; the timer that judges acks is
 /// one of the session; and the driver has one transport.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -44,10 +49,8 @@ pub(super) struct Link {
     pub(super) handshake: Option<Frame>,
     /// Ping, Pong and GoAway.
     pub(super) unsequenced: VecDeque<Frame>,
-    /// Bytes that came before the handshake was done.
-    handshake_bytes: usize,
-    /// Packets that came before the shell had accepted the Hello.
-    early: VecDeque<Bytes>,
+    /// What came before the Hello of a client, and with the Welcome of a server.
+    pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,
     /// Scratch: the packet that is being written. Empty between two of them.
@@ -70,8 +73,7 @@ impl Link {
         Self {
             handshake,
             unsequenced: VecDeque::new(),
-            handshake_bytes: 0,
-            early: VecDeque::new(),
+            handshake_bytes: HandshakeBytes::new(config.max_handshake),
             packet_len: 0,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
@@ -93,7 +95,6 @@ impl Link {
     /// The link judges its peer no more. What waits may still go out.
     pub(super) fn end(&mut self) {
         self.timers.stop_all();
-        self.early.clear();
     }
 
     /// Throws away what has not been sent.
@@ -107,13 +108,6 @@ impl Link {
         self.handshake.is_some() || !self.unsequenced.is_empty()
     }
 
-    /// Counts a packet that comes before the handshake is done; false if `limit` bytes do not cover all of them. Empty
-    /// packets that wait take memory too, which is beside the bytes that an honest peer may send.
-    pub(super) fn count_early(&mut self, len: usize, limit: usize) -> bool {
-        self.handshake_bytes += len;
-        self.handshake_bytes <= limit && self.early.len() * EARLY_PACKET <= limit
-    }
-
     /// Frees the memory of the packet that is written, unless one is being written.
     pub(super) fn free_packet(&mut self) {
         if self.packet.is_empty() {
@@ -121,14 +115,68 @@ impl Link {
         }
     }
 
-    /// Keeps a packet until the shell has decided.
-    pub(super) fn keep_early(&mut self, packet: Bytes) {
-        self.early.push_back(packet);
+    /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
+    #[inline]
+    pub(super) fn handle_header(
+        &mut self,
+        sequence: &mut Sequence,
+        header: PacketHeader,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), ProtocolError> {
+        sequence.handle_ack(header.ack)?;
+        self.bulk.handle_ack(header.ack, now);
+        if header.seq != 0 {
+            sequence.handle_number(header.seq)?;
+            self.acks.note_received(len, now);
+        }
+        Ok(())
     }
 
-    /// The packets that came before the shell had decided.
-    pub(super) fn take_early(&mut self) -> VecDeque<Bytes> {
-        mem::take(&mut self.early)
+    /// Notes how many bytes have come in since the link began, and whether a message has begun and not ended. The
+    /// message must grow in each `period`.
+    #[inline]
+    pub(super) fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool, period: Duration) {
+        if self.progress.note_received(received) {
+            self.liveness.note_heard(now);
+        }
+        if !mid_message {
+            self.timers.stop(LinkTimer::Message);
+        } else if !self.timers.is_set(LinkTimer::Message) {
+            self.progress.begin_message();
+            self.timers.set(LinkTimer::Message, now + period);
+        }
+    }
+
+    /// The timer of the message that is arriving has fired. True if the message is given up.
+    pub(super) fn is_message_stuck(&mut self, now: Instant, period: Duration) -> bool {
+        let has_moved = self.progress.has_message_grown();
+        self.restart_or_give_up(now, LinkTimer::Message, has_moved, period)
+    }
+
+    /// Sets the timer for the next period if something has moved in this one. True if nothing has, and this is the
+    /// second look, so that the link is given up.
+    pub(super) fn restart_or_give_up(
+        &mut self,
+        now: Instant,
+        timer: LinkTimer,
+        has_moved: bool,
+        period: Duration,
+    ) -> bool {
+        if has_moved {
+            self.timers.set(timer, now + period);
+        }
+        !has_moved && !self.timers.look_again(timer, now)
+    }
+
+    /// Charges the control frames of the layer below, of which `seen` have come in since the link began.
+    pub(super) fn charge_controls(&mut self, now: Instant, seen: u64) -> Result<(), ProtocolError> {
+        if self.liveness.charge_controls(now, seen) { Ok(()) } else { Err(too_many_pings()) }
+    }
+
+    /// Charges a Ping, or a Pong that answers nothing.
+    pub(super) fn charge_ping(&mut self, now: Instant) -> Result<(), ProtocolError> {
+        if self.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
     /// When a bare ack is due. An ack that cannot be written would be due for ever; it goes with the first write that
@@ -142,9 +190,25 @@ impl Link {
     #[inline]
     pub(super) fn write_handshake(&mut self) -> Option<Bytes> {
         let frame = self.handshake.take()?;
+        Some(self.write_alone(&frame))
+    }
+
+    /// A packet with one frame of the handshake.
+    pub(super) fn write_alone(&mut self, frame: &Frame) -> Bytes {
         put_header(&mut self.packet, PacketHeader { seq: 0, ack: 0 });
-        put_frame(&mut self.packet, &frame);
-        Some(self.take_packet())
+        put_frame(&mut self.packet, frame);
+        self.take_packet()
+    }
+
+    /// The Hello, if it has not gone.
+    pub(super) fn take_hello(&mut self) -> Option<Box<Hello>> {
+        match self.handshake.take() {
+            Some(Frame::Hello(hello)) => Some(hello),
+            other => {
+                self.handshake = other;
+                None
+            }
+        }
     }
 
     /// The packet with all other frames that are not counted, if there are any. `received` is the last packet taken in.
@@ -212,6 +276,10 @@ impl Link {
     }
 }
 
+fn too_many_pings() -> ProtocolError {
+    ProtocolError::TooManyPings { burst: PING_BURST }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,19 +287,6 @@ mod tests {
     fn link() -> (Link, Instant) {
         let now = Instant::now();
         (Link::new(&Config::default(), None, now), now)
-    }
-
-    #[test]
-    fn early_packets_are_bounded_by_their_bytes_and_their_number() {
-        let (mut link, _) = link();
-        assert!(link.count_early(100, 100));
-        assert!(!link.count_early(1, 100));
-        let (mut link, _) = self::link();
-        let empty = (0..1000).take_while(|_| {
-            link.keep_early(Bytes::new());
-            link.count_early(0, 100)
-        });
-        assert_eq!(empty.count(), 100 / EARLY_PACKET);
     }
 
     #[test]
