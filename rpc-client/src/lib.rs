@@ -34,6 +34,8 @@
 //! # }
 //! ```
 //!
+//! The [guide] shows, page by page, how to build with this crate.
+//!
 //! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
 //! name.
 //!
@@ -50,6 +52,8 @@ pub use error::ConnectError;
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,

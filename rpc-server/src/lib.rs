@@ -30,6 +30,9 @@
 //! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
 //! HTTP server ([`Server::upgrade`]).
 //!
+//! The [guide] shows, page by page, how to build with this crate; its page on [hosting](guide::hosting) is about
+//! servers.
+//!
 //! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
 //! name.
 
@@ -55,6 +58,8 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
