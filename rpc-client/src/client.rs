@@ -6,6 +6,41 @@ use rpc_core::{Closing, ConnectionError, Peer, Session, SessionState, Stub};
 ///
 /// Cheap to clone. The session lives until [`close`](Self::close), or until the last clone and the last stub that came
 /// from it have been dropped. A program awaits `close` before it ends.
+///
+/// ```
+/// use rpc_client::connect;
+/// # #[rpc_client::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+/// # #[rpc_client::service]
+/// # trait Calendar {
+/// #     async fn day(&self) -> u8;
+/// # }
+/// # impl Calendar for Tower {
+/// #     async fn day(&self) -> u8 {
+/// #         24
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = rpc_server::Server::builder();
+/// # let server = server.service(Clock::serve(Tower)).service(Calendar::serve(Tower)).listen("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let client = connect(url).await?;
+/// let (clock, calendar) = (client.client::<ClockClient>(), client.client::<CalendarClient>());
+/// assert_eq!((clock.hour().await?, calendar.day().await?), (12, 24));
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     session: Session,

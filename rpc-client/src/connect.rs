@@ -29,6 +29,30 @@ pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
 }
 
 /// Lets every stub connect: `ChatClient::connect("ws://127.0.0.1:9000/").await?`.
+///
+/// ```
+/// use rpc_client::{Connect, Stub};
+/// # #[rpc_client::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = rpc_server::Server::builder().service(Tower.serve()).listen("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let clock = ClockClient::connect(url).await?;
+/// assert_eq!(clock.hour().await?, 12);
+/// clock.session().close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Connect: Stub {
     /// Connects to a server that hosts this stub's contract.
     ///
@@ -49,6 +73,49 @@ impl<S: Stub> Connect for S {}
 /// [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at most,
 /// if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping the
 /// future undoes what it has begun.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_client::{Connect, intercept::TimeoutCap};
+///
+/// #[rpc_client::callback]
+/// trait Screen {
+///     async fn confirm(&self, question: &str) -> bool;
+/// }
+///
+/// #[rpc_client::service(callback = Screen)]
+/// trait Desk {
+///     async fn open(&self, document: &str) -> bool;
+/// }
+///
+/// struct Console;
+///
+/// impl Screen for Console {
+///     async fn confirm(&self, question: &str) -> bool {
+///         !question.is_empty()
+///     }
+/// }
+/// # struct Office;
+/// # impl Desk for Office {
+/// #     async fn open(&self, document: &str) -> bool {
+/// #         document == "letter"
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = rpc_server::Server::builder().service(Office.serve()).listen("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let desk = DeskClient::connect(url)
+///     .callback(Console.serve())
+///     .header("authorization", "Bearer 4711")
+///     .interceptor(TimeoutCap::outgoing(Duration::from_secs(10)))
+///     .await?;
+/// assert!(desk.open("letter").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,

@@ -9,6 +9,28 @@ use rpc_core::{
 };
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
+///
+/// ```
+/// use rpc_client::{ConnectError, connect};
+///
+/// /// Whether the same program may connect later.
+/// fn is_worth_a_retry(error: &ConnectError) -> bool {
+///     match error {
+///         ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => true,
+///         ConnectError::Http { status, .. } => status.as_u16() == 503,
+///         ConnectError::Session(error) => error.is_retryable(),
+///         _ => false,
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let error = connect("http://127.0.0.1:9000/").await.unwrap_err();
+/// assert!(matches!(error, ConnectError::Url { .. }) && !is_worth_a_retry(&error));
+/// assert!(error.to_string().contains("write ws://127.0.0.1:9000/"), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -16,6 +16,46 @@ use crate::{
 /// that the other side hosts. Never sent; the framework fills it in.
 ///
 /// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
+///
+/// ```
+/// use rpc_core::{Context, Status};
+///
+/// #[rpc_core::callback]
+/// trait Screen {
+///     async fn confirm(&self, question: &str) -> bool;
+/// }
+///
+/// #[rpc_core::service(callback = Screen)]
+/// trait Files {
+///     async fn delete(&self, cx: &Context<ScreenClient>, name: &str) -> Result<bool, Status>;
+/// }
+///
+/// struct Disk;
+///
+/// impl Files for Disk {
+///     async fn delete(&self, cx: &Context<ScreenClient>, name: &str) -> Result<bool, Status> {
+///         let reason = cx.metadata("reason").unwrap_or("no reason given");
+///         // A call back to the caller. It has at most the time that is left of this call.
+///         cx.peer().confirm(&format!("Delete {name} ({reason})?")).await
+///     }
+/// }
+/// # use rpc_core::{CallOptions, Hosting, session::connect_in_memory};
+/// # struct Agrees;
+/// # impl Screen for Agrees {
+/// #     async fn confirm(&self, question: &str) -> bool {
+/// #         question == "Delete old.txt (cleaning up)?"
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Disk.serve()).build()?;
+/// # let client = Hosting::builder().service(Agrees.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &client);
+/// # let files = session.client::<FilesClient>().with(CallOptions::new().metadata("reason", "cleaning up"));
+/// # assert!(files.delete("old.txt").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Context<C> {
     serving: CurrentCall,

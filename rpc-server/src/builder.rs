@@ -36,6 +36,39 @@ impl Server {
 }
 
 /// A server to be. [`build`](Self::build) makes it, and [`listen`](Self::listen) lets it listen too.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_server::{
+///     Server,
+///     intercept::{TimeoutCap, Tracing},
+/// };
+/// # #[rpc_server::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .service(Tower.serve())
+///     .interceptor(Tracing::new())
+///     .interceptor(TimeoutCap::incoming(Duration::from_secs(30)))
+///     .allow_origin("https://app.example.com")
+///     .max_connections(500)
+///     .build()?;
+/// let listener = server.listen("127.0.0.1:0").await?;
+/// # drop(listener);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a server begins with `build` or `listen`"]
 pub struct ServerBuilder {

@@ -5,6 +5,15 @@ use std::{error, fmt, io, net::SocketAddr};
 use rpc_core::{ConfigError, HostingError};
 
 /// Why a server could not be built. The message says what to do.
+///
+/// ```
+/// use rpc_server::{BuildError, Server};
+///
+/// match Server::builder().max_connections(0).build() {
+///     Err(BuildError::NoConnections { setting }) => assert_eq!(setting, "max_connections"),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -35,6 +44,19 @@ pub enum BuildError {
 }
 
 /// Why a server does not listen. The message says what to do.
+///
+/// ```
+/// use rpc_server::{ListenError, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().build()?;
+/// let first = server.listen("127.0.0.1:0").await?;
+/// let second = server.listen(first.local_addr()).await;
+/// assert!(matches!(second, Err(ListenError::InUse(addr)) if addr == first.local_addr()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {

@@ -12,6 +12,32 @@ use crate::{listener::Listener, server::Server, sessions::Sessions};
 /// use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
 ///
 /// Its address is free again when it has been dropped, and from the first poll of a shutdown on.
+///
+/// ```
+/// use rpc_client::Connect;
+/// use rpc_server::Server;
+/// # #[rpc_server::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().service(Tower.serve()).listen("127.0.0.1:0").await?;
+/// let clock = ClockClient::connect(format!("ws://{}/", server.local_addr())).await?;
+/// assert_eq!(clock.hour().await?, 12);
+/// assert_eq!(server.sessions().len(), 1);
+/// server.shutdown().await;
+/// assert!(server.sessions().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server; hold it, for instance with `server.wait().await`"]
 pub struct ServerHandle {

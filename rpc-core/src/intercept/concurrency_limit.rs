@@ -27,10 +27,34 @@ use crate::status::Status;
 /// an inner interceptor makes itself.
 ///
 /// ```
-/// use rpc_core::intercept::ConcurrencyLimit;
+/// use rpc_core::{Code, Hosting, intercept::ConcurrencyLimit, session::connect_in_memory};
 ///
-/// let patient = ConcurrencyLimit::incoming(100);
-/// let strict = ConcurrencyLimit::incoming(100).refusing();
+/// #[rpc_core::service]
+/// trait Oven {
+///     async fn bake(&self);
+/// }
+///
+/// struct Slow;
+///
+/// impl Oven for Slow {
+///     async fn bake(&self) {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let one = ConcurrencyLimit::incoming(1).refusing();
+/// let server = Hosting::builder().service(Slow.serve()).interceptor(one).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let oven: OvenClient = session.client();
+/// tokio::select! {
+///     biased;
+///     _ = oven.bake() => unreachable!("the first call goes on for ever"),
+///     second = oven.bake() => assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted),
+/// }
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct ConcurrencyLimit {

@@ -16,9 +16,31 @@ use crate::status::Status;
 ///
 /// ```
 /// use std::time::Duration;
-/// use rpc_core::intercept::TimeoutCap;
 ///
-/// let cap = TimeoutCap::incoming(Duration::from_secs(5));
+/// use rpc_core::{Code, Hosting, intercept::TimeoutCap, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Oracle {
+///     async fn ask(&self) -> String;
+/// }
+///
+/// struct Silent;
+///
+/// impl Oracle for Silent {
+///     async fn ask(&self) -> String {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cap = TimeoutCap::incoming(Duration::from_millis(5));
+/// let server = Hosting::builder().service(Silent.serve()).interceptor(cap).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let oracle: OracleClient = session.client();
+/// assert_eq!(oracle.ask().await.unwrap_err().code(), Code::DeadlineExceeded);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutCap {

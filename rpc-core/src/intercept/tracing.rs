@@ -26,9 +26,16 @@ const SYSTEM: &str = "duplex-rpc";
 /// Give it as the first interceptor, so that its span is around the others too:
 ///
 /// ```
-/// use rpc_core::{Hosting, intercept::Tracing};
+/// use std::time::Duration;
 ///
-/// let hosting = Hosting::builder().interceptor(Tracing::new());
+/// use rpc_core::{
+///     Hosting,
+///     intercept::{TimeoutCap, Tracing},
+/// };
+///
+/// let cap = TimeoutCap::incoming(Duration::from_secs(30));
+/// let hosting = Hosting::builder().interceptor(Tracing::new()).interceptor(cap).build()?;
+/// # Ok::<_, rpc_core::HostingError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing {

@@ -21,6 +21,33 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 ///
 /// Cheap to clone. A peer that came from `connect` or [`Session::keep_open`] keeps its session open, with its clones,
 /// until the last of all of them is gone; others do not.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{CallOptions, Hosting, Stub, session::connect_in_memory};
+/// # #[rpc_core::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Tower.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// // Options that hold for every stub that is made of this peer.
+/// let peer = session.peer().with(CallOptions::new().timeout(Duration::from_secs(5)));
+/// let clock = ClockClient::from_peer(peer);
+/// assert_eq!(clock.hour().await?, 12);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Peer {
     destination: Destination,

@@ -11,6 +11,22 @@ use tokio::runtime::Handle;
 use super::session_id::SessionId;
 
 /// What is known of a connection from its upgrade; all empty where there was none.
+///
+/// ```
+/// use rpc_core::ConnectionInfo;
+///
+/// /// The token that a client has sent with `.header("authorization", "Bearer …")`.
+/// fn token(info: &ConnectionInfo) -> Option<&str> {
+///     info.headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+/// }
+///
+/// // In a program: `session.info()`, `cx.info()`, or `call.info()` in an interceptor.
+/// let mut headers = http::HeaderMap::new();
+/// headers.insert("authorization", "Bearer 4711".parse()?);
+/// let info = ConnectionInfo::default().with_peer_addr("192.0.2.1:40000".parse()?).with_headers(headers);
+/// assert_eq!(token(&info), Some("4711"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ConnectionInfo {

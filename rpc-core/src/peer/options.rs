@@ -6,6 +6,37 @@ use super::current::CurrentCall;
 use crate::{contract::MethodDescriptor, wire::MetadataPairs};
 
 /// Options for the calls of one stub: `chat.with(CallOptions::new().timeout(d).metadata("trace", id)).join("lobby")`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{CallOptions, Code, Hosting, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Oracle {
+///     async fn ask(&self) -> String;
+/// }
+///
+/// struct Silent;
+///
+/// impl Oracle for Silent {
+///     async fn ask(&self) -> String {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Silent.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let oracle: OracleClient = session.client();
+/// let options = CallOptions::new().timeout(Duration::from_millis(5)).metadata("user", "ada");
+/// // The options hold for the calls of this stub; `oracle` stays as it was.
+/// let hasty = oracle.with(options);
+/// assert_eq!(hasty.ask().await.unwrap_err().code(), Code::DeadlineExceeded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     timeout: Option<Duration>,

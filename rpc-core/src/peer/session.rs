@@ -17,6 +17,25 @@ use crate::{
 };
 
 /// A session: one end's life with its peer. Cheap to clone; does not keep the session open.
+///
+/// ```
+/// use rpc_core::{Hosting, SessionState, Side, session::connect_in_memory};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // In a program: `stub.session()`, `cx.session()`, or a server's `sessions()`.
+/// let (at_server, at_client) = connect_in_memory(&Hosting::default(), &Hosting::default());
+/// at_client.established().await?;
+/// assert_eq!(at_client.state(), SessionState::Open);
+///
+/// at_client.close().await;
+/// assert_eq!(at_client.state(), SessionState::Closed);
+/// let reason = at_server.closed().await;
+/// assert_eq!(reason.closed_by(), Some(Side::Remote), "{reason}");
+/// assert!(at_server.stats().is_at_rest());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Session {
     shared: Arc<SessionShared>,

@@ -19,6 +19,34 @@ use crate::{
 };
 
 /// What one end brings into its sessions: the contracts that it hosts, hooks and interceptors. Cheap to clone.
+///
+/// ```
+/// use rpc_core::{Hosting, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Clock {
+///     async fn hour(&self) -> u8;
+/// }
+///
+/// struct Tower;
+///
+/// impl Clock for Tower {
+///     async fn hour(&self) -> u8 {
+///         12
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Hosting::builder().service(Tower.serve()).build()?;
+/// assert_eq!(server.contracts().collect::<Vec<_>>(), ["Clock"]);
+///
+/// // The client hosts nothing.
+/// let (_at_server, at_client) = connect_in_memory(&server, &Hosting::default());
+/// assert_eq!(at_client.client::<ClockClient>().hour().await?, 12);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Hosting {
     inner: Arc<Inner>,
@@ -44,6 +72,25 @@ struct Entry {
 }
 
 /// Collects what one end brings into its sessions.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{Hosting, HostingError, intercept::TimeoutCap};
+///
+/// #[rpc_core::service]
+/// trait Clock {}
+///
+/// struct Tower;
+///
+/// impl Clock for Tower {}
+///
+/// let cap = TimeoutCap::incoming(Duration::from_secs(5));
+/// assert!(Hosting::builder().service(Tower.serve()).interceptor(cap).build().is_ok());
+///
+/// let twice = Hosting::builder().service(Tower.serve()).service(Tower.serve()).build();
+/// assert_eq!(twice.unwrap_err(), HostingError::SameName { name: "Clock" });
+/// ```
 #[derive(Default)]
 pub struct HostingBuilder {
     services: Vec<Service>,

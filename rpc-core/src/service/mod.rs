@@ -40,6 +40,32 @@ pub(crate) use turn_queue::QueuedTurn;
 /// A hosted contract: what `Chat::serve(object)` gives, or `Chat::per_session(…)`, or `Chat::per_call(…)`.
 ///
 /// Clones host the same objects.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use rpc_core::Concurrency;
+///
+/// #[rpc_core::service]
+/// trait Counter {
+///     async fn next(&self) -> u32;
+/// }
+///
+/// #[derive(Default)]
+/// struct Turnstile(AtomicU32);
+///
+/// impl Counter for Turnstile {
+///     async fn next(&self) -> u32 {
+///         self.0.fetch_add(1, Ordering::Relaxed)
+///     }
+/// }
+///
+/// let one_for_all = Turnstile::default().serve();
+/// let one_a_session = Counter::per_session(|_session| Turnstile::default()).concurrency(Concurrency::Single);
+/// let one_a_call = Counter::per_call(|_cx| Turnstile::default());
+/// assert_eq!(one_a_session.contract().name(), "Counter");
+/// # let _ = (one_for_all, one_a_call);
+/// ```
 #[derive(Clone)]
 pub struct Service {
     contract: &'static ContractDescriptor,
@@ -137,6 +163,22 @@ impl fmt::Debug for Service {
 }
 
 /// What can be hosted: a [`Service`].
+///
+/// A server's or client's builder takes this, so that a function of yours can take the same:
+///
+/// ```
+/// use rpc_core::{Hosting, HostingError, IntoService};
+///
+/// fn host(service: impl IntoService) -> Result<Hosting, HostingError> {
+///     Hosting::builder().service(service).build()
+/// }
+/// # #[rpc_core::service]
+/// # trait Clock {}
+/// # struct Tower;
+/// # impl Clock for Tower {}
+///
+/// assert!(host(Tower.serve()).is_ok());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a hosted service",
     label = "this is the object itself",

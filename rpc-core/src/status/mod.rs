@@ -10,6 +10,22 @@ pub use self::code::{Code, UnknownCode};
 use crate::text::{cut, escaped};
 
 /// Whether the method of a failed call may have run.
+///
+/// ```
+/// use rpc_core::{Code, Execution, Hosting, session::connect_in_memory};
+/// # #[rpc_core::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // The other side does not host the contract.
+/// let (_server, session) = connect_in_memory(&Hosting::default(), &Hosting::default());
+/// let status = session.client::<ClockClient>().hour().await.unwrap_err();
+/// assert_eq!((status.code(), status.execution()), (Code::Unimplemented, Execution::NotExecuted));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Execution {
     /// The method certainly did not start: the call never left this process whole, or the other side refused it.

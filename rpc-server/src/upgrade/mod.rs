@@ -42,6 +42,31 @@ use crate::{
 /// until it ends, or the server does.
 ///
 /// Cheap to clone. Each clone is a handle of the server, which ends when the last of its handles is dropped.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use http::{Request, Response, StatusCode};
+/// use rpc_server::{Server, Upgrade, UpgradeBody};
+/// use tower_service::Service;
+///
+/// /// What the HTTP server calls for requests to `/rpc`.
+/// async fn rpc<B>(mut upgrade: Upgrade, request: Request<B>) -> Result<Response<UpgradeBody>, Infallible> {
+///     upgrade.call(request).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().build()?;
+/// // A request that asks for no WebSocket gets an answer that says so.
+/// let request = Request::get("/rpc").body(())?;
+/// let response = rpc(server.upgrade(), request).await?;
+/// assert_eq!(response.status(), StatusCode::UPGRADE_REQUIRED);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The guide has [a whole HTTP server](crate::guide::hosting#beside-web-pages).
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     alive: Arc<KeepAlive>,

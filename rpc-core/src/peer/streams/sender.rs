@@ -11,6 +11,32 @@ use crate::{error::CallError, status::Status};
 ///
 /// [`Self::finish`] or [`Self::fail`] it: a reader whose producer was dropped without either sees a status with
 /// [`crate::Code::Aborted`].
+///
+/// ```
+/// use rpc_core::{Code, Streaming};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (sender, mut lines) = Streaming::<String>::channel(16);
+/// tokio::spawn(async move {
+///     for line in ["first", "last"] {
+///         if sender.send(line.to_owned()).await.is_err() {
+///             return; // The reader is gone.
+///         }
+///     }
+///     let _ = sender.finish().await;
+/// });
+/// assert_eq!(lines.next().await, Some(Ok("first".to_owned())));
+/// assert_eq!(lines.next().await, Some(Ok("last".to_owned())));
+/// assert_eq!(lines.next().await, None);
+///
+/// // Without `finish` the reader cannot know that this was all.
+/// let (sender, mut lines) = Streaming::<String>::channel(16);
+/// drop(sender);
+/// let error = lines.next().await.unwrap().unwrap_err();
+/// assert_eq!(error.status().unwrap().code(), Code::Aborted);
+/// # }
+/// ```
 pub struct StreamSender<T, E = super::NoFault> {
     items: mpsc::Sender<Message<T, E>>,
 }

@@ -49,6 +49,52 @@ use crate::{
 /// these, about [`crate::Config::chunk`] bytes, and one longer item at most, wait at the producer's side. While the
 /// reader waits for the window and not for the producer, the window doubles, up to
 /// [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
+///
+/// # Example
+///
+/// ```
+/// use futures::stream;
+/// use rpc_core::{Hosting, Status, Streaming, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Numbers {
+///     async fn up_to(&self, last: u32) -> Streaming<u32>;
+///     async fn sum(&self, numbers: Streaming<u32>) -> Result<u32, Status>;
+/// }
+///
+/// struct Abacus;
+///
+/// impl Numbers for Abacus {
+///     async fn up_to(&self, last: u32) -> Streaming<u32> {
+///         Streaming::new(stream::iter(1..=last))
+///     }
+///
+///     async fn sum(&self, mut numbers: Streaming<u32>) -> Result<u32, Status> {
+///         let mut sum = 0;
+///         while let Some(number) = numbers.next().await {
+///             sum += number?;
+///         }
+///         Ok(sum)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Abacus.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let numbers: NumbersClient = session.client();
+/// let mut received = numbers.up_to(2).await?;
+/// assert_eq!(received.next().await, Some(Ok(1)));
+/// assert_eq!(received.next().await, Some(Ok(2)));
+/// assert_eq!(received.next().await, None);
+///
+/// // The client takes any stream of items as an argument, and a `Streaming` too.
+/// assert_eq!(numbers.sum(stream::iter([1, 2, 3])).await?, 6);
+/// let four = numbers.up_to(4).await?;
+/// assert_eq!(numbers.sum(four).await?, 10);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Streaming<T, E = NoFault> {
     inner: Inner<T, E>,
 }
