@@ -5,8 +5,8 @@ use crate::contract::ContractDescriptor;
 
 /// A generated client of a contract, for instance `ChatClient` of `Chat`.
 ///
-/// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one
-/// from [`crate::Context::peer`] does not. At the end of a client's program: `chat.session().close().await`.
+/// A stub is cheap to clone, and any task may use it at any time. A stub that came from `connect` keeps its session
+/// open; a stub from [`crate::Context::peer`] does not. A client's program ends with `chat.session().close().await`.
 ///
 /// ```
 /// use rpc_core::{Hosting, Session, Stub, session::connect_in_memory};
@@ -51,15 +51,15 @@ pub trait Stub: Clone + Send + Sync + 'static {
     /// The peer that is called.
     fn as_peer(&self) -> &Peer;
 
-    /// The session behind this stub: its state, its end, its counters. Does not keep it open.
+    /// The session behind this stub. The returned handle does not keep the session open.
     fn session(&self) -> Session {
         self.as_peer().session()
     }
 }
 
 impl Session {
-    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls
-    /// fail with [`crate::Code::Unavailable`].
+    /// A client of a contract that the other side hosts. It does not keep the session open. After the session's end,
+    /// its calls fail with [`crate::Code::Unavailable`].
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer())
     }

@@ -37,8 +37,7 @@ pub(crate) use handler_output::HandlerReply;
 pub use runner::Runner;
 pub(crate) use turn_queue::QueuedTurn;
 
-/// A hosted contract: what `Chat::serve(object)` gives, or `Chat::per_session(…)`, or `Chat::per_call(…)`.
-///
+/// A hosted contract: the value that `Chat::serve(object)`, `Chat::per_session(…)` or `Chat::per_call(…)` returns.
 /// Clones host the same objects.
 ///
 /// ```
@@ -71,18 +70,18 @@ pub struct Service {
     contract: &'static ContractDescriptor,
     source: Source,
     concurrency: Concurrency,
-    /// Of the one object for all, if it serves one call at a time.
+    /// The queue of the one object for all sessions, if the object serves one call at a time.
     turns: Option<Arc<TurnQueue>>,
 }
 
 impl Service {
-    /// Hosts one object for all sessions, whose methods `start` starts.
+    /// Hosts one object for all sessions. `start` starts its methods.
     #[doc(hidden)]
     pub fn host<T: Send + Sync + 'static>(contract: &'static ContractDescriptor, object: T, start: Start<T>) -> Self {
         Self::new(contract, Source::shared(object, start))
     }
 
-    /// Hosts an object a session.
+    /// Hosts one object for each session.
     #[doc(hidden)]
     pub fn per_session<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -93,7 +92,7 @@ impl Service {
         Self::new(contract, Source::per_session(make, start))
     }
 
-    /// Hosts an object a session, whose making takes time or fails.
+    /// Hosts one object for each session. Making the object may take time or fail.
     #[doc(hidden)]
     pub fn try_per_session<T, F, Fut>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -104,7 +103,7 @@ impl Service {
         Self::new(contract, Source::per_session(factory, start))
     }
 
-    /// Hosts an object a call.
+    /// Hosts one object for each call.
     #[doc(hidden)]
     pub fn per_call<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -118,9 +117,9 @@ impl Service {
         Self { contract, source, concurrency: Concurrency::Multiple, turns: None }
     }
 
-    /// How many calls an object of this service serves at a time; [`Concurrency::Multiple`] unless this is said. Each
-    /// object has turns of its own: where there is one for all, calls of all sessions wait for each other; where there
-    /// is one a call, nothing ever waits.
+    /// Sets how many calls an object of this service serves at a time. Default [`Concurrency::Multiple`]. Each object
+    /// has its own turns: calls of all sessions wait for each other at one object for all sessions, and no call waits
+    /// at an object for each call.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
         let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
@@ -162,7 +161,7 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What can be hosted: a [`Service`].
+/// A value that can be hosted: a [`Service`].
 ///
 /// A server's or client's builder takes this, so that a function of yours can take the same:
 ///
