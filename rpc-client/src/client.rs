@@ -2,10 +2,11 @@
 
 use rpc_core::{Closing, ConnectionError, Peer, Session, SessionState, Stub};
 
-/// A session with a server, for programs that use several of its contracts: `connect(url).await?`.
+/// A session with a server, for programs that use several contracts of the server. [`connect`](crate::connect) returns
+/// it.
 ///
-/// Cheap to clone. The session lives until [`close`](Self::close), or until the last clone and the last stub that came
-/// from it have been dropped. A program awaits `close` before it ends.
+/// A client is cheap to clone. The session lives until [`close`](Self::close), or until the last clone and the last
+/// stub that came from it have been dropped. A program awaits `close` before it ends.
 ///
 /// ```
 /// use rpc_client::connect;
@@ -44,7 +45,7 @@ use rpc_core::{Closing, ConnectionError, Peer, Session, SessionState, Stub};
 #[derive(Clone, Debug)]
 pub struct Client {
     session: Session,
-    /// Keeps the session open, as all stubs made of it do.
+    /// This peer keeps the session open, as all stubs made of it do.
     peer: Peer,
 }
 
@@ -53,8 +54,8 @@ impl Client {
         Self { session: peer.session(), peer }
     }
 
-    /// A stub of one of the server's contracts. Nothing is sent: whether the server hosts the contract shows at the
-    /// first call, which is `UNIMPLEMENTED` if it does not.
+    /// A stub of one of the server's contracts. This sends nothing. If the server does not host the contract, the
+    /// stub's calls fail with `UNIMPLEMENTED`.
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer.clone())
     }
@@ -64,20 +65,22 @@ impl Client {
         &self.session
     }
 
-    /// Whether the session is being established, open, draining or closed.
+    /// The stage of the session.
     pub fn state(&self) -> SessionState {
         self.session.state()
     }
 
-    /// Waits until the session has ended, and says why. Cancelling only stops the waiting.
+    /// Waits until the session has ended, and returns the reason. Dropping the future stops the waiting and nothing
+    /// else.
     pub async fn closed(&self) -> ConnectionError {
         self.session.closed().await
     }
 
     /// Ends the session now. Calls under way fail with `UNAVAILABLE`.
     ///
-    /// It acts at once, whether or not the returned future is awaited. A program that is about to end awaits the future
-    /// (`client.close().await`). Otherwise its goodbye may not be out yet, and the server sees a lost link.
+    /// This acts at once, whether or not the returned future is awaited. A program that is about to end awaits the
+    /// future (`client.close().await`). Otherwise the goodbye may not have been written, and the server sees a lost
+    /// link.
     pub fn close(&self) -> Closing {
         self.session.close()
     }

@@ -28,7 +28,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let desk = DeskClient::connect("ws://127.0.0.1:9000/").callback(Console.serve()).await?;
 //! let opened = desk.open("letter").await?;
-//! // Before the program ends: what is not written by then, the goodbye included, is never written.
+//! // The end of the program cuts off data that has not been written, the goodbye included.
 //! desk.session().close().await;
 //! # Ok(())
 //! # }
@@ -36,10 +36,10 @@
 //!
 //! The [guide] shows, page by page, how to build with this crate.
 //!
-//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
-//! name.
+//! A client's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a client needs, under the
+//! same names.
 //!
-//! For several contracts in one session: [`connect`].
+//! For several contracts in one session use [`connect`].
 
 mod client;
 mod connect;

@@ -23,22 +23,22 @@ pub enum BuildError {
     Config(ConfigError),
     /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
     Memory {
-        /// Its value, in bytes.
+        /// The given value, in bytes.
         given: usize,
         /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
         least: usize,
     },
-    /// The server may have no connection at all.
+    /// A limit of connections is 0, so no client could connect.
     NoConnections {
         /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
         setting: &'static str,
     },
-    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given what no web page has as its
+    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given a text that no web page has as its
     /// origin.
     Origin {
-        /// What it was given.
+        /// The given text.
         given: String,
-        /// What is wrong with it, and what is right.
+        /// What is wrong with the text, and what is right.
         why: String,
     },
 }
@@ -60,11 +60,11 @@ pub enum BuildError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) says so.
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) gives this error.
     Build(BuildError),
     /// The server has been shut down.
     ShutDown,
-    /// The address to listen at could not be made out, for instance because the host name is unknown.
+    /// The address could not be resolved, for instance because the host name is unknown.
     Address(io::Error),
     /// Another socket listens at this address.
     InUse(SocketAddr),
@@ -74,9 +74,9 @@ pub enum ListenError {
     NotLocal(SocketAddr),
     /// Listening at this address failed for another reason.
     Failed {
-        /// Where.
+        /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }

@@ -7,11 +7,11 @@ use crate::{listener::Listener, server::Server, sessions::Sessions};
 /// A server that listens at one address: [`ServerBuilder::listen`](crate::ServerBuilder::listen), the short way to
 /// build a [`Server`] and let it listen.
 ///
-/// Dropping it closes the address. If there is no other handle of the server, which [`server`](Self::server) gives, the
-/// server ends at once: every session is closed without waiting for its calls, with code 1012. To stop in good order
-/// use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
+/// Dropping it closes the address. If there is no other handle of the server, such as a clone of
+/// [`server`](Self::server), the server then ends at once: it closes every session with code 1012, without waiting for
+/// calls. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
 ///
-/// Its address is free again when it has been dropped, and from the first poll of a shutdown on.
+/// The address is free again when the handle has been dropped, and from the first poll of a shutdown on.
 ///
 /// ```
 /// use rpc_client::Connect;
@@ -50,7 +50,7 @@ impl ServerHandle {
         Self { server, listener }
     }
 
-    /// The server, to let it listen at more addresses for instance.
+    /// The server, for instance to listen at more addresses.
     pub fn server(&self) -> &Server {
         &self.server
     }
@@ -60,7 +60,7 @@ impl ServerHandle {
         self.listener.local_addr()
     }
 
-    /// The live sessions: [`Server::sessions`].
+    /// The open sessions: [`Server::sessions`].
     pub fn sessions(&self) -> &Sessions {
         self.server.sessions()
     }

@@ -1,4 +1,4 @@
-//! `TimeoutCap`: no call takes longer.
+//! `TimeoutCap`: a limit on the time of calls.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use super::{CallInfo, Direction, Interceptor, Next, Reply};
 use crate::status::Status;
 
-/// Makes the deadline of every call no later than a given time after its beginning. Calls with less time keep their
-/// deadline.
+/// Limits the time of every call: its deadline is no later than a given time after its beginning. Calls with an earlier
+/// deadline keep it.
 ///
-/// A call that is made fails as by its own deadline. The handler of a call that is served is dropped when the time has
-/// passed (that of a `no_cancel` method as well), and the caller gets DEADLINE_EXCEEDED; calls that the handler makes
-/// inherit the earlier deadline.
+/// A call that this side makes fails as at its own deadline. When the time of a call that this side serves has passed,
+/// its handler is dropped, even that of a `no_cancel` method, and the caller gets
+/// [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded). Calls that the handler makes inherit the earlier
+/// deadline.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,12 +50,12 @@ pub struct TimeoutCap {
 }
 
 impl TimeoutCap {
-    /// For calls that are served here.
+    /// A limit for calls that this side serves.
     pub const fn incoming(most: Duration) -> Self {
         Self { direction: Direction::Incoming, most }
     }
 
-    /// For calls that are made here.
+    /// A limit for calls that this side makes.
     pub const fn outgoing(most: Duration) -> Self {
         Self { direction: Direction::Outgoing, most }
     }

@@ -58,7 +58,7 @@ fn over(shared: Arc<SessionShared>, (limit, name): (Duration, &'static str)) -> 
     let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
-        // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
+        // A timer belongs to the runtime in which it is made, and a task outside of any runtime may poll this.
         let _entered = runtime.as_ref().map(Handle::enter);
         timeout(limit.saturating_add(SLACK), closed)
     };

@@ -148,7 +148,7 @@ impl Method {
     }
 }
 
-/// From here on the method counts as run.
+/// Begins the method, which counts as run from here on. The error says that the call has been cancelled before that.
 fn start(call: &ServedCall) -> Result<(), Status> {
     let started = call.start();
     started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())

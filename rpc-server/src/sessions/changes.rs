@@ -1,4 +1,4 @@
-//! `SessionChanges`: openings and closings as a stream.
+//! `SessionChanges`: a stream of the openings and closings of sessions.
 
 use std::{
     pin::Pin,
@@ -14,7 +14,7 @@ use super::{
     state::{News, Record},
 };
 
-/// What happened to a server's sessions.
+/// An opening or closing of a server's session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionChange {
