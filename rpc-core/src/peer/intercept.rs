@@ -52,6 +52,8 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 ///
 /// An interceptor sees the call, but not the items of its streams. The streams of a result go on after [`Next::run`]
 /// has returned.
+///
+/// The guide has [interceptors for authorization, retries and metrics](crate::guide::interceptors).
 #[async_trait]
 pub trait Interceptor: Send + Sync + 'static {
     /// Runs around one call.

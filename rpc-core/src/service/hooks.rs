@@ -30,6 +30,8 @@ use crate::{error::ConnectionError, peer::Session, status::Status};
 ///     }
 /// }
 /// ```
+///
+/// The guide says more about [hooks, principals and sessions](crate::guide::sessions).
 #[async_trait]
 pub trait SessionHooks: Send + Sync + 'static {
     /// A session is about to open. At a server this runs after the client's Hello and before the server accepts the

@@ -48,7 +48,7 @@ use crate::{
 /// [`crate::Config::stream_items`] items, counted from the producer until the reader takes them. Of these, about
 /// [`crate::Config::chunk`] bytes, and one longer item at most, wait at the producer's side. While the reader waits for
 /// the window and not for the producer, the window doubles, up to [`crate::Config::max_stream_window`].
-/// [`Self::with_window`] and `#[rpc(window = …)]` fix it.
+/// [`Self::with_window`] and `#[rpc(window = …)]` fix it. The guide says more about [streams](crate::guide::streams).
 ///
 /// # Example
 ///
