@@ -191,8 +191,8 @@ impl Session {
     }
 
     /// Ends the session now, as [`Self::close`] does, with close code 1012, which tells the other side that this side
-    /// shuts down and may come back. This is for a program that stops without letting calls finish; [`Self::drain`]
-    /// lets them finish.
+    /// shuts down, and that it may connect again later. This is for a program that stops without letting calls finish;
+    /// [`Self::drain`] lets them finish.
     pub fn abort(&self) -> Closing {
         self.shared.act(Connection::shut_down);
         Closing::of_close(self.shared.clone())
