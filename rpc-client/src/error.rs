@@ -9,32 +9,54 @@ use rpc_core::{
 };
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
+///
+/// ```
+/// use rpc_client::{ConnectError, connect};
+///
+/// /// Whether the same program may connect later.
+/// fn is_worth_a_retry(error: &ConnectError) -> bool {
+///     match error {
+///         ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => true,
+///         ConnectError::Http { status, .. } => status.as_u16() == 503,
+///         ConnectError::Session(error) => error.is_retryable(),
+///         _ => false,
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let error = connect("http://127.0.0.1:9000/").await.unwrap_err();
+/// assert!(matches!(error, ConnectError::Url { .. }) && !is_worth_a_retry(&error));
+/// assert!(error.to_string().contains("write ws://127.0.0.1:9000/"), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://`.
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
-        /// What is wrong with it.
+        /// What is wrong with the URL.
         why: String,
     },
     /// A header that was set on the builder is not valid, is one that the WebSocket handshake itself sets, or announces
     /// a body.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the header.
         why: String,
     },
     /// The host name leads to no address.
     Resolve {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// The machine is there, and nothing listens at the port.
+    /// The machine answers, but nothing listens at the port.
     Refused {
         /// Host and port.
         authority: String,
@@ -43,7 +65,7 @@ pub enum ConnectError {
     Unreachable {
         /// Host and port.
         authority: String,
-        /// What the network said.
+        /// The network's error.
         source: io::Error,
     },
     /// Reaching the server and the HTTP upgrade took longer than
@@ -53,7 +75,7 @@ pub enum ConnectError {
         authority: String,
         /// The limit.
         limit: Duration,
-        /// The address that a connection was made to, if one was: then it is the answer that did not come.
+        /// The address of the connection, if one was made. Then the answer to the HTTP upgrade did not come.
         reached: Option<SocketAddr>,
     },
     /// The connection ended before the HTTP upgrade was done.
@@ -76,7 +98,7 @@ pub enum ConnectError {
         url: String,
         /// The status.
         status: StatusCode,
-        /// The beginning of what came with it, if that was text.
+        /// The first line of the answer's body, if the body is plain text.
         body: String,
     },
     /// The server speaks WebSocket, but no version of this protocol that this program knows.
@@ -86,9 +108,9 @@ pub enum ConnectError {
         /// The sub-protocols that the server says it serves; may be empty.
         served: Vec<String>,
     },
-    /// The server is there, and does not host the contract of the stub.
+    /// The server does not host the contract of the stub.
     NotHosted {
-        /// What was connected to.
+        /// The given URL.
         url: String,
         /// The name of the contract.
         contract: &'static str,

@@ -28,16 +28,18 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let desk = DeskClient::connect("ws://127.0.0.1:9000/").callback(Console.serve()).await?;
 //! let opened = desk.open("letter").await?;
-//! // Before the program ends: what is not written by then, the goodbye included, is never written.
+//! // The end of the program cuts off data that has not been written, the goodbye included.
 //! desk.session().close().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
-//! name.
+//! The [guide] shows, page by page, how to build with this crate.
 //!
-//! For several contracts in one session: [`connect`].
+//! A client's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a client needs, under the
+//! same names.
+//!
+//! For several contracts in one session use [`connect`].
 
 mod client;
 mod connect;
@@ -50,6 +52,8 @@ pub use error::ConnectError;
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CallViolation, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config,

@@ -49,6 +49,11 @@
 //! # }
 //! ```
 //!
+//! # The guide
+//!
+//! [`guide`] shows how to build with this crate, page by page, and has chapters for readers who come from another
+//! framework.
+//!
 //! # Errors
 //!
 //! A method that returns plainly gives `Result<T, Status>` at its caller; one that returns `Result<T, E>` gives
@@ -73,6 +78,8 @@ pub mod config;
 mod context;
 pub mod contract;
 pub mod error;
+#[cfg(feature = "session")]
+pub mod guide;
 #[cfg(feature = "session")]
 pub mod intercept;
 pub mod logging;

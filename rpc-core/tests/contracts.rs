@@ -179,7 +179,7 @@ impl versions::new::NewScale for Kitchen {
     }
 }
 
-/// What `docs/guide/evolving.md` says of a method, and of a stream, that gets a fault.
+/// What `guide/evolving.md` says of a method, and of a stream, that gets a fault.
 #[tokio::test]
 async fn a_new_fault_is_for_callers_who_know_of_it() {
     let serve = |service: Service| {

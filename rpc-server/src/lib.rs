@@ -26,12 +26,15 @@
 //! # }
 //! ```
 //!
-//! `listen` at the builder is the short way. A [`Server`] is a handle that can be cloned; it listens at any number of
+//! `listen` of the builder is the short way. A [`Server`] is a handle that can be cloned. It listens at any number of
 //! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
 //! HTTP server ([`Server::upgrade`]).
 //!
-//! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
-//! name.
+//! The [guide] shows, page by page, how to build with this crate; its page on [hosting](guide::hosting) is about
+//! servers.
+//!
+//! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
+//! same names.
 
 mod builder;
 mod caps;
@@ -55,6 +58,8 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 
 #[doc(hidden)]
 pub use rpc_core::__private;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CallViolation, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config,

@@ -61,7 +61,7 @@ pub async fn demo(is_over: impl Fn(&Reader) -> bool + Send, out: &mut (impl Writ
     }
     writeln!(out, "At most {held} bytes of quotes waited at the server for the network, of all readers together.")?;
     drop((one, two, three));
-    // Done when the sessions are over, and so are their streams.
+    // When this returns, the sessions and their streams have ended.
     server.shutdown().await;
     writeln!(out, "Readers left at the ticker: {}", ticker.readers().await)?;
     Ok(())

@@ -26,25 +26,25 @@ struct Options {
 enum Command {
     /// Runs a ticker and three readers in this process, one of them slow.
     Demo {
-        /// For how many seconds.
+        /// How many seconds the demo runs.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
     },
     /// Quotes prices.
     Server {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "127.0.0.1:9003")]
         listen: SocketAddr,
-        /// Quotes a second.
+        /// The number of quotes a second.
         #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         rate: u64,
     },
     /// Reads prices until Ctrl-C.
     Client {
-        /// Takes its time over each quote, and the newest one after it.
+        /// Pauses after each quote, and then reads the newest quote.
         #[arg(long)]
         slow: bool,
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9003/")]
         url: String,
     },
@@ -81,12 +81,12 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 async fn client(slow: bool, url: &str) -> Outcome {
     let prices = PricesClient::connect(url).await?;
     let outcome = read(&prices, slow).await;
-    // Otherwise the program may end before its goodbye is out.
+    // Without this the program may end before its goodbye has been written.
     prices.session().close().await;
     outcome
 }
 
-/// Draws what comes until Ctrl-C.
+/// Reads and draws quotes until Ctrl-C.
 async fn read(prices: &PricesClient, slow: bool) -> Outcome {
     let mut view = View::default();
     let reader = view.add(if slow { "slow" } else { "fast" });

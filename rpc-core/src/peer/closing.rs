@@ -14,24 +14,24 @@ use tokio::{runtime::Handle, time::timeout};
 use super::shared::SessionShared;
 use crate::error::{ConnectionError, TimeLimit, Timeout};
 
-/// The driver gives up in time; the future that waits for the driver looks a little later.
+/// The future gives up this much later than the driver, so that it reports what the driver did.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// A session that has been told to end: what [`crate::Session::close`], [`crate::Session::abort`] and
-/// [`crate::Session::drain`] give. The session ends whether or not this future is awaited.
+/// A session that ends: the future that [`crate::Session::close`], [`crate::Session::abort`] and
+/// [`crate::Session::drain`] return. The session ends whether or not this future is awaited.
 ///
-/// Awaiting it waits until the session is over, and gives the reason: all that had been sent before and the goodbye
-/// have been written, and the other side has answered the goodbye. A program that is about to end awaits this, because
-/// the end of its runtime cuts off what is not written yet.
+/// The future waits until the session is over, and returns the reason. By then the data that was sent before, and the
+/// goodbye, have been written, and the other side has answered the goodbye. A program that is about to end awaits this
+/// future, because the end of its runtime cuts off data that has not been written.
 ///
-/// The waiting takes hardly longer than [`crate::Config::close_timeout`], after a drain
-/// [`crate::Config::drain_timeout`], counted from the first poll; then it gives [`ConnectionError::TimedOut`]. May be
-/// dropped at any time, which stops the waiting alone.
+/// The wait takes hardly longer than [`crate::Config::close_timeout`], or [`crate::Config::drain_timeout`] for a drain,
+/// counted from the first poll; then it returns [`ConnectionError::TimedOut`]. Dropping the future stops the waiting
+/// and nothing else.
 pub struct Closing {
     shared: Arc<SessionShared>,
-    /// How long the end may take.
+    /// The limit within which the session has to end.
     timeout: Timeout,
-    /// From the first poll on.
+    /// The wait, which begins with the first poll.
     wait: Option<BoxFuture<'static, ConnectionError>>,
 }
 
@@ -60,7 +60,7 @@ fn over(shared: Arc<SessionShared>, limit: Timeout) -> BoxFuture<'static, Connec
     let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
-        // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
+        // A timer belongs to the runtime in which it is made, and a task outside of any runtime may poll this.
         let _entered = runtime.as_ref().map(Handle::enter);
         timeout(limit.after.saturating_add(SLACK), closed)
     };

@@ -1,4 +1,4 @@
-//! The other end, as a caller sees it: handles, calls and their options.
+//! A caller's view of the other end: handles, calls and their options.
 
 mod budget;
 mod call;

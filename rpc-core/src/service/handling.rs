@@ -156,7 +156,7 @@ pub(crate) fn no_handler(method: &MethodDescriptor) -> Status {
     Status::unimplemented(format!("{method} has no handler")).not_executed()
 }
 
-/// From here on the method counts as run.
+/// Begins the method, which counts as run from here on. The error says that the call has been cancelled before that.
 fn start(call: &ServedCall) -> Result<(), Status> {
     let started = call.start();
     started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())

@@ -50,8 +50,8 @@ impl Acceptor {
         Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
     }
 
-    /// Accepts until the socket is closed. Connections without a session may still get one after that, unless the
-    /// server has ended: that drops them.
+    /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
+    /// server ends, which drops them.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         self.accept(&mut connections).await;
@@ -132,10 +132,10 @@ async fn serve(
     }
 }
 
-/// Says why, as far as that needs no waiting, and hangs up.
+/// Writes the reason, if the socket takes it without a wait, and closes the connection.
 fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
-        // The socket does not block, and its buffer is empty. If it takes nothing all the same, hanging up says enough.
+        // The socket does not block, and its buffer is empty, so the write normally succeeds.
         let _ = stream.write(FULL);
     }
 }

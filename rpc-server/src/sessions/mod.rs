@@ -26,8 +26,8 @@ use state::{Live, Phase, State};
 
 use crate::caps::Place;
 
-/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in
-/// handlers too (but see [`Self::drain`]).
+/// The open sessions of a server. Cheap to clone; all clones show the same sessions. Any task may use the collection at
+/// any time, handlers included (but see [`Self::drain`]).
 ///
 /// A session is added when its hooks have let it in, before its first call is served, and stays until it ends. Its
 /// objects are made after that, and may still refuse it.
@@ -95,18 +95,17 @@ impl Sessions {
         let _ = self.shared.drain_timeout.set(timeout);
     }
 
-    /// How many sessions are open.
+    /// The number of open sessions.
     pub fn len(&self) -> usize {
         self.shared.lock().sessions().len()
     }
 
-    /// Whether no session is open. There may be [connections](Self::connections) all the same.
+    /// Whether no session is open. There may still be [connections](Self::connections) that are no open sessions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many connections there are from their upgrade on: those of the open sessions, and those whose handshake or
-    /// end is under way.
+    /// The number of upgraded connections: those of the open sessions, and those whose handshake or end is under way.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
@@ -117,13 +116,13 @@ impl Sessions {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The open session with this [`Session::id`].
+    /// The open session with this [`Session::id`]; `None` if there is none.
     pub fn get(&self, id: SessionId) -> Option<Session> {
         self.shared.lock().session(id).cloned()
     }
 
-    /// The open sessions of one principal, in the order in which they opened: a person may be connected from several
-    /// devices. Looks at every session.
+    /// The open sessions of one principal, in the order in which they opened; a person may be connected from several
+    /// devices. The search takes time in proportion to the number of open sessions.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
         state.sessions().filter(|session| session.principal().as_ref() == Some(principal)).cloned().collect()
@@ -135,7 +134,7 @@ impl Sessions {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
     }
 
-    /// Openings and closings from now on, as a stream that begins with the sessions that are open.
+    /// A stream of openings and closings, which begins with the sessions that are open now.
     pub fn changes(&self) -> SessionChanges {
         SessionChanges::new(Arc::clone(&self.shared))
     }

@@ -29,7 +29,7 @@ pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: 
     let peer = info.peer_addr.map(tracing::field::display);
     let upgraded = match timeout(shared.config.upgrade_timeout, on_upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
-        // Nothing in the request tells this beforehand.
+        // The request itself does not show whether the HTTP server will hand the connection over.
         Ok(Err(error)) if error.is_user() => {
             static HELD: LogLimit = LogLimit::new();
             if let Some(more) = HELD.admit(Instant::now().into_std()) {
@@ -44,7 +44,7 @@ pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: 
         Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "upgrade timed out"),
     };
-    // The bare socket spares the layers that hyper puts around it. Where there is something else, they stay.
+    // Without hyper's layers around it, the bare socket is faster. Other transports keep the layers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => greet(shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
         Err(upgraded) => greet(shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await,
