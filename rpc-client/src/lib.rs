@@ -52,7 +52,7 @@ pub use error::ConnectError;
 pub use rpc_core::__private;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
-    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
+    CallError, CallOptions, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
     IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
     Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,

@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
-    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
-    SessionId, Status, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionId, Status,
+    async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{
         Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
@@ -60,7 +60,7 @@ impl<T: Transport> Transport for Wrapped<T> {
 
 #[tokio::test(start_paused = true)]
 async fn drivers_over_different_transports_are_one_type() {
-    let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+    let (hosting, config) = (Hosting::default(), Config::default());
     let info = ConnectionInfo::default;
     let told = Arc::<AtomicUsize>::default();
     let (near, far) = memory();
@@ -133,7 +133,7 @@ async fn facts_of_a_connection_are_values_that_outlive_the_session() {
     extensions.insert(Badge(7));
     let info = ConnectionInfo::default().with_extensions(extensions);
     let (near, far) = memory();
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let (server, driver) = accept(near, &hosting, &config, info);
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
     let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
@@ -181,12 +181,11 @@ async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
 
 /// Both ends, with a call under way that takes an hour; a drain may take longer.
 async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
-    let mut config = Config::default();
-    config.call_timeout = Duration::from_secs(3 * 3600);
-    (config.drain_grace, config.drain_timeout) = (config.call_timeout, config.call_timeout);
+    let long = Duration::from_secs(3 * 3600);
+    let config = Config::builder().call_timeout(long).drain_grace(long).drain_timeout(long).build().unwrap();
     let desk = Hosting::builder().service(Clerk.serve()).build().unwrap();
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
-    let (server, client) = connect_in_memory_with(&desk, &visitor, &config.try_into().unwrap());
+    let (server, client) = connect_in_memory_with(&desk, &visitor, &config);
     let stub: DeskClient = client.client();
     stub.who().await.unwrap();
     let call = tokio::spawn(async move { stub.deliberate().await });
@@ -227,9 +226,7 @@ async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
-    let mut config = Config::default();
-    config.drain_timeout = Duration::from_secs(7);
-    let config = config.try_into().unwrap();
+    let config = Config::builder().drain_timeout(Duration::from_secs(7)).build().unwrap();
     let (near, _far) = memory();
     let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
     let begun = Instant::now();

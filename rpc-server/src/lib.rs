@@ -57,7 +57,7 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 pub use rpc_core::__private;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
-    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
+    CallError, CallOptions, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder, ConfigError,
     ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
     IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, Principal, ProtocolError, Reason,
     Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, Streaming, Stub,

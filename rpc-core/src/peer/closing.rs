@@ -37,11 +37,11 @@ pub struct Closing {
 
 impl Closing {
     pub(super) fn of_close(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.close_timeout, "close_timeout"), shared, wait: None }
+        Self { limit: (shared.config.close_timeout(), "close_timeout"), shared, wait: None }
     }
 
     pub(super) fn of_drain(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.drain_timeout, "drain_timeout"), shared, wait: None }
+        Self { limit: (shared.config.drain_timeout(), "drain_timeout"), shared, wait: None }
     }
 }
 

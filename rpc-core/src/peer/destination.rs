@@ -10,7 +10,7 @@ use super::{
     intercept::Interceptor,
     shared::SessionShared,
 };
-use crate::{config::CheckedConfig, contract::MethodDescriptor, status::Status};
+use crate::{config::Config, contract::MethodDescriptor, status::Status};
 
 /// Where the calls that are made through a [`super::Peer`] go. Interceptors run before the choice of a session, so they
 /// and the configuration belong to the destination. There is one kind so far; what chooses among sessions, or opens one
@@ -34,7 +34,7 @@ impl Destination {
         attempt(shared, method, params, input)
     }
 
-    pub(super) fn config(&self) -> &CheckedConfig {
+    pub(super) fn config(&self) -> &Config {
         let Self::Session(shared) = self;
         &shared.config
     }

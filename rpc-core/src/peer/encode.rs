@@ -50,9 +50,9 @@ fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) 
 /// What a payload from the peer may hold.
 pub(crate) fn scan_limits(config: &Config) -> ScanLimits {
     ScanLimits {
-        nesting: config.max_payload_nesting,
-        values: config.max_payload_values,
-        containers: config.max_payload_containers,
+        nesting: config.max_payload_nesting(),
+        values: config.max_payload_values(),
+        containers: config.max_payload_containers(),
     }
 }
 

@@ -214,7 +214,7 @@ impl<'a> Sending<'a> {
     /// Says what is wrong with the metadata, or with arguments of this length.
     fn check_limits(&self, len: usize) -> Result<(), Status> {
         let Some(limits) = self.shared.limits() else { return Ok(()) };
-        let chunk = limits.chunk.min(self.shared.config.chunk as u64);
+        let chunk = limits.chunk.min(self.shared.config.chunk() as u64);
         // Metadata share a packet with a chunk's worth of arguments.
         let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
         if self.metadata_len as u64 > spare {
@@ -285,7 +285,7 @@ impl<'a> Sending<'a> {
 
 /// Whether a call can begin at all. Gives the length of its metadata.
 fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
-    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata);
+    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
     if len > limit {
         let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
         return Err(Status::invalid_argument(message).not_executed());
@@ -331,7 +331,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::CheckedConfig,
+        config::Config,
         peer::{ConnectionInfo, encode_rope, now},
         service::Hosting,
         session::{accept, connect, connect_in_memory, memory},
@@ -363,7 +363,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_waits_for_its_permit_is_not_encoded() {
-        let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+        let (hosting, config) = (Hosting::default(), Config::default());
         let (near, far) = memory();
         let (_server, driver) = accept(near, &hosting, &config, ConnectionInfo::default());
         let (client, other) = connect(far, &hosting, &config, ConnectionInfo::default());
@@ -389,7 +389,7 @@ mod tests {
     async fn a_call_ends_unsent_with_its_session() {
         let (near, _far) = memory();
         let hosting = Hosting::default();
-        let (client, driver) = connect(near, &hosting, &CheckedConfig::default(), ConnectionInfo::default());
+        let (client, driver) = connect(near, &hosting, &Config::default(), ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         drop(driver);
         let failed = sending.send(|| panic!("nothing is encoded for a session that is over")).await.unwrap_err();

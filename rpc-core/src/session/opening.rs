@@ -33,7 +33,7 @@ static PANICKED: LogLimit = LogLimit::new();
 impl Opening {
     /// `opened` counts the hooks whose `opened` has succeeded.
     pub(super) fn new(hosting: Hosting, shared: Arc<SessionShared>, opened: Arc<AtomicUsize>) -> Self {
-        let (session, limit) = (shared.id, shared.config.hook_timeout);
+        let (session, limit) = (shared.id, shared.config.hook_timeout());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
@@ -67,7 +67,7 @@ impl Opening {
 
 /// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first.
 pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
-    let limit = shared.config.hook_timeout;
+    let limit = shared.config.hook_timeout();
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {
         let closed = Caught::new("a `closed` hook", || hooks.closed(&session, &reason));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Driver, Transport, memory::memory};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     peer::{ConnectionInfo, Facts, Session, SessionId, SessionShared, now},
     proto::{Connection, Role},
     service::Hosting,
@@ -19,7 +19,7 @@ use crate::{
 pub fn accept(
     transport: impl Transport,
     hosting: &Hosting,
-    config: &CheckedConfig,
+    config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     start(Role::Server, Box::new(transport), hosting, config, info)
@@ -33,7 +33,7 @@ pub fn accept(
 pub fn connect(
     transport: impl Transport,
     hosting: &Hosting,
-    config: &CheckedConfig,
+    config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     start(Role::Client, Box::new(transport), hosting, config, info)
@@ -50,7 +50,7 @@ pub fn connect(
 ///
 /// Outside a tokio runtime that has its time enabled. The runtime gets a task for each end.
 pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Session) {
-    connect_in_memory_with(server, client, &CheckedConfig::default())
+    connect_in_memory_with(server, client, &Config::default())
 }
 
 /// As [`connect_in_memory`], with this configuration at both ends.
@@ -58,7 +58,7 @@ pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Sessio
 /// # Panics
 ///
 /// As [`connect_in_memory`].
-pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
+pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &Config) -> (Session, Session) {
     let (near, far) = memory();
     let (server, server_driver) = accept(near, server, config, ConnectionInfo::default());
     let (client, client_driver) = connect(far, client, config, ConnectionInfo::default());
@@ -71,7 +71,7 @@ fn start(
     role: Role,
     transport: Box<dyn Transport>,
     hosting: &Hosting,
-    config: &CheckedConfig,
+    config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     let id = SessionId::next();

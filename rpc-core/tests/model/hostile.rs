@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use rpc_core::{
     __internals::wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
-    CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
-    SessionHooks, Status, async_trait,
+    Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, Status,
+    async_trait,
     contract::method_id,
     session::{Memory, Transport, accept, connect, memory},
 };
@@ -59,7 +59,7 @@ impl Raw {
     /// At the other end of a server's session that it has said Hello to.
     fn client(hosting: &Hosting, contracts: Vec<HostedContract>) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = accept(near, hosting, &CheckedConfig::default(), ConnectionInfo::default());
+        let (session, driver) = accept(near, hosting, &Config::default(), ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[hello(ONE_NOTIFY, contracts)]);
@@ -69,7 +69,7 @@ impl Raw {
     /// At the other end of a client's session that it has said Welcome to.
     fn server(hosting: &Hosting, config: Config) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = connect(near, hosting, &config.try_into().unwrap(), ConnectionInfo::default());
+        let (session, driver) = connect(near, hosting, &config, ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[welcome(ONE_NOTIFY, Vec::new())]);

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
-    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer,
-    Principal, Session, SessionHooks, Stats, Status, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session,
+    SessionHooks, Stats, Status, async_trait,
     session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
 };
 use tokio::sync::{Notify, Semaphore};
@@ -374,7 +374,7 @@ async fn the_socket_does_not_wait_for_closed_hooks() {
     let hosting = Hosting::builder().hooks(Endless(begun.clone())).build().unwrap();
     let (near, far) = memory();
     let (_dropped, dropped) = tokio::sync::oneshot::channel();
-    let (config, info) = (CheckedConfig::default(), ConnectionInfo::default());
+    let (config, info) = (Config::default(), ConnectionInfo::default());
     let (server, driver) = accept(Watched { inner: near, _dropped }, &hosting, &config, info.clone());
     let driver = tokio::spawn(driver);
     let (client, other) = connect(far, &Hosting::default(), &config, info);

@@ -79,7 +79,7 @@ async fn ten_thousand_streams_at_once_deliver_everything_in_order() {
 /// With a window for all streams that is full, each can still move.
 #[tokio::test]
 async fn no_stream_waits_for_the_reader_of_another() {
-    let (_, server, client) = connect(with(|config| config.streams_window = 1000));
+    let (_, server, client) = connect(with(|config| config.streams_window(1000)));
     let depot: DepotClient = client.client();
     let stuck = depot.count(10_000).await.unwrap();
     let (sender, loads) = Streaming::channel(1);
@@ -119,9 +119,8 @@ async fn streams_calls_and_callbacks_side_by_side() {
 /// from its large result.
 #[tokio::test(start_paused = true)]
 async fn large_results_do_not_wait_for_readers_of_streams() {
-    let (house, server, client) = connect(with(|config| {
-        (config.streams_window, config.max_assembly, config.max_payload) = (100_000, 400_000, 400_000);
-    }));
+    let (house, server, client) =
+        connect(with(|config| config.streams_window(100_000).max_assembly(400_000).max_payload(400_000)));
     let depot: DepotClient = client.client();
     let mut unread = Vec::new();
     for (count, size) in [(10, 40_000), (10, 40_000), (10, 40_000), (3, 390_000), (3, 390_000)] {
@@ -145,7 +144,7 @@ async fn large_results_do_not_wait_for_readers_of_streams() {
 #[tokio::test(start_paused = true)]
 async fn producers_that_all_wake_at_once_make_no_more_than_has_room() {
     const STREAMS: usize = 100;
-    let (_, _, client) = connect(with(|config| config.streams_window = 200_000));
+    let (_, _, client) = connect(with(|config| config.streams_window(200_000)));
     let depot: DepotClient = client.client();
     let (go, gone) = tokio::sync::watch::channel(false);
     let made = Arc::new(AtomicU64::new(0));

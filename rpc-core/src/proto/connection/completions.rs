@@ -258,16 +258,16 @@ impl Connection {
         total: u64,
         purpose: Purpose,
     ) -> Result<(), ProtocolError> {
-        if !self.assembly.has_room(total, self.config.max_assembly) {
+        if !self.assembly.has_room(total, self.config.max_assembly()) {
             return Err(ProtocolError::too_big(format!(
                 "transfer {transfer} of {total} bytes exceeds the announced limit of {} for payloads under way",
-                self.config.max_assembly
+                self.config.max_assembly()
             )));
         }
         self.assembly.begin(transfer, total, purpose)?;
         if !self.schedule.timers.is_set(SessionTimer::Assembly) {
             self.assembly.begin_period();
-            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout());
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{
     calls::too_deep, closing::Flush, negotiated::own_limits,
 };
 use crate::{
-    config::{CheckedConfig, Config},
+    config::Config,
     error::{ConnectionError, ProtocolError},
     proto::{
         Event,
@@ -40,7 +40,7 @@ fn millis(config: &Config) -> u64 {
 impl Connection {
     /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
     /// `id` tells connections of this process apart.
-    pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
+    pub fn new(role: Role, id: u64, config: Config, contracts: Vec<HostedContract>, now: Instant) -> Self {
         let handshake = (role == Role::Client).then(|| hello(&config, contracts));
         Self {
             role,
@@ -143,7 +143,7 @@ impl Connection {
     fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
         self.negotiated = Negotiated::new(&self.config, limits, contracts)?;
         self.calls.count_depths(&self.negotiated.limits);
-        let room = self.config.streams_window.min(self.config.item_memory());
+        let room = self.config.streams_window().min(self.config.item_memory());
         self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
         Ok(())
     }

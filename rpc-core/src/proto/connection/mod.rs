@@ -42,7 +42,7 @@ use super::{
     timers::SessionTimer,
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{ConnectionError, ProtocolError},
     wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
 };
@@ -75,7 +75,7 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 pub struct Connection {
     role: Role,
     id: u64,
-    config: CheckedConfig,
+    config: Config,
     life: Lifecycle,
     negotiated: Negotiated,
     /// What ends with the transport. All other fields belong to the session.
@@ -123,7 +123,7 @@ impl Connection {
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if !self.life.is_open() {
-            let limit = self.config.max_handshake;
+            let limit = self.config.max_handshake();
             if !self.link.count_early(packet.len(), limit) {
                 return Err(ProtocolError::too_big(format!(
                     "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
@@ -136,12 +136,12 @@ impl Connection {
         }
         let len = packet.len();
         self.link.packet_len = len;
-        if len > self.config.max_packet {
+        if len > self.config.max_packet() {
             return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
         }
         let (header, frames) = read_packet(packet)?;
         self.handle_header(header, len, now)?;
-        for frame in frames.with_max_metadata(self.config.max_metadata) {
+        for frame in frames.with_max_metadata(self.config.max_metadata()) {
             let frame = frame?;
             *count += 1;
             if self.life.phase == Phase::Handshake {

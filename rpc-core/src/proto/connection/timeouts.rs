@@ -38,7 +38,7 @@ impl Connection {
             link.timers.stop(LinkTimer::Message);
         } else if !link.timers.is_set(LinkTimer::Message) {
             link.progress.begin_message();
-            link.timers.set(LinkTimer::Message, now + self.config.progress_timeout);
+            link.timers.set(LinkTimer::Message, now + self.config.progress_timeout());
         }
     }
 
@@ -61,13 +61,13 @@ impl Connection {
             link.timers.stop(LinkTimer::Write);
         } else if !link.timers.is_set(LinkTimer::Write) {
             link.progress.begin_write();
-            link.timers.set(LinkTimer::Write, now + self.config.write_timeout);
+            link.timers.set(LinkTimer::Write, now + self.config.write_timeout());
         }
         if waiting <= BACKLOG || !self.life.is_open() {
             link.timers.stop(LinkTimer::Backlog);
         } else if !link.timers.is_set(LinkTimer::Backlog) {
             link.progress.begin_backlog();
-            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout);
+            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout());
         }
     }
 
@@ -117,7 +117,7 @@ impl Connection {
             }
             LinkTimer::Silence => self.judge_silence(now),
             LinkTimer::Message => {
-                let period = self.config.progress_timeout;
+                let period = self.config.progress_timeout();
                 let has_moved = self.link.progress.has_message_grown();
                 if self.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(format!(
@@ -126,14 +126,14 @@ impl Connection {
                 }
             }
             LinkTimer::Write => {
-                let limit = self.config.write_timeout;
+                let limit = self.config.write_timeout();
                 let has_moved = self.link.progress.has_write_moved();
                 if self.restart_or_give_up(now, timer, has_moved, limit) {
                     self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
                 }
             }
             LinkTimer::Backlog => {
-                let period = self.config.progress_timeout;
+                let period = self.config.progress_timeout();
                 let has_moved = self.link.progress.has_backlog_moved();
                 if self.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(format!(
@@ -168,8 +168,8 @@ impl Connection {
 
     /// The payloads that are arriving must have grown.
     fn judge_assembly(&mut self, now: Instant) {
-        let period = self.config.progress_timeout;
-        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet);
+        let period = self.config.progress_timeout();
+        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet());
         if !self.assembly.is_stalled(self.longest_turn(), packet) {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
@@ -188,7 +188,7 @@ impl Connection {
             self.time_out(format!(
                 "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?} (Config::progress_timeout)",
                 MIN_ACKED / 1024,
-                self.config.progress_timeout
+                self.config.progress_timeout()
             ));
         }
     }
@@ -197,20 +197,20 @@ impl Connection {
     /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
     /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
-        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
-        self.config.max_assembly.saturating_add(streams).saturating_mul(4)
+        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk());
+        self.config.max_assembly().saturating_add(streams).saturating_mul(4)
     }
 
     /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.link.begin_ack_period();
-            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }
     }
 
     fn time_out_handshake(&mut self) {
-        let limit = self.config.hello_timeout;
+        let limit = self.config.hello_timeout();
         self.time_out(match self.role {
             super::Role::Client => {
                 format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
@@ -235,7 +235,7 @@ impl Connection {
     /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
     /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
-        let patience = self.config.keepalive_timeout;
+        let patience = self.config.keepalive_timeout();
         if !self.link.liveness.has_asked() && self.link.liveness.silent_for(patience) <= now {
             self.link.ask(now);
         }
