@@ -8,6 +8,8 @@ use std::sync::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use rpc_core::{Streaming, Stub};
+use rpc_testing::Lines;
+use tracing::Level;
 
 use crate::depot::{DepotClient, at_rest, connect, depot, with};
 
@@ -59,6 +61,25 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
         drop(numbers);
         settled(|| house.produced.load(Ordering::SeqCst)).await;
     }
+}
+
+#[tokio::test]
+async fn the_log_says_where_a_window_cannot_be_fixed() {
+    Lines::keep();
+    let (_, _, depot) = depot();
+    let said = || Lines::read(Level::WARN).into_iter().filter(|line| line.contains("with_window")).collect::<Vec<_>>();
+    // A stream that has come, before and after its first items, and one that is over: nothing to say.
+    let mut come = depot.count(3).await.unwrap().with_window(1000);
+    assert_eq!(come.next().await, Some(Ok(0)));
+    let mut come = come.with_window(2000);
+    assert_eq!([come.next().await, come.next().await, come.next().await], [Some(Ok(1)), Some(Ok(2)), None]);
+    assert_eq!(come.with_window(3000).next().await, None);
+    assert_eq!(said(), Vec::<String>::new());
+    let mut made = Streaming::<u64>::new(stream::iter(0..2)).with_window(1000);
+    let lines = said();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("only the side that reads a stream") && line.contains("pressure.rs:"), "{line}");
+    assert_eq!([made.next().await, made.next().await, made.next().await], [Some(Ok(0)), Some(Ok(1)), None]);
 }
 
 #[tokio::test]

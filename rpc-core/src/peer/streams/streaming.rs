@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::Location,
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
@@ -15,7 +16,8 @@ use super::{NoFault, StreamSender, item::Decode, reader::StreamReader};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
-    peer::{call::unfit, encode::scan_limits},
+    logging::LogLimit,
+    peer::{call::unfit, clock::now, encode::scan_limits},
     proto::StreamError,
     wire::{self, ScanLimits, WireError},
 };
@@ -99,12 +101,22 @@ impl<T, E> Streaming<T, E> {
     }
 
     /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has
-    /// come. The producer may have used the window that [`crate::Config::stream_window`] announced to it already. None
-    /// at all counts as one: one item at a time. Does nothing to a stream that is produced here.
+    /// come. None at all counts as one: one item at a time.
+    ///
+    /// It acts at any time, also between two items, and again with another window. The producer may have used more by
+    /// then: the window that [`crate::Config::stream_window`] announced to it, or the one before. It gets new credit as
+    /// soon as the new window has room beside what is under way and unread.
+    ///
+    /// Only the side that reads a stream can fix its window. So this does nothing to a stream that is produced here,
+    /// and the log says that, with the place of the call, as a warning. A stream that has ended needs no window; this
+    /// does nothing to it either.
     #[must_use]
+    #[track_caller]
     pub fn with_window(mut self, bytes: usize) -> Self {
-        if let Inner::Remote(remote) = &mut self.inner {
-            remote.reader.set_window(bytes);
+        match &mut self.inner {
+            Inner::Remote(remote) => remote.reader.set_window(bytes),
+            Inner::Local(_) => warn_of_window(Location::caller()),
+            Inner::Over => {}
         }
         self
     }
@@ -156,6 +168,17 @@ impl<T, E> Remote<T, E> {
                 Err((self.fault)(fault, &limits).map_or_else(|error| mismatch("the fault", error), CallError::Fault))
             }
         }))
+    }
+}
+
+fn warn_of_window(at: &Location<'_>) {
+    static NO_WINDOW: LogLimit = LogLimit::new();
+    if let Some(more) = NO_WINDOW.admit(now()) {
+        tracing::warn!(
+            %at,
+            "Streaming::with_window does nothing to a stream that is produced here: only the side that reads a stream can \
+             fix its window, with `with_window` there or with #[rpc(window = …)] on the method{more}"
+        );
     }
 }
 
