@@ -42,3 +42,19 @@ impl fmt::Debug for ConfigBuilder {
         self.values.debug("ConfigBuilder", f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_begins_another_and_stays_as_it_is() {
+        let config = Config::builder().keepalive(Duration::MAX).max_calls(7).build().unwrap();
+        assert_eq!(config.to_builder().build(), Ok(config.clone()));
+        let other = config.to_builder().max_calls(8).build().unwrap();
+        assert_eq!((config.max_calls(), other.max_calls()), (7, 8));
+        assert_eq!(other.keepalive(), config.keepalive());
+    }
+}
