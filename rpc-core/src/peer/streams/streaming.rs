@@ -176,8 +176,8 @@ fn warn_of_window(at: &Location<'_>) {
     if let Some(more) = NO_WINDOW.admit(now()) {
         tracing::warn!(
             %at,
-            "Streaming::with_window does nothing to a stream that is produced here: only the side that reads a stream can \
-             fix its window, with `with_window` there or with #[rpc(window = …)] on the method{more}"
+            "Streaming::with_window does nothing to a stream that is produced here: only the side that reads a stream \
+             can fix its window, with `with_window` there or with #[rpc(window = …)] on the method{more}"
         );
     }
 }
