@@ -9,8 +9,8 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
-    CheckedConfig, Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor,
-    logging::LogLimit, session,
+    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
+    session,
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -69,7 +69,7 @@ impl<S: Stub> Connect for S {}
 /// Settings of a connection, which `.await` makes.
 ///
 /// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Settings that cannot work are refused before
-/// anything is dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the
+/// anything is dialled: a URL, a header, callbacks that cannot be hosted together. Reaching the
 /// server and the HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session at
 /// most [`Config::hello_timeout`]. If this side has `opened` hooks or objects for each
 /// session, they take at most [`Config::hook_timeout`] more. Await it within a tokio runtime, in which the session then
@@ -158,7 +158,7 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sets the limits and times of the session. A value that cannot work is an error when connecting.
+    /// Sets the limits and times of the session.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -185,10 +185,9 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let config = CheckedConfig::try_from(self.config)?;
-        let (transport, info) = dial(&self.url, &self.headers?, &config).await?;
+        let (transport, info) = dial(&self.url, &self.headers?, &self.config).await?;
         let peer_addr = info.peer_addr;
-        let (session, driver) = session::connect(transport, &hosting, &config, info);
+        let (session, driver) = session::connect(transport, &hosting, &self.config, info);
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);

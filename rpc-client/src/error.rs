@@ -4,7 +4,7 @@ use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use rpc_core::{
-    ConfigError, ConnectionError, HostingError, Status,
+    ConnectionError, HostingError, Status,
     text::{escaped, excerpt},
 };
 
@@ -122,8 +122,6 @@ pub enum ConnectError {
     Session(ConnectionError),
     /// The callbacks cannot be hosted together.
     Hosting(HostingError),
-    /// The limits and times of the session cannot work.
-    Config(ConfigError),
 }
 
 impl fmt::Display for ConnectError {
@@ -185,7 +183,6 @@ impl fmt::Display for ConnectError {
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
         }
     }
 }
@@ -216,7 +213,6 @@ impl error::Error for ConnectError {
             Self::Rejected(status) => status.source(),
             Self::Session(error) => error.source(),
             Self::Hosting(error) => error.source(),
-            Self::Config(error) => error.source(),
             Self::Url { .. }
             | Self::Header { .. }
             | Self::Refused { .. }
@@ -232,12 +228,6 @@ impl error::Error for ConnectError {
 impl From<HostingError> for ConnectError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
-    }
-}
-
-impl From<ConfigError> for ConnectError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
     }
 }
 

@@ -56,7 +56,7 @@ pub use rpc_core::__private;
 pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
-    CallError, CallOptions, CallViolation, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config,
+    CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
     ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
     HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
     ParseSessionIdError, Peer, Principal, ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId,

@@ -81,7 +81,6 @@ fn connect_errors() -> Vec<ConnectError> {
     ];
     errors.extend(connection_errors().map(ConnectError::Session));
     errors.extend(hosting_errors().map(ConnectError::Hosting));
-    errors.extend(config_errors().map(ConnectError::Config));
     errors
 }
 
@@ -105,7 +104,6 @@ fn build_errors() -> Vec<BuildError> {
         BuildError::Origin { given: "*".to_owned(), why: "a wildcard".to_owned() },
     ];
     errors.extend(hosting_errors().map(BuildError::Hosting));
-    errors.extend(config_errors().map(BuildError::Config));
     errors
 }
 

@@ -98,7 +98,7 @@ mod wire;
 
 #[cfg(feature = "session")]
 pub use async_trait::async_trait;
-pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
+pub use config::{Config, ConfigBuilder, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
 pub use error::{

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use rpc_core::{
     __internals::wire::{Frame, HostedContract, PacketHeader, Payload, Streams, VERSION, read_packet},
-    CheckedConfig, CloseCode, Code, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks,
-    SessionState, Status, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, SessionState,
+    Status, async_trait,
     contract::method_id,
     session::{Handshake, Memory, Progress, Transport, TransportError, memory},
 };
@@ -66,8 +66,8 @@ impl SessionHooks for Gate {
     }
 }
 
-fn config() -> CheckedConfig {
-    CheckedConfig::default()
+fn config() -> Config {
+    Config::default()
 }
 
 fn greeting() -> Bytes {

@@ -12,7 +12,7 @@ use rpc_core::{
         proto::{Acceptor, CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, ServedKey},
         wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
     },
-    CheckedConfig, Config, ConnectionInfo, Hosting,
+    Config, ConnectionInfo, Hosting,
     session::{self, Handshake, WebSocket},
 };
 use rpc_testing::hello;
@@ -43,7 +43,7 @@ fn greedy() -> PeerLimits {
 }
 
 impl Victim {
-    fn new(config: &CheckedConfig) -> Self {
+    fn new(config: &Config) -> Self {
         let before = allocated();
         let mut acceptor = Acceptor::new(config.clone(), Instant::now());
         let hello = acceptor.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
@@ -329,7 +329,7 @@ fn idle_session() -> usize {
     const SESSIONS: usize = 50;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let (config, nothing, mut held) = (CheckedConfig::default(), Hosting::default(), Vec::new());
+        let (config, nothing, mut held) = (Config::default(), Hosting::default(), Vec::new());
         let before = allocated();
         let mut pipes = 0;
         for _ in 0..SESSIONS {
@@ -356,20 +356,20 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
     let config = Config::default();
     // What the connection takes itself, with tables that have grown.
     let base = 256 * KIB;
-    let calls = (config.max_calls + config.max_depth * config.nested_calls) as usize;
+    let calls = (config.max_calls() + config.max_depth() * config.nested_calls()) as usize;
     let call = 512 + 4 * KIB;
     let cases = [
-        Case { what: "arguments in the frame", bound: config.max_arguments, reaches: 0.8, attack: arguments },
+        Case { what: "arguments in the frame", bound: config.max_arguments(), reaches: 0.8, attack: arguments },
         Case {
             what: "arguments that never end",
-            bound: config.max_arguments,
+            bound: config.max_arguments(),
             reaches: 0.6,
             attack: |victim| begin_transfers(victim, 1),
         },
         Case { what: "small calls in large packets", bound: calls * call, reaches: 0.05, attack: small_calls },
         Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_oneway_calls },
-        Case { what: "metadata", bound: calls * (call + config.max_metadata), reaches: 0.2, attack: metadata },
-        Case { what: "items that are never read", bound: config.streams_window, reaches: 0.8, attack: unread_items },
+        Case { what: "metadata", bound: calls * (call + config.max_metadata()), reaches: 0.2, attack: metadata },
+        Case { what: "items that are never read", bound: config.streams_window(), reaches: 0.8, attack: unread_items },
         Case {
             what: "a tiny item of each of many streams",
             bound: 16_384 * (768 + 64),
@@ -378,34 +378,33 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         },
         Case {
             what: "errors at the ends of streams",
-            bound: config.session_memory / 4 * 3 - config.outbox_hard,
+            bound: config.session_memory() / 4 * 3 - config.outbox_hard(),
             reaches: 0.8,
             attack: ended_streams,
         },
         Case {
             what: "refusals that are not read",
-            bound: config.outbox_hard,
+            bound: config.outbox_hard(),
             reaches: 0.7,
             attack: refusals_that_are_not_read,
         },
         Case {
             what: "items that are not taken",
-            bound: config.session_memory / 8 + 16_000 * 768,
+            bound: config.session_memory() / 8 + 16_000 * 768,
             reaches: 0.5,
             attack: items_that_are_not_taken,
         },
         Case {
             what: "results that their callers have not taken",
-            bound: config.session_memory / 4 * 3 - config.outbox_hard,
+            bound: config.session_memory() / 4 * 3 - config.outbox_hard(),
             reaches: 0.8,
             attack: results_that_are_not_taken,
         },
-        Case { what: "everything at once", bound: config.session_memory, reaches: 0.5, attack: everything },
+        Case { what: "everything at once", bound: config.session_memory(), reaches: 0.5, attack: everything },
     ];
     let idle = idle_session();
-    println!("an idle session: {idle} bytes, {} at most", config.read_buffer + 24 * KIB);
-    assert!(idle <= config.read_buffer + 24 * KIB, "an idle session takes {idle} bytes");
-    let config = CheckedConfig::try_from(config).unwrap();
+    println!("an idle session: {idle} bytes, {} at most", config.read_buffer() + 24 * KIB);
+    assert!(idle <= config.read_buffer() + 24 * KIB, "an idle session takes {idle} bytes");
     for Case { what, bound, reaches, attack } in cases {
         let mut victim = Victim::new(&config);
         attack(&mut victim);
@@ -422,7 +421,7 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
     for (what, attack) in OVER {
         let mut victim = Victim::new(&config);
         attack(&mut victim);
-        victim.connection.handle_timeout(Instant::now() + config.keepalive);
+        victim.connection.handle_timeout(Instant::now() + config.keepalive());
         let (held, stats) = (victim.held(), victim.connection.stats());
         assert!(victim.connection.is_open() && stats.memory_held == 0, "{what}: {stats:?}");
         assert!(held <= 16 * KIB, "{what}: {held} bytes are held by a session that does nothing");

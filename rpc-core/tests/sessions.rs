@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     __internals::wire::PacketHeader,
-    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
-    SessionId, Status, TimeLimit, Timeout, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionId, Status,
+    TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{Driver, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with, memory},
 };
@@ -27,7 +27,7 @@ use tokio::{
 
 #[tokio::test(start_paused = true)]
 async fn drivers_over_different_transports_are_one_type() {
-    let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+    let (hosting, config) = (Hosting::default(), Config::default());
     let info = ConnectionInfo::default;
     let told = Arc::<AtomicUsize>::default();
     let (near, far) = memory();
@@ -100,7 +100,7 @@ async fn facts_of_a_connection_are_values_that_outlive_the_session() {
     extensions.insert(Badge(7));
     let info = ConnectionInfo::default().with_extensions(extensions);
     let (near, far) = memory();
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
     let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
     let other = tokio::spawn(other);
@@ -149,12 +149,11 @@ async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
 
 /// Both ends, with a call under way that takes an hour; a drain may take longer.
 async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
-    let mut config = Config::default();
-    config.call_timeout = Duration::from_secs(3 * 3600);
-    (config.drain_grace, config.drain_timeout) = (config.call_timeout, config.call_timeout);
+    let long = Duration::from_secs(3 * 3600);
+    let config = Config::builder().call_timeout(long).drain_grace(long).drain_timeout(long).build().unwrap();
     let desk = Hosting::builder().service(Clerk.serve()).build().unwrap();
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
-    let (server, client) = connect_in_memory_with(&desk, &visitor, &config.try_into().unwrap());
+    let (server, client) = connect_in_memory_with(&desk, &visitor, &config);
     let stub: DeskClient = client.client();
     stub.who().await.unwrap();
     let call = tokio::spawn(async move { stub.deliberate().await });
@@ -195,9 +194,7 @@ async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
-    let mut config = Config::default();
-    config.drain_timeout = Duration::from_secs(7);
-    let config = CheckedConfig::try_from(config).unwrap();
+    let config = Config::builder().drain_timeout(Duration::from_secs(7)).build().unwrap();
     let (near, mut far) = memory();
     far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])).unwrap();
     let handshake = Handshake::read(near, &config).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rpc_core::{
-    CheckedConfig, Config, ConnectionError, ConnectionInfo, Hosting, Status,
+    Config, ConnectionError, ConnectionInfo, Hosting, Status,
     session::{self, Handshake, WebSocket},
 };
 use tokio::{
@@ -30,9 +30,7 @@ impl Press for Printer {
 /// Asks for `answers` answers over a link that brings `per_second` bytes a second to the client. Returns the number of
 /// answers that came, and the error that ended the server's session, if any.
 async fn ask(answers: usize, length: usize, per_second: usize) -> (usize, Option<ConnectionError>) {
-    let mut config = Config::default();
-    config.call_timeout = Duration::MAX;
-    let config = CheckedConfig::try_from(config).unwrap();
+    let config = Config::builder().call_timeout(Duration::MAX).build().unwrap();
     let (server, relay_of_server) = tokio::io::duplex(4096);
     let (client, relay_of_client) = tokio::io::duplex(4096);
     let (mut from_server, mut to_server) = tokio::io::split(relay_of_server);

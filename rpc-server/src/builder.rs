@@ -1,8 +1,6 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
-use rpc_core::{
-    CheckedConfig, Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor,
-};
+use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
 use tokio::net::ToSocketAddrs;
 
 use crate::{
@@ -112,8 +110,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and times of every session. A value that cannot work is an error at
-    /// [`build`](Self::build).
+    /// Sets the limits and times of every session.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -186,11 +183,10 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// If something cannot work: services that cannot be hosted together, limits or times, or an origin that no page
-    /// can have.
+    /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
+    /// connections that is too small, or an origin that no page can have.
     pub fn build(self) -> Result<Server, BuildError> {
-        let config = CheckedConfig::try_from(self.config)?;
-        let least = config.session_memory;
+        let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
         if memory < least {
             return Err(BuildError::Memory { given: memory, least });
@@ -208,7 +204,7 @@ impl ServerBuilder {
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, config, origins, self.sessions, memory, caps)))
+        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, io, net::SocketAddr};
 
-use rpc_core::{ConfigError, HostingError};
+use rpc_core::HostingError;
 
 /// Why a server could not be built. The message says what to do.
 ///
@@ -19,8 +19,6 @@ use rpc_core::{ConfigError, HostingError};
 pub enum BuildError {
     /// The services cannot be hosted together.
     Hosting(HostingError),
-    /// The limits and times of the sessions cannot work.
-    Config(ConfigError),
     /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
     Memory {
         /// The given value, in bytes.
@@ -147,7 +145,6 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hosting(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
             Self::Memory { given, least } => write!(
                 f,
                 "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
@@ -169,7 +166,6 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
-            Self::Config(error) => error.source(),
             Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
         }
     }
@@ -178,11 +174,5 @@ impl error::Error for BuildError {
 impl From<HostingError> for BuildError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
-    }
-}
-
-impl From<ConfigError> for BuildError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
     }
 }

@@ -56,8 +56,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ListenError::Address`] if the address cannot be resolved, for instance because the host name is unknown. If the
-    /// server can listen at none of the addresses, the error is that of the last one: [`ListenError::InUse`],
+    /// [`ListenError::Address`] if the address cannot be resolved, for instance because the host name is unknown. If
+    /// the server can listen at none of the addresses, the error is that of the last one: [`ListenError::InUse`],
     /// [`ListenError::Denied`], [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {

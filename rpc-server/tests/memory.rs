@@ -78,9 +78,7 @@ impl Depot for Yard {
 }
 
 fn config(session_memory: usize) -> Config {
-    let mut config = Config::default();
-    config.session_memory = session_memory;
-    config
+    Config::builder().session_memory(session_memory).build().unwrap()
 }
 
 async fn listen(yard: &Yard) -> ServerHandle {
@@ -210,10 +208,9 @@ where
 {
     let yard = Yard::new();
     // No session ends because of a time limit.
-    let mut config = config(MEMORY);
-    for time in [&mut config.write_timeout, &mut config.progress_timeout, &mut config.keepalive_timeout] {
-        *time = Duration::MAX;
-    }
+    let config = config(MEMORY).to_builder();
+    let config = config.write_timeout(Duration::MAX).progress_timeout(Duration::MAX).keepalive_timeout(Duration::MAX);
+    let config = config.build().unwrap();
     let server = Server::builder().service(yard.clone().serve()).config(config).memory(MEMORY);
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let light = connect(&server).await;

@@ -128,10 +128,7 @@ fn runtime() -> Runtime {
 }
 
 fn hasty() -> Config {
-    let mut config = Config::default();
-    config.drain_timeout = Duration::from_millis(400);
-    config.drain_grace = Duration::from_millis(100);
-    config
+    Config::builder().drain_timeout(Duration::from_millis(400)).drain_grace(Duration::from_millis(100)).build().unwrap()
 }
 
 /// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.

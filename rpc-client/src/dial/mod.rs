@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use rpc_core::{
-    CheckedConfig, ConnectionInfo,
+    Config, ConnectionInfo,
     session::{SUBPROTOCOL, WebSocket},
 };
 use tokio::{
@@ -61,11 +61,11 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
 pub(crate) async fn dial(
     url: &str,
     headers: &HeaderMap,
-    config: &CheckedConfig,
+    config: &Config,
 ) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
     let request = request(&target, headers);
-    let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
+    let limit = Limit { at: Instant::now() + config.upgrade_timeout(), after: config.upgrade_timeout() };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr).with_headers(headers);

@@ -190,21 +190,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::CheckedConfig,
+        config::Config,
         peer::{ConnectionInfo, Facts, SessionId},
         proto::Connection,
     };
 
     #[test]
     fn what_cannot_be_reserved_whole_holds_nothing() {
-        let config = CheckedConfig::default();
+        let config = Config::default();
         let connection = Connection::client(1, config.clone(), Vec::new(), Instant::now());
         let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
         let shared = SessionShared::new(connection, config.clone(), facts, Arc::default());
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);
-        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft)).unwrap();
+        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft())).unwrap();
         let arguments = to_u32(payload);
         assert!(!reservation.reserve_whole(payload, frame, arguments), "there is no room");
         assert_eq!(shared.arguments.available_permits(), payload);

@@ -10,7 +10,7 @@ use super::{
     intercept::Interceptor,
     shared::SessionShared,
 };
-use crate::{config::CheckedConfig, contract::MethodDescriptor, status::Status};
+use crate::{config::Config, contract::MethodDescriptor, status::Status};
 
 /// The target of the calls that are made through a [`super::Peer`]. Interceptors run before a session is chosen, so
 /// they and the configuration belong to the destination. There is one kind so far. A destination that chooses among
@@ -34,7 +34,7 @@ impl Destination {
         attempt(shared, method, params, input)
     }
 
-    pub(super) fn config(&self) -> &CheckedConfig {
+    pub(super) fn config(&self) -> &Config {
         let Self::Session(shared) = self;
         &shared.config
     }

@@ -50,9 +50,9 @@ fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) 
 /// The limits on a payload from the peer.
 pub(crate) fn scan_limits(config: &Config) -> ScanLimits {
     ScanLimits {
-        nesting: config.max_payload_nesting,
-        values: config.max_payload_values,
-        containers: config.max_payload_containers,
+        nesting: config.max_payload_nesting(),
+        values: config.max_payload_values(),
+        containers: config.max_payload_containers(),
     }
 }
 

@@ -31,9 +31,9 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
     // A call with streams takes as long as its streams, unless a timeout is set.
-    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout);
+    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout());
     let timeout =
-        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout });
+        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() });
     let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
     let mut params = CallParams { begun, origin, metadata, deadline, idle_timeout };
     let answer = if destination.interceptors().is_empty() {

@@ -215,7 +215,7 @@ impl<'a> Sending<'a> {
     /// Checks the metadata, and arguments of this length, against the limits.
     fn check_limits(&self, len: usize) -> Result<(), Status> {
         let Some(limits) = self.shared.limits() else { return Ok(()) };
-        let chunk = limits.chunk.min(self.shared.config.chunk as u64);
+        let chunk = limits.chunk.min(self.shared.config.chunk() as u64);
         // The metadata share a packet with up to one chunk of arguments.
         let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
         if self.metadata_len as u64 > spare {
@@ -286,7 +286,7 @@ impl<'a> Sending<'a> {
 
 /// Checks that a call can begin. Returns the length of its metadata.
 fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
-    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata);
+    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
     if len > limit {
         let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
         return Err(Status::invalid_argument(message).not_executed());
@@ -332,7 +332,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::CheckedConfig,
+        config::Config,
         peer::{ConnectionInfo, encode_rope, now},
         service::Hosting,
         session::{Handshake, connect, connect_in_memory, memory},
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_waits_for_its_permit_is_not_encoded() {
-        let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+        let (hosting, config) = (Hosting::default(), Config::default());
         let (near, far) = memory();
         let (client, other) = connect(far, &hosting, &config, ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
@@ -391,7 +391,7 @@ mod tests {
     async fn a_call_ends_unsent_with_its_session() {
         let (near, _far) = memory();
         let hosting = Hosting::default();
-        let (client, driver) = connect(near, &hosting, &CheckedConfig::default(), ConnectionInfo::default());
+        let (client, driver) = connect(near, &hosting, &Config::default(), ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         drop(driver);
         let failed = sending.send(|| panic!("nothing is encoded for a session that is over")).await.unwrap_err();

@@ -19,7 +19,7 @@ use super::{
     watchdog::{self, Polled},
 };
 use crate::{
-    config::{CheckedConfig, Config},
+    config::Config,
     error::ConnectionError,
     panics::wake_all,
     proto::{Connection, Released, ServedKey},
@@ -50,7 +50,7 @@ impl Life {
 /// The shared part of a session.
 pub(crate) struct SessionShared {
     pub(crate) id: SessionId,
-    pub(crate) config: CheckedConfig,
+    pub(crate) config: Config,
     pub(crate) facts: Arc<Facts>,
     /// The interceptors around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
@@ -90,11 +90,11 @@ pub(crate) struct Locked {
 impl SessionShared {
     pub(crate) fn new(
         connection: Connection,
-        config: CheckedConfig,
+        config: Config,
         facts: Facts,
         interceptors: Arc<[Arc<dyn Interceptor>]>,
     ) -> Self {
-        let room = config.outbox_soft;
+        let room = config.outbox_soft();
         Self {
             id: facts.id,
             facts: Arc::new(facts),
@@ -105,20 +105,20 @@ impl SessionShared {
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
-            chunk: AtomicUsize::new(config.chunk),
+            chunk: AtomicUsize::new(config.chunk()),
             fast_path: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
             keepers: AtomicUsize::new(0),
-            blocks_after: watchdog::blocks_after(config.slow_poll),
+            blocks_after: watchdog::blocks_after(config.slow_poll()),
             config,
         }
     }
 
     /// The room that one frame may need: for a chunk of payload, the metadata, and the frame around them.
     pub(crate) fn room_unit(config: &Config) -> usize {
-        config.chunk + config.max_metadata + 256
+        config.chunk() + config.max_metadata() + 256
     }
 
     /// Works on the connection under the lock. Then this wakes the tasks concerned and returns budgets, outside of the
@@ -212,7 +212,7 @@ impl SessionShared {
         let Some(limits) = self.limits.get().filter(|_| !self.room.is_closed()) else { return Released::default() };
         let held = |semaphore: &Semaphore, total: usize| total.saturating_sub(semaphore.available_permits());
         Released {
-            room: held(&self.room, self.config.outbox_soft),
+            room: held(&self.room, self.config.outbox_soft()),
             transfers: held(&self.transfers, transfer_budget(limits.assembly, &self.config) as usize),
             arguments: held(&self.arguments, u32::try_from(limits.arguments).unwrap_or(u32::MAX) as usize),
         }
@@ -222,7 +222,7 @@ impl SessionShared {
         let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
         if self.limits.set(limits.clone()).is_ok() {
             let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX);
-            self.chunk.store(self.config.chunk.min(chunk), Ordering::Relaxed);
+            self.chunk.store(self.config.chunk().min(chunk), Ordering::Relaxed);
             self.transfers.add_permits(transfer_budget(limits.assembly, &self.config) as usize);
             self.arguments.add_permits(arguments as usize);
         }
@@ -319,7 +319,7 @@ impl fmt::Debug for SessionShared {
 /// transfers, so the budget is never more than this end's own `max_assembly`, nor more than an eighth of
 /// `session_memory`, whatever the peer announces. It is at least 1, so that transfers count.
 pub(crate) fn transfer_budget(assembly: u64, config: &Config) -> u32 {
-    let budget = assembly.min(config.max_assembly as u64).min(config.transfer_memory() as u64).max(1);
+    let budget = assembly.min(config.max_assembly() as u64).min(config.transfer_memory() as u64).max(1);
     u32::try_from(budget).unwrap_or(u32::MAX)
 }
 
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_peers_word_alone_does_not_say_how_much_is_held_for_it() {
-        let config = Config { max_assembly: 1 << 20, ..Config::default() };
+        let config = Config::builder().max_assembly(1 << 20).build().unwrap();
         let budget = |assembly| transfer_budget(assembly, &config);
         assert_eq!([0, 1, 1 << 10, 1 << 20, u64::MAX].map(budget), [1, 1, 1 << 10, 1 << 20, 1 << 20]);
     }

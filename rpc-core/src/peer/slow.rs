@@ -8,7 +8,7 @@ use crate::logging::LogLimit;
 /// Logs a poll that kept its thread, and perhaps a whole connection, busy for too long.
 #[inline]
 pub(crate) fn watch_poll(shared: &SessionShared, polled: Polled, took: Duration) {
-    if took > shared.config.slow_poll {
+    if took > shared.config.slow_poll() {
         log(shared.id, polled, took);
     }
 }

@@ -57,14 +57,14 @@ impl Negotiated {
     }
 
     fn derive(config: &Config, limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
-        let chunk = config.chunk.min(size(limits.chunk));
+        let chunk = config.chunk().min(size(limits.chunk));
         let beside_chunk = limits.packet.saturating_sub((chunk + PACKET_OVERHEAD / 2) as u64);
         Self {
             chunk,
             packet: size(limits.packet.saturating_sub(HEADER)),
-            text: config.max_metadata.min(MAX_PEER_TEXT).min(size(beside_chunk)),
+            text: config.max_metadata().min(MAX_PEER_TEXT).min(size(beside_chunk)),
             stream_fault: chunk.min(size(limits.payload)),
-            streams: limits.streams.min(config.max_streams) as usize,
+            streams: limits.streams.min(config.max_streams()) as usize,
             limits,
             contracts,
         }
@@ -74,22 +74,22 @@ impl Negotiated {
 /// What this side announces: the limits by the names of the protocol, from the fields of [`Config`].
 pub(super) fn own_limits(config: &Config) -> PeerLimits {
     PeerLimits {
-        calls: config.max_calls,
-        nested: config.nested_calls,
-        notifies: config.max_oneway_calls,
-        depth: config.max_depth,
-        payload: config.max_payload as u64,
-        assembly: config.max_assembly as u64,
-        arguments: config.max_arguments as u64,
-        packet: config.max_packet as u64,
-        chunk: config.chunk as u64,
-        streams: config.max_streams,
-        stream_items: config.stream_items,
-        stream_bytes: config.stream_window as u64,
-        streams_bytes: config.streams_window as u64,
-        nesting: config.max_payload_nesting.min(MAX_NESTING) as u64,
-        values: config.max_payload_values as u64,
-        containers: config.max_payload_containers as u64,
+        calls: config.max_calls(),
+        nested: config.nested_calls(),
+        notifies: config.max_oneway_calls(),
+        depth: config.max_depth(),
+        payload: config.max_payload() as u64,
+        assembly: config.max_assembly() as u64,
+        arguments: config.max_arguments() as u64,
+        packet: config.max_packet() as u64,
+        chunk: config.chunk() as u64,
+        streams: config.max_streams(),
+        stream_items: config.stream_items(),
+        stream_bytes: config.stream_window() as u64,
+        streams_bytes: config.streams_window() as u64,
+        nesting: config.max_payload_nesting().min(MAX_NESTING) as u64,
+        values: config.max_payload_values() as u64,
+        containers: config.max_payload_containers() as u64,
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
             (limits.chunk, limits.packet, limits.streams) = (u64::MAX / 2, u64::MAX, u32::MAX);
         });
         let more = more.unwrap();
-        assert_eq!((more.chunk, more.streams), (config.chunk, config.max_streams as usize));
+        assert_eq!((more.chunk, more.streams), (config.chunk(), config.max_streams() as usize));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(announced(|limits| limits.payload = 10).unwrap().stream_fault, 10);
         let overhead = PACKET_OVERHEAD as u64;
         let tight = announced(|limits| limits.packet = limits.chunk + overhead).unwrap();
-        assert_eq!(tight.text, Config::default().max_metadata.min(MAX_PEER_TEXT).min(PACKET_OVERHEAD / 2));
+        assert_eq!(tight.text, Config::default().max_metadata().min(MAX_PEER_TEXT).min(PACKET_OVERHEAD / 2));
         assert!(tight.packet >= tight.chunk + tight.text);
     }
 

@@ -109,7 +109,7 @@ impl Dispatch {
         let method = self.hosting.method(index);
         let held = self.arriving.remove(&key);
         let permit = if method.is_no_cancel() {
-            let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel) else {
+            let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel()) else {
                 return Some(Ended::with_status(key, self.too_many(method)));
             };
             Some(permit)
@@ -208,7 +208,7 @@ impl Dispatch {
 
     /// The refusal of a call of a `no_cancel` method.
     fn too_many(&self, method: &MethodDescriptor) -> Status {
-        let most = self.shared.config.max_no_cancel;
+        let most = self.shared.config.max_no_cancel();
         Status::resource_exhausted(format!(
             "{method} was not begun: {most} handlers of `no_cancel` methods run at the other side, which is as many as it takes \
              (Config::max_no_cancel there); call again when some of them have ended"

@@ -17,7 +17,7 @@ use super::{
     yield_now::yield_now,
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::ConnectionError,
     peer::{ConnectionInfo, Session, SessionId, now},
     proto::{Acceptor, Connection, Incoming},
@@ -38,10 +38,10 @@ const ROUND_PACKETS: usize = 64;
 /// is told nothing.
 ///
 /// ```
-/// # use rpc_core::{CheckedConfig, ConnectionError, ConnectionInfo, Hosting, session::{Handshake, connect, memory}};
+/// # use rpc_core::{Config, ConnectionError, ConnectionInfo, Hosting, session::{Handshake, connect, memory}};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), ConnectionError> {
-/// # let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+/// # let (hosting, config) = (Hosting::default(), Config::default());
 /// # let (near, far) = memory();
 /// # let (_client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
 /// # tokio::spawn(driver);
@@ -54,7 +54,7 @@ const ROUND_PACKETS: usize = 64;
 pub struct Handshake {
     transport: Box<dyn Transport>,
     incoming: Incoming,
-    config: CheckedConfig,
+    config: Config,
 }
 
 impl Handshake {
@@ -71,7 +71,7 @@ impl Handshake {
     /// # Panics
     ///
     /// Outside a tokio runtime that has its time enabled.
-    pub async fn read(transport: impl Transport, config: &CheckedConfig) -> Result<Self, ConnectionError> {
+    pub async fn read(transport: impl Transport, config: &Config) -> Result<Self, ConnectionError> {
         Self::read_unless(transport, config, future::pending()).await
     }
 
@@ -88,7 +88,7 @@ impl Handshake {
     /// As [`Self::read`].
     pub async fn read_unless(
         transport: impl Transport,
-        config: &CheckedConfig,
+        config: &Config,
         stop: impl Future<Output = ()>,
     ) -> Result<Self, ConnectionError> {
         let mut reading = Reading::new(Box::new(transport), config);
@@ -115,7 +115,7 @@ impl Handshake {
     }
 
     /// The client at the other end of `transport`, whose Hello has been handed over.
-    pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &CheckedConfig) -> Self {
+    pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
         let incoming = Acceptor::new(config.clone(), now()).into_incoming(hello);
         let incoming = incoming.expect("limits of a checked configuration and contracts of a hosting fit together");
         Self { transport: Box::new(transport), incoming, config: config.clone() }
@@ -179,7 +179,7 @@ impl Handshake {
             }
             say_goodbye(&mut *transport, &error).await;
         };
-        let _ = timeout(config.close_timeout, told).await;
+        let _ = timeout(config.close_timeout(), told).await;
         error
     }
 }
@@ -202,7 +202,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(transport: Box<dyn Transport>, config: &CheckedConfig) -> Self {
+    fn new(transport: Box<dyn Transport>, config: &Config) -> Self {
         Self { transport, acceptor: Acceptor::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
     }
 
@@ -261,7 +261,7 @@ async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
 }
 
 /// How long a goodbye may take. That of a shutdown has to be over before a drain is, with the steps after it.
-fn goodbye_timeout(error: &ConnectionError, config: &CheckedConfig) -> Duration {
-    let (closing, drain) = (config.close_timeout, config.drain_timeout);
+fn goodbye_timeout(error: &ConnectionError, config: &Config) -> Duration {
+    let (closing, drain) = (config.close_timeout(), config.drain_timeout());
     if *error == ConnectionError::ShutDown { closing.min(drain - drain / 20) } else { closing }
 }

@@ -2,7 +2,7 @@
 
 use super::{handshake::Handshake, memory::memory, start::begin};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     peer::{ConnectionInfo, Session, SessionId, now},
     proto::Connection,
     service::Hosting,
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Outside a tokio runtime that has its time enabled. The runtime gets a task for each end.
 pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Session) {
-    connect_in_memory_with(server, client, &CheckedConfig::default())
+    connect_in_memory_with(server, client, &Config::default())
 }
 
 /// As [`connect_in_memory`], with this configuration at both ends.
@@ -27,7 +27,7 @@ pub fn connect_in_memory(server: &Hosting, client: &Hosting) -> (Session, Sessio
 /// # Panics
 ///
 /// As [`connect_in_memory`].
-pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &CheckedConfig) -> (Session, Session) {
+pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &Config) -> (Session, Session) {
     let (near, far) = memory();
     let id = SessionId::next();
     let mut connection = Connection::client(id.number(), config.clone(), client.announced(), now());

@@ -41,7 +41,7 @@ impl Opening {
         opened: Arc<AtomicUsize>,
         early: Option<EarlyPackets>,
     ) -> Self {
-        let (session, limit) = (shared.id, shared.config.hook_timeout);
+        let (session, limit) = (shared.id, shared.config.hook_timeout());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
@@ -85,7 +85,7 @@ impl Opening {
 
 /// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first.
 pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
-    let limit = shared.config.hook_timeout;
+    let limit = shared.config.hook_timeout();
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {
         let closed = Caught::new("a `closed` hook", || hooks.closed(&session, &reason));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Driver, Transport};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     peer::{ConnectionInfo, Facts, Session, SessionId, SessionShared, now},
     proto::Connection,
     service::Hosting,
@@ -20,7 +20,7 @@ use crate::{
 pub fn connect(
     transport: impl Transport,
     hosting: &Hosting,
-    config: &CheckedConfig,
+    config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     let id = SessionId::next();
@@ -34,7 +34,7 @@ pub(super) fn begin(
     id: SessionId,
     mut connection: Connection,
     hosting: &Hosting,
-    config: &CheckedConfig,
+    config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     if let Some(pool) = hosting.memory() {

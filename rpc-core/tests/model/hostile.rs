@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use rpc_core::{
     __internals::wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
-    CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
-    SessionHooks, Status, async_trait,
+    Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, Status,
+    async_trait,
     contract::method_id,
     session::{Handshake, Memory, Transport, connect, memory},
 };
@@ -61,7 +61,7 @@ impl Raw {
         let (near, far) = memory();
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[hello(ONE_NOTIFY, contracts)]);
-        let handshake = Handshake::read(near, &CheckedConfig::default()).await.unwrap();
+        let handshake = Handshake::read(near, &Config::default()).await.unwrap();
         let (session, driver) = handshake.accept(hosting, ConnectionInfo::default());
         tokio::spawn(driver);
         (raw, session)
@@ -70,7 +70,7 @@ impl Raw {
     /// At the other end of a client's session that it has said Welcome to.
     fn server(hosting: &Hosting, config: Config) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = connect(near, hosting, &config.try_into().unwrap(), ConnectionInfo::default());
+        let (session, driver) = connect(near, hosting, &config, ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[welcome(ONE_NOTIFY, Vec::new())]);

@@ -1,7 +1,7 @@
 //! What a session knows of its other side from the layers around it.
 
 use rpc_core::{
-    CheckedConfig, ConnectionInfo, Context, Hosting, Principal, Status, async_trait,
+    Config, ConnectionInfo, Context, Hosting, Principal, Status, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{Handshake, connect, memory},
 };
@@ -44,7 +44,7 @@ async fn a_principal_among_the_extensions_is_known_and_cannot_be_replaced() {
     let mut extensions = http::Extensions::new();
     extensions.insert(Principal::new("ada"));
     extensions.insert(Floor(3));
-    let (config, (near, far)) = (CheckedConfig::default(), memory());
+    let (config, (near, far)) = (Config::default(), memory());
     let server = Hosting::builder().service(Cabin.serve()).interceptor(Button).build().unwrap();
     let info = ConnectionInfo::default().with_extensions(extensions);
     let (at_client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());

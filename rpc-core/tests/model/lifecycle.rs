@@ -9,8 +9,8 @@ use std::{
 };
 
 use rpc_core::{
-    CheckedConfig, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal,
-    Session, SessionHooks, Stats, Status, TimeLimit, async_trait,
+    Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session, SessionHooks,
+    Stats, Status, TimeLimit, async_trait,
     session::{Handshake, connect, memory},
 };
 use rpc_testing::Wrapped;
@@ -345,7 +345,7 @@ async fn the_socket_does_not_wait_for_closed_hooks() {
     let hosting = Hosting::builder().hooks(Endless(begun.clone())).build().unwrap();
     let (near, far) = memory();
     let held = Arc::default();
-    let (config, info) = (CheckedConfig::default(), ConnectionInfo::default());
+    let (config, info) = (Config::default(), ConnectionInfo::default());
     let (client, other) = connect(far, &Hosting::default(), &config, info.clone());
     tokio::spawn(other);
     let handshake = Handshake::read(Wrapped::new(near, &held), &config).await.unwrap();

@@ -46,7 +46,7 @@ pub(super) struct Acceptor {
 impl Acceptor {
     pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout).max_buf_size(MAX_HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout()).max_buf_size(MAX_HEAD);
         Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
     }
 
@@ -120,7 +120,7 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         return debug!(peer = %peer_addr, "connection ended at once: {error}");
     }
-    let limit = shared.config.upgrade_timeout;
+    let limit = shared.config.upgrade_timeout();
     let answer = service_fn(move |request: http::Request<Incoming>| {
         UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
     });

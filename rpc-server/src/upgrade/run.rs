@@ -27,7 +27,7 @@ use crate::{sessions::Entry, shared::ServerShared};
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
 pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: ConnectionInfo, entry: Entry) {
     let peer = info.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(shared.config.upgrade_timeout, on_upgrade).await {
+    let upgraded = match timeout(shared.config.upgrade_timeout(), on_upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
         // The request itself does not show whether the HTTP server will hand the connection over.
         Ok(Err(error)) if error.is_user() => {

@@ -39,7 +39,7 @@ pub(crate) struct StreamReader {
 impl StreamReader {
     fn new(shared: Arc<SessionShared>, id: TransferId) -> Self {
         let config = &shared.config;
-        let report = report(i64::from(config.stream_items), config.stream_window);
+        let report = report(i64::from(config.stream_items()), config.stream_window());
         Self { shared, id, batch: VecDeque::new(), read: Reading::default(), report, reported: now(), over: false }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::Location,
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
@@ -15,7 +16,8 @@ use super::{NoFault, StreamSender, item::Decode, reader::StreamReader};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
-    peer::{call::unfit, encode::scan_limits},
+    logging::LogLimit,
+    peer::{call::unfit, clock::now, encode::scan_limits},
     proto::StreamError,
     wire::{self, ScanLimits, WireError},
 };
@@ -146,13 +148,21 @@ impl<T, E> Streaming<T, E> {
     }
 
     /// Fixes the window of a stream that is read here: how many bytes may be under way or wait to be read, where each
-    /// item counts 32 bytes beside its own. The producer may already have used the initial window of
-    /// [`crate::Config::stream_window`]. A window of 0 counts as 1, which lets one item through at a time. On a stream
-    /// that is produced here this does nothing.
+    /// item counts 32 bytes beside its own. A window of 0 counts as 1, which lets one item through at a time.
+    ///
+    /// It acts at any time, also between two items, and again with another window. The producer may have used more by
+    /// then: the initial window of [`crate::Config::stream_window`], or the window before. It gets new credit as soon
+    /// as the new window has room beside what is under way and unread.
+    ///
+    /// Only the side that reads a stream can fix its window. On a stream that is produced here this does nothing, and
+    /// logs a warning with the place of the call. A stream that has ended needs no window.
     #[must_use]
+    #[track_caller]
     pub fn with_window(mut self, bytes: usize) -> Self {
-        if let Inner::Remote(remote) = &mut self.inner {
-            remote.reader.set_window(bytes);
+        match &mut self.inner {
+            Inner::Remote(remote) => remote.reader.set_window(bytes),
+            Inner::Local(_) => warn_of_window(Location::caller()),
+            Inner::Over => {}
         }
         self
     }
@@ -204,6 +214,17 @@ impl<T, E> Remote<T, E> {
                 Err((self.fault)(fault, &limits).map_or_else(|error| mismatch("the fault", error), CallError::Fault))
             }
         }))
+    }
+}
+
+fn warn_of_window(at: &Location<'_>) {
+    static NO_WINDOW: LogLimit = LogLimit::new();
+    if let Some(more) = NO_WINDOW.admit(now()) {
+        tracing::warn!(
+            %at,
+            "Streaming::with_window does nothing to a stream that is produced here: only the side that reads a stream \
+             can fix its window, with `with_window` there or with #[rpc(window = …)] on the method{more}"
+        );
     }
 }
 

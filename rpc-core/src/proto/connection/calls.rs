@@ -112,7 +112,7 @@ impl Connection {
         if !admitted {
             self.calls.enqueue(start.oneway, start.depth, key);
             if nested {
-                self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
+                self.push_deadline(now + self.config.nested_wait(), DeadlineKey::Wait(key));
             }
         }
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))

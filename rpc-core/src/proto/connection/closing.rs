@@ -54,7 +54,7 @@ impl Connection {
     /// the configuration sets, handlers are stopped; some time later the connection is closed, even if a handler still
     /// runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
-        let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
+        let (whole, closing) = (self.config.drain_timeout(), self.config.close_timeout());
         // The steps after the goodbye have to fit as well.
         let over = whole - whole / 20;
         self.life.set_end_by(now + over);
@@ -68,7 +68,7 @@ impl Connection {
         self.output.emit(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
         self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
-        self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace);
+        self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace());
         self.schedule.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
@@ -151,7 +151,7 @@ impl Connection {
 
     /// Ends the connection if the peer makes this side answer and does not read the answers.
     pub(super) fn check_outbox(&mut self) {
-        let (max, held) = (self.config.outbox_hard, self.outbox.memory());
+        let (max, held) = (self.config.outbox_hard(), self.outbox.memory());
         if held > max && self.life.is_open() {
             self.overload(Overload { limit: MemoryLimit::Outbox, max, held });
         }

@@ -79,7 +79,7 @@ impl Connection {
             let status = Status::resource_exhausted(format!(
                 "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
                 self.busy(false),
-                self.config.nested_wait
+                self.config.nested_wait()
             ));
             self.fail(key, status.not_executed());
         }

@@ -7,7 +7,7 @@ use super::{
     closing::Flush,
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
         EarlyPackets, Event,
@@ -27,7 +27,7 @@ use crate::{
 impl Connection {
     /// A client's end, which begins now. Its first packet, the Hello, is ready to be sent. `id` tells connections of
     /// this process apart.
-    pub fn client(id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
+    pub fn client(id: u64, config: Config, contracts: Vec<HostedContract>, now: Instant) -> Self {
         let link = Link::new(&config, Some(Frame::Hello(hello(&config, contracts))), now);
         let negotiated = Negotiated::assumed(&config);
         Self::new(Role::Client, id, config, link, Sequence::new(), negotiated)
@@ -43,7 +43,7 @@ impl Connection {
         (connection, early)
     }
 
-    fn new(role: Role, id: u64, config: CheckedConfig, link: Link, sequence: Sequence, negotiated: Negotiated) -> Self {
+    fn new(role: Role, id: u64, config: Config, link: Link, sequence: Sequence, negotiated: Negotiated) -> Self {
         Self {
             role,
             id,
@@ -118,7 +118,7 @@ impl Connection {
     /// The other side has said what it takes.
     fn obey_peer(&mut self) {
         self.calls.count_depths(&self.negotiated.limits);
-        let room = self.config.streams_window.min(self.config.item_memory());
+        let room = self.config.streams_window().min(self.config.item_memory());
         self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
     }
 

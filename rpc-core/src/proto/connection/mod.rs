@@ -43,7 +43,7 @@ use super::{
     timers::SessionTimer,
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError},
     wire::{Frame, HostedContract, PeerLimits, read_packet},
 };
@@ -77,7 +77,7 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 pub struct Connection {
     role: Role,
     id: u64,
-    config: CheckedConfig,
+    config: Config,
     life: Lifecycle,
     negotiated: Negotiated,
     /// What ends with the transport. All other fields belong to the session.
@@ -131,12 +131,12 @@ impl Connection {
         }
         let len = packet.len();
         self.link.packet_len = len;
-        if len > self.config.max_packet {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet });
+        if len > self.config.max_packet() {
+            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
         }
         let (header, frames) = read_packet(packet)?;
         self.link.handle_header(&mut self.sequence, header, len, now)?;
-        for frame in frames.with_max_metadata(self.config.max_metadata) {
+        for frame in frames.with_max_metadata(self.config.max_metadata()) {
             let frame = frame?;
             *count += 1;
             if self.life.phase == Phase::Handshake {

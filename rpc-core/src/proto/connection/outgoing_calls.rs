@@ -212,7 +212,7 @@ mod tests {
     use crate::{config::Config, proto::negotiated::own_limits};
 
     fn calls() -> OutgoingCalls {
-        let limits = own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() });
+        let limits = own_limits(&Config::builder().max_calls(1).max_oneway_calls(1).build().unwrap());
         let mut calls = OutgoingCalls::new();
         calls.count_depths(&limits);
         calls.open(&limits);

@@ -319,7 +319,7 @@ mod tests {
     use crate::{config::Config, proto::negotiated::own_limits, wire::MetadataPairs};
 
     fn calls() -> ServedCalls {
-        ServedCalls::new(&own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() }))
+        ServedCalls::new(&own_limits(&Config::builder().max_calls(1).max_oneway_calls(1).build().unwrap()))
     }
 
     fn take_in(calls: &mut ServedCalls, key: ServedKey, argument_bytes: u64) {

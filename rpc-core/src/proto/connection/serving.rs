@@ -13,7 +13,6 @@ use bytes::Bytes;
 
 use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
 use crate::{
-    config::Config,
     error::{CallViolation, ProtocolError},
     proto::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
@@ -199,7 +198,7 @@ impl Connection {
         if self.served.try_acquire(false, declared_depth) {
             return Ok(Ok(()));
         }
-        self.served.count_excess(false, self.config.max_calls).map(Err)
+        self.served.count_excess(false, self.config.max_calls()).map(Err)
     }
 
     /// Takes a permit for a one-way call that comes in, or says why the call is refused.
@@ -214,25 +213,26 @@ impl Connection {
         if self.served.try_acquire(true, depth) {
             return Ok(Ok(()));
         }
-        self.served.count_excess(true, self.config.max_oneway_calls).map(Err)
+        self.served.count_excess(true, self.config.max_oneway_calls()).map(Err)
     }
 
     /// Whether a call may be taken in, apart from permits and memory.
     #[inline]
     fn is_within_limits(&self, depth: u32, cost: &Cost) -> bool {
         let config = &self.config;
-        depth <= config.max_depth
-            && cost.metadata <= config.max_metadata
-            && cost.payload <= config.max_payload as u64
-            && self.served.has_room(cost.arguments, config.max_arguments as u64)
+        depth <= config.max_depth()
+            && cost.metadata <= config.max_metadata()
+            && cost.payload <= config.max_payload() as u64
+            && self.served.has_room(cost.arguments, config.max_arguments() as u64)
     }
 
     #[cold]
     fn why_beyond_limits(&self, depth: u32, cost: &Cost) -> Status {
-        let Config { max_depth, max_metadata, max_payload, max_arguments, .. } = *self.config;
+        let config = &self.config;
+        let (max_metadata, max_payload) = (config.max_metadata(), config.max_payload());
         let Cost { payload, metadata, .. } = *cost;
-        let status = if depth > max_depth {
-            return too_deep(max_depth);
+        let status = if depth > config.max_depth() {
+            return too_deep(config.max_depth());
         } else if metadata > max_metadata {
             Status::invalid_argument(format!(
                 "the metadata take {metadata} bytes or more; the other side takes {max_metadata} at most (Config::max_metadata)"
@@ -243,7 +243,8 @@ impl Connection {
             ))
         } else {
             Status::resource_exhausted(format!(
-                "the arguments of unfinished calls would exceed {max_arguments} bytes (Config::max_arguments)"
+                "the arguments of unfinished calls would exceed {} bytes (Config::max_arguments)",
+                config.max_arguments()
             ))
         };
         status.not_executed()

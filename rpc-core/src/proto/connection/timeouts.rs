@@ -30,7 +30,7 @@ impl Connection {
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
         let mid_message = mid_message && !self.life.has_ended();
-        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout);
+        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout());
     }
 
     /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
@@ -52,13 +52,13 @@ impl Connection {
             link.timers.stop(LinkTimer::Write);
         } else if !link.timers.is_set(LinkTimer::Write) {
             link.progress.begin_write();
-            link.timers.set(LinkTimer::Write, now + self.config.write_timeout);
+            link.timers.set(LinkTimer::Write, now + self.config.write_timeout());
         }
         if waiting <= BACKLOG || !self.life.is_open() {
             link.timers.stop(LinkTimer::Backlog);
         } else if !link.timers.is_set(LinkTimer::Backlog) {
             link.progress.begin_backlog();
-            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout);
+            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout());
         }
     }
 
@@ -106,20 +106,20 @@ impl Connection {
             }
             LinkTimer::Silence => self.judge_silence(now),
             LinkTimer::Message => {
-                let period = self.config.progress_timeout;
+                let period = self.config.progress_timeout();
                 if self.link.is_message_stuck(now, period) {
                     self.time_out(TimeLimit::Message, period);
                 }
             }
             LinkTimer::Write => {
-                let limit = self.config.write_timeout;
+                let limit = self.config.write_timeout();
                 let has_moved = self.link.progress.has_write_moved();
                 if self.link.restart_or_give_up(now, timer, has_moved, limit) {
                     self.time_out(TimeLimit::Write, limit);
                 }
             }
             LinkTimer::Backlog => {
-                let period = self.config.progress_timeout;
+                let period = self.config.progress_timeout();
                 let has_moved = self.link.progress.has_backlog_moved();
                 if self.link.restart_or_give_up(now, timer, has_moved, period) {
                     self.time_out(TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
@@ -143,8 +143,8 @@ impl Connection {
 
     /// The payloads that are arriving must have grown.
     fn judge_assembly(&mut self, now: Instant) {
-        let period = self.config.progress_timeout;
-        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet);
+        let period = self.config.progress_timeout();
+        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet());
         if !self.assembly.is_stalled(self.longest_turn(), packet) {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
@@ -158,7 +158,7 @@ impl Connection {
     fn judge_acks(&mut self, now: Instant) {
         let is_late = self.has_bulk() && self.link.is_behind_acks();
         if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
-            self.time_out(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout);
+            self.time_out(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout());
         }
     }
 
@@ -166,15 +166,15 @@ impl Connection {
     /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
     /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
-        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
-        self.config.max_assembly.saturating_add(streams).saturating_mul(4)
+        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk());
+        self.config.max_assembly().saturating_add(streams).saturating_mul(4)
     }
 
     /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.link.begin_ack_period();
-            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }
     }
 
@@ -183,7 +183,7 @@ impl Connection {
             super::Role::Client => TimeLimit::Welcome,
             super::Role::Server => TimeLimit::Opening,
         };
-        self.time_out(limit, self.config.hello_timeout);
+        self.time_out(limit, self.config.hello_timeout());
     }
 
     /// Sends a ping if the other side was silent for a ping's interval.
@@ -199,7 +199,7 @@ impl Connection {
     /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
     /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
-        let patience = self.config.keepalive_timeout;
+        let patience = self.config.keepalive_timeout();
         if !self.link.liveness.has_asked() && self.link.liveness.silent_for(patience) <= now {
             self.link.ask(now);
         }

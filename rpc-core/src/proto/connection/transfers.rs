@@ -92,14 +92,14 @@ impl Connection {
         (transfer, total): (TransferId, u64),
         purpose: Purpose,
     ) -> Result<(), ProtocolError> {
-        let max = self.config.max_assembly;
+        let max = self.config.max_assembly();
         if !self.assembly.has_room(total, max) {
             return Err(TransferViolation::TooLong { transfer, len: total, max }.into());
         }
         self.assembly.begin(transfer, total, purpose)?;
         if !self.schedule.timers.is_set(SessionTimer::Assembly) {
             self.assembly.begin_period();
-            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout());
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Incoming;
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError, TimeLimit, Timeout},
     proto::{link::Link, negotiated::Negotiated, sequence::Sequence, timers::LinkTimer},
     wire::{Frame, Hello, read_packet},
@@ -20,14 +20,14 @@ use crate::{
 /// server says nothing before it has the Hello.
 #[derive(Debug)]
 pub struct Acceptor {
-    config: CheckedConfig,
+    config: Config,
     link: Link,
     sequence: Sequence,
 }
 
 impl Acceptor {
     /// A link that begins now.
-    pub fn new(config: CheckedConfig, now: Instant) -> Self {
+    pub fn new(config: Config, now: Instant) -> Self {
         Self { link: Link::new(&config, None, now), sequence: Sequence::new(), config }
     }
 
@@ -43,13 +43,13 @@ impl Acceptor {
         link.liveness.note_heard(now);
         let len = packet.len();
         link.handshake_bytes.count(len)?;
-        if len > self.config.max_packet {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet });
+        if len > self.config.max_packet() {
+            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
         }
         let (header, frames) = read_packet(packet)?;
         link.handle_header(&mut self.sequence, header, len, now)?;
         let mut hello = None;
-        for frame in frames.with_max_metadata(self.config.max_metadata) {
+        for frame in frames.with_max_metadata(self.config.max_metadata()) {
             let frame = frame?;
             if hello.is_some() || header.seq != 0 {
                 return Err(HandshakeViolation::NotAlone.into());
@@ -74,7 +74,7 @@ impl Acceptor {
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
-        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout);
+        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout());
     }
 
     /// Time has passed. Call it when [`Self::poll_timeout`] has come.
@@ -87,9 +87,9 @@ impl Acceptor {
         while let Some(timer) = self.link.timers.pop_due(now) {
             let late = match timer {
                 LinkTimer::Handshake => (!self.link.timers.look_again(timer, now))
-                    .then_some(Timeout { limit: TimeLimit::Hello, after: self.config.hello_timeout }),
+                    .then_some(Timeout { limit: TimeLimit::Hello, after: self.config.hello_timeout() }),
                 LinkTimer::Message => {
-                    let period = self.config.progress_timeout;
+                    let period = self.config.progress_timeout();
                     let is_stuck = self.link.is_message_stuck(now, period);
                     is_stuck.then_some(Timeout { limit: TimeLimit::Message, after: period })
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{refusal, welcome};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::ConnectionError,
     proto::{link::Link, negotiated::Negotiated, sequence::Sequence},
     status::Status,
@@ -15,7 +15,7 @@ use crate::{
 /// it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
 #[derive(Debug)]
 pub struct Incoming {
-    pub(in crate::proto) config: CheckedConfig,
+    pub(in crate::proto) config: Config,
     pub(in crate::proto) link: Link,
     pub(in crate::proto) sequence: Sequence,
     pub(in crate::proto) negotiated: Negotiated,

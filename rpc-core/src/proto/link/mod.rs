@@ -69,15 +69,15 @@ impl Link {
     /// A link that begins now, with the frame that this side has to say first.
     pub(super) fn new(config: &Config, handshake: Option<Frame>, now: Instant) -> Self {
         let mut timers = LinkTimers::default();
-        timers.set(LinkTimer::Handshake, now + config.hello_timeout);
+        timers.set(LinkTimer::Handshake, now + config.hello_timeout());
         Self {
             handshake,
             unsequenced: VecDeque::new(),
-            handshake_bytes: HandshakeBytes::new(config.max_handshake),
+            handshake_bytes: HandshakeBytes::new(config.max_handshake()),
             packet_len: 0,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
-            bulk: BulkWindow::new(config.unacked_bulk, config.max_unacked_bulk),
+            bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),
             ack_goal: 0,
             liveness: Liveness::new(now),
             progress: Progress::default(),
@@ -89,7 +89,7 @@ impl Link {
     pub(super) fn open(&mut self, config: &Config, now: Instant) {
         self.timers.stop(LinkTimer::Handshake);
         self.timers.set(LinkTimer::Ping, now + config.ping_interval());
-        self.timers.set(LinkTimer::Silence, now + config.keepalive_timeout);
+        self.timers.set(LinkTimer::Silence, now + config.keepalive_timeout());
     }
 
     /// The link judges its peer no more. What waits may still go out.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::hostile::{Liar, request_with};
 use crate::{
     Config,
-    config::CheckedConfig,
     error::{CloseCode, ConnectionError, ProtocolError, TimeLimit, Timeout},
     proto::{Acceptor, Connection, EarlyPackets, Event},
     status::{Code, Execution, Status},
@@ -23,7 +22,7 @@ struct Stranger {
 impl Stranger {
     fn new(config: Config) -> Self {
         let now = Instant::now();
-        Self { now, acceptor: Acceptor::new(config.try_into().unwrap(), now) }
+        Self { now, acceptor: Acceptor::new(config, now) }
     }
 
     fn put(&mut self, packet: Bytes) -> Result<Option<Box<Hello>>, ProtocolError> {
@@ -54,7 +53,7 @@ impl Stranger {
 
 /// A client's Hello, changed.
 fn hello_with(set: impl FnOnce(&mut Hello)) -> Frame {
-    let mut client = Connection::client(1, CheckedConfig::default(), Vec::new(), Instant::now());
+    let mut client = Connection::client(1, Config::default(), Vec::new(), Instant::now());
     let mut hello = client.take_hello().expect("a client begins with it");
     set(&mut hello);
     Frame::Hello(hello)
@@ -130,8 +129,7 @@ fn what_comes_before_the_hello_is_bounded_in_all() {
     }
     assert_eq!(stranger.refused(empty).0, CloseCode::TOO_BIG);
     // A packet that is longer than this side takes.
-    let mut small = Config { max_packet: 1024, ..Config::default() };
-    (small.chunk, small.max_metadata) = (256, 256);
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
     assert_eq!(Stranger::new(small).refused(vec![0; 1025].into()), (CloseCode::TOO_BIG, too_long(1025)));
 }
 
@@ -161,7 +159,7 @@ fn a_hello_that_came_in_time_is_read_at_the_second_look() {
 #[test]
 fn a_message_that_does_not_grow_is_given_up() {
     let hello_timeout = seconds(1000.0);
-    let mut stranger = Stranger::new(Config { hello_timeout, ..Config::default() });
+    let mut stranger = Stranger::new(Config::builder().hello_timeout(hello_timeout).build().unwrap());
     let begun = stranger.now;
     let mut passed = 0;
     let error = loop {
@@ -175,7 +173,7 @@ fn a_message_that_does_not_grow_is_given_up() {
     assert!(error.to_string().contains("a message began and did not end within 30s"), "{error}");
     assert!(stranger.now - begun >= seconds(30.0));
     // One that has ended is judged no more.
-    let mut stranger = Stranger::new(Config { hello_timeout, ..Config::default() });
+    let mut stranger = Stranger::new(Config::builder().hello_timeout(hello_timeout).build().unwrap());
     stranger.acceptor.handle_activity(stranger.now, 1, true);
     stranger.acceptor.handle_activity(stranger.now, 2, false);
     assert_eq!(stranger.pass(seconds(100.0)), Ok(()));

@@ -14,7 +14,7 @@ fn lost() -> ConnectionError {
 
 #[test]
 fn a_lost_link_resolves_every_call_and_says_what_may_have_run() {
-    let config = Config { max_calls: 3, ..Config::default() };
+    let config = Config::builder().max_calls(3).build().unwrap();
     let mut pair = Pair::open(&config);
     let (running, served) = pair.call_and_arrive(CLIENT, Call::new());
     let large = pair.call(CLIENT, Call::new().payload(4 << 20)).unwrap();
@@ -163,8 +163,8 @@ fn a_refused_client_is_told_why() {
 
 #[test]
 fn a_long_refusal_fits_the_handshake() {
-    let wordy = Config { max_metadata: 60_000, ..Config::default() };
-    let mut pair = Pair::apart(&Config { max_metadata: 256, ..Config::default() }, &wordy);
+    let wordy = Config::builder().max_metadata(60_000).build().unwrap();
+    let mut pair = Pair::apart(&Config::builder().max_metadata(256).build().unwrap(), &wordy);
     let hello = pair.ends[CLIENT].connection.poll_transmit(pair.now).unwrap();
     let server = &mut pair.ends[SERVER];
     server.connection.handle_packet(pair.now, hello);

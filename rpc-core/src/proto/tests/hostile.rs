@@ -151,7 +151,7 @@ fn stray_completions_are_ignored_a_hundred_times() {
 
 #[test]
 fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
-    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(1).build().unwrap());
     liar.say(&[request(1), request(2)]);
     assert_eq!(liar.statuses(), [(2, Code::ResourceExhausted)]);
     assert_eq!(liar.pair.ends[SERVER].arrived.len(), 1);
@@ -167,7 +167,7 @@ fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
 
 #[test]
 fn a_forged_parent_gains_nothing() {
-    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(1).build().unwrap());
     liar.say(&[request_with(1, |forged| forged.parent = Some(12345))]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     assert!(arrived.call.parent.is_none());
@@ -217,8 +217,8 @@ fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
 
 #[test]
 fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
-    let small = Config { chunk: 256, max_metadata: 256, outbox_soft: 1024, outbox_hard: 10_000, ..Config::default() };
-    let mut liar = Liar::new(&Config { max_calls: 1, ..small });
+    let small = Config::builder().chunk(256).max_metadata(256).outbox_soft(1024).outbox_hard(10_000).build().unwrap();
+    let mut liar = Liar::new(&small.to_builder().max_calls(1).build().unwrap());
     liar.say(&[request(1)]);
     for id in 2..1000 {
         liar.say(&[request(id)]);
@@ -235,14 +235,14 @@ fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
 
 #[test]
 fn calls_that_are_cancelled_hold_their_permits_until_they_have_ended() {
-    let mut liar = Liar::new(&Config { max_calls: 2, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(2).build().unwrap());
     liar.say(&[request(1), Frame::Cancel { id: 1 }, request(2), Frame::Cancel { id: 2 }, request(3)]);
     assert_eq!(liar.statuses(), [(3, Code::ResourceExhausted)]);
 }
 
 #[test]
 fn a_client_is_protected_as_a_server_is() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     let now = pair.now;
     let client = &mut pair.ends[CLIENT];
     client.connection.handle_packet(now, Liar::packet(1, 0, &[request(1), request(2), request(1)]));
@@ -267,7 +267,7 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
     liar.say(&[large(1), large(2), large(3)]);
     assert_eq!(liar.closed(), None);
     liar.say(&[large(4)]);
-    let rule = TransferViolation::TooLong { transfer: 4, len: 5 << 20, max: Config::default().max_assembly };
+    let rule = TransferViolation::TooLong { transfer: 4, len: 5 << 20, max: Config::default().max_assembly() };
     liar.assert_broken(rule, CloseCode::TOO_BIG, "the fourth");
 }
 
@@ -288,7 +288,7 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count() {
 
 #[test]
 fn tiny_transfers_that_were_given_up_are_bounded() {
-    let mut liar = Liar::new(&Config { max_assembly: 2560, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_assembly(2560).build().unwrap());
     for id in 1..=10 {
         liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id }]);
     }

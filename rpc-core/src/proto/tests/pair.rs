@@ -26,17 +26,17 @@ pub(super) const SERVER: usize = 1;
 
 /// Every bound that streams know at its least.
 pub(super) fn least() -> Config {
-    Config {
-        chunk: 256,
-        stream_items: 1,
-        stream_window: 1,
-        max_stream_window: 1,
-        streams_window: 1,
-        unacked_bulk: 128 * 1024,
-        max_unacked_bulk: 128 * 1024,
-        max_payload: 200_000,
-        ..Config::default()
-    }
+    Config::builder()
+        .chunk(256)
+        .stream_items(1)
+        .stream_window(1)
+        .max_stream_window(1)
+        .streams_window(1)
+        .unacked_bulk(128 * 1024)
+        .max_unacked_bulk(128 * 1024)
+        .max_payload(200_000)
+        .build()
+        .unwrap()
 }
 
 /// A call that has reached its callee.

@@ -29,7 +29,7 @@ fn an_idle_session_lives_whatever_its_times_are() {
     let times = [1, 2, 5, 15, 60, u64::MAX].map(seconds);
     for keepalive in times {
         for keepalive_timeout in &times[1..] {
-            let config = Config { keepalive, keepalive_timeout: *keepalive_timeout, ..Config::default() };
+            let config = Config::builder().keepalive(keepalive).keepalive_timeout(*keepalive_timeout).build().unwrap();
             for (client, server) in [(&config, &config), (&config, &Config::default()), (&Config::default(), &config)] {
                 let mut pair = Pair::apart(client, server);
                 pair.pass(900.0);
@@ -44,7 +44,7 @@ fn an_idle_session_lives_whatever_its_times_are() {
 
 #[test]
 fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
-    let config = Config { keepalive: seconds(1), keepalive_timeout: seconds(120), ..Config::default() };
+    let config = Config::builder().keepalive(seconds(1)).keepalive_timeout(seconds(120)).build().unwrap();
     let mut pair = Pair::apart(&config, &Config::default());
     pair.run();
     // The server's process is stopped for a while; the client's pings wait in its socket.
@@ -63,7 +63,7 @@ fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
 
 #[test]
 fn an_end_that_was_blocked_reads_its_socket_before_it_gives_the_peer_up() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     let mut pair = Pair::open(&config);
     pair.transmit(SERVER);
     // The client's ping has gone, and the answer waits while the client is blocked.
@@ -82,7 +82,7 @@ fn an_end_that_was_blocked_reads_its_socket_before_it_gives_the_peer_up() {
 
 #[test]
 fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     // The server sends nothing unasked.
     let mut pair = Pair::apart(&config, &Config::default());
     pair.run();
@@ -98,7 +98,7 @@ fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
 
 #[test]
 fn a_peer_that_is_gone_is_given_up_although_this_end_was_blocked() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     let mut pair = Pair::open(&config);
     wake(&mut pair, CLIENT, seconds(5));
     for _ in 0..10 {

@@ -26,7 +26,7 @@ fn told(statuses: &[Status]) -> (usize, usize) {
 
 #[test]
 fn a_long_goaway_is_cut_and_shared_by_all_calls_that_wait() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     pair.call_and_arrive(SERVER, Call::new());
     let waiting: Vec<_> = (0..WAITING).map(|_| pair.call(SERVER, Call::new()).unwrap()).collect();
     let mut liar = Liar::at(pair);
@@ -57,7 +57,7 @@ fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
         ConnectionError::Lost(reason.clone()),
     ];
     for end in ends {
-        let mut pair = Pair::open(&Config { max_calls: 500, ..Config::default() });
+        let mut pair = Pair::open(&Config::builder().max_calls(500).build().unwrap());
         let calls: Vec<_> = (0..WAITING).map(|_| pair.call(CLIENT, Call::new()).unwrap()).collect();
         pair.run();
         pair.ends[CLIENT].connection.handle_lost(end);
@@ -109,7 +109,7 @@ fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
         (notify(0, Vec::new()), "announced limit of 1"),
     ];
     for (frame, why) in cases {
-        let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
+        let mut liar = Liar::new(&Config::builder().max_oneway_calls(1).build().unwrap());
         // One call is being served.
         liar.say(&[notify(0, Vec::new())]);
         assert_eq!(liar.pair.ends[SERVER].connection.take_refused_oneway(), None);

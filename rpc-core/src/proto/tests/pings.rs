@@ -61,7 +61,7 @@ fn pings_and_pongs_of_all_kinds_share_one_budget() {
 
 #[test]
 fn a_pong_that_answers_a_ping_is_free_once() {
-    let mut liar = Liar::new(&Config { keepalive_timeout: Duration::MAX, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().keepalive_timeout(Duration::MAX).build().unwrap());
     // This side sends 20 Pings, and each is answered.
     for token in 1..=20 {
         let server = &mut liar.pair.ends[SERVER];
@@ -88,7 +88,7 @@ fn open(pair: &Pair) -> bool {
 
 #[test]
 fn a_keepalive_of_a_second_at_both_ends_is_within_the_budget_for_hours() {
-    let config = Config { keepalive: Duration::from_secs(1), ..Config::default() };
+    let config = Config::builder().keepalive(Duration::from_secs(1)).build().unwrap();
     let mut pair = Pair::open(&config);
     for round in 0..2000_u32 {
         // Some seconds of silence, in which both ends ping, and now and then a call.
@@ -105,7 +105,7 @@ fn a_keepalive_of_a_second_at_both_ends_is_within_the_budget_for_hours() {
 
 #[test]
 fn pings_that_a_stalled_link_delivers_at_once_are_within_the_budget() {
-    let config = Config { keepalive: Duration::from_secs(1), ..Config::default() };
+    let config = Config::builder().keepalive(Duration::from_secs(1)).build().unwrap();
     for stalled in [vec![CLIENT], vec![SERVER], vec![CLIENT, SERVER]] {
         let mut pair = Pair::open(&config);
         for _ in 0..100 {

@@ -27,7 +27,7 @@ fn notify(len: usize) -> Frame {
 
 /// A client that sends whatever the test wants, to a server that has joined the pool.
 fn member(pool: &MemoryPool) -> Liar {
-    let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_arguments(64 * MIB).build().unwrap());
     liar.pair.ends[SERVER].connection.join_pool(pool);
     liar
 }

@@ -57,7 +57,7 @@ fn the_budget_of_a_long_item_comes_back() {
 /// The item is not even made before there is shared credit, and then holds its length of the budget once.
 #[test]
 fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
-    let (mut pair, _, id) = open(&Config { streams_window: 1, max_payload: 8 << 20, ..Config::default() });
+    let (mut pair, _, id) = open(&Config::builder().streams_window(1).max_payload(8 << 20).build().unwrap());
     pair.pass(0.1);
     assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first item may go beyond the credit");
     // The reader grants credit of the stream, and no shared credit.
@@ -80,7 +80,7 @@ fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
 
 /// A stream with a long item that is queued, and another stream whose one short item has used the shared credit.
 fn long_item_without_shared_credit() -> (Pair, TransferId, TransferId) {
-    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().streams_window(100).max_payload(8 << 20).build().unwrap());
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
     let [long, short] = [arrived.streams[0], arrived.streams[1]];
     pair.ends[CLIENT].transfers_released = 0;

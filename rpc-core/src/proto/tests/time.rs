@@ -29,7 +29,7 @@ fn a_deadline_ends_the_call_on_both_sides() {
 
 #[test]
 fn a_deadline_while_waiting_for_a_permit_means_that_nothing_ran() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     let _ = pair.call_and_arrive(CLIENT, Call::new());
     let key = pair.call(CLIENT, Call::new().timeout(5)).unwrap();
     pair.pass(5.1);
@@ -191,11 +191,15 @@ fn a_write_without_progress_for_10_s_ends_the_session() {
 
 #[test]
 fn times_may_be_for_ever() {
-    let mut config = Config { nested_wait: Duration::MAX, keepalive: Duration::MAX, ..Config::default() };
-    config.keepalive_timeout = Duration::MAX;
-    config.drain_grace = Duration::MAX;
-    config.drain_timeout = Duration::MAX;
-    config.progress_timeout = Duration::MAX;
+    let config = Config::builder()
+        .nested_wait(Duration::MAX)
+        .keepalive(Duration::MAX)
+        .keepalive_timeout(Duration::MAX)
+        .drain_grace(Duration::MAX)
+        .drain_timeout(Duration::MAX)
+        .progress_timeout(Duration::MAX)
+        .build()
+        .unwrap();
     let mut pair = Pair::open(&config);
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.pass(100_000.0);

@@ -24,7 +24,7 @@ use super::{
     metered::Metered,
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{CloseCode, WebSocketViolation},
     session::{
         transport::{Progress, Transport, TransportError},
@@ -77,22 +77,24 @@ enum Closing {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// The server's end. `leftover` holds the bytes that were read after the head of the request.
-    pub fn server(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
+    pub fn server(io: IO, leftover: Bytes, config: &Config) -> Self {
         Self::new(io, leftover, Role::Server, config)
     }
 
     /// The client's end. `leftover` holds the bytes that were read after the head of the response.
-    pub fn client(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
+    pub fn client(io: IO, leftover: Bytes, config: &Config) -> Self {
         Self::new(io, leftover, Role::Client, config)
     }
 
-    fn new(io: IO, leftover: Bytes, role: Role, config: &CheckedConfig) -> Self {
+    fn new(io: IO, leftover: Bytes, role: Role, config: &Config) -> Self {
         let settings = WebSocketConfig::default()
-            .read_buffer_size(config.read_buffer)
+            .read_buffer_size(config.read_buffer())
             .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(config.max_packet.max(config.chunk).saturating_add(WRITE_BUFFER).saturating_mul(2))
-            .max_message_size(Some(config.max_handshake))
-            .max_frame_size(Some(config.max_handshake));
+            .max_write_buffer_size(
+                config.max_packet().max(config.chunk()).saturating_add(WRITE_BUFFER).saturating_mul(2),
+            )
+            .max_message_size(Some(config.max_handshake()))
+            .max_frame_size(Some(config.max_handshake()));
         let metered = Metered::new(io, &leftover);
         let socket = if leftover.is_empty() {
             tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
@@ -102,8 +104,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         };
         Self {
             socket,
-            max_packet: config.max_packet,
-            handshake_left: Some(config.max_handshake),
+            max_packet: config.max_packet(),
+            handshake_left: Some(config.max_handshake()),
             controls: 0,
             blocked: false,
             ended: None,

@@ -65,13 +65,16 @@ pub enum Taken {
 
 impl RecvStreams {
     pub(crate) fn new(config: &Config) -> Self {
-        let all_window = signed(config.streams_window as u64);
+        let all_window = signed(config.streams_window() as u64);
         Self {
             streams: HashMap::default(),
             open: 0,
-            max_open: config.max_streams,
-            first_window: Amount { items: i64::from(config.stream_items), bytes: signed(config.stream_window as u64) },
-            max_window: signed(config.max_stream_window as u64),
+            max_open: config.max_streams(),
+            first_window: Amount {
+                items: i64::from(config.stream_items()),
+                bytes: signed(config.stream_window() as u64),
+            },
+            max_window: signed(config.max_stream_window() as u64),
             all_window,
             all_credit: all_window,
             all_held: 0,

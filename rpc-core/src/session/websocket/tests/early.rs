@@ -10,7 +10,7 @@ use tokio::{
 
 use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     peer::{ConnectionInfo, Session},
     service::Hosting,
     session::{Handshake, WebSocket, connect},
@@ -82,7 +82,7 @@ async fn refusals(raw: &mut DuplexStream, wanted: usize) {
 
 fn client(leftover: Vec<u8>) -> (Session, DuplexStream) {
     let (near, raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::client(near, leftover.into(), &config);
     let (session, driver) = connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
@@ -110,7 +110,7 @@ async fn a_client_takes_what_comes_in_one_read_with_the_welcome() {
 #[tokio::test]
 async fn a_server_takes_what_may_follow_the_hello_and_large_packets_after_its_welcome() {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
     let mut bytes = message(0, &hello(), true);
     bytes.extend(message(1, &call(1, 15 * KIB), true));

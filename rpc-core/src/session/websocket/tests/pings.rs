@@ -10,7 +10,7 @@ use super::{
     raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame},
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{CloseCode, ConnectionError},
     peer::ConnectionInfo,
     service::Hosting,
@@ -42,7 +42,7 @@ async fn row_12_each_ping_or_pong_is_told_before_the_next_is_read() {
 /// Why a server's session ends with a client that says Hello and then this.
 async fn ended(said: &[u8]) -> Option<ConnectionError> {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
     raw.write_all(&message(0, &hello(), true)).await.unwrap();
     let handshake = Handshake::read(transport, &config).await.unwrap();

@@ -57,7 +57,7 @@ impl Link {
 
     pub(super) fn with(end: End, config: &Config, pipe: usize, leftover: Bytes) -> Self {
         let (near, raw) = tokio::io::duplex(pipe);
-        let config = &config.clone().try_into().unwrap();
+        let config = &config.clone();
         let ours = match end {
             End::Server => WebSocket::server(near, leftover, config),
             End::Client => WebSocket::client(near, leftover, config),
