@@ -121,7 +121,7 @@ impl Handshake {
         Self { transport: Box::new(transport), incoming, config: config.clone() }
     }
 
-    /// The names of the contracts that the client hosts.
+    /// The names of the contracts that the client says it hosts, as it has written them.
     pub fn contracts(&self) -> impl Iterator<Item = &str> {
         self.incoming.hello().contracts.iter().map(|contract| contract.name.as_str())
     }
