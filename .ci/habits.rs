@@ -1,6 +1,6 @@
-//! The habits that neither rustfmt nor clippy check: one nested `use` a crate, prose within 120 columns and without
-//! vague words, files within 450 lines. `.ci/run` compiles this file with plain rustc. `habits` checks; `habits wrap`
-//! breaks the lines that are too long, as far as they can be broken.
+//! The habits that neither rustfmt nor clippy check: one nested `use` a crate, prose and comments within 120 columns
+//! and without vague words, files within 450 lines. `.ci/run` compiles this file with plain rustc. `habits` checks;
+//! `habits wrap` breaks the lines that are too long, as far as they can be broken.
 
 use std::{
     env, fs,
@@ -162,16 +162,37 @@ fn breaking(body: &str, room: usize) -> Option<usize> {
     found.filter(|(_, columns)| *columns <= room).map(|(at, _)| at)
 }
 
-/// Lines of prose that are too long and could be broken.
+/// Where a comment begins behind code, if the line has one. A mark inside of a text does not count.
+fn comment_behind_code(kind: Kind, line: &str) -> Option<usize> {
+    let mark = match kind {
+        Kind::Markdown => return None,
+        Kind::Rust => " // ",
+        Kind::Script => " # ",
+    };
+    if prose(kind, line).is_some() {
+        return None;
+    }
+    line.match_indices(mark).map(|(at, _)| at).find(|at| {
+        let code = &line[..*at];
+        let is_outside = |quote| (code.matches(quote).count() - code.matches(&format!("\\{quote}")).count()) % 2 == 0;
+        !code.trim().is_empty() && is_outside("\"") && (kind == Kind::Rust || is_outside("'"))
+    })
+}
+
+/// Lines of prose that are too long and could be broken, and comments that make a line of code too long.
 fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
     let mut blocks = Blocks::default();
     let mut faults = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
+        let columns = line.chars().count();
         let Some((marks, body)) = prose(kind, line) else {
             blocks = Blocks::default();
+            if columns > COLUMNS && comment_behind_code(kind, line).is_some() {
+                let advice = "put the comment on a line before";
+                faults.push((number, format!("code and comment of {columns} columns, more than {COLUMNS}: {advice}")));
+            }
             continue;
         };
-        let columns = line.chars().count();
         if blocks.is_text(body) && columns > COLUMNS && breaking(body, COLUMNS - marks.chars().count()).is_some() {
             let advice = "break it, or let `.ci/habits wrap` do it";
             faults.push((number, format!("prose of {columns} columns, more than {COLUMNS}: {advice}")));
@@ -305,6 +326,30 @@ mod tests {
         assert_eq!(lines_of(long_lines(Kind::Rust, &better)), [0; 0]);
         assert_eq!(better.split_whitespace().filter(|word| *word == "word").count(), 80 - 1);
         assert!(better.contains("word end.\n"), "{better}");
+    }
+
+    #[test]
+    fn a_comment_behind_code_counts_with_its_line() {
+        let words = "word ".repeat(30);
+        let words = words.trim();
+        for (kind, long) in [
+            (Kind::Rust, format!("    let a = b; // {words}\n")),
+            (Kind::Rust, format!("    let a = \"a \\\" b\"; // {words}\n")),
+            (Kind::Script, format!("name = \"value\" # {words}\n")),
+            (Kind::Script, format!("run 'a' # {words}\n")),
+        ] {
+            assert_eq!(lines_of(long_lines(kind, &long)), [1], "{long}");
+        }
+        for (kind, fine) in [
+            (Kind::Rust, "let a = b; // word\n".to_owned()),
+            (Kind::Rust, format!("let a = \"a // {words}\";\n")),
+            (Kind::Rust, format!("let a = \"{words}\";\n")),
+            (Kind::Script, format!("run \"a # {words}\"\n")),
+            (Kind::Script, format!("run 'a # {words}'\n")),
+            (Kind::Markdown, format!("```rust\nlet a = b; // {words}\n```\n")),
+        ] {
+            assert_eq!(lines_of(long_lines(kind, &fine)), [0; 0], "{fine}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `connect`: from a URL to a stub or a client.
+//! `connect`: makes a stub or a client from a URL.
 
 use std::{
     fmt,
@@ -9,8 +9,8 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{
-    CheckedConfig, Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor,
-    logging::LogLimit, session,
+    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
+    session,
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -22,21 +22,46 @@ use crate::{
     tls::Tls,
 };
 
-/// Connects to a server of which several contracts will be used.
+/// Connects to a server, for programs that use several contracts of the server: `connect(url).await?` gives a
+/// [`Client`].
 ///
-/// The URL begins with `ws://` or, for TLS, with `wss://`; without a port it means 80, or 443. See [`ConnectBuilder`]
-/// for what can be set before `.await`.
+/// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has the
+/// settings that can precede `.await`.
 pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
     ConnectBuilder::new(url.into())
 }
 
 /// Lets every stub connect: `ChatClient::connect("ws://127.0.0.1:9000/").await?`.
+///
+/// ```
+/// use rpc_client::{Connect, Stub};
+/// # #[rpc_client::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = rpc_server::Server::builder().service(Tower.serve()).listen("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let clock = ClockClient::connect(url).await?;
+/// assert_eq!(clock.hour().await?, 12);
+/// clock.session().close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Connect: Stub {
     /// Connects to a server that hosts this stub's contract.
     ///
-    /// The URL begins with `ws://` or, for TLS, with `wss://`; without a port it means 80, or 443. See
-    /// [`ConnectBuilder`] for what can be set before `.await`. The session lives until it is closed, or until the stub
-    /// and all its clones have been dropped.
+    /// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has
+    /// the settings that can precede `.await`. The session lives until it is closed, or until the stub and all its
+    /// clones have been dropped.
     fn connect(url: impl Into<String>) -> ConnectBuilder<Self> {
         ConnectBuilder::new(url.into())
     }
@@ -44,14 +69,57 @@ pub trait Connect: Stub {
 
 impl<S: Stub> Connect for S {}
 
-/// A connection to be made; `.await` makes it.
+/// Settings of a connection, which `.await` makes.
 ///
-/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. What cannot work is refused before anything is
-/// dialled: a URL, a header, limits and times, callbacks that cannot be hosted together. Reaching the server, the TLS
-/// handshake and the HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake of the session
-/// at most [`Config::hello_timeout`]. The `opened` hooks and objects of this side take [`Config::hook_timeout`] more at
-/// most, if there are any. Must be awaited within a tokio runtime, in which the session then runs as a task. Dropping
-/// the future undoes what it has begun.
+/// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Settings that cannot work are refused before
+/// anything is dialled: a URL, a header, callbacks that cannot be hosted together. Reaching the
+/// server, the TLS handshake and the HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake
+/// of the session at most [`Config::hello_timeout`]. If this side has `opened` hooks or objects for each
+/// session, they take at most [`Config::hook_timeout`] more. Await it within a tokio runtime, in which the session then
+/// runs as a task. Dropping the future closes what it has opened.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_client::{Connect, intercept::TimeoutCap};
+///
+/// #[rpc_client::callback]
+/// trait Screen {
+///     async fn confirm(&self, question: &str) -> bool;
+/// }
+///
+/// #[rpc_client::service(callback = Screen)]
+/// trait Desk {
+///     async fn open(&self, document: &str) -> bool;
+/// }
+///
+/// struct Console;
+///
+/// impl Screen for Console {
+///     async fn confirm(&self, question: &str) -> bool {
+///         !question.is_empty()
+///     }
+/// }
+/// # struct Office;
+/// # impl Desk for Office {
+/// #     async fn open(&self, document: &str) -> bool {
+/// #         document == "letter"
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = rpc_server::Server::builder().service(Office.serve()).listen("127.0.0.1:0").await?;
+/// # let url = format!("ws://{}/", server.local_addr());
+/// let desk = DeskClient::connect(url)
+///     .callback(Console.serve())
+///     .header("authorization", "Bearer 4711")
+///     .interceptor(TimeoutCap::outgoing(Duration::from_secs(10)))
+///     .await?;
+/// assert!(desk.open("letter").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
@@ -74,28 +142,28 @@ impl<T> ConnectBuilder<T> {
         }
     }
 
-    /// Hosts a callback contract that the server may call: `.callback(ChatEvents::serve(Screen))`. May be called
-    /// several times; two contracts of one name are an error when connecting.
+    /// Hosts a callback contract that the server may call: `.callback(ChatEvents::serve(Screen))`. Callbacks of
+    /// several contracts are added one after another; two contracts of the same name are an error when connecting.
     pub fn callback(mut self, service: impl IntoService) -> Self {
         self.hosting = self.hosting.service(service);
         self
     }
 
-    /// Runs code when the session opens, which may refuse it, and when it has ended. May be called several times: the
-    /// first one added is the first to see it open, and the last to see it closed.
+    /// Runs hooks when the session opens, which may refuse the session, and when it has ended. Of several hooks, the
+    /// one that was added first is the first to see the session open, and the last to see it closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
     }
 
-    /// Puts code around every call of the session, those that this side makes and those that the server makes back to
-    /// it. May be called several times: the first one added is the outermost.
+    /// Puts an interceptor around every call of the session: calls that this side makes, and calls that the server
+    /// makes back. Of several interceptors, the one that was added first is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
     }
 
-    /// Sets the limits and times of the session. A value that cannot work is an error when connecting.
+    /// Sets the limits and times of the session.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -131,14 +199,13 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let config = CheckedConfig::try_from(self.config)?;
-        let (link, info) = dial(&self.url, self.tls, &self.headers?, &config).await?;
+        let (link, info) = dial(&self.url, self.tls, &self.headers?, &self.config).await?;
         let peer_addr = info.peer_addr;
         let (session, driver) = match link {
-            Link::Plain(transport) => session::connect(transport, &hosting, &config, info),
-            Link::Tls(transport) => session::connect(transport, &hosting, &config, info),
+            Link::Plain(transport) => session::connect(transport, &hosting, &self.config, info),
+            Link::Tls(transport) => session::connect(transport, &hosting, &self.config, info),
         };
-        // Dropping it, with this future or after the refusal, ends the driver.
+        // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);
         session.established().await?;
@@ -147,7 +214,7 @@ impl<T> ConnectBuilder<T> {
     }
 }
 
-/// What awaiting a [`ConnectBuilder`] runs.
+/// The future that awaiting a [`ConnectBuilder`] runs.
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, ConnectError>> + Send>>;
 
 impl<S: Stub> IntoFuture for ConnectBuilder<S> {

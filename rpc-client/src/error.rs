@@ -4,37 +4,59 @@ use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use rpc_core::{
-    ConfigError, ConnectionError, HostingError, Status,
+    ConnectionError, HostingError, Status,
     text::{escaped, excerpt},
 };
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
+///
+/// ```
+/// use rpc_client::{ConnectError, connect};
+///
+/// /// Whether the same program may connect later.
+/// fn is_worth_a_retry(error: &ConnectError) -> bool {
+///     match error {
+///         ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => true,
+///         ConnectError::Http { status, .. } => status.as_u16() == 503,
+///         ConnectError::Session(error) => error.is_retryable(),
+///         _ => false,
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let error = connect("http://127.0.0.1:9000/").await.unwrap_err();
+/// assert!(matches!(error, ConnectError::Url { .. }) && !is_worth_a_retry(&error));
+/// assert!(error.to_string().contains("write ws://127.0.0.1:9000/"), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
-        /// What is wrong with it.
+        /// What is wrong with the URL.
         why: String,
     },
     /// A header that was set on the builder is not valid, is one that the WebSocket handshake itself sets, or announces
     /// a body.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the header.
         why: String,
     },
     /// The host name leads to no address.
     Resolve {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// The machine is there, and nothing listens at the port.
+    /// The machine answers, but nothing listens at the port.
     Refused {
         /// Host and port.
         authority: String,
@@ -43,7 +65,7 @@ pub enum ConnectError {
     Unreachable {
         /// Host and port.
         authority: String,
-        /// What the network said.
+        /// The network's error.
         source: io::Error,
     },
     /// Reaching the server, the TLS handshake and the HTTP upgrade took longer than
@@ -53,7 +75,7 @@ pub enum ConnectError {
         authority: String,
         /// The limit.
         limit: Duration,
-        /// The address that a connection was made to, if one was: then it is the answer that did not come.
+        /// The address of the connection, if one was made. Then the answer to the HTTP upgrade did not come.
         reached: Option<SocketAddr>,
     },
     /// TLS was not agreed on: a certificate is not accepted at one of the ends, or what answers does not speak TLS.
@@ -83,7 +105,7 @@ pub enum ConnectError {
         url: String,
         /// The status.
         status: StatusCode,
-        /// The beginning of what came with it, if that was text.
+        /// The first line of the answer's body, if the body is plain text.
         body: String,
     },
     /// The server speaks WebSocket, but no version of this protocol that this program knows.
@@ -93,9 +115,9 @@ pub enum ConnectError {
         /// The sub-protocols that the server says it serves; may be empty.
         served: Vec<String>,
     },
-    /// The server is there, and does not host the contract of the stub.
+    /// The server does not host the contract of the stub.
     NotHosted {
-        /// What was connected to.
+        /// The given URL.
         url: String,
         /// The name of the contract.
         contract: &'static str,
@@ -107,8 +129,6 @@ pub enum ConnectError {
     Session(ConnectionError),
     /// The callbacks cannot be hosted together.
     Hosting(HostingError),
-    /// The limits and times of the session cannot work.
-    Config(ConfigError),
 }
 
 impl fmt::Display for ConnectError {
@@ -171,7 +191,6 @@ impl fmt::Display for ConnectError {
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
         }
     }
 }
@@ -202,7 +221,6 @@ impl error::Error for ConnectError {
             Self::Rejected(status) => status.source(),
             Self::Session(error) => error.source(),
             Self::Hosting(error) => error.source(),
-            Self::Config(error) => error.source(),
             Self::Url { .. }
             | Self::Header { .. }
             | Self::Refused { .. }
@@ -219,12 +237,6 @@ impl error::Error for ConnectError {
 impl From<HostingError> for ConnectError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
-    }
-}
-
-impl From<ConfigError> for ConnectError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
     }
 }
 

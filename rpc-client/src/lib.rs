@@ -28,16 +28,18 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let desk = DeskClient::connect("ws://127.0.0.1:9000/").callback(Console.serve()).await?;
 //! let opened = desk.open("letter").await?;
-//! // Before the program ends: what is not written by then, the goodbye included, is never written.
+//! // The end of the program cuts off data that has not been written, the goodbye included.
 //! desk.session().close().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
-//! name.
+//! The [guide] shows, page by page, how to build with this crate.
 //!
-//! For several contracts in one session: [`connect`].
+//! A client's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a client needs, under the
+//! same names.
+//!
+//! For several contracts in one session use [`connect`].
 //!
 //! `wss://` URLs are for TLS: the authorities that the operating system trusts are trusted, or those that a `Tls`
 //! names. The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of
@@ -59,11 +61,15 @@ pub use tls::{Tls, TlsBuilder};
 pub use rpc_core::__private;
 #[cfg(feature = "tls")]
 pub use rpc_core::TlsError;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
-    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
-    ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, PeerCertificate, Principal,
-    ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status,
-    StreamSender, Streaming, Stub, TlsInfo, UnknownCode, async_trait, contract, intercept, logging, session, text,
+    CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
+    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
+    ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
+    SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub,
+    TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
+    logging, session, text,
 };

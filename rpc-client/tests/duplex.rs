@@ -171,20 +171,21 @@ fn is_empty(mut stats: Stats) -> bool {
 }
 
 fn least() -> Config {
-    let mut config = Config::default();
-    config.max_calls = 1;
-    config.nested_calls = 1;
-    config.max_oneway_calls = 1;
-    config.chunk = 256;
-    config.max_packet = 256 + 512;
-    config.max_metadata = 256;
-    config.max_payload = 256;
-    config.max_assembly = 256;
-    config.max_arguments = 256;
-    config.outbox_soft = 256 + 256 + 512;
-    config.unacked_bulk = 128 * 1024;
-    config.max_unacked_bulk = 128 * 1024;
-    config
+    Config::builder()
+        .max_calls(1)
+        .nested_calls(1)
+        .max_oneway_calls(1)
+        .chunk(256)
+        .max_packet(256 + 512)
+        .max_metadata(256)
+        .max_payload(256)
+        .max_assembly(256)
+        .max_arguments(256)
+        .outbox_soft(256 + 256 + 512)
+        .unacked_bulk(128 * 1024)
+        .max_unacked_bulk(128 * 1024)
+        .build()
+        .unwrap()
 }
 
 async fn a_thousand_each_way(config: Config) {

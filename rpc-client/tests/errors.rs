@@ -3,8 +3,8 @@
 use std::{error::Error, io, net::SocketAddr, time::Duration};
 
 use rpc_client::{
-    CallError, CloseCode, Code, ConfigError, ConfigValue, ConnectError, ConnectionError, HostingError, ProtocolError,
-    Status,
+    CallError, CloseCode, Code, ConfigError, ConfigValue, ConnectError, ConnectionError, HostingError, MemoryLimit,
+    Overload, ProtocolError, Status, TimeLimit, Timeout,
 };
 use rpc_server::{BuildError, ListenError};
 
@@ -53,11 +53,11 @@ fn connection_errors() -> [ConnectionError; 9] {
         ConnectionError::ClosedLocally,
         ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: "done".into() },
         ConnectionError::Lost(text()),
-        ConnectionError::TimedOut(text()),
-        ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+        ConnectionError::TimedOut(Timeout { limit: TimeLimit::Keepalive, after: Duration::from_secs(1) }),
+        ConnectionError::Protocol(ProtocolError::UnknownFrame { kind: 15, at: None }),
         ConnectionError::Refused(Status::unavailable("not yet")),
         ConnectionError::RefusedPeer(Status::unavailable("not yet")),
-        ConnectionError::Overloaded(text()),
+        ConnectionError::Overloaded(Overload { limit: MemoryLimit::Session, max: 1, held: 2 }),
         ConnectionError::ShutDown,
     ]
 }
@@ -82,7 +82,6 @@ fn connect_errors() -> Vec<ConnectError> {
     ];
     errors.extend(connection_errors().map(ConnectError::Session));
     errors.extend(hosting_errors().map(ConnectError::Hosting));
-    errors.extend(config_errors().map(ConnectError::Config));
     errors
 }
 
@@ -106,7 +105,6 @@ fn build_errors() -> Vec<BuildError> {
         BuildError::Origin { given: "*".to_owned(), why: "a wildcard".to_owned() },
     ];
     errors.extend(hosting_errors().map(BuildError::Hosting));
-    errors.extend(config_errors().map(BuildError::Config));
     errors
 }
 
@@ -127,7 +125,7 @@ fn tls_errors() -> [rpc_client::TlsError; 5] {
 fn no_error_shows_its_source() {
     let mut errors: Vec<Box<dyn Error>> = vec![
         Status::internal("a bug").into(),
-        ProtocolError::new("an unknown packet").into(),
+        ProtocolError::UnknownFrame { kind: 15, at: None }.into(),
         Code::try_from(99_u8).unwrap_err().into(),
         CallError::Fault("the room is full").into(),
         CallError::<String>::Status(Status::internal("a bug")).into(),

@@ -5,7 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use futures::stream;
 use rpc_client::{Connect, ConnectError};
@@ -44,18 +47,27 @@ trait Elsewhere {
 
 struct Clerk;
 
+/// Keeps its thread until a poll takes longer than `Config::slow_poll`.
+fn keep_thread() {
+    const SLOW_POLL: Duration = Duration::from_millis(50);
+    let began = Instant::now();
+    while began.elapsed() <= SLOW_POLL {
+        thread::yield_now();
+    }
+}
+
 impl Desk for Clerk {
     async fn ask(&self, cx: &Context<ScreenClient>) -> Result<bool, Status> {
         cx.peer().confirm().await
     }
     async fn block(&self) -> u32 {
-        std::thread::sleep(Duration::from_millis(80));
+        keep_thread();
         1
     }
     async fn pages(&self, panics: bool) -> Streaming<u32> {
         Streaming::new(stream::once(async move {
             assert!(!panics, "as a user's stream may");
-            std::thread::sleep(Duration::from_millis(80));
+            keep_thread();
             1
         }))
     }

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use rpc_client::{Connect, ConnectError};
+use rpc_client::{Connect, ConnectError, Stub};
 use rpc_core::{Config, Context, Hosting, HostingError, Status};
-use rpc_server::{BuildError, ListenError, Server, ServerHandle};
-use tokio::time::timeout;
+use rpc_server::{BuildError, Server, ServerHandle};
+use rpc_testing::{Line, Lines, SOON, until};
+use tokio::{sync::oneshot, time::timeout};
+use tracing::Level;
 
 #[rpc_core::service(callback = Guest)]
 trait Inn {
@@ -44,18 +46,19 @@ impl Guest for Visitor {
 
 /// A server that pings often, and has a long keepalive timeout itself.
 async fn inn() -> (ServerHandle, mpsc::Receiver<GuestClient>) {
+    Lines::keep();
     let (arrivals, arrived) = mpsc::channel();
-    let mut config = Config::default();
-    config.keepalive = Duration::from_secs(1);
-    config.keepalive_timeout = Duration::from_secs(120);
+    let config = Config::builder()
+        .keepalive(Duration::from_secs(1))
+        .keepalive_timeout(Duration::from_secs(120))
+        .build()
+        .unwrap();
     let server = Server::builder().service(Host(arrivals).serve()).config(config);
     (server.listen("127.0.0.1:0").await.unwrap(), arrived)
 }
 
 fn impatient() -> Config {
-    let mut config = Config::default();
-    config.keepalive_timeout = Duration::from_millis(2500);
-    config
+    Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap()
 }
 
 async fn visit(port: u16) -> InnClient {
@@ -63,25 +66,30 @@ async fn visit(port: u16) -> InnClient {
     InnClient::connect(url).callback(Visitor.serve()).config(impatient()).await.unwrap()
 }
 
+/// The client that arrives next.
+async fn arrival(arrived: mpsc::Receiver<GuestClient>) -> GuestClient {
+    let first = tokio::task::spawn_blocking(move || arrived.recv_timeout(SOON));
+    first.await.unwrap().expect("the guest arrives")
+}
+
+/// Waits until the server has sent a client that is silent this number of pings more, a second apart.
+async fn pings(guest: &GuestClient, count: usize) {
+    let session = guest.session().id().to_string();
+    let is_ping = |line: &Line| {
+        line.field("session") == session && line.field("direction") == "out" && line.field("kind") == "Ping"
+    };
+    let sent = || Lines::of_all_threads(Level::TRACE).into_iter().filter(is_ping).count();
+    let before = sent();
+    until("the server has pinged", || sent() >= before + count).await;
+}
+
 #[tokio::test]
-async fn a_configuration_that_cannot_work_is_refused_at_every_door() {
-    let mut config = Config::default();
-    config.keepalive = Duration::ZERO;
-    let (arrivals, _arrived) = mpsc::channel();
-    let server = || Server::builder().service(Host(arrivals.clone()).serve()).config(config.clone());
+async fn a_configuration_that_cannot_work_is_never_made() {
     let text = "Config::keepalive is 0ns, and 1s is the least that works; raise it";
-
-    let error = server().listen("127.0.0.1:0").await.unwrap_err();
-    assert!(matches!(&error, ListenError::Build(BuildError::Config(config)) if config.field() == "keepalive"));
-    assert_eq!(error.to_string(), text);
-    let error = server().build().unwrap_err();
-    assert!(matches!(error, BuildError::Config(_)));
-    assert_eq!(error.to_string(), text);
-
-    // Nothing listens at this address, but the error is about the configuration: no connection is tried.
-    let error = InnClient::connect("ws://127.0.0.1:1/").config(config).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Config(_)));
-    assert_eq!(error.to_string(), text);
+    for builder in [Config::builder(), impatient().to_builder()] {
+        let error = builder.keepalive(Duration::ZERO).build().unwrap_err();
+        assert_eq!((error.field(), error.to_string().as_str()), ("keepalive", text));
+    }
 }
 
 #[tokio::test]
@@ -109,9 +117,6 @@ async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled
         assert!(matches!(&error, ConnectError::Header { name: named, .. } if named.eq_ignore_ascii_case(name)));
         assert!(error.to_string().contains(why), "{error}");
     }
-    let mut config = Config::default();
-    config.max_payload = 0;
-    assert!(matches!(connect().config(config).await.unwrap_err(), ConnectError::Config(_)));
     let twice = connect().callback(Visitor.serve()).await.unwrap_err();
     assert!(matches!(twice, ConnectError::Hosting(HostingError::SameName { name: "Guest" })), "{twice:?}");
     listener.set_nonblocking(true).unwrap();
@@ -121,19 +126,26 @@ async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled
 /// The runtime of a client is blocked for twice its keepalive timeout, while the server's pings gather in its socket.
 #[tokio::test]
 async fn a_blocked_runtime_does_not_end_its_sessions() {
-    let (server, _arrived) = inn().await;
+    let (server, arrived) = inn().await;
     let port = server.local_addr().port();
-    let blocked = thread::spawn(move || {
+    let (blocks, is_blocked) = oneshot::channel();
+    let (go_on, stop) = mpsc::channel();
+    let client = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let inn = visit(port).await;
             assert_eq!(inn.arrive().await, Ok(7));
-            thread::sleep(Duration::from_secs(5));
+            blocks.send(()).unwrap();
+            stop.recv_timeout(SOON).unwrap();
             inn.arrive().await
         })
     });
-    let after = tokio::task::spawn_blocking(|| blocked.join().unwrap());
-    assert_eq!(timeout(Duration::from_secs(60), after).await.unwrap().unwrap(), Ok(7));
+    let guest = arrival(arrived).await;
+    is_blocked.await.unwrap();
+    pings(&guest, 5).await;
+    go_on.send(()).unwrap();
+    let after = tokio::task::spawn_blocking(|| client.join().unwrap());
+    assert_eq!(timeout(SOON, after).await.unwrap().unwrap(), Ok(7));
 }
 
 /// The client of `a_stopped_process_does_not_end_its_sessions`, which starts this test in a process of its own. Without
@@ -176,16 +188,15 @@ async fn a_stopped_process_does_not_end_its_sessions() {
         .spawn()
         .unwrap();
     let child = Killed(child);
-    let first = tokio::task::spawn_blocking(move || arrived.recv_timeout(Duration::from_secs(60)));
-    let guest = first.await.unwrap().expect("the guest arrives");
+    let guest = arrival(arrived).await;
     assert_eq!(guest.number().await, Ok(7));
     for _ in 0..2 {
         child.signal("-STOP");
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        pings(&guest, 5).await;
         child.signal("-CONT");
-        assert_eq!(timeout(Duration::from_secs(60), guest.number()).await.unwrap(), Ok(7));
+        assert_eq!(timeout(SOON, guest.number()).await.unwrap(), Ok(7));
     }
     // A client that had missed the server's pings would have closed the session by now.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pings(&guest, 1).await;
     assert_eq!(guest.number().await, Ok(7));
 }

@@ -101,9 +101,7 @@ enum Honest {
 }
 
 fn config() -> Config {
-    let mut config = Config::default();
-    (config.stream_items, config.stream_window, config.max_streams) = (4, 100_000, 100);
-    config
+    Config::builder().stream_items(4).stream_window(100_000).max_streams(100).build().unwrap()
 }
 
 impl Liar {

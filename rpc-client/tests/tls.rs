@@ -170,8 +170,7 @@ async fn a_server_that_hangs_up_or_says_nothing_is_not_waited_for() {
     let error = ended.unwrap().unwrap_err();
     assert!(matches!(error, ConnectError::Ended { .. }), "{error:?}");
 
-    let mut config = Config::default();
-    config.upgrade_timeout = Duration::from_millis(100);
+    let config = Config::builder().upgrade_timeout(Duration::from_millis(100)).build().unwrap();
     let error = timeout(SOON, connect(&url).tls(tls).config(config)).await.unwrap().unwrap_err();
     assert!(matches!(error, ConnectError::TimedOut { reached: Some(_), .. }), "{error:?}");
 }

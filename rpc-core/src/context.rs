@@ -12,17 +12,58 @@ use crate::{
     peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, Stub, now},
 };
 
-/// What a handler is told about the call it serves, and its way back to the caller: `C` is the client of the contract
-/// that the other side hosts. Never sent; the framework fills it in.
+/// Tells a handler about the call that it serves, and is the handler's way to call the other side back. `C` is the
+/// client of the contract that the other side hosts. A context is not sent: the framework makes it at the callee.
 ///
-/// Cheap to clone, and may be kept after the handler has ended. It does not keep the session open.
+/// A context is cheap to clone, and a program may keep it after the handler has ended. It does not keep the session
+/// open.
+///
+/// ```
+/// use rpc_core::{Context, Status};
+///
+/// #[rpc_core::callback]
+/// trait Screen {
+///     async fn confirm(&self, question: &str) -> bool;
+/// }
+///
+/// #[rpc_core::service(callback = Screen)]
+/// trait Files {
+///     async fn delete(&self, cx: &Context<ScreenClient>, name: &str) -> Result<bool, Status>;
+/// }
+///
+/// struct Disk;
+///
+/// impl Files for Disk {
+///     async fn delete(&self, cx: &Context<ScreenClient>, name: &str) -> Result<bool, Status> {
+///         let reason = cx.metadata("reason").unwrap_or("no reason given");
+///         // A call back to the caller. It has at most the time that is left of this call.
+///         cx.peer().confirm(&format!("Delete {name} ({reason})?")).await
+///     }
+/// }
+/// # use rpc_core::{CallOptions, Hosting, session::connect_in_memory};
+/// # struct Agrees;
+/// # impl Screen for Agrees {
+/// #     async fn confirm(&self, question: &str) -> bool {
+/// #         question == "Delete old.txt (cleaning up)?"
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Disk.serve()).build()?;
+/// # let client = Hosting::builder().service(Agrees.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &client);
+/// # let files = session.client::<FilesClient>().with(CallOptions::new().metadata("reason", "cleaning up"));
+/// # assert!(files.delete("old.txt").await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Context<C> {
     serving: CurrentCall,
     shared: Arc<SessionShared>,
     method: &'static MethodDescriptor,
     peer: C,
-    /// The facts of the connection, once they have been asked for.
+    /// The facts of the connection, after they have been asked for.
     info: OnceLock<Arc<ConnectionInfo>>,
 }
 
@@ -34,7 +75,7 @@ impl<C: Stub> Context<C> {
 }
 
 impl Context<Peer> {
-    /// The context of a call, where the contract of the other side is not known.
+    /// The context of a call from a side whose contract is not known.
     pub(crate) fn untyped(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
         let peer = Peer::new(shared.clone());
         Self { serving, shared, method, peer, info: OnceLock::new() }
@@ -42,8 +83,8 @@ impl Context<Peer> {
 }
 
 impl<C> Context<C> {
-    /// The other side, to be called. Calls made while the handler is polled inherit its deadline and its place in the
-    /// chain.
+    /// The client that calls the other side back. Calls that are made while the handler is polled inherit the handler's
+    /// deadline and its place in the chain.
     pub fn peer(&self) -> &C {
         &self.peer
     }
@@ -53,12 +94,12 @@ impl<C> Context<C> {
         Session::new(self.shared.clone())
     }
 
-    /// What tells the session apart from all others of this process.
+    /// The id of the session, which no other session of this process has.
     pub fn session_id(&self) -> SessionId {
         self.shared.id
     }
 
-    /// The other side's address, where there is one.
+    /// The other side's address; `None` if it is not known.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.shared.facts.peer_addr()
     }
@@ -68,69 +109,77 @@ impl<C> Context<C> {
         &self.info().headers
     }
 
-    /// Who is at the other end, if that is known; see [`Session::set_principal`].
+    /// The party at the other end; `None` if it is not known. See [`Session::set_principal`].
     pub fn principal(&self) -> Option<Principal> {
         self.shared.facts.principal()
     }
 
-    /// A typed value: one that an interceptor gave to this call, or else one that the layers around the upgrade gave to
-    /// the connection.
+    /// The value of this type that an interceptor gave to the call, or else the value that the HTTP layers around the
+    /// upgrade gave to the connection.
     pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
         self.serving.extension().or_else(|| self.info().extensions.get())
     }
 
-    /// What is known of the connection, as it was when this context, or the one of which it is a clone, was first
-    /// asked. [`Session::info`] tells what is known now.
+    /// The facts of the connection, as they were when this context, or the context of which it is a clone, was first
+    /// asked. [`Session::info`] tells the facts as they are now.
     pub fn info(&self) -> &ConnectionInfo {
         self.info.get_or_init(|| self.shared.facts.info())
     }
 
-    /// The method being served.
+    /// The method that is served.
     pub fn method(&self) -> &'static MethodDescriptor {
         self.method
     }
 
-    /// The first value under this key that the caller sent along, or that interceptors set.
+    /// The first value of this key among the call's metadata: what the caller sent, as interceptors have changed it.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata_all().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    /// All that the caller sent along, in its order, as interceptors have left it.
+    /// All metadata of the call, in the caller's order, as interceptors have changed them.
     pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.serving.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// When the method must be done: the caller's deadline, or an earlier one that an interceptor set. `None` where
-    /// there is neither; one-way calls have no caller who waits.
+    /// The instant at which the call fails: the caller's deadline, or an earlier one that an interceptor set. `None` if
+    /// there is neither. A one-way call has no caller that waits, and so no deadline from it.
     pub fn deadline(&self) -> Option<Instant> {
         self.serving.deadline()
     }
 
-    /// How long the caller still waits; zero when the deadline has passed.
+    /// The time until [`Self::deadline`]; zero when the deadline has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.serving.deadline().map(|deadline| deadline.saturating_duration_since(now()))
     }
 
-    /// How deep the call is nested: 0 for a call that was not made in a handler.
+    /// The number of calls above this one in its chain: 0 for a call that was not made in a handler.
     pub fn depth(&self) -> u32 {
         self.serving.call.depth
     }
 
-    /// Whether the result is not waited for any more: it has been sent, the caller has given up, the deadline has
-    /// passed, or the session has ended. The handler's future is dropped then, at its next await, unless the method is
-    /// `#[rpc(no_cancel)]`.
+    /// Whether the caller no longer waits for the result: the result has been sent, the caller has given up, the
+    /// deadline has passed, or the session has ended. The framework then drops the handler's future at its next await,
+    /// unless the method is `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {
         self.serving.call.is_cancelled()
     }
 
-    /// Waits until [`Self::is_cancelled`]. For `no_cancel` methods and for work spawned by the handler. May be dropped
-    /// at any time.
+    /// Waits until [`Self::is_cancelled`] is true. This is for `no_cancel` methods and for tasks that the handler has
+    /// spawned. Dropping the future stops the waiting and nothing else.
     pub async fn cancelled(&self) {
         self.serving.call.cancelled().await;
     }
 
-    /// Makes a future belong to this call wherever it runs: calls made in it inherit the deadline and the place in the
-    /// chain, as calls made directly in the handler do. For work that is spawned.
+    /// Makes a future belong to this call wherever it runs: calls that are made in the future inherit the deadline and
+    /// the place in the chain, as calls that are made in the handler itself do. This is for work that is spawned.
+    ///
+    /// ```
+    /// # async fn handler<C: Clone + Send + Sync + 'static>(cx: &rpc_core::Context<C>) {
+    /// let work = async { /* calls in here belong to the handler's chain */ };
+    /// let done = tokio::spawn(cx.scope(work)).await;
+    /// # let _ = done;
+    /// # }
+    /// ```
     pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
         Scope::new(self.serving.clone(), future)
     }

@@ -1,4 +1,4 @@
-//! What a contract is at run time: its name, its methods and their options, as the macros write them down.
+//! Descriptions of contracts at run time: the name, the methods and their options. The macros generate them.
 
 use std::{
     fmt,
@@ -38,13 +38,13 @@ impl ContractDescriptor {
         Self { name, methods, callback: None }
     }
 
-    /// Names the callback contract which a client of this one must host.
+    /// Names the callback contract that a client of this contract must host.
     #[must_use]
     pub const fn with_callback(self, callback: &'static Self) -> Self {
         Self { callback: Some(callback), ..self }
     }
 
-    /// The name that tells contracts apart which are hosted together.
+    /// The name on the wire. Contracts that are hosted together have different names.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -59,8 +59,9 @@ impl ContractDescriptor {
         self.callback
     }
 
-    /// A hash over names, ids, arity and the options `oneway` and `idempotent`; other options do not count. Ends whose
-    /// fingerprints differ were built from different versions of the contract; that is logged and never refused.
+    /// A hash over the names, ids and arity of the methods, and their options `oneway` and `idempotent`; other options
+    /// do not count. Ends whose fingerprints differ were built from different versions of the contract. The framework
+    /// logs such a difference, and refuses nothing because of it.
     pub const fn fingerprint(&self) -> u64 {
         let mut hash = fnv1a_64(FNV_64_BASIS, self.name.as_bytes());
         let mut i = 0;
@@ -143,61 +144,61 @@ impl MethodDescriptor {
         }
     }
 
-    /// `#[rpc(id = …)]`: this id instead of the hash of the name.
+    /// `#[rpc(id = …)]`: the method has this id, and not the hash of its name.
     #[must_use]
     pub const fn with_id(self, id: u32) -> Self {
         Self { id, ..self }
     }
 
-    /// `#[rpc(oneway)]`: sent and not answered.
+    /// `#[rpc(oneway)]`: the call has no answer.
     #[must_use]
     pub const fn oneway(self) -> Self {
         Self { oneway: true, ..self }
     }
 
-    /// `#[rpc(idempotent)]`: running it twice does no harm.
+    /// `#[rpc(idempotent)]`: the method may safely run twice.
     #[must_use]
     pub const fn idempotent(self) -> Self {
         Self { idempotent: true, ..self }
     }
 
-    /// `#[rpc(no_cancel)]`: once started it runs to its end.
+    /// `#[rpc(no_cancel)]`: the method, once started, runs to its end.
     #[must_use]
     pub const fn no_cancel(self) -> Self {
         Self { no_cancel: true, ..self }
     }
 
-    /// `#[rpc(spawn)]`: runs in a task of its own from the start, giving up its place in the order.
+    /// `#[rpc(spawn)]`: the method runs in a separate task from its beginning, and has no place in the order of calls.
     #[must_use]
     pub const fn spawn(self) -> Self {
         Self { spawn: true, ..self }
     }
 
-    /// `#[rpc(initiating = false)]`: not callable before an initiating method has succeeded in the session.
+    /// `#[rpc(initiating = false)]`: the method is refused until an initiating method has succeeded in the session.
     #[must_use]
     pub const fn not_initiating(self) -> Self {
         Self { initiating: false, ..self }
     }
 
-    /// `#[rpc(terminating)]`: ends the session once its reply is delivered.
+    /// `#[rpc(terminating)]`: the session ends once the method's successful reply has been delivered.
     #[must_use]
     pub const fn terminating(self) -> Self {
         Self { terminating: true, ..self }
     }
 
-    /// `#[rpc(timeout = "…")]`: the caller's deadline unless the call says otherwise.
+    /// `#[rpc(timeout = "…")]`: how long a call may take unless its caller sets another timeout.
     #[must_use]
     pub const fn with_timeout_ms(self, milliseconds: u64) -> Self {
         Self { timeout: Some(Duration::from_millis(milliseconds)), ..self }
     }
 
-    /// `#[rpc(window = …)]`: the window of each of its streams, in bytes.
+    /// `#[rpc(window = …)]`: the window of each stream of the method, in bytes.
     #[must_use]
     pub const fn with_window(self, bytes: usize) -> Self {
         Self { window: Some(bytes), ..self }
     }
 
-    /// The window of each of its streams in bytes, where it is fixed.
+    /// The window of each stream of the method in bytes, if the contract fixes the window.
     pub const fn window(&self) -> Option<usize> {
         self.window
     }
@@ -217,42 +218,42 @@ impl MethodDescriptor {
         self.id
     }
 
-    /// How many arguments travel.
+    /// The number of arguments on the wire.
     pub const fn arity(&self) -> u8 {
         self.arity
     }
 
-    /// Whether the call is sent and not answered.
+    /// Whether the call has no answer.
     pub const fn is_oneway(&self) -> bool {
         self.oneway
     }
 
-    /// Whether the call may be repeated without harm.
+    /// Whether the method may safely run twice.
     pub const fn is_idempotent(&self) -> bool {
         self.idempotent
     }
 
-    /// Whether a started call runs to its end whatever its caller does.
+    /// Whether the method, once started, runs to its end whatever its caller does.
     pub const fn is_no_cancel(&self) -> bool {
         self.no_cancel
     }
 
-    /// Whether the handler starts in a task of its own.
+    /// Whether the method runs in a separate task from its beginning.
     pub const fn is_spawn(&self) -> bool {
         self.spawn
     }
 
-    /// Whether the call may come before any other in a session.
+    /// Whether the method may be the first of its contract to be called in a session.
     pub const fn is_initiating(&self) -> bool {
         self.initiating
     }
 
-    /// Whether the session ends after the reply.
+    /// Whether the session ends after the method's successful reply.
     pub const fn is_terminating(&self) -> bool {
         self.terminating
     }
 
-    /// The caller's deadline for this method, if the contract sets one.
+    /// How long a call may take, if the contract says so.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
     }

@@ -49,6 +49,11 @@
 //! # }
 //! ```
 //!
+//! # The guide
+//!
+//! [`guide`] shows how to build with this crate, page by page, and has chapters for readers who come from another
+//! framework.
+//!
 //! # Errors
 //!
 //! A method that returns plainly gives `Result<T, Status>` at its caller; one that returns `Result<T, E>` gives
@@ -74,6 +79,8 @@ mod context;
 pub mod contract;
 pub mod error;
 #[cfg(feature = "session")]
+pub mod guide;
+#[cfg(feature = "session")]
 pub mod intercept;
 pub mod logging;
 #[cfg(feature = "session")]
@@ -93,10 +100,13 @@ mod wire;
 
 #[cfg(feature = "session")]
 pub use async_trait::async_trait;
-pub use config::{CheckedConfig, Config, ConfigError, ConfigValue};
+pub use config::{Config, ConfigBuilder, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
-pub use error::{CallError, CloseCode, ConnectionError, ProtocolError, Side};
+pub use error::{
+    CallError, CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError,
+    Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
+};
 #[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, PeerCertificate,

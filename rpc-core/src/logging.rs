@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines of one kind that are written in one [`LOG_PERIOD`].
+/// The largest number of lines of one kind that are written in one [`LOG_PERIOD`].
 pub const LOG_LINES: u32 = 5;
-/// Begins with the first line; when it is over, the next line begins another.
+/// The length of a period. A period begins with its first line; the first line after its end begins the next period.
 pub const LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// Lets [`LOG_LINES`] log lines of one kind through in each [`LOG_PERIOD`], and counts the others. The first line of
-/// the next period says how many they were. For lines that a peer can cause as often as it likes; one for each kind of
-/// line.
+/// Admits [`LOG_LINES`] log lines of one kind in each [`LOG_PERIOD`], and counts the others. The first line of the next
+/// period says how many lines were left out. Use a limit for each kind of line that a peer can cause as often as it
+/// likes.
 ///
 /// ```
 /// use std::time::Instant;
@@ -39,7 +39,8 @@ struct State {
     suppressed: u64,
 }
 
-/// What a line says of the others of its kind; put it at the end of the message. Nothing, if there is nothing to say.
+/// What a line says of the lines that were left out before it. Put this at the end of the message; it is empty if no
+/// line was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct More {
     suppressed: u64,
@@ -47,12 +48,12 @@ pub struct More {
 }
 
 impl LogLimit {
-    /// Nothing has been written yet.
+    /// A limit that has admitted no line yet.
     pub const fn new() -> Self {
         Self { state: Mutex::new(State { began: None, written: 0, suppressed: 0 }) }
     }
 
-    /// Whether a line may be written now; it is counted. `None` means that it is not to be written.
+    /// Counts a line, and admits it if it may be written now. `None` means that the line must not be written.
     pub fn admit(&self, now: Instant) -> Option<More> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let within = state.began.is_some_and(|began| now.saturating_duration_since(began) < LOG_PERIOD);
@@ -77,7 +78,7 @@ impl Default for LogLimit {
 }
 
 impl More {
-    /// How many lines like this one were not written since the one before.
+    /// The number of lines of this kind that were left out since the last line that was written.
     pub fn suppressed(&self) -> u64 {
         self.suppressed
     }

@@ -1,4 +1,4 @@
-//! Panics of users' code, and how far they go: here.
+//! Panics of users' code, which end here.
 
 use std::{
     fmt, mem,
@@ -9,38 +9,38 @@ use std::{
 
 use futures::future::BoxFuture;
 
-/// Users' code has panicked. What it panicked with is gone: it is for the log of the panic hook alone.
+/// Users' code has panicked. The panic hook has logged the panic's payload, which is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Runs users' code, whose panic goes no further. Nor does that of the panic's own payload: users may panic with any
-/// value, and its drop runs here.
+/// Runs users' code and catches its panic. Users may panic with any value, so the drop of the payload, which runs here,
+/// may panic as well; that panic is caught too.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            // There is no end to this, and a leak harms less.
+            // The drop of this second payload could panic as well, and so on. A leak does less harm.
             mem::forget(worse);
         }
         Panicked
     })
 }
 
-/// Drops a user's value. An error in the log says which it was if that panics.
+/// Drops a user's value. If the drop panics, an error in the log names the value.
 pub(crate) fn let_go<T>(value: T, what: &str) {
     if catch(move || drop(value)).is_err() {
         tracing::error!("{what} panicked while it was dropped");
     }
 }
 
-/// Wakes all of them in order. A waker belongs to the executor of the task that waits, and a panic of one keeps none of
-/// the others from being woken.
+/// Wakes all wakers in order. A waker belongs to the executor of the task that waits; if one waker panics, the others
+/// are woken all the same.
 #[inline]
 pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
-    // Mostly there are none.
+    // Most calls pass no wakers.
     if wakers.is_empty() {
         return;
     }
-    // Taking the last of them is cheaper than draining, and mostly there is one.
+    // Popping wakers is cheaper than draining them, and there is mostly one.
     wakers.reverse();
     let mut wake = || {
         while let Some(waker) = wakers.pop() {
@@ -52,15 +52,15 @@ pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
     }
 }
 
-/// A user's future whose panics, and those of its drop, are an error.
+/// A user's future. A panic of the future, or of its drop, becomes an error.
 pub(crate) struct Caught<'a, R> {
     future: Option<BoxFuture<'a, R>>,
-    /// What it is, for people.
+    /// The name of the future in messages.
     what: &'static str,
 }
 
 impl<'a, R> Caught<'a, R> {
-    /// `make` makes the future, and may panic as well.
+    /// `make` makes the future. A panic of `make` becomes an error too.
     pub(crate) fn new(what: &'static str, make: impl FnOnce() -> BoxFuture<'a, R>) -> Self {
         Self { future: catch(make).ok(), what }
     }

@@ -1,13 +1,14 @@
-//! Text that a peer has sent: cut to a length, and safe to show and to log.
+//! Text that a peer has sent: functions that cut it to a length, and make it safe to show and to log.
 
 use std::fmt::{self, Write};
 
-/// Bytes of text that a status (message and details together), a GoAway or a close reason keeps of what a peer sent.
+/// The largest number of bytes of a peer's text that a status (message and details together), a GoAway or a close
+/// reason keeps.
 pub const MAX_PEER_TEXT: usize = 8 * 1024;
-/// Characters of one text that a log line shows.
+/// The largest number of characters of one text that a log line shows.
 pub const MAX_LOGGED: usize = 200;
 
-/// The beginning of a text, `max` bytes at most, ending between characters.
+/// The beginning of a text, of at most `max` bytes, which ends between two characters.
 pub fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -29,21 +30,21 @@ pub fn escaped(text: &str) -> Escaped<'_> {
     Escaped { text, most: usize::MAX }
 }
 
-/// As [`escaped`], for a log: at most the first [`MAX_LOGGED`] characters, and then `…`.
+/// As [`escaped`], for a log: at most the first [`MAX_LOGGED`] characters, and `…` if there are more.
 pub fn excerpt(text: &str) -> Escaped<'_> {
     Escaped { text, most: MAX_LOGGED }
 }
 
-/// As [`excerpt`], for a value whose text is not at hand, such as an error. Its whole text is made, once.
+/// As [`excerpt`], for a value that has to be formatted first, such as an error. The value is formatted once, in full.
 pub fn excerpt_of(value: &impl fmt::Display) -> String {
     let mut out = Excerpting { out: String::new(), left: MAX_LOGGED };
-    // The only error is that enough has been written.
+    // `Excerpting` gives an error when it has enough text; nothing else fails.
     let _ = write!(out, "{value}");
     out.out
 }
 
-/// Names and bytes of names that a list in a message to the peer has, so that a few bytes that come do not cause
-/// kilobytes that go.
+/// The largest number of names, and of their bytes, in a list within a message to the peer, so that the peer cannot
+/// cause kilobytes of answer with a few bytes.
 #[cfg(feature = "session")]
 const LISTED: (usize, usize) = (5, 200);
 
@@ -88,7 +89,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Takes text until it has enough.
+/// A writer that takes text until it has enough.
 struct Excerpting {
     out: String,
     left: usize,
@@ -123,7 +124,7 @@ fn put_char(out: &mut impl Write, char: char) -> fmt::Result {
     if misleads(char) { write!(out, "{}", char.escape_default()) } else { out.write_char(char) }
 }
 
-/// Whether a character breaks lines, steers a terminal, turns the direction of text or is invisible.
+/// Whether a character breaks lines, controls a terminal, changes the direction of text or is invisible.
 fn misleads(char: char) -> bool {
     char.is_control()
         || matches!(char,

@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use futures::stream;
-use rpc_core::{CallError, CallOptions, Code, Context, Hosting, Service, Session, Status, Streaming, Stub, session};
+use rpc_core::{
+    CallError, CallOptions, Code, Concurrency, Context, Execution, Hosting, Service, Session, Status, Streaming, Stub,
+    session,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,7 +179,7 @@ impl versions::new::NewScale for Kitchen {
     }
 }
 
-/// What `docs/guide/evolving.md` says of a method, and of a stream, that gets a fault.
+/// What `guide/evolving.md` says of a method, and of a stream, that gets a fault.
 #[tokio::test]
 async fn a_new_fault_is_for_callers_who_know_of_it() {
     let serve = |service: Service| {
@@ -247,4 +250,17 @@ fn descriptors_say_what_the_contract_says() {
     assert_eq!(renamed.timeout(), Some(std::time::Duration::from_secs(5)));
     assert!(renamed.is_idempotent());
     assert_eq!(ZooClient::CONTRACT.callback().unwrap().name(), "Screen");
+}
+
+/// The descriptor names a method that the object's function does not start. Nothing has run, so the status says so.
+#[tokio::test]
+async fn a_method_without_a_handler_has_certainly_not_run() {
+    for concurrency in [Concurrency::Multiple, Concurrency::Single] {
+        let empty = Service::host(ScreenClient::CONTRACT, (), |_, _, _, _| ()).concurrency(concurrency);
+        let server = Hosting::builder().service(empty).build().unwrap();
+        let (_server, client) = session::connect_in_memory(&server, &Hosting::default());
+        let status = client.client::<ScreenClient>().confirm("Sure?").await.unwrap_err();
+        assert_eq!((status.code(), status.execution()), (Code::Unimplemented, Execution::NotExecuted), "{status}");
+        assert!(status.message().contains("Screen.confirm has no handler"), "{status}");
+    }
 }

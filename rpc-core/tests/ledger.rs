@@ -9,11 +9,11 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 use bytes::Bytes;
 use rpc_core::{
     __internals::{
-        proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, Role, ServedKey},
+        proto::{Acceptor, CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, ServedKey},
         wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
     },
-    CheckedConfig, Config, ConnectionInfo, Hosting,
-    session::{self, WebSocket},
+    Config, ConnectionInfo, Hosting,
+    session::{self, Handshake, WebSocket},
 };
 use rpc_testing::hello;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -39,33 +39,18 @@ struct Victim {
 
 /// What the peer says it takes: everything.
 fn greedy() -> PeerLimits {
-    let (count, bytes) = (1 << 20, 1 << 40);
-    PeerLimits {
-        calls: count,
-        nested: count,
-        notifies: count,
-        depth: 16,
-        payload: bytes,
-        assembly: bytes,
-        arguments: bytes,
-        packet: 128 * KIB as u64,
-        chunk: 64 * KIB as u64,
-        streams: count,
-        stream_items: count,
-        stream_bytes: bytes,
-        streams_bytes: bytes,
-        nesting: bytes,
-        values: bytes,
-        containers: bytes,
-    }
+    PeerLimits { depth: 16, packet: 128 * KIB as u64, chunk: 64 * KIB as u64, ..PeerLimits::all(1 << 20, 1 << 40) }
 }
 
 impl Victim {
-    fn new(config: &CheckedConfig) -> Self {
+    fn new(config: &Config) -> Self {
         let before = allocated();
-        let mut connection = Connection::new(Role::Server, 1, config.clone(), Vec::new(), Instant::now());
-        connection.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
-        connection.accept(Instant::now(), 1, Vec::new());
+        let mut acceptor = Acceptor::new(config.clone(), Instant::now());
+        let hello = acceptor.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
+        let hello = hello.expect("it keeps the rules").expect("it is the Hello");
+        let incoming = acceptor.into_incoming(hello).expect("its limits fit together");
+        let (mut connection, early) = Connection::server(1, incoming);
+        connection.accept(Instant::now(), 1, Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}
         Self { connection, events: Vec::new(), seq: 0, before }
@@ -344,7 +329,7 @@ fn idle_session() -> usize {
     const SESSIONS: usize = 50;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let (config, nothing, mut held) = (CheckedConfig::default(), Hosting::default(), Vec::new());
+        let (config, nothing, mut held) = (Config::default(), Hosting::default(), Vec::new());
         let before = allocated();
         let mut pipes = 0;
         for _ in 0..SESSIONS {
@@ -353,9 +338,10 @@ fn idle_session() -> usize {
             pipes += allocated() - earlier;
             let near = WebSocket::server(near, Bytes::new(), &config);
             let far = WebSocket::client(far, Bytes::new(), &config);
-            let (server, driver) = session::accept(near, &nothing, &config, ConnectionInfo::default());
-            tokio::spawn(driver);
             let (client, driver) = session::connect(far, &nothing, &config, ConnectionInfo::default());
+            tokio::spawn(driver);
+            let handshake = Handshake::read(near, &config).await.expect("the client says Hello");
+            let (server, driver) = handshake.accept(&nothing, ConnectionInfo::default());
             tokio::spawn(driver);
             client.established().await.expect("it opens");
             server.established().await.expect("it opens");
@@ -370,20 +356,20 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
     let config = Config::default();
     // What the connection takes itself, with tables that have grown.
     let base = 256 * KIB;
-    let calls = (config.max_calls + config.max_depth * config.nested_calls) as usize;
+    let calls = (config.max_calls() + config.max_depth() * config.nested_calls()) as usize;
     let call = 512 + 4 * KIB;
     let cases = [
-        Case { what: "arguments in the frame", bound: config.max_arguments, reaches: 0.8, attack: arguments },
+        Case { what: "arguments in the frame", bound: config.max_arguments(), reaches: 0.8, attack: arguments },
         Case {
             what: "arguments that never end",
-            bound: config.max_arguments,
+            bound: config.max_arguments(),
             reaches: 0.6,
             attack: |victim| begin_transfers(victim, 1),
         },
         Case { what: "small calls in large packets", bound: calls * call, reaches: 0.05, attack: small_calls },
         Case { what: "small one-way calls", bound: 1024 * call, reaches: 0.05, attack: small_oneway_calls },
-        Case { what: "metadata", bound: calls * (call + config.max_metadata), reaches: 0.2, attack: metadata },
-        Case { what: "items that are never read", bound: config.streams_window, reaches: 0.8, attack: unread_items },
+        Case { what: "metadata", bound: calls * (call + config.max_metadata()), reaches: 0.2, attack: metadata },
+        Case { what: "items that are never read", bound: config.streams_window(), reaches: 0.8, attack: unread_items },
         Case {
             what: "a tiny item of each of many streams",
             bound: 16_384 * (768 + 64),
@@ -392,34 +378,33 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
         },
         Case {
             what: "errors at the ends of streams",
-            bound: config.session_memory / 4 * 3 - config.outbox_hard,
+            bound: config.session_memory() / 4 * 3 - config.outbox_hard(),
             reaches: 0.8,
             attack: ended_streams,
         },
         Case {
             what: "refusals that are not read",
-            bound: config.outbox_hard,
+            bound: config.outbox_hard(),
             reaches: 0.7,
             attack: refusals_that_are_not_read,
         },
         Case {
             what: "items that are not taken",
-            bound: config.session_memory / 8 + 16_000 * 768,
+            bound: config.session_memory() / 8 + 16_000 * 768,
             reaches: 0.5,
             attack: items_that_are_not_taken,
         },
         Case {
             what: "results that their callers have not taken",
-            bound: config.session_memory / 4 * 3 - config.outbox_hard,
+            bound: config.session_memory() / 4 * 3 - config.outbox_hard(),
             reaches: 0.8,
             attack: results_that_are_not_taken,
         },
-        Case { what: "everything at once", bound: config.session_memory, reaches: 0.5, attack: everything },
+        Case { what: "everything at once", bound: config.session_memory(), reaches: 0.5, attack: everything },
     ];
     let idle = idle_session();
-    println!("an idle session: {idle} bytes, {} at most", config.read_buffer + 24 * KIB);
-    assert!(idle <= config.read_buffer + 24 * KIB, "an idle session takes {idle} bytes");
-    let config = CheckedConfig::try_from(config).unwrap();
+    println!("an idle session: {idle} bytes, {} at most", config.read_buffer() + 24 * KIB);
+    assert!(idle <= config.read_buffer() + 24 * KIB, "an idle session takes {idle} bytes");
     for Case { what, bound, reaches, attack } in cases {
         let mut victim = Victim::new(&config);
         attack(&mut victim);
@@ -436,7 +421,7 @@ fn what_a_peer_makes_an_end_hold_is_what_the_ledger_says() {
     for (what, attack) in OVER {
         let mut victim = Victim::new(&config);
         attack(&mut victim);
-        victim.connection.handle_timeout(Instant::now() + config.keepalive);
+        victim.connection.handle_timeout(Instant::now() + config.keepalive());
         let (held, stats) = (victim.held(), victim.connection.stats());
         assert!(victim.connection.is_open() && stats.memory_held == 0, "{what}: {stats:?}");
         assert!(held <= 16 * KIB, "{what}: {held} bytes are held by a session that does nothing");

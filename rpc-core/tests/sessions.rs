@@ -7,82 +7,49 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
-    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session,
-    SessionId, Status, async_trait,
+    __internals::wire::PacketHeader,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionId, Status,
+    TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{
-        Driver, Progress, Transport, TransportError, WebSocket, accept, connect, connect_in_memory,
-        connect_in_memory_with, memory,
-    },
+    session::{Driver, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with, memory},
 };
+use rpc_testing::{LIMITS, Wrapped, hello, packet};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
 
-/// A transport inside another one, which counts how often it is told that the handshake is done.
-struct Wrapped<T> {
-    inner: T,
-    told: Arc<AtomicUsize>,
-}
-
-impl<T: Transport> Transport for Wrapped<T> {
-    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.inner.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.inner.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_flush(cx)
-    }
-    fn poll_close(&mut self, cx: &mut TaskContext<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
-    }
-    fn progress(&self) -> Progress {
-        self.inner.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.told.fetch_add(1, Ordering::SeqCst);
-        self.inner.handshake_done();
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn drivers_over_different_transports_are_one_type() {
-    let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+    let (hosting, config) = (Hosting::default(), Config::default());
     let info = ConnectionInfo::default;
     let told = Arc::<AtomicUsize>::default();
     let (near, far) = memory();
-    let (near, far) = (Wrapped { inner: near, told: told.clone() }, Wrapped { inner: far, told: told.clone() });
+    let (near, far) = (Wrapped::new(near, &told), Wrapped::new(far, &told));
     let (io, other_io) = tokio::io::duplex(4096);
     let (ws_server, ws_client) =
         (WebSocket::server(io, Bytes::new(), &config), WebSocket::client(other_io, Bytes::new(), &config));
-    let ends = [
-        accept(near, &hosting, &config, info()),
-        connect(far, &hosting, &config, info()),
-        accept(ws_server, &hosting, &config, info()),
-        connect(ws_client, &hosting, &config, info()),
-    ];
-    let (sessions, drivers): (Vec<_>, Vec<Driver>) = ends.into_iter().unzip();
-    let drivers: Vec<_> = drivers.into_iter().map(tokio::spawn).collect();
-    for session in &sessions {
+    let clients = [connect(far, &hosting, &config, info()), connect(ws_client, &hosting, &config, info())];
+    let (clients, drivers): (Vec<_>, Vec<Driver>) = clients.into_iter().unzip();
+    let mut running: Vec<_> = drivers.into_iter().map(tokio::spawn).collect();
+    let handshakes: [Handshake; 2] =
+        [Handshake::read(near, &config).await.unwrap(), Handshake::read(ws_server, &config).await.unwrap()];
+    let servers = handshakes.into_iter().map(|handshake| handshake.accept(&hosting, info()));
+    let (servers, drivers): (Vec<_>, Vec<Driver>) = servers.unzip();
+    running.extend(drivers.into_iter().map(tokio::spawn));
+    for session in clients.iter().chain(&servers) {
         session.established().await.unwrap();
     }
     assert_eq!(told.load(Ordering::SeqCst), 2, "each end of the wrapped pair was told once");
-    sessions[1].close();
-    sessions[3].close();
-    for driver in drivers {
+    clients[0].close();
+    clients[1].close();
+    for driver in running {
         driver.await.unwrap();
     }
 }
@@ -133,11 +100,12 @@ async fn facts_of_a_connection_are_values_that_outlive_the_session() {
     extensions.insert(Badge(7));
     let info = ConnectionInfo::default().with_extensions(extensions);
     let (near, far) = memory();
-    let config = CheckedConfig::default();
-    let (server, driver) = accept(near, &hosting, &config, info);
+    let config = Config::default();
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
     let (client, other) = connect(far, &visitor, &config, ConnectionInfo::default());
-    let drivers = [driver, other].map(tokio::spawn);
+    let other = tokio::spawn(other);
+    let (server, driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info);
+    let drivers = [tokio::spawn(driver), other];
     client.established().await.unwrap();
 
     let (info, before) = (server.info(), server.principal());
@@ -181,12 +149,11 @@ async fn a_call_is_made_and_served_in_sessions_that_interceptors_can_name() {
 
 /// Both ends, with a call under way that takes an hour; a drain may take longer.
 async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
-    let mut config = Config::default();
-    config.call_timeout = Duration::from_secs(3 * 3600);
-    (config.drain_grace, config.drain_timeout) = (config.call_timeout, config.call_timeout);
+    let long = Duration::from_secs(3 * 3600);
+    let config = Config::builder().call_timeout(long).drain_grace(long).drain_timeout(long).build().unwrap();
     let desk = Hosting::builder().service(Clerk.serve()).build().unwrap();
     let visitor = Hosting::builder().service(Ann.serve()).build().unwrap();
-    let (server, client) = connect_in_memory_with(&desk, &visitor, &config.try_into().unwrap());
+    let (server, client) = connect_in_memory_with(&desk, &visitor, &config);
     let stub: DeskClient = client.client();
     stub.who().await.unwrap();
     let call = tokio::spawn(async move { stub.deliberate().await });
@@ -210,7 +177,7 @@ async fn a_drain_can_be_awaited_and_goes_on_where_it_is_not() {
         assert_eq!(reason, ConnectionError::ShutDown);
         assert_eq!(call.await.unwrap(), Ok(42), "the drain has let the call finish");
         assert!(begun.elapsed() >= Duration::from_secs(3000), "{:?}", begun.elapsed());
-        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+        assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }));
         assert_eq!(server.drain().await, ConnectionError::ShutDown, "after the end there is nothing to wait for");
     }
 }
@@ -222,18 +189,19 @@ async fn an_abort_lets_no_call_finish_and_says_that_the_other_side_may_come_back
     assert_eq!(server.abort().await, ConnectionError::ShutDown);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
-    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }));
+    assert!(matches!(client.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
-    let mut config = Config::default();
-    config.drain_timeout = Duration::from_secs(7);
-    let config = config.try_into().unwrap();
-    let (near, _far) = memory();
-    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let config = Config::builder().drain_timeout(Duration::from_secs(7)).build().unwrap();
+    let (near, mut far) = memory();
+    far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])).unwrap();
+    let handshake = Handshake::read(near, &config).await.unwrap();
+    let (session, _driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
     let begun = Instant::now();
-    let ConnectionError::TimedOut(why) = session.drain().await else { panic!("nothing has ended the session") };
-    assert!(why.contains("7s (Config::drain_timeout)"), "{why}");
+    let ConnectionError::TimedOut(timeout) = session.drain().await else { panic!("nothing has ended the session") };
+    assert_eq!(timeout, Timeout { limit: TimeLimit::Drain, after: Duration::from_secs(7) });
+    assert!(timeout.to_string().contains("7s (Config::drain_timeout)"), "{timeout}");
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
 }

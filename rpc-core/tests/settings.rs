@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::{prelude::*, sample::select};
 use rpc_core::{
-    CheckedConfig, Code, Config, ConfigError, ConfigValue, ConnectionInfo, Hosting, Session, Status, Streaming,
-    session::{self, WebSocket, memory},
+    Code, Config, ConfigBuilder, ConfigError, ConfigValue, ConnectionInfo, Hosting, Session, Status, Streaming,
+    session::{self, Handshake, Transport, WebSocket, memory},
 };
 
 #[rpc_core::service]
@@ -30,14 +30,14 @@ impl Gauge for Meter {
 
 /// Fields by name, with what sets them.
 enum Set {
-    Size(fn(&mut Config) -> &mut usize),
-    Count(fn(&mut Config) -> &mut u32),
-    Time(fn(&mut Config) -> &mut Duration),
+    Size(fn(ConfigBuilder, usize) -> ConfigBuilder),
+    Count(fn(ConfigBuilder, u32) -> ConfigBuilder),
+    Time(fn(ConfigBuilder, Duration) -> ConfigBuilder),
 }
 
 macro_rules! fields {
     ($($kind:ident { $($name:ident)* })*) => {
-        const FIELDS: &[(&str, Set)] = &[$($((stringify!($name), Set::$kind(|config| &mut config.$name)),)*)*];
+        const FIELDS: &[(&str, Set)] = &[$($((stringify!($name), Set::$kind(ConfigBuilder::$name)),)*)*];
     };
 }
 
@@ -54,30 +54,30 @@ fields! {
     }
 }
 
-fn set(config: &mut Config, field: usize, raw: u64) {
+fn set(config: ConfigBuilder, field: usize, raw: u64) -> ConfigBuilder {
     match FIELDS[field].1 {
-        Set::Size(get) => *get(config) = usize::try_from(raw).unwrap_or(usize::MAX),
-        Set::Count(get) => *get(config) = u32::try_from(raw).unwrap_or(u32::MAX),
+        Set::Size(set) => set(config, usize::try_from(raw).unwrap_or(usize::MAX)),
+        Set::Count(set) => set(config, u32::try_from(raw).unwrap_or(u32::MAX)),
         // The greatest is for ever.
-        Set::Time(get) => *get(config) = if raw == u64::MAX { Duration::MAX } else { Duration::from_millis(raw) },
+        Set::Time(set) => set(config, if raw == u64::MAX { Duration::MAX } else { Duration::from_millis(raw) }),
     }
 }
 
-fn obey(config: &mut Config, name: &str, value: ConfigValue) {
+fn obey(config: ConfigBuilder, name: &str, value: ConfigValue) -> ConfigBuilder {
     let (_, set) = FIELDS.iter().find(|(field, _)| *field == name).expect("a field that there is");
     match (set, value) {
-        (Set::Size(get), ConfigValue::Count(count)) => *get(config) = usize::try_from(count).unwrap(),
-        (Set::Count(get), ConfigValue::Count(count)) => *get(config) = u32::try_from(count).unwrap(),
-        (Set::Time(get), ConfigValue::Time(time)) => *get(config) = time,
+        (Set::Size(set), ConfigValue::Count(count)) => set(config, usize::try_from(count).unwrap()),
+        (Set::Count(set), ConfigValue::Count(count)) => set(config, u32::try_from(count).unwrap()),
+        (Set::Time(set), ConfigValue::Time(time)) => set(config, time),
         (_, other) => panic!("{name} cannot be {other}"),
     }
 }
 
 /// Does what errors say until there are none, as a patient person would.
-fn mended(mut config: Config) -> CheckedConfig {
+fn mended(mut config: ConfigBuilder) -> Config {
     for _ in 0..100 {
-        let error = match CheckedConfig::try_from(config.clone()) {
-            Ok(checked) => return checked,
+        let error = match config.clone().build() {
+            Ok(config) => return config,
             Err(error) => error,
         };
         let (names, value) = match &error {
@@ -89,39 +89,38 @@ fn mended(mut config: Config) -> CheckedConfig {
             other => panic!("an unknown error: {other}"),
         };
         assert!(names.iter().all(|name| error.to_string().contains(name)), "{error}");
-        obey(&mut config, error.field(), value);
+        config = obey(config, error.field(), value);
     }
     panic!("what errors advise never works");
 }
 
 /// Both ends of a session, over memory or over WebSocket.
-fn open(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) -> (Session, Session) {
-    let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
-    let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
-    let (server, client) = if websocket {
+async fn open(server: &Config, client: &Config, websocket: bool) -> (Session, Session) {
+    if websocket {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (near, far) =
             (WebSocket::server(near, [][..].into(), server), WebSocket::client(far, [][..].into(), client));
-        let (server, driver) = session::accept(near, &hosting, server, info());
-        tokio::spawn(driver);
-        let (client, driver) = session::connect(far, &nothing, client, info());
-        tokio::spawn(driver);
-        (server, client)
+        open_over(near, far, server, client).await
     } else {
         let (near, far) = memory();
-        let (server, driver) = session::accept(near, &hosting, server, info());
-        tokio::spawn(driver);
-        let (client, driver) = session::connect(far, &nothing, client, info());
-        tokio::spawn(driver);
-        (server, client)
-    };
-    (server, client)
+        open_over(near, far, server, client).await
+    }
+}
+
+async fn open_over(near: impl Transport, far: impl Transport, server: &Config, client: &Config) -> (Session, Session) {
+    let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
+    let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
+    let (at_client, driver) = session::connect(far, &nothing, client, info());
+    tokio::spawn(driver);
+    let (at_server, driver) = Handshake::read(near, server).await.unwrap().accept(&hosting, info());
+    tokio::spawn(driver);
+    (at_server, at_client)
 }
 
 /// A session opens, answers a small call and, unless a limit says otherwise, a large one. It lives idle for minutes,
 /// and ends.
-async fn works(server: &CheckedConfig, client: &CheckedConfig, websocket: bool) {
-    let (at_server, at_client) = open(server, client, websocket);
+async fn works(server: &Config, client: &Config, websocket: bool) {
+    let (at_server, at_client) = open(server, client, websocket).await;
     at_client.established().await.expect("the session opens");
     let gauge: GaugeClient = at_client.client();
     assert_eq!(gauge.same(7).await, Ok(7));
@@ -156,16 +155,12 @@ fn run(future: impl Future<Output = ()>) {
     });
 }
 
-fn changed(changes: &[(usize, u64)]) -> CheckedConfig {
-    let mut config = Config::default();
-    for (field, raw) in changes {
-        set(&mut config, *field, *raw);
-    }
-    mended(config)
+fn changed(changes: &[(usize, u64)]) -> Config {
+    mended(changes.iter().fold(Config::builder(), |config, &(field, raw)| set(config, field, raw)))
 }
 
-fn try_out(config: &CheckedConfig, websocket: bool) {
-    let default = CheckedConfig::default();
+fn try_out(config: &Config, websocket: bool) {
+    let default = Config::default();
     run(async {
         works(config, config, websocket).await;
         works(config, &default, websocket).await;
@@ -219,7 +214,7 @@ fn each_field_alone_works_at_its_edges_or_is_refused() {
             if !tried.contains(&config) {
                 println!("{name} = {edge}");
                 try_out(&config, tried.len() % 2 == 0);
-                tried.push((*config).clone());
+                tried.push(config);
             }
         }
     }
@@ -267,14 +262,11 @@ async fn a_channel_may_have_any_capacity() {
 
 #[tokio::test(start_paused = true)]
 async fn arguments_that_are_too_long_name_the_limit_that_says_so() {
-    for (field, set) in [
-        ("max_arguments", (|config| &mut config.max_arguments) as fn(&mut Config) -> &mut usize),
-        ("max_payload", |config| &mut config.max_payload),
-    ] {
-        let mut config = Config::default();
-        *set(&mut config) = 100_000;
-        let config = config.try_into().unwrap();
-        let (_server, client) = open(&config, &config, false);
+    for (field, set) in
+        [("max_arguments", ConfigBuilder::max_arguments as fn(_, _) -> _), ("max_payload", ConfigBuilder::max_payload)]
+    {
+        let config = set(Config::builder(), 100_000).build().unwrap();
+        let (_server, client) = open(&config, &config, false).await;
         client.established().await.unwrap();
         let status = client.client::<GaugeClient>().double(&vec![7; 150_000]).await.unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange);

@@ -1,14 +1,14 @@
-//! Errors, collected so that all of a trait's are shown at once.
+//! `Errors`: collects the errors of a trait, so that the compiler shows all of them at once.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// All errors found so far.
+/// The errors that were found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
-    /// An error on a user's own tokens. The message says what is wrong and what to write instead.
+    /// Adds an error that points at the user's tokens. The message says what is wrong and what to write instead.
     pub(crate) fn on(&mut self, tokens: &impl ToTokens, message: impl std::fmt::Display) {
         self.0.push(syn::Error::new_spanned(tokens, message));
     }

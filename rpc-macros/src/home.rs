@@ -6,8 +6,8 @@ use syn::Path;
 
 use crate::errors::Errors;
 
-/// The crate through which a macro was called. The compiler found that crate, so the search begins with it: another one
-/// of ours may be a dependency of the tests alone, or an optional one.
+/// The crate through which a macro was called. The compiler found that crate, so the search begins with it. Another of
+/// our crates may be a dependency of the tests alone, or an optional one.
 #[derive(Clone, Copy)]
 pub(crate) enum Home {
     Core,
@@ -16,7 +16,8 @@ pub(crate) enum Home {
 }
 
 impl Home {
-    /// The path of the crate whose hidden items the generated code names.
+    /// The path of the crate whose hidden items the generated code names. `crate_name` reads `Cargo.toml` once for all
+    /// macros that one compiler expands.
     pub(crate) fn path(self, errors: &mut Errors) -> Option<Path> {
         let path = self.look_up(crate_name);
         if path.is_none() {
@@ -29,7 +30,7 @@ impl Home {
         for package in [self, Self::Core, Self::Server, Self::Client].map(Self::package) {
             match find(package) {
                 Ok(FoundCrate::Name(name)) => return absolute(&name),
-                // Tests, examples and documentation of our own crates, all of which have the crate as a dependency.
+                // The tests, examples and documentation of our own crates have the crate as a dependency.
                 Ok(FoundCrate::Itself) => return absolute(package),
                 Err(Error::CrateNotFound { .. }) => {}
                 // There may be no `Cargo.toml` to read, as with other build tools. The usual name is the best guess.
@@ -57,7 +58,7 @@ impl Home {
     }
 }
 
-/// `::name`, of a crate or a package. A dependency may have the name of a keyword.
+/// The path `::name` of a crate or a package. A dependency may have the name of a keyword.
 fn absolute(name: &str) -> Option<Path> {
     let name = name.replace('-', "_");
     syn::parse_str(&format!("::{name}")).or_else(|_| syn::parse_str(&format!("::r#{name}"))).ok()

@@ -1,7 +1,7 @@
 //! The attribute macros of Duplex RPC: from a trait to both ends of a contract.
 //!
-//! Use them through `rpc-core`, `rpc-server` or `rpc-client`. Each of the three re-exports a pair of its own as
-//! `service` and `callback`, and has what the generated code names.
+//! Use the macros through `rpc-core`, `rpc-server` or `rpc-client`. Each of the three re-exports a pair of macros as
+//! `service` and `callback`, and has the items that the generated code names.
 
 mod errors;
 mod expand;
@@ -67,7 +67,8 @@ fn contract(role: Role, home: Home, options: TokenStream, item: TokenStream) -> 
     }
 }
 
-/// What stands under the attribute may be a trait with a slip in it, which the parser explains, or no trait at all.
+/// The error for an item that is not a readable trait. If the item is a trait with a slip in it, the parser's own error
+/// explains the slip.
 fn not_a_trait(error: syn::Error, item: TokenStream) -> syn::Error {
     match syn::parse::<syn::Item>(item) {
         Ok(_) => syn::Error::new(
@@ -78,8 +79,8 @@ fn not_a_trait(error: syn::Error, item: TokenStream) -> syn::Error {
     }
 }
 
-/// The whole way of a contract. Errors come along with as much of the contract as could be read, so that no second wave
-/// follows.
+/// Expands a contract. If there are errors, the code has as much of the contract as could be read, so that the code
+/// which uses the contract causes no further errors.
 fn expand(role: Role, home: Home, options: proc_macro2::TokenStream, item: ItemTrait) -> proc_macro2::TokenStream {
     let mut errors = Errors::default();
     let contract = parse::contract(role, home, options, item, &mut errors);
@@ -95,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// How long the code is to someone who reads the expansion.
+    /// The number of lines that a reader of the expansion sees.
     fn lines(tokens: TokenStream) -> usize {
         prettyplease::unparse(&syn::parse2(tokens).unwrap()).lines().count()
     }

@@ -1,4 +1,4 @@
-//! What a contract is, once its trait has been read.
+//! `Contract`: a contract as the macros know it when they have read its trait.
 
 use proc_macro2::Ident;
 use syn::{
@@ -11,7 +11,7 @@ use crate::{
     types::{last_segment, streamed, type_arguments},
 };
 
-/// A contract.
+/// A contract that was read.
 pub(crate) struct Contract {
     pub(crate) role: Role,
     pub(crate) attrs: Vec<Attribute>,
@@ -20,17 +20,17 @@ pub(crate) struct Contract {
     pub(crate) supertraits: Punctuated<TypeParamBound, Plus>,
     /// The name on the wire.
     pub(crate) name: String,
-    /// Where `__private` is, or nothing where none of our crates was found, which is an error already.
+    /// The crate that has `__private`; `None` if none of our crates was found, which was reported.
     pub(crate) krate: Option<Path>,
     pub(crate) callback: Option<Path>,
     pub(crate) methods: Vec<Method>,
-    /// Empty unless something is wrong.
+    /// The trait's generics. A contract has none, so generics were reported as an error.
     pub(crate) generics: Generics,
-    /// What could not be read, to be emitted as nearly as possible.
+    /// The items that could not be read. The expansion has stand-ins for them.
     pub(crate) broken: Vec<Broken>,
 }
 
-/// What stands for an item that was reported, so that what uses it is not reported too.
+/// A stand-in for an item that was reported as an error, so that code which uses the item is not reported too.
 pub(crate) enum Broken {
     Method(Box<BrokenMethod>),
     Other(Box<TraitItem>),
@@ -38,9 +38,9 @@ pub(crate) enum Broken {
 
 pub(crate) struct BrokenMethod {
     pub(crate) method: TraitItemFn,
-    /// The types of what a caller passes.
+    /// The types of the arguments that a caller passes.
     pub(crate) args: Vec<Type>,
-    /// What a caller gets.
+    /// What a call gives its caller.
     pub(crate) output: Output,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Method {
     pub(crate) cx: Option<Cx>,
     pub(crate) args: Vec<Arg>,
     pub(crate) output: Output,
-    /// The return type as written.
+    /// The return type, as the user wrote it.
     pub(crate) returns: Option<Type>,
 }
 
@@ -66,22 +66,22 @@ pub(crate) struct Cx {
     pub(crate) client: Type,
 }
 
-/// An argument that travels.
+/// An argument that is sent to the other side.
 pub(crate) struct Arg {
     pub(crate) ident: Ident,
-    /// As written.
+    /// The type, as the user wrote it.
     pub(crate) ty: Type,
     pub(crate) kind: ArgKind,
     pub(crate) default: bool,
 }
 
-/// How an argument is received.
+/// How the callee receives an argument.
 pub(crate) enum ArgKind {
-    /// Decoded as its type, which may borrow.
+    /// The argument is decoded as its type, which may borrow from the received data.
     Value,
-    /// `&T`: a `T` is decoded and lent.
+    /// `&T`: the callee decodes a `T` and lends it to the method.
     Lent(Type),
-    /// `&[T]`: a `Vec<T>` is decoded and lent.
+    /// `&[T]`: the callee decodes a `Vec<T>` and lends it to the method.
     LentSlice(Type),
     /// `&[u8]`
     BinarySlice,
@@ -96,7 +96,7 @@ pub(crate) enum ArgKind {
 /// What a method returns.
 #[allow(clippy::large_enum_variant, reason = "a contract has a handful of them")]
 pub(crate) enum Output {
-    /// Nothing: the caller does not wait for an answer.
+    /// The method is one-way: the caller does not wait for an answer.
     Oneway,
     Plain(Type),
     /// `Result<T, E>` with a typed fault.
@@ -112,7 +112,7 @@ impl Contract {
         !self.generics.params.is_empty()
     }
 
-    /// Whether the contract compiles for the sake of its users only.
+    /// Whether the contract has an error, so that its code only serves to keep its users free of further errors.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_generic() || !self.broken.is_empty()
     }
@@ -128,7 +128,7 @@ pub(crate) fn client_name(contract: &Ident) -> Ident {
 }
 
 impl Method {
-    /// The attributes that also matter where the method is called or described.
+    /// The method's `cfg` attributes, which its call and its descriptor need too.
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
     }
@@ -138,7 +138,7 @@ impl Method {
         self.returns_stream() || self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
     }
 
-    /// Whether its result is a stream.
+    /// Whether the result is a stream.
     pub(crate) fn returns_stream(&self) -> bool {
         let returned = match &self.output {
             Output::Oneway => None,

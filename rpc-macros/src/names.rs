@@ -1,4 +1,4 @@
-//! Numbers of methods, and names that are taken.
+//! The numbers of methods, and the names that methods may not have.
 
 /// The number of a method: FNV-1a, 32 bits, of `Contract.method`.
 pub(crate) fn method_id(contract: &str, method: &str) -> u32 {
@@ -6,7 +6,7 @@ pub(crate) fn method_id(contract: &str, method: &str) -> u32 {
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Names that the trait or its client uses itself.
+/// The names that the generated trait or client needs for its own functions.
 pub(crate) const RESERVED: [&str; 11] = [
     "serve",
     "per_session",

@@ -1,4 +1,4 @@
-//! A trait to a contract: what is read, and what cannot be.
+//! Reading a trait as a contract, and reporting what cannot be read.
 
 use proc_macro2::{Ident, TokenStream};
 use syn::{
@@ -17,10 +17,10 @@ use crate::{
     types::{is_named, is_vec_of_bytes, last_segment, streamed, type_arguments},
 };
 
-/// More arguments than this are better one struct.
+/// A method with more arguments should take a struct instead.
 const MAX_ARGUMENTS: usize = 16;
 
-/// Reads a contract.
+/// Reads a contract, and reports what cannot be read.
 pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemTrait, errors: &mut Errors) -> Contract {
     let options = ContractOptions::parse(options, role, errors);
     if let Some(clause) = &item.generics.where_clause {
@@ -72,7 +72,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
     contract
 }
 
-/// Whether a method of the same name came before. Alternatives under `cfg` may share a name.
+/// Whether an earlier method has the same name. Methods that exclude each other by `cfg` may share a name.
 fn is_repeated(method: &TraitItemFn, seen: &mut Vec<(Ident, bool)>) -> bool {
     let name = &method.sig.ident;
     let always = !method.attrs.iter().any(|attr| attr.path().is_ident("cfg"));
@@ -81,7 +81,7 @@ fn is_repeated(method: &TraitItemFn, seen: &mut Vec<(Ident, bool)>) -> bool {
     repeated
 }
 
-/// Reads a method, or as much of it as its users need if it cannot be expanded.
+/// Reads a method. If the method cannot be expanded, this reads as much as the users of the method need.
 fn read_method(
     contract: &str,
     mut method: TraitItemFn,
@@ -117,7 +117,7 @@ fn read_method(
 struct Arguments {
     cx: Option<Cx>,
     args: Vec<Arg>,
-    /// The types of all arguments but the context, with the unreadable ones.
+    /// The types of all arguments but the context, including the unreadable ones.
     passed: Vec<Type>,
     /// Whether the method can be expanded with these arguments.
     readable: bool,
@@ -137,7 +137,7 @@ impl Arguments {
         arguments
     }
 
-    /// Reads one argument. `None`: the method cannot be expanded.
+    /// Reads one argument. `None` means that the method cannot be expanded.
     fn read_one(&mut self, position: usize, input: &mut PatType, errors: &mut Errors) -> Option<()> {
         if !is_context(&input.ty) {
             self.passed.push((*input.ty).clone());
@@ -155,7 +155,7 @@ impl Arguments {
         Some(())
     }
 
-    /// Reads the context. `None`: the method cannot be expanded.
+    /// Reads the context. `None` means that the method cannot be expanded.
     fn read_context(
         &mut self,
         position: usize,
@@ -219,12 +219,12 @@ fn plain_name(pat: &Pat) -> Option<Ident> {
     }
 }
 
-/// Whether this is a context, lent or not.
+/// Whether the type is a context, borrowed or not.
 fn is_context(ty: &Type) -> bool {
     read_cx(ty).is_some() || is_named(ty, "Context")
 }
 
-/// Whether this is `&Context` without the client in it.
+/// Whether the type is `&Context` without a client.
 pub(crate) fn lacks_client(ty: &Type) -> bool {
     matches!(read_cx(ty), Some(None))
 }
@@ -297,7 +297,7 @@ fn read_output(options: &MethodOptions, returns: Option<&Type>, errors: &mut Err
     }
 }
 
-/// The path of the client of a contract that is named by its trait.
+/// The path of a contract's client, from the path of the contract's trait.
 pub(crate) fn client_of(callback: &Path) -> Path {
     let mut path = callback.clone();
     if let Some(last) = path.segments.last_mut() {

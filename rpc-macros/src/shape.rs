@@ -1,4 +1,4 @@
-//! What a method of a contract looks like, apart from its arguments and its result.
+//! Checks of a method's signature, apart from its arguments and its result.
 
 use proc_macro2::Ident;
 use quote::ToTokens;
@@ -6,7 +6,7 @@ use syn::{GenericParam, ReceiverKind, TraitItemFn, ext::IdentExt};
 
 use crate::{errors::Errors, names::RESERVED};
 
-/// Everything about a method's signature but its arguments.
+/// Checks a method's signature, apart from the arguments. False if the method cannot be expanded.
 pub(crate) fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
     let sig = &method.sig;
     let mut fine = true;
@@ -54,7 +54,7 @@ pub(crate) fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
     fine
 }
 
-/// Names that the trait or its client uses itself.
+/// Checks that a method's name is none of those that the generated trait or client needs. False if it is.
 pub(crate) fn check_name(ident: &Ident, errors: &mut Errors) -> bool {
     let name = ident.unraw().to_string();
     let free = !RESERVED.contains(&name.as_str());

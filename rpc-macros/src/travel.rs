@@ -1,4 +1,4 @@
-//! Types that cannot travel, wherever they stand in an argument's or a result's type.
+//! Checks for types that cannot be sent, anywhere within the type of an argument or a result.
 
 use quote::ToTokens;
 use syn::{
@@ -11,12 +11,12 @@ use crate::{
     types::{is_named, last_segment, streamed, type_arguments},
 };
 
-/// What a type is the type of.
+/// The place in a contract at which a type stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Argument,
     Result,
-    /// Of a stream.
+    /// The item of a stream.
     Item,
 }
 
@@ -39,14 +39,14 @@ pub(crate) fn check(ty: &Type, place: Place, errors: &mut Errors) -> bool {
     search.fine
 }
 
-/// The stream in a `Result` of one, and the other types in there.
+/// The stream in a `Result` of a stream, and the other types in that `Result`.
 fn ok_stream(ty: &Type) -> Option<(&Type, Vec<&Type>)> {
     let arguments = type_arguments(last_segment(ty).filter(|segment| segment.ident == "Result")?);
     let (ok, rest) = arguments.split_first()?;
     streamed(ok).map(|_| (*ok, rest.to_vec()))
 }
 
-/// Whether `Self` stands in `ty`.
+/// Whether `ty` contains `Self`.
 pub(crate) fn names_self(ty: &Type) -> bool {
     struct Found(bool);
     impl VisitMut for Found {
@@ -106,7 +106,7 @@ impl VisitMut for Search<'_> {
             ),
             Type::Reference(reference) => {
                 if let Some(lifetime) = reference.lifetime.take() {
-                    // Any other had to be declared, which was an error.
+                    // Another lifetime had to be declared, which was reported as an error.
                     if lifetime.ident == "static" {
                         self.wrong(&lifetime, "an argument is lent for the call only; leave the lifetime out");
                     }

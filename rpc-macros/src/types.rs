@@ -1,4 +1,4 @@
-//! Types, seen by their tokens.
+//! Questions about types that their tokens answer.
 
 use syn::{GenericArgument, PathArguments, PathSegment, Type};
 

@@ -1,4 +1,4 @@
-//! What is readable and yet wrong: numbers that collide, options that contradict each other.
+//! Checks of a contract that could be read: numbers that collide, options that contradict each other.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
@@ -16,7 +16,7 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
         check_options(method, errors);
         check_context(contract, method, errors);
         let others = contract.methods[..index].iter();
-        // Alternatives under `cfg` may share a name.
+        // Methods that exclude each other by `cfg` may share a name.
         let clash = others
             .filter(|other| method.cfgs().next().is_none() || other.cfgs().next().is_none())
             .find(|other| other.id == method.id);
@@ -34,7 +34,7 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     }
 }
 
-/// Some method must be callable first.
+/// Checks that at least one method may be called first.
 fn check_beginning(contract: &Contract, errors: &mut Errors) {
     let all_wait = contract.methods.iter().all(|method| method.options.not_initiating.is_some());
     let first = contract.methods.first().and_then(|method| method.options.not_initiating);
@@ -89,7 +89,7 @@ fn check_options(method: &Method, errors: &mut Errors) {
     }
 }
 
-/// The context names the generated client, not the contract.
+/// Checks that the context names the generated client, not the contract.
 fn check_context(contract: &Contract, method: &Method, errors: &mut Errors) {
     let Some(callback) = contract.callback.as_ref().and_then(|path| path.segments.last()) else { return };
     if let Some(cx) = method.cx.as_ref().filter(|cx| is_named(&cx.client, &callback.ident.to_string())) {
@@ -99,7 +99,7 @@ fn check_context(contract: &Contract, method: &Method, errors: &mut Errors) {
     }
 }
 
-/// A token to hang an error on.
+/// A token at this place, for an error to point at.
 fn on(span: Span) -> TokenStream {
     quote_spanned!(span=> x)
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Counts connections from the accept, or from their upgrade where another server accepts, to the end of the session.
+/// Counts connections from the accept, or from their upgrade if another HTTP server accepts, to the end of the session.
 #[derive(Clone, Debug)]
 pub(crate) struct Caps {
     shared: Arc<AddressCounts>,
@@ -45,9 +45,9 @@ impl Caps {
         Self { shared: Arc::new(AddressCounts { most, most_of_one, counts: Mutex::default() }) }
     }
 
-    /// Takes a place for a connection. One whose address is unknown counts among all connections alone.
+    /// Takes a place for a connection. A connection of unknown address counts in the total alone.
     pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<Place, Full> {
-        // An IPv4 peer of a socket for both families is the same peer.
+        // A socket for both families shows an IPv4 address within an IPv6 address. It is the same peer.
         let address = address.map(|address| address.to_canonical());
         let mut counts = self.shared.lock();
         if counts.all >= self.shared.most {

@@ -2,47 +2,67 @@
 
 use std::{error, fmt, io, net::SocketAddr};
 
-use rpc_core::{ConfigError, HostingError};
+use rpc_core::HostingError;
 
 /// Why a server could not be built. The message says what to do.
+///
+/// ```
+/// use rpc_server::{BuildError, Server};
+///
+/// match Server::builder().max_connections(0).build() {
+///     Err(BuildError::NoConnections { setting }) => assert_eq!(setting, "max_connections"),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The services cannot be hosted together.
     Hosting(HostingError),
-    /// The limits and times of the sessions cannot work.
-    Config(ConfigError),
     /// [`ServerBuilder::memory`](crate::ServerBuilder::memory) is less than what one session may hold.
     Memory {
-        /// Its value, in bytes.
+        /// The given value, in bytes.
         given: usize,
         /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
         least: usize,
     },
-    /// The server may have no connection at all.
+    /// A limit of connections is 0, so no client could connect.
     NoConnections {
         /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
         setting: &'static str,
     },
-    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given what no web page has as its
+    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given a text that no web page has as its
     /// origin.
     Origin {
-        /// What it was given.
+        /// The given text.
         given: String,
-        /// What is wrong with it, and what is right.
+        /// What is wrong with the text, and what is right.
         why: String,
     },
 }
 
 /// Why a server does not listen. The message says what to do.
+///
+/// ```
+/// use rpc_server::{ListenError, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().build()?;
+/// let first = server.listen("127.0.0.1:0").await?;
+/// let second = server.listen(first.local_addr()).await;
+/// assert!(matches!(second, Err(ListenError::InUse(addr)) if addr == first.local_addr()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) says so.
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) gives this error.
     Build(BuildError),
     /// The server has been shut down.
     ShutDown,
-    /// The address to listen at could not be made out, for instance because the host name is unknown.
+    /// The address could not be resolved, for instance because the host name is unknown.
     Address(io::Error),
     /// Another socket listens at this address.
     InUse(SocketAddr),
@@ -52,9 +72,9 @@ pub enum ListenError {
     NotLocal(SocketAddr),
     /// Listening at this address failed for another reason.
     Failed {
-        /// Where.
+        /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -125,7 +145,6 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hosting(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
             Self::Memory { given, least } => write!(
                 f,
                 "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
@@ -147,7 +166,6 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
-            Self::Config(error) => error.source(),
             Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
         }
     }
@@ -156,11 +174,5 @@ impl error::Error for BuildError {
 impl From<HostingError> for BuildError {
     fn from(error: HostingError) -> Self {
         Self::Hosting(error)
-    }
-}
-
-impl From<ConfigError> for BuildError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
     }
 }

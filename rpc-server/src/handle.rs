@@ -7,11 +7,37 @@ use crate::{listener::Listener, server::Server, sessions::Sessions};
 /// A server that listens at one address: [`ServerBuilder::listen`](crate::ServerBuilder::listen), the short way to
 /// build a [`Server`] and let it listen.
 ///
-/// Dropping it closes the address. If there is no other handle of the server, which [`server`](Self::server) gives, the
-/// server ends at once: every session is closed without waiting for its calls, with code 1012. To stop in good order
-/// use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
+/// Dropping it closes the address. If there is no other handle of the server, such as a clone of
+/// [`server`](Self::server), the server then ends at once: it closes every session with code 1012, without waiting for
+/// calls. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
 ///
-/// Its address is free again when it has been dropped, and from the first poll of a shutdown on.
+/// The address is free again when the handle has been dropped, and from the first poll of a shutdown on.
+///
+/// ```
+/// use rpc_client::Connect;
+/// use rpc_server::Server;
+/// # #[rpc_server::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().service(Tower.serve()).listen("127.0.0.1:0").await?;
+/// let clock = ClockClient::connect(format!("ws://{}/", server.local_addr())).await?;
+/// assert_eq!(clock.hour().await?, 12);
+/// assert_eq!(server.sessions().len(), 1);
+/// server.shutdown().await;
+/// assert!(server.sessions().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server; hold it, for instance with `server.wait().await`"]
 pub struct ServerHandle {
@@ -24,7 +50,7 @@ impl ServerHandle {
         Self { server, listener }
     }
 
-    /// The server, to let it listen at more addresses for instance.
+    /// The server, for instance to listen at more addresses.
     pub fn server(&self) -> &Server {
         &self.server
     }
@@ -34,7 +60,7 @@ impl ServerHandle {
         self.listener.local_addr()
     }
 
-    /// The live sessions: [`Server::sessions`].
+    /// The open sessions: [`Server::sessions`].
     pub fn sessions(&self) -> &Sessions {
         self.server.sessions()
     }

@@ -26,15 +26,18 @@
 //! # }
 //! ```
 //!
-//! `listen` at the builder is the short way. A [`Server`] is a handle that can be cloned; it listens at any number of
+//! `listen` of the builder is the short way. A [`Server`] is a handle that can be cloned. It listens at any number of
 //! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
 //! HTTP server ([`Server::upgrade`]).
 //!
 //! `listen_tls`, at the builder and at the server, listens by TLS (`wss://` URLs) with a certificate and key: `Tls`.
 //! The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of aws-lc-rs.
 //!
-//! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
-//! name.
+//! The [guide] shows, page by page, how to build with this crate; its page on [hosting](guide::hosting) is about
+//! servers.
+//!
+//! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
+//! same names.
 
 mod builder;
 mod caps;
@@ -64,11 +67,15 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 pub use rpc_core::__private;
 #[cfg(feature = "tls")]
 pub use rpc_core::TlsError;
+#[doc(no_inline)]
+pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
-    CallError, CallOptions, CheckedConfig, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigError,
-    ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, Hosting, HostingBuilder, HostingError,
-    IntoService, IntoStreaming, MemoryPool, NoFault, ParseSessionIdError, Peer, PeerCertificate, Principal,
-    ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status,
-    StreamSender, Streaming, Stub, TlsInfo, UnknownCode, async_trait, contract, intercept, logging, session, text,
+    CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
+    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
+    ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
+    SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub,
+    TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
+    logging, session, text,
 };

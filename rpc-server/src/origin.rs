@@ -6,15 +6,15 @@ use http::uri::Authority;
 
 /// The web origins that may connect besides the server's own.
 ///
-/// Browsers name the page's origin in each WebSocket handshake, and a page cannot make them lie. Without this check any
-/// page that a user visits could call a server that the user's browser can reach. Other programs send no origin.
+/// Browsers name the page's origin in each WebSocket handshake, and a page cannot change that name. Without this check
+/// any page that a user visits could call a server that the user's browser can reach. Other programs send no origin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     any: bool,
     allowed: Vec<Origin>,
 }
 
-/// Where a web page came from (RFC 6454 §6.2).
+/// The origin of a web page (RFC 6454 §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     /// The origin of pages that have no host: `null`, or `file://` in some browsers.
@@ -33,13 +33,13 @@ impl Origins {
         self.any = true;
     }
 
-    /// Allows one more. The error says what is wrong with it, and what would be right.
+    /// Allows one more origin. The error says what is wrong with the text, and what would be right.
     pub(crate) fn allow(&mut self, origin: &str) -> Result<(), String> {
         self.allowed.push(Origin::parse(origin)?);
         Ok(())
     }
 
-    /// Whether a request may be upgraded that comes from a page of this origin. `host` is the header Host.
+    /// Whether a page of this origin may connect. `host` is the header Host of its request.
     pub(crate) fn allows(&self, origin: &str, host: Option<&str>) -> bool {
         self.any
             || Origin::parse(origin)
@@ -87,7 +87,7 @@ impl Origin {
         Ok(Self::Host { scheme, host, port })
     }
 
-    /// Whether the page came from the host and port that the request went to.
+    /// Whether the page came from the host and port to which it sends the request.
     fn is_at(&self, at: &str) -> bool {
         let Self::Host { scheme, host, port } = self else { return false };
         // A host without a port means the default port of the page's scheme; a proxy may have taken the TLS off.
@@ -130,7 +130,7 @@ fn host_and_port(rest: &str) -> Result<(String, Option<u16>), String> {
     Ok((normal_host(host)?, port))
 }
 
-/// As browsers write a host.
+/// The host in the form that browsers send.
 fn normal_host(host: &str) -> Result<String, String> {
     if host.is_empty() {
         return Err("the host is missing".to_owned());

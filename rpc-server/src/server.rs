@@ -15,7 +15,7 @@ use crate::{
     upgrade::Upgrade,
 };
 
-/// A server: services and limits, put together with [`Server::builder`]. Cheap to clone; all clones are one server.
+/// A server: services and limits, which [`Server::builder`] collects. Cheap to clone; all clones are one server.
 ///
 /// Clients reach it through any number of addresses ([`listen`](Self::listen), by TLS `listen_tls`) and through other
 /// HTTP servers ([`upgrade`](Self::upgrade)), one after the other or at the same time. All of them share the services,
@@ -35,8 +35,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A server ends by [`shutdown`](Self::shutdown) in good order, or at once when the last of its handles is dropped:
-/// then it accepts nothing more, and closes every session without waiting for its calls, with code 1012. Each `Server`,
+/// [`shutdown`](Self::shutdown) ends a server in good order. Dropping the last of its handles ends it at once: it
+/// accepts no more connections, and closes every session with code 1012, without waiting for calls. Each `Server`,
 /// [`Listener`] and [`Upgrade`] is such a handle. To run for ever, await [`wait`](Self::wait).
 #[derive(Clone, Debug)]
 #[must_use = "dropping the last handle of a server ends it; hold it, for instance with `server.wait().await`"]
@@ -50,16 +50,18 @@ impl Server {
     }
 
     /// Listens at an address, for instance `"127.0.0.1:9000"`, until the returned [`Listener`] is dropped or the server
-    /// ends. May be called any number of times. Port 0 takes any free port, which [`Listener::local_addr`] then tells.
-    /// Of several addresses that a name stands for, the first that works is taken.
+    /// ends. A server can listen at any number of addresses. Port 0 takes any free port, which [`Listener::local_addr`]
+    /// returns. If a name has several addresses, the server listens at the first one that works.
     ///
     /// Every path of a URL leads to the server. To tell paths apart, use [`upgrade`](Self::upgrade) within an HTTP
     /// server.
     ///
     /// # Errors
     ///
-    /// If none of the addresses can be listened at: the last one's error. [`ListenError::ShutDown`] if the server has
-    /// been shut down.
+    /// [`ListenError::Address`] if the address cannot be resolved, for instance because the host name is unknown. If
+    /// the server can listen at none of the addresses, the error is that of the last one: [`ListenError::InUse`],
+    /// [`ListenError::Denied`], [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the
+    /// server has been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);
@@ -92,8 +94,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ListenError::Address`] if the socket does not tell its address, [`ListenError::ShutDown`] if the server has
-    /// been shut down.
+    /// [`ListenError::Address`] if the system does not tell the socket's address, [`ListenError::ShutDown`] if the
+    /// server has been shut down.
     pub fn serve_listener(&self, listener: TcpListener) -> Result<Listener, ListenError> {
         Listener::start(Arc::clone(&self.alive), listener, Security::Plain)
     }
@@ -109,14 +111,14 @@ impl Server {
         Listener::start(Arc::clone(&self.alive), listener, Security::Tls(tls))
     }
 
-    /// A service that answers the requests of another HTTP server, with all that was set at the builder: limits of
-    /// connections, origins, memory. [`shutdown`](Self::shutdown) ends its sessions too; requests that come later are
-    /// answered with 503. May be called any number of times.
+    /// A service that answers the requests of another HTTP server. All settings of the builder hold for it: limits of
+    /// connections, origins, memory. [`shutdown`](Self::shutdown) ends its sessions too, and later requests are
+    /// answered with 503. A server can give any number of such services.
     pub fn upgrade(&self) -> Upgrade {
         Upgrade::new(Arc::clone(&self.alive))
     }
 
-    /// The live sessions, whichever way they came.
+    /// The open sessions, whichever way they came.
     pub fn sessions(&self) -> &Sessions {
         &self.shared().sessions
     }
@@ -125,10 +127,11 @@ impl Server {
     /// end, then closes each session with code 1012. Returns when the last session has ended and its `closed` hooks
     /// have returned. The addresses are free from the first poll on.
     ///
-    /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. It returns
-    /// within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that take
-    /// longer run on, and a session whose thread a handler blocks is named in the log and left behind. May be called
-    /// again, which starts no time anew. Dropping the future stops the waiting, not the shutdown.
+    /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. `shutdown`
+    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that
+    /// take longer run on, and a session whose thread a handler blocks is named in the log and left behind. A second
+    /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
+    /// shutdown.
     pub async fn shutdown(&self) {
         if let Some(listeners) = self.shared().stop() {
             info!(listeners, sessions = self.sessions().len(), "shutting down");
@@ -137,8 +140,8 @@ impl Server {
         self.shared().ended().await;
     }
 
-    /// Waits until the server has been shut down, through another handle, and has no sessions any more, or the time of
-    /// its shutdown is over.
+    /// Waits until another handle has shut the server down, and the server has no sessions any more or the time of its
+    /// shutdown is over. Dropping the future stops the waiting and nothing else.
     pub async fn wait(&self) {
         self.shared().stopped().await;
         self.shared().ended().await;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rpc_core::{CheckedConfig, Hosting, MemoryPool, logging::LogLimit};
+use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ServerShared {
     pub(crate) hosting: Hosting,
-    pub(crate) config: CheckedConfig,
+    pub(crate) config: Config,
     pub(crate) origins: Origins,
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
@@ -51,13 +51,13 @@ impl ServerShared {
     /// `hosting` has the hooks of `sessions`, and uses this pool.
     pub(crate) fn new(
         hosting: Hosting,
-        config: CheckedConfig,
+        config: Config,
         origins: Origins,
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
     ) -> Self {
-        sessions.set_drain_timeout(config.drain_timeout);
+        sessions.set_drain_timeout(config.drain_timeout());
         Self {
             hosting,
             config,

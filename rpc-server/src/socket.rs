@@ -1,4 +1,4 @@
-//! `Socket`: a listening socket that can be closed from outside of the task that accepts from it.
+//! `Socket`: a listening socket that other tasks than the accepting one can close.
 
 use std::{
     future::poll_fn,

@@ -221,7 +221,7 @@ async fn a_shutdown_of_the_server_ends_the_sessions_of_its_upgrades() {
     let desk = desk(addr).await;
     timeout(SOON, server.shutdown()).await.unwrap();
     let reason = timeout(SOON, desk.session().closed()).await.unwrap();
-    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }), "{reason}");
     let (head, body) = refused(addr).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
     assert!(body.contains("shutting down"), "{body}");
@@ -256,7 +256,7 @@ async fn the_last_upgrade_ends_its_server() {
     desk.address().await.unwrap();
     drop(upgrade);
     let reason = timeout(SOON, desk.session().closed()).await.unwrap();
-    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }), "{reason}");
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn draining_ends_the_sessions_and_takes_no_more() {
     timeout(SOON, upgrade.sessions().drain()).await.unwrap();
     assert!(upgrade.sessions().is_empty());
     let reason = timeout(SOON, desk.session().closed()).await.unwrap();
-    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. }), "{reason}");
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. }), "{reason}");
     let (head, body) = refused(addr).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
     assert!(body.contains("shutting down"), "{body}");

@@ -48,7 +48,7 @@ async fn taken(server: &ServerHandle, more: &[String], early: &[u8]) -> usize {
 #[tokio::test]
 async fn what_came_with_the_request_keeps_no_more_than_it_is_long() {
     let config = endless();
-    let most = config.read_buffer + 24 * KIB;
+    let most = config.read_buffer() + 24 * KIB;
     let server = listen(config).await;
     // The beginning of a message.
     let begun = &masked(0x82, &[0; 8 * KIB])[..4 * KIB];

@@ -78,9 +78,7 @@ impl Depot for Yard {
 }
 
 fn config(session_memory: usize) -> Config {
-    let mut config = Config::default();
-    config.session_memory = session_memory;
-    config
+    Config::builder().session_memory(session_memory).build().unwrap()
 }
 
 async fn listen(yard: &Yard) -> ServerHandle {
@@ -175,7 +173,7 @@ async fn the_heaviest_is_closed_when_what_comes_cannot_be_refused() {
         eager.leave(&load(MIB + MIB / 10)).await.unwrap();
     }
     let ConnectionError::ClosedByPeer { code, reason } = reason(&idle.session()).await else { panic!("by the server") };
-    assert_eq!(code, CloseCode(1013));
+    assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
     assert!(reason.contains("more than 16777216 bytes (ServerBuilder::memory)"), "{reason}");
     for call in parked {
         assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
@@ -210,10 +208,9 @@ where
 {
     let yard = Yard::new();
     // No session ends because of a time limit.
-    let mut config = config(MEMORY);
-    for time in [&mut config.write_timeout, &mut config.progress_timeout, &mut config.keepalive_timeout] {
-        *time = Duration::MAX;
-    }
+    let config = config(MEMORY).to_builder();
+    let config = config.write_timeout(Duration::MAX).progress_timeout(Duration::MAX).keepalive_timeout(Duration::MAX);
+    let config = config.build().unwrap();
     let server = Server::builder().service(yard.clone().serve()).config(config).memory(MEMORY);
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let light = connect(&server).await;

@@ -18,16 +18,12 @@ const SHORT: Duration = Duration::from_millis(100);
 
 /// A configuration in which only the upgrade has a time limit that is reached.
 fn short_upgrade() -> Config {
-    let mut config = endless();
-    config.upgrade_timeout = SHORT;
-    config
+    endless().to_builder().upgrade_timeout(SHORT).build().unwrap()
 }
 
 /// A configuration in which only the wait for the Hello has a time limit that is reached.
 fn short_hello() -> Config {
-    let mut config = endless();
-    config.hello_timeout = SHORT;
-    config
+    endless().to_builder().hello_timeout(SHORT).build().unwrap()
 }
 
 /// Runs a future that must end because of the short time limit, and not before.

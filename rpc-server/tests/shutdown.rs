@@ -54,7 +54,7 @@ async fn inn(config: Config) -> (ServerHandle, Arc<House>) {
 }
 
 fn is_restart(reason: &ConnectionError) -> bool {
-    matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode(1012), .. })
+    matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::RESTART, .. })
 }
 
 #[tokio::test]
@@ -106,8 +106,7 @@ async fn running_calls_end_before_the_server_does() {
 
 #[tokio::test]
 async fn calls_that_do_not_end_are_cancelled() {
-    let mut config = endless();
-    config.drain_grace = Duration::from_millis(50);
+    let config = endless().to_builder().drain_grace(Duration::from_millis(50)).build().unwrap();
     let (server, house) = inn(config).await;
     let (session, call) = parked(&server, &house).await;
     timeout(SOON, server.shutdown()).await.unwrap();
@@ -148,8 +147,7 @@ async fn connections_that_are_no_sessions_yet_do_not_delay_the_end() {
 
 #[tokio::test]
 async fn a_peer_that_ignores_the_close_does_not_hold_the_server() {
-    let mut config = endless();
-    config.close_timeout = Duration::from_millis(50);
+    let config = endless().to_builder().close_timeout(Duration::from_millis(50)).build().unwrap();
     let server = listen(config).await;
     let _deaf = Raw::upgraded(&server).await;
     connections(&server, 1).await;

@@ -128,10 +128,7 @@ fn runtime() -> Runtime {
 }
 
 fn hasty() -> Config {
-    let mut config = Config::default();
-    config.drain_timeout = Duration::from_millis(400);
-    config.drain_grace = Duration::from_millis(100);
-    config
+    Config::builder().drain_timeout(Duration::from_millis(400)).drain_grace(Duration::from_millis(100)).build().unwrap()
 }
 
 /// A server with one client, whose call blocks a thread of the server's runtime. The client has a runtime of its own.
@@ -164,8 +161,9 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
 
 /// The test itself runs on a third runtime, so that it goes on whichever thread is blocked.
 fn test(name: &'static str, gives_way: bool) {
-    let (clients, servers, own) = (runtime(), runtime(), runtime());
-    let (at_clients, at_servers) = (clients.handle().clone(), servers.handle().clone());
+    let (clients, servers, others, own) = (runtime(), runtime(), runtime(), runtime());
+    let (at_clients, at_servers, at_others) =
+        (clients.handle().clone(), servers.handle().clone(), others.handle().clone());
     let body = own.spawn(async move {
         let (server, machine, session) = blocked(name, &at_clients, &at_servers).await;
         timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
@@ -183,14 +181,17 @@ fn test(name: &'static str, gives_way: bool) {
             let named = warnings(session, "still blocks its thread");
             assert_eq!((named[0].field("contract"), named[0].field("method")), ("Press", name));
             assert!(named[0].field("blocked_ms").parse::<u64>().unwrap() >= 1000, "{named:?}");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Before the watchdog names another one, it looks several times more.
+            let (_other, other_machine, other) = blocked("block", &at_clients, &at_others).await;
+            until("the watchdog has named the other", || !warnings(other, "still blocks its thread").is_empty()).await;
             assert_eq!(warnings(session, "still blocks its thread").len(), 1, "once");
+            other_machine.0.open();
         }
         machine.0.open();
     });
     let outcome = own.block_on(body);
     // The shutdown of these runtimes does not wait for blocked threads.
-    [own, servers, clients].into_iter().for_each(Runtime::shutdown_background);
+    [own, servers, others, clients].into_iter().for_each(Runtime::shutdown_background);
     outcome.unwrap();
 }
 

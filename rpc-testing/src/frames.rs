@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
     __internals::wire::{
-        Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
+        Frame, Hello, HostedContract, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame,
         put_header,
     },
     contract::ContractDescriptor,
@@ -19,14 +19,12 @@ pub const LIMITS: PeerLimits = PeerLimits {
     assembly: 16 << 20,
     arguments: 16 << 20,
     packet: 128 << 10,
-    chunk: 64 << 10,
     streams: 0,
-    stream_items: 1,
-    stream_bytes: 1 << 16,
-    streams_bytes: 1 << 16,
     nesting: 128,
     values: 1_000_000,
     containers: 131_072,
+    // Chunks, and windows of streams.
+    ..PeerLimits::all(1, 64 << 10)
 };
 
 /// These frames in one packet.
@@ -44,23 +42,12 @@ pub fn hosted(contract: &ContractDescriptor) -> Vec<HostedContract> {
 
 /// A client's first frame. It asks for no keepalive.
 pub fn hello(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
-    let (credentials, resume) = (Vec::new(), None);
-    Frame::Hello(Box::new(Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume }))
+    Frame::Hello(Box::new(Hello::new(limits, contracts)))
 }
 
 /// A server's first frame. It asks for no keepalive.
 pub fn welcome(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
-    Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits,
-        keepalive_ms: 0,
-        contracts,
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    }))
+    Frame::Welcome(Box::new(Welcome::new(limits, contracts, 1)))
 }
 
 /// A call at no depth, without a deadline and without metadata.

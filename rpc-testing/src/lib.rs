@@ -10,10 +10,12 @@ mod authority;
 mod frames;
 mod lines;
 mod socket;
+mod transport;
 mod waiting;
 
 pub use authority::{Authority, Identity};
 pub use frames::{LIMITS, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};
+pub use transport::Wrapped;
 pub use waiting::{Inside, SOON, at_rest, until};

@@ -15,7 +15,7 @@ use crate::{
 
 const ROOM: &str = "lobby";
 
-/// What each member answers when the house asks, in order.
+/// The answers of each member to the house's questions, in order.
 #[derive(Clone, Debug)]
 pub struct Answers {
     /// Ada: first the house rules, then the votes.

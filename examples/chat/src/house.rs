@@ -10,12 +10,12 @@ use chat_contract::{Chat, ChatError, ChatEventsClient, Joined, Post, Tally};
 use futures::future::join_all;
 use rpc_server::{CallOptions, Context, SessionId};
 
-/// What is asked before anybody may join.
+/// The question that a client must answer with yes before it may join.
 pub(crate) const RULES: &str = "House rules: be kind. Accepted?";
-/// How long a member may think about a vote.
+/// The time in which a member may vote.
 const VOTE: Duration = Duration::from_secs(2);
 
-/// Where the rooms are. Cheap to clone; clones show the same rooms.
+/// The house with its rooms. Cheap to clone; clones are the same house.
 #[derive(Clone, Debug, Default)]
 pub struct ChatHouse {
     rooms: Arc<Mutex<BTreeMap<String, Room>>>,
@@ -50,7 +50,7 @@ impl ChatHouse {
         member.map(|member| member.name).ok_or_else(|| ChatError::NotAMember(room.to_owned()))
     }
 
-    /// Takes a member out whose session has ended, and tells the others.
+    /// Removes a member whose session has ended, and tells the other members.
     async fn forget(&self, room: String, session: SessionId) {
         let name = {
             let mut rooms = self.rooms();
@@ -97,7 +97,8 @@ impl Chat for ChatHouse {
             room.posts.push(post.clone());
             (post, room.members.clone())
         };
-        // One-way: done when it is on its way. A member who has just gone does not stop the others.
+        // These calls are one-way, so each is done when it is in the outbox. A failed call to a member who has just
+        // left does not stop the other calls.
         join_all(members.iter().map(|member| member.events.posted(room, &post))).await;
         Ok(post.number)
     }

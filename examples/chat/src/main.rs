@@ -24,16 +24,16 @@ enum Command {
     Demo,
     /// Opens the house.
     Server {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "127.0.0.1:9000")]
         listen: SocketAddr,
     },
-    /// Joins a room. Lines are said to everybody; `/who` and `/vote QUESTION` ask the house.
+    /// Joins a room. The program posts each line that you type; `/who` and `/vote QUESTION` ask the house.
     Client {
-        /// Where the house is.
+        /// The URL of the house.
         #[arg(long, default_value = "ws://127.0.0.1:9000/")]
         url: String,
-        /// The name to be known by.
+        /// Your name in the room.
         #[arg(long)]
         name: String,
         /// The room.
@@ -61,7 +61,7 @@ async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> 
     Ok(())
 }
 
-/// Prints what is heard, and says yes to everything.
+/// Prints what the member hears, and answers every question with yes.
 struct Screen;
 
 impl ChatEvents for Screen {
@@ -82,12 +82,12 @@ impl ChatEvents for Screen {
 async fn client(url: &str, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let chat = ChatClient::connect(url).callback(Screen.serve()).await?;
     let outcome = talk(&chat, name, room).await;
-    // Otherwise the program may end before its goodbye is out.
+    // Without this the program may end before its goodbye has been written.
     chat.session().close().await;
     outcome
 }
 
-/// Says what is typed.
+/// Posts the lines that the user types, and runs the commands.
 async fn talk(chat: &ChatClient, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let joined = chat.join(room, name).await?;
     for post in &joined.history {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use chat_contract::{ChatEvents, Post};
 use tokio::sync::mpsc;
 
-/// What a member hears.
+/// An event that a member hears of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// A member said something.
@@ -16,7 +16,7 @@ pub(crate) enum Heard {
     Asked(String, bool),
 }
 
-/// A member's ears. Answers are given in order; when there are no more, the answer is yes.
+/// Hears and answers for a member. It gives the answers in order, and then always yes.
 #[derive(Debug)]
 pub(crate) struct Ears {
     answers: Mutex<Vec<bool>>,
@@ -24,7 +24,7 @@ pub(crate) struct Ears {
 }
 
 impl Ears {
-    /// Ears that give these answers, and the receiver of what they hear.
+    /// Makes ears that give these answers, and the receiver of what they hear.
     pub(crate) fn new(mut answers: Vec<bool>) -> (Self, mpsc::UnboundedReceiver<Heard>) {
         answers.reverse();
         let (sender, receiver) = mpsc::unbounded_channel();

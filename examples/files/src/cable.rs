@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Carries one connection, until it is pulled.
+/// Carries one connection until the cable is pulled.
 #[derive(Debug)]
 pub(crate) struct Cable {
     addr: SocketAddr,
@@ -16,20 +16,20 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    /// A cable to the server.
+    /// Makes a cable to the server.
     pub(crate) async fn plug(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let relay = tokio::spawn(async move {
             let Ok((mut near, _)) = listener.accept().await else { return };
             let Ok(mut far) = TcpStream::connect(server).await else { return };
-            // However it ends, both sockets are dropped.
+            // However the copying ends, it drops both sockets.
             let _ = copy_bidirectional(&mut near, &mut far).await;
         });
         Ok(Self { addr, relay })
     }
 
-    /// Where the client connects.
+    /// The address to which the client connects.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }

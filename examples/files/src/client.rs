@@ -1,4 +1,4 @@
-//! The client's side: putting and getting files, going on where something was cut off.
+//! The client's side: puts and gets files, and resumes transfers that were cut off.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use crate::{
     store::blocks,
 };
 
-/// Puts a file, going on where an earlier attempt was cut off. Returns the offset at which it began. Dropping the
-/// future gives up, and the server keeps nothing; [`give_up`] waits for that.
+/// Puts a file, and resumes where an earlier attempt was cut off. Returns the offset at which this attempt began.
+/// Dropping the future gives up, and the server then keeps nothing; [`give_up`] waits until the server has removed the
+/// part.
 pub async fn put(files: &FilesClient, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
     let name = name_of(path);
     let (length, sha256) = sum(path.to_owned()).await?;
@@ -42,15 +43,15 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Gets a file to `path`, going on where an earlier attempt was cut off. Returns the offset at which it began. Dropping
-/// the future gives up, and leaves nothing.
+/// Gets a file to `path`, and resumes where an earlier attempt was cut off. Returns the offset at which this attempt
+/// began. Dropping the future gives up, and leaves nothing.
 pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar) -> Result<u64, FileError> {
-    // The part is opened before anything is asked. So if this attempt is given up at any moment, the rest of an earlier
-    // one goes too.
+    // This opens the part before the first call. So if this attempt is given up, the part of an earlier attempt is
+    // removed too.
     let (part, kept) = Part::resume(path.to_owned()).await?;
     let got = get_rest(files, name, &part, kept, bar).await;
     if let Err(FileError::Call(status)) = &got {
-        // A lost link is no reason to begin again, whichever call it has cut off.
+        // After a lost link the next attempt resumes, whichever call the loss has cut off.
         part.keep(status.code() == Code::Unavailable);
     }
     got

@@ -1,4 +1,4 @@
-//! The contract.
+//! The contract of the file server.
 
 use bytes::Bytes;
 use rpc_server::{Status, Streaming};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 /// A file that the server keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its name, without any path.
+    /// The name of the file, without a path.
     pub name: String,
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub length: u64,
-    /// The SHA-256 of all of it, in hex.
+    /// The SHA-256 of the file, in hex.
     pub sha256: String,
 }
 
@@ -24,34 +24,34 @@ pub enum FileError {
     /// There is no such file.
     #[error("there is no file `{0}`")]
     NotFound(String),
-    /// A transfer cannot go on at that place.
+    /// A transfer cannot resume at that offset.
     #[error("the transfer cannot go on at byte {asked}: {there} are there")]
     BadOffset {
-        /// Where it should have gone on.
+        /// The offset at which the transfer should resume.
         asked: u64,
-        /// How many bytes there are.
+        /// The number of bytes that are there.
         there: u64,
     },
-    /// The bytes that came are not those that were sent.
+    /// The received bytes are not those that were sent.
     #[error("the checksum of what has come is {came}, and should be {expected}")]
     Checksum {
         /// The announced checksum.
         expected: String,
-        /// The checksum of what has come.
+        /// The checksum of the received bytes.
         came: String,
     },
-    /// More or less has come than was announced.
+    /// The number of received bytes is not the announced one.
     #[error("{came} bytes have come, and {expected} were announced")]
     Length {
         /// The announced length.
         expected: u64,
-        /// The length of what has come.
+        /// The number of received bytes.
         came: u64,
     },
-    /// The disk.
+    /// The file system has failed.
     #[error("{0}")]
     Io(String),
-    /// The call itself.
+    /// The call has failed.
     #[error(transparent)]
     Call(#[from] Status),
 }
@@ -65,10 +65,10 @@ impl From<std::io::Error> for FileError {
 /// Keeps files.
 #[rpc_server::service]
 pub trait Files {
-    /// All files, in the order of their names. Reads all of them, for their checksums.
+    /// All files, in the order of their names. The server reads all files to compute their checksums.
     #[rpc(timeout = "1h")]
     async fn list(&self) -> Result<Vec<Entry>, FileError>;
-    /// One file. Reads all of it, for its checksum.
+    /// One file. The server reads the whole file to compute its checksum.
     #[rpc(timeout = "1h")]
     async fn stat(&self, name: &str) -> Result<Entry, FileError>;
     /// A file from an offset on, in blocks.
@@ -76,7 +76,7 @@ pub trait Files {
     /// The number of bytes that are kept of an upload that was cut off; 0 if none are. Waits until no upload writes
     /// them.
     async fn kept(&self, name: &str) -> Result<u64, FileError>;
-    /// Throws away what is kept of an upload. Waits until no upload writes it.
+    /// Removes what is kept of an upload. Waits until no upload writes it.
     async fn discard(&self, name: &str) -> Result<(), FileError>;
     /// Puts a file: its blocks from an offset on. The offset must be the number of bytes that are kept of the file.
     /// Length and checksum are checked when all blocks have come, and only then does the file appear.

@@ -1,4 +1,4 @@
-//! The demo: files go up and down over a real WebSocket, one is cut off and goes on, one is given up.
+//! The demo: uploads and downloads over a real WebSocket. One is cut off and resumes, and one is given up.
 
 use std::{
     error::Error,
@@ -23,13 +23,13 @@ use crate::{
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Where things are.
+/// The server's address, and the client's directory.
 struct Places {
     server: SocketAddr,
     here: PathBuf,
 }
 
-/// Shows everything in a directory of its own, with files of this length.
+/// Runs the demo with files of this length, which the server and the client keep below `directory`.
 pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
     let (there, here) = (directory.join("server"), directory.join("client"));
     std::fs::create_dir_all(&there)?;
@@ -72,7 +72,7 @@ impl Places {
         Ok(FilesClient::connect(format!("ws://{}/", self.server)).await?)
     }
 
-    /// Connects by a cable that can be pulled.
+    /// Connects through a cable that can be pulled.
     async fn plug(&self) -> Outcome<(FilesClient, Cable)> {
         let cable = Cable::plug(self.server).await?;
         Ok((FilesClient::connect(format!("ws://{}/", cable.addr())).await?, cable))
@@ -164,7 +164,7 @@ async fn same(path: &Path, expected: &str) -> Outcome<String> {
     Ok(if came == expected { "the same checksum.".to_owned() } else { format!("ANOTHER CHECKSUM: {came}") })
 }
 
-/// Where there is no terminal, indicatif hides it.
+/// A progress bar. Without a terminal, indicatif hides it.
 fn bar(direction: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>4} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -1,6 +1,7 @@
 //! Files over streams: a server that keeps them, and a client that puts and gets them.
 //!
-//! What was cut off by a lost link is kept as a part and goes on from there; what was given up leaves nothing.
+//! If a lost link cuts a transfer off, the received part is kept, and the next attempt resumes there. A transfer that
+//! was given up leaves nothing.
 
 mod cable;
 mod client;

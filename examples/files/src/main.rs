@@ -26,37 +26,37 @@ struct Options {
 enum Command {
     /// Runs a server and clients in this process, and prints what happens.
     Demo {
-        /// MiB of a file.
+        /// The length of a file in MiB.
         #[arg(long, default_value_t = 16)]
         mib: u64,
     },
     /// Keeps files for its clients.
     Server {
-        /// Where they are kept.
+        /// The directory for the files.
         directory: PathBuf,
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "127.0.0.1:9002")]
         listen: SocketAddr,
     },
-    /// Puts a file, going on where an earlier attempt was cut off. Ctrl-C gives up.
+    /// Puts a file, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
     Put {
         /// The file.
         path: PathBuf,
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9002/")]
         url: String,
     },
-    /// Gets a file, going on where an earlier attempt was cut off. Ctrl-C gives up.
+    /// Gets a file, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
     Get {
-        /// Its name at the server, and here.
+        /// The name of the file, at the server and here.
         name: String,
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9002/")]
         url: String,
     },
     /// Lists the files of a server.
     List {
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9002/")]
         url: String,
     },
@@ -86,7 +86,7 @@ async fn main() -> Outcome {
     }
 }
 
-/// The end of a client's program. Without it the program may end before its goodbye is out.
+/// Ends a client's program. Without this the program may end before its goodbye has been written.
 async fn end(files: &FilesClient, outcome: Outcome) -> Outcome {
     files.session().close().await;
     outcome

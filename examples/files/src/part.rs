@@ -1,4 +1,4 @@
-//! A file that is being written. It is a part until all of it has come, and the checksum is right.
+//! `Part`: a file that is being written. It has another name until all of it has come and its checksum is right.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,14 +16,14 @@ use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 
 use crate::contract::{Entry, FileError};
 
-/// Bytes of one block: with what is around it, it fits a frame.
+/// The number of bytes of one block. A block and its overhead fit a frame.
 pub(crate) const BLOCK: usize = 60 * 1024;
 
-/// A file that is being written. If the part is dropped before it is finished, it stays for a later attempt or is
-/// removed, as was said last. Clones are the same part.
+/// A file that is being written. If the part is dropped unfinished, it stays for a later attempt or is removed, as the
+/// last call of [`Part::keep`] said. Clones are the same part.
 ///
-/// Writes run on threads of their own, which outlive a task that is dropped meanwhile. They share the part, so the next
-/// writer's turn comes only when the last write has ended.
+/// Writes run on threads that outlive a dropped task. They hold a clone of the part, so the next writer's turn comes
+/// only when the last write has ended.
 #[derive(Clone)]
 pub(crate) struct Part {
     inner: Arc<Inner>,
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Part {
-    /// How many bytes of `target` are kept.
+    /// The number of bytes that are kept of `target`.
     pub(crate) fn kept(target: &Path) -> Result<u64, FileError> {
         match fs::metadata(beside(target)) {
             Ok(metadata) => Ok(metadata.len()),
@@ -49,7 +49,7 @@ impl Part {
         }
     }
 
-    /// Throws away what is kept of `target`.
+    /// Removes the part of `target`, if there is one.
     pub(crate) fn discard(target: &Path) -> Result<(), FileError> {
         match fs::remove_file(beside(target)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -110,7 +110,7 @@ impl Part {
         .await
     }
 
-    /// Says whether the part stays if it is dropped unfinished.
+    /// Sets whether the part stays if it is dropped unfinished.
     pub(crate) fn keep(&self, keep: bool) {
         self.inner.keep.store(keep, Ordering::Release);
     }
@@ -152,13 +152,13 @@ impl Part {
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.finished.load(Ordering::Acquire) && !self.keep.load(Ordering::Acquire) {
-            // A part that cannot be removed is found by the next attempt.
+            // If the part cannot be removed, the next attempt finds it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Where the part of a file is.
+/// The path of a file's part.
 fn beside(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".part");
@@ -175,7 +175,7 @@ pub(crate) async fn sum(path: PathBuf) -> Result<(u64, String), FileError> {
     .await
 }
 
-/// Work that blocks its thread.
+/// Runs work that blocks its thread.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, FileError> {

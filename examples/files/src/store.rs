@@ -1,4 +1,4 @@
-//! The server's side: one directory.
+//! The server's side: keeps files in one directory.
 
 use std::{
     collections::HashMap,
@@ -32,13 +32,13 @@ pub struct Store {
     turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
-/// A client at the store. Each session has its own, which knows how it ended.
+/// Serves one client. Each session has its own desk, which knows how the session ended.
 struct Desk {
     store: Store,
     session: Session,
 }
 
-/// An upload under way. The part stays if the link is lost before its end, and goes if the client has given up.
+/// An upload under way. If the link is lost, the part stays; if the client gives up, the part is removed.
 struct Upload {
     part: Part,
     session: Session,
@@ -47,15 +47,15 @@ struct Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.session.state() == SessionState::Open {
-            // Only the call has ended.
+            // The session is open, so only the call has ended: the client gave it up.
             return self.part.keep(false);
         }
         let (part, session) = (self.part.clone(), self.session.clone());
         let judge = async move {
-            // A client that gives up and leaves at once says goodbye. A lost link does not.
+            // A client that gives up and leaves at once says goodbye. After a lost link there is no goodbye.
             part.keep(!matches!(session.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }));
         };
-        // If the runtime has ended, the server is going down, and the part stays.
+        // If there is no runtime any more, the server stops, and the part stays.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(judge);
         }
@@ -63,12 +63,12 @@ impl Drop for Upload {
 }
 
 impl Store {
-    /// Keeps its files in this directory.
+    /// A store that keeps files in this directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), turns: Arc::default() }
     }
 
-    /// Hosts it.
+    /// Hosts the store.
     pub fn serve(self) -> Service {
         Desk::per_session(move |session| Desk { store: self.clone(), session: session.clone() })
     }

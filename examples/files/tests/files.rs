@@ -138,7 +138,7 @@ async fn who_gives_up_and_leaves_at_once_leaves_nothing() {
     }
 }
 
-/// A part of an earlier attempt goes too, when what gave up was dropped before it had begun to send.
+/// A part of an earlier attempt is removed too, if the attempt that gave up was dropped before it had begun to send.
 #[tokio::test(flavor = "multi_thread")]
 async fn giving_up_throws_away_what_an_earlier_attempt_left() {
     let there = tempfile::tempdir().unwrap();
@@ -175,7 +175,7 @@ async fn what_is_not_what_it_should_be_is_refused() {
     assert!(matches!(files.stat("b").await.map_err(CallError::collapse), Err(FileError::NotFound(_))));
 }
 
-/// It has a file, and is away when it should give it.
+/// A server that lists a file, and is away when it should send the file.
 struct Away;
 
 impl Files for Away {
@@ -250,17 +250,17 @@ async fn a_put_that_is_interrupted_leaves_nothing() {
         while part(&there) == 0 && child.try_wait().unwrap().is_none() {
             tokio::task::yield_now().await;
         }
-        // It fails where the program has ended.
+        // This fails if the program has ended.
         let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
         let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
         assert!(output.status.success(), "{output:?}");
         if String::from_utf8(output.stdout).unwrap().contains("given up") {
             break;
         }
-        // It was faster than the signal.
+        // The program was faster than the signal.
         assert_eq!(names(&there), ["a.bin"]);
         std::fs::remove_file(there.path().join("a.bin")).unwrap();
     }
-    // The whole may have been there a moment before.
+    // The upload may have been complete a moment before.
     assert!(!names(&there).contains(&"a.bin.part".to_owned()));
 }

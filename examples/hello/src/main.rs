@@ -1,4 +1,4 @@
-//! A server that asks its caller something before it answers. Run with `cargo run -p hello`.
+//! A server that asks its caller a question before it answers. Run with `cargo run -p hello`.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -1,4 +1,4 @@
-//! The contract.
+//! The contract of the ticker.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// A price at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
-    /// Counts all quotes of the ticker, from 0.
+    /// The number of the quote; the ticker counts its quotes from 0.
     pub number: u64,
-    /// The symbol, by its place in [`Prices::symbols`].
+    /// The index of the symbol in [`Prices::symbols`].
     pub symbol: u8,
-    /// In hundredths.
+    /// The price, in hundredths.
     pub price: u32,
 }
 
@@ -40,6 +40,6 @@ pub trait Prices {
     /// The small window bounds the quotes that are read ahead.
     #[rpc(window = 512)]
     async fn latest(&self) -> Streaming<Quote>;
-    /// How many readers there are.
+    /// The number of readers.
     async fn readers(&self) -> usize;
 }

@@ -5,6 +5,7 @@
 
 use std::{
     error::Error,
+    future::pending,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -25,25 +26,25 @@ struct Options {
 enum Command {
     /// Runs a ticker and three readers in this process, one of them slow.
     Demo {
-        /// For how many seconds.
+        /// How many seconds the demo runs.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
     },
     /// Quotes prices.
     Server {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "127.0.0.1:9003")]
         listen: SocketAddr,
-        /// Quotes a second.
+        /// The number of quotes a second.
         #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         rate: u64,
     },
     /// Reads prices until Ctrl-C.
     Client {
-        /// Takes its time over each quote, and the newest one after it.
+        /// Pauses after each quote, and then reads the newest quote.
         #[arg(long)]
         slow: bool,
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9003/")]
         url: String,
     },
@@ -56,7 +57,10 @@ async fn main() -> Outcome {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Options::parse().command {
-        Command::Demo { seconds } => demo(Duration::from_secs(seconds), &mut std::io::stdout()).await,
+        Command::Demo { seconds } => {
+            let (began, time) = (Instant::now(), Duration::from_secs(seconds));
+            demo(|_| began.elapsed() >= time, &mut std::io::stdout()).await
+        }
         Command::Server { listen, rate } => server(listen, rate).await,
         Command::Client { slow, url } => client(slow, &url).await,
     }
@@ -77,23 +81,24 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 async fn client(slow: bool, url: &str) -> Outcome {
     let prices = PricesClient::connect(url).await?;
     let outcome = read(&prices, slow).await;
-    // Otherwise the program may end before its goodbye is out.
+    // Without this the program may end before its goodbye has been written.
     prices.session().close().await;
     outcome
 }
 
-/// Draws what comes until Ctrl-C.
+/// Reads and draws quotes until Ctrl-C.
 async fn read(prices: &PricesClient, slow: bool) -> Outcome {
     let mut view = View::default();
     let reader = view.add(if slow { "slow" } else { "fast" });
-    let until = Instant::now() + Duration::from_secs(24 * 3600);
     let reading = async {
         if slow {
             let latest = prices.latest().await?;
-            Ok(reader.read(latest, Duration::from_millis(25), until).await.map(|error| error.to_string()))
+            Ok(reader.read(latest, Duration::from_millis(25), pending()).await.map(|error| error.to_string()))
         } else {
             let every = prices.every().await?;
-            Ok::<_, rpc_client::Status>(reader.read(every, Duration::ZERO, until).await.map(|error| error.to_string()))
+            Ok::<_, rpc_client::Status>(
+                reader.read(every, Duration::ZERO, pending()).await.map(|error| error.to_string()),
+            )
         }
     };
     tokio::select! {

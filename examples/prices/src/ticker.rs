@@ -1,4 +1,4 @@
-//! The ticker: it runs at its own speed, and each reader reads at theirs.
+//! The ticker, which makes quotes at its own speed. Each reader reads at its own speed.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ pub struct Ticker {
     readers: Arc<AtomicUsize>,
 }
 
-/// Counts as a reader while it lives. It is part of the reader's stream, and is dropped with the stream.
+/// Counts a reader while it lives. It is part of the reader's stream, and is dropped with the stream.
 struct Seat(Arc<AtomicUsize>);
 
 impl Drop for Seat {
@@ -45,8 +45,8 @@ impl Ticker {
         }
     }
 
-    /// Makes this number of quotes. Never waits for a reader: quotes that are not read are remembered within bounds, or
-    /// replaced.
+    /// Makes this number of quotes, without waiting for a reader. The ticker remembers a bounded number of quotes for
+    /// readers of every quote, and replaces the quote for readers of the newest one.
     pub fn say(&self, count: u64) {
         for _ in 0..count {
             let last = *self.latest.borrow();
@@ -103,7 +103,7 @@ impl Prices for Ticker {
 
     async fn latest(&self) -> Streaming<Quote> {
         let mut latest = self.latest.subscribe();
-        // The quote that is there now is news to this reader.
+        // The reader has not seen the present quote.
         latest.mark_changed();
         // The stream is asked for the next quote only when the reader has room, and gives the newest one then. Quotes
         // in between were replaced.

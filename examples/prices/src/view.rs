@@ -1,4 +1,4 @@
-//! The readers on a terminal: a line each, drawn again and again.
+//! Shows the readers on a terminal, with one line for each.
 
 use std::{
     pin::pin,
@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::{Stream, StreamExt};
@@ -22,7 +22,7 @@ pub struct Reader {
     newest: Arc<AtomicU64>,
 }
 
-/// Lines of readers on a terminal. Where there is none, indicatif draws nothing.
+/// Lines of readers on a terminal. Without a terminal, indicatif draws nothing.
 #[derive(Debug, Default)]
 pub struct View {
     lines: MultiProgress,
@@ -30,15 +30,15 @@ pub struct View {
 }
 
 impl Reader {
-    /// Reads quotes, with a pause after each, until they end, fail or `until` has come. Returns the error that ended
+    /// Reads quotes, with a pause after each, until they end, fail or `stop` has come. Returns the error that ended
     /// them.
     pub async fn read<E>(
         &self,
         quotes: impl Stream<Item = Result<Quote, E>>,
         pause: Duration,
-        until: Instant,
+        stop: impl Future<Output = ()>,
     ) -> Option<E> {
-        let mut quotes = pin!(quotes.take_until(tokio::time::sleep_until(until.into())));
+        let mut quotes = pin!(quotes.take_until(stop));
         while let Some(quote) = quotes.next().await {
             match quote {
                 Ok(quote) => self.see(quote),
@@ -58,17 +58,17 @@ impl Reader {
         }
     }
 
-    /// Quotes read.
+    /// The number of quotes that the reader has read.
     pub fn read_so_far(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Quotes that were replaced by newer ones before it could read them.
+    /// The number of quotes that newer quotes replaced before the reader could read them.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The number of the newest quote that it has seen.
+    /// The number of the newest quote that the reader has seen.
     pub fn newest(&self) -> u64 {
         self.newest.load(Ordering::Relaxed)
     }
@@ -93,7 +93,7 @@ impl View {
             tokio::time::sleep(EVERY).await;
             let first = self.readers.iter().map(|(_, reader, _)| reader.newest()).max().unwrap_or(0);
             for ((_, reader, bar), before) in self.readers.iter().zip(&mut before) {
-                // The reader reads on meanwhile, and may have passed the first one.
+                // The reader reads on meanwhile, and may have passed `first`.
                 let (read, behind) = (reader.read_so_far(), first.saturating_sub(reader.newest()));
                 let rate = (read - *before) * 10;
                 *before = read;
@@ -104,7 +104,7 @@ impl View {
         }
     }
 
-    /// What each reader has seen in the end.
+    /// What each reader has seen, for the end of the program.
     pub fn summary(&self) -> Vec<String> {
         let line = |(name, reader, _): &(String, Reader, ProgressBar)| {
             let (read, skipped) = (reader.read_so_far(), reader.skipped());

@@ -1,4 +1,4 @@
-//! What server and client know of each other.
+//! The contracts of server and client.
 
 use rpc_server::Context;
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub trait Watcher {
     /// How far the job has come.
     ///
-    /// One-way: the job does not wait for the client to look. It cannot flood a slow client either, because one-way
-    /// calls take permits, and the sender waits when they are used up.
+    /// This is one-way, so the job does not wait for the client's answer. The job cannot flood a slow client either,
+    /// because one-way calls take permits, and the sender waits when the permits are used up.
     #[rpc(oneway)]
     async fn progress(&self, job: u32, done: u64, total: u64);
 
@@ -21,8 +21,8 @@ pub trait Watcher {
 /// Hosted by the server.
 #[rpc_server::service(callback = Watcher)]
 pub trait Exporter {
-    /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far it is. `job` is a number of
-    /// the caller's choice.
+    /// Writes records to a file of this name, and tells the caller's [`Watcher`] how far the job has come. `job` is
+    /// a number of the caller's choice.
     ///
     /// Dropping the call stops the job and leaves no part of a file.
     #[rpc(timeout = "1h")]
@@ -44,7 +44,7 @@ pub trait Exporter {
 /// A file that has been written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exported {
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub bytes: u64,
 }
 
@@ -60,7 +60,7 @@ pub enum ExportError {
     /// The caller could not be asked or told.
     #[error("the caller could not be reached: {0}")]
     Caller(String),
-    /// The disk did not do what was asked.
+    /// The file system has failed.
     #[error("{0}")]
     Disk(String),
 }

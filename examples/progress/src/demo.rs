@@ -18,20 +18,20 @@ const RECORDS: u64 = 20_000;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A client with its screen.
+/// A client and its screen.
 struct Desk {
     exporter: ExporterClient,
     seen: watch::Receiver<Seen>,
     questions: usize,
 }
 
-/// Exports to `directory`: once, twice more to the same name (the server asks; `answers` says what it hears), and once
-/// given up half way.
+/// Exports to `directory` four times: to a new name, twice more to the same name, where the server asks and hears
+/// `answers`, and once with a client that gives up half way.
 pub async fn demo(directory: &Path, answers: [bool; 2], out: &mut (impl Write + Send)) -> Outcome {
     let archive = Archive::new(directory, Duration::from_millis(3));
     let server = Server::builder().service(archive.serve()).listen("127.0.0.1:0").await?;
     let url = format!("ws://{}/", server.local_addr());
-    // Where there is no terminal, indicatif hides the bar.
+    // Without a terminal, indicatif hides the bar.
     let screen = Arc::new(Screen::new(ProgressBar::new(RECORDS), Answers::given(answers)));
     let seen = screen.seen();
     let exporter = ExporterClient::connect(url).callback(Watcher::serve(screen)).await?;
@@ -82,7 +82,7 @@ impl Desk {
         Ok(())
     }
 
-    /// What the server has asked meanwhile.
+    /// Writes what the server has asked since the last time.
     fn heard(&mut self, out: &mut (impl Write + Send)) -> Outcome {
         let seen = self.seen.borrow();
         for question in &seen.questions[self.questions..] {

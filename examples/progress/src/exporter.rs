@@ -20,13 +20,13 @@ use crate::contract::{ExportError, Exported, Exporter, WatcherClient};
 #[derive(Debug)]
 pub struct Archive {
     directory: PathBuf,
-    /// The least time for a hundredth of a job. Real jobs are slow by themselves.
+    /// The least time for a hundredth of a job, because this example's jobs would be too fast to watch.
     pace: Duration,
     running: watch::Sender<usize>,
 }
 
 impl Archive {
-    /// Files go to this directory.
+    /// An exporter that writes files into this directory.
     pub fn new(directory: impl Into<PathBuf>, pace: Duration) -> Self {
         Self { directory: directory.into(), pace, running: watch::Sender::new(0) }
     }
@@ -46,7 +46,7 @@ impl Archive {
             if percent > reported {
                 reported = percent;
                 watcher.progress(job, record, records).await?;
-                // The client may give up here: then this future is dropped, and `part` with it.
+                // If the client gives up here, this future is dropped, and `part` with it.
                 sleep(self.pace).await;
             }
         }
@@ -68,7 +68,7 @@ impl Exporter for Archive {
         }
         let path = self.directory.join(name);
         if let Ok(there) = fs::metadata(&path).await {
-            // The client's user may take their time: the answer is waited for as long as the job may take.
+            // The client's user may think: the server waits for the answer as long as the job may take.
             if !cx.peer().overwrite(job, name, there.len()).await? {
                 return Err(ExportError::Kept(name.to_owned()));
             }
@@ -90,8 +90,8 @@ impl Exporter for Archive {
     }
 }
 
-/// A file under way. The file does not stay behind, however its job ends: when the caller gives up, loses its link or
-/// runs out of time, the handler's future is dropped, and the file with it.
+/// A file that is being written. It does not stay behind, however its job ends: if the caller gives up, loses its link
+/// or runs out of time, the handler's future is dropped, which removes the file.
 struct Unfinished<'a> {
     path: PathBuf,
     running: &'a watch::Sender<usize>,

@@ -24,24 +24,24 @@ enum Command {
     Demo,
     /// Writes files for its clients.
     Server {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "127.0.0.1:9001")]
         listen: SocketAddr,
-        /// Where the files go.
+        /// The directory for the files.
         #[arg(long, default_value = ".")]
         directory: PathBuf,
-        /// How many milliseconds a hundredth of a job takes at least.
+        /// The least number of milliseconds that a hundredth of a job takes.
         #[arg(long, default_value_t = 50)]
         pace: u64,
     },
-    /// Has a file written. Ctrl-C gives up.
+    /// Asks the server to write a file. Ctrl-C gives up.
     Client {
         /// The name of the file.
         name: String,
-        /// How many records to write.
+        /// The number of records to write.
         #[arg(long, default_value_t = 100_000)]
         records: u64,
-        /// Where the server is.
+        /// The URL of the server.
         #[arg(long, default_value = "ws://127.0.0.1:9001/")]
         url: String,
     },
@@ -83,7 +83,7 @@ async fn client(url: &str, name: &str, records: u64) -> Outcome {
             interrupted.map_err(Into::into)
         }
     };
-    // Otherwise the program may end before its goodbye is out.
+    // Without this the program may end before its goodbye has been written.
     exporter.session().close().await;
     outcome
 }

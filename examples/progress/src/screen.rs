@@ -1,4 +1,4 @@
-//! The client's side: a progress bar, and a user who answers.
+//! The client's side: a progress bar, and a user who answers questions.
 
 use std::{
     collections::VecDeque,
@@ -10,23 +10,23 @@ use tokio::sync::watch;
 
 use crate::contract::Watcher;
 
-/// What to say when the server asks.
+/// The user's answers to the server's questions.
 #[derive(Debug)]
 pub enum Answers {
-    /// These, one after another, then no.
+    /// These answers, one after another, and then no.
     Given(Mutex<VecDeque<bool>>),
-    /// Asks at the terminal.
+    /// The user types the answers at the terminal.
     Typed,
 }
 
 impl Answers {
-    /// These, one after another, then no.
+    /// Gives these answers, one after another, and then no.
     pub fn given(answers: impl IntoIterator<Item = bool>) -> Self {
         Self::Given(Mutex::new(answers.into_iter().collect()))
     }
 }
 
-/// Shows a bar, and keeps what was shown for those who have no terminal.
+/// Shows a bar, and records what it shows for tests and for programs without a terminal.
 #[derive(Debug)]
 pub struct Screen {
     bar: ProgressBar,
@@ -34,24 +34,24 @@ pub struct Screen {
     seen: watch::Sender<Seen>,
 }
 
-/// What the client has been told.
+/// What the server has told and asked the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How far the job is.
+    /// How much of the job is done, in percent.
     pub percent: u64,
-    /// What the server wanted to know, and what it was told.
+    /// The server's questions, with the answers.
     pub questions: Vec<String>,
 }
 
 impl Screen {
-    /// A bar at zero. `bar` is hidden where there is no terminal.
+    /// A bar at zero. `bar` is hidden if there is no terminal.
     pub fn new(bar: ProgressBar, answers: Answers) -> Self {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, answers, seen: watch::Sender::default() }
     }
 
-    /// What has been shown, as it changes.
+    /// A receiver of what is shown, which sees each change.
     pub fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
@@ -78,7 +78,7 @@ impl Watcher for Screen {
 
     async fn overwrite(&self, _job: u32, name: &str, bytes: u64) -> bool {
         let question = format!("{name} is there already ({bytes} bytes). Overwrite it?");
-        // Reading from the terminal blocks this thread; the runtime moves its other work to another one.
+        // Reading from the terminal blocks this thread; the runtime moves its other work to another thread.
         let yes = tokio::task::block_in_place(|| self.answer(&question));
         let said = format!("{question} {}", if yes { "yes" } else { "no" });
         self.seen.send_modify(|seen| seen.questions.push(said));

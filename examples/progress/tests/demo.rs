@@ -79,7 +79,7 @@ async fn names_that_lead_elsewhere_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_vanishes_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    // This job does not end by itself.
+    // At this pace the job does not end by itself.
     let server = server(&directory, Duration::from_secs(3600)).await;
     let (leaving, screen) = client(&server).await;
     let (staying, _) = client(&server).await;

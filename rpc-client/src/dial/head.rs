@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// Bytes of a response's head, as much as the server takes of a request's.
+/// The largest number of bytes of a response's head; the server has the same limit for requests.
 const MAX_HEAD: usize = 64 * 1024;
 const END: &[u8] = b"\r\n\r\n";
 
-/// Its reader gets the bytes up to the end of the head, and no byte beyond.
+/// A stream whose reader gets the bytes up to the end of the head, and no byte beyond.
 ///
 /// The server may send packets right behind its answer. The WebSocket library's handshake would read them into a buffer
 /// that it does not hand over. The library also gets the head in one piece, so that a slow peer cannot make it parse
@@ -20,9 +20,9 @@ const END: &[u8] = b"\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct HeadFirst<IO> {
     io: IO,
-    /// What has been read from `io`.
+    /// The bytes that have been read from `io`.
     buffer: Vec<u8>,
-    /// Where the head ends in `buffer`, once that is known.
+    /// The end of the head in `buffer`; `None` until the head has been read in full.
     head: Option<usize>,
     given: usize,
 }
@@ -43,7 +43,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> HeadFirst<IO> {
         self.buffer.starts_with(&[0x15, 3])
     }
 
-    /// Reads what follows the head until it ends, fails, or has `most` bytes.
+    /// Reads the bytes behind the head until the stream ends or fails, or until there are `most` bytes.
     pub(super) async fn body(self, most: usize) -> Vec<u8> {
         let (io, mut body) = self.into_parts();
         let missing = most.saturating_sub(body.len());
@@ -89,7 +89,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for HeadFirst<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadFirst<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match ready!(Pin::new(&mut self.io).poll_write(cx, bytes))? {
-            // The library asserts that this does not happen.
+            // The library asserts that a write takes at least one byte.
             0 if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => Poll::Ready(Ok(written)),
         }

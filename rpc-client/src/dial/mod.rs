@@ -1,4 +1,4 @@
-//! Dialling: from a URL to a WebSocket, with the HTTP upgrade in between.
+//! Dialling: makes a WebSocket from a URL, by TCP and the HTTP upgrade.
 
 mod head;
 mod target;
@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use rpc_core::{
-    CheckedConfig, ConnectionInfo,
+    Config, ConnectionInfo,
     session::{SUBPROTOCOL, WebSocket},
 };
 use tokio::{
@@ -34,9 +34,9 @@ use crate::{
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
 /// When an address has not answered for this time, the next one is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// What the runtime may take beyond the limit to hear of an answer that has come in time.
+/// The time beyond the limit in which the runtime may still notice an answer that came in time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Bytes of a refusal's text that are read, and the time that they may take.
+/// The largest number of bytes that are read of a refusal's text, and the time that reading them may take.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
@@ -55,7 +55,7 @@ const OWN_HEADERS: [HeaderName; 7] = [
 pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     match *header {
         ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
-        // A server would wait for a body, and take packets for it.
+        // A server would wait for a body, and take the first packets as the body.
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Some("a request for a WebSocket has no body"),
         _ => None,
     }
@@ -72,12 +72,12 @@ pub(crate) async fn dial(
     url: &str,
     tls: Option<Tls>,
     headers: &HeaderMap,
-    config: &CheckedConfig,
+    config: &Config,
 ) -> Result<(Link, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
     let tls = security(&target, tls).await?;
     let request = request(&target, headers);
-    let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
+    let limit = Limit { at: Instant::now() + config.upgrade_timeout(), after: config.upgrade_timeout() };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr);
     let Some(tls) = tls else {
@@ -120,7 +120,7 @@ impl Limit {
         if let Ok(done) = timeout_at(self.at, &mut step).await {
             return done;
         }
-        // This process may have been stopped meanwhile, and the answer may lie in the socket.
+        // This process may have been stopped, and the answer may wait in the socket.
         timeout(LOOK_AGAIN, step).await.unwrap_or_else(|_| {
             Err(ConnectError::TimedOut { authority: target.authority.clone(), limit: self.after, reached })
         })
@@ -144,8 +144,8 @@ fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
     request
 }
 
-/// Connects to the first of the host's addresses that answers. An address that stays silent does not hold the next one
-/// up (RFC 8305 §5).
+/// Connects to the first of the host's addresses that answers. An address that does not answer does not delay the next
+/// one for long (RFC 8305 §5).
 async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
     let mut addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
@@ -183,7 +183,7 @@ fn unreachable(target: &Target, source: io::Error) -> ConnectError {
     }
 }
 
-/// Does the HTTP upgrade. Returns the stream, what was read behind the answer, and the answer's headers.
+/// Does the HTTP upgrade. Returns the stream, the bytes that were read behind the answer, and the answer's headers.
 async fn upgrade<IO>(
     target: &Target,
     stream: IO,

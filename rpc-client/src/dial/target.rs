@@ -1,4 +1,4 @@
-//! `Target`: where a URL leads (RFC 6455 §3).
+//! `Target`: the host, port and path of a URL (RFC 6455 §3).
 
 use http::Uri;
 
@@ -16,7 +16,7 @@ pub(super) struct Target {
     /// For the resolver: no brackets around an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Host and port as people and the Host header write them. The default port is left out.
+    /// Host and port as the Host header has them. The default port is left out.
     pub(super) authority: String,
     pub(super) uri: Uri,
 }

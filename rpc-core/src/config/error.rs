@@ -2,7 +2,16 @@
 
 use std::{error, fmt, time::Duration};
 
-/// A value of a [`Config`](super::Config) that cannot work. Nothing was started.
+/// A value that cannot work in a [`Config`](super::Config), as
+/// [`ConfigBuilder::build`](super::ConfigBuilder::build) finds.
+///
+/// ```
+/// use rpc_core::{Config, ConfigError};
+///
+/// let error = Config::builder().max_depth(1000).build().unwrap_err();
+/// assert!(matches!(error, ConfigError::TooLarge { field: "max_depth", .. }));
+/// assert_eq!(error.to_string(), "Config::max_depth is 1000, and 255 is the greatest that works; lower it");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{CloseCode, ProtocolError};
+use super::{CloseCode, Overload, ProtocolError, Timeout};
 use crate::{
     status::{Code, Status},
     text::escaped,
@@ -25,6 +25,29 @@ use crate::{
 /// assert!(error.is_lost() && error.is_retryable());
 /// assert_eq!(error.closed_by(), None);
 /// ```
+///
+/// The limits and rules behind an ending are data, so that a program can tell one from the other:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{ConnectionError, ProtocolError, TimeLimit, Timeout};
+///
+/// fn advice(error: &ConnectionError) -> String {
+///     match error {
+///         ConnectionError::TimedOut(Timeout { limit: TimeLimit::Opening, after }) => {
+///             format!("the hooks take longer than {after:?}")
+///         }
+///         ConnectionError::TimedOut(timeout) => format!("is {} too short?", timeout.limit.name()),
+///         ConnectionError::Overloaded(overload) => format!("is {} too low?", overload.limit.name()),
+///         ConnectionError::Protocol(ProtocolError::UnknownFrame { .. }) => "is the other side newer?".to_owned(),
+///         other => other.to_string(),
+///     }
+/// }
+///
+/// let timeout = Timeout { limit: TimeLimit::Write, after: Duration::from_secs(10) };
+/// assert_eq!(advice(&ConnectionError::TimedOut(timeout)), "is Config::write_timeout too short?");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -40,16 +63,16 @@ pub enum ConnectionError {
     },
     /// The link broke without a goodbye.
     Lost(String),
-    /// Nothing was heard from the peer, or nothing could be written to it, for too long.
-    TimedOut(String),
-    /// The peer broke the protocol.
+    /// A time limit of this side ran out: for instance, nothing was heard from the peer, or nothing could be written.
+    TimedOut(Timeout),
+    /// The peer broke the protocol; the error says which rule.
     Protocol(ProtocolError),
     /// The peer refused the session at the handshake, and said why.
     Refused(Status),
     /// This side refused the peer at the handshake.
     RefusedPeer(Status),
-    /// A limit of this side was exceeded, and the session was given up to keep the process healthy.
-    Overloaded(String),
+    /// A bound on this side's memory was exceeded, and the session was given up to keep the process healthy.
+    Overloaded(Overload),
     /// This side shut down.
     ShutDown,
 }
@@ -140,9 +163,10 @@ impl ConnectionError {
     pub fn close_reason(&self) -> String {
         match self {
             Self::ClosedLocally | Self::ClosedByPeer { .. } | Self::Lost(_) => String::new(),
-            Self::Protocol(error) => error.reason().to_owned(),
+            Self::Protocol(error) => error.reason().into_owned(),
             Self::Refused(status) | Self::RefusedPeer(status) => status.message().to_owned(),
-            Self::TimedOut(what) | Self::Overloaded(what) => what.clone(),
+            Self::TimedOut(timeout) => timeout.to_string(),
+            Self::Overloaded(overload) => overload.to_string(),
             Self::ShutDown => "shutting down".to_owned(),
         }
     }
@@ -161,13 +185,13 @@ impl fmt::Display for ConnectionError {
                 write!(f, "the session was closed by the other side with code {code}: {}", escaped(reason))
             }
             Self::Lost(why) => write!(f, "the link was lost: {}", escaped(why)),
-            Self::TimedOut(what) => write!(f, "the session timed out: {}", escaped(what)),
+            Self::TimedOut(timeout) => write!(f, "the session timed out: {timeout}"),
             Self::Protocol(error) => error.fmt(f),
             Self::Refused(status) => {
                 write!(f, "the other side refused the session: {}", escaped(status.message()))
             }
             Self::RefusedPeer(status) => write!(f, "the session was refused: {}", escaped(status.message())),
-            Self::Overloaded(what) => write!(f, "the session exceeded a limit: {}", escaped(what)),
+            Self::Overloaded(overload) => write!(f, "the session exceeded a limit: {overload}"),
             Self::ShutDown => f.write_str("this side has shut down"),
         }
     }
@@ -183,7 +207,10 @@ impl From<ProtocolError> for ConnectionError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::error::{MemoryLimit, TimeLimit};
 
     /// What a reconnecting program asks: lost, timed out, overloaded, shut down, refused.
     fn answers(error: &ConnectionError) -> [bool; 5] {
@@ -194,16 +221,23 @@ mod tests {
         ConnectionError::ClosedByPeer { code, reason: "".into() }
     }
 
+    fn timed_out() -> ConnectionError {
+        ConnectionError::TimedOut(Timeout { limit: TimeLimit::Keepalive, after: Duration::from_secs(30) })
+    }
+
+    fn overloaded() -> ConnectionError {
+        ConnectionError::Overloaded(Overload { limit: MemoryLimit::Outbox, max: 100, held: 101 })
+    }
+
     #[test]
     fn both_sides_of_an_ending_give_the_same_answers() {
-        let text = || "why".to_owned();
         let endings = [
             ConnectionError::ClosedLocally,
-            ConnectionError::TimedOut(text()),
-            ConnectionError::Overloaded(text()),
+            timed_out(),
+            overloaded(),
             ConnectionError::ShutDown,
             ConnectionError::RefusedPeer(Status::permission_denied("not you")),
-            ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+            ConnectionError::Protocol(ProtocolError::OutOfSequence { seq: 3, expected: 2 }),
         ];
         for local in endings {
             let peer = by_peer(local.close_code());
@@ -216,8 +250,8 @@ mod tests {
     fn each_question_is_about_one_ending() {
         let endings = [
             ConnectionError::Lost("reset".to_owned()),
-            ConnectionError::TimedOut("no answer".to_owned()),
-            ConnectionError::Overloaded("too much waits".to_owned()),
+            timed_out(),
+            overloaded(),
             ConnectionError::ShutDown,
             ConnectionError::Refused(Status::permission_denied("not you")),
         ];
@@ -231,8 +265,8 @@ mod tests {
     fn a_new_session_is_worth_a_try_unless_a_side_wanted_the_end() {
         let retryable = [
             ConnectionError::Lost("reset".to_owned()),
-            ConnectionError::TimedOut("no answer".to_owned()),
-            ConnectionError::Overloaded("too much waits".to_owned()),
+            timed_out(),
+            overloaded(),
             by_peer(CloseCode::GOING_AWAY),
             by_peer(CloseCode::RESTART),
             by_peer(CloseCode::TRY_AGAIN_LATER),
@@ -243,7 +277,7 @@ mod tests {
         let final_ones = [
             ConnectionError::ClosedLocally,
             ConnectionError::ShutDown,
-            ConnectionError::Protocol(ProtocolError::new("an unknown packet")),
+            ConnectionError::Protocol(ProtocolError::OutOfSequence { seq: 3, expected: 2 }),
             ConnectionError::RefusedPeer(Status::unavailable("full")),
             ConnectionError::Refused(Status::unauthenticated("who are you?")),
             by_peer(CloseCode::NORMAL),

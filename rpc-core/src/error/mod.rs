@@ -3,9 +3,13 @@
 mod call;
 mod close_code;
 mod connection;
+mod limits;
 mod protocol;
 
 pub use call::CallError;
 pub use close_code::CloseCode;
 pub use connection::{ConnectionError, Side};
-pub use protocol::ProtocolError;
+pub use limits::{MemoryLimit, Overload, TimeLimit, Timeout};
+pub use protocol::{
+    CallViolation, HandshakeViolation, ProtocolError, StreamViolation, TransferViolation, WebSocketViolation,
+};

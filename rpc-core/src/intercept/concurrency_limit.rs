@@ -12,42 +12,65 @@ use tokio::{
 use super::{CallInfo, Direction, Interceptor, Next, Reply};
 use crate::status::Status;
 
-/// Lets a number of calls run at a time, over all sessions that it is given to. The others wait in the order in which
-/// they came, or are refused.
+/// Limits the number of calls that run at a time, over all sessions that use the limit. Further calls wait in the order
+/// in which they came, or are refused.
 ///
-/// Waiting calls count within the limits of their session, and give up by their deadline. A call that waits or is
-/// refused has not been executed, so it may be sent again. A call that waits for its turn at an object which serves one
-/// at a time counts as well; with [`TimeoutCap`](super::TimeoutCap) it does so for no longer than that.
+/// Waiting calls count within the limits of their session, and give up at their deadline. A call that waits or is
+/// refused has not been executed, so its caller may send it again. A call that waits for its turn at an object which
+/// serves one call at a time counts as a running call. [`TimeoutCap`](super::TimeoutCap) bounds that time.
 ///
-/// **Chains do not deadlock with it**: a call that belongs to a chain which is being served in this process already (a
-/// callback of a handler, and the calls that the callback makes here) does not wait for calls in whose handlers it has
-/// its origin. As
-/// many are let in at each depth, and calls wait for deeper ones alone. Work outside the chain does count beside it: a
-/// call made in a spawned task that the handler waits for (use [`Context::scope`](crate::Context::scope)), and one that
-/// an inner interceptor makes itself.
+/// **Chains do not deadlock at the limit.** The limit holds for each depth of nesting separately, so a call never waits
+/// for the calls in whose handlers it was made. This does not hold for calls outside of the chain: a call in a spawned
+/// task that a handler waits for (use [`Context::scope`](crate::Context::scope)), and a call that an inner interceptor
+/// makes itself.
 ///
 /// ```
-/// use rpc_core::intercept::ConcurrencyLimit;
+/// use rpc_core::{Code, Hosting, intercept::ConcurrencyLimit, session::connect_in_memory};
 ///
-/// let patient = ConcurrencyLimit::incoming(100);
-/// let strict = ConcurrencyLimit::incoming(100).refusing();
+/// #[rpc_core::service]
+/// trait Oven {
+///     async fn bake(&self);
+/// }
+///
+/// struct Slow;
+///
+/// impl Oven for Slow {
+///     async fn bake(&self) {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let one = ConcurrencyLimit::incoming(1).refusing();
+/// let server = Hosting::builder().service(Slow.serve()).interceptor(one).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let oven: OvenClient = session.client();
+/// tokio::select! {
+///     biased;
+///     _ = oven.bake() => unreachable!("the first call goes on for ever"),
+///     second = oven.bake() => assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted),
+/// }
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     direction: Direction,
-    /// By how many calls there are before a call in its chain.
+    /// The permits for each depth: the number of calls above a call in its chain.
     depths: Mutex<Vec<Arc<Semaphore>>>,
     most: usize,
     refuses: bool,
 }
 
 impl ConcurrencyLimit {
-    /// For calls that are served here: `most` at a time, at least 1.
+    /// A limit on the calls that this side serves: `most` at a time, at least 1.
     pub fn incoming(most: usize) -> Self {
         Self::new(Direction::Incoming, most)
     }
 
-    /// For calls that are made here: `most` at a time, at least 1. Calls made in handlers are counted apart.
+    /// A limit on the calls that this side makes: `most` at a time, at least 1. Calls that handlers make are counted
+    /// separately.
     pub fn outgoing(most: usize) -> Self {
         Self::new(Direction::Outgoing, most)
     }
@@ -57,7 +80,7 @@ impl ConcurrencyLimit {
         Self { direction, depths: Mutex::default(), most, refuses: false }
     }
 
-    /// Refuses calls that would have to wait, with RESOURCE_EXHAUSTED.
+    /// Refuses calls that would have to wait, with [`Code::ResourceExhausted`](crate::Code::ResourceExhausted).
     #[must_use]
     pub fn refusing(mut self) -> Self {
         self.refuses = true;
@@ -73,7 +96,7 @@ impl ConcurrencyLimit {
     }
 
     async fn permit(&self, call: &CallInfo) -> Result<OwnedSemaphorePermit, Status> {
-        // A call that is served here is the first of its own chain.
+        // The chain of a call that this side serves begins with the call itself.
         let own = usize::from(call.direction() == Direction::Incoming);
         let permits = self.permits(call.chain().skip(own).count());
         if let Ok(permit) = permits.clone().try_acquire_owned() {
@@ -89,7 +112,8 @@ impl ConcurrencyLimit {
             Some(deadline) => {
                 let acquire = permits.acquire_owned();
                 let acquire = {
-                    // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
+                    // A timer belongs to the runtime in which it is made, and a task outside of any runtime may poll
+                    // this.
                     let _entered = call.runtime().map(Handle::enter);
                     timeout_at(Instant::from_std(deadline), acquire)
                 };

@@ -1,4 +1,4 @@
-//! `TraceContext`: which trace a call belongs to (W3C Trace Context, level 1).
+//! `TraceContext`: the trace that a call belongs to (W3C Trace Context, level 1).
 
 use std::{
     fmt,
@@ -9,14 +9,14 @@ use std::{
     },
 };
 
-/// A longer `tracestate` is not passed on (§3.3.1.5 asks for at least 512 characters).
+/// The longest `tracestate` that is passed on (§3.3.1.5 requires at least 512 characters).
 const MAX_STATE: usize = 512;
 
-/// Which trace a call belongs to, and which span of it: what `traceparent` and `tracestate` carry between processes
-/// (W3C Trace Context §3.2, §3.3).
+/// The trace that a call belongs to, and its span in the trace. `traceparent` and `tracestate` carry both between
+/// processes (W3C Trace Context §3.2, §3.3).
 ///
-/// The [`Tracing`](super::Tracing) interceptor makes one for every call; a handler finds that of the call it serves
-/// with [`Context::extension`](crate::Context::extension), to pass it on to systems of other kinds.
+/// The [`Tracing`](super::Tracing) interceptor makes a trace context for every call. A handler finds the trace context
+/// of its call with [`Context::extension`](crate::Context::extension), and can pass it on to other systems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,
@@ -26,7 +26,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A new trace, sampled.
+    /// A new trace, which is sampled.
     pub(super) fn root() -> Self {
         Self { trace_id: u128::from(random()) << 64 | u128::from(random()), span_id: random(), flags: 1, state: None }
     }
@@ -36,8 +36,8 @@ impl TraceContext {
         Self { span_id: random(), ..self.clone() }
     }
 
-    /// Reads a `traceparent` and its `tracestate`; `None` if it is not valid, whereupon a new trace is to be begun
-    /// (§3.2.2.5, §4.3).
+    /// Reads a `traceparent` and its `tracestate`. `None` if the `traceparent` is not valid; then the receiver has to
+    /// begin a new trace (§3.2.2.5, §4.3).
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -55,13 +55,13 @@ impl TraceContext {
         (context.trace_id != 0 && context.span_id != 0).then_some(context)
     }
 
-    /// As `traceparent` says it.
+    /// The value of `traceparent`.
     pub fn traceparent(&self) -> String {
         // Of the flags, this version knows one (§3.2.2.5).
         format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags & 1)
     }
 
-    /// What came as `tracestate`, to be passed on as it is.
+    /// The value of `tracestate`, unchanged from the one that was read.
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
     }
@@ -97,7 +97,7 @@ fn hex(digits: &str, len: usize) -> Option<u128> {
     if valid { u128::from_str_radix(digits, 16).ok() } else { None }
 }
 
-/// A random number that is never 0, from a counter and a key that the system has drawn for this process.
+/// A random number that is never 0, made of a counter and a key that the system has chosen for this process.
 fn random() -> u64 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);

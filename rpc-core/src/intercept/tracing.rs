@@ -8,27 +8,39 @@ use crate::status::{Code, Status};
 
 const SYSTEM: &str = "duplex-rpc";
 
-/// Puts a `tracing` span around every call, made or served, with the attributes of OpenTelemetry's semantic conventions
-/// for RPC (version 1.45), and carries the trace from process to process.
+/// Puts a `tracing` span around every call that this side makes or serves, with the attributes of OpenTelemetry's
+/// semantic conventions for RPC (version 1.45), and carries the trace from process to process.
 ///
-/// A span has `otel.name`, `otel.kind` (`client` for calls that are made, `server` for those that are served),
-/// `rpc.system.name` (`duplex-rpc`), `rpc.method` (`Contract/method`), `network.peer.address` and `network.peer.port`
-/// where they are known, for calls that are made also `server.address` and `server.port`, and `session`. At the end it
-/// gets `rpc.response.status_code`: a code's name (`OK`, `UNAVAILABLE`, …), or `FAULT` for a typed fault of the
-/// contract; if that is not `OK`, `error.type` with the same; and `otel.status_code` if the side that the span is about
-/// is to blame. A call that is given up has `CANCELLED`.
+/// | field of the span | value |
+/// |---|---|
+/// | `otel.name`, `rpc.method` | `Contract/method` |
+/// | `otel.kind` | `client` for calls that this side makes, `server` for calls that it serves |
+/// | `rpc.system.name` | `duplex-rpc` |
+/// | `network.peer.address`, `network.peer.port` | the other side's address, if it is known |
+/// | `server.address`, `server.port` | the same, for calls that this side makes |
+/// | `session` | the id of the session |
+/// | `rpc.response.status_code` | at the end: the name of a code (`OK`, `UNAVAILABLE`, …), `FAULT` for a typed fault of the contract, `CANCELLED` for a call that was given up |
+/// | `error.type` | at the end: the same, unless it is `OK` |
+/// | `otel.status_code` | at the end: `ERROR`, if the side of the span is to blame |
+/// | `trace_id`, `span_id`, `parent_id` | the trace, so that a program can join the logs of several processes; this interceptor makes these ids, not an exporter |
 ///
 /// The trace travels in the metadata `traceparent` and `tracestate` (W3C Trace Context). A call that is made in a
-/// handler continues the trace of the call being served, another begins one unless its caller has set `traceparent`
-/// itself. `trace_id`, `span_id` and `parent_id` are fields of the span, so that the logs of all processes can be put
-/// together; they are made here, not by an exporter.
+/// handler continues the trace of the call that the handler serves. Another call begins a trace, unless its caller has
+/// set `traceparent`.
 ///
-/// Give it as the first interceptor, so that its span is around the others too:
+/// Add this interceptor first, so that its span is around the other interceptors too:
 ///
 /// ```
-/// use rpc_core::{Hosting, intercept::Tracing};
+/// use std::time::Duration;
 ///
-/// let hosting = Hosting::builder().interceptor(Tracing::new());
+/// use rpc_core::{
+///     Hosting,
+///     intercept::{TimeoutCap, Tracing},
+/// };
+///
+/// let cap = TimeoutCap::incoming(Duration::from_secs(30));
+/// let hosting = Hosting::builder().interceptor(Tracing::new()).interceptor(cap).build()?;
+/// # Ok::<_, rpc_core::HostingError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracing {
@@ -36,7 +48,7 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// Around calls in both directions.
+    /// An interceptor for calls in both directions.
     pub const fn new() -> Self {
         Self { _private: () }
     }
@@ -70,7 +82,7 @@ impl Interceptor for Tracing {
     }
 }
 
-/// The span above: the caller's, or that of the call being served.
+/// The parent span: the caller's, or that of the call in whose handler this call is made.
 fn came_from(call: &CallInfo) -> Option<TraceContext> {
     let said = call.metadata("traceparent").and_then(|parent| TraceContext::parse(parent, call.metadata("tracestate")));
     said.or_else(|| call.origin_extension::<TraceContext>().cloned())
@@ -107,7 +119,7 @@ fn span(call: &CallInfo, trace: &TraceContext) -> Span {
     span
 }
 
-/// Says in the span how the call has ended, also if it is given up.
+/// Records in the span how the call has ended, also if it was given up.
 struct Outcome {
     span: Span,
     direction: Direction,
@@ -145,7 +157,7 @@ impl Drop for Outcome {
     }
 }
 
-/// Codes for which a server's span counts as failed; the others are answers to a caller who did something wrong.
+/// Whether a server's span counts as failed with this code. With the other codes the caller did something wrong.
 fn is_the_servers_fault(code: Code) -> bool {
     matches!(
         code,

@@ -7,18 +7,18 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use super::{SessionShared, shared::transfer_budget};
 use crate::proto::{Charges, Released};
 
-/// What a sender holds of the budgets; given back on drop, unless it has been handed over.
+/// The parts of the budgets that a sender has reserved. They return when this is dropped, unless they were handed over.
 ///
-/// The order is fixed: argument bytes, then transfers, then room. A sender that holds the earlier ones waits for the
-/// later ones, and those return as the driver writes what has been queued already, for which no further budget is
-/// needed. So two senders never wait for each other.
+/// The order of reserving is fixed: argument bytes, then transfers, then room. A sender that holds the earlier ones
+/// waits for the later ones. Those return as the driver writes what is queued already, and what is queued needs no
+/// further budget. So two senders never wait for each other.
 #[derive(Debug)]
 pub(crate) struct Reservation<S: Deref<Target = SessionShared>> {
     shared: S,
     held: Charges,
 }
 
-/// What is missing.
+/// The budget that is short, and the amount that a sender needs of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Room in the outbox.
@@ -38,9 +38,9 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         Self { shared, held: Charges::default() }
     }
 
-    /// Reserves for a payload of `payload` bytes and a frame of `frame` bytes around it, if that can be had now.
-    /// Otherwise drop the encoded payload, wait for what is missing, and encode again: a sender that waits holds no
-    /// encoded bytes. `arguments` is what counts against the limit of arguments at the other side.
+    /// Reserves for a payload of `payload` bytes and a frame of `frame` bytes around it, if the budgets allow that now.
+    /// Otherwise the caller drops the encoded payload, waits for the budget that is short, and encodes again: a sender
+    /// that waits holds no encoded bytes. `arguments` bytes count against the other side's limit of arguments.
     pub(crate) fn reserve(&mut self, payload: usize, frame: usize, arguments: u32) -> Result<(), Need> {
         let large = payload > self.chunk();
         if arguments > 0 {
@@ -57,7 +57,8 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         Ok(())
     }
 
-    /// As [`Self::reserve`] for arguments, but all or nothing: for a call that may yet have to wait for its permit.
+    /// As [`Self::reserve`] for arguments, but reserves all or nothing. This is for a call that may yet have to wait
+    /// for its permit.
     pub(crate) fn reserve_whole(&mut self, payload: usize, frame: usize, arguments: u32) -> bool {
         let whole = self.reserve(payload, frame, arguments).is_ok();
         if !whole {
@@ -66,18 +67,18 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         whole
     }
 
-    /// What a large payload takes of the budget of transfers. One beyond the whole budget goes alone.
+    /// The bytes that a large payload takes of the budget of transfers. A payload beyond the whole budget goes alone.
     fn transfer_charge(&self, payload: usize) -> u32 {
         let budget = self.shared.limits().map_or(0, |limits| transfer_budget(limits.assembly, &self.shared.config));
         to_u32(payload).min(budget)
     }
 
-    /// Waits until a large payload may go, whose frame needs no room.
+    /// Waits until the budget of transfers allows a large payload whose frame needs no room.
     pub(crate) async fn transfer(&mut self, payload: usize) -> Result<(), Over> {
         self.wait(Need::Transfers(self.transfer_charge(payload))).await
     }
 
-    /// As [`Self::transfer`], if that is so now.
+    /// As [`Self::transfer`], but false instead of waiting.
     pub(crate) fn try_transfer(&mut self, payload: usize) -> bool {
         let charge = self.transfer_charge(payload);
         try_more(&self.shared.transfers, &mut self.held.transfers, charge).is_ok()
@@ -88,7 +89,7 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         std::mem::take(&mut self.held.transfers)
     }
 
-    /// Waits for the budget that was short. First come, first served.
+    /// Waits for the budget that was short. Senders are served in the order in which they came.
     pub(crate) async fn wait(&mut self, need: Need) -> Result<(), Over> {
         let (semaphore, held, want) = match need {
             Need::Room(n) => (&self.shared.room, &mut self.held.room, n),
@@ -101,7 +102,7 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
         Ok(())
     }
 
-    /// Hands over the payload's part of the budgets, and gives the rest back.
+    /// Hands over the payload's part of the budgets, and returns the rest.
     pub(crate) fn take(&mut self, payload: usize, frame: usize, arguments: u32) -> Charges {
         let mut charges = std::mem::take(&mut self.held);
         let large = payload > self.chunk();
@@ -143,23 +144,23 @@ impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
 }
 
 /// A result, or a long item of a stream, that waits for a budget or for credit as the value that users' code has made.
-/// It counts in the pool of all sessions' memory meanwhile. The wait itself is [`Reservation::wait`].
+/// During the wait ([`Reservation::wait`]) the value counts in the memory pool of all sessions.
 #[derive(Debug)]
-pub(crate) struct Waiting<'a> {
+pub(crate) struct WaitingValue<'a> {
     shared: &'a SessionShared,
     len: usize,
 }
 
-impl<'a> Waiting<'a> {
-    /// `len` is how long it is when it is encoded.
+impl<'a> WaitingValue<'a> {
+    /// `len` is the length of the encoded value.
     pub(crate) fn new(shared: &'a SessionShared, len: usize) -> Self {
-        // The driver sees to it when all sessions hold too much together.
+        // If all sessions together hold too much now, the driver acts on it.
         shared.act(|connection| connection.value_waits(len));
         Self { shared, len }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingValue<'_> {
     fn drop(&mut self) {
         self.shared.with(|locked| locked.connection.value_goes(self.len));
     }
@@ -170,7 +171,7 @@ fn try_more(semaphore: &Semaphore, held: &mut u32, want: u32) -> Result<(), ()> 
     if more > 0 {
         match semaphore.try_acquire_many(more) {
             Ok(permits) => permits.forget(),
-            // A session that is over takes everything: it discards what is sent, and calls resolve.
+            // After the end of the session nothing is short: the session discards what is sent, and calls resolve.
             Err(TryAcquireError::Closed) => return Ok(()),
             Err(TryAcquireError::NoPermits) => return Err(()),
         }
@@ -189,21 +190,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::CheckedConfig,
+        config::Config,
         peer::{ConnectionInfo, Facts, SessionId},
-        proto::{Connection, Role},
+        proto::Connection,
     };
 
     #[test]
     fn what_cannot_be_reserved_whole_holds_nothing() {
-        let config = CheckedConfig::default();
-        let connection = Connection::new(Role::Client, 1, config.clone(), Vec::new(), Instant::now());
+        let config = Config::default();
+        let connection = Connection::client(1, config.clone(), Vec::new(), Instant::now());
         let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
         let shared = SessionShared::new(connection, config.clone(), facts, Arc::default());
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);
-        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft)).unwrap();
+        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft())).unwrap();
         let arguments = to_u32(payload);
         assert!(!reservation.reserve_whole(payload, frame, arguments), "there is no room");
         assert_eq!(shared.arguments.available_permits(), payload);

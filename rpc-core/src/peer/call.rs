@@ -1,5 +1,5 @@
-//! One attempt at a call, at its caller: its arguments are encoded, sent, and its answer awaited. The waits for slot,
-//! permit and room are in `sending`, and what the room is taken from in `budget`.
+//! One attempt at a call, at its caller: encode the arguments, send them, wait for the answer. The waits for slot,
+//! permit and room are in `sending`, and the budgets in `budget`.
 
 use std::{
     mem,
@@ -39,7 +39,7 @@ pub(crate) enum Answer {
     Fault(Bytes),
 }
 
-/// What a call sends: its arguments, and the streams among them.
+/// The input of a call: its arguments, and the streams among them.
 pub(crate) struct CallInput<A> {
     pub(crate) arguments: A,
     pub(crate) streams: StreamWriters,
@@ -77,12 +77,12 @@ fn encode<A: Serialize>(method: &MethodDescriptor, arguments: &mut A) -> Result<
     encode_rope(&*arguments).map_err(|why| unencodable(method, &why))
 }
 
-/// A result or a fault that came does not fit the contract.
+/// The status for a received result or fault that does not fit the contract.
 pub(crate) fn mismatch(method: &MethodDescriptor, what: &str, error: &WireError) -> Status {
     unfit(&format!("{what} of {method}"), error)
 }
 
-/// What came does not fit the contract, or is more than this side takes.
+/// The status for received data that does not fit the contract, or exceeds this side's limits.
 pub(super) fn unfit(what: &str, error: &WireError) -> Status {
     match error.limit() {
         Some(_) => beyond_limit(what, "this side", error),
@@ -90,7 +90,7 @@ pub(super) fn unfit(what: &str, error: &WireError) -> Status {
     }
 }
 
-/// A payload that is short enough holds more than `side`, which the message is to name, takes.
+/// The status for a payload that is short enough, but holds more than `side` accepts. The message names `side`.
 pub(crate) fn beyond_limit(what: &str, side: &str, error: &WireError) -> Status {
     let (name, cure) = error.limit().map_or(("Config", ""), |limit| (limit.name(), limit.cure()));
     Status::out_of_range(format!("{what}: {error}, beyond {name} of {side}: {cure}, or raise it there"))

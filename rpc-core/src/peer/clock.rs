@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// The time, tokio's: in tests it can stand still.
+/// The time of tokio's clock, which tests can stop.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -12,36 +12,38 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::shared::SessionShared;
-use crate::error::ConnectionError;
+use crate::error::{ConnectionError, TimeLimit, Timeout};
 
-/// The driver gives up in time; the future that waits for the driver looks a little later.
+/// The future gives up this much later than the driver, so that it reports what the driver did.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// A session that has been told to end: what [`crate::Session::close`], [`crate::Session::abort`] and
-/// [`crate::Session::drain`] give. The session ends whether or not this future is awaited.
+/// A session that ends: the future that [`crate::Session::close`], [`crate::Session::abort`] and
+/// [`crate::Session::drain`] return. The session ends whether or not this future is awaited.
 ///
-/// Awaiting it waits until the session is over, and gives the reason: all that had been sent before and the goodbye
-/// have been written, and the other side has answered the goodbye. A program that is about to end awaits this, because
-/// the end of its runtime cuts off what is not written yet.
+/// The future waits until the session is over, and returns the reason. By then the data that was sent before, and the
+/// goodbye, have been written, and the other side has answered the goodbye. A program that is about to end awaits this
+/// future, because the end of its runtime cuts off data that has not been written.
 ///
-/// The waiting takes hardly longer than [`crate::Config::close_timeout`], after a drain
-/// [`crate::Config::drain_timeout`], counted from the first poll; then it gives [`ConnectionError::TimedOut`]. May be
-/// dropped at any time, which stops the waiting alone.
+/// The wait takes hardly longer than [`crate::Config::close_timeout`], or [`crate::Config::drain_timeout`] for a drain,
+/// counted from the first poll; then it returns [`ConnectionError::TimedOut`]. Dropping the future stops the waiting
+/// and nothing else.
 pub struct Closing {
     shared: Arc<SessionShared>,
-    /// How long the end may take, and the limit's name.
-    limit: (Duration, &'static str),
-    /// From the first poll on.
+    /// The limit within which the session has to end.
+    timeout: Timeout,
+    /// The wait, which begins with the first poll.
     wait: Option<BoxFuture<'static, ConnectionError>>,
 }
 
 impl Closing {
     pub(super) fn of_close(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.close_timeout, "close_timeout"), shared, wait: None }
+        let timeout = Timeout { limit: TimeLimit::Close, after: shared.config.close_timeout() };
+        Self { shared, timeout, wait: None }
     }
 
     pub(super) fn of_drain(shared: Arc<SessionShared>) -> Self {
-        Self { limit: (shared.config.drain_timeout, "drain_timeout"), shared, wait: None }
+        let timeout = Timeout { limit: TimeLimit::Drain, after: shared.config.drain_timeout() };
+        Self { shared, timeout, wait: None }
     }
 }
 
@@ -49,29 +51,20 @@ impl Future for Closing {
     type Output = ConnectionError;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionError> {
-        let Self { shared, limit, wait } = self.get_mut();
-        wait.get_or_insert_with(|| over(shared.clone(), *limit)).poll_unpin(cx)
+        let Self { shared, timeout, wait } = self.get_mut();
+        wait.get_or_insert_with(|| over(shared.clone(), *timeout)).poll_unpin(cx)
     }
 }
 
-fn over(shared: Arc<SessionShared>, (limit, name): (Duration, &'static str)) -> BoxFuture<'static, ConnectionError> {
+fn over(shared: Arc<SessionShared>, limit: Timeout) -> BoxFuture<'static, ConnectionError> {
     let runtime = shared.facts.runtime.clone();
     let closed = async move { shared.over().await };
     let closed = {
-        // A timer belongs to the runtime in which it is made, and this may be polled outside of any.
+        // A timer belongs to the runtime in which it is made, and a task outside of any runtime may poll this.
         let _entered = runtime.as_ref().map(Handle::enter);
-        timeout(limit.saturating_add(SLACK), closed)
+        timeout(limit.after.saturating_add(SLACK), closed)
     };
-    let over = closed.map(move |closed| {
-        closed.unwrap_or_else(|_| {
-            let why = format!(
-                "the session has not ended within {limit:?} (Config::{name}): its task did not get to run, perhaps \
-                 because a handler blocks its thread"
-            );
-            ConnectionError::TimedOut(why)
-        })
-    });
-    over.boxed()
+    closed.map(move |closed| closed.unwrap_or(ConnectionError::TimedOut(limit))).boxed()
 }
 
 impl fmt::Debug for Closing {

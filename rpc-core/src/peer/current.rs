@@ -57,7 +57,7 @@ pub(crate) fn current() -> Option<CurrentCall> {
 
 /// Runs `f` as a part of `call`; calls made in it belong to its chain.
 pub(crate) fn enter<R>(serving: &CurrentCall, f: impl FnOnce() -> R) -> R {
-    /// Puts the call from before back, also when `f` panics.
+    /// Restores the previous call, also when `f` panics.
     struct Restore(Option<CurrentCall>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -86,8 +86,9 @@ pub(crate) fn is_opening(session: u64) -> bool {
 }
 
 pin_project_lite::pin_project! {
-    /// A future that belongs to a call being served, wherever it is polled: calls made in it inherit the deadline and
-    /// the place in the chain. Made by [`crate::Context::scope`]; borrows nothing, so that it can be spawned.
+    /// A future that belongs to a call that is being served, wherever the future is polled: calls that are made in it
+    /// inherit the deadline and the place in the chain. [`crate::Context::scope`] makes it. It does not borrow from the
+    /// context, so that it can be spawned.
     ///
     /// Dropping it drops the future inside and does nothing else.
     #[must_use = "futures do nothing unless polled"]

@@ -1,4 +1,4 @@
-//! `Destination`: where the calls that are made through a handle go.
+//! `Destination`: the target of the calls that are made through a handle.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use super::{
     intercept::Interceptor,
     shared::SessionShared,
 };
-use crate::{config::CheckedConfig, contract::MethodDescriptor, status::Status};
+use crate::{config::Config, contract::MethodDescriptor, status::Status};
 
-/// Where the calls that are made through a [`super::Peer`] go. Interceptors run before the choice of a session, so they
-/// and the configuration belong to the destination. There is one kind so far; what chooses among sessions, or opens one
-/// for a call, would be another.
+/// The target of the calls that are made through a [`super::Peer`]. Interceptors run before a session is chosen, so
+/// they and the configuration belong to the destination. There is one kind so far. A destination that chooses among
+/// sessions, or opens a session for a call, would be another kind.
 #[derive(Clone)]
 pub(crate) enum Destination {
     /// The other end of one session.
@@ -22,7 +22,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Makes a call once. Here alone is chosen in which session an attempt is made.
+    /// Makes a call once. Only this function chooses the session of an attempt.
     #[inline(always)]
     pub(super) fn attempt<'a, A: Serialize + Send>(
         &'a self,
@@ -34,18 +34,18 @@ impl Destination {
         attempt(shared, method, params, input)
     }
 
-    pub(super) fn config(&self) -> &CheckedConfig {
+    pub(super) fn config(&self) -> &Config {
         let Self::Session(shared) = self;
         &shared.config
     }
 
-    /// What runs around calls, outermost first.
+    /// The interceptors around calls, outermost first.
     pub(super) fn interceptors(&self) -> &[Arc<dyn Interceptor>] {
         let Self::Session(shared) = self;
         &shared.interceptors
     }
 
-    /// What interceptors may know before the choice of a session: `None` where there is none yet.
+    /// The facts of the session that interceptors see before a session is chosen; `None` if there is no session yet.
     pub(super) fn facts(&self) -> Option<Arc<Facts>> {
         let Self::Session(shared) = self;
         Some(shared.facts.clone())

@@ -1,4 +1,4 @@
-//! Payloads: encoded outside any lock into a buffer of the thread, and the limits for decoding them.
+//! Encoding payloads, outside of any lock and into a buffer of the thread, and the limits for decoding them.
 
 use std::cell::RefCell;
 
@@ -14,17 +14,17 @@ thread_local! {
     static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// A new block of the thread's buffer, shared by the payloads that fit into it.
+/// Bytes of one block of the thread's buffer. Payloads that fit into a block share it.
 const BLOCK: usize = 16 * 1024;
-/// Smaller blobs are copied: keeping them apart costs as much.
+/// Blobs shorter than this are copied, because a separate piece of a rope costs as much as the copy.
 const MIN_PIECE: usize = 4096;
 
-/// The MessagePack of a value. The error says what serde complained about.
+/// Encodes a value as MessagePack. The error is serde's message.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
     with_buffer(|buffer| wire::encode(buffer, value).map(|()| buffer.split().freeze()))
 }
 
-/// As [`encode`]; large blobs stay where they are.
+/// As [`encode`], without copying large blobs.
 #[inline]
 pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, String> {
     with_buffer(|buffer| wire::encode_rope(buffer, value, MIN_PIECE))
@@ -34,25 +34,25 @@ pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, Stri
 fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) -> Result<R, String> {
     let encoded = BUFFER.with(|buffer| match buffer.try_borrow_mut() {
         Ok(mut buffer) => {
-            // What a panic in `serialize` may have left.
+            // A panic in `serialize` may have left bytes in the buffer.
             buffer.clear();
             if buffer.capacity() < 512 {
                 buffer.reserve(BLOCK);
             }
             encode(&mut buffer)
         }
-        // `serialize` is foreign code, and has come back here.
+        // The buffer is in use: `serialize` is users' code, and has called this function again.
         Err(_) => encode(&mut BytesMut::new()),
     });
     encoded.map_err(|error| error.to_string())
 }
 
-/// What a payload from the peer may hold.
+/// The limits on a payload from the peer.
 pub(crate) fn scan_limits(config: &Config) -> ScanLimits {
     ScanLimits {
-        nesting: config.max_payload_nesting,
-        values: config.max_payload_values,
-        containers: config.max_payload_containers,
+        nesting: config.max_payload_nesting(),
+        values: config.max_payload_values(),
+        containers: config.max_payload_containers(),
     }
 }
 

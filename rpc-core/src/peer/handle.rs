@@ -17,22 +17,49 @@ use super::{
 };
 use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::WireError};
 
-/// The other end of a session, to be called. What generated stubs are made of.
+/// The other end of a session, as a handle that calls it. A generated stub is a typed form of this handle.
 ///
-/// Cheap to clone. A peer that came from `connect` or [`Session::keep_open`] keeps its session open, with its clones,
-/// until the last of all of them is gone; others do not.
+/// A peer is cheap to clone. A peer that came from `connect` or [`Session::keep_open`], and its clones, keep the
+/// session open until the last of them is dropped. Other peers do not.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{CallOptions, Hosting, Stub, session::connect_in_memory};
+/// # #[rpc_core::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Tower.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// // Options that hold for every stub that is made of this peer.
+/// let peer = session.peer().with(CallOptions::new().timeout(Duration::from_secs(5)));
+/// let clock = ClockClient::from_peer(peer);
+/// assert_eq!(clock.hour().await?, 12);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Peer {
     destination: Destination,
     options: Option<Arc<CallOptions>>,
-    /// Never read: its drop closes the session.
+    /// Nothing reads the field: its drop closes the session.
     _keep: Option<Arc<Keep>>,
 }
 
 impl Session {
-    /// A handle that keeps the session open, as its clones do, and the stubs made of them with
-    /// [`crate::Stub::from_peer`]. A client's stubs that came from `connect` are such handles as well. When the last of
-    /// all of them is dropped, the session is closed as by [`Self::close`].
+    /// A handle that keeps the session open. So do its clones, the stubs that [`crate::Stub::from_peer`] makes of them,
+    /// and a client's stubs that came from `connect`. When the last of all such handles is dropped, the session is
+    /// closed as [`Self::close`] does it.
     pub fn keep_open(&self) -> Peer {
         Peer::keeping(self.shared().clone())
     }
@@ -43,7 +70,7 @@ impl Session {
     }
 }
 
-/// Keeps the session open, with others of its kind.
+/// Keeps the session open, as long as one value of this type is left.
 struct Keep(Arc<SessionShared>);
 
 impl Keep {
@@ -72,19 +99,19 @@ impl Peer {
         Self { destination: Destination::Session(shared), options: None, _keep: keep }
     }
 
-    /// The same peer with options for the calls made through this handle. Those that it had stay, unless these say
-    /// something else about the timeout or a key of metadata.
+    /// A handle to the same peer, with options for the calls that are made through it. The options of this handle hold
+    /// there too, unless the new options set another timeout, or another value for a key of metadata.
     #[must_use]
     pub fn with(&self, options: CallOptions) -> Self {
         Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }
     }
 
-    /// The session behind this handle. Does not keep it open.
+    /// The session behind this handle. The returned handle does not keep the session open.
     pub fn session(&self) -> Session {
         Session::new(self.destination.session().clone())
     }
 
-    /// Calls a method that returns plainly.
+    /// Calls a method whose result has no typed fault.
     #[doc(hidden)]
     #[inline(always)]
     pub fn call<A, O>(
@@ -136,7 +163,7 @@ impl Peer {
         }
     }
 
-    /// Calls a one-way method. Ready once the call is on its way.
+    /// Calls a one-way method. The future is ready when the call is in the outbox.
     #[doc(hidden)]
     #[inline(always)]
     pub fn call_oneway<A>(

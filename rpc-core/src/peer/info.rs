@@ -10,32 +10,48 @@ use tokio::runtime::Handle;
 
 use super::{certificate::PeerCertificate, session_id::SessionId};
 
-/// What is known of a connection from its upgrade; all empty where there was none.
+/// The facts of a connection that its HTTP upgrade gave. All fields are empty if there was no upgrade.
+///
+/// ```
+/// use rpc_core::ConnectionInfo;
+///
+/// /// The token that a client has sent with `.header("authorization", "Bearer …")`.
+/// fn token(info: &ConnectionInfo) -> Option<&str> {
+///     info.headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+/// }
+///
+/// // In a program: `session.info()`, `cx.info()`, or `call.info()` in an interceptor.
+/// let mut headers = http::HeaderMap::new();
+/// headers.insert("authorization", "Bearer 4711".parse()?);
+/// let info = ConnectionInfo::default().with_peer_addr("192.0.2.1:40000".parse()?).with_headers(headers);
+/// assert_eq!(token(&info), Some("4711"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// The other side's address.
+    /// The other side's address; `None` if it is not known.
     pub peer_addr: Option<SocketAddr>,
-    /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
+    /// The headers of the HTTP upgrade: those of the request at a server, those of the server's answer at a client.
     pub headers: http::HeaderMap,
     /// What is known of the TLS that encrypts the connection; `None` if it came without TLS, or if a proxy has ended
     /// the TLS.
     pub tls: Option<TlsInfo>,
-    /// Typed values that the layers around the upgrade have added. A [`Principal`] among them says who the other side
-    /// is.
+    /// Typed values that the HTTP layers around the upgrade have added. If there is a [`Principal`] among them, it
+    /// becomes the session's principal.
     pub extensions: http::Extensions,
 }
 
 impl ConnectionInfo {
-    /// With the other side's address.
+    /// Sets the other side's address.
     #[must_use]
     pub fn with_peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);
         self
     }
 
-    /// With the headers of the upgrade request. They are copied: an HTTP server leaves their values in the buffer that
-    /// it read the request into, and the session would keep all of that as long as it lives.
+    /// Sets the headers of the upgrade. This copies their values: an HTTP server leaves the values in the buffer into
+    /// which it read the request, and the session would keep the whole buffer for its lifetime.
     #[must_use]
     pub fn with_headers(mut self, mut headers: http::HeaderMap) -> Self {
         for value in headers.values_mut() {
@@ -48,7 +64,7 @@ impl ConnectionInfo {
         self
     }
 
-    /// With typed values.
+    /// Sets the typed values.
     #[must_use]
     pub fn with_extensions(mut self, extensions: http::Extensions) -> Self {
         self.extensions = extensions;
@@ -95,7 +111,7 @@ impl TlsInfo {
     }
 }
 
-/// Who is at the other end: a name that an application gives to a party that it knows. Cheap to clone.
+/// The party at the other end: a name that an application gives to a party that it knows. Cheap to clone.
 ///
 /// ```
 /// use rpc_core::Principal;
@@ -143,13 +159,13 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// What is known of a session besides the protocol.
+/// The facts of a session that do not come from the protocol.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: SessionId,
     info: Arc<ConnectionInfo>,
     principal: OnceLock<Principal>,
-    /// The session's runtime. Callers may run outside of it.
+    /// The session's runtime. Callers may run outside of this runtime.
     pub(crate) runtime: Option<Handle>,
 }
 

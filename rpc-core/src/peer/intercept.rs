@@ -24,14 +24,14 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 /// Code around every call of a session, at either end, for calls that are made and for calls that are served:
 /// authorization, logging, retries, limits, metrics.
 ///
-/// Given to a server's or client's builder with `interceptor`, or to [`crate::HostingBuilder::interceptor`]. The first
-/// one that was added is the outermost. Each runs the rest with [`Next::run`] and returns what that gave, or a status
-/// of its own:
+/// A server's or client's builder takes interceptors with `interceptor`, and so does
+/// [`crate::HostingBuilder::interceptor`]. The first interceptor that is added is the outermost. Each runs the rest
+/// with [`Next::run`], and returns the result of that or another status:
 ///
 /// ```
 /// use rpc_core::{Status, async_trait, intercept::{CallInfo, Direction, Interceptor, Next, Reply}};
 ///
-/// /// Methods whose names begin with `admin_` are for one principal alone.
+/// /// Only the principal `root` may call methods whose names begin with `admin_`.
 /// struct AdminsOnly;
 ///
 /// #[async_trait]
@@ -50,37 +50,39 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 /// an interceptor which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A
 /// session without interceptors pays nothing for them.
 ///
-/// An interceptor sees the call, not the items of its streams: those pass by on their own, and the streams of a result
-/// go on after [`Next::run`] has returned.
+/// An interceptor sees the call, but not the items of its streams. The streams of a result go on after [`Next::run`]
+/// has returned.
+///
+/// The guide has [interceptors for authorization, retries and metrics](crate::guide::interceptors).
 #[async_trait]
 pub trait Interceptor: Send + Sync + 'static {
     /// Runs around one call.
     async fn intercept(&self, call: &mut CallInfo, next: Next<'_>) -> Result<Reply, Status>;
 }
 
-/// Whether a call is made here or served here.
+/// The direction of a call, as seen from this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// Made here.
+    /// This side makes the call.
     Outgoing,
-    /// Served here.
+    /// This side serves the call.
     Incoming,
 }
 
-/// What an interceptor knows of a call, and may change.
+/// The facts of a call that an interceptor sees, some of which it may change.
 pub struct CallInfo {
-    /// Tells it apart from all others of the process.
+    /// The number of the call, which no other call of this process has.
     number: u64,
     direction: Direction,
     method: &'static MethodDescriptor,
-    /// Of the session, if there is one.
+    /// The facts of the session, if there is one.
     facts: Option<Arc<Facts>>,
-    /// The call being served, or in whose handler a call is made.
+    /// The call that is served, or the call in whose handler this call is made.
     serving: Option<CurrentCall>,
     metadata: MetadataPairs,
     deadline: Option<Instant>,
     extensions: http::Extensions,
-    /// The streams among its arguments have begun to go.
+    /// Whether the streams among the arguments have begun to be sent.
     spent: bool,
 }
 
@@ -88,13 +90,13 @@ pub struct CallInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ChainLink {
-    /// The session in which it came.
+    /// The session in which the call came.
     pub session: SessionId,
-    /// Its number there; `None` for a one-way call.
+    /// The number of the call in that session; `None` for a one-way call.
     pub call: Option<u64>,
 }
 
-/// A reply that came of [`Next::run`].
+/// The reply to a call, which [`Next::run`] returns.
 pub struct Reply {
     /// The call that it belongs to.
     call: u64,
@@ -103,7 +105,7 @@ pub struct Reply {
     content: Box<dyn Any + Send>,
 }
 
-/// The interceptors that are further inside, and the call itself.
+/// The interceptors further inside, and the call itself.
 pub struct Next<'a> {
     rest: &'a [Arc<dyn Interceptor>],
     end: &'a mut dyn End,
@@ -116,8 +118,8 @@ pub(crate) trait End: Send {
 }
 
 impl Next<'_> {
-    /// Runs the rest. A call that is made here may be run again after it has failed, with the same deadline as before;
-    /// a call that is served here runs once. Dropping the future cancels the call.
+    /// Runs the rest. An interceptor may run a call that this side makes again after it has failed; the deadline stays
+    /// the same. A call that this side serves runs once. Dropping the future cancels the call.
     pub async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         match self.rest {
             [] => self.end.run(call).await,
@@ -141,7 +143,7 @@ pub(crate) async fn run(
 }
 
 impl CallInfo {
-    /// A call to be made, in the handler of `origin`.
+    /// A call that this side is about to make, in the handler of `origin`.
     pub(crate) fn outgoing(
         method: &'static MethodDescriptor,
         facts: Option<Arc<Facts>>,
@@ -154,7 +156,7 @@ impl CallInfo {
         Self { number, direction, method, facts, serving: origin, metadata, deadline, extensions, spent: false }
     }
 
-    /// A call that came in.
+    /// A call that has arrived.
     pub(crate) fn incoming(method: &'static MethodDescriptor, facts: Arc<Facts>, call: &Arc<ServedCall>) -> Self {
         Self {
             number: next_number(),
@@ -169,12 +171,12 @@ impl CallInfo {
         }
     }
 
-    /// The call cannot be sent again.
+    /// Records that the call cannot be sent again.
     pub(crate) fn set_spent(&mut self) {
         self.spent = true;
     }
 
-    /// The changes to a call that came in, for its handler.
+    /// The changes that interceptors have made to a call that has arrived, for its handler.
     pub(crate) fn extras(&self) -> Extras {
         let (metadata, extensions) = (self.metadata.clone(), self.extensions.clone());
         Extras { metadata, deadline: self.deadline, extensions }
@@ -184,7 +186,7 @@ impl CallInfo {
         self.number
     }
 
-    /// Whether the call is made here or served here.
+    /// Whether this side makes or serves the call.
     pub fn direction(&self) -> Direction {
         self.direction
     }
@@ -194,35 +196,35 @@ impl CallInfo {
         self.method
     }
 
-    /// The session's id, as in [`crate::Session::id`]. `None` for a call that is made while there is no session to
-    /// make it in; a call that is served here always has one.
+    /// The session's id, as in [`crate::Session::id`]. `None` for a call that this side makes while there is no session
+    /// for it; a call that this side serves always has a session.
     pub fn session_id(&self) -> Option<SessionId> {
         self.facts.as_ref().map(|facts| facts.id)
     }
 
-    /// What is known of the connection now: address, headers of the upgrade, extensions. `None` where
+    /// The facts of the connection, as they are now: address, headers of the upgrade, extensions. `None` if
     /// [`Self::session_id`] is `None`.
     pub fn info(&self) -> Option<Arc<ConnectionInfo>> {
         self.facts.as_ref().map(|facts| facts.info())
     }
 
-    /// Who is at the other end, if that is known.
+    /// The party at the other end; `None` if it is not known.
     pub fn principal(&self) -> Option<Principal> {
         self.facts.as_ref().and_then(|facts| facts.principal())
     }
 
-    /// Whether [`Next::run`] can make the call again after it has failed. False once streams among its arguments have
-    /// begun to go: then it fails at once, as the call did. False for a call that is served here.
+    /// Whether [`Next::run`] can make the call again after it has failed. False once streams among the arguments have
+    /// begun to be sent: then `run` fails at once, as the call did. False for a call that this side serves.
     pub fn is_repeatable(&self) -> bool {
         self.direction == Direction::Outgoing && !self.spent
     }
 
-    /// When the call must be done.
+    /// The instant at which the call fails; `None` if it has no deadline.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// How long that is from now; zero when it has passed.
+    /// The time until [`Self::deadline`]; zero when the deadline has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
@@ -244,42 +246,43 @@ impl CallInfo {
         self.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Sets a value, instead of all that this key had. On a call that is made here it travels, within the limit of
-    /// [`crate::CallOptions::metadata`]; on one that is served here its handler sees it.
+    /// Replaces all values of this key with one value. A call that this side makes sends its metadata, within the limit
+    /// of [`crate::CallOptions::metadata`]; the handler of a call that this side serves sees them.
     pub fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let key = key.into();
         self.remove_metadata(&key);
         self.metadata.push((key, value.into()));
     }
 
-    /// Removes a key.
+    /// Removes all values of this key.
     pub fn remove_metadata(&mut self, key: &str) {
         self.metadata.retain(|(name, _)| name != key);
     }
 
-    /// Typed values of this call. Its handler finds those of a call that is served here with
+    /// Typed values of this call. The handler of a call that this side serves finds them with
     /// [`crate::Context::extension`].
     pub fn extensions(&self) -> &http::Extensions {
         &self.extensions
     }
 
-    /// As [`Self::extensions`], to be changed before the rest is run.
+    /// The typed values of [`Self::extensions`]. Change them before you run the rest.
     pub fn extensions_mut(&mut self) -> &mut http::Extensions {
         &mut self.extensions
     }
 
-    /// For a call that is made in a handler: a value that an interceptor gave to the call being served there.
+    /// For a call that is made in a handler: a typed value that an interceptor gave to the call that the handler
+    /// serves.
     pub fn origin_extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.origin().and_then(CurrentCall::extension)
     }
 
-    /// For a call that is made in a handler: a value among the metadata of the call being served there.
+    /// For a call that is made in a handler: a value among the metadata of the call that the handler serves.
     pub fn origin_metadata(&self, key: &str) -> Option<&str> {
         self.origin().and_then(|origin| find(origin.metadata(), key))
     }
 
-    /// The calls served in this process that this one belongs to, nearest first: itself, if it is served here, then the
-    /// one in whose handler it has its origin, and so on.
+    /// The calls of this call's chain that this process serves, nearest first: the call itself, if this side serves it,
+    /// then the call in whose handler it was made, and so on.
     pub fn chain(&self) -> impl Iterator<Item = ChainLink> {
         let first = self.serving.as_ref().map(|serving| &serving.call);
         std::iter::successors(first, |call| call.parent.as_ref())
@@ -290,7 +293,7 @@ impl CallInfo {
         self.serving.as_ref().filter(|_| self.direction == Direction::Outgoing)
     }
 
-    /// The runtime of the session. A call may be polled outside of any.
+    /// The runtime of the session. A task outside of any runtime may poll the call.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
         self.facts.as_ref().and_then(|facts| facts.runtime.as_ref())
     }
@@ -305,17 +308,17 @@ impl Reply {
         Self { call, is_fault, len, content: Box::new(content) }
     }
 
-    /// Whether it is the contract's own error, a typed fault.
+    /// Whether the reply is a typed fault, the contract's own error.
     pub fn is_fault(&self) -> bool {
         self.is_fault
     }
 
-    /// Bytes of its payload, encoded.
+    /// The number of bytes of the encoded payload.
     pub fn payload_len(&self) -> usize {
         self.len
     }
 
-    /// What it was made of, if it is the reply of that call.
+    /// The content of the reply, if it is the reply of that call.
     pub(crate) fn into_content<T: Any>(self, call: u64) -> Result<T, Status> {
         let content = if self.call == call { self.content.downcast::<T>().ok() } else { None };
         content

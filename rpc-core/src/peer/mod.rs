@@ -1,4 +1,4 @@
-//! The other end, as a caller sees it: handles, calls and their options.
+//! A caller's view of the other end: handles, calls and their options.
 
 mod budget;
 mod call;
@@ -23,7 +23,7 @@ mod streams;
 mod stub;
 mod watchdog;
 
-pub(crate) use budget::{Reservation, Waiting};
+pub(crate) use budget::{Reservation, WaitingValue};
 pub(crate) use call::beyond_limit;
 pub use certificate::PeerCertificate;
 pub(crate) use clock::now;

@@ -5,7 +5,38 @@ use std::time::{Duration, Instant};
 use super::current::CurrentCall;
 use crate::{contract::MethodDescriptor, wire::MetadataPairs};
 
-/// Options for the calls of one stub: `chat.with(CallOptions::new().timeout(d).metadata("trace", id)).join("lobby")`.
+/// Options for the calls of one stub: a timeout and metadata.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{CallOptions, Code, Hosting, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Oracle {
+///     async fn ask(&self) -> String;
+/// }
+///
+/// struct Silent;
+///
+/// impl Oracle for Silent {
+///     async fn ask(&self) -> String {
+///         std::future::pending().await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Silent.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let oracle: OracleClient = session.client();
+/// let options = CallOptions::new().timeout(Duration::from_millis(5)).metadata("user", "ada");
+/// // The options hold for the calls of this stub; `oracle` stays as it was.
+/// let hasty = oracle.with(options);
+/// assert_eq!(hasty.ask().await.unwrap_err().code(), Code::DeadlineExceeded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     timeout: Option<Duration>,
@@ -18,9 +49,9 @@ impl CallOptions {
         Self::default()
     }
 
-    /// How long the caller waits in all, from the call's first poll; instead of the method's `timeout` and of
-    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. Inside a handler the caller's
-    /// own deadline still holds if it is earlier. `Duration::MAX` is no deadline of its own.
+    /// How long a call may take in all, from its first poll. This replaces the method's `timeout` and
+    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. A call that is made in a
+    /// handler still has the handler's deadline if that is earlier. `Duration::MAX` sets no deadline.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -37,7 +68,7 @@ impl CallOptions {
         self
     }
 
-    /// These options, completed from `before` where they leave something unset.
+    /// These options, with those of `before` that these leave unset.
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
@@ -55,7 +86,7 @@ impl CallOptions {
         this.and_then(|options| options.timeout).or(method.timeout())
     }
 
-    /// When a call that begins now must be done.
+    /// The deadline of a call that begins now.
     pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> Option<Instant> {
         let inherited = origin.and_then(CurrentCall::deadline);
         match (now.checked_add(timeout), inherited) {

@@ -1,4 +1,4 @@
-//! How a stub turns an encoded result into a value.
+//! `Output`: how a stub decodes a result.
 
 use std::{fmt, marker::PhantomData};
 
@@ -11,12 +11,12 @@ use crate::{
     wire::{ScanLimits, WireError},
 };
 
-/// How a result is decoded.
+/// Decodes a result.
 pub trait Output: Send + 'static {
-    /// What comes out.
+    /// The decoded type.
     type Value: Send;
 
-    /// Decodes a result. `streams` are those that came with it.
+    /// Decodes a result. `streams` are the streams that came with it.
     fn decode(
         bytes: Bytes,
         limits: &ScanLimits,
@@ -25,10 +25,11 @@ pub trait Output: Send + 'static {
     ) -> Result<Self::Value, WireError>;
 }
 
-/// One value, which `D` decodes. A type of its own, so that the compiler names what a value lacks and not this trait.
+/// One value, which `D` decodes. This is a separate type, so that the compiler names the trait that a value lacks, and
+/// not [`Output`].
 pub struct Single<D>(PhantomData<fn() -> D>);
 
-/// A stream, whose items `D` decodes.
+/// A stream. `D` decodes its items.
 pub struct Streamed<D, E>(PhantomData<fn() -> (D, E)>);
 
 impl<D: Decode> Output for Single<D> {
@@ -74,7 +75,7 @@ impl<D, E> fmt::Debug for Streamed<D, E> {
     }
 }
 
-/// The two sides of a result type that is known by an alias only.
+/// The two types in a `Result` that the macro knows only by an alias.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Result`",
     note = "a method that returns a type named `Result` with one argument, or is marked `#[rpc(fallible)]`, must return an alias of `core::result::Result`"

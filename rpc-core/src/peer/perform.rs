@@ -1,4 +1,4 @@
-//! A call inside its interceptors, which may attempt it more than once.
+//! Making a call inside its interceptors, which may attempt the call more than once.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{
     status::{Code, Execution, Status},
 };
 
-/// Makes a call. Everything happens at the first poll, as far as nothing has to be waited for. Dropping the future
-/// cancels the call. What is sent is lent exclusively because it need not be `Sync`.
+/// Makes a call. If nothing has to be waited for, the first poll sends the call. Dropping the future cancels the call.
+/// `input` is borrowed exclusively because it need not be `Sync`.
 pub(crate) async fn perform<A: Serialize + Send>(
     destination: &Destination,
     options: Option<&CallOptions>,
@@ -31,9 +31,9 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
     // A call with streams takes as long as its streams, unless a timeout is set.
-    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout);
+    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout());
     let timeout =
-        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout });
+        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() });
     let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
     let mut params = CallParams { begun, origin, metadata, deadline, idle_timeout };
     let answer = if destination.interceptors().is_empty() {
@@ -77,12 +77,12 @@ struct Attempts<'a, A> {
     origin: Option<CurrentCall>,
     idle_timeout: Option<Duration>,
     input: &'a mut CallInput<A>,
-    /// How many streams there were before the first attempt.
+    /// The number of streams before the first attempt.
     streams: usize,
     begun: bool,
-    /// The method may have run in an attempt that failed.
+    /// Whether the method may have run in an attempt that failed.
     may_have_run: bool,
-    /// How the last attempt failed.
+    /// The failure of the last attempt.
     failed: Option<Status>,
 }
 

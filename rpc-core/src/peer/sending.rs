@@ -1,5 +1,5 @@
-//! `Sending`: the life of a call whose arguments are encoded bytes, at its caller: take a slot, wait for a permit and
-//! room, send, wait for the outcome, and give up when dropped.
+//! `Sending`: the life of one attempt at a call, at its caller: it takes a slot, waits for a permit and room, sends the
+//! call and waits for the outcome. When it is dropped, it gives the call up.
 
 use std::{
     future::poll_fn,
@@ -23,20 +23,20 @@ use crate::{
     wire::{Rope, Streams, metadata_size},
 };
 
-/// What a Request or Notify takes beside metadata and payload, at most.
+/// The largest number of bytes that a Request or Notify takes beside its metadata and payload.
 const FRAME: usize = 64;
 
-/// What a call waits for before it has ended.
+/// The state of a call, by what the call waits for.
 enum CallState {
-    /// A permit.
+    /// The call waits for a permit.
     Waiting,
-    /// Nothing: the call may be sent.
+    /// The call has its permit, and may be sent.
     Admitted,
-    /// Room, or another budget.
+    /// The call waits for room, or for another budget.
     Short(Need),
-    /// The completion; a one-way call is done.
+    /// The call has been sent, and waits for its completion; a one-way call is done.
     Sent,
-    /// Nothing: the call has ended, and its outcome is there.
+    /// The call has ended, and its slot has the outcome.
     Ended,
 }
 
@@ -50,10 +50,10 @@ pub(super) struct Sending<'a> {
     nested: bool,
     start: CallStart,
     metadata_len: usize,
-    /// What is to be sent.
+    /// The arguments and metadata that are sent.
     outgoing: Outgoing,
     reservation: Reservation<&'a SessionShared>,
-    /// Its slot, while the call has it.
+    /// The call's slot, while the call has one.
     key: Option<CallKey>,
 }
 
@@ -66,7 +66,8 @@ impl Drop for Sending<'_> {
 }
 
 impl<'a> Sending<'a> {
-    /// A call that has `streams` streams among its arguments. Nothing happens yet. The error says why it cannot begin.
+    /// Prepares a call with `streams` streams among its arguments, without sending anything. The error says why the
+    /// call cannot begin.
     // Inlined so that the parts are made where they stay: memory that has just been written is slow to move.
     #[inline(always)]
     pub(super) fn new(
@@ -105,11 +106,11 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Sends the call as soon as it has its permit and room. `encode` gives the encoded arguments, each time that the
-    /// call may be sent: a call that waits holds no encoded bytes, which would be memory without a bound. False if the
-    /// call has ended before it was sent; its outcome is there.
+    /// Sends the call as soon as it has its permit and room. `encode` encodes the arguments each time that the call may
+    /// be sent, because a call that waits must not hold encoded bytes, which no limit bounds. False if the call has
+    /// ended before it was sent; then its slot has the outcome.
     pub(super) async fn send(&mut self, mut encode: impl FnMut() -> Result<Rope, Status>) -> Result<bool, Status> {
-        // Where others have found permits and room, the call is sent while it takes its slot.
+        // If earlier calls have found permits and room, this call is sent while it takes its slot.
         let reserved = self.shared.has_fast_path() && self.load(encode()?)?.reserve_whole();
         let mut state = self.begin(reserved).await?;
         loop {
@@ -123,7 +124,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// A one-way call has been sent, and has no outcome to wait for. Dropping `self` no longer gives the call up.
+    /// Ends the tracking of a one-way call that has been sent. Dropping `self` no longer gives the call up.
     pub(super) fn forget(&mut self) {
         self.key = None;
     }
@@ -157,14 +158,14 @@ impl<'a> Sending<'a> {
         .await
     }
 
-    /// Takes the encoded arguments, and says what is wrong with them.
+    /// Takes the encoded arguments. The error says what is wrong with them.
     fn load(&mut self, arguments: Rope) -> Result<&mut Self, Status> {
         self.outgoing.payload = arguments;
         self.check_limits(self.outgoing.payload.len())?;
         Ok(self)
     }
 
-    /// Reserves all that the loaded arguments need, if it can be had now.
+    /// Reserves everything that the loaded arguments need, if the budgets allow that now.
     fn reserve_whole(&mut self) -> bool {
         let (len, frame, arguments) = self.sizes();
         let reserved = self.reservation.reserve_whole(len, frame, arguments);
@@ -174,8 +175,8 @@ impl<'a> Sending<'a> {
         reserved
     }
 
-    /// The length of the encoded arguments, what their frame takes beside them, and what counts against the other
-    /// side's limit of arguments.
+    /// The length of the encoded arguments, the bytes of the frame around them, and the bytes that count against the
+    /// other side's limit of arguments.
     fn sizes(&self) -> (usize, usize, u32) {
         let len = self.outgoing.payload.len();
         let counted = counted_arguments(len as u64, self.metadata_len);
@@ -194,7 +195,7 @@ impl<'a> Sending<'a> {
         .await
     }
 
-    /// Sends an admitted call, whose arguments are loaded, if they fit the budgets now.
+    /// Sends an admitted call whose arguments are loaded, if they fit the budgets now.
     async fn offer(&mut self) -> Result<CallState, Status> {
         let (len, frame, arguments) = self.sizes();
         if let Err(need) = self.reservation.reserve(len, frame, arguments) {
@@ -211,11 +212,11 @@ impl<'a> Sending<'a> {
         .await
     }
 
-    /// Says what is wrong with the metadata, or with arguments of this length.
+    /// Checks the metadata, and arguments of this length, against the limits.
     fn check_limits(&self, len: usize) -> Result<(), Status> {
         let Some(limits) = self.shared.limits() else { return Ok(()) };
-        let chunk = limits.chunk.min(self.shared.config.chunk as u64);
-        // Metadata share a packet with a chunk's worth of arguments.
+        let chunk = limits.chunk.min(self.shared.config.chunk() as u64);
+        // The metadata share a packet with up to one chunk of arguments.
         let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
         if self.metadata_len as u64 > spare {
             let message = format!(
@@ -283,9 +284,9 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// Whether a call can begin at all. Gives the length of its metadata.
+/// Checks that a call can begin. Returns the length of its metadata.
 fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
-    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata);
+    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
     if len > limit {
         let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
         return Err(Status::invalid_argument(message).not_executed());
@@ -297,7 +298,7 @@ fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
     Ok(len)
 }
 
-/// Where the call in the slot `key` stands. When it has ended, the slot is free, and `key` is taken out.
+/// The progress of the call in the slot `key`. If the call has ended, this frees the slot and clears `key`.
 fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
     let Some(slot) = *key else {
         return CallProgress::Done(Outcome::Status(Status::internal("a call without a slot was polled")));
@@ -306,7 +307,7 @@ fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) ->
     if matches!(progress, CallProgress::Done(_)) {
         *key = None;
         if draining {
-            // It may have been the last thing that the drain waited for.
+            // The drain may have waited for this call alone.
             shared.wake_driver();
         }
     }
@@ -331,10 +332,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::CheckedConfig,
+        config::Config,
         peer::{ConnectionInfo, encode_rope, now},
         service::Hosting,
-        session::{accept, connect, connect_in_memory, memory},
+        session::{Handshake, connect, connect_in_memory, memory},
         status::Code,
     };
 
@@ -363,9 +364,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_waits_for_its_permit_is_not_encoded() {
-        let (hosting, config) = (Hosting::default(), CheckedConfig::default());
+        let (hosting, config) = (Hosting::default(), Config::default());
         let (near, far) = memory();
-        let (_server, driver) = accept(near, &hosting, &config, ConnectionInfo::default());
         let (client, other) = connect(far, &hosting, &config, ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         let (payload, encoded) = (encode_rope(&[1, 2, 3]).unwrap(), Cell::new(0));
@@ -377,8 +377,10 @@ mod tests {
             let mut sent = pin!(sending.send(encode));
             assert!(sent.as_mut().now_or_never().is_none(), "there is no permit before the handshake is done");
             assert_eq!(encoded.get(), 0);
-            tokio::spawn(driver);
             tokio::spawn(other);
+            let handshake = Handshake::read(near, &config).await.unwrap();
+            let (_server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+            tokio::spawn(driver);
             assert_eq!(sent.await, Ok(true));
         }
         assert_eq!(encoded.get(), 1);
@@ -389,7 +391,7 @@ mod tests {
     async fn a_call_ends_unsent_with_its_session() {
         let (near, _far) = memory();
         let hosting = Hosting::default();
-        let (client, driver) = connect(near, &hosting, &CheckedConfig::default(), ConnectionInfo::default());
+        let (client, driver) = connect(near, &hosting, &Config::default(), ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         drop(driver);
         let failed = sending.send(|| panic!("nothing is encoded for a session that is over")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What the handles, the calls and the driver of one session share.
+//! `SessionShared`: the state that the handles, the calls and the driver of one session share.
 
 use std::{
     fmt,
@@ -19,14 +19,14 @@ use super::{
     watchdog::{self, Polled},
 };
 use crate::{
-    config::{CheckedConfig, Config},
+    config::Config,
     error::ConnectionError,
     panics::wake_all,
     proto::{Connection, Released, ServedKey},
     wire::{DeferredDrops, PeerLimits},
 };
 
-/// How far a session has come, for tasks that wait for it.
+/// The stage of a session, for tasks that wait for a stage.
 #[derive(Clone, Debug)]
 pub(crate) enum Life {
     Connecting,
@@ -50,36 +50,37 @@ impl Life {
 /// The shared part of a session.
 pub(crate) struct SessionShared {
     pub(crate) id: SessionId,
-    pub(crate) config: CheckedConfig,
+    pub(crate) config: Config,
     pub(crate) facts: Arc<Facts>,
-    /// What runs around calls, outermost first.
+    /// The interceptors around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
     locked: Mutex<Locked>,
     /// The task of the driver.
     driver: AtomicWaker,
     /// Bytes of room in the outbox.
     pub(crate) room: Semaphore,
-    /// Bytes of transfers that the peer would put together at once.
+    /// Bytes of transfers that the peer accepts at once.
     pub(crate) transfers: Semaphore,
-    /// Bytes of large arguments that the peer would hold at once.
+    /// Bytes of large arguments that the peer accepts at once.
     pub(crate) arguments: Semaphore,
     limits: OnceLock<PeerLimits>,
-    /// The lesser of both ends' chunks, once the peer has said its own.
+    /// The smaller of the two ends' chunks, once the peer has announced its own.
     chunk: AtomicUsize,
-    /// The last call that began found a permit at once.
+    /// Whether the last call that began found a permit at once.
     fast_path: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
-    /// Handlers that run in tasks of their own.
+    /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
-    /// Streams that are produced in tasks of their own.
+    /// The number of streams that are produced here, each in a separate task.
     producers: AtomicUsize,
-    /// Families of handles that keep the session open.
+    /// The number of families of handles that keep the session open.
     keepers: AtomicUsize,
     /// How many milliseconds a poll of users' code may take before the watchdog names it.
     blocks_after: u64,
 }
 
-/// What the lock guards. No foreign code runs under it: no serde, no poll, no waker, no drop of a user's value.
+/// The state behind the lock. No foreign code runs under the lock: no serde, no poll, no waker, no drop of a user's
+/// value.
 pub(crate) struct Locked {
     pub(crate) connection: Connection,
     /// Handlers whose tasks have ended, for the driver to forget.
@@ -89,11 +90,11 @@ pub(crate) struct Locked {
 impl SessionShared {
     pub(crate) fn new(
         connection: Connection,
-        config: CheckedConfig,
+        config: Config,
         facts: Facts,
         interceptors: Arc<[Arc<dyn Interceptor>]>,
     ) -> Self {
-        let room = config.outbox_soft;
+        let room = config.outbox_soft();
         Self {
             id: facts.id,
             facts: Arc::new(facts),
@@ -104,24 +105,24 @@ impl SessionShared {
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
             limits: OnceLock::new(),
-            chunk: AtomicUsize::new(config.chunk),
+            chunk: AtomicUsize::new(config.chunk()),
             fast_path: AtomicBool::new(true),
             life: watch::Sender::new(Life::Connecting),
             handlers: AtomicUsize::new(0),
             producers: AtomicUsize::new(0),
             keepers: AtomicUsize::new(0),
-            blocks_after: watchdog::blocks_after(config.slow_poll),
+            blocks_after: watchdog::blocks_after(config.slow_poll()),
             config,
         }
     }
 
-    /// What one frame may need: a chunk's worth of payload, metadata, and the frame around them.
+    /// The room that one frame may need: for a chunk of payload, the metadata, and the frame around them.
     pub(crate) fn room_unit(config: &Config) -> usize {
-        config.chunk + config.max_metadata + 256
+        config.chunk() + config.max_metadata() + 256
     }
 
-    /// Works on the connection under the lock. Then, outside the lock, wakes the tasks concerned and gives budgets
-    /// back. The driver is not woken: see [`Self::act`].
+    /// Works on the connection under the lock. Then this wakes the tasks concerned and returns budgets, outside of the
+    /// lock. It does not wake the driver: see [`Self::act`].
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Locked) -> R) -> R {
         let mut wakes = Vec::new();
         let result = self.with_deferred_wakes(&mut wakes, f);
@@ -147,7 +148,7 @@ impl SessionShared {
         result
     }
 
-    /// As [`Self::with`], for callers and handlers: the driver has something to do afterwards.
+    /// As [`Self::with`], and wakes the driver. This is for callers and handlers.
     pub(crate) fn act<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
         let result = self.with(|locked| f(&mut locked.connection));
         self.driver.wake();
@@ -165,27 +166,27 @@ impl SessionShared {
         result
     }
 
-    /// The driver has something to do.
+    /// Wakes the driver, which has something to do.
     pub(crate) fn wake_driver(&self) {
         self.driver.wake();
     }
 
-    /// The task that calls this is the driver's.
+    /// Registers the waker of the driver's task.
     pub(crate) fn register_driver(&self, waker: &Waker) {
         self.driver.register(waker);
     }
 
-    /// What the peer takes; `None` until it has said so.
+    /// The limits that the peer has announced; `None` before it has announced them.
     pub(crate) fn limits(&self) -> Option<&PeerLimits> {
         self.limits.get()
     }
 
-    /// Bytes of one chunk to the peer; longer payloads are announced.
+    /// The number of bytes of one chunk to the peer. Longer payloads are announced.
     pub(crate) fn chunk(&self) -> usize {
         self.chunk.load(Ordering::Relaxed)
     }
 
-    /// Whether the next call is likely to find a permit at once. A guess: nothing but speed depends on it.
+    /// Whether the next call is likely to find a permit at once. Only speed depends on this guess.
     pub(crate) fn has_fast_path(&self) -> bool {
         self.fast_path.load(Ordering::Relaxed) && self.limits.get().is_some()
     }
@@ -206,12 +207,12 @@ impl SessionShared {
         }
     }
 
-    /// What is held of the budgets; nothing after the end.
+    /// The parts of the budgets that are reserved; zero after the end.
     pub(crate) fn reserved(&self) -> Released {
         let Some(limits) = self.limits.get().filter(|_| !self.room.is_closed()) else { return Released::default() };
         let held = |semaphore: &Semaphore, total: usize| total.saturating_sub(semaphore.available_permits());
         Released {
-            room: held(&self.room, self.config.outbox_soft),
+            room: held(&self.room, self.config.outbox_soft()),
             transfers: held(&self.transfers, transfer_budget(limits.assembly, &self.config) as usize),
             arguments: held(&self.arguments, u32::try_from(limits.arguments).unwrap_or(u32::MAX) as usize),
         }
@@ -221,13 +222,13 @@ impl SessionShared {
         let arguments = u32::try_from(limits.arguments).unwrap_or(u32::MAX);
         if self.limits.set(limits.clone()).is_ok() {
             let chunk = usize::try_from(limits.chunk).unwrap_or(usize::MAX);
-            self.chunk.store(self.config.chunk.min(chunk), Ordering::Relaxed);
+            self.chunk.store(self.config.chunk().min(chunk), Ordering::Relaxed);
             self.transfers.add_permits(transfer_budget(limits.assembly, &self.config) as usize);
             self.arguments.add_permits(arguments as usize);
         }
     }
 
-    /// The session is over: frees all output, and ends all waiting.
+    /// Records that the session is over, frees all output, and ends all waits.
     pub(crate) fn finish(&self, error: ConnectionError) {
         self.with(|locked| locked.connection.discard_output());
         for semaphore in [&self.room, &self.transfers, &self.arguments] {
@@ -236,7 +237,7 @@ impl SessionShared {
         self.life.send_replace(Life::Over(error));
     }
 
-    /// The session has reached `stage`, unless it has reached a later one already.
+    /// Records that the session has reached `stage`, unless it has reached a later stage already.
     pub(crate) fn live(&self, stage: Life) {
         self.life.send_if_modified(|life| {
             let further = stage.stage() > life.stage();
@@ -250,11 +251,11 @@ impl SessionShared {
     /// Waits until the session's stage satisfies `reached`.
     pub(crate) async fn reach(&self, reached: impl FnMut(&Life) -> bool) -> Life {
         let mut life = self.life.subscribe();
-        // The sender lives in `self`, so this cannot fail while we wait.
+        // The sender lives in `self`, so the wait cannot fail.
         life.wait_for(reached).await.map_or_else(|_| Life::Over(ConnectionError::ClosedLocally), |life| life.clone())
     }
 
-    /// Waits for the end, and gives its reason.
+    /// Waits for the end, and returns its reason.
     pub(crate) async fn over(&self) -> ConnectionError {
         match self.reach(|life| matches!(life, Life::Over(_))).await {
             Life::Over(error) => error,
@@ -262,7 +263,7 @@ impl SessionShared {
         }
     }
 
-    /// Runs a poll of users' code. The watchdog names it if it blocks its thread.
+    /// Runs a poll of users' code. The watchdog names the code if it blocks its thread.
     #[inline]
     pub(crate) fn polling<R>(&self, polled: Polled, poll: impl FnMut() -> R) -> R {
         watchdog::polling(self.id.number(), self.blocks_after, polled, poll)
@@ -287,12 +288,12 @@ impl SessionShared {
         }
     }
 
-    /// One more family of handles keeps the session open.
+    /// Counts one more family of handles that keeps the session open.
     pub(super) fn keeper_came(&self) {
         self.keepers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A family of handles is gone. When it was the last one, the session is closed.
+    /// Counts one family of handles less. After the last one, this closes the session.
     pub(super) fn keeper_left(&self) {
         if self.keepers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.act(Connection::close);
@@ -314,11 +315,11 @@ impl fmt::Debug for SessionShared {
     }
 }
 
-/// Bytes of transfers that may be on their way out at once to a peer that announces `assembly`. What is encoded for
-/// them is held here, so that the peer's word alone does not decide: it is never more than this end would put together
-/// itself, nor so little that nothing is counted.
+/// The budget of transfers to a peer that announces `assembly`, in bytes. This end holds the encoded bytes of
+/// transfers, so the budget is never more than this end's own `max_assembly`, nor more than an eighth of
+/// `session_memory`, whatever the peer announces. It is at least 1, so that transfers count.
 pub(crate) fn transfer_budget(assembly: u64, config: &Config) -> u32 {
-    let budget = assembly.min(config.max_assembly as u64).min(config.transfer_memory() as u64).max(1);
+    let budget = assembly.min(config.max_assembly() as u64).min(config.transfer_memory() as u64).max(1);
     u32::try_from(budget).unwrap_or(u32::MAX)
 }
 
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_peers_word_alone_does_not_say_how_much_is_held_for_it() {
-        let config = Config { max_assembly: 1 << 20, ..Config::default() };
+        let config = Config::builder().max_assembly(1 << 20).build().unwrap();
         let budget = |assembly| transfer_budget(assembly, &config);
         assert_eq!([0, 1, 1 << 10, 1 << 20, u64::MAX].map(budget), [1, 1, 1 << 10, 1 << 20, 1 << 20]);
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{clock::now, session_id::SessionId, shared::SessionShared, watchdog::Polled};
 use crate::logging::LogLimit;
 
-/// Logs a poll that kept a thread, and perhaps a whole connection, busy for too long.
+/// Logs a poll that kept its thread, and perhaps a whole connection, busy for too long.
 #[inline]
 pub(crate) fn watch_poll(shared: &SessionShared, polled: Polled, took: Duration) {
-    if took > shared.config.slow_poll {
+    if took > shared.config.slow_poll() {
         log(shared.id, polled, took);
     }
 }

@@ -5,8 +5,38 @@ use crate::contract::ContractDescriptor;
 
 /// A generated client of a contract, for instance `ChatClient` of `Chat`.
 ///
-/// Cheap to clone, and to be used from many tasks at once. A stub that came from `connect` keeps its session open; one
-/// from [`crate::Context::peer`] does not. At the end of a client's program: `chat.session().close().await`.
+/// A stub is cheap to clone, and any task may use it at any time. A stub that came from `connect` keeps its session
+/// open; a stub from [`crate::Context::peer`] does not. A client's program ends with `chat.session().close().await`.
+///
+/// ```
+/// use rpc_core::{Hosting, Session, Stub, session::connect_in_memory};
+/// # #[rpc_core::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// /// A stub, if the other side hosts its contract.
+/// fn find<S: Stub>(session: &Session) -> Option<S> {
+///     session.hosts(S::CONTRACT.name()).then(|| session.client())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Tower.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # session.established().await?;
+/// let clock: ClockClient = find(&session).ok_or("the other side has no clock")?;
+/// assert_eq!(clock.hour().await?, 12);
+/// clock.session().close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a generated client",
     note = "name the client of the contract here: `ChatClient` for the trait `Chat`, made by `#[service]` or `#[callback]`"
@@ -21,15 +51,15 @@ pub trait Stub: Clone + Send + Sync + 'static {
     /// The peer that is called.
     fn as_peer(&self) -> &Peer;
 
-    /// The session behind this stub: its state, its end, its counters. Does not keep it open.
+    /// The session behind this stub. The returned handle does not keep the session open.
     fn session(&self) -> Session {
         self.as_peer().session()
     }
 }
 
 impl Session {
-    /// A client of a contract that the other side hosts. It does not keep the session open; after the end its calls
-    /// fail with [`crate::Code::Unavailable`].
+    /// A client of a contract that the other side hosts. It does not keep the session open. After the session's end,
+    /// its calls fail with [`crate::Code::Unavailable`].
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer())
     }

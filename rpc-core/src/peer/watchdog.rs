@@ -1,8 +1,8 @@
-//! The watchdog: names the method that blocks a thread while it does so.
+//! The watchdog: names a method that blocks a thread, while the method still blocks it.
 //!
-//! A poll of users' code that does not return stops everything that its thread should do, and its session with it;
-//! nothing that waits in the same runtime is sure to notice. So each thread notes what it polls, with a few stores into
-//! memory of its own, and one thread of the process looks at these notes now and then.
+//! A poll of users' code that does not return stops everything else on its thread, its session included. No task in the
+//! same runtime is sure to notice. So each thread notes what it polls, with a few stores into its own memory, and one
+//! thread of the process reads these notes at intervals.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,16 +20,16 @@ use foldhash::HashMap;
 use super::session_id::SessionId;
 use crate::{contract::MethodDescriptor, panics::catch};
 
-/// How often the notes are looked at.
+/// The interval at which the watchdog reads the notes.
 const TICK: Duration = Duration::from_millis(250);
-/// What takes no longer than this is for [`super::slow`] alone, which looks afterwards.
+/// The watchdog names no poll that is shorter than this. [`super::slow`] reports such a poll after its end.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// What is polled.
+/// Users' code that a thread polls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Polled {
     Handler(&'static MethodDescriptor),
-    /// For its next items.
+    /// A stream of this method, for its next items.
     Stream(&'static MethodDescriptor),
     /// A hook, the factory of an object, or an object that is dropped.
     Hook,
@@ -54,19 +54,19 @@ impl fmt::Display for Polled {
     }
 }
 
-/// What one thread polls now. Written by that thread alone.
+/// What one thread polls now. Only that thread writes this.
 #[derive(Debug, Default)]
 struct Note {
-    /// Changes whenever the rest does.
+    /// A number that changes whenever another field does.
     turn: AtomicU64,
     session: AtomicU64,
-    /// How many milliseconds it may take before it is named.
+    /// The number of milliseconds after which the watchdog names the poll.
     limit: AtomicU64,
-    /// Which [`Polled`] it is, by its number in the list of all plus 1; 0 for none.
+    /// The [`Polled`] that is polled: its index in the list of all, plus 1; 0 for none.
     what: AtomicU64,
 }
 
-/// What a note says.
+/// The content of a note.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
     session: u64,
@@ -83,7 +83,7 @@ impl Note {
         }
     }
 
-    /// Whether something is polled now.
+    /// Whether the thread polls something now.
     #[inline]
     fn is_set(&self) -> bool {
         self.what.load(Ordering::Relaxed) != 0
@@ -96,7 +96,7 @@ impl Note {
         self.set_what(said.what);
     }
 
-    /// What is polled now, for the same session as before.
+    /// Notes what the thread polls now, for the same session as before.
     #[inline]
     fn set_what(&self, what: u64) {
         self.what.store(what, Ordering::Relaxed);
@@ -108,7 +108,7 @@ impl Note {
 /// This thread's note, and the numbers that the thread knows from the list of all polled code.
 struct Here {
     note: Arc<Note>,
-    /// The method that was polled last, by its address, and its number.
+    /// The address of the method that was polled last, and its number.
     last: Cell<(usize, u64)>,
     numbers: RefCell<HashMap<usize, u64>>,
 }
@@ -146,11 +146,11 @@ impl Here {
     }
 }
 
-/// Runs a poll of users' code for a session, noting it for the watchdog. It is named when it takes longer than `limit`,
-/// in milliseconds.
+/// Runs a poll of users' code for a session, and notes the poll for the watchdog, which names it after `limit`
+/// milliseconds.
 #[inline]
 pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, mut poll: impl FnMut() -> R) -> R {
-    /// Puts the note from before back: a handler may poll another session.
+    /// Restores the previous note, because a handler may poll another session.
     struct Leave<'a>(&'a Note, Option<Said>);
     impl Drop for Leave<'_> {
         fn drop(&mut self) {
@@ -166,16 +166,16 @@ pub(super) fn polling<R>(session: u64, limit: u64, polled: Polled, mut poll: imp
         note.write(Said { session, limit, what: here.number(polled) });
         poll()
     });
-    // Where the thread is ending and its note is gone, the watchdog hears nothing.
+    // If the thread is ending, its note is gone, and the watchdog does not see the poll.
     noted.unwrap_or_else(|_| poll())
 }
 
-/// How long a poll may take before the watchdog names it, in milliseconds.
+/// The number of milliseconds after which the watchdog names a poll.
 pub(super) fn blocks_after(slow_poll: Duration) -> u64 {
     u64::try_from(slow_poll.max(LEAST).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a thread polls for a session now; of several the first.
+/// What a thread polls for a session now. If there are several threads, this is the first one's.
 pub(super) fn polled_for(session: u64) -> Option<Polled> {
     let state = lock();
     let notes = state.threads.iter().filter_map(|thread| thread.note.upgrade());
@@ -192,7 +192,7 @@ impl Watched {
         let mut state = lock();
         state.sessions += 1;
         if !state.runs {
-            // Where there is no thread to be had, the log is poorer and nothing else.
+            // If the system gives no thread, only the lines of the watchdog are missing from the log.
             state.runs = thread::Builder::new().name("rpc-watchdog".to_owned()).spawn(run).is_ok();
         }
         drop(state);
@@ -207,23 +207,23 @@ impl Drop for Watched {
     }
 }
 
-/// What the process knows of its threads.
+/// The watchdog's state: the threads of the process, and what they have polled.
 struct State {
     sessions: usize,
-    /// The watchdog has been started.
+    /// Whether the watchdog's thread runs.
     runs: bool,
     threads: Vec<Thread>,
-    /// All that was ever polled: no more than there are methods.
+    /// Everything that was ever polled, which is bounded by the number of methods.
     polled: Vec<Polled>,
 }
 
-/// A thread, as the watchdog has seen it.
+/// A thread, as the watchdog saw it last.
 struct Thread {
     note: Weak<Note>,
     turn: u64,
-    /// When it first saw that turn.
+    /// The instant at which the watchdog first saw that turn.
     since: Instant,
-    /// What is polled in it has been named.
+    /// Whether the watchdog has named the poll of that turn.
     named: bool,
 }
 
@@ -254,13 +254,13 @@ impl State {
         usize::try_from(what).ok()?.checked_sub(1).and_then(|index| self.polled.get(index)).copied()
     }
 
-    /// Whether anything is polled now.
+    /// Whether any thread polls something now.
     fn is_polling(&self) -> bool {
         let mut notes = self.threads.iter().filter_map(|thread| thread.note.upgrade());
         notes.any(|note| note.read().what != 0)
     }
 
-    /// What has blocked its thread for too long and has not been named.
+    /// The polls that have blocked their threads for too long and have not been named.
     fn look(&mut self, now: Instant) -> Vec<(u64, Polled, Duration)> {
         let mut blocked = Vec::new();
         let mut threads = std::mem::take(&mut self.threads);
@@ -275,7 +275,7 @@ impl State {
             if thread.named || said.what == 0 || took < Duration::from_millis(said.limit) {
                 return true;
             }
-            // A note that has just changed belongs to another poll, which has not blocked for that time.
+            // If the note has just changed, it belongs to another poll, which has not blocked for that time.
             if let (true, Some(polled)) = (note.turn.load(Ordering::Acquire) == turn, self.polled(said.what)) {
                 thread.named = true;
                 blocked.push((said.session, polled, took));
@@ -287,7 +287,8 @@ impl State {
     }
 }
 
-/// The watchdog's thread. It sleeps while there are no sessions, and nothing that they have left behind.
+/// Runs the watchdog's thread. The thread sleeps while there are no sessions and no polls that sessions have left
+/// behind.
 fn run() {
     loop {
         let mut state = lock();
@@ -297,7 +298,7 @@ fn run() {
         let blocked = state.look(Instant::now());
         drop(state);
         for (session, polled, took) in blocked {
-            // The subscriber is the user's.
+            // The subscriber is users' code, and may panic.
             let _ = catch(|| name(SessionId::local(session), polled, took));
         }
         thread::sleep(TICK);

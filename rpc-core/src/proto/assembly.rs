@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::MIN_CHUNK,
-    error::ProtocolError,
+    error::{ProtocolError, TransferViolation},
     wire::{CallId, TransferId},
 };
 
@@ -81,10 +81,7 @@ impl Assembly {
     /// Checks the number of a new transfer or stream. Numbers must grow.
     pub(crate) fn number(&mut self, id: TransferId) -> Result<(), ProtocolError> {
         if id <= self.last_id {
-            return Err(ProtocolError::new(format!(
-                "transfer or stream {id} was announced after number {}",
-                self.last_id
-            )));
+            return Err(TransferViolation::OldNumber { id, last: self.last_id }.into());
         }
         self.last_id = id;
         Ok(())
@@ -93,7 +90,7 @@ impl Assembly {
     /// Begins an announced transfer, which must have at least one byte.
     pub(crate) fn begin(&mut self, id: TransferId, total: u64, purpose: Purpose) -> Result<(), ProtocolError> {
         if total == 0 {
-            return Err(ProtocolError::new(format!("transfer {id} was announced with no bytes")));
+            return Err(TransferViolation::Empty { transfer: id }.into());
         }
         // A transfer that is discarded may have any length.
         let total = usize::try_from(total).unwrap_or(usize::MAX);
@@ -112,14 +109,11 @@ impl Assembly {
         data: &Bytes,
     ) -> Result<Option<(Purpose, Bytes)>, ProtocolError> {
         let Some(transfer) = self.arriving.get_mut(&id) else {
-            return Err(ProtocolError::new(format!("a chunk came for transfer {id}, which is not under way")));
+            return Err(TransferViolation::StrayChunk { transfer: id }.into());
         };
-        if data.is_empty() || data.len() > transfer.total - transfer.received {
-            return Err(ProtocolError::new(format!(
-                "a chunk of {} bytes came for transfer {id}, of which {} bytes are left",
-                data.len(),
-                transfer.total - transfer.received
-            )));
+        let left = transfer.total - transfer.received;
+        if data.is_empty() || data.len() > left {
+            return Err(TransferViolation::UnfitChunk { transfer: id, len: data.len(), left }.into());
         }
         transfer.received += data.len();
         self.received += data.len() as u64;
@@ -141,7 +135,7 @@ impl Assembly {
     pub(crate) fn handle_abort(&mut self, id: TransferId) -> Result<Purpose, ProtocolError> {
         match self.remove(id) {
             Some(transfer) => Ok(transfer.purpose),
-            None => Err(ProtocolError::new(format!("transfer {id} was aborted, but is not under way"))),
+            None => Err(TransferViolation::StrayAbort { transfer: id }.into()),
         }
     }
 

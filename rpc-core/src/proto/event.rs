@@ -8,15 +8,12 @@ use super::ServedCall;
 use crate::{
     error::ConnectionError,
     status::Status,
-    wire::{CallId, Hello, Rope, Streams, Welcome},
+    wire::{CallId, Rope, Streams, Welcome},
 };
 
 /// What a connection reports to the shell around it, in order.
 #[derive(Debug)]
 pub enum Event {
-    /// At a server: the client's Hello has come. Answer with [`super::Connection::accept`] or
-    /// [`super::Connection::refuse`].
-    Hello(Box<Hello>),
     /// At a client: the server has accepted the session.
     Welcome(Box<Welcome>),
     /// A call has come. Run its handler, and then [`super::Connection::complete`] it.

@@ -7,8 +7,12 @@ mod bulk;
 mod chain;
 mod connection;
 mod deadlines;
+mod early;
 mod event;
+mod handshake;
+mod link;
 mod memory_pool;
+mod negotiated;
 mod outbox;
 mod permits;
 mod pings;
@@ -31,7 +35,9 @@ pub(crate) use connection::counted_arguments;
 pub use connection::{
     CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedOneway, Released, Role,
 };
+pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
+pub use handshake::{Acceptor, Incoming};
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]
 pub(crate) use shrink::{trim_line, trim_list, trim_table};

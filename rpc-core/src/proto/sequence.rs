@@ -21,10 +21,7 @@ impl Sequence {
     #[inline]
     pub(crate) fn handle_ack(&mut self, ack: u64) -> Result<(), ProtocolError> {
         if ack >= self.next {
-            return Err(ProtocolError::new(format!(
-                "packet {ack} was acknowledged, but the last one sent is {}",
-                self.last_number()
-            )));
+            return Err(ProtocolError::AckOfUnsent { ack, last: self.last_number() });
         }
         self.acked = self.acked.max(ack);
         Ok(())
@@ -34,10 +31,7 @@ impl Sequence {
     #[inline]
     pub(crate) fn handle_number(&mut self, seq: u64) -> Result<(), ProtocolError> {
         if seq != self.received + 1 {
-            return Err(ProtocolError::new(format!(
-                "packet {seq} came where packet {} was expected",
-                self.received + 1
-            )));
+            return Err(ProtocolError::OutOfSequence { seq, expected: self.received + 1 });
         }
         self.received = seq;
         Ok(())
@@ -80,9 +74,10 @@ mod tests {
     fn gaps_repeats_and_impossible_acks_are_refused() {
         let mut sequence = Sequence::new();
         sequence.handle_number(1).unwrap();
-        assert!(sequence.handle_number(3).is_err(), "a gap");
-        assert!(sequence.handle_number(1).is_err(), "a repeat");
-        assert!(sequence.handle_ack(1).is_err(), "an ack for what was never sent");
+        for seq in [3, 1] {
+            assert_eq!(sequence.handle_number(seq), Err(ProtocolError::OutOfSequence { seq, expected: 2 }));
+        }
+        assert_eq!(sequence.handle_ack(1), Err(ProtocolError::AckOfUnsent { ack: 1, last: 0 }));
         assert_eq!(sequence.next_header(), PacketHeader { seq: 1, ack: 1 });
         sequence.handle_ack(1).unwrap();
         sequence.handle_number(2).unwrap();

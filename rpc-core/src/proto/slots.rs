@@ -58,7 +58,7 @@ pub(crate) enum SlotState {
     Abandoned,
     /// Its outcome is there, for its caller to take. The completion may yet have to come: see
     /// [`Slot::awaiting_completion`].
-    Completed(Outcome),
+    Resolved(Outcome),
 }
 
 /// A call made here.
@@ -148,7 +148,7 @@ impl Slots {
     pub(crate) fn awaited(&self) -> usize {
         let given_up = |slot: &&Slot| match slot.state {
             SlotState::Free | SlotState::Abandoned => true,
-            SlotState::Completed(_) => slot.awaiting_completion,
+            SlotState::Resolved(_) => slot.awaiting_completion,
             _ => false,
         };
         self.slots.iter().filter(|slot| !given_up(slot)).count()

@@ -47,7 +47,7 @@ impl<'a> Arguments<'a> {
         self.require(name, value)
     }
 
-    /// The next argument, or the default of its type where the caller does not know it yet.
+    /// The next argument, or the default of its type if the caller's version of the contract lacks the argument.
     pub fn next_or_default<T: Deserialize<'a> + Default>(&mut self, name: &'static str) -> Result<T, Status> {
         let value = self.reader.next_value();
         Ok(self.check(name, value)?.unwrap_or_default())
@@ -59,19 +59,19 @@ impl<'a> Arguments<'a> {
         self.require(name, value)
     }
 
-    /// The next argument, which is bytes; none where the caller does not know it yet.
+    /// The next argument, which is bytes; empty if the caller's version of the contract lacks the argument.
     pub fn binary_or_default(&mut self, name: &'static str) -> Result<&'a [u8], Status> {
         let value = self.reader.next_binary();
         Ok(self.check(name, value)?.unwrap_or_default())
     }
 
-    /// The next argument, which is bytes, as a slice of what was received.
+    /// The next argument, which is bytes, as a slice of the received packet.
     pub fn bytes(&mut self, name: &'static str) -> Result<Bytes, Status> {
         let value = self.reader.next_bytes();
         self.require(name, value)
     }
 
-    /// The next argument, which is bytes; none where the caller does not know it yet.
+    /// The next argument, which is bytes; empty if the caller's version of the contract lacks the argument.
     pub fn bytes_or_default(&mut self, name: &'static str) -> Result<Bytes, Status> {
         let value = self.reader.next_bytes();
         Ok(self.check(name, value)?.unwrap_or_default())
@@ -93,7 +93,8 @@ impl<'a> Arguments<'a> {
         Ok(Streaming::remote::<D>(reader, self.method))
     }
 
-    /// The next argument, which is a stream; an empty one where the caller does not know it yet.
+    /// The next argument, which is a stream; an empty stream if the caller's version of the contract lacks the
+    /// argument.
     pub fn streaming_or_default<D, E>(&mut self, name: &'static str) -> Result<Streaming<D::Value, E>, Status>
     where
         D: Decode,
@@ -102,7 +103,7 @@ impl<'a> Arguments<'a> {
         if self.reader.is_at_end() { Ok(Streaming::empty()) } else { self.streaming::<D, E>(name) }
     }
 
-    /// All have been read: nothing of the reader is left when the method is awaited.
+    /// Ends the reading. This takes the reader by value, so that nothing of it is left when the method is awaited.
     pub fn end(self) {}
 
     fn require<T>(&self, name: &str, value: Result<Option<T>, WireError>) -> Result<T, Status> {
@@ -127,7 +128,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// The method has not started.
+/// The status of a call that is refused because of its arguments, before the method has started.
 fn refuse(message: String) -> Status {
     Status::invalid_argument(message).not_executed()
 }

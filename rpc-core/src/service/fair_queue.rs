@@ -1,4 +1,4 @@
-//! `FairQueue`: the calls that wait for an object that serves one call at a time, and their order.
+//! `FairQueue`: the calls that wait for an object which serves one call at a time, and their order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,19 +8,19 @@ use std::{
 
 use crate::proto::ServedCall;
 
-/// A place in the queue, by the session that it belongs to and a number that only grows.
+/// A place in the queue: the session that it belongs to, and a number that only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub(super) session: u64,
     pub(super) number: u64,
 }
 
-/// Calls that wait, and calls whose arguments are arriving. The queue is bounded by the limits on calls and one-way
-/// calls of the sessions they came from.
+/// Calls that wait, and calls whose arguments are arriving. The limits on calls and one-way calls of their sessions
+/// bound the queue.
 ///
-/// Sessions take turns, so that one with many calls does not keep the others waiting for all of them. Within a session
-/// calls are served in their order, and no call passes one whose arguments are still arriving. Each step takes
-/// logarithmic time, whatever a hostile session fills the queue with.
+/// Sessions take turns, so that no session waits for all calls of another one. The calls of a session are served in
+/// their order, and no call overtakes an earlier call whose arguments are still arriving. Each step takes logarithmic
+/// time, whatever a hostile session puts into the queue.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     lanes: HashMap<u64, Lane>,
@@ -71,7 +71,7 @@ impl FairQueue {
         entry
     }
 
-    /// Takes out the call to be served next.
+    /// Removes and returns the call that is served next.
     pub(super) fn pop(&mut self) -> Option<(Ticket, Entry)> {
         let (_, session) = self.rotation.pop_first()?;
         let lane = self.lanes.get_mut(&session)?;

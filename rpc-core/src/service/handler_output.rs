@@ -1,4 +1,4 @@
-//! `HandlerOutput`: a handler's answer, with the room it needs.
+//! `HandlerOutput`: a handler's answer, with the room that it needs.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     wire::Rope,
 };
 
-/// A handler's answer, encoded, holding the room that it needs in the outbox.
+/// A handler's encoded answer, with the room that it has reserved in the outbox.
 pub struct HandlerOutput {
     reply: HandlerReply,
     /// The streams of the result.
@@ -53,7 +53,7 @@ impl HandlerOutput {
         }
     }
 
-    /// What the connection is told.
+    /// The completion for the connection, the reserved budgets, and the streams of the result.
     pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, StreamWriters) {
         let charges = self.reservation.take(self.payload_len(), self.frame, 0);
         let completion = match self.reply {

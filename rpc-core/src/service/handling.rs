@@ -137,6 +137,9 @@ impl Method {
         // Declared after `turn`, so that the method's future is dropped before the turn ends.
         let mut runner = Runner::default();
         self.instance.start(self.method.id(), incoming, &mut runner);
+        if !runner.is_started() {
+            return Err(no_handler(self.method));
+        }
         poll_fn(|cx| {
             let turns = turn.as_ref().and_then(|turn| turn.turns());
             match turns {
@@ -148,7 +151,12 @@ impl Method {
     }
 }
 
-/// From here on the method counts as run.
+/// The status of a call of a method that its object does not start, although its contract has the method.
+pub(crate) fn no_handler(method: &MethodDescriptor) -> Status {
+    Status::unimplemented(format!("{method} has no handler")).not_executed()
+}
+
+/// Begins the method, which counts as run from here on. The error says that the call has been cancelled before that.
 fn start(call: &ServedCall) -> Result<(), Status> {
     let started = call.start();
     started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())

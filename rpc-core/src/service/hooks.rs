@@ -4,11 +4,11 @@ use async_trait::async_trait;
 
 use crate::{error::ConnectionError, peer::Session, status::Status};
 
-/// Code that runs when a session opens and when it has ended, at either end. Given to a server's or client's builder
-/// with `hooks`, or to [`crate::HostingBuilder::hooks`].
+/// Code that runs when a session opens and when it has ended, at either end. A server's or client's builder takes it
+/// with `hooks`, and so does [`crate::HostingBuilder::hooks`].
 ///
-/// Of several hooks, `opened` runs in the order in which they were added, and `closed` in the opposite order. The trait
-/// is written with [`rpc_core::async_trait`](crate::async_trait):
+/// The `opened` of several hooks run in the order in which the hooks were added, and their `closed` in the opposite
+/// order. Write [`rpc_core::async_trait`](crate::async_trait) on each implementation:
 ///
 /// ```
 /// use rpc_core::{ConnectionError, Principal, Session, SessionHooks, Status, async_trait};
@@ -30,30 +30,33 @@ use crate::{error::ConnectionError, peer::Session, status::Status};
 ///     }
 /// }
 /// ```
+///
+/// The guide says more about [hooks, principals and sessions](crate::guide::sessions).
 #[async_trait]
 pub trait SessionHooks: Send + Sync + 'static {
-    /// A session is about to open: at a server after the client's Hello, before the client is taken in; at a client
-    /// after the server has taken it in. Nothing is served before this has returned; objects that are made one a
-    /// session are made after it.
+    /// A session is about to open. At a server this runs after the client's Hello and before the server accepts the
+    /// client; at a client it runs after the server has accepted the client. The session serves no call before this has
+    /// returned. The objects of `per_session` are made after all `opened` hooks.
     ///
-    /// An error refuses the session. The other side is told: to a client it is what `connect` fails with, to a server
-    /// it is the reason of the close. All of this, the making of objects included, may take
-    /// [`crate::Config::hook_timeout`], at a server also no longer than [`crate::Config::hello_timeout`]; the future is
+    /// An error refuses the session, and the other side learns it: a client's `connect` fails with it, and a server
+    /// gets it as the reason of the close. All `opened` hooks and the making of objects together may take
+    /// [`crate::Config::hook_timeout`], at a server also no longer than [`crate::Config::hello_timeout`]. The future is
     /// dropped when the time is over or the link is lost.
     ///
-    /// Calls to the other side cannot be awaited here, as it takes none before the session is open: they fail at once.
-    /// Spawn them.
+    /// Do not await calls to the other side here: the other side takes no calls before the session is open, so such a
+    /// call fails at once. Spawn the call instead.
     async fn opened(&self, session: &Session) -> Result<(), Status> {
         let _ = session;
         Ok(())
     }
 
-    /// A session has ended that this hook's own `opened` had let in, also where a later hook or the making of objects
-    /// refused it. Its handlers have been told to stop (`no_cancel` methods run on) and its objects dropped.
+    /// A session has ended that the `opened` of this hook had let in, even if a later hook or the making of objects
+    /// refused the session. Its handlers have been told to stop (`no_cancel` methods run on), and its objects are
+    /// dropped.
     ///
-    /// It has [`crate::Config::hook_timeout`]; then its future is dropped. A server's shutdown waits for it as long as
-    /// [`crate::Config::drain_timeout`] allows, of which a twentieth is left for hooks at least. Beyond that it runs on
-    /// in the background, as long as the program does.
+    /// The hook may take [`crate::Config::hook_timeout`]; then its future is dropped. A server's shutdown waits for the
+    /// hook within [`crate::Config::drain_timeout`], of which at least a twentieth is left for hooks. Beyond that time
+    /// the hook runs on in the background, until the program ends.
     async fn closed(&self, session: &Session, reason: &ConnectionError) {
         let _ = (session, reason);
     }

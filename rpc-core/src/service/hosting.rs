@@ -1,4 +1,4 @@
-//! `Hosting`: the contracts that one end hosts, and their methods by number.
+//! `Hosting`: the contracts that one end hosts, with their methods by number.
 
 use std::{fmt, sync::Arc};
 
@@ -15,10 +15,40 @@ use crate::{
     peer::{Interceptor, Session, now},
     proto::MemoryPool,
     status::Status,
-    wire::{Frame, HostedContract, PacketHeader, PeerLimits, VERSION, Welcome, put_frame, put_header},
+    wire::{Frame, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
 };
 
-/// What one end brings into its sessions: the contracts that it hosts, hooks and interceptors. Cheap to clone.
+/// The contracts, hooks and interceptors that one end uses in its sessions. Cheap to clone.
+///
+/// The builders of servers and clients make one of their own. A program makes one for a session in memory.
+///
+/// ```
+/// use rpc_core::{Hosting, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Clock {
+///     async fn hour(&self) -> u8;
+/// }
+///
+/// struct Tower;
+///
+/// impl Clock for Tower {
+///     async fn hour(&self) -> u8 {
+///         12
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Hosting::builder().service(Tower.serve()).build()?;
+/// assert_eq!(server.contracts().collect::<Vec<_>>(), ["Clock"]);
+///
+/// // The client hosts nothing.
+/// let (_at_server, at_client) = connect_in_memory(&server, &Hosting::default());
+/// assert_eq!(at_client.client::<ClockClient>().hour().await?, 12);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Hosting {
     inner: Arc<Inner>,
@@ -43,7 +73,26 @@ struct Entry {
     service: usize,
 }
 
-/// Collects what one end brings into its sessions.
+/// Collects the contracts, hooks and interceptors of a [`Hosting`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpc_core::{Hosting, HostingError, intercept::TimeoutCap};
+///
+/// #[rpc_core::service]
+/// trait Clock {}
+///
+/// struct Tower;
+///
+/// impl Clock for Tower {}
+///
+/// let cap = TimeoutCap::incoming(Duration::from_secs(5));
+/// assert!(Hosting::builder().service(Tower.serve()).interceptor(cap).build().is_ok());
+///
+/// let twice = Hosting::builder().service(Tower.serve()).service(Tower.serve()).build();
+/// assert_eq!(twice.unwrap_err(), HostingError::SameName { name: "Clock" });
+/// ```
 #[derive(Default)]
 pub struct HostingBuilder {
     services: Vec<Service>,
@@ -52,7 +101,7 @@ pub struct HostingBuilder {
     memory: Option<MemoryPool>,
 }
 
-/// Contracts that cannot be hosted together.
+/// Why contracts cannot be hosted together. The message says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostingError {
@@ -90,12 +139,12 @@ pub enum HostingError {
 static OTHER_VERSION: LogLimit = LogLimit::new();
 
 impl Hosting {
-    /// Starts with nothing.
+    /// A builder without contracts, hooks and interceptors.
     pub fn builder() -> HostingBuilder {
         HostingBuilder::default()
     }
 
-    /// The names of the contracts.
+    /// The names of the hosted contracts.
     pub fn contracts(&self) -> impl Iterator<Item = &'static str> {
         self.inner.services.iter().map(|service| service.contract().name())
     }
@@ -180,7 +229,7 @@ impl Hosting {
 }
 
 impl HostingBuilder {
-    /// Adds a contract.
+    /// Hosts one more contract.
     #[must_use]
     pub fn service(mut self, service: impl IntoService) -> Self {
         self.services.push(service.into_service());
@@ -194,22 +243,27 @@ impl HostingBuilder {
         self
     }
 
-    /// Adds code around every call, inside of the interceptors that were added before.
+    /// Adds code around every call, further inside than the interceptors that were added before.
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));
         self
     }
 
-    /// Bounds what the other sides can make all sessions of this hosting hold together. A server has a pool of its own;
-    /// see `ServerBuilder::memory`.
+    /// Bounds the memory that the other sides can make all sessions of this hosting hold together. A server makes a
+    /// pool itself; see `ServerBuilder::memory`.
     #[must_use]
     pub fn memory(mut self, pool: MemoryPool) -> Self {
         self.memory = Some(pool);
         self
     }
 
-    /// Checks that contracts and methods have distinct names and numbers, and that their names fit a handshake.
+    /// Builds the hosting.
+    ///
+    /// # Errors
+    ///
+    /// If two contracts have the same name or two methods the same number, or if the names of the contracts do not fit
+    /// a handshake.
     pub fn build(self) -> Result<Hosting, HostingError> {
         let Self { services, hooks, interceptors, memory } = self;
         if services.len() > MAX_CONTRACTS {
@@ -248,36 +302,8 @@ fn announced(services: &[Service]) -> Vec<HostedContract> {
 /// The largest length of a Welcome that announces the services. A Hello is shorter. Apart from the names, both consist
 /// of numbers, which take their largest values here.
 fn handshake_len(services: &[Service]) -> usize {
-    let (count, bytes) = (u32::MAX, u64::MAX);
-    let limits = PeerLimits {
-        calls: count,
-        nested: count,
-        notifies: count,
-        depth: count,
-        payload: bytes,
-        assembly: bytes,
-        arguments: bytes,
-        packet: bytes,
-        chunk: bytes,
-        streams: count,
-        stream_items: count,
-        stream_bytes: bytes,
-        streams_bytes: bytes,
-        nesting: bytes,
-        values: bytes,
-        containers: bytes,
-    };
-    let welcome = Welcome {
-        version: VERSION,
-        limits,
-        keepalive_ms: u64::MAX,
-        contracts: announced(services),
-        session: u64::MAX,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let limits = PeerLimits::all(u32::MAX, u64::MAX);
+    let welcome = Welcome { keepalive_ms: u64::MAX, ..Welcome::new(limits, announced(services), u64::MAX) };
     let mut packet = BytesMut::new();
     put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
     put_frame(&mut packet, &Frame::Welcome(Box::new(welcome)));

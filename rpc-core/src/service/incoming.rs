@@ -1,4 +1,4 @@
-//! `Incoming`: a call on its way to its handler, and the handler's way to answer.
+//! `Incoming`: a call that has arrived, with which a handler reads its arguments and answers.
 
 use std::{
     mem,
@@ -18,24 +18,24 @@ use crate::{
     logging::LogLimit,
     peer::{
         CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters, Streaming,
-        Stub, Waiting, encode_rope, now, scan_limits,
+        Stub, WaitingValue, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
     wire::Nil,
 };
 
-/// What a Response takes beside its payload, at most.
+/// The largest number of bytes that a Response takes beside its payload.
 const FRAME: usize = 96;
 
-/// What came with a call: its arguments, and the streams among them.
+/// The data of a call that has arrived: its arguments, and the streams among them.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) payload: Bytes,
     pub(crate) streams: StreamReaders,
 }
 
-/// A call that came in. Lives in its handler's future, whose arguments may borrow from it.
+/// A call that has arrived. It lives in its handler's future, whose arguments may borrow from it.
 #[derive(Debug)]
 pub struct Incoming {
     shared: Arc<SessionShared>,
@@ -44,11 +44,11 @@ pub struct Incoming {
     payload: Bytes,
     /// The streams among the arguments.
     readers: Mutex<StreamReaders>,
-    /// The streams of the result, if it has some.
+    /// The streams of the result, if there are any.
     writers: OnceLock<Mutex<StreamWriters>>,
-    /// Of an object that serves one call at a time; ends with the method, not with the answer's way out.
+    /// The turn at an object that serves one call at a time. It ends when the method ends, before the answer is sent.
     turn: Option<Arc<SharedTurnGuard>>,
-    /// Set when the method succeeds: others of its contract wait for that.
+    /// A flag to set when the method succeeds, if other methods of the contract require that.
     begun: Option<Arc<AtomicBool>>,
 }
 
@@ -77,7 +77,7 @@ impl Incoming {
         Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, &self.readers)
     }
 
-    /// A stream that is to be the result. What it gives stands for it in the payload.
+    /// Takes a stream that is the result. The returned value stands for the stream in the payload.
     pub fn stream<C, E>(&self, stream: Streaming<C::Value, E>) -> Nil
     where
         C: Encode,
@@ -88,17 +88,18 @@ impl Incoming {
         Nil
     }
 
-    /// What the handler is told about the call.
+    /// The handler's context of the call.
     pub fn context<C: Stub>(&self) -> Context<C> {
         Context::new(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// As [`Self::context`], where the contract of the other side is not known.
+    /// As [`Self::context`], if the contract of the other side is not known.
     pub(super) fn untyped_context(&self) -> Context<Peer> {
         Context::untyped(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// The method has ended. Calls that waited for its end may go on, although the answer may still wait to be sent.
+    /// Records that the method has ended. Calls that waited for its end may go on, although the answer may still wait
+    /// to be sent.
     fn end(&self, succeeded: bool) {
         if let Some(begun) = self.begun.as_ref().filter(|_| succeeded) {
             begun.store(true, Ordering::Release);
@@ -108,7 +109,7 @@ impl Incoming {
         }
     }
 
-    /// Answers with a plain value. Waits for room in the outbox.
+    /// Answers with a plain value, once there is room in the outbox.
     pub async fn reply<T: Serialize + Send>(&self, value: T) -> Result<HandlerOutput, Status> {
         self.answer(value, true).await
     }
@@ -125,14 +126,14 @@ impl Incoming {
                 Err(need) => {
                     let len = payload.len();
                     drop(payload);
-                    let _waits = Waiting::new(&self.shared, len);
+                    let _waits = WaitingValue::new(&self.shared, len);
                     reservation.wait(need).await.map_err(|_| over())?;
                 }
             }
         }
     }
 
-    /// Answers with a value or a typed fault. Waits for room in the outbox.
+    /// Answers with a value or a typed fault, once there is room in the outbox.
     pub async fn reply_result<T, E>(&self, result: Result<T, E>) -> Result<HandlerOutput, Status>
     where
         T: Serialize + Send,
@@ -144,7 +145,7 @@ impl Incoming {
         }
     }
 
-    /// Answers with a value or a status. Whatever the status says, the method has run.
+    /// Answers with a value or a status. The caller sees that the method may have run, whatever the status says.
     pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<HandlerOutput, Status> {
         match result {
             Ok(value) => self.reply(value).await,
@@ -152,7 +153,7 @@ impl Incoming {
         }
     }
 
-    /// A one-way call is finished.
+    /// Ends a one-way call, which has no answer.
     pub async fn done(&self) -> Result<HandlerOutput, Status> {
         self.end(true);
         Ok(HandlerOutput::new(HandlerReply::Done, StreamWriters::default(), Reservation::new(self.shared.clone()), 0))

@@ -21,32 +21,33 @@ use crate::{
     text::list,
 };
 
-/// How a method of a hosted object is started.
+/// Starts a method of a hosted object.
 pub(super) type Start<T> = fn(&Arc<T>, u32, Incoming, &mut Runner);
 
-/// How many of its calls an object serves at a time.
+/// How many calls an object serves at a time; see [`Service::concurrency`](super::Service::concurrency).
 ///
-/// Whatever is chosen, a call that ends by its deadline, is cancelled or loses its session makes room for the next one,
-/// unless its method is `#[rpc(no_cancel)]`. Calls that wait for their turn count within the limits of the session that
-/// they came from. Sessions take turns; the calls of one session start in the order in which they were sent, but for
-/// `#[rpc(spawn)]` methods and calls whose interceptors wait: those queue when they get there.
+/// With each variant, a call that ends by its deadline, is cancelled or loses its session makes room for the next call,
+/// unless its method is `#[rpc(no_cancel)]`. Calls that wait for their turn count within the limits of their session.
+/// Sessions take turns. The calls of one session start in the order in which they were sent, apart from `#[rpc(spawn)]`
+/// methods and calls whose interceptors wait: these queue when they reach the object. The guide explains
+/// [which calls deadlock](crate::guide::deadlocks).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Concurrency {
-    /// As many as come. The object guards its own state.
+    /// The object serves calls concurrently, without a limit of its own, and guards its own state.
     #[default]
     Multiple,
-    /// One after another: a call waits until the one before it has ended, also while that one waits for an answer from
-    /// the other side. A call that would wait for its own chain (the object calls the client, which calls the object)
-    /// is refused at once with [`Reason::WouldDeadlock`](crate::status::Reason::WouldDeadlock).
+    /// The object serves one call after another: a call waits until the call before it has ended, even while that call
+    /// waits for an answer from the other side. A call that would wait for its own chain (the object calls the client,
+    /// which calls the object) is refused at once with [`Reason::WouldDeadlock`](crate::status::Reason::WouldDeadlock).
     Single,
-    /// As [`Self::Single`], but a call that belongs to the chain being served is let in. No two handlers of the object
-    /// are ever polled at the same time; where one awaits, another of its chain may run, as with two functions that
-    /// call each other.
+    /// As [`Self::Single`], but the object lets in a call that belongs to the chain that it serves. Two handlers of the
+    /// object are never polled at the same time. While one handler awaits, another of its chain may run, as with two
+    /// functions that call each other.
     Reentrant,
 }
 
-/// Something that starts methods.
+/// Starts the methods of an object.
 pub(crate) trait Host: Send + Sync {
     fn start(&self, method: u32, call: Incoming, runner: &mut Runner);
 }

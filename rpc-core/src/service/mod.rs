@@ -24,7 +24,7 @@ use instance::{Source, Start};
 use turn_queue::TurnQueue;
 
 pub use arguments::Arguments;
-pub(crate) use handling::Handling;
+pub(crate) use handling::{Handling, no_handler};
 pub use hooks::SessionHooks;
 pub use hosting::{Hosting, HostingBuilder, HostingError};
 pub use incoming::Incoming;
@@ -37,26 +37,51 @@ pub(crate) use handler_output::HandlerReply;
 pub use runner::Runner;
 pub(crate) use turn_queue::QueuedTurn;
 
-/// A hosted contract: what `Chat::serve(object)` gives, or `Chat::per_session(…)`, or `Chat::per_call(…)`.
-///
+/// A hosted contract: the value that `Chat::serve(object)`, `Chat::per_session(…)` or `Chat::per_call(…)` returns.
 /// Clones host the same objects.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use rpc_core::Concurrency;
+///
+/// #[rpc_core::service]
+/// trait Counter {
+///     async fn next(&self) -> u32;
+/// }
+///
+/// #[derive(Default)]
+/// struct Turnstile(AtomicU32);
+///
+/// impl Counter for Turnstile {
+///     async fn next(&self) -> u32 {
+///         self.0.fetch_add(1, Ordering::Relaxed)
+///     }
+/// }
+///
+/// let one_for_all = Turnstile::default().serve();
+/// let one_a_session = Counter::per_session(|_session| Turnstile::default()).concurrency(Concurrency::Single);
+/// let one_a_call = Counter::per_call(|_cx| Turnstile::default());
+/// assert_eq!(one_a_session.contract().name(), "Counter");
+/// # let _ = (one_for_all, one_a_call);
+/// ```
 #[derive(Clone)]
 pub struct Service {
     contract: &'static ContractDescriptor,
     source: Source,
     concurrency: Concurrency,
-    /// Of the one object for all, if it serves one call at a time.
+    /// The queue of the one object for all sessions, if the object serves one call at a time.
     turns: Option<Arc<TurnQueue>>,
 }
 
 impl Service {
-    /// Hosts one object for all sessions, whose methods `start` starts.
+    /// Hosts one object for all sessions. `start` starts its methods.
     #[doc(hidden)]
     pub fn host<T: Send + Sync + 'static>(contract: &'static ContractDescriptor, object: T, start: Start<T>) -> Self {
         Self::new(contract, Source::shared(object, start))
     }
 
-    /// Hosts an object a session.
+    /// Hosts one object for each session.
     #[doc(hidden)]
     pub fn per_session<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -67,7 +92,7 @@ impl Service {
         Self::new(contract, Source::per_session(make, start))
     }
 
-    /// Hosts an object a session, whose making takes time or fails.
+    /// Hosts one object for each session. Making the object may take time or fail.
     #[doc(hidden)]
     pub fn try_per_session<T, F, Fut>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -78,7 +103,7 @@ impl Service {
         Self::new(contract, Source::per_session(factory, start))
     }
 
-    /// Hosts an object a call.
+    /// Hosts one object for each call.
     #[doc(hidden)]
     pub fn per_call<T, F>(contract: &'static ContractDescriptor, factory: F, start: Start<T>) -> Self
     where
@@ -92,9 +117,9 @@ impl Service {
         Self { contract, source, concurrency: Concurrency::Multiple, turns: None }
     }
 
-    /// How many calls an object of this service serves at a time; [`Concurrency::Multiple`] unless this is said. Each
-    /// object has turns of its own: where there is one for all, calls of all sessions wait for each other; where there
-    /// is one a call, nothing ever waits.
+    /// Sets how many calls an object of this service serves at a time. Default [`Concurrency::Multiple`]. Each object
+    /// has its own turns: calls of all sessions wait for each other at one object for all sessions, and no call waits
+    /// at an object for each call.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
         let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
@@ -136,7 +161,23 @@ impl fmt::Debug for Service {
     }
 }
 
-/// What can be hosted: a [`Service`].
+/// A value that can be hosted: a [`Service`].
+///
+/// A server's or client's builder takes this, so that a function of yours can take the same:
+///
+/// ```
+/// use rpc_core::{Hosting, HostingError, IntoService};
+///
+/// fn host(service: impl IntoService) -> Result<Hosting, HostingError> {
+///     Hosting::builder().service(service).build()
+/// }
+/// # #[rpc_core::service]
+/// # trait Clock {}
+/// # struct Tower;
+/// # impl Clock for Tower {}
+///
+/// assert!(host(Tower.serve()).is_ok());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a hosted service",
     label = "this is the object itself",

@@ -1,4 +1,4 @@
-//! `NoCancelLimit`: handlers that run to their end whatever happens, and how many there may be.
+//! `NoCancelLimit`: bounds the number of handlers that run to their end whatever happens.
 
 use std::sync::{
     Arc,
@@ -9,12 +9,12 @@ use std::sync::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoCancelLimit(Arc<AtomicUsize>);
 
-/// One handler's place; given back when dropped.
+/// The right of one handler to run. Dropping the permit returns it.
 #[derive(Debug)]
 pub(crate) struct NoCancelPermit(Arc<AtomicUsize>);
 
 impl NoCancelLimit {
-    /// A place for one more; `None` if there are as many as there may be.
+    /// A permit for one more handler; `None` if `most` handlers have one already.
     pub(super) fn acquire(&self, most: usize) -> Option<NoCancelPermit> {
         let more = |running| if running < most { Some(running + 1) } else { None };
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;

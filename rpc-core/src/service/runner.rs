@@ -1,4 +1,4 @@
-//! `Runner`: where a handler's future is put, and polled.
+//! `Runner`: holds and polls a handler's future.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use crate::{
     status::Status,
 };
 
-/// The place of one handler's future. Its memory is used again for the next call of the same method.
+/// Holds one handler's future. The memory of the future is used again for the next call of the same method.
 #[derive(Default)]
 pub struct Runner {
     future: Option<ReusableBoxFuture<'static, Result<HandlerOutput, Status>>>,
@@ -40,7 +40,8 @@ impl Runner {
         self.started
     }
 
-    /// Polls the handler as a part of its call. A panic ends it with a status that keeps the panic's message at home.
+    /// Polls the handler as a part of its call. A panic ends the handler with a status that does not carry the panic's
+    /// message.
     pub(crate) fn poll(
         &mut self,
         serving: &CurrentCall,
@@ -65,7 +66,7 @@ impl Runner {
         }
     }
 
-    /// Drops the future. A panic in there is the user's; it goes no further.
+    /// Drops the future, and catches a panic of its drop.
     pub(crate) fn discard(&mut self) {
         let future = self.future.take();
         self.started = false;

@@ -16,7 +16,7 @@ use crate::{
     panics,
     peer::{Polled, SessionShared, now, watch_poll},
     proto::{Completion, RefusedOneway, ServedCall, ServedKey, trim_table},
-    service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner},
+    service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner, no_handler},
     status::Status,
     text::{excerpt_of, list},
 };
@@ -101,7 +101,7 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         }
         let Some(index) = self.hosting.find(call.method) else {
-            return Some(Ended::refused(key, self.unimplemented(call.method)));
+            return Some(Ended::with_status(key, self.unimplemented(call.method)));
         };
         let Some(instance) = self.instances.get(self.hosting.service_of(index)) else {
             return Some(Ended::because(key, Completion::NotStarted));
@@ -109,8 +109,8 @@ impl Dispatch {
         let method = self.hosting.method(index);
         let held = self.arriving.remove(&key);
         let permit = if method.is_no_cancel() {
-            let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel) else {
-                return Some(Ended::refused(key, self.too_many(method)));
+            let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel()) else {
+                return Some(Ended::with_status(key, self.too_many(method)));
             };
             Some(permit)
         } else {
@@ -120,7 +120,7 @@ impl Dispatch {
         let mut runner = self.idle[index].take().unwrap_or_default();
         handling.start(&self.shared, instance, received, held, &mut runner);
         if !runner.is_started() {
-            return Some(Ended::refused(key, Status::unimplemented(format!("{method} has no handler"))));
+            return Some(Ended::with_status(key, no_handler(method)));
         }
         if !method.is_spawn() {
             let what = Polled::Handler(method);
@@ -184,7 +184,7 @@ impl Dispatch {
     }
 
     /// Logs that a one-way call came and was not run. Its caller is not told.
-    pub(super) fn log_refused(&self, refused: &RefusedOneway) {
+    pub(super) fn log_refused_oneway(&self, refused: &RefusedOneway) {
         static REFUSED: LogLimit = LogLimit::new();
         let Some(more) = REFUSED.admit(now()) else { return };
         let (session, why) = (self.shared.id, excerpt_of(&refused.status));
@@ -208,7 +208,7 @@ impl Dispatch {
 
     /// The refusal of a call of a `no_cancel` method.
     fn too_many(&self, method: &MethodDescriptor) -> Status {
-        let most = self.shared.config.max_no_cancel;
+        let most = self.shared.config.max_no_cancel();
         Status::resource_exhausted(format!(
             "{method} was not begun: {most} handlers of `no_cancel` methods run at the other side, which is as many as it takes \
              (Config::max_no_cancel there); call again when some of them have ended"

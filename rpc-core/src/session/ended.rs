@@ -41,7 +41,7 @@ impl Produced {
 impl Ended {
     /// The end with a status: of a call that is refused, and of one whose handler has run and returned a status. Only a
     /// status with `Execution::NotExecuted` says that no handler has run.
-    pub(super) fn refused(key: ServedKey, status: Status) -> Self {
+    pub(super) fn with_status(key: ServedKey, status: Status) -> Self {
         Self::because(key, proto::Completion::Status(status))
     }
 
@@ -60,7 +60,7 @@ impl Ended {
             Err(_) if handling.call.call.is_cancelled() && !handling.call.call.has_started() => {
                 Self::because(key, proto::Completion::NotStarted)
             }
-            Err(status) => Self::refused(key, status),
+            Err(status) => Self::with_status(key, status),
         }
     }
 

@@ -1,8 +1,11 @@
-//! Sessions: the driver that moves packets, the dispatch that runs handlers, and the transports beneath.
+//! Sessions: the handshake before them, the driver that moves packets, the dispatch that runs handlers, and the
+//! transports beneath.
 
 mod dispatch;
 mod driver;
 mod ended;
+mod handshake;
+mod in_memory;
 mod memory;
 mod opening;
 mod start;
@@ -13,8 +16,10 @@ mod websocket;
 mod yield_now;
 
 pub use driver::Driver;
+pub use handshake::Handshake;
+pub use in_memory::{connect_in_memory, connect_in_memory_with};
 pub use memory::{Memory, memory};
-pub use start::{accept, connect, connect_in_memory, connect_in_memory_with};
+pub use start::connect;
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
 

@@ -16,6 +16,7 @@ use crate::{
     logging::LogLimit,
     panics::{Caught, Panicked},
     peer::{Session, SessionId, SessionShared, enter_opening, now},
+    proto::EarlyPackets,
     service::{Hosting, Instance},
     status::Status,
 };
@@ -24,6 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Opening {
     session: SessionId,
+    /// At a server: what the client sends meanwhile.
+    early: Option<EarlyPackets>,
     future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
 
@@ -32,8 +35,13 @@ static PANICKED: LogLimit = LogLimit::new();
 
 impl Opening {
     /// `opened` counts the hooks whose `opened` has succeeded.
-    pub(super) fn new(hosting: Hosting, shared: Arc<SessionShared>, opened: Arc<AtomicUsize>) -> Self {
-        let (session, limit) = (shared.id, shared.config.hook_timeout);
+    pub(super) fn new(
+        hosting: Hosting,
+        shared: Arc<SessionShared>,
+        opened: Arc<AtomicUsize>,
+        early: Option<EarlyPackets>,
+    ) -> Self {
+        let (session, limit) = (shared.id, shared.config.hook_timeout());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
@@ -49,7 +57,17 @@ impl Opening {
                 )))
             })
         };
-        Self { session, future: Caught::new("an `opened` hook or factory", || open.boxed()) }
+        Self { session, early, future: Caught::new("an `opened` hook or factory", || open.boxed()) }
+    }
+
+    /// At a server: where packets go while the client may still be refused.
+    pub(super) fn early(&mut self) -> Option<&mut EarlyPackets> {
+        self.early.as_mut()
+    }
+
+    /// The packets that have come meanwhile, once it is done.
+    pub(super) fn into_early(self) -> Option<EarlyPackets> {
+        self.early
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
@@ -67,7 +85,7 @@ impl Opening {
 
 /// Runs the `closed` hooks whose `opened` hooks have succeeded, the last one first.
 pub(super) async fn closed_hooks(hosting: Hosting, shared: Arc<SessionShared>, opened: usize, reason: ConnectionError) {
-    let limit = shared.config.hook_timeout;
+    let limit = shared.config.hook_timeout();
     let session = Session::new(shared);
     for hooks in hosting.hooks()[..opened].iter().rev() {
         let closed = Caught::new("a `closed` hook", || hooks.closed(&session, &reason));

@@ -29,8 +29,8 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-/// Logs the frames of a packet. Costs nothing unless trace level is on.
-pub(super) fn trace_packet(session: SessionId, direction: &'static str, packet: &Bytes) {
+/// Logs the frames of a packet; a Hello comes before there is a session. Costs nothing unless trace level is on.
+pub(super) fn trace_packet(session: Option<SessionId>, direction: &'static str, packet: &Bytes) {
     if !tracing::enabled!(target: "rpc_core::frames", tracing::Level::TRACE) {
         return;
     }
@@ -39,7 +39,7 @@ pub(super) fn trace_packet(session: SessionId, direction: &'static str, packet: 
         let (id, method, bytes) = describe(&frame);
         tracing::trace!(
             target: "rpc_core::frames",
-            %session,
+            session = session.map(tracing::field::display),
             direction,
             seq = header.seq,
             ack = header.ack,
@@ -64,6 +64,11 @@ fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
         | Frame::Stop { transfer: id }
         | Frame::End { stream: id, .. }
         | Frame::Credit { stream: id, .. } => (Some(*id), None, None),
-        _ => (None, None, None),
+        Frame::Hello(_)
+        | Frame::Welcome(_)
+        | Frame::Done { .. }
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::GoAway { .. } => (None, None, None),
     }
 }

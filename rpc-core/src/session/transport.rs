@@ -16,9 +16,10 @@ use crate::{
 
 /// Carries packets between two ends: a WebSocket, or memory.
 ///
-/// The driver of a session is its only user, and polls it from one task. In order: `poll_receive` until it is pending;
+/// It has one user at a time, which polls it from one task: the driver of a session, and at a server a
+/// [`Handshake`](super::Handshake) before that, mostly in another task. In order: `poll_receive` until it is pending;
 /// `poll_ready`, `start_send` and `poll_flush` for the packets to be sent; at the end `poll_close` until it is ready.
-/// Then the driver drops the transport.
+/// Then the user drops the transport.
 pub trait Transport: Send + 'static {
     /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one
     /// poll must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge
@@ -113,7 +114,8 @@ pub enum TransportError {
     },
     /// The link broke.
     Lost(String),
-    /// The peer broke the rules of the layer below, for instance of WebSocket framing.
+    /// The peer broke the rules of the layer below, for instance of WebSocket framing. A transport with rules of its
+    /// own says with [`ProtocolError::transport`] which one.
     Protocol(ProtocolError),
 }
 

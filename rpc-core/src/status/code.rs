@@ -42,7 +42,7 @@ pub enum Code {
     ResourceExhausted = 8,
     /// The system is not in the state that the call needs.
     FailedPrecondition = 9,
-    /// The call was given up because of a conflict with another one, for instance a deadlock.
+    /// The call was given up because of a conflict with another call, for instance a deadlock.
     Aborted = 10,
     /// A value lies past the valid range.
     OutOfRange = 11,
@@ -50,11 +50,11 @@ pub enum Code {
     Unimplemented = 12,
     /// A bug: an invariant of the called system is broken.
     Internal = 13,
-    /// The other side cannot be reached now; trying again later may help.
+    /// The other side cannot be reached now; a later attempt may succeed.
     Unavailable = 14,
     /// Data was lost or is corrupt.
     DataLoss = 15,
-    /// The caller did not say who it is, or not credibly.
+    /// The caller gave no credentials, or no valid ones.
     Unauthenticated = 16,
 }
 
@@ -119,7 +119,7 @@ impl fmt::Display for Code {
 /// A number or a name that is no [`Code`] of this version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCode {
-    /// For people.
+    /// The number or the name, as text.
     given: Box<str>,
 }
 

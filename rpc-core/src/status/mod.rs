@@ -1,4 +1,4 @@
-//! `Status`: what went wrong with a call, in words that both ends share.
+//! `Status`: why a call failed, in terms that both ends share.
 
 mod code;
 
@@ -10,21 +10,37 @@ pub use self::code::{Code, UnknownCode};
 use crate::text::{cut, escaped};
 
 /// Whether the method of a failed call may have run.
+///
+/// ```
+/// use rpc_core::{Code, Execution, Hosting, session::connect_in_memory};
+/// # #[rpc_core::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // The other side does not host the contract.
+/// let (_server, session) = connect_in_memory(&Hosting::default(), &Hosting::default());
+/// let status = session.client::<ClockClient>().hour().await.unwrap_err();
+/// assert_eq!((status.code(), status.execution()), (Code::Unimplemented, Execution::NotExecuted));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Execution {
-    /// The method certainly did not start: the call never left this process whole, or the other side refused it.
+    /// The method certainly did not start: the call was never sent in full, or the other side refused it.
     NotExecuted,
     /// The method may have run, in part or to its end.
     #[default]
     Unknown,
 }
 
-/// What the framework says of a refused call beyond its [`Code`].
+/// Why the framework refused a call, beyond its [`Code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The call would have waited for the end of a call that itself waits for this one: the object that it is for
-    /// serves one call at a time, and is serving one of the same chain. The code is [`Code::Aborted`].
+    /// The call would have waited for the end of a call that itself waits for this call: its object serves one call at
+    /// a time, and serves a call of the same chain. The code is [`Code::Aborted`].
     WouldDeadlock,
 }
 
@@ -32,10 +48,9 @@ pub enum Reason {
 /// programs, and whether the method may have run.
 ///
 /// A `Status` is one pointer wide, so that `Result<T, Status>` costs no more than `T`, and cheap to clone: clones share
-/// their text. A handler may return one; it then always travels with [`Execution::Unknown`], because only the framework
-/// can know that a method did not start. Message and details together are cut to 8 KiB on the wire, by their sender and
-/// by their receiver. Where it is shown, the message has its control characters escaped; [`Status::message`] gives it
-/// as it is.
+/// their text. A handler may return a status; the caller then always sees [`Execution::Unknown`], because only the
+/// framework can know that a method did not start. The sender and the receiver cut message and details together to 8
+/// KiB. `Display` escapes control characters of the message; [`Status::message`] returns the message as it is.
 ///
 /// ```
 /// use rpc_core::{Code, Execution, Status};
@@ -53,7 +68,7 @@ pub enum Reason {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Status(Arc<Inner>);
 
-/// Small, because a shared one is copied when it is changed; the texts are shared still.
+/// This is small, because a shared value is copied when it is changed. The copy still shares the texts.
 #[derive(Clone, PartialEq, Eq)]
 struct Inner {
     code: Code,
@@ -64,7 +79,7 @@ struct Inner {
     idempotent: bool,
 }
 
-/// How a status stands among users' values.
+/// The serialized form of a status within a user's value.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Status")]
 struct Shape<M, D: AsRef<[u8]> + Default> {
@@ -125,22 +140,23 @@ impl Status {
         self.0.execution
     }
 
-    /// What the framework says of the refusal beyond its code, if anything. A status that a handler returns has none.
+    /// Why the framework refused the call, if it says more than the code. A status that a handler returns has no
+    /// reason.
     pub fn reason(&self) -> Option<Reason> {
         self.0.reason
     }
 
-    /// Whether the same call may be made again without the risk of running twice what must run once.
+    /// Whether it is safe and sensible to make the same call again.
     ///
-    /// True for [`Code::Unavailable`] and [`Code::ResourceExhausted`], if the method did not start, or if the contract
-    /// calls it `#[rpc(idempotent)]`.
+    /// True for [`Code::Unavailable`] and [`Code::ResourceExhausted`], if the method did not start, or is
+    /// `#[rpc(idempotent)]`.
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.code, Code::Unavailable | Code::ResourceExhausted)
             && (self.0.execution == Execution::NotExecuted || self.0.idempotent)
     }
 
-    /// Says that the method certainly did not start. For the framework alone: on the wire, what a handler returns is
-    /// always stamped [`Execution::Unknown`].
+    /// Says that the method certainly did not start. Only the framework may say so: the status that a handler returns
+    /// is always sent with [`Execution::Unknown`].
     #[must_use]
     pub(crate) fn not_executed(self) -> Self {
         self.with_execution(Execution::NotExecuted)
@@ -162,20 +178,20 @@ impl Status {
         self
     }
 
-    /// As it leaves a handler, whatever it was made of: the method has run.
+    /// The status as a handler returns it: the method has run, whatever the status said.
     #[cfg(feature = "session")]
     #[must_use]
     pub(crate) fn leaving_a_handler(self) -> Self {
         self.with_execution(Execution::Unknown).with_reason(None)
     }
 
-    /// Bytes of message and details.
+    /// The number of bytes of message and details.
     pub(crate) fn size(&self) -> usize {
         self.message().len() + self.details().len()
     }
 
-    /// Cuts message and details, which together may be `max` bytes: details that do not fit go, then the end of the
-    /// message.
+    /// Cuts message and details to `max` bytes together. Details that do not fit are dropped, then the end of the
+    /// message is.
     #[must_use]
     pub(crate) fn cut_to(mut self, max: usize) -> Self {
         if self.size() > max {
@@ -188,7 +204,7 @@ impl Status {
         self
     }
 
-    /// The stub's own stamp: the method may safely run twice.
+    /// Records whether the method may safely run twice, which the stub knows.
     #[cfg(any(feature = "session", test))]
     #[must_use]
     pub(crate) fn with_idempotent(mut self, idempotent: bool) -> Self {
@@ -198,7 +214,7 @@ impl Status {
         self
     }
 
-    /// For a change: a copy of its own if it is shared.
+    /// The content, to be changed. If other statuses share it, this copies it first.
     fn change(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)
     }
@@ -279,7 +295,7 @@ impl Serialize for Status {
 }
 
 impl<'de> Deserialize<'de> for Status {
-    /// What a peer writes into its own types never says `NotExecuted` with our authority: it arrives as `Unknown`.
+    /// A status within a user's value is not the framework's own, so it never says `NotExecuted`: it becomes `Unknown`.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Shape { code, message, details, .. } = Shape::<String, Vec<u8>>::deserialize(deserializer)?;
         Ok(Self::new(code, message).with_details(details))

@@ -1,7 +1,7 @@
 //! Decoding of frames.
 
 use super::{
-    ErrorBody, Frame, Notify, Request, WireError,
+    ErrorBody, Frame, Notify, Request, WireError, WireFault,
     fields::Fields,
     frame::kind,
     handshake::{read_hello, read_welcome},
@@ -96,7 +96,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             fields.skip_rest()?;
             return Ok(None);
         }
-        _ => return Err(WireError::at(format!("a frame of the unknown kind {kind}"), begin)),
+        _ => return Err(WireError::at(WireFault::UnknownFrame(kind), begin)),
     };
     fields.skip_rest()?;
     Ok(Some(frame))

@@ -5,9 +5,20 @@ use std::{borrow::Cow, error, fmt};
 /// Bytes that are not what the protocol or a type requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireError {
-    what: Cow<'static, str>,
+    fault: WireFault,
     at: Option<usize>,
     limit: Option<PayloadLimit>,
+}
+
+/// What is wrong with the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WireFault {
+    /// What this says, for people.
+    Text(Cow<'static, str>),
+    /// A frame of this kind, which is not known and must not be passed over.
+    UnknownFrame(u64),
+    /// More frames in a packet than this.
+    TooManyFrames(usize),
 }
 
 /// A limit on what one payload may hold, beside its length.
@@ -44,12 +55,12 @@ impl PayloadLimit {
 }
 
 impl WireError {
-    pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
-        Self { what: what.into(), at: None, limit: None }
+    pub(crate) fn new(fault: impl Into<WireFault>) -> Self {
+        Self { fault: fault.into(), at: None, limit: None }
     }
 
-    pub(crate) fn at(what: impl Into<Cow<'static, str>>, at: usize) -> Self {
-        Self { what: what.into(), at: Some(at), limit: None }
+    pub(crate) fn at(fault: impl Into<WireFault>, at: usize) -> Self {
+        Self { fault: fault.into(), at: Some(at), limit: None }
     }
 
     /// Marks the error as that of a valid payload which exceeds a limit.
@@ -71,11 +82,15 @@ impl WireError {
     pub fn offset(&self) -> Option<usize> {
         self.at
     }
+
+    pub(crate) fn into_fault(self) -> WireFault {
+        self.fault
+    }
 }
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        self.fault.fmt(f)?;
         match self.at {
             Some(at) => write!(f, " (at byte {at})"),
             None => Ok(()),
@@ -84,3 +99,25 @@ impl fmt::Display for WireError {
 }
 
 impl error::Error for WireError {}
+
+impl From<&'static str> for WireFault {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for WireFault {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl fmt::Display for WireFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::UnknownFrame(kind) => write!(f, "a frame of the unknown kind {kind}"),
+            Self::TooManyFrames(max) => write!(f, "a packet of more than {max} frames"),
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer. What the two
-//! frames do to a connection is in `proto/connection/handshake.rs`.
+//! frames do to a connection is in `proto/handshake` and `proto/connection/handshake.rs`.
 
 use bytes::BytesMut;
 
@@ -12,10 +12,8 @@ use super::{
 /// A limit that is not announced.
 const UNLIMITED: u64 = u64::MAX;
 
-/// The keys of limits run from 1 to this one, in the order of [`PeerLimits`]. A new limit takes the next key, and with
-/// it an arm of its own in [`read_limits`], where the last arm stands for the last key.
-const LAST_LIMIT: u64 = 16;
-/// Limits up to this key are always announced, and later ones only if there is a limit.
+/// The keys of limits run from 1 up, in the order of [`PeerLimits`]; a new limit takes the next key, and with it an arm
+/// in [`read_limits`]. Limits up to this key are always announced, and later ones only if there is a limit.
 const LAST_REQUIRED_LIMIT: u64 = 13;
 
 /// The keys of Hello and Welcome.
@@ -126,14 +124,7 @@ fn put_limits(out: &mut BytesMut, limits: &PeerLimits) {
 }
 
 pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
-    let mut hello = Hello {
-        version: 0,
-        limits: missing_limits(),
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        credentials: Vec::new(),
-        resume: None,
-    };
+    let mut hello = Hello { version: 0, ..Hello::new(missing_limits(), Vec::new()) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => hello.version = reader.uint()?,
@@ -149,17 +140,7 @@ pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
 }
 
 pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
-    let mut welcome = Welcome {
-        version: 0,
-        limits: missing_limits(),
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 0,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let mut welcome = Welcome { version: 0, ..Welcome::new(missing_limits(), Vec::new(), 0) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => welcome.version = reader.uint()?,
@@ -181,22 +162,12 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
 fn missing_limits() -> PeerLimits {
     const CHUNK: u64 = 64 * 1024;
     PeerLimits {
-        calls: 1,
-        nested: 1,
-        notifies: 1,
-        depth: 1,
-        payload: CHUNK,
-        assembly: CHUNK,
-        arguments: CHUNK,
         packet: 2 * CHUNK,
-        chunk: CHUNK,
         streams: 0,
-        stream_items: 1,
-        stream_bytes: CHUNK,
-        streams_bytes: CHUNK,
         nesting: UNLIMITED,
         values: UNLIMITED,
         containers: UNLIMITED,
+        ..PeerLimits::all(1, CHUNK)
     }
 }
 
@@ -204,32 +175,32 @@ fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
     let mut limits = missing_limits();
     for _ in 0..reader.map()? {
         let key = reader.uint()?;
-        if !(1..=LAST_LIMIT).contains(&key) {
-            reader.skip()?;
-            continue;
-        }
-        let value = reader.uint()?;
-        let count = u32::try_from(value).unwrap_or(u32::MAX);
         match key {
-            1 => limits.calls = count.max(1),
-            2 => limits.nested = count.max(1),
-            3 => limits.notifies = count.max(1),
-            4 => limits.depth = count,
-            5 => limits.payload = value,
-            6 => limits.assembly = value,
-            7 => limits.arguments = value,
-            8 => limits.packet = value,
-            9 => limits.chunk = value,
-            10 => limits.streams = count,
-            11 => limits.stream_items = count.max(1),
-            12 => limits.stream_bytes = value,
-            13 => limits.streams_bytes = value,
-            14 => limits.nesting = value,
-            15 => limits.values = value,
-            _ => limits.containers = value,
+            1 => limits.calls = read_count(reader)?.max(1),
+            2 => limits.nested = read_count(reader)?.max(1),
+            3 => limits.notifies = read_count(reader)?.max(1),
+            4 => limits.depth = read_count(reader)?,
+            5 => limits.payload = reader.uint()?,
+            6 => limits.assembly = reader.uint()?,
+            7 => limits.arguments = reader.uint()?,
+            8 => limits.packet = reader.uint()?,
+            9 => limits.chunk = reader.uint()?,
+            10 => limits.streams = read_count(reader)?,
+            11 => limits.stream_items = read_count(reader)?.max(1),
+            12 => limits.stream_bytes = reader.uint()?,
+            13 => limits.streams_bytes = reader.uint()?,
+            14 => limits.nesting = reader.uint()?,
+            15 => limits.values = reader.uint()?,
+            16 => limits.containers = reader.uint()?,
+            _ => reader.skip()?,
         }
     }
     Ok(limits)
+}
+
+/// A limit that counts. The other side may announce more than this side can count.
+fn read_count(reader: &mut Reader) -> Result<u32, WireError> {
+    Ok(u32::try_from(reader.uint()?).unwrap_or(u32::MAX))
 }
 
 fn read_contracts(reader: &mut Reader) -> Result<Vec<HostedContract>, WireError> {

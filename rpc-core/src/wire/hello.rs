@@ -1,5 +1,7 @@
 //! Hello and Welcome: the two frames that open a session.
 
+use std::fmt;
+
 use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
@@ -10,7 +12,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 /// What a side can take: announced in Hello and Welcome, obeyed by the other side.
 ///
 /// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of
-/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/connection/negotiated.rs` tells which
+/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
 /// field of [`Config`](crate::Config) each of them announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
@@ -49,6 +51,30 @@ pub struct PeerLimits {
     pub containers: u64,
 }
 
+impl PeerLimits {
+    /// The same for all limits of a kind: `count` calls, streams and items, and `bytes` of everything else.
+    pub const fn all(count: u32, bytes: u64) -> Self {
+        Self {
+            calls: count,
+            nested: count,
+            notifies: count,
+            depth: count,
+            payload: bytes,
+            assembly: bytes,
+            arguments: bytes,
+            packet: bytes,
+            chunk: bytes,
+            streams: count,
+            stream_items: count,
+            stream_bytes: bytes,
+            streams_bytes: bytes,
+            nesting: bytes,
+            values: bytes,
+            containers: bytes,
+        }
+    }
+}
+
 /// A contract that a side hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedContract {
@@ -75,7 +101,7 @@ pub struct Resume {
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
 /// fingerprint]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].
     pub version: u64,
@@ -89,6 +115,27 @@ pub struct Hello {
     pub credentials: Vec<u8>,
     /// A session to resume.
     pub resume: Option<Resume>,
+}
+
+impl Hello {
+    /// Says no more than it must: asks for no keepalive, and resumes nothing.
+    pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
+        Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials: Vec::new(), resume: None }
+    }
+}
+
+impl fmt::Debug for Hello {
+    /// Without the secrets: how long the credentials are, and which session is to be resumed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .field("keepalive_ms", &self.keepalive_ms)
+            .field("contracts", &self.contracts)
+            .field("credentials", &format_args!("{} bytes", self.credentials.len()))
+            .field("resume", &self.resume.as_ref().map(|resume| resume.session))
+            .finish()
+    }
 }
 
 /// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
@@ -113,4 +160,21 @@ pub struct Welcome {
     pub received: u64,
     /// Why the server refuses the session; the connection is closed after this packet.
     pub refusal: Option<Status>,
+}
+
+impl Welcome {
+    /// Says no more than it must: accepts the session, and asks for no keepalive.
+    pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>, session: u64) -> Self {
+        Self {
+            version: VERSION,
+            limits,
+            keepalive_ms: 0,
+            contracts,
+            session,
+            secret: Vec::new(),
+            resumed: false,
+            received: 0,
+            refusal: None,
+        }
+    }
 }

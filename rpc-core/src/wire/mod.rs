@@ -17,6 +17,7 @@ mod status;
 mod streams;
 
 pub use encode::put_frame;
+pub(crate) use error::WireFault;
 pub use error::{PayloadLimit, WireError};
 pub use frame::{
     BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size,

@@ -4,7 +4,7 @@ use std::iter::FusedIterator;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Frame, WireError, decode::read_frame, put, read::Reader};
+use super::{Frame, WireError, WireFault, decode::read_frame, put, read::Reader};
 
 /// The most frames of a packet, those of unknown kinds included, which bounds the time that a packet takes.
 pub const MAX_FRAMES: usize = 1024;
@@ -59,7 +59,7 @@ impl Iterator for Frames {
         while !self.failed && !self.reader.is_empty() {
             let Some(left) = self.left.checked_sub(1) else {
                 self.failed = true;
-                return Some(Err(self.reader.error(format!("a packet of more than {MAX_FRAMES} frames"))));
+                return Some(Err(self.reader.error(WireFault::TooManyFrames(MAX_FRAMES))));
             };
             self.left = left;
             match read_frame(&mut self.reader, self.max_metadata) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rmp::Marker;
 
 use super::{
-    WireError,
+    WireError, WireFault,
     scan::{ScanLimits, scan},
 };
 
@@ -28,8 +28,8 @@ impl Reader {
         self.at == self.bytes.len()
     }
 
-    pub(super) fn error(&self, what: impl Into<std::borrow::Cow<'static, str>>) -> WireError {
-        WireError::at(what, self.at)
+    pub(super) fn error(&self, fault: impl Into<WireFault>) -> WireError {
+        WireError::at(fault, self.at)
     }
 
     #[inline]

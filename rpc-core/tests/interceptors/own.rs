@@ -99,10 +99,9 @@ impl Interceptor for Retry {
         if call.direction() == Direction::Incoming {
             return result;
         }
-        for again in 1..=self.0 {
+        for _ in 0..self.0 {
             match &result {
                 Err(status) if status.is_retryable() && status.execution() == Execution::NotExecuted => {
-                    tokio::time::sleep(Duration::from_millis(10) * again).await;
                     result = next.run(call).await;
                 }
                 _ => break,

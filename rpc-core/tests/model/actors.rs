@@ -130,11 +130,11 @@ impl World {
             .service(hosted!(Blue, world, blue));
         let server = server.build().unwrap();
         let config = config(|config| {
-            config.call_timeout = CALL_TIMEOUT;
-            if cast.tight {
-                (config.max_calls, config.nested_calls, config.max_oneway_calls) = (1, 1, 1);
-                config.nested_wait = Duration::from_millis(20);
+            let config = config.call_timeout(CALL_TIMEOUT);
+            if !cast.tight {
+                return config;
             }
+            config.max_calls(1).nested_calls(1).max_oneway_calls(1).nested_wait(Duration::from_millis(20))
         });
         for mirror in cast.mirrors {
             let client = host(hosted!(Mirror, world, mirror));

@@ -41,9 +41,7 @@ fn cellar() -> (Arc<Cellar>, Arc<Notify>) {
 async fn a_deadline_runs_while_a_call_waits_for_room() {
     let (cellar, _) = cellar();
     let config = config(|config| {
-        config.max_arguments = 4 << 20;
-        config.keepalive = Duration::from_secs(3600);
-        config.keepalive_timeout = Duration::from_secs(7200);
+        config.max_arguments(4 << 20).keepalive(Duration::from_secs(3600)).keepalive_timeout(Duration::from_secs(7200))
     });
     let ends = open_with(&host(cellar.clone().serve()), &Hosting::default(), config);
     let store: StoreClient = ends.client.client();
@@ -75,7 +73,7 @@ async fn work_that_a_handler_leaves_behind_hears_of_its_end() {
 #[tokio::test(start_paused = true)]
 async fn metadata_that_the_other_sides_packets_cannot_hold_are_refused_here() {
     let chunk = 64 * 1024;
-    let config = config(|config| (config.chunk, config.max_packet, config.max_metadata) = (chunk, chunk + 512, 256));
+    let config = config(|config| config.chunk(chunk).max_packet(chunk + 512).max_metadata(256));
     let (cellar, _) = cellar();
     cellar.open.notify_one();
     let ends = open_with(&host(cellar.serve()), &Hosting::default(), config);
@@ -91,7 +89,7 @@ async fn metadata_that_the_other_sides_packets_cannot_hold_are_refused_here() {
 /// What the other side would hold for calls whose arguments go in their frames is waited for here, too.
 #[tokio::test(start_paused = true)]
 async fn many_calls_with_arguments_in_the_frame_wait_and_are_not_refused() {
-    let config = config(|config| config.max_arguments = 100_000);
+    let config = config(|config| config.max_arguments(100_000));
     let (cellar, _) = cellar();
     let ends = open_with(&host(cellar.clone().serve()), &Hosting::default(), config);
     ends.client.established().await.unwrap();

@@ -44,7 +44,7 @@ impl Clock for Watch {
 async fn the_calls_own_timeout_goes_before_the_methods_and_that_before_the_configs() {
     let watch = Watch::default();
     let heard = watch.0.clone();
-    let ends = open_with(&host(watch.serve()), &Hosting::default(), config(|c| c.call_timeout = 30 * SECOND));
+    let ends = open_with(&host(watch.serve()), &Hosting::default(), config(|c| c.call_timeout(30 * SECOND)));
     let clock: ClockClient = ends.client.client();
     let own = |timeout| clock.with(CallOptions::new().timeout(timeout));
     assert_eq!(clock.plain().await.unwrap(), Some(30 * SECOND));

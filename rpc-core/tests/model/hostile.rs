@@ -13,10 +13,10 @@ use std::{
 use bytes::Bytes;
 use rpc_core::{
     __internals::wire::{Frame, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Streams},
-    CheckedConfig, Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session,
-    SessionHooks, Status, async_trait,
+    Code, Concurrency, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, Status,
+    async_trait,
     contract::method_id,
-    session::{Memory, Transport, accept, connect, memory},
+    session::{Handshake, Memory, Transport, connect, memory},
 };
 use rpc_testing::{LIMITS, hello, packet, request, until, welcome};
 use tokio::{sync::Semaphore, time::timeout};
@@ -57,19 +57,20 @@ struct Raw {
 
 impl Raw {
     /// At the other end of a server's session that it has said Hello to.
-    fn client(hosting: &Hosting, contracts: Vec<HostedContract>) -> (Self, Session) {
+    async fn client(hosting: &Hosting, contracts: Vec<HostedContract>) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = accept(near, hosting, &CheckedConfig::default(), ConnectionInfo::default());
-        tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[hello(ONE_NOTIFY, contracts)]);
+        let handshake = Handshake::read(near, &Config::default()).await.unwrap();
+        let (session, driver) = handshake.accept(hosting, ConnectionInfo::default());
+        tokio::spawn(driver);
         (raw, session)
     }
 
     /// At the other end of a client's session that it has said Welcome to.
     fn server(hosting: &Hosting, config: Config) -> (Self, Session) {
         let (near, far) = memory();
-        let (session, driver) = connect(near, hosting, &config.try_into().unwrap(), ConnectionInfo::default());
+        let (session, driver) = connect(near, hosting, &config, ConnectionInfo::default());
         tokio::spawn(driver);
         let mut raw = Self { transport: far, seq: 0 };
         raw.put(0, &[welcome(ONE_NOTIFY, Vec::new())]);
@@ -156,7 +157,7 @@ impl Booth for Till {
 #[tokio::test(start_paused = true)]
 async fn one_way_calls_that_came_before_the_end_are_begun() {
     let till = Till::default();
-    let (mut raw, session) = Raw::client(&host(till.clone().serve()), Vec::new());
+    let (mut raw, session) = Raw::client(&host(till.clone().serve()), Vec::new()).await;
     session.established().await.unwrap();
     let payload = Payload::Inline(Bytes::from_static(&[0x91, 1]));
     let tip = Notify { method: method_id("Booth", "tip"), depth: 0, metadata: Vec::new(), payload };
@@ -198,7 +199,7 @@ async fn a_clients_hook_that_waits_for_ever_is_given_up() {
 async fn one_way_calls_to_a_client_that_never_finishes_one_end_with_their_own_timeout() {
     let booth = host(Clerk.serve());
     let contracts = vec![HostedContract { name: "Passer".to_owned(), fingerprint: 0 }];
-    let (_raw, session) = Raw::client(&booth, contracts);
+    let (_raw, session) = Raw::client(&booth, contracts).await;
     session.established().await.unwrap();
     let passer: PasserClient = session.client();
     passer.shout("one").await.unwrap();
@@ -211,7 +212,7 @@ async fn one_way_calls_to_a_client_that_never_finishes_one_end_with_their_own_ti
 #[tokio::test(start_paused = true)]
 async fn calls_that_never_arrive_in_full_hold_up_their_own_session_only() {
     let booth = host(Clerk.serve().concurrency(Concurrency::Single));
-    let (mut raw, hostile) = Raw::client(&booth, Vec::new());
+    let (mut raw, hostile) = Raw::client(&booth, Vec::new()).await;
     hostile.established().await.unwrap();
     let argument = Bytes::from_static(&[0x91, 1]);
     let arriving = (1..=500).map(|id| buy(id, Payload::announced(id, 1)));
@@ -254,7 +255,7 @@ impl Depot for Yard {
 async fn a_turn_ends_with_the_method_and_not_with_the_answers_way_out() {
     let yard = Yard::default();
     let depot = host(yard.clone().serve().concurrency(Concurrency::Single));
-    let (mut raw, session) = Raw::client(&depot, Vec::new());
+    let (mut raw, session) = Raw::client(&depot, Vec::new()).await;
     session.established().await.unwrap();
     let fetch = |id: u64| {
         let payload = Payload::Inline(vec![0x91, u8::try_from(id).unwrap()].into());

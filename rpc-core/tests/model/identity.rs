@@ -1,9 +1,9 @@
 //! What a session knows of its other side from the layers around it.
 
 use rpc_core::{
-    CheckedConfig, ConnectionInfo, Context, Hosting, Principal, Status, async_trait,
+    Config, ConnectionInfo, Context, Hosting, Principal, Status, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{accept, connect, memory},
+    session::{Handshake, connect, memory},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,12 +44,12 @@ async fn a_principal_among_the_extensions_is_known_and_cannot_be_replaced() {
     let mut extensions = http::Extensions::new();
     extensions.insert(Principal::new("ada"));
     extensions.insert(Floor(3));
-    let (config, (near, far)) = (CheckedConfig::default(), memory());
+    let (config, (near, far)) = (Config::default(), memory());
     let server = Hosting::builder().service(Cabin.serve()).interceptor(Button).build().unwrap();
     let info = ConnectionInfo::default().with_extensions(extensions);
-    let (at_server, driver) = accept(near, &server, &config, info);
-    tokio::spawn(driver);
     let (at_client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
+    tokio::spawn(driver);
+    let (at_server, driver) = Handshake::read(near, &config).await.unwrap().accept(&server, info);
     tokio::spawn(driver);
 
     assert_eq!(at_server.principal().as_ref().map(Principal::name), Some("ada"));

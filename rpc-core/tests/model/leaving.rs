@@ -11,9 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
-    CheckedConfig, CloseCode, Code, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
-    session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
+    __internals::wire::PacketHeader,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
+    session::{Handshake, Memory, Progress, Transport, TransportError, connect, memory},
 };
+use rpc_testing::{LIMITS, hello, packet};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::pairs::{Ends, at_rest, config, host, open, open_with, until};
@@ -102,7 +104,7 @@ async fn begin(ends: &Ends, cellar: &Cellar, calls: usize) {
 async fn handlers_that_outlive_their_sessions_have_a_bound() {
     let cellar = Cellar::new();
     let server = host(Vault::serve(cellar.clone()));
-    let few = || config(|config| config.max_no_cancel = 4);
+    let few = || config(|config| config.max_no_cancel(4));
     // Connect, start, drop, and again.
     for _ in 0..2 {
         let ends = open_with(&server, &Hosting::default(), few());
@@ -138,7 +140,7 @@ async fn a_place_comes_back_however_its_handler_ends() {
     let cellar = Cellar::new();
     cellar.gate.add_permits(100);
     let server = host(Vault::serve(cellar.clone()).concurrency(rpc_core::Concurrency::Single));
-    let ends = open_with(&server, &Hosting::default(), config(|config| config.max_no_cancel = 1));
+    let ends = open_with(&server, &Hosting::default(), config(|config| config.max_no_cancel(1)));
     let vault: VaultClient = ends.client.client();
     for _ in 0..10 {
         vault.write().await.unwrap();
@@ -159,7 +161,7 @@ async fn a_drain_does_not_wait_for_handlers_whose_callers_have_given_up() {
         let leaving = if at_server { &ends.server } else { &ends.client };
         leaving.drain();
         assert_eq!(leaving.closed().await, ConnectionError::ShutDown);
-        let grace = CheckedConfig::default().drain_grace;
+        let grace = Config::default().drain_grace();
         // Where it runs it has the grace; where it was called, no caller waits for it.
         let limit = if at_server { Duration::from_secs(1) } else { grace + Duration::from_secs(1) };
         assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
@@ -217,17 +219,15 @@ impl Transport for Deaf {
 async fn a_drain_takes_no_longer_than_its_time_closing_included() {
     let times = [(30, 5, 10), (3, 5, 10), (30, 40, 1), (2, 1, 40)];
     for (drain, close, grace) in times.map(|(d, c, g)| (d, c, g).into_durations()) {
-        let config = CheckedConfig::try_from(config(|config| {
-            (config.drain_timeout, config.close_timeout, config.drain_grace) = (drain, close, grace);
-        }))
-        .unwrap();
+        let config = config(|config| config.drain_timeout(drain).close_timeout(close).drain_grace(grace));
         let cellar = Cellar::new();
         let (near, far) = memory();
         let hosting = host(Vault::serve(cellar.clone()));
-        let (server, driver) = accept(Deaf(near), &hosting, &config, ConnectionInfo::default());
         let (client, other) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
-        tokio::spawn(driver);
         tokio::spawn(other);
+        let handshake = Handshake::read(Deaf(near), &config).await.unwrap();
+        let (server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+        tokio::spawn(driver);
         let ends = Ends { server, client };
         begin(&ends, &cellar, 1).await;
         let begun = Instant::now();
@@ -266,13 +266,15 @@ async fn close_can_be_awaited_and_acts_at_once_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_close_has_a_limit() {
-    let (near, _far) = memory();
-    let config = CheckedConfig::default();
+    let (near, mut far) = memory();
+    let config = Config::default();
+    far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])).unwrap();
     // Its driver is never polled, as one whose thread a handler has blocked.
-    let (session, _driver) = accept(near, &Hosting::default(), &config, ConnectionInfo::default());
+    let handshake = Handshake::read(near, &config).await.unwrap();
+    let (session, _driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
     let begun = Instant::now();
     let reason = session.close().await;
     assert!(matches!(reason, ConnectionError::TimedOut(_)), "{reason:?}");
     assert!(reason.to_string().contains("Config::close_timeout"), "{reason}");
-    assert!(begun.elapsed() <= config.close_timeout + Duration::from_secs(1), "in virtual time");
+    assert!(begun.elapsed() <= config.close_timeout() + Duration::from_secs(1), "in virtual time");
 }

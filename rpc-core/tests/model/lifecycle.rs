@@ -5,16 +5,15 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use rpc_core::{
-    CheckedConfig, CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer,
-    Principal, Session, SessionHooks, Stats, Status, async_trait,
-    session::{Memory, Progress, Transport, TransportError, accept, connect, memory},
+    Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session, SessionHooks,
+    Stats, Status, TimeLimit, async_trait,
+    session::{Handshake, connect, memory},
 };
+use rpc_testing::Wrapped;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::pairs::{at_rest, host, open, open_with, until};
@@ -237,7 +236,9 @@ async fn a_hook_that_waits_for_ever_ends_with_the_handshake() {
     let ends = open(&with_hooks([diary.clone()]), &Hosting::default());
     ends.client.established().await.unwrap_err();
     match ends.server.closed().await {
-        ConnectionError::TimedOut(why) => {
+        ConnectionError::TimedOut(timeout) => {
+            assert_eq!(timeout.limit, TimeLimit::Opening);
+            let why = timeout.to_string();
             assert!(why.contains("`opened` hooks") && why.contains("Config::hello_timeout"), "{why}");
         }
         other => panic!("{other:?}"),
@@ -330,36 +331,6 @@ async fn an_object_that_panics_while_it_is_dropped_spoils_no_goodbye() {
     at_rest(&ends).await;
 }
 
-/// Tells when it is dropped.
-struct Watched {
-    inner: Memory,
-    _dropped: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Transport for Watched {
-    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.inner.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.inner.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_flush(cx)
-    }
-    fn poll_close(&mut self, cx: &mut TaskContext<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
-    }
-    fn progress(&self) -> Progress {
-        self.inner.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.inner.handshake_done();
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_socket_does_not_wait_for_closed_hooks() {
     struct Endless(Arc<AtomicUsize>);
@@ -373,15 +344,16 @@ async fn the_socket_does_not_wait_for_closed_hooks() {
     let begun = Arc::<AtomicUsize>::default();
     let hosting = Hosting::builder().hooks(Endless(begun.clone())).build().unwrap();
     let (near, far) = memory();
-    let (_dropped, dropped) = tokio::sync::oneshot::channel();
-    let (config, info) = (CheckedConfig::default(), ConnectionInfo::default());
-    let (server, driver) = accept(Watched { inner: near, _dropped }, &hosting, &config, info.clone());
-    let driver = tokio::spawn(driver);
-    let (client, other) = connect(far, &Hosting::default(), &config, info);
+    let held = Arc::default();
+    let (config, info) = (Config::default(), ConnectionInfo::default());
+    let (client, other) = connect(far, &Hosting::default(), &config, info.clone());
     tokio::spawn(other);
+    let handshake = Handshake::read(Wrapped::new(near, &held), &config).await.unwrap();
+    let (server, driver) = handshake.accept(&hosting, info);
+    let driver = tokio::spawn(driver);
     client.established().await.unwrap();
     server.close();
-    dropped.await.unwrap_err();
+    until("the transport is dropped", || Arc::strong_count(&held) == 1).await;
     until("the hook has begun", || begun.load(Ordering::SeqCst) == 1).await;
     assert!(!driver.is_finished(), "it waits for the hook");
 }

@@ -1,6 +1,6 @@
 //! Sessions in memory, several to one server.
 
-use rpc_core::{Config, Hosting, IntoService, Session, session::connect_in_memory_with};
+use rpc_core::{Config, ConfigBuilder, Hosting, IntoService, Session, session::connect_in_memory_with};
 pub(crate) use rpc_testing::until;
 
 /// Both ends of a session.
@@ -18,14 +18,12 @@ pub(crate) fn open(server: &Hosting, client: &Hosting) -> Ends {
 }
 
 /// The defaults with something set.
-pub(crate) fn config(set: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    set(&mut config);
-    config
+pub(crate) fn config(set: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Config {
+    set(Config::builder()).build().expect("the configuration works")
 }
 
 pub(crate) fn open_with(server: &Hosting, client: &Hosting, config: Config) -> Ends {
-    let (server, client) = connect_in_memory_with(server, client, &config.try_into().expect("the configuration works"));
+    let (server, client) = connect_in_memory_with(server, client, &config);
     Ends { server, client }
 }
 

@@ -122,7 +122,7 @@ async fn sessions_take_turns() {
 async fn a_slow_sender_holds_up_no_other_session() {
     let clerk = Clerk::new();
     let server = host(clerk.single());
-    let config = config(|config| (config.unacked_bulk, config.max_unacked_bulk) = (128 * 1024, 128 * 1024));
+    let config = config(|config| config.unacked_bulk(128 * 1024).max_unacked_bulk(128 * 1024));
     let slow = open_with(&server, &Hosting::default(), config);
     let quick = open(&server, &Hosting::default());
     clerk.door.add_permits(100);

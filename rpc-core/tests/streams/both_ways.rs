@@ -128,10 +128,21 @@ async fn bytes_may_have_an_owner_who_asks_the_session() {
 /// With every bound at its least.
 #[tokio::test]
 async fn every_bound_at_one() {
-    let mut config = Config::default();
-    (config.max_streams, config.stream_items, config.stream_window, config.max_stream_window) = (2, 1, 1, 1);
-    (config.streams_window, config.chunk, config.max_assembly, config.max_payload) = (1, 256, 1, 4096);
-    (config.max_calls, config.nested_calls, config.outbox_soft, config.outbox_hard) = (1, 1, 8960, 17920);
+    let config = Config::builder()
+        .max_streams(2)
+        .stream_items(1)
+        .stream_window(1)
+        .max_stream_window(1)
+        .streams_window(1)
+        .chunk(256)
+        .max_assembly(1)
+        .max_payload(4096)
+        .max_calls(1)
+        .nested_calls(1)
+        .outbox_soft(8960)
+        .outbox_hard(17920)
+        .build()
+        .unwrap();
     let (_, server, client) = connect(config);
     let depot = client.client::<crate::depot::DepotClient>();
     assert_eq!(depot.sum(stream::iter(0..500)).await.unwrap(), (0..500).sum::<u64>());

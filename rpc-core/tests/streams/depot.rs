@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use rpc_core::{Config, Context, Hosting, Session, Status, Streaming, session};
+use rpc_core::{Config, ConfigBuilder, Context, Hosting, Session, Status, Streaming, session};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -211,16 +211,13 @@ pub(crate) fn connect(config: Config) -> (House, Session, Session) {
     let house = House::default();
     let server = Hosting::builder().service(house.clone().serve()).build().unwrap();
     let client = Hosting::builder().service(Hand.serve()).build().unwrap();
-    let (server, client) =
-        session::connect_in_memory_with(&server, &client, &config.try_into().expect("the configuration works"));
+    let (server, client) = session::connect_in_memory_with(&server, &client, &config);
     (house, server, client)
 }
 
 /// The defaults but for something.
-pub(crate) fn with(set: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    set(&mut config);
-    config
+pub(crate) fn with(set: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Config {
+    set(Config::builder()).build().expect("the configuration works")
 }
 
 pub(crate) fn depot() -> (House, Session, DepotClient) {

@@ -190,7 +190,7 @@ async fn a_pause_that_is_too_long_says_who_paused() {
 /// What the framework did not send can be said so; what it began to send cannot be sent again.
 #[tokio::test]
 async fn a_call_with_too_many_streams_is_not_made() {
-    let (_, _, client) = connect(with(|config| config.max_streams = 1));
+    let (_, _, client) = connect(with(|config| config.max_streams(1)));
     let depot: DepotClient = client.client();
     let end = depot.zip(stream::iter([1]), 1, stream::iter([1])).await.unwrap_err();
     assert_eq!(end.code(), Code::ResourceExhausted);
@@ -200,7 +200,7 @@ async fn a_call_with_too_many_streams_is_not_made() {
 
 #[tokio::test]
 async fn an_item_that_is_too_long_ends_its_stream() {
-    let (_, server, client) = connect(with(|config| config.max_payload = 1000));
+    let (_, server, client) = connect(with(|config| config.max_payload(1000)));
     let depot: DepotClient = client.client();
     let mut blocks = depot.blocks(2, 1001).await.unwrap();
     let end = status(blocks.next().await);
@@ -250,7 +250,7 @@ async fn a_subscription_ends_when_a_side_begins_to_shut_down() {
         tokio::join!(server.draining(), client.draining());
         let (rest, _) = tokio::join!(numbers.map(Result::unwrap).collect::<Vec<_>>(), client.closed());
         assert!(rest.iter().copied().eq(1..=rest.len() as u64));
-        assert!(begun.elapsed() < Config::default().drain_grace, "no stream was cut off");
+        assert!(begun.elapsed() < Config::default().drain_grace(), "no stream was cut off");
     }
 }
 
@@ -265,7 +265,7 @@ async fn streams_without_an_end_are_cut_off_after_the_grace() {
         let leaves = if server_leaves { &server } else { &client };
         leaves.drain();
         let end = status(words.next().await);
-        assert_eq!((end.code(), begun.elapsed() >= Config::default().drain_grace), (Code::Unavailable, true));
+        assert_eq!((end.code(), begun.elapsed() >= Config::default().drain_grace()), (Code::Unavailable, true));
         assert!(end.message().contains(&format!("because {who} is shutting down")), "{end}");
         tokio::join!(server.closed(), client.closed());
     }

@@ -8,6 +8,8 @@ use std::sync::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use rpc_core::{Streaming, Stub};
+use rpc_testing::Lines;
+use tracing::Level;
 
 use crate::depot::{DepotClient, at_rest, connect, depot, with};
 
@@ -62,6 +64,25 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
 }
 
 #[tokio::test]
+async fn the_log_says_where_a_window_cannot_be_fixed() {
+    Lines::keep();
+    let (_, _, depot) = depot();
+    let said = || Lines::read(Level::WARN).into_iter().filter(|line| line.contains("with_window")).collect::<Vec<_>>();
+    // A stream that has come, before and after its first items, and one that is over: nothing to say.
+    let mut come = depot.count(3).await.unwrap().with_window(1000);
+    assert_eq!(come.next().await, Some(Ok(0)));
+    let mut come = come.with_window(2000);
+    assert_eq!([come.next().await, come.next().await, come.next().await], [Some(Ok(1)), Some(Ok(2)), None]);
+    assert_eq!(come.with_window(3000).next().await, None);
+    assert_eq!(said(), Vec::<String>::new());
+    let mut made = Streaming::<u64>::new(stream::iter(0..2)).with_window(1000);
+    let lines = said();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("only the side that reads a stream") && line.contains("pressure.rs:"), "{line}");
+    assert_eq!([made.next().await, made.next().await, made.next().await], [Some(Ok(0)), Some(Ok(1)), None]);
+}
+
+#[tokio::test]
 async fn ten_thousand_streams_at_once_deliver_everything_in_order() {
     let (_, server, depot) = depot();
     let mut streams = Vec::new();
@@ -79,7 +100,7 @@ async fn ten_thousand_streams_at_once_deliver_everything_in_order() {
 /// With a window for all streams that is full, each can still move.
 #[tokio::test]
 async fn no_stream_waits_for_the_reader_of_another() {
-    let (_, server, client) = connect(with(|config| config.streams_window = 1000));
+    let (_, server, client) = connect(with(|config| config.streams_window(1000)));
     let depot: DepotClient = client.client();
     let stuck = depot.count(10_000).await.unwrap();
     let (sender, loads) = Streaming::channel(1);
@@ -119,9 +140,8 @@ async fn streams_calls_and_callbacks_side_by_side() {
 /// from its large result.
 #[tokio::test(start_paused = true)]
 async fn large_results_do_not_wait_for_readers_of_streams() {
-    let (house, server, client) = connect(with(|config| {
-        (config.streams_window, config.max_assembly, config.max_payload) = (100_000, 400_000, 400_000);
-    }));
+    let (house, server, client) =
+        connect(with(|config| config.streams_window(100_000).max_assembly(400_000).max_payload(400_000)));
     let depot: DepotClient = client.client();
     let mut unread = Vec::new();
     for (count, size) in [(10, 40_000), (10, 40_000), (10, 40_000), (3, 390_000), (3, 390_000)] {
@@ -145,7 +165,7 @@ async fn large_results_do_not_wait_for_readers_of_streams() {
 #[tokio::test(start_paused = true)]
 async fn producers_that_all_wake_at_once_make_no_more_than_has_room() {
     const STREAMS: usize = 100;
-    let (_, _, client) = connect(with(|config| config.streams_window = 200_000));
+    let (_, _, client) = connect(with(|config| config.streams_window(200_000)));
     let depot: DepotClient = client.client();
     let (go, gone) = tokio::sync::watch::channel(false);
     let made = Arc::new(AtomicU64::new(0));

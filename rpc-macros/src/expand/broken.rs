@@ -15,23 +15,23 @@ use crate::{
     travel::names_self,
 };
 
-/// In the trait.
+/// The stand-ins in the trait.
 pub(super) fn declared(contract: &Contract) -> TokenStream {
     let items = contract.broken.iter().map(|item| match item {
         Broken::Other(item) => quote!(#item),
-        // The trait has its own.
+        // The trait has a function of this name already.
         Broken::Method(broken) if is_own(&broken.method.sig.ident) => TokenStream::new(),
         Broken::Method(broken) => method(contract, broken.method.clone(), broken.method.default.is_some()),
     });
     items.collect()
 }
 
-/// Whether the trait has a function of this name whatever the contract says.
+/// Whether every generated trait has a function of this name.
 fn is_own(name: &Ident) -> bool {
     ["serve", "per_session", "try_per_session", "per_call"].iter().any(|own| name == own)
 }
 
-/// Whether there can be an implementation for `Arc`: its types must be known.
+/// Whether the trait can be implemented for `Arc`, which requires that its types are known.
 pub(super) fn can_be_forwarded(contract: &Contract) -> bool {
     let returns_impl = |item: &Broken| match item {
         Broken::Method(broken) => {
@@ -42,7 +42,7 @@ pub(super) fn can_be_forwarded(contract: &Contract) -> bool {
     !contract.is_generic() && !contract.broken.iter().any(returns_impl)
 }
 
-/// In the implementation for `Arc`.
+/// The stand-ins in the implementation for `Arc`.
 pub(super) fn forwarded(contract: &Contract) -> TokenStream {
     let items = contract.broken.iter().map(|item| match item {
         Broken::Other(item) => other(contract, item),
@@ -56,7 +56,7 @@ pub(super) fn forwarded(contract: &Contract) -> TokenStream {
     items.collect()
 }
 
-/// An associated type or constant, as the object has it.
+/// An associated type or constant in the implementation for `Arc`: that of the object.
 fn other(contract: &Contract, item: &TraitItem) -> TokenStream {
     let ident = &contract.ident;
     let cfgs = |attrs: &[Attribute]| {
@@ -76,7 +76,7 @@ fn other(contract: &Contract, item: &TraitItem) -> TokenStream {
     }
 }
 
-/// In the client.
+/// The stand-ins in the client.
 pub(super) fn called(contract: &Contract) -> TokenStream {
     let k = private(contract);
     let methods = contract.broken.iter().filter_map(|item| match item {
@@ -102,7 +102,7 @@ pub(super) fn called(contract: &Contract) -> TokenStream {
     methods.collect()
 }
 
-/// A method as it was written, with a body that is never run or with none.
+/// A method as the user wrote it, without a body or with a body that never runs.
 fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStream {
     let k = private(contract);
     for input in &mut method.sig.inputs {
@@ -122,7 +122,7 @@ fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStre
             ReturnType::Default => quote!(()),
             ReturnType::Type(_, ty) => quote!(#ty),
         };
-        // Nothing runs it, so it need not be `Send`.
+        // The future never runs, so it need not be `Send`.
         method.sig.output = parse_quote!(-> impl #k::Future<Output = #output>);
     }
     method.semi_token = (!body).then(Default::default);
@@ -131,7 +131,7 @@ fn method(contract: &Contract, mut method: TraitItemFn, body: bool) -> TokenStre
     quote!(#method)
 }
 
-/// Whether `Self` stands where its size must be known.
+/// Whether the method uses `Self` in a way that requires its size.
 fn asks_for_sized(method: &TraitItemFn, body: bool) -> bool {
     method.sig.inputs.iter().any(|input| match input {
         FnArg::Receiver(receiver) => body && !matches!(receiver.kind, ReceiverKind::Reference(..)),
@@ -139,7 +139,8 @@ fn asks_for_sized(method: &TraitItemFn, body: bool) -> bool {
     })
 }
 
-/// `&Context` to `&Context<()>`, by the user's own path, which is then in use.
+/// Changes `&Context` to `&Context<()>`. The path stays the user's, so that the compiler does not report the import of
+/// `Context` as unused.
 fn with_client(ty: &mut Type) {
     let Type::Reference(reference) = ty else { return };
     if let Type::Path(path) = &mut *reference.elem {

@@ -1,4 +1,4 @@
-//! What a client's method shows: its result, and the user's attributes.
+//! The result of a client's method, and the user's attributes on the method.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +7,7 @@ use syn::Attribute;
 use super::private;
 use crate::model::{Contract, Output};
 
-/// What a call gives.
+/// The type that a call gives its caller.
 pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
     let k = private(contract);
     let result = quote!(#k::Result);
@@ -19,7 +19,7 @@ pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
     }
 }
 
-/// Which of the user's attributes also say something about the client's method.
+/// Whether the macro passes an attribute of a method on to the client's method.
 pub(super) fn passes_on(attr: &Attribute) -> bool {
     ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| attr.path().is_ident(name))
 }

@@ -30,7 +30,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     }
 }
 
-/// The ways to host objects.
+/// The functions of the trait that host objects.
 fn hosting(contract: &Contract) -> TokenStream {
     let (k, ident, client) = (private(contract), &contract.ident, contract.client());
     let body = if contract.is_broken() {
@@ -97,7 +97,7 @@ fn hosting(contract: &Contract) -> TokenStream {
     }
 }
 
-/// An object that is hosted may be held elsewhere too.
+/// The implementation of the trait for `Arc`, so that a program can also keep an object that it hosts.
 pub(super) fn forwarding(contract: &Contract) -> TokenStream {
     let ident = &contract.ident;
     if !broken::can_be_forwarded(contract) {
@@ -129,7 +129,7 @@ pub(super) fn forwarding(contract: &Contract) -> TokenStream {
 /// `fn name(&self, …) -> impl Future<…> + Send`, as implementors may write `async fn`.
 fn signature(contract: &Contract, method: &Method) -> TokenStream {
     let name = &method.ident;
-    // Where a handler whose future is not `Send` is told what asks for it.
+    // If a handler's future is not `Send`, the compiler points here.
     let k = private_at(contract, name.span());
     let cx = method.cx.iter().map(|cx| {
         let (ident, ty) = (&cx.ident, &cx.ty);

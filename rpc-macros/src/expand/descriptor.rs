@@ -21,7 +21,7 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
         quote!(.with_callback(<#client as #k::Stub>::CONTRACT))
     });
     quote! {
-        // Named as the methods are, as two of those may differ in case only.
+        // The constants have the names of the methods, of which two may differ in case alone.
         #[allow(non_upper_case_globals)]
         impl #client {
             #(#constants)*

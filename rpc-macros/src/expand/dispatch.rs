@@ -1,4 +1,4 @@
-//! From a call that came in to the user's method and back.
+//! The code that serves a call: it reads the arguments, runs the user's method and encodes the answer.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -11,8 +11,8 @@ use crate::{
     types::is_owned_binary,
 };
 
-/// The function that starts a method of an object by its number: the client's own, and private, because whatever stands
-/// in the trait is there for all who implement it.
+/// The function that starts a method of an object by the method's number. It is a private function of the client,
+/// because everything in the trait is visible to each implementation.
 pub(super) fn start(contract: &Contract) -> TokenStream {
     if contract.is_broken() {
         return TokenStream::new();
@@ -21,7 +21,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
     let arms = contract.methods.iter().map(|method| arm(contract, method));
     quote! {
         impl #client {
-            // A contract that nothing hosts here starts nothing.
+            // If this crate does not host the contract, nothing calls this function.
             #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
             fn __start<__T: #ident>(
                 __object: &#k::Arc<__T>,
@@ -66,7 +66,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
     }
 }
 
-/// Reads the arguments, and lets go of the reader before anything is awaited.
+/// Reads the arguments, and drops the reader before the method awaits anything.
 fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     if args.is_empty() {
         return TokenStream::new();
@@ -91,7 +91,7 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
         match &arg.kind {
             ArgKind::Value => next(quote!(#ty)),
             ArgKind::Lent(ty) => next(quote!(#ty)),
-            // A `Vec`, whatever that name means here.
+            // The full path, because the user's scope may have another `Vec`.
             ArgKind::LentSlice(element) => next(quote!(::std::vec::Vec<#element>)),
             ArgKind::BinarySlice => binary,
             ArgKind::BinaryVec => quote!(#binary.to_vec()),
@@ -114,7 +114,7 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     }
 }
 
-/// Answers; errors about what is answered stand on the return type.
+/// Encodes the answer. Compile errors about the answer point at the return type.
 fn reply(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.returns.as_ref().map_or_else(|| method.ident.span(), span_of));
     let k = private_at(contract, span);

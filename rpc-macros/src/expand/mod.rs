@@ -1,4 +1,4 @@
-//! A contract to code, piece by piece.
+//! The code that a contract becomes, piece by piece.
 
 mod broken;
 mod client;
@@ -16,7 +16,7 @@ use crate::{
     types::{is_owned_binary, last_segment, streamed, type_arguments},
 };
 
-/// All that a contract becomes: nothing where there is nothing that its code could name.
+/// All code of a contract; none if none of our crates was found, because the code could name nothing.
 pub(crate) fn contract(contract: &Contract) -> TokenStream {
     let Some(krate) = &contract.krate else { return TokenStream::new() };
     let parts = [
@@ -30,20 +30,20 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
     parts.into_iter().collect()
 }
 
-/// What generated code may name, under a short name of the contract's own: paths are most of what it is made of.
+/// Imports `__private` under a short name for each contract, because generated code consists mostly of paths.
 fn import(contract: &Contract, krate: &Path) -> TokenStream {
     let k = private(contract);
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private as #k;)
 }
 
-/// That name.
+/// The short name of `__private`.
 fn private(contract: &Contract) -> TokenStream {
     let name = format_ident!("__rpc_{}", contract.ident.unraw());
     quote!(#name)
 }
 
-/// As [`private`], standing where errors about it should be shown.
+/// The same name as [`private`], with errors about it shown at `span`.
 fn private_at(contract: &Contract, span: Span) -> TokenStream {
     let span = shown_at(span);
     let tokens = private(contract).into_iter().map(|mut token| {
@@ -53,13 +53,13 @@ fn private_at(contract: &Contract, span: Span) -> TokenStream {
     tokens.collect()
 }
 
-/// Ours, and shown at `span`. One origin for all tokens of an expression: of two, the compiler shows the whole
-/// attribute.
+/// A span with the origin of the macro's own tokens, which the compiler shows at `span`. All tokens of an expression
+/// need the same origin; otherwise the compiler points at the whole attribute.
 fn shown_at(span: Span) -> Span {
     span.resolved_at(Span::call_site())
 }
 
-/// How the items of a stream travel, and its fault: generic arguments.
+/// The generic arguments that say how the items of a stream, and its fault, are encoded.
 fn items(k: &TokenStream, ty: &Type) -> Option<TokenStream> {
     let (item, fault) = streamed(ty)?;
     let codec = if is_owned_binary(item) { quote!(#k::Binary<#item>) } else { quote!(#k::Value<#item>) };
@@ -67,13 +67,13 @@ fn items(k: &TokenStream, ty: &Type) -> Option<TokenStream> {
     Some(quote!(#codec, #fault))
 }
 
-/// The `Ok` of an alias of a `Result`, if it can be seen to be a stream.
+/// The `Ok` type of an alias of a `Result`, if its tokens show that it is a stream.
 fn ok_of_alias(ty: &Type) -> Option<&Type> {
     let ok = type_arguments(last_segment(ty)?).first().copied()?;
     streamed(ok).map(|_| ok)
 }
 
-/// What a method returns, as the trait has it.
+/// The return type of a method in the trait.
 fn returns(method: &Method) -> TokenStream {
     match &method.returns {
         Some(ty) => quote!(#ty),

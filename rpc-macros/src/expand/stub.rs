@@ -1,4 +1,4 @@
-//! The client: a struct with a method for each of the contract's.
+//! The client: a struct with one method for each method of the contract.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -24,8 +24,8 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
     let with = (!contract.broken.iter().any(is_taken)).then(|| {
         quote! {
-            /// The same client with options for the calls made through it: timeout and metadata. They add to those that
-            /// it had.
+            /// A client whose calls have these options, a timeout or metadata. They add to the options of this client,
+            /// and replace a timeout or a key of metadata that both set.
             #[must_use]
             pub fn with(&self, options: #k::CallOptions) -> Self {
                 Self { peer: self.peer.with(options) }
@@ -100,7 +100,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let (returns, call) = (returned(contract, &method.output), call(contract, method));
     let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
-    // One span for all that asks for serde, so that a forgotten derive is said once and on the method.
+    // All code that requires serde has one span, so that the compiler reports a forgotten derive once, at the method.
     let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
     quote! {
         #(#attrs)*
@@ -111,7 +111,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     }
 }
 
-/// The arguments as they are serialized: a tuple, with binary data marked as such.
+/// The arguments as the call serializes them: a tuple, in which binary data is marked.
 fn sent(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
@@ -130,7 +130,7 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)
 }
 
-/// The arguments, and the streams among them. One-way calls have none.
+/// The arguments, and the streams among them. One-way calls have no streams.
 fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: Span) -> TokenStream {
     if matches!(method.output, Output::Oneway) {
         return arguments;
@@ -143,7 +143,7 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
     quote_spanned!(span=> #arguments, #k::StreamWriters::from([#(#streams),*]))
 }
 
-/// The call that gives it.
+/// The function of `Peer` that makes the call.
 fn call(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
@@ -173,7 +173,7 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
     }
 }
 
-/// Gives elided lifetimes names, so that the future can say which ones it keeps.
+/// Names elided lifetimes, so that the future can say which lifetimes it captures.
 #[derive(Default)]
 struct Lifetimes {
     names: Vec<Lifetime>,

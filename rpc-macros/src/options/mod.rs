@@ -1,7 +1,8 @@
-//! What stands in `#[service(…)]`, `#[callback(…)]` and `#[rpc(…)]`.
+//! The options in `#[service(…)]`, `#[callback(…)]` and `#[rpc(…)]`.
 //!
-//! An option of a method is read here and judged in `validate.rs`. If it acts at run time, `expand/descriptor.rs`
-//! writes it into the `MethodDescriptor` of `rpc-core`, which is what the code that acts on the option asks.
+//! This module reads an option of a method, and `validate.rs` checks it. If the option acts at run time,
+//! `expand/descriptor.rs` writes it into the `MethodDescriptor` of `rpc-core`, which answers the code that acts on the
+//! option.
 
 mod read;
 mod time;
@@ -15,7 +16,7 @@ use self::{
 };
 use crate::errors::Errors;
 
-/// Which macro is at work.
+/// The macro that is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Service,
@@ -46,7 +47,8 @@ pub(crate) struct MethodOptions {
     pub(crate) window: Option<(Span, usize)>,
 }
 
-/// The names of all of them, in the order in which errors list them. Each has an arm in [`MethodOptions::take`].
+/// The names of all options of methods, in the order in which errors list them. [`MethodOptions::take`] has an arm for
+/// each name.
 const METHOD_OPTIONS: [&str; 11] = [
     "oneway",
     "idempotent",
@@ -154,7 +156,7 @@ impl MethodOptions {
     }
 }
 
-/// Takes the `#[rpc(…)]` attributes of an argument out of `attrs`; whether they say `default`.
+/// Takes the `#[rpc(…)]` attributes of an argument out of `attrs`. True if they say `default`.
 pub(crate) fn take_argument_options(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> bool {
     let mut default = None;
     for tokens in take_rpc(attrs, errors) {

@@ -1,4 +1,4 @@
-//! How options are written: `key`, `key = value`, with commas between them.
+//! Reading options: `key` or `key = value`, with commas between them.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::{
@@ -9,7 +9,7 @@ use syn::{
 
 use crate::errors::Errors;
 
-/// Reads options and goes on after an error as well as it can.
+/// Reads options, and goes on behind an option that has an error.
 pub(super) fn each(
     tokens: TokenStream,
     valid: &[&str],
@@ -40,7 +40,7 @@ pub(super) fn each(
     }
 }
 
-/// The value of `key`; errors show `example`.
+/// Reads the value of `key`. Errors show `example`.
 pub(super) fn value<T: Parse>(key: &Ident, input: ParseStream<'_>, example: &str) -> syn::Result<T> {
     let equals = input.parse::<Option<Token![=]>>()?;
     if equals.is_none() || input.is_empty() || input.peek(Token![,]) {
@@ -54,7 +54,7 @@ pub(super) fn value<T: Parse>(key: &Ident, input: ParseStream<'_>, example: &str
     })
 }
 
-/// A key that stands alone.
+/// Reads a key without a value.
 pub(super) fn flag(key: &Ident, input: ParseStream<'_>) -> syn::Result<Span> {
     if input.peek(Token![=]) || input.peek(syn::token::Paren) {
         return Err(syn::Error::new(
@@ -86,7 +86,7 @@ fn rest_of_option(input: ParseStream<'_>) -> syn::Result<TokenStream> {
     Ok(rest)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance between two words.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -48,12 +48,12 @@ pub(super) struct Acceptor {
 impl Acceptor {
     pub(super) fn new(socket: Socket, shared: Arc<ServerShared>, security: Security) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout).max_buf_size(MAX_HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout()).max_buf_size(MAX_HEAD);
         Self { socket, shared, security, http, backoff: Backoff::default(), failures: LogLimit::new() }
     }
 
-    /// Accepts until the socket is closed. Connections without a session may still get one after that, unless the
-    /// server has ended: that drops them.
+    /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
+    /// server ends, which drops them.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         self.accept(&mut connections).await;
@@ -123,7 +123,7 @@ struct Connection {
 impl Connection {
     /// Serves its requests until it becomes a session or ends.
     async fn serve(self, stream: TcpStream, security: Security, http: http1::Builder) {
-        let (peer_addr, limit) = (self.peer_addr, self.shared.config.upgrade_timeout);
+        let (peer_addr, limit) = (self.peer_addr, self.shared.config.upgrade_timeout());
         // Packets are whole when they are written; waiting to fill a segment would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             return debug!(peer = %peer_addr, "connection ended at once: {error}");
@@ -162,10 +162,10 @@ impl Connection {
     }
 }
 
-/// Says why, as far as that needs no waiting, and hangs up.
+/// Writes the reason, if the socket takes it without a wait, and closes the connection.
 fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
-        // The socket does not block, and its buffer is empty. If it takes nothing all the same, hanging up says enough.
+        // The socket does not block, and its buffer is empty, so the write normally succeeds.
         let _ = stream.write(FULL);
     }
 }

@@ -19,6 +19,35 @@ use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 /// Connections that were accepted before, and their sessions, live on: they belong to the server. A listener is a
 /// handle of its server, so that a server with a listener does not end. When the server shuts down, all of its
 /// listeners close.
+///
+/// ```
+/// use rpc_client::Connect;
+/// use rpc_server::Server;
+/// # #[rpc_server::service]
+/// # trait Clock {
+/// #     async fn hour(&self) -> u8;
+/// # }
+/// # struct Tower;
+/// # impl Clock for Tower {
+/// #     async fn hour(&self) -> u8 {
+/// #         12
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().service(Tower.serve()).build()?;
+/// // Port 0 takes any free port.
+/// let listener = server.listen("127.0.0.1:0").await?;
+/// let clock = ClockClient::connect(format!("ws://{}/", listener.local_addr())).await?;
+///
+/// // No more clients come this way. Those that came stay.
+/// listener.close();
+/// assert_eq!(clock.hour().await?, 12);
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping the listener stops listening; hold it, for instance until `server.wait().await` returns"]
 pub struct Listener {
     local_addr: SocketAddr,

@@ -1,4 +1,4 @@
-//! `SessionChanges`: openings and closings as a stream.
+//! `SessionChanges`: a stream of the openings and closings of sessions.
 
 use std::{
     pin::Pin,
@@ -14,7 +14,7 @@ use super::{
     state::{News, Record},
 };
 
-/// What happened to a server's sessions.
+/// An opening or closing of a server's session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionChange {
@@ -29,6 +29,32 @@ pub enum SessionChange {
 /// The stream begins with the sessions that are open, and ends when the server has shut down and the last session has
 /// closed. Sessions that came and went before a slow reader asked are left out; a reader that has seen a session open
 /// always hears of its end. The stream never holds more than one entry a session.
+///
+/// ```
+/// use futures::StreamExt;
+/// use rpc_server::{Server, SessionChange};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().listen("127.0.0.1:0").await?;
+/// let mut changes = server.sessions().changes();
+/// let watching = tokio::spawn(async move {
+///     while let Some(change) = changes.next().await {
+///         match change {
+///             SessionChange::Opened(session) => println!("{} is here", session.id()),
+///             SessionChange::Closed(session, reason) => println!("{} has left: {reason}", session.id()),
+///             _ => {}
+///         }
+///     }
+/// });
+///
+/// let client = rpc_client::connect(format!("ws://{}/", server.local_addr())).await?;
+/// client.close().await;
+/// server.shutdown().await;
+/// watching.await?; // The stream ends with the server.
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SessionChanges {

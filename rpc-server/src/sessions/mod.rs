@@ -26,8 +26,8 @@ use state::{Live, Phase, State};
 
 use crate::caps::Place;
 
-/// The open sessions of a server. Cheap to clone; all clones show the same. May be used from any task at any time, in
-/// handlers too (but see [`Self::drain`]).
+/// The open sessions of a server. Cheap to clone; all clones show the same sessions. Any task may use the collection at
+/// any time, handlers included (but see [`Self::drain`]).
 ///
 /// A session is added when its hooks have let it in, before its first call is served, and stays until it ends. Its
 /// objects are made after that, and may still refuse it.
@@ -57,6 +57,8 @@ struct ServerSessions {
     state: Mutex<State>,
     /// Wakes the tasks that wait for the end of the server.
     drain: watch::Sender<DrainState>,
+    /// Becomes true when no more sessions are taken: it ends the wait for a Hello.
+    stopped: watch::Sender<bool>,
     /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
     /// Limits the log lines that sum sessions up.
@@ -80,6 +82,7 @@ impl Sessions {
             shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
                 drain: watch::Sender::default(),
+                stopped: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
@@ -92,18 +95,17 @@ impl Sessions {
         let _ = self.shared.drain_timeout.set(timeout);
     }
 
-    /// How many sessions are open.
+    /// The number of open sessions.
     pub fn len(&self) -> usize {
         self.shared.lock().sessions().len()
     }
 
-    /// Whether no session is open. There may be [connections](Self::connections) all the same.
+    /// Whether no session is open. There may still be [connections](Self::connections) that are no open sessions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many connections there are from their upgrade on: those of the open sessions, and those whose handshake or
-    /// end is under way.
+    /// The number of upgraded connections: those of the open sessions, and those whose handshake or end is under way.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
@@ -114,13 +116,13 @@ impl Sessions {
         self.shared.lock().sessions().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The open session with this [`Session::id`].
+    /// The open session with this [`Session::id`]; `None` if there is none.
     pub fn get(&self, id: SessionId) -> Option<Session> {
         self.shared.lock().session(id).cloned()
     }
 
-    /// The open sessions of one principal, in the order in which they opened: a person may be connected from several
-    /// devices. Looks at every session.
+    /// The open sessions of one principal, in the order in which they opened; a person may be connected from several
+    /// devices. The search takes time in proportion to the number of open sessions.
     pub fn of(&self, principal: &Principal) -> Vec<Session> {
         let state = self.shared.lock();
         state.sessions().filter(|session| session.principal().as_ref() == Some(principal)).cloned().collect()
@@ -132,7 +134,7 @@ impl Sessions {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
     }
 
-    /// Openings and closings from now on, as a stream that begins with the sessions that are open.
+    /// A stream of openings and closings, which begins with the sessions that are open now.
     pub fn changes(&self) -> SessionChanges {
         SessionChanges::new(Arc::clone(&self.shared))
     }
@@ -166,8 +168,8 @@ impl Sessions {
         });
     }
 
-    /// Waits until there is no session and no upgrade under way. When the time for a drain is over, the log says what
-    /// is left.
+    /// Waits until there is no session, and no upgrade and no handshake under way. When the time for a drain is over,
+    /// the log says what is left.
     pub(crate) async fn ended(&self) {
         let mut drain = self.shared.drain.subscribe();
         // The sender lives in `self`, so this cannot fail.
@@ -247,13 +249,15 @@ impl Sessions {
         Hooks(Arc::clone(&self.shared))
     }
 
-    /// Returns the sessions that the phase concerns: all that have begun, whether they are open or not.
+    /// Ends the handshakes under way, and returns the sessions that the phase concerns: all that have begun, whether
+    /// they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
         state.phase = phase;
         let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
+        self.shared.stopped.send_replace(true);
         wake(wakers);
         sessions
     }
@@ -329,7 +333,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Says which session the upgrade led to. The place under the caps is the session's from here on.
+    /// Waits until no more sessions are taken, whether the live ones drain or are closed.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
+    }
+
+    /// Says which session the handshake led to. The place under the caps is the session's from here on.
     pub(crate) fn begun(&mut self, session: &Session) {
         let phase = {
             let mut state = self.shared.lock();
@@ -337,7 +347,7 @@ impl Entry {
             state.entered.insert(self.number, live);
             state.phase
         };
-        // The session came too late to be told with the others when the phase began.
+        // The Hello came too late for its session to be told with the others when the phase began.
         match phase {
             Phase::Open => {}
             Phase::Draining => drop(session.drain()),

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::TryLockError};
 
-use rpc_core::{MemoryPool, Session, logging::LogLimit};
+use rpc_core::{MemoryLimit, MemoryPool, Overload, Session, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -48,17 +48,15 @@ impl Sessions {
 
 fn close(session: &Session, bytes: usize, pool: &MemoryPool) {
     static CLOSED: LogLimit = LogLimit::new();
-    let limit = pool.limit();
+    let max = pool.limit();
     if let Some(more) = CLOSED.admit(Instant::now().into_std()) {
         warn!(
             session = %session.id(),
             peer = session.peer_addr().map(tracing::field::display),
             bytes,
-            "the heaviest session is closed: all sessions together hold more than {limit} bytes \
+            "the heaviest session is closed: all sessions together hold more than {max} bytes \
              (ServerBuilder::memory){more}"
         );
     }
-    session.overload(format!(
-        "all sessions together hold more than {limit} bytes (ServerBuilder::memory), this one the most"
-    ));
+    session.overload(Overload { limit: MemoryLimit::Server, max, held: pool.held() });
 }

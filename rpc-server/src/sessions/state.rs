@@ -14,7 +14,7 @@ use crate::caps::Place;
 pub(super) struct State {
     pub(super) phase: Phase,
     last: u64,
-    /// Every connection, from its upgrade to its end; `None` while the upgrade is under way.
+    /// Every connection, from its upgrade to its end; `None` until the client has said Hello.
     pub(super) entered: BTreeMap<u64, Option<Live>>,
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
@@ -28,7 +28,7 @@ pub(super) struct State {
     reported: bool,
 }
 
-/// A session, from its beginning to its end.
+/// A session, from its client's Hello to its end.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) session: Session,

@@ -65,8 +65,8 @@ mod tests {
 
     use rpc_core::{
         __tls::provider,
-        CheckedConfig, ConnectionInfo, Hosting, Status,
-        session::{self, WebSocket},
+        Config, ConnectionInfo, Hosting, Status,
+        session::{self, Handshake, WebSocket},
     };
     use rpc_testing::{Authority, SOON};
     use tokio::{io::duplex, time::sleep};
@@ -125,13 +125,14 @@ mod tests {
         let connecting = connector.connect("localhost".try_into().unwrap(), far);
         let (accepted, connected) = tokio::join!(accepting, connecting);
 
-        let config = CheckedConfig::default();
+        let config = Config::default();
         let hosting = Hosting::builder().service(Printer.serve()).build().unwrap();
-        let transport = WebSocket::server(accepted.unwrap().0, [][..].into(), &config);
-        let (_server, driver) = session::accept(transport, &hosting, &config, ConnectionInfo::default());
-        tokio::spawn(driver);
         let transport = WebSocket::client(connected.unwrap(), [][..].into(), &config);
         let (client, driver) = session::connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
+        tokio::spawn(driver);
+        let transport = WebSocket::server(accepted.unwrap().0, [][..].into(), &config);
+        let (_server, driver) =
+            Handshake::read(transport, &config).await.unwrap().accept(&hosting, ConnectionInfo::default());
         tokio::spawn(driver);
         client.established().await.unwrap();
         let press: PressClient = client.client();

@@ -30,20 +30,45 @@ use crate::{
 /// Answers HTTP requests that ask for the WebSocket, and runs the sessions that they become:
 /// [`Server::upgrade`](crate::Server::upgrade).
 ///
-/// A [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to it in any
-/// HTTP server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum has
-/// them). If it puts the peer's [`SocketAddr`] into the request's extensions, handlers can see the address, and
-/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it. If it does TLS and
-/// puts a [`TlsInfo`](rpc_core::TlsInfo) there, handlers can see that the connection is encrypted, and the client's
-/// certificate.
+/// This is a [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to
+/// it in any HTTP server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum
+/// has them). If it puts the peer's [`SocketAddr`] into the request's extensions, handlers can see the address, and
+/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it. If it does
+/// TLS and puts a [`TlsInfo`](rpc_core::TlsInfo) there, handlers can see that the connection is encrypted, and the
+/// client's certificate.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that offers the sub-protocol
 /// `duplex-rpc.v1`, comes from no web page or from an allowed one, and finds a place under the server's limits of
-/// connections. Otherwise the answer is a status and a sentence that says what to do. Extensions, compression among
-/// them, are never agreed. The answer must be awaited within a tokio runtime: each session is a task of it, and lives
-/// until it ends, or the server does.
+/// connections. Otherwise the answer is a status and a sentence that says what to do. The server
+/// agrees to no WebSocket extensions, such as compression. Await the answer within a tokio runtime: each session
+/// becomes a task of that runtime, and lives until the session or the server ends.
 ///
 /// Cheap to clone. Each clone is a handle of the server, which ends when the last of its handles is dropped.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use http::{Request, Response, StatusCode};
+/// use rpc_server::{Server, Upgrade, UpgradeBody};
+/// use tower_service::Service;
+///
+/// /// What the HTTP server calls for requests to `/rpc`.
+/// async fn rpc<B>(mut upgrade: Upgrade, request: Request<B>) -> Result<Response<UpgradeBody>, Infallible> {
+///     upgrade.call(request).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder().build()?;
+/// // A request that asks for no WebSocket gets an answer that says so.
+/// let request = Request::get("/rpc").body(())?;
+/// let response = rpc(server.upgrade(), request).await?;
+/// assert_eq!(response.status(), StatusCode::UPGRADE_REQUIRED);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The guide has [a whole HTTP server](crate::guide::hosting#beside-web-pages).
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     alive: Arc<KeepAlive>,
@@ -75,16 +100,15 @@ impl<B> tower_service::Service<Request<B>> for Upgrade {
     }
 }
 
-/// The answer to come of an [`Upgrade`]. Nothing happens before it is polled. Dropping it before it is ready refuses
-/// the request without an answer.
+/// The answer of an [`Upgrade`], as a future. Nothing happens before its first poll. Dropping it before it is ready
+/// refuses the request without an answer.
 #[must_use = "a request is not answered unless the future is polled"]
 pub struct UpgradeFuture {
     answer: Pin<Box<dyn Future<Output = Response<UpgradeBody>> + Send>>,
 }
 
 impl UpgradeFuture {
-    /// The place is that of the connection, which a listener has taken at the accept; without one, the request takes a
-    /// place of its own.
+    /// `place` is the place that a listener has taken for the connection. Without it, the request takes a place itself.
     pub(crate) fn new<B>(
         shared: Arc<ServerShared>,
         request: Request<B>,

@@ -1,4 +1,4 @@
-//! `Refusal`: why a request is not upgraded, and what the person behind it can do.
+//! `Refusal`: why a request is not upgraded, and what a person can do about it.
 
 use http::{HeaderValue, Response, StatusCode, header};
 use rpc_core::session::SUBPROTOCOL;

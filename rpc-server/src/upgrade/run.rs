@@ -1,4 +1,4 @@
-//! Running a session, from the answered upgrade to its end.
+//! From the answered upgrade to a session, and the session's task.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rpc_core::{
-    ConnectionInfo,
+    ConnectionInfo, Session,
     logging::LogLimit,
-    session::{self, WebSocket},
+    session::{Driver, Handshake, WebSocket},
     text::excerpt_of,
 };
 use tokio::{
@@ -26,12 +26,12 @@ use tracing::{debug, warn};
 
 use crate::{sessions::Entry, shared::ServerShared};
 
-/// Takes the connection over from the HTTP server, and runs its session.
+/// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
 pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: ConnectionInfo, entry: Entry) {
     let peer = info.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(shared.config.upgrade_timeout, on_upgrade).await {
+    let upgraded = match timeout(shared.config.upgrade_timeout(), on_upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
-        // Nothing in the request tells this beforehand.
+        // The request itself does not show whether the HTTP server will hand the connection over.
         Ok(Err(error)) if error.is_user() => {
             static HELD: LogLimit = LogLimit::new();
             if let Some(more) = HELD.admit(Instant::now().into_std()) {
@@ -46,30 +46,40 @@ pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: 
         Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "upgrade timed out"),
     };
-    // The bare stream spares the layers that hyper puts around it. Where there is something else, they stay.
+    // Without hyper's layers around it, the bare stream is faster. Other transports keep the layers.
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return serve(&shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
     let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-        Ok(parts) => return serve(&shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
         Err(upgraded) => upgraded,
     };
-    serve(&shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await;
+    greet(shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await;
 }
 
-async fn serve<IO>(shared: &ServerShared, io: IO, leftover: Bytes, info: ConnectionInfo, mut entry: Entry)
+async fn greet<IO>(shared: Arc<ServerShared>, io: IO, leftover: Bytes, info: ConnectionInfo, mut entry: Entry)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = info.peer_addr.map(tracing::field::display);
+    debug!(peer, "connection upgraded");
     let transport = WebSocket::server(io, leftover, &shared.config);
-    let (session, driver) = session::accept(transport, &shared.hosting, &shared.config, info);
-    let id = session.id();
-    debug!(session = %id, peer, "connection upgraded");
+    let handshake = match Handshake::read_unless(transport, &shared.config, entry.stopped()).await {
+        Ok(handshake) => handshake,
+        Err(error) => return debug!(peer, "connection closed before its session began: {}", excerpt_of(&error)),
+    };
+    let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
-    drive(shared, driver).await;
+    tokio::spawn(serve(shared, session, driver, entry));
+}
+
+/// A session's task. The entry goes last: by then the end of the session has been recorded.
+async fn serve(shared: Arc<ServerShared>, session: Session, driver: Driver, _entry: Entry) {
+    let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
+    debug!(session = %id, peer, "session begun");
+    drive(&shared, driver).await;
     let reason = session.closed().await;
     debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
 }

@@ -36,20 +36,17 @@ pub(crate) fn builder() -> ServerBuilder {
 
 /// A configuration whose time limits are never reached.
 pub(crate) fn endless() -> Config {
-    let mut config = Config::default();
-    for time in [
-        &mut config.upgrade_timeout,
-        &mut config.hello_timeout,
-        &mut config.close_timeout,
-        &mut config.keepalive_timeout,
-        &mut config.progress_timeout,
-        &mut config.write_timeout,
-        &mut config.drain_grace,
-        &mut config.drain_timeout,
-    ] {
-        *time = Duration::MAX;
-    }
-    config
+    Config::builder()
+        .upgrade_timeout(Duration::MAX)
+        .hello_timeout(Duration::MAX)
+        .close_timeout(Duration::MAX)
+        .keepalive_timeout(Duration::MAX)
+        .progress_timeout(Duration::MAX)
+        .write_timeout(Duration::MAX)
+        .drain_grace(Duration::MAX)
+        .drain_timeout(Duration::MAX)
+        .build()
+        .unwrap()
 }
 
 pub(crate) async fn listen(config: Config) -> ServerHandle {

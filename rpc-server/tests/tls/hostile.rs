@@ -20,9 +20,7 @@ const SHORT: Duration = Duration::from_millis(200);
 const HELLO: [u8; 9] = [22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc];
 
 fn short() -> Config {
-    let mut config = Config::default();
-    config.upgrade_timeout = SHORT;
-    config
+    Config::builder().upgrade_timeout(SHORT).build().unwrap()
 }
 
 /// Runs a peer beside a client that calls all the while, until the peer has ended and its place is free.
@@ -142,8 +140,7 @@ async fn one_too_many_is_closed_without_an_answer() {
 #[tokio::test]
 async fn a_handshake_under_way_does_not_hold_up_a_shutdown() {
     let authority = Authority::new("test");
-    let mut config = Config::default();
-    config.upgrade_timeout = Duration::MAX;
+    let config = Config::builder().upgrade_timeout(Duration::MAX).build().unwrap();
     let server = listen_with(of(&authority.server(&["localhost"])), config).await;
     let vault = join(&server, trusting(&authority)).await;
     let mut silent = TcpStream::connect(server.local_addr()).await.unwrap();

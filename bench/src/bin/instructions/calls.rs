@@ -115,14 +115,15 @@ async fn small(counter: &CounterClient, calls: u64) -> Result<(), Status> {
 /// for ever, because setting a deadline is part of what a call costs.
 fn patient() -> Config {
     const HOUR: Duration = Duration::from_secs(3600);
-    let mut config = Config::default();
-    config.call_timeout = HOUR;
-    config.upgrade_timeout = HOUR;
-    config.hello_timeout = HOUR;
-    config.keepalive = HOUR;
-    config.keepalive_timeout = 2 * HOUR;
-    config.progress_timeout = HOUR;
-    config.write_timeout = HOUR;
-    config.slow_poll = HOUR;
-    config
+    Config::builder()
+        .call_timeout(HOUR)
+        .upgrade_timeout(HOUR)
+        .hello_timeout(HOUR)
+        .keepalive(HOUR)
+        .keepalive_timeout(2 * HOUR)
+        .progress_timeout(HOUR)
+        .write_timeout(HOUR)
+        .slow_poll(HOUR)
+        .build()
+        .unwrap()
 }

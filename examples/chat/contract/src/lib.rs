@@ -3,38 +3,38 @@
 use rpc_core::{Context, Status};
 use serde::{Deserialize, Serialize};
 
-/// Something said in a room.
+/// A message in a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Post {
-    /// Counts up from 1 in each room.
+    /// The number of the post; each room counts from 1.
     pub number: u64,
-    /// Who said it.
+    /// The name of the author.
     pub author: String,
-    /// What was said.
+    /// The text of the post.
     pub text: String,
 }
 
-/// What a member is told on joining.
+/// What the house tells a member who has joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
-    /// Who else is there.
+    /// The names of the other members.
     pub others: Vec<String>,
-    /// What was said before.
+    /// The earlier posts.
     pub history: Vec<Post>,
 }
 
-/// How a vote ended.
+/// The result of a vote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Members who agreed.
+    /// The number of members who agreed.
     pub yes: u32,
-    /// Members who did not.
+    /// The number of members who did not agree.
     pub no: u32,
-    /// Members who did not answer in time.
+    /// The number of members who did not answer in time.
     pub silent: u32,
 }
 
-/// Why the house says no.
+/// Why the house refuses a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChatError {
@@ -73,17 +73,17 @@ pub trait Chat {
     /// Enters a room under a name. The house first asks whether its rules are accepted.
     async fn join(&self, cx: &Context<ChatEventsClient>, room: &str, name: &str) -> Result<Joined, ChatError>;
 
-    /// Says something to everybody in the room, the caller included. Returns the post's number.
+    /// Posts a text to everybody in the room, the caller included. Returns the post's number.
     async fn post(&self, cx: &Context<ChatEventsClient>, room: &str, text: &str) -> Result<u64, ChatError>;
 
     /// Asks everybody in the room, and waits for the answers.
     async fn vote(&self, cx: &Context<ChatEventsClient>, room: &str, question: &str) -> Result<Tally, ChatError>;
 
-    /// Who is in a room.
+    /// The names of the members of a room.
     #[rpc(idempotent, timeout = "5s")]
     async fn who(&self, room: &str) -> Vec<String>;
 
-    /// What was said in a room.
+    /// The posts of a room.
     #[rpc(idempotent)]
     async fn history(&self, room: &str) -> Vec<Post>;
 }

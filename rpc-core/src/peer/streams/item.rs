@@ -123,9 +123,6 @@ impl<'de> Deserialize<'de> for NoFault {
 
 impl From<CallError<NoFault>> for Status {
     fn from(error: CallError<NoFault>) -> Self {
-        match error {
-            CallError::Fault(none) => match none {},
-            CallError::Status(status) => status,
-        }
+        error.map_fault(|none| -> Self { match none {} }).collapse()
     }
 }

@@ -18,7 +18,8 @@ use crate::{
 
 /// The reader reports to the producer after it has read this number of bytes …
 const REPORT: i64 = 64 * 1024;
-/// … or with the first item after this time. The reports tell a waiting call that its reader makes progress.
+/// … or when this time has passed since the last report. That is looked at with the first two items after a report and
+/// with every fourth one. The reports tell a waiting call that its reader makes progress.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.
@@ -38,7 +39,7 @@ pub(crate) struct StreamReader {
 impl StreamReader {
     fn new(shared: Arc<SessionShared>, id: TransferId) -> Self {
         let config = &shared.config;
-        let report = report(i64::from(config.stream_items), config.stream_window);
+        let report = report(i64::from(config.stream_items()), config.stream_window());
         Self { shared, id, batch: VecDeque::new(), read: Reading::default(), report, reported: now(), over: false }
     }
 

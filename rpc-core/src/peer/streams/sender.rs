@@ -7,10 +7,36 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{error::CallError, status::Status};
 
-/// The sending half of [`crate::Streaming::channel`].
+/// Sends the items of a stream that [`crate::Streaming::channel`] made.
 ///
-/// [`Self::finish`] or [`Self::fail`] it: a reader whose producer was dropped without either sees a status with
-/// [`crate::Code::Aborted`].
+/// End the stream with [`Self::finish`], [`Self::fail`] or [`Self::fail_with`]. If the sender is dropped before that,
+/// the reader sees a status with [`crate::Code::Aborted`].
+///
+/// ```
+/// use rpc_core::{Code, Streaming};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (sender, mut lines) = Streaming::<String>::channel(16);
+/// tokio::spawn(async move {
+///     for line in ["first", "last"] {
+///         if sender.send(line.to_owned()).await.is_err() {
+///             return; // The reader is gone.
+///         }
+///     }
+///     let _ = sender.finish().await;
+/// });
+/// assert_eq!(lines.next().await, Some(Ok("first".to_owned())));
+/// assert_eq!(lines.next().await, Some(Ok("last".to_owned())));
+/// assert_eq!(lines.next().await, None);
+///
+/// // Without `finish` the reader cannot know that this was all.
+/// let (sender, mut lines) = Streaming::<String>::channel(16);
+/// drop(sender);
+/// let error = lines.next().await.unwrap().unwrap_err();
+/// assert_eq!(error.status().unwrap().code(), Code::Aborted);
+/// # }
+/// ```
 pub struct StreamSender<T, E = super::NoFault> {
     items: mpsc::Sender<Message<T, E>>,
 }
@@ -20,14 +46,14 @@ enum Message<T, E> {
     End(Result<(), CallError<E>>),
 }
 
-/// The stream is not read any more: its reader was dropped, its call has failed, or the session has ended. The item is
-/// given back.
+/// The stream has no reader any more: the reader was dropped, the call has failed, or the session has ended. The error
+/// returns the item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
 
 impl<T: Send, E: Send> StreamSender<T, E> {
-    /// Both halves, with room for `capacity` items between them: 1 at least, and at most the number of permits that a
-    /// semaphore can have.
+    /// A sender and the stream of its items, with room for `capacity` items between them: at least 1, and at most the
+    /// number of permits that a semaphore can have.
     pub(super) fn channel(capacity: usize) -> (Self, impl Stream<Item = Result<T, CallError<E>>> + Send) {
         let (items, receiver) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
         let stream = stream::unfold(Some(receiver), async |receiver| {
@@ -42,7 +68,7 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         (Self { items }, stream)
     }
 
-    /// Sends an item; waits while the reader does not keep up. May be dropped at any time; the item is not sent then.
+    /// Sends an item, and waits while the reader does not keep up. If the future is dropped, the item is not sent.
     pub async fn send(&self, item: T) -> Result<(), Closed<T>> {
         match self.items.reserve().await {
             Ok(place) => {
@@ -53,9 +79,9 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         }
     }
 
-    /// Ends the stream after the items that have been sent. Waits for room as [`Self::send`] does; the reader sees the
-    /// end after the items. Dropping the future drops the sender: the reader sees [`crate::Code::Aborted`]. Fails if
-    /// the stream is not read any more, as [`Self::fail`] and [`Self::fail_with`] do.
+    /// Ends the stream after the items that have been sent. This waits for room as [`Self::send`] does, and fails if
+    /// the stream has no reader any more. Dropping the future drops the sender, and the reader sees
+    /// [`crate::Code::Aborted`]. The same holds for [`Self::fail`] and [`Self::fail_with`].
     pub async fn finish(self) -> Result<(), Closed<()>> {
         self.end(Ok(())).await
     }
@@ -72,12 +98,12 @@ impl<T: Send, E: Send> StreamSender<T, E> {
         self.end(Err(CallError::Status(status))).await
     }
 
-    /// Waits until the stream is not read any more. May be dropped at any time.
+    /// Waits until the stream has no reader any more. Dropping the future stops the waiting and nothing else.
     pub async fn closed(&self) {
         self.items.closed().await;
     }
 
-    /// Whether the stream is not read any more.
+    /// Whether the stream has no reader any more.
     pub fn is_closed(&self) -> bool {
         self.items.is_closed()
     }

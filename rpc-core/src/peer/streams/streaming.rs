@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::Location,
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
@@ -15,40 +16,87 @@ use super::{NoFault, StreamSender, item::Decode, reader::StreamReader};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
-    peer::{call::unfit, encode::scan_limits},
+    logging::LogLimit,
+    peer::{call::unfit, clock::now, encode::scan_limits},
     proto::StreamError,
     wire::{self, ScanLimits, WireError},
 };
 
-/// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` where
-/// it may end in a typed fault.
+/// A stream of items as an argument or a result of a method: `Streaming<Post>`, or `Streaming<Post, ChatError>` if the
+/// stream may end in a typed fault.
 ///
-/// To send one, make it of any stream ([`Self::new`], [`Self::from_results`], [`Self::from_call_results`]) or by its
-/// sending half ([`Self::channel`]). To read one, treat it as a stream of `Result<T, CallError<E>>`, or call
-/// [`Self::next`]. An error is the last thing that comes:
+/// To send a stream, make it of any stream ([`Self::new`], [`Self::from_results`], [`Self::from_call_results`]), or
+/// make a pair of a sender and a stream ([`Self::channel`]). To read a stream, treat it as a stream of
+/// `Result<T, CallError<E>>`, or call [`Self::next`]. An error comes last:
 ///
 /// | what comes last | why |
 /// |---|---|
 /// | nothing | the producer has finished the stream |
-/// | [`CallError::Fault`] | the producer has ended it with a fault |
-/// | a status of the producer's | the producer has ended it with that |
+/// | [`CallError::Fault`] | the producer has ended the stream with a fault |
+/// | a status that the producer chose | the producer has ended the stream with this status |
 /// | [`Code::Aborted`](crate::Code::Aborted) | the producer was dropped before it had finished the stream |
-/// | [`Code::Cancelled`](crate::Code::Cancelled) | the call that it is an argument of has ended badly, or was given up |
+/// | [`Code::Cancelled`](crate::Code::Cancelled) | the stream is an argument of a call that has failed or was given up |
 /// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended, or one side shuts down |
 /// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`], or holds more than its limits on payloads |
 /// | [`Code::ResourceExhausted`](crate::Code::ResourceExhausted) | the reader's [`crate::Config::session_memory`] is used up, or its server's bound for all sessions |
 /// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item or the fault does not fit its type |
 ///
-/// What was sent before the end comes before it. Dropping a stream that is being read stops its producer, whose own
-/// stream is dropped then; the call, if it is an argument, goes on.
+/// All items that were sent before the end come before it. Dropping a stream that is read stops its producer, and drops
+/// the stream that the producer was made of. If the stream is an argument, the call goes on.
 ///
 /// # How far a producer may run ahead
 ///
-/// A producer is polled only while its reader has room: [`crate::Config::stream_window`] bytes and
-/// [`crate::Config::stream_items`] items to begin with, counted from the producer's side to the reader's hand. Of
-/// these, about [`crate::Config::chunk`] bytes, and one longer item at most, wait at the producer's side. While the
-/// reader waits for the window and not for the producer, the window doubles, up to
-/// [`crate::Config::max_stream_window`]. [`Self::with_window`] and `#[rpc(window = …)]` fix it.
+/// A producer is polled only while its reader has room: initially [`crate::Config::stream_window`] bytes and
+/// [`crate::Config::stream_items`] items, counted from the producer until the reader takes them. Of these, about
+/// [`crate::Config::chunk`] bytes, and one longer item at most, wait at the producer's side. While the reader waits for
+/// the window and not for the producer, the window doubles, up to [`crate::Config::max_stream_window`].
+/// [`Self::with_window`] and `#[rpc(window = …)]` fix it. The guide says more about [streams](crate::guide::streams).
+///
+/// # Example
+///
+/// ```
+/// use futures::stream;
+/// use rpc_core::{Hosting, Status, Streaming, session::connect_in_memory};
+///
+/// #[rpc_core::service]
+/// trait Numbers {
+///     async fn up_to(&self, last: u32) -> Streaming<u32>;
+///     async fn sum(&self, numbers: Streaming<u32>) -> Result<u32, Status>;
+/// }
+///
+/// struct Abacus;
+///
+/// impl Numbers for Abacus {
+///     async fn up_to(&self, last: u32) -> Streaming<u32> {
+///         Streaming::new(stream::iter(1..=last))
+///     }
+///
+///     async fn sum(&self, mut numbers: Streaming<u32>) -> Result<u32, Status> {
+///         let mut sum = 0;
+///         while let Some(number) = numbers.next().await {
+///             sum += number?;
+///         }
+///         Ok(sum)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Hosting::builder().service(Abacus.serve()).build()?;
+/// # let (_server, session) = connect_in_memory(&server, &Hosting::default());
+/// # let numbers: NumbersClient = session.client();
+/// let mut received = numbers.up_to(2).await?;
+/// assert_eq!(received.next().await, Some(Ok(1)));
+/// assert_eq!(received.next().await, Some(Ok(2)));
+/// assert_eq!(received.next().await, None);
+///
+/// // The client takes any stream of items as an argument, and a `Streaming` too.
+/// assert_eq!(numbers.sum(stream::iter([1, 2, 3])).await?, 6);
+/// let four = numbers.up_to(4).await?;
+/// assert_eq!(numbers.sum(four).await?, 10);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Streaming<T, E = NoFault> {
     inner: Inner<T, E>,
 }
@@ -79,13 +127,14 @@ impl<T: Send + 'static, E: Send + 'static> Streaming<T, E> {
         Self::from_call_results(stream.map(|item| item.map_err(CallError::Fault)))
     }
 
-    /// Makes a stream of results as a reader gets them, for instance of a received stream whose items were mapped. The
+    /// Makes a stream of results such as a reader gets, for instance of a received stream whose items were mapped. The
     /// end of the source is passed on. The source is not polled after the first error.
     pub fn from_call_results(stream: impl Stream<Item = Result<T, CallError<E>>> + Send + 'static) -> Self {
         Self { inner: Inner::Local(Mutex::new(stream.boxed())) }
     }
 
-    /// A stream and its sending half, with room for `capacity` items (1 at least) between them, beside the window.
+    /// Makes a sender and the stream that it feeds, with room for `capacity` items (at least 1) between them, beside
+    /// the window.
     pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
         let (sender, stream) = StreamSender::channel(capacity);
         (sender, Self::from_call_results(stream))
@@ -98,24 +147,33 @@ impl<T, E> Streaming<T, E> {
         Self { inner: Inner::Over }
     }
 
-    /// Fixes how many bytes, with 32 beside each item's own, may be under way or wait to be read, for a stream that has
-    /// come. The producer may have used the window that [`crate::Config::stream_window`] announced to it already. None
-    /// at all counts as one: one item at a time. Does nothing to a stream that is produced here.
+    /// Fixes the window of a stream that is read here: how many bytes may be under way or wait to be read, where each
+    /// item counts 32 bytes beside its own. A window of 0 counts as 1, which lets one item through at a time.
+    ///
+    /// It acts at any time, also between two items, and again with another window. The producer may have used more by
+    /// then: the initial window of [`crate::Config::stream_window`], or the window before. It gets new credit as soon
+    /// as the new window has room beside what is under way and unread.
+    ///
+    /// Only the side that reads a stream can fix its window. On a stream that is produced here this does nothing, and
+    /// logs a warning with the place of the call. A stream that has ended needs no window.
     #[must_use]
+    #[track_caller]
     pub fn with_window(mut self, bytes: usize) -> Self {
-        if let Inner::Remote(remote) = &mut self.inner {
-            remote.reader.set_window(bytes);
+        match &mut self.inner {
+            Inner::Remote(remote) => remote.reader.set_window(bytes),
+            Inner::Local(_) => warn_of_window(Location::caller()),
+            Inner::Over => {}
         }
         self
     }
 
-    /// The next item; an error is the last one, and `None` says that the stream was finished, or has failed before. May
-    /// be dropped at any time; nothing is lost.
+    /// The next item. An error is the last value. `None` means that the stream was finished, or has failed before.
+    /// Dropping the future loses no item.
     pub async fn next(&mut self) -> Option<Result<T, CallError<E>>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Makes a stream of a received one.
+    /// Makes a `Streaming` of a stream that the other side produces.
     pub(crate) fn remote<D>(reader: StreamReader, method: &'static MethodDescriptor) -> Self
     where
         D: Decode<Value = T>,
@@ -159,6 +217,17 @@ impl<T, E> Remote<T, E> {
     }
 }
 
+fn warn_of_window(at: &Location<'_>) {
+    static NO_WINDOW: LogLimit = LogLimit::new();
+    if let Some(more) = NO_WINDOW.admit(now()) {
+        tracing::warn!(
+            %at,
+            "Streaming::with_window does nothing to a stream that is produced here: only the side that reads a stream \
+             can fix its window, with `with_window` there or with #[rpc(window = …)] on the method{more}"
+        );
+    }
+}
+
 const _: () = {
     const fn is_shared<S: Send + Sync>() {}
     // A hosted object may keep a stream, whatever the type of the items is.
@@ -193,7 +262,7 @@ impl<T, E> fmt::Debug for Streaming<T, E> {
     }
 }
 
-/// What can be passed to a client for an argument of type `Streaming<T, E>`: any stream of `T`, or a [`Streaming`].
+/// A value that a client takes for an argument of type `Streaming<T, E>`: any stream of `T`, or a [`Streaming`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a stream of `{T}`",
     note = "pass a stream whose items are `{T}`, or a `Streaming`: see `Streaming::new`, `Streaming::from_results` and `Streaming::channel`",

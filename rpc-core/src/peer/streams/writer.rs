@@ -20,7 +20,8 @@ use crate::{
     logging::LogLimit,
     panics::{Panicked, catch, let_go},
     peer::{
-        Reservation, Waiting, clock::now, encode::encode, shared::SessionShared, slow::watch_poll, watchdog::Polled,
+        Reservation, WaitingValue, clock::now, encode::encode, shared::SessionShared, slow::watch_poll,
+        watchdog::Polled,
     },
     proto::{ITEM, LongState, Released, StreamEnd, StreamError, StreamRoom},
     status::Status,
@@ -347,7 +348,7 @@ impl Pump {
                 let claimed = self.shared.with(|locked| locked.connection.poll_long_item(id, len, cx.waker()));
                 if claimed == Some(false) {
                     item.bytes = None;
-                    waits.get_or_insert_with(|| Waiting::new(&shared, len));
+                    waits.get_or_insert_with(|| WaitingValue::new(&shared, len));
                     return Poll::Pending;
                 }
                 Poll::Ready(claimed.is_some())
@@ -358,7 +359,7 @@ impl Pump {
             let mut reservation = Reservation::new(self.shared.clone());
             if !reservation.try_transfer(len) {
                 item.bytes = None;
-                waits.get_or_insert_with(|| Waiting::new(&shared, len));
+                waits.get_or_insert_with(|| WaitingValue::new(&shared, len));
                 if !reserve(&self.shared, id, len, &mut reservation).await {
                     return false;
                 }

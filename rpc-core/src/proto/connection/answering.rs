@@ -3,19 +3,12 @@
 
 use std::mem;
 
-use super::{Charges, Connection, ServedState};
+use super::{Charges, Connection, ServedState, completions::AnswerKind};
 use crate::{
     proto::{Completion, ServedKey, outbox::OnSent},
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };
-
-/// What a completion carries.
-enum AnswerKind {
-    /// A result, and how many streams it has.
-    Value(usize),
-    Fault,
-}
 
 impl Connection {
     /// Ends the session when the reply of this call has gone out. If the call ends with a status or a fault instead,
@@ -55,11 +48,11 @@ impl Connection {
         let started = !matches!(completion, Completion::NotStarted);
         let status = match (given_up(was, started), completion) {
             (Some(status), _) | (None, Completion::Status(status)) => status,
-            (None, Completion::Value(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Value(0)),
+            (None, Completion::Value(bytes)) => return self.push_answer(id, AnswerKind::Value, bytes, 0, charges),
             (None, Completion::Streaming(bytes, streams)) => {
-                return self.push_payload(id, bytes, charges, AnswerKind::Value(streams));
+                return self.push_answer(id, AnswerKind::Value, bytes, streams, charges);
             }
-            (None, Completion::Fault(bytes)) => return self.push_payload(id, bytes, charges, AnswerKind::Fault),
+            (None, Completion::Fault(bytes)) => return self.push_answer(id, AnswerKind::Fault, bytes, 0, charges),
             (None, Completion::Stopped) => self.why_stopped(),
             (None, Completion::NotStarted) => {
                 Status::unavailable("the call was turned away before it started: the session is ending").not_executed()
@@ -103,8 +96,9 @@ impl Connection {
         }
     }
 
-    fn push_payload(&mut self, id: CallId, bytes: Rope, charges: Charges, kind: AnswerKind) -> Streams {
-        if let Err(status) = self.check_answer(&bytes, &kind) {
+    /// Sends a result with this number of streams, or a fault. Gives the numbers of the streams.
+    fn push_answer(&mut self, id: CallId, kind: AnswerKind, bytes: Rope, streams: usize, charges: Charges) -> Streams {
+        if let Err(status) = self.check_answer(&bytes, streams) {
             self.output.release(charges);
             self.fail_served(id, status);
             return Streams::default();
@@ -113,8 +107,8 @@ impl Connection {
         let on_sent = OnSent::Completion(id);
         let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);
         let (frame, streams) = match kind {
-            AnswerKind::Value(count) => {
-                let streams = self.open_streams(count, None);
+            AnswerKind::Value => {
+                let streams = self.open_streams(streams, None);
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
             AnswerKind::Fault => {
@@ -129,7 +123,7 @@ impl Connection {
 
     /// Whether the caller takes this answer; the error says why not.
     #[inline]
-    fn check_answer(&self, bytes: &Rope, kind: &AnswerKind) -> Result<(), Status> {
+    fn check_answer(&self, bytes: &Rope, streams: usize) -> Result<(), Status> {
         let limit = self.negotiated.limits.payload;
         if bytes.len() as u64 > limit {
             return Err(Status::out_of_range(format!(
@@ -138,10 +132,7 @@ impl Connection {
                 bytes.len()
             )));
         }
-        match kind {
-            AnswerKind::Value(streams) => self.check_streams(*streams),
-            AnswerKind::Fault => Ok(()),
-        }
+        self.check_streams(streams)
     }
 
     pub(super) fn push_status(&mut self, id: CallId, status: Status, on_sent: OnSent) {

@@ -112,7 +112,7 @@ impl Connection {
         if !admitted {
             self.calls.enqueue(start.oneway, start.depth, key);
             if nested {
-                self.push_deadline(now + self.config.nested_wait, DeadlineKey::Wait(key));
+                self.push_deadline(now + self.config.nested_wait(), DeadlineKey::Wait(key));
             }
         }
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
@@ -163,7 +163,7 @@ impl Connection {
         let Some(slot) = self.calls.slots.find_mut(key) else {
             return CallProgress::Done(Outcome::Status(Status::internal("the call was polled after its end")));
         };
-        if matches!(slot.state, SlotState::Completed(_)) {
+        if matches!(slot.state, SlotState::Resolved(_)) {
             return CallProgress::Done(self.take_outcome(key));
         }
         keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
@@ -260,14 +260,14 @@ impl Connection {
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);
             }
-            SlotState::Completed(Outcome::Streaming(..)) => {
+            SlotState::Resolved(Outcome::Streaming(..)) => {
                 let outcome = self.take_outcome(key);
                 if let Outcome::Streaming(_, streams) = outcome {
                     self.leave_streams(&streams);
                 }
             }
-            SlotState::Completed(_) if slot.awaiting_completion => slot.state = SlotState::Abandoned,
-            SlotState::Completed(_) => self.free_slot(key),
+            SlotState::Resolved(_) if slot.awaiting_completion => slot.state = SlotState::Abandoned,
+            SlotState::Resolved(_) => self.free_slot(key),
             SlotState::Abandoned | SlotState::Free => {}
         }
     }
@@ -334,7 +334,7 @@ impl Connection {
 
     /// Frees a slot.
     pub(super) fn free_slot(&mut self, key: CallKey) {
-        if let Some(SlotState::Completed(outcome)) = self.calls.slots.find(key).map(|slot| &slot.state) {
+        if let Some(SlotState::Resolved(outcome)) = self.calls.slots.find(key).map(|slot| &slot.state) {
             self.memory.release_outcome(outcome);
         }
         self.output.stale_wakers.extend(self.calls.slots.remove(key));
@@ -346,7 +346,7 @@ impl Connection {
         };
         let awaiting = slot.awaiting_completion;
         let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
-            SlotState::Completed(outcome) => {
+            SlotState::Resolved(outcome) => {
                 self.memory.release_outcome(&outcome);
                 outcome
             }

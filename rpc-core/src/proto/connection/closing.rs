@@ -6,7 +6,7 @@ use super::{
     Connection, ConnectionError, Event, Phase, ServedKey, ServedState, SessionTimer, lifecycle::shutting_down,
 };
 use crate::{
-    error::ProtocolError,
+    error::{MemoryLimit, Overload, ProtocolError},
     proto::{
         Outcome,
         assembly::Purpose,
@@ -54,13 +54,13 @@ impl Connection {
     /// the configuration sets, handlers are stopped; some time later the connection is closed, even if a handler still
     /// runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
-        let (whole, closing) = (self.config.drain_timeout, self.config.close_timeout);
+        let (whole, closing) = (self.config.drain_timeout(), self.config.close_timeout());
         // The steps after the goodbye have to fit as well.
         let over = whole - whole / 20;
         self.life.set_end_by(now + over);
         match self.life.phase {
             Phase::Ended => return,
-            Phase::Handshake | Phase::AwaitingDecision => return self.end(ConnectionError::ShutDown, Flush::Output),
+            Phase::Handshake => return self.end(ConnectionError::ShutDown, Flush::Output),
             Phase::Open if self.life.draining => return,
             Phase::Open => {}
         }
@@ -68,7 +68,7 @@ impl Connection {
         self.output.emit(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
         self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
-        self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace);
+        self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace());
         self.schedule.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
@@ -96,7 +96,7 @@ impl Connection {
     pub(super) fn fail(&mut self, key: CallKey, status: Status) {
         self.withdraw(key);
         if let Some(slot) = self.calls.slots.find_mut(key) {
-            slot.state = SlotState::Completed(Outcome::Status(status));
+            slot.state = SlotState::Resolved(Outcome::Status(status));
             self.output.wakes.extend(slot.waker.take());
         }
     }
@@ -109,7 +109,7 @@ impl Connection {
                 (_, ServedState::Running) => self.stop_handler(key),
                 (ServedKey::Call(id), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
-                    self.refuse_arriving(id, shutting_down());
+                    self.end_arriving(id, shutting_down());
                 }
                 (ServedKey::Oneway(number), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
@@ -151,12 +151,9 @@ impl Connection {
 
     /// Ends the connection if the peer makes this side answer and does not read the answers.
     pub(super) fn check_outbox(&mut self) {
-        let limit = self.config.outbox_hard;
-        if self.outbox.memory() > limit && self.life.is_open() {
-            let what = format!(
-                "more than {limit} bytes wait to be written (Config::outbox_hard); the other side does not read"
-            );
-            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+        let (max, held) = (self.config.outbox_hard(), self.outbox.memory());
+        if held > max && self.life.is_open() {
+            self.overload(Overload { limit: MemoryLimit::Outbox, max, held });
         }
     }
 
@@ -195,14 +192,14 @@ impl Connection {
             // The other side had said that it leaves before this packet came.
             SlotState::Sent if slot.parent.is_none() && self.life.came_too_late(slot.packet) => Execution::NotExecuted,
             SlotState::Sent | SlotState::Arriving(_) => Execution::Unknown,
-            SlotState::Completed(_) => {
+            SlotState::Resolved(_) => {
                 slot.awaiting_completion = false;
                 return;
             }
             SlotState::Abandoned => return self.free_slot(key),
             SlotState::Free => return,
         };
-        slot.state = SlotState::Completed(Outcome::Status(status.clone().with_execution(execution)));
+        slot.state = SlotState::Resolved(Outcome::Status(status.clone().with_execution(execution)));
         self.output.wakes.extend(slot.waker.take());
     }
 }

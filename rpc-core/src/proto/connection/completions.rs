@@ -1,23 +1,39 @@
-//! Completions of calls that were made here, and Chunk, Abort and Stop of any payload: a transfer may be arguments, a
-//! result or a long item. A Stop for a stream comes in here too, because streams and transfers share their numbers.
+//! Completions of calls that were made here.
 
 use std::{mem, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Event, SessionTimer};
+use super::Connection;
 use crate::{
     error::ProtocolError,
-    proto::{CallKey, Outcome, ServedKey, assembly::Purpose, outbox::OnSent, slots::SlotState},
+    proto::{CallKey, Outcome, assembly::Purpose, slots::SlotState},
     status::{Code, Status},
-    wire::{CallId, ErrorBody, Frame, Payload, Streams, TransferId},
+    wire::{CallId, ErrorBody, Payload, Streams, TransferId},
 };
 
 /// What the payload of a completion means.
 #[derive(Clone, Copy)]
-enum ResultKind {
+pub(super) enum AnswerKind {
     Value,
     Fault,
+}
+
+impl AnswerKind {
+    pub(super) fn outcome(self, bytes: Bytes, streams: Streams) -> Outcome {
+        match self {
+            Self::Value if streams.is_empty() => Outcome::Value(bytes),
+            Self::Value => Outcome::Streaming(bytes, streams),
+            Self::Fault => Outcome::Fault(bytes),
+        }
+    }
+
+    fn purpose(self, key: CallKey) -> Purpose {
+        match self {
+            Self::Value => Purpose::Value(key),
+            Self::Fault => Purpose::Fault(key),
+        }
+    }
 }
 
 impl Connection {
@@ -28,13 +44,13 @@ impl Connection {
         payload: Payload,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        self.handle_completion(now, id, payload, ResultKind::Value, streams)
+        self.handle_completion(now, id, payload, AnswerKind::Value, streams)
     }
 
     pub(super) fn handle_error(&mut self, now: Instant, id: CallId, error: ErrorBody) -> Result<(), ProtocolError> {
         match error {
             ErrorBody::Fault(payload) => {
-                self.handle_completion(now, id, payload, ResultKind::Fault, Streams::default())
+                self.handle_completion(now, id, payload, AnswerKind::Fault, Streams::default())
             }
             ErrorBody::Status(status) => match self.calls.expect_completion(id) {
                 Some(key) => {
@@ -51,7 +67,7 @@ impl Connection {
         now: Instant,
         id: CallId,
         payload: Payload,
-        kind: ResultKind,
+        kind: AnswerKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.calls.expect_completion(id);
@@ -66,16 +82,16 @@ impl Connection {
                 self.leave_streams(&streams);
                 self.calls.count_stray(id)
             }
-            (Err((transfer, total)), Some(key)) => {
-                self.assembly.number(transfer)?;
+            (Err(announced), Some(key)) => {
+                self.assembly.number(announced.0)?;
                 self.accept_streams(&streams)?;
-                self.begin_result(now, key, (transfer, total), kind, streams)
+                self.begin_result(now, key, announced, kind, streams)
             }
-            (Err((transfer, total)), None) => {
-                self.assembly.number(transfer)?;
+            (Err(announced), None) => {
+                self.assembly.number(announced.0)?;
                 self.accept_streams(&streams)?;
                 self.leave_streams(&streams);
-                self.refuse_transfer(now, transfer, total, Purpose::Discard)?;
+                self.refuse_transfer(now, announced, Purpose::Discard)?;
                 self.calls.count_stray(id)
             }
         }
@@ -83,7 +99,7 @@ impl Connection {
 
     /// A result or a fault has come in one frame.
     #[inline]
-    fn take_result(&mut self, key: CallKey, bytes: Bytes, kind: ResultKind, streams: Streams) {
+    fn take_result(&mut self, key: CallKey, bytes: Bytes, kind: AnswerKind, streams: Streams) {
         if let Some(status) = self.refuse_result(bytes.len() as u64) {
             self.leave_streams(&streams);
             return self.complete_call(key, Outcome::Status(status));
@@ -97,34 +113,34 @@ impl Connection {
         &mut self,
         now: Instant,
         key: CallKey,
-        (transfer, total): (TransferId, u64),
-        kind: ResultKind,
+        announced: (TransferId, u64),
+        kind: AnswerKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         // If only a part of the arguments has gone out, the rest is of no use now.
         self.abort_arguments(key);
-        let refusal = self.refuse_result(total);
+        let refusal = self.refuse_result(announced.1);
         let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
         slot.completing = true;
         let is_wanted = slot.state == SlotState::Sent;
         match refusal {
             None if is_wanted => {
-                slot.state = SlotState::Arriving(transfer);
+                slot.state = SlotState::Arriving(announced.0);
                 slot.result_streams = streams;
-                return self.begin_assembly(now, transfer, total, kind.purpose(key));
+                return self.begin_assembly(now, announced, kind.purpose(key));
             }
-            Some(status) if is_wanted => self.complete_early(key, status),
+            Some(status) if is_wanted => self.resolve_early(key, status),
             _ => {}
         }
         self.leave_streams(&streams);
-        self.refuse_transfer(now, transfer, total, Purpose::DiscardFor(key))
+        self.refuse_transfer(now, announced, Purpose::DiscardFor(key))
     }
 
     /// Gives a call its outcome although its completion has not come to an end. The slot stays until it has.
-    pub(super) fn complete_early(&mut self, key: CallKey, status: Status) {
+    pub(super) fn resolve_early(&mut self, key: CallKey, status: Status) {
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.awaiting_completion = true;
-            slot.state = SlotState::Completed(Outcome::Status(status));
+            slot.state = SlotState::Resolved(Outcome::Status(status));
             self.output.wakes.extend(slot.waker.take());
         }
     }
@@ -136,7 +152,7 @@ impl Connection {
     }
 
     /// A call's completion has come to its end: the call gets its outcome, and its permit returns.
-    fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
+    pub(super) fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
         self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
@@ -150,14 +166,14 @@ impl Connection {
                 self.free_slot(key);
             }
             // The deadline passed first, and the caller has yet to take that outcome.
-            SlotState::Completed(_) => {
+            SlotState::Resolved(_) => {
                 slot.awaiting_completion = false;
                 self.leave_streams(&outcome.streams());
             }
             _ => {
                 let streams = outcome.streams();
                 self.memory.hold_outcome(&outcome);
-                slot.state = SlotState::Completed(outcome);
+                slot.state = SlotState::Resolved(outcome);
                 self.output.wakes.extend(slot.waker.take());
                 self.hand_over_streams(&streams);
             }
@@ -175,146 +191,15 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_chunk(
-        &mut self,
-        now: Instant,
-        transfer: TransferId,
-        data: &Bytes,
-    ) -> Result<(), ProtocolError> {
-        let Some((purpose, bytes)) = self.assembly.handle_chunk(transfer, data)? else { return Ok(()) };
-        self.end_assembly();
-        self.watch_buffer_pool(now);
-        match purpose {
-            Purpose::Call(id) => self.start_arrived(ServedKey::Call(id), bytes),
-            Purpose::Oneway(number) => self.start_arrived(ServedKey::Oneway(number), bytes),
-            Purpose::Value(key) => {
-                let streams = self.calls.slots.find_mut(key).map(|slot| mem::take(&mut slot.result_streams));
-                self.complete_call(key, ResultKind::Value.outcome(bytes, streams.unwrap_or_default()));
-            }
-            Purpose::Item(id) => self.recv_streams.end_item(id, bytes, false, &mut self.output.wakes),
-            Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
-            Purpose::Fault(key) => self.complete_call(key, Outcome::Fault(bytes)),
-            Purpose::Discard => {}
-            Purpose::DiscardFor(key) => self.complete_call(key, aborted()),
-        }
-        Ok(())
-    }
-
-    pub(super) fn handle_abort(&mut self, transfer: TransferId) -> Result<(), ProtocolError> {
-        let purpose = self.assembly.handle_abort(transfer)?;
-        self.end_assembly();
-        match purpose {
-            Purpose::Call(id) => {
-                let status = Status::cancelled("the caller stopped sending the arguments").not_executed();
-                self.refuse_arriving(id, status);
-            }
-            Purpose::Oneway(number) => {
-                self.finish_oneway(number);
-                self.output.emit(Event::Withdrawn { key: ServedKey::Oneway(number) });
-            }
-            Purpose::Value(key) | Purpose::Fault(key) | Purpose::DiscardFor(key) => {
-                self.give_up_streams(key);
-                self.complete_call(key, aborted());
-            }
-            Purpose::Item(id) | Purpose::DiscardItem(id) => self.recv_streams.drop_item(id),
-            Purpose::Discard => {}
-        }
-        Ok(())
-    }
-
-    /// The receiver wants no more of a transfer. The transfer's end goes out in any case: it is the last chunk, if that
-    /// has gone, or else an Abort.
-    pub(super) fn handle_stop(&mut self, transfer: TransferId) {
-        let Some(transfer) = self.outbox.remove_transfer(transfer) else {
-            // This is the number of a stream. Its reader has left and does not see how the stream ends.
-            return self.stop_sending(transfer, Ok(()));
-        };
-        self.output.released.transfers += transfer.charge as usize;
-        let on_sent = match transfer.on_sent {
-            OnSent::Completion(id) => OnSent::Completion(id),
-            OnSent::Request(key) => {
-                if let Some(slot) = self.calls.slots.find_mut(key) {
-                    slot.transfer = None;
-                }
-                OnSent::Nothing
-            }
-            OnSent::Nothing => OnSent::Nothing,
-        };
-        self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, on_sent);
-    }
-
     pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
         let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
         // The bytes were acquired within the budget, so their number fits.
         self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);
         Ok(())
     }
-
-    /// Expects the chunks of an announced payload.
-    pub(super) fn begin_assembly(
-        &mut self,
-        now: Instant,
-        transfer: TransferId,
-        total: u64,
-        purpose: Purpose,
-    ) -> Result<(), ProtocolError> {
-        if !self.assembly.has_room(total, self.config.max_assembly) {
-            return Err(ProtocolError::too_big(format!(
-                "transfer {transfer} of {total} bytes exceeds the announced limit of {} for payloads under way",
-                self.config.max_assembly
-            )));
-        }
-        self.assembly.begin(transfer, total, purpose)?;
-        if !self.schedule.timers.is_set(SessionTimer::Assembly) {
-            self.assembly.begin_period();
-            self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout);
-        }
-        Ok(())
-    }
-
-    /// Stops a payload that was announced and is not wanted. Chunks that still come are dropped.
-    pub(super) fn refuse_transfer(
-        &mut self,
-        now: Instant,
-        transfer: TransferId,
-        total: u64,
-        purpose: Purpose,
-    ) -> Result<(), ProtocolError> {
-        self.begin_assembly(now, transfer, total, purpose)?;
-        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-        Ok(())
-    }
-
-    /// Stops a payload that is arriving. Chunks that still come are dropped.
-    pub(super) fn stop_arriving(&mut self, transfer: TransferId, purpose: Purpose) {
-        self.assembly.discard(transfer, purpose);
-        self.outbox.push_urgent(Frame::Stop { transfer }, OnSent::Nothing);
-    }
-
-    fn end_assembly(&mut self) {
-        if self.assembly.len() == 0 {
-            self.schedule.timers.stop(SessionTimer::Assembly);
-        }
-    }
 }
 
-impl ResultKind {
-    fn outcome(self, bytes: Bytes, streams: Streams) -> Outcome {
-        match self {
-            Self::Value if streams.is_empty() => Outcome::Value(bytes),
-            Self::Value => Outcome::Streaming(bytes, streams),
-            Self::Fault => Outcome::Fault(bytes),
-        }
-    }
-
-    fn purpose(self, key: CallKey) -> Purpose {
-        match self {
-            Self::Value => Purpose::Value(key),
-            Self::Fault => Purpose::Fault(key),
-        }
-    }
-}
-
-fn aborted() -> Outcome {
+/// What a call gets whose completion the other side stopped sending.
+pub(super) fn aborted() -> Outcome {
     Outcome::Status(Status::new(Code::Cancelled, "the other side stopped sending the result"))
 }

@@ -60,16 +60,16 @@ impl Connection {
                     .not_executed());
             }
             SlotState::Sent => {
-                self.complete_early(key, why.unwrap_or_else(|| passed("before the answer came")));
+                self.resolve_early(key, why.unwrap_or_else(|| passed("before the answer came")));
                 self.give_up(key);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;
-                self.complete_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
+                self.resolve_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);
             }
-            SlotState::Abandoned | SlotState::Completed(_) | SlotState::Free => {}
+            SlotState::Abandoned | SlotState::Resolved(_) | SlotState::Free => {}
         }
     }
 
@@ -79,7 +79,7 @@ impl Connection {
             let status = Status::resource_exhausted(format!(
                 "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
                 self.busy(false),
-                self.config.nested_wait
+                self.config.nested_wait()
             ));
             self.fail(key, status.not_executed());
         }

@@ -1,54 +1,56 @@
-//! The handshake: Hello and Welcome tell who is there, and what each side takes. Their bytes are in
-//! `wire/handshake.rs`, and the limits that they announce in `negotiated.rs`.
+//! How a connection begins and opens. What the ends say to each other is in `proto/handshake`.
 
 use std::time::Instant;
 
 use super::{
-    Connection, Lifecycle, Link, Memory, Negotiated, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
-    calls::too_deep, closing::Flush, negotiated::own_limits,
+    Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
+    closing::Flush,
 };
 use crate::{
-    config::{CheckedConfig, Config},
-    error::{ConnectionError, ProtocolError},
+    config::Config,
+    error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
-        Event,
+        EarlyPackets, Event,
         assembly::Assembly,
+        handshake::{Incoming, hello, refusal, welcome},
+        link::Link,
+        negotiated::{Negotiated, own_limits},
         outbox::Outbox,
         sequence::Sequence,
         slots::{Slot, SlotState},
         streams::{RecvStreams, SendStreams},
     },
     status::Status,
-    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome},
+    wire::{Frame, Hello, HostedContract, VERSION},
 };
 
-pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Frame {
-    Frame::Hello(Box::new(Hello {
-        version: VERSION,
-        limits: own_limits(config),
-        keepalive_ms: millis(config),
-        contracts,
-        credentials: Vec::new(),
-        resume: None,
-    }))
-}
-
-fn millis(config: &Config) -> u64 {
-    u64::try_from(config.ping_interval().as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Connection {
-    /// One end of a connection that begins now. A client's first packet, its Hello, is ready to be sent.
-    /// `id` tells connections of this process apart.
-    pub fn new(role: Role, id: u64, config: CheckedConfig, contracts: Vec<HostedContract>, now: Instant) -> Self {
-        let handshake = (role == Role::Client).then(|| hello(&config, contracts));
+    /// A client's end, which begins now. Its first packet, the Hello, is ready to be sent. `id` tells connections of
+    /// this process apart.
+    pub fn client(id: u64, config: Config, contracts: Vec<HostedContract>, now: Instant) -> Self {
+        let link = Link::new(&config, Some(Frame::Hello(hello(&config, contracts))), now);
+        let negotiated = Negotiated::assumed(&config);
+        Self::new(Role::Client, id, config, link, Sequence::new(), negotiated)
+    }
+
+    /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
+    /// what comes until then. `id` tells connections of this process apart.
+    pub fn server(id: u64, incoming: Incoming) -> (Self, EarlyPackets) {
+        let Incoming { config, link, sequence, negotiated, .. } = incoming;
+        let early = EarlyPackets::new(link.handshake_bytes);
+        let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated);
+        connection.obey_peer();
+        (connection, early)
+    }
+
+    fn new(role: Role, id: u64, config: Config, link: Link, sequence: Sequence, negotiated: Negotiated) -> Self {
         Self {
             role,
             id,
             life: Lifecycle::new(),
-            negotiated: Negotiated::assumed(&config),
-            link: Link::new(&config, handshake, now),
-            sequence: Sequence::new(),
+            negotiated,
+            link,
+            sequence,
             outbox: Outbox::default(),
             calls: OutgoingCalls::new(),
             served: ServedCalls::new(&own_limits(&config)),
@@ -62,53 +64,39 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_handshake(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
-        match (self.role, frame) {
-            (Role::Server, Frame::Hello(hello)) => {
-                self.set_peer(&hello.limits, hello.contracts.clone())?;
-                self.life.phase = Phase::AwaitingDecision;
-                if hello.version == VERSION {
-                    self.output.emit(Event::Hello(hello));
-                } else {
-                    self.refuse(Status::failed_precondition(format!(
-                        "the client speaks version {} of the protocol, this server speaks version {VERSION}",
-                        hello.version
-                    )));
-                }
-                Ok(())
-            }
-            (Role::Client, Frame::Welcome(welcome)) => {
-                if let Some(refusal) = welcome.refusal {
-                    self.end(ConnectionError::Refused(refusal), Flush::Nothing);
-                    return Ok(());
-                }
-                if welcome.version != VERSION {
-                    return Err(ProtocolError::new(format!(
-                        "the server speaks version {} of the protocol, this client speaks version {VERSION}",
-                        welcome.version
-                    )));
-                }
-                self.set_peer(&welcome.limits, welcome.contracts.clone())?;
-                self.open(now);
-                self.output.emit(Event::Welcome(welcome));
-                Ok(())
-            }
-            (role, frame) => Err(ProtocolError::new(format!(
-                "a {} frame came where the handshake of the {} was expected",
-                frame.kind_name(),
-                if role == Role::Server { "client" } else { "server" }
-            ))),
-        }
+    /// At a client: the Hello, if it has not gone, which then does not go as a packet. For two ends in one process.
+    pub fn take_hello(&mut self) -> Option<Box<Hello>> {
+        self.link.take_hello()
     }
 
-    /// At a server: takes the client in. `session` is the session's number for the client.
-    pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>) {
-        if self.life.phase != Phase::AwaitingDecision {
+    /// The first frame of a server must be its Welcome.
+    pub(super) fn handle_welcome(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
+        let Frame::Welcome(welcome) = frame else {
+            return Err(HandshakeViolation::Missing { frame: frame.kind_name(), of_client: false }.into());
+        };
+        if let Some(refusal) = welcome.refusal {
+            self.end(ConnectionError::Refused(refusal), Flush::Nothing);
+            return Ok(());
+        }
+        if welcome.version != VERSION {
+            return Err(HandshakeViolation::OtherVersion { server: welcome.version, client: VERSION }.into());
+        }
+        self.negotiated = Negotiated::new(&self.config, &welcome.limits, welcome.contracts.clone())?;
+        self.obey_peer();
+        self.open(now);
+        self.output.emit(Event::Welcome(welcome));
+        Ok(())
+    }
+
+    /// At a server: takes the client in, and then the packets that it has sent since its Hello. `session` is the
+    /// session's number for the client.
+    pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>, early: EarlyPackets) {
+        if self.role != Role::Server || self.life.phase != Phase::Handshake {
             return;
         }
-        self.link.handshake = Some(self.welcome(session, contracts, None));
+        self.link.handshake = Some(welcome(&self.config, session, contracts, None));
         self.open(now);
-        for packet in self.link.take_early() {
+        for packet in early.into_packets() {
             self.handle_packet(now, packet);
         }
     }
@@ -116,36 +104,22 @@ impl Connection {
     /// Turns the other side away, and tells it why. A client learns it from the answer to its Hello; a server, which
     /// has taken this side in, learns it from the close.
     pub fn refuse(&mut self, status: Status) {
-        // No method of the session has run.
-        let status = status.cut_to(self.negotiated.text).not_executed();
-        match self.life.phase {
-            Phase::AwaitingDecision => self.link.handshake = Some(self.welcome(0, Vec::new(), Some(status.clone()))),
-            Phase::Open => {}
-            Phase::Handshake | Phase::Ended => return,
+        let status = refusal(&self.negotiated, status);
+        match (self.life.phase, self.role) {
+            (Phase::Handshake, Role::Server) => {
+                self.link.handshake = Some(welcome(&self.config, 0, Vec::new(), Some(status.clone())));
+            }
+            (Phase::Open, _) => {}
+            (Phase::Handshake, Role::Client) | (Phase::Ended, _) => return,
         }
         self.end(ConnectionError::RefusedPeer(status), Flush::Output);
     }
 
-    fn welcome(&self, session: u64, contracts: Vec<HostedContract>, refusal: Option<Status>) -> Frame {
-        Frame::Welcome(Box::new(Welcome {
-            version: VERSION,
-            limits: own_limits(&self.config),
-            keepalive_ms: millis(&self.config),
-            contracts,
-            session,
-            secret: Vec::new(),
-            resumed: false,
-            received: 0,
-            refusal,
-        }))
-    }
-
-    fn set_peer(&mut self, limits: &PeerLimits, contracts: Vec<HostedContract>) -> Result<(), ProtocolError> {
-        self.negotiated = Negotiated::new(&self.config, limits, contracts)?;
+    /// The other side has said what it takes.
+    fn obey_peer(&mut self) {
         self.calls.count_depths(&self.negotiated.limits);
-        let room = self.config.streams_window.min(self.config.item_memory());
+        let room = self.config.streams_window().min(self.config.item_memory());
         self.send_streams.set_limits(&self.negotiated.limits, self.negotiated.chunk, room);
-        Ok(())
     }
 
     fn open(&mut self, now: Instant) {

@@ -29,10 +29,8 @@ pub(super) struct Lifecycle {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// A client waits for Welcome, a server for Hello.
+    /// A client waits for the Welcome, a server for its shell's verdict on the client.
     Handshake,
-    /// A server has a Hello and waits for the shell's verdict.
-    AwaitingDecision,
     Open,
     Ended,
 }

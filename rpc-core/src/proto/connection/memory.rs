@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Connection, ConnectionError, MemoryPool, Share};
 use crate::{
     config::Config,
+    error::{MemoryLimit, Overload},
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
 };
@@ -188,9 +189,9 @@ impl Connection {
         self.count_memory();
     }
 
-    /// Ends the connection, because the sessions of its pool hold too much together.
-    pub fn overload(&mut self, what: String) {
-        self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+    /// Ends the connection, because it holds too much, or the sessions of its pool do together.
+    pub fn overload(&mut self, overload: Overload) {
+        self.end(ConnectionError::Overloaded(overload), Flush::Nothing);
     }
 
     /// Bytes that the other side makes this one hold: arguments of calls, payloads that are arriving, items and ends of
@@ -225,7 +226,7 @@ impl Connection {
             Full::Session => format!(
                 "{what} would exceed what one session may make the other side hold, {} bytes in all \
                  (Config::session_memory)",
-                self.config.session_memory
+                self.config.session_memory()
             ),
             Full::Pool => format!(
                 "{what} would exceed what all sessions together may make the other side hold, {} bytes \
@@ -239,7 +240,7 @@ impl Connection {
     /// Why a payload of `len` bytes is refused that would make this side hold `more` bytes more; `None` if it is taken.
     #[inline]
     pub(super) fn refuse_payload(&mut self, what: &str, len: u64, more: usize) -> Option<Status> {
-        if len > self.config.max_payload as u64 {
+        if len > self.config.max_payload() as u64 {
             return Some(self.too_long(what, len));
         }
         match self.has_memory(more) {
@@ -250,7 +251,7 @@ impl Connection {
 
     #[cold]
     fn too_long(&self, what: &str, len: u64) -> Status {
-        let limit = self.config.max_payload;
+        let limit = self.config.max_payload();
         Status::out_of_range(format!(
             "{what} is {len} bytes long, and this side takes {limit} at most (Config::max_payload)"
         ))
@@ -261,11 +262,8 @@ impl Connection {
     pub(super) fn check_memory(&mut self) {
         let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
         if self.life.is_open() && is_beyond(self) && self.has_memory(0).is_err() && is_beyond(self) {
-            let what = format!(
-                "the session held more than {} bytes, as much as one session may make this side hold (Config::session_memory)",
-                self.config.session_memory
-            );
-            self.end(ConnectionError::Overloaded(what), Flush::Nothing);
+            let (max, held) = (self.config.session_memory(), self.memory_held());
+            self.overload(Overload { limit: MemoryLimit::Session, max, held });
         }
     }
 
@@ -286,7 +284,7 @@ impl Connection {
     /// taken in. It keeps the packet, and with a short packet the buffer that a transport may have read many packets
     /// into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
-        self.link.packet_len.max(self.config.read_buffer) > most_of(len)
+        self.link.packet_len.max(self.config.read_buffer()) > most_of(len)
     }
 }
 
@@ -339,7 +337,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn memory() -> Memory {
-        Memory::new(&Config { session_memory: 64 * MIB, outbox_hard: MIB, ..Config::default() })
+        Memory::new(&Config::builder().session_memory(64 * MIB).outbox_soft(MIB / 2).outbox_hard(MIB).build().unwrap())
     }
 
     #[test]

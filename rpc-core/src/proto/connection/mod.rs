@@ -1,10 +1,10 @@
 //! `Connection`: the state machine, its input and its output.
 //!
-//! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport), `negotiated`,
-//! `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other files have the steps
-//! that need several parts: `handshake`, `calls` and `completions` for calls that are made here, `serving` and
-//! `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`. `state` has
-//! the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
+//! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport) and `negotiated`
+//! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other
+//! files have the steps that need several parts: `handshake`, `calls` and `completions` for calls that are made here,
+//! `serving` and `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`.
+//! `state` has the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
@@ -15,9 +15,7 @@ mod completions;
 mod expiry;
 mod handshake;
 mod lifecycle;
-mod link;
 mod memory;
-mod negotiated;
 mod outgoing_calls;
 mod output;
 mod schedule;
@@ -26,6 +24,7 @@ mod serving;
 mod state;
 mod streams;
 mod timeouts;
+mod transfers;
 mod transmit;
 
 use std::{fmt, mem, task::Waker, time::Instant};
@@ -35,24 +34,24 @@ use bytes::Bytes;
 use super::{
     Event, ServedKey,
     assembly::Assembly,
+    link::Link,
     memory_pool::{MemoryPool, Share},
+    negotiated::Negotiated,
     outbox::Outbox,
     sequence::Sequence,
     streams::{Credit, RecvStreams, SendStreams},
     timers::SessionTimer,
 };
 use crate::{
-    config::CheckedConfig,
-    error::{ConnectionError, ProtocolError},
-    wire::{Frame, HostedContract, PacketHeader, PeerLimits, read_packet},
+    config::Config,
+    error::{ConnectionError, HandshakeViolation, ProtocolError},
+    wire::{Frame, HostedContract, PeerLimits, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 use lifecycle::{Lifecycle, Phase};
-use link::Link;
 use memory::Memory;
 pub(crate) use memory::counted_arguments;
-use negotiated::Negotiated;
 use outgoing_calls::OutgoingCalls;
 use output::Output;
 use schedule::{DeadlineKey, Schedule};
@@ -60,6 +59,9 @@ use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
+///
+/// It begins with [`Self::client`] or [`Self::server`]; a server then decides with [`Self::accept`] or
+/// [`Self::refuse`].
 ///
 /// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`], [`Self::handle_controls`] and
 /// [`Self::handle_write`] for how the transport gets on, [`Self::handle_lost`] for its end, [`Self::handle_timeout`]
@@ -75,7 +77,7 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 pub struct Connection {
     role: Role,
     id: u64,
-    config: CheckedConfig,
+    config: Config,
     life: Lifecycle,
     negotiated: Negotiated,
     /// What ends with the transport. All other fields belong to the session.
@@ -101,12 +103,13 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a packet in, and gives the number of its frames. A breach of the protocol ends the connection;
-    /// [`Event::Closed`] then says why.
+    /// [`Event::Closed`] then says why. At a server, packets that come before [`Self::accept`] or [`Self::refuse`] are
+    /// for [`EarlyPackets`](super::EarlyPackets) instead.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.life.has_ended() {
             // Output that still goes may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
-                let _ = self.handle_header(header, 0, now);
+                let _ = self.link.handle_header(&mut self.sequence, header, 0, now);
             }
             return 0;
         }
@@ -123,57 +126,33 @@ impl Connection {
 
     fn try_handle_packet(&mut self, now: Instant, packet: Bytes, count: &mut usize) -> Result<(), ProtocolError> {
         if !self.life.is_open() {
-            let limit = self.config.max_handshake;
-            if !self.link.count_early(packet.len(), limit) {
-                return Err(ProtocolError::too_big(format!(
-                    "more than {limit} bytes came before the handshake was done (Config::max_handshake)"
-                )));
-            }
-            if self.life.phase == Phase::AwaitingDecision {
-                self.link.keep_early(packet);
-                return Ok(());
-            }
+            debug_assert!(self.role == Role::Client, "a server keeps what comes before its verdict");
+            self.link.handshake_bytes.count(packet.len())?;
         }
         let len = packet.len();
         self.link.packet_len = len;
-        if len > self.config.max_packet {
-            return Err(ProtocolError::too_big(format!("a packet of {len} bytes came")));
+        if len > self.config.max_packet() {
+            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
         }
         let (header, frames) = read_packet(packet)?;
-        self.handle_header(header, len, now)?;
-        for frame in frames.with_max_metadata(self.config.max_metadata) {
+        self.link.handle_header(&mut self.sequence, header, len, now)?;
+        for frame in frames.with_max_metadata(self.config.max_metadata()) {
             let frame = frame?;
             *count += 1;
             if self.life.phase == Phase::Handshake {
                 if *count > 1 || header.seq != 0 {
-                    return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+                    return Err(HandshakeViolation::NotAlone.into());
                 }
-                self.handle_handshake(now, frame)?;
+                self.handle_welcome(now, frame)?;
                 continue;
             }
             if !self.life.is_open() {
-                return Err(ProtocolError::new("the handshake must come alone and unsequenced"));
+                return Err(HandshakeViolation::NotAlone.into());
             }
             if frame.is_sequenced() != (header.seq != 0) {
-                return Err(ProtocolError::new(format!(
-                    "a {} frame came in {} packet",
-                    frame.kind_name(),
-                    if header.seq == 0 { "an unsequenced" } else { "a sequenced" }
-                )));
+                return Err(ProtocolError::MisplacedFrame { frame: frame.kind_name(), in_sequenced: header.seq != 0 });
             }
             self.handle_frame(now, frame)?;
-        }
-        Ok(())
-    }
-
-    /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.
-    #[inline]
-    fn handle_header(&mut self, header: PacketHeader, len: usize, now: Instant) -> Result<(), ProtocolError> {
-        self.sequence.handle_ack(header.ack)?;
-        self.link.bulk.handle_ack(header.ack, now);
-        if header.seq != 0 {
-            self.sequence.handle_number(header.seq)?;
-            self.link.acks.note_received(len, now);
         }
         Ok(())
     }
@@ -209,9 +188,7 @@ impl Connection {
                 self.handle_go_away(last_seq, &message);
                 Ok(())
             }
-            Frame::Hello(_) | Frame::Welcome(_) => {
-                Err(ProtocolError::new("a second handshake came on an open connection"))
-            }
+            Frame::Hello(_) | Frame::Welcome(_) => Err(HandshakeViolation::Second.into()),
         }
     }
 
@@ -246,7 +223,7 @@ impl Connection {
         self.role
     }
 
-    /// The limits that the other side announced; before the handshake is done, this end's own.
+    /// The limits that the other side announced; at a client, this end's own before the handshake is done.
     pub fn peer_limits(&self) -> &PeerLimits {
         &self.negotiated.limits
     }
@@ -321,8 +298,8 @@ impl Connection {
 
     /// The last one-way call that came in and was not run, if there is one since the last call of this method. It
     /// belongs in the log, because its caller is not told.
-    pub fn take_refused(&mut self) -> Option<RefusedOneway> {
-        self.served.take_refused()
+    pub fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
+        self.served.take_refused_oneway()
     }
 
     /// Panics unless all counts are those of what is there.

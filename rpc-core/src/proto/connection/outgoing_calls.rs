@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use crate::{
-    error::ProtocolError,
+    error::{CallViolation, ProtocolError},
     proto::{
         permits::Permits,
         slots::{CallKey, Slot, SlotState, Slots},
@@ -167,15 +167,11 @@ impl OutgoingCalls {
     ) -> Result<ReportedDone, ProtocolError> {
         let index = depth as usize;
         let (Some(done), Some(sent)) = (self.done.get_mut(index), self.sent.get(index)) else {
-            return Err(ProtocolError::new(format!(
-                "one-way calls of depth {depth} were reported done, but there are none"
-            )));
+            return Err(CallViolation::DoneBeyondDepth { depth }.into());
         };
         if count < done.count || count > sent.count || bytes < done.bytes || bytes > sent.bytes {
-            return Err(ProtocolError::new(format!(
-                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {} with {} bytes were sent",
-                sent.count, sent.bytes
-            )));
+            let (sent, sent_bytes) = (sent.count, sent.bytes);
+            return Err(CallViolation::ImpossibleDone { depth, count, bytes, sent, sent_bytes }.into());
         }
         let reported = ReportedDone { calls: count - done.count, bytes: bytes - done.bytes };
         *done = OnewayCount { count, bytes };
@@ -194,7 +190,7 @@ impl OutgoingCalls {
         let awaited = match &slot.state {
             SlotState::Sent => true,
             SlotState::Abandoned => !slot.completing,
-            SlotState::Completed(_) => slot.awaiting_completion && !slot.completing,
+            SlotState::Resolved(_) => slot.awaiting_completion && !slot.completing,
             _ => false,
         };
         awaited.then_some(key)
@@ -204,9 +200,7 @@ impl OutgoingCalls {
     pub(super) fn count_stray(&mut self, id: CallId) -> Result<(), ProtocolError> {
         self.stray_completions += 1;
         if self.stray_completions > MAX_STRAY_COMPLETIONS {
-            return Err(ProtocolError::new(format!(
-                "more than {MAX_STRAY_COMPLETIONS} completions came for calls that await none, the last for call {id}"
-            )));
+            return Err(CallViolation::TooManyStrayCompletions { ignored: MAX_STRAY_COMPLETIONS, call: id }.into());
         }
         Ok(())
     }
@@ -215,10 +209,10 @@ impl OutgoingCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, proto::connection::negotiated::own_limits};
+    use crate::{config::Config, proto::negotiated::own_limits};
 
     fn calls() -> OutgoingCalls {
-        let limits = own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() });
+        let limits = own_limits(&Config::builder().max_calls(1).max_oneway_calls(1).build().unwrap());
         let mut calls = OutgoingCalls::new();
         calls.count_depths(&limits);
         calls.open(&limits);

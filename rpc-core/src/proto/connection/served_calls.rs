@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 use foldhash::HashMap;
 
 use crate::{
-    error::ProtocolError,
+    error::{CallViolation, ProtocolError},
     proto::{
         ServedCall, ServedKey,
         permits::Permits,
@@ -199,13 +199,11 @@ impl ServedCalls {
 
     /// A call came although there was no permit for it: what it gets. Often enough that is a breach of the protocol.
     pub(super) fn count_excess(&mut self, oneway: bool, limit: u32) -> Result<Status, ProtocolError> {
-        let what = if oneway { "one-way calls" } else { "calls" };
         self.excess_calls += 1;
         if self.excess_calls > MAX_EXCESS_CALLS {
-            return Err(ProtocolError::new(format!(
-                "{MAX_EXCESS_CALLS} {what} came beyond the announced limit of {limit}"
-            )));
+            return Err(CallViolation::TooMany { oneway, limit, refused: MAX_EXCESS_CALLS }.into());
         }
+        let what = if oneway { "one-way calls" } else { "calls" };
         Ok(Status::resource_exhausted(format!("more {what} came than the announced limit of {limit}")).not_executed())
     }
 
@@ -310,7 +308,7 @@ impl ServedCalls {
     }
 
     /// The last one-way call that was not run, unless this has given it before.
-    pub(super) fn take_refused(&mut self) -> Option<RefusedOneway> {
+    pub(super) fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
         self.last_refused.take()
     }
 }
@@ -318,10 +316,10 @@ impl ServedCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, proto::connection::negotiated::own_limits, wire::MetadataPairs};
+    use crate::{config::Config, proto::negotiated::own_limits, wire::MetadataPairs};
 
     fn calls() -> ServedCalls {
-        ServedCalls::new(&own_limits(&Config { max_calls: 1, max_oneway_calls: 1, ..Config::default() }))
+        ServedCalls::new(&own_limits(&Config::builder().max_calls(1).max_oneway_calls(1).build().unwrap()))
     }
 
     fn take_in(calls: &mut ServedCalls, key: ServedKey, argument_bytes: u64) {

@@ -13,8 +13,7 @@ use bytes::Bytes;
 
 use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
 use crate::{
-    config::Config,
-    error::ProtocolError,
+    error::{CallViolation, ProtocolError},
     proto::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
     },
@@ -63,7 +62,7 @@ impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
         let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams } = request;
         if self.served.contains(id) {
-            return Err(ProtocolError::new(format!("call {id} came while it was still live")));
+            return Err(CallViolation::StillLive { call: id }.into());
         }
         self.expect_announced(&payload)?;
         self.accept_streams(&streams)?;
@@ -71,7 +70,7 @@ impl Connection {
         let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
         let depth = declared_depth.max(nested);
         let cost = Cost::of(&metadata, &payload);
-        if let Some(status) = self.refuse_request(declared_depth, depth, parent.is_some(), &cost)? {
+        if let Err(status) = self.admit_request(declared_depth, depth, parent.is_some(), &cost)? {
             self.discard_announced(now, &payload)?;
             self.leave_streams(&streams);
             self.push_status(id, status, OnSent::Nothing);
@@ -91,7 +90,7 @@ impl Connection {
         let Notify { method, depth, metadata, payload } = notify;
         self.expect_announced(&payload)?;
         let cost = Cost::of(&metadata, &payload);
-        if let Some(status) = self.refuse_notify(depth, &cost)? {
+        if let Err(status) = self.admit_notify(depth, &cost)? {
             // No answer is sent, but the sender's permit must return.
             self.served.refuse_oneway(method, status);
             self.discard_announced(now, &payload)?;
@@ -112,13 +111,13 @@ impl Connection {
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
         let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
         let mut state = ServedState::Running;
-        if let Some((transfer, total)) = payload.announcement() {
-            state = ServedState::Arriving(transfer);
+        if let Some(announced) = payload.announcement() {
+            state = ServedState::Arriving(announced.0);
             let purpose = match key {
                 ServedKey::Call(id) => Purpose::Call(id),
                 ServedKey::Oneway(number) => Purpose::Oneway(number),
             };
-            self.begin_assembly(now, transfer, total, purpose)?;
+            self.begin_assembly(now, announced, purpose)?;
         }
         let deadline = call.deadline;
         self.memory.hold_call(cost.memory);
@@ -178,61 +177,62 @@ impl Connection {
         live.then_some(Parent { depth: slot.depth, deadline: slot.deadline, origin })
     }
 
-    /// Takes a permit for a call that comes in and gives `None`; otherwise says why the call is refused.
+    /// Takes a permit for a call that comes in, or says why the call is refused.
     #[inline]
-    fn refuse_request(
+    fn admit_request(
         &mut self,
         declared_depth: u32,
         depth: u32,
         is_nested: bool,
         cost: &Cost,
-    ) -> Result<Option<Status>, ProtocolError> {
+    ) -> Result<Result<(), Status>, ProtocolError> {
         if !self.is_within_limits(depth, cost) {
-            return Ok(Some(self.why_beyond_limits(depth, cost)));
+            return Ok(Err(self.why_beyond_limits(depth, cost)));
         }
         if let Err(full) = self.has_memory(cost.memory) {
-            return Ok(Some(self.no_memory("the call", full).not_executed()));
+            return Ok(Err(self.no_memory("the call", full).not_executed()));
         }
         if let Some(status) = self.life.refuse_call(is_nested) {
-            return Ok(Some(status));
+            return Ok(Err(status));
         }
         if self.served.try_acquire(false, declared_depth) {
-            return Ok(None);
+            return Ok(Ok(()));
         }
-        self.served.count_excess(false, self.config.max_calls).map(Some)
+        self.served.count_excess(false, self.config.max_calls()).map(Err)
     }
 
-    /// Takes a permit for a one-way call that comes in and gives `None`; otherwise says why the call is refused.
+    /// Takes a permit for a one-way call that comes in, or says why the call is refused.
     #[inline]
-    fn refuse_notify(&mut self, depth: u32, cost: &Cost) -> Result<Option<Status>, ProtocolError> {
+    fn admit_notify(&mut self, depth: u32, cost: &Cost) -> Result<Result<(), Status>, ProtocolError> {
         if !self.is_within_limits(depth, cost) {
-            return Ok(Some(self.why_beyond_limits(depth, cost)));
+            return Ok(Err(self.why_beyond_limits(depth, cost)));
         }
         if let Some(status) = self.life.refuse_oneway() {
-            return Ok(Some(status));
+            return Ok(Err(status));
         }
         if self.served.try_acquire(true, depth) {
-            return Ok(None);
+            return Ok(Ok(()));
         }
-        self.served.count_excess(true, self.config.max_oneway_calls).map(Some)
+        self.served.count_excess(true, self.config.max_oneway_calls()).map(Err)
     }
 
     /// Whether a call may be taken in, apart from permits and memory.
     #[inline]
     fn is_within_limits(&self, depth: u32, cost: &Cost) -> bool {
         let config = &self.config;
-        depth <= config.max_depth
-            && cost.metadata <= config.max_metadata
-            && cost.payload <= config.max_payload as u64
-            && self.served.has_room(cost.arguments, config.max_arguments as u64)
+        depth <= config.max_depth()
+            && cost.metadata <= config.max_metadata()
+            && cost.payload <= config.max_payload() as u64
+            && self.served.has_room(cost.arguments, config.max_arguments() as u64)
     }
 
     #[cold]
     fn why_beyond_limits(&self, depth: u32, cost: &Cost) -> Status {
-        let Config { max_depth, max_metadata, max_payload, max_arguments, .. } = *self.config;
+        let config = &self.config;
+        let (max_metadata, max_payload) = (config.max_metadata(), config.max_payload());
         let Cost { payload, metadata, .. } = *cost;
-        let status = if depth > max_depth {
-            return too_deep(max_depth);
+        let status = if depth > config.max_depth() {
+            return too_deep(config.max_depth());
         } else if metadata > max_metadata {
             Status::invalid_argument(format!(
                 "the metadata take {metadata} bytes or more; the other side takes {max_metadata} at most (Config::max_metadata)"
@@ -243,7 +243,8 @@ impl Connection {
             ))
         } else {
             Status::resource_exhausted(format!(
-                "the arguments of unfinished calls would exceed {max_arguments} bytes (Config::max_arguments)"
+                "the arguments of unfinished calls would exceed {} bytes (Config::max_arguments)",
+                config.max_arguments()
             ))
         };
         status.not_executed()
@@ -261,7 +262,7 @@ impl Connection {
     /// Stops the arguments of a call that is refused, if they follow in chunks.
     fn discard_announced(&mut self, now: Instant, payload: &Payload) -> Result<(), ProtocolError> {
         match payload.announcement() {
-            Some((transfer, total)) => self.refuse_transfer(now, transfer, total, Purpose::Discard),
+            Some(announced) => self.refuse_transfer(now, announced, Purpose::Discard),
             None => Ok(()),
         }
     }
@@ -275,7 +276,7 @@ impl Connection {
             }
             ServedState::Arriving(transfer) => {
                 self.assembly.discard(transfer, Purpose::Discard);
-                self.refuse_arriving(id, Status::cancelled("the caller gave the call up").not_executed());
+                self.end_arriving(id, Status::cancelled("the caller gave the call up").not_executed());
             }
             ServedState::Cancelled | ServedState::Expired | ServedState::Completing => {}
         }
@@ -293,7 +294,7 @@ impl Connection {
                 self.stop_arriving(transfer, Purpose::Discard);
                 let status =
                     Status::deadline_exceeded("the deadline passed before the arguments had arrived").not_executed();
-                self.refuse_arriving(id, status);
+                self.end_arriving(id, status);
             }
             ServedState::Cancelled | ServedState::Expired | ServedState::Completing => {}
         }
@@ -309,7 +310,7 @@ impl Connection {
 
     /// Completes a call whose arguments were still arriving, so that its handler never started: also where its caller
     /// has given it up or its deadline has passed.
-    pub(super) fn refuse_arriving(&mut self, id: CallId, status: Status) {
+    pub(super) fn end_arriving(&mut self, id: CallId, status: Status) {
         if let Some(served) = self.served.call_mut(id) {
             served.state = ServedState::Completing;
             let streams = std::mem::take(&mut served.streams);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Connection;
 use crate::{
-    error::ProtocolError,
+    error::{ProtocolError, StreamViolation},
     proto::{
         CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
         assembly::Purpose,
@@ -226,8 +226,7 @@ impl Connection {
     /// Opens streams that the other side produces.
     pub(super) fn accept_streams(&mut self, streams: &Streams) -> Result<(), ProtocolError> {
         if streams.len() > MAX_CALL_STREAMS {
-            let count = streams.len();
-            return Err(ProtocolError::new(format!("one frame lists {count} streams; {MAX_CALL_STREAMS} may be")));
+            return Err(StreamViolation::TooManyInFrame { count: streams.len(), max: MAX_CALL_STREAMS }.into());
         }
         for id in streams {
             self.assembly.number(*id)?;
@@ -281,12 +280,12 @@ impl Connection {
                 Ok(())
             }
             Ok(_) => Ok(()),
-            Err((transfer, _)) if transfer != id => Err(ProtocolError::new(format!(
-                "an item of stream {id} was announced as transfer {transfer}; it has the stream's number"
-            ))),
+            Err((transfer, _)) if transfer != id => {
+                Err(StreamViolation::ItemByOtherNumber { stream: id, transfer }.into())
+            }
             Err((_, total)) => {
                 let purpose = if wanted { Purpose::Item(id) } else { Purpose::DiscardItem(id) };
-                self.begin_assembly(now, id, total, purpose)
+                self.begin_assembly(now, (id, total), purpose)
             }
         }
     }
@@ -296,9 +295,7 @@ impl Connection {
             None => Ok(()),
             Some(ErrorBody::Status(status)) => Err(StreamError::Status(status)),
             Some(ErrorBody::Fault(payload)) => {
-                let fault = payload.into_value().map_err(|_| {
-                    ProtocolError::new(format!("the fault at the end of stream {id} was announced in chunks"))
-                })?;
+                let fault = payload.into_value().map_err(|_| StreamViolation::FaultInChunks { stream: id })?;
                 Err(StreamError::Fault(self.detach(fault)))
             }
         };

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Connection, ConnectionError, Phase, SessionTimer,
-    closing::Flush,
-    link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
-};
+use super::{Connection, ConnectionError, SessionTimer, closing::Flush};
 use crate::{
-    error::ProtocolError,
-    proto::{pings::PING_BURST, timers::LinkTimer},
+    error::{ProtocolError, TimeLimit, Timeout},
+    proto::{
+        link::{BACKLOG, BACKLOG_PROGRESS, MIN_ACKED},
+        timers::LinkTimer,
+    },
 };
 
 /// Memory of large payloads is kept for two of these periods.
@@ -30,16 +29,8 @@ impl Connection {
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
-        let link = &mut self.link;
-        if link.progress.note_received(received) {
-            link.liveness.note_heard(now);
-        }
-        if !mid_message || self.life.has_ended() {
-            link.timers.stop(LinkTimer::Message);
-        } else if !link.timers.is_set(LinkTimer::Message) {
-            link.progress.begin_message();
-            link.timers.set(LinkTimer::Message, now + self.config.progress_timeout);
-        }
+        let mid_message = mid_message && !self.life.has_ended();
+        self.link.handle_activity(now, received, mid_message, self.config.progress_timeout());
     }
 
     /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
@@ -61,13 +52,13 @@ impl Connection {
             link.timers.stop(LinkTimer::Write);
         } else if !link.timers.is_set(LinkTimer::Write) {
             link.progress.begin_write();
-            link.timers.set(LinkTimer::Write, now + self.config.write_timeout);
+            link.timers.set(LinkTimer::Write, now + self.config.write_timeout());
         }
         if waiting <= BACKLOG || !self.life.is_open() {
             link.timers.stop(LinkTimer::Backlog);
         } else if !link.timers.is_set(LinkTimer::Backlog) {
             link.progress.begin_backlog();
-            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout);
+            link.timers.set(LinkTimer::Backlog, now + self.config.progress_timeout());
         }
     }
 
@@ -79,24 +70,22 @@ impl Connection {
     }
 
     fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {
-        let paid = self.link.liveness.charge_controls(now, seen);
-        if !paid {
-            self.fail_protocol(too_many_pings());
+        match self.link.charge_controls(now, seen) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail_protocol(error);
+                false
+            }
         }
-        paid
-    }
-
-    fn charge_ping(&mut self, now: Instant) -> Result<(), ProtocolError> {
-        if self.link.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
     /// The answer to a Ping of this side costs nothing; an unsolicited Pong counts like a Ping.
     pub(super) fn handle_pong(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        if self.link.liveness.note_pong(token) { Ok(()) } else { self.charge_ping(now) }
+        if self.link.liveness.note_pong(token) { Ok(()) } else { self.link.charge_ping(now) }
     }
 
     pub(super) fn handle_ping(&mut self, now: Instant, token: u64) -> Result<(), ProtocolError> {
-        self.charge_ping(now)?;
+        self.link.charge_ping(now)?;
         self.link.answer(token);
         Ok(())
     }
@@ -117,40 +106,26 @@ impl Connection {
             }
             LinkTimer::Silence => self.judge_silence(now),
             LinkTimer::Message => {
-                let period = self.config.progress_timeout;
-                let has_moved = self.link.progress.has_message_grown();
-                if self.restart_or_give_up(now, timer, has_moved, period) {
-                    self.time_out(format!(
-                        "a message began and did not end within {period:?} (Config::progress_timeout)"
-                    ));
+                let period = self.config.progress_timeout();
+                if self.link.is_message_stuck(now, period) {
+                    self.time_out(TimeLimit::Message, period);
                 }
             }
             LinkTimer::Write => {
-                let limit = self.config.write_timeout;
+                let limit = self.config.write_timeout();
                 let has_moved = self.link.progress.has_write_moved();
-                if self.restart_or_give_up(now, timer, has_moved, limit) {
-                    self.time_out(format!("a write made no progress within {limit:?} (Config::write_timeout)"));
+                if self.link.restart_or_give_up(now, timer, has_moved, limit) {
+                    self.time_out(TimeLimit::Write, limit);
                 }
             }
             LinkTimer::Backlog => {
-                let period = self.config.progress_timeout;
+                let period = self.config.progress_timeout();
                 let has_moved = self.link.progress.has_backlog_moved();
-                if self.restart_or_give_up(now, timer, has_moved, period) {
-                    self.time_out(format!(
-                        "more than {BACKLOG} bytes wait to be written, and the other side took less than {BACKLOG_PROGRESS} of them within {period:?} (Config::progress_timeout)"
-                    ));
+                if self.link.restart_or_give_up(now, timer, has_moved, period) {
+                    self.time_out(TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
                 }
             }
         }
-    }
-
-    /// Sets the timer for the next period if something has moved in this one. True if nothing has, and this is the
-    /// second look, so that the link is given up.
-    fn restart_or_give_up(&mut self, now: Instant, timer: LinkTimer, has_moved: bool, period: Duration) -> bool {
-        if has_moved {
-            self.link.timers.set(timer, now + period);
-        }
-        !has_moved && !self.link.timers.look_again(timer, now)
     }
 
     fn handle_session_timer(&mut self, now: Instant, timer: SessionTimer) {
@@ -168,15 +143,13 @@ impl Connection {
 
     /// The payloads that are arriving must have grown.
     fn judge_assembly(&mut self, now: Instant) {
-        let period = self.config.progress_timeout;
-        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet);
+        let period = self.config.progress_timeout();
+        let packet = self.link.timers.is_set(LinkTimer::Message).then_some(self.config.max_packet());
         if !self.assembly.is_stalled(self.longest_turn(), packet) {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
         } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {
-            self.time_out(format!(
-                "the payloads that were arriving made no progress within {period:?} (Config::progress_timeout)"
-            ));
+            self.time_out(TimeLimit::Payloads, period);
         }
     }
 
@@ -185,11 +158,7 @@ impl Connection {
     fn judge_acks(&mut self, now: Instant) {
         let is_late = self.has_bulk() && self.link.is_behind_acks();
         if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
-            self.time_out(format!(
-                "payloads wait for the other side, which acknowledged less than {} KiB of them within {:?} (Config::progress_timeout)",
-                MIN_ACKED / 1024,
-                self.config.progress_timeout
-            ));
+            self.time_out(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout());
         }
     }
 
@@ -197,29 +166,24 @@ impl Connection {
     /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
     /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
-        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk);
-        self.config.max_assembly.saturating_add(streams).saturating_mul(4)
+        let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk());
+        self.config.max_assembly().saturating_add(streams).saturating_mul(4)
     }
 
     /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
             self.link.begin_ack_period();
-            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout);
+            self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }
     }
 
     fn time_out_handshake(&mut self) {
-        let limit = self.config.hello_timeout;
-        self.time_out(match self.role {
-            super::Role::Client => {
-                format!("no Welcome came from the server within {limit:?} (Config::hello_timeout)")
-            }
-            super::Role::Server if self.life.phase == Phase::AwaitingDecision => format!(
-                "the server's `opened` hooks and the session's objects took longer than {limit:?} (Config::hello_timeout)"
-            ),
-            super::Role::Server => format!("no Hello came from the client within {limit:?} (Config::hello_timeout)"),
-        });
+        let limit = match self.role {
+            super::Role::Client => TimeLimit::Welcome,
+            super::Role::Server => TimeLimit::Opening,
+        };
+        self.time_out(limit, self.config.hello_timeout());
     }
 
     /// Sends a ping if the other side was silent for a ping's interval.
@@ -235,7 +199,7 @@ impl Connection {
     /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
     /// patience for its answer.
     fn judge_silence(&mut self, now: Instant) {
-        let patience = self.config.keepalive_timeout;
+        let patience = self.config.keepalive_timeout();
         if !self.link.liveness.has_asked() && self.link.liveness.silent_for(patience) <= now {
             self.link.ask(now);
         }
@@ -243,9 +207,7 @@ impl Connection {
         if due > now {
             self.link.timers.set(LinkTimer::Silence, due);
         } else if !self.link.timers.look_again(LinkTimer::Silence, now) {
-            self.time_out(format!(
-                "nothing was heard from the other side for {patience:?} (Config::keepalive_timeout)"
-            ));
+            self.time_out(TimeLimit::Keepalive, patience);
         }
     }
 
@@ -256,13 +218,7 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, what: String) {
-        self.end(ConnectionError::TimedOut(what), Flush::Nothing);
+    fn time_out(&mut self, limit: TimeLimit, after: Duration) {
+        self.end(ConnectionError::TimedOut(Timeout { limit, after }), Flush::Nothing);
     }
-}
-
-fn too_many_pings() -> ProtocolError {
-    ProtocolError::new(format!(
-        "too many pings and pongs came, those of the WebSocket included: {PING_BURST} at once and one a second after that are taken"
-    ))
 }

@@ -31,7 +31,7 @@ impl Connection {
     /// completion.) After the end it still gives packets, until all frames that may go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let handshake = self.link.write_handshake();
-        if handshake.is_some() || matches!(self.life.phase, Phase::Handshake | Phase::AwaitingDecision) {
+        if handshake.is_some() || self.life.phase == Phase::Handshake {
             return handshake;
         }
         let unsequenced = self.link.write_unsequenced(self.sequence.received());

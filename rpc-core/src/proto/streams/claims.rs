@@ -1,15 +1,17 @@
 //! Who may queue items: a producer claims shared credit and room before it makes an item, so that every item made can
-//! go. The producers' part of [`SendStreams`] is here as well.
+//! go.
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{collections::VecDeque, mem};
+
+use foldhash::HashMap;
 
 use super::{
-    ITEM, SendStream, SendStreams, StreamRoom,
-    send_stream::{Item, ProducerState, TurnState},
+    ITEM, SendStream, StreamRoom,
+    send_stream::{ProducerState, TurnState},
 };
 use crate::{
     proto::shrink::{shrink_line, trim_line},
-    wire::{Rope, TransferId},
+    wire::TransferId,
 };
 
 /// A queue may have this many entries of producers that wait no longer, and two more for each stream.
@@ -28,9 +30,9 @@ pub(super) enum Wanted {
 
 /// A producer may queue nothing now, and waits.
 #[derive(Clone, Copy, Debug)]
-struct MustWait {
+pub(super) struct MustWait {
     /// Whether the producer's queue may have many stale entries.
-    is_crowded: bool,
+    pub(super) is_crowded: bool,
 }
 
 /// What a producer has claimed, in bytes: of shared credit, and of room.
@@ -43,7 +45,7 @@ pub(super) struct Claim {
 /// What all producers share, which is the shared credit and the room for what waits, and who waits for a part of it.
 /// All amounts are bytes, with [`ITEM`] for each item.
 #[derive(Debug, Default)]
-pub(super) struct SharedCredit {
+pub(super) struct SharedSupply {
     /// Credit of all streams together, which is the other side's to grant.
     pub(super) credit: i64,
     /// The part of that credit that is promised to queued items and to claims.
@@ -79,7 +81,7 @@ impl ClaimQueue {
     }
 }
 
-impl SharedCredit {
+impl SharedSupply {
     /// Frees memory that a busy time needed.
     pub(super) fn trim(&mut self) {
         self.waiting.iter_mut().for_each(|queue| trim_line(&mut queue.0));
@@ -94,12 +96,23 @@ impl SharedCredit {
         self.room.saturating_sub(self.queued - self.long - self.stuck + self.claimed)
     }
 
+    /// Whether blocked streams alone have as much queued as there is room for. While there is credit, they go again
+    /// soon, and whatever is queued beside them goes at the same time.
+    fn has_stuck_enough(&self) -> bool {
+        self.stuck >= self.room
+    }
+
+    /// What one producer that is woken may take at the most.
+    pub(super) fn largest_claim(&self) -> i64 {
+        signed(self.size(usize::MAX))
+    }
+
     /// What a claim of `bytes` takes, where the last item may go beyond by a chunk.
-    fn size(&self, bytes: usize) -> usize {
+    pub(super) fn size(&self, bytes: usize) -> usize {
         bytes.min(self.chunk) + self.chunk + ITEM
     }
 
-    fn claim(&mut self, stream: &mut SendStream, credit: usize, room: usize) {
+    pub(super) fn claim(&mut self, stream: &mut SendStream, credit: usize, room: usize) {
         stream.claim = Claim { credit, room };
         self.claimed += room;
         self.promised += signed(credit);
@@ -115,7 +128,7 @@ impl SharedCredit {
 
     /// Decides anew how much a stream may queue, whose earlier claim is given back. If that is nothing, the producer
     /// waits. `streams` is the number of all streams.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         id: TransferId,
         stream: &mut SendStream,
@@ -132,7 +145,7 @@ impl SharedCredit {
     }
 
     /// How much a stream may queue now, or what its producer has to wait for.
-    fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
+    pub(super) fn judge(&self, stream: &SendStream, is_long: bool) -> Result<StreamRoom, Wanted> {
         if self.room_left() == 0 && !is_long {
             return Err(Wanted::Room);
         }
@@ -151,7 +164,7 @@ impl SharedCredit {
         if unread > share && !stream.is_read() {
             return Err(Wanted::Share);
         }
-        if self.stuck >= self.room {
+        if self.has_stuck_enough() {
             return Err(Wanted::Room);
         }
         let room = stream.room(self.chunk);
@@ -188,13 +201,43 @@ impl SharedCredit {
         }
     }
 
-    fn is_awaited(&self) -> bool {
+    /// The producer that has waited for longest for something, with its ticket. The entry may be stale.
+    pub(super) fn pop_waiting(&mut self, wanted: Wanted) -> Option<(TransferId, u64)> {
+        self.queue(wanted).0.pop_front()
+    }
+
+    /// Drops the stale entries of all queues.
+    pub(super) fn forget_stale(&mut self, streams: &HashMap<TransferId, SendStream>) {
+        for queue in &mut self.waiting {
+            queue.0.retain(|(id, ticket)| streams.get(id).is_some_and(|stream| stream.ticket() == Some(*ticket)));
+        }
+    }
+
+    /// Drops stale entries if there may be many, after a stream has ended, and frees the memory of queues that were
+    /// long once.
+    pub(super) fn shrink(&mut self, streams: &HashMap<TransferId, SendStream>) {
+        if self.waiting.iter().any(|queue| queue.is_crowded(streams.len())) {
+            self.forget_stale(streams);
+        }
+        self.waiting.iter_mut().for_each(|queue| shrink_line(&mut queue.0));
+    }
+
+    /// Tests that stale entries are bounded.
+    #[cfg(test)]
+    pub(super) fn check_queues(&self, streams: usize) {
+        for queue in &self.waiting {
+            assert!(queue.0.len() <= 2 * MAX_STALE_ENTRIES + 3 * streams, "producers that have stopped waiting");
+        }
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
         self.waiting.iter().any(|queue| !queue.0.is_empty())
     }
 
     /// How many bytes there are of what is wanted.
-    fn left(&self, wanted: Wanted) -> i64 {
+    pub(super) fn left(&self, wanted: Wanted) -> i64 {
         match wanted {
+            Wanted::Room if self.free() > 0 && self.has_stuck_enough() => 0,
             Wanted::Room => signed(self.room_left()),
             Wanted::Credit => self.free(),
             Wanted::Share => self.free() - self.scarce,
@@ -246,158 +289,6 @@ impl SharedCredit {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl SendStreams {
-    /// Claims what a stream takes now, until its producer calls [`Self::push`] or [`Self::idle`]. If that is nothing,
-    /// `waker` is woken when the stream takes something. `None` if the stream has ended.
-    pub(crate) fn poll(
-        &mut self,
-        id: TransferId,
-        waker: &Waker,
-        stale_wakers: &mut Vec<Waker>,
-        wakes: &mut Vec<Waker>,
-    ) -> Option<StreamRoom> {
-        let count = self.streams.len();
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        stream.set_waker(waker, stale_wakers);
-        let shared = &mut self.shared;
-        match shared.admit(id, stream, false, count) {
-            Ok(room) => {
-                // One byte stands for one short item, of whatever length up to a chunk.
-                let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
-                shared.claim(stream, size, size);
-                Some(room)
-            }
-            Err(MustWait { is_crowded }) => {
-                self.compact_if(is_crowded);
-                // Another producer that waits for the same may get what this one may not.
-                self.pass_on(wakes);
-                Some(StreamRoom::default())
-            }
-        }
-    }
-
-    /// Claims what a long item of this length takes, as [`Self::poll`] does. False if the producer has to wait.
-    pub(crate) fn claim_long(
-        &mut self,
-        id: TransferId,
-        len: usize,
-        waker: &Waker,
-        stale_wakers: &mut Vec<Waker>,
-        wakes: &mut Vec<Waker>,
-    ) -> Option<bool> {
-        let count = self.streams.len();
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        stream.set_waker(waker, stale_wakers);
-        let admitted = self.shared.admit(id, stream, true, count);
-        match admitted {
-            Ok(_) => self.shared.claim(stream, len + ITEM, 0),
-            Err(MustWait { is_crowded }) => self.compact_if(is_crowded),
-        }
-        self.pass_on(wakes);
-        Some(admitted.is_ok())
-    }
-
-    /// A producer has nothing to queue at the moment, and its claim goes to others. `waker` is woken when the stream
-    /// ends. False if the stream has ended.
-    pub(crate) fn idle(
-        &mut self,
-        id: TransferId,
-        waker: &Waker,
-        stale_wakers: &mut Vec<Waker>,
-        wakes: &mut Vec<Waker>,
-    ) -> bool {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        stream.set_waker(waker, stale_wakers);
-        if self.shared.release(stream) {
-            self.pass_on(wakes);
-        }
-        true
-    }
-
-    /// Sees to it that `waker` is woken when the stream ends. False if the stream has ended.
-    pub(crate) fn watch(&mut self, id: TransferId, waker: &Waker, stale_wakers: &mut Vec<Waker>) -> bool {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.end.is_none()) else { return false };
-        stream.set_waker(waker, stale_wakers);
-        true
-    }
-
-    /// Queues items: those that were claimed, and others as far as there is credit and room; the rest is left. True if
-    /// the stream has to be put into the outbox. `None` if the stream has ended.
-    pub(crate) fn push(
-        &mut self,
-        id: TransferId,
-        items: &mut VecDeque<(Rope, u32)>,
-        wakes: &mut Vec<Waker>,
-    ) -> Option<bool> {
-        let stream = self.streams.get_mut(&id).filter(|stream| stream.end.is_none())?;
-        let shared = &mut self.shared;
-        let claimed = shared.release(stream);
-        while stream.takes(shared.chunk) && (claimed || shared.judge(stream, false).is_ok()) {
-            let Some((bytes, charge)) = items.pop_front() else { break };
-            let item = Item { bytes, charge };
-            let (queued, amount) = (item.queued(), item.amount());
-            stream.credit -= amount;
-            stream.queued += queued;
-            shared.queued += queued;
-            shared.long += if item.bytes.len() > shared.chunk { queued } else { 0 };
-            shared.promised += amount.bytes;
-            stream.items.push_back(item);
-        }
-        let turn = stream.wants_turn();
-        self.pass_on(wakes);
-        Some(turn)
-    }
-
-    /// Wakes producers that wait for something that there is by now, as many as can get a part of it.
-    pub(crate) fn pass_on(&mut self, wakes: &mut Vec<Waker>) {
-        if !self.shared.is_awaited() {
-            return;
-        }
-        let each = signed(self.shared.size(usize::MAX));
-        for wanted in [Wanted::Room, Wanted::Credit, Wanted::Share] {
-            let mut left = self.shared.left(wanted);
-            while left > 0 {
-                let Some((id, ticket)) = self.shared.queue(wanted).0.pop_front() else { break };
-                let stream = self.streams.get_mut(&id).filter(|stream| stream.ticket() == Some(ticket));
-                let Some(stream) = stream else { continue };
-                if let Some(waker) = stream.wake() {
-                    wakes.push(waker);
-                    left -= each;
-                }
-            }
-        }
-    }
-
-    /// As [`Self::compact_if`], after a stream has ended. Frees the memory of queues that were long once.
-    pub(super) fn forget_stale(&mut self) {
-        let streams = self.streams.len();
-        self.compact_if(self.shared.waiting.iter().any(|queue| queue.is_crowded(streams)));
-        self.shared.waiting.iter_mut().for_each(|queue| shrink_line(&mut queue.0));
-    }
-
-    /// Drops stale entries of all queues, if there may be many.
-    fn compact_if(&mut self, is_crowded: bool) {
-        if !is_crowded {
-            return;
-        }
-        let streams = &self.streams;
-        for queue in &mut self.shared.waiting {
-            queue.0.retain(|(id, ticket)| streams.get(id).is_some_and(|stream| stream.ticket() == Some(*ticket)));
-        }
-    }
-
-    /// Tests that stale entries are bounded.
-    #[cfg(test)]
-    pub(super) fn check_queues(&self) {
-        for queue in &self.shared.waiting {
-            assert!(
-                queue.0.len() <= 2 * MAX_STALE_ENTRIES + 3 * self.streams.len(),
-                "producers that have stopped waiting"
-            );
-        }
     }
 }
 

@@ -15,8 +15,8 @@
 //! 1. Both credits begin with what the reader has announced in the handshake (`SendStream::new`,
 //!    `SendStreams::set_limits`).
 //! 2. Before items are made, their producer claims shared credit, and room among what waits to be sent
-//!    (`SendStreams::poll` and `claim_long`, in [`claims`]). The stream's own credit needs no claim, because no other
-//!    stream can take it. What cannot be claimed is waited for: `WaitsForStream` or `WaitsForShared`.
+//!    (`SendStreams::poll` and `claim_long`; [`claims`] decides). The stream's own credit needs no claim, because no
+//!    other stream can take it. What cannot be claimed is waited for: `WaitsForStream` or `WaitsForShared`.
 //! 3. Queueing an item spends the stream's own credit, and the claim becomes a promise of shared credit
 //!    (`SendStreams::push`). So what waits here is a part of the window.
 //! 4. Sending the item spends the shared credit (`Turn::write_item`, in [`turn`]). If there is none, a short item

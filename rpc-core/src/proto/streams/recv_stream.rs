@@ -35,12 +35,12 @@
 //! - The producer is never told of more items than have been read or dropped.
 //! - At most [`MAX_UNACKNOWLEDGED`] grants wait for their acknowledgement.
 
-use std::{collections::VecDeque, fmt, task::Waker};
+use std::{collections::VecDeque, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{Amount, StreamEnd, StreamError};
-use crate::status::Status;
+use crate::{error::StreamViolation, status::Status, wire::TransferId};
 
 /// Small items of large packets are copied together in blocks of at most this many bytes.
 const BLOCK: usize = 8 * 1024;
@@ -99,31 +99,6 @@ pub(super) enum ArrivalState {
     Broken,
     /// The end.
     Finished,
-}
-
-/// Why an item breaks the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ItemFault {
-    TooLong(u64),
-    WithinAnother,
-    AfterAborted,
-    AfterEnd,
-    BeyondCredit,
-    BeyondSharedCredit,
-}
-
-/// Completes the sentence "an item of stream 1 …".
-impl fmt::Display for ItemFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong(len) => write!(f, "of {len} bytes cannot be counted"),
-            Self::WithinAnother => f.write_str("came before the end of the one before it"),
-            Self::AfterAborted => f.write_str("came after one that was given up"),
-            Self::AfterEnd => f.write_str("came after the end of the stream"),
-            Self::BeyondCredit => f.write_str("came beyond its credit"),
-            Self::BeyondSharedCredit => f.write_str("came beyond the credit of all streams together"),
-        }
-    }
 }
 
 /// What the reader will see.
@@ -225,23 +200,30 @@ impl RecvStream {
     }
 
     /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks.
+    /// `stream` is the stream's number.
     #[inline]
-    pub(super) fn check_item(&self, len: u64, is_long: bool, is_shared_credit_left: bool) -> Result<(), ItemFault> {
+    pub(super) fn check_item(
+        &self,
+        stream: TransferId,
+        len: u64,
+        is_long: bool,
+        is_shared_credit_left: bool,
+    ) -> Result<(), StreamViolation> {
         if len > MAX_ITEM {
-            return Err(ItemFault::TooLong(len));
+            return Err(StreamViolation::ItemTooLong { stream, len });
         }
         match self.arrival {
             ArrivalState::Between => {}
-            ArrivalState::Midway(_) => return Err(ItemFault::WithinAnother),
-            ArrivalState::Broken => return Err(ItemFault::AfterAborted),
-            ArrivalState::Finished => return Err(ItemFault::AfterEnd),
+            ArrivalState::Midway(_) => return Err(StreamViolation::ItemWithinItem { stream }),
+            ArrivalState::Broken => return Err(StreamViolation::ItemAfterAborted { stream }),
+            ArrivalState::Finished => return Err(StreamViolation::NotOpen { stream }),
         }
         if !self.credit.allows_item() {
-            return Err(ItemFault::BeyondCredit);
+            return Err(StreamViolation::BeyondCredit { stream });
         }
         let needs_shared_credit = is_long || self.reported < self.received.items;
         if needs_shared_credit && !is_shared_credit_left {
-            return Err(ItemFault::BeyondSharedCredit);
+            return Err(StreamViolation::BeyondSharedCredit { stream });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, task::Waker};
 
 use super::{
     ITEM, StreamError,
-    claims::SharedCredit,
+    claims::SharedSupply,
     send_stream::{Item, SendStream, TurnState},
 };
 use crate::{
@@ -82,7 +82,7 @@ impl<'a, 'p> Turn<'a, 'p> {
     }
 
     /// Writes frames until the turn is over: the chunks of a long item under way, then items, then the end.
-    pub(super) fn write(&mut self, stream: &mut SendStream, shared: &mut SharedCredit) -> TurnResult {
+    pub(super) fn write(&mut self, stream: &mut SendStream, shared: &mut SharedSupply) -> TurnResult {
         loop {
             let step = if stream.under_way.is_some() {
                 self.write_chunk(stream, shared)
@@ -107,7 +107,7 @@ impl<'a, 'p> Turn<'a, 'p> {
         }
     }
 
-    fn write_chunk(&mut self, stream: &mut SendStream, shared: &mut SharedCredit) -> ControlFlow<TurnResult> {
+    fn write_chunk(&mut self, stream: &mut SendStream, shared: &mut SharedSupply) -> ControlFlow<TurnResult> {
         let Some(item) = &mut stream.under_way else { return ControlFlow::Continue(()) };
         let size = self.limits.chunk.min(item.bytes.len());
         self.require_room(size)?;
@@ -123,7 +123,7 @@ impl<'a, 'p> Turn<'a, 'p> {
         ControlFlow::Continue(())
     }
 
-    fn write_item(&mut self, stream: &mut SendStream, shared: &mut SharedCredit) -> ControlFlow<TurnResult> {
+    fn write_item(&mut self, stream: &mut SendStream, shared: &mut SharedSupply) -> ControlFlow<TurnResult> {
         let Some(len) = stream.items.front().map(|item| item.bytes.len()) else { return ControlFlow::Continue(()) };
         let is_long = len > self.limits.chunk;
         self.require_room(if is_long { 0 } else { len })?;
@@ -153,7 +153,7 @@ impl<'a, 'p> Turn<'a, 'p> {
     fn check_credit(
         &mut self,
         stream: &mut SendStream,
-        shared: &mut SharedCredit,
+        shared: &mut SharedSupply,
         is_long: bool,
     ) -> ControlFlow<TurnResult> {
         let can_be_made_again = stream.end.is_none();
@@ -172,7 +172,7 @@ impl<'a, 'p> Turn<'a, 'p> {
     }
 
     /// Writes the announcement of a long item, whose chunks follow.
-    fn announce_item(&mut self, stream: &mut SendStream, shared: &mut SharedCredit, item: Item) {
+    fn announce_item(&mut self, stream: &mut SendStream, shared: &mut SharedSupply, item: Item) {
         shared.long -= ITEM;
         let payload = Payload::announced(self.id, item.bytes.len() as u64);
         stream.under_way = Some(item);

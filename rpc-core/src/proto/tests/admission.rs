@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn narrow() -> Config {
-    Config { max_calls: 1, nested_calls: 1, max_oneway_calls: 1, ..Config::default() }
+    Config::builder().max_calls(1).nested_calls(1).max_oneway_calls(1).build().unwrap()
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_permit_is_held_until_the_handler_has_ended() {
 #[test]
 fn a_call_nested_too_deep_for_the_peer_fails_after_the_handshake() {
     for oneway in [false, true] {
-        let mut pair = Pair::apart(&Config::default(), &Config { max_depth: 0, ..Config::default() });
+        let mut pair = Pair::apart(&Config::default(), &Config::builder().max_depth(0).build().unwrap());
         let now = pair.now;
         let mut start = CallStart { method: None, oneway, depth: 3, origin: None, deadline: None, idle_timeout: None };
         let client = &mut pair.ends[CLIENT].connection;

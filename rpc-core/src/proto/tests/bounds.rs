@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{CloseCode, ProtocolError, TimeLimit},
     proto::Completion,
     wire::{Frame, PacketHeader, Payload, put_frame, put_header, read_packet},
 };
@@ -33,10 +33,6 @@ fn seconds_until_closed(liar: &mut Liar, most: u64, mut each_second: impl FnMut(
     })
 }
 
-fn timed_out(liar: &Liar) -> bool {
-    matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_)))
-}
-
 /// Finishing or aborting a tiny transfer now and then is no progress of other transfers.
 #[test]
 fn finished_transfers_do_not_keep_others_alive() {
@@ -52,7 +48,8 @@ fn finished_transfers_do_not_keep_others_alive() {
                 liar.say(&[request_of(id, Payload::announced(id, 1)), end]);
             }
         });
-        assert!(closed.is_some_and(|seconds| seconds <= 61) && timed_out(&liar), "{closed:?}");
+        assert!(closed.is_some_and(|seconds| seconds <= 61), "{closed:?}");
+        assert_eq!(liar.pair.ends[SERVER].ran_out(), Some(TimeLimit::Payloads));
     }
 }
 
@@ -69,7 +66,8 @@ fn a_transfer_that_is_never_served_ends_the_connection() {
         }
         liar.say(&[chunk(id, 64 << 10)]);
     });
-    assert!(closed.is_some() && timed_out(&liar), "{closed:?}");
+    assert!(closed.is_some(), "{closed:?}");
+    assert_eq!(liar.pair.ends[SERVER].ran_out(), Some(TimeLimit::Payloads));
 }
 
 /// The receiver waits for transfers that are served in turn, however slowly the limits allow.
@@ -138,7 +136,8 @@ fn acks_that_come_one_by_one_do_not_keep_results_for_ever() {
         }
         liar.pair.transmit(SERVER);
     });
-    assert!(closed.is_some_and(|seconds| seconds <= 62) && timed_out(&liar), "{closed:?}");
+    assert!(closed.is_some_and(|seconds| seconds <= 62), "{closed:?}");
+    assert_eq!(liar.pair.ends[SERVER].ran_out(), Some(TimeLimit::Acks { least: 64 * 1024 }));
 }
 
 /// The sender waits for a reader that takes 64 KiB in each period.
@@ -166,6 +165,9 @@ fn a_packet_of_too_many_frames_closes_with_1002() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&vec![Frame::Cancel { id: 1 }; frames]);
         assert_eq!(liar.closed(), closed, "{frames} frames");
+        let broken = liar.pair.ends[SERVER].broken();
+        let is_named = matches!(broken, Some(ProtocolError::TooManyFrames { max: 1024, at: Some(_) }));
+        assert_eq!(is_named, closed.is_some(), "{broken:?}");
     }
 }
 

@@ -84,7 +84,7 @@ fn depth_16_is_served_and_17_is_an_error() {
 /// Where a call is given up.
 #[test]
 fn a_call_may_be_cancelled_at_every_step_of_its_life() {
-    let config = crate::Config { max_calls: 1, ..crate::Config::default() };
+    let config = crate::Config::builder().max_calls(1).build().unwrap();
 
     // Waiting for a permit: the other side never hears of the call.
     let mut pair = Pair::open(&config);

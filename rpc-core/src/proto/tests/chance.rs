@@ -54,15 +54,15 @@ fn config(least: bool) -> Config {
     if !least {
         return Config::default();
     }
-    Config {
-        max_calls: 1,
-        nested_calls: 1,
-        max_oneway_calls: 1,
-        chunk: 256,
-        unacked_bulk: 128 * 1024,
-        max_unacked_bulk: 128 * 1024,
-        ..Config::default()
-    }
+    Config::builder()
+        .max_calls(1)
+        .nested_calls(1)
+        .max_oneway_calls(1)
+        .chunk(256)
+        .unacked_bulk(128 * 1024)
+        .max_unacked_bulk(128 * 1024)
+        .build()
+        .unwrap()
 }
 
 fn run(steps: Vec<Step>, least: bool) {

@@ -18,7 +18,7 @@ fn results_that_wait_for_their_turns_beside_a_stream_do_not_count_as_stalled() {
     const CALLS: usize = 30;
     const ITEM: usize = 16 * 1024;
     let config =
-        Config { chunk: 1024, max_assembly: 64 * 1024, progress_timeout: Duration::from_secs(1), ..Config::default() };
+        Config::builder().chunk(1024).max_assembly(64 * 1024).progress_timeout(Duration::from_secs(1)).build().unwrap();
     let mut pair = Pair::open(&config);
     let (key, arrived) = pair.call_and_arrive(CLIENT, Call::new());
     let stream = pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[1]).into(), 1))[0];

@@ -6,20 +6,20 @@ use super::{
 };
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{CloseCode, ConnectionError, HandshakeViolation},
     status::{Code, Execution},
     wire::{Frame, Hello, PeerLimits, VERSION, Welcome, read_packet},
 };
 
 fn hello(version: u64, limits: PeerLimits) -> Frame {
-    let (contracts, credentials) = (Vec::new(), Vec::new());
-    Frame::Hello(Box::new(Hello { version, limits, keepalive_ms: 0, contracts, credentials, resume: None }))
+    Frame::Hello(Box::new(Hello { version, ..Hello::new(limits, Vec::new()) }))
 }
 
 /// A server whose client sends this Hello first.
 fn greeted(first: impl FnOnce(PeerLimits) -> Frame) -> Pair {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
-    let announced = pair.ends[SERVER].connection.peer_limits().clone();
+    // What an end assumes before it knows better is what an end of the same configuration announces.
+    let announced = pair.ends[CLIENT].connection.peer_limits().clone();
     pair.ends[SERVER].inbox.push_back(Liar::packet(0, 0, &[first(announced)]));
     pair.receive(SERVER);
     pair
@@ -46,20 +46,12 @@ fn a_client_of_another_version_is_refused_with_the_reason() {
 fn a_client_leaves_a_server_of_another_version() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     let limits = pair.ends[CLIENT].connection.peer_limits().clone();
-    let welcome = Welcome {
-        version: VERSION + 1,
-        limits,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    };
+    let welcome = Welcome { version: VERSION + 1, ..Welcome::new(limits, Vec::new(), 1) };
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
     pair.receive(CLIENT);
     assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));
+    let rule = HandshakeViolation::OtherVersion { server: VERSION + 1, client: VERSION };
+    assert_eq!(pair.ends[CLIENT].broken(), Some(rule.into()));
 }
 
 #[test]
@@ -74,6 +66,8 @@ fn chunks_and_packets_that_do_not_go_together_close_with_1002() {
         let pair = greeted(|limits| hello(VERSION, PeerLimits { chunk, packet, ..limits }));
         let expected = (!is_fine).then_some(CloseCode::PROTOCOL);
         assert_eq!(close_code(&pair, SERVER), expected, "chunks of {chunk} in packets of {packet}");
+        let rule = HandshakeViolation::UnfitChunk { chunk, packet };
+        assert_eq!(pair.ends[SERVER].broken(), expected.map(|_| rule.into()));
     }
 }
 

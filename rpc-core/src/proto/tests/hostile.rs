@@ -7,7 +7,10 @@ use bytes::{Bytes, BytesMut};
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{
+        CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError, TimeLimit,
+        TransferViolation,
+    },
     proto::Completion,
     status::{Code, Status},
     wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header},
@@ -65,7 +68,7 @@ impl Liar {
         self.put(Self::packet(0, 0, frames));
     }
 
-    fn put(&mut self, packet: Bytes) {
+    pub(super) fn put(&mut self, packet: Bytes) {
         let now = self.pair.now;
         let server = &mut self.pair.ends[SERVER];
         server.connection.handle_packet(now, packet);
@@ -76,6 +79,13 @@ impl Liar {
     pub(super) fn closed(&self) -> Option<CloseCode> {
         self.pair.check();
         self.pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code)
+    }
+
+    /// Panics unless the server closed with this code because this rule was broken.
+    #[track_caller]
+    pub(super) fn assert_broken(&self, rule: impl Into<ProtocolError>, code: CloseCode, what: &str) {
+        let broken = self.pair.ends[SERVER].broken();
+        assert_eq!((self.closed(), broken), (Some(code), Some(rule.into())), "{what}");
     }
 
     pub(super) fn statuses(&mut self) -> Vec<(u64, Code)> {
@@ -92,7 +102,7 @@ impl Liar {
     }
 }
 
-fn request(id: u64) -> Frame {
+pub(super) fn request(id: u64) -> Frame {
     request_of(id, Payload::Inline(Bytes::from_static(&[0x90])))
 }
 
@@ -110,70 +120,9 @@ pub(super) fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
     frame
 }
 
-fn notify() -> Frame {
+pub(super) fn notify() -> Frame {
     let payload = Payload::Inline(Bytes::from_static(&[0x90]));
     Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })
-}
-
-#[test]
-fn a_breach_of_the_protocol_closes_with_1002() {
-    let announced = |transfer, total| Payload::announced(transfer, total);
-    let chunk = |transfer, len: usize| Frame::Chunk { transfer, data: vec![0; len].into() };
-    let cases: Vec<(&str, Vec<Frame>)> = vec![
-        ("a call id that is still live", vec![request(1), request(1)]),
-        ("a chunk for nothing", vec![chunk(1, 10)]),
-        (
-            "a chunk beyond the announced length",
-            vec![request_of(1, announced(1, 70_000)), chunk(1, 60_000), chunk(1, 10_001)],
-        ),
-        ("an empty chunk", vec![request_of(1, announced(1, 70_000)), chunk(1, 0)]),
-        ("an abort for nothing", vec![Frame::Abort { transfer: 5 }]),
-        ("a transfer announced twice", vec![request_of(1, announced(3, 70_000)), request_of(2, announced(3, 70_000))]),
-        ("a transfer of no bytes", vec![request_of(1, announced(1, 0))]),
-        ("more done than was sent", vec![Frame::Done { depth: 0, count: 1, bytes: 0 }]),
-        ("done for a depth that does not exist", vec![Frame::Done { depth: 900, count: 1, bytes: 0 }]),
-    ];
-    for (what, frames) in cases {
-        let mut liar = Liar::new(&Config::default());
-        liar.say(&frames);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
-    }
-}
-
-#[test]
-fn packets_out_of_sequence_close_with_1002() {
-    for (seq, ack) in [(2, 0), (1, 9)] {
-        let mut liar = Liar::new(&Config::default());
-        liar.put(Liar::packet(seq, ack, &[notify()]));
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "seq {seq}, ack {ack}");
-    }
-    let mut liar = Liar::new(&Config::default());
-    liar.put(Liar::packet(0, 0, &[notify()]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "a sequenced frame in an unsequenced packet");
-    let mut liar = Liar::new(&Config::default());
-    liar.put(Liar::packet(1, 0, &[Frame::Ping { token: 1 }]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "an unsequenced frame in a sequenced packet");
-}
-
-#[test]
-fn a_packet_over_the_limit_closes_with_1009() {
-    let mut liar = Liar::new(&Config::default());
-    liar.put(vec![0; 128 * 1024 + 1].into());
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
-}
-
-#[test]
-fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
-    let mut pair = Pair::apart(&Config::default(), &Config::default());
-    let now = pair.now;
-    pair.ends[SERVER].connection.handle_packet(now, vec![0; 16 * 1024 + 1].into());
-    pair.ends[SERVER].take_events(now);
-    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
-
-    let mut pair = Pair::apart(&Config::default(), &Config::default());
-    pair.ends[SERVER].connection.handle_packet(now, Liar::packet(0, 0, &[Frame::Ping { token: 1 }]));
-    pair.ends[SERVER].take_events(now);
-    assert_eq!(pair.ends[SERVER].closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
 }
 
 #[test]
@@ -195,13 +144,14 @@ fn stray_completions_are_ignored_a_hundred_times() {
             let status = ErrorBody::Status(Status::internal("x"));
             liar.say(&[Frame::Error { id, error: status }]);
         }
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+        let rule = CallViolation::TooManyStrayCompletions { ignored: 100, call: id };
+        liar.assert_broken(rule, CloseCode::PROTOCOL, "the 101st");
     }
 }
 
 #[test]
 fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
-    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(1).build().unwrap());
     liar.say(&[request(1), request(2)]);
     assert_eq!(liar.statuses(), [(2, Code::ResourceExhausted)]);
     assert_eq!(liar.pair.ends[SERVER].arrived.len(), 1);
@@ -211,12 +161,13 @@ fn calls_beyond_the_limit_are_refused_and_abuse_closes() {
         assert_eq!(liar.closed(), None, "at {id}");
     }
     liar.say(&[request(2000), request(2001)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    let rule = CallViolation::TooMany { oneway: false, limit: 1, refused: 1000 };
+    liar.assert_broken(rule, CloseCode::PROTOCOL, "the 1001st");
 }
 
 #[test]
 fn a_forged_parent_gains_nothing() {
-    let mut liar = Liar::new(&Config { max_calls: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(1).build().unwrap());
     liar.say(&[request_with(1, |forged| forged.parent = Some(12345))]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     assert!(arrived.call.parent.is_none());
@@ -261,13 +212,13 @@ fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
     liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 10 }]));
     assert_eq!(liar.closed(), None);
     liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 11 }]));
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(ProtocolError::TooManyPings { burst: 10 }, CloseCode::PROTOCOL, "the 11th");
 }
 
 #[test]
 fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
-    let small = Config { chunk: 256, max_metadata: 256, outbox_soft: 1024, outbox_hard: 10_000, ..Config::default() };
-    let mut liar = Liar::new(&Config { max_calls: 1, ..small });
+    let small = Config::builder().chunk(256).max_metadata(256).outbox_soft(1024).outbox_hard(10_000).build().unwrap();
+    let mut liar = Liar::new(&small.to_builder().max_calls(1).build().unwrap());
     liar.say(&[request(1)]);
     for id in 2..1000 {
         liar.say(&[request(id)]);
@@ -275,26 +226,30 @@ fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
             break;
         }
     }
-    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+    assert_eq!(liar.closed(), Some(CloseCode::TRY_AGAIN_LATER));
+    let closed = &liar.pair.ends[SERVER].closed;
+    let Some(ConnectionError::Overloaded(Overload { limit, max, held })) = closed else { panic!("{closed:?}") };
+    assert!((*limit, *max) == (MemoryLimit::Outbox, 10_000) && held > max, "{closed:?}");
     assert_eq!(liar.pair.ends[SERVER].connection.stats(), Default::default());
 }
 
 #[test]
 fn calls_that_are_cancelled_hold_their_permits_until_they_have_ended() {
-    let mut liar = Liar::new(&Config { max_calls: 2, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_calls(2).build().unwrap());
     liar.say(&[request(1), Frame::Cancel { id: 1 }, request(2), Frame::Cancel { id: 2 }, request(3)]);
     assert_eq!(liar.statuses(), [(3, Code::ResourceExhausted)]);
 }
 
 #[test]
 fn a_client_is_protected_as_a_server_is() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     let now = pair.now;
     let client = &mut pair.ends[CLIENT];
     client.connection.handle_packet(now, Liar::packet(1, 0, &[request(1), request(2), request(1)]));
     client.take_events(now);
     assert_eq!(client.arrived.len(), 1);
     assert_eq!(client.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::PROTOCOL));
+    assert_eq!(client.broken(), Some(CallViolation::StillLive { call: 1 }.into()));
 }
 
 #[test]
@@ -312,7 +267,8 @@ fn transfers_that_are_discarded_count_until_they_have_ended() {
     liar.say(&[large(1), large(2), large(3)]);
     assert_eq!(liar.closed(), None);
     liar.say(&[large(4)]);
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+    let rule = TransferViolation::TooLong { transfer: 4, len: 5 << 20, max: Config::default().max_assembly() };
+    liar.assert_broken(rule, CloseCode::TOO_BIG, "the fourth");
 }
 
 #[test]
@@ -327,18 +283,20 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count() {
     }
     server.take_events(now);
     assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), Some(CloseCode::TOO_BIG));
+    assert_eq!(server.broken(), Some(HandshakeViolation::TooLong { max: 16 * 1024 }.into()));
 }
 
 #[test]
 fn tiny_transfers_that_were_given_up_are_bounded() {
-    let mut liar = Liar::new(&Config { max_assembly: 2560, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_assembly(2560).build().unwrap());
     for id in 1..=10 {
         liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id }]);
     }
     liar.statuses();
     assert_eq!(liar.closed(), None);
     liar.say(&[request_of(11, Payload::announced(11, 1))]);
-    assert_eq!(liar.closed(), Some(CloseCode::TOO_BIG));
+    let rule = TransferViolation::TooLong { transfer: 11, len: 1, max: 2560 };
+    liar.assert_broken(rule, CloseCode::TOO_BIG, "the eleventh");
 }
 
 #[test]
@@ -363,7 +321,7 @@ fn results_do_not_wait_for_ever_for_acks_that_never_come() {
         }
         liar.statuses();
     }
-    assert!(matches!(&liar.pair.ends[SERVER].closed, Some(ConnectionError::TimedOut(_))));
+    assert_eq!(liar.pair.ends[SERVER].ran_out(), Some(TimeLimit::Acks { least: 64 * 1024 }));
     assert_eq!(held(&liar), 0);
 }
 
@@ -414,6 +372,8 @@ fn more_contracts_than_a_side_may_host_are_refused() {
         server.connection.handle_packet(now, Liar::packet(0, 0, &frames));
         server.take_events(now);
         assert_eq!(server.closed.as_ref().map(ConnectionError::close_code), closed);
+        let rule = HandshakeViolation::TooManyContracts { count: contracts, max: 256 };
+        assert_eq!(server.broken(), closed.map(|_| rule.into()));
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::CloseCode,
+    error::{CloseCode, ConnectionError, MemoryLimit},
     proto::{Completion, Outcome, StreamError},
     status::{Code, Execution},
     wire::{ErrorBody, Frame, Notify, Payload, Streams, TransferId},
@@ -35,12 +35,12 @@ fn with_streams(id: u64, streams: impl IntoIterator<Item = TransferId>) -> Frame
 
 /// A configuration in which the part for what comes in is 3 MiB.
 fn small() -> Config {
-    Config { session_memory: 8 * MIB, outbox_hard: 3 * MIB, max_payload: 2 * MIB, ..Config::default() }
+    Config::builder().session_memory(8 * MIB).outbox_hard(3 * MIB).max_payload(2 * MIB).build().unwrap()
 }
 
 #[test]
 fn arguments_count_alike_in_their_frame_and_in_chunks() {
-    let mut liar = Liar::new(&Config { max_arguments: MIB, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_arguments(MIB).build().unwrap());
     for id in 1..=20 {
         liar.say(&[request_of(id, inline(100 * KIB))]);
     }
@@ -51,14 +51,14 @@ fn arguments_count_alike_in_their_frame_and_in_chunks() {
 
 #[test]
 fn short_arguments_do_not_count() {
-    let mut liar = Liar::new(&Config { max_arguments: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_arguments(1).build().unwrap());
     liar.say(&[request_of(1, inline(4 * KIB)), request_of(2, inline(4 * KIB + 1))]);
     assert_eq!(liar.statuses(), [(2, Code::ResourceExhausted)]);
 }
 
 #[test]
 fn done_reports_what_one_way_calls_counted() {
-    let mut pair = Pair::open(&Config { max_arguments: 64 * KIB, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_arguments(64 * KIB).build().unwrap());
     for _ in 0..100 {
         let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().oneway().payload(30_000));
         pair.answer_ok(SERVER, &arrived);
@@ -81,7 +81,7 @@ fn refused_one_way_calls_of_any_length_can_be_counted() {
 
 #[test]
 fn calls_beyond_the_memory_of_a_session_are_refused() {
-    let config = Config { max_arguments: 64 * MIB, ..small() };
+    let config = small().to_builder().max_arguments(64 * MIB).build().unwrap();
     for announced in [false, true] {
         let mut liar = Liar::new(&config);
         for id in 1..=100 {
@@ -97,13 +97,13 @@ fn calls_beyond_the_memory_of_a_session_are_refused() {
 
 #[test]
 fn metadata_and_many_small_calls_count() {
-    let mut liar = Liar::new(&Config { max_calls: 100_000, max_metadata: 60_000, ..small() });
+    let mut liar = Liar::new(&small().to_builder().max_calls(100_000).max_metadata(60_000).build().unwrap());
     for id in 1..=100 {
         let large = vec![("k".to_owned(), "v".repeat(50_000))];
         liar.say(&[request_with(id, |request| request.metadata = large)]);
     }
     assert!(liar.statuses().len() > 30 && held(&liar) <= 3 * MIB, "{} bytes", held(&liar));
-    let mut liar = Liar::new(&Config { max_calls: 100_000, ..small() });
+    let mut liar = Liar::new(&small().to_builder().max_calls(100_000).build().unwrap());
     for packet in 0..100 {
         liar.say(&(0..100).map(|n| request_with(packet * 100 + n + 1, |_| {})).collect::<Vec<_>>());
     }
@@ -114,13 +114,17 @@ fn metadata_and_many_small_calls_count() {
 /// No one-way call is dropped while the session lives, so too many of them end the session.
 #[test]
 fn one_way_calls_beyond_the_memory_of_a_session_end_it() {
-    let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..small() });
+    let mut liar = Liar::new(&small().to_builder().max_arguments(64 * MIB).build().unwrap());
     let sent = (1..=100).find(|_| {
         liar.say(&[notify(100_000)]);
         liar.closed().is_some()
     });
     assert!(sent.is_some_and(|sent| (30..36).contains(&sent)), "{sent:?}");
-    assert_eq!((liar.closed(), held(&liar)), (Some(CloseCode(1013)), 0));
+    assert_eq!((liar.closed(), held(&liar)), (Some(CloseCode::TRY_AGAIN_LATER), 0));
+    let closed = &liar.pair.ends[SERVER].closed;
+    let Some(ConnectionError::Overloaded(overload)) = closed else { panic!("{closed:?}") };
+    assert_eq!((overload.limit, overload.max), (MemoryLimit::Session, small().session_memory()));
+    assert!((3 * MIB..4 * MIB).contains(&overload.held), "{overload:?}");
 }
 
 #[test]
@@ -234,13 +238,13 @@ fn streams_that_have_ended_and_are_not_read_count() {
 /// Streams that have not ended take memory too, although their calls are refused.
 #[test]
 fn streams_that_cannot_be_refused_end_the_session() {
-    let mut liar = Liar::new(&Config { max_streams: u32::MAX, ..small() });
+    let mut liar = Liar::new(&small().to_builder().max_streams(u32::MAX).build().unwrap());
     let closed = (0..1_000).find(|call| {
         liar.say(&[with_streams(call + 1, call * 128 + 1..=call * 128 + 128)]);
         liar.closed().is_some()
     });
     assert!(closed.is_some_and(|calls| calls < 60), "{closed:?}");
-    assert_eq!(liar.closed(), Some(CloseCode(1013)));
+    assert_eq!(liar.closed(), Some(CloseCode::TRY_AGAIN_LATER));
 }
 
 /// A table that was large once becomes small again.

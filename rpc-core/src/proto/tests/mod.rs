@@ -1,7 +1,9 @@
 //! Tests in which two state machines run against each other in virtual time.
 
+mod acceptor;
 mod admission;
 mod bounds;
+mod breaches;
 mod buffers;
 mod calls;
 mod chance;
@@ -9,6 +11,7 @@ mod ending;
 mod fairness;
 mod handshake;
 mod hostile;
+mod machine;
 mod memory;
 mod page;
 mod pair;

@@ -40,16 +40,18 @@ fn number(cell: &str) -> Option<u64> {
 #[test]
 fn the_page_has_the_announced_limits() {
     let config = Config::default();
-    let counts = [config.max_calls, config.nested_calls, config.max_oneway_calls, config.max_depth].map(u64::from);
-    let bytes = [config.max_payload, config.max_assembly, config.max_arguments, config.max_packet, config.chunk]
-        .map(|b| b as u64);
-    let windows = [u64::from(config.max_streams), u64::from(config.stream_items)];
+    let counts =
+        [config.max_calls(), config.nested_calls(), config.max_oneway_calls(), config.max_depth()].map(u64::from);
+    let bytes =
+        [config.max_payload(), config.max_assembly(), config.max_arguments(), config.max_packet(), config.chunk()]
+            .map(|b| b as u64);
+    let windows = [u64::from(config.max_streams()), u64::from(config.stream_items())];
     let more = [
-        config.stream_window,
-        config.streams_window,
-        config.max_payload_nesting,
-        config.max_payload_values,
-        config.max_payload_containers,
+        config.stream_window(),
+        config.streams_window(),
+        config.max_payload_nesting(),
+        config.max_payload_values(),
+        config.max_payload_containers(),
     ]
     .map(|b| b as u64);
     let names = [
@@ -80,19 +82,19 @@ fn the_page_has_the_announced_limits() {
 #[test]
 fn the_page_has_the_times() {
     let config = Config::default();
-    let progress = seconds(config.progress_timeout);
+    let progress = seconds(config.progress_timeout());
     let kib = MIN_PROGRESS / 1024;
     let times = [
-        ("the upgrade |".to_owned(), seconds(config.upgrade_timeout)),
-        ("Hello, Welcome |".to_owned(), seconds(config.hello_timeout)),
+        ("the upgrade |".to_owned(), seconds(config.upgrade_timeout())),
+        ("Hello, Welcome |".to_owned(), seconds(config.hello_timeout())),
         ("a ping after silence".to_owned(), seconds(config.ping_interval())),
-        ("the other end is given up".to_owned(), seconds(config.keepalive_timeout)),
+        ("the other end is given up".to_owned(), seconds(config.keepalive_timeout())),
         (format!("a message that has begun must grow by {kib} KiB"), progress.clone()),
         (format!("transfers that have begun must together grow by {kib} KiB"), progress.clone()),
         ("while chunks and items wait for acks".to_owned(), progress.clone()),
         ("while more than 64 KiB of frames".to_owned(), progress),
-        ("a write that makes no progress |".to_owned(), seconds(config.write_timeout)),
-        ("closing |".to_owned(), seconds(config.close_timeout)),
+        ("a write that makes no progress |".to_owned(), seconds(config.write_timeout())),
+        ("closing |".to_owned(), seconds(config.close_timeout())),
     ];
     for (begins, time) in times {
         let cells = row(&begins);
@@ -106,29 +108,29 @@ fn the_page_has_the_numbers_in_its_text() {
     let config = Config::default();
     let mib = |bytes: usize| bytes >> 20;
     let kib = |bytes: usize| bytes >> 10;
-    let items = config.max_stream_window / ITEM;
+    let items = config.max_stream_window() / ITEM;
     let sentences = [
         format!("at most {},{:03} *frames*", MAX_FRAMES / 1000, MAX_FRAMES % 1000),
         format!("an array of at most {MAX_CONTRACTS}"),
         format!("`chunk` must be at least {MIN_CHUNK}, and `packet` at least `chunk` + {PACKET_OVERHEAD}."),
         format!("It may send at most {} KiB in all until the Welcome comes", kib(HANDSHAKE)),
-        format!("Hello and Welcome must come within {} seconds", config.hello_timeout.as_secs()),
-        format!("The limit begins with {} KiB.", kib(config.unacked_bulk)),
-        format!("the limit grows by half, up to {} MiB.", mib(config.max_unacked_bulk)),
+        format!("Hello and Welcome must come within {} seconds", config.hello_timeout().as_secs()),
+        format!("The limit begins with {} KiB.", kib(config.unacked_bulk())),
+        format!("the limit grows by half, up to {} MiB.", mib(config.max_unacked_bulk())),
         format!("or to {} KiB where the ack took more than 100 ms", kib(MIN_BULK)),
         format!("This implementation holds {} MiB of what comes in.", mib(config.memory_in())),
-        format!("up to {} MiB and {},{:03} items", mib(config.max_stream_window), items / 1000, items % 1000),
-        format!("gives it up when for {} seconds nothing has been produced", config.call_timeout.as_secs()),
+        format!("up to {} MiB and {},{:03} items", mib(config.max_stream_window()), items / 1000, items % 1000),
+        format!("gives it up when for {} seconds nothing has been produced", config.call_timeout().as_secs()),
         format!("Together they have at most {} KiB", kib(MAX_PEER_TEXT)),
-        format!("- After {} seconds it stops the methods", config.drain_grace.as_secs()),
-        format!("that it is gone within {} seconds", config.drain_timeout.as_secs()),
+        format!("- After {} seconds it stops the methods", config.drain_grace().as_secs()),
+        format!("that it is gone within {} seconds", config.drain_timeout().as_secs()),
     ];
     let page = PAGE.split_whitespace().collect::<Vec<_>>().join(" ");
     for sentence in sentences {
         assert!(page.contains(&sentence), "the page does not say {sentence:?}");
     }
-    assert_eq!((PING_BURST, config.nested_wait), (10, Duration::from_secs(1)));
+    assert_eq!((PING_BURST, config.nested_wait()), (10, Duration::from_secs(1)));
     assert!(page.contains("Ten at once are allowed, and one a second after that"));
     assert!(page.contains("This implementation gives up after a second, with `RESOURCE_EXHAUSTED`."));
-    assert!(page.contains(&format!("| {} MiB of frames that wait to be written", mib(config.outbox_hard))));
+    assert!(page.contains(&format!("| {} MiB of frames that wait to be written", mib(config.outbox_hard()))));
 }

@@ -9,15 +9,16 @@ use std::{
 
 use bytes::Bytes;
 
+use super::machine::Machine;
 use crate::{
     config::Config,
-    error::ConnectionError,
+    error::{ConnectionError, ProtocolError, TimeLimit},
     proto::{
         CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, Role, ServedCall,
         ServedKey,
     },
     status::Status,
-    wire::{HostedContract, Streams},
+    wire::Streams,
 };
 
 pub(super) const CLIENT: usize = 0;
@@ -25,17 +26,17 @@ pub(super) const SERVER: usize = 1;
 
 /// Every bound that streams know at its least.
 pub(super) fn least() -> Config {
-    Config {
-        chunk: 256,
-        stream_items: 1,
-        stream_window: 1,
-        max_stream_window: 1,
-        streams_window: 1,
-        unacked_bulk: 128 * 1024,
-        max_unacked_bulk: 128 * 1024,
-        max_payload: 200_000,
-        ..Config::default()
-    }
+    Config::builder()
+        .chunk(256)
+        .stream_items(1)
+        .stream_window(1)
+        .max_stream_window(1)
+        .streams_window(1)
+        .unacked_bulk(128 * 1024)
+        .max_unacked_bulk(128 * 1024)
+        .max_payload(200_000)
+        .build()
+        .unwrap()
 }
 
 /// A call that has reached its callee.
@@ -48,7 +49,7 @@ pub(super) struct Arrived {
 }
 
 pub(super) struct End {
-    pub(super) connection: Connection,
+    pub(super) connection: Machine,
     /// Packets on their way to this end.
     pub(super) inbox: VecDeque<Bytes>,
     pub(super) arrived: Vec<Arrived>,
@@ -115,9 +116,8 @@ impl Call {
 
 impl End {
     fn new(role: Role, id: u64, config: &Config, now: Instant) -> Self {
-        let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
         Self {
-            connection: Connection::new(role, id, config.clone().try_into().unwrap(), contracts, now),
+            connection: Machine::new(role, id, config, now),
             inbox: VecDeque::new(),
             arrived: Vec::new(),
             cancelled: Vec::new(),
@@ -127,11 +127,28 @@ impl End {
         }
     }
 
+    /// The rule that the other end has broken, if this end closed because of that.
+    pub(super) fn broken(&self) -> Option<ProtocolError> {
+        match &self.closed {
+            Some(ConnectionError::Protocol(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The time limit that ran out, if this end closed because of that.
+    pub(super) fn ran_out(&self) -> Option<TimeLimit> {
+        match &self.closed {
+            Some(ConnectionError::TimedOut(timeout)) => Some(timeout.limit),
+            _ => None,
+        }
+    }
+
     /// Takes the connection's events, wakes and released budgets, as a shell does.
     pub(super) fn take_events(&mut self, now: Instant) {
+        self.connection.decide(now);
+        self.closed = self.closed.take().or(self.connection.failed());
         while let Some(event) = self.connection.poll_event() {
             match event {
-                Event::Hello(_) => self.connection.accept(now, 1, Vec::new()),
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
                 Event::Call { key, call, payload, streams } => {
                     self.arrived.push(Arrived { key, call, payload, streams });
@@ -190,7 +207,7 @@ impl Pair {
         self.ends[from].take_events(self.now);
         self.ends[from].send_admitted();
         while let Some(packet) = self.ends[from].connection.poll_transmit(self.now) {
-            let (len, most) = (packet.len(), self.ends[from].connection.peer_limits().packet);
+            let (len, most) = (packet.len(), self.ends[from].connection.most());
             assert!(len as u64 <= most, "a packet of {len} bytes goes to an end that takes {most}");
             self.ends[1 - from].inbox.push_back(packet);
         }

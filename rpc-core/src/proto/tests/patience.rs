@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
-use crate::{Config, error::ConnectionError};
+use crate::{Config, error::TimeLimit};
 
 const KIB: u64 = 1024;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-fn timed_out(pair: &Pair, at: usize) -> bool {
-    matches!(pair.ends[at].closed, Some(ConnectionError::TimedOut(_)))
 }
 
 /// One end is woken after this time and has nothing to read yet, as after a blocked thread or a stopped process.
@@ -33,7 +29,7 @@ fn an_idle_session_lives_whatever_its_times_are() {
     let times = [1, 2, 5, 15, 60, u64::MAX].map(seconds);
     for keepalive in times {
         for keepalive_timeout in &times[1..] {
-            let config = Config { keepalive, keepalive_timeout: *keepalive_timeout, ..Config::default() };
+            let config = Config::builder().keepalive(keepalive).keepalive_timeout(*keepalive_timeout).build().unwrap();
             for (client, server) in [(&config, &config), (&config, &Config::default()), (&Config::default(), &config)] {
                 let mut pair = Pair::apart(client, server);
                 pair.pass(900.0);
@@ -48,7 +44,7 @@ fn an_idle_session_lives_whatever_its_times_are() {
 
 #[test]
 fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
-    let config = Config { keepalive: seconds(1), keepalive_timeout: seconds(120), ..Config::default() };
+    let config = Config::builder().keepalive(seconds(1)).keepalive_timeout(seconds(120)).build().unwrap();
     let mut pair = Pair::apart(&config, &Config::default());
     pair.run();
     // The server's process is stopped for a while; the client's pings wait in its socket.
@@ -67,7 +63,7 @@ fn a_peer_that_stalls_is_not_sent_more_pings_than_it_takes() {
 
 #[test]
 fn an_end_that_was_blocked_reads_its_socket_before_it_gives_the_peer_up() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     let mut pair = Pair::open(&config);
     pair.transmit(SERVER);
     // The client's ping has gone, and the answer waits while the client is blocked.
@@ -86,7 +82,7 @@ fn an_end_that_was_blocked_reads_its_socket_before_it_gives_the_peer_up() {
 
 #[test]
 fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     // The server sends nothing unasked.
     let mut pair = Pair::apart(&config, &Config::default());
     pair.run();
@@ -102,7 +98,7 @@ fn an_end_that_was_blocked_before_it_could_ping_asks_before_it_gives_up() {
 
 #[test]
 fn a_peer_that_is_gone_is_given_up_although_this_end_was_blocked() {
-    let config = Config { keepalive_timeout: Duration::from_millis(2500), ..Config::default() };
+    let config = Config::builder().keepalive_timeout(Duration::from_millis(2500)).build().unwrap();
     let mut pair = Pair::open(&config);
     wake(&mut pair, CLIENT, seconds(5));
     for _ in 0..10 {
@@ -114,7 +110,7 @@ fn a_peer_that_is_gone_is_given_up_although_this_end_was_blocked() {
         let after = next.saturating_duration_since(pair.now);
         wake(&mut pair, CLIENT, after);
     }
-    assert!(timed_out(&pair, CLIENT));
+    assert_eq!(pair.ends[CLIENT].ran_out(), Some(TimeLimit::Keepalive));
 }
 
 #[test]
@@ -137,7 +133,7 @@ fn a_hello_that_does_not_come_is_given_up_at_the_second_look() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
     wake(&mut pair, SERVER, seconds(6));
     wait(&mut pair, SERVER);
-    assert!(timed_out(&pair, SERVER));
+    assert_eq!(pair.ends[SERVER].ran_out(), Some(TimeLimit::Hello));
 }
 
 #[test]
@@ -155,7 +151,7 @@ fn a_message_goes_on_after_this_end_was_blocked() {
         let now = pair.now;
         pair.ends[CLIENT].connection.handle_activity(now, if goes_on { 120_000 } else { 100_200 }, true);
         wait(&mut pair, CLIENT);
-        assert_eq!(timed_out(&pair, CLIENT), !goes_on);
+        assert_eq!(pair.ends[CLIENT].ran_out(), (!goes_on).then_some(TimeLimit::Message));
     }
 }
 
@@ -179,7 +175,7 @@ fn a_transfer_goes_on_after_this_end_was_blocked() {
         let now = pair.now;
         pair.ends[SERVER].connection.handle_activity(now, 2, false);
         wait(&mut pair, SERVER);
-        assert_eq!(timed_out(&pair, SERVER), !goes_on);
+        assert_eq!(pair.ends[SERVER].ran_out(), (!goes_on).then_some(TimeLimit::Payloads));
     }
 }
 
@@ -200,7 +196,7 @@ fn acks_that_wait_in_the_socket_are_read() {
             while pair.receive(CLIENT) {}
         }
         wait(&mut pair, CLIENT);
-        assert_eq!(timed_out(&pair, CLIENT), !acked);
+        assert_eq!(pair.ends[CLIENT].ran_out(), (!acked).then_some(TimeLimit::Acks { least: 64 * 1024 }));
     }
 }
 
@@ -215,7 +211,7 @@ fn a_write_that_could_go_on_is_tried_again() {
         let now = pair.now;
         pair.ends[CLIENT].connection.handle_write(now, true, if goes_on { 101 } else { 100 });
         wait(&mut pair, CLIENT);
-        assert_eq!(timed_out(&pair, CLIENT), !goes_on);
+        assert_eq!(pair.ends[CLIENT].ran_out(), (!goes_on).then_some(TimeLimit::Write));
     }
 }
 
@@ -235,7 +231,7 @@ fn take_slowly(waiting: usize, per_second: u64) -> Option<u64> {
         client.connection.handle_write(now, true, second * per_second);
         client.connection.handle_timeout(now);
         client.take_events(now);
-        if timed_out(&pair, CLIENT) {
+        if pair.ends[CLIENT].ran_out().is_some() {
             return Some(second);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     error::{CloseCode, ConnectionError, ProtocolError},
     status::{Code, Execution, Status},
     text::MAX_PEER_TEXT,
-    wire::{ErrorBody, Frame, Notify, Payload, VERSION, Welcome},
+    wire::{ErrorBody, Frame, Notify, Payload, Welcome},
 };
 
 const WAITING: usize = 1000;
@@ -26,7 +26,7 @@ fn told(statuses: &[Status]) -> (usize, usize) {
 
 #[test]
 fn a_long_goaway_is_cut_and_shared_by_all_calls_that_wait() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     pair.call_and_arrive(SERVER, Call::new());
     let waiting: Vec<_> = (0..WAITING).map(|_| pair.call(SERVER, Call::new()).unwrap()).collect();
     let mut liar = Liar::at(pair);
@@ -53,11 +53,11 @@ fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
     let reason = "long ".repeat(20_000);
     let ends = [
         ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: reason.as_str().into() },
-        ConnectionError::Protocol(ProtocolError::new(reason.as_str())),
+        ConnectionError::Protocol(ProtocolError::transport(CloseCode::PROTOCOL, reason.as_str())),
         ConnectionError::Lost(reason.clone()),
     ];
     for end in ends {
-        let mut pair = Pair::open(&Config { max_calls: 500, ..Config::default() });
+        let mut pair = Pair::open(&Config::builder().max_calls(500).build().unwrap());
         let calls: Vec<_> = (0..WAITING).map(|_| pair.call(CLIENT, Call::new()).unwrap()).collect();
         pair.run();
         pair.ends[CLIENT].connection.handle_lost(end);
@@ -88,19 +88,10 @@ fn long_statuses_are_cut_on_arrival() {
 #[test]
 fn a_long_refusal_is_cut_on_arrival() {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
-    let limits = pair.ends[SERVER].connection.peer_limits().clone();
-    let welcome = Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: Some(Status::unauthenticated("x".repeat(12_000))),
-    }));
-    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+    let refusal = Some(Status::unauthenticated("x".repeat(12_000)));
+    let welcome = Welcome { refusal, ..Welcome::new(limits, Vec::new(), 1) };
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
     pair.receive(CLIENT);
     let Some(ConnectionError::Refused(status)) = &pair.ends[CLIENT].closed else { panic!("not refused") };
     assert_eq!((status.code(), status.message().len()), (Code::Unauthenticated, MAX_PEER_TEXT));
@@ -118,16 +109,16 @@ fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
         (notify(0, Vec::new()), "announced limit of 1"),
     ];
     for (frame, why) in cases {
-        let mut liar = Liar::new(&Config { max_oneway_calls: 1, ..Config::default() });
+        let mut liar = Liar::new(&Config::builder().max_oneway_calls(1).build().unwrap());
         // One call is being served.
         liar.say(&[notify(0, Vec::new())]);
-        assert_eq!(liar.pair.ends[SERVER].connection.take_refused(), None);
+        assert_eq!(liar.pair.ends[SERVER].connection.take_refused_oneway(), None);
         liar.say(&[frame]);
         assert_eq!(liar.closed(), None);
         let connection = &mut liar.pair.ends[SERVER].connection;
-        let refused = connection.take_refused().expect("it is told");
+        let refused = connection.take_refused_oneway().expect("it is told");
         assert_eq!((refused.method, connection.oneway_refused()), (9, 1));
         assert!(refused.status.message().contains(why), "{}", refused.status);
-        assert_eq!(connection.take_refused(), None);
+        assert_eq!(connection.take_refused_oneway(), None);
     }
 }

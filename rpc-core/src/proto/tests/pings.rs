@@ -6,7 +6,11 @@ use super::{
     hostile::Liar,
     pair::{CLIENT, Call, Pair, SERVER},
 };
-use crate::{Config, error::CloseCode, wire::Frame};
+use crate::{
+    Config,
+    error::{CloseCode, ProtocolError},
+    wire::Frame,
+};
 
 /// The kinds of pings and pongs that a peer may send.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +55,13 @@ fn pings_and_pongs_of_all_kinds_share_one_budget() {
         liar.pair.now += Duration::from_secs(1);
         assert_eq!(say(&mut liar), None, "{kinds:?}");
         assert_eq!(say(&mut liar), Some(CloseCode::PROTOCOL), "{kinds:?}");
+        assert_eq!(liar.pair.ends[SERVER].broken(), Some(ProtocolError::TooManyPings { burst: 10 }), "{kinds:?}");
     }
 }
 
 #[test]
 fn a_pong_that_answers_a_ping_is_free_once() {
-    let mut liar = Liar::new(&Config { keepalive_timeout: Duration::MAX, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().keepalive_timeout(Duration::MAX).build().unwrap());
     // This side sends 20 Pings, and each is answered.
     for token in 1..=20 {
         let server = &mut liar.pair.ends[SERVER];
@@ -74,7 +79,7 @@ fn a_pong_that_answers_a_ping_is_free_once() {
     }
     assert_eq!(liar.closed(), None);
     liar.say_apart(&[Frame::Pong { token: 7 }]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(ProtocolError::TooManyPings { burst: 10 }, CloseCode::PROTOCOL, "the 11th");
 }
 
 fn open(pair: &Pair) -> bool {
@@ -83,7 +88,7 @@ fn open(pair: &Pair) -> bool {
 
 #[test]
 fn a_keepalive_of_a_second_at_both_ends_is_within_the_budget_for_hours() {
-    let config = Config { keepalive: Duration::from_secs(1), ..Config::default() };
+    let config = Config::builder().keepalive(Duration::from_secs(1)).build().unwrap();
     let mut pair = Pair::open(&config);
     for round in 0..2000_u32 {
         // Some seconds of silence, in which both ends ping, and now and then a call.
@@ -100,7 +105,7 @@ fn a_keepalive_of_a_second_at_both_ends_is_within_the_budget_for_hours() {
 
 #[test]
 fn pings_that_a_stalled_link_delivers_at_once_are_within_the_budget() {
-    let config = Config { keepalive: Duration::from_secs(1), ..Config::default() };
+    let config = Config::builder().keepalive(Duration::from_secs(1)).build().unwrap();
     for stalled in [vec![CLIENT], vec![SERVER], vec![CLIENT, SERVER]] {
         let mut pair = Pair::open(&config);
         for _ in 0..100 {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::{CloseCode, ConnectionError},
+    error::{CloseCode, ConnectionError, MemoryLimit, Overload},
     proto::{Charges, Completion, MemoryPool, Outcome, ServedKey, StreamError},
     status::Code,
     wire::{ErrorBody, Frame, Notify, Payload, TransferId},
@@ -27,7 +27,7 @@ fn notify(len: usize) -> Frame {
 
 /// A client that sends whatever the test wants, to a server that has joined the pool.
 fn member(pool: &MemoryPool) -> Liar {
-    let mut liar = Liar::new(&Config { max_arguments: 64 * MIB, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_arguments(64 * MIB).build().unwrap());
     liar.pair.ends[SERVER].connection.join_pool(pool);
     liar
 }
@@ -162,11 +162,13 @@ fn one_way_calls_take_the_pool_beyond_its_bound_and_the_end_of_the_session_gives
     assert_eq!(heavy.closed(), None);
     let [heavy_end, light_end] = [&mut heavy, &mut light].map(|liar| &mut liar.pair.ends[SERVER].connection);
     assert!(heavy_end.trim_memory() > light_end.trim_memory());
-    heavy_end.overload("why".to_owned());
+    let overload = Overload { limit: MemoryLimit::Server, max: pool.limit(), held: pool.held() };
+    heavy_end.overload(overload);
     assert_eq!((pool.held(), pool.sessions()), (held(&light), 1));
     let now = heavy.pair.now;
     heavy.pair.ends[SERVER].take_events(now);
-    assert_eq!(heavy.closed(), Some(CloseCode(1013)));
+    assert_eq!(heavy.closed(), Some(CloseCode::TRY_AGAIN_LATER));
+    assert_eq!(heavy.pair.ends[SERVER].closed, Some(ConnectionError::Overloaded(overload)));
 
     light.pair.ends[SERVER].connection.handle_lost(ConnectionError::Lost("gone".to_owned()));
     assert_eq!((pool.held(), pool.sessions()), (0, 0));

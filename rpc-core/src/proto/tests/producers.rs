@@ -45,14 +45,14 @@ impl Bell {
 
 /// A configuration in which all streams together may queue a few chunks.
 fn crowded() -> Config {
-    Config {
-        session_memory: 1 << 20,
-        max_payload: 64 << 10,
-        chunk: 32 << 10,
-        outbox_soft: 64 << 10,
-        outbox_hard: 256 << 10,
-        ..Config::default()
-    }
+    Config::builder()
+        .session_memory(1 << 20)
+        .max_payload(64 << 10)
+        .chunk(32 << 10)
+        .outbox_soft(64 << 10)
+        .outbox_hard(256 << 10)
+        .build()
+        .unwrap()
 }
 
 /// Makes calls whose requests wait, each with a stream, and fills the queues of the streams until stream `id` takes

@@ -88,7 +88,7 @@ fn streams_take_turns_whatever_the_length_of_their_items() {
 fn ends_keep_within_the_packet() {
     let fault = || StreamError::Fault(vec![7; 60_000].into());
     let status = || StreamError::Status(Status::data_loss("x".repeat(8_000)));
-    let small = Config { max_packet: 65_536 + 512, max_metadata: 256, ..Config::default() };
+    let small = Config::builder().max_packet(65_536 + 512).max_metadata(256).build().unwrap();
     let cases = [
         (Config::default(), fault(), 10),
         (small.clone(), fault(), 0),
@@ -121,7 +121,7 @@ fn ends_keep_within_the_packet() {
 /// Credit for many streams at once goes to an end that takes small packets.
 #[test]
 fn credit_keeps_within_the_packet() {
-    let config = Config { chunk: 256, max_packet: 768, max_metadata: 256, stream_items: 300, ..Config::default() };
+    let config = Config::builder().chunk(256).max_packet(768).max_metadata(256).stream_items(300).build().unwrap();
     let mut pair = Pair::open(&config);
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(80));
     for _ in 0..60 {

@@ -57,7 +57,7 @@ fn the_budget_of_a_long_item_comes_back() {
 /// The item is not even made before there is shared credit, and then holds its length of the budget once.
 #[test]
 fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
-    let (mut pair, _, id) = open(&Config { streams_window: 1, max_payload: 8 << 20, ..Config::default() });
+    let (mut pair, _, id) = open(&Config::builder().streams_window(1).max_payload(8 << 20).build().unwrap());
     pair.pass(0.1);
     assert_eq!(pair.ends[CLIENT].transfers_released, LEN, "the first item may go beyond the credit");
     // The reader grants credit of the stream, and no shared credit.
@@ -78,10 +78,9 @@ fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
     pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
 }
 
-/// If another stream has used the shared credit, a long item is dropped with its part of the budget, and made again.
-#[test]
-fn a_long_item_without_shared_credit_is_given_back() {
-    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
+/// A stream with a long item that is queued, and another stream whose one short item has used the shared credit.
+fn long_item_without_shared_credit() -> (Pair, TransferId, TransferId) {
+    let mut pair = Pair::open(&Config::builder().streams_window(100).max_payload(8 << 20).build().unwrap());
     let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
     let [long, short] = [arrived.streams[0], arrived.streams[1]];
     pair.ends[CLIENT].transfers_released = 0;
@@ -91,6 +90,13 @@ fn a_long_item_without_shared_credit_is_given_back() {
     let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
     let now = pair.now;
     assert!(pair.ends[CLIENT].connection.push_items(now, long, &mut items) && items.is_empty());
+    (pair, long, short)
+}
+
+/// If another stream has used the shared credit, a long item is dropped with its part of the budget, and made again.
+#[test]
+fn a_long_item_without_shared_credit_is_given_back() {
+    let (mut pair, long, short) = long_item_without_shared_credit();
     pair.run();
     pair.run();
     pair.check();
@@ -107,16 +113,8 @@ fn a_long_item_without_shared_credit_is_given_back() {
 /// A producer that has finished cannot make its last item again, so that item waits for credit instead.
 #[test]
 fn the_last_long_item_of_a_finished_stream_waits_for_credit() {
-    let mut pair = Pair::open(&Config { streams_window: 100, max_payload: 8 << 20, ..Config::default() });
-    let (_, arrived) = pair.call_and_arrive(CLIENT, Call::new().payload(1).streams(2));
-    let [long, short] = [arrived.streams[0], arrived.streams[1]];
-    pair.ends[CLIENT].transfers_released = 0;
-    assert_eq!(pair.ends[CLIENT].connection.poll_long_item(long, LEN, Waker::noop()), Some(true));
-    assert_eq!(pair.produce(CLIENT, short, [vec![0; 1000].into()]), 0, "one item goes without shared credit");
-    pair.run();
-    let mut items = VecDeque::from([(Bytes::from(vec![7; LEN]).into(), u32::try_from(LEN).unwrap())]);
+    let (mut pair, long, short) = long_item_without_shared_credit();
     let now = pair.now;
-    assert!(pair.ends[CLIENT].connection.push_items(now, long, &mut items) && items.is_empty());
     pair.ends[CLIENT].connection.finish_stream(now, long, Ok(()));
     pair.run();
     pair.check();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Config,
-    error::CloseCode,
+    error::{CloseCode, ProtocolError, StreamViolation, TransferViolation},
     proto::{Completion, ITEM, Outcome, StreamError, StreamRoom},
     status::{Code, Status},
     wire::{ErrorBody, Frame, Payload, TransferId},
@@ -32,38 +32,78 @@ fn opened(streams: &[TransferId]) -> Frame {
 
 #[test]
 fn a_breach_of_the_rules_of_streams_closes_with_1002() {
+    use StreamViolation as S;
+    use TransferViolation as T;
+
     let end = |stream| Frame::End { stream, error: None };
     let announced = |transfer, total| Frame::Item { stream: 1, payload: Payload::announced(transfer, total) };
     let chunk = |len: usize| Frame::Chunk { transfer: 1, data: vec![0; len].into() };
     let abort = || Frame::Abort { transfer: 1 };
     let credit = |stream, items, bytes| Frame::Credit { stream, items, bytes, read: 0 };
     let long_fault = ErrorBody::Fault(Payload::announced(5, 70_000));
-    let small = Config { stream_items: 2, max_streams: 2, ..Config::default() };
-    let cases: Vec<(&str, Vec<Frame>)> = vec![
-        ("an item beyond the credit in items", vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)]),
-        ("an item for a stream that was never opened", vec![item(1, 1)]),
-        ("an item after the end", vec![opened(&[1]), end(1), item(1, 1)]),
-        ("an end for a stream that was never opened", vec![end(1)]),
-        ("a second end", vec![opened(&[1]), end(1), end(1)]),
-        ("an end within an item", vec![opened(&[1]), announced(1, 70_000), end(1)]),
-        ("an item within an item", vec![opened(&[1]), announced(1, 70_000), item(1, 1)]),
-        ("an item after one that was given up", vec![opened(&[1]), announced(1, 70_000), abort(), item(1, 1)]),
-        ("finished with an item given up", vec![opened(&[1]), announced(1, 70_000), abort(), end(1)]),
-        ("an item by another number", vec![opened(&[1]), announced(2, 70_000)]),
-        ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)]),
-        ("an item that cannot be counted", vec![opened(&[1]), announced(1, u64::MAX - 32)]),
-        ("a chunk beyond an item", vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)]),
-        ("a chunk for no item", vec![opened(&[1]), chunk(10)]),
-        ("a stream by a number that was used", vec![opened(&[1, 1])]),
-        ("more streams than announced", vec![opened(&[1, 2, 3])]),
-        ("credit for a stream that was never opened", vec![credit(9, 1, 1)]),
-        ("credit that overflows", vec![credit(0, 0, u64::MAX)]),
-        ("a fault in chunks", vec![opened(&[1]), Frame::End { stream: 1, error: Some(long_fault) }]),
+    let small = Config::builder().stream_items(2).max_streams(2).build().unwrap();
+    let not_open = || S::NotOpen { stream: 1 }.into();
+    let cases: Vec<(&str, Vec<Frame>, ProtocolError)> = vec![
+        (
+            "an item beyond the credit in items",
+            vec![opened(&[1]), item(1, 1), item(1, 1), item(1, 1)],
+            S::BeyondCredit { stream: 1 }.into(),
+        ),
+        ("an item for a stream that was never opened", vec![item(1, 1)], not_open()),
+        ("an item after the end", vec![opened(&[1]), end(1), item(1, 1)], not_open()),
+        ("an end for a stream that was never opened", vec![end(1)], not_open()),
+        ("a second end", vec![opened(&[1]), end(1), end(1)], not_open()),
+        (
+            "an end within an item",
+            vec![opened(&[1]), announced(1, 70_000), end(1)],
+            S::EndWithinItem { stream: 1 }.into(),
+        ),
+        (
+            "an item within an item",
+            vec![opened(&[1]), announced(1, 70_000), item(1, 1)],
+            S::ItemWithinItem { stream: 1 }.into(),
+        ),
+        (
+            "an item after one that was given up",
+            vec![opened(&[1]), announced(1, 70_000), abort(), item(1, 1)],
+            S::ItemAfterAborted { stream: 1 }.into(),
+        ),
+        (
+            "finished with an item given up",
+            vec![opened(&[1]), announced(1, 70_000), abort(), end(1)],
+            S::FinishedAfterAborted { stream: 1 }.into(),
+        ),
+        (
+            "an item by another number",
+            vec![opened(&[1]), announced(2, 70_000)],
+            S::ItemByOtherNumber { stream: 1, transfer: 2 }.into(),
+        ),
+        ("an item announced with no bytes", vec![opened(&[1]), announced(1, 0)], T::Empty { transfer: 1 }.into()),
+        (
+            "an item that cannot be counted",
+            vec![opened(&[1]), announced(1, u64::MAX - 32)],
+            S::ItemTooLong { stream: 1, len: u64::MAX - 32 }.into(),
+        ),
+        (
+            "a chunk beyond an item",
+            vec![opened(&[1]), announced(1, 70_000), chunk(60_000), chunk(20_000)],
+            T::UnfitChunk { transfer: 1, len: 20_000, left: 10_000 }.into(),
+        ),
+        ("a chunk for no item", vec![opened(&[1]), chunk(10)], T::StrayChunk { transfer: 1 }.into()),
+        ("a stream by a number that was used", vec![opened(&[1, 1])], T::OldNumber { id: 1, last: 1 }.into()),
+        ("more streams than announced", vec![opened(&[1, 2, 3])], S::TooMany { stream: 3, max: 2 }.into()),
+        ("credit for a stream that was never opened", vec![credit(9, 1, 1)], S::CreditForUnopened { stream: 9 }.into()),
+        ("credit that overflows", vec![credit(0, 0, u64::MAX)], S::CreditTooLarge { stream: 0 }.into()),
+        (
+            "a fault in chunks",
+            vec![opened(&[1]), Frame::End { stream: 1, error: Some(long_fault) }],
+            S::FaultInChunks { stream: 1 }.into(),
+        ),
     ];
-    for (what, frames) in cases {
+    for (what, frames, rule) in cases {
         let mut liar = Liar::new(&small);
         liar.say(&frames);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL), "{what}");
+        liar.assert_broken(rule, CloseCode::PROTOCOL, what);
     }
 }
 
@@ -74,22 +114,24 @@ fn a_call_has_128_streams_at_most() {
         let mut liar = Liar::new(&Config::default());
         liar.say(&[opened(&(1..=count).collect::<Vec<_>>())]);
         assert_eq!(liar.closed(), closed, "{count}");
+        let rule = StreamViolation::TooManyInFrame { count: 129, max: 128 };
+        assert_eq!(liar.pair.ends[SERVER].broken(), closed.map(|_| rule.into()));
     }
 }
 
 #[test]
 fn bytes_beyond_the_credit_close_with_1002() {
-    let mut liar = Liar::new(&Config { stream_window: 1000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().stream_window(1000).build().unwrap());
     liar.say(&[opened(&[1]), item(1, 5000)]);
     assert_eq!(liar.closed(), None, "the last item may go beyond the credit");
     liar.say(&[item(1, 1)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(StreamViolation::BeyondCredit { stream: 1 }, CloseCode::PROTOCOL, "credit of one stream");
 
-    let mut liar = Liar::new(&Config { streams_window: 1000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().streams_window(1000).build().unwrap());
     liar.say(&[opened(&[1, 2]), item(1, 5000), item(2, 5000)]);
     assert_eq!(liar.closed(), None, "each stream may have one item under way");
     liar.say(&[item(2, 1)]);
-    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+    liar.assert_broken(StreamViolation::BeyondSharedCredit { stream: 2 }, CloseCode::PROTOCOL, "shared credit");
 }
 
 #[test]
@@ -101,15 +143,20 @@ fn impossible_credit_closes_with_1002() {
         let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
         liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 40, bytes: 1 << 40, read: 0 }]);
         assert_eq!(liar.closed(), None);
-        liar.say(&[Frame::Credit { stream: streams[0], items, bytes, read }]);
-        assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+        let stream = streams[0];
+        liar.say(&[Frame::Credit { stream, items, bytes, read }]);
+        let rule = match read {
+            0 => StreamViolation::CreditTooLarge { stream },
+            _ => StreamViolation::ReadMoreThanSent { stream, read, sent: 0 },
+        };
+        liar.assert_broken(rule, CloseCode::PROTOCOL, "impossible");
     }
 }
 
 /// Items of a stream that was stopped are dropped, within the credit that the producer had.
 #[test]
 fn items_after_a_stop_are_dropped() {
-    let mut liar = Liar::new(&Config { stream_items: 10, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().stream_items(10).build().unwrap());
     liar.say(&[opened(&[1])]);
     liar.pair.ends[SERVER].connection.leave_stream(1);
     let long = Frame::Item { stream: 1, payload: Payload::announced(1, 70_000) };
@@ -141,7 +188,7 @@ fn an_item_under_way_is_uncounted_once() {
 
 #[test]
 fn an_item_that_is_too_long_fails_its_stream_alone() {
-    let mut liar = Liar::new(&Config { max_payload: 100_000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_payload(100_000).build().unwrap());
     liar.say(&[opened(&[1])]);
     liar.say(&[item(1, 10), Frame::Item { stream: 1, payload: Payload::announced(1, 100_001) }]);
     liar.say(&[Frame::Abort { transfer: 1 }, Frame::End { stream: 1, error: None }]);
@@ -155,7 +202,7 @@ fn an_item_that_is_too_long_fails_its_stream_alone() {
 /// The same for an item in one frame, if payloads are shorter than chunks.
 #[test]
 fn an_item_that_is_too_long_is_not_counted_for_ever() {
-    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_payload(1000).build().unwrap());
     liar.say(&[opened(&[1]), item(1, 10), item(1, 60_000), Frame::End { stream: 1, error: None }]);
     let (came, end) = liar.pair.read(SERVER, 1);
     assert_eq!(came.len(), 1);
@@ -167,7 +214,7 @@ fn an_item_that_is_too_long_is_not_counted_for_ever() {
 
 #[test]
 fn a_fault_that_is_too_long_at_the_end_of_a_stream_is_replaced() {
-    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_payload(1000).build().unwrap());
     liar.say(&[opened(&[1, 2])]);
     for (stream, len) in [(1, 1000), (2, 1001)] {
         let fault = ErrorBody::Fault(Payload::Inline(vec![1; len].into()));
@@ -183,8 +230,8 @@ fn a_fault_that_is_too_long_at_the_end_of_a_stream_is_replaced() {
 #[test]
 fn streams_that_have_waited_for_credit_are_forgotten() {
     let mut pair = Pair::apart(
-        &Config { streams_window: 1, ..Config::default() },
-        &Config { unacked_bulk: 8 << 20, ..Config::default() },
+        &Config::builder().streams_window(1).build().unwrap(),
+        &Config::builder().unacked_bulk(8 << 20).build().unwrap(),
     );
     pair.run();
     let mut liar = Liar::at(pair);
@@ -204,7 +251,7 @@ fn streams_that_have_waited_for_credit_are_forgotten() {
 /// Little is remembered of the credit of a peer that acknowledges nothing.
 #[test]
 fn credit_that_is_never_acknowledged_is_bounded() {
-    let mut liar = Liar::new(&Config { stream_items: 2, max_stream_window: 1, stream_window: 1, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().stream_items(2).max_stream_window(1).stream_window(1).build().unwrap());
     liar.say(&[opened(&[1])]);
     for _ in 0..1000 {
         liar.say(&[item(1, 1)]);
@@ -243,8 +290,8 @@ fn small_items_of_large_packets_are_copied() {
 /// A peer that allows any number of streams, and calls for more and more of them, does not get them.
 #[test]
 fn streams_are_bounded_by_this_sides_own_limit_too() {
-    let generous = Config { max_streams: u32::MAX, ..Config::default() };
-    let mut pair = Pair::apart(&generous, &Config { max_streams: 10, ..Config::default() });
+    let generous = Config::builder().max_streams(u32::MAX).build().unwrap();
+    let mut pair = Pair::apart(&generous, &Config::builder().max_streams(10).build().unwrap());
     pair.run();
     let mut refused = 0;
     for _ in 0..20 {
@@ -314,8 +361,8 @@ fn many_stops_for_nothing_cost_little() {
 #[test]
 fn credit_in_crumbs_costs_little() {
     let mut pair = Pair::apart(
-        &Config { streams_window: 1, ..Config::default() },
-        &Config { unacked_bulk: 8 << 20, ..Config::default() },
+        &Config::builder().streams_window(1).build().unwrap(),
+        &Config::builder().unacked_bulk(8 << 20).build().unwrap(),
     );
     pair.run();
     let mut liar = Liar::at(pair);
@@ -369,8 +416,13 @@ fn the_queues_of_many_streams_are_bounded() {
     for windows in [(1 << 30, 1 << 30), (1, 1 << 30), (1 << 30, 1)] {
         let (stream_window, streams_window) = windows;
         let max_stream_window = stream_window.max(4 << 20);
-        let taker =
-            Config { stream_window, max_stream_window, streams_window, stream_items: 1000, ..Config::default() };
+        let taker = Config::builder()
+            .stream_window(stream_window)
+            .max_stream_window(max_stream_window)
+            .streams_window(streams_window)
+            .stream_items(1000)
+            .build()
+            .unwrap();
         let mut pair = Pair::apart(&taker, &Config::default());
         pair.run();
         let mut liar = Liar::at(pair);

@@ -414,20 +414,20 @@ proptest! {
         stream_window in 1_usize..100_000,
         stream_items in 1_u32..64,
     ) {
-        let config = Config {
-            session_memory: 1 << 20,
-            max_payload: 200_000,
-            chunk: 16 << 10,
-            outbox_soft: 64 << 10,
-            outbox_hard: 128 << 10,
-            max_stream_window: 100_000,
-            stream_items,
-            stream_window,
-            streams_window,
-            unacked_bulk: 128 << 10,
-            max_unacked_bulk: 128 << 10,
-            ..Config::default()
-        };
+        let config = Config::builder()
+            .session_memory(1 << 20)
+            .max_payload(200_000)
+            .chunk(16 << 10)
+            .outbox_soft(64 << 10)
+            .outbox_hard(128 << 10)
+            .max_stream_window(100_000)
+            .stream_items(stream_items)
+            .stream_window(stream_window)
+            .streams_window(streams_window)
+            .unacked_bulk(128 << 10)
+            .max_unacked_bulk(128 << 10)
+            .build()
+            .unwrap();
         run(steps, &config);
     }
 

@@ -91,7 +91,7 @@ fn items_come_in_order_and_the_end_comes_last() {
 
 #[test]
 fn a_reader_that_does_not_read_stops_its_producer() {
-    let mut pair = Pair::open(&Config { stream_items: 10_000, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().stream_items(10_000).build().unwrap());
     let (_, _, id) = pair.open_stream();
     let mut sent = 0;
     for _ in 0..100 {
@@ -115,7 +115,7 @@ fn a_reader_that_does_not_read_stops_its_producer() {
 /// The shared window is full, and yet each stream can move.
 #[test]
 fn no_stream_waits_for_the_reader_of_another() {
-    let config = Config { streams_window: 10_000, stream_items: 1000, ..Config::default() };
+    let config = Config::builder().streams_window(10_000).stream_items(1000).build().unwrap();
     let mut pair = Pair::open(&config);
     let (_, _, stuck) = pair.open_stream();
     let (_, _, other) = pair.open_stream();
@@ -383,7 +383,7 @@ fn items_that_have_come_are_read_after_the_link_is_lost() {
 /// More streams than the other side takes are refused before they are sent.
 #[test]
 fn streams_beyond_the_announced_limit_fail_their_call() {
-    let config = Config { max_streams: 3, ..Config::default() };
+    let config = Config::builder().max_streams(3).build().unwrap();
     let mut pair = Pair::open(&config);
     let now = pair.now;
     pair.open_stream();

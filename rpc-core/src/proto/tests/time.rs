@@ -5,14 +5,10 @@ use std::time::Duration;
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
     Config,
-    error::ConnectionError,
+    error::TimeLimit,
     proto::Completion,
     status::{Code, Execution},
 };
-
-fn timed_out(pair: &Pair, at: usize) -> bool {
-    matches!(pair.ends[at].closed, Some(ConnectionError::TimedOut(_)))
-}
 
 #[test]
 fn a_deadline_ends_the_call_on_both_sides() {
@@ -33,7 +29,7 @@ fn a_deadline_ends_the_call_on_both_sides() {
 
 #[test]
 fn a_deadline_while_waiting_for_a_permit_means_that_nothing_ran() {
-    let mut pair = Pair::open(&Config { max_calls: 1, ..Config::default() });
+    let mut pair = Pair::open(&Config::builder().max_calls(1).build().unwrap());
     let _ = pair.call_and_arrive(CLIENT, Call::new());
     let key = pair.call(CLIENT, Call::new().timeout(5)).unwrap();
     pair.pass(5.1);
@@ -65,7 +61,8 @@ fn no_hello_and_no_welcome_within_5_s() {
             let now = pair.now;
             pair.ends[alone].connection.handle_timeout(now);
             pair.ends[alone].take_events(now);
-            assert_eq!(timed_out(&pair, alone), over);
+            let limit = if alone == CLIENT { TimeLimit::Welcome } else { TimeLimit::Hello };
+            assert_eq!(pair.ends[alone].ran_out(), over.then_some(limit));
         }
     }
 }
@@ -89,7 +86,7 @@ fn a_peer_that_is_gone_is_given_up_after_30_s() {
             pair.transmit(CLIENT);
             pair.ends[SERVER].inbox.clear();
         }
-        assert_eq!(timed_out(&pair, CLIENT), over, "after {seconds} s more");
+        assert_eq!(pair.ends[CLIENT].ran_out(), over.then_some(TimeLimit::Keepalive), "after {seconds} s more");
     }
 }
 
@@ -119,7 +116,7 @@ fn a_message_that_does_not_grow_by_16_kib_in_30_s_ends_the_session() {
         pair.ends[CLIENT].connection.handle_timeout(now);
         pair.ends[CLIENT].take_events(now);
     }
-    assert!(timed_out(&pair, CLIENT));
+    assert_eq!(pair.ends[CLIENT].ran_out(), Some(TimeLimit::Message));
 }
 
 #[test]
@@ -140,7 +137,7 @@ fn a_transfer_that_stalls_for_30_s_ends_the_session() {
         server.connection.handle_activity(now, received, false);
         server.connection.handle_timeout(now);
         server.take_events(now);
-        assert_eq!(timed_out(&pair, SERVER), over);
+        assert_eq!(pair.ends[SERVER].ran_out(), over.then_some(TimeLimit::Payloads));
     }
 }
 
@@ -188,17 +185,21 @@ fn a_write_without_progress_for_10_s_ends_the_session() {
         client.connection.handle_write(now, true, sent);
         client.connection.handle_timeout(now);
         client.take_events(now);
-        assert_eq!(timed_out(&pair, CLIENT), over, "after {seconds} s");
+        assert_eq!(pair.ends[CLIENT].ran_out(), over.then_some(TimeLimit::Write), "after {seconds} s");
     }
 }
 
 #[test]
 fn times_may_be_for_ever() {
-    let mut config = Config { nested_wait: Duration::MAX, keepalive: Duration::MAX, ..Config::default() };
-    config.keepalive_timeout = Duration::MAX;
-    config.drain_grace = Duration::MAX;
-    config.drain_timeout = Duration::MAX;
-    config.progress_timeout = Duration::MAX;
+    let config = Config::builder()
+        .nested_wait(Duration::MAX)
+        .keepalive(Duration::MAX)
+        .keepalive_timeout(Duration::MAX)
+        .drain_grace(Duration::MAX)
+        .drain_timeout(Duration::MAX)
+        .progress_timeout(Duration::MAX)
+        .build()
+        .unwrap();
     let mut pair = Pair::open(&config);
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
     pair.pass(100_000.0);

@@ -53,7 +53,7 @@ fn small_calls_do_not_wait_behind_large_ones() {
 #[test]
 fn arguments_over_the_limit_fail_that_call_only() {
     // The sender assumes a larger limit than the receiver has, as a careless peer may.
-    let small = Config { max_payload: 100_000, ..Config::default() };
+    let small = Config::builder().max_payload(100_000).build().unwrap();
     let mut pair = Pair::open(&small);
     let key = pair.call(CLIENT, Call::new().payload(200_000)).unwrap();
     pair.run();
@@ -65,7 +65,7 @@ fn arguments_over_the_limit_fail_that_call_only() {
 
 #[test]
 fn a_result_over_the_callers_limit_is_a_status() {
-    let small = Config { max_payload: 100_000, ..Config::default() };
+    let small = Config::builder().max_payload(100_000).build().unwrap();
     let mut pair = Pair::apart(&small, &Config::default());
     pair.run();
     let (key, served) = pair.call_and_arrive(CLIENT, Call::new());
@@ -78,7 +78,7 @@ fn a_result_over_the_callers_limit_is_a_status() {
 /// A peer that ignores the caller's limit gains nothing by sending the result in its frame.
 #[test]
 fn a_result_in_its_frame_is_held_to_the_callers_limit_too() {
-    let mut liar = Liar::new(&Config { max_payload: 1000, ..Config::default() });
+    let mut liar = Liar::new(&Config::builder().max_payload(1000).build().unwrap());
     let payload = |len: usize| Payload::Inline(large(len));
     let value = |id, len| Frame::Response { id, payload: payload(len), streams: Streams::default() };
     let fault = |id, len| Frame::Error { id, error: ErrorBody::Fault(payload(len)) };

@@ -1,6 +1,7 @@
-//! `Driver`: the only task that touches a session's transport.
+//! `Driver`: the only task that touches a session's transport, from the session's beginning to its end.
 
 mod closing;
+mod opening;
 
 use std::{
     collections::VecDeque,
@@ -27,8 +28,7 @@ use crate::{
     panics::wake_all,
     peer::{Life, Polled, SessionShared, StreamReaders, Watched, now},
     proto::{Connection, Event, ServedKey, trim_line, trim_list},
-    service::{Hosting, Instance, Received},
-    status::Status,
+    service::{Hosting, Received},
 };
 
 /// Bytes that one poll takes in before it writes, so that both ends work at the same time. Other tasks run next.
@@ -124,9 +124,11 @@ impl Driver {
         let (mut bytes, mut frames) = (0, 0);
         let now = now();
         let lost = loop {
-            if self.opening.is_some() && self.events.len() >= ENOUGH_EVENTS {
-                break None;
-            }
+            let early = match &mut self.opening {
+                None => None,
+                Some(_) if self.events.len() >= ENOUGH_EVENTS => break None,
+                Some(opening) => opening.early(),
+            };
             if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
                 yield_now(cx);
                 break None;
@@ -135,8 +137,15 @@ impl Driver {
                 Poll::Pending => break None,
                 Poll::Ready(Err(error)) => break Some(error),
                 Poll::Ready(Ok(packet)) => {
-                    trace_packet(self.shared.id, "in", &packet);
+                    trace_packet(Some(self.shared.id), "in", &packet);
                     bytes += packet.len();
+                    if let Some(early) = early {
+                        frames += 1;
+                        match early.keep(packet) {
+                            Ok(()) => continue,
+                            Err(error) => break Some(TransportError::Protocol(error)),
+                        }
+                    }
                     let (taken_in, open) = self.shared.with_deferred_wakes(&mut self.wakes, |locked| {
                         (locked.connection.handle_packet(now, packet), locked.connection.is_open())
                     });
@@ -173,12 +182,13 @@ impl Driver {
         }
     }
 
-    /// Acts on the events, starting handlers in order. True if there were any.
+    /// Acts on the events, starting handlers in order. True if there were any, or may be more now.
     fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
+        let opens = self.opening.is_some();
         if !self.drive_opening(cx) {
             return false;
         }
-        let busy = !self.events.is_empty();
+        let busy = opens || !self.events.is_empty();
         if busy {
             self.dispatch.begin();
         }
@@ -192,20 +202,13 @@ impl Driver {
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Draining => self.shared.live(Life::Draining),
-                Event::Hello(hello) => {
-                    tracing::debug!(session = %self.shared.id, contracts = %Names(&hello.contracts), "a client said hello");
-                    match self.dispatch.hosting().judge(&hello.contracts) {
-                        Ok(()) => self.begin_opening(),
-                        Err(status) => self.opened(Err(status)),
-                    }
-                }
                 Event::Welcome(welcome) => {
                     tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
-                    self.begin_opening();
+                    self.begin_opening(None);
                 }
                 Event::Closed(error) => {
                     self.dispatch.stop_all();
-                    let until = now() + self.shared.config.close_timeout;
+                    let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
                     self.stage = Stage::Closing(error, until);
                 }
@@ -215,46 +218,6 @@ impl Driver {
             }
         }
         busy
-    }
-
-    fn begin_opening(&mut self) {
-        let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
-        self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone()));
-    }
-
-    /// Runs the hooks and makes the objects of a session that is about to open. False while that is not done.
-    fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(opening) = &mut self.opening else { return true };
-        // A session that has ended meanwhile needs neither.
-        let over = self.shared.look(|connection| connection.ended().is_some());
-        match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
-            Poll::Pending if !over => return false,
-            Poll::Pending => self.opening = None,
-            Poll::Ready(opened) => {
-                self.opening = None;
-                self.opened(opened);
-            }
-        }
-        // Reading may have stopped meanwhile, and nothing else would wake the driver to go on with it.
-        cx.waker().wake_by_ref();
-        true
-    }
-
-    fn opened(&mut self, opened: Result<Vec<Instance>, Status>) {
-        match opened {
-            Ok(instances) => {
-                self.dispatch.open(instances.into_iter().map(Arc::new).collect());
-                let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
-                // At a client this does nothing: the server has accepted the session already.
-                self.shared.with(|locked| locked.connection.accept(now(), id, announced));
-            }
-            Err(status) => self.shared.with(|locked| locked.connection.refuse(status)),
-        }
-        if self.shared.look(|connection| connection.is_open()) {
-            tracing::debug!(session = %self.shared.id, "the session is open");
-            self.end_handshake();
-            self.shared.live(Life::Open);
-        }
     }
 
     /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
@@ -287,7 +250,7 @@ impl Driver {
             });
             self.start_produced();
             let Some(packet) = packet else { return self.flush(cx, Written::All) };
-            trace_packet(self.shared.id, "out", &packet);
+            trace_packet(Some(self.shared.id), "out", &packet);
             written += packet.len();
             if let Err(error) = self.transport.start_send(packet) {
                 return Written::Failed(error);
@@ -368,7 +331,7 @@ impl Driver {
         let mut alone = true;
         while self.drive_dispatch(cx) {
             alone = false;
-            // The Hello's verdict lets packets in that came early.
+            // The verdict on a client lets packets in that came early.
             let events = &mut self.events;
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
@@ -390,9 +353,10 @@ impl Driver {
             Written::All | Written::Stuck => {}
         }
         // The steps above may have ended the session.
-        let (over, refused) = self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused()));
+        let (over, refused) =
+            self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused_oneway()));
         if let Some(refused) = refused {
-            self.dispatch.log_refused(&refused);
+            self.dispatch.log_refused_oneway(&refused);
         }
         over || self.drive_timer(cx, None)
     }

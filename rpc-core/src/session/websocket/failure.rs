@@ -8,12 +8,10 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    error::{CloseCode, ProtocolError},
+    error::{CloseCode, ProtocolError, WebSocketViolation},
     session::transport::TransportError,
 };
 
-/// "No status received", which is never sent (RFC 6455 §7.4.1).
-const NO_STATUS: CloseCode = CloseCode(1005);
 /// The library answers a forbidden close code with 1002 and this reason, and returns its answer instead of the frame
 /// that came in.
 const BAD_CODE: &str = "Protocol violation";
@@ -23,11 +21,11 @@ const BAD_CODE: &str = "Protocol violation";
 pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
     match error {
         Error::Io(error) => TransportError::Lost(lost(&error)),
-        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => TransportError::Protocol(
-            ProtocolError::too_big(format!("a message of {size} bytes or more, where at most {max_size} are taken")),
-        ),
-        Error::Utf8(_) if text_seen => TransportError::Protocol(text()),
-        Error::Utf8(_) => violation("the reason of a close frame is not UTF-8"),
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            violation(WebSocketViolation::MessageTooLong { len: size, max: max_size })
+        }
+        Error::Utf8(_) if text_seen => violation(WebSocketViolation::Text),
+        Error::Utf8(_) => violation(WebSocketViolation::ReasonNotUtf8),
         Error::Protocol(Violation::ResetWithoutClosingHandshake) => {
             TransportError::Lost("the other side ended the connection without closing the WebSocket".into())
         }
@@ -38,7 +36,7 @@ pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
             TransportError::Lost("more was queued for writing than the write buffer may hold".into())
         }
         Error::Protocol(found) => violation(describe(&found)),
-        other => violation(&other.to_string()),
+        other => TransportError::Protocol(ProtocolError::transport(CloseCode::PROTOCOL, other.to_string())),
     }
 }
 
@@ -46,37 +44,33 @@ pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
 pub(super) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
     match frame {
         Some(CloseFrame { code: coding::CloseCode::Protocol, reason }) if reason == BAD_CODE => {
-            violation("a close frame with a code that must not be sent (RFC 6455 §7.4)")
+            violation(WebSocketViolation::ForbiddenCode)
         }
         Some(frame) => TransportError::Closed { code: CloseCode(frame.code.into()), reason: frame.reason.to_string() },
-        None => TransportError::Closed { code: NO_STATUS, reason: String::new() },
+        None => TransportError::Closed { code: CloseCode::NO_STATUS, reason: String::new() },
     }
 }
 
-/// The error for text messages, which are refused (RFC 6455 §7.4.1: 1003).
-pub(super) fn text() -> ProtocolError {
-    ProtocolError::unsupported("a text message, where only binary ones are taken")
+/// The end of a WebSocket whose other side broke this rule.
+pub(super) fn violation(violation: WebSocketViolation) -> TransportError {
+    TransportError::Protocol(violation.into())
 }
 
-fn violation(what: &str) -> TransportError {
-    TransportError::Protocol(ProtocolError::new(what))
-}
-
-fn describe(found: &Violation) -> &str {
+fn describe(found: &Violation) -> WebSocketViolation {
     match found {
-        Violation::UnmaskedFrameFromClient => "a frame from the client is not masked (RFC 6455 §5.1)",
-        Violation::MaskedFrameFromServer => "a frame from the server is masked (RFC 6455 §5.1)",
-        Violation::NonZeroReservedBits => "a frame has reserved bits set, and no extension was agreed (RFC 6455 §5.2)",
+        Violation::UnmaskedFrameFromClient => WebSocketViolation::Unmasked,
+        Violation::MaskedFrameFromServer => WebSocketViolation::Masked,
+        Violation::NonZeroReservedBits => WebSocketViolation::ReservedBits,
         Violation::InvalidOpcode(_) | Violation::UnknownControlFrameType(_) | Violation::UnknownDataFrameType(_) => {
-            "a frame has a reserved opcode (RFC 6455 §5.2)"
+            WebSocketViolation::ReservedOpcode
         }
-        Violation::FragmentedControlFrame => "a control frame is fragmented (RFC 6455 §5.5)",
-        Violation::ControlFrameTooBig => "a control frame has more than 125 bytes (RFC 6455 §5.5)",
-        Violation::UnexpectedContinueFrame => "a continuation without a message to continue (RFC 6455 §5.4)",
-        Violation::ExpectedFragment(_) => "a new message before the end of a fragmented one (RFC 6455 §5.4)",
-        Violation::ReceivedAfterClosing => "data after the close frame (RFC 6455 §5.5.1)",
-        Violation::InvalidCloseSequence => "a close frame of one byte (RFC 6455 §5.5.1)",
-        _ => "the WebSocket framing is broken",
+        Violation::FragmentedControlFrame => WebSocketViolation::FragmentedControl,
+        Violation::ControlFrameTooBig => WebSocketViolation::ControlTooLong,
+        Violation::UnexpectedContinueFrame => WebSocketViolation::StrayContinuation,
+        Violation::ExpectedFragment(_) => WebSocketViolation::UnfinishedMessage,
+        Violation::ReceivedAfterClosing => WebSocketViolation::DataAfterClose,
+        Violation::InvalidCloseSequence => WebSocketViolation::CloseOfOneByte,
+        _ => WebSocketViolation::Framing,
     }
 }
 

@@ -20,12 +20,12 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    failure::{failure, goodbye, text},
+    failure::{failure, goodbye, violation},
     metered::Metered,
 };
 use crate::{
-    config::CheckedConfig,
-    error::{CloseCode, ProtocolError},
+    config::Config,
+    error::{CloseCode, WebSocketViolation},
     session::{
         transport::{Progress, Transport, TransportError},
         yield_now::yield_now,
@@ -77,22 +77,24 @@ enum Closing {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// The server's end. `leftover` holds the bytes that were read after the head of the request.
-    pub fn server(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
+    pub fn server(io: IO, leftover: Bytes, config: &Config) -> Self {
         Self::new(io, leftover, Role::Server, config)
     }
 
     /// The client's end. `leftover` holds the bytes that were read after the head of the response.
-    pub fn client(io: IO, leftover: Bytes, config: &CheckedConfig) -> Self {
+    pub fn client(io: IO, leftover: Bytes, config: &Config) -> Self {
         Self::new(io, leftover, Role::Client, config)
     }
 
-    fn new(io: IO, leftover: Bytes, role: Role, config: &CheckedConfig) -> Self {
+    fn new(io: IO, leftover: Bytes, role: Role, config: &Config) -> Self {
         let settings = WebSocketConfig::default()
-            .read_buffer_size(config.read_buffer)
+            .read_buffer_size(config.read_buffer())
             .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(config.max_packet.max(config.chunk).saturating_add(WRITE_BUFFER).saturating_mul(2))
-            .max_message_size(Some(config.max_handshake))
-            .max_frame_size(Some(config.max_handshake));
+            .max_write_buffer_size(
+                config.max_packet().max(config.chunk()).saturating_add(WRITE_BUFFER).saturating_mul(2),
+            )
+            .max_message_size(Some(config.max_handshake()))
+            .max_frame_size(Some(config.max_handshake()));
         let metered = Metered::new(io, &leftover);
         let socket = if leftover.is_empty() {
             tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
@@ -102,8 +104,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         };
         Self {
             socket,
-            max_packet: config.max_packet,
-            handshake_left: Some(config.max_handshake),
+            max_packet: config.max_packet(),
+            handshake_left: Some(config.max_handshake()),
             controls: 0,
             blocked: false,
             ended: None,
@@ -115,7 +117,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if let Some(left) = &mut self.handshake_left {
             match left.checked_sub(packet.len()) {
                 Some(rest) => *left = rest,
-                None => return Err(self.end(too_big("too many bytes before the end of the handshake"))),
+                None => return Err(self.end(violation(WebSocketViolation::HandshakeTooLong))),
             }
         }
         Ok(packet)
@@ -123,12 +125,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     /// Checks the length of the unfinished message with its frame headers. The library limits the payloads only.
     fn check_overhead(&mut self) -> Result<(), TransportError> {
-        let allowed = match self.handshake_left {
+        let max = match self.handshake_left {
             Some(left) => left + HANDSHAKE_OVERHEAD,
             None => self.max_packet + OVERHEAD,
         };
-        if self.socket.get_ref().framing().unfinished() > allowed as u64 {
-            return Err(self.end(too_big("a message in too many fragments")));
+        if self.socket.get_ref().framing().unfinished() > max as u64 {
+            return Err(self.end(violation(WebSocketViolation::TooManyFragments { max })));
         }
         Ok(())
     }
@@ -208,7 +210,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                     yield_now(cx);
                     return Poll::Pending;
                 }
-                Ok(Message::Text(_)) => break TransportError::Protocol(text()),
+                Ok(Message::Text(_)) => break violation(WebSocketViolation::Text),
                 Ok(Message::Close(frame)) => break goodbye(frame),
                 Ok(Message::Frame(_)) => {}
                 Err(error) if would_block(&error) => {
@@ -278,10 +280,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             settings.max_frame_size = limit;
         });
     }
-}
-
-fn too_big(what: &str) -> TransportError {
-    TransportError::Protocol(ProtocolError::too_big(what))
 }
 
 /// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code outside of

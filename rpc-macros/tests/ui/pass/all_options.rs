@@ -1,7 +1,10 @@
 #![deny(missing_docs, warnings)]
 //! Every option, documented, without a warning.
 
-use rpc_core::{Context, Status};
+use rpc_core::{Context, Status, Streaming};
+
+/// A result whose type does not say that it is one.
+pub type Answer = Result<u32, Status>;
 
 /// Hosted by the client.
 #[rpc_core::callback(name = "screen")]
@@ -20,6 +23,12 @@ pub trait Desk {
     /// Cannot be stopped.
     #[rpc(no_cancel, spawn)]
     async fn compute(&self) -> Result<u64, Status>;
+    /// May fail.
+    #[rpc(fallible)]
+    async fn check(&self) -> Answer;
+    /// Streams with a window of their own.
+    #[rpc(window = 65_536)]
+    async fn copy(&self, pages: Streaming<String>) -> Streaming<u32>;
     /// Only later.
     #[rpc(initiating = false, terminating)]
     async fn leave(&self);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::ProtocolError,
+    error::{ProtocolError, StreamViolation},
     proto::{
         keep_waker,
         shrink::{trim_line, trim_table},
@@ -65,13 +65,16 @@ pub enum Taken {
 
 impl RecvStreams {
     pub(crate) fn new(config: &Config) -> Self {
-        let all_window = signed(config.streams_window as u64);
+        let all_window = signed(config.streams_window() as u64);
         Self {
             streams: HashMap::default(),
             open: 0,
-            max_open: config.max_streams,
-            first_window: Amount { items: i64::from(config.stream_items), bytes: signed(config.stream_window as u64) },
-            max_window: signed(config.max_stream_window as u64),
+            max_open: config.max_streams(),
+            first_window: Amount {
+                items: i64::from(config.stream_items()),
+                bytes: signed(config.stream_window() as u64),
+            },
+            max_window: signed(config.max_stream_window() as u64),
             all_window,
             all_credit: all_window,
             all_held: 0,
@@ -84,10 +87,7 @@ impl RecvStreams {
     /// The other side has opened a stream to here.
     pub(crate) fn open(&mut self, id: TransferId) -> Result<(), ProtocolError> {
         if self.open >= self.max_open {
-            return Err(ProtocolError::new(format!(
-                "stream {id} was opened beyond the announced limit of {} streams",
-                self.max_open
-            )));
+            return Err(StreamViolation::TooMany { stream: id, max: self.max_open }.into());
         }
         self.open += 1;
         self.streams.insert(id, RecvStream::new(self.first_window));
@@ -106,9 +106,7 @@ impl RecvStreams {
     pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, is_long: bool) -> Result<bool, ProtocolError> {
         let was_scarce = self.is_scarce();
         let stream = find_open(&mut self.streams, id)?;
-        stream
-            .check_item(len, is_long, self.all_credit > 0)
-            .map_err(|fault| ProtocolError::new(format!("an item of stream {id} {fault}")))?;
+        stream.check_item(id, len, is_long, self.all_credit > 0)?;
         let item = Amount::of_item(len);
         self.all_credit -= item.bytes;
         let wanted = stream.count_item(item, is_long);
@@ -172,10 +170,10 @@ impl RecvStreams {
     ) -> Result<(), ProtocolError> {
         let stream = find_open(&mut self.streams, id)?;
         if stream.arriving().is_some() {
-            return Err(ProtocolError::new(format!("stream {id} ended within an item")));
+            return Err(StreamViolation::EndWithinItem { stream: id }.into());
         }
         if stream.arrival == ArrivalState::Broken && end.is_ok() && stream.is_wanted() {
-            return Err(ProtocolError::new(format!("stream {id} was finished after an item that was given up")));
+            return Err(StreamViolation::FinishedAfterAborted { stream: id }.into());
         }
         stream.arrival = ArrivalState::Finished;
         self.open -= 1;
@@ -374,9 +372,9 @@ impl RecvStreams {
 
 /// A stream whose producer has not finished.
 #[inline]
-fn find_open(streams: &mut HashMap<TransferId, RecvStream>, id: TransferId) -> Result<&mut RecvStream, ProtocolError> {
-    streams
-        .get_mut(&id)
-        .filter(|stream| !stream.is_finished())
-        .ok_or_else(|| ProtocolError::new(format!("stream {id} is not open: it was never opened, or has ended")))
+fn find_open(
+    streams: &mut HashMap<TransferId, RecvStream>,
+    id: TransferId,
+) -> Result<&mut RecvStream, StreamViolation> {
+    streams.get_mut(&id).filter(|stream| !stream.is_finished()).ok_or(StreamViolation::NotOpen { stream: id })
 }

@@ -10,34 +10,19 @@ use tokio::{
 
 use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     peer::{ConnectionInfo, Session},
     service::Hosting,
-    session::{WebSocket, accept, connect},
+    session::{Handshake, WebSocket, connect},
     wire::{
-        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, VERSION, Welcome, put_frame,
-        put_header, read_packet,
+        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame, put_header,
+        read_packet,
     },
 };
 
-const LIMITS: PeerLimits = PeerLimits {
-    calls: 100,
-    nested: 4,
-    notifies: 100,
-    depth: 16,
-    payload: 1 << 20,
-    assembly: 1 << 20,
-    arguments: 1 << 20,
-    packet: 128 << 10,
-    chunk: 64 << 10,
-    streams: 0,
-    stream_items: 1,
-    stream_bytes: 1 << 16,
-    streams_bytes: 1 << 16,
-    nesting: 128,
-    values: 1_000_000,
-    containers: 131_072,
-};
+/// What the peer takes: no streams.
+const LIMITS: PeerLimits =
+    PeerLimits { depth: 16, packet: 128 << 10, chunk: 64 << 10, streams: 0, ..PeerLimits::all(100, 1 << 20) };
 
 pub(super) fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
     let mut packet = BytesMut::new();
@@ -53,29 +38,11 @@ fn call(id: u64, len: usize) -> Frame {
 }
 
 fn welcome() -> Frame {
-    Frame::Welcome(Box::new(Welcome {
-        version: VERSION,
-        limits: LIMITS,
-        keepalive_ms: 0,
-        contracts: Vec::new(),
-        session: 1,
-        secret: Vec::new(),
-        resumed: false,
-        received: 0,
-        refusal: None,
-    }))
+    Frame::Welcome(Box::new(Welcome::new(LIMITS, Vec::new(), 1)))
 }
 
 pub(super) fn hello() -> Frame {
-    let (contracts, credentials) = (Vec::new(), Vec::new());
-    Frame::Hello(Box::new(Hello {
-        version: VERSION,
-        limits: LIMITS,
-        keepalive_ms: 0,
-        contracts,
-        credentials,
-        resume: None,
-    }))
+    Frame::Hello(Box::new(Hello::new(LIMITS, Vec::new())))
 }
 
 /// Reads until this many calls have been refused as unknown, which is all that an end without contracts says of them.
@@ -115,7 +82,7 @@ async fn refusals(raw: &mut DuplexStream, wanted: usize) {
 
 fn client(leftover: Vec<u8>) -> (Session, DuplexStream) {
     let (near, raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::client(near, leftover.into(), &config);
     let (session, driver) = connect(transport, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
@@ -143,13 +110,14 @@ async fn a_client_takes_what_comes_in_one_read_with_the_welcome() {
 #[tokio::test]
 async fn a_server_takes_what_may_follow_the_hello_and_large_packets_after_its_welcome() {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
-    let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
-    tokio::spawn(driver);
     let mut bytes = message(0, &hello(), true);
     bytes.extend(message(1, &call(1, 15 * KIB), true));
     raw.write_all(&bytes).await.unwrap();
+    let handshake = Handshake::read(transport, &config).await.unwrap();
+    let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+    tokio::spawn(driver);
     refusals(&mut raw, 1).await;
     raw.write_all(&message(2, &call(2, 60 * KIB), true)).await.unwrap();
     refusals(&mut raw, 1).await;

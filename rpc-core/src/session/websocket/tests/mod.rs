@@ -17,9 +17,14 @@ use self::raw::{
 };
 use crate::{
     config::Config,
-    error::CloseCode,
+    error::{CloseCode, ProtocolError, WebSocketViolation},
     session::transport::{Transport, TransportError},
 };
+
+/// Whether a message was longer than the 128 KiB that a packet may have. How much of it had come depends on the reads.
+fn is_too_long(error: &ProtocolError) -> bool {
+    matches!(error, ProtocolError::WebSocket(WebSocketViolation::MessageTooLong { len, max }) if len > max && *max == 128 * KIB)
+}
 
 #[tokio::test]
 async fn packets_travel_both_ways() {
@@ -141,7 +146,7 @@ async fn a_goodbye_is_reported_and_answered() {
         let mut link = Link::established(end);
         let bytes = link.frame(FIN | CLOSE, &[&4400_u16.to_be_bytes()[..], b"no callbacks"].concat());
         link.write(&bytes).await;
-        let goodbye = TransportError::Closed { code: CloseCode(4400), reason: "no callbacks".into() };
+        let goodbye = TransportError::Closed { code: CloseCode::REFUSED, reason: "no callbacks".into() };
         assert_eq!(link.receive().await, Err(goodbye));
         let sent = link.close(CloseCode::NORMAL, "").await;
         assert_eq!(sent, [(FIN | CLOSE, [&4400_u16.to_be_bytes()[..], b"no callbacks"].concat())], "{end:?}");
@@ -153,7 +158,7 @@ async fn a_goodbye_without_a_code_is_1005() {
     let mut link = Link::established(End::Server);
     let bytes = link.frame(FIN | CLOSE, b"");
     link.write(&bytes).await;
-    assert_eq!(link.receive().await, Err(TransportError::Closed { code: CloseCode(1005), reason: String::new() }));
+    assert_eq!(link.receive().await, Err(TransportError::Closed { code: CloseCode::NO_STATUS, reason: String::new() }));
 }
 
 #[tokio::test]
@@ -206,7 +211,8 @@ async fn row_7_a_packet_over_the_handshake_limit() {
     for end in BOTH {
         let link = Link::new(end);
         let bytes = link.frame(FIN | BINARY, &[0; 17 * KIB]);
-        assert_eq!(link.refused(&bytes).await.1, 1009);
+        let rule = WebSocketViolation::MessageTooLong { len: 17 * KIB, max: 16 * KIB };
+        assert_eq!(link.refused(&bytes).await, (rule.into(), 1009));
     }
 }
 
@@ -214,7 +220,7 @@ async fn row_7_a_packet_over_the_handshake_limit() {
 async fn row_7_many_packets_before_the_end_of_the_handshake() {
     let link = Link::new(End::Server);
     let bytes = link.frame(FIN | BINARY, &[0; KIB]).repeat(17);
-    assert_eq!(link.refused(&bytes).await.1, 1009);
+    assert_eq!(link.refused(&bytes).await, (WebSocketViolation::HandshakeTooLong.into(), 1009));
 }
 
 #[tokio::test]
@@ -228,7 +234,8 @@ async fn the_handshake_limit_ends_with_the_handshake() {
     link.write(&largest).await;
     assert_eq!(link.receive().await.unwrap().len(), 128 * KIB);
     let larger = link.frame(FIN | BINARY, &[0; 128 * KIB + 1]);
-    assert_eq!(link.refused(&larger).await.1, 1009);
+    let rule = WebSocketViolation::MessageTooLong { len: 128 * KIB + 1, max: 128 * KIB };
+    assert_eq!(link.refused(&larger).await, (rule.into(), 1009));
 }
 
 #[tokio::test]
@@ -236,7 +243,9 @@ async fn row_8_an_absurd_length() {
     for end in BOTH {
         for length in [1 << 63, u64::MAX, 1 << 32] {
             let header = header(FIN | BINARY, length, end == End::Server);
-            assert_eq!(Link::established(end).refused(&header).await.1, 1009);
+            let (error, code) = Link::established(end).refused(&header).await;
+            assert_eq!(code, 1009);
+            assert!(is_too_long(&error), "{error:?}");
         }
     }
 }
@@ -247,7 +256,9 @@ async fn row_9_a_message_over_the_limit_by_fragments() {
         let link = Link::established(end);
         let rest = link.frame(CONTINUATION, &[0; 32 * KIB]);
         let bytes = [link.frame(BINARY, &[0; 32 * KIB]), rest.repeat(4)].concat();
-        assert_eq!(link.refused(&bytes).await.1, 1009);
+        let (error, code) = link.refused(&bytes).await;
+        assert_eq!(code, 1009);
+        assert!(is_too_long(&error), "{error:?}");
     }
 }
 
@@ -257,7 +268,8 @@ async fn row_10_endless_empty_and_tiny_fragments() {
         for payload in [&b""[..], b"x"] {
             let link = Link::established(end);
             let bytes = [link.frame(BINARY, b""), link.frame(CONTINUATION, payload).repeat(100 * KIB)].concat();
-            assert_eq!(link.refused(&bytes).await.1, 1009);
+            let rule = WebSocketViolation::TooManyFragments { max: 192 * KIB };
+            assert_eq!(link.refused(&bytes).await, (rule.into(), 1009));
         }
     }
 }
@@ -270,7 +282,8 @@ async fn row_10_before_the_handshake_17_kib_in_all() {
     link.write(&bytes).await;
     link.receive_nothing().await;
     let more = link.frame(CONTINUATION, b"").repeat(10);
-    assert_eq!(link.refused(&more).await.1, 1009);
+    let rule = WebSocketViolation::TooManyFragments { max: 17 * KIB };
+    assert_eq!(link.refused(&more).await, (rule.into(), 1009));
 }
 
 #[tokio::test]
@@ -290,11 +303,15 @@ async fn row_11_a_fragment_and_then_silence_shows_as_a_message_begun() {
 async fn row_13_wrong_masking_reserved_bits_and_opcodes() {
     for end in BOTH {
         let wrong_mask = frame(FIN | BINARY, b"x", end == End::Client);
-        assert_eq!(Link::established(end).refused(&wrong_mask).await.1, 1002);
+        let rule = if end == End::Server { WebSocketViolation::Unmasked } else { WebSocketViolation::Masked };
+        assert_eq!(Link::established(end).refused(&wrong_mask).await, (rule.into(), 1002));
         for first in [0xc2, 0xa2, 0x92, 0x83, 0x87, 0x8b, 0x8f] {
+            let has_reserved_bits = first & 0x70 != 0;
+            let (bits, opcode) = (WebSocketViolation::ReservedBits, WebSocketViolation::ReservedOpcode);
+            let rule = if has_reserved_bits { bits } else { opcode };
             let link = Link::established(end);
             let bytes = link.frame(first, b"x");
-            assert_eq!(link.refused(&bytes).await.1, 1002, "first byte {first:#x}");
+            assert_eq!(link.refused(&bytes).await, (rule.into(), 1002), "first byte {first:#x}");
         }
     }
 }
@@ -304,15 +321,18 @@ async fn row_13_broken_fragments_and_control_frames() {
     for end in BOTH {
         let link = Link::established(end);
         let cases = [
-            link.frame(FIN | CONTINUATION, b"nothing to continue"),
-            [link.frame(BINARY, b"a"), link.frame(FIN | BINARY, b"b")].concat(),
-            link.frame(PING, b"fragmented"),
-            link.frame(FIN | PING, &[0; 126]),
-            link.frame(FIN | CLOSE, &[3]),
-            link.frame(FIN | CLOSE, &[3, 0xe8, 0xff]),
+            (link.frame(FIN | CONTINUATION, b"nothing to continue"), WebSocketViolation::StrayContinuation),
+            (
+                [link.frame(BINARY, b"a"), link.frame(FIN | BINARY, b"b")].concat(),
+                WebSocketViolation::UnfinishedMessage,
+            ),
+            (link.frame(PING, b"fragmented"), WebSocketViolation::FragmentedControl),
+            (link.frame(FIN | PING, &[0; 126]), WebSocketViolation::ControlTooLong),
+            (link.frame(FIN | CLOSE, &[3]), WebSocketViolation::CloseOfOneByte),
+            (link.frame(FIN | CLOSE, &[3, 0xe8, 0xff]), WebSocketViolation::ReasonNotUtf8),
         ];
-        for bytes in cases {
-            assert_eq!(Link::established(end).refused(&bytes).await.1, 1002);
+        for (bytes, rule) in cases {
+            assert_eq!(Link::established(end).refused(&bytes).await, (rule.into(), 1002));
         }
     }
 }
@@ -325,7 +345,7 @@ async fn a_close_code_that_must_not_be_sent_is_a_breach_and_not_the_goodbye_of_t
             let link = Link::established(end);
             let bytes = link.frame(FIN | CLOSE, &code.to_be_bytes());
             let (error, answered) = link.refused(&bytes).await;
-            assert_eq!(answered, 1002, "{code}");
+            assert_eq!((&error, answered), (&WebSocketViolation::ForbiddenCode.into(), 1002), "{code}");
             assert!(error.reason().contains("RFC 6455 §7.4"), "{code}: {error}");
         }
     }
@@ -338,7 +358,7 @@ async fn row_14_text() {
             let link = Link::established(end);
             let bytes = link.frame(FIN | TEXT, payload);
             let (error, code) = link.refused(&bytes).await;
-            assert_eq!(code, 1003);
+            assert_eq!((&error, code), (&WebSocketViolation::Text.into(), 1003));
             assert!(error.reason().contains("text"), "{error}");
         }
     }

@@ -10,11 +10,11 @@ use super::{
     raw::{BINARY, BOTH, End, FIN, Link, PING, PIPE, PONG, frame},
 };
 use crate::{
-    config::CheckedConfig,
+    config::Config,
     error::{CloseCode, ConnectionError},
     peer::ConnectionInfo,
     service::Hosting,
-    session::{WebSocket, accept, transport::Transport},
+    session::{Handshake, WebSocket, transport::Transport},
     wire::Frame,
 };
 
@@ -42,11 +42,12 @@ async fn row_12_each_ping_or_pong_is_told_before_the_next_is_read() {
 /// Why a server's session ends with a client that says Hello and then this.
 async fn ended(said: &[u8]) -> Option<ConnectionError> {
     let (near, mut raw) = tokio::io::duplex(PIPE);
-    let config = CheckedConfig::default();
+    let config = Config::default();
     let transport = WebSocket::server(near, Bytes::new(), &config);
-    let (session, driver) = accept(transport, &Hosting::default(), &config, ConnectionInfo::default());
-    tokio::spawn(driver);
     raw.write_all(&message(0, &hello(), true)).await.unwrap();
+    let handshake = Handshake::read(transport, &config).await.unwrap();
+    let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+    tokio::spawn(driver);
     session.established().await.unwrap();
     raw.write_all(said).await.unwrap();
     timeout(Duration::from_secs(2), session.closed()).await.ok()

@@ -57,7 +57,7 @@ impl Link {
 
     pub(super) fn with(end: End, config: &Config, pipe: usize, leftover: Bytes) -> Self {
         let (near, raw) = tokio::io::duplex(pipe);
-        let config = &config.clone().try_into().unwrap();
+        let config = &config.clone();
         let ours = match end {
             End::Server => WebSocket::server(near, leftover, config),
             End::Client => WebSocket::client(near, leftover, config),
@@ -106,7 +106,7 @@ impl Link {
             }
         };
         assert_eq!(self.receive().await, Err(TransportError::Protocol(error.clone())), "the end is final");
-        let frames = self.close(error.close_code(), error.reason()).await;
+        let frames = self.close(error.close_code(), &error.reason()).await;
         let (first, payload) = frames.last().expect("a close frame");
         assert_eq!(*first, FIN | CLOSE);
         (error, u16::from_be_bytes([payload[0], payload[1]]))

@@ -1,0 +1,101 @@
+//! `HandshakeViolation`: breaches of the rules of the handshake.
+
+use std::fmt;
+
+use crate::{
+    config::{MIN_CHUNK, PACKET_OVERHEAD},
+    error::CloseCode,
+};
+
+/// How a peer broke the rules of the handshake (`docs/protocol.md`, section 4).
+///
+/// ```
+/// use rpc_core::{CloseCode, HandshakeViolation, ProtocolError};
+///
+/// let error = ProtocolError::from(HandshakeViolation::TooLong { max: 16_384 });
+/// assert_eq!(error.close_code(), CloseCode::TOO_BIG);
+/// assert!(error.reason().contains("Config::max_handshake"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeViolation {
+    /// More bytes came before the handshake was done than
+    /// [`Config::max_handshake`](crate::Config::max_handshake) allows.
+    TooLong {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// Hello or Welcome came together with other frames, or in a packet with a number.
+    NotAlone,
+    /// A second Hello or Welcome.
+    Second,
+    /// Another frame came where Hello or Welcome was expected.
+    Missing {
+        /// The frame's kind, by the name of the protocol: for instance `Ping`.
+        frame: &'static str,
+        /// Whether the Hello of a client was expected, or else the Welcome of a server.
+        of_client: bool,
+    },
+    /// The server took in a client, but speaks another version of the protocol.
+    OtherVersion {
+        /// The version of the server.
+        server: u64,
+        /// The version of this side, the client.
+        client: u64,
+    },
+    /// The announced chunks are too short, or do not fit the announced packets.
+    UnfitChunk {
+        /// The length of a chunk in bytes.
+        chunk: u64,
+        /// The length of a packet in bytes.
+        packet: u64,
+    },
+    /// More contracts than a side may host.
+    TooManyContracts {
+        /// How many contracts were announced.
+        count: usize,
+        /// How many a side may host.
+        max: usize,
+    },
+}
+
+impl HandshakeViolation {
+    pub(super) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::TooLong { .. } => CloseCode::TOO_BIG,
+            Self::NotAlone
+            | Self::Second
+            | Self::Missing { .. }
+            | Self::OtherVersion { .. }
+            | Self::UnfitChunk { .. }
+            | Self::TooManyContracts { .. } => CloseCode::PROTOCOL,
+        }
+    }
+}
+
+impl fmt::Display for HandshakeViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { max } => {
+                write!(f, "more than {max} bytes came before the handshake was done (Config::max_handshake)")
+            }
+            Self::NotAlone => f.write_str("the handshake must come alone and unsequenced"),
+            Self::Second => f.write_str("a second handshake came on an open connection"),
+            Self::Missing { frame, of_client } => {
+                let end = if *of_client { "client" } else { "server" };
+                write!(f, "a {frame} frame came where the handshake of the {end} was expected")
+            }
+            Self::OtherVersion { server, client } => {
+                write!(f, "the server speaks version {server} of the protocol, this client speaks version {client}")
+            }
+            Self::UnfitChunk { chunk, packet } => write!(
+                f,
+                "chunks of {chunk} bytes in packets of {packet} bytes were announced; a chunk has {MIN_CHUNK} bytes at \
+                 least, and a packet {PACKET_OVERHEAD} more than a chunk"
+            ),
+            Self::TooManyContracts { count, max } => {
+                write!(f, "{count} contracts were announced; a side hosts {max} at most")
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `Incoming`: a client that has said Hello, on its link, and has no session.
+
+use bytes::Bytes;
+
+use super::{refusal, welcome};
+use crate::{
+    config::Config,
+    error::ConnectionError,
+    proto::{link::Link, negotiated::Negotiated, sequence::Sequence},
+    status::Status,
+    wire::{Hello, VERSION},
+};
+
+/// A client that has said Hello, on its link, and has no session: [`Acceptor::into_incoming`](super::Acceptor) gives
+/// it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
+#[derive(Debug)]
+pub struct Incoming {
+    pub(in crate::proto) config: Config,
+    pub(in crate::proto) link: Link,
+    pub(in crate::proto) sequence: Sequence,
+    pub(in crate::proto) negotiated: Negotiated,
+    pub(super) hello: Box<Hello>,
+}
+
+impl Incoming {
+    /// What the client has said.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Why this server can have no session with the client, whatever is hosted here, if that is so.
+    pub fn unfit(&self) -> Option<Status> {
+        (self.hello.version != VERSION).then(|| {
+            Status::failed_precondition(format!(
+                "the client speaks version {} of the protocol, this server speaks version {VERSION}",
+                self.hello.version
+            ))
+        })
+    }
+
+    /// Turns the client away. Gives the packet that tells it why, and the reason with which the link is to be closed
+    /// after that packet.
+    pub fn refuse(mut self, status: Status) -> (Bytes, ConnectionError) {
+        let status = refusal(&self.negotiated, status);
+        let packet = self.link.write_alone(&welcome(&self.config, 0, Vec::new(), Some(status.clone())));
+        (packet, ConnectionError::RefusedPeer(status))
+    }
+}

@@ -1,0 +1,57 @@
+//! The handshake: Hello and Welcome tell who is there, and what each side takes. Their bytes are in
+//! `wire/handshake.rs`, and the limits that they announce in `negotiated.rs`.
+//!
+//! A server reads the Hello before there is a session: an [`Acceptor`] takes the first packets of a link, and becomes
+//! an [`Incoming`] with the Hello. The shell then turns the client away ([`Incoming::refuse`]), or begins a session
+//! with it ([`Connection::server`](super::Connection::server)), which may still be refused until
+//! [`Connection::accept`](super::Connection::accept). What the client sends meanwhile waits in
+//! [`EarlyPackets`](super::EarlyPackets).
+
+mod acceptor;
+mod incoming;
+
+use crate::{
+    config::Config,
+    proto::negotiated::{Negotiated, own_limits},
+    status::Status,
+    wire::{Frame, Hello, HostedContract, VERSION, Welcome},
+};
+
+pub use acceptor::Acceptor;
+pub use incoming::Incoming;
+
+/// What a client says first.
+pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Box<Hello> {
+    Box::new(Hello {
+        version: VERSION,
+        limits: own_limits(config),
+        keepalive_ms: millis(config),
+        contracts,
+        credentials: Vec::new(),
+        resume: None,
+    })
+}
+
+/// What a server answers.
+pub(super) fn welcome(config: &Config, session: u64, contracts: Vec<HostedContract>, refusal: Option<Status>) -> Frame {
+    Frame::Welcome(Box::new(Welcome {
+        version: VERSION,
+        limits: own_limits(config),
+        keepalive_ms: millis(config),
+        contracts,
+        session,
+        secret: Vec::new(),
+        resumed: false,
+        received: 0,
+        refusal,
+    }))
+}
+
+/// A refusal as the other side gets it: not longer than it takes, and no method of the session has run.
+pub(super) fn refusal(negotiated: &Negotiated, status: Status) -> Status {
+    status.cut_to(negotiated.text).not_executed()
+}
+
+fn millis(config: &Config) -> u64 {
+    u64::try_from(config.ping_interval().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,64 @@
+//! How a session's driver opens the session: hooks and objects, and then the verdict on a client.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{super::opening::Opening, Driver};
+use crate::{
+    peer::{Life, Polled, now},
+    proto::EarlyPackets,
+    service::Instance,
+    status::Status,
+};
+
+impl Driver {
+    /// The handshake is done but for the hooks. At a server, `early` keeps what comes until they let the client in.
+    pub(in crate::session) fn begin_opening(&mut self, early: Option<EarlyPackets>) {
+        let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
+        self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone(), early));
+    }
+
+    /// Turns the other side away.
+    pub(in crate::session) fn refuse(&mut self, status: Status) {
+        self.shared.with(|locked| locked.connection.refuse(status));
+    }
+
+    /// Runs the hooks and makes the objects of a session that is about to open. False while that is not done.
+    pub(super) fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(opening) = &mut self.opening else { return true };
+        // A session that has ended meanwhile needs neither.
+        let over = self.shared.look(|connection| connection.ended().is_some());
+        match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
+            Poll::Pending if !over => return false,
+            Poll::Pending => self.opening = None,
+            Poll::Ready(opened) => {
+                let early = self.opening.take().and_then(Opening::into_early);
+                self.opened(opened, early);
+            }
+        }
+        // Reading may have stopped meanwhile, and nothing else would wake the driver to go on with it.
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn opened(&mut self, opened: Result<Vec<Instance>, Status>, early: Option<EarlyPackets>) {
+        match opened {
+            Ok(instances) => {
+                self.dispatch.open(instances.into_iter().map(Arc::new).collect());
+                // At a client there is nothing to decide: the server has accepted the session already.
+                if let Some(early) = early {
+                    let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
+                    self.shared.with(|locked| locked.connection.accept(now(), id, announced, early));
+                }
+            }
+            Err(status) => self.refuse(status),
+        }
+        if self.shared.look(|connection| connection.is_open()) {
+            tracing::debug!(session = %self.shared.id, "the session is open");
+            self.end_handshake();
+            self.shared.live(Life::Open);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `Handshake`: a client that has said Hello to a server, and has no session yet.
+
+use std::{
+    fmt,
+    future::{self, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::{
+    Driver, Transport,
+    start::begin,
+    trace::{Names, trace_packet},
+    yield_now::yield_now,
+};
+use crate::{
+    config::Config,
+    error::ConnectionError,
+    peer::{ConnectionInfo, Session, SessionId, now},
+    proto::{Acceptor, Connection, Incoming},
+    service::Hosting,
+    status::Status,
+    wire::Hello,
+};
+
+/// Packets that one poll takes in. Other tasks run next.
+const ROUND_PACKETS: usize = 64;
+
+/// A client that has said Hello over a link to this server, and has no session yet: [`Self::read`] waits for the Hello.
+/// The server looks at what the Hello says, and then begins a session ([`Self::accept`]) or turns the client away
+/// ([`Self::refuse`]).
+///
+/// Decide soon: until then nothing more is read from the link, and the time of
+/// [`Config::hello_timeout`](crate::Config::hello_timeout) runs on. Dropping a handshake drops the link, and the client
+/// is told nothing.
+///
+/// ```
+/// # use rpc_core::{Config, ConnectionError, ConnectionInfo, Hosting, session::{Handshake, connect, memory}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ConnectionError> {
+/// # let (hosting, config) = (Hosting::default(), Config::default());
+/// # let (near, far) = memory();
+/// # let (_client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
+/// # tokio::spawn(driver);
+/// let handshake = Handshake::read(near, &config).await?;
+/// let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+/// tokio::spawn(driver);
+/// session.established().await
+/// # }
+/// ```
+pub struct Handshake {
+    transport: Box<dyn Transport>,
+    incoming: Incoming,
+    config: Config,
+}
+
+impl Handshake {
+    /// Waits for the client's Hello on a link that begins now.
+    ///
+    /// Dropping the future drops the link, and the client is told nothing; [`Self::read_unless`] tells it.
+    ///
+    /// # Errors
+    ///
+    /// If the link is lost, or the client breaks the protocol, speaks another version of it or does not say Hello
+    /// within [`Config::hello_timeout`](crate::Config::hello_timeout). The client has been told before this returns, or
+    /// [`Config::close_timeout`](crate::Config::close_timeout) is over.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime that has its time enabled.
+    pub async fn read(transport: impl Transport, config: &Config) -> Result<Self, ConnectionError> {
+        Self::read_unless(transport, config, future::pending()).await
+    }
+
+    /// As [`Self::read`], and gives up when `stop` is ready before the Hello has come, because the server shuts down:
+    /// the client is told with close code 1012, so that it may come back later, and the error is
+    /// [`ConnectionError::ShutDown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::read`].
+    pub async fn read_unless(
+        transport: impl Transport,
+        config: &Config,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Self, ConnectionError> {
+        let mut reading = Reading::new(Box::new(transport), config);
+        let hello = tokio::select! {
+            biased;
+            () = stop => Err(ConnectionError::ShutDown),
+            hello = poll_fn(|cx| reading.poll(cx)) => hello,
+        };
+        let Reading { mut transport, acceptor, .. } = reading;
+        let incoming = hello.and_then(|hello| acceptor.into_incoming(hello).map_err(ConnectionError::Protocol));
+        match incoming {
+            Ok(incoming) => {
+                let handshake = Self { transport, incoming, config: config.clone() };
+                match handshake.incoming.unfit() {
+                    None => Ok(handshake),
+                    Some(status) => Err(handshake.refuse(status).await),
+                }
+            }
+            Err(error) => {
+                let _ = timeout(goodbye_timeout(&error, config), say_goodbye(&mut *transport, &error)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The client at the other end of `transport`, whose Hello has been handed over.
+    pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
+        let incoming = Acceptor::new(config.clone(), now()).into_incoming(hello);
+        let incoming = incoming.expect("limits of a checked configuration and contracts of a hosting fit together");
+        Self { transport: Box::new(transport), incoming, config: config.clone() }
+    }
+
+    /// The names of the contracts that the client says it hosts, as it has written them.
+    pub fn contracts(&self) -> impl Iterator<Item = &str> {
+        self.incoming.hello().contracts.iter().map(|contract| contract.name.as_str())
+    }
+
+    /// The client's credentials, which mean nothing to this crate; empty if it has sent none.
+    pub fn credentials(&self) -> &[u8] {
+        &self.incoming.hello().credentials
+    }
+
+    /// The version of the protocol that the client speaks. A client of another version than this server's has been
+    /// turned away.
+    pub fn version(&self) -> u64 {
+        self.incoming.hello().version
+    }
+
+    /// Begins the session. The driver is a future that does all the work: spawn it. It runs the `opened` hooks and
+    /// makes the session's objects, and then the session is open; see [`Session::established`]. A client that does not
+    /// host a callback contract of `hosting` is refused by the session.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime that has its time enabled.
+    pub fn accept(self, hosting: &Hosting, info: ConnectionInfo) -> (Session, Driver) {
+        let Self { transport, incoming, config } = self;
+        let id = SessionId::next();
+        let contracts = &incoming.hello().contracts;
+        tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
+        let verdict = hosting.judge(contracts);
+        let (connection, early) = Connection::server(id.number(), incoming);
+        let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
+        match verdict {
+            Ok(()) => driver.begin_opening(Some(early)),
+            Err(status) => driver.refuse(status),
+        }
+        (session, driver)
+    }
+
+    /// Turns the client away: it gets the status with the Welcome, and then close code 4400. Gives the reason for the
+    /// log, when that has been written and the client has answered, or
+    /// [`Config::close_timeout`](crate::Config::close_timeout) is over.
+    ///
+    /// Nothing happens before the first poll. Dropping the future drops the link, and the client may not have been
+    /// told.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime that has its time enabled.
+    pub async fn refuse(self, status: Status) -> ConnectionError {
+        let Self { mut transport, incoming, config } = self;
+        let (packet, error) = incoming.refuse(status);
+        trace_packet(None, "out", &packet);
+        let told = async {
+            if poll_fn(|cx| transport.poll_ready(cx)).await.is_ok() && transport.start_send(packet).is_ok() {
+                let _ = poll_fn(|cx| transport.poll_flush(cx)).await;
+            }
+            say_goodbye(&mut *transport, &error).await;
+        };
+        let _ = timeout(config.close_timeout(), told).await;
+        error
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let contracts = Names(&self.incoming.hello().contracts);
+        f.debug_struct("Handshake")
+            .field("version", &self.version())
+            .field("contracts", &format_args!("{contracts}"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A link whose client has not said Hello.
+struct Reading {
+    transport: Box<dyn Transport>,
+    acceptor: Acceptor,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Reading {
+    fn new(transport: Box<dyn Transport>, config: &Config) -> Self {
+        Self { transport, acceptor: Acceptor::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Hello>, ConnectionError>> {
+        loop {
+            if let Some(hello) = self.receive(cx)? {
+                return Poll::Ready(Ok(hello));
+            }
+            let Some(next) = self.acceptor.poll_timeout() else { return Poll::Pending };
+            self.timer.as_mut().reset(next.into());
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes packets in until the Hello has come, and lets time pass.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<Option<Box<Hello>>, ConnectionError> {
+        let now = now();
+        let mut packets = 0;
+        let lost = loop {
+            if packets >= ROUND_PACKETS {
+                yield_now(cx);
+                break None;
+            }
+            match self.transport.poll_receive(cx) {
+                Poll::Pending => break None,
+                Poll::Ready(Err(error)) => break Some(error),
+                Poll::Ready(Ok(packet)) => {
+                    trace_packet(None, "in", &packet);
+                    packets += 1;
+                    let hello = self.acceptor.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
+                    if hello.is_some() {
+                        return Ok(hello);
+                    }
+                }
+            }
+        };
+        let progress = self.transport.progress();
+        self.acceptor.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
+        self.acceptor.handle_activity(now, progress.received, progress.mid_message);
+        if let Some(error) = lost {
+            return Err(error.into());
+        }
+        self.acceptor.handle_timeout(now)?;
+        Ok(None)
+    }
+}
+
+/// Tells the client why the link ends, if it is there.
+async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
+    if !matches!(error, ConnectionError::Lost(_)) {
+        let (code, reason) = (error.close_code(), error.close_reason());
+        poll_fn(|cx| transport.poll_close(cx, code, &reason)).await;
+    }
+}
+
+/// How long a goodbye may take. That of a shutdown has to be over before a drain is, with the steps after it.
+fn goodbye_timeout(error: &ConnectionError, config: &Config) -> Duration {
+    let (closing, drain) = (config.close_timeout(), config.drain_timeout());
+    if *error == ConnectionError::ShutDown { closing.min(drain - drain / 20) } else { closing }
+}
