@@ -28,6 +28,12 @@ impl ProtocolError {
         Self { close: CloseCode::UNSUPPORTED, reason: reason.into() }
     }
 
+    /// Text that is not UTF-8 (close code 1007).
+    #[cfg(feature = "raw")]
+    pub(crate) fn not_utf8() -> Self {
+        Self { close: CloseCode::NOT_UTF8, reason: "text that is not UTF-8 (RFC 6455 §8.1)".into() }
+    }
+
     /// The code to close the WebSocket with.
     pub fn close_code(&self) -> CloseCode {
         self.close

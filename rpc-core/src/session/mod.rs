@@ -9,7 +9,7 @@ mod start;
 mod task;
 mod trace;
 mod transport;
-mod websocket;
+pub(crate) mod websocket;
 mod yield_now;
 
 pub use driver::Driver;
@@ -17,6 +17,8 @@ pub use memory::{Memory, memory};
 pub use start::{accept, connect, connect_in_memory, connect_in_memory_with};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
+#[cfg(feature = "raw")]
+pub(crate) use yield_now::yield_now;
 
 pub use crate::{
     proto::{ConnectionStats, Released},

@@ -13,7 +13,7 @@ const FIRST_CONTROL: u8 = 0x8;
 /// The WebSocket library counts payload bytes only, so it does not notice endless empty fragments. The library refuses
 /// invalid frames; this parser must only not panic on them.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     header: [u8; LONGEST_HEADER],
     header_len: usize,
     /// Bytes of the current frame's payload that are still to come; `None` while its header is incomplete.
@@ -27,7 +27,7 @@ pub(super) struct Framing {
 
 impl Framing {
     /// Processes the next bytes of the stream.
-    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = match &mut self.payload_left {
                 None => {
@@ -51,12 +51,12 @@ impl Framing {
     }
 
     /// Bytes of the message or control frame that has begun and not ended; 0 between messages.
-    pub(super) fn unfinished(&self) -> u64 {
+    pub(crate) fn unfinished(&self) -> u64 {
         self.fragments + self.frame
     }
 
     /// Whether a whole text frame has come in.
-    pub(super) fn text_seen(&self) -> bool {
+    pub(crate) fn text_seen(&self) -> bool {
         self.text_seen
     }
 

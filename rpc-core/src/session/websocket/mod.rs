@@ -7,6 +7,11 @@ mod metered;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+#[cfg(feature = "raw")]
+pub(crate) use self::{
+    failure::{failure, goodbye},
+    metered::Metered,
+};
 pub use transport::WebSocket;
