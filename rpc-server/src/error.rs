@@ -24,8 +24,8 @@ pub enum BuildError {
         /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
         setting: &'static str,
     },
-    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given what no web page has as its
-    /// origin.
+    /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin), or `WebSocketService::allow_origin`, was
+    /// given what no web page has as its origin.
     Origin {
         /// What it was given.
         given: String,
@@ -135,7 +135,7 @@ impl fmt::Display for BuildError {
                 write!(f, "ServerBuilder::{setting} is 0, so no client could connect; 1 is the least that works")
             }
             Self::Origin { given, why } => {
-                write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
+                write!(f, "allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
         }
     }

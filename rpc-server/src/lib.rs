@@ -30,6 +30,8 @@
 //! addresses ([`Server::builder`], [`ServerBuilder::build`], [`Server::listen`]) and serves beside web pages in another
 //! HTTP server ([`Server::upgrade`]).
 //!
+//! WebSockets without contracts: the module `raw`.
+//!
 //! A server's `Cargo.toml` needs this crate alone: what else a server names, of `rpc-core`, is here under the same
 //! name.
 
@@ -39,6 +41,8 @@ mod error;
 mod handle;
 mod listener;
 mod origin;
+#[cfg(feature = "raw")]
+pub mod raw;
 mod server;
 mod sessions;
 mod shared;
