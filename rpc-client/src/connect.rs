@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use rpc_core::{
     CheckedConfig, Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor,
     logging::LogLimit, session,
@@ -15,11 +15,7 @@ use rpc_core::{
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::{
-    client::Client,
-    dial::{dial, forbids},
-    error::ConnectError,
-};
+use crate::{client::Client, dial::dial, error::ConnectError, headers::with_header};
 
 /// Connects to a server of which several contracts will be used.
 ///
@@ -100,18 +96,7 @@ impl<T> ConnectBuilder<T> {
     /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
     /// a body, is an error when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        self.headers = self.headers.and_then(|mut headers| {
-            let bad = |why: String| ConnectError::Header { name: name.to_owned(), why };
-            let valid_name = HeaderName::try_from(name).map_err(|error| bad(error.to_string()))?;
-            if let Some(why) = forbids(&valid_name) {
-                return Err(bad(why.to_owned()));
-            }
-            let valid = HeaderValue::try_from(value)
-                .map_err(|_| bad("its value has bytes that a header may not have".into()))?;
-            headers.append(valid_name, valid);
-            Ok(headers)
-        });
+        self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
         self
     }
 

@@ -37,12 +37,15 @@
 //! A client's `Cargo.toml` needs this crate alone: what else a client names, of `rpc-core`, is here under the same
 //! name.
 //!
-//! For several contracts in one session: [`connect`].
+//! For several contracts in one session: [`connect`]. For a WebSocket without contracts: the module `raw`.
 
 mod client;
 mod connect;
 mod dial;
 mod error;
+mod headers;
+#[cfg(feature = "raw")]
+pub mod raw;
 
 pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};

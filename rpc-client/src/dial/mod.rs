@@ -5,6 +5,9 @@ mod target;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
+use bytes::Bytes;
+#[cfg(feature = "raw")]
+use http::Uri;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use rpc_core::{
     CheckedConfig, ConnectionInfo,
@@ -57,19 +60,46 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// Connects and upgrades. Dropping the future closes what it has opened.
+/// Connects and upgrades to a session's WebSocket. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
     headers: &HeaderMap,
     config: &CheckedConfig,
 ) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
+    let opened = open(url, headers, Some(SUB_PROTOCOL), config.upgrade_timeout).await?;
+    Ok((WebSocket::client(opened.io, opened.leftover, config), opened.info))
+}
+
+/// A connection that has become a WebSocket.
+pub(crate) struct Opened {
+    pub(crate) io: TcpStream,
+    /// What was read behind the head of the answer.
+    pub(crate) leftover: Bytes,
+    pub(crate) info: ConnectionInfo,
+    #[cfg(feature = "raw")]
+    pub(crate) uri: Uri,
+}
+
+/// Connects and upgrades, with an offer of sub-protocols. Dropping the future closes what it has opened.
+pub(crate) async fn open(
+    url: &str,
+    headers: &HeaderMap,
+    protocols: Option<HeaderValue>,
+    after: Duration,
+) -> Result<Opened, ConnectError> {
     let target = Target::parse(url)?;
-    let request = request(&target, headers);
-    let limit = Limit { at: Instant::now() + config.upgrade_timeout, after: config.upgrade_timeout };
+    let request = request(&target, headers, protocols);
+    let limit = Limit { at: Instant::now() + after, after };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr).with_headers(headers);
-    Ok((WebSocket::client(io, leftover.into(), config), info))
+    Ok(Opened {
+        io,
+        leftover: leftover.into(),
+        info,
+        #[cfg(feature = "raw")]
+        uri: target.uri,
+    })
 }
 
 struct Limit {
@@ -96,7 +126,7 @@ impl Limit {
 }
 
 /// The request of the handshake. The handshake does not [forbid](forbids) these headers.
-fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
+fn request(target: &Target, headers: &HeaderMap, protocols: Option<HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = target.uri.clone();
     *request.headers_mut() = headers.clone();
@@ -108,7 +138,9 @@ fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL);
+    if let Some(protocols) = protocols {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols);
+    }
     request
 }
 
@@ -158,10 +190,11 @@ async fn upgrade(
     request: Request<()>,
 ) -> Result<(TcpStream, Vec<u8>, HeaderMap), ConnectError> {
     let mut stream = HeadFirst::new(stream);
+    let offered = names(request.headers());
     let response = match client_async(request, &mut stream).await {
         Ok((_, response)) => response,
-        Err(Error::Http(response)) => return Err(refused(target, &response, stream).await),
-        Err(error) => return Err(failed(target, error)),
+        Err(Error::Http(response)) => return Err(refused(target, offered, &response, stream).await),
+        Err(error) => return Err(failed(target, offered, error)),
     };
     if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
         // RFC 6455 §4.1: an extension that was not offered fails the connection.
@@ -172,14 +205,15 @@ async fn upgrade(
 }
 
 /// The error for an answer whose status is not 101.
-async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
+async fn refused<T>(
+    target: &Target,
+    offered: Vec<String>,
+    response: &Response<T>,
+    stream: HeadFirst<TcpStream>,
+) -> ConnectError {
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-        let names = lists
-            .filter_map(|list| list.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .map(|name| name.trim().to_owned());
-        return ConnectError::NoCommonProtocol { authority: target.authority.clone(), served: names.collect() };
+        let served = names(response.headers());
+        return ConnectError::NoCommonProtocol { authority: target.authority.clone(), offered, served };
     }
     let is_text = |value: &HeaderValue| value.as_bytes().starts_with(b"text/plain");
     let body = match response.headers().get(header::CONTENT_TYPE) {
@@ -187,6 +221,13 @@ async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<T
         _ => String::new(),
     };
     ConnectError::Http { url: target.url.clone(), status: response.status(), body }
+}
+
+/// The sub-protocols that a request offers, or that an answer names.
+fn names(headers: &HeaderMap) -> Vec<String> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let names = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    names.map(|name| name.trim().to_owned()).collect()
 }
 
 /// The first line of an answer's body, without control characters.
@@ -198,7 +239,7 @@ async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String
     text.lines().next().unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
 }
 
-fn failed(target: &Target, error: Error) -> ConnectError {
+fn failed(target: &Target, offered: Vec<String>, error: Error) -> ConnectError {
     let authority = target.authority.clone();
     match error {
         Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => not_websocket(target, &error.to_string()),
@@ -207,7 +248,9 @@ fn failed(target: &Target, error: Error) -> ConnectError {
             ConnectError::Ended { authority, source: io::ErrorKind::UnexpectedEof.into() }
         }
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(found)) => match found {
-            SubProtocolError::NoSubProtocol => ConnectError::NoCommonProtocol { authority, served: Vec::new() },
+            SubProtocolError::NoSubProtocol => {
+                ConnectError::NoCommonProtocol { authority, offered, served: Vec::new() }
+            }
             _ => not_websocket(target, "it chose a sub-protocol that was not offered"),
         },
         Error::Protocol(ProtocolError::HttparseError(_)) | Error::HttpFormat(_) => {
