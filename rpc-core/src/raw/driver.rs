@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
+    time::{Sleep, sleep},
 };
 
 use super::{
@@ -38,6 +39,8 @@ pub struct RawDriver<IO> {
     is_queue_over: bool,
     /// The goodbye that goes out when the queue is empty.
     parting: Option<CloseFrame>,
+    /// The other side's breach of the rules. What came before it is read and answered first, in a bounded time.
+    breach: Option<(RawError, Pin<Box<Sleep>>)>,
     timers: Timers,
     closing: Option<Closing>,
     /// What [`Connection::closed`](super::Connection::closed) will say, once the WebSocket is closing.
@@ -72,6 +75,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
             queue,
             is_queue_over: false,
             parting: None,
+            breach: None,
             timers: Timers::new(limits),
             closing: None,
             end: Err(dropped()),
@@ -86,6 +90,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
         match self.shared.take_ask() {
             None => {}
             Some(Ask::Abort(frame)) => return Poll::Ready(Leave::Failed(RawError::Aborted(frame))),
+            // A breach has its own goodbye.
+            Some(Ask::Close(_)) if self.breach.is_some() => {}
             Some(Ask::Close(frame)) => {
                 self.parting.get_or_insert(frame);
                 self.queue.close();
@@ -95,8 +101,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
             if let Some(leave) = self.transmit(cx).transpose() {
                 return Poll::Ready(leave.unwrap_or_else(Leave::Failed));
             }
+            if let Some(error) = self.settle_breach(cx) {
+                return Poll::Ready(Leave::Failed(error));
+            }
             let is_reading = match self.receive(cx) {
                 Ok(is_reading) => is_reading,
+                Err(Leave::Failed(error @ RawError::Protocol(_))) => {
+                    self.shared.inbox.end(Some(error.clone()));
+                    self.breach = Some((error, Box::pin(sleep(self.close_timeout))));
+                    continue;
+                }
                 Err(leave) => return Poll::Ready(leave),
             };
             self.timers.heard(self.wire.received(), is_reading);
@@ -130,7 +144,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
             }
         }
         self.wire.flush()?;
-        if !self.is_queue_over {
+        if !self.is_queue_over || self.breach.is_some() {
             return Ok(None);
         }
         if self.parting.is_none() && self.shared.inbox.is_abandoned() {
@@ -139,9 +153,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
         Ok(self.parting.take().map(Leave::Parting))
     }
 
+    /// Gives the breach that ends the connection, once what came before it has been answered, or the time is over.
+    fn settle_breach(&mut self, cx: &mut Context<'_>) -> Option<RawError> {
+        let (error, limit) = self.breach.as_mut()?;
+        let is_answered = self.shared.inbox.is_finished() && self.queue.is_empty() && self.wire.is_ready();
+        (is_answered || limit.as_mut().poll(cx).is_ready()).then(|| error.clone())
+    }
+
     /// Reads as far as there is something to read, and room for it. False if there is no room.
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, Leave> {
-        while self.shared.inbox.has_room() {
+        while self.breach.is_none() && self.shared.inbox.has_room() {
             match self.wire.read().map_err(Leave::Failed)? {
                 None => return Ok(true),
                 Some(Incoming::Close(frame)) => return Err(Leave::Goodbye(frame)),

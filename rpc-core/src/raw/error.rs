@@ -17,6 +17,7 @@ pub enum RawError {
     Lost(String),
     /// The other side broke the rules of the WebSocket or a limit of this side. It was told the code: 1007 for text that
     /// is not UTF-8, 1009 for a message over [`RawLimits::max_message`](super::RawLimits::max_message), otherwise 1002.
+    /// Messages that came before are given first, and the answers to them go out before the code.
     Protocol(ProtocolError),
     /// Nothing came from the other side for this time, [`RawLimits::silence`](super::RawLimits::silence).
     Silent(Duration),

@@ -29,6 +29,8 @@ struct State {
     bytes: usize,
     controls: usize,
     end: End,
+    /// The reader has been told the end.
+    is_finished: bool,
     reader: Option<Waker>,
     /// The reader has been dropped: messages are passed over.
     is_abandoned: bool,
@@ -81,7 +83,8 @@ impl Inbox {
         wake_reader(state);
     }
 
-    /// The next event, and whether the driver is to be woken, because it waits for the room that has become free.
+    /// The next event, and whether the driver is to be woken: it waits for the room that has become free, or for the end
+    /// to be read.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> (Poll<Option<Result<Event, RawError>>>, bool) {
         let mut state = self.lock();
         if let Some(event) = state.events.pop_front() {
@@ -97,7 +100,10 @@ impl Inbox {
             return (Poll::Ready(Some(Ok(event))), wake);
         }
         if let End::Ended(error) = &mut state.end {
-            return (Poll::Ready(error.take().map(Err)), false);
+            let told = error.take().map(Err);
+            let wake = !state.is_finished;
+            state.is_finished = true;
+            return (Poll::Ready(told), wake);
         }
         let old = state.reader.replace(cx.waker().clone());
         drop(state);
@@ -114,6 +120,12 @@ impl Inbox {
         let reader = state.reader.take();
         drop(state);
         drop((scrap, reader));
+    }
+
+    /// Whether the reader has read everything and the end, or is gone.
+    pub(super) fn is_finished(&self) -> bool {
+        let state = self.lock();
+        state.is_finished || state.is_abandoned
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

@@ -59,6 +59,10 @@ impl RawReceiver {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, RawError>>> {
         let (polled, wake) = self.shared.inbox.poll_next(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            // Who has been told the end cannot send any more.
+            self.shared.room.close();
+        }
         if wake {
             self.shared.driver.wake();
         }

@@ -179,3 +179,46 @@ async fn the_client_waits_for_the_server_to_end_the_stream() {
     drop(peer);
     assert_eq!(soon(socket.closed()).await.unwrap().code, CloseCode::NORMAL);
 }
+
+#[tokio::test]
+async fn what_came_before_a_breach_is_answered_before_the_goodbye() {
+    for role in BOTH {
+        let (mut socket, mut peer) = Peer::new(role);
+        let breach = super::peer::encode(FIN | 0x20 | TEXT, b"", role == Role::Server);
+        let good = super::peer::encode(FIN | TEXT, b"question", role == Role::Server);
+        peer.bytes(&[good.clone(), good, breach].concat()).await;
+        while let Some(Ok(_)) = soon(socket.recv()).await {
+            socket.send("answer").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(socket.send("after the breach was told").await, Err(RawError::Closed));
+        assert_eq!(peer.next().await, (FIN | TEXT, b"answer".to_vec()));
+        assert_eq!(peer.next().await, (FIN | TEXT, b"answer".to_vec()));
+        assert_eq!(peer.close_frame().await.0, 1002);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_when_it_is_told_a_breach_does_not_change_the_code() {
+    for drops in [false, true] {
+        let (mut socket, mut peer) = Peer::new(Role::Server);
+        peer.frame(FIN | TEXT, b"\xff").await;
+        assert!(matches!(soon(socket.recv()).await, Some(Err(RawError::Protocol(_)))));
+        if drops {
+            drop(socket);
+        } else {
+            socket.close(CloseCode::NORMAL, "");
+        }
+        assert_eq!(peer.close_frame().await.0, 1007);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_come_back_does_not_keep_a_breach() {
+    let (socket, mut peer) = Peer::new(Role::Server);
+    peer.frame(FIN | 0x20 | TEXT, b"").await;
+    let begun = Instant::now();
+    assert_eq!(peer.close_frame().await.0, 1002);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    drop(socket);
+}
