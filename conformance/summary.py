@@ -1,0 +1,64 @@
+# Summary of the Autobahn suite's reports, as a page: `summary.py SERVER/index.json CLIENT/index.json`. It fails if a
+# case does, or is less strict than what the page explains. For Python 2.7, which the suite needs.
+from __future__ import print_function
+
+import json
+import sys
+
+ORDER = ["OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED", "FAILED", "WRONG CODE", "UNCLEAN", "FAILED BY CLIENT"]
+NON_STRICT = {
+    "6.4.3": "text that stops being UTF-8 within a frame is refused at the end of the frame, not before",
+    "6.4.4": "text that stops being UTF-8 within a frame is refused at the end of the frame, not before",
+}
+
+
+def cases(path):
+    with open(path) as report:
+        agents = json.load(report)
+    (_, found), = agents.items()
+    return found
+
+
+def verdict(case):
+    """The worse of what a case says of the messages and of the closing."""
+    return max(case["behavior"], case["behaviorClose"], key=lambda name: ORDER.index(name) if name in ORDER else 99)
+
+
+def by_number(name):
+    return [int(part) for part in name.split(".")]
+
+
+ends = [("server", cases(sys.argv[1])), ("client", cases(sys.argv[2]))]
+columns = [name for name in ORDER if any(verdict(case) == name for _, found in ends for case in found.values())]
+
+print("# Conformance of raw WebSockets")
+print()
+print("What the [Autobahn suite](https://github.com/crossbario/autobahn-testsuite) 0.8.2 says of `examples/echo-raw`, as a")
+print("server and as a client: all cases but those of compression, which is never agreed. `conformance/autobahn.sh` runs the")
+print("suite and writes this page.")
+print()
+print("| | cases | " + " | ".join(name.lower() for name in columns) + " |")
+print("|---|---|" + "---|" * len(columns))
+for end, found in ends:
+    counts = [sum(1 for case in found.values() if verdict(case) == name) for name in columns]
+    print("| {} | {} | {} |".format(end, len(found), " | ".join(map(str, counts))))
+print()
+print("Each case that is not plainly OK:")
+print()
+print("| case | server | client | why |")
+print("|---|---|---|---|")
+bad = False
+names = sorted({name for _, found in ends for name in found}, key=by_number)
+for name in names:
+    verdicts = [verdict(found[name]) if name in found else "missing" for _, found in ends]
+    if verdicts == ["OK", "OK"]:
+        continue
+    for said in verdicts:
+        allowed = said in ("OK", "INFORMATIONAL") or (said == "NON-STRICT" and name in NON_STRICT)
+        bad = bad or not allowed
+    if all(said in ("OK", "INFORMATIONAL") for said in verdicts):
+        why = "the suite has no right and wrong here"
+    else:
+        why = NON_STRICT.get(name, "")
+    print("| {} | {} | {} | {} |".format(name, verdicts[0].lower(), verdicts[1].lower(), why))
+sys.exit(1 if bad else 0)
