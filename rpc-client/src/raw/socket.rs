@@ -76,8 +76,8 @@ impl DerefMut for ClientWebSocket {
 /// A WebSocket to be connected; `.await` connects it.
 ///
 /// Awaiting gives a [`ClientWebSocket`], or a [`ConnectError`] that says what to do. What cannot work is refused before
-/// anything is dialled: a URL, a header, a sub-protocol. Must be awaited within a tokio runtime, in which the socket then
-/// runs as a task. Dropping the future undoes what it has begun.
+/// anything is dialled: a URL, a header, a sub-protocol. Must be awaited within a tokio runtime, in which the socket
+/// then runs as a task. Dropping the future undoes what it has begun.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
     url: String,

@@ -59,8 +59,8 @@ close_codes! {
     POLICY_VIOLATION = 1008, "policy violation";
     /// A message larger than announced limits allow.
     TOO_BIG = 1009, "message too big";
-    /// The side that closes met a condition that it did not expect. This protocol does not send the code; raw WebSockets
-    /// do.
+    /// The side that closes met a condition that it did not expect. This protocol does not send the code; raw
+    /// WebSockets do.
     INTERNAL = 1011, "internal error";
     /// The server restarts or shuts down.
     RESTART = 1012, "service restart";
@@ -74,8 +74,8 @@ close_codes! {
 
 #[cfg(feature = "session")]
 impl CloseCode {
-    /// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code outside
-    /// of these ranges goes out as 1000.
+    /// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code
+    /// outside of these ranges goes out as 1000.
     pub(crate) fn sendable(self) -> Self {
         match self.0 {
             1000..=1003 | 1007..=1014 | 3000..=4999 => self,

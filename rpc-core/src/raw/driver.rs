@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{error::CloseCode, session::yield_now};
 
-/// Moves the bytes of a [`RawSocket`](super::RawSocket): a future that is ready when the WebSocket is over. It is polled
-/// within a tokio runtime that has timers. Dropping it ends the connection without a goodbye.
+/// Moves the bytes of a [`RawSocket`](super::RawSocket): a future that is ready when the WebSocket is over. It is
+/// polled within a tokio runtime that has timers. Dropping it ends the connection without a goodbye.
 #[must_use = "a WebSocket moves only while its driver is polled"]
 pub struct RawDriver<IO> {
     wire: Wire<IO>,
@@ -127,8 +127,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
         }
     }
 
-    /// Writes what waits in the queue, as far as the stream takes it. Gives the reason to close, if the end of the queue
-    /// is one.
+    /// Writes what waits in the queue, as far as the stream takes it. Gives the reason to close, if the end of the
+    /// queue is one.
     fn transmit(&mut self, cx: &mut Context<'_>) -> Result<Option<Leave>, RawError> {
         if !self.wire.flush()? {
             return Ok(None);

@@ -15,9 +15,9 @@ use crate::{
 pub enum RawError {
     /// The connection broke: the other side hung up without a close frame, or the network gave up.
     Lost(String),
-    /// The other side broke the rules of the WebSocket or a limit of this side. It was told the code: 1007 for text that
-    /// is not UTF-8, 1009 for a message over [`RawLimits::max_message`](super::RawLimits::max_message), otherwise 1002.
-    /// Messages that came before are given first, and the answers to them go out before the code.
+    /// The other side broke the rules of the WebSocket or a limit of this side. It was told the code: 1007 for text
+    /// that is not UTF-8, 1009 for a message over [`RawLimits::max_message`](super::RawLimits::max_message), otherwise
+    /// 1002. Messages that came before are given first, and the answers to them go out before the code.
     Protocol(ProtocolError),
     /// Nothing came from the other side for this time, [`RawLimits::silence`](super::RawLimits::silence).
     Silent(Duration),

@@ -83,8 +83,8 @@ impl Inbox {
         wake_reader(state);
     }
 
-    /// The next event, and whether the driver is to be woken: it waits for the room that has become free, or for the end
-    /// to be read.
+    /// The next event, and whether the driver is to be woken: it waits for the room that has become free, or for the
+    /// end to be read.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> (Poll<Option<Result<Event, RawError>>>, bool) {
         let mut state = self.lock();
         if let Some(event) = state.events.pop_front() {

@@ -70,8 +70,8 @@ impl RawLimits {
         self
     }
 
-    /// The bytes up to which frames are collected for one write; 64 KiB by default. Answers to pings of a peer that does
-    /// not read them may fill as much again; then the newest answer replaces the ones before (RFC 6455 §5.5.3).
+    /// The bytes up to which frames are collected for one write; 64 KiB by default. Answers to pings of a peer that
+    /// does not read them may fill as much again; then the newest answer replaces the ones before (RFC 6455 §5.5.3).
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
         self.write_buffer = bytes.clamp(1024, u32::MAX as usize);
@@ -101,8 +101,8 @@ impl RawLimits {
         self
     }
 
-    /// The silence after which the peer is taken for gone, 30 seconds by default. A peer that vanished without a word is
-    /// found so. The time does not run while this side does not read, because its program has unread messages.
+    /// The silence after which the peer is taken for gone, 30 seconds by default. A peer that vanished without a word
+    /// is found so. The time does not run while this side does not read, because its program has unread messages.
     #[must_use]
     pub fn silence(mut self, time: Duration) -> Self {
         self.silence = time;

@@ -12,11 +12,11 @@ use futures::Stream;
 
 use super::{Event, Message, RawError, shared::Shared};
 
-/// The half of a WebSocket that receives. Dropping it lets messages that come be passed over; pings are answered all the
-/// same.
+/// The half of a WebSocket that receives. Dropping it lets messages that come be passed over; pings are answered all
+/// the same.
 ///
-/// While messages are unread, of more than 64 KiB or more than 64 of them, the socket is not read: the other side has to
-/// wait, and its pings are not answered.
+/// While messages are unread, of more than 64 KiB or more than 64 of them, the socket is not read: the other side has
+/// to wait, and its pings are not answered.
 pub struct RawReceiver {
     shared: Arc<Shared>,
 }

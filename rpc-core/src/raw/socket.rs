@@ -53,8 +53,9 @@ pub struct RawSocket {
 
 impl RawSocket {
     /// A WebSocket over a stream on which the HTTP handshake has been done, and the driver that moves its bytes:
-    /// spawn the driver, or await it beside something else. `leftover` holds the bytes that were read behind the head of
-    /// the request or of the answer. Nothing happens while the driver is not polled; dropping it ends the connection.
+    /// spawn the driver, or await it beside something else. `leftover` holds the bytes that were read behind the head
+    /// of the request or of the answer. Nothing happens while the driver is not polled; dropping it ends the
+    /// connection.
     pub fn driven<IO>(io: IO, leftover: Bytes, role: Role, info: RawInfo, limits: &RawLimits) -> (Self, RawDriver<IO>)
     where
         IO: AsyncRead + AsyncWrite + Unpin,

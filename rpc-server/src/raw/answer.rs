@@ -57,8 +57,8 @@ fn begin(settings: &Settings, head: &mut Parts) -> Result<(String, OnUpgrade), R
     Ok((key, on_upgrade))
 }
 
-/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4); one
-/// that is no token of HTTP is offered by no client.
+/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4);
+/// one that is no token of HTTP is offered by no client.
 fn agree<'a>(headers: &HeaderMap, protocols: &'a [String]) -> Option<&'a str> {
     let mut names = protocols.iter().filter(|name| !name.is_empty());
     names

@@ -19,10 +19,10 @@ const FEW: usize = 64;
 /// A broadcast waits for no member, so none can delay the others. Each member has its own queue, which is bounded by
 /// [`RawLimits::queue_bytes`](super::RawLimits::queue_bytes) and
 /// [`queue_messages`](super::RawLimits::queue_messages). A member whose queue is full does not keep up, and is cut: it
-/// leaves the collection, what it has not got yet is dropped, and it is closed with code 1013 (try again later), so that
-/// it can connect again and begin afresh. Its handler is told: `on_error` gets
-/// [`RawError::Aborted`](super::RawError::Aborted), and `on_close` follows. The bytes of a message exist once; all queues
-/// share them.
+/// leaves the collection, what it has not got yet is dropped, and it is closed with code 1013 (try again later), so
+/// that it can connect again and begin afresh. Its handler is told: `on_error` gets
+/// [`RawError::Aborted`](super::RawError::Aborted), and `on_close` follows. The bytes of a message exist once; all
+/// queues share them.
 ///
 /// Members whose connection has ended leave by themselves, at the next use of the collection at the latest.
 ///

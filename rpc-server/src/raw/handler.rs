@@ -15,9 +15,9 @@ use super::run::serve;
 ///
 /// Of one connection the methods are called one after the other, each when the one before has returned:
 /// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever happens. While a
-/// method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to its
-/// end, also if the connection ends meanwhile; `connection.closed()` tells it. If a method panics, no more messages of
-/// the connection are handled, it is closed with code 1011, and `on_close` is called.
+/// method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to
+/// its end, also if the connection ends meanwhile; `connection.closed()` tells it. If a method panics, no more messages
+/// of the connection are handled, it is closed with code 1011, and `on_close` is called.
 ///
 /// The [`Connection`] can be cloned and kept, for instance in a
 /// [`WebSocketCollection`](super::WebSocketCollection).
@@ -48,8 +48,8 @@ pub trait WebSocketHandler: Send + Sync + 'static {
         let _ = (connection, payload);
     }
 
-    /// The connection ends other than by a goodbye: it is lost or silent, the other side broke a rule or a limit, or this
-    /// side has aborted it, as a collection does with a member that does not keep up. `on_close` follows.
+    /// The connection ends other than by a goodbye: it is lost or silent, the other side broke a rule or a limit, or
+    /// this side has aborted it, as a collection does with a member that does not keep up. `on_close` follows.
     async fn on_error(&self, connection: &Connection, error: &RawError) {
         let _ = (connection, error);
     }

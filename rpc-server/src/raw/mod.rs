@@ -1,7 +1,8 @@
 //! WebSockets by hand, beside contracts or without them.
 //!
 //! [`websocket`] makes a [`tower_service::Service`] of a handler, for any HTTP server that is built on hyper. A handler
-//! is a [`WebSocketHandler`], whose methods are called for what comes in, or an `async fn` that takes the [`RawSocket`].
+//! is a [`WebSocketHandler`], whose methods are called for what comes in, or an `async fn` that takes the
+//! [`RawSocket`].
 //!
 //! ```
 //! use rpc_server::{

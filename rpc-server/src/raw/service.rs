@@ -39,13 +39,13 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 /// Answers HTTP requests that ask for a WebSocket, and serves the WebSockets that they become.
 ///
 /// A [`tower_service::Service`] for any HTTP server that is built on hyper and has upgrades enabled (hyper:
-/// `with_upgrades()`; axum has them): `.route_service("/echo", websocket(Echo))` in axum. If that server puts the peer's
-/// [`SocketAddr`] into the request's extensions, [`Connection::peer_addr`](super::Connection::peer_addr) has it.
+/// `with_upgrades()`; axum has them): `.route_service("/echo", websocket(Echo))` in axum. If that server puts the
+/// peer's [`SocketAddr`] into the request's extensions, [`Connection::peer_addr`](super::Connection::peer_addr) has it.
 ///
-/// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that comes from no web page, from one
-/// of the same host and port, or from one whose origin is allowed. Otherwise the answer is a status and a sentence that
-/// says what to do. Extensions, compression among them, are never agreed. The answer must be awaited within a tokio
-/// runtime: each WebSocket is a task of it.
+/// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that comes from no web page, from
+/// one of the same host and port, or from one whose origin is allowed. Otherwise the answer is a status and a sentence
+/// that says what to do. Extensions, compression among them, are never agreed. The answer must be awaited within a
+/// tokio runtime: each WebSocket is a task of it.
 ///
 /// Cheap to clone.
 #[derive(Clone)]

@@ -19,6 +19,7 @@ chapters! {
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
     hosting = "hosting.md";
+    raw_websockets = "raw-websockets.md";
     interceptors = "interceptors.md";
     testing = "testing.md";
     evolving = "evolving.md";
