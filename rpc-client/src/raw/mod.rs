@@ -3,6 +3,7 @@
 mod socket;
 
 pub use rpc_core::raw::{
-    CloseFrame, Connection, Event, Message, RawDriver, RawError, RawInfo, RawLimits, RawReceiver, RawSocket, Role, Text,
+    CloseFrame, Connection, ConnectionId, Event, Message, RawDriver, RawError, RawInfo, RawLimits, RawReceiver,
+    RawSocket, Role, Text,
 };
 pub use socket::{ClientWebSocket, ClientWebSocketBuilder};

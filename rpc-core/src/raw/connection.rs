@@ -2,9 +2,11 @@
 
 use std::{
     fmt,
-    hash::{Hash, Hasher},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -29,6 +31,23 @@ const LONGEST_PING: usize = 125;
 pub struct Connection {
     shared: Arc<Shared>,
     queue: mpsc::UnboundedSender<Outgoing>,
+}
+
+/// The number of a WebSocket: unique in the process, and given in the order in which they began. [`Connection::id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Connection {
@@ -103,6 +122,11 @@ impl Connection {
         self.shared.ended().await
     }
 
+    /// What tells this WebSocket from all others of the process, for instance as the key of a map.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
     /// Whether the WebSocket is over.
     pub fn is_closed(&self) -> bool {
         self.shared.has_ended()
@@ -140,22 +164,17 @@ impl Connection {
 
 impl PartialEq for Connection {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
+        self.id() == other.id()
     }
 }
 
 impl Eq for Connection {}
 
-impl Hash for Connection {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.shared).hash(state);
-    }
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
         f.debug_struct("Connection")
+            .field("id", &self.id().0)
             .field("peer_addr", &self.peer_addr())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()

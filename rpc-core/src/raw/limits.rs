@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Space for the whole of a frame is reserved when its header has come, so its length has a bound.
+const MOST: usize = 1 << 30;
+
 /// The limits and times of one WebSocket. Start from the default, and set what has to differ:
 ///
 /// ```
@@ -46,12 +49,12 @@ impl Default for RawLimits {
 }
 
 impl RawLimits {
-    /// The bytes that a message may have that comes in, all its fragments together; 1 MiB by default. A longer one ends
-    /// the connection with code 1009. Frame headers of an unfinished message may add 64 KiB, so that endless empty
-    /// fragments end as well.
+    /// The bytes that a message may have that comes in, all its fragments together; 1 MiB by default, 1 GiB at most. A
+    /// longer one ends the connection with code 1009. Frame headers of an unfinished message may add 64 KiB, so that
+    /// endless empty fragments end as well.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
-        self.max_message = bytes;
+        self.max_message = bytes.min(MOST);
         self
     }
 
@@ -63,18 +66,20 @@ impl RawLimits {
         self
     }
 
-    /// The bytes that are read at once, and that an idle connection holds; 16 KiB by default, 1 KiB at least.
+    /// The bytes that are read at once, and that an idle connection holds; 16 KiB by default, 1 KiB at least, 16 MiB at
+    /// most.
     #[must_use]
     pub fn read_buffer(mut self, bytes: usize) -> Self {
-        self.read_buffer = bytes.max(1024);
+        self.read_buffer = bytes.clamp(1024, 16 * 1024 * 1024);
         self
     }
 
-    /// The bytes up to which frames are collected for one write; 64 KiB by default. Answers to pings of a peer that
-    /// does not read them may fill as much again; then the newest answer replaces the ones before (RFC 6455 §5.5.3).
+    /// The bytes up to which frames are collected for one write; 64 KiB by default, 1 KiB at least, 1 GiB at most.
+    /// Answers to pings of a peer that does not read them may fill as much again; then the newest answer replaces the
+    /// ones before (RFC 6455 §5.5.3).
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
-        self.write_buffer = bytes.clamp(1024, u32::MAX as usize);
+        self.write_buffer = bytes.clamp(1024, MOST);
         self
     }
 

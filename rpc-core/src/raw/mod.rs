@@ -26,7 +26,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use connection::Connection;
+pub use connection::{Connection, ConnectionId};
 pub use driver::RawDriver;
 pub use error::RawError;
 pub use info::{RawInfo, Role};

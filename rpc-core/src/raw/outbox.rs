@@ -31,7 +31,7 @@ impl Outgoing {
 
 impl Room {
     pub(super) fn new(limits: &RawLimits) -> Self {
-        let most = u32::try_from(limits.queue_bytes).unwrap_or(u32::MAX).min(u32::MAX >> 3).max(1);
+        let most = u32::try_from(limits.queue_bytes).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3);
         let messages = limits.queue_messages.clamp(1, Semaphore::MAX_PERMITS);
         Self { messages: Semaphore::new(messages), bytes: Semaphore::new(most as usize), most }
     }

@@ -5,11 +5,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use futures::task::AtomicWaker;
 use tokio::sync::watch;
 
-use super::{CloseFrame, RawError, RawInfo, inbox::Inbox, outbox::Room};
+use super::{CloseFrame, ConnectionId, RawError, RawInfo, inbox::Inbox, outbox::Room};
 
 /// One WebSocket.
 #[derive(Debug)]
 pub(super) struct Shared {
+    pub(super) id: ConnectionId,
     pub(super) info: RawInfo,
     pub(super) inbox: Inbox,
     pub(super) room: Room,
@@ -34,6 +35,7 @@ pub(super) enum Ask {
 impl Shared {
     pub(super) fn new(info: RawInfo, room: Room) -> Self {
         Self {
+            id: ConnectionId::next(),
             info,
             inbox: Inbox::default(),
             room,

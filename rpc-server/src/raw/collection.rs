@@ -1,14 +1,14 @@
 //! `WebSocketCollection`: messages to many WebSockets at once.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rpc_core::{
     CloseCode,
-    raw::{Connection, Message, RawError},
+    raw::{Connection, ConnectionId, Message, RawError},
 };
 
 /// Members below which a look for those that have left is not worth it.
@@ -55,7 +55,7 @@ pub struct WebSocketCollection {
 
 #[derive(Default)]
 struct Members {
-    set: HashSet<Connection>,
+    all: HashMap<ConnectionId, Connection>,
     /// The number of members at which those that have ended are looked for.
     look_at: usize,
 }
@@ -69,22 +69,33 @@ impl WebSocketCollection {
     /// Adds a member. False if it is a member already, or its connection has ended.
     pub fn add(&self, connection: &Connection) -> bool {
         let mut members = self.lock();
-        if members.set.len() >= members.look_at.max(FEW) {
-            members.sweep();
-        }
-        !connection.is_closed() && members.set.insert(connection.clone())
+        let left = if members.all.len() >= members.look_at.max(FEW) { members.sweep() } else { Vec::new() };
+        let added = match members.all.entry(connection.id()) {
+            Entry::Vacant(entry) if !connection.is_closed() => {
+                entry.insert(connection.clone());
+                true
+            }
+            _ => false,
+        };
+        drop(members);
+        drop(left);
+        added
     }
 
     /// Removes a member. False if it is none. What has been queued for it is still sent.
     pub fn remove(&self, connection: &Connection) -> bool {
-        self.lock().set.remove(connection)
+        let removed = self.lock().all.remove(&connection.id());
+        removed.is_some()
     }
 
     /// How many members there are whose connections have not ended.
     pub fn len(&self) -> usize {
         let mut members = self.lock();
-        members.sweep();
-        members.set.len()
+        let left = members.sweep();
+        let len = members.all.len();
+        drop(members);
+        drop(left);
+        len
     }
 
     /// Whether there is no member.
@@ -114,7 +125,7 @@ impl WebSocketCollection {
         if !left.is_empty() {
             let mut members = self.lock();
             for member in &left {
-                members.set.remove(member);
+                members.all.remove(&member.id());
             }
         }
         reached
@@ -122,15 +133,15 @@ impl WebSocketCollection {
 
     /// Says goodbye to all members when what is queued for them has been written, and removes them.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        let members = std::mem::take(&mut self.lock().set);
-        for member in members {
+        let members = std::mem::take(&mut self.lock().all);
+        for member in members.into_values() {
             member.close(code, reason);
         }
     }
 
     /// The members at this moment, in no order.
     pub fn members(&self) -> Vec<Connection> {
-        self.lock().set.iter().cloned().collect()
+        self.lock().all.values().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
@@ -139,15 +150,18 @@ impl WebSocketCollection {
 }
 
 impl Members {
-    /// Removes those that have ended. Looking again at twice the number costs each `add` a constant share.
-    fn sweep(&mut self) {
-        self.set.retain(|member| !member.is_closed());
-        self.look_at = self.set.len() * 2;
+    /// Removes those that have ended. They are dropped when the lock has been let go: that may drop users' values.
+    /// Looking again at twice the number costs each `add` a constant share.
+    fn sweep(&mut self) -> Vec<Connection> {
+        let ended: Vec<_> = self.all.iter().filter(|(_, member)| member.is_closed()).map(|(id, _)| *id).collect();
+        let left = ended.iter().filter_map(|id| self.all.remove(id)).collect();
+        self.look_at = self.all.len() * 2;
+        left
     }
 }
 
 impl fmt::Debug for WebSocketCollection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocketCollection").field("members", &self.lock().set.len()).finish()
+        f.debug_struct("WebSocketCollection").field("members", &self.lock().all.len()).finish()
     }
 }

@@ -43,5 +43,6 @@ pub use handler::{ByEvents, ByFunction, ByShared, IntoWebSocketHandler, WebSocke
 pub use service::{WebSocketFuture, WebSocketService, websocket};
 
 pub use rpc_core::raw::{
-    CloseFrame, Connection, Event, Message, RawDriver, RawError, RawInfo, RawLimits, RawReceiver, RawSocket, Role, Text,
+    CloseFrame, Connection, ConnectionId, Event, Message, RawDriver, RawError, RawInfo, RawLimits, RawReceiver,
+    RawSocket, Role, Text,
 };

@@ -197,3 +197,29 @@ async fn endless_empty_fragments_end() {
     };
     assert!(matches!(error, Some(Err(RawError::Protocol(error))) if error.close_code().0 == 1009));
 }
+
+#[tokio::test]
+async fn no_limit_is_so_large_or_small_that_it_panics() {
+    for number in [0, 1, usize::MAX] {
+        let limits = RawLimits::default()
+            .max_message(number)
+            .max_frame(number)
+            .read_buffer(number)
+            .write_buffer(number)
+            .queue_bytes(number)
+            .queue_messages(number);
+        let (mut socket, mut peer) = Peer::with(Role::Server, &limits);
+        socket.send("text").await.unwrap();
+        assert_eq!(peer.next().await, (FIN | TEXT, b"text".to_vec()));
+        // A frame of 2^62 bytes is announced.
+        peer.bytes(&[FIN | BINARY, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).await;
+        assert!(matches!(soon(socket.recv()).await, Some(Err(RawError::Protocol(_)))));
+    }
+    let time = RawLimits::default()
+        .ping_after(Duration::ZERO)
+        .silence(Duration::ZERO)
+        .write_timeout(Duration::ZERO)
+        .close_timeout(Duration::ZERO);
+    let (mut socket, _peer) = Peer::with(Role::Server, &time);
+    assert_eq!(soon(socket.recv()).await, Some(Err(RawError::Silent(Duration::ZERO))));
+}
