@@ -61,7 +61,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             Role::Server => protocol::Role::Server,
             Role::Client => protocol::Role::Client,
         };
-        let metered = Metered::new(io, leftover);
+        let metered = Metered::checking_text(io, leftover);
         // The copy releases the buffer that the head was read into, which may be much longer.
         let socket = tungstenite::WebSocket::from_partially_read(metered, leftover.to_vec(), role, Some(settings));
         Self {
@@ -102,7 +102,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                 }
                 Err(error) if would_block(&error) => {
                     self.socket.get_mut().begin_round();
-                    return self.check_overhead();
+                    return self.check_unfinished();
                 }
                 Err(Error::Utf8(_)) => return Err(RawError::Protocol(ProtocolError::not_utf8())),
                 Err(error) => return Err(failure(error, false).into()),
@@ -184,8 +184,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         self.socket.get_ref().sent()
     }
 
-    /// Checks the length of the unfinished message with its frame headers. The library limits the payloads only.
-    fn check_overhead(&self) -> Result<Option<Incoming>, RawError> {
+    /// Checks what has come of the unfinished message: its text, which the library looks at when a frame is whole, and
+    /// its length with its frame headers, of which the library limits the payloads only.
+    fn check_unfinished(&self) -> Result<Option<Incoming>, RawError> {
+        if self.socket.get_ref().framing().is_text_invalid() {
+            return Err(RawError::Protocol(ProtocolError::not_utf8()));
+        }
         let allowed = self.max_message.saturating_add(OVERHEAD) as u64;
         if self.socket.get_ref().framing().unfinished() > allowed {
             return Err(RawError::Protocol(ProtocolError::too_big("a message in too many fragments")));

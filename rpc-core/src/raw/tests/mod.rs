@@ -123,3 +123,46 @@ async fn frames_are_masked_as_the_role_says() {
         assert_eq!(peer.close_frame().await.0, 1002);
     }
 }
+
+#[tokio::test]
+async fn text_that_is_not_utf8_fails_before_its_frame_is_whole() {
+    let text = |bytes: &[u8]| [&vec![b'x'; 5000], "Grüße €😀".as_bytes(), bytes, &[b'x'; 5000]].concat();
+    for role in BOTH {
+        for bad in [&b"\xf4\x90"[..], b"\xc0", b"\xed\xa0", b"\xe2\x82x"] {
+            let frame = encode(TEXT, &text(bad), role == Role::Server);
+            for cut in [1, 3, 1000, 5100] {
+                let (mut socket, mut peer) = Peer::new(role);
+                // A fragment before, so that a character may be cut between the two.
+                peer.bytes(&encode(TEXT, b"\xe2", role == Role::Server)).await;
+                let rest = [&b"\x82\xac"[..], &text(bad)].concat();
+                let frame_rest = encode(FIN | CONTINUATION, &rest, role == Role::Server);
+                for piece in frame_rest[..frame_rest.len() - 4000].chunks(cut) {
+                    peer.bytes(piece).await;
+                }
+                let error = soon(socket.recv()).await.unwrap().unwrap_err();
+                assert!(matches!(&error, RawError::Protocol(error) if error.close_code() == CloseCode::NOT_UTF8));
+                assert_eq!(peer.close_frame().await.0, 1007, "{role:?} {bad:?} {cut}");
+            }
+            let (mut socket, mut peer) = Peer::new(role);
+            peer.bytes(&frame[..frame.len() - 4000]).await;
+            assert!(matches!(soon(socket.recv()).await, Some(Err(RawError::Protocol(_)))));
+        }
+        // What is right is taken, however it is cut.
+        let good = encode(FIN | TEXT, &text(b""), role == Role::Server);
+        for cut in [1, 2, 3, 7, 1000, 5003] {
+            let (mut socket, mut peer) = Peer::new(role);
+            for piece in good.chunks(cut) {
+                peer.bytes(piece).await;
+                tokio::task::yield_now().await;
+            }
+            peer.frame(TEXT, b"\xf0\x9f").await;
+            peer.frame(FIN | PING, b"\xff").await;
+            peer.frame(CONTINUATION, b"\x98").await;
+            peer.frame(FIN | CONTINUATION, b"\x80").await;
+            peer.frame(FIN | BINARY, b"\xff").await;
+            assert_eq!(soon(socket.recv()).await.unwrap().unwrap().as_bytes(), text(b""));
+            assert_eq!(soon(socket.recv()).await, Some(Ok(Message::from("😀"))));
+            assert_eq!(soon(socket.recv()).await, Some(Ok(Message::from(vec![0xff]))));
+        }
+    }
+}

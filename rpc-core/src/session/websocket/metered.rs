@@ -32,7 +32,16 @@ pub(crate) struct Metered<IO> {
 impl<IO> Metered<IO> {
     /// Wraps a stream whose first bytes, `leftover`, were read before.
     pub(crate) fn new(io: IO, leftover: &[u8]) -> Self {
-        let mut framing = Framing::default();
+        Self::with(io, leftover, Framing::default())
+    }
+
+    /// As [`new`](Self::new), and looks at text while it comes.
+    #[cfg(feature = "raw")]
+    pub(crate) fn checking_text(io: IO, leftover: &[u8]) -> Self {
+        Self::with(io, leftover, Framing::checking_text())
+    }
+
+    fn with(io: IO, leftover: &[u8], mut framing: Framing) -> Self {
         framing.advance(leftover);
         let received = leftover.len() as u64;
         Self { io, waker: Waker::noop().clone(), round: ROUND, framing, received, sent: 0, writes: 0 }

@@ -4,6 +4,8 @@
 mod failure;
 mod framing;
 mod metered;
+#[cfg(feature = "raw")]
+mod text_check;
 mod transport;
 
 #[cfg(test)]
