@@ -7,6 +7,7 @@ import sys
 
 ORDER = ["OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED", "FAILED", "WRONG CODE", "UNCLEAN", "FAILED BY CLIENT"]
 
+
 def cases(path):
     with open(path) as report:
         agents = json.load(report)
