@@ -7,18 +7,21 @@ use std::{
     pin::Pin,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use rpc_core::{
-    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
-    session,
+    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub,
+    intercept::Interceptor,
+    logging::LogLimit,
+    session::{self, WebSocket},
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
     client::Client,
-    dial::{Link, dial, forbids},
+    dial::{Opened, Stream, dial},
     error::ConnectError,
+    headers::with_header,
     tls::Tls,
 };
 
@@ -173,18 +176,7 @@ impl<T> ConnectBuilder<T> {
     /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
     /// a body, is an error when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        self.headers = self.headers.and_then(|mut headers| {
-            let bad = |why: String| ConnectError::Header { name: name.to_owned(), why };
-            let valid_name = HeaderName::try_from(name).map_err(|error| bad(error.to_string()))?;
-            if let Some(why) = forbids(&valid_name) {
-                return Err(bad(why.to_owned()));
-            }
-            let valid = HeaderValue::try_from(value)
-                .map_err(|_| bad("its value has bytes that a header may not have".into()))?;
-            headers.append(valid_name, valid);
-            Ok(headers)
-        });
+        self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
         self
     }
 
@@ -199,11 +191,12 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let (link, info) = dial(&self.url, self.tls, &self.headers?, &self.config).await?;
+        let config = &self.config;
+        let Opened { stream, leftover, info, .. } = dial(&self.url, self.tls, &self.headers?, config).await?;
         let peer_addr = info.peer_addr;
-        let (session, driver) = match link {
-            Link::Plain(transport) => session::connect(transport, &hosting, &self.config, info),
-            Link::Tls(transport) => session::connect(transport, &hosting, &self.config, info),
+        let (session, driver) = match stream {
+            Stream::Plain(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
+            Stream::Tls(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
         };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();

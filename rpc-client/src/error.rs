@@ -108,10 +108,13 @@ pub enum ConnectError {
         /// The first line of the answer's body, if the body is plain text.
         body: String,
     },
-    /// The server speaks WebSocket, but no version of this protocol that this program knows.
+    /// The server speaks WebSocket, but none of the sub-protocols that this program offers: for a session a version of
+    /// this project's protocol, for a raw WebSocket those of the builder.
     NoCommonProtocol {
         /// Host and port.
         authority: String,
+        /// The sub-protocols that were offered.
+        offered: Vec<String>,
         /// The sub-protocols that the server says it serves; may be empty.
         served: Vec<String>,
     },
@@ -170,15 +173,17 @@ impl fmt::Display for ConnectError {
                 write!(f, "{url} answered HTTP {status} instead of the WebSocket: {}", advice(*status))?;
                 if body.is_empty() { Ok(()) } else { write!(f, " (it says: {})", escaped(body)) }
             }
-            Self::NoCommonProtocol { authority, served } if served.is_empty() => {
+            Self::NoCommonProtocol { authority, offered, served } if served.is_empty() => {
                 write!(
                     f,
-                    "{authority} is a WebSocket server that does not serve duplex-rpc.v1; check host, port and path"
+                    "{authority} is a WebSocket server that does not serve {}; check host, port and path",
+                    excerpt(&offered.join(" or "))
                 )
             }
-            Self::NoCommonProtocol { authority, served } => write!(
+            Self::NoCommonProtocol { authority, offered, served } => write!(
                 f,
-                "{authority} does not serve duplex-rpc.v1, but {}; use versions of the library that have one in common",
+                "{authority} does not serve {}, but {}; use versions of the library that have one in common",
+                excerpt(&offered.join(" or ")),
                 excerpt(&served.join(", "))
             ),
             Self::NotHosted { url, contract } => write!(
@@ -261,7 +266,7 @@ mod tests {
             ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned() },
             ConnectError::NotWebSocket { authority: authority.clone(), why: NASTY.to_owned() },
             ConnectError::Tls { authority: authority.clone(), why: NASTY.to_owned() },
-            ConnectError::NoCommonProtocol { authority, served: vec![NASTY.to_owned(); 1000] },
+            ConnectError::NoCommonProtocol { authority, offered: Vec::new(), served: vec![NASTY.to_owned(); 1000] },
             ConnectError::Rejected(Status::unauthenticated(NASTY)),
             ConnectError::Session(ConnectionError::Lost(NASTY.to_owned())),
         ];

@@ -44,11 +44,16 @@
 //! `wss://` URLs are for TLS: the authorities that the operating system trusts are trusted, or those that a `Tls`
 //! names. The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of
 //! aws-lc-rs.
+//!
+//! For a WebSocket without contracts there is the module `raw`.
 
 mod client;
 mod connect;
 mod dial;
 mod error;
+mod headers;
+#[cfg(feature = "raw")]
+pub mod raw;
 mod tls;
 
 pub use client::Client;

@@ -75,7 +75,7 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::TimedOut { authority: authority.clone(), limit, reached: Some(SOCKET) },
         ConnectError::Ended { authority: authority.clone(), source: network() },
         ConnectError::NotWebSocket { authority: authority.clone(), why: text() },
-        ConnectError::NoCommonProtocol { authority, served: vec![text()] },
+        ConnectError::NoCommonProtocol { authority, offered: vec![text()], served: vec![text()] },
         ConnectError::Http { url: url.clone(), status: http::StatusCode::NOT_FOUND, body: text() },
         ConnectError::NotHosted { url, contract: "Chat" },
         ConnectError::Rejected(status),

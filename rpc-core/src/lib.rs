@@ -88,6 +88,8 @@ mod panics;
 #[cfg(feature = "session")]
 mod peer;
 mod proto;
+#[cfg(feature = "raw")]
+pub mod raw;
 #[cfg(feature = "session")]
 mod service;
 #[cfg(feature = "session")]

@@ -39,6 +39,14 @@ pub enum BuildError {
         /// What is wrong with the text, and what is right.
         why: String,
     },
+    /// The `allow_origin` of a raw WebSocket's service was given a text that no web page has as its origin.
+    #[cfg(feature = "raw")]
+    RawOrigin {
+        /// The given text.
+        given: String,
+        /// What is wrong with the text, and what is right.
+        why: String,
+    },
 }
 
 /// Why a server does not listen. The message says what to do.
@@ -156,6 +164,13 @@ impl fmt::Display for BuildError {
             Self::Origin { given, why } => {
                 write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
+            #[cfg(feature = "raw")]
+            Self::RawOrigin { given, why } => {
+                write!(
+                    f,
+                    "WebSocketService::allow_origin was given {given:?}, which no web page has as its origin: {why}"
+                )
+            }
         }
     }
 }
@@ -167,6 +182,8 @@ impl error::Error for BuildError {
         match self {
             Self::Hosting(error) => error.source(),
             Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
+            #[cfg(feature = "raw")]
+            Self::RawOrigin { .. } => None,
         }
     }
 }

@@ -33,6 +33,8 @@
 //! `listen_tls`, at the builder and at the server, listens by TLS (`wss://` URLs) with a certificate and key: `Tls`.
 //! The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of aws-lc-rs.
 //!
+//! WebSockets without contracts: the module `raw`.
+//!
 //! The [guide] shows, page by page, how to build with this crate; its page on [hosting](guide::hosting) is about
 //! servers.
 //!
@@ -45,6 +47,8 @@ mod error;
 mod handle;
 mod listener;
 mod origin;
+#[cfg(feature = "raw")]
+pub mod raw;
 mod server;
 mod sessions;
 mod shared;

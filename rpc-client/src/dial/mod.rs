@@ -5,11 +5,11 @@ mod target;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
+use bytes::Bytes;
+#[cfg(feature = "raw")]
+use http::Uri;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use rpc_core::{
-    Config, ConnectionInfo,
-    session::{SUBPROTOCOL, WebSocket},
-};
+use rpc_core::{Config, ConnectionInfo, session::SUBPROTOCOL};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -61,34 +61,65 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// The transport that dialling gives. Two forms, so that what is not encrypted costs nothing more for what is.
-pub(crate) enum Link {
-    Plain(WebSocket<TcpStream>),
-    Tls(WebSocket<TlsStream>),
+/// A stream that dialling gives. Two forms, so that what is not encrypted costs nothing more for what is.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(TlsStream),
 }
 
-/// Connects and upgrades. Dropping the future closes what it has opened.
+/// Connects and upgrades to a session's WebSocket. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
     tls: Option<Tls>,
     headers: &HeaderMap,
     config: &Config,
-) -> Result<(Link, ConnectionInfo), ConnectError> {
+) -> Result<Opened, ConnectError> {
+    open(url, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
+}
+
+/// A connection that has become a WebSocket.
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    /// What was read behind the head of the answer.
+    pub(crate) leftover: Bytes,
+    pub(crate) info: ConnectionInfo,
+    #[cfg(feature = "raw")]
+    pub(crate) uri: Uri,
+}
+
+/// Connects and upgrades, with an offer of sub-protocols. Dropping the future closes what it has opened.
+pub(crate) async fn open(
+    url: &str,
+    tls: Option<Tls>,
+    headers: &HeaderMap,
+    protocols: Option<HeaderValue>,
+    after: Duration,
+) -> Result<Opened, ConnectError> {
     let target = Target::parse(url)?;
     let tls = security(&target, tls).await?;
-    let request = request(&target, headers);
-    let limit = Limit { at: Instant::now() + config.upgrade_timeout(), after: config.upgrade_timeout() };
+    let request = request(&target, headers, protocols);
+    let limit = Limit { at: Instant::now() + after, after };
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr);
     let Some(tls) = tls else {
         let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
-        return Ok((Link::Plain(WebSocket::client(io, leftover.into(), config)), info.with_headers(headers)));
+        return Ok(opened(Stream::Plain(io), leftover, info.with_headers(headers), target));
     };
     let secure = tls.connect(&target.host, &target.authority, stream);
     let (stream, tls_info) = limit.bound(&target, Some(addr), secure).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
     let info = info.with_tls(tls_info).with_headers(headers);
-    Ok((Link::Tls(WebSocket::client(io, leftover.into(), config)), info))
+    Ok(opened(Stream::Tls(io), leftover, info, target))
+}
+
+fn opened(stream: Stream, leftover: Vec<u8>, info: ConnectionInfo, target: Target) -> Opened {
+    Opened {
+        stream,
+        leftover: leftover.into(),
+        info,
+        #[cfg(feature = "raw")]
+        uri: target.uri,
+    }
 }
 
 /// What the URL's scheme asks for.
@@ -128,7 +159,7 @@ impl Limit {
 }
 
 /// The request of the handshake. The handshake does not [forbid](forbids) these headers.
-fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
+fn request(target: &Target, headers: &HeaderMap, protocols: Option<HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = target.uri.clone();
     *request.headers_mut() = headers.clone();
@@ -140,7 +171,9 @@ fn request(target: &Target, headers: &HeaderMap) -> Request<()> {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL);
+    if let Some(protocols) = protocols {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols);
+    }
     request
 }
 
@@ -193,15 +226,16 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = HeadFirst::new(stream);
+    let offered = names(request.headers());
     let answer = client_async(request, &mut stream).await.map(|(_, response)| response);
     let response = match answer {
         Ok(response) => response,
-        Err(Error::Http(response)) => return Err(refused(target, &response, stream).await),
+        Err(Error::Http(response)) => return Err(refused(target, offered, &response, stream).await),
         Err(_) if !target.is_tls && stream.speaks_tls() => {
             let why = "what answers there expects TLS; write wss:// in place of ws://".to_owned();
             return Err(ConnectError::Tls { authority: target.authority.clone(), why });
         }
-        Err(error) => return Err(failed(target, error)),
+        Err(error) => return Err(failed(target, offered, error)),
     };
     if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
         // RFC 6455 §4.1: an extension that was not offered fails the connection.
@@ -212,17 +246,18 @@ where
 }
 
 /// The error for an answer whose status is not 101.
-async fn refused<T, IO>(target: &Target, response: &Response<T>, stream: HeadFirst<IO>) -> ConnectError
+async fn refused<T, IO>(
+    target: &Target,
+    offered: Vec<String>,
+    response: &Response<T>,
+    stream: HeadFirst<IO>,
+) -> ConnectError
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-        let names = lists
-            .filter_map(|list| list.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .map(|name| name.trim().to_owned());
-        return ConnectError::NoCommonProtocol { authority: target.authority.clone(), served: names.collect() };
+        let served = names(response.headers());
+        return ConnectError::NoCommonProtocol { authority: target.authority.clone(), offered, served };
     }
     let is_text = |value: &HeaderValue| value.as_bytes().starts_with(b"text/plain");
     let body = match response.headers().get(header::CONTENT_TYPE) {
@@ -230,6 +265,13 @@ where
         _ => String::new(),
     };
     ConnectError::Http { url: target.url.clone(), status: response.status(), body }
+}
+
+/// The sub-protocols that a request offers, or that an answer names.
+fn names(headers: &HeaderMap) -> Vec<String> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let names = lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    names.map(|name| name.trim().to_owned()).collect()
 }
 
 /// The first line of an answer's body, without control characters.
@@ -244,7 +286,7 @@ where
     text.lines().next().unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
 }
 
-fn failed(target: &Target, error: Error) -> ConnectError {
+fn failed(target: &Target, offered: Vec<String>, error: Error) -> ConnectError {
     let authority = target.authority.clone();
     if let Some(why) = io_error(&error).and_then(explain) {
         // By TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
@@ -257,7 +299,9 @@ fn failed(target: &Target, error: Error) -> ConnectError {
             ConnectError::Ended { authority, source: io::ErrorKind::UnexpectedEof.into() }
         }
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(found)) => match found {
-            SubProtocolError::NoSubProtocol => ConnectError::NoCommonProtocol { authority, served: Vec::new() },
+            SubProtocolError::NoSubProtocol => {
+                ConnectError::NoCommonProtocol { authority, offered, served: Vec::new() }
+            }
             _ => not_websocket(target, "it chose a sub-protocol that was not offered"),
         },
         Error::Protocol(ProtocolError::HttparseError(_)) | Error::HttpFormat(_) => {

@@ -53,10 +53,15 @@ close_codes! {
     UNSUPPORTED = 1003, "unsupported data";
     /// A goodbye that had no code. No close frame carries this number.
     NO_STATUS = 1005, "no status received";
+    /// A text message that is not UTF-8. This protocol does not send the code; raw WebSockets do.
+    NOT_UTF8 = 1007, "invalid frame payload data";
     /// The other side does not allow what was sent. This protocol does not send the code.
     POLICY_VIOLATION = 1008, "policy violation";
     /// A message larger than announced limits allow.
     TOO_BIG = 1009, "message too big";
+    /// The side that closes met a condition that it did not expect. This protocol does not send the code; raw
+    /// WebSockets do.
+    INTERNAL = 1011, "internal error";
     /// The server restarts or shuts down.
     RESTART = 1012, "service restart";
     /// The side that closes is overloaded; see [`ConnectionError::Overloaded`](super::ConnectionError::Overloaded).
@@ -65,6 +70,18 @@ close_codes! {
     REFUSED = 4400, "refused";
     /// A time limit ran out: handshake, keepalive, a stalled message or a stalled write.
     TIMEOUT = 4408, "timeout";
+}
+
+#[cfg(feature = "session")]
+impl CloseCode {
+    /// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code
+    /// outside of these ranges goes out as 1000.
+    pub(crate) fn sendable(self) -> Self {
+        match self.0 {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => self,
+            _ => Self::NORMAL,
+        }
+    }
 }
 
 impl From<u16> for CloseCode {

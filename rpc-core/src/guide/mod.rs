@@ -37,6 +37,8 @@ pages! {
     sessions = "sessions.md";
     /// One server at several addresses, and beside web pages in another HTTP server.
     hosting = "hosting.md";
+    /// Text and binary messages by hand, without contracts; the same message to many.
+    raw_websockets = "raw-websockets.md";
     /// Certificates of servers and clients, and what makes and renews them.
     tls = "tls.md";
     /// Code around calls: authorization, retries, metrics, tracing.

@@ -12,7 +12,7 @@ mod start;
 mod task;
 mod trace;
 mod transport;
-mod websocket;
+pub(crate) mod websocket;
 mod yield_now;
 
 pub use driver::Driver;
@@ -22,6 +22,8 @@ pub use memory::{Memory, memory};
 pub use start::connect;
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
+#[cfg(feature = "raw")]
+pub(crate) use yield_now::yield_now;
 
 pub use crate::{
     proto::{ConnectionStats, Released},

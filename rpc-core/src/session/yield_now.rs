@@ -4,6 +4,6 @@ use std::{pin::pin, task::Context};
 
 /// Wakes the task behind the others, and after the runtime has polled its sockets and timers. A task that woke itself
 /// at once would keep tokio from its sockets and timers for 61 polls.
-pub(super) fn yield_now(cx: &mut Context<'_>) {
+pub(crate) fn yield_now(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }

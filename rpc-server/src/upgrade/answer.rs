@@ -27,7 +27,7 @@ pub(super) fn answer(
             info.peer_addr = peer_addr;
             info.tls = tls;
             tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry));
-            switching(&key)
+            switching(&key, Some(HeaderValue::from_static(SUBPROTOCOL)))
         }
         Err(refusal) => {
             debug!(
@@ -55,14 +55,16 @@ fn begin(
     Ok((key, on_upgrade, entry))
 }
 
-/// The answer that makes the connection a WebSocket (RFC 6455 §4.2.2).
-fn switching(key: &str) -> Response<UpgradeBody> {
+/// The answer that makes the connection a WebSocket (RFC 6455 §4.2.2), with the sub-protocol that is agreed on.
+pub(crate) fn switching(key: &str, protocol: Option<HeaderValue>) -> Response<UpgradeBody> {
     let mut response = Response::new(UpgradeBody::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(protocol) = protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a valid header value");
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     response

@@ -21,6 +21,8 @@ use http::{Request, Response};
 
 pub use self::body::UpgradeBody;
 pub(crate) use self::request::MAX_HEAD;
+#[cfg(feature = "raw")]
+pub(crate) use self::{answer::switching, headers::tokens, refusal::Refusal, request::check_handshake};
 use crate::{
     caps::Place,
     sessions::Sessions,

@@ -1,16 +1,19 @@
 //! `Refusal`: why a request is not upgraded, and what a person can do about it.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use rpc_core::session::SUBPROTOCOL;
 
 use super::body::UpgradeBody;
 
 /// Why a request is not upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Method,
     HttpVersion,
     NoUpgrade,
+    /// As `NoUpgrade`, where no contract is served.
+    #[cfg(feature = "raw")]
+    NoRawUpgrade,
     Host,
     WebSocketVersion,
     Key,
@@ -23,11 +26,13 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion | Self::Host | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            #[cfg(feature = "raw")]
+            Self::NoRawUpgrade => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Full | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
@@ -36,7 +41,7 @@ impl Refusal {
     }
 
     /// One or two sentences for a person.
-    pub(super) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Method => "A WebSocket starts with a GET request (RFC 6455 4.1). Use a WebSocket client.\n",
             Self::HttpVersion => {
@@ -46,6 +51,11 @@ impl Refusal {
             Self::NoUpgrade => {
                 "This is a Duplex RPC endpoint, not a web page. Connect with a Duplex RPC client, for instance to the same \
                  address with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
+            }
+            #[cfg(feature = "raw")]
+            Self::NoRawUpgrade => {
+                "This is a WebSocket endpoint, not a web page. Connect with a WebSocket client, for instance to the same address \
+                 with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
             }
             Self::Host => "The header Host must come once (RFC 9112 3.2).\n",
             Self::WebSocketVersion => "This server speaks version 13 of the WebSocket protocol (RFC 6455 4.4).\n",
@@ -69,7 +79,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn response(self) -> Response<UpgradeBody> {
+    pub(crate) fn response(self) -> Response<UpgradeBody> {
         let mut response = Response::new(UpgradeBody::text(self.text()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -78,12 +88,9 @@ impl Refusal {
             Self::Method => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
             }
-            Self::NoUpgrade | Self::WebSocketVersion => {
-                // RFC 9110 §15.5.22 asks for the first two, RFC 6455 §4.4 for the third.
-                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
+            Self::NoUpgrade | Self::WebSocketVersion => say_what_to_ask_for(headers),
+            #[cfg(feature = "raw")]
+            Self::NoRawUpgrade => say_what_to_ask_for(headers),
             Self::SubProtocol => {
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
             }
@@ -98,4 +105,11 @@ impl Refusal {
         }
         response
     }
+}
+
+/// RFC 9110 §15.5.22 asks for the first two headers, RFC 6455 §4.4 for the third.
+fn say_what_to_ask_for(headers: &mut HeaderMap) {
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
 }

@@ -16,8 +16,18 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// Sixteen bytes in base64: 22 digits and the padding.
 const KEY_DIGITS: usize = 22;
 
-/// Returns the WebSocket key of a request that may be upgraded.
+/// Returns the WebSocket key of a request that may become a session.
 pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> {
+    let key = check_handshake(head, origins)?;
+    // Names of sub-protocols are compared as they are (RFC 6455 §1.9, §11.3.4).
+    if !tokens(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
+        return Err(Refusal::SubProtocol);
+    }
+    Ok(key)
+}
+
+/// Returns the WebSocket key of a request that may be upgraded, whatever sub-protocols it offers.
+pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String, Refusal> {
     let headers = &head.headers;
     // The listener's buffer has a limit of its own, which the last read may overshoot.
     if size(headers) > MAX_HEAD {
@@ -43,10 +53,6 @@ pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> 
         return Err(Refusal::WebSocketVersion);
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).ok_or(Refusal::Key)?;
-    // Names of sub-protocols are compared as they are (RFC 6455 §1.9, §11.3.4).
-    if !tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
-        return Err(Refusal::SubProtocol);
-    }
     Ok(key.to_owned())
 }
 

@@ -20,6 +20,7 @@ chapters! {
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
     hosting = "hosting.md";
+    raw_websockets = "raw-websockets.md";
     tls = "tls.md";
     interceptors = "interceptors.md";
     testing = "testing.md";

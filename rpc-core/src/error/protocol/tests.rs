@@ -161,6 +161,7 @@ fn each_rule_of_websocket_has_its_text_and_its_code() {
     let cases = [
         (1003, Rule::Text, "a text message, where only binary ones are taken"),
         (1009, Rule::MessageTooLong { len: 9, max: 8 }, "a message of 9 bytes or more, where at most 8 are taken"),
+        (1007, Rule::TextNotUtf8, "text that is not UTF-8 (RFC 6455 §8.1)"),
         (1009, Rule::TooManyFragments { max: 8 }, "a message in too many fragments"),
         (1009, Rule::HandshakeTooLong, "too many bytes before the end of the handshake"),
         (1002, Rule::Unmasked, "a frame from the client is not masked (RFC 6455 §5.1)"),

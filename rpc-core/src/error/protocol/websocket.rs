@@ -53,6 +53,8 @@ pub enum WebSocketViolation {
     DataAfterClose,
     /// A close frame of one byte (§5.5.1).
     CloseOfOneByte,
+    /// A text message that is not UTF-8 (§8.1), to a raw WebSocket.
+    TextNotUtf8,
     /// A close frame whose reason is not UTF-8 (§5.5.1).
     ReasonNotUtf8,
     /// A close frame with a code that must not be sent (§7.4).
@@ -65,6 +67,7 @@ impl WebSocketViolation {
     pub(super) fn close_code(&self) -> CloseCode {
         match self {
             Self::Text => CloseCode::UNSUPPORTED,
+            Self::TextNotUtf8 => CloseCode::NOT_UTF8,
             Self::MessageTooLong { .. } | Self::TooManyFragments { .. } | Self::HandshakeTooLong => CloseCode::TOO_BIG,
             Self::Unmasked
             | Self::Masked
@@ -102,6 +105,7 @@ impl fmt::Display for WebSocketViolation {
             Self::ControlTooLong => "a control frame has more than 125 bytes (RFC 6455 §5.5)",
             Self::DataAfterClose => "data after the close frame (RFC 6455 §5.5.1)",
             Self::CloseOfOneByte => "a close frame of one byte (RFC 6455 §5.5.1)",
+            Self::TextNotUtf8 => "text that is not UTF-8 (RFC 6455 §8.1)",
             Self::ReasonNotUtf8 => "the reason of a close frame is not UTF-8",
             Self::ForbiddenCode => "a close frame with a code that must not be sent (RFC 6455 §7.4)",
             Self::Framing => "the WebSocket framing is broken",

@@ -18,7 +18,7 @@ const BAD_CODE: &str = "Protocol violation";
 
 /// Translates an error that ended a WebSocket. `text_seen` tells whether invalid UTF-8 was in a text message or in the
 /// reason of a close frame.
-pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
+pub(crate) fn failure(error: Error, text_seen: bool) -> TransportError {
     match error {
         Error::Io(error) => TransportError::Lost(lost(&error)),
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
@@ -41,7 +41,7 @@ pub(super) fn failure(error: Error, text_seen: bool) -> TransportError {
 }
 
 /// Translates a close frame of the other side.
-pub(super) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
+pub(crate) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
     match frame {
         Some(CloseFrame { code: coding::CloseCode::Protocol, reason }) if reason == BAD_CODE => {
             violation(WebSocketViolation::ForbiddenCode)

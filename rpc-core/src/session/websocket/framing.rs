@@ -1,19 +1,22 @@
 //! `Framing`: finds the boundaries of frames and messages in the bytes of a stream (RFC 6455 §5.2).
 
+#[cfg(feature = "raw")]
+use super::text_check::TextCheck;
+
 /// A header has two bytes, up to eight bytes of extended length, and four bytes of mask.
 const LONGEST_HEADER: usize = 14;
-const FIN: u8 = 0x80;
-const OPCODE: u8 = 0x0f;
-const MASKED: u8 = 0x80;
-const TEXT: u8 = 0x1;
-const FIRST_CONTROL: u8 = 0x8;
+pub(super) const FIN: u8 = 0x80;
+pub(super) const OPCODE: u8 = 0x0f;
+pub(super) const MASKED: u8 = 0x80;
+pub(super) const TEXT: u8 = 0x1;
+pub(super) const FIRST_CONTROL: u8 = 0x8;
 
 /// Counts the bytes of the unfinished message, with the frame headers.
 ///
 /// The WebSocket library counts payload bytes only, so it does not notice endless empty fragments. The library refuses
 /// invalid frames; this parser must only not panic on them.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     header: [u8; LONGEST_HEADER],
     header_len: usize,
     /// Bytes of the current frame's payload that are still to come; `None` while its header is incomplete.
@@ -23,11 +26,20 @@ pub(super) struct Framing {
     /// Bytes of the finished frames of the unfinished message.
     fragments: u64,
     text_seen: bool,
+    /// Where text is taken.
+    #[cfg(feature = "raw")]
+    text: Option<TextCheck>,
 }
 
 impl Framing {
+    /// Also looks at text while it comes.
+    #[cfg(feature = "raw")]
+    pub(super) fn checking_text() -> Self {
+        Self { text: Some(TextCheck::default()), ..Self::default() }
+    }
+
     /// Processes the next bytes of the stream.
-    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = match &mut self.payload_left {
                 None => {
@@ -39,6 +51,11 @@ impl Framing {
                 Some(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= taken as u64;
+                    #[cfg(feature = "raw")]
+                    if let Some(text) = &mut self.text {
+                        let offset = self.frame - self.header_len as u64;
+                        text.advance(&self.header[..self.header_len], offset, &bytes[..taken], *left == 0);
+                    }
                     taken
                 }
             };
@@ -51,16 +68,26 @@ impl Framing {
     }
 
     /// Bytes of the message or control frame that has begun and not ended; 0 between messages.
-    pub(super) fn unfinished(&self) -> u64 {
+    pub(crate) fn unfinished(&self) -> u64 {
         self.fragments + self.frame
     }
 
     /// Whether a whole text frame has come in.
-    pub(super) fn text_seen(&self) -> bool {
+    pub(crate) fn text_seen(&self) -> bool {
         self.text_seen
     }
 
+    /// Whether text has come that is not UTF-8, as far as it is looked at.
+    #[cfg(feature = "raw")]
+    pub(crate) fn is_text_invalid(&self) -> bool {
+        self.text.as_ref().is_some_and(TextCheck::is_invalid)
+    }
+
     fn end_frame(&mut self) {
+        #[cfg(feature = "raw")]
+        if let Some(text) = &mut self.text {
+            text.end_frame(&self.header[..self.header_len]);
+        }
         let opcode = self.header[0] & OPCODE;
         // Control frames may come between fragments (§5.4) and are no part of the message.
         if opcode < FIRST_CONTROL {

@@ -19,7 +19,7 @@ const ROUND: usize = 64 * 1024;
 ///
 /// One task polls both directions, so both share one waker.
 #[derive(Debug)]
-pub(super) struct Metered<IO> {
+pub(crate) struct Metered<IO> {
     io: IO,
     waker: Waker,
     round: usize,
@@ -31,50 +31,59 @@ pub(super) struct Metered<IO> {
 
 impl<IO> Metered<IO> {
     /// Wraps a stream whose first bytes, `leftover`, were read before.
-    pub(super) fn new(io: IO, leftover: &[u8]) -> Self {
-        let mut framing = Framing::default();
+    pub(crate) fn new(io: IO, leftover: &[u8]) -> Self {
+        Self::with(io, leftover, Framing::default())
+    }
+
+    /// As [`new`](Self::new), and looks at text while it comes.
+    #[cfg(feature = "raw")]
+    pub(crate) fn checking_text(io: IO, leftover: &[u8]) -> Self {
+        Self::with(io, leftover, Framing::checking_text())
+    }
+
+    fn with(io: IO, leftover: &[u8], mut framing: Framing) -> Self {
         framing.advance(leftover);
         let received = leftover.len() as u64;
         Self { io, waker: Waker::noop().clone(), round: ROUND, framing, received, sent: 0, writes: 0 }
     }
 
     /// Sets the waker for all reads and writes that block from here on.
-    pub(super) fn set_waker(&mut self, waker: &Waker) {
+    pub(crate) fn set_waker(&mut self, waker: &Waker) {
         if !self.waker.will_wake(waker) {
             self.waker.clone_from(waker);
         }
     }
 
     /// Grants the next round's budget for reading.
-    pub(super) fn begin_round(&mut self) {
+    pub(crate) fn begin_round(&mut self) {
         self.round = ROUND;
     }
 
-    pub(super) fn framing(&self) -> &Framing {
+    pub(crate) fn framing(&self) -> &Framing {
         &self.framing
     }
 
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
-    pub(super) fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes
     }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
     /// Ends the writing side.
-    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     /// Discards input. Ready at the end of the stream or at an error.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.set_waker(cx.waker());
         self.begin_round();
         let mut scrap = [0; 4096];

@@ -4,9 +4,16 @@
 mod failure;
 mod framing;
 mod metered;
+#[cfg(feature = "raw")]
+mod text_check;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+#[cfg(feature = "raw")]
+pub(crate) use self::{
+    failure::{failure, goodbye},
+    metered::Metered,
+};
 pub use transport::WebSocket;

@@ -172,7 +172,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                 let _ = self.socket.flush();
                 // If the other side has sent its close frame first, the library sends nothing here: the answer to that
                 // frame is in the buffer already.
-                let goodbye = CloseFrame { code: sendable(code).0.into(), reason: cut(reason) };
+                let goodbye = CloseFrame { code: code.sendable().0.into(), reason: cut(reason) };
                 match self.socket.close(Some(goodbye)) {
                     Err(error) if would_block(&error) => Some(Closing::Flushing),
                     _ => Some(Closing::ShuttingDown),
@@ -279,15 +279,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
             settings.max_message_size = limit;
             settings.max_frame_size = limit;
         });
-    }
-}
-
-/// Replaces the codes that stand for a missing code and must not be sent (RFC 6455 §7.4.1, §7.4.2). Any code outside of
-/// these ranges goes out as 1000.
-fn sendable(code: CloseCode) -> CloseCode {
-    match code.0 {
-        1000..=1003 | 1007..=1014 | 3000..=4999 => code,
-        _ => CloseCode::NORMAL,
     }
 }
 

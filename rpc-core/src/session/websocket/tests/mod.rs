@@ -2,7 +2,7 @@
 
 mod early;
 mod pings;
-mod raw;
+pub(crate) mod raw;
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 

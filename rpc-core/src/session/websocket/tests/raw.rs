@@ -125,7 +125,7 @@ impl Link {
     }
 }
 
-pub(super) fn frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mut frame = header(first, payload.len() as u64, masked);
     let mask = if masked { MASK } else { [0; 4] };
     frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
@@ -153,7 +153,7 @@ pub(super) fn header(first: u8, payload: u64, masked: bool) -> Vec<u8> {
 }
 
 /// Takes whole frames apart: first byte and unmasked payload.
-pub(super) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     while let [first, second, rest @ ..] = bytes {
         let (len, rest) = match second & 0x7f {

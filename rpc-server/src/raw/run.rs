@@ -1,0 +1,105 @@
+//! Serving a WebSocket, from the answered upgrade to its end.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use rpc_core::{
+    CloseCode,
+    raw::{Event, Message, RawInfo, RawLimits, RawSocket, Role},
+    text::excerpt_of,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tracing::{debug, error};
+
+use super::handler::{Serve, WebSocketHandler};
+
+/// A user's code has panicked.
+struct Panicked;
+
+/// Takes the connection over from the HTTP server, and serves it.
+pub(super) async fn run(on_upgrade: OnUpgrade, limit: Duration, info: RawInfo, limits: RawLimits, serve: Serve) {
+    let peer = info.connection.peer_addr.map(tracing::field::display);
+    let upgraded = match timeout(limit, on_upgrade).await {
+        Ok(Ok(upgraded)) => upgraded,
+        Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
+        Err(_) => return debug!(peer, "raw upgrade timed out"),
+    };
+    // The bare socket spares the layers that hyper puts around it. Where there is something else, they stay.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve).await,
+        Err(upgraded) => drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve).await,
+    }
+}
+
+async fn drive<IO>(io: IO, leftover: Bytes, info: RawInfo, limits: &RawLimits, serve: Serve)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let (socket, driver) = RawSocket::driven(io, leftover, Role::Server, info, limits);
+    let connection = socket.connection().clone();
+    let peer = connection.peer_addr().map(tracing::field::display);
+    let serving = async {
+        match guarded(async move { serve(socket).await }).await {
+            Ok(()) => connection.close(CloseCode::NORMAL, ""),
+            Err(Panicked) => connection.close(CloseCode::INTERNAL, "the handler failed"),
+        }
+    };
+    // One task does both: a message has no way to go from one thread to another.
+    tokio::join!(driver, serving);
+    match connection.closed().await {
+        Ok(goodbye) => debug!(peer, "raw connection closed: {}", goodbye.code),
+        Err(error) => debug!(peer, "raw connection ended: {}", excerpt_of(&error)),
+    }
+}
+
+/// Calls a handler's methods for what comes in. `on_open` is the first and `on_close` the last.
+pub(super) async fn serve<H: WebSocketHandler>(handler: Arc<H>, mut socket: RawSocket) {
+    let connection = socket.connection().clone();
+    let mut called = guarded(handler.on_open(&connection)).await;
+    while called.is_ok() {
+        called = match socket.recv_event().await {
+            None => break,
+            Some(Err(error)) => {
+                // A panic is logged, and there is nothing more to call than what is called anyway.
+                let _ = guarded(handler.on_error(&connection, &error)).await;
+                break;
+            }
+            Some(Ok(Event::Message(Message::Text(text)))) => guarded(handler.on_text(&connection, text)).await,
+            Some(Ok(Event::Message(Message::Binary(bytes)))) => guarded(handler.on_binary(&connection, bytes)).await,
+            Some(Ok(Event::Ping(payload))) => guarded(handler.on_ping(&connection, payload)).await,
+            Some(Ok(Event::Pong(payload))) => guarded(handler.on_pong(&connection, payload)).await,
+            Some(Ok(_)) => Ok(()),
+        };
+    }
+    if called.is_err() {
+        connection.close(CloseCode::INTERNAL, "the handler failed");
+    }
+    drop(socket);
+    // The end is told when it is there, with what the other side has said to it.
+    let _ = connection.closed().await;
+    let _ = guarded(handler.on_close(&connection, connection.goodbye())).await;
+}
+
+/// Runs users' code, whose panic goes no further. Nor does that of the panic's own payload.
+async fn guarded(future: impl Future<Output = ()>) -> Result<(), Panicked> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| {
+        error!("the handler of a WebSocket panicked");
+        if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            // There is no end to this, and a leak harms less.
+            std::mem::forget(worse);
+        }
+        Panicked
+    })
+}
