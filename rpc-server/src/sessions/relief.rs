@@ -58,5 +58,5 @@ fn close(session: &Session, bytes: usize, pool: &MemoryPool) {
              (ServerBuilder::memory){more}"
         );
     }
-    session.overload(Overload { limit: MemoryLimit::Server, max, held: pool.held() });
+    session.overload(Overload::new(MemoryLimit::Server, max, pool.held()));
 }

@@ -72,7 +72,7 @@ impl Connection {
     /// The first frame of a server must be its Welcome.
     pub(super) fn handle_welcome(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         let Frame::Welcome(welcome) = frame else {
-            return Err(HandshakeViolation::Missing { frame: frame.kind_name(), of_client: false }.into());
+            return Err(HandshakeViolation::NoWelcome { frame: frame.kind_name() }.into());
         };
         if let Some(refusal) = welcome.refusal {
             self.end(ConnectionError::Refused(refusal), Flush::Nothing);

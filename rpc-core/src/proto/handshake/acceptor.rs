@@ -55,7 +55,7 @@ impl Acceptor {
                 return Err(HandshakeViolation::NotAlone.into());
             }
             let Frame::Hello(found) = frame else {
-                return Err(HandshakeViolation::Missing { frame: frame.kind_name(), of_client: true }.into());
+                return Err(HandshakeViolation::NoHello { frame: frame.kind_name() }.into());
             };
             hello = Some(found);
         }
@@ -87,11 +87,11 @@ impl Acceptor {
         while let Some(timer) = self.link.timers.pop_due(now) {
             let late = match timer {
                 LinkTimer::Handshake => (!self.link.timers.look_again(timer, now))
-                    .then_some(Timeout { limit: TimeLimit::Hello, after: self.config.hello_timeout() }),
+                    .then_some(Timeout::new(TimeLimit::Hello, self.config.hello_timeout())),
                 LinkTimer::Message => {
                     let period = self.config.progress_timeout();
                     let is_stuck = self.link.is_message_stuck(now, period);
-                    is_stuck.then_some(Timeout { limit: TimeLimit::Message, after: period })
+                    is_stuck.then_some(Timeout::new(TimeLimit::Message, period))
                 }
                 // Nothing is sent before the Hello, and silence is judged by the timer of the handshake.
                 LinkTimer::Ping | LinkTimer::Silence | LinkTimer::Write | LinkTimer::Backlog => None,

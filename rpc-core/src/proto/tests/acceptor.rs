@@ -170,7 +170,7 @@ fn a_message_that_does_not_grow_is_given_up() {
         }
         assert!(passed < 100);
     };
-    assert!(error.to_string().contains("a message began and did not end within 30s"), "{error}");
+    assert!(error.to_string().contains("a message has begun, and within 30s it neither grew by 16 KiB nor ended"), "{error}");
     assert!(stranger.now - begun >= seconds(30.0));
     // One that has ended is judged no more.
     let mut stranger = Stranger::new(Config::builder().hello_timeout(hello_timeout).build().unwrap());
@@ -285,7 +285,7 @@ fn the_time_of_the_hello_goes_on_until_the_verdict() {
     connection.handle_timeout(now + seconds(2.0));
     assert_eq!(connection.ended(), None, "the first look");
     connection.handle_timeout(now + seconds(2.2));
-    let timeout = Timeout { limit: TimeLimit::Opening, after: seconds(5.0) };
+    let timeout = Timeout::new(TimeLimit::Opening, seconds(5.0));
     assert_eq!(connection.ended(), Some(&ConnectionError::TimedOut(timeout)));
 }
 
