@@ -37,7 +37,7 @@ pub use connection::{
 };
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
-pub use handshake::{Acceptor, Incoming};
+pub use handshake::{HelloReader, Newcomer};
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]
 pub(crate) use shrink::{trim_line, trim_list, trim_table};

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::ConnectionError,
     peer::{ConnectionInfo, Session, SessionId, now},
-    proto::{Acceptor, Connection, Incoming},
+    proto::{Connection, HelloReader, Newcomer},
     service::Hosting,
     status::Status,
     wire::Hello,
@@ -53,7 +53,7 @@ const ROUND_PACKETS: usize = 64;
 /// ```
 pub struct Handshake {
     transport: Box<dyn Transport>,
-    incoming: Incoming,
+    newcomer: Newcomer,
     config: Config,
 }
 
@@ -97,14 +97,14 @@ impl Handshake {
             () = stop => Err(ConnectionError::ShutDown),
             hello = poll_fn(|cx| reading.poll(cx)) => hello,
         };
-        let Reading { mut transport, acceptor, .. } = reading;
-        let incoming = hello.and_then(|hello| acceptor.into_incoming(hello).map_err(ConnectionError::Protocol));
-        match incoming {
-            Ok(incoming) => {
-                let handshake = Self { transport, incoming, config: config.clone() };
-                match handshake.incoming.unfit() {
-                    None => Ok(handshake),
-                    Some(status) => Err(handshake.refuse(status).await),
+        let Reading { mut transport, reader, .. } = reading;
+        let newcomer = hello.and_then(|hello| reader.into_newcomer(hello).map_err(ConnectionError::Protocol));
+        match newcomer {
+            Ok(newcomer) => {
+                let handshake = Self { transport, newcomer, config: config.clone() };
+                match handshake.newcomer.check_version() {
+                    Ok(()) => Ok(handshake),
+                    Err(status) => Err(handshake.refuse(status).await),
                 }
             }
             Err(error) => {
@@ -116,25 +116,25 @@ impl Handshake {
 
     /// The client at the other end of `transport`, whose Hello has been handed over.
     pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
-        let incoming = Acceptor::new(config.clone(), now()).into_incoming(hello);
-        let incoming = incoming.expect("limits of a checked configuration and contracts of a hosting fit together");
-        Self { transport: Box::new(transport), incoming, config: config.clone() }
+        let newcomer = HelloReader::new(config.clone(), now()).into_newcomer(hello);
+        let newcomer = newcomer.expect("limits of a checked configuration and contracts of a hosting fit together");
+        Self { transport: Box::new(transport), newcomer, config: config.clone() }
     }
 
     /// The names of the contracts that the client says it hosts, as it has written them.
     pub fn contracts(&self) -> impl Iterator<Item = &str> {
-        self.incoming.hello().contracts.iter().map(|contract| contract.name.as_str())
+        self.newcomer.hello().contracts.iter().map(|contract| contract.name.as_str())
     }
 
     /// The client's credentials, which mean nothing to this crate; empty if it has sent none.
     pub fn credentials(&self) -> &[u8] {
-        &self.incoming.hello().credentials
+        &self.newcomer.hello().credentials
     }
 
     /// The version of the protocol that the client speaks. A client of another version than this server's has been
     /// turned away.
     pub fn version(&self) -> u64 {
-        self.incoming.hello().version
+        self.newcomer.hello().version
     }
 
     /// Begins the session. The driver is a future that does all the work: spawn it. It runs the `opened` hooks and
@@ -145,12 +145,12 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub fn accept(self, hosting: &Hosting, info: ConnectionInfo) -> (Session, Driver) {
-        let Self { transport, incoming, config } = self;
+        let Self { transport, newcomer, config } = self;
         let id = SessionId::next();
-        let contracts = &incoming.hello().contracts;
+        let contracts = &newcomer.hello().contracts;
         tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
         let verdict = hosting.judge(contracts);
-        let (connection, early) = Connection::server(id.number(), incoming);
+        let (connection, early) = Connection::server(id.number(), newcomer);
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
         match verdict {
             Ok(()) => driver.begin_opening(Some(early)),
@@ -170,8 +170,8 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub async fn refuse(self, status: Status) -> ConnectionError {
-        let Self { mut transport, incoming, config } = self;
-        let (packet, error) = incoming.refuse(status);
+        let Self { mut transport, newcomer, config } = self;
+        let (packet, error) = newcomer.refuse(status);
         trace_packet(None, "out", &packet);
         let told = async {
             if poll_fn(|cx| transport.poll_ready(cx)).await.is_ok() && transport.start_send(packet).is_ok() {
@@ -186,7 +186,7 @@ impl Handshake {
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let contracts = Names(&self.incoming.hello().contracts);
+        let contracts = Names(&self.newcomer.hello().contracts);
         f.debug_struct("Handshake")
             .field("version", &self.version())
             .field("contracts", &format_args!("{contracts}"))
@@ -197,13 +197,13 @@ impl fmt::Debug for Handshake {
 /// A link whose client has not said Hello.
 struct Reading {
     transport: Box<dyn Transport>,
-    acceptor: Acceptor,
+    reader: HelloReader,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Reading {
     fn new(transport: Box<dyn Transport>, config: &Config) -> Self {
-        Self { transport, acceptor: Acceptor::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
+        Self { transport, reader: HelloReader::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Hello>, ConnectionError>> {
@@ -211,7 +211,7 @@ impl Reading {
             if let Some(hello) = self.receive(cx)? {
                 return Poll::Ready(Ok(hello));
             }
-            let Some(next) = self.acceptor.poll_timeout() else { return Poll::Pending };
+            let Some(next) = self.reader.poll_timeout() else { return Poll::Pending };
             self.timer.as_mut().reset(next.into());
             if self.timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -234,7 +234,7 @@ impl Reading {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(None, "in", &packet);
                     packets += 1;
-                    let hello = self.acceptor.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
+                    let hello = self.reader.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
                     if hello.is_some() {
                         return Ok(hello);
                     }
@@ -242,12 +242,12 @@ impl Reading {
             }
         };
         let progress = self.transport.progress();
-        self.acceptor.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
-        self.acceptor.handle_activity(now, progress.received, progress.mid_message);
+        self.reader.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
+        self.reader.handle_activity(now, progress.received, progress.mid_message);
         if let Some(error) = lost {
             return Err(error.into());
         }
-        self.acceptor.handle_timeout(now)?;
+        self.reader.handle_timeout(now)?;
         Ok(None)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     proto::{
         EarlyPackets, Event,
         assembly::Assembly,
-        handshake::{Incoming, hello, refusal, welcome},
+        handshake::{Newcomer, hello, refusal, welcome},
         link::Link,
         negotiated::{Negotiated, own_limits},
         outbox::Outbox,
@@ -35,8 +35,8 @@ impl Connection {
 
     /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
     /// what comes until then. `id` tells connections of this process apart.
-    pub fn server(id: u64, incoming: Incoming) -> (Self, EarlyPackets) {
-        let Incoming { config, link, sequence, negotiated, .. } = incoming;
+    pub fn server(id: u64, newcomer: Newcomer) -> (Self, EarlyPackets) {
+        let Newcomer { config, link, sequence, negotiated, .. } = newcomer;
         let early = EarlyPackets::new(link.handshake_bytes);
         let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated);
         connection.obey_peer();

@@ -1,10 +1,10 @@
-//! `Acceptor`: a link at a server, before its client has said Hello.
+//! `HelloReader`: a link at a server, before its client has said Hello.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Incoming;
+use super::Newcomer;
 use crate::{
     config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError, TimeLimit, Timeout},
@@ -19,20 +19,20 @@ use crate::{
 /// come. After an error the link is to be closed with the code and the reason of that error. There is no output: a
 /// server says nothing before it has the Hello.
 #[derive(Debug)]
-pub struct Acceptor {
+pub struct HelloReader {
     config: Config,
     link: Link,
     sequence: Sequence,
 }
 
-impl Acceptor {
+impl HelloReader {
     /// A link that begins now.
     pub fn new(config: Config, now: Instant) -> Self {
         Self { link: Link::new(&config, None, now), sequence: Sequence::new(), config }
     }
 
     /// Takes a packet in. Gives the Hello if the packet holds it; nothing may follow then but
-    /// [`Self::into_incoming`].
+    /// [`Self::into_newcomer`].
     ///
     /// # Errors
     ///
@@ -113,9 +113,9 @@ impl Acceptor {
     /// # Errors
     ///
     /// If what the Hello announces contradicts itself.
-    pub fn into_incoming(self, hello: Box<Hello>) -> Result<Incoming, ProtocolError> {
+    pub fn into_newcomer(self, hello: Box<Hello>) -> Result<Newcomer, ProtocolError> {
         let Self { config, link, sequence } = self;
         let negotiated = Negotiated::new(&config, &hello.limits, hello.contracts.clone())?;
-        Ok(Incoming { config, link, sequence, negotiated, hello })
+        Ok(Newcomer { config, link, sequence, negotiated, hello })
     }
 }
