@@ -1,4 +1,4 @@
-//! What comes before the handshake is done: how much of it there may be, and the packets that wait for its end.
+//! `HandshakeBytes` and `EarlyPackets`: how much may come before the handshake is done, and what waits for its end.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,8 @@ use crate::error::{HandshakeViolation, ProtocolError};
 const EARLY_PACKET: usize = 32;
 
 /// The bytes that the other side has sent in its handshake, and how many there may be
-/// ([`max_handshake`](crate::Config::max_handshake)).
-#[derive(Clone, Copy, Debug)]
+/// ([`max_handshake`](crate::Config::max_handshake)). The default takes none.
+#[derive(Debug, Default)]
 pub(crate) struct HandshakeBytes {
     came: usize,
     limit: usize,
@@ -58,7 +58,7 @@ impl EarlyPackets {
     /// If the client has sent more than it may before the Welcome. The link must end then.
     pub fn keep(&mut self, packet: Bytes) -> Result<(), ProtocolError> {
         self.bytes.count(packet.len())?;
-        if self.packets.len() * EARLY_PACKET > self.bytes.limit {
+        if (self.packets.len() + 1) * EARLY_PACKET > self.bytes.limit {
             return Err(self.bytes.too_many());
         }
         self.packets.push_back(packet);
@@ -83,7 +83,7 @@ mod tests {
         assert!(few.keep(vec![0; 1].into()).is_err());
         let mut many = early();
         let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
-        assert_eq!(empty.count(), 100 / EARLY_PACKET + 1, "one more may come while what waits is within the limit");
+        assert_eq!(empty.count(), 100 / EARLY_PACKET);
     }
 
     #[test]

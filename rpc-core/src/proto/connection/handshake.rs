@@ -1,6 +1,6 @@
 //! How a connection begins and opens. What the ends say to each other is in `proto/handshake`.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use super::{
     Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
@@ -36,8 +36,8 @@ impl Connection {
     /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
     /// what comes until then. `id` tells connections of this process apart.
     pub fn server(id: u64, newcomer: Newcomer) -> (Self, EarlyPackets) {
-        let Newcomer { config, link, sequence, negotiated, .. } = newcomer;
-        let early = EarlyPackets::new(link.handshake_bytes);
+        let Newcomer { config, mut link, sequence, negotiated, .. } = newcomer;
+        let early = EarlyPackets::new(mem::take(&mut link.handshake_bytes));
         let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated);
         connection.obey_peer();
         (connection, early)

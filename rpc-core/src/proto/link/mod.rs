@@ -49,7 +49,8 @@ pub(super) struct Link {
     pub(super) handshake: Option<Frame>,
     /// Ping, Pong and GoAway.
     pub(super) unsequenced: VecDeque<Frame>,
-    /// What came before the Hello of a client, and with the Welcome of a server.
+    /// What came before the Hello of a client, and with the Welcome of a server. At a server it goes over to
+    /// [`EarlyPackets`](super::EarlyPackets) with the Hello, and the link takes no more.
     pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,
