@@ -11,7 +11,7 @@ mod socket;
 mod transport;
 mod waiting;
 
-pub use frames::{LIMITS, hello, hosted, packet, request, welcome};
+pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};
 pub use transport::Wrapped;

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     future::{self, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::{
@@ -75,9 +76,11 @@ impl Handshake {
         Self::read_unless(transport, config, future::pending()).await
     }
 
-    /// As [`Self::read`], and gives up when `stop` is ready before the Hello has come, because the server shuts down:
-    /// the client is told with close code 1012, so that it may come back later, and the error is
-    /// [`ConnectionError::ShutDown`].
+    /// As [`Self::read`], and gives up when `stop` is ready, because the server shuts down: the client is told with
+    /// close code 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello has
+    /// come too when both are looked at, `stop` wins: the session would only begin to be ended. What the client is told
+    /// is cut short so that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout) is, counted from
+    /// `stop`.
     ///
     /// # Errors
     ///
@@ -91,10 +94,11 @@ impl Handshake {
         config: &Config,
         stop: impl Future<Output = ()>,
     ) -> Result<Self, ConnectionError> {
+        let mut stop = pin!(stop.fuse());
         let mut reading = Reading::new(Box::new(transport), config);
         let hello = tokio::select! {
             biased;
-            () = stop => Err(ConnectionError::ShutDown),
+            () = &mut stop => Err(ConnectionError::ShutDown),
             hello = poll_fn(|cx| reading.poll(cx)) => hello,
         };
         let Reading { mut transport, reader, .. } = reading;
@@ -104,11 +108,15 @@ impl Handshake {
                 let handshake = Self { transport, newcomer, config: config.clone() };
                 match handshake.newcomer.check_version() {
                     Ok(()) => Ok(handshake),
-                    Err(status) => Err(handshake.refuse(status).await),
+                    Err(status) => Err(handshake.refuse_unless(status, stop).await),
                 }
             }
             Err(error) => {
-                let _ = timeout(goodbye_timeout(&error, config), say_goodbye(&mut *transport, &error)).await;
+                let told = say_goodbye(&mut *transport, &error);
+                match error {
+                    ConnectionError::ShutDown => tell(told, future::ready(()), config).await,
+                    _ => tell(told, stop, config).await,
+                }
                 Err(error)
             }
         }
@@ -129,12 +137,6 @@ impl Handshake {
     /// The client's credentials, which mean nothing to this crate; empty if it has sent none.
     pub fn credentials(&self) -> &[u8] {
         &self.newcomer.hello().credentials
-    }
-
-    /// The version of the protocol that the client speaks. A client of another version than this server's has been
-    /// turned away.
-    pub fn version(&self) -> u64 {
-        self.newcomer.hello().version
     }
 
     /// Begins the session. The driver is a future that does all the work: spawn it. It runs the `opened` hooks and
@@ -170,6 +172,11 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub async fn refuse(self, status: Status) -> ConnectionError {
+        self.refuse_unless(status, future::pending()).await
+    }
+
+    /// As [`Self::refuse`], and takes no longer than a drain may once `stop` is ready.
+    async fn refuse_unless(self, status: Status, stop: impl Future<Output = ()>) -> ConnectionError {
         let Self { mut transport, newcomer, config } = self;
         let (packet, error) = newcomer.refuse(status);
         trace_packet(None, "out", &packet);
@@ -179,7 +186,7 @@ impl Handshake {
             }
             say_goodbye(&mut *transport, &error).await;
         };
-        let _ = timeout(config.close_timeout(), told).await;
+        tell(told, stop, &config).await;
         error
     }
 }
@@ -188,7 +195,7 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let contracts = Names(&self.newcomer.hello().contracts);
         f.debug_struct("Handshake")
-            .field("version", &self.version())
+            .field("version", &self.newcomer.hello().version)
             .field("contracts", &format_args!("{contracts}"))
             .finish_non_exhaustive()
     }
@@ -260,8 +267,20 @@ async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
     }
 }
 
-/// How long a goodbye may take. That of a shutdown has to be over before a drain is, with the steps after it.
-fn goodbye_timeout(error: &ConnectionError, config: &Config) -> Duration {
-    let (closing, drain) = (config.close_timeout(), config.drain_timeout());
-    if *error == ConnectionError::ShutDown { closing.min(drain - drain / 20) } else { closing }
+/// Waits until the client has been told, for [`Config::close_timeout`] at most. From `stop` on, when the server drains,
+/// that has to be over before the drain is, with the steps after it.
+async fn tell(told: impl Future<Output = ()>, stop: impl Future<Output = ()>, config: &Config) {
+    let drain = config.drain_timeout();
+    let hurry = async {
+        stop.await;
+        sleep(drain - drain / 20).await;
+    };
+    let either = async {
+        tokio::select! {
+            biased;
+            () = told => {}
+            () = hurry => {}
+        }
+    };
+    let _ = timeout(config.close_timeout(), either).await;
 }
