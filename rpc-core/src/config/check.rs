@@ -153,7 +153,15 @@ mod tests {
             assert_eq!(name, field);
             let doc = format!("{doc} ");
             assert_eq!(said(&doc, "Default "), Some(default), "{field}: {doc}");
-            for (word, bound) in [("at least ", least), ("at most ", greatest)] {
+            let natural = match default {
+                ConfigValue::Count(_) => (ConfigValue::Count(0), ConfigValue::Count(u32::MAX.into())),
+                ConfigValue::Time(_) => (ConfigValue::Time(Duration::ZERO), ConfigValue::Time(Duration::MAX)),
+            };
+            let is_natural = (least == natural.0, !less(greatest, natural.1));
+            for (word, bound, is_natural) in [("at least ", least, is_natural.0), ("at most ", greatest, is_natural.1)]
+            {
+                // Where no number follows, the documentation names another field.
+                assert!(is_natural || doc.contains(word), "{field}: {doc}");
                 assert_eq!(said(&doc, word).unwrap_or(bound), bound, "{field}: {doc}");
             }
         }

@@ -136,9 +136,9 @@ fields! {
     /// `chunk` + `max_metadata` + 256, and so never less than 768; at most 1 GiB. Payloads are sent in chunks, so no
     /// honest peer needs more; stops a peer from making us hold a huge message.
     max_packet: usize = 128 * KIB, MIN_CHUNK + PACKET_OVERHEAD..=GIB;
-    /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB, which is also the least: an
-    /// honest peer may send as much, whatever this side would like. At most 64 MiB, and a sixteenth of
-    /// `session_memory`, because nothing else counts these bytes; no peer of this version sends more than 16 KiB. Stops
+    /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB; at least 16 KiB, because an
+    /// honest peer may send as much, whatever this side would like; at most 64 MiB, and a sixteenth of
+    /// `session_memory`, because nothing else counts these bytes. No peer of this version sends more than 16 KiB. Stops
     /// strangers from using our memory.
     max_handshake: usize = HANDSHAKE, HANDSHAKE..=64 * MIB;
     /// Bytes of one payload (arguments, a result, a fault, an item). Default 4 MiB; at least 256. More lets through
