@@ -17,7 +17,7 @@ use rpc_core::{
     contract::method_id,
 };
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::{Inside, LIMITS, SOON, hello, packet, request, until};
+use rpc_testing::{Inside, SOON, greeting, packet, request, until};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Semaphore,
@@ -70,10 +70,6 @@ impl SessionHooks for Door {
 async fn bar(door: &Door) -> ServerHandle {
     let builder = Server::builder().service(Keeper.serve()).hooks(door.clone()).config(endless());
     builder.listen("127.0.0.1:0").await.unwrap()
-}
-
-fn greeting() -> Bytes {
-    packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])
 }
 
 fn order(id: u64) -> Bytes {
@@ -201,8 +197,8 @@ fn a_runtime_that_ends_leaves_no_connection() {
     let server = own.block_on(servers.spawn(async move { bar(&at_door).await })).unwrap();
     let raws = own.block_on(async {
         let silent = Raw::upgraded(&server).await;
-        let waiting = at_the_door(&server, &door).await;
         let open = at_the_door(&server, &door).await;
+        let waiting = at_the_door(&server, &door).await;
         door.open.add_permits(1);
         until("one is open", || server.sessions().len() == 1).await;
         connections(&server, 3).await;
