@@ -52,8 +52,6 @@ pub use error::ConnectError;
 
 #[doc(hidden)]
 pub use rpc_core::__private;
-#[doc(no_inline)]
-pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
@@ -63,3 +61,5 @@ pub use rpc_core::{
     SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout,
     TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept, logging, session, text,
 };
+#[doc(no_inline)]
+pub use rpc_core::{guide, http};

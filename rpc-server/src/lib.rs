@@ -58,8 +58,6 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 
 #[doc(hidden)]
 pub use rpc_core::__private;
-#[doc(no_inline)]
-pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
@@ -69,3 +67,5 @@ pub use rpc_core::{
     SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout,
     TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept, logging, session, text,
 };
+#[doc(no_inline)]
+pub use rpc_core::{guide, http};
