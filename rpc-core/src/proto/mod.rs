@@ -10,6 +10,7 @@ mod deadlines;
 mod early;
 mod event;
 mod handshake;
+mod handshake_bytes;
 mod link;
 mod memory_pool;
 mod negotiated;

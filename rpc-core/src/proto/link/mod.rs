@@ -16,7 +16,7 @@ use crate::{
     proto::{
         acks::AckSchedule,
         bulk::BulkWindow,
-        early::HandshakeBytes,
+        handshake_bytes::HandshakeBytes,
         pings::PING_BURST,
         sequence::Sequence,
         timers::{LinkTimer, LinkTimers},
