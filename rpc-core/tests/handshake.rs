@@ -10,29 +10,15 @@ use std::{
 
 use bytes::Bytes;
 use rpc_core::{
-    __internals::wire::{Frame, HostedContract, PacketHeader, Payload, Streams, read_packet},
+    __internals::wire::{Frame, HostedContract, PacketHeader, read_packet},
     CloseCode, Closing, Code, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks,
     SessionState, Status, async_trait,
-    contract::method_id,
     session::{Handshake, Memory, Transport, TransportError, memory},
 };
-use rpc_testing::{LIMITS, Wrapped, greeting, hello, packet, request, until};
+use rpc_testing::{Bar, Keeper, LIMITS, Wrapped, greeting, hello, order, packet, until};
 use tokio::{sync::Semaphore, task::yield_now, time::Instant};
 
 const UNSEQUENCED: PacketHeader = PacketHeader { seq: 0, ack: 0 };
-
-#[rpc_core::service]
-trait Bar {
-    async fn order(&self, drinks: u32) -> u32;
-}
-
-struct Keeper;
-
-impl Bar for Keeper {
-    async fn order(&self, drinks: u32) -> u32 {
-        drinks
-    }
-}
 
 /// Does not let anyone in until it is opened.
 #[derive(Clone)]
@@ -75,12 +61,6 @@ fn greeting_with(set: impl FnOnce(&mut rpc_core::__internals::wire::Hello)) -> B
     let Frame::Hello(mut said) = hello(LIMITS, contracts) else { unreachable!("it is one") };
     set(&mut said);
     packet(UNSEQUENCED, &[Frame::Hello(said)])
-}
-
-fn call(id: u64) -> Bytes {
-    let payload = Payload::Inline(Bytes::from_static(&[0x91, 3]));
-    let call = request(id, method_id("Bar", "order"), payload, Streams::default());
-    packet(PacketHeader { seq: id, ack: 0 }, &[call])
 }
 
 /// What comes at the client's end.
@@ -225,7 +205,7 @@ async fn a_stop_cuts_short_every_goodbye() {
 async fn a_client_that_is_refused_is_told_before_it_is_closed() {
     let (near, mut far) = memory();
     far.start_send(greeting()).unwrap();
-    far.start_send(call(1)).unwrap();
+    far.start_send(order(1)).unwrap();
     let handshake = Handshake::read(near, &config()).await.unwrap();
     let error = handshake.refuse(Status::permission_denied("not you")).await;
     let ConnectionError::RefusedPeer(status) = &error else { panic!("{error:?}") };
@@ -285,7 +265,7 @@ async fn calls_that_come_with_the_hello_wait_for_the_hooks() {
     let gate = Gate::new();
     let (session, mut far) = before_the_gate(&gate).await;
     for id in 1..=3 {
-        far.start_send(call(id)).unwrap();
+        far.start_send(order(id)).unwrap();
     }
     for _ in 0..100 {
         yield_now().await;

@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bar;
 mod frames;
 mod lines;
 mod socket;
 mod transport;
 mod waiting;
 
+pub use bar::{Bar, Keeper, order};
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};
