@@ -272,12 +272,12 @@ fields! {
     max_metadata: usize = 8 * KIB, 0..=64 * MIB;
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
     /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a
-    /// call of `max_payload`, and a sixteenth of it `max_handshake`. A quarter of it, and `outbox_hard`, are set apart for what goes out; the rest is for what
-    /// comes in: arguments, payloads that are arriving, items that wait for their reader, results that wait for their
-    /// caller. A call, a result, an item or a stream's error beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be
-    /// refused, such as a one-way call, closes the session with 1013. Not counted is what decoded values take, and what
-    /// handlers keep. Stops a peer that uses every other limit to the full. A server bounds the sum over all of its
-    /// sessions as well (`ServerBuilder::memory`).
+    /// call of `max_payload`, and a sixteenth of it `max_handshake`. A quarter of it, and `outbox_hard`, are set apart
+    /// for what goes out; the rest is for what comes in: arguments, payloads that are arriving, items that wait for
+    /// their reader, results that wait for their caller. A call, a result, an item or a stream's error beyond it fails
+    /// with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes the session with 1013. Not
+    /// counted is what decoded values take, and what handlers keep. Stops a peer that uses every other limit to the
+    /// full. A server bounds the sum over all of its sessions as well (`ServerBuilder::memory`).
     session_memory: usize = 64 * MIB, MIB..=usize::MAX;
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. It is
     /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and

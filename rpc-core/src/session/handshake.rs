@@ -61,7 +61,8 @@ pub struct Handshake {
 impl Handshake {
     /// Waits for the client's Hello on a link that begins now.
     ///
-    /// Dropping the future drops the link, and the client is told nothing; [`Self::read_unless`] tells it.
+    /// Dropping the future drops the link, and the client is told nothing. To give the wait up and tell the client, use
+    /// [`Self::read_unless`].
     ///
     /// # Errors
     ///
@@ -77,10 +78,10 @@ impl Handshake {
     }
 
     /// As [`Self::read`], and gives up when `stop` is ready, because the server shuts down: the client is told with
-    /// close code 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello has
-    /// come too when both are looked at, `stop` wins: the session would only begin to be ended. What the client is told
-    /// is cut short so that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout) is, counted from
-    /// `stop`.
+    /// close code 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello
+    /// has come too when both are looked at, `stop` wins: the session would only begin to be ended. What the client is
+    /// told is cut short so that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout) is, counted
+    /// from `stop`.
     ///
     /// # Errors
     ///

@@ -12,9 +12,9 @@ use super::{
 /// A limit that is not announced.
 const UNLIMITED: u64 = u64::MAX;
 
-/// The keys of limits run from 1 up, in the order of [`PeerLimits`]. A new limit takes the next key, and with it a value
-/// in [`missing_limits`] and an arm in [`read_limits`]. Limits up to this key are always announced, and later ones only
-/// if there is a limit.
+/// The keys of limits run from 1 up, in the order of [`PeerLimits`]. A new limit takes the next key, and with it a
+/// value in [`missing_limits`] and an arm in [`read_limits`]. Limits up to this key are always announced, and later
+/// ones only if there is a limit.
 const LAST_REQUIRED_LIMIT: u64 = 13;
 
 /// The keys of Hello and Welcome.

@@ -18,8 +18,8 @@ use crate::error::CloseCode;
 pub enum WebSocketViolation {
     /// A text message. Only binary messages are taken.
     Text,
-    /// A message longer than a packet may be ([`Config::max_packet`](crate::Config::max_packet)), found before all of it
-    /// had come. Before the handshake is done it is
+    /// A message longer than a packet may be ([`Config::max_packet`](crate::Config::max_packet)), found before all of
+    /// it had come. Before the handshake is done it is
     /// [`HandshakeViolation::TooLong`](crate::HandshakeViolation::TooLong) instead.
     MessageTooLong {
         /// The length in bytes that is known; the whole message may be longer.

@@ -11,8 +11,8 @@ use crate::{
     wire::{Hello, VERSION},
 };
 
-/// A client that has said Hello, on its link, and has no session: [`HelloReader::into_newcomer`](super::HelloReader) gives
-/// it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
+/// A client that has said Hello, on its link, and has no session: [`HelloReader::into_newcomer`](super::HelloReader)
+/// gives it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
 #[derive(Debug)]
 pub struct Newcomer {
     pub(in crate::proto) config: Config,

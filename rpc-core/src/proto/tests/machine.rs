@@ -16,8 +16,8 @@ use crate::{
     wire::HostedContract,
 };
 
-/// A client's connection; or what a server has: first the reader of the Hello, and a connection once the Hello has come. Methods
-/// that both state machines have can be called at any time, those of a connection only when there is one.
+/// A client's connection; or what a server has: first the reader of the Hello, and a connection once the Hello has
+/// come. Methods that both state machines have can be called at any time, those of a connection only when there is one.
 pub(super) struct Machine {
     id: u64,
     state: State,

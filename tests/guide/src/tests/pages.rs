@@ -1,10 +1,6 @@
 //! The pages of the guide and of the repository: none is forgotten, and links and commands lead somewhere.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use super::root;
 use crate::CHAPTERS;
