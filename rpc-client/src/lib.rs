@@ -66,8 +66,6 @@ pub use tls::{Tls, TlsBuilder};
 pub use rpc_core::__private;
 #[cfg(feature = "tls")]
 pub use rpc_core::TlsError;
-#[doc(no_inline)]
-pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
@@ -78,3 +76,5 @@ pub use rpc_core::{
     TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
     logging, session, text,
 };
+#[doc(no_inline)]
+pub use rpc_core::{guide, http};

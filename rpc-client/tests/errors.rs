@@ -53,11 +53,11 @@ fn connection_errors() -> [ConnectionError; 9] {
         ConnectionError::ClosedLocally,
         ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: "done".into() },
         ConnectionError::Lost(text()),
-        ConnectionError::TimedOut(Timeout { limit: TimeLimit::Keepalive, after: Duration::from_secs(1) }),
+        ConnectionError::TimedOut(Timeout::new(TimeLimit::Keepalive, Duration::from_secs(1))),
         ConnectionError::Protocol(ProtocolError::UnknownFrame { kind: 15, at: None }),
         ConnectionError::Refused(Status::unavailable("not yet")),
         ConnectionError::RefusedPeer(Status::unavailable("not yet")),
-        ConnectionError::Overloaded(Overload { limit: MemoryLimit::Session, max: 1, held: 2 }),
+        ConnectionError::Overloaded(Overload::new(MemoryLimit::Session, 1, 2)),
         ConnectionError::ShutDown,
     ]
 }

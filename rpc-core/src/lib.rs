@@ -110,6 +110,9 @@ pub use error::{
     Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
 };
 #[cfg(feature = "session")]
+#[doc(no_inline)]
+pub use http;
+#[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, PeerCertificate,
     Principal, Scope, Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub, TlsInfo,

@@ -5,35 +5,20 @@
 use std::{
     future::{pending, poll_fn, ready},
     sync::Arc,
-    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use rpc_core::{
-    __internals::wire::{Frame, HostedContract, PacketHeader, Payload, Streams, VERSION, read_packet},
-    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks, SessionState,
-    Status, async_trait,
-    contract::method_id,
-    session::{Handshake, Memory, Progress, Transport, TransportError, memory},
+    __internals::wire::{Frame, HostedContract, PacketHeader, read_packet},
+    CloseCode, Closing, Code, Config, ConnectionError, ConnectionInfo, Execution, Hosting, Session, SessionHooks,
+    SessionState, Status, async_trait,
+    session::{Handshake, Memory, Transport, TransportError, memory},
 };
-use rpc_testing::{LIMITS, hello, packet, request, until};
-use tokio::{sync::Semaphore, time::Instant};
+use rpc_testing::{Bar, Keeper, LIMITS, Wrapped, greeting, hello, order, packet, until};
+use tokio::{sync::Semaphore, task::yield_now, time::Instant};
 
 const UNSEQUENCED: PacketHeader = PacketHeader { seq: 0, ack: 0 };
-
-#[rpc_core::service]
-trait Bar {
-    async fn order(&self, drinks: u32) -> u32;
-}
-
-struct Keeper;
-
-impl Bar for Keeper {
-    async fn order(&self, drinks: u32) -> u32 {
-        drinks
-    }
-}
 
 /// Does not let anyone in until it is opened.
 #[derive(Clone)]
@@ -70,22 +55,12 @@ fn config() -> Config {
     Config::default()
 }
 
-fn greeting() -> Bytes {
-    packet(UNSEQUENCED, &[hello(LIMITS, Vec::new())])
-}
-
 /// A Hello, changed.
 fn greeting_with(set: impl FnOnce(&mut rpc_core::__internals::wire::Hello)) -> Bytes {
     let contracts = vec![HostedContract { name: "Guest".to_owned(), fingerprint: 7 }];
     let Frame::Hello(mut said) = hello(LIMITS, contracts) else { unreachable!("it is one") };
     set(&mut said);
     packet(UNSEQUENCED, &[Frame::Hello(said)])
-}
-
-fn call(id: u64) -> Bytes {
-    let payload = Payload::Inline(Bytes::from_static(&[0x91, 3]));
-    let call = request(id, method_id("Bar", "order"), payload, Streams::default());
-    packet(PacketHeader { seq: id, ack: 0 }, &[call])
 }
 
 /// What comes at the client's end.
@@ -127,7 +102,7 @@ async fn the_hello_is_known_before_there_is_a_session() {
     far.start_send(greeting_with(|said| said.credentials = b"open sesame".to_vec())).unwrap();
     let handshake = Handshake::read(near, &config()).await.unwrap();
     assert_eq!(handshake.contracts().collect::<Vec<_>>(), ["Guest"]);
-    assert_eq!((handshake.credentials(), handshake.version()), (&b"open sesame"[..], VERSION));
+    assert_eq!(handshake.credentials(), b"open sesame");
     let shown = format!("{handshake:?}");
     assert!(shown.contains("Guest") && !shown.contains("sesame") && !shown.contains("111"), "{shown}");
     let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
@@ -183,58 +158,54 @@ async fn a_server_that_stops_does_not_wait_for_the_hello() {
     let stopped = Handshake::read_unless(near, &config(), ready(())).await.unwrap_err();
     assert_eq!(stopped, ConnectionError::ShutDown);
     assert_eq!(goodbye(&mut far).await.0, CloseCode::RESTART);
-    // The Hello that came before the stop is taken.
+    // The stop wins over a Hello that has come: its session would be told to end before its first call.
+    let (near, mut far) = memory();
+    far.start_send(greeting()).unwrap();
+    let stopped = Handshake::read_unless(near, &config(), ready(())).await.unwrap_err();
+    assert_eq!(stopped, ConnectionError::ShutDown);
+    assert_eq!(goodbye(&mut far).await.0, CloseCode::RESTART);
+    // Without a stop the Hello is taken.
     let (near, mut far) = memory();
     far.start_send(greeting()).unwrap();
     Handshake::read_unless(near, &config(), pending()).await.unwrap();
-}
-
-/// A transport whose other side does not answer the goodbye.
-struct Deaf(Memory);
-
-impl Transport for Deaf {
-    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.0.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.0.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.0.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.0.poll_flush(cx)
-    }
-    fn poll_close(&mut self, _: &mut TaskContext<'_>, _: CloseCode, _: &str) -> Poll<()> {
-        Poll::Pending
-    }
-    fn progress(&self) -> Progress {
-        self.0.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.0.handshake_done();
-    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_takes_no_longer_than_its_time() {
     let begun = Instant::now();
     let (near, _far) = memory();
-    Handshake::read_unless(Deaf(near), &config(), ready(())).await.unwrap_err();
+    Handshake::read_unless(Wrapped::deaf(near), &config(), ready(())).await.unwrap_err();
     let (near, mut far) = memory();
     far.start_send(Bytes::from_static(b"?")).unwrap();
-    Handshake::read(Deaf(near), &config()).await.unwrap_err();
+    Handshake::read(Wrapped::deaf(near), &config()).await.unwrap_err();
     let (near, mut far) = memory();
     far.start_send(greeting()).unwrap();
-    Handshake::read(Deaf(near), &config()).await.unwrap().refuse(Status::unavailable("closed")).await;
+    Handshake::read(Wrapped::deaf(near), &config()).await.unwrap().refuse(Status::unavailable("closed")).await;
     assert!((15.0..16.0).contains(&begun.elapsed().as_secs_f64()), "5 s each: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_cuts_short_every_goodbye() {
+    let config = Config::builder().close_timeout(Duration::from_secs(60)).drain_timeout(Duration::from_secs(2));
+    let config = config.build().unwrap();
+    let stop = || tokio::time::sleep(Duration::from_secs(1));
+    let other = greeting_with(|said| said.version = 9);
+    for (said, code) in [(Bytes::from_static(b"?"), CloseCode::PROTOCOL), (other, CloseCode::REFUSED)] {
+        let begun = Instant::now();
+        let (near, mut far) = memory();
+        far.start_send(said).unwrap();
+        let error = Handshake::read_unless(Wrapped::deaf(near), &config, stop()).await.unwrap_err();
+        assert_eq!(error.close_code(), code, "{error}");
+        let passed = begun.elapsed().as_secs_f64();
+        assert!((2.0..3.0).contains(&passed), "1 s until the stop, and less than the drain after it: {passed}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_refused_is_told_before_it_is_closed() {
     let (near, mut far) = memory();
     far.start_send(greeting()).unwrap();
-    far.start_send(call(1)).unwrap();
+    far.start_send(order(1)).unwrap();
     let handshake = Handshake::read(near, &config()).await.unwrap();
     let error = handshake.refuse(Status::permission_denied("not you")).await;
     let ConnectionError::RefusedPeer(status) = &error else { panic!("{error:?}") };
@@ -281,7 +252,10 @@ async fn the_time_for_the_hello_covers_the_hooks() {
     let (session, driver) = handshake.accept(&gate.hosting(), ConnectionInfo::default());
     tokio::spawn(driver);
     let ConnectionError::TimedOut(why) = session.closed().await else { panic!("its time is over") };
-    assert!(why.to_string().contains("`opened` hooks and the session's objects took longer than 5s"), "{why}");
+    assert!(
+        why.to_string().contains("not open within 5s of the beginning of its link (Config::hello_timeout)"),
+        "{why}"
+    );
     assert!((5.0..6.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
     assert_eq!(goodbye(&mut far).await.0, CloseCode::TIMEOUT);
 }
@@ -291,9 +265,11 @@ async fn calls_that_come_with_the_hello_wait_for_the_hooks() {
     let gate = Gate::new();
     let (session, mut far) = before_the_gate(&gate).await;
     for id in 1..=3 {
-        far.start_send(call(id)).unwrap();
+        far.start_send(order(id)).unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..100 {
+        yield_now().await;
+    }
     assert_eq!(session.stats().connection.calls_served, 0, "nothing is taken in before the hooks have returned");
     gate.open.add_permits(1);
     let mut answered = Vec::new();
@@ -331,4 +307,21 @@ async fn a_client_that_leaves_while_hooks_run_is_noticed() {
     drop(far);
     assert!(matches!(session.closed().await, ConnectionError::Lost(_)));
     assert_eq!(Arc::strong_count(&gate.open), 1, "the hook is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_hook_runs_for_a_session_that_has_ended_before_its_driver_runs() {
+    let ends: [fn(&Session) -> Closing; 3] = [Session::drain, Session::close, Session::abort];
+    for (end, code) in ends.into_iter().zip([CloseCode::RESTART, CloseCode::NORMAL, CloseCode::RESTART]) {
+        let gate = Gate::new();
+        let (near, mut far) = memory();
+        far.start_send(greeting()).unwrap();
+        let handshake = Handshake::read(near, &config()).await.unwrap();
+        let (session, driver) = handshake.accept(&gate.hosting(), ConnectionInfo::default());
+        drop(end(&session));
+        tokio::spawn(driver);
+        session.closed().await;
+        assert_eq!(gate.asked.available_permits(), 0, "the hook was asked");
+        assert_eq!(goodbye(&mut far).await.0, code);
+    }
 }

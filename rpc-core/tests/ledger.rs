@@ -9,7 +9,7 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 use bytes::Bytes;
 use rpc_core::{
     __internals::{
-        proto::{Acceptor, CallProgress, CallStart, Charges, Completion, Connection, Event, Outgoing, ServedKey},
+        proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, HelloReader, Outgoing, ServedKey},
         wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
     },
     Config, ConnectionInfo, Hosting,
@@ -45,11 +45,11 @@ fn greedy() -> PeerLimits {
 impl Victim {
     fn new(config: &Config) -> Self {
         let before = allocated();
-        let mut acceptor = Acceptor::new(config.clone(), Instant::now());
-        let hello = acceptor.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
+        let mut reader = HelloReader::new(config.clone(), Instant::now());
+        let hello = reader.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
         let hello = hello.expect("it keeps the rules").expect("it is the Hello");
-        let incoming = acceptor.into_incoming(hello).expect("its limits fit together");
-        let (mut connection, early) = Connection::server(1, incoming);
+        let newcomer = reader.into_newcomer(hello).expect("its limits fit together");
+        let (mut connection, early) = Connection::server(1, newcomer);
         connection.accept(Instant::now(), 1, Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}

@@ -201,7 +201,7 @@ async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
     let (session, _driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
     let begun = Instant::now();
     let ConnectionError::TimedOut(timeout) = session.drain().await else { panic!("nothing has ended the session") };
-    assert_eq!(timeout, Timeout { limit: TimeLimit::Drain, after: Duration::from_secs(7) });
+    assert_eq!(timeout, Timeout::new(TimeLimit::Drain, Duration::from_secs(7)));
     assert!(timeout.to_string().contains("7s (Config::drain_timeout)"), "{timeout}");
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
 }

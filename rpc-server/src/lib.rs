@@ -71,8 +71,6 @@ pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};
 pub use rpc_core::__private;
 #[cfg(feature = "tls")]
 pub use rpc_core::TlsError;
-#[doc(no_inline)]
-pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
@@ -83,3 +81,5 @@ pub use rpc_core::{
     TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
     logging, session, text,
 };
+#[doc(no_inline)]
+pub use rpc_core::{guide, http};

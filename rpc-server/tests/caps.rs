@@ -4,11 +4,11 @@
 
 mod raw;
 
-use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless};
+use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless, sessions};
 use rpc_client::Connect;
 use rpc_core::Stub;
 use rpc_server::{ServerBuilder, ServerHandle};
-use rpc_testing::SOON;
+use rpc_testing::{SOON, greeting};
 use tokio::time::timeout;
 
 /// Two servers: one takes `most` connections in all, the other takes `most` connections from one address.
@@ -94,11 +94,17 @@ async fn a_refused_upgrade_gives_its_place_back() {
 #[tokio::test]
 async fn a_session_that_breaks_the_rules_gives_its_place_back() {
     for server in capped(1).await {
-        let mut raw = Raw::upgraded(&server).await;
-        refused(&server).await;
-        raw.frame(0x81, b"text").await;
-        assert_eq!(raw.close_code().await, Some(1003));
-        drop(raw);
+        // Before its Hello, and as a session.
+        for is_session in [false, true] {
+            let mut raw = taken(&server).await;
+            if is_session {
+                raw.frame(0x82, &greeting()).await;
+                sessions(&server, 1).await;
+            }
+            refused(&server).await;
+            raw.frame(0x81, b"text").await;
+            assert_eq!(raw.close_code().await, Some(1003));
+        }
         taken(&server).await;
     }
 }

@@ -9,33 +9,18 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
 use raw::{Raw, connections, endless, frames, listen};
 use rpc_core::{
-    __internals::wire::{Frame, PacketHeader, Payload, Streams, read_packet},
+    __internals::wire::{Frame, read_packet},
     Code, Session, SessionHooks, Status, async_trait,
-    contract::method_id,
 };
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::{Inside, LIMITS, SOON, hello, packet, request, until};
+use rpc_testing::{Bar, Inside, Keeper, SOON, greeting, order, until};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Semaphore,
     time::timeout,
 };
-
-#[rpc_core::service]
-trait Bar {
-    async fn order(&self, drinks: u32) -> u32;
-}
-
-struct Keeper;
-
-impl Bar for Keeper {
-    async fn order(&self, drinks: u32) -> u32 {
-        drinks
-    }
-}
 
 /// Holds every session up, or turns all away.
 #[derive(Clone)]
@@ -70,16 +55,6 @@ impl SessionHooks for Door {
 async fn bar(door: &Door) -> ServerHandle {
     let builder = Server::builder().service(Keeper.serve()).hooks(door.clone()).config(endless());
     builder.listen("127.0.0.1:0").await.unwrap()
-}
-
-fn greeting() -> Bytes {
-    packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])
-}
-
-fn order(id: u64) -> Bytes {
-    let payload = Payload::Inline(Bytes::from_static(&[0x91, 3]));
-    let order = request(id, method_id("Bar", "order"), payload, Streams::default());
-    packet(PacketHeader { seq: id, ack: 0 }, &[order])
 }
 
 /// What the server has said in packets, and the close code.
@@ -201,8 +176,8 @@ fn a_runtime_that_ends_leaves_no_connection() {
     let server = own.block_on(servers.spawn(async move { bar(&at_door).await })).unwrap();
     let raws = own.block_on(async {
         let silent = Raw::upgraded(&server).await;
-        let waiting = at_the_door(&server, &door).await;
         let open = at_the_door(&server, &door).await;
+        let waiting = at_the_door(&server, &door).await;
         door.open.add_permits(1);
         until("one is open", || server.sessions().len() == 1).await;
         connections(&server, 3).await;

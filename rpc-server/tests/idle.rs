@@ -9,7 +9,8 @@ use std::alloc::System;
 use rpc_server::ServerHandle;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use raw::{Raw, UPGRADE, connections, endless, listen, masked};
+use raw::{Raw, UPGRADE, connections, endless, listen, masked, sessions};
+use rpc_testing::greeting;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -22,21 +23,23 @@ fn allocated() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// The memory that each connection takes. The upgrade request has the additional header lines `more`, and the bytes
-/// `early` follow the request.
-async fn taken(server: &ServerHandle, more: &[String], early: &[u8]) -> usize {
+/// The memory that each connection takes, as a session or before its Hello. The upgrade request has the additional
+/// header lines `more`, and the bytes `early` follow the request, behind the Hello of a session.
+async fn taken(server: &ServerHandle, is_session: bool, more: &[String], early: &[u8]) -> usize {
+    let hello = if is_session { masked(0x82, &greeting()) } else { Vec::new() };
     let lines: Vec<&str> = UPGRADE.into_iter().chain(more.iter().map(String::as_str)).collect();
     let before = allocated();
     let mut raws = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut raw = Raw::connect(server).await;
         let head = format!("GET / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
-        raw.send(&[head.as_bytes(), early].concat()).await;
+        raw.send(&[head.as_bytes(), &hello, early].concat()).await;
         let answer = raw.head().await;
         assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
         raws.push(raw);
     }
     connections(server, CONNECTIONS).await;
+    sessions(server, if is_session { CONNECTIONS } else { 0 }).await;
     let taken = allocated().saturating_sub(before) / CONNECTIONS;
     drop(raws);
     connections(server, 0).await;
@@ -62,8 +65,11 @@ async fn what_came_with_the_request_keeps_no_more_than_it_is_long() {
     for (lines, early) in cases {
         let len: usize = lines.iter().map(String::len).sum::<usize>() + early.len();
         let bound = most + len + lines.len() * 256;
-        let taken = taken(&server, &lines, early).await;
-        assert!(taken <= bound, "{} headers, {len} bytes in all: {taken} bytes, {bound} at most", lines.len());
+        for is_session in [false, true] {
+            let taken = taken(&server, is_session, &lines, early).await;
+            let what = if is_session { "session" } else { "connection" };
+            assert!(taken <= bound, "a {what}, {} headers, {len} bytes: {taken}, {bound} at most", lines.len());
+        }
     }
     server.shutdown().await;
 }

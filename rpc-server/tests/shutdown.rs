@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use raw::{Clerk, Desk, DeskClient, Raw, connections, endless, listen, patient};
+use raw::{Clerk, Desk, DeskClient, Raw, connections, endless, listen, patient, sessions};
 use rpc_client::Connect;
 use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
 use rpc_server::{Server, ServerHandle};
@@ -149,8 +149,10 @@ async fn connections_that_are_no_sessions_yet_do_not_delay_the_end() {
 async fn a_peer_that_ignores_the_close_does_not_hold_the_server() {
     let config = endless().to_builder().close_timeout(Duration::from_millis(50)).build().unwrap();
     let server = listen(config).await;
-    let _deaf = Raw::upgraded(&server).await;
-    connections(&server, 1).await;
+    // One is a session, and one has not said Hello.
+    let _deaf = [Raw::greeted(&server).await, Raw::upgraded(&server).await];
+    connections(&server, 2).await;
+    sessions(&server, 1).await;
     timeout(SOON, server.shutdown()).await.unwrap();
     assert!(server.sessions().connections() == 0);
 }
@@ -200,8 +202,10 @@ async fn connections_that_are_torn_leave_nothing() {
     for _ in 0..50 {
         clients.push(Raw::connect(&server).await);
         clients.push(Raw::upgraded(&server).await);
+        clients.push(Raw::greeted(&server).await);
     }
-    connections(&server, 50).await;
+    connections(&server, 100).await;
+    sessions(&server, 50).await;
     for raw in clients {
         // The connection is reset without a close frame.
         raw.0.set_zero_linger().unwrap();

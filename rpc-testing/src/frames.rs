@@ -45,6 +45,11 @@ pub fn hello(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
     Frame::Hello(Box::new(Hello::new(limits, contracts)))
 }
 
+/// The first packet of a client that takes [`LIMITS`] and hosts nothing.
+pub fn greeting() -> Bytes {
+    packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, Vec::new())])
+}
+
 /// A server's first frame. It asks for no keepalive.
 pub fn welcome(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
     Frame::Welcome(Box::new(Welcome::new(limits, contracts, 1)))

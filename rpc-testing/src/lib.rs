@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authority;
+mod bar;
 mod frames;
 mod lines;
 mod socket;
@@ -14,7 +15,8 @@ mod transport;
 mod waiting;
 
 pub use authority::{Authority, Identity};
-pub use frames::{LIMITS, hello, hosted, packet, request, welcome};
+pub use bar::{Bar, Keeper, order};
+pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};
 pub use transport::Wrapped;

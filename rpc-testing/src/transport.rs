@@ -19,13 +19,19 @@ use rpc_core::{
 pub struct Wrapped<T> {
     inner: T,
     handshakes: Arc<AtomicUsize>,
+    is_deaf: bool,
 }
 
 impl<T> Wrapped<T> {
     /// Counts how often the transport is told that the handshake is done. The transport holds its clone of the counter
     /// until it is dropped.
     pub fn new(inner: T, handshakes: &Arc<AtomicUsize>) -> Self {
-        Self { inner, handshakes: Arc::clone(handshakes) }
+        Self { inner, handshakes: Arc::clone(handshakes), is_deaf: false }
+    }
+
+    /// Never finishes its goodbye, as if the other side did not answer it.
+    pub fn deaf(inner: T) -> Self {
+        Self { inner, handshakes: Arc::default(), is_deaf: true }
     }
 }
 
@@ -43,7 +49,7 @@ impl<T: Transport> Transport for Wrapped<T> {
         self.inner.poll_flush(cx)
     }
     fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
+        if self.is_deaf { Poll::Pending } else { self.inner.poll_close(cx, code, reason) }
     }
     fn progress(&self) -> Progress {
         self.inner.progress()

@@ -2,8 +2,11 @@
 
 use super::{
     ConfigError, ConfigValue, PACKET_OVERHEAD,
-    fields::{Entry, Values},
+    fields::{Entry, Value, Values},
 };
+
+/// How many times `max_handshake` must go into `session_memory`.
+const HANDSHAKE_PART: u64 = 16;
 
 impl Values {
     /// The first value that does not work, alone or beside the others.
@@ -20,36 +23,47 @@ impl Values {
     }
 
     fn check_relations(&self) -> Result<(), ConfigError> {
+        /// A field with its name, which are never those of two fields.
+        macro_rules! field {
+            ($name:ident) => {
+                (stringify!($name), self.$name)
+            };
+        }
+
         const OVERHEAD: u64 = PACKET_OVERHEAD as u64;
         let [chunk, metadata] = [self.chunk, self.max_metadata].map(|bytes| bytes as u64);
-        let frame = ["chunk", "max_metadata"];
+        let frame = [field!(chunk), field!(max_metadata)];
         let frame_len = chunk + metadata + OVERHEAD;
-        self.must_fit("max_packet", chunk + OVERHEAD, &["chunk"])?;
-        self.must_fit("max_packet", chunk + metadata + OVERHEAD / 2, &frame)?;
-        self.must_fit("outbox_soft", frame_len, &frame)?;
-        self.must_fit("outbox_hard", self.outbox_soft as u64 + frame_len, &["outbox_soft", "chunk", "max_metadata"])?;
-        self.must_fit("max_stream_window", self.stream_window as u64, &["stream_window"])?;
-        self.must_fit("max_unacked_bulk", self.unacked_bulk as u64, &["unacked_bulk"])?;
+        must_fit(field!(max_packet), chunk + OVERHEAD, &[field!(chunk)])?;
+        must_fit(field!(max_packet), chunk + metadata + OVERHEAD / 2, &frame)?;
+        must_fit(field!(outbox_soft), frame_len, &frame)?;
+        let outbox = [field!(outbox_soft), field!(chunk), field!(max_metadata)];
+        must_fit(field!(outbox_hard), self.outbox_soft as u64 + frame_len, &outbox)?;
+        must_fit(field!(max_stream_window), self.stream_window as u64, &[field!(stream_window)])?;
+        must_fit(field!(max_unacked_bulk), self.unacked_bulk as u64, &[field!(unacked_bulk)])?;
+        // Nothing counts what strangers send, in the session or in the server: it stays a small part.
+        let strangers = self.max_handshake as u64 * HANDSHAKE_PART;
+        must_fit(field!(session_memory), strangers, &[field!(max_handshake)])?;
         // Three quarters of `session_memory` must hold this call beside `outbox_hard`.
         let call = (self.max_payload as u64 + metadata).saturating_add(frame_len);
         let memory = call.saturating_add(self.outbox_hard as u64).saturating_add(4) / 3;
-        self.must_fit("session_memory", memory.saturating_mul(4), &["max_payload", "max_metadata", "outbox_hard"])
+        let parts = [field!(max_payload), field!(chunk), field!(max_metadata), field!(outbox_hard)];
+        must_fit(field!(session_memory), memory.saturating_mul(4), &parts)
     }
+}
 
-    /// A field must have at least the value `least`, because of `others`.
-    fn must_fit(&self, field: &'static str, least: u64, others: &[&'static str]) -> Result<(), ConfigError> {
-        let (given, least) = (self.value(field), ConfigValue::Count(least));
-        if less(given, least) {
-            let beside = others.iter().map(|&other| (other, self.value(other))).collect();
-            return Err(ConfigError::Unfit { field, given, least, beside });
-        }
-        Ok(())
+/// A field must have at least the value `least`, because of `others`.
+fn must_fit(
+    (field, given): (&'static str, usize),
+    least: u64,
+    others: &[(&'static str, usize)],
+) -> Result<(), ConfigError> {
+    let (given, least) = (given.value(), ConfigValue::Count(least));
+    if less(given, least) {
+        let beside = others.iter().map(|&(other, value)| (other, value.value())).collect();
+        return Err(ConfigError::Unfit { field, given, least, beside });
     }
-
-    fn value(&self, name: &str) -> ConfigValue {
-        let found = self.entries().into_iter().find(|entry| entry.field == name);
-        found.map_or(ConfigValue::Count(0), |entry| entry.value)
-    }
+    Ok(())
 }
 
 /// Only values of one kind are ever compared.
@@ -82,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_and_what_would_work() {
-        let cases: [(String, &[&str]); 6] = [
+        let cases: [(String, &[&str]); 9] = [
             (refused(|c| c.keepalive(Duration::ZERO)), &["Config::keepalive is 0ns", "1s is the least"]),
             (refused(|c| c.max_handshake(1000)), &["Config::max_handshake is 1000", "16384 is the least"]),
             (refused(|c| c.max_depth(256)), &["Config::max_depth is 256", "255 is the greatest"]),
@@ -94,6 +108,20 @@ mod tests {
             (
                 refused(|c| c.outbox_hard(1 << 20)),
                 &["1122816 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
+            ),
+            (refused(|c| c.max_payload(0)), &["Config::max_payload is 0", "256 is the least"]),
+            (
+                refused(|c| c.max_handshake(5 << 20)),
+                &["Config::session_memory is 67108864", "at least 83886080 for Config::max_handshake of 5242880"],
+            ),
+            (
+                refused(|c| c.chunk(40 << 20).max_packet(50 << 20).outbox_soft(50 << 20).outbox_hard(100 << 20)),
+                &[
+                    "Config::session_memory",
+                    "Config::max_payload of",
+                    "Config::chunk of 41943040",
+                    "Config::outbox_hard",
+                ],
             ),
         ];
         for (message, parts) in cases {
@@ -125,7 +153,15 @@ mod tests {
             assert_eq!(name, field);
             let doc = format!("{doc} ");
             assert_eq!(said(&doc, "Default "), Some(default), "{field}: {doc}");
-            for (word, bound) in [("at least ", least), ("at most ", greatest)] {
+            let natural = match default {
+                ConfigValue::Count(_) => (ConfigValue::Count(0), ConfigValue::Count(u32::MAX.into())),
+                ConfigValue::Time(_) => (ConfigValue::Time(Duration::ZERO), ConfigValue::Time(Duration::MAX)),
+            };
+            let is_natural = (least == natural.0, !less(greatest, natural.1));
+            for (word, bound, is_natural) in [("at least ", least, is_natural.0), ("at most ", greatest, is_natural.1)]
+            {
+                // Where no number follows, the documentation names another field.
+                assert!(is_natural || doc.contains(word), "{field}: {doc}");
                 assert_eq!(said(&doc, word).unwrap_or(bound), bound, "{field}: {doc}");
             }
         }

@@ -34,7 +34,7 @@ pub(super) struct Entry {
 }
 
 /// The type of a field.
-trait Value: Copy {
+pub(super) trait Value: Copy {
     fn value(self) -> ConfigValue;
 
     /// A time that a clock can add.
@@ -136,10 +136,11 @@ fields! {
     /// `chunk` + `max_metadata` + 256, and so never less than 768; at most 1 GiB. Payloads are sent in chunks, so no
     /// honest peer needs more; stops a peer from making us hold a huge message.
     max_packet: usize = 128 * KIB, MIN_CHUNK + PACKET_OVERHEAD..=GIB;
-    /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB, which is also the least: an
-    /// honest peer may send as much, whatever this side would like. At most 1 GiB; no peer of this version sends more
-    /// than 16 KiB. Stops strangers from using our memory.
-    max_handshake: usize = HANDSHAKE, HANDSHAKE..=GIB;
+    /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB; at least 16 KiB, because an
+    /// honest peer may send as much, whatever this side would like; at most 64 MiB, and a sixteenth of
+    /// `session_memory`, because nothing else counts these bytes. No peer of this version sends more than 16 KiB. Stops
+    /// strangers from using our memory.
+    max_handshake: usize = HANDSHAKE, HANDSHAKE..=64 * MIB;
     /// Bytes of one payload (arguments, a result, a fault, an item). Default 4 MiB; at least 256. More lets through
     /// larger values and costs more memory at once. A larger announced length is refused before a byte is held.
     max_payload: usize = 4 * MIB, 256..=MOST;
@@ -217,10 +218,10 @@ fields! {
     /// How far `unacked_bulk` may grow. Default 8 MiB; at least `unacked_bulk`. As much as the link's bandwidth times
     /// its round trip is needed for full speed.
     max_unacked_bulk: usize = 8 * MIB, MIN_BULK..=MOST;
-    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise. Default 60
-    /// s; at least 1 ms. For a call with streams among its arguments it is how long nothing may go on: no item is
-    /// produced, none is read at the other side, and no answer comes. Stops a peer that never answers from holding
-    /// callers.
+    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise.
+    /// Default 60 s; at least 1 ms. For a call with streams among its arguments it is how long nothing may go on: no
+    /// item is produced, none is read at the other side, and no answer comes. Stops a peer that never answers from
+    /// holding callers.
     call_timeout: Duration = secs(60), ms(1)..=FOR_EVER;
     /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s; zero does not
     /// wait. Ends deadlocks of chains that hold each other's permits.
@@ -271,12 +272,12 @@ fields! {
     max_metadata: usize = 8 * KIB, 0..=64 * MIB;
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
     /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a
-    /// call of `max_payload`. A quarter of it, and `outbox_hard`, are set apart for what goes out; the rest is for what
-    /// comes in: arguments, payloads that are arriving, items that wait for their reader, results that wait for their
-    /// caller. A call, a result, an item or a stream's error beyond it fails with `RESOURCE_EXHAUSTED`; what cannot be
-    /// refused, such as a one-way call, closes the session with 1013. Not counted is what decoded values take, and what
-    /// handlers keep. Stops a peer that uses every other limit to the full. A server bounds the sum over all of its
-    /// sessions as well (`ServerBuilder::memory`).
+    /// call of `max_payload`, and a sixteenth of it `max_handshake`. A quarter of it, and `outbox_hard`, are set apart
+    /// for what goes out; the rest is for what comes in: arguments, payloads that are arriving, items that wait for
+    /// their reader, results that wait for their caller. A call, a result, an item or a stream's error beyond it fails
+    /// with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes the session with 1013. Not
+    /// counted is what decoded values take, and what handlers keep. Stops a peer that uses every other limit to the
+    /// full. A server bounds the sum over all of its sessions as well (`ServerBuilder::memory`).
     session_memory: usize = 64 * MIB, MIB..=usize::MAX;
     /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. It is
     /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and

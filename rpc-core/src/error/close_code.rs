@@ -1,5 +1,5 @@
 //! `CloseCode`: the WebSocket close code of an ending. Which ending has which code is in `connection.rs` and, for
-//! breaches of the protocol, in `protocol.rs`. The questions in `connection.rs`, such as `is_retryable`, answer by the
+//! breaches of the protocol, in `protocol`. The questions in `connection.rs`, such as `is_retryable`, answer by the
 //! code what the other end knows by the variant.
 
 use std::fmt;

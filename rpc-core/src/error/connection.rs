@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{CloseCode, Overload, ProtocolError, Timeout};
+use super::{CloseCode, Overload, ProtocolError, TimeLimit, Timeout};
 use crate::{
     status::{Code, Status},
     text::escaped,
@@ -35,17 +35,17 @@ use crate::{
 ///
 /// fn advice(error: &ConnectionError) -> String {
 ///     match error {
-///         ConnectionError::TimedOut(Timeout { limit: TimeLimit::Opening, after }) => {
-///             format!("the hooks take longer than {after:?}")
+///         ConnectionError::TimedOut(Timeout { limit: TimeLimit::Opening, after, .. }) => {
+///             format!("do the hooks take longer than {after:?}?")
 ///         }
-///         ConnectionError::TimedOut(timeout) => format!("is {} too short?", timeout.limit.name()),
-///         ConnectionError::Overloaded(overload) => format!("is {} too low?", overload.limit.name()),
+///         ConnectionError::TimedOut(timeout) => format!("is {} too short?", timeout.limit.setting()),
+///         ConnectionError::Overloaded(overload) => format!("is {} too low?", overload.limit.setting()),
 ///         ConnectionError::Protocol(ProtocolError::UnknownFrame { .. }) => "is the other side newer?".to_owned(),
 ///         other => other.to_string(),
 ///     }
 /// }
 ///
-/// let timeout = Timeout { limit: TimeLimit::Write, after: Duration::from_secs(10) };
+/// let timeout = Timeout::new(TimeLimit::Write, Duration::from_secs(10));
 /// assert_eq!(advice(&ConnectionError::TimedOut(timeout)), "is Config::write_timeout too short?");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,10 +128,13 @@ impl ConnectionError {
 
     /// Whether a new session with the same peer may go better: the link was lost, a time limit ran out, a side was
     /// overloaded, or the other side restarts, goes away or refused with [`Code::Unavailable`] or
-    /// [`Code::ResourceExhausted`]. False for an end that a side wanted, for a broken rule and for any other code. A
-    /// program that connects again waits first, longer after each failure.
+    /// [`Code::ResourceExhausted`]. False for an end that a side wanted (also if this side waited for
+    /// it in vain, as [`Closing`](crate::Closing) says), for a broken rule and for any other code. A program that
+    /// connects again waits first, longer after each failure.
     pub fn is_retryable(&self) -> bool {
         match self {
+            // This side wanted the end, and only waited for it.
+            Self::TimedOut(Timeout { limit: TimeLimit::Close | TimeLimit::Drain, .. }) => false,
             Self::Lost(_) | Self::TimedOut(_) | Self::Overloaded(_) => true,
             Self::ClosedByPeer { code, .. } => matches!(
                 *code,
@@ -222,11 +225,11 @@ mod tests {
     }
 
     fn timed_out() -> ConnectionError {
-        ConnectionError::TimedOut(Timeout { limit: TimeLimit::Keepalive, after: Duration::from_secs(30) })
+        ConnectionError::TimedOut(Timeout::new(TimeLimit::Keepalive, Duration::from_secs(30)))
     }
 
     fn overloaded() -> ConnectionError {
-        ConnectionError::Overloaded(Overload { limit: MemoryLimit::Outbox, max: 100, held: 101 })
+        ConnectionError::Overloaded(Overload::new(MemoryLimit::Outbox, 100, 101))
     }
 
     #[test]
@@ -277,6 +280,8 @@ mod tests {
         let final_ones = [
             ConnectionError::ClosedLocally,
             ConnectionError::ShutDown,
+            ConnectionError::TimedOut(Timeout::new(TimeLimit::Close, Duration::from_secs(5))),
+            ConnectionError::TimedOut(Timeout::new(TimeLimit::Drain, Duration::from_secs(30))),
             ConnectionError::Protocol(ProtocolError::OutOfSequence { seq: 3, expected: 2 }),
             ConnectionError::RefusedPeer(Status::unavailable("full")),
             ConnectionError::Refused(Status::unauthenticated("who are you?")),

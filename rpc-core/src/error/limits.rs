@@ -9,8 +9,8 @@ use std::{fmt, time::Duration};
 ///
 /// use rpc_core::{ConnectionError, TimeLimit, Timeout};
 ///
-/// let timeout = Timeout { limit: TimeLimit::Keepalive, after: Duration::from_secs(30) };
-/// assert_eq!(timeout.limit.name(), "Config::keepalive_timeout");
+/// let timeout = Timeout::new(TimeLimit::Keepalive, Duration::from_secs(30));
+/// assert_eq!(timeout.limit.setting(), "Config::keepalive_timeout");
 /// assert_eq!(
 ///     timeout.to_string(),
 ///     "nothing was heard from the other side for 30s (Config::keepalive_timeout)"
@@ -18,11 +18,19 @@ use std::{fmt, time::Duration};
 /// assert!(ConnectionError::TimedOut(timeout).is_timed_out());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Timeout {
     /// What did not happen in time.
     pub limit: TimeLimit,
     /// The time that the limit had.
     pub after: Duration,
+}
+
+impl Timeout {
+    /// This limit, which had this time.
+    pub const fn new(limit: TimeLimit, after: Duration) -> Self {
+        Self { limit, after }
+    }
 }
 
 /// What has to happen within some time, or else the session ends.
@@ -33,11 +41,12 @@ pub enum TimeLimit {
     Hello,
     /// The server's Welcome must come.
     Welcome,
-    /// The server's `opened` hooks and the session's objects must be done.
+    /// A session must be open at the server: its `opened` hooks and objects must be done. The time counts from the
+    /// beginning of the link, and so the wait for the Hello is a part of it.
     Opening,
     /// Something must be heard from the other side.
     Keepalive,
-    /// A message that has begun must go on.
+    /// A message that has begun must grow by 16 KiB, or end, in each period of this length.
     Message,
     /// Payloads that arrive in chunks must go on.
     Payloads,
@@ -62,8 +71,9 @@ pub enum TimeLimit {
 }
 
 impl TimeLimit {
-    /// The field of [`Config`](crate::Config) that sets the limit: for instance `Config::hello_timeout`.
-    pub const fn name(self) -> &'static str {
+    /// The setting that gives the limit its time, written as `Config::` and the name of a field of
+    /// [`Config`](crate::Config): for instance `Config::hello_timeout`.
+    pub const fn setting(self) -> &'static str {
         match self {
             Self::Hello | Self::Welcome | Self::Opening => "Config::hello_timeout",
             Self::Keepalive => "Config::keepalive_timeout",
@@ -77,15 +87,21 @@ impl TimeLimit {
 
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (after, name) = (self.after, self.limit.name());
+        let (after, name) = (self.after, self.limit.setting());
         match self.limit {
             TimeLimit::Hello => write!(f, "no Hello came from the client within {after:?} ({name})"),
             TimeLimit::Welcome => write!(f, "no Welcome came from the server within {after:?} ({name})"),
             TimeLimit::Opening => {
-                write!(f, "the server's `opened` hooks and the session's objects took longer than {after:?} ({name})")
+                write!(
+                    f,
+                    "the session was not open within {after:?} of the beginning of its link ({name}): its `opened` \
+                     hooks and objects were not done"
+                )
             }
             TimeLimit::Keepalive => write!(f, "nothing was heard from the other side for {after:?} ({name})"),
-            TimeLimit::Message => write!(f, "a message began and did not end within {after:?} ({name})"),
+            TimeLimit::Message => {
+                write!(f, "a message has begun, and within {after:?} it neither grew by 16 KiB nor ended ({name})")
+            }
             TimeLimit::Payloads => {
                 write!(f, "the payloads that were arriving made no progress within {after:?} ({name})")
             }
@@ -115,19 +131,27 @@ impl fmt::Display for Timeout {
 /// ```
 /// use rpc_core::{ConnectionError, MemoryLimit, Overload};
 ///
-/// let overload = Overload { limit: MemoryLimit::Outbox, max: 1_000_000, held: 1_000_300 };
-/// assert_eq!(overload.limit.name(), "Config::outbox_hard");
+/// let overload = Overload::new(MemoryLimit::Outbox, 1_000_000, 1_000_300);
+/// assert_eq!(overload.limit.setting(), "Config::outbox_hard");
 /// assert!(overload.to_string().starts_with("more than 1000000 bytes wait to be written"));
 /// assert!(ConnectionError::Overloaded(overload).is_overloaded());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Overload {
     /// What was bounded.
     pub limit: MemoryLimit,
-    /// The bound in bytes, as it was configured.
+    /// The bound in bytes: the value of the setting, or of [`MemoryLimit::Session`] the part of it that is for input.
     pub max: usize,
     /// How many bytes counted against the bound when the session was given up.
     pub held: usize,
+}
+
+impl Overload {
+    /// This bound of `max` bytes, against which `held` bytes counted.
+    pub const fn new(limit: MemoryLimit, max: usize, held: usize) -> Self {
+        Self { limit, max, held }
+    }
 }
 
 /// What is bounded, so that the session ends if it takes more.
@@ -136,17 +160,19 @@ pub struct Overload {
 pub enum MemoryLimit {
     /// What waits to be written to the other side, which does not read.
     Outbox,
-    /// What the other side makes this one hold. A part of `max` belongs to output, and a little more than the rest may
-    /// be held.
+    /// What the other side makes this one hold of what comes in: three quarters of the setting, without
+    /// [`Config::outbox_hard`](crate::Config::outbox_hard). A sixteenth more than this bound may be held before the
+    /// session ends, because some of what comes in cannot be refused.
     Session,
-    /// What all sessions of a server hold together. The session that holds most is given up.
+    /// What all sessions of a server hold together. The session that holds most is given up, once all hold a sixteenth
+    /// more than this bound.
     Server,
 }
 
 impl MemoryLimit {
-    /// The setting that bounds it: a field of [`Config`](crate::Config), as `Config::outbox_hard`, or
-    /// `ServerBuilder::memory`.
-    pub const fn name(self) -> &'static str {
+    /// The setting that bounds it, written as the type, `::` and the name of the setting: a field of
+    /// [`Config`](crate::Config), for instance `Config::outbox_hard`, or `ServerBuilder::memory`.
+    pub const fn setting(self) -> &'static str {
         match self {
             Self::Outbox => "Config::outbox_hard",
             Self::Session => "Config::session_memory",
@@ -157,14 +183,14 @@ impl MemoryLimit {
 
 impl fmt::Display for Overload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (max, name) = (self.max, self.limit.name());
+        let (max, name) = (self.max, self.limit.setting());
         match self.limit {
             MemoryLimit::Outbox => {
                 write!(f, "more than {max} bytes wait to be written ({name}); the other side does not read")
             }
             MemoryLimit::Session => write!(
                 f,
-                "the session held more than {max} bytes, as much as one session may make this side hold ({name})"
+                "the session held more than {max} bytes of what came in, the part of {name} that is for input"
             ),
             MemoryLimit::Server => {
                 write!(f, "all sessions together hold more than {max} bytes ({name}), this one the most")
@@ -185,10 +211,13 @@ mod tests {
             (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout)"),
             (
                 TimeLimit::Opening,
-                "the server's `opened` hooks and the session's objects took longer than 30s (Config::hello_timeout)",
+                "the session was not open within 30s of the beginning of its link (Config::hello_timeout): its `opened` hooks and objects were not done",
             ),
             (TimeLimit::Keepalive, "nothing was heard from the other side for 30s (Config::keepalive_timeout)"),
-            (TimeLimit::Message, "a message began and did not end within 30s (Config::progress_timeout)"),
+            (
+                TimeLimit::Message,
+                "a message has begun, and within 30s it neither grew by 16 KiB nor ended (Config::progress_timeout)",
+            ),
             (
                 TimeLimit::Payloads,
                 "the payloads that were arriving made no progress within 30s (Config::progress_timeout)",
@@ -212,8 +241,8 @@ mod tests {
             ),
         ];
         for (limit, text) in times {
-            assert_eq!(Timeout { limit, after: Duration::from_secs(30) }.to_string(), text);
-            assert!(text.contains(limit.name()));
+            assert_eq!(Timeout::new(limit, Duration::from_secs(30)).to_string(), text);
+            assert!(text.contains(limit.setting()));
         }
         let bounds = [
             (
@@ -222,7 +251,7 @@ mod tests {
             ),
             (
                 MemoryLimit::Session,
-                "the session held more than 7 bytes, as much as one session may make this side hold (Config::session_memory)",
+                "the session held more than 7 bytes of what came in, the part of Config::session_memory that is for input",
             ),
             (
                 MemoryLimit::Server,
@@ -230,8 +259,8 @@ mod tests {
             ),
         ];
         for (limit, text) in bounds {
-            assert_eq!(Overload { limit, max: 7, held: 8 }.to_string(), text);
-            assert!(text.contains(limit.name()));
+            assert_eq!(Overload::new(limit, 7, 8).to_string(), text);
+            assert!(text.contains(limit.setting()));
         }
     }
 }

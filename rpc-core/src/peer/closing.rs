@@ -37,12 +37,12 @@ pub struct Closing {
 
 impl Closing {
     pub(super) fn of_close(shared: Arc<SessionShared>) -> Self {
-        let timeout = Timeout { limit: TimeLimit::Close, after: shared.config.close_timeout() };
+        let timeout = Timeout::new(TimeLimit::Close, shared.config.close_timeout());
         Self { shared, timeout, wait: None }
     }
 
     pub(super) fn of_drain(shared: Arc<SessionShared>) -> Self {
-        let timeout = Timeout { limit: TimeLimit::Drain, after: shared.config.drain_timeout() };
+        let timeout = Timeout::new(TimeLimit::Drain, shared.config.drain_timeout());
         Self { shared, timeout, wait: None }
     }
 }

@@ -1,37 +1,14 @@
-//! What comes before the handshake is done: how much of it there may be, and the packets that wait for its end.
+//! `EarlyPackets`: what a client sends between its Hello and the verdict on it.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::error::{HandshakeViolation, ProtocolError};
+use super::handshake_bytes::HandshakeBytes;
+use crate::error::ProtocolError;
 
-/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
+/// What a packet that waits takes beside its bytes.
 const EARLY_PACKET: usize = 32;
-
-/// The bytes that the other side has sent in its handshake, and how many there may be
-/// ([`max_handshake`](crate::Config::max_handshake)).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HandshakeBytes {
-    came: usize,
-    limit: usize,
-}
-
-impl HandshakeBytes {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { came: 0, limit }
-    }
-
-    /// Counts a packet of `len` bytes.
-    pub(crate) fn count(&mut self, len: usize) -> Result<(), ProtocolError> {
-        self.came = self.came.saturating_add(len);
-        if self.came <= self.limit { Ok(()) } else { Err(self.too_many()) }
-    }
-
-    fn too_many(&self) -> ProtocolError {
-        HandshakeViolation::TooLong { max: self.limit }.into()
-    }
-}
 
 /// At a server: the packets that come between the client's Hello and the verdict on it, which is
 /// [`Connection::accept`](super::Connection::accept). The shell keeps them here, because no connection takes packets of
@@ -58,9 +35,7 @@ impl EarlyPackets {
     /// If the client has sent more than it may before the Welcome. The link must end then.
     pub fn keep(&mut self, packet: Bytes) -> Result<(), ProtocolError> {
         self.bytes.count(packet.len())?;
-        if self.packets.len() * EARLY_PACKET > self.bytes.limit {
-            return Err(self.bytes.too_many());
-        }
+        self.bytes.check((self.packets.len() + 1) * EARLY_PACKET)?;
         self.packets.push_back(packet);
         Ok(())
     }
@@ -83,7 +58,7 @@ mod tests {
         assert!(few.keep(vec![0; 1].into()).is_err());
         let mut many = early();
         let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
-        assert_eq!(empty.count(), 100 / EARLY_PACKET + 1, "one more may come while what waits is within the limit");
+        assert_eq!(empty.count(), 100 / EARLY_PACKET);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod deadlines;
 mod early;
 mod event;
 mod handshake;
+mod handshake_bytes;
 mod link;
 mod memory_pool;
 mod negotiated;
@@ -37,7 +38,7 @@ pub use connection::{
 };
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
-pub use handshake::{Acceptor, Incoming};
+pub use handshake::{HelloReader, Newcomer};
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]
 pub(crate) use shrink::{trim_line, trim_list, trim_table};

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     future::{self, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     config::Config,
     error::ConnectionError,
     peer::{ConnectionInfo, Session, SessionId, now},
-    proto::{Acceptor, Connection, Incoming},
+    proto::{Connection, HelloReader, Newcomer},
     service::Hosting,
     status::Status,
     wire::Hello,
@@ -53,14 +54,15 @@ const ROUND_PACKETS: usize = 64;
 /// ```
 pub struct Handshake {
     transport: Box<dyn Transport>,
-    incoming: Incoming,
+    newcomer: Newcomer,
     config: Config,
 }
 
 impl Handshake {
     /// Waits for the client's Hello on a link that begins now.
     ///
-    /// Dropping the future drops the link, and the client is told nothing; [`Self::read_unless`] tells it.
+    /// Dropping the future drops the link, and the client is told nothing. To give the wait up and tell the client, use
+    /// [`Self::read_unless`].
     ///
     /// # Errors
     ///
@@ -75,9 +77,11 @@ impl Handshake {
         Self::read_unless(transport, config, future::pending()).await
     }
 
-    /// As [`Self::read`], and gives up when `stop` is ready before the Hello has come, because the server shuts down:
-    /// the client is told with close code 1012, so that it may come back later, and the error is
-    /// [`ConnectionError::ShutDown`].
+    /// As [`Self::read`], and gives up when `stop` is ready, because the server shuts down: the client is told with
+    /// close code 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello
+    /// has come too when both are looked at, `stop` wins: the session would only begin to be ended. What the client is
+    /// told is cut short so that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout) is, counted
+    /// from `stop`.
     ///
     /// # Errors
     ///
@@ -91,24 +95,29 @@ impl Handshake {
         config: &Config,
         stop: impl Future<Output = ()>,
     ) -> Result<Self, ConnectionError> {
+        let mut stop = pin!(stop.fuse());
         let mut reading = Reading::new(Box::new(transport), config);
         let hello = tokio::select! {
             biased;
-            () = stop => Err(ConnectionError::ShutDown),
+            () = &mut stop => Err(ConnectionError::ShutDown),
             hello = poll_fn(|cx| reading.poll(cx)) => hello,
         };
-        let Reading { mut transport, acceptor, .. } = reading;
-        let incoming = hello.and_then(|hello| acceptor.into_incoming(hello).map_err(ConnectionError::Protocol));
-        match incoming {
-            Ok(incoming) => {
-                let handshake = Self { transport, incoming, config: config.clone() };
-                match handshake.incoming.unfit() {
-                    None => Ok(handshake),
-                    Some(status) => Err(handshake.refuse(status).await),
+        let Reading { mut transport, reader, .. } = reading;
+        let newcomer = hello.and_then(|hello| reader.into_newcomer(hello).map_err(ConnectionError::Protocol));
+        match newcomer {
+            Ok(newcomer) => {
+                let handshake = Self { transport, newcomer, config: config.clone() };
+                match handshake.newcomer.check_version() {
+                    Ok(()) => Ok(handshake),
+                    Err(status) => Err(handshake.refuse_unless(status, stop).await),
                 }
             }
             Err(error) => {
-                let _ = timeout(goodbye_timeout(&error, config), say_goodbye(&mut *transport, &error)).await;
+                let told = say_goodbye(&mut *transport, &error);
+                match error {
+                    ConnectionError::ShutDown => tell(told, future::ready(()), config).await,
+                    _ => tell(told, stop, config).await,
+                }
                 Err(error)
             }
         }
@@ -116,25 +125,19 @@ impl Handshake {
 
     /// The client at the other end of `transport`, whose Hello has been handed over.
     pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
-        let incoming = Acceptor::new(config.clone(), now()).into_incoming(hello);
-        let incoming = incoming.expect("limits of a checked configuration and contracts of a hosting fit together");
-        Self { transport: Box::new(transport), incoming, config: config.clone() }
+        let newcomer = HelloReader::new(config.clone(), now()).into_newcomer(hello);
+        let newcomer = newcomer.expect("limits of a checked configuration and contracts of a hosting fit together");
+        Self { transport: Box::new(transport), newcomer, config: config.clone() }
     }
 
     /// The names of the contracts that the client says it hosts, as it has written them.
     pub fn contracts(&self) -> impl Iterator<Item = &str> {
-        self.incoming.hello().contracts.iter().map(|contract| contract.name.as_str())
+        self.newcomer.hello().contracts.iter().map(|contract| contract.name.as_str())
     }
 
     /// The client's credentials, which mean nothing to this crate; empty if it has sent none.
     pub fn credentials(&self) -> &[u8] {
-        &self.incoming.hello().credentials
-    }
-
-    /// The version of the protocol that the client speaks. A client of another version than this server's has been
-    /// turned away.
-    pub fn version(&self) -> u64 {
-        self.incoming.hello().version
+        &self.newcomer.hello().credentials
     }
 
     /// Begins the session. The driver is a future that does all the work: spawn it. It runs the `opened` hooks and
@@ -145,12 +148,12 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub fn accept(self, hosting: &Hosting, info: ConnectionInfo) -> (Session, Driver) {
-        let Self { transport, incoming, config } = self;
+        let Self { transport, newcomer, config } = self;
         let id = SessionId::next();
-        let contracts = &incoming.hello().contracts;
+        let contracts = &newcomer.hello().contracts;
         tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
         let verdict = hosting.judge(contracts);
-        let (connection, early) = Connection::server(id.number(), incoming);
+        let (connection, early) = Connection::server(id.number(), newcomer);
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
         match verdict {
             Ok(()) => driver.begin_opening(Some(early)),
@@ -170,8 +173,13 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub async fn refuse(self, status: Status) -> ConnectionError {
-        let Self { mut transport, incoming, config } = self;
-        let (packet, error) = incoming.refuse(status);
+        self.refuse_unless(status, future::pending()).await
+    }
+
+    /// As [`Self::refuse`], and takes no longer than a drain may once `stop` is ready.
+    async fn refuse_unless(self, status: Status, stop: impl Future<Output = ()>) -> ConnectionError {
+        let Self { mut transport, newcomer, config } = self;
+        let (packet, error) = newcomer.refuse(status);
         trace_packet(None, "out", &packet);
         let told = async {
             if poll_fn(|cx| transport.poll_ready(cx)).await.is_ok() && transport.start_send(packet).is_ok() {
@@ -179,16 +187,16 @@ impl Handshake {
             }
             say_goodbye(&mut *transport, &error).await;
         };
-        let _ = timeout(config.close_timeout(), told).await;
+        tell(told, stop, &config).await;
         error
     }
 }
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let contracts = Names(&self.incoming.hello().contracts);
+        let contracts = Names(&self.newcomer.hello().contracts);
         f.debug_struct("Handshake")
-            .field("version", &self.version())
+            .field("version", &self.newcomer.hello().version)
             .field("contracts", &format_args!("{contracts}"))
             .finish_non_exhaustive()
     }
@@ -197,13 +205,13 @@ impl fmt::Debug for Handshake {
 /// A link whose client has not said Hello.
 struct Reading {
     transport: Box<dyn Transport>,
-    acceptor: Acceptor,
+    reader: HelloReader,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Reading {
     fn new(transport: Box<dyn Transport>, config: &Config) -> Self {
-        Self { transport, acceptor: Acceptor::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
+        Self { transport, reader: HelloReader::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Hello>, ConnectionError>> {
@@ -211,7 +219,7 @@ impl Reading {
             if let Some(hello) = self.receive(cx)? {
                 return Poll::Ready(Ok(hello));
             }
-            let Some(next) = self.acceptor.poll_timeout() else { return Poll::Pending };
+            let Some(next) = self.reader.poll_timeout() else { return Poll::Pending };
             self.timer.as_mut().reset(next.into());
             if self.timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -234,7 +242,7 @@ impl Reading {
                 Poll::Ready(Ok(packet)) => {
                     trace_packet(None, "in", &packet);
                     packets += 1;
-                    let hello = self.acceptor.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
+                    let hello = self.reader.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
                     if hello.is_some() {
                         return Ok(hello);
                     }
@@ -242,12 +250,12 @@ impl Reading {
             }
         };
         let progress = self.transport.progress();
-        self.acceptor.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
-        self.acceptor.handle_activity(now, progress.received, progress.mid_message);
+        self.reader.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
+        self.reader.handle_activity(now, progress.received, progress.mid_message);
         if let Some(error) = lost {
             return Err(error.into());
         }
-        self.acceptor.handle_timeout(now)?;
+        self.reader.handle_timeout(now)?;
         Ok(None)
     }
 }
@@ -260,8 +268,20 @@ async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
     }
 }
 
-/// How long a goodbye may take. That of a shutdown has to be over before a drain is, with the steps after it.
-fn goodbye_timeout(error: &ConnectionError, config: &Config) -> Duration {
-    let (closing, drain) = (config.close_timeout(), config.drain_timeout());
-    if *error == ConnectionError::ShutDown { closing.min(drain - drain / 20) } else { closing }
+/// Waits until the client has been told, for [`Config::close_timeout`] at most. From `stop` on, when the server drains,
+/// that has to be over before the drain is, with the steps after it.
+async fn tell(told: impl Future<Output = ()>, stop: impl Future<Output = ()>, config: &Config) {
+    let drain = config.drain_timeout();
+    let hurry = async {
+        stop.await;
+        sleep(drain - drain / 20).await;
+    };
+    let either = async {
+        tokio::select! {
+            biased;
+            () = told => {}
+            () = hurry => {}
+        }
+    };
+    let _ = timeout(config.close_timeout(), either).await;
 }

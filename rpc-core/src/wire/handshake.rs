@@ -12,8 +12,9 @@ use super::{
 /// A limit that is not announced.
 const UNLIMITED: u64 = u64::MAX;
 
-/// The keys of limits run from 1 up, in the order of [`PeerLimits`]; a new limit takes the next key, and with it an arm
-/// in [`read_limits`]. Limits up to this key are always announced, and later ones only if there is a limit.
+/// The keys of limits run from 1 up, in the order of [`PeerLimits`]. A new limit takes the next key, and with it a
+/// value in [`missing_limits`] and an arm in [`read_limits`]. Limits up to this key are always announced, and later
+/// ones only if there is a limit.
 const LAST_REQUIRED_LIMIT: u64 = 13;
 
 /// The keys of Hello and Welcome.
@@ -158,16 +159,27 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
     Ok(welcome)
 }
 
-/// The limits of a side that announces none.
+/// The limits of a side that announces none (`docs/protocol.md`, section 4). Written out in full, so that a new limit
+/// does not compile without the value that it has at a side that does not know it.
 fn missing_limits() -> PeerLimits {
-    const CHUNK: u64 = 64 * 1024;
+    const KIB: u64 = 1024;
     PeerLimits {
-        packet: 2 * CHUNK,
+        calls: 1,
+        nested: 1,
+        notifies: 1,
+        depth: 1,
+        payload: 64 * KIB,
+        assembly: 64 * KIB,
+        arguments: 64 * KIB,
+        packet: 128 * KIB,
+        chunk: 64 * KIB,
         streams: 0,
+        stream_items: 1,
+        stream_bytes: 64 * KIB,
+        streams_bytes: 64 * KIB,
         nesting: UNLIMITED,
         values: UNLIMITED,
         containers: UNLIMITED,
-        ..PeerLimits::all(1, CHUNK)
     }
 }
 
@@ -237,4 +249,78 @@ fn read_resume(reader: &mut Reader) -> Result<Resume, WireError> {
         reader.skip()?;
     }
     Ok(resume)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No two limits have the same value, and none has that of a limit that is missing.
+    fn distinct() -> PeerLimits {
+        PeerLimits {
+            calls: 101,
+            nested: 102,
+            notifies: 103,
+            depth: 104,
+            payload: 105,
+            assembly: 106,
+            arguments: 107,
+            packet: 108,
+            chunk: 109,
+            streams: 110,
+            stream_items: 111,
+            stream_bytes: 112,
+            streams_bytes: 113,
+            nesting: 114,
+            values: 115,
+            containers: 116,
+        }
+    }
+
+    fn read(bytes: BytesMut) -> PeerLimits {
+        read_limits(&mut Reader::new(bytes.freeze())).unwrap()
+    }
+
+    fn put_map(entries: &[(u64, u64)]) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        put::map(&mut bytes, entries.len());
+        for &(key, value) in entries {
+            put::uint(&mut bytes, key);
+            put::uint(&mut bytes, value);
+        }
+        bytes
+    }
+
+    #[test]
+    fn each_limit_that_is_written_is_read_back() {
+        let mut bytes = BytesMut::new();
+        put_limits(&mut bytes, &distinct());
+        assert_eq!(read(bytes), distinct());
+    }
+
+    #[test]
+    fn each_key_is_written_and_read_as_the_limit_of_its_place() {
+        let mut bytes = BytesMut::new();
+        put_limits(&mut bytes, &distinct());
+        let mut reader = Reader::new(bytes.freeze());
+        let count = reader.map().unwrap() as u64;
+        for key in 1..=count {
+            assert_eq!((reader.uint().unwrap(), reader.uint().unwrap()), (key, 100 + key));
+            // Alone in the map it changes this limit, and no other.
+            let (alone, all) = (format!("{:?}", read(put_map(&[(key, 999)]))), format!("{:?}", missing_limits()));
+            let changed = alone.split(", ").zip(all.split(", ")).filter(|(alone, all)| alone != all);
+            let places: Vec<_> = changed.collect();
+            assert_eq!(places.len(), 1, "key {key}: {places:?}");
+            assert!(places[0].0.contains(": 999"), "key {key}: {places:?}");
+        }
+        assert_eq!(read(put_map(&[(count + 1, 999)])), missing_limits(), "an unknown key is passed over");
+    }
+
+    #[test]
+    fn limits_that_are_not_announced_have_the_defaults_of_the_protocol() {
+        assert_eq!(read(put_map(&[])), missing_limits());
+        let mut bytes = BytesMut::new();
+        put_limits(&mut bytes, &missing_limits());
+        assert_eq!(read(bytes), missing_limits());
+    }
 }

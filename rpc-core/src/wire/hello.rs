@@ -85,7 +85,7 @@ pub struct HostedContract {
 }
 
 /// The position from which a lost session is to be resumed. This version encodes it and resumes no session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resume {
     /// The session.
     pub session: u64,
@@ -97,6 +97,19 @@ pub struct Resume {
     pub received: u64,
     /// The oldest packet that can be sent again.
     pub oldest: u64,
+}
+
+impl fmt::Debug for Resume {
+    /// Without the secret: how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resume")
+            .field("session", &self.session)
+            .field("secret", &format_args!("{} bytes", self.secret.len()))
+            .field("epoch", &self.epoch)
+            .field("received", &self.received)
+            .field("oldest", &self.oldest)
+            .finish()
+    }
 }
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
@@ -125,7 +138,7 @@ impl Hello {
 }
 
 impl fmt::Debug for Hello {
-    /// Without the secrets: how long the credentials are, and which session is to be resumed.
+    /// Without the secrets: how long they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hello")
             .field("version", &self.version)
@@ -133,14 +146,14 @@ impl fmt::Debug for Hello {
             .field("keepalive_ms", &self.keepalive_ms)
             .field("contracts", &self.contracts)
             .field("credentials", &format_args!("{} bytes", self.credentials.len()))
-            .field("resume", &self.resume.as_ref().map(|resume| resume.session))
+            .field("resume", &self.resume)
             .finish()
     }
 }
 
 /// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
 /// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Welcome {
     /// [`VERSION`].
     pub version: u64,
@@ -175,6 +188,42 @@ impl Welcome {
             resumed: false,
             received: 0,
             refusal: None,
+        }
+    }
+}
+
+impl fmt::Debug for Welcome {
+    /// Without the secret: how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .field("keepalive_ms", &self.keepalive_ms)
+            .field("contracts", &self.contracts)
+            .field("session", &self.session)
+            .field("secret", &format_args!("{} bytes", self.secret.len()))
+            .field("resumed", &self.resumed)
+            .field("received", &self.received)
+            .field("refusal", &self.refusal)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let limits = PeerLimits::all(1, 2);
+        let secret = b"open sesame".to_vec();
+        let resume = Resume { session: 3, secret: secret.clone(), epoch: 4, received: 5, oldest: 6 };
+        let mut hello = Hello::new(limits.clone(), Vec::new());
+        (hello.credentials, hello.resume) = (secret.clone(), Some(resume.clone()));
+        let mut welcome = Welcome::new(limits, Vec::new(), 7);
+        welcome.secret = secret;
+        for shown in [format!("{resume:?}"), format!("{hello:?}"), format!("{welcome:?}")] {
+            assert!(shown.contains("11 bytes") && !shown.contains("111, 112"), "{shown}");
         }
     }
 }

@@ -5,17 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use rpc_core::{
     __internals::wire::PacketHeader,
     CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, SessionState, Status,
-    session::{Handshake, Memory, Progress, Transport, TransportError, connect, memory},
+    session::{Handshake, Transport, connect, memory},
 };
-use rpc_testing::{LIMITS, hello, packet};
+use rpc_testing::{LIMITS, Wrapped, hello, packet};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::pairs::{Ends, at_rest, config, host, open, open_with, until};
@@ -188,33 +186,6 @@ async fn a_session_shows_that_the_other_side_drains() {
     assert_eq!(ends.client.state(), SessionState::Closed);
 }
 
-/// Never finishes its goodbye.
-struct Deaf(Memory);
-
-impl Transport for Deaf {
-    fn poll_receive(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.0.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.0.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.0.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), TransportError>> {
-        self.0.poll_flush(cx)
-    }
-    fn poll_close(&mut self, _: &mut TaskContext<'_>, _: CloseCode, _: &str) -> Poll<()> {
-        Poll::Pending
-    }
-    fn progress(&self) -> Progress {
-        self.0.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.0.handshake_done();
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_drain_takes_no_longer_than_its_time_closing_included() {
     let times = [(30, 5, 10), (3, 5, 10), (30, 40, 1), (2, 1, 40)];
@@ -225,7 +196,7 @@ async fn a_drain_takes_no_longer_than_its_time_closing_included() {
         let hosting = host(Vault::serve(cellar.clone()));
         let (client, other) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
         tokio::spawn(other);
-        let handshake = Handshake::read(Deaf(near), &config).await.unwrap();
+        let handshake = Handshake::read(Wrapped::deaf(near), &config).await.unwrap();
         let (server, driver) = handshake.accept(&hosting, ConnectionInfo::default());
         tokio::spawn(driver);
         let ends = Ends { server, client };

@@ -253,7 +253,7 @@ impl Sessions {
     /// they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
-        state.phase = phase;
+        state.phase = state.phase.max(phase);
         let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
@@ -376,34 +376,4 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use rpc_core::{Hosting, session::connect_in_memory};
-
-    use super::*;
-    use crate::caps::Caps;
-
-    #[tokio::test]
-    async fn the_place_of_a_connection_goes_over_to_its_session() {
-        let caps = Caps::new(1, 1);
-        let sessions = Sessions::new();
-        let mut entry = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
-        let (session, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
-        entry.begun(&session);
-        assert!(entry.place.is_none());
-        assert!(caps.enter(None).is_err(), "the session holds it");
-        drop(entry);
-        assert!(caps.enter(None).is_ok(), "the session has ended");
-    }
-
-    #[test]
-    fn a_connection_that_becomes_no_session_gives_its_place_back() {
-        let caps = Caps::new(1, 1);
-        let sessions = Sessions::new();
-        drop(sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap());
-        let last = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
-        sessions.close();
-        drop(last);
-        assert!(sessions.enter(Arc::new(caps.enter(None).unwrap())).is_none(), "no more are taken");
-        assert!(caps.enter(None).is_ok());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Closing the heaviest sessions when all sessions together hold too much.
 
-use std::{cmp::Reverse, sync::TryLockError};
+use std::{cmp::Reverse, future::poll_fn, pin::pin, sync::TryLockError};
 
 use rpc_core::{MemoryLimit, MemoryPool, Overload, Session, logging::LogLimit};
 use tokio::time::Instant;
@@ -9,11 +9,25 @@ use tracing::warn;
 use super::Sessions;
 
 impl Sessions {
+    /// Runs a session. If the session takes what all sessions hold beyond the bound of the pool, the heaviest one is
+    /// closed, which may be another.
+    pub(crate) async fn run(&self, driver: impl Future<Output = ()>, pool: &MemoryPool) {
+        let mut driver = pin!(driver);
+        poll_fn(|cx| {
+            let polled = driver.as_mut().poll(cx);
+            if pool.is_beyond() {
+                self.relieve(pool);
+            }
+            polled
+        })
+        .await;
+    }
+
     /// Closes the heaviest sessions until the pool [is not beyond](MemoryPool::is_beyond) its bound any more.
     ///
     /// This looks at every session. No peer can cause it often: each time frees memory that took many packets to fill,
     /// or closes a session.
-    pub(crate) fn relieve(&self, pool: &MemoryPool) {
+    fn relieve(&self, pool: &MemoryPool) {
         while pool.is_beyond() {
             // Two threads at once would close more than is needed. The other one looks again before it returns.
             let _relieving = match self.shared.relieving.try_lock() {
@@ -58,5 +72,5 @@ fn close(session: &Session, bytes: usize, pool: &MemoryPool) {
              (ServerBuilder::memory){more}"
         );
     }
-    session.overload(Overload { limit: MemoryLimit::Server, max, held: pool.held() });
+    session.overload(Overload::new(MemoryLimit::Server, max, pool.held()));
 }

@@ -37,7 +37,8 @@ pub(super) struct Live {
     pub(super) place: Arc<Place>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How far the end has come. It never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     #[default]
     Open,

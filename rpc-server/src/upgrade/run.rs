@@ -1,16 +1,12 @@
 //! From the answered upgrade to a session, and the session's task.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rpc_core::{
-    ConnectionInfo, Session,
+    ConnectionInfo, Session, SessionState,
     logging::LogLimit,
     session::{Driver, Handshake, WebSocket},
     text::excerpt_of,
@@ -78,22 +74,11 @@ where
 /// A session's task. The entry goes last: by then the end of the session has been recorded.
 async fn serve(shared: Arc<ServerShared>, session: Session, driver: Driver, _entry: Entry) {
     let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
-    debug!(session = %id, peer, "session begun");
-    drive(&shared, driver).await;
+    // A client that does not host what the server needs has been refused by now.
+    if session.state() == SessionState::Connecting {
+        debug!(session = %id, peer, "session begun");
+    }
+    shared.sessions.run(driver, &shared.memory).await;
     let reason = session.closed().await;
     debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
-}
-
-/// Runs a session. If the session takes what all sessions hold beyond the bound, the heaviest one is closed, which may
-/// be another.
-async fn drive(shared: &ServerShared, driver: impl Future<Output = ()>) {
-    let mut driver = pin!(driver);
-    poll_fn(|cx| {
-        let polled = driver.as_mut().poll(cx);
-        if shared.memory.is_beyond() {
-            shared.sessions.relieve(&shared.memory);
-        }
-        polled
-    })
-    .await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rpc_core::{Config, Context};
 use rpc_server::{Server, ServerBuilder, ServerHandle};
-use rpc_testing::{SOON, until};
+use rpc_testing::{SOON, greeting, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -129,6 +129,13 @@ impl Raw {
         raw
     }
 
+    /// A connection whose client has said Hello. Its session is open once the server counts it among its sessions.
+    pub(crate) async fn greeted(server: &ServerHandle) -> Self {
+        let mut raw = Self::upgraded(server).await;
+        raw.frame(0x82, &greeting()).await;
+        raw
+    }
+
     /// Sends a frame.
     pub(crate) async fn frame(&mut self, first: u8, payload: &[u8]) {
         self.send(&masked(first, payload)).await;
@@ -178,6 +185,11 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
         bytes = &rest[len..];
     }
     frames
+}
+
+/// Waits until the server has `count` open sessions.
+pub(crate) async fn sessions(server: &ServerHandle, count: usize) {
+    until(&format!("{count} sessions"), || server.sessions().len() == count).await;
 }
 
 /// Waits until the server has `count` connections, with those whose handshake or end is under way.

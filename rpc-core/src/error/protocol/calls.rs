@@ -62,7 +62,11 @@ impl fmt::Display for CallViolation {
             Self::StillLive { call } => write!(f, "call {call} came while it was still live"),
             Self::TooMany { oneway, limit, refused } => {
                 let what = if *oneway { "one-way calls" } else { "calls" };
-                write!(f, "{refused} {what} came beyond the announced limit of {limit}")
+                write!(
+                    f,
+                    "more than {refused} calls came beyond the announced limits, the last one beyond that of {limit} \
+                     {what}"
+                )
             }
             Self::TooManyStrayCompletions { ignored, call } => {
                 write!(f, "more than {ignored} completions came for calls that await none, the last for call {call}")
@@ -72,8 +76,8 @@ impl fmt::Display for CallViolation {
             }
             Self::ImpossibleDone { depth, count, bytes, sent, sent_bytes } => write!(
                 f,
-                "{count} one-way calls of depth {depth} with {bytes} bytes were reported done, but {sent} with \
-                 {sent_bytes} bytes were sent"
+                "one-way calls of depth {depth} were reported done: {count} with {bytes} bytes; sent were {sent} with \
+                 {sent_bytes} bytes"
             ),
         }
     }

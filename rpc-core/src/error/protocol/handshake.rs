@@ -20,7 +20,7 @@ use crate::{
 #[non_exhaustive]
 pub enum HandshakeViolation {
     /// More bytes came before the handshake was done than
-    /// [`Config::max_handshake`](crate::Config::max_handshake) allows.
+    /// [`Config::max_handshake`](crate::Config::max_handshake) allows, whichever transport found it.
     TooLong {
         /// The limit in bytes.
         max: usize,
@@ -29,12 +29,15 @@ pub enum HandshakeViolation {
     NotAlone,
     /// A second Hello or Welcome.
     Second,
-    /// Another frame came where Hello or Welcome was expected.
-    Missing {
+    /// Another frame came where the client's Hello was expected.
+    NoHello {
         /// The frame's kind, by the name of the protocol: for instance `Ping`.
         frame: &'static str,
-        /// Whether the Hello of a client was expected, or else the Welcome of a server.
-        of_client: bool,
+    },
+    /// Another frame came where the server's Welcome was expected.
+    NoWelcome {
+        /// The frame's kind, by the name of the protocol: for instance `Ping`.
+        frame: &'static str,
     },
     /// The server took in a client, but speaks another version of the protocol.
     OtherVersion {
@@ -65,7 +68,8 @@ impl HandshakeViolation {
             Self::TooLong { .. } => CloseCode::TOO_BIG,
             Self::NotAlone
             | Self::Second
-            | Self::Missing { .. }
+            | Self::NoHello { .. }
+            | Self::NoWelcome { .. }
             | Self::OtherVersion { .. }
             | Self::UnfitChunk { .. }
             | Self::TooManyContracts { .. } => CloseCode::PROTOCOL,
@@ -81,9 +85,11 @@ impl fmt::Display for HandshakeViolation {
             }
             Self::NotAlone => f.write_str("the handshake must come alone and unsequenced"),
             Self::Second => f.write_str("a second handshake came on an open connection"),
-            Self::Missing { frame, of_client } => {
-                let end = if *of_client { "client" } else { "server" };
-                write!(f, "a {frame} frame came where the handshake of the {end} was expected")
+            Self::NoHello { frame } => {
+                write!(f, "a {frame} frame came where the handshake of the client was expected")
+            }
+            Self::NoWelcome { frame } => {
+                write!(f, "a {frame} frame came where the handshake of the server was expected")
             }
             Self::OtherVersion { server, client } => {
                 write!(f, "the server speaks version {server} of the protocol, this client speaks version {client}")

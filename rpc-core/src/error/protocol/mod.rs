@@ -225,7 +225,9 @@ impl fmt::Display for Reason<'_> {
                 write!(f, "a frame of the unknown kind {kind}{}", At(*at))
             }
             ProtocolError::TooManyFrames { max, at } => write!(f, "a packet of more than {max} frames{}", At(*at)),
-            ProtocolError::PacketTooLong { len, .. } => write!(f, "a packet of {len} bytes came"),
+            ProtocolError::PacketTooLong { len, max } => {
+                write!(f, "a packet of {len} bytes came, where at most {max} are taken (Config::max_packet)")
+            }
             ProtocolError::OutOfSequence { seq, expected } => {
                 write!(f, "packet {seq} came where packet {expected} was expected")
             }

@@ -105,7 +105,7 @@ pub enum StreamViolation {
 impl fmt::Display for StreamViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooManyInFrame { count, max } => write!(f, "one frame lists {count} streams; {max} may be"),
+            Self::TooManyInFrame { count, max } => write!(f, "one frame lists {count} streams; it may list {max}"),
             Self::TooMany { stream, max } => {
                 write!(f, "stream {stream} was opened beyond the announced limit of {max} streams")
             }
@@ -138,11 +138,14 @@ impl fmt::Display for StreamViolation {
             Self::CreditForUnopened { stream } => {
                 write!(f, "credit came for stream {stream}, which was never opened")
             }
+            Self::CreditTooLarge { stream: 0 } => {
+                f.write_str("the credit of all streams together grew beyond what can be counted")
+            }
             Self::CreditTooLarge { stream } => {
                 write!(f, "the credit of stream {stream} grew beyond what can be counted")
             }
             Self::ReadMoreThanSent { stream, read, sent } => {
-                write!(f, "{read} items of stream {stream} were reported read, but {sent} were sent")
+                write!(f, "items of stream {stream} were reported read: {read}; sent were {sent}")
             }
         }
     }

@@ -18,7 +18,11 @@ fn each_rule_has_its_text_and_its_code() {
             ProtocolError::TooManyFrames { max: 1024, at: Some(9) },
             "a packet of more than 1024 frames (at byte 9)",
         ),
-        (1009, ProtocolError::PacketTooLong { len: 7, max: 6 }, "a packet of 7 bytes came"),
+        (
+            1009,
+            ProtocolError::PacketTooLong { len: 7, max: 6 },
+            "a packet of 7 bytes came, where at most 6 are taken (Config::max_packet)",
+        ),
         (1002, ProtocolError::OutOfSequence { seq: 4, expected: 2 }, "packet 4 came where packet 2 was expected"),
         (1002, ProtocolError::AckOfUnsent { ack: 4, last: 2 }, "packet 4 was acknowledged, but the last one sent is 2"),
         (
@@ -45,12 +49,12 @@ fn each_rule_has_its_text_and_its_code() {
         (1002, Handshake::Second.into(), "a second handshake came on an open connection"),
         (
             1002,
-            Handshake::Missing { frame: "Ping", of_client: true }.into(),
+            Handshake::NoHello { frame: "Ping" }.into(),
             "a Ping frame came where the handshake of the client was expected",
         ),
         (
             1002,
-            Handshake::Missing { frame: "Ping", of_client: false }.into(),
+            Handshake::NoWelcome { frame: "Ping" }.into(),
             "a Ping frame came where the handshake of the server was expected",
         ),
         (
@@ -72,12 +76,12 @@ fn each_rule_has_its_text_and_its_code() {
         (
             1002,
             Call::TooMany { oneway: false, limit: 5, refused: 1000 }.into(),
-            "1000 calls came beyond the announced limit of 5",
+            "more than 1000 calls came beyond the announced limits, the last one beyond that of 5 calls",
         ),
         (
             1002,
             Call::TooMany { oneway: true, limit: 5, refused: 1000 }.into(),
-            "1000 one-way calls came beyond the announced limit of 5",
+            "more than 1000 calls came beyond the announced limits, the last one beyond that of 5 one-way calls",
         ),
         (
             1002,
@@ -92,14 +96,14 @@ fn each_rule_has_its_text_and_its_code() {
         (
             1002,
             Call::ImpossibleDone { depth: 1, count: 5, bytes: 6, sent: 3, sent_bytes: 4 }.into(),
-            "5 one-way calls of depth 1 with 6 bytes were reported done, but 3 with 4 bytes were sent",
+            "one-way calls of depth 1 were reported done: 5 with 6 bytes; sent were 3 with 4 bytes",
         ),
         (1002, Transfer::OldNumber { id: 3, last: 4 }.into(), "transfer or stream 3 was announced after number 4"),
         (1002, Transfer::Empty { transfer: 3 }.into(), "transfer 3 was announced with no bytes"),
         (
             1009,
             Transfer::TooLong { transfer: 3, len: 9, max: 8 }.into(),
-            "transfer 3 of 9 bytes exceeds the announced limit of 8 for payloads under way",
+            "transfer 3 of 9 bytes exceeds the announced limit of 8 for payloads under way (Config::max_assembly)",
         ),
         (1002, Transfer::StrayChunk { transfer: 3 }.into(), "a chunk came for transfer 3, which is not under way"),
         (
@@ -108,7 +112,7 @@ fn each_rule_has_its_text_and_its_code() {
             "a chunk of 9 bytes came for transfer 3, of which 8 bytes are left",
         ),
         (1002, Transfer::StrayAbort { transfer: 3 }.into(), "transfer 3 was aborted, but is not under way"),
-        (1002, Stream::TooManyInFrame { count: 129, max: 128 }.into(), "one frame lists 129 streams; 128 may be"),
+        (1002, Stream::TooManyInFrame { count: 129, max: 128 }.into(), "one frame lists 129 streams; it may list 128"),
         (
             1002,
             Stream::TooMany { stream: 3, max: 2 }.into(),
@@ -141,11 +145,16 @@ fn each_rule_has_its_text_and_its_code() {
         ),
         (1002, Stream::FaultInChunks { stream: 3 }.into(), "the fault at the end of stream 3 was announced in chunks"),
         (1002, Stream::CreditForUnopened { stream: 3 }.into(), "credit came for stream 3, which was never opened"),
-        (1002, Stream::CreditTooLarge { stream: 0 }.into(), "the credit of stream 0 grew beyond what can be counted"),
+        (
+            1002,
+            Stream::CreditTooLarge { stream: 0 }.into(),
+            "the credit of all streams together grew beyond what can be counted",
+        ),
+        (1002, Stream::CreditTooLarge { stream: 3 }.into(), "the credit of stream 3 grew beyond what can be counted"),
         (
             1002,
             Stream::ReadMoreThanSent { stream: 3, read: 2, sent: 1 }.into(),
-            "2 items of stream 3 were reported read, but 1 were sent",
+            "items of stream 3 were reported read: 2; sent were 1",
         ),
     ];
     for (code, error, text) in cases {
@@ -162,8 +171,11 @@ fn each_rule_of_websocket_has_its_text_and_its_code() {
         (1003, Rule::Text, "a text message, where only binary ones are taken"),
         (1009, Rule::MessageTooLong { len: 9, max: 8 }, "a message of 9 bytes or more, where at most 8 are taken"),
         (1007, Rule::TextNotUtf8, "text that is not UTF-8 (RFC 6455 §8.1)"),
-        (1009, Rule::TooManyFragments { max: 8 }, "a message in too many fragments"),
-        (1009, Rule::HandshakeTooLong, "too many bytes before the end of the handshake"),
+        (
+            1009,
+            Rule::TooManyFragments { max: 8 },
+            "a message in too many fragments: more than 8 bytes with the headers of its frames",
+        ),
         (1002, Rule::Unmasked, "a frame from the client is not masked (RFC 6455 §5.1)"),
         (1002, Rule::Masked, "a frame from the server is masked (RFC 6455 §5.1)"),
         (1002, Rule::ReservedBits, "a frame has reserved bits set, and no extension was agreed (RFC 6455 §5.2)"),

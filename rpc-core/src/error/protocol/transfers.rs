@@ -81,7 +81,8 @@ impl fmt::Display for TransferViolation {
             Self::Empty { transfer } => write!(f, "transfer {transfer} was announced with no bytes"),
             Self::TooLong { transfer, len, max } => write!(
                 f,
-                "transfer {transfer} of {len} bytes exceeds the announced limit of {max} for payloads under way"
+                "transfer {transfer} of {len} bytes exceeds the announced limit of {max} for payloads under way \
+                 (Config::max_assembly)"
             ),
             Self::StrayChunk { transfer } => {
                 write!(f, "a chunk came for transfer {transfer}, which is not under way")

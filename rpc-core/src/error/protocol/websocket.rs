@@ -18,7 +18,9 @@ use crate::error::CloseCode;
 pub enum WebSocketViolation {
     /// A text message. Only binary messages are taken.
     Text,
-    /// A message longer than a packet may be, or than the handshake may be.
+    /// A message longer than a packet may be ([`Config::max_packet`](crate::Config::max_packet)), or than a raw
+    /// WebSocket takes, found before all of it had come. Before the handshake is done it is
+    /// [`HandshakeViolation::TooLong`](crate::HandshakeViolation::TooLong) instead.
     MessageTooLong {
         /// The length in bytes that is known; the whole message may be longer.
         len: usize,
@@ -30,9 +32,6 @@ pub enum WebSocketViolation {
         /// How many bytes a message may have with the headers of its frames.
         max: usize,
     },
-    /// Messages before the end of the handshake that are too long together
-    /// ([`Config::max_handshake`](crate::Config::max_handshake)).
-    HandshakeTooLong,
     /// A client's frame without a mask (§5.1).
     Unmasked,
     /// A server's frame with a mask (§5.1).
@@ -68,7 +67,7 @@ impl WebSocketViolation {
         match self {
             Self::Text => CloseCode::UNSUPPORTED,
             Self::TextNotUtf8 => CloseCode::NOT_UTF8,
-            Self::MessageTooLong { .. } | Self::TooManyFragments { .. } | Self::HandshakeTooLong => CloseCode::TOO_BIG,
+            Self::MessageTooLong { .. } | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
             Self::Unmasked
             | Self::Masked
             | Self::ReservedBits
@@ -92,9 +91,13 @@ impl fmt::Display for WebSocketViolation {
             Self::MessageTooLong { len, max } => {
                 return write!(f, "a message of {len} bytes or more, where at most {max} are taken");
             }
+            Self::TooManyFragments { max } => {
+                return write!(
+                    f,
+                    "a message in too many fragments: more than {max} bytes with the headers of its frames"
+                );
+            }
             Self::Text => "a text message, where only binary ones are taken",
-            Self::TooManyFragments { .. } => "a message in too many fragments",
-            Self::HandshakeTooLong => "too many bytes before the end of the handshake",
             Self::Unmasked => "a frame from the client is not masked (RFC 6455 §5.1)",
             Self::Masked => "a frame from the server is masked (RFC 6455 §5.1)",
             Self::ReservedBits => "a frame has reserved bits set, and no extension was agreed (RFC 6455 §5.2)",

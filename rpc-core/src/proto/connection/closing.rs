@@ -153,7 +153,7 @@ impl Connection {
     pub(super) fn check_outbox(&mut self) {
         let (max, held) = (self.config.outbox_hard(), self.outbox.memory());
         if held > max && self.life.is_open() {
-            self.overload(Overload { limit: MemoryLimit::Outbox, max, held });
+            self.overload(Overload::new(MemoryLimit::Outbox, max, held));
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a connection begins and opens. What the ends say to each other is in `proto/handshake`.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use super::{
     Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
@@ -12,7 +12,7 @@ use crate::{
     proto::{
         EarlyPackets, Event,
         assembly::Assembly,
-        handshake::{Incoming, hello, refusal, welcome},
+        handshake::{Newcomer, hello, refusal, welcome},
         link::Link,
         negotiated::{Negotiated, own_limits},
         outbox::Outbox,
@@ -35,9 +35,9 @@ impl Connection {
 
     /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
     /// what comes until then. `id` tells connections of this process apart.
-    pub fn server(id: u64, incoming: Incoming) -> (Self, EarlyPackets) {
-        let Incoming { config, link, sequence, negotiated, .. } = incoming;
-        let early = EarlyPackets::new(link.handshake_bytes);
+    pub fn server(id: u64, newcomer: Newcomer) -> (Self, EarlyPackets) {
+        let Newcomer { config, mut link, sequence, negotiated, .. } = newcomer;
+        let early = EarlyPackets::new(mem::take(&mut link.handshake_bytes));
         let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated);
         connection.obey_peer();
         (connection, early)
@@ -72,7 +72,7 @@ impl Connection {
     /// The first frame of a server must be its Welcome.
     pub(super) fn handle_welcome(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         let Frame::Welcome(welcome) = frame else {
-            return Err(HandshakeViolation::Missing { frame: frame.kind_name(), of_client: false }.into());
+            return Err(HandshakeViolation::NoWelcome { frame: frame.kind_name() }.into());
         };
         if let Some(refusal) = welcome.refusal {
             self.end(ConnectionError::Refused(refusal), Flush::Nothing);

@@ -262,8 +262,8 @@ impl Connection {
     pub(super) fn check_memory(&mut self) {
         let is_beyond = |connection: &Self| connection.memory.is_beyond(connection.memory_held());
         if self.life.is_open() && is_beyond(self) && self.has_memory(0).is_err() && is_beyond(self) {
-            let (max, held) = (self.config.session_memory(), self.memory_held());
-            self.overload(Overload { limit: MemoryLimit::Session, max, held });
+            let (max, held) = (self.memory.limit, self.memory_held());
+            self.overload(Overload::new(MemoryLimit::Session, max, held));
         }
     }
 

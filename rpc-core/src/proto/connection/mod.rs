@@ -3,7 +3,8 @@
 //! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport) and `negotiated`
 //! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other
 //! files have the steps that need several parts: `handshake`, `calls` and `completions` for calls that are made here,
-//! `serving` and `answering` for calls that are served here, `streams`, `transmit`, `timeouts`, `expiry` and `closing`.
+//! `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`, `timeouts`, `expiry`
+//! and `closing`.
 //! `state` has the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.

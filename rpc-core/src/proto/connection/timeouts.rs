@@ -219,6 +219,6 @@ impl Connection {
     }
 
     fn time_out(&mut self, limit: TimeLimit, after: Duration) {
-        self.end(ConnectionError::TimedOut(Timeout { limit, after }), Flush::Nothing);
+        self.end(ConnectionError::TimedOut(Timeout::new(limit, after)), Flush::Nothing);
     }
 }

@@ -1,14 +1,14 @@
 //! The handshake: Hello and Welcome tell who is there, and what each side takes. Their bytes are in
 //! `wire/handshake.rs`, and the limits that they announce in `negotiated.rs`.
 //!
-//! A server reads the Hello before there is a session: an [`Acceptor`] takes the first packets of a link, and becomes
-//! an [`Incoming`] with the Hello. The shell then turns the client away ([`Incoming::refuse`]), or begins a session
+//! A server reads the Hello before there is a session: a [`HelloReader`] takes the first packets of a link, and becomes
+//! a [`Newcomer`] with the Hello. The shell then turns the client away ([`Newcomer::refuse`]), or begins a session
 //! with it ([`Connection::server`](super::Connection::server)), which may still be refused until
 //! [`Connection::accept`](super::Connection::accept). What the client sends meanwhile waits in
 //! [`EarlyPackets`](super::EarlyPackets).
 
-mod acceptor;
-mod incoming;
+mod hello_reader;
+mod newcomer;
 
 use crate::{
     config::Config,
@@ -17,8 +17,8 @@ use crate::{
     wire::{Frame, Hello, HostedContract, VERSION, Welcome},
 };
 
-pub use acceptor::Acceptor;
-pub use incoming::Incoming;
+pub use hello_reader::HelloReader;
+pub use newcomer::Newcomer;
 
 /// What a client says first.
 pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Box<Hello> {

@@ -16,7 +16,7 @@ use crate::{
     proto::{
         acks::AckSchedule,
         bulk::BulkWindow,
-        early::HandshakeBytes,
+        handshake_bytes::HandshakeBytes,
         pings::PING_BURST,
         sequence::Sequence,
         timers::{LinkTimer, LinkTimers},
@@ -37,7 +37,7 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 ///
 /// Nothing in here is needed to go on with the session elsewhere: ids, sequence numbers, calls, streams and what waits
 /// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link. A server's link
-/// begins before its session: the [`Acceptor`](super::Acceptor) that reads the Hello has it first.
+/// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello has it first.
 ///
 /// In this version a session has one link and ends with it (`Connection::handle_lost`). More than a new `Link` would be
 /// needed to go on: frames are dropped, and their permits and room returned, when they are handed to the transport and
@@ -49,7 +49,8 @@ pub(super) struct Link {
     pub(super) handshake: Option<Frame>,
     /// Ping, Pong and GoAway.
     pub(super) unsequenced: VecDeque<Frame>,
-    /// What came before the Hello of a client, and with the Welcome of a server.
+    /// What came before the Hello of a client, and with the Welcome of a server. At a server it goes over to
+    /// [`EarlyPackets`](super::EarlyPackets) with the Hello, and the link takes no more.
     pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,

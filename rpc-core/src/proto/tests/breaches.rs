@@ -109,7 +109,7 @@ fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
 
     let mut liar = fresh();
     liar.say_apart(&[Frame::Ping { token: 1 }]);
-    let rule = HandshakeViolation::Missing { frame: "Ping", of_client: true };
+    let rule = HandshakeViolation::NoHello { frame: "Ping" };
     liar.assert_broken(rule, CloseCode::PROTOCOL, "no Hello");
 
     let mut liar = fresh();

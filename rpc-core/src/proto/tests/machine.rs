@@ -12,12 +12,12 @@ use bytes::Bytes;
 use crate::{
     config::{Config, HANDSHAKE},
     error::ConnectionError,
-    proto::{Acceptor, Connection, EarlyPackets, Event, Released, Role},
+    proto::{Connection, EarlyPackets, Event, HelloReader, Released, Role},
     wire::HostedContract,
 };
 
-/// A client's connection; or what a server has: first an acceptor, and a connection once the Hello has come. Methods
-/// that both state machines have can be called at any time, those of a connection only when there is one.
+/// A client's connection; or what a server has: first the reader of the Hello, and a connection once the Hello has
+/// come. Methods that both state machines have can be called at any time, those of a connection only when there is one.
 pub(super) struct Machine {
     id: u64,
     state: State,
@@ -26,7 +26,7 @@ pub(super) struct Machine {
 }
 
 enum State {
-    Accepting(Box<Acceptor>),
+    Reading(Box<HelloReader>),
     Connected(Box<Connection>),
     /// There will be no connection, for this reason; a client that is turned away is told with the packet.
     Failed(ConnectionError, Option<Bytes>),
@@ -38,7 +38,7 @@ impl Machine {
         let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
         let state = match role {
             Role::Client => State::Connected(Connection::client(id, config, contracts, now).into()),
-            Role::Server => State::Accepting(Acceptor::new(config, now).into()),
+            Role::Server => State::Reading(HelloReader::new(config, now).into()),
         };
         Self { id, state, early: None }
     }
@@ -70,20 +70,20 @@ impl Machine {
             (State::Connected(connection), None) => {
                 connection.handle_packet(now, packet);
             }
-            (State::Accepting(acceptor), _) => match acceptor.handle_packet(now, packet) {
+            (State::Reading(reader), _) => match reader.handle_packet(now, packet) {
                 Ok(None) => {}
                 Ok(Some(hello)) => {
                     let place = State::Failed(ConnectionError::Lost("the Hello is being read".to_owned()), None);
-                    let State::Accepting(acceptor) = mem::replace(&mut self.state, place) else { unreachable!() };
-                    match acceptor.into_incoming(hello) {
+                    let State::Reading(reader) = mem::replace(&mut self.state, place) else { unreachable!() };
+                    match reader.into_newcomer(hello) {
                         Err(error) => self.state = State::Failed(ConnectionError::Protocol(error), None),
-                        Ok(incoming) => match incoming.unfit() {
-                            Some(status) => {
-                                let (packet, error) = incoming.refuse(status);
+                        Ok(newcomer) => match newcomer.check_version() {
+                            Err(status) => {
+                                let (packet, error) = newcomer.refuse(status);
                                 self.state = State::Failed(error, Some(packet));
                             }
-                            None => {
-                                let (connection, early) = Connection::server(self.id, incoming);
+                            Ok(()) => {
+                                let (connection, early) = Connection::server(self.id, newcomer);
                                 self.state = State::Connected(connection.into());
                                 self.early = Some(early);
                             }
@@ -99,8 +99,8 @@ impl Machine {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             State::Connected(connection) => connection.handle_timeout(now),
-            State::Accepting(acceptor) => {
-                if let Err(error) = acceptor.handle_timeout(now) {
+            State::Reading(reader) => {
+                if let Err(error) = reader.handle_timeout(now) {
                     self.state = State::Failed(error, None);
                 }
             }
@@ -111,7 +111,7 @@ impl Machine {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Connected(connection) => connection.poll_timeout(),
-            State::Accepting(acceptor) => acceptor.poll_timeout(),
+            State::Reading(reader) => reader.poll_timeout(),
             State::Failed(..) => None,
         }
     }
@@ -119,7 +119,7 @@ impl Machine {
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         match &mut self.state {
             State::Connected(connection) => connection.poll_transmit(now),
-            State::Accepting(_) => None,
+            State::Reading(_) => None,
             State::Failed(_, packet) => packet.take(),
         }
     }

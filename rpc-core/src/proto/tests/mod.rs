@@ -1,6 +1,5 @@
 //! Tests in which two state machines run against each other in virtual time.
 
-mod acceptor;
 mod admission;
 mod bounds;
 mod breaches;
@@ -10,6 +9,7 @@ mod chance;
 mod ending;
 mod fairness;
 mod handshake;
+mod hello_reader;
 mod hostile;
 mod machine;
 mod memory;

@@ -162,7 +162,7 @@ fn one_way_calls_take_the_pool_beyond_its_bound_and_the_end_of_the_session_gives
     assert_eq!(heavy.closed(), None);
     let [heavy_end, light_end] = [&mut heavy, &mut light].map(|liar| &mut liar.pair.ends[SERVER].connection);
     assert!(heavy_end.trim_memory() > light_end.trim_memory());
-    let overload = Overload { limit: MemoryLimit::Server, max: pool.limit(), held: pool.held() };
+    let overload = Overload::new(MemoryLimit::Server, pool.limit(), pool.held());
     heavy_end.overload(overload);
     assert_eq!((pool.held(), pool.sessions()), (held(&light), 1));
     let now = heavy.pair.now;

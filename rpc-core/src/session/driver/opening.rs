@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl Driver {
-    /// The handshake is done but for the hooks. At a server, `early` keeps what comes until they let the client in.
+    /// Both ends have said who they are; only the hooks and objects are left to do before the session is open. At a
+    /// server, `early` keeps what comes until they let the client in.
     pub(in crate::session) fn begin_opening(&mut self, early: Option<EarlyPackets>) {
         let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
         self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone(), early));
@@ -28,15 +29,13 @@ impl Driver {
     /// Runs the hooks and makes the objects of a session that is about to open. False while that is not done.
     pub(super) fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(opening) = &mut self.opening else { return true };
-        // A session that has ended meanwhile needs neither.
-        let over = self.shared.look(|connection| connection.ended().is_some());
-        match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
-            Poll::Pending if !over => return false,
-            Poll::Pending => self.opening = None,
-            Poll::Ready(opened) => {
-                let early = self.opening.take().and_then(Opening::into_early);
-                self.opened(opened, early);
-            }
+        // A session that has ended needs neither, and may have ended before the first poll.
+        if self.shared.look(|connection| connection.ended().is_some()) {
+            self.opening = None;
+        } else {
+            let Poll::Ready(opened) = self.shared.polling(Polled::Hook, || opening.poll(cx)) else { return false };
+            let early = self.opening.take().and_then(Opening::into_early);
+            self.opened(opened, early);
         }
         // Reading may have stopped meanwhile, and nothing else would wake the driver to go on with it.
         cx.waker().wake_by_ref();

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    error::{CloseCode, ProtocolError, WebSocketViolation},
+    error::{CloseCode, HandshakeViolation, WebSocketViolation},
     session::transport::TransportError,
 };
 
@@ -36,7 +36,8 @@ pub(crate) fn failure(error: Error, text_seen: bool) -> TransportError {
             TransportError::Lost("more was queued for writing than the write buffer may hold".into())
         }
         Error::Protocol(found) => violation(describe(&found)),
-        other => TransportError::Protocol(ProtocolError::transport(CloseCode::PROTOCOL, other.to_string())),
+        // The rest is for messages that are no packets, for requests and for TLS, which are not the library's here.
+        _ => violation(WebSocketViolation::Framing),
     }
 }
 
@@ -49,6 +50,11 @@ pub(crate) fn goodbye(frame: Option<CloseFrame>) -> TransportError {
         Some(frame) => TransportError::Closed { code: CloseCode(frame.code.into()), reason: frame.reason.to_string() },
         None => TransportError::Closed { code: CloseCode::NO_STATUS, reason: String::new() },
     }
+}
+
+/// The end of a WebSocket on which more came before the handshake was done than `max` bytes.
+pub(super) fn handshake_too_long(max: usize) -> TransportError {
+    TransportError::Protocol(HandshakeViolation::TooLong { max }.into())
 }
 
 /// The end of a WebSocket whose other side broke this rule.

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    failure::{failure, goodbye, violation},
+    failure::{failure, goodbye, handshake_too_long, violation},
     metered::Metered,
 };
 use crate::{
@@ -56,6 +56,7 @@ const DISCARD: Duration = Duration::from_secs(1);
 pub struct WebSocket<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,
     max_packet: usize,
+    max_handshake: usize,
     /// Bytes that may still come before the handshake is done; `None` once it is.
     handshake_left: Option<usize>,
     /// The number of pings and pongs that came in. The connection limits it.
@@ -105,6 +106,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         Self {
             socket,
             max_packet: config.max_packet(),
+            max_handshake: config.max_handshake(),
             handshake_left: Some(config.max_handshake()),
             controls: 0,
             blocked: false,
@@ -117,7 +119,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if let Some(left) = &mut self.handshake_left {
             match left.checked_sub(packet.len()) {
                 Some(rest) => *left = rest,
-                None => return Err(self.end(violation(WebSocketViolation::HandshakeTooLong))),
+                None => return Err(self.end(handshake_too_long(self.max_handshake))),
             }
         }
         Ok(packet)
@@ -141,6 +143,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     }
 
     fn fail(&mut self, error: Error) -> TransportError {
+        if self.handshake_left.is_some() && matches!(error, Error::Capacity(_)) {
+            return self.end(handshake_too_long(self.max_handshake));
+        }
         let text_seen = self.socket.get_ref().framing().text_seen();
         self.end(failure(error, text_seen))
     }

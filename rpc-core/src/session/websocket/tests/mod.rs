@@ -17,7 +17,7 @@ use self::raw::{
 };
 use crate::{
     config::Config,
-    error::{CloseCode, ProtocolError, WebSocketViolation},
+    error::{CloseCode, HandshakeViolation, ProtocolError, WebSocketViolation},
     session::transport::{Transport, TransportError},
 };
 
@@ -211,7 +211,7 @@ async fn row_7_a_packet_over_the_handshake_limit() {
     for end in BOTH {
         let link = Link::new(end);
         let bytes = link.frame(FIN | BINARY, &[0; 17 * KIB]);
-        let rule = WebSocketViolation::MessageTooLong { len: 17 * KIB, max: 16 * KIB };
+        let rule = HandshakeViolation::TooLong { max: 16 * KIB };
         assert_eq!(link.refused(&bytes).await, (rule.into(), 1009));
     }
 }
@@ -220,7 +220,7 @@ async fn row_7_a_packet_over_the_handshake_limit() {
 async fn row_7_many_packets_before_the_end_of_the_handshake() {
     let link = Link::new(End::Server);
     let bytes = link.frame(FIN | BINARY, &[0; KIB]).repeat(17);
-    assert_eq!(link.refused(&bytes).await, (WebSocketViolation::HandshakeTooLong.into(), 1009));
+    assert_eq!(link.refused(&bytes).await, (HandshakeViolation::TooLong { max: 16 * KIB }.into(), 1009));
 }
 
 #[tokio::test]

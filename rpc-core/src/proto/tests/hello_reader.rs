@@ -8,7 +8,7 @@ use super::hostile::{Liar, request_with};
 use crate::{
     Config,
     error::{CloseCode, ConnectionError, ProtocolError, TimeLimit, Timeout},
-    proto::{Acceptor, Connection, EarlyPackets, Event},
+    proto::{Connection, EarlyPackets, Event, HelloReader},
     status::{Code, Execution, Status},
     wire::{Frame, Hello, VERSION, read_packet},
 };
@@ -16,17 +16,17 @@ use crate::{
 /// A link whose client says what a test wants.
 struct Stranger {
     now: Instant,
-    acceptor: Acceptor,
+    reader: HelloReader,
 }
 
 impl Stranger {
     fn new(config: Config) -> Self {
         let now = Instant::now();
-        Self { now, acceptor: Acceptor::new(config, now) }
+        Self { now, reader: HelloReader::new(config, now) }
     }
 
     fn put(&mut self, packet: Bytes) -> Result<Option<Box<Hello>>, ProtocolError> {
-        self.acceptor.handle_packet(self.now, packet)
+        self.reader.handle_packet(self.now, packet)
     }
 
     /// What comes of this packet, which must be refused.
@@ -38,15 +38,15 @@ impl Stranger {
     /// Lets time pass.
     fn pass(&mut self, time: Duration) -> Result<(), ConnectionError> {
         self.now += time;
-        self.acceptor.handle_timeout(self.now)
+        self.reader.handle_timeout(self.now)
     }
 
     /// The client says Hello, and waits for the verdict.
     fn greet(mut self) -> (Instant, Connection, EarlyPackets) {
         let hello = self.put(hello()).unwrap().expect("it is a Hello");
-        let incoming = self.acceptor.into_incoming(hello).unwrap();
-        assert_eq!(incoming.unfit(), None);
-        let (connection, early) = Connection::server(1, incoming);
+        let newcomer = self.reader.into_newcomer(hello).unwrap();
+        assert_eq!(newcomer.check_version(), Ok(()));
+        let (connection, early) = Connection::server(1, newcomer);
         (self.now, connection, early)
     }
 }
@@ -78,9 +78,9 @@ fn a_hello_that_comes_alone_is_given_out() {
     let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
     assert_eq!((hello.version, &hello.credentials[..]), (VERSION, &b"open sesame"[..]));
     assert!(!format!("{hello:?}").contains("[111, 112"), "{hello:?}");
-    let incoming = stranger.acceptor.into_incoming(hello).unwrap();
-    assert_eq!(incoming.hello().credentials, b"open sesame");
-    let shown = format!("{incoming:?}");
+    let newcomer = stranger.reader.into_newcomer(hello).unwrap();
+    assert_eq!(newcomer.hello().credentials, b"open sesame");
+    let shown = format!("{newcomer:?}");
     assert!(shown.contains("11 bytes") && !shown.contains("[111, 112"), "{shown}");
 }
 
@@ -110,7 +110,7 @@ fn limits_that_contradict_each_other_close_with_1002() {
     let mut stranger = Stranger::new(Config::default());
     let said = hello_with(|hello| hello.limits.packet = hello.limits.chunk);
     let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
-    let error = stranger.acceptor.into_incoming(hello).unwrap_err();
+    let error = stranger.reader.into_newcomer(hello).unwrap_err();
     assert!(error.to_string().contains("were announced"), "{error}");
     assert_eq!(ConnectionError::Protocol(error).close_code(), CloseCode::PROTOCOL);
 }
@@ -140,10 +140,10 @@ fn too_long(len: usize) -> String {
 #[test]
 fn a_hello_has_its_time_and_a_second_look() {
     let mut stranger = Stranger::new(Config::default());
-    assert_eq!(stranger.acceptor.poll_timeout(), Some(stranger.now + seconds(5.0)));
+    assert_eq!(stranger.reader.poll_timeout(), Some(stranger.now + seconds(5.0)));
     assert_eq!(stranger.pass(seconds(4.9)), Ok(()));
     assert_eq!(stranger.pass(seconds(0.2)), Ok(()), "the first look");
-    assert!(stranger.acceptor.poll_timeout().is_some());
+    assert!(stranger.reader.poll_timeout().is_some());
     let error = stranger.pass(seconds(0.2)).unwrap_err();
     assert!(error.to_string().contains("no Hello came from the client within 5s (Config::hello_timeout)"), "{error}");
     assert_eq!(error.close_code(), CloseCode::TIMEOUT);
@@ -164,31 +164,34 @@ fn a_message_that_does_not_grow_is_given_up() {
     let mut passed = 0;
     let error = loop {
         passed += 1;
-        stranger.acceptor.handle_activity(stranger.now, passed, true);
+        stranger.reader.handle_activity(stranger.now, passed, true);
         if let Err(error) = stranger.pass(seconds(1.0)) {
             break error;
         }
         assert!(passed < 100);
     };
-    assert!(error.to_string().contains("a message began and did not end within 30s"), "{error}");
+    assert!(
+        error.to_string().contains("a message has begun, and within 30s it neither grew by 16 KiB nor ended"),
+        "{error}"
+    );
     assert!(stranger.now - begun >= seconds(30.0));
     // One that has ended is judged no more.
     let mut stranger = Stranger::new(Config::builder().hello_timeout(hello_timeout).build().unwrap());
-    stranger.acceptor.handle_activity(stranger.now, 1, true);
-    stranger.acceptor.handle_activity(stranger.now, 2, false);
+    stranger.reader.handle_activity(stranger.now, 1, true);
+    stranger.reader.handle_activity(stranger.now, 2, false);
     assert_eq!(stranger.pass(seconds(100.0)), Ok(()));
 }
 
 #[test]
 fn control_frames_have_one_budget_before_the_hello_and_after_it() {
     let mut stranger = Stranger::new(Config::default());
-    assert_eq!(stranger.acceptor.handle_controls(stranger.now, 10), Ok(()));
-    let error = stranger.acceptor.handle_controls(stranger.now, 11).unwrap_err();
+    assert_eq!(stranger.reader.handle_controls(stranger.now, 10), Ok(()));
+    let error = stranger.reader.handle_controls(stranger.now, 11).unwrap_err();
     assert!(error.to_string().contains("10 at once and one a second after that"), "{error}");
     assert_eq!(ConnectionError::Protocol(error).close_code(), CloseCode::PROTOCOL);
 
     let mut stranger = Stranger::new(Config::default());
-    stranger.acceptor.handle_controls(stranger.now, 10).unwrap();
+    stranger.reader.handle_controls(stranger.now, 10).unwrap();
     let (now, mut connection, _early) = stranger.greet();
     assert!(connection.handle_controls(now, 10), "none is new");
     assert!(connection.handle_controls(now + seconds(1.0), 11));
@@ -201,10 +204,10 @@ fn a_client_of_another_version_is_told() {
     let mut stranger = Stranger::new(Config::default());
     let said = hello_with(|hello| hello.version = VERSION + 1);
     let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
-    let incoming = stranger.acceptor.into_incoming(hello).unwrap();
-    let status = incoming.unfit().expect("it is of another version");
+    let newcomer = stranger.reader.into_newcomer(hello).unwrap();
+    let status = newcomer.check_version().expect_err("it is of another version");
     assert_eq!(status.code(), Code::FailedPrecondition);
-    let (packet, error) = incoming.refuse(status);
+    let (packet, error) = newcomer.refuse(status);
     assert_eq!(error.close_code(), CloseCode::REFUSED);
     let refusal = refusal(packet);
     assert_eq!(refusal.execution(), Execution::NotExecuted);
@@ -224,7 +227,7 @@ fn a_refusal_is_the_same_before_the_session_and_in_it() {
     let status = || Status::permission_denied("x".repeat(50_000)).with_details(vec![1]);
     let mut stranger = Stranger::new(Config::default());
     let hello = stranger.put(hello()).unwrap().expect("it is a Hello");
-    let (packet, error) = stranger.acceptor.into_incoming(hello).unwrap().refuse(status());
+    let (packet, error) = stranger.reader.into_newcomer(hello).unwrap().refuse(status());
     let (now, mut connection, _early) = Stranger::new(Config::default()).greet();
     connection.refuse(status());
     assert_eq!(connection.ended(), Some(&error));
@@ -285,7 +288,7 @@ fn the_time_of_the_hello_goes_on_until_the_verdict() {
     connection.handle_timeout(now + seconds(2.0));
     assert_eq!(connection.ended(), None, "the first look");
     connection.handle_timeout(now + seconds(2.2));
-    let timeout = Timeout { limit: TimeLimit::Opening, after: seconds(5.0) };
+    let timeout = Timeout::new(TimeLimit::Opening, seconds(5.0));
     assert_eq!(connection.ended(), Some(&ConnectionError::TimedOut(timeout)));
 }
 

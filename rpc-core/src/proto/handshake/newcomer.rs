@@ -1,4 +1,4 @@
-//! `Incoming`: a client that has said Hello, on its link, and has no session.
+//! `Newcomer`: a client that has said Hello, on its link, and has no session.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use crate::{
     wire::{Hello, VERSION},
 };
 
-/// A client that has said Hello, on its link, and has no session: [`Acceptor::into_incoming`](super::Acceptor) gives
-/// it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
+/// A client that has said Hello, on its link, and has no session: [`HelloReader::into_newcomer`](super::HelloReader)
+/// gives it. Becomes a session by [`Connection::server`](crate::proto::Connection::server).
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Newcomer {
     pub(in crate::proto) config: Config,
     pub(in crate::proto) link: Link,
     pub(in crate::proto) sequence: Sequence,
@@ -22,20 +22,25 @@ pub struct Incoming {
     pub(super) hello: Box<Hello>,
 }
 
-impl Incoming {
+impl Newcomer {
     /// What the client has said.
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// Why this server can have no session with the client, whatever is hosted here, if that is so.
-    pub fn unfit(&self) -> Option<Status> {
-        (self.hello.version != VERSION).then(|| {
-            Status::failed_precondition(format!(
-                "the client speaks version {} of the protocol, this server speaks version {VERSION}",
-                self.hello.version
-            ))
-        })
+    /// Whether this server can have a session with the client, whatever is hosted here.
+    ///
+    /// # Errors
+    ///
+    /// If the client speaks another version of the protocol. The status is for [`Self::refuse`].
+    pub fn check_version(&self) -> Result<(), Status> {
+        if self.hello.version == VERSION {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!(
+            "the client speaks version {} of the protocol, this server speaks version {VERSION}",
+            self.hello.version
+        )))
     }
 
     /// Turns the client away. Gives the packet that tells it why, and the reason with which the link is to be closed

@@ -1,10 +1,10 @@
-//! `Acceptor`: a link at a server, before its client has said Hello.
+//! `HelloReader`: a link at a server, before its client has said Hello.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Incoming;
+use super::Newcomer;
 use crate::{
     config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError, TimeLimit, Timeout},
@@ -19,20 +19,20 @@ use crate::{
 /// come. After an error the link is to be closed with the code and the reason of that error. There is no output: a
 /// server says nothing before it has the Hello.
 #[derive(Debug)]
-pub struct Acceptor {
+pub struct HelloReader {
     config: Config,
     link: Link,
     sequence: Sequence,
 }
 
-impl Acceptor {
+impl HelloReader {
     /// A link that begins now.
     pub fn new(config: Config, now: Instant) -> Self {
         Self { link: Link::new(&config, None, now), sequence: Sequence::new(), config }
     }
 
     /// Takes a packet in. Gives the Hello if the packet holds it; nothing may follow then but
-    /// [`Self::into_incoming`].
+    /// [`Self::into_newcomer`].
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Acceptor {
                 return Err(HandshakeViolation::NotAlone.into());
             }
             let Frame::Hello(found) = frame else {
-                return Err(HandshakeViolation::Missing { frame: frame.kind_name(), of_client: true }.into());
+                return Err(HandshakeViolation::NoHello { frame: frame.kind_name() }.into());
             };
             hello = Some(found);
         }
@@ -87,11 +87,11 @@ impl Acceptor {
         while let Some(timer) = self.link.timers.pop_due(now) {
             let late = match timer {
                 LinkTimer::Handshake => (!self.link.timers.look_again(timer, now))
-                    .then_some(Timeout { limit: TimeLimit::Hello, after: self.config.hello_timeout() }),
+                    .then_some(Timeout::new(TimeLimit::Hello, self.config.hello_timeout())),
                 LinkTimer::Message => {
                     let period = self.config.progress_timeout();
                     let is_stuck = self.link.is_message_stuck(now, period);
-                    is_stuck.then_some(Timeout { limit: TimeLimit::Message, after: period })
+                    is_stuck.then_some(Timeout::new(TimeLimit::Message, period))
                 }
                 // Nothing is sent before the Hello, and silence is judged by the timer of the handshake.
                 LinkTimer::Ping | LinkTimer::Silence | LinkTimer::Write | LinkTimer::Backlog => None,
@@ -113,9 +113,9 @@ impl Acceptor {
     /// # Errors
     ///
     /// If what the Hello announces contradicts itself.
-    pub fn into_incoming(self, hello: Box<Hello>) -> Result<Incoming, ProtocolError> {
+    pub fn into_newcomer(self, hello: Box<Hello>) -> Result<Newcomer, ProtocolError> {
         let Self { config, link, sequence } = self;
         let negotiated = Negotiated::new(&config, &hello.limits, hello.contracts.clone())?;
-        Ok(Incoming { config, link, sequence, negotiated, hello })
+        Ok(Newcomer { config, link, sequence, negotiated, hello })
     }
 }
