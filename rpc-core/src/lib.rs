@@ -77,6 +77,7 @@ pub mod config;
 #[cfg(feature = "session")]
 mod context;
 pub mod contract;
+mod credential;
 pub mod error;
 #[cfg(feature = "session")]
 pub mod guide;
@@ -101,14 +102,15 @@ pub use async_trait::async_trait;
 pub use config::{Config, ConfigBuilder, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
+pub use credential::Credential;
 pub use error::{
     CallError, CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError,
     Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
 };
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, Principal, Scope,
-    Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub,
+    CallOptions, Closed, Closing, ConnectionInfo, Identity, IntoStreaming, NoFault, ParseSessionIdError, Peer,
+    Principal, Scope, Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub,
 };
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};

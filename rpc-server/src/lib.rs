@@ -63,9 +63,9 @@ pub use rpc_core::guide;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
-    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
-    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
-    ParseSessionIdError, Peer, Principal, ProtocolError, Reason, Scope, Service, Session, SessionHooks, SessionId,
-    SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Credential, Execution, HandshakeViolation,
+    Hosting, HostingBuilder, HostingError, Identity, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault,
+    Overload, ParseSessionIdError, Peer, Principal, ProtocolError, Reason, Scope, Service, Session, SessionHooks,
+    SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout,
     TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept, logging, session, text,
 };

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{
     clock::now,
     closing::Closing,
-    info::{ConnectionInfo, Principal},
+    info::ConnectionInfo,
+    principal::Principal,
     session_id::SessionId,
     shared::{Life, SessionShared},
     watchdog::polled_for,
