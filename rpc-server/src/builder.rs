@@ -1,9 +1,12 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
+use std::{fmt, sync::Arc};
+
 use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
 use tokio::net::ToSocketAddrs;
 
 use crate::{
+    auth::{Authenticator, Gatekeeper},
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
@@ -29,6 +32,7 @@ impl Server {
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
+            authenticator: None,
         }
     }
 }
@@ -68,7 +72,6 @@ impl Server {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "a server begins with `build` or `listen`"]
 pub struct ServerBuilder {
     hosting: HostingBuilder,
@@ -79,6 +82,7 @@ pub struct ServerBuilder {
     max_connections: usize,
     max_connections_per_address: usize,
     memory: Option<usize>,
+    authenticator: Option<Arc<dyn Authenticator>>,
 }
 
 impl ServerBuilder {
@@ -100,6 +104,15 @@ impl ServerBuilder {
     /// the one that was added first is the first to see a session open, and the last to see the session closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
+        self
+    }
+
+    /// Asks who each client is, and refuses those whom the authenticator refuses. Without an authenticator every client
+    /// may connect, and has no principal unless hooks or HTTP layers set one. A second call replaces the first one.
+    ///
+    /// The guide has [a chapter on authentication](crate::guide::sessions).
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
         self
     }
 
@@ -204,7 +217,8 @@ impl ServerBuilder {
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps)))
+        let gatekeeper = Gatekeeper::new(self.authenticator);
+        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps, gatekeeper)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
@@ -218,6 +232,21 @@ impl ServerBuilder {
         let server = self.build()?;
         let listener = server.listen(addr).await?;
         Ok(ServerHandle::new(server, listener))
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("hosting", &self.hosting)
+            .field("config", &self.config)
+            .field("any_origin", &self.any_origin)
+            .field("origins", &self.origins)
+            .field("max_connections", &self.max_connections)
+            .field("max_connections_per_address", &self.max_connections_per_address)
+            .field("memory", &self.memory)
+            .field("authenticator", &self.authenticator.is_some())
+            .finish_non_exhaustive()
     }
 }
 

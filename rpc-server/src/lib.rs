@@ -36,6 +36,7 @@
 //! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
 //! same names.
 
+mod auth;
 mod builder;
 mod caps;
 mod error;
@@ -48,6 +49,7 @@ mod shared;
 mod socket;
 mod upgrade;
 
+pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use handle::ServerHandle;
