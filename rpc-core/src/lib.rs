@@ -90,6 +90,8 @@ mod panics;
 mod peer;
 mod proto;
 #[cfg(feature = "session")]
+mod renewal;
+#[cfg(feature = "session")]
 mod service;
 #[cfg(feature = "session")]
 pub mod session;
@@ -154,6 +156,14 @@ pub mod __internals {
     pub mod wire {
         pub use crate::wire::*;
     }
+}
+
+/// The reserved contract `rpc.Session`, which a server hosts and a client calls. Not for people: it may change in any
+/// release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __renewal {
+    pub use crate::renewal::{Renewal, RenewalClient};
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::runtime::Handle;
@@ -109,18 +110,38 @@ impl Facts {
     }
 
     pub(crate) fn principal(&self) -> Option<Principal> {
-        self.identity().as_ref().map(|identity| identity.principal().clone())
+        self.lock().as_ref().map(|identity| identity.principal().clone())
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.lock().clone()
+    }
+
+    /// When the identity expires, if it does.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.lock().as_ref().and_then(Identity::expires)
+    }
+
+    /// Replaces the identity by one of the same name. False if there is none, or it has another name.
+    pub(crate) fn renew(&self, renewed: Identity) -> bool {
+        let mut identity = self.lock();
+        let is_same = identity.as_ref().is_some_and(|own| own.principal() == renewed.principal());
+        let old = if is_same { identity.replace(renewed) } else { None };
+        drop(identity);
+        // The drop of a value is users' code.
+        drop(old);
+        is_same
     }
 
     /// False if a principal was known already.
     pub(crate) fn set_principal(&self, principal: Principal) -> bool {
-        let mut identity = self.identity();
+        let mut identity = self.lock();
         let unknown = identity.is_none();
         identity.get_or_insert_with(|| principal.into());
         unknown
     }
 
-    fn identity(&self) -> MutexGuard<'_, Option<Identity>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Identity>> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,5 +177,15 @@ mod tests {
         assert_eq!(facts.principal(), Some("bob".into()));
         assert!(!facts.set_principal("eve".into()));
         assert_eq!(facts.principal(), Some("bob".into()));
+    }
+
+    #[test]
+    fn an_identity_is_replaced_by_one_of_the_same_name() {
+        let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
+        assert!(!facts.renew(Identity::new("ada")), "there is none to be renewed");
+        assert!(facts.set_principal("ada".into()));
+        assert!(facts.renew(Identity::new("ada").value(7_u8)));
+        assert!(!facts.renew(Identity::new("bob")));
+        assert_eq!(facts.principal().unwrap().value::<u8>(), Some(&7));
     }
 }

@@ -167,6 +167,10 @@ impl Identity {
     pub fn time_left(&self) -> Option<Duration> {
         self.expires.map(|at| at.saturating_duration_since(now()))
     }
+
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
 }
 
 impl From<Principal> for Identity {
