@@ -6,7 +6,7 @@ use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, Session
 use tokio::net::ToSocketAddrs;
 
 use crate::{
-    auth::{Authenticator, Gatekeeper},
+    auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
@@ -214,10 +214,14 @@ impl ServerBuilder {
         }
         let origins = origins(self.any_origin, self.origins)?;
         let memory = MemoryPool::new(memory);
-        // These hooks are the last, so that a session is in the collection when all hooks have let it in.
-        let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
-        let caps = Caps::new(self.max_connections, self.max_connections_per_address);
         let gatekeeper = Gatekeeper::new(self.authenticator);
+        let hosting = match gatekeeper.is_set() {
+            true => self.hosting.service(renewals(&gatekeeper, &self.config)),
+            false => self.hosting,
+        };
+        // These hooks are the last, so that a session is in the collection when all hooks have let it in.
+        let hosting = hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
+        let caps = Caps::new(self.max_connections, self.max_connections_per_address);
         Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps, gatekeeper)))
     }
 

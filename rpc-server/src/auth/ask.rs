@@ -24,6 +24,10 @@ impl Gatekeeper {
         Self(authenticator)
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Says who has sent an upgrade request. A little of `limit` is left for the answer.
     pub(crate) async fn at_upgrade(
         &self,
@@ -54,6 +58,18 @@ impl Gatekeeper {
             Some(until) => timeout_at(until, asked).await.unwrap_or_else(|_| Err(too_slow("at the hello"))),
             None => asked.await,
         }
+    }
+
+    /// Says whose credential a client shows to renew its identity.
+    pub(crate) async fn at_renewal(
+        &self,
+        credential: &Credential,
+        info: &ConnectionInfo,
+        limit: Duration,
+    ) -> Result<Identity, AuthError> {
+        let Some(authenticator) = &self.0 else { return Err(AuthError::internal("this server has no authenticator")) };
+        let asked = caught(|| authenticator.authenticate(credential, info));
+        timeout(limit, asked).await.unwrap_or_else(|_| Err(too_slow("at a renewal")))
     }
 }
 

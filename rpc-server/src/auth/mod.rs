@@ -2,12 +2,14 @@
 
 mod ask;
 mod error;
+mod renewer;
 mod request;
 
 use rpc_core::{ConnectionInfo, Credential, Identity, async_trait};
 
 pub(crate) use ask::Gatekeeper;
 pub use error::{AuthError, AuthErrorKind};
+pub(crate) use renewer::renewals;
 pub use request::AuthRequest;
 
 /// Says who a client is. [`ServerBuilder::authenticator`](crate::ServerBuilder::authenticator) takes one.
@@ -25,6 +27,11 @@ pub use request::AuthRequest;
 /// have [`Config::hello_timeout`](rpc_core::Config::hello_timeout). After that its future is dropped, and the client is
 /// refused as by [`AuthError::unavailable`]. A panic refuses the client with an internal error. The future is dropped
 /// too when the server shuts down.
+///
+/// When the identity expires, the session ends with close code 4401, unless the client shows a newer credential in time:
+/// [`authenticate`](Self::authenticate) is asked again, within
+/// [`Config::hello_timeout`](rpc_core::Config::hello_timeout), and the newer identity replaces the older one. It must
+/// have the same name. Clients of this project do so by themselves if they have a source of credentials.
 ///
 /// If a layer around the upgrade has put an [`Identity`] or a [`Principal`](rpc_core::Principal) into the request's
 /// extensions, it knows the client already, and the authenticator is not asked.
@@ -52,7 +59,8 @@ pub use request::AuthRequest;
 /// ```
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// Says whose credential this is: a bearer token of the upgrade, or what came with the Hello.
+    /// Says whose credential this is: a bearer token of the upgrade, what came with the Hello, or what a client shows
+    /// later to renew its identity.
     ///
     /// # Errors
     ///
