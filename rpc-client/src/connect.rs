@@ -5,9 +5,10 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
     session,
@@ -17,6 +18,7 @@ use tracing::{debug, warn};
 
 use crate::{
     client::Client,
+    credentials::{Credentials, ask, bearer, can_renew, keep_renewed},
     dial::{dial, forbids},
     error::ConnectError,
 };
@@ -123,6 +125,7 @@ pub struct ConnectBuilder<T> {
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
+    credentials: Option<Arc<dyn Credentials>>,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -133,6 +136,7 @@ impl<T> ConnectBuilder<T> {
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
+            credentials: None,
             gives: PhantomData,
         }
     }
@@ -164,6 +168,20 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Shows a credential to the server: `.credentials(|| async { fetch_token().await.map(Credential::bearer) })`. The
+    /// source is asked before the connection is made. If the server says that the identity expires, the source is asked
+    /// again when 80 % of the time are over, and the session goes on with the newer credential, without a new
+    /// connection. If a renewal fails, it is tried again until the server closes with
+    /// [`CloseCode::EXPIRED`](rpc_core::CloseCode::EXPIRED).
+    ///
+    /// A [`Credential::bearer`](rpc_core::Credential::bearer) goes with the HTTP upgrade; a header `authorization` that
+    /// is set besides is an error when connecting. A [`Credential::in_hello`](rpc_core::Credential::in_hello) goes with
+    /// the first frame. Use either within a trusted network or with TLS: otherwise others can read it on its way.
+    pub fn credentials(mut self, credentials: impl Credentials) -> Self {
+        self.credentials = Some(Arc::new(credentials));
+        self
+    }
+
     /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
     /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
     /// a body, is an error when connecting.
@@ -185,14 +203,32 @@ impl<T> ConnectBuilder<T> {
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let (transport, info) = dial(&self.url, &self.headers?, &self.config).await?;
+        let (mut headers, limit) = (self.headers?, self.config.upgrade_timeout());
+        let credential = match &self.credentials {
+            Some(_) if headers.contains_key(header::AUTHORIZATION) => {
+                let why = "the credentials are sent as this header".to_owned();
+                return Err(ConnectError::Header { name: "authorization".to_owned(), why });
+            }
+            Some(credentials) => Some(ask(&**credentials, limit).await?),
+            None => None,
+        };
+        if let Some(bearer) = credential.as_ref().and_then(bearer).flatten() {
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        let (transport, info) = dial(&self.url, &headers, &self.config).await?;
         let peer_addr = info.peer_addr;
-        let (session, driver) = session::connect(transport, &hosting, &self.config, info);
+        let (session, driver) = match &credential {
+            Some(credential) => session::connect_as(credential, transport, &hosting, &self.config, info),
+            None => session::connect(transport, &hosting, &self.config, info),
+        };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);
         session.established().await?;
         debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
+        if let Some(credentials) = self.credentials.filter(|_| can_renew(&session)) {
+            tokio::spawn(keep_renewed(session, credentials, limit));
+        }
         Ok(peer)
     }
 }

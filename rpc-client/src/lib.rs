@@ -43,11 +43,13 @@
 
 mod client;
 mod connect;
+mod credentials;
 mod dial;
 mod error;
 
 pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};
+pub use credentials::{CredentialError, Credentials};
 pub use error::ConnectError;
 
 #[doc(hidden)]
