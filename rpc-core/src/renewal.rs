@@ -9,8 +9,19 @@ pub trait Renewal {
     #[rpc(idempotent, timeout = "10s")]
     async fn time_left(&self) -> Option<u64>;
 
-    /// Shows a new credential. Returns what [`Self::time_left`] returns from then on. An error leaves the identity as it
-    /// was.
+    /// Shows a new credential. Returns what [`Self::time_left`] returns from then on. An error leaves the identity as
+    /// it was.
     #[rpc(timeout = "10s")]
     async fn renew(&self, credential: &[u8]) -> Result<Option<u64>, Status>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{contract::RENEWAL, peer::Stub};
+
+    #[test]
+    fn the_contract_has_its_reserved_name() {
+        assert_eq!(RenewalClient::CONTRACT.name(), RENEWAL);
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
+use rpc_core::{
+    Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
+};
 use tokio::net::ToSocketAddrs;
 
 use crate::{
@@ -110,9 +112,28 @@ impl ServerBuilder {
     /// Asks who each client is, and refuses those whom the authenticator refuses. Without an authenticator every client
     /// may connect, and has no principal unless hooks or HTTP layers set one. A second call replaces the first one.
     ///
-    /// The guide has [a chapter on authentication](crate::guide::sessions).
+    /// The guide has [a chapter on authentication](crate::guide::authentication).
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Decides whether a principal has a role, for the methods with `#[rpc(allow = "role")]`:
+    /// `.authorizer(|principal, role| principal.value::<User>().is_some_and(|user| user.has(role)))`. It runs before
+    /// the interceptors and the method, at each call of such a method, so it must not block. A caller without a
+    /// principal has no role. A call that is refused fails with `PERMISSION_DENIED`, and the method has not run.
+    ///
+    /// A server whose contracts have such methods cannot be built without an authorizer. A second call replaces the
+    /// first one.
+    pub fn authorizer(mut self, decide: impl Fn(&Principal, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.hosting = self.hosting.authorizer(decide);
+        self
+    }
+
+    /// Refuses the calls of all methods whose contracts do not say who may call them. `#[rpc(allow = "*")]` opens a
+    /// method to every caller, also to one without a principal.
+    pub fn deny_by_default(mut self) -> Self {
+        self.hosting = self.hosting.deny_by_default();
         self
     }
 

@@ -9,3 +9,5 @@ mod at_upgrade;
 #[path = "auth/bank.rs"]
 mod bank;
 mod raw;
+#[path = "auth/roles.rs"]
+mod roles;

@@ -23,13 +23,13 @@ pub use request::AuthRequest;
 /// hook. A client that is refused learns the reason, and no hook runs for it.
 ///
 /// An authenticator may await, for instance a database. At the upgrade it has most of
-/// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout). The wait for the Hello and the authenticator together
-/// have [`Config::hello_timeout`](rpc_core::Config::hello_timeout). After that its future is dropped, and the client is
-/// refused as by [`AuthError::unavailable`]. A panic refuses the client with an internal error. The future is dropped
-/// too when the server shuts down.
+/// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout). The wait for the Hello and the authenticator
+/// together have [`Config::hello_timeout`](rpc_core::Config::hello_timeout). After that its future is dropped, and the
+/// client is refused as by [`AuthError::unavailable`]. A panic refuses the client with an internal error. The future is
+/// dropped too when the server shuts down.
 ///
-/// When the identity expires, the session ends with close code 4401, unless the client shows a newer credential in time:
-/// [`authenticate`](Self::authenticate) is asked again, within
+/// When the identity expires, the session ends with close code 4401, unless the client shows a newer credential in
+/// time: [`authenticate`](Self::authenticate) is asked again, within
 /// [`Config::hello_timeout`](rpc_core::Config::hello_timeout), and the newer identity replaces the older one. It must
 /// have the same name. Clients of this project do so by themselves if they have a source of credentials.
 ///
