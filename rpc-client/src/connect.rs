@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use crate::{
     client::Client,
-    credentials::{Credentials, ask, bearer, can_renew, keep_renewed},
+    credentials::{Credentials, ask, can_renew, keep_renewed},
     dial::{dial, forbids},
     error::ConnectError,
 };
@@ -204,7 +204,7 @@ impl<T> ConnectBuilder<T> {
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let (mut headers, limit) = (self.headers?, self.config.upgrade_timeout());
-        let credential = match &self.credentials {
+        let shown = match &self.credentials {
             Some(_) if headers.contains_key(header::AUTHORIZATION) => {
                 let why = "the credentials are sent as this header".to_owned();
                 return Err(ConnectError::Header { name: "authorization".to_owned(), why });
@@ -212,9 +212,10 @@ impl<T> ConnectBuilder<T> {
             Some(credentials) => Some(ask(&**credentials, limit).await?),
             None => None,
         };
-        if let Some(bearer) = credential.as_ref().and_then(bearer).flatten() {
-            headers.insert(header::AUTHORIZATION, bearer);
-        }
+        let credential = shown.map(|(credential, header)| {
+            headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
+            credential
+        });
         let (transport, info) = dial(&self.url, &headers, &self.config).await?;
         let peer_addr = info.peer_addr;
         let (session, driver) = match &credential {

@@ -137,7 +137,7 @@ impl fmt::Display for ConnectError {
             Self::Url { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
             Self::Header { name, why } => write!(f, "the header {name:?} cannot be sent: {why}"),
             Self::Credentials { source } => {
-                write!(f, "this side has no credential to show: {source}; see to the source given to .credentials(..)")
+                write!(f, "there is no credential to show: {source}; see to what was given to .credentials(..)")
             }
             Self::Resolve { host, source } => {
                 write!(f, "the host name {host:?} leads to no address ({source}); check its spelling and the network")

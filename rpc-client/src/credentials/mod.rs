@@ -74,32 +74,31 @@ impl Credentials for Credential {
     }
 }
 
-/// Asks for the credential of a connection, and checks that it can be sent.
-pub(crate) async fn ask(credentials: &dyn Credentials, limit: Duration) -> Result<Credential, ConnectError> {
-    let asked = timeout(limit, credentials.credential()).await;
-    let credential = asked
-        .unwrap_or_else(|_| Err(format!("they took longer than {limit:?} (Config::upgrade_timeout)").into()))
-        .map_err(|source| ConnectError::Credentials { source })?;
-    let why = match bearer(&credential) {
-        None if credential.expose().len() > MAX_IN_HELLO => {
-            format!("the credential has {} bytes, and a Hello has room for {MAX_IN_HELLO}", credential.expose().len())
-        }
-        Some(None) => "the bearer token has bytes that a header may not have".to_owned(),
-        _ => return Ok(credential),
-    };
-    Err(ConnectError::Credentials { source: why.into() })
+/// Asks for the credential of a connection. Returns it with the header that shows it, if it goes with the upgrade.
+pub(crate) async fn ask(
+    credentials: &dyn Credentials,
+    limit: Duration,
+) -> Result<(Credential, Option<HeaderValue>), ConnectError> {
+    let credential = timeout(limit, credentials.credential()).await;
+    let credential = credential
+        .unwrap_or_else(|_| Err(format!("asking for it took longer than {limit:?} (Config::upgrade_timeout)").into()));
+    let shown = credential.and_then(|credential| Ok((header_of(&credential)?, credential)));
+    shown.map(|(header, credential)| (credential, header)).map_err(|source| ConnectError::Credentials { source })
 }
 
-/// The header that shows a credential. The outer `None`: it goes with the Hello. The inner one: no header can hold it.
-pub(crate) fn bearer(credential: &Credential) -> Option<Option<HeaderValue>> {
+/// The header of a credential that goes with the upgrade. The error says why the credential cannot be sent.
+fn header_of(credential: &Credential) -> Result<Option<HeaderValue>, CredentialError> {
     if credential.is_in_hello() {
-        return None;
+        let len = credential.expose().len();
+        let fits = len <= MAX_IN_HELLO;
+        return fits
+            .then_some(None)
+            .ok_or_else(|| format!("it has {len} bytes, and a Hello has room for {MAX_IN_HELLO}").into());
     }
     let value = credential.expose_text().and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-    Some(value.map(|mut value| {
-        value.set_sensitive(true);
-        value
-    }))
+    let mut value = value.ok_or("it has bytes that a header may not have")?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 #[cfg(test)]
@@ -126,9 +125,9 @@ mod tests {
 
     #[test]
     fn the_header_is_not_shown() {
-        let header = bearer(&Credential::bearer("hunter2")).unwrap().unwrap();
+        let header = header_of(&Credential::bearer("hunter2")).unwrap().unwrap();
         assert_eq!(header, "Bearer hunter2");
         assert!(!format!("{header:?}").contains("hunter2"));
-        assert!(bearer(&Credential::in_hello("hunter2")).is_none());
+        assert!(header_of(&Credential::in_hello("hunter2")).unwrap().is_none());
     }
 }

@@ -136,8 +136,8 @@ impl ConnectionError {
 
     /// Whether a new session with the same peer may go better: the link was lost, a time limit ran out, a side was
     /// overloaded, this side's identity has expired (connect with a newer credential), or the other side restarts, goes
-    /// away or refused with [`Code::Unavailable`] or [`Code::ResourceExhausted`]. False for an end that a side wanted, for a broken rule and for any other code. A
-    /// program that connects again waits first, longer after each failure.
+    /// away or refused with [`Code::Unavailable`] or [`Code::ResourceExhausted`]. False for an end that a side wanted,
+    /// for a broken rule and for any other code. A program that connects again waits first, longer after each failure.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Lost(_) | Self::TimedOut(_) | Self::Overloaded(_) => true,
