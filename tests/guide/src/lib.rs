@@ -19,6 +19,7 @@ chapters! {
     streams = "streams.md";
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
+    authentication = "authentication.md";
     hosting = "hosting.md";
     interceptors = "interceptors.md";
     testing = "testing.md";
