@@ -40,7 +40,11 @@ impl Gatekeeper {
         let Some(authenticator) = self.0.as_ref().filter(|_| !is_known) else { return Ok(Verdict::Anonymous) };
         let request = AuthRequest::new(uri, info);
         let asked = caught(|| authenticator.at_upgrade(&request));
-        timeout(limit - limit / 20, asked).await.unwrap_or_else(|_| Err(too_slow("at the upgrade")))
+        let verdict = timeout(limit - limit / 20, asked).await.unwrap_or_else(|_| Err(too_slow("at the upgrade")))?;
+        if let Verdict::Identified(identity) = &verdict {
+            check_time(identity)?;
+        }
+        Ok(verdict)
     }
 
     /// Says who has sent a Hello, after the upgrade has left that open. `credentials` are those of the Hello; none are
@@ -54,10 +58,12 @@ impl Gatekeeper {
         let Some(authenticator) = &self.0 else { return Ok(None) };
         let credential = (!credentials.is_empty()).then(|| Credential::in_hello(credentials));
         let asked = caught(|| authenticator.at_hello(credential.as_ref(), info));
-        match until {
-            Some(until) => timeout_at(until, asked).await.unwrap_or_else(|_| Err(too_slow("at the hello"))),
-            None => asked.await,
-        }
+        let identity = match until {
+            Some(until) => timeout_at(until, asked).await.unwrap_or_else(|_| Err(too_slow("at the hello")))?,
+            None => asked.await?,
+        };
+        identity.as_ref().map_or(Ok(()), check_time)?;
+        Ok(identity)
     }
 
     /// Says whose credential a client shows to renew its identity.
@@ -69,7 +75,9 @@ impl Gatekeeper {
     ) -> Result<Identity, AuthError> {
         let Some(authenticator) = &self.0 else { return Err(AuthError::internal("this server has no authenticator")) };
         let asked = caught(|| authenticator.authenticate(credential, info));
-        timeout(limit, asked).await.unwrap_or_else(|_| Err(too_slow("at a renewal")))
+        let identity = timeout(limit, asked).await.unwrap_or_else(|_| Err(too_slow("at a renewal")))?;
+        check_time(&identity)?;
+        Ok(identity)
     }
 }
 
@@ -96,6 +104,14 @@ where
         }
         Err(AuthError::internal("the client could not be authenticated"))
     })
+}
+
+/// An identity that has expired would only begin a session that ends at once.
+fn check_time(identity: &Identity) -> Result<(), AuthError> {
+    match identity.time_left() {
+        Some(Duration::ZERO) => Err(AuthError::unauthenticated("the credential has expired")),
+        _ => Ok(()),
+    }
 }
 
 fn too_slow(stage: &str) -> AuthError {

@@ -60,7 +60,7 @@ pub use request::AuthRequest;
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// Says whose credential this is: a bearer token of the upgrade, what came with the Hello, or what a client shows
-    /// later to renew its identity.
+    /// later to renew its identity. An identity that has expired already refuses the client.
     ///
     /// # Errors
     ///

@@ -45,6 +45,7 @@ async fn each_refusal_has_its_code() {
     let cases = [
         ("", Code::Unauthenticated, "this server asks its clients for a credential"),
         ("nonsense", Code::Unauthenticated, "the token is not valid"),
+        ("expired", Code::Unauthenticated, "the credential has expired"),
         ("denied", Code::PermissionDenied, "this account is closed"),
         ("often", Code::ResourceExhausted, "too many attempts"),
         ("down", Code::Unavailable, "the database does not answer"),

@@ -24,6 +24,7 @@ async fn each_refusal_has_its_status() {
     let server = bank().listen("127.0.0.1:0").await.unwrap();
     let cases = [
         ("nonsense", "401", "the token is not valid\n", Some("www-authenticate: bearer realm=\"bank\"")),
+        ("expired", "401", "the credential has expired\n", Some("www-authenticate: bearer")),
         ("denied", "403", "this account is closed\n", None),
         ("often", "429", "too many attempts\n", Some("retry-after: 2")),
         ("down", "503", "the database does not answer\n", None),

@@ -63,6 +63,7 @@ impl Authenticator for Login {
     async fn authenticate(&self, credential: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
         match credential.expose_text().unwrap() {
             SECRET => Ok(Identity::new("ada").value(Account { balance: 42 })),
+            "expired" => Ok(Identity::new("ada").expires_in(Duration::ZERO)),
             "slow" => future::pending().await,
             "panics" => panic!("the authenticator of a test panics"),
             "denied" => Err(AuthError::permission_denied("this account is closed")),
@@ -86,9 +87,12 @@ impl Authenticator for Login {
     }
 }
 
+/// A principal and the balance of its account.
+type Found = (Option<String>, Option<u32>);
+
 /// What the `opened` hooks have seen.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(pub(crate) Arc<Mutex<Vec<(Option<String>, Option<u32>)>>>);
+pub(crate) struct Seen(pub(crate) Arc<Mutex<Vec<Found>>>);
 
 #[async_trait]
 impl SessionHooks for Seen {
