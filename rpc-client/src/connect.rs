@@ -5,20 +5,22 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use rpc_core::{
-    Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub,
+    Config, ConnectionInfo, Credential, Hosting, HostingBuilder, IntoService, Peer, Session, SessionHooks, Stub,
     intercept::Interceptor,
     logging::LogLimit,
-    session::{self, WebSocket},
+    session::{self, Driver, Transport, WebSocket},
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
     client::Client,
+    credentials::{Credentials, ask, can_renew, keep_renewed},
     dial::{Opened, Stream, dial},
     error::ConnectError,
     headers::with_header,
@@ -130,6 +132,7 @@ pub struct ConnectBuilder<T> {
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
     tls: Option<Tls>,
+    credentials: Option<Arc<dyn Credentials>>,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -141,6 +144,7 @@ impl<T> ConnectBuilder<T> {
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
             tls: None,
+            credentials: None,
             gives: PhantomData,
         }
     }
@@ -172,6 +176,20 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Shows a credential to the server: `.credentials(|| async { fetch_token().await.map(Credential::bearer) })`. The
+    /// source is asked before the connection is made. If the server says that the identity expires, the source is asked
+    /// again when 80 % of the time are over, and the session goes on with the newer credential, without a new
+    /// connection. If a renewal fails, it is tried again until the server closes with
+    /// [`CloseCode::EXPIRED`](rpc_core::CloseCode::EXPIRED).
+    ///
+    /// A [`Credential::bearer`](rpc_core::Credential::bearer) goes with the HTTP upgrade; a header `authorization` that
+    /// is set besides is an error when connecting. A [`Credential::in_hello`](rpc_core::Credential::in_hello) goes with
+    /// the first frame. Use either within a trusted network or with TLS: otherwise others can read it on its way.
+    pub fn credentials(mut self, credentials: impl Credentials) -> Self {
+        self.credentials = Some(Arc::new(credentials));
+        self
+    }
+
     /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
     /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
     /// a body, is an error when connecting.
@@ -192,18 +210,48 @@ impl<T> ConnectBuilder<T> {
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = &self.config;
-        let Opened { stream, leftover, info, .. } = dial(&self.url, self.tls, &self.headers?, config).await?;
+        let mut headers = self.headers?;
+        let shown = match &self.credentials {
+            Some(_) if headers.contains_key(header::AUTHORIZATION) => {
+                let why = "the credentials are sent as this header".to_owned();
+                return Err(ConnectError::Header { name: "authorization".to_owned(), why });
+            }
+            Some(credentials) => Some(ask(&**credentials, config.upgrade_timeout()).await?),
+            None => None,
+        };
+        let credential = shown.map(|(credential, header)| {
+            headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
+            credential
+        });
+        let Opened { stream, leftover, info, .. } = dial(&self.url, self.tls, &headers, config).await?;
         let peer_addr = info.peer_addr;
+        let shown = credential.as_ref();
         let (session, driver) = match stream {
-            Stream::Plain(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
-            Stream::Tls(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
+            Stream::Plain(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
+            Stream::Tls(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
         };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);
         session.established().await?;
         debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
+        if let Some(credentials) = self.credentials.filter(|_| can_renew(&session)) {
+            tokio::spawn(keep_renewed(session, credentials, config.upgrade_timeout()));
+        }
         Ok(peer)
+    }
+}
+
+fn begin(
+    transport: impl Transport,
+    credential: Option<&Credential>,
+    hosting: &Hosting,
+    config: &Config,
+    info: ConnectionInfo,
+) -> (Session, Driver) {
+    match credential {
+        Some(credential) => session::connect_as(credential, transport, hosting, config, info),
+        None => session::connect(transport, hosting, config, info),
     }
 }
 

@@ -8,6 +8,8 @@ use rpc_core::{
     text::{escaped, excerpt},
 };
 
+use crate::credentials::CredentialError;
+
 /// Why connecting failed. The message says what happened and what to do; no call was made.
 ///
 /// ```
@@ -48,6 +50,11 @@ pub enum ConnectError {
         name: String,
         /// What is wrong with the header.
         why: String,
+    },
+    /// There is no credential to show, or one that cannot be sent.
+    Credentials {
+        /// What is wrong.
+        source: CredentialError,
     },
     /// The host name leads to no address.
     Resolve {
@@ -139,6 +146,9 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Url { url, why } => write!(f, "cannot connect to {url:?}: {why}"),
             Self::Header { name, why } => write!(f, "the header {name:?} cannot be sent: {why}"),
+            Self::Credentials { source } => {
+                write!(f, "there is no credential to show: {source}; see to what was given to .credentials(..)")
+            }
             Self::Resolve { host, source } => {
                 write!(f, "the host name {host:?} leads to no address ({source}); check its spelling and the network")
             }
@@ -204,7 +214,7 @@ fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200..=299 => "it is an ordinary web server; check host, port and path",
         300..=399 => "it is elsewhere, and redirects are not followed; use the address that it points to",
-        401 | 407 => "it wants credentials; set them with .header(..)",
+        401 | 407 => "it wants credentials; set them with .credentials(..) or .header(..)",
         403 => "it does not let this client in; if that is because of an Origin header, let the server allow it",
         404 => "nothing is served at this path; check the path of the URL",
         426 => "the upgrade was not understood; a proxy in between may have removed it",
@@ -223,6 +233,7 @@ impl error::Error for ConnectError {
             Self::Resolve { source, .. } | Self::Unreachable { source, .. } | Self::Ended { source, .. } => {
                 source.source()
             }
+            Self::Credentials { source } => source.source(),
             Self::Rejected(status) => status.source(),
             Self::Session(error) => error.source(),
             Self::Hosting(error) => error.source(),

@@ -49,6 +49,7 @@
 
 mod client;
 mod connect;
+mod credentials;
 mod dial;
 mod error;
 mod headers;
@@ -58,6 +59,7 @@ mod tls;
 
 pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};
+pub use credentials::{CredentialError, Credentials};
 pub use error::ConnectError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsBuilder};
@@ -69,9 +71,9 @@ pub use rpc_core::TlsError;
 pub use rpc_core::{
     __macros::{client_callback as callback, client_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
-    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
-    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
-    ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Credential, Execution, HandshakeViolation,
+    Hosting, HostingBuilder, HostingError, Identity, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault,
+    Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
     SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub,
     TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
     logging, session, text,

@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+/// The name of the framework's own contract, which `renewal.rs` has. Names that begin with `rpc.` are reserved.
+#[cfg(feature = "session")]
+pub(crate) const RENEWAL: &str = "rpc.Session";
+
 /// A contract: the constant that `#[service]` and `#[callback]` generate from a trait.
 ///
 /// Two descriptors are equal if the contracts have the same name and equal methods in the same order.
@@ -122,6 +126,7 @@ pub struct MethodDescriptor {
     terminating: bool,
     timeout: Option<Duration>,
     window: Option<usize>,
+    allow: Option<&'static str>,
 }
 
 impl MethodDescriptor {
@@ -141,6 +146,7 @@ impl MethodDescriptor {
             terminating: false,
             timeout: None,
             window: None,
+            allow: None,
         }
     }
 
@@ -196,6 +202,17 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn with_window(self, bytes: usize) -> Self {
         Self { window: Some(bytes), ..self }
+    }
+
+    /// `#[rpc(allow = "…")]`: the method is for callers with this role; `*` stands for every caller.
+    #[must_use]
+    pub const fn with_allow(self, role: &'static str) -> Self {
+        Self { allow: Some(role), ..self }
+    }
+
+    /// The role that a caller of the method needs, if the contract says so; `*` stands for every caller.
+    pub const fn allow(&self) -> Option<&'static str> {
+        self.allow
     }
 
     /// The window of each stream of the method in bytes, if the contract fixes the window.

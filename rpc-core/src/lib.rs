@@ -77,6 +77,7 @@ pub mod config;
 #[cfg(feature = "session")]
 mod context;
 pub mod contract;
+mod credential;
 pub mod error;
 #[cfg(feature = "session")]
 pub mod guide;
@@ -90,6 +91,8 @@ mod peer;
 mod proto;
 #[cfg(feature = "raw")]
 pub mod raw;
+#[cfg(feature = "session")]
+mod renewal;
 #[cfg(feature = "session")]
 mod service;
 #[cfg(feature = "session")]
@@ -105,6 +108,7 @@ pub use async_trait::async_trait;
 pub use config::{Config, ConfigBuilder, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;
+pub use credential::Credential;
 pub use error::{
     CallError, CallViolation, CloseCode, ConnectionError, HandshakeViolation, MemoryLimit, Overload, ProtocolError,
     Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
@@ -114,8 +118,8 @@ pub use error::{
 pub use http;
 #[cfg(feature = "session")]
 pub use peer::{
-    CallOptions, Closed, Closing, ConnectionInfo, IntoStreaming, NoFault, ParseSessionIdError, Peer, PeerCertificate,
-    Principal, Scope, Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub, TlsInfo,
+    CallOptions, Closed, Closing, ConnectionInfo, Identity, IntoStreaming, NoFault, ParseSessionIdError, Peer,
+    PeerCertificate, Principal, Scope, Session, SessionId, SessionState, Stats, StreamSender, Streaming, Stub, TlsInfo,
 };
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
@@ -168,6 +172,14 @@ pub mod __internals {
 #[doc(hidden)]
 pub mod __tls {
     pub use crate::tls::{ALPN, Pem, WRITE_AHEAD, certified_key, provider};
+}
+
+/// The reserved contract `rpc.Session`, which a server hosts and a client calls. Not for people: it may change in any
+/// release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __renewal {
+    pub use crate::renewal::{Renewal, RenewalClient};
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

@@ -6,6 +6,7 @@ use quote::quote_spanned;
 use crate::{
     errors::Errors,
     model::{ArgKind, Contract, Method, Output},
+    options::Role,
     types::is_named,
 };
 
@@ -14,6 +15,12 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     check_beginning(contract, errors);
     for (index, method) in contract.methods.iter().enumerate() {
         check_options(method, errors);
+        if let Some(role) = method.options.allow.as_ref().filter(|_| contract.role == Role::Callback) {
+            errors.on(
+                role,
+                "a client hosts this method, and its only caller is the server that it has chosen; remove `allow`",
+            );
+        }
         check_context(contract, method, errors);
         let others = contract.methods[..index].iter();
         // Methods that exclude each other by `cfg` may share a name.

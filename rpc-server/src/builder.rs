@@ -1,11 +1,16 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
-use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
+use std::{fmt, sync::Arc};
+
+use rpc_core::{
+    Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
+};
 use tokio::net::ToSocketAddrs;
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
+    auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
@@ -31,6 +36,7 @@ impl Server {
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
+            authenticator: None,
         }
     }
 }
@@ -70,7 +76,6 @@ impl Server {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "a server begins with `build` or `listen`"]
 pub struct ServerBuilder {
     hosting: HostingBuilder,
@@ -81,6 +86,7 @@ pub struct ServerBuilder {
     max_connections: usize,
     max_connections_per_address: usize,
     memory: Option<usize>,
+    authenticator: Option<Arc<dyn Authenticator>>,
 }
 
 impl ServerBuilder {
@@ -102,6 +108,34 @@ impl ServerBuilder {
     /// the one that was added first is the first to see a session open, and the last to see the session closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
+        self
+    }
+
+    /// Asks who each client is, and refuses those whom the authenticator refuses. Without an authenticator every client
+    /// may connect, and has no principal unless hooks or HTTP layers set one. A second call replaces the first one.
+    ///
+    /// The guide has [a chapter on authentication](crate::guide::authentication).
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Decides whether a principal has a role, for the methods with `#[rpc(allow = "role")]`:
+    /// `.authorizer(|principal, role| principal.value::<User>().is_some_and(|user| user.has(role)))`. It runs before
+    /// the interceptors and the method, at each call of such a method, so it must not block. A caller without a
+    /// principal has no role. A call that is refused fails with `PERMISSION_DENIED`, and the method has not run.
+    ///
+    /// A server whose contracts have such methods cannot be built without an authorizer. A second call replaces the
+    /// first one.
+    pub fn authorizer(mut self, decide: impl Fn(&Principal, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.hosting = self.hosting.authorizer(decide);
+        self
+    }
+
+    /// Refuses the calls of all methods whose contracts do not say who may call them. `#[rpc(allow = "*")]` opens a
+    /// method to every caller, also to one without a principal.
+    pub fn deny_by_default(mut self) -> Self {
+        self.hosting = self.hosting.deny_by_default();
         self
     }
 
@@ -203,10 +237,15 @@ impl ServerBuilder {
         }
         let origins = origins(self.any_origin, self.origins)?;
         let memory = MemoryPool::new(memory);
+        let gatekeeper = Gatekeeper::new(self.authenticator);
+        let hosting = match gatekeeper.is_set() {
+            true => self.hosting.service(renewals(&gatekeeper, &self.config)),
+            false => self.hosting,
+        };
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
-        let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
+        let hosting = hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps)))
+        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps, gatekeeper)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
@@ -233,6 +272,21 @@ impl ServerBuilder {
         let server = self.build()?;
         let listener = server.listen_tls(addr, tls).await?;
         Ok(ServerHandle::new(server, listener))
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("hosting", &self.hosting)
+            .field("config", &self.config)
+            .field("any_origin", &self.any_origin)
+            .field("origins", &self.origins)
+            .field("max_connections", &self.max_connections)
+            .field("max_connections_per_address", &self.max_connections_per_address)
+            .field("memory", &self.memory)
+            .field("authenticator", &self.authenticator.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -41,6 +41,7 @@
 //! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
 //! same names.
 
+mod auth;
 mod builder;
 mod caps;
 mod error;
@@ -57,6 +58,7 @@ mod socket;
 mod tls;
 mod upgrade;
 
+pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use handle::ServerHandle;
@@ -74,9 +76,9 @@ pub use rpc_core::TlsError;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
     CallError, CallOptions, CallViolation, CloseCode, Closed, Closing, Code, Concurrency, Config, ConfigBuilder,
-    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Execution, HandshakeViolation, Hosting,
-    HostingBuilder, HostingError, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault, Overload,
-    ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
+    ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Credential, Execution, HandshakeViolation,
+    Hosting, HostingBuilder, HostingError, Identity, IntoService, IntoStreaming, MemoryLimit, MemoryPool, NoFault,
+    Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope, Service, Session,
     SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub,
     TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept,
     logging, session, text,

@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
 
 use crate::{
+    auth::Gatekeeper,
     caps::{Caps, Full, Place},
     origin::Origins,
     sessions::Sessions,
@@ -25,6 +26,7 @@ pub(crate) struct ServerShared {
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
+    pub(crate) gatekeeper: Gatekeeper,
     caps: Caps,
     /// Becomes true when the server ends. Each listener's task has a receiver, so it is closed when they have ended.
     stop: watch::Sender<bool>,
@@ -56,6 +58,7 @@ impl ServerShared {
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
+        gatekeeper: Gatekeeper,
     ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout());
         Self {
@@ -64,6 +67,7 @@ impl ServerShared {
             origins,
             sessions,
             memory,
+            gatekeeper,
             caps,
             stop: watch::Sender::default(),
             listening: Mutex::default(),

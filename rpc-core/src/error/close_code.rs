@@ -68,6 +68,8 @@ close_codes! {
     TRY_AGAIN_LATER = 1013, "try again later";
     /// The handshake was refused; the Welcome packet before it says why.
     REFUSED = 4400, "refused";
+    /// The identity of the client has expired, and it was not renewed in time.
+    EXPIRED = 4401, "expired";
     /// A time limit ran out: handshake, keepalive, a stalled message or a stalled write.
     TIMEOUT = 4408, "timeout";
 }

@@ -75,6 +75,8 @@ pub enum ConnectionError {
     Overloaded(Overload),
     /// This side shut down.
     ShutDown,
+    /// The [`Identity`](crate::Identity) of the other side expired, and was not renewed in time.
+    Expired,
 }
 
 /// An end of a session, as seen from this process.
@@ -97,7 +99,8 @@ impl ConnectionError {
             | Self::Protocol(_)
             | Self::RefusedPeer(_)
             | Self::Overloaded(_)
-            | Self::ShutDown => Some(Side::Local),
+            | Self::ShutDown
+            | Self::Expired => Some(Side::Local),
         }
     }
 
@@ -126,11 +129,16 @@ impl ConnectionError {
         matches!(self, Self::Refused(_) | Self::RefusedPeer(_)) || self.is_peers(CloseCode::REFUSED)
     }
 
+    /// Whether the identity of a side has expired.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired) || self.is_peers(CloseCode::EXPIRED)
+    }
+
     /// Whether a new session with the same peer may go better: the link was lost, a time limit ran out, a side was
-    /// overloaded, or the other side restarts, goes away or refused with [`Code::Unavailable`] or
-    /// [`Code::ResourceExhausted`]. False for an end that a side wanted (also if this side waited for
-    /// it in vain, as [`Closing`](crate::Closing) says), for a broken rule and for any other code. A program that
-    /// connects again waits first, longer after each failure.
+    /// overloaded, this side's identity has expired (connect with a newer credential), or the other side restarts, goes
+    /// away or refused with [`Code::Unavailable`] or [`Code::ResourceExhausted`]. False for an end that a side wanted
+    /// (also if this side waited for it in vain, as [`Closing`](crate::Closing) says), for a broken rule and for any
+    /// other code. A program that connects again waits first, longer after each failure.
     pub fn is_retryable(&self) -> bool {
         match self {
             // This side wanted the end, and only waited for it.
@@ -138,10 +146,14 @@ impl ConnectionError {
             Self::Lost(_) | Self::TimedOut(_) | Self::Overloaded(_) => true,
             Self::ClosedByPeer { code, .. } => matches!(
                 *code,
-                CloseCode::GOING_AWAY | CloseCode::RESTART | CloseCode::TRY_AGAIN_LATER | CloseCode::TIMEOUT
+                CloseCode::GOING_AWAY
+                    | CloseCode::RESTART
+                    | CloseCode::TRY_AGAIN_LATER
+                    | CloseCode::EXPIRED
+                    | CloseCode::TIMEOUT
             ),
             Self::Refused(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
-            Self::ClosedLocally | Self::Protocol(_) | Self::RefusedPeer(_) | Self::ShutDown => false,
+            Self::ClosedLocally | Self::Protocol(_) | Self::RefusedPeer(_) | Self::ShutDown | Self::Expired => false,
         }
     }
 
@@ -159,6 +171,7 @@ impl ConnectionError {
             Self::Refused(_) | Self::RefusedPeer(_) => CloseCode::REFUSED,
             Self::Overloaded(_) => CloseCode::TRY_AGAIN_LATER,
             Self::ShutDown => CloseCode::RESTART,
+            Self::Expired => CloseCode::EXPIRED,
         }
     }
 
@@ -171,6 +184,7 @@ impl ConnectionError {
             Self::TimedOut(timeout) => timeout.to_string(),
             Self::Overloaded(overload) => overload.to_string(),
             Self::ShutDown => "shutting down".to_owned(),
+            Self::Expired => "the identity has expired".to_owned(),
         }
     }
 }
@@ -196,6 +210,7 @@ impl fmt::Display for ConnectionError {
             Self::RefusedPeer(status) => write!(f, "the session was refused: {}", escaped(status.message())),
             Self::Overloaded(overload) => write!(f, "the session exceeded a limit: {overload}"),
             Self::ShutDown => f.write_str("this side has shut down"),
+            Self::Expired => f.write_str("the identity of the other side has expired, and was not renewed in time"),
         }
     }
 }
@@ -215,9 +230,16 @@ mod tests {
     use super::*;
     use crate::error::{MemoryLimit, TimeLimit};
 
-    /// What a reconnecting program asks: lost, timed out, overloaded, shut down, refused.
-    fn answers(error: &ConnectionError) -> [bool; 5] {
-        [error.is_lost(), error.is_timed_out(), error.is_overloaded(), error.is_shut_down(), error.is_refused()]
+    /// What a reconnecting program asks: lost, timed out, overloaded, shut down, refused, expired.
+    fn answers(error: &ConnectionError) -> [bool; 6] {
+        [
+            error.is_lost(),
+            error.is_timed_out(),
+            error.is_overloaded(),
+            error.is_shut_down(),
+            error.is_refused(),
+            error.is_expired(),
+        ]
     }
 
     fn by_peer(code: CloseCode) -> ConnectionError {
@@ -240,6 +262,7 @@ mod tests {
             overloaded(),
             ConnectionError::ShutDown,
             ConnectionError::RefusedPeer(Status::permission_denied("not you")),
+            ConnectionError::Expired,
             ConnectionError::Protocol(ProtocolError::OutOfSequence { seq: 3, expected: 2 }),
         ];
         for local in endings {
@@ -257,6 +280,7 @@ mod tests {
             overloaded(),
             ConnectionError::ShutDown,
             ConnectionError::Refused(Status::permission_denied("not you")),
+            ConnectionError::Expired,
         ];
         for (index, error) in endings.iter().enumerate() {
             assert_eq!(answers(error), std::array::from_fn(|question| question == index), "{error}");
@@ -274,6 +298,7 @@ mod tests {
             by_peer(CloseCode::RESTART),
             by_peer(CloseCode::TRY_AGAIN_LATER),
             by_peer(CloseCode::TIMEOUT),
+            by_peer(CloseCode::EXPIRED),
             ConnectionError::Refused(Status::unavailable("not yet")),
             ConnectionError::Refused(Status::resource_exhausted("full")),
         ];
@@ -282,6 +307,7 @@ mod tests {
             ConnectionError::ShutDown,
             ConnectionError::TimedOut(Timeout::new(TimeLimit::Close, Duration::from_secs(5))),
             ConnectionError::TimedOut(Timeout::new(TimeLimit::Drain, Duration::from_secs(30))),
+            ConnectionError::Expired,
             ConnectionError::Protocol(ProtocolError::OutOfSequence { seq: 3, expected: 2 }),
             ConnectionError::RefusedPeer(Status::unavailable("full")),
             ConnectionError::Refused(Status::unauthenticated("who are you?")),

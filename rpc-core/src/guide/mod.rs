@@ -35,6 +35,8 @@ pages! {
     deadlocks = "deadlocks.md";
     /// Objects for one client, hooks, principals, all sessions of a server.
     sessions = "sessions.md";
+    /// Who a client is, how long that holds, and which methods it may call.
+    authentication = "authentication.md";
     /// One server at several addresses, and beside web pages in another HTTP server.
     hosting = "hosting.md";
     /// Text and binary messages by hand, without contracts; the same message to many.

@@ -1,14 +1,27 @@
-//! Facts of a connection besides the protocol, and the principal at its other end.
+//! Facts of a connection besides the protocol.
 
 use std::{
-    fmt,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::runtime::Handle;
 
-use super::{certificate::PeerCertificate, session_id::SessionId};
+use super::{
+    certificate::PeerCertificate,
+    principal::{Identity, Principal},
+    session_id::SessionId,
+};
+
+/// Headers that may hold credentials. Browsers put a token among the sub-protocols, because they let pages set no
+/// other header.
+const SECRET_HEADERS: [http::HeaderName; 4] = [
+    http::header::AUTHORIZATION,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::COOKIE,
+    http::header::SEC_WEBSOCKET_PROTOCOL,
+];
 
 /// The facts of a connection that its HTTP upgrade gave. All fields are empty if there was no upgrade.
 ///
@@ -37,8 +50,8 @@ pub struct ConnectionInfo {
     /// What is known of the TLS that encrypts the connection; `None` if it came without TLS, or if a proxy has ended
     /// the TLS.
     pub tls: Option<TlsInfo>,
-    /// Typed values that the HTTP layers around the upgrade have added. If there is a [`Principal`] among them, it
-    /// becomes the session's principal.
+    /// Typed values that the HTTP layers around the upgrade have added. If there is an [`Identity`] or a [`Principal`]
+    /// among them, the session begins with it.
     pub extensions: http::Extensions,
 }
 
@@ -51,12 +64,13 @@ impl ConnectionInfo {
     }
 
     /// Sets the headers of the upgrade. This copies their values: an HTTP server leaves the values in the buffer into
-    /// which it read the request, and the session would keep the whole buffer for its lifetime.
+    /// which it read the request, and the session would keep the whole buffer for its lifetime. Those that may hold
+    /// credentials are marked as sensitive: `Debug` does not show them.
     #[must_use]
     pub fn with_headers(mut self, mut headers: http::HeaderMap) -> Self {
-        for value in headers.values_mut() {
+        for (name, value) in &mut headers {
             if let Ok(mut own) = http::HeaderValue::from_bytes(value.as_bytes()) {
-                own.set_sensitive(value.is_sensitive());
+                own.set_sensitive(value.is_sensitive() || SECRET_HEADERS.contains(name));
                 *value = own;
             }
         }
@@ -111,71 +125,22 @@ impl TlsInfo {
     }
 }
 
-/// The party at the other end: a name that an application gives to a party that it knows. Cheap to clone.
-///
-/// ```
-/// use rpc_core::Principal;
-///
-/// let ada = Principal::from("ada");
-/// assert_eq!((ada.name(), ada.to_string()), ("ada", "ada".to_owned()));
-/// assert_eq!(ada, Principal::from(String::from("ada")));
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Principal(Arc<str>);
-
-impl Principal {
-    /// A principal of this name.
-    pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for Principal {
-    fn from(name: &str) -> Self {
-        Self::new(name)
-    }
-}
-
-impl From<String> for Principal {
-    fn from(name: String) -> Self {
-        Self::new(name)
-    }
-}
-
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Principal").field(&self.0).finish()
-    }
-}
-
 /// The facts of a session that do not come from the protocol.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: SessionId,
     info: Arc<ConnectionInfo>,
-    principal: OnceLock<Principal>,
+    /// Who is at the other end; an identity that is renewed replaces the older one.
+    identity: Mutex<Option<Identity>>,
     /// The session's runtime. Callers may run outside of this runtime.
     pub(crate) runtime: Option<Handle>,
 }
 
 impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
-        let principal = OnceLock::new();
-        if let Some(known) = info.extensions.get::<Principal>() {
-            let _ = principal.set(known.clone());
-        }
-        Self { id, info: Arc::new(info), principal, runtime: Handle::try_current().ok() }
+        let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
+        let identity = Mutex::new(info.extensions.get::<Identity>().cloned().or_else(principal));
+        Self { id, info: Arc::new(info), identity, runtime: Handle::try_current().ok() }
     }
 
     /// The facts of the session's connection, as they are now.
@@ -188,11 +153,82 @@ impl Facts {
     }
 
     pub(crate) fn principal(&self) -> Option<Principal> {
-        self.principal.get().cloned()
+        self.lock().as_ref().map(|identity| identity.principal().clone())
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.lock().clone()
+    }
+
+    /// When the identity expires, if it does.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.lock().as_ref().and_then(Identity::expires)
+    }
+
+    /// Replaces the identity by one of the same name. False if there is none, or it has another name.
+    pub(crate) fn renew(&self, renewed: Identity) -> bool {
+        let mut identity = self.lock();
+        let is_same = identity.as_ref().is_some_and(|own| own.principal() == renewed.principal());
+        let old = if is_same { identity.replace(renewed) } else { None };
+        drop(identity);
+        // The drop of a value is users' code.
+        drop(old);
+        is_same
     }
 
     /// False if a principal was known already.
     pub(crate) fn set_principal(&self, principal: Principal) -> bool {
-        self.principal.set(principal).is_ok()
+        let mut identity = self.lock();
+        let unknown = identity.is_none();
+        identity.get_or_insert_with(|| principal.into());
+        unknown
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Identity>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(name: &'static str) -> ConnectionInfo {
+        let headers = [(http::HeaderName::from_static(name), http::HeaderValue::from_static("hunter2"))];
+        ConnectionInfo::default().with_headers(headers.into_iter().collect())
+    }
+
+    #[test]
+    fn headers_with_credentials_are_not_shown() {
+        for name in ["authorization", "cookie", "proxy-authorization", "sec-websocket-protocol"] {
+            let info = info(name);
+            assert_eq!(info.headers[name], "hunter2");
+            assert!(!format!("{info:?}").contains("hunter2"), "{info:?}");
+        }
+        assert!(format!("{:?}", info("x-other")).contains("hunter2"), "others are");
+    }
+
+    #[test]
+    fn a_session_begins_with_the_identity_among_the_extensions() {
+        let begin = |extensions| Facts::new(SessionId::next(), ConnectionInfo::default().with_extensions(extensions));
+        let mut extensions = http::Extensions::new();
+        assert_eq!(begin(extensions.clone()).principal(), None);
+        extensions.insert(Principal::from("ada"));
+        assert_eq!(begin(extensions.clone()).principal(), Some("ada".into()));
+        extensions.insert(Identity::new("bob"));
+        let facts = begin(extensions);
+        assert_eq!(facts.principal(), Some("bob".into()));
+        assert!(!facts.set_principal("eve".into()));
+        assert_eq!(facts.principal(), Some("bob".into()));
+    }
+
+    #[test]
+    fn an_identity_is_replaced_by_one_of_the_same_name() {
+        let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
+        assert!(!facts.renew(Identity::new("ada")), "there is none to be renewed");
+        assert!(facts.set_principal("ada".into()));
+        assert!(facts.renew(Identity::new("ada").value(7_u8)));
+        assert!(!facts.renew(Identity::new("bob")));
+        assert_eq!(facts.principal().unwrap().value::<u8>(), Some(&7));
     }
 }

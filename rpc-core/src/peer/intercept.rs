@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 use super::{
     clock::now,
     current::{CurrentCall, Extras},
-    info::{ConnectionInfo, Facts, Principal},
+    info::{ConnectionInfo, Facts},
+    principal::Principal,
     session_id::SessionId,
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};

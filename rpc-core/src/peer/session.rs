@@ -5,7 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{
     clock::now,
     closing::Closing,
-    info::{ConnectionInfo, Principal},
+    info::ConnectionInfo,
+    principal::{Identity, Principal},
     session_id::SessionId,
     shared::{Life, SessionShared},
     watchdog::polled_for,
@@ -135,6 +136,23 @@ impl Session {
     /// once: if there is one already, this returns false and changes nothing.
     pub fn set_principal(&self, principal: Principal) -> bool {
         self.shared.facts.set_principal(principal)
+    }
+
+    /// The identity of the party at the other end, with the time at which it expires; `None` if the party is not known.
+    /// A [principal](Self::principal) that a hook has set does not expire.
+    pub fn identity(&self) -> Option<Identity> {
+        self.shared.facts.identity()
+    }
+
+    /// Replaces the identity of the other side by one of the same name, with another value or another time at which it
+    /// expires. False if the name is another, or the other side has no principal: then nothing changes. When an
+    /// identity expires, the session ends with [`ConnectionError::Expired`].
+    pub fn renew(&self, identity: Identity) -> bool {
+        let renewed = self.shared.facts.renew(identity);
+        if renewed {
+            self.shared.act(|connection| connection.expire_at(self.shared.facts.expires()));
+        }
+        renewed
     }
 
     /// How far the session has come.

@@ -48,6 +48,8 @@ pub(crate) enum SessionTimer {
     DrainGrace,
     /// The session is closed whatever runs.
     Drain,
+    /// The identity of the other side has expired.
+    Expiry,
 }
 
 impl TimerKind for LinkTimer {
@@ -61,7 +63,8 @@ impl TimerKind for LinkTimer {
 }
 
 impl TimerKind for SessionTimer {
-    const ALL: &'static [Self] = &[Self::Assembly, Self::BufferPool, Self::Ack, Self::DrainGrace, Self::Drain];
+    const ALL: &'static [Self] =
+        &[Self::Assembly, Self::BufferPool, Self::Ack, Self::DrainGrace, Self::Drain, Self::Expiry];
 
     #[inline]
     fn index(self) -> usize {

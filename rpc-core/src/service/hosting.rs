@@ -6,13 +6,14 @@ use bytes::BytesMut;
 
 use super::{
     Instance, IntoService, Service, SessionHooks,
+    authorizer::Authorizer,
     no_cancel::{NoCancelLimit, NoCancelPermit},
 };
 use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
     contract::MethodDescriptor,
     logging::LogLimit,
-    peer::{Interceptor, Session, now},
+    peer::{Facts, Interceptor, Principal, Session, now},
     proto::MemoryPool,
     status::Status,
     wire::{Frame, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
@@ -64,6 +65,7 @@ struct Inner {
     /// Limits the running handlers of `no_cancel` methods.
     no_cancel: NoCancelLimit,
     memory: Option<MemoryPool>,
+    authorizer: Authorizer,
 }
 
 /// A hosted method.
@@ -99,6 +101,7 @@ pub struct HostingBuilder {
     hooks: Vec<Arc<dyn SessionHooks>>,
     interceptors: Vec<Arc<dyn Interceptor>>,
     memory: Option<MemoryPool>,
+    authorizer: Authorizer,
 }
 
 /// Why contracts cannot be hosted together. The message says what to do.
@@ -123,6 +126,13 @@ pub enum HostingError {
     TooMany {
         /// The number of contracts.
         contracts: usize,
+    },
+    /// A contract says that a method is for callers with a role, and nothing decides who has it.
+    NoAuthorizer {
+        /// The method, as `Contract.method`.
+        method: String,
+        /// The role.
+        role: &'static str,
     },
     /// The names of the contracts do not fit the handshake, whose length is limited.
     TooLong {
@@ -200,6 +210,11 @@ impl Hosting {
         self.inner.methods[index].service
     }
 
+    /// Checks that the other side may call a method. Runs users' code.
+    pub(crate) fn authorize(&self, method: &MethodDescriptor, facts: &Facts) -> Result<(), Status> {
+        self.inner.authorizer.check(method, || facts.principal())
+    }
+
     /// A permit to run the handler of a `no_cancel` method; `None` if `most` such handlers run already.
     pub(crate) fn acquire_no_cancel(&self, most: usize) -> Option<NoCancelPermit> {
         self.inner.no_cancel.acquire(most)
@@ -250,6 +265,23 @@ impl HostingBuilder {
         self
     }
 
+    /// Decides whether a principal has a role, for the methods with `#[rpc(allow = "role")]`. It runs before the
+    /// interceptors and the method, at each call of such a method, so it must not block. A second call replaces the
+    /// first one.
+    #[must_use]
+    pub fn authorizer(mut self, decide: impl Fn(&Principal, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.authorizer.decide_by(Arc::new(decide));
+        self
+    }
+
+    /// Refuses the calls of all methods whose contracts do not say who may call them. `#[rpc(allow = "*")]` opens a
+    /// method to every caller.
+    #[must_use]
+    pub fn deny_by_default(mut self) -> Self {
+        self.authorizer.deny_by_default();
+        self
+    }
+
     /// Bounds the memory that the other sides can make all sessions of this hosting hold together. A server makes a
     /// pool itself; see `ServerBuilder::memory`.
     #[must_use]
@@ -262,10 +294,10 @@ impl HostingBuilder {
     ///
     /// # Errors
     ///
-    /// If two contracts have the same name or two methods the same number, or if the names of the contracts do not fit
-    /// a handshake.
+    /// If two contracts have the same name or two methods the same number, if the names of the contracts do not fit a
+    /// handshake, or if a method is for callers with a role and there is no [`authorizer`](Self::authorizer).
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let Self { services, hooks, interceptors, memory } = self;
+        let Self { services, hooks, interceptors, memory, authorizer } = self;
         if services.len() > MAX_CONTRACTS {
             return Err(HostingError::TooMany { contracts: services.len() });
         }
@@ -289,8 +321,14 @@ impl HostingBuilder {
                 return Err(HostingError::SameMethodId { id: first.id(), first: first_name, second: second_name });
             }
         }
+        let roles = methods.iter().map(|entry| (entry.method, authorizer.undecided(entry.method)));
+        for (method, role) in roles {
+            if let Some(role) = role {
+                return Err(HostingError::NoAuthorizer { method: method.to_string(), role });
+            }
+        }
         let (interceptors, no_cancel) = (interceptors.into(), NoCancelLimit::default());
-        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, no_cancel, memory }) })
+        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, no_cancel, memory, authorizer }) })
     }
 }
 
@@ -340,6 +378,10 @@ impl fmt::Display for HostingError {
             Self::TooLong { contracts, bytes, most } => write!(
                 f,
                 "the names of {contracts} contracts make a handshake of {bytes} bytes, and every peer takes {most} bytes at most before it is done; shorten the names (#[service(name = \"…\")]), or put their methods into fewer contracts"
+            ),
+            Self::NoAuthorizer { method, role } => write!(
+                f,
+                "{method} is for callers with the role `{role}`, and nothing decides who has it; add .authorizer(|principal, role| ..) where it is hosted"
             ),
             Self::SameName { name } => write!(
                 f,

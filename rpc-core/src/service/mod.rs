@@ -1,6 +1,7 @@
 //! Hosting a contract: objects, their methods, their turns, and the parts of a handler's future.
 
 mod arguments;
+mod authorizer;
 mod fair_queue;
 mod handler_output;
 mod handling;

@@ -19,7 +19,7 @@ pub use driver::Driver;
 pub use handshake::Handshake;
 pub use in_memory::{connect_in_memory, connect_in_memory_with};
 pub use memory::{Memory, memory};
-pub use start::connect;
+pub use start::{connect, connect_as};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
 #[cfg(feature = "raw")]

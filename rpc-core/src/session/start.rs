@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Driver, Transport};
 use crate::{
     config::Config,
+    credential::Credential,
     peer::{ConnectionInfo, Facts, Session, SessionId, SessionShared, now},
     proto::Connection,
     service::Hosting,
@@ -28,6 +29,27 @@ pub fn connect(
     begin(Box::new(transport), id, connection, hosting, config, info)
 }
 
+/// As [`connect`], for a client that shows a credential in its Hello. A credential that is
+/// [not sent there](Credential::is_in_hello) is ignored.
+///
+/// # Panics
+///
+/// As [`connect`].
+pub fn connect_as(
+    credential: &Credential,
+    transport: impl Transport,
+    hosting: &Hosting,
+    config: &Config,
+    info: ConnectionInfo,
+) -> (Session, Driver) {
+    let id = SessionId::next();
+    let mut connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
+    if credential.is_in_hello() {
+        connection.show(credential.expose());
+    }
+    begin(Box::new(transport), id, connection, hosting, config, info)
+}
+
 /// Puts a session together around its connection.
 pub(super) fn begin(
     transport: Box<dyn Transport>,
@@ -40,8 +62,9 @@ pub(super) fn begin(
     if let Some(pool) = hosting.memory() {
         connection.join_pool(pool);
     }
-    let shared =
-        Arc::new(SessionShared::new(connection, config.clone(), Facts::new(id, info), hosting.interceptors().clone()));
+    let facts = Facts::new(id, info);
+    connection.expire_at(facts.expires());
+    let shared = Arc::new(SessionShared::new(connection, config.clone(), facts, hosting.interceptors().clone()));
     let driver = Driver::new(transport, shared.clone(), hosting.clone());
     (Session::new(shared), driver)
 }

@@ -56,6 +56,7 @@ fn constant(contract: &Contract, method: &Method) -> TokenStream {
         options.not_initiating.map(|_| quote!(.not_initiating())),
         options.terminating.map(|_| quote!(.terminating())),
         options.timeout.map(|(_, ms)| quote!(.with_timeout_ms(#ms))),
+        options.allow.as_ref().map(|role| quote!(.with_allow(#role))),
         options.window.map(|(_, bytes)| quote!(.with_window(#bytes))),
     ];
     let flags = flags.iter().flatten();

@@ -45,11 +45,12 @@ pub(crate) struct MethodOptions {
     pub(crate) spawn: Option<Span>,
     pub(crate) fallible: Option<Span>,
     pub(crate) window: Option<(Span, usize)>,
+    pub(crate) allow: Option<LitStr>,
 }
 
 /// The names of all options of methods, in the order in which errors list them. [`MethodOptions::take`] has an arm for
 /// each name.
-const METHOD_OPTIONS: [&str; 11] = [
+const METHOD_OPTIONS: [&str; 12] = [
     "oneway",
     "idempotent",
     "timeout",
@@ -61,6 +62,7 @@ const METHOD_OPTIONS: [&str; 11] = [
     "spawn",
     "fallible",
     "window",
+    "allow",
 ];
 
 impl ContractOptions {
@@ -120,6 +122,14 @@ impl MethodOptions {
                         }
                     }
                     "name" => set(key, &mut options.name, value(key, input, "name = \"join\"")?, errors),
+                    "allow" => {
+                        let role: LitStr = value(key, input, "allow = \"admin\"")?;
+                        if role.value().trim().is_empty() {
+                            errors.on(&role, "name the role that callers need; `allow = \"*\"` lets every caller in");
+                        } else {
+                            set(key, &mut options.allow, role, errors);
+                        }
+                    }
                     "timeout" => {
                         let text: LitStr = value(key, input, "timeout = \"5s\"")?;
                         match millis(&text.value()) {

@@ -8,38 +8,54 @@ use rpc_core::{ConnectionInfo, TlsInfo, session::SUBPROTOCOL, text::excerpt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::{body::UpgradeBody, refusal::Refusal, request, run};
-use crate::{caps::Place, sessions::Entry, shared::ServerShared};
+use super::{
+    body::UpgradeBody,
+    refusal::{Refusal, denied},
+    request, run,
+};
+use crate::{auth::Verdict, caps::Place, sessions::Entry, shared::ServerShared};
 
 /// Answers one request. Must be called within a tokio runtime.
-pub(super) fn answer(
+pub(super) async fn answer(
     shared: &Arc<ServerShared>,
     mut head: Parts,
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
     let peer = peer_addr.map(tracing::field::display);
-    match begin(shared, &mut head, peer_addr, place) {
-        Ok((key, on_upgrade, entry)) => {
-            debug!(peer, path = %excerpt(head.uri.path()), "upgrade accepted");
-            let tls = head.extensions.remove::<TlsInfo>();
-            let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
-            info.peer_addr = peer_addr;
-            info.tls = tls;
-            tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry));
-            switching(&key, Some(HeaderValue::from_static(SUBPROTOCOL)))
-        }
+    let path = excerpt(head.uri.path()).to_string();
+    let (key, on_upgrade, entry) = match begin(shared, &mut head, peer_addr, place) {
+        Ok(begun) => begun,
         Err(refusal) => {
-            debug!(
-                peer,
-                path = %excerpt(head.uri.path()),
-                status = refusal.status().as_u16(),
-                "upgrade refused: {}",
-                refusal.text().trim_end()
-            );
-            refusal.response()
+            debug!(peer, path, status = refusal.status().as_u16(), "upgrade refused: {}", refusal.text().trim_end());
+            return refusal.response();
         }
-    }
+    };
+    let tls = head.extensions.remove::<TlsInfo>();
+    let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
+    info.peer_addr = peer_addr;
+    info.tls = tls;
+    let asked = shared.gatekeeper.at_upgrade(&head.uri, &info, shared.config.upgrade_timeout());
+    let verdict = tokio::select! {
+        biased;
+        () = entry.stopped() => return Refusal::ShuttingDown.response(),
+        verdict = asked => verdict,
+    };
+    let is_decided = match verdict {
+        Ok(Verdict::Identified(identity)) => {
+            info.extensions.insert(identity);
+            true
+        }
+        Ok(Verdict::Anonymous) => true,
+        Ok(Verdict::Undecided) => false,
+        Err(error) => {
+            debug!(peer, path, kind = ?error.kind(), "the client was refused at the upgrade");
+            return denied(&error);
+        }
+    };
+    debug!(peer, path, "upgrade accepted");
+    tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry, is_decided));
+    switching(&key, Some(HeaderValue::from_static(SUBPROTOCOL)))
 }
 
 fn begin(

@@ -18,8 +18,8 @@ pub struct UpgradeBody {
 }
 
 impl UpgradeBody {
-    pub(super) fn text(text: &'static str) -> Self {
-        Self { bytes: Full::from(text) }
+    pub(super) fn text(text: impl Into<Bytes>) -> Self {
+        Self { bytes: Full::new(text.into()) }
     }
 }
 

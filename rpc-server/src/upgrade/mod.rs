@@ -118,7 +118,7 @@ impl UpgradeFuture {
         place: Option<Arc<Place>>,
     ) -> Self {
         let (head, _body) = request.into_parts();
-        Self { answer: Box::pin(async move { answer::answer(&shared, head, peer_addr, place) }) }
+        Self { answer: Box::pin(async move { answer::answer(&shared, head, peer_addr, place).await }) }
     }
 }
 

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use rpc_core::session::SUBPROTOCOL;
 
 use super::body::UpgradeBody;
+use crate::auth::{AuthError, AuthErrorKind};
 
 /// Why a request is not upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,4 +113,27 @@ fn say_what_to_ask_for(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+}
+
+/// The answer to a client that the authenticator refuses.
+pub(super) fn denied(error: &AuthError) -> Response<UpgradeBody> {
+    let mut response = Response::new(UpgradeBody::text(format!("{error}\n")));
+    *response.status_mut() = match error.kind() {
+        AuthErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        AuthErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+        AuthErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        AuthErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        AuthErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if error.kind() == AuthErrorKind::Unauthenticated {
+        // RFC 9110 §15.5.2 asks for a challenge.
+        let challenge = HeaderValue::try_from(error.challenge());
+        headers.insert(header::WWW_AUTHENTICATE, challenge.unwrap_or_else(|_| HeaderValue::from_static("Bearer")));
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }

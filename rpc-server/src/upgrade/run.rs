@@ -20,10 +20,17 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-use crate::{sessions::Entry, shared::ServerShared};
+use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
-pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: ConnectionInfo, entry: Entry) {
+/// `is_decided` says whether the client may come in whatever its Hello says.
+pub(super) async fn run(
+    shared: Arc<ServerShared>,
+    on_upgrade: OnUpgrade,
+    info: ConnectionInfo,
+    entry: Entry,
+    is_decided: bool,
+) {
     let peer = info.peer_addr.map(tracing::field::display);
     let upgraded = match timeout(shared.config.upgrade_timeout(), on_upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
@@ -44,28 +51,52 @@ pub(super) async fn run(shared: Arc<ServerShared>, on_upgrade: OnUpgrade, info: 
     };
     // Without hyper's layers around it, the bare stream is faster. Other transports keep the layers.
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry, is_decided).await,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
     let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry).await,
+        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry, is_decided).await,
         Err(upgraded) => upgraded,
     };
-    greet(shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry).await;
+    greet(shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry, is_decided).await;
 }
 
-async fn greet<IO>(shared: Arc<ServerShared>, io: IO, leftover: Bytes, info: ConnectionInfo, mut entry: Entry)
-where
+async fn greet<IO>(
+    shared: Arc<ServerShared>,
+    io: IO,
+    leftover: Bytes,
+    mut info: ConnectionInfo,
+    mut entry: Entry,
+    is_decided: bool,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = info.peer_addr.map(tracing::field::display);
     debug!(peer, "connection upgraded");
+    let until = Instant::now().checked_add(shared.config.hello_timeout());
     let transport = WebSocket::server(io, leftover, &shared.config);
     let handshake = match Handshake::read_unless(transport, &shared.config, entry.stopped()).await {
         Ok(handshake) => handshake,
         Err(error) => return debug!(peer, "connection closed before its session began: {}", excerpt_of(&error)),
     };
+    if !is_decided {
+        let asked = shared.gatekeeper.at_hello(handshake.credentials(), &info, until);
+        let verdict = tokio::select! {
+            biased;
+            () = entry.stopped() => Err(AuthError::unavailable("the server is shutting down")),
+            verdict = asked => verdict,
+        };
+        match verdict {
+            Ok(Some(identity)) => drop(info.extensions.insert(identity)),
+            Ok(None) => {}
+            Err(error) => {
+                debug!(peer, kind = ?error.kind(), "the client was refused at its hello");
+                handshake.refuse(error.into()).await;
+                return;
+            }
+        }
+    }
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
     tokio::spawn(serve(shared, session, driver, entry));

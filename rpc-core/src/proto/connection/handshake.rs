@@ -64,6 +64,13 @@ impl Connection {
         }
     }
 
+    /// At a client: puts credentials into the Hello, if it has not gone.
+    pub fn show(&mut self, credentials: &[u8]) {
+        if let Some(hello) = self.link.hello_mut() {
+            hello.credentials = credentials.to_owned();
+        }
+    }
+
     /// At a client: the Hello, if it has not gone, which then does not go as a packet. For two ends in one process.
     pub fn take_hello(&mut self) -> Option<Box<Hello>> {
         self.link.take_hello()

@@ -26,6 +26,14 @@ impl Connection {
         self.expire_deadlines(now);
     }
 
+    /// Sets when the identity of the other side expires, and with it the connection; `None` is never.
+    pub fn expire_at(&mut self, at: Option<Instant>) {
+        match at.filter(|_| !self.life.has_ended()) {
+            Some(at) => self.schedule.timers.set(SessionTimer::Expiry, at),
+            None => self.schedule.timers.stop(SessionTimer::Expiry),
+        }
+    }
+
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
@@ -138,6 +146,7 @@ impl Connection {
             SessionTimer::Ack => self.judge_acks(now),
             SessionTimer::DrainGrace => self.stop_handlers(),
             SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
+            SessionTimer::Expiry => self.end(ConnectionError::Expired, Flush::Output),
         }
     }
 

@@ -201,6 +201,14 @@ impl Link {
         self.take_packet()
     }
 
+    /// The Hello, if it has not gone, to be changed.
+    pub(super) fn hello_mut(&mut self) -> Option<&mut Hello> {
+        match &mut self.handshake {
+            Some(Frame::Hello(hello)) => Some(hello),
+            _ => None,
+        }
+    }
+
     /// The Hello, if it has not gone.
     pub(super) fn take_hello(&mut self) -> Option<Box<Hello>> {
         match self.handshake.take() {

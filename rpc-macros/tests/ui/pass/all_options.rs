@@ -26,6 +26,12 @@ pub trait Desk {
     /// May fail.
     #[rpc(fallible)]
     async fn check(&self) -> Answer;
+    /// Not for everyone.
+    #[rpc(allow = "admin")]
+    async fn open(&self);
+    /// For everyone.
+    #[rpc(allow = "*")]
+    async fn close(&self);
     /// Streams with a window of their own.
     #[rpc(window = 65_536)]
     async fn copy(&self, pages: Streaming<String>) -> Streaming<u32>;

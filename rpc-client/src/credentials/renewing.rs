@@ -1,0 +1,61 @@
+//! Renewing an identity before it expires.
+
+use std::{sync::Arc, time::Duration};
+
+use rpc_core::{__renewal::RenewalClient, Session, Stub, logging::LogLimit, text::excerpt_of};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+use super::Credentials;
+
+/// A server that says that no time is left is asked no more often than this.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Whether the server lets its clients renew their identities.
+pub(crate) fn can_renew(session: &Session) -> bool {
+    session.hosts(RenewalClient::CONTRACT.name())
+}
+
+/// Renews the identity of this side when 80 % of its time are over, until the session ends. `limit` is the time that
+/// the source of the credentials has.
+pub(crate) async fn keep_renewed(session: Session, credentials: Arc<dyn Credentials>, limit: Duration) {
+    tokio::select! {
+        biased;
+        _ = session.closed() => {}
+        () = renew_in_time(&session, &*credentials, limit) => {}
+    }
+}
+
+async fn renew_in_time(session: &Session, credentials: &dyn Credentials, limit: Duration) {
+    // This stub does not keep the session open.
+    let server: RenewalClient = session.client();
+    let mut left = match server.time_left().await {
+        Ok(left) => left,
+        Err(status) => return debug!(session = %session.id(), "no identity is renewed: {}", excerpt_of(&status)),
+    };
+    while let Some(millis) = left {
+        let whole = Duration::from_millis(millis);
+        sleep((whole / 5 * 4).max(LEAST_WAIT)).await;
+        left = loop {
+            match renew(&server, credentials, limit).await {
+                Ok(left) => break left,
+                Err(why) => {
+                    static FAILED: LogLimit = LogLimit::new();
+                    if let Some(more) = FAILED.admit(Instant::now().into_std()) {
+                        warn!(session = %session.id(), "the identity is not renewed yet: {why}{more}");
+                    }
+                    sleep((whole / 25).max(LEAST_WAIT)).await;
+                }
+            }
+        };
+    }
+}
+
+async fn renew(server: &RenewalClient, credentials: &dyn Credentials, limit: Duration) -> Result<Option<u64>, String> {
+    let credential = match timeout(limit, credentials.credential()).await {
+        Ok(Ok(credential)) => credential,
+        Ok(Err(error)) => return Err(format!("there is no credential ({})", excerpt_of(&error))),
+        Err(_) => return Err(format!("there is no credential within {limit:?} (Config::upgrade_timeout)")),
+    };
+    server.renew(credential.expose()).await.map_err(|status| format!("the server says: {}", excerpt_of(&status)))
+}
