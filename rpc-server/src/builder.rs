@@ -8,6 +8,7 @@ use crate::{
     error::{BuildError, ListenError},
     handle::ServerHandle,
     origin::Origins,
+    routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
     shared::ServerShared,
@@ -25,6 +26,7 @@ impl Server {
             config: Config::default(),
             any_origin: false,
             origins: Vec::new(),
+            routes: RoutesBuilder::default(),
             sessions: Sessions::new(),
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
@@ -75,6 +77,7 @@ pub struct ServerBuilder {
     config: Config,
     any_origin: bool,
     origins: Vec<String>,
+    routes: RoutesBuilder,
     sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
@@ -113,6 +116,47 @@ impl ServerBuilder {
     /// Sets the limits and times of every session.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Sets the path at which sessions begin, for instance `/rpc`, for the listeners of the server and for
+    /// [`Server::front`]. A path has no slash at its end unless one is written here. Of several calls the last one
+    /// counts.
+    ///
+    /// Without it, sessions begin at every path of a server that has only [health routes](Self::health_routes) besides,
+    /// and at `/` once the server has a [`route`](Self::route) or a [`fallback`](Self::fallback). A path that nothing
+    /// serves is answered with 404 and the list of the paths that are served.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.routes.sessions = Some(path.into());
+        self
+    }
+
+    /// Serves the requests to one path by a service of the application, for the listeners of the server and for
+    /// [`Server::front`]. The path is compared as a whole; a service that looks at paths by itself, for instance an
+    /// axum `Router`, fits better as the [`fallback`](Self::fallback).
+    ///
+    /// A listener speaks HTTP/1.1 with keep-alive. A request's head, and the wait for the next request, take at most
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes. When the
+    /// server shuts down, answers that are under way are sent to their ends within
+    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout).
+    pub fn route(mut self, path: impl Into<String>, service: impl RouteService) -> Self {
+        self.routes.applications.push((path.into(), Application::new(service)));
+        self
+    }
+
+    /// Serves the requests to all other paths by a service of the application, for instance an axum `Router`: otherwise
+    /// as [`route`](Self::route). Of several calls the last one counts.
+    pub fn fallback(mut self, service: impl RouteService) -> Self {
+        self.routes.fallback = Some(Application::new(service));
+        self
+    }
+
+    /// Serves two paths for orchestrators and load balancers. `/healthz` is answered with 200 whenever the process can
+    /// answer. `/readyz` is answered with 200 as long as the server takes sessions, and with 503 as soon as it drains.
+    ///
+    /// Off by default: by default a server answers nothing but requests for the WebSocket.
+    pub fn health_routes(mut self) -> Self {
+        self.routes.probes = true;
         self
     }
 
@@ -184,7 +228,8 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, or an origin that no page can have.
+    /// connections that is too small, an origin that no page can have, or a path that no request can have or that two
+    /// routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
@@ -200,11 +245,12 @@ impl ServerBuilder {
             }
         }
         let origins = origins(self.any_origin, self.origins)?;
+        let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps)))
+        Ok(Server::new(ServerShared::new(hosting, self.config, origins, routes, self.sessions, memory, caps)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of

@@ -39,6 +39,14 @@ pub enum BuildError {
         /// What is wrong with the text, and what is right.
         why: String,
     },
+    /// A path cannot be served: [`ServerBuilder::path`](crate::ServerBuilder::path) or
+    /// [`ServerBuilder::route`](crate::ServerBuilder::route) was given a text that is no path, or a path that is taken.
+    Path {
+        /// The given path.
+        given: String,
+        /// What is wrong with the path.
+        why: String,
+    },
 }
 
 /// Why a server does not listen. The message says what to do.
@@ -156,6 +164,7 @@ impl fmt::Display for BuildError {
             Self::Origin { given, why } => {
                 write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
+            Self::Path { given, why } => write!(f, "ServerBuilder cannot serve the path {given:?}: {why}"),
         }
     }
 }
@@ -166,7 +175,7 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
-            Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
+            Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } | Self::Path { .. } => None,
         }
     }
 }

@@ -39,9 +39,11 @@
 mod builder;
 mod caps;
 mod error;
+mod front;
 mod handle;
 mod listener;
 mod origin;
+mod routes;
 mod server;
 mod sessions;
 mod shared;
@@ -50,8 +52,10 @@ mod upgrade;
 
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
+pub use front::{Front, FrontFuture};
 pub use handle::ServerHandle;
 pub use listener::Listener;
+pub use routes::{FrontBody, RequestBody, RouteService};
 pub use server::Server;
 pub use sessions::{SessionChange, SessionChanges, Sessions};
 pub use upgrade::{Upgrade, UpgradeBody, UpgradeFuture};

@@ -7,9 +7,10 @@ use tracing::info;
 
 use crate::{
     error::ListenError,
+    front::Front,
     listener::Listener,
     sessions::Sessions,
-    shared::{KeepAlive, ServerShared},
+    shared::{KeepAlive, ServerShared, Stop},
     upgrade::Upgrade,
 };
 
@@ -51,8 +52,8 @@ impl Server {
     /// ends. A server can listen at any number of addresses. Port 0 takes any free port, which [`Listener::local_addr`]
     /// returns. If a name has several addresses, the server listens at the first one that works.
     ///
-    /// Every path of a URL leads to the server. To tell paths apart, use [`upgrade`](Self::upgrade) within an HTTP
-    /// server.
+    /// Every path of a URL leads to the server, unless [`ServerBuilder::path`](crate::ServerBuilder::path) or a route
+    /// says otherwise.
     ///
     /// # Errors
     ///
@@ -92,6 +93,12 @@ impl Server {
         Upgrade::new(Arc::clone(&self.alive))
     }
 
+    /// A service that answers requests as the listeners of this server do: the sessions at their path, the routes, the
+    /// health routes. It is for HTTP servers of another kind, and otherwise as [`upgrade`](Self::upgrade).
+    pub fn front(&self) -> Front {
+        Front::new(Arc::clone(&self.alive))
+    }
+
     /// The open sessions, whichever way they came.
     pub fn sessions(&self) -> &Sessions {
         &self.shared().sessions
@@ -107,7 +114,7 @@ impl Server {
     /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
     /// shutdown.
     pub async fn shutdown(&self) {
-        if let Some(listeners) = self.shared().stop() {
+        if let Some(listeners) = self.shared().stop(Stop::Gracefully) {
             info!(listeners, sessions = self.sessions().len(), "shutting down");
         }
         self.sessions().begin_drain();

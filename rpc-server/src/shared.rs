@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use crate::{
     caps::{Caps, Full, Place},
     origin::Origins,
+    routes::Routes,
     sessions::Sessions,
     socket::Socket,
 };
@@ -22,15 +23,26 @@ pub(crate) struct ServerShared {
     pub(crate) hosting: Hosting,
     pub(crate) config: Config,
     pub(crate) origins: Origins,
+    pub(crate) routes: Routes,
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
     caps: Caps,
-    /// Becomes true when the server ends. Each listener's task has a receiver, so it is closed when they have ended.
-    stop: watch::Sender<bool>,
+    /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have ended.
+    stop: watch::Sender<Stop>,
     listening: Mutex<Listening>,
     /// Limits the log lines about connections that are one too many.
     refusals: LogLimit,
+}
+
+/// How far the end of a server has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    #[default]
+    No,
+    /// Answers of the application go out to their ends.
+    Gracefully,
+    AtOnce,
 }
 
 /// The sockets at which a server listens.
@@ -53,6 +65,7 @@ impl ServerShared {
         hosting: Hosting,
         config: Config,
         origins: Origins,
+        routes: Routes,
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
@@ -62,6 +75,7 @@ impl ServerShared {
             hosting,
             config,
             origins,
+            routes,
             sessions,
             memory,
             caps,
@@ -88,7 +102,7 @@ impl ServerShared {
 
     /// Adds a socket to those that the end of the server closes. The receiver tells of the end. `None` if the server
     /// has ended.
-    pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<bool>> {
+    pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<Stop>> {
         let mut listening = self.listening();
         if listening.ended {
             return None;
@@ -103,15 +117,21 @@ impl ServerShared {
         socket.close()
     }
 
-    /// Closes every socket, and drops the connections that have no session yet. The first call returns the number of
-    /// sockets that were open.
-    pub(crate) fn stop(&self) -> Option<usize> {
+    /// Whether new clients are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.has_ended() && self.sessions.is_open()
+    }
+
+    /// Closes every socket, and drops the connections that have no session yet, except those on which the application
+    /// still answers a request if the server stops gracefully. The first call returns the number of sockets that were
+    /// open.
+    pub(crate) fn stop(&self, stop: Stop) -> Option<usize> {
         let (first, sockets) = {
             let mut listening = self.listening();
             (!std::mem::replace(&mut listening.ended, true), std::mem::take(&mut listening.sockets))
         };
         // A listener's task whose socket closes asks whether the server has ended, so the answer comes first.
-        self.stop.send_replace(true);
+        self.stop.send_modify(|now| *now = stop.max(*now));
         for socket in &sockets {
             socket.close();
         }
@@ -126,7 +146,7 @@ impl ServerShared {
     /// Waits until the server has been stopped.
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so this cannot fail.
-        let _ = self.stop.subscribe().wait_for(|&stop| stop).await;
+        let _ = self.stop.subscribe().wait_for(|&stop| stop != Stop::No).await;
     }
 
     /// Waits until the listeners' tasks and the sessions have ended, or the time for a drain is over.
@@ -142,7 +162,7 @@ impl ServerShared {
 
 impl Drop for KeepAlive {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.shared.stop(Stop::AtOnce);
         self.shared.sessions.close();
     }
 }

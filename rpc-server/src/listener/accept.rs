@@ -6,23 +6,22 @@ use std::{
     sync::Arc,
 };
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::{logging::LogLimit, text::excerpt_of};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+use rpc_core::logging::LogLimit;
 use tokio::{
     net::TcpStream,
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tracing::{debug, warn};
 
-use super::backoff::Backoff;
+use super::{backoff::Backoff, connection::Accepted};
 use crate::{
-    caps::Place,
-    shared::ServerShared,
+    shared::{ServerShared, Stop},
     socket::Socket,
-    upgrade::{MAX_HEAD, UpgradeFuture},
+    upgrade::MAX_HEAD,
 };
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -51,19 +50,21 @@ impl Acceptor {
     }
 
     /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
-    /// server ends, which drops them.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// server ends. Then the connections end by themselves, or with the time of the drain.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<Stop>) {
         let mut connections = JoinSet::new();
-        self.accept(&mut connections).await;
+        self.accept(&mut connections, &stop).await;
+        let ended = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
             biased;
-            () = told(&mut stop) => {}
-            () = async { while connections.join_next().await.is_some() {} } => {}
+            // A dropped sender counts as the end.
+            _ = stop.wait_for(|&stop| stop == Stop::AtOnce) => {}
+            _ = self.shared.sessions.within_drain(ended) => {}
         }
         connections.shutdown().await;
     }
 
-    async fn accept(&mut self, connections: &mut JoinSet<()>) {
+    async fn accept(&mut self, connections: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
         loop {
             let accepted = tokio::select! {
                 Some(_) = connections.join_next() => continue,
@@ -73,7 +74,7 @@ impl Acceptor {
                 None => return,
                 Some(Ok((stream, peer_addr))) => {
                     self.backoff.succeeded();
-                    self.accepted(stream, peer_addr, connections);
+                    self.accepted(stream, peer_addr, connections, stop);
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {
                     debug!("a connection ended before it was accepted: {error}");
@@ -92,44 +93,31 @@ impl Acceptor {
         }
     }
 
-    fn accepted(&self, stream: TcpStream, peer_addr: SocketAddr, connections: &mut JoinSet<()>) {
+    fn accepted(
+        &self,
+        stream: TcpStream,
+        peer_addr: SocketAddr,
+        connections: &mut JoinSet<()>,
+        stop: &watch::Receiver<Stop>,
+    ) {
         match self.shared.take_place(Some(peer_addr)) {
             Some(place) => {
                 debug!(peer = %peer_addr, "connection accepted");
-                connections.spawn(serve(self.http.clone(), stream, peer_addr, Arc::clone(&self.shared), place));
+                let accepted = Accepted { peer_addr, shared: Arc::clone(&self.shared), place, stop: stop.clone() };
+                connections.spawn(serve(self.http.clone(), stream, accepted));
             }
             None => turn_away(stream),
         }
     }
 }
 
-/// Waits until the server ends. A dropped sender counts as the end.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|&stop| stop).await;
-}
-
-/// Serves the requests of one connection until it becomes a session or ends.
-async fn serve(
-    http: http1::Builder,
-    stream: TcpStream,
-    peer_addr: SocketAddr,
-    shared: Arc<ServerShared>,
-    place: Arc<Place>,
-) {
+/// Takes a connection that has its place until it becomes a session or ends.
+async fn serve(http: http1::Builder, stream: TcpStream, accepted: Accepted) {
     // Packets are whole when they are written; waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
-        return debug!(peer = %peer_addr, "connection ended at once: {error}");
+        return debug!(peer = %accepted.peer_addr, "connection ended at once: {error}");
     }
-    let limit = shared.config.upgrade_timeout();
-    let answer = service_fn(move |request: http::Request<Incoming>| {
-        UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
-    });
-    // The timeout ends peers that send one useless request after another.
-    match timeout(limit, http.serve_connection(TokioIo::new(stream), answer).with_upgrades()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error)),
-        Err(_) => debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}"),
-    }
+    accepted.serve(stream, http).await;
 }
 
 /// Writes the reason, if the socket takes it without a wait, and closes the connection.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod backoff;
+mod connection;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
