@@ -11,7 +11,7 @@ use crate::{
     caps::Place,
     routes::{Destination, FrontBody, RequestBody, Route, text},
     shared::ServerShared,
-    upgrade::UpgradeFuture,
+    upgrade::{UpgradeFuture, tell},
 };
 
 /// What is known of the connection of a request.
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
         kept.send_replace(true);
     }
     if let Some(peer_addr) = peer_addr {
-        request.extensions_mut().insert(peer_addr);
+        tell(request.extensions_mut(), peer_addr);
     }
     application.answer(request).await
 }

@@ -7,7 +7,6 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -22,6 +21,7 @@ pub(crate) use self::answer::{Connection, answer};
 use crate::{
     routes::{FrontBody, RequestBody},
     shared::KeepAlive,
+    upgrade::peer_addr,
 };
 
 /// All that a server serves, as one service of another HTTP server: the sessions at their path, the routes of the
@@ -56,7 +56,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> FrontFuture {
-        let peer_addr = request.extensions().get::<SocketAddr>().copied();
+        let peer_addr = peer_addr(request.extensions(), None);
         let shared = Arc::clone(&self.alive.shared);
         let request = request.map(RequestBody::other);
         FrontFuture { answer: Box::pin(answer(shared, request, Connection { peer_addr, place: None, kept: None })) }
