@@ -8,6 +8,7 @@ use crate::{
     error::{BuildError, ListenError},
     handle::ServerHandle,
     origin::Origins,
+    proxies::Proxies,
     routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
@@ -28,6 +29,7 @@ impl Server {
             origins: Vec::new(),
             routes: RoutesBuilder::default(),
             sessions: Sessions::new(),
+            trusted: Vec::new(),
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
@@ -78,6 +80,7 @@ pub struct ServerBuilder {
     any_origin: bool,
     origins: Vec<String>,
     routes: RoutesBuilder,
+    trusted: Vec<String>,
     sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
@@ -181,6 +184,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Believes what these proxies say about their clients: addresses, or networks like `10.0.0.0/8`. May be called
+    /// several times; what is no address and no network is an error at [`build`](Self::build).
+    ///
+    /// For a request whose connection comes from such a proxy, the client is the rightmost address in the header
+    /// `X-Forwarded-For` that is not itself trusted. That address is the session's
+    /// [`peer_addr`](rpc_core::Session::peer_addr), with port 0 if the header has none, and it counts under
+    /// [`max_connections_per_address`](Self::max_connections_per_address). From all others the header is not read, since
+    /// anyone can write it. The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two passes the
+    /// other on as its client wrote it. Trust no network from which clients can connect by themselves.
+    pub fn trusted_proxies<T: Into<String>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
+        self.trusted.extend(proxies.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets how many connections there may be in all, from all listeners and upgrades. Default 10,000; 0 is an error at
     /// [`build`](Self::build). Each connection costs a file descriptor and, when idle, about 40 KiB. The server answers
     /// a further connection with 503.
@@ -193,8 +210,10 @@ impl ServerBuilder {
     }
 
     /// Sets how many connections one IP address may have, as [`max_connections`](Self::max_connections) counts them.
-    /// Default 1,000; 0 is an error at [`build`](Self::build). This stops a single peer from taking all connections;
-    /// raise the number if many users come through one proxy. Connections of an [`Upgrade`](crate::Upgrade) whose
+    /// Default 1,000; 0 is an error at [`build`](Self::build). A network of IPv6 (a /64) counts as one address, since a
+    /// customer has at least one; an IPv4 address within an IPv6 address counts as the former. This stops a single peer
+    /// from taking all connections; if many users come through one proxy, name the proxy with
+    /// [`trusted_proxies`](Self::trusted_proxies), or raise the number. Connections of an [`Upgrade`](crate::Upgrade) whose
     /// address is unknown count in `max_connections` alone.
     pub fn max_connections_per_address(mut self, most: usize) -> Self {
         self.max_connections_per_address = most;
@@ -228,7 +247,7 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, an origin that no page can have, or a path that no request can have or that two
+    /// connections that is too small, an origin that no page can have, a proxy that is no address, or a path that no request can have or that two
     /// routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
@@ -245,12 +264,13 @@ impl ServerBuilder {
             }
         }
         let origins = origins(self.any_origin, self.origins)?;
+        let proxies = proxies(self.trusted)?;
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, routes, self.sessions, memory, caps)))
+        Ok(Server::new(ServerShared::new(hosting, self.config, origins, routes, proxies, self.sessions, memory, caps)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
@@ -278,4 +298,14 @@ fn origins(any: bool, allowed: Vec<String>) -> Result<Origins, BuildError> {
         }
     }
     Ok(origins)
+}
+
+fn proxies(trusted: Vec<String>) -> Result<Proxies, BuildError> {
+    let mut proxies = Proxies::default();
+    for given in trusted {
+        if let Err(why) = proxies.trust(&given) {
+            return Err(BuildError::TrustedProxy { given, why });
+        }
+    }
+    Ok(proxies)
 }

@@ -39,6 +39,14 @@ pub enum BuildError {
         /// What is wrong with the text, and what is right.
         why: String,
     },
+    /// [`ServerBuilder::trusted_proxies`](crate::ServerBuilder::trusted_proxies) was given a text that is no address
+    /// and no network.
+    TrustedProxy {
+        /// The given text.
+        given: String,
+        /// What is wrong with the text, and what is right.
+        why: String,
+    },
     /// A path cannot be served: [`ServerBuilder::path`](crate::ServerBuilder::path) or
     /// [`ServerBuilder::route`](crate::ServerBuilder::route) was given a text that is no path, or a path that is taken.
     Path {
@@ -164,6 +172,9 @@ impl fmt::Display for BuildError {
             Self::Origin { given, why } => {
                 write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
+            Self::TrustedProxy { given, why } => {
+                write!(f, "ServerBuilder::trusted_proxies was given {given:?}, which is no network: {why}")
+            }
             Self::Path { given, why } => write!(f, "ServerBuilder cannot serve the path {given:?}: {why}"),
         }
     }
@@ -175,7 +186,11 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
-            Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } | Self::Path { .. } => None,
+            Self::Memory { .. }
+            | Self::NoConnections { .. }
+            | Self::Origin { .. }
+            | Self::TrustedProxy { .. }
+            | Self::Path { .. } => None,
         }
     }
 }

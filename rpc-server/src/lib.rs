@@ -43,6 +43,7 @@ mod front;
 mod handle;
 mod listener;
 mod origin;
+mod proxies;
 mod routes;
 mod server;
 mod sessions;

@@ -1,10 +1,11 @@
 //! `ServerShared`: what all handles of a server share. `KeepAlive`: what ends the server with the last of them.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use http::HeaderMap;
 use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
@@ -12,6 +13,7 @@ use tracing::{debug, warn};
 use crate::{
     caps::{Caps, Full, Place},
     origin::Origins,
+    proxies::Proxies,
     routes::Routes,
     sessions::Sessions,
     socket::Socket,
@@ -24,6 +26,7 @@ pub(crate) struct ServerShared {
     pub(crate) config: Config,
     pub(crate) origins: Origins,
     pub(crate) routes: Routes,
+    proxies: Proxies,
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
@@ -66,6 +69,7 @@ impl ServerShared {
         config: Config,
         origins: Origins,
         routes: Routes,
+        proxies: Proxies,
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
@@ -76,6 +80,7 @@ impl ServerShared {
             config,
             origins,
             routes,
+            proxies,
             sessions,
             memory,
             caps,
@@ -85,17 +90,48 @@ impl ServerShared {
         }
     }
 
-    /// Takes a place under the caps for a connection. If there is none, the log says why.
-    pub(crate) fn take_place(&self, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
+    /// The client of a request: the peer of its connection, or the one for whom a trusted proxy asks.
+    pub(crate) fn client_addr(&self, peer_addr: Option<SocketAddr>, headers: &HeaderMap) -> Option<SocketAddr> {
+        peer_addr.map(|peer_addr| self.proxies.client(peer_addr, headers))
+    }
+
+    /// Takes a place under the caps for an accepted connection. That of a proxy counts under an address once the
+    /// client's is known. If there is no place, the log says why.
+    pub(crate) fn take_place_for_peer(&self, peer_addr: SocketAddr) -> Option<Arc<Place>> {
+        let address = (!self.proxies.is_trusted(peer_addr.ip())).then_some(peer_addr.ip());
+        self.enter(address, Some(peer_addr))
+    }
+
+    /// Makes sure that a client has a place under the caps; `place` is that of its connection, if there is one. If
+    /// there is no place, the log says why.
+    pub(crate) fn take_place(&self, client_addr: Option<SocketAddr>, place: Option<Arc<Place>>) -> Option<Arc<Place>> {
+        let address = client_addr.map(|addr| addr.ip());
+        match (place, address) {
+            (None, address) => self.enter(address, client_addr),
+            (Some(place), None) => Some(place),
+            (Some(place), Some(address)) => match place.settle(address) {
+                Ok(()) => Some(place),
+                Err(full) => self.refuse(full, client_addr),
+            },
+        }
+    }
+
+    fn enter(&self, address: Option<IpAddr>, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
+        match self.caps.enter(address) {
+            Ok(place) => Some(Arc::new(place)),
+            Err(full) => self.refuse(full, peer_addr),
+        }
+    }
+
+    fn refuse(&self, full: Full, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
         let peer = peer_addr.map(tracing::field::display);
-        match self.caps.enter(peer_addr.map(|addr| addr.ip())) {
-            Ok(place) => return Some(Arc::new(place)),
-            Err(Full::All) => {
+        match full {
+            Full::All => {
                 if let Some(more) = self.refusals.admit(Instant::now().into_std()) {
                     warn!(peer, "connection refused: the server has as many as it may{more}");
                 }
             }
-            Err(Full::Address) => debug!(peer, "connection refused: the address has as many as it may"),
+            Full::Address => debug!(peer, "connection refused: the address has as many as it may"),
         }
         None
     }

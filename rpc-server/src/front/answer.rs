@@ -48,7 +48,7 @@ pub(crate) async fn answer(
     if let Some(kept) = kept {
         kept.send_replace(true);
     }
-    if let Some(peer_addr) = peer_addr {
+    if let Some(peer_addr) = shared.client_addr(peer_addr, request.headers()) {
         tell(request.extensions_mut(), peer_addr);
     }
     application.answer(request).await

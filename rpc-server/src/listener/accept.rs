@@ -100,7 +100,7 @@ impl Acceptor {
         connections: &mut JoinSet<()>,
         stop: &watch::Receiver<Stop>,
     ) {
-        match self.shared.take_place(Some(peer_addr)) {
+        match self.shared.take_place_for_peer(peer_addr) {
             Some(place) => {
                 debug!(peer = %peer_addr, "connection accepted");
                 let accepted = Accepted { peer_addr, shared: Arc::clone(&self.shared), place, stop: stop.clone() };

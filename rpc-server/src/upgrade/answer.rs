@@ -18,6 +18,7 @@ pub(super) fn answer(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
+    let peer_addr = shared.client_addr(peer_addr, &head.headers);
     let peer = peer_addr.map(tracing::field::display);
     match begin(shared, &mut head, peer_addr, place) {
         Ok((key, on_upgrade, entry)) => {
@@ -48,7 +49,7 @@ fn begin(
 ) -> Result<(String, OnUpgrade, Entry), Refusal> {
     let key = request::check(head, &shared.origins)?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
-    let place = place.or_else(|| shared.take_place(peer_addr)).ok_or(Refusal::Full)?;
+    let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
     let entry = shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)?;
     Ok((key, on_upgrade, entry))
 }
