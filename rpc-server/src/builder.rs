@@ -1,5 +1,7 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
+use std::time::Duration;
+
 use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
 use tokio::net::ToSocketAddrs;
 
@@ -30,6 +32,7 @@ impl Server {
             routes: RoutesBuilder::default(),
             sessions: Sessions::new(),
             trusted: Vec::new(),
+            drain_delay: Duration::ZERO,
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
@@ -81,6 +84,7 @@ pub struct ServerBuilder {
     origins: Vec<String>,
     routes: RoutesBuilder,
     trusted: Vec<String>,
+    drain_delay: Duration,
     sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
@@ -184,6 +188,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how long the server still takes clients after a signal has asked for its end
+    /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers ask
+    /// now and then, and send clients until they have heard: give them a bit more than the time between two questions.
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
     /// Believes what these proxies say about their clients: addresses, or networks like `10.0.0.0/8`. May be called
     /// several times; what is no address and no network is an error at [`build`](Self::build).
     ///
@@ -270,7 +282,8 @@ impl ServerBuilder {
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, routes, proxies, self.sessions, memory, caps)))
+        let shared = ServerShared::new(hosting, self.config, origins, routes, proxies, self.sessions, memory, caps);
+        Ok(Server::new(shared.with_drain_delay(self.drain_delay)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of

@@ -48,6 +48,7 @@ mod routes;
 mod server;
 mod sessions;
 mod shared;
+mod signal;
 mod socket;
 mod upgrade;
 

@@ -114,21 +114,26 @@ impl Server {
     /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
     /// shutdown.
     pub async fn shutdown(&self) {
-        if let Some(listeners) = self.shared().stop(Stop::Gracefully) {
-            info!(listeners, sessions = self.sessions().len(), "shutting down");
-        }
-        self.sessions().begin_drain();
-        self.shared().ended().await;
+        self.begin_shutdown();
+        self.shared().over().await;
     }
 
     /// Waits until another handle has shut the server down, and the server has no sessions any more or the time of its
     /// shutdown is over. Dropping the future stops the waiting and nothing else.
     pub async fn wait(&self) {
         self.shared().stopped().await;
-        self.shared().ended().await;
+        self.shared().over().await;
     }
 
-    fn shared(&self) -> &ServerShared {
+    /// The first step of [`shutdown`](Self::shutdown).
+    pub(crate) fn begin_shutdown(&self) {
+        if let Some(listeners) = self.shared().stop(Stop::Gracefully) {
+            info!(listeners, sessions = self.sessions().len(), "shutting down");
+        }
+        self.sessions().begin_drain();
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<ServerShared> {
         &self.alive.shared
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use http::HeaderMap;
@@ -34,6 +38,12 @@ pub(crate) struct ServerShared {
     /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have ended.
     stop: watch::Sender<Stop>,
     listening: Mutex<Listening>,
+    /// How long new clients are taken after a signal.
+    pub(crate) drain_delay: Duration,
+    /// A signal has come.
+    unready: AtomicBool,
+    /// Becomes true when the end is not waited for any more.
+    given_up: watch::Sender<bool>,
     /// Limits the log lines about connections that are one too many.
     refusals: LogLimit,
 }
@@ -86,8 +96,16 @@ impl ServerShared {
             caps,
             stop: watch::Sender::default(),
             listening: Mutex::default(),
+            drain_delay: Duration::ZERO,
+            unready: AtomicBool::new(false),
+            given_up: watch::Sender::default(),
             refusals: LogLimit::new(),
         }
+    }
+
+    pub(crate) fn with_drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
     }
 
     /// The client of a request: the peer of its connection, or the one for whom a trusted proxy asks.
@@ -155,7 +173,12 @@ impl ServerShared {
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.has_ended() && self.sessions.is_open()
+        !self.unready.load(Ordering::Relaxed) && !self.has_ended() && self.sessions.is_open()
+    }
+
+    /// New clients are not welcome any more, although they are taken.
+    pub(crate) fn set_unready(&self) {
+        self.unready.store(true, Ordering::Relaxed);
     }
 
     /// Closes every socket, and drops the connections that have no session yet, except those on which the application
@@ -189,6 +212,21 @@ impl ServerShared {
     pub(crate) async fn ended(&self) {
         self.sessions.within_drain(self.stop.closed()).await;
         self.sessions.ended().await;
+    }
+
+    /// Waits as [`ended`](Self::ended) does, unless that is given up.
+    pub(crate) async fn over(&self) {
+        let mut given_up = self.given_up.subscribe();
+        tokio::select! {
+            () = self.ended() => {}
+            // The sender lives in `self`, so this cannot fail.
+            _ = given_up.wait_for(|&given_up| given_up) => {}
+        }
+    }
+
+    /// Ends the waiting in [`over`](Self::over).
+    pub(crate) fn give_up(&self) {
+        self.given_up.send_replace(true);
     }
 
     fn listening(&self) -> MutexGuard<'_, Listening> {

@@ -258,7 +258,7 @@ impl Sessions {
     /// they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
         let mut state = self.shared.lock();
-        state.phase = phase;
+        state.phase = phase.max(state.phase);
         let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
