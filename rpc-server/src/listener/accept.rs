@@ -1,10 +1,6 @@
 //! `Acceptor`: accepts the connections of one socket, and hands each one's requests to the upgrade.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
@@ -17,19 +13,12 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{backoff::Backoff, connection::Accepted};
+use super::{backoff::Backoff, connection::Accepted, turned_away::TurnedAway};
 use crate::{
     shared::{ServerShared, Stop},
     socket::Socket,
     upgrade::MAX_HEAD,
 };
-
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    content-length: 61\r\n\
-    connection: close\r\n\
-    \r\n\
-    The server has too many connections. Try again in a moment.\r\n";
 
 /// Serves one listening socket until the socket is closed, or the server ends.
 #[derive(Debug)]
@@ -38,6 +27,7 @@ pub(super) struct Acceptor {
     shared: Arc<ServerShared>,
     http: http1::Builder,
     backoff: Backoff,
+    turned_away: TurnedAway,
     /// Limits the log lines about failures of `accept`.
     failures: LogLimit,
 }
@@ -46,7 +36,14 @@ impl Acceptor {
     pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout()).max_buf_size(MAX_HEAD);
-        Self { socket, shared, http, backoff: Backoff::default(), failures: LogLimit::new() }
+        Self {
+            socket,
+            shared,
+            http,
+            backoff: Backoff::default(),
+            turned_away: TurnedAway::default(),
+            failures: LogLimit::new(),
+        }
     }
 
     /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
@@ -94,7 +91,7 @@ impl Acceptor {
     }
 
     fn accepted(
-        &self,
+        &mut self,
         stream: TcpStream,
         peer_addr: SocketAddr,
         connections: &mut JoinSet<()>,
@@ -106,7 +103,7 @@ impl Acceptor {
                 let accepted = Accepted { peer_addr, shared: Arc::clone(&self.shared), place, stop: stop.clone() };
                 connections.spawn(serve(self.http.clone(), stream, accepted));
             }
-            None => turn_away(stream),
+            None => self.turned_away.add(stream),
         }
     }
 }
@@ -118,14 +115,6 @@ async fn serve(http: http1::Builder, stream: TcpStream, accepted: Accepted) {
         return debug!(peer = %accepted.peer_addr, "connection ended at once: {error}");
     }
     accepted.serve(stream, http).await;
-}
-
-/// Writes the reason, if the socket takes it without a wait, and closes the connection.
-fn turn_away(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        // The socket does not block, and its buffer is empty, so the write normally succeeds.
-        let _ = stream.write(FULL);
-    }
 }
 
 /// Whether an `accept` failed because of the connection that was to be accepted, and not because this process lacks
@@ -143,13 +132,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_to_one_too_many_states_its_length() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-    }
 
     #[test]
     fn running_out_of_descriptors_is_no_fault_of_the_connection() {

@@ -3,6 +3,7 @@
 mod accept;
 mod backoff;
 mod connection;
+mod turned_away;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
