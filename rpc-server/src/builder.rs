@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use rpc_core::{Config, Hosting, HostingBuilder, IntoService, MemoryPool, SessionHooks, intercept::Interceptor};
 use tokio::net::ToSocketAddrs;
 
 use crate::{
+    admission::{Admission, Hosts, Origins, Proxies},
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
-    origin::Origins,
-    proxies::Proxies,
     routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
@@ -31,7 +31,9 @@ impl Server {
             origins: Vec::new(),
             routes: RoutesBuilder::default(),
             sessions: Sessions::new(),
+            hosts: Vec::new(),
             trusted: Vec::new(),
+            kept: None,
             drain_delay: Duration::ZERO,
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
@@ -83,7 +85,9 @@ pub struct ServerBuilder {
     any_origin: bool,
     origins: Vec<String>,
     routes: RoutesBuilder,
+    hosts: Vec<String>,
     trusted: Vec<String>,
+    kept: Option<Vec<String>>,
     drain_delay: Duration,
     sessions: Sessions,
     max_connections: usize,
@@ -188,6 +192,29 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets clients connect under this name of the server alone, besides others that are allowed: a host like
+    /// `example.com`, which may have any port, or with its port, like `localhost:9000`. May be called several times; a
+    /// text that is no host is an error at [`build`](Self::build). Without it, every name is right.
+    ///
+    /// The name is that in the header `Host`. A request for a session under another name is answered with 421. This
+    /// stops a web page that lets its own name lead to this server's address (DNS rebinding): a browser then takes the
+    /// page and the server for one, so that the page is of the server's own host.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Keeps only these headers of a session's request, for [`Context::headers`](rpc_core::Context::headers) and
+    /// [`ConnectionInfo::headers`](rpc_core::ConnectionInfo::headers), also in hooks. Several calls add up; a text that
+    /// is no name of a header is an error at [`build`](Self::build). `keep_headers([""; 0])` keeps none.
+    ///
+    /// By default a session keeps all headers of its request for as long as it lives: up to 64 KiB, usually about
+    /// 1 KiB, with cookies and tokens among them. Name those that hooks and handlers read.
+    pub fn keep_headers<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.kept.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets how long the server still takes clients after a signal has asked for its end
     /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers ask
     /// now and then, and send clients until they have heard: give them a bit more than the time between two questions.
@@ -259,7 +286,8 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, an origin that no page can have, a proxy that is no address, or a path that no request can have or that two
+    /// connections that is too small, an origin that no page can have, a host or a proxy that is no address, a
+    /// header without a name, or a path that no request can have or that two
     /// routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
@@ -275,14 +303,18 @@ impl ServerBuilder {
                 return Err(BuildError::NoConnections { setting });
             }
         }
-        let origins = origins(self.any_origin, self.origins)?;
-        let proxies = proxies(self.trusted)?;
+        let admission = Admission {
+            origins: origins(self.any_origin, self.origins)?,
+            hosts: hosts(self.hosts)?,
+            proxies: proxies(self.trusted)?,
+            kept: self.kept.map(header_names).transpose()?,
+        };
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = self.hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        let shared = ServerShared::new(hosting, self.config, origins, routes, proxies, self.sessions, memory, caps);
+        let shared = ServerShared::new(hosting, self.config, admission, routes, self.sessions, memory, caps);
         Ok(Server::new(shared.with_drain_delay(self.drain_delay)))
     }
 
@@ -321,4 +353,26 @@ fn proxies(trusted: Vec<String>) -> Result<Proxies, BuildError> {
         }
     }
     Ok(proxies)
+}
+
+fn hosts(allowed: Vec<String>) -> Result<Hosts, BuildError> {
+    let mut hosts = Hosts::default();
+    for given in allowed {
+        if let Err(why) = hosts.allow(&given) {
+            return Err(BuildError::Host { given, why });
+        }
+    }
+    Ok(hosts)
+}
+
+fn header_names(names: Vec<String>) -> Result<Vec<HeaderName>, BuildError> {
+    let mut found = Vec::new();
+    for given in names {
+        match HeaderName::try_from(given.as_str()) {
+            Ok(name) if !found.contains(&name) => found.push(name),
+            Ok(_) => {}
+            Err(_) => return Err(BuildError::HeaderName { given }),
+        }
+    }
+    Ok(found)
 }

@@ -39,6 +39,19 @@ pub enum BuildError {
         /// What is wrong with the text, and what is right.
         why: String,
     },
+    /// [`ServerBuilder::allow_host`](crate::ServerBuilder::allow_host) was given a text that is no host.
+    Host {
+        /// The given text.
+        given: String,
+        /// What is wrong with the text, and what is right.
+        why: String,
+    },
+    /// [`ServerBuilder::keep_headers`](crate::ServerBuilder::keep_headers) was given a text that no header has as its
+    /// name.
+    HeaderName {
+        /// The given text.
+        given: String,
+    },
     /// [`ServerBuilder::trusted_proxies`](crate::ServerBuilder::trusted_proxies) was given a text that is no address
     /// and no network.
     TrustedProxy {
@@ -172,6 +185,15 @@ impl fmt::Display for BuildError {
             Self::Origin { given, why } => {
                 write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
+            Self::Host { given, why } => {
+                write!(f, "ServerBuilder::allow_host was given {given:?}, which is no host: {why}")
+            }
+            Self::HeaderName { given } => {
+                write!(
+                    f,
+                    "ServerBuilder::keep_headers was given {given:?}; write the name of a header, like x-request-id"
+                )
+            }
             Self::TrustedProxy { given, why } => {
                 write!(f, "ServerBuilder::trusted_proxies was given {given:?}, which is no network: {why}")
             }
@@ -189,6 +211,8 @@ impl error::Error for BuildError {
             Self::Memory { .. }
             | Self::NoConnections { .. }
             | Self::Origin { .. }
+            | Self::Host { .. }
+            | Self::HeaderName { .. }
             | Self::TrustedProxy { .. }
             | Self::Path { .. } => None,
         }

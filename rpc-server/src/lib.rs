@@ -36,14 +36,13 @@
 //! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
 //! same names.
 
+mod admission;
 mod builder;
 mod caps;
 mod error;
 mod front;
 mod handle;
 mod listener;
-mod origin;
-mod proxies;
 mod routes;
 mod server;
 mod sessions;

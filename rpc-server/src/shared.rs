@@ -15,9 +15,8 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
 
 use crate::{
+    admission::Admission,
     caps::{Caps, Full, Place},
-    origin::Origins,
-    proxies::Proxies,
     routes::Routes,
     sessions::Sessions,
     socket::Socket,
@@ -28,9 +27,8 @@ use crate::{
 pub(crate) struct ServerShared {
     pub(crate) hosting: Hosting,
     pub(crate) config: Config,
-    pub(crate) origins: Origins,
+    pub(crate) admission: Admission,
     pub(crate) routes: Routes,
-    proxies: Proxies,
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
@@ -77,9 +75,8 @@ impl ServerShared {
     pub(crate) fn new(
         hosting: Hosting,
         config: Config,
-        origins: Origins,
+        admission: Admission,
         routes: Routes,
-        proxies: Proxies,
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
@@ -88,9 +85,8 @@ impl ServerShared {
         Self {
             hosting,
             config,
-            origins,
+            admission,
             routes,
-            proxies,
             sessions,
             memory,
             caps,
@@ -110,13 +106,13 @@ impl ServerShared {
 
     /// The client of a request: the peer of its connection, or the one for whom a trusted proxy asks.
     pub(crate) fn client_addr(&self, peer_addr: Option<SocketAddr>, headers: &HeaderMap) -> Option<SocketAddr> {
-        peer_addr.map(|peer_addr| self.proxies.client(peer_addr, headers))
+        peer_addr.map(|peer_addr| self.admission.proxies.client(peer_addr, headers))
     }
 
     /// Takes a place under the caps for an accepted connection. That of a proxy counts under an address once the
     /// client's is known. If there is no place, the log says why.
     pub(crate) fn take_place_for_peer(&self, peer_addr: SocketAddr) -> Option<Arc<Place>> {
-        let address = (!self.proxies.is_trusted(peer_addr.ip())).then_some(peer_addr.ip());
+        let address = (!self.admission.proxies.is_trusted(peer_addr.ip())).then_some(peer_addr.ip());
         self.enter(address, Some(peer_addr))
     }
 
