@@ -12,12 +12,15 @@ use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, Peer, SessionHooks, Stub, intercept::Interceptor, logging::LogLimit,
     session,
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use crate::{
     client::Client,
-    dial::{dial, forbids},
+    dial::{Link, OwnStream, dial, forbids},
     error::ConnectError,
 };
 
@@ -120,6 +123,7 @@ impl<S: Stub> Connect for S {}
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
+    own: Option<OwnStream>,
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
@@ -130,6 +134,7 @@ impl<T> ConnectBuilder<T> {
     fn new(url: String) -> Self {
         Self {
             url,
+            own: None,
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
@@ -183,11 +188,24 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Connects over a stream that the application has opened by itself, for instance of a Unix socket or of a tunnel.
+    /// The HTTP upgrade goes over it as over a TCP connection. The URL says what the request asks for, its host and its
+    /// path; no address is looked up, and [`Session::peer_addr`](rpc_core::Session::peer_addr) is `None`.
+    ///
+    /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
+    pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        self.own = Some(Box::new(stream));
+        self
+    }
+
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
-        let (transport, info) = dial(&self.url, &self.headers?, &self.config).await?;
+        let (link, info) = dial(&self.url, self.own, &self.headers?, &self.config).await?;
         let peer_addr = info.peer_addr;
-        let (session, driver) = session::connect(transport, &hosting, &self.config, info);
+        let (session, driver) = match link {
+            Link::Plain(transport) => session::connect(transport, &hosting, &self.config, info),
+            Link::Own(transport) => session::connect(transport, &hosting, &self.config, info),
+        };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);

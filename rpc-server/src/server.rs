@@ -2,13 +2,17 @@
 
 use std::{io, sync::Arc};
 
-use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+use rpc_core::ConnectionInfo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, ToSocketAddrs, lookup_host},
+};
 use tracing::info;
 
 use crate::{
     error::ListenError,
     front::Front,
-    listener::Listener,
+    listener::{Listener, serve_stream},
     sessions::Sessions,
     shared::{KeepAlive, ServerShared, Stop},
     upgrade::Upgrade,
@@ -84,6 +88,50 @@ impl Server {
     /// server has been shut down.
     pub fn serve_listener(&self, listener: TcpListener) -> Result<Listener, ListenError> {
         Listener::start(Arc::clone(&self.alive), listener)
+    }
+
+    /// Makes a stream that the application has opened by itself a connection of the server: of a Unix socket, for
+    /// instance, or of a tunnel. The client's HTTP upgrade comes over it, as over a connection to a listener:
+    /// everything said there holds. Must be called within a tokio runtime, in which the connection runs as a task.
+    ///
+    /// Of `info` the address counts, and the extensions, which the session has too: a [`Principal`](rpc_core::Principal)
+    /// among them is the session's. Without an address the connection counts under
+    /// [`max_connections`](crate::ServerBuilder::max_connections) alone. If there is no place for it, it is answered
+    /// with 503. At the client's end, `ConnectBuilder::over` takes such a stream.
+    ///
+    /// ```
+    /// use rpc_client::Connect;
+    /// use rpc_server::{ConnectionInfo, Server};
+    /// # #[rpc_server::service]
+    /// # trait Clock {
+    /// #     async fn hour(&self) -> u8;
+    /// # }
+    /// # struct Tower;
+    /// # impl Clock for Tower {
+    /// #     async fn hour(&self) -> u8 {
+    /// #         12
+    /// #     }
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().service(Tower.serve()).build()?;
+    /// let (near, far) = tokio::io::duplex(64 * 1024);
+    /// server.serve_stream(far, ConnectionInfo::default())?;
+    /// let clock = ClockClient::connect("ws://localhost/").over(near).await?;
+    /// assert_eq!(clock.hour().await?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::ShutDown`] if the server has been shut down. The stream is dropped then.
+    pub fn serve_stream<IO>(&self, io: IO, info: ConnectionInfo) -> Result<(), ListenError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        serve_stream(self.shared(), io, info)
     }
 
     /// A service that answers the requests of another HTTP server. All settings of the builder hold for it: limits of

@@ -161,6 +161,13 @@ impl ServerShared {
         Some(self.stop.subscribe())
     }
 
+    /// Tells of the end of the server; `None` if it has ended.
+    pub(crate) fn subscribe(&self) -> Option<watch::Receiver<Stop>> {
+        let stop = self.stop.subscribe();
+        let has_ended = *stop.borrow() != Stop::No;
+        (!has_ended).then_some(stop)
+    }
+
     /// Closes a socket. True if the socket was open.
     pub(crate) fn close(&self, socket: &Socket) -> bool {
         self.listening().sockets.retain(|other| !other.is_same(socket));

@@ -1,6 +1,7 @@
 //! Dialling: makes a WebSocket from a URL, by TCP and the HTTP upgrade.
 
 mod head;
+mod own;
 mod target;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
@@ -11,6 +12,7 @@ use rpc_core::{
     session::{SUBPROTOCOL, WebSocket},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
@@ -24,6 +26,7 @@ use tokio_tungstenite::{
     },
 };
 
+pub(crate) use self::own::OwnStream;
 use self::{head::HeadFirst, target::Target};
 use crate::error::ConnectError;
 
@@ -57,19 +60,31 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
+/// The transport that dialling gives. Several forms, so that the usual one costs nothing more for the others.
+pub(crate) enum Link {
+    Plain(WebSocket<TcpStream>),
+    Own(WebSocket<OwnStream>),
+}
+
 /// Connects and upgrades. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
+    own: Option<OwnStream>,
     headers: &HeaderMap,
     config: &Config,
-) -> Result<(WebSocket<TcpStream>, ConnectionInfo), ConnectError> {
+) -> Result<(Link, ConnectionInfo), ConnectError> {
     let target = Target::parse(url)?;
     let request = request(&target, headers);
     let limit = Limit { at: Instant::now() + config.upgrade_timeout(), after: config.upgrade_timeout() };
+    if let Some(stream) = own {
+        let (io, leftover, headers) = limit.bound(&target, None, upgrade(&target, stream, request)).await?;
+        let info = ConnectionInfo::default().with_headers(headers);
+        return Ok((Link::Own(WebSocket::client(io, leftover.into(), config)), info));
+    }
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr).with_headers(headers);
-    Ok((WebSocket::client(io, leftover.into(), config), info))
+    Ok((Link::Plain(WebSocket::client(io, leftover.into(), config)), info))
 }
 
 struct Limit {
@@ -152,14 +167,18 @@ fn unreachable(target: &Target, source: io::Error) -> ConnectError {
 }
 
 /// Does the HTTP upgrade. Returns the stream, the bytes that were read behind the answer, and the answer's headers.
-async fn upgrade(
+async fn upgrade<IO>(
     target: &Target,
-    stream: TcpStream,
+    stream: IO,
     request: Request<()>,
-) -> Result<(TcpStream, Vec<u8>, HeaderMap), ConnectError> {
+) -> Result<(IO, Vec<u8>, HeaderMap), ConnectError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let mut stream = HeadFirst::new(stream);
-    let response = match client_async(request, &mut stream).await {
-        Ok((_, response)) => response,
+    let answer = client_async(request, &mut stream).await.map(|(_, response)| response);
+    let response = match answer {
+        Ok(response) => response,
         Err(Error::Http(response)) => return Err(refused(target, &response, stream).await),
         Err(error) => return Err(failed(target, error)),
     };
@@ -172,7 +191,10 @@ async fn upgrade(
 }
 
 /// The error for an answer whose status is not 101.
-async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<TcpStream>) -> ConnectError {
+async fn refused<T, IO>(target: &Target, response: &Response<T>, stream: HeadFirst<IO>) -> ConnectError
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     if response.status() == StatusCode::BAD_REQUEST && response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         let lists = response.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
         let names = lists
@@ -190,7 +212,10 @@ async fn refused<T>(target: &Target, response: &Response<T>, stream: HeadFirst<T
 }
 
 /// The first line of an answer's body, without control characters.
-async fn text<T>(response: &Response<T>, stream: HeadFirst<TcpStream>) -> String {
+async fn text<T, IO>(response: &Response<T>, stream: HeadFirst<IO>) -> String
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let most = MAX_BODY.min(length.unwrap_or(MAX_BODY));
     let body = timeout(BODY_WAIT, stream.body(most)).await.unwrap_or_default();

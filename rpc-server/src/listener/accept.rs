@@ -2,8 +2,8 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use http::Extensions;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use rpc_core::logging::LogLimit;
 use tokio::{
     net::TcpStream,
@@ -13,11 +13,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{backoff::Backoff, connection::Accepted, turned_away::TurnedAway};
+use super::{
+    backoff::Backoff,
+    connection::{Accepted, http},
+    turned_away::TurnedAway,
+};
 use crate::{
     shared::{ServerShared, Stop},
     socket::Socket,
-    upgrade::MAX_HEAD,
 };
 
 /// Serves one listening socket until the socket is closed, or the server ends.
@@ -34,8 +37,7 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout()).max_buf_size(MAX_HEAD);
+        let http = http(&shared.config);
         Self {
             socket,
             shared,
@@ -47,18 +49,11 @@ impl Acceptor {
     }
 
     /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
-    /// server ends. Then the connections end by themselves, or with the time of the drain.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<Stop>) {
+    /// server ends, of which they hear as well.
+    pub(super) async fn run(mut self, stop: watch::Receiver<Stop>) {
         let mut connections = JoinSet::new();
         self.accept(&mut connections, &stop).await;
-        let ended = async { while connections.join_next().await.is_some() {} };
-        tokio::select! {
-            biased;
-            // A dropped sender counts as the end.
-            _ = stop.wait_for(|&stop| stop == Stop::AtOnce) => {}
-            _ = self.shared.sessions.within_drain(ended) => {}
-        }
-        connections.shutdown().await;
+        while connections.join_next().await.is_some() {}
     }
 
     async fn accept(&mut self, connections: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
@@ -100,7 +95,13 @@ impl Acceptor {
         match self.shared.take_place_for_peer(peer_addr) {
             Some(place) => {
                 debug!(peer = %peer_addr, "connection accepted");
-                let accepted = Accepted { peer_addr, shared: Arc::clone(&self.shared), place, stop: stop.clone() };
+                let accepted = Accepted {
+                    peer_addr: Some(peer_addr),
+                    extensions: Extensions::new(),
+                    shared: Arc::clone(&self.shared),
+                    place,
+                    stop: stop.clone(),
+                };
                 connections.spawn(serve(self.http.clone(), stream, accepted));
             }
             None => self.turned_away.add(stream),
@@ -112,7 +113,7 @@ impl Acceptor {
 async fn serve(http: http1::Builder, stream: TcpStream, accepted: Accepted) {
     // Packets are whole when they are written; waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
-        return debug!(peer = %accepted.peer_addr, "connection ended at once: {error}");
+        return debug!(peer = accepted.peer_addr.map(tracing::field::display), "connection ended at once: {error}");
     }
     accepted.serve(stream, http).await;
 }

@@ -1,11 +1,11 @@
-//! `Accepted`: a connection that a listener has accepted, until it becomes a session or ends.
+//! `Accepted`: a connection of the server, until it becomes a session or ends.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use http::Request;
+use http::{Extensions, Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use rpc_core::text::excerpt_of;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rpc_core::{Config, text::excerpt_of};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -18,15 +18,25 @@ use crate::{
     front::{Connection, answer},
     routes::RequestBody,
     shared::{ServerShared, Stop},
+    upgrade::MAX_HEAD,
 };
 
-/// A connection that a listener has accepted.
+/// A connection of the server.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) peer_addr: SocketAddr,
+    pub(super) peer_addr: Option<SocketAddr>,
+    /// What each request has besides what it brings.
+    pub(super) extensions: Extensions,
     pub(super) shared: Arc<ServerShared>,
     pub(super) place: Arc<Place>,
     pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// How connections speak HTTP.
+pub(super) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.upgrade_timeout()).max_buf_size(MAX_HEAD);
+    http
 }
 
 impl Accepted {
@@ -34,17 +44,20 @@ impl Accepted {
     ///
     /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after
     /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and
-    /// answers take as long as they take.
+    /// answers take as long as they take. When the server ends, they have the time of the drain.
     pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer_addr, shared, place, mut stop } = self;
+        let Self { peer_addr, extensions, shared, place, mut stop } = self;
+        let peer = peer_addr.map(tracing::field::display);
         let limit = shared.config.upgrade_timeout();
         let (kept, mut is_kept) = watch::channel(false);
-        let connection = Connection { peer_addr: Some(peer_addr), place: Some(place), kept: Some(kept) };
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(Arc::clone(&shared), request.map(RequestBody::incoming), connection.clone());
+        let connection = Connection { peer_addr, place: Some(place), kept: Some(kept) };
+        let of_requests = Arc::clone(&shared);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().extend(extensions.clone());
+            let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
             async { Ok::<_, Infallible>(answer.await) }
         });
         let mut served = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
@@ -52,20 +65,27 @@ impl Accepted {
             biased;
             ended = served.as_mut() => return report(peer_addr, "before the upgrade", ended),
             _ = is_kept.wait_for(|&kept| kept) => {}
-            _ = stop.wait_for(|&stop| stop != Stop::No) => return debug!(peer = %peer_addr, "connection dropped"),
-            () = sleep(limit) => return debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}"),
+            _ = stop.wait_for(|&stop| stop != Stop::No) => return debug!(peer, "connection dropped at the shutdown"),
+            () = sleep(limit) => return debug!(peer, "connection ended: no upgrade within {limit:?}"),
         }
         tokio::select! {
             biased;
             ended = served.as_mut() => return report(peer_addr, "between requests", ended),
             _ = stop.wait_for(|&stop| stop != Stop::No) => served.as_mut().graceful_shutdown(),
         }
-        report(peer_addr, "at the shutdown", served.await);
+        let last = async { report(peer_addr, "at the shutdown", served.await) };
+        tokio::select! {
+            biased;
+            // A dropped sender counts as the end.
+            _ = stop.wait_for(|&stop| stop == Stop::AtOnce) => {}
+            _ = shared.sessions.within_drain(last) => {}
+        }
     }
 }
 
-fn report(peer_addr: SocketAddr, when: &str, ended: hyper::Result<()>) {
+fn report(peer_addr: Option<SocketAddr>, when: &str, ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        debug!(peer = %peer_addr, "connection ended {when}: {}", excerpt_of(&error));
+        let peer = peer_addr.map(tracing::field::display);
+        debug!(peer, "connection ended {when}: {}", excerpt_of(&error));
     }
 }

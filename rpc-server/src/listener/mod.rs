@@ -3,6 +3,7 @@
 mod accept;
 mod backoff;
 mod connection;
+mod stream;
 mod turned_away;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
@@ -11,6 +12,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use self::accept::Acceptor;
+pub(crate) use self::stream::serve_stream;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
 /// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping it stops listening there

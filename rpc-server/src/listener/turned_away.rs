@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
     time::timeout,
@@ -18,7 +18,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// How many connections may linger. Each one holds a socket beyond the cap.
 const MOST: usize = 64;
 /// How long a connection may linger.
-const LONGEST: Duration = Duration::from_secs(1);
+pub(super) const LONGEST: Duration = Duration::from_secs(1);
 /// How much a connection may say meanwhile, in bytes.
 const MOST_SAID: usize = 256 * 1024;
 
@@ -44,7 +44,8 @@ impl TurnedAway {
     }
 }
 
-async fn linger(mut stream: TcpStream) -> io::Result<()> {
+/// Says why, and reads on until the peer has closed its half.
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.write_all(FULL).await?;
     stream.shutdown().await?;
     let mut scrap = vec![0; 4096];
