@@ -55,7 +55,7 @@ pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use front::{Front, FrontFuture};
 pub use handle::ServerHandle;
-pub use listener::Listener;
+pub use listener::{ListenOptions, Listener};
 pub use routes::{FrontBody, RequestBody, RouteService};
 pub use server::Server;
 pub use sessions::{SessionChange, SessionChanges, Sessions};

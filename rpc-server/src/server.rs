@@ -12,7 +12,7 @@ use tracing::info;
 use crate::{
     error::ListenError,
     front::Front,
-    listener::{Listener, serve_stream},
+    listener::{ListenOptions, Listener, serve_stream},
     sessions::Sessions,
     shared::{KeepAlive, ServerShared, Stop},
     upgrade::Upgrade,
@@ -66,13 +66,22 @@ impl Server {
     /// [`ListenError::Denied`], [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
+        self.listen_with(addr, ListenOptions::new()).await
+    }
+
+    /// Listens at an address with options of its own: otherwise as [`listen`](Self::listen).
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);
         }
         let mut failed = None;
         for addr in lookup_host(addr).await.map_err(ListenError::Address)? {
             match TcpListener::bind(addr).await {
-                Ok(listener) => return self.serve_listener(listener),
+                Ok(listener) => return self.serve_listener_with(listener, options),
                 Err(error) => failed = Some(ListenError::bind(addr, error)),
             }
         }
@@ -87,7 +96,17 @@ impl Server {
     /// [`ListenError::Address`] if the system does not tell the socket's address, [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub fn serve_listener(&self, listener: TcpListener) -> Result<Listener, ListenError> {
-        Listener::start(Arc::clone(&self.alive), listener)
+        self.serve_listener_with(listener, ListenOptions::new())
+    }
+
+    /// Serves a socket that listens already, with options of its own: otherwise as
+    /// [`serve_listener`](Self::serve_listener). Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve_listener`](Self::serve_listener).
+    pub fn serve_listener_with(&self, listener: TcpListener, options: ListenOptions) -> Result<Listener, ListenError> {
+        Listener::start(Arc::clone(&self.alive), listener, options)
     }
 
     /// Makes a stream that the application has opened by itself a connection of the server: of a Unix socket, for

@@ -112,8 +112,19 @@ impl ServerShared {
     /// Takes a place under the caps for an accepted connection. That of a proxy counts under an address once the
     /// client's is known. If there is no place, the log says why.
     pub(crate) fn take_place_for_peer(&self, peer_addr: SocketAddr) -> Option<Arc<Place>> {
-        let address = (!self.admission.proxies.is_trusted(peer_addr.ip())).then_some(peer_addr.ip());
+        let address = (!self.is_trusted(peer_addr)).then_some(peer_addr.ip());
         self.enter(address, Some(peer_addr))
+    }
+
+    /// Whether a proxy that is believed has this address.
+    pub(crate) fn is_trusted(&self, addr: SocketAddr) -> bool {
+        self.admission.proxies.is_trusted(addr.ip())
+    }
+
+    /// Makes a connection's place that of the client whom a trusted proxy has named; another proxy's has no address
+    /// yet. If the client may have no place, the log says why.
+    pub(crate) fn take_place_of_client(&self, client: SocketAddr, place: Arc<Place>) -> Option<Arc<Place>> {
+        if self.is_trusted(client) { Some(place) } else { self.take_place(Some(client), Some(place)) }
     }
 
     /// Makes sure that a client has a place under the caps; `place` is that of its connection, if there is one. If

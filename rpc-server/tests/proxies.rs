@@ -4,14 +4,14 @@
 
 mod raw;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::Extension, routing::get};
 use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless};
 use rpc_client::Connect;
-use rpc_server::{BuildError, Server, ServerHandle};
+use rpc_server::{BuildError, ListenOptions, Listener, Server, ServerBuilder, ServerHandle};
 use rpc_testing::SOON;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 /// The header of a request for this client.
 fn forwarded(client: &str) -> String {
@@ -93,6 +93,82 @@ async fn proxies_are_believed_by_a_mounted_upgrade_too() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let desk = DeskClient::connect(format!("ws://{addr}/rpc")).header("x-forwarded-for", "203.0.113.9").await.unwrap();
     assert_eq!(desk.address().await.unwrap().as_deref(), Some("203.0.113.9:0"));
+}
+
+/// A server that trusts this machine, and listens for proxies that speak the PROXY protocol.
+async fn spoken(builder: ServerBuilder) -> (Server, Listener) {
+    let server = builder.build().unwrap();
+    let listener = server.listen_with("127.0.0.1:0", ListenOptions::new().proxy_protocol(true)).await.unwrap();
+    (server, listener)
+}
+
+/// Connects as a proxy does, and asks for an upgrade behind the header of the protocol.
+async fn proxied(listener: &Listener, header: &[u8]) -> (Raw, String) {
+    let mut raw = Raw(TcpStream::connect(listener.local_addr()).await.unwrap());
+    raw.send(header).await;
+    let head = raw.get(&UPGRADE).await;
+    (raw, head)
+}
+
+const V1: &[u8] = b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n";
+
+#[tokio::test]
+async fn the_proxy_protocol_tells_the_client() {
+    let (server, listener) = spoken(builder().trusted_proxies(["127.0.0.1"]).config(endless())).await;
+    let v2 = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[203, 0, 113, 8, 10, 0, 0, 1, 0, 9, 0, 80]].concat();
+    for (header, client) in [(V1, "203.0.113.9:4711"), (&v2, "203.0.113.8:9")] {
+        let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+        stream.write_all(header).await.unwrap();
+        let desk = DeskClient::connect("ws://localhost/").over(stream).await.unwrap();
+        assert_eq!(desk.address().await.unwrap().as_deref(), Some(client));
+    }
+    // The proxy asks for itself, to see whether the server lives.
+    let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
+    let desk = DeskClient::connect("ws://localhost/").over(stream).await.unwrap();
+    assert_eq!(desk.address().await.unwrap(), Some(own));
+    timeout(SOON, server.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_cap_of_an_address_is_judged_when_the_proxy_has_told() {
+    let builder = builder().trusted_proxies(["127.0.0.1"]).max_connections_per_address(1).config(endless());
+    let (_server, listener) = spoken(builder).await;
+    let (_first, head) = proxied(&listener, V1).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(proxied(&listener, V1).await.1.starts_with("HTTP/1.1 503"));
+    let (_other, head) = proxied(&listener, b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_is_not_spoken_with_others() {
+    let (_server, listener) = spoken(builder().trusted_proxies(["10.0.0.0/8"]).config(endless())).await;
+    let (_raw, head) = proxied(&listener, V1).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    let (_raw, head) = proxied(&listener, b"").await;
+    assert!(head.starts_with("HTTP/1.1 101"), "a client that comes directly: {head}");
+    // And a listener that does not speak it answers likewise.
+    let server = builder().trusted_proxies(["127.0.0.1"]).build().unwrap();
+    let listener = server.listen("127.0.0.1:0").await.unwrap();
+    assert!(proxied(&listener, V1).await.1.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_says_nothing_or_the_wrong_thing_is_dropped() {
+    let short = endless().to_builder().upgrade_timeout(Duration::from_millis(100)).build().unwrap();
+    let (server, listener) = spoken(builder().trusted_proxies(["127.0.0.1"]).config(short)).await;
+    for said in [&b""[..], b"PROX", V1, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        let mut raw = Raw(TcpStream::connect(listener.local_addr()).await.unwrap());
+        raw.send(said).await;
+        assert!(timeout(SOON, raw.rest()).await.unwrap().is_empty(), "{said:?}");
+    }
+    let (patient, listener) = spoken(builder().trusted_proxies(["127.0.0.1"]).config(endless())).await;
+    let mut silent = Raw(TcpStream::connect(listener.local_addr()).await.unwrap());
+    silent.send(b"PROX").await;
+    timeout(SOON, patient.shutdown()).await.unwrap();
+    timeout(SOON, server.shutdown()).await.unwrap();
 }
 
 #[test]

@@ -9,14 +9,16 @@ use tokio::{
     net::TcpStream,
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
 
 use super::{
     backoff::Backoff,
     connection::{Accepted, http},
-    turned_away::TurnedAway,
+    options::ListenOptions,
+    proxy_header,
+    turned_away::{LONGEST, TurnedAway, linger},
 };
 use crate::{
     shared::{ServerShared, Stop},
@@ -27,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Acceptor {
     socket: Socket,
+    options: ListenOptions,
     shared: Arc<ServerShared>,
     http: http1::Builder,
     backoff: Backoff,
@@ -36,10 +39,11 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(socket: Socket, shared: Arc<ServerShared>) -> Self {
+    pub(super) fn new(socket: Socket, options: ListenOptions, shared: Arc<ServerShared>) -> Self {
         let http = http(&shared.config);
         Self {
             socket,
+            options,
             shared,
             http,
             backoff: Backoff::default(),
@@ -102,7 +106,8 @@ impl Acceptor {
                     place,
                     stop: stop.clone(),
                 };
-                connections.spawn(serve(self.http.clone(), stream, accepted));
+                let is_proxied = self.options.proxy_protocol && self.shared.is_trusted(peer_addr);
+                connections.spawn(serve(self.http.clone(), stream, accepted, is_proxied));
             }
             None => self.turned_away.add(stream),
         }
@@ -110,10 +115,22 @@ impl Acceptor {
 }
 
 /// Takes a connection that has its place until it becomes a session or ends.
-async fn serve(http: http1::Builder, stream: TcpStream, accepted: Accepted) {
+async fn serve(http: http1::Builder, mut stream: TcpStream, mut accepted: Accepted, is_proxied: bool) {
+    let peer = accepted.peer_addr.map(tracing::field::display);
     // Packets are whole when they are written; waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
-        return debug!(peer = accepted.peer_addr.map(tracing::field::display), "connection ended at once: {error}");
+        return debug!(peer, "connection ended at once: {error}");
+    }
+    if is_proxied {
+        match accepted.until_stopped(proxy_header::read(&mut stream)).await {
+            None => return,
+            Some(Err(error)) => return debug!(peer, "connection ended before its first request: {error}"),
+            Some(Ok(None)) => {}
+            Some(Ok(Some(client))) => match accepted.of_client(client) {
+                Some(of_client) => accepted = of_client,
+                None => return drop(timeout(LONGEST, linger(stream)).await),
+            },
+        }
     }
     accepted.serve(stream, http).await;
 }

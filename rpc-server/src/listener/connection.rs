@@ -40,6 +40,28 @@ pub(super) fn http(config: &Config) -> http1::Builder {
 }
 
 impl Accepted {
+    /// Runs a stage before HTTP, which must end in the time of an upgrade. `None` if it does not, or the server ends.
+    pub(super) async fn until_stopped<T>(&mut self, stage: impl Future<Output = T>) -> Option<T> {
+        let limit = self.shared.config.upgrade_timeout();
+        let peer = self.peer_addr.map(tracing::field::display);
+        tokio::select! {
+            done = stage => Some(done),
+            _ = self.stop.wait_for(|&stop| stop != Stop::No) => None,
+            () = sleep(limit) => {
+                debug!(peer, "connection ended: no request within {limit:?}");
+                None
+            }
+        }
+    }
+
+    /// The same connection, for a client that a trusted proxy has named. `None` if the client may have no more
+    /// connections.
+    pub(super) fn of_client(&self, client: SocketAddr) -> Option<Self> {
+        let place = self.shared.take_place_of_client(client, Arc::clone(&self.place))?;
+        let (extensions, shared, stop) = (self.extensions.clone(), Arc::clone(&self.shared), self.stop.clone());
+        Some(Self { peer_addr: Some(client), extensions, shared, place, stop })
+    }
+
     /// Answers the requests of the connection until it becomes a session or ends.
     ///
     /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after

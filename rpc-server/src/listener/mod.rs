@@ -3,6 +3,8 @@
 mod accept;
 mod backoff;
 mod connection;
+mod options;
+mod proxy_header;
 mod stream;
 mod turned_away;
 
@@ -12,6 +14,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use self::accept::Acceptor;
+pub use self::options::ListenOptions;
 pub(crate) use self::stream::serve_stream;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
@@ -59,12 +62,16 @@ pub struct Listener {
 
 impl Listener {
     /// Must be called within a tokio runtime.
-    pub(crate) fn start(alive: Arc<KeepAlive>, listener: TcpListener) -> Result<Self, ListenError> {
+    pub(crate) fn start(
+        alive: Arc<KeepAlive>,
+        listener: TcpListener,
+        options: ListenOptions,
+    ) -> Result<Self, ListenError> {
         let local_addr = listener.local_addr().map_err(ListenError::Address)?;
         let socket = Socket::new(listener);
         let stop = alive.shared.open(&socket).ok_or(ListenError::ShutDown)?;
         info!(addr = %local_addr, "listening");
-        tokio::spawn(Acceptor::new(socket.clone(), Arc::clone(&alive.shared)).run(stop));
+        tokio::spawn(Acceptor::new(socket.clone(), options, Arc::clone(&alive.shared)).run(stop));
         Ok(Self { local_addr, socket, alive })
     }
 
