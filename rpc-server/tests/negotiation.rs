@@ -4,9 +4,16 @@
 
 mod raw;
 
+use std::time::Duration;
+
 use raw::{DeskClient, Raw, UPGRADE, builder, endless};
 use rpc_client::Connect;
 use rpc_server::{BuildError, Server, ServerBuilder, ServerHandle};
+use rpc_testing::SOON;
+use tokio::{
+    io::AsyncWriteExt,
+    time::{interval, timeout},
+};
 
 /// A server, and a client that is connected to it by the name localhost.
 struct Served {
@@ -123,6 +130,30 @@ async fn a_session_keeps_the_headers_that_are_asked_for() {
     assert_eq!(session.info().headers.len(), 1);
     let served = Served::by(builder().keep_headers([""; 0])).await;
     assert_eq!(served.healthy.header("x-key").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_sends_too_slowly_is_dropped_beside_a_client_that_is_served() {
+    let short = endless().to_builder().upgrade_timeout(Duration::from_millis(100)).build().unwrap();
+    let server = builder().config(short).listen("127.0.0.1:0").await.unwrap();
+    let healthy = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+    let calls = async {
+        loop {
+            healthy.address().await.unwrap();
+        }
+    };
+    let dropped = async {
+        let mut silent = Raw::connect(&server).await;
+        let (mut slow, mut pace) = (Raw::connect(&server).await, interval(Duration::from_millis(5)));
+        assert!(silent.rest().await.is_empty());
+        while slow.0.write_all(b"x").await.is_ok() {
+            pace.tick().await;
+        }
+    };
+    tokio::select! {
+        () = calls => {}
+        dropped = timeout(SOON, dropped) => dropped.unwrap(),
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod child;
+
 use std::{
-    env,
     net::SocketAddr,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,26 +15,22 @@ use std::{
 };
 
 use axum::Router;
+use child::{GONE, gone, kind, say, signal, start};
 use futures::poll;
 use rpc_client::Connect;
 use rpc_core::{Config, Execution};
 use rpc_server::{Server, ServerBuilder};
 use rpc_testing::{SOON, until};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    process::{Child, Command},
     task::JoinSet,
     time::timeout,
 };
 
-/// Says to the child which server it is.
-const KIND: &str = "RPC_SERVER_SIGNALS_KIND";
-/// Precedes the address in what the child prints.
-const LISTENING: &str = "listening at ";
 const CLIENTS: usize = 200;
-/// A process must be gone by then.
-const GONE: Duration = Duration::from_secs(30);
+/// More than all clients need.
+const DESCRIPTORS: usize = 1024;
 
 #[rpc_core::service]
 trait Mill {
@@ -65,7 +61,7 @@ fn builder() -> ServerBuilder {
 /// The child's program; as a test, it does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
-    let Ok(kind) = env::var(KIND) else { return };
+    let Some(kind) = kind() else { return };
     let patient = Config::builder().drain_grace(Duration::MAX).drain_timeout(Duration::MAX).build().unwrap();
     let builder = match kind.as_str() {
         "axum" => return mounted().await,
@@ -87,45 +83,6 @@ async fn mounted() {
     server.shutdown().await;
 }
 
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
-fn say(addr: SocketAddr) {
-    println!("{LISTENING}{addr}");
-}
-
-/// Starts a server in a process of its own.
-async fn start(kind: &str) -> (Child, SocketAddr) {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
-        .env(KIND, kind)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let addr = async {
-        loop {
-            let line = lines.next_line().await.unwrap().expect("the child listens before it ends");
-            if let Some((_, addr)) = line.split_once(LISTENING) {
-                return addr.parse().unwrap();
-            }
-        }
-    };
-    let addr = timeout(SOON, addr).await.unwrap();
-    // A child whose output has no reader fails at its last line.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (child, addr)
-}
-
-async fn signal(child: &Child, name: &str) {
-    let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
-}
-
-async fn gone(mut child: Child) {
-    let status = timeout(GONE, child.wait()).await.expect("the process ends").unwrap();
-    assert!(status.success(), "{status}");
-}
-
 async fn mill(addr: SocketAddr) -> MillClient {
     timeout(SOON, MillClient::connect(format!("ws://{addr}/rpc"))).await.unwrap().unwrap()
 }
@@ -144,13 +101,13 @@ async fn calls(mill: MillClient, done: Arc<AtomicUsize>) -> Execution {
 
 /// Ends a server that 200 clients call without pause.
 async fn drained_under_load(kind: &str, name: &str) {
-    let (child, addr) = start(kind).await;
+    let (child, addr) = start(kind, DESCRIPTORS).await;
     let done = Arc::new(AtomicUsize::new(0));
     let mut mills = Vec::new();
     for _ in 0..CLIENTS {
         mills.push(mill(addr).await);
     }
-    let mut clients: JoinSet<_> = mills.into_iter().map(|mill| calls(mill, Arc::clone(&done))).collect();
+    let clients: JoinSet<_> = mills.into_iter().map(|mill| calls(mill, Arc::clone(&done))).collect();
     until("calls go through", || done.load(Ordering::Relaxed) > 10 * CLIENTS).await;
     signal(&child, name).await;
     let ends = timeout(GONE, clients.join_all()).await.expect("every call ends");
@@ -177,7 +134,7 @@ async fn a_signal_drains_what_is_mounted_in_axum() {
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let (child, addr) = start("patient").await;
+    let (child, addr) = start("patient", DESCRIPTORS).await;
     let mill = mill(addr).await;
     let mut parked = Box::pin(mill.park());
     assert!(poll!(&mut parked).is_pending());
@@ -203,7 +160,7 @@ async fn status(addr: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn readiness_turns_red_before_the_drain() {
-    let (child, addr) = start("delayed").await;
+    let (child, addr) = start("delayed", DESCRIPTORS).await;
     assert_eq!(status(addr, "/readyz").await, "200");
     signal(&child, "TERM").await;
     timeout(SOON, async { while status(addr, "/readyz").await != "503" {} }).await.unwrap();
