@@ -216,8 +216,9 @@ impl ServerBuilder {
     }
 
     /// Sets how long the server still takes clients after a signal has asked for its end
-    /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers ask
-    /// now and then, and send clients until they have heard: give them a bit more than the time between two questions.
+    /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers
+    /// ask now and then, and send clients until they have heard: give them a bit more than the time between two
+    /// questions.
     pub fn drain_delay(mut self, delay: Duration) -> Self {
         self.drain_delay = delay;
         self
@@ -229,9 +230,9 @@ impl ServerBuilder {
     /// For a request whose connection comes from such a proxy, the client is the rightmost address in the header
     /// `X-Forwarded-For` that is not itself trusted. That address is the session's
     /// [`peer_addr`](rpc_core::Session::peer_addr), with port 0 if the header has none, and it counts under
-    /// [`max_connections_per_address`](Self::max_connections_per_address). From all others the header is not read, since
-    /// anyone can write it. The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two passes the
-    /// other on as its client wrote it. Trust no network from which clients can connect by themselves.
+    /// [`max_connections_per_address`](Self::max_connections_per_address). From all others the header is not read,
+    /// since anyone can write it. The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two
+    /// passes the other on as its client wrote it. Trust no network from which clients can connect by themselves.
     pub fn trusted_proxies<T: Into<String>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
         self.trusted.extend(proxies.into_iter().map(Into::into));
         self
@@ -252,8 +253,8 @@ impl ServerBuilder {
     /// Default 1,000; 0 is an error at [`build`](Self::build). A network of IPv6 (a /64) counts as one address, since a
     /// customer has at least one; an IPv4 address within an IPv6 address counts as the former. This stops a single peer
     /// from taking all connections; if many users come through one proxy, name the proxy with
-    /// [`trusted_proxies`](Self::trusted_proxies), or raise the number. Connections of an [`Upgrade`](crate::Upgrade) whose
-    /// address is unknown count in `max_connections` alone.
+    /// [`trusted_proxies`](Self::trusted_proxies), or raise the number. Connections of an [`Upgrade`](crate::Upgrade)
+    /// whose address is unknown count in `max_connections` alone.
     pub fn max_connections_per_address(mut self, most: usize) -> Self {
         self.max_connections_per_address = most;
         self

@@ -113,8 +113,8 @@ impl Server {
     /// instance, or of a tunnel. The client's HTTP upgrade comes over it, as over a connection to a listener:
     /// everything said there holds. Must be called within a tokio runtime, in which the connection runs as a task.
     ///
-    /// Of `info` the address counts, and the extensions, which the session has too: a [`Principal`](rpc_core::Principal)
-    /// among them is the session's. Without an address the connection counts under
+    /// Of `info` the address counts, and the extensions, which the session has too: a
+    /// [`Principal`](rpc_core::Principal) among them is the session's. Without an address the connection counts under
     /// [`max_connections`](crate::ServerBuilder::max_connections) alone. If there is no place for it, it is answered
     /// with 503. At the client's end, `ConnectBuilder::over` takes such a stream.
     ///

@@ -33,7 +33,8 @@ pub(crate) struct ServerShared {
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
     caps: Caps,
-    /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have ended.
+    /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have
+    /// ended.
     stop: watch::Sender<Stop>,
     listening: Mutex<Listening>,
     /// How long new clients are taken after a signal.

@@ -43,9 +43,9 @@ impl Server {
         self.shutdown().await;
     }
 
-    /// Waits for the signal that [`shutdown_on_signal`](Self::shutdown_on_signal) waits for, and begins the drain. It is
-    /// for another HTTP server with the sessions of this one ([`upgrade`](Self::upgrade)): a graceful shutdown of that
-    /// server forgets upgraded connections, so both shut down. With axum:
+    /// Waits for the signal that [`shutdown_on_signal`](Self::shutdown_on_signal) waits for, and begins the drain. It
+    /// is for another HTTP server with the sessions of this one ([`upgrade`](Self::upgrade)): a graceful shutdown of
+    /// that server forgets upgraded connections, so both shut down. With axum:
     ///
     /// ```
     /// use axum::Router;
@@ -64,7 +64,8 @@ impl Server {
     ///
     /// Ready when the drain has begun: after the signal and
     /// [`ServerBuilder::drain_delay`](crate::ServerBuilder::drain_delay), or when another handle shuts the server down.
-    /// A second signal closes the sessions at once, also after the future is ready, as long as there are sessions. The future is a handle of the server.
+    /// A second signal closes the sessions at once, also after the future is ready, as long as there are sessions. The
+    /// future is a handle of the server.
     pub fn shutdown_signal(&self) -> impl Future<Output = ()> + Send + use<> {
         let server = self.clone();
         async move {

@@ -50,7 +50,7 @@ impl Mill for Wheel {
         a + b
     }
     async fn park(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

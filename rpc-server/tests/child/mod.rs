@@ -29,7 +29,8 @@ pub(crate) fn say(addr: SocketAddr) {
     println!("{LISTENING}{addr}");
 }
 
-/// Starts a server in a process of its own: the test `child`. It may open so many files, sockets among them.
+/// Starts a server in a process of its own: the test `child`. `descriptors` is how many files and sockets it may
+/// have open.
 pub(crate) async fn start(kind: &str, descriptors: usize) -> (Child, SocketAddr) {
     let mut child = Command::new("sh")
         .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#)])
