@@ -14,12 +14,15 @@ use rpc_core::{
     logging::LogLimit,
     session::{self, WebSocket},
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use crate::{
     client::Client,
-    dial::{Opened, Stream, dial},
+    dial::{Opened, OwnStream, Stream, dial},
     error::ConnectError,
     headers::with_header,
     tls::Tls,
@@ -126,6 +129,7 @@ impl<S: Stub> Connect for S {}
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
+    own: Option<OwnStream>,
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
@@ -137,6 +141,7 @@ impl<T> ConnectBuilder<T> {
     fn new(url: String) -> Self {
         Self {
             url,
+            own: None,
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
@@ -189,14 +194,27 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Connects over a stream that the application has opened by itself, for instance of a Unix socket or of a tunnel.
+    /// The HTTP upgrade goes over it as over a TCP connection. The URL says what the request asks for, its host and its
+    /// path; no address is looked up, and [`Session::peer_addr`](rpc_core::Session::peer_addr) is `None`. With a
+    /// `wss://` URL, the handshake of TLS goes over the stream first; where the stream is encrypted already, write
+    /// `ws://`.
+    ///
+    /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
+    pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        self.own = Some(Box::new(stream));
+        self
+    }
+
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = &self.config;
-        let Opened { stream, leftover, info, .. } = dial(&self.url, self.tls, &self.headers?, config).await?;
+        let Opened { stream, leftover, info, .. } = dial(&self.url, self.own, self.tls, &self.headers?, config).await?;
         let peer_addr = info.peer_addr;
         let (session, driver) = match stream {
             Stream::Plain(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
             Stream::Tls(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
+            Stream::Own(io) => session::connect(WebSocket::client(io, leftover, config), &hosting, config, info),
         };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();

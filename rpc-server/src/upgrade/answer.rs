@@ -18,12 +18,14 @@ pub(super) fn answer(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
+    let peer_addr = shared.client_addr(peer_addr, &head.headers);
     let peer = peer_addr.map(tracing::field::display);
     match begin(shared, &mut head, peer_addr, place) {
         Ok((key, on_upgrade, entry)) => {
             debug!(peer, path = %excerpt(head.uri.path()), "upgrade accepted");
             let tls = head.extensions.remove::<TlsInfo>();
-            let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
+            let headers = shared.admission.keep(head.headers);
+            let mut info = ConnectionInfo::default().with_headers(headers).with_extensions(head.extensions);
             info.peer_addr = peer_addr;
             info.tls = tls;
             tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry));
@@ -48,9 +50,10 @@ fn begin(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Result<(String, OnUpgrade, Entry), Refusal> {
-    let key = request::check(head, &shared.origins)?;
+    let key = request::check(head, &shared.admission.origins)?;
+    request::check_host(head, &shared.admission.hosts)?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
-    let place = place.or_else(|| shared.take_place(peer_addr)).ok_or(Refusal::Full)?;
+    let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
     let entry = shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)?;
     Ok((key, on_upgrade, entry))
 }

@@ -21,6 +21,10 @@ impl UpgradeBody {
     pub(super) fn text(text: &'static str) -> Self {
         Self { bytes: Full::from(text) }
     }
+
+    pub(crate) fn into_bytes(self) -> Full<Bytes> {
+        self.bytes
+    }
 }
 
 impl Body for UpgradeBody {
