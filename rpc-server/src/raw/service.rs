@@ -93,14 +93,14 @@ impl WebSocketService {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Origin`] for what no web page has as its origin.
+    /// [`BuildError::RawOrigin`] for what no web page has as its origin.
     pub fn allow_origin(self, origin: impl Into<String>) -> Result<Self, BuildError> {
         let given = origin.into();
         let mut failed = None;
         let service = self.with(|settings| failed = settings.origins.allow(&given).err());
         match failed {
             None => Ok(service),
-            Some(why) => Err(BuildError::Origin { given, why }),
+            Some(why) => Err(BuildError::RawOrigin { given, why }),
         }
     }
 
