@@ -15,13 +15,16 @@ use rpc_core::{
     logging::LogLimit,
     session::{self, Driver, Transport, WebSocket},
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{Opened, Stream, dial},
+    dial::{Opened, OwnStream, Stream, dial},
     error::ConnectError,
     headers::with_header,
     tls::Tls,
@@ -128,6 +131,7 @@ impl<S: Stub> Connect for S {}
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
+    own: Option<OwnStream>,
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
@@ -140,6 +144,7 @@ impl<T> ConnectBuilder<T> {
     fn new(url: String) -> Self {
         Self {
             url,
+            own: None,
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
@@ -207,6 +212,18 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Connects over a stream that the application has opened by itself, for instance of a Unix socket or of a tunnel.
+    /// The HTTP upgrade goes over it as over a TCP connection. The URL says what the request asks for, its host and its
+    /// path; no address is looked up, and [`Session::peer_addr`](rpc_core::Session::peer_addr) is `None`. With a
+    /// `wss://` URL, the handshake of TLS goes over the stream first; where the stream is encrypted already, write
+    /// `ws://`.
+    ///
+    /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
+    pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        self.own = Some(Box::new(stream));
+        self
+    }
+
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = &self.config;
@@ -223,12 +240,13 @@ impl<T> ConnectBuilder<T> {
             headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
             credential
         });
-        let Opened { stream, leftover, info, .. } = dial(&self.url, self.tls, &headers, config).await?;
+        let Opened { stream, leftover, info, .. } = dial(&self.url, self.own, self.tls, &headers, config).await?;
         let peer_addr = info.peer_addr;
         let shown = credential.as_ref();
         let (session, driver) = match stream {
             Stream::Plain(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
             Stream::Tls(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
+            Stream::Own(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
         };
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();

@@ -1,7 +1,8 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
+use http::HeaderName;
 use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
 };
@@ -10,11 +11,12 @@ use tokio::net::ToSocketAddrs;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
+    admission::{Admission, Hosts, Origins, Proxies},
     auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
-    origin::Origins,
+    routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
     shared::ServerShared,
@@ -32,7 +34,12 @@ impl Server {
             config: Config::default(),
             any_origin: false,
             origins: Vec::new(),
+            routes: RoutesBuilder::default(),
             sessions: Sessions::new(),
+            hosts: Vec::new(),
+            trusted: Vec::new(),
+            kept: None,
+            drain_delay: Duration::ZERO,
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
@@ -82,6 +89,11 @@ pub struct ServerBuilder {
     config: Config,
     any_origin: bool,
     origins: Vec<String>,
+    routes: RoutesBuilder,
+    hosts: Vec<String>,
+    trusted: Vec<String>,
+    kept: Option<Vec<String>>,
+    drain_delay: Duration,
     sessions: Sessions,
     max_connections: usize,
     max_connections_per_address: usize,
@@ -152,6 +164,47 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the path at which sessions begin, for instance `/rpc`, for the listeners of the server and for
+    /// [`Server::front`]. A path has no slash at its end unless one is written here. Of several calls the last one
+    /// counts.
+    ///
+    /// Without it, sessions begin at every path of a server that has only [health routes](Self::health_routes) besides,
+    /// and at `/` once the server has a [`route`](Self::route) or a [`fallback`](Self::fallback). A path that nothing
+    /// serves is answered with 404 and the list of the paths that are served.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.routes.sessions = Some(path.into());
+        self
+    }
+
+    /// Serves the requests to one path by a service of the application, for the listeners of the server and for
+    /// [`Server::front`]. The path is compared as a whole; a service that looks at paths by itself, for instance an
+    /// axum `Router`, fits better as the [`fallback`](Self::fallback).
+    ///
+    /// A listener speaks HTTP/1.1 with keep-alive. A request's head, and the wait for the next request, take at most
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes. When the
+    /// server shuts down, answers that are under way are sent to their ends within
+    /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout).
+    pub fn route(mut self, path: impl Into<String>, service: impl RouteService) -> Self {
+        self.routes.applications.push((path.into(), Application::new(service)));
+        self
+    }
+
+    /// Serves the requests to all other paths by a service of the application, for instance an axum `Router`: otherwise
+    /// as [`route`](Self::route). Of several calls the last one counts.
+    pub fn fallback(mut self, service: impl RouteService) -> Self {
+        self.routes.fallback = Some(Application::new(service));
+        self
+    }
+
+    /// Serves two paths for orchestrators and load balancers. `/healthz` is answered with 200 whenever the process can
+    /// answer. `/readyz` is answered with 200 as long as the server takes sessions, and with 503 as soon as it drains.
+    ///
+    /// Off by default: by default a server answers nothing but requests for the WebSocket.
+    pub fn health_routes(mut self) -> Self {
+        self.routes.probes = true;
+        self
+    }
+
     /// Lets web pages of this origin connect besides those of the server's own host and port:
     /// `https://app.example.com`. May be called several times.
     ///
@@ -173,6 +226,52 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets clients connect under this name of the server alone, besides others that are allowed: a host like
+    /// `example.com`, which may have any port, or with its port, like `localhost:9000`. May be called several times; a
+    /// text that is no host is an error at [`build`](Self::build). Without it, every name is right.
+    ///
+    /// The name is that in the header `Host`. A request for a session under another name is answered with 421. This
+    /// stops a web page that lets its own name lead to this server's address (DNS rebinding): a browser then takes the
+    /// page and the server for one, so that the page is of the server's own host.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// Keeps only these headers of a session's request, for [`Context::headers`](rpc_core::Context::headers) and
+    /// [`ConnectionInfo::headers`](rpc_core::ConnectionInfo::headers), also in hooks. Several calls add up; a text that
+    /// is no name of a header is an error at [`build`](Self::build). `keep_headers([""; 0])` keeps none.
+    ///
+    /// By default a session keeps all headers of its request for as long as it lives: up to 64 KiB, usually about
+    /// 1 KiB, with cookies and tokens among them. Name those that hooks and handlers read.
+    pub fn keep_headers<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.kept.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets how long the server still takes clients after a signal has asked for its end
+    /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers
+    /// ask now and then, and send clients until they have heard: give them a bit more than the time between two
+    /// questions.
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// Believes what these proxies say about their clients: addresses, or networks like `10.0.0.0/8`. May be called
+    /// several times; what is no address and no network is an error at [`build`](Self::build).
+    ///
+    /// For a request whose connection comes from such a proxy, the client is the rightmost address in the header
+    /// `X-Forwarded-For` that is not itself trusted. That address is the session's
+    /// [`peer_addr`](rpc_core::Session::peer_addr), with port 0 if the header has none, and it counts under
+    /// [`max_connections_per_address`](Self::max_connections_per_address). From all others the header is not read,
+    /// since anyone can write it. The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two
+    /// passes the other on as its client wrote it. Trust no network from which clients can connect by themselves.
+    pub fn trusted_proxies<T: Into<String>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
+        self.trusted.extend(proxies.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets how many connections there may be in all, from all listeners and upgrades. Default 10,000; 0 is an error at
     /// [`build`](Self::build). Each connection costs a file descriptor and, when idle, about 40 KiB. The server answers
     /// a further connection with 503, and closes it without an answer if it comes by TLS.
@@ -185,9 +284,11 @@ impl ServerBuilder {
     }
 
     /// Sets how many connections one IP address may have, as [`max_connections`](Self::max_connections) counts them.
-    /// Default 1,000; 0 is an error at [`build`](Self::build). This stops a single peer from taking all connections;
-    /// raise the number if many users come through one proxy. Connections of an [`Upgrade`](crate::Upgrade) whose
-    /// address is unknown count in `max_connections` alone.
+    /// Default 1,000; 0 is an error at [`build`](Self::build). A network of IPv6 (a /64) counts as one address, since a
+    /// customer has at least one; an IPv4 address within an IPv6 address counts as the former. This stops a single peer
+    /// from taking all connections; if many users come through one proxy, name the proxy with
+    /// [`trusted_proxies`](Self::trusted_proxies), or raise the number. Connections of an [`Upgrade`](crate::Upgrade)
+    /// whose address is unknown count in `max_connections` alone.
     pub fn max_connections_per_address(mut self, most: usize) -> Self {
         self.max_connections_per_address = most;
         self
@@ -220,7 +321,9 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, or an origin that no page can have.
+    /// connections that is too small, an origin that no page can have, a host or a proxy that is no address, a
+    /// header without a name, or a path that no request can have or that two
+    /// routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
@@ -235,9 +338,16 @@ impl ServerBuilder {
                 return Err(BuildError::NoConnections { setting });
             }
         }
-        let origins = origins(self.any_origin, self.origins)?;
-        let memory = MemoryPool::new(memory);
         let gatekeeper = Gatekeeper::new(self.authenticator);
+        let admission = Admission {
+            origins: origins(self.any_origin, self.origins)?,
+            hosts: hosts(self.hosts)?,
+            proxies: proxies(self.trusted)?,
+            kept: self.kept.map(header_names).transpose()?,
+            gatekeeper: gatekeeper.clone(),
+        };
+        let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
+        let memory = MemoryPool::new(memory);
         let hosting = match gatekeeper.is_set() {
             true => self.hosting.service(renewals(&gatekeeper, &self.config)),
             false => self.hosting,
@@ -245,7 +355,8 @@ impl ServerBuilder {
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
         let hosting = hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        Ok(Server::new(ServerShared::new(hosting, self.config, origins, self.sessions, memory, caps, gatekeeper)))
+        let shared = ServerShared::new(hosting, self.config, admission, routes, self.sessions, memory, caps);
+        Ok(Server::new(shared.with_drain_delay(self.drain_delay)))
     }
 
     /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
@@ -301,4 +412,36 @@ fn origins(any: bool, allowed: Vec<String>) -> Result<Origins, BuildError> {
         }
     }
     Ok(origins)
+}
+
+fn proxies(trusted: Vec<String>) -> Result<Proxies, BuildError> {
+    let mut proxies = Proxies::default();
+    for given in trusted {
+        if let Err(why) = proxies.trust(&given) {
+            return Err(BuildError::TrustedProxy { given, why });
+        }
+    }
+    Ok(proxies)
+}
+
+fn hosts(allowed: Vec<String>) -> Result<Hosts, BuildError> {
+    let mut hosts = Hosts::default();
+    for given in allowed {
+        if let Err(why) = hosts.allow(&given) {
+            return Err(BuildError::Host { given, why });
+        }
+    }
+    Ok(hosts)
+}
+
+fn header_names(names: Vec<String>) -> Result<Vec<HeaderName>, BuildError> {
+    let mut found = Vec::new();
+    for given in names {
+        match HeaderName::try_from(given.as_str()) {
+            Ok(name) if !found.contains(&name) => found.push(name),
+            Ok(_) => {}
+            Err(_) => return Err(BuildError::HeaderName { given }),
+        }
+    }
+    Ok(found)
 }

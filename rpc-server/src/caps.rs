@@ -30,7 +30,8 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Place {
     shared: Arc<AddressCounts>,
-    address: Option<IpAddr>,
+    /// The key in `Counts::of`. It changes only while the counts are locked.
+    address: Mutex<Option<IpAddr>>,
 }
 
 /// Which cap is reached.
@@ -47,21 +48,57 @@ impl Caps {
 
     /// Takes a place for a connection. A connection of unknown address counts in the total alone.
     pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<Place, Full> {
-        // A socket for both families shows an IPv4 address within an IPv6 address. It is the same peer.
-        let address = address.map(|address| address.to_canonical());
+        let address = address.map(key);
         let mut counts = self.shared.lock();
         if counts.all >= self.shared.most {
             return Err(Full::All);
         }
         if let Some(address) = address {
-            let of = counts.of.get(&address).copied().unwrap_or(0);
-            if of >= self.shared.most_of_one {
-                return Err(Full::Address);
-            }
-            counts.of.insert(address, of + 1);
+            counts.add(address, self.shared.most_of_one)?;
         }
         counts.all += 1;
-        Ok(Place { shared: Arc::clone(&self.shared), address })
+        Ok(Place { shared: Arc::clone(&self.shared), address: Mutex::new(address) })
+    }
+}
+
+impl Place {
+    /// Says whose place it is, once that is known; the place may have been that of another address before.
+    pub(crate) fn settle(&self, address: IpAddr) -> Result<(), Full> {
+        let address = key(address);
+        let mut counts = self.shared.lock();
+        let mut settled = self.address();
+        if *settled == Some(address) {
+            return Ok(());
+        }
+        counts.add(address, self.shared.most_of_one)?;
+        if let Some(before) = settled.replace(address) {
+            counts.remove(before);
+        }
+        Ok(())
+    }
+
+    fn address(&self) -> MutexGuard<'_, Option<IpAddr>> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, address: IpAddr, most: usize) -> Result<(), Full> {
+        let of = self.of.get(&address).copied().unwrap_or(0);
+        if of >= most {
+            return Err(Full::Address);
+        }
+        self.of.insert(address, of + 1);
+        Ok(())
+    }
+
+    fn remove(&mut self, address: IpAddr) {
+        if let Entry::Occupied(mut of) = self.of.entry(address) {
+            *of.get_mut() -= 1;
+            if *of.get() == 0 {
+                of.remove();
+            }
+        }
     }
 }
 
@@ -75,13 +112,21 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.shared.lock();
         counts.all -= 1;
-        let Some(address) = self.address else { return };
-        if let Entry::Occupied(mut of) = counts.of.entry(address) {
-            *of.get_mut() -= 1;
-            if *of.get() == 0 {
-                of.remove();
-            }
+        if let Some(address) = *self.address() {
+            counts.remove(address);
         }
+    }
+}
+
+/// What counts as one address. One customer has a whole network of IPv6, at least a /64 (RFC 6177). A socket for both
+/// families shows an IPv4 address within an IPv6 address, and it is the same peer.
+fn key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        address => address,
     }
 }
 
@@ -127,6 +172,33 @@ mod tests {
         let caps = Caps::new(10, 1);
         let _place = caps.enter(address(1)).unwrap();
         assert!(caps.enter("::ffff:192.0.2.1".parse().ok()).is_err());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let caps = Caps::new(10, 1);
+        let enter = |address: &str| caps.enter(address.parse().ok());
+        let _place = enter("2001:db8:1:2::1").unwrap();
+        assert_eq!(enter("2001:db8:1:2:ffff::2").unwrap_err(), Full::Address);
+        let _other = enter("2001:db8:1:3::1").unwrap();
+    }
+
+    #[test]
+    fn a_place_moves_to_the_address_that_turns_out() {
+        let caps = Caps::new(10, 1);
+        let [one, two] = [1, 2].map(|last| address(last).unwrap());
+        let place = caps.enter(None).unwrap();
+        place.settle(one).unwrap();
+        place.settle(one).unwrap();
+        let other = caps.enter(None).unwrap();
+        assert_eq!(other.settle(one), Err(Full::Address));
+        place.settle(two).unwrap();
+        other.settle(one).unwrap();
+        assert_eq!(other.settle(two), Err(Full::Address));
+        assert!(caps.enter(Some(one)).is_err(), "the place stays where it was");
+        drop((place, other));
+        let counts = caps.shared.lock();
+        assert_eq!((counts.all, counts.of.len()), (0, 0));
     }
 
     #[test]

@@ -47,6 +47,35 @@ pub enum BuildError {
         /// What is wrong with the text, and what is right.
         why: String,
     },
+    /// [`ServerBuilder::allow_host`](crate::ServerBuilder::allow_host) was given a text that is no host.
+    Host {
+        /// The given text.
+        given: String,
+        /// What is wrong with the text, and what is right.
+        why: String,
+    },
+    /// [`ServerBuilder::keep_headers`](crate::ServerBuilder::keep_headers) was given a text that no header has as its
+    /// name.
+    HeaderName {
+        /// The given text.
+        given: String,
+    },
+    /// [`ServerBuilder::trusted_proxies`](crate::ServerBuilder::trusted_proxies) was given a text that is no address
+    /// and no network.
+    TrustedProxy {
+        /// The given text.
+        given: String,
+        /// What is wrong with the text, and what is right.
+        why: String,
+    },
+    /// A path cannot be served: [`ServerBuilder::path`](crate::ServerBuilder::path) or
+    /// [`ServerBuilder::route`](crate::ServerBuilder::route) was given a text that is no path, or a path that is taken.
+    Path {
+        /// The given path.
+        given: String,
+        /// What is wrong with the path.
+        why: String,
+    },
 }
 
 /// Why a server does not listen. The message says what to do.
@@ -171,6 +200,19 @@ impl fmt::Display for BuildError {
                     "WebSocketService::allow_origin was given {given:?}, which no web page has as its origin: {why}"
                 )
             }
+            Self::Host { given, why } => {
+                write!(f, "ServerBuilder::allow_host was given {given:?}, which is no host: {why}")
+            }
+            Self::HeaderName { given } => {
+                write!(
+                    f,
+                    "ServerBuilder::keep_headers was given {given:?}; write the name of a header, like x-request-id"
+                )
+            }
+            Self::TrustedProxy { given, why } => {
+                write!(f, "ServerBuilder::trusted_proxies was given {given:?}, which is no network: {why}")
+            }
+            Self::Path { given, why } => write!(f, "ServerBuilder cannot serve the path {given:?}: {why}"),
         }
     }
 }
@@ -181,7 +223,13 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Hosting(error) => error.source(),
-            Self::Memory { .. } | Self::NoConnections { .. } | Self::Origin { .. } => None,
+            Self::Memory { .. }
+            | Self::NoConnections { .. }
+            | Self::Origin { .. }
+            | Self::Host { .. }
+            | Self::HeaderName { .. }
+            | Self::TrustedProxy { .. }
+            | Self::Path { .. } => None,
             #[cfg(feature = "raw")]
             Self::RawOrigin { .. } => None,
         }

@@ -70,6 +70,11 @@ impl ServerHandle {
         self.server.shutdown().await;
     }
 
+    /// Shuts the server down when the operating system asks for it: [`Server::shutdown_on_signal`].
+    pub async fn shutdown_on_signal(&self) {
+        self.server.shutdown_on_signal().await;
+    }
+
     /// Waits until the server has been shut down: [`Server::wait`].
     pub async fn wait(&self) {
         self.server.wait().await;

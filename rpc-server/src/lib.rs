@@ -41,18 +41,21 @@
 //! A server's `Cargo.toml` needs this crate alone: it re-exports the items of `rpc-core` that a server needs, under the
 //! same names.
 
+mod admission;
 mod auth;
 mod builder;
 mod caps;
 mod error;
+mod front;
 mod handle;
 mod listener;
-mod origin;
 #[cfg(feature = "raw")]
 pub mod raw;
+mod routes;
 mod server;
 mod sessions;
 mod shared;
+mod signal;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
@@ -61,8 +64,10 @@ mod upgrade;
 pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
+pub use front::{Front, FrontFuture};
 pub use handle::ServerHandle;
-pub use listener::Listener;
+pub use listener::{ListenOptions, Listener};
+pub use routes::{FrontBody, RequestBody, RouteService};
 pub use server::Server;
 pub use sessions::{SessionChange, SessionChanges, Sessions};
 #[cfg(feature = "tls")]

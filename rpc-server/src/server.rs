@@ -2,16 +2,21 @@
 
 use std::{io, sync::Arc};
 
-use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+use rpc_core::ConnectionInfo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, ToSocketAddrs, lookup_host},
+};
 use tracing::info;
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
     error::ListenError,
-    listener::{Listener, Security},
+    front::Front,
+    listener::{ListenOptions, Listener, serve_stream},
     sessions::Sessions,
-    shared::{KeepAlive, ServerShared},
+    shared::{KeepAlive, ServerShared, Stop},
     upgrade::Upgrade,
 };
 
@@ -53,8 +58,8 @@ impl Server {
     /// ends. A server can listen at any number of addresses. Port 0 takes any free port, which [`Listener::local_addr`]
     /// returns. If a name has several addresses, the server listens at the first one that works.
     ///
-    /// Every path of a URL leads to the server. To tell paths apart, use [`upgrade`](Self::upgrade) within an HTTP
-    /// server.
+    /// Every path of a URL leads to the server, unless [`ServerBuilder::path`](crate::ServerBuilder::path) or a route
+    /// says otherwise.
     ///
     /// # Errors
     ///
@@ -63,30 +68,38 @@ impl Server {
     /// [`ListenError::Denied`], [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
+        self.listen_with(addr, ListenOptions::new()).await
+    }
+
+    /// Listens at an address with options of its own: otherwise as [`listen`](Self::listen).
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);
         }
-        self.serve_listener(bind(addr).await?)
+        self.serve_listener_with(bind(addr).await?, options)
     }
 
-    /// Listens at an address by TLS, for instance `"0.0.0.0:443"`: clients connect to `wss://` URLs. Otherwise as
-    /// [`listen`](Self::listen).
+    /// Listens at an address by TLS, for instance `"0.0.0.0:443"`: clients connect to `wss://` URLs, and the routes are
+    /// at `https://` URLs. Otherwise as [`listen`](Self::listen). [`listen_with`](Self::listen_with) does the same with
+    /// [`ListenOptions::tls`], beside other options.
     ///
     /// The TLS handshake and the HTTP upgrade take at most
     /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout) together. A handshake that fails ends its own
     /// connection, and the log says why at the level `debug`. A connection counts under the limits of connections from
     /// the moment in which it is accepted; one too many is closed without an answer, as an answer would cost a
-    /// handshake.
+    /// handshake. Every request, also to a [`route`](crate::ServerBuilder::route), has a
+    /// [`TlsInfo`](rpc_core::TlsInfo) in its extensions.
     ///
     /// # Errors
     ///
     /// As [`listen`](Self::listen).
     #[cfg(feature = "tls")]
     pub async fn listen_tls(&self, addr: impl ToSocketAddrs, tls: Tls) -> Result<Listener, ListenError> {
-        if self.shared().has_ended() {
-            return Err(ListenError::ShutDown);
-        }
-        self.serve_listener_tls(bind(addr).await?, tls)
+        self.listen_with(addr, ListenOptions::new().tls(tls)).await
     }
 
     /// Serves a socket that listens already, for instance one that a supervisor has handed down. Otherwise as
@@ -97,7 +110,17 @@ impl Server {
     /// [`ListenError::Address`] if the system does not tell the socket's address, [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub fn serve_listener(&self, listener: TcpListener) -> Result<Listener, ListenError> {
-        Listener::start(Arc::clone(&self.alive), listener, Security::Plain)
+        self.serve_listener_with(listener, ListenOptions::new())
+    }
+
+    /// Serves a socket that listens already, with options of its own: otherwise as
+    /// [`serve_listener`](Self::serve_listener). Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve_listener`](Self::serve_listener).
+    pub fn serve_listener_with(&self, listener: TcpListener, options: ListenOptions) -> Result<Listener, ListenError> {
+        Listener::start(Arc::clone(&self.alive), listener, options)
     }
 
     /// Serves a socket that listens already by TLS: as [`serve_listener`](Self::serve_listener) and
@@ -108,7 +131,51 @@ impl Server {
     /// As [`serve_listener`](Self::serve_listener).
     #[cfg(feature = "tls")]
     pub fn serve_listener_tls(&self, listener: TcpListener, tls: Tls) -> Result<Listener, ListenError> {
-        Listener::start(Arc::clone(&self.alive), listener, Security::Tls(tls))
+        self.serve_listener_with(listener, ListenOptions::new().tls(tls))
+    }
+
+    /// Makes a stream that the application has opened by itself a connection of the server: of a Unix socket, for
+    /// instance, or of a tunnel. The client's HTTP upgrade comes over it, as over a connection to a listener:
+    /// everything said there holds. Must be called within a tokio runtime, in which the connection runs as a task.
+    ///
+    /// Of `info` the address counts, what TLS has told, and the extensions, which the session has too: a
+    /// [`Principal`](rpc_core::Principal) among them is the session's. Without an address the connection counts under
+    /// [`max_connections`](crate::ServerBuilder::max_connections) alone. If there is no place for it, it is answered
+    /// with 503. At the client's end, `ConnectBuilder::over` takes such a stream.
+    ///
+    /// ```
+    /// use rpc_client::Connect;
+    /// use rpc_server::{ConnectionInfo, Server};
+    /// # #[rpc_server::service]
+    /// # trait Clock {
+    /// #     async fn hour(&self) -> u8;
+    /// # }
+    /// # struct Tower;
+    /// # impl Clock for Tower {
+    /// #     async fn hour(&self) -> u8 {
+    /// #         12
+    /// #     }
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().service(Tower.serve()).build()?;
+    /// let (near, far) = tokio::io::duplex(64 * 1024);
+    /// server.serve_stream(far, ConnectionInfo::default())?;
+    /// let clock = ClockClient::connect("ws://localhost/").over(near).await?;
+    /// assert_eq!(clock.hour().await?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::ShutDown`] if the server has been shut down. The stream is dropped then.
+    pub fn serve_stream<IO>(&self, io: IO, info: ConnectionInfo) -> Result<(), ListenError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        serve_stream(self.shared(), io, info)
     }
 
     /// A service that answers the requests of another HTTP server. All settings of the builder hold for it: limits of
@@ -116,6 +183,12 @@ impl Server {
     /// answered with 503. A server can give any number of such services.
     pub fn upgrade(&self) -> Upgrade {
         Upgrade::new(Arc::clone(&self.alive))
+    }
+
+    /// A service that answers requests as the listeners of this server do: the sessions at their path, the routes, the
+    /// health routes. It is for HTTP servers of another kind, and otherwise as [`upgrade`](Self::upgrade).
+    pub fn front(&self) -> Front {
+        Front::new(Arc::clone(&self.alive))
     }
 
     /// The open sessions, whichever way they came.
@@ -133,21 +206,26 @@ impl Server {
     /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
     /// shutdown.
     pub async fn shutdown(&self) {
-        if let Some(listeners) = self.shared().stop() {
-            info!(listeners, sessions = self.sessions().len(), "shutting down");
-        }
-        self.sessions().begin_drain();
-        self.shared().ended().await;
+        self.begin_shutdown();
+        self.shared().over().await;
     }
 
     /// Waits until another handle has shut the server down, and the server has no sessions any more or the time of its
     /// shutdown is over. Dropping the future stops the waiting and nothing else.
     pub async fn wait(&self) {
         self.shared().stopped().await;
-        self.shared().ended().await;
+        self.shared().over().await;
     }
 
-    fn shared(&self) -> &ServerShared {
+    /// The first step of [`shutdown`](Self::shutdown).
+    pub(crate) fn begin_shutdown(&self) {
+        if let Some(listeners) = self.shared().stop(Stop::Gracefully) {
+            info!(listeners, sessions = self.sessions().len(), "shutting down");
+        }
+        self.sessions().begin_drain();
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<ServerShared> {
         &self.alive.shared
     }
 }

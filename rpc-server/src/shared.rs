@@ -1,18 +1,23 @@
 //! `ServerShared`: what all handles of a server share. `KeepAlive`: what ends the server with the last of them.
 
 use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use http::HeaderMap;
 use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
 
 use crate::{
-    auth::Gatekeeper,
+    admission::Admission,
     caps::{Caps, Full, Place},
-    origin::Origins,
+    routes::Routes,
     sessions::Sessions,
     socket::Socket,
 };
@@ -22,17 +27,34 @@ use crate::{
 pub(crate) struct ServerShared {
     pub(crate) hosting: Hosting,
     pub(crate) config: Config,
-    pub(crate) origins: Origins,
+    pub(crate) admission: Admission,
+    pub(crate) routes: Routes,
     pub(crate) sessions: Sessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
-    pub(crate) gatekeeper: Gatekeeper,
     caps: Caps,
-    /// Becomes true when the server ends. Each listener's task has a receiver, so it is closed when they have ended.
-    stop: watch::Sender<bool>,
+    /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have
+    /// ended.
+    stop: watch::Sender<Stop>,
     listening: Mutex<Listening>,
+    /// How long new clients are taken after a signal.
+    pub(crate) drain_delay: Duration,
+    /// A signal has come.
+    unready: AtomicBool,
+    /// Becomes true when the end is not waited for any more.
+    given_up: watch::Sender<bool>,
     /// Limits the log lines about connections that are one too many.
     refusals: LogLimit,
+}
+
+/// How far the end of a server has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    #[default]
+    No,
+    /// Answers of the application go out to their ends.
+    Gracefully,
+    AtOnce,
 }
 
 /// The sockets at which a server listens.
@@ -54,45 +76,95 @@ impl ServerShared {
     pub(crate) fn new(
         hosting: Hosting,
         config: Config,
-        origins: Origins,
+        admission: Admission,
+        routes: Routes,
         sessions: Sessions,
         memory: MemoryPool,
         caps: Caps,
-        gatekeeper: Gatekeeper,
     ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout());
         Self {
             hosting,
             config,
-            origins,
+            admission,
+            routes,
             sessions,
             memory,
-            gatekeeper,
             caps,
             stop: watch::Sender::default(),
             listening: Mutex::default(),
+            drain_delay: Duration::ZERO,
+            unready: AtomicBool::new(false),
+            given_up: watch::Sender::default(),
             refusals: LogLimit::new(),
         }
     }
 
-    /// Takes a place under the caps for a connection. If there is none, the log says why.
-    pub(crate) fn take_place(&self, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
+    pub(crate) fn with_drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// The client of a request: the peer of its connection, or the one for whom a trusted proxy asks.
+    pub(crate) fn client_addr(&self, peer_addr: Option<SocketAddr>, headers: &HeaderMap) -> Option<SocketAddr> {
+        peer_addr.map(|peer_addr| self.admission.proxies.client(peer_addr, headers))
+    }
+
+    /// Takes a place under the caps for an accepted connection. That of a proxy counts under an address once the
+    /// client's is known. If there is no place, the log says why.
+    pub(crate) fn take_place_for_peer(&self, peer_addr: SocketAddr) -> Option<Arc<Place>> {
+        let address = (!self.is_trusted(peer_addr)).then_some(peer_addr.ip());
+        self.enter(address, Some(peer_addr))
+    }
+
+    /// Whether a proxy that is believed has this address.
+    pub(crate) fn is_trusted(&self, addr: SocketAddr) -> bool {
+        self.admission.proxies.is_trusted(addr.ip())
+    }
+
+    /// Makes a connection's place that of the client whom a trusted proxy has named; another proxy's has no address
+    /// yet. If the client may have no place, the log says why.
+    pub(crate) fn take_place_of_client(&self, client: SocketAddr, place: Arc<Place>) -> Option<Arc<Place>> {
+        if self.is_trusted(client) { Some(place) } else { self.take_place(Some(client), Some(place)) }
+    }
+
+    /// Makes sure that a client has a place under the caps; `place` is that of its connection, if there is one. If
+    /// there is no place, the log says why.
+    pub(crate) fn take_place(&self, client_addr: Option<SocketAddr>, place: Option<Arc<Place>>) -> Option<Arc<Place>> {
+        let address = client_addr.map(|addr| addr.ip());
+        match (place, address) {
+            (None, address) => self.enter(address, client_addr),
+            (Some(place), None) => Some(place),
+            (Some(place), Some(address)) => match place.settle(address) {
+                Ok(()) => Some(place),
+                Err(full) => self.refuse(full, client_addr),
+            },
+        }
+    }
+
+    fn enter(&self, address: Option<IpAddr>, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
+        match self.caps.enter(address) {
+            Ok(place) => Some(Arc::new(place)),
+            Err(full) => self.refuse(full, peer_addr),
+        }
+    }
+
+    fn refuse(&self, full: Full, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
         let peer = peer_addr.map(tracing::field::display);
-        match self.caps.enter(peer_addr.map(|addr| addr.ip())) {
-            Ok(place) => return Some(Arc::new(place)),
-            Err(Full::All) => {
+        match full {
+            Full::All => {
                 if let Some(more) = self.refusals.admit(Instant::now().into_std()) {
                     warn!(peer, "connection refused: the server has as many as it may{more}");
                 }
             }
-            Err(Full::Address) => debug!(peer, "connection refused: the address has as many as it may"),
+            Full::Address => debug!(peer, "connection refused: the address has as many as it may"),
         }
         None
     }
 
     /// Adds a socket to those that the end of the server closes. The receiver tells of the end. `None` if the server
     /// has ended.
-    pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<bool>> {
+    pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<Stop>> {
         let mut listening = self.listening();
         if listening.ended {
             return None;
@@ -101,21 +173,39 @@ impl ServerShared {
         Some(self.stop.subscribe())
     }
 
+    /// Tells of the end of the server; `None` if it has ended.
+    pub(crate) fn subscribe(&self) -> Option<watch::Receiver<Stop>> {
+        let stop = self.stop.subscribe();
+        let has_ended = *stop.borrow() != Stop::No;
+        (!has_ended).then_some(stop)
+    }
+
     /// Closes a socket. True if the socket was open.
     pub(crate) fn close(&self, socket: &Socket) -> bool {
         self.listening().sockets.retain(|other| !other.is_same(socket));
         socket.close()
     }
 
-    /// Closes every socket, and drops the connections that have no session yet. The first call returns the number of
-    /// sockets that were open.
-    pub(crate) fn stop(&self) -> Option<usize> {
+    /// Whether new clients are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.unready.load(Ordering::Relaxed) && !self.has_ended() && self.sessions.is_open()
+    }
+
+    /// New clients are not welcome any more, although they are taken.
+    pub(crate) fn set_unready(&self) {
+        self.unready.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes every socket, and drops the connections that have no session yet, except those on which the application
+    /// still answers a request if the server stops gracefully. The first call returns the number of sockets that were
+    /// open.
+    pub(crate) fn stop(&self, stop: Stop) -> Option<usize> {
         let (first, sockets) = {
             let mut listening = self.listening();
             (!std::mem::replace(&mut listening.ended, true), std::mem::take(&mut listening.sockets))
         };
         // A listener's task whose socket closes asks whether the server has ended, so the answer comes first.
-        self.stop.send_replace(true);
+        self.stop.send_modify(|now| *now = stop.max(*now));
         for socket in &sockets {
             socket.close();
         }
@@ -130,13 +220,28 @@ impl ServerShared {
     /// Waits until the server has been stopped.
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so this cannot fail.
-        let _ = self.stop.subscribe().wait_for(|&stop| stop).await;
+        let _ = self.stop.subscribe().wait_for(|&stop| stop != Stop::No).await;
     }
 
     /// Waits until the listeners' tasks and the sessions have ended, or the time for a drain is over.
     pub(crate) async fn ended(&self) {
         self.sessions.within_drain(self.stop.closed()).await;
         self.sessions.ended().await;
+    }
+
+    /// Waits as [`ended`](Self::ended) does, unless that is given up.
+    pub(crate) async fn over(&self) {
+        let mut given_up = self.given_up.subscribe();
+        tokio::select! {
+            () = self.ended() => {}
+            // The sender lives in `self`, so this cannot fail.
+            _ = given_up.wait_for(|&given_up| given_up) => {}
+        }
+    }
+
+    /// Ends the waiting in [`over`](Self::over).
+    pub(crate) fn give_up(&self) {
+        self.given_up.send_replace(true);
     }
 
     fn listening(&self) -> MutexGuard<'_, Listening> {
@@ -146,7 +251,7 @@ impl ServerShared {
 
 impl Drop for KeepAlive {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.shared.stop(Stop::AtOnce);
         self.shared.sessions.close();
     }
 }

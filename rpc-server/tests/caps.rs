@@ -30,6 +30,21 @@ async fn refused(server: &ServerHandle) {
     assert!(raw.rest().await.is_empty());
 }
 
+/// Makes a connection that must not be taken, says more than the server wants to hear, and reads why.
+async fn refused_while_it_talks(server: &ServerHandle) {
+    let mut raw = Raw::connect(server).await;
+    let talk = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(32 * 1024));
+    let (first, second) = talk.split_at(100);
+    raw.send(first.as_bytes()).await;
+    timeout(SOON, raw.0.readable()).await.unwrap().unwrap();
+    // A reset would fail this, and the answer would be lost to a client that sends its request before it reads.
+    raw.send(second.as_bytes()).await;
+    let head = raw.head().await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head:?}");
+    let body = raw.body(&head).await;
+    assert!(body.trim_end().ends_with("Try again in a moment."), "{body:?}");
+}
+
 /// Connects until there is a place.
 async fn taken(server: &ServerHandle) -> Raw {
     let tries = async {
@@ -59,6 +74,35 @@ async fn sessions_count_until_they_end() {
         let _third = taken(&server).await;
         refused(&server).await;
         second.address().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_says_does_not_swallow_the_refusal() {
+    for server in capped(1).await {
+        let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+        for _ in 0..50 {
+            refused_while_it_talks(&server).await;
+            desk.address().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_silent_clients_are_turned_away_without_an_effect_on_others() {
+    for server in capped(1).await {
+        let desk = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+        // They keep their sockets open, and more of them than the server waits for.
+        let mut silent = Vec::new();
+        for _ in 0..200 {
+            let mut raw = Raw::connect(&server).await;
+            assert!(raw.head().await.starts_with("HTTP/1.1 503"));
+            silent.push(raw);
+            desk.address().await.unwrap();
+        }
+        drop(silent);
+        // The server waits for none of them when it ends.
+        timeout(SOON, server.shutdown()).await.unwrap();
     }
 }
 

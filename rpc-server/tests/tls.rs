@@ -5,6 +5,8 @@
 
 #[path = "tls/clients.rs"]
 mod clients;
+#[path = "tls/front.rs"]
+mod front;
 #[path = "tls/hostile.rs"]
 mod hostile;
 #[path = "tls/reload.rs"]

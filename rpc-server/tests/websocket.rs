@@ -13,3 +13,5 @@ mod handshake;
 mod host;
 #[path = "websocket/members.rs"]
 mod members;
+#[path = "websocket/routed.rs"]
+mod routed;

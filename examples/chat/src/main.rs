@@ -56,8 +56,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
     let server = Server::builder().service(ChatHouse::default().serve()).listen(listen).await?;
     println!("The house is open at ws://{}/ and closes with Ctrl-C.", server.local_addr());
-    tokio::signal::ctrl_c().await?;
-    server.shutdown().await;
+    server.shutdown_on_signal().await;
     Ok(())
 }
 

@@ -132,8 +132,7 @@ async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
     std::fs::create_dir_all(&directory)?;
     let server = Server::builder().service(Store::new(directory).serve()).listen(listen).await?;
     println!("Files are kept at ws://{}/ until Ctrl-C.", server.local_addr());
-    tokio::signal::ctrl_c().await?;
-    server.shutdown().await;
+    server.shutdown_on_signal().await;
     Ok(())
 }
 

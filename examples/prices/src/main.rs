@@ -72,7 +72,7 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
     println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
     tokio::select! {
         () = ticker.run(rate) => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        () = server.server().shutdown_signal() => {}
     }
     server.shutdown().await;
     Ok(())

@@ -64,8 +64,7 @@ async fn server(listen: SocketAddr, directory: PathBuf, pace: u64) -> Outcome {
     let archive = Archive::new(directory, Duration::from_millis(pace));
     let server = Server::builder().service(archive.serve()).listen(listen).await?;
     println!("Exports are made at ws://{}/ until Ctrl-C.", server.local_addr());
-    tokio::signal::ctrl_c().await?;
-    server.shutdown().await;
+    server.shutdown_on_signal().await;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Dialling: makes a WebSocket from a URL, by TCP and the HTTP upgrade.
 
 mod head;
+mod own;
 mod target;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
@@ -25,6 +26,7 @@ use tokio_tungstenite::{
     },
 };
 
+pub(crate) use self::own::OwnStream;
 use self::{head::HeadFirst, target::Target};
 use crate::{
     error::ConnectError,
@@ -61,20 +63,23 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// A stream that dialling gives. Two forms, so that what is not encrypted costs nothing more for what is.
+/// A stream that dialling gives. Several forms, so that the usual ones cost nothing more for the others.
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(TlsStream),
+    Tls(TlsStream<TcpStream>),
+    /// Of the application, with TLS within or without.
+    Own(OwnStream),
 }
 
 /// Connects and upgrades to a session's WebSocket. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
+    own: Option<OwnStream>,
     tls: Option<Tls>,
     headers: &HeaderMap,
     config: &Config,
 ) -> Result<Opened, ConnectError> {
-    open(url, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
+    open(url, own, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
 }
 
 /// A connection that has become a WebSocket.
@@ -87,9 +92,11 @@ pub(crate) struct Opened {
     pub(crate) uri: Uri,
 }
 
-/// Connects and upgrades, with an offer of sub-protocols. Dropping the future closes what it has opened.
+/// Connects and upgrades, with an offer of sub-protocols: over the application's own stream, if there is one. Dropping
+/// the future closes what it has opened.
 pub(crate) async fn open(
     url: &str,
+    own: Option<OwnStream>,
     tls: Option<Tls>,
     headers: &HeaderMap,
     protocols: Option<HeaderValue>,
@@ -99,6 +106,19 @@ pub(crate) async fn open(
     let tls = security(&target, tls).await?;
     let request = request(&target, headers, protocols);
     let limit = Limit { at: Instant::now() + after, after };
+    if let Some(stream) = own {
+        let (stream, info) = match tls {
+            None => (stream, ConnectionInfo::default()),
+            Some(tls) => {
+                let secure = tls.connect(&target.host, &target.authority, stream);
+                let (stream, tls_info) = limit.bound(&target, None, secure).await?;
+                let stream: OwnStream = stream;
+                (stream, ConnectionInfo::default().with_tls(tls_info))
+            }
+        };
+        let (io, leftover, headers) = limit.bound(&target, None, upgrade(&target, stream, request)).await?;
+        return Ok(opened(Stream::Own(io), leftover, info.with_headers(headers), target));
+    }
     let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
     let info = ConnectionInfo::default().with_peer_addr(addr);
     let Some(tls) = tls else {

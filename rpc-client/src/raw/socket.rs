@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use crate::{
-    dial::{Opened, Stream, open},
+    dial::{Opened, OwnStream, Stream, open},
     error::ConnectError,
     headers::with_header,
     tls::Tls,
@@ -53,6 +53,7 @@ impl ClientWebSocket {
     pub fn connect(url: impl Into<String>) -> ClientWebSocketBuilder {
         ClientWebSocketBuilder {
             url: url.into(),
+            own: None,
             tls: None,
             headers: Ok(HeaderMap::new()),
             protocols: Vec::new(),
@@ -89,6 +90,7 @@ impl DerefMut for ClientWebSocket {
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
     url: String,
+    own: Option<OwnStream>,
     tls: Option<Tls>,
     headers: Result<HeaderMap, ConnectError>,
     protocols: Vec<String>,
@@ -131,10 +133,18 @@ impl ClientWebSocketBuilder {
         self
     }
 
+    /// Connects over a stream that the application has opened by itself, as
+    /// [`ConnectBuilder::over`](crate::ConnectBuilder::over) does.
+    pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        self.own = Some(Box::new(stream));
+        self
+    }
+
     async fn open(self) -> Result<ClientWebSocket, ConnectError> {
         let headers = self.headers?;
         let offer = offer(&self.protocols)?;
-        let Opened { stream, leftover, info, uri } = open(&self.url, self.tls, &headers, offer, self.timeout).await?;
+        let opening = open(&self.url, self.own, self.tls, &headers, offer, self.timeout);
+        let Opened { stream, leftover, info, uri } = opening.await?;
         let protocol = info.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let protocol = protocol.and_then(|protocol| protocol.to_str().ok()).map(|protocol| protocol.trim().to_owned());
         let peer_addr = info.peer_addr;
@@ -142,6 +152,7 @@ impl ClientWebSocketBuilder {
         let socket = match stream {
             Stream::Plain(io) => spawn(io, leftover, info, limits),
             Stream::Tls(io) => spawn(io, leftover, info, limits),
+            Stream::Own(io) => spawn(io, leftover, info, limits),
         };
         debug!(peer = peer_addr.map(tracing::field::display), "raw WebSocket connected");
         Ok(ClientWebSocket { socket })

@@ -3,7 +3,6 @@
 use std::io;
 
 use rpc_core::TlsInfo;
-use tokio::net::TcpStream;
 
 use crate::error::ConnectError;
 
@@ -11,7 +10,7 @@ use crate::error::ConnectError;
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {}
 
-pub(crate) type TlsStream = TcpStream;
+pub(crate) type TlsStream<IO> = IO;
 
 impl Tls {
     pub(crate) async fn of_platform(authority: &str) -> Result<Self, ConnectError> {
@@ -20,12 +19,12 @@ impl Tls {
     }
 
     #[allow(clippy::unused_async, reason = "as with TLS")]
-    pub(crate) async fn connect(
+    pub(crate) async fn connect<IO>(
         &self,
         _host: &str,
         _authority: &str,
-        _stream: TcpStream,
-    ) -> Result<(TlsStream, TlsInfo), ConnectError> {
+        _stream: IO,
+    ) -> Result<(TlsStream<IO>, TlsInfo), ConnectError> {
         match *self {}
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use rpc_core::{__tls::WRITE_AHEAD, PeerCertificate, TlsError, TlsInfo};
-use tokio::{net::TcpStream, task::spawn_blocking};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::spawn_blocking,
+};
 use tokio_rustls::{
     TlsConnector, client,
     rustls::{ClientConfig, ClientConnection, pki_types::ServerName},
@@ -16,7 +19,7 @@ use super::{builder::TlsBuilder, failure::explain};
 use crate::error::ConnectError;
 
 /// In a box, as it is three times as large as the rest of a connection.
-pub(crate) type TlsStream = Box<client::TlsStream<TcpStream>>;
+pub(crate) type TlsStream<IO> = Box<client::TlsStream<IO>>;
 
 /// Whom a client trusts, and who it is: what [`ConnectBuilder::tls`](crate::ConnectBuilder::tls) takes for `wss://`
 /// URLs.
@@ -80,12 +83,15 @@ impl Tls {
     }
 
     /// The handshake with the server at this host.
-    pub(crate) async fn connect(
+    pub(crate) async fn connect<IO>(
         &self,
         host: &str,
         authority: &str,
-        stream: TcpStream,
-    ) -> Result<(TlsStream, TlsInfo), ConnectError> {
+        stream: IO,
+    ) -> Result<(TlsStream<IO>, TlsInfo), ConnectError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         let failed = |error: io::Error| match explain(&error) {
             Some(why) => ConnectError::Tls { authority: authority.to_owned(), why },
             None => ConnectError::Ended { authority: authority.to_owned(), source: error },

@@ -1,16 +1,11 @@
 //! `Acceptor`: accepts the connections of one socket, and hands each one's requests to the upgrade.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::{TlsInfo, logging::LogLimit, text::excerpt_of};
+use http::Extensions;
+use hyper::server::conn::http1;
+use rpc_core::logging::LogLimit;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     task::JoinSet,
@@ -18,54 +13,55 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{backoff::Backoff, security::Security};
-use crate::{
-    caps::Place,
-    shared::ServerShared,
-    socket::Socket,
-    upgrade::{MAX_HEAD, UpgradeFuture},
+use super::{
+    backoff::Backoff,
+    connection::{Accepted, http},
+    options::ListenOptions,
+    proxy_header,
+    security::Security,
+    turned_away::{LONGEST, TurnedAway, linger},
 };
-
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    content-length: 61\r\n\
-    connection: close\r\n\
-    \r\n\
-    The server has too many connections. Try again in a moment.\r\n";
+use crate::{
+    shared::{ServerShared, Stop},
+    socket::Socket,
+};
 
 /// Serves one listening socket until the socket is closed, or the server ends.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     socket: Socket,
+    options: ListenOptions,
     shared: Arc<ServerShared>,
-    security: Security,
     http: http1::Builder,
     backoff: Backoff,
+    turned_away: TurnedAway,
     /// Limits the log lines about failures of `accept`.
     failures: LogLimit,
 }
 
 impl Acceptor {
-    pub(super) fn new(socket: Socket, shared: Arc<ServerShared>, security: Security) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(shared.config.upgrade_timeout()).max_buf_size(MAX_HEAD);
-        Self { socket, shared, security, http, backoff: Backoff::default(), failures: LogLimit::new() }
+    pub(super) fn new(socket: Socket, options: ListenOptions, shared: Arc<ServerShared>) -> Self {
+        let http = http(&shared.config);
+        Self {
+            socket,
+            options,
+            shared,
+            http,
+            backoff: Backoff::default(),
+            turned_away: TurnedAway::default(),
+            failures: LogLimit::new(),
+        }
     }
 
     /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
-    /// server ends, which drops them.
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// server ends, of which they hear as well.
+    pub(super) async fn run(mut self, stop: watch::Receiver<Stop>) {
         let mut connections = JoinSet::new();
-        self.accept(&mut connections).await;
-        tokio::select! {
-            biased;
-            () = told(&mut stop) => {}
-            () = async { while connections.join_next().await.is_some() {} } => {}
-        }
-        connections.shutdown().await;
+        self.accept(&mut connections, &stop).await;
+        while connections.join_next().await.is_some() {}
     }
 
-    async fn accept(&mut self, connections: &mut JoinSet<()>) {
+    async fn accept(&mut self, connections: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
         loop {
             let accepted = tokio::select! {
                 Some(_) = connections.join_next() => continue,
@@ -75,7 +71,7 @@ impl Acceptor {
                 None => return,
                 Some(Ok((stream, peer_addr))) => {
                     self.backoff.succeeded();
-                    self.accepted(stream, peer_addr, connections);
+                    self.accepted(stream, peer_addr, connections, stop);
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {
                     debug!("a connection ended before it was accepted: {error}");
@@ -94,79 +90,56 @@ impl Acceptor {
         }
     }
 
-    fn accepted(&self, stream: TcpStream, peer_addr: SocketAddr, connections: &mut JoinSet<()>) {
-        match self.shared.take_place(Some(peer_addr)) {
+    fn accepted(
+        &mut self,
+        stream: TcpStream,
+        peer_addr: SocketAddr,
+        connections: &mut JoinSet<()>,
+        stop: &watch::Receiver<Stop>,
+    ) {
+        match self.shared.take_place_for_peer(peer_addr) {
             Some(place) => {
                 debug!(peer = %peer_addr, "connection accepted");
-                let connection = Connection { peer_addr, shared: Arc::clone(&self.shared), place };
-                connections.spawn(connection.serve(stream, self.security.clone(), self.http.clone()));
+                let shared = Arc::clone(&self.shared);
+                let accepted = Accepted::new(Some(peer_addr), Extensions::new(), shared, place, stop.clone());
+                connections.spawn(serve(self.http.clone(), stream, accepted, self.options.clone()));
             }
             // By TLS, saying why would cost a handshake.
-            None if self.security.is_tls() => {}
-            None => turn_away(stream),
+            None if self.options.security.is_tls() => {}
+            None => self.turned_away.add(stream),
         }
     }
 }
 
-/// Waits until the server ends. A dropped sender counts as the end.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|&stop| stop).await;
-}
-
-/// A connection that has not become a session yet.
-struct Connection {
-    peer_addr: SocketAddr,
-    shared: Arc<ServerShared>,
-    place: Arc<Place>,
-}
-
-impl Connection {
-    /// Serves its requests until it becomes a session or ends.
-    async fn serve(self, stream: TcpStream, security: Security, http: http1::Builder) {
-        let (peer_addr, limit) = (self.peer_addr, self.shared.config.upgrade_timeout());
-        // Packets are whole when they are written; waiting to fill a segment would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            return debug!(peer = %peer_addr, "connection ended at once: {error}");
+/// Takes a connection that has its place until it becomes a session or ends.
+async fn serve(http: http1::Builder, mut stream: TcpStream, mut accepted: Accepted, options: ListenOptions) {
+    let peer = accepted.peer_addr.map(tracing::field::display);
+    // Packets are whole when they are written; waiting to fill a segment would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        return debug!(peer, "connection ended at once: {error}");
+    }
+    if options.proxy_protocol && accepted.is_of_proxy() {
+        match accepted.until_stopped(proxy_header::read(&mut stream)).await {
+            None => return,
+            Some(Err(error)) => return debug!(peer, "connection ended before its first request: {error}"),
+            Some(Ok(None)) => {}
+            Some(Ok(Some(client))) => match accepted.of_client(client) {
+                Some(of_client) => accepted = of_client,
+                None if options.security.is_tls() => return,
+                None => return drop(timeout(LONGEST, linger(stream)).await),
+            },
         }
-        let served = async {
-            match security {
-                Security::Plain => self.answer(stream, None, http).await,
-                #[cfg(feature = "tls")]
-                Security::Tls(tls) => {
-                    if let Some((stream, info)) = tls.accept(stream, peer_addr).await {
-                        self.answer(stream, Some(info), http).await;
-                    }
-                }
+    }
+    match options.security {
+        Security::Plain => accepted.serve(stream, http).await,
+        #[cfg(feature = "tls")]
+        Security::Tls(tls) => {
+            let secure = tls.accept(stream, accepted.peer_addr);
+            if let Some(Some((stream, info))) = accepted.until_stopped(secure).await {
+                accepted.extensions.insert(info);
+                accepted.serve(stream, http).await;
             }
-        };
-        // The timeout ends peers that send one useless request after another.
-        if timeout(limit, served).await.is_err() {
-            debug!(peer = %peer_addr, "connection ended: no upgrade within {limit:?}");
         }
-    }
-
-    async fn answer<IO>(self, io: IO, tls: Option<TlsInfo>, http: http1::Builder)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { peer_addr, shared, place } = self;
-        let answer = service_fn(move |mut request: http::Request<Incoming>| {
-            if let Some(tls) = &tls {
-                request.extensions_mut().insert(tls.clone());
-            }
-            UpgradeFuture::new(Arc::clone(&shared), request, Some(peer_addr), Some(Arc::clone(&place)))
-        });
-        if let Err(error) = http.serve_connection(TokioIo::new(io), answer).with_upgrades().await {
-            debug!(peer = %peer_addr, "connection ended before the upgrade: {}", excerpt_of(&error));
-        }
-    }
-}
-
-/// Writes the reason, if the socket takes it without a wait, and closes the connection.
-fn turn_away(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        // The socket does not block, and its buffer is empty, so the write normally succeeds.
-        let _ = stream.write(FULL);
     }
 }
 
@@ -185,13 +158,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_to_one_too_many_states_its_length() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-    }
 
     #[test]
     fn running_out_of_descriptors_is_no_fault_of_the_connection() {

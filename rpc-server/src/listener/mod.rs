@@ -2,7 +2,12 @@
 
 mod accept;
 mod backoff;
+mod connection;
+mod options;
+mod proxy_header;
 mod security;
+mod stream;
+mod turned_away;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -10,7 +15,8 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use self::accept::Acceptor;
-pub(crate) use self::security::Security;
+pub use self::options::ListenOptions;
+pub(crate) use self::stream::serve_stream;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
 /// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping it stops listening there
@@ -57,12 +63,16 @@ pub struct Listener {
 
 impl Listener {
     /// Must be called within a tokio runtime.
-    pub(crate) fn start(alive: Arc<KeepAlive>, listener: TcpListener, security: Security) -> Result<Self, ListenError> {
+    pub(crate) fn start(
+        alive: Arc<KeepAlive>,
+        listener: TcpListener,
+        options: ListenOptions,
+    ) -> Result<Self, ListenError> {
         let local_addr = listener.local_addr().map_err(ListenError::Address)?;
         let socket = Socket::new(listener);
         let stop = alive.shared.open(&socket).ok_or(ListenError::ShutDown)?;
-        info!(addr = %local_addr, tls = security.is_tls(), "listening");
-        tokio::spawn(Acceptor::new(socket.clone(), Arc::clone(&alive.shared), security).run(stop));
+        info!(addr = %local_addr, tls = options.security.is_tls(), "listening");
+        tokio::spawn(Acceptor::new(socket.clone(), options, Arc::clone(&alive.shared)).run(stop));
         Ok(Self { local_addr, socket, alive })
     }
 

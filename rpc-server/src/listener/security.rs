@@ -4,8 +4,9 @@
 use crate::tls::Tls;
 
 /// What lies between the sockets of a listener and HTTP.
-#[derive(Clone, Debug)]
-pub(crate) enum Security {
+#[derive(Clone, Debug, Default)]
+pub(super) enum Security {
+    #[default]
     Plain,
     #[cfg(feature = "tls")]
     Tls(Tls),

@@ -4,35 +4,36 @@ use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
-use rpc_core::{ConnectionInfo, raw::RawInfo, text::excerpt};
+use rpc_core::{ConnectionInfo, TlsInfo, raw::RawInfo, text::excerpt};
 use tracing::debug;
 
-use super::{run, service::Settings};
-use crate::upgrade::{Refusal, UpgradeBody, check_handshake, switching, tokens};
+use super::{hosted::Hosted, run, service::Settings};
+use crate::{
+    sessions::Entry,
+    upgrade::{Refusal, UpgradeBody, check_handshake, switching, tokens},
+};
 
-/// Answers one request. Must be called within a tokio runtime. What `hold` is lives as long as the WebSocket.
+/// Answers one request. Must be called within a tokio runtime.
 pub(super) fn answer(
     settings: &Settings,
     mut head: Parts,
     peer_addr: Option<SocketAddr>,
     limit: Duration,
-    hold: impl Send + 'static,
 ) -> Response<UpgradeBody> {
     let peer = peer_addr.map(tracing::field::display);
-    match begin(settings, &mut head) {
-        Ok((key, on_upgrade)) => {
+    match begin(settings, &mut head, peer_addr) {
+        Ok((key, on_upgrade, entry)) => {
             let agreed = agree(&head.headers, &settings.protocols);
             debug!(peer, path = %excerpt(head.uri.path()), protocol = agreed, "raw upgrade accepted");
             let protocol = agreed.map(str::to_owned);
             let named = agreed.and_then(|agreed| HeaderValue::from_str(agreed).ok());
+            let tls = head.extensions.remove::<TlsInfo>();
             let mut connection = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
             connection.peer_addr = peer_addr;
+            connection.tls = tls;
             let info = RawInfo::new(connection, head.uri, protocol);
             let (serve, limits) = (settings.serve.clone(), settings.limits.clone());
-            tokio::spawn(async move {
-                run::run(on_upgrade, limit, info, limits, serve).await;
-                drop(hold);
-            });
+            tokio::spawn(run::run(on_upgrade, limit, info, limits, serve, entry));
             switching(&key, named)
         }
         Err(refusal) => {
@@ -48,13 +49,20 @@ pub(super) fn answer(
     }
 }
 
-fn begin(settings: &Settings, head: &mut Parts) -> Result<(String, OnUpgrade), Refusal> {
+/// There is an entry if the WebSocket is at a route of a server of this crate.
+fn begin(
+    settings: &Settings,
+    head: &mut Parts,
+    peer_addr: Option<SocketAddr>,
+) -> Result<(String, OnUpgrade, Option<Entry>), Refusal> {
     let key = check_handshake(head, &settings.origins).map_err(|refusal| match refusal {
         Refusal::NoUpgrade => Refusal::NoRawUpgrade,
         other => other,
     })?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
-    Ok((key, on_upgrade))
+    let hosted = head.extensions.remove::<Hosted>();
+    let entry = hosted.map(|hosted| hosted.enter(head, peer_addr)).transpose()?;
+    Ok((key, on_upgrade, entry))
 }
 
 /// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4);

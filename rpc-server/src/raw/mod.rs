@@ -35,10 +35,13 @@
 mod answer;
 mod collection;
 mod handler;
+mod hosted;
 mod run;
 mod service;
 
 pub use collection::WebSocketCollection;
+pub(crate) use hosted::Hosted;
+
 pub use handler::{ByEvents, ByFunction, ByShared, IntoWebSocketHandler, WebSocketHandler};
 pub use service::{WebSocketFuture, WebSocketService, websocket};
 

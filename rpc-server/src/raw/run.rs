@@ -21,15 +21,25 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, error};
 
 use super::handler::{Serve, WebSocketHandler};
+use crate::sessions::Entry;
 
 /// A user's code has panicked.
 struct Panicked;
 
 /// Takes the connection over from the HTTP server, and serves it.
-pub(super) async fn run(on_upgrade: OnUpgrade, limit: Duration, info: RawInfo, limits: RawLimits, serve: Serve) {
+pub(super) async fn run(
+    on_upgrade: OnUpgrade,
+    limit: Duration,
+    info: RawInfo,
+    limits: RawLimits,
+    serve: Serve,
+    entry: Option<Entry>,
+) {
     let peer = info.connection.peer_addr.map(tracing::field::display);
     let upgraded = match timeout(limit, on_upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
@@ -37,13 +47,20 @@ pub(super) async fn run(on_upgrade: OnUpgrade, limit: Duration, info: RawInfo, l
         Err(_) => return debug!(peer, "raw upgrade timed out"),
     };
     // The bare socket spares the layers that hyper puts around it. Where there is something else, they stay.
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve).await,
-        Err(upgraded) => drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve).await,
-    }
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(feature = "tls")]
+    let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
+        Err(upgraded) => upgraded,
+    };
+    drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve, entry).await;
 }
 
-async fn drive<IO>(io: IO, leftover: Bytes, info: RawInfo, limits: &RawLimits, serve: Serve)
+/// The entry goes last: by then the end is there.
+async fn drive<IO>(io: IO, leftover: Bytes, info: RawInfo, limits: &RawLimits, serve: Serve, entry: Option<Entry>)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -56,8 +73,18 @@ where
             Err(Panicked) => connection.close(CloseCode::INTERNAL, "the handler failed"),
         }
     };
-    // One task does both: a message has no way to go from one thread to another.
-    tokio::join!(driver, serving);
+    let ending = async {
+        if let Some(entry) = &entry {
+            entry.stopped().await;
+            connection.close(CloseCode::RESTART, "the server is shutting down");
+        }
+        std::future::pending::<()>().await;
+    };
+    // One task does all: a message has no way to go from one thread to another.
+    tokio::select! {
+        _ = async { tokio::join!(driver, serving) } => {}
+        () = ending => {}
+    }
     match connection.closed().await {
         Ok(goodbye) => debug!(peer, "raw connection closed: {}", goodbye.code),
         Err(error) => debug!(peer, "raw connection ended: {}", excerpt_of(&error)),

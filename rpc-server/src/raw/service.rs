@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,7 +17,11 @@ use super::{
     answer,
     handler::{IntoWebSocketHandler, Serve},
 };
-use crate::{error::BuildError, origin::Origins, upgrade::UpgradeBody};
+use crate::{
+    admission::Origins,
+    error::BuildError,
+    upgrade::{UpgradeBody, peer_addr},
+};
 
 /// How long an HTTP server may take to hand over the connection that has been answered with 101.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +43,14 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 ///
 /// A [`tower_service::Service`] for any HTTP server that is built on hyper and has upgrades enabled (hyper:
 /// `with_upgrades()`; axum has them): `.route_service("/echo", websocket(Echo))` in axum. If that server puts the
-/// peer's [`SocketAddr`] into the request's extensions, [`Connection::peer_addr`](super::Connection::peer_addr) has it.
+/// peer's [`SocketAddr`](std::net::SocketAddr) into the request's extensions,
+/// [`Connection::peer_addr`](super::Connection::peer_addr) has it. A [`TlsInfo`](rpc_core::TlsInfo) there is that of
+/// the connection.
+///
+/// In a [`Server`](crate::Server) it is a route beside the contracts: `.route("/echo", websocket(Echo))`. Then a
+/// WebSocket counts under the server's limits of connections as a session does, and the names of
+/// [`allow_host`](crate::ServerBuilder::allow_host) hold for it. When the server shuts down, the WebSocket is closed
+/// with code 1012, and the server waits for its handler as it waits for sessions.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that comes from no web page, from
 /// one of the same host and port, or from one whose origin is allowed. Otherwise the answer is a status and a sentence
@@ -83,14 +93,14 @@ impl WebSocketService {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Origin`] for what no web page has as its origin.
+    /// [`BuildError::RawOrigin`] for what no web page has as its origin.
     pub fn allow_origin(self, origin: impl Into<String>) -> Result<Self, BuildError> {
         let given = origin.into();
         let mut failed = None;
         let service = self.with(|settings| failed = settings.origins.allow(&given).err());
         match failed {
             None => Ok(service),
-            Some(why) => Err(BuildError::Origin { given, why }),
+            Some(why) => Err(BuildError::RawOrigin { given, why }),
         }
     }
 
@@ -98,20 +108,6 @@ impl WebSocketService {
     #[must_use]
     pub fn allow_any_origin(self) -> Self {
         self.with(|settings| settings.origins.allow_any())
-    }
-
-    /// Answers one request. What `hold` is lives as long as the WebSocket.
-    pub(crate) fn answer<B>(
-        &self,
-        request: Request<B>,
-        peer_addr: Option<SocketAddr>,
-        hold: impl Send + 'static,
-    ) -> WebSocketFuture {
-        let settings = Arc::clone(&self.settings);
-        let (head, _body) = request.into_parts();
-        WebSocketFuture {
-            answer: Box::pin(async move { answer::answer(&settings, head, peer_addr, UPGRADE_TIMEOUT, hold) }),
-        }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -130,8 +126,10 @@ impl<B> tower_service::Service<Request<B>> for WebSocketService {
     }
 
     fn call(&mut self, request: Request<B>) -> WebSocketFuture {
-        let peer_addr = request.extensions().get::<SocketAddr>().copied();
-        self.answer(request, peer_addr, ())
+        let peer_addr = peer_addr(request.extensions(), None);
+        let settings = Arc::clone(&self.settings);
+        let (head, _body) = request.into_parts();
+        WebSocketFuture { answer: Box::pin(async move { answer::answer(&settings, head, peer_addr, UPGRADE_TIMEOUT) }) }
     }
 }
 

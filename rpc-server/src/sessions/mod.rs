@@ -153,6 +153,11 @@ impl Sessions {
         self.ended().await;
     }
 
+    /// Whether sessions are taken: no drain has begun.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.lock().phase == Phase::Open
+    }
+
     /// Takes no more sessions and drains the live ones.
     pub(crate) fn begin_drain(&self) {
         let sessions = self.enter_phase(Phase::Draining);

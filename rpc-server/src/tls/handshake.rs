@@ -20,22 +20,23 @@ const MAX_DISCARDED: u64 = 128 * 1024;
 pub(super) async fn accept<IO>(
     acceptor: &TlsAcceptor,
     stream: IO,
-    peer_addr: SocketAddr,
+    peer_addr: Option<SocketAddr>,
 ) -> Option<(TlsStream<IO>, TlsInfo)>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    let peer = peer_addr.map(tracing::field::display);
     let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(WRITE_AHEAD)));
     match accepting.into_fallible().await {
         Ok(stream) => match info(&stream) {
             Ok(info) => Some((stream, info)),
             Err(error) => {
-                debug!(peer = %peer_addr, "the client's certificate cannot be read: {}", excerpt_of(&error));
+                debug!(peer, "the client's certificate cannot be read: {}", excerpt_of(&error));
                 None
             }
         },
         Err((error, stream)) => {
-            debug!(peer = %peer_addr, "TLS handshake failed: {}", excerpt_of(&error));
+            debug!(peer, "TLS handshake failed: {}", excerpt_of(&error));
             let _ = timeout(DISCARD, hang_up(stream)).await;
             None
         }
@@ -61,7 +62,7 @@ async fn hang_up(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<
 
 #[cfg(test)]
 mod tests {
-    use std::{net::Ipv4Addr, sync::Arc};
+    use std::sync::Arc;
 
     use rpc_core::{
         __tls::provider,
@@ -121,7 +122,7 @@ mod tests {
                 sleep(Duration::from_secs_f64(length as f64 / SLOWEST as f64)).await;
             }
         });
-        let accepting = accept(&acceptor, near, (Ipv4Addr::LOCALHOST, 1).into());
+        let accepting = accept(&acceptor, near, None);
         let connecting = connector.connect("localhost".try_into().unwrap(), far);
         let (accepted, connected) = tokio::join!(accepting, connecting);
 

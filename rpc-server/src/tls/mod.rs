@@ -20,7 +20,8 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use self::material::Material;
 
 /// A server's certificate and key, and whose certificates it asks for:
-/// [`Server::listen_tls`](crate::Server::listen_tls).
+/// [`Server::listen_tls`](crate::Server::listen_tls),
+/// [`ListenOptions::tls`](crate::ListenOptions::tls).
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -150,7 +151,7 @@ impl Tls {
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
-        peer_addr: SocketAddr,
+        peer_addr: Option<SocketAddr>,
     ) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
         let acceptor = TlsAcceptor::from(self.loaded().config);
         handshake::accept(&acceptor, stream, peer_addr).await

@@ -22,6 +22,7 @@ pub(super) async fn answer(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
+    let peer_addr = shared.client_addr(peer_addr, &head.headers);
     let peer = peer_addr.map(tracing::field::display);
     let path = excerpt(head.uri.path()).to_string();
     let (key, on_upgrade, entry) = match begin(shared, &mut head, peer_addr, place) {
@@ -35,7 +36,7 @@ pub(super) async fn answer(
     let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
     info.peer_addr = peer_addr;
     info.tls = tls;
-    let asked = shared.gatekeeper.at_upgrade(&head.uri, &info, shared.config.upgrade_timeout());
+    let asked = shared.admission.gatekeeper.at_upgrade(&head.uri, &info, shared.config.upgrade_timeout());
     let verdict = tokio::select! {
         biased;
         () = entry.stopped() => return Refusal::ShuttingDown.response(),
@@ -53,6 +54,7 @@ pub(super) async fn answer(
             return denied(&error);
         }
     };
+    info.headers = shared.admission.keep(std::mem::take(&mut info.headers));
     debug!(peer, path, "upgrade accepted");
     tokio::spawn(run::run(Arc::clone(shared), on_upgrade, info, entry, is_decided));
     switching(&key, Some(HeaderValue::from_static(SUBPROTOCOL)))
@@ -64,9 +66,10 @@ fn begin(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Result<(String, OnUpgrade, Entry), Refusal> {
-    let key = request::check(head, &shared.origins)?;
+    let key = request::check(head, &shared.admission.origins)?;
+    request::check_host(head, &shared.admission.hosts)?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
-    let place = place.or_else(|| shared.take_place(peer_addr)).ok_or(Refusal::Full)?;
+    let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
     let entry = shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)?;
     Ok((key, on_upgrade, entry))
 }

@@ -21,6 +21,10 @@ impl UpgradeBody {
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         Self { bytes: Full::new(text.into()) }
     }
+
+    pub(crate) fn into_bytes(self) -> Full<Bytes> {
+        self.bytes
+    }
 }
 
 impl Body for UpgradeBody {

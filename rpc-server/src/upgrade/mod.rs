@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod headers;
+mod peer;
 mod refusal;
 mod request;
 mod run;
@@ -17,12 +18,21 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
+use rpc_core::Principal;
 
 pub use self::body::UpgradeBody;
-pub(crate) use self::request::MAX_HEAD;
 #[cfg(feature = "raw")]
-pub(crate) use self::{answer::switching, headers::tokens, refusal::Refusal, request::check_handshake};
+pub(crate) use self::{
+    answer::switching,
+    headers::tokens,
+    refusal::Refusal,
+    request::{check_handshake, check_host},
+};
+pub(crate) use self::{
+    peer::{peer_addr, tell},
+    request::MAX_HEAD,
+};
 use crate::{
     caps::Place,
     sessions::Sessions,
@@ -35,9 +45,14 @@ use crate::{
 /// This is a [`tower_service::Service`], so that a contract can live beside web pages at one address: route a path to
 /// it in any HTTP server that is built on hyper. That server must have upgrades enabled (hyper: `with_upgrades()`; axum
 /// has them). If it puts the peer's [`SocketAddr`] into the request's extensions, handlers can see the address, and
-/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it. If it does
-/// TLS and puts a [`TlsInfo`](rpc_core::TlsInfo) there, handlers can see that the connection is encrypted, and the
-/// client's certificate.
+/// [`max_connections_per_address`](crate::ServerBuilder::max_connections_per_address) counts it. With the feature
+/// `axum` of this crate, it is enough to serve by axum's `into_make_service_with_connect_info::<SocketAddr>()`; for
+/// other servers there is [`peer_addr_from`](Self::peer_addr_from). If the server does TLS and puts a
+/// [`TlsInfo`](rpc_core::TlsInfo) there, handlers can see that the connection is encrypted, and the client's
+/// certificate.
+///
+/// Behind a handler that has found out who asks, [`identity`](Self::identity) and [`extension`](Self::extension) take
+/// what it has found into the session, and [`respond`](Self::respond) answers the request.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that offers the sub-protocol
 /// `duplex-rpc.v1`, comes from no web page or from an allowed one, and finds a place under the server's limits of
@@ -74,16 +89,73 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     alive: Arc<KeepAlive>,
+    /// What the session is to know besides what the request has.
+    found: Extensions,
+    hook: Option<peer::Hook>,
 }
 
 impl Upgrade {
     pub(crate) fn new(alive: Arc<KeepAlive>) -> Self {
-        Self { alive }
+        Self { alive, found: Extensions::new(), hook: None }
+    }
+
+    /// Says who asks: the principal of the session, as if [`Session::set_principal`](rpc_core::Session::set_principal)
+    /// had set it. It replaces a [`Principal`] in the request's extensions.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use rpc_server::{Principal, Server, UpgradeBody};
+    ///
+    /// /// What the HTTP server calls for requests to `/rpc` once its login has found the user and the tenant.
+    /// async fn rpc<B>(server: &Server, user: &str, tenant: u32, request: Request<B>) -> Response<UpgradeBody> {
+    ///     server.upgrade().identity(Principal::from(user)).extension(tenant).respond(request).await
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().build()?;
+    /// # let response = rpc(&server, "ada", 7, Request::get("/rpc").body(())?).await;
+    /// # assert_eq!(response.status(), 426);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn identity(mut self, principal: Principal) -> Self {
+        self.found.insert(principal);
+        self
+    }
+
+    /// Adds a typed value that handlers find with [`Context::extension`](rpc_core::Context::extension).
+    /// It replaces a value of the same type in the request's extensions.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.found.insert(value);
+        self
+    }
+
+    /// Says how to find the client's address in a request's extensions. Where the function finds none, the other places
+    /// count: a [`SocketAddr`], and axum's with the feature `axum`.
+    #[must_use]
+    pub fn peer_addr_from(mut self, find: fn(&Extensions) -> Option<SocketAddr>) -> Self {
+        self.hook = Some(find);
+        self
+    }
+
+    /// Answers one request, and runs the session that it becomes: what the service does, for handlers. Dropping the
+    /// future before it is ready refuses the request without an answer.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<UpgradeBody> {
+        let Ok(response) = self.answer(request).await;
+        response
     }
 
     /// The sessions of the server, whichever way they came.
     pub fn sessions(&self) -> &Sessions {
         &self.alive.shared.sessions
+    }
+
+    fn answer<B>(&self, mut request: Request<B>) -> UpgradeFuture {
+        let peer_addr = peer_addr(request.extensions(), self.hook);
+        request.extensions_mut().extend(self.found.clone());
+        UpgradeFuture::new(Arc::clone(&self.alive.shared), request, peer_addr, None)
     }
 }
 
@@ -97,8 +169,7 @@ impl<B> tower_service::Service<Request<B>> for Upgrade {
     }
 
     fn call(&mut self, request: Request<B>) -> UpgradeFuture {
-        let peer_addr = request.extensions().get::<SocketAddr>().copied();
-        UpgradeFuture::new(Arc::clone(&self.alive.shared), request, peer_addr, None)
+        self.answer(request)
     }
 }
 

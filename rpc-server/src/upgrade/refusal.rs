@@ -16,6 +16,7 @@ pub(crate) enum Refusal {
     #[cfg(feature = "raw")]
     NoRawUpgrade,
     Host,
+    Misdirected,
     WebSocketVersion,
     Key,
     SubProtocol,
@@ -31,6 +32,7 @@ impl Refusal {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion | Self::Host | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             #[cfg(feature = "raw")]
             Self::NoRawUpgrade => StatusCode::UPGRADE_REQUIRED,
@@ -59,6 +61,10 @@ impl Refusal {
                  with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
             }
             Self::Host => "The header Host must come once (RFC 9112 3.2).\n",
+            Self::Misdirected => {
+                "This server is not reached under the name in the header Host. Its operator can allow the name with \
+                 allow_host.\n"
+            }
             Self::WebSocketVersion => "This server speaks version 13 of the WebSocket protocol (RFC 6455 4.4).\n",
             Self::Key => "The header Sec-WebSocket-Key must come once and hold 16 bytes in base64 (RFC 6455 4.1).\n",
             Self::SubProtocol => {
@@ -97,6 +103,7 @@ impl Refusal {
             }
             Self::HttpVersion
             | Self::Host
+            | Self::Misdirected
             | Self::Key
             | Self::Origin
             | Self::Full

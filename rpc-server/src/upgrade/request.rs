@@ -7,7 +7,7 @@ use super::{
     headers::{has_token, single, tokens},
     refusal::Refusal,
 };
-use crate::origin::Origins;
+use crate::admission::{Hosts, Origins};
 
 /// The only version of the WebSocket there is (RFC 6455 §4.4).
 const VERSION: &str = "13";
@@ -54,6 +54,13 @@ pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String,
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).ok_or(Refusal::Key)?;
     Ok(key.to_owned())
+}
+
+/// Refuses a request that does not come by an allowed name of the server. A page that has its own name lead to the
+/// address of this server is of the same host as the request, so the check of origins lets it in.
+pub(crate) fn check_host(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
+    let host = single(&head.headers, &header::HOST).unwrap_or_default();
+    if hosts.allows(host) { Ok(()) } else { Err(Refusal::Misdirected) }
 }
 
 /// Whether the request comes from a web page that may connect, or from another program.

@@ -81,7 +81,7 @@ async fn greet<IO>(
         Err(error) => return debug!(peer, "connection closed before its session began: {}", excerpt_of(&error)),
     };
     if !is_decided {
-        let asked = shared.gatekeeper.at_hello(handshake.credentials(), &info, until);
+        let asked = shared.admission.gatekeeper.at_hello(handshake.credentials(), &info, until);
         let verdict = tokio::select! {
             biased;
             () = entry.stopped() => Err(AuthError::unavailable("the server is shutting down")),

@@ -33,7 +33,7 @@ async fn closed(session: &Session) -> ConnectionError {
 }
 
 /// A client of the TLS library alone.
-async fn raw(
+pub(crate) async fn raw(
     server: std::net::SocketAddr,
     authority: &Authority,
     version: &'static SupportedProtocolVersion,

@@ -75,7 +75,7 @@ async fn what_is_no_handshake_is_answered_with_what_to_do() {
 #[tokio::test]
 async fn web_pages_of_other_origins_are_refused() {
     let service = teller().allow_origin("https://app.example.com").unwrap();
-    assert!(matches!(teller().allow_origin("https://app.example.com/"), Err(BuildError::Origin { .. })));
+    assert!(matches!(teller().allow_origin("https://app.example.com/"), Err(BuildError::RawOrigin { .. })));
     let addr = in_hyper(service).await;
     let open = in_hyper(teller().allow_any_origin()).await;
     for (addr, origin, status) in [

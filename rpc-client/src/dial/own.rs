@@ -1,0 +1,11 @@
+//! `OwnStream`: a stream that the application has opened by itself.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a stream must be.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Stream for IO {}
+
+/// A stream that the application has opened by itself.
+pub(crate) type OwnStream = Box<dyn Stream>;

@@ -1,0 +1,35 @@
+//! `Admission`: which requests for the WebSocket are let in, and what their sessions keep of them.
+
+mod hosts;
+mod origin;
+mod proxies;
+
+use http::{HeaderMap, HeaderName};
+
+pub(crate) use self::{hosts::Hosts, origin::Origins, proxies::Proxies};
+use crate::auth::Gatekeeper;
+
+/// Which requests for the WebSocket are let in, and what their sessions keep of them.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    pub(crate) origins: Origins,
+    pub(crate) hosts: Hosts,
+    pub(crate) proxies: Proxies,
+    /// The headers that sessions keep; `None` for all.
+    pub(crate) kept: Option<Vec<HeaderName>>,
+    pub(crate) gatekeeper: Gatekeeper,
+}
+
+impl Admission {
+    /// What a session keeps of the headers of its request.
+    pub(crate) fn keep(&self, headers: HeaderMap) -> HeaderMap {
+        let Some(kept) = &self.kept else { return headers };
+        let mut own = HeaderMap::new();
+        for name in kept {
+            for value in headers.get_all(name) {
+                own.append(name, value.clone());
+            }
+        }
+        own
+    }
+}

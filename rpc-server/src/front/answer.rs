@@ -1,0 +1,59 @@
+//! Finding what answers a request.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{Request, Response, StatusCode};
+use rpc_core::text::excerpt;
+use tokio::sync::watch;
+use tracing::debug;
+
+#[cfg(feature = "raw")]
+use crate::raw::Hosted;
+use crate::{
+    caps::Place,
+    routes::{Destination, FrontBody, RequestBody, Route, text},
+    shared::ServerShared,
+    upgrade::{UpgradeFuture, tell},
+};
+
+/// What is known of the connection of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer_addr: Option<SocketAddr>,
+    /// The place that a listener has taken for the connection.
+    pub(crate) place: Option<Arc<Place>>,
+    /// Becomes true when the connection is to be kept for the application, which answers its requests.
+    pub(crate) kept: Option<watch::Sender<bool>>,
+}
+
+/// Answers one request. Must be polled within a tokio runtime.
+pub(crate) async fn answer(
+    shared: Arc<ServerShared>,
+    mut request: Request<RequestBody>,
+    connection: Connection,
+) -> Response<FrontBody> {
+    let Connection { peer_addr, place, kept } = connection;
+    let application = match shared.routes.destination(request.uri().path()) {
+        Destination::Sessions => {
+            let upgrade = UpgradeFuture::new(Arc::clone(&shared), request, peer_addr, place);
+            let Ok(response) = upgrade.await;
+            return response.map(|body| FrontBody::own(body.into_bytes()));
+        }
+        Destination::Nowhere => {
+            let peer = peer_addr.map(tracing::field::display);
+            debug!(peer, path = %excerpt(request.uri().path()), "request refused: nothing is served at this path");
+            return text(StatusCode::NOT_FOUND, shared.routes.listing());
+        }
+        Destination::Route(Route::Probe(probe)) => return probe.answer(request.method(), shared.is_ready()),
+        Destination::Route(Route::Application(application)) | Destination::Fallback(application) => application,
+    };
+    #[cfg(feature = "raw")]
+    request.extensions_mut().insert(Hosted::new(Arc::clone(&shared), place));
+    if let Some(kept) = kept {
+        kept.send_replace(true);
+    }
+    if let Some(peer_addr) = shared.client_addr(peer_addr, request.headers()) {
+        tell(request.extensions_mut(), peer_addr);
+    }
+    application.answer(request).await
+}

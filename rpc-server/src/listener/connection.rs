@@ -1,0 +1,137 @@
+//! `Accepted`: a connection of the server, until it becomes a session or ends.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{Extensions, Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rpc_core::{Config, text::excerpt_of};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tracing::debug;
+
+use crate::{
+    caps::Place,
+    front::{Connection, answer},
+    routes::RequestBody,
+    shared::{ServerShared, Stop},
+    upgrade::MAX_HEAD,
+};
+
+/// A connection of the server.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) peer_addr: Option<SocketAddr>,
+    /// What each request has besides what it brings.
+    pub(super) extensions: Extensions,
+    pub(super) shared: Arc<ServerShared>,
+    pub(super) place: Arc<Place>,
+    pub(super) stop: watch::Receiver<Stop>,
+    /// When the connection was accepted. All that comes before its session has the time of one upgrade together.
+    pub(super) since: Instant,
+}
+
+/// How connections speak HTTP.
+pub(super) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.upgrade_timeout()).max_buf_size(MAX_HEAD);
+    http
+}
+
+impl Accepted {
+    /// A connection that has been accepted now.
+    pub(super) fn new(
+        peer_addr: Option<SocketAddr>,
+        extensions: Extensions,
+        shared: Arc<ServerShared>,
+        place: Arc<Place>,
+        stop: watch::Receiver<Stop>,
+    ) -> Self {
+        Self { peer_addr, extensions, shared, place, stop, since: Instant::now() }
+    }
+
+    /// Whether a proxy has connected that is believed about its clients.
+    pub(super) fn is_of_proxy(&self) -> bool {
+        self.peer_addr.is_some_and(|peer_addr| self.shared.is_trusted(peer_addr))
+    }
+
+    /// What is left of the time of an upgrade.
+    fn left(&self) -> Duration {
+        self.shared.config.upgrade_timeout().saturating_sub(self.since.elapsed())
+    }
+
+    /// Runs a stage before HTTP, which must end in the time that is left. `None` if it does not, or the server ends.
+    pub(super) async fn until_stopped<T>(&mut self, stage: impl Future<Output = T>) -> Option<T> {
+        let (limit, left) = (self.shared.config.upgrade_timeout(), self.left());
+        let peer = self.peer_addr.map(tracing::field::display);
+        tokio::select! {
+            done = stage => Some(done),
+            _ = self.stop.wait_for(|&stop| stop != Stop::No) => None,
+            () = sleep(left) => {
+                debug!(peer, "connection ended: no request within {limit:?}");
+                None
+            }
+        }
+    }
+
+    /// The same connection, for a client that a trusted proxy has named. `None` if the client may have no more
+    /// connections.
+    pub(super) fn of_client(&self, client: SocketAddr) -> Option<Self> {
+        let place = self.shared.take_place_of_client(client, Arc::clone(&self.place))?;
+        let (extensions, shared, stop) = (self.extensions.clone(), Arc::clone(&self.shared), self.stop.clone());
+        Some(Self { peer_addr: Some(client), extensions, shared, place, stop, since: self.since })
+    }
+
+    /// Answers the requests of the connection until it becomes a session or ends.
+    ///
+    /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after
+    /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and
+    /// answers take as long as they take. When the server ends, they have the time of the drain.
+    pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let left = self.left();
+        let Self { peer_addr, extensions, shared, place, mut stop, .. } = self;
+        let peer = peer_addr.map(tracing::field::display);
+        let limit = shared.config.upgrade_timeout();
+        let (kept, mut is_kept) = watch::channel(false);
+        let connection = Connection { peer_addr, place: Some(place), kept: Some(kept) };
+        let of_requests = Arc::clone(&shared);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().extend(extensions.clone());
+            let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
+            async { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut served = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
+        tokio::select! {
+            biased;
+            ended = served.as_mut() => return report(peer_addr, "before the upgrade", ended),
+            _ = is_kept.wait_for(|&kept| kept) => {}
+            _ = stop.wait_for(|&stop| stop != Stop::No) => return debug!(peer, "connection dropped at the shutdown"),
+            () = sleep(left) => return debug!(peer, "connection ended: no upgrade within {limit:?}"),
+        }
+        tokio::select! {
+            biased;
+            ended = served.as_mut() => return report(peer_addr, "between requests", ended),
+            _ = stop.wait_for(|&stop| stop != Stop::No) => served.as_mut().graceful_shutdown(),
+        }
+        let last = async { report(peer_addr, "at the shutdown", served.await) };
+        tokio::select! {
+            biased;
+            // A dropped sender counts as the end.
+            _ = stop.wait_for(|&stop| stop == Stop::AtOnce) => {}
+            _ = shared.sessions.within_drain(last) => {}
+        }
+    }
+}
+
+fn report(peer_addr: Option<SocketAddr>, when: &str, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        let peer = peer_addr.map(tracing::field::display);
+        debug!(peer, "connection ended {when}: {}", excerpt_of(&error));
+    }
+}

@@ -1,0 +1,72 @@
+//! `TurnedAway`: connections that have no place, until they have heard why.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 61\r\n\
+    connection: close\r\n\
+    \r\n\
+    The server has too many connections. Try again in a moment.\r\n";
+/// How many connections may linger. Each one holds a socket beyond the cap.
+const MOST: usize = 64;
+/// How long a connection may linger.
+pub(super) const LONGEST: Duration = Duration::from_secs(1);
+/// How much a connection may say meanwhile, in bytes.
+const MOST_SAID: usize = 256 * 1024;
+
+/// The connections that have been turned away and linger. Dropping it closes them.
+///
+/// A system resets a connection that is closed before its bytes are read, and the reset can overtake the answer
+/// (RFC 9112 §9.6). So the server says why, closes its half, and reads on until the peer closes the other half.
+#[derive(Debug, Default)]
+pub(super) struct TurnedAway {
+    lingering: JoinSet<()>,
+}
+
+impl TurnedAway {
+    /// Says why, and closes the connection: at once if too many of them linger.
+    pub(super) fn add(&mut self, stream: TcpStream) {
+        while self.lingering.try_join_next().is_some() {}
+        if self.lingering.len() < MOST {
+            self.lingering.spawn(async { drop(timeout(LONGEST, linger(stream)).await) });
+        } else {
+            // The buffer of the socket is empty, so it normally takes the answer without a wait.
+            let _ = stream.try_write(FULL);
+        }
+    }
+}
+
+/// Says why, and reads on until the peer has closed its half.
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.write_all(FULL).await?;
+    stream.shutdown().await?;
+    let mut scrap = vec![0; 4096];
+    let mut said = 0;
+    while said < MOST_SAID {
+        match stream.read(&mut scrap).await? {
+            0 => break,
+            more => said += more,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_one_too_many_states_its_length() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+    }
+}
