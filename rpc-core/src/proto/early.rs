@@ -51,7 +51,8 @@ impl EarlyPackets {
         Self { bytes, packets: VecDeque::new() }
     }
 
-    /// Keeps a packet.
+    /// Keeps a packet. The bytes are copied: a packet that was read from a socket is part of a long buffer, which it
+    /// would keep whole.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl EarlyPackets {
         if self.packets.len() * EARLY_PACKET > self.bytes.limit {
             return Err(self.bytes.too_many());
         }
-        self.packets.push_back(packet);
+        self.packets.push_back(Bytes::copy_from_slice(&packet));
         Ok(())
     }
 
@@ -84,6 +85,15 @@ mod tests {
         let mut many = early();
         let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
         assert_eq!(empty.count(), 100 / EARLY_PACKET + 1, "one more may come while what waits is within the limit");
+    }
+
+    #[test]
+    fn an_early_packet_does_not_keep_the_buffer_that_it_was_read_into() {
+        let buffer = Bytes::from(vec![7; 32 * 1024]);
+        let mut early = EarlyPackets::new(HandshakeBytes::new(100));
+        early.keep(buffer.slice(5..10)).unwrap();
+        assert!(buffer.is_unique());
+        assert_eq!(early.into_packets(), [vec![7; 5]]);
     }
 
     #[test]
