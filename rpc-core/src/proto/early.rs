@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{HandshakeViolation, ProtocolError};
 
-/// What a packet takes, beside its bytes, that has to wait for the end of the handshake.
+/// What a packet that has to wait for the end of the handshake counts beside its bytes, because it takes memory too.
 const EARLY_PACKET: usize = 32;
 
 /// The bytes that the other side has sent in its handshake, and how many there may be
@@ -37,8 +37,7 @@ impl HandshakeBytes {
 /// [`Connection::accept`](super::Connection::accept). The shell keeps them here, because no connection takes packets of
 /// a client that may still be refused.
 ///
-/// They share the bytes of the handshake with the Hello. Empty packets take memory too, which is beside the bytes that
-/// an honest client may send.
+/// They share the bytes of the handshake with the Hello, and each counts 32 bytes beside its own.
 #[derive(Debug)]
 pub struct EarlyPackets {
     bytes: HandshakeBytes,
@@ -58,10 +57,7 @@ impl EarlyPackets {
     ///
     /// If the client has sent more than it may before the Welcome. The link must end then.
     pub fn keep(&mut self, packet: Bytes) -> Result<(), ProtocolError> {
-        self.bytes.count(packet.len())?;
-        if self.packets.len() * EARLY_PACKET > self.bytes.limit {
-            return Err(self.bytes.too_many());
-        }
+        self.bytes.count(packet.len().saturating_add(EARLY_PACKET))?;
         self.packets.push_back(Bytes::copy_from_slice(&packet));
         Ok(())
     }
@@ -77,14 +73,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn early_packets_are_bounded_by_their_bytes_and_their_number() {
+    fn early_packets_are_bounded_by_their_bytes_and_their_number_together() {
         let early = || EarlyPackets::new(HandshakeBytes::new(100));
-        let mut few = early();
-        few.keep(vec![0; 100].into()).unwrap();
-        assert!(few.keep(vec![0; 1].into()).is_err());
+        let mut one = early();
+        one.keep(vec![0; 100 - EARLY_PACKET].into()).unwrap();
+        assert!(one.keep(Bytes::new()).is_err());
+        assert!(early().keep(vec![0; 101 - EARLY_PACKET].into()).is_err());
         let mut many = early();
         let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
-        assert_eq!(empty.count(), 100 / EARLY_PACKET + 1, "one more may come while what waits is within the limit");
+        assert_eq!(empty.count(), 100 / EARLY_PACKET);
+        let mut two = early();
+        two.keep(vec![0; 36].into()).unwrap();
+        assert!(two.keep(vec![0; 1].into()).is_err(), "36 + 32 + 1 + 32 bytes");
     }
 
     #[test]
@@ -101,9 +101,9 @@ mod tests {
         let mut bytes = HandshakeBytes::new(100);
         bytes.count(60).unwrap();
         let mut early = EarlyPackets::new(bytes);
-        early.keep(vec![0; 40].into()).unwrap();
-        let error = early.keep(vec![0; 1].into()).unwrap_err();
+        early.keep(vec![0; 8].into()).unwrap();
+        let error = early.keep(Bytes::new()).unwrap_err();
         assert!(error.to_string().contains("more than 100 bytes"), "{error}");
-        assert_eq!(early.into_packets(), [vec![0; 40]]);
+        assert_eq!(early.into_packets(), [vec![0; 8]]);
     }
 }
