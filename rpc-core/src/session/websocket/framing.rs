@@ -27,6 +27,8 @@ pub(crate) struct Framing {
     fragments: u64,
     /// Bytes of the finished frames of all messages.
     messages: u64,
+    /// Frames that did not end their messages.
+    parts: u64,
     text_seen: bool,
     /// Where text is taken.
     #[cfg(feature = "raw")]
@@ -79,6 +81,11 @@ impl Framing {
         self.messages + self.frame
     }
 
+    /// The number of whole frames that have come and did not end their messages.
+    pub(crate) fn parts(&self) -> u64 {
+        self.parts
+    }
+
     /// Whether a whole text frame has come in.
     pub(crate) fn text_seen(&self) -> bool {
         self.text_seen
@@ -96,6 +103,7 @@ impl Framing {
             text.end_frame(&self.header[..self.header_len]);
         }
         let opcode = self.header[0] & OPCODE;
+        self.parts += u64::from(self.header[0] & FIN == 0);
         // Control frames may come between fragments (§5.4) and are no part of the message.
         if opcode < FIRST_CONTROL {
             self.text_seen |= opcode == TEXT;
@@ -188,7 +196,7 @@ mod tests {
         assert_eq!(framing.unfinished(), 600);
         framing.advance(&frame(0x80, 0, true));
         assert_eq!(framing.unfinished(), 0);
-        assert_eq!(framing.messages(), 606);
+        assert_eq!((framing.messages(), framing.parts()), (606, 100));
     }
 
     #[test]

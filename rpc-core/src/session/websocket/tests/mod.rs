@@ -1,6 +1,7 @@
 //! The WebSocket against a peer that speaks raw bytes.
 
 mod early;
+mod fragments;
 mod pings;
 pub(crate) mod raw;
 
