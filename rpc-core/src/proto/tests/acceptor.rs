@@ -92,7 +92,10 @@ fn nothing_but_a_hello_that_comes_alone_is_taken() {
         (Liar::packet(0, 0, &[hello_with(|_| {}), hello_with(|_| {})]), alone),
         (Liar::packet(1, 0, &[hello_with(|_| {})]), alone),
         (Liar::packet(0, 0, &[ping()]), "a Ping frame came where the handshake of the client was expected"),
-        (Liar::packet(1, 0, &[request_with(1, |_| {})]), alone),
+        (
+            Liar::packet(1, 0, &[request_with(1, |_| {})]),
+            "a Request frame came where the handshake of the client was expected",
+        ),
         (Liar::packet(0, 1, &[hello_with(|_| {})]), "packet 1 was acknowledged, but the last one sent is 0"),
         (Liar::packet(2, 0, &[]), "packet 2 came where packet 1 was expected"),
         (Bytes::from_static(&[0xc1; 20]), ""),
