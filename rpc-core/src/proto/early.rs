@@ -1,6 +1,6 @@
 //! What comes before the handshake is done: how much of it there may be, and the packets that wait for its end.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
@@ -41,7 +41,8 @@ impl HandshakeBytes {
 #[derive(Debug)]
 pub struct EarlyPackets {
     bytes: HandshakeBytes,
-    packets: VecDeque<Bytes>,
+    /// The packets, with the times at which they came.
+    packets: VecDeque<(Instant, Bytes)>,
 }
 
 impl EarlyPackets {
@@ -50,20 +51,20 @@ impl EarlyPackets {
         Self { bytes, packets: VecDeque::new() }
     }
 
-    /// Keeps a packet. The bytes are copied: a packet that was read from a socket is part of a long buffer, which it
-    /// would keep whole.
+    /// Keeps a packet that comes now. The bytes are copied: a packet that was read from a socket is part of a long
+    /// buffer, which it would keep whole.
     ///
     /// # Errors
     ///
     /// If the client has sent more than it may before the Welcome. The link must end then.
-    pub fn keep(&mut self, packet: Bytes) -> Result<(), ProtocolError> {
+    pub fn keep(&mut self, now: Instant, packet: Bytes) -> Result<(), ProtocolError> {
         self.bytes.count(packet.len().saturating_add(EARLY_PACKET))?;
-        self.packets.push_back(Bytes::copy_from_slice(&packet));
+        self.packets.push_back((now, Bytes::copy_from_slice(&packet)));
         Ok(())
     }
 
-    /// The packets, in their order.
-    pub(crate) fn into_packets(self) -> VecDeque<Bytes> {
+    /// The packets in their order, with the times at which they came.
+    pub(crate) fn into_packets(self) -> VecDeque<(Instant, Bytes)> {
         self.packets
     }
 }
@@ -76,24 +77,24 @@ mod tests {
     fn early_packets_are_bounded_by_their_bytes_and_their_number_together() {
         let early = || EarlyPackets::new(HandshakeBytes::new(100));
         let mut one = early();
-        one.keep(vec![0; 100 - EARLY_PACKET].into()).unwrap();
-        assert!(one.keep(Bytes::new()).is_err());
-        assert!(early().keep(vec![0; 101 - EARLY_PACKET].into()).is_err());
+        one.keep(Instant::now(), vec![0; 100 - EARLY_PACKET].into()).unwrap();
+        assert!(one.keep(Instant::now(), Bytes::new()).is_err());
+        assert!(early().keep(Instant::now(), vec![0; 101 - EARLY_PACKET].into()).is_err());
         let mut many = early();
-        let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
+        let empty = (0..1000).take_while(|_| many.keep(Instant::now(), Bytes::new()).is_ok());
         assert_eq!(empty.count(), 100 / EARLY_PACKET);
         let mut two = early();
-        two.keep(vec![0; 36].into()).unwrap();
-        assert!(two.keep(vec![0; 1].into()).is_err(), "36 + 32 + 1 + 32 bytes");
+        two.keep(Instant::now(), vec![0; 36].into()).unwrap();
+        assert!(two.keep(Instant::now(), vec![0; 1].into()).is_err(), "36 + 32 + 1 + 32 bytes");
     }
 
     #[test]
     fn an_early_packet_does_not_keep_the_buffer_that_it_was_read_into() {
         let buffer = Bytes::from(vec![7; 32 * 1024]);
         let mut early = EarlyPackets::new(HandshakeBytes::new(100));
-        early.keep(buffer.slice(5..10)).unwrap();
+        early.keep(Instant::now(), buffer.slice(5..10)).unwrap();
         assert!(buffer.is_unique());
-        assert_eq!(early.into_packets(), [vec![7; 5]]);
+        assert_eq!(early.into_packets().pop_front().unwrap().1, vec![7; 5]);
     }
 
     #[test]
@@ -101,9 +102,9 @@ mod tests {
         let mut bytes = HandshakeBytes::new(100);
         bytes.count(60).unwrap();
         let mut early = EarlyPackets::new(bytes);
-        early.keep(vec![0; 8].into()).unwrap();
-        let error = early.keep(Bytes::new()).unwrap_err();
+        early.keep(Instant::now(), vec![0; 8].into()).unwrap();
+        let error = early.keep(Instant::now(), Bytes::new()).unwrap_err();
         assert!(error.to_string().contains("more than 100 bytes"), "{error}");
-        assert_eq!(early.into_packets(), [vec![0; 8]]);
+        assert_eq!(early.into_packets().pop_front().unwrap().1, vec![0; 8]);
     }
 }

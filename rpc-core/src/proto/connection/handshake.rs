@@ -1,6 +1,6 @@
 //! How a connection begins and opens. What the ends say to each other is in `proto/handshake`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
@@ -96,9 +96,13 @@ impl Connection {
         }
         self.link.handshake = Some(welcome(&self.config, session, contracts, None));
         self.open(now);
-        for packet in early.into_packets() {
+        for (came, packet) in early.into_packets() {
+            self.link.waited = now.saturating_duration_since(came);
             self.handle_packet(now, packet);
         }
+        self.link.waited = Duration::ZERO;
+        // A call whose deadline has passed meanwhile is not begun.
+        self.expire_deadlines(now);
     }
 
     /// Turns the other side away, and tells it why. A client learns it from the answer to its Hello; a server, which

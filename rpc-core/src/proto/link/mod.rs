@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,
+    /// How long that packet has waited for the verdict on its sender.
+    pub(super) waited: Duration,
     /// Scratch: the packet that is being written. Empty between two of them.
     pub(super) packet: BytesMut,
     pub(super) acks: AckSchedule,
@@ -75,6 +77,7 @@ impl Link {
             unsequenced: VecDeque::new(),
             handshake_bytes: HandshakeBytes::new(config.max_handshake()),
             packet_len: 0,
+            waited: Duration::ZERO,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
             bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),

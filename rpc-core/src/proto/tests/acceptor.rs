@@ -141,6 +141,30 @@ fn too_long(len: usize) -> String {
 }
 
 #[test]
+fn the_time_of_an_early_call_begins_when_it_comes() {
+    let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
+    for (seq, deadline_ms) in [(1, 5000), (2, 2000)] {
+        early
+            .keep(now, Liar::packet(seq, 0, &[request_with(seq, |call| call.deadline_ms = Some(deadline_ms))]))
+            .unwrap();
+    }
+    let verdict = now + seconds(3.0);
+    connection.accept(verdict, 1, Vec::new(), early);
+    let mut calls = Vec::new();
+    while let Some(event) = connection.poll_event() {
+        if let Event::Call { call, .. } = event {
+            calls.push((call.deadline, call.is_cancelled()));
+        }
+    }
+    assert_eq!(calls, [(Some(now + seconds(5.0)), false), (Some(now + seconds(2.0)), true)]);
+    // Those that come later have their time from then on.
+    let late = Liar::packet(3, 0, &[request_with(3, |call| call.deadline_ms = Some(1000))]);
+    connection.handle_packet(verdict, late);
+    let Some(Event::Call { call, .. }) = connection.poll_event() else { panic!("it is a call") };
+    assert_eq!(call.deadline, Some(verdict + seconds(1.0)));
+}
+
+#[test]
 fn a_hello_has_its_time_and_a_second_look() {
     let mut stranger = Stranger::new(Config::default());
     assert_eq!(stranger.acceptor.poll_timeout(), Some(stranger.now + seconds(5.0)));
@@ -238,7 +262,7 @@ fn a_refusal_is_the_same_before_the_session_and_in_it() {
 fn early_packets_are_taken_in_after_the_verdict_and_in_their_order() {
     let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
     for seq in 1..=3 {
-        early.keep(Liar::packet(seq, 0, &[request_with(10 * seq, |_| {})])).unwrap();
+        early.keep(now, Liar::packet(seq, 0, &[request_with(10 * seq, |_| {})])).unwrap();
     }
     assert_eq!(connection.poll_transmit(now), None, "nothing is said before the verdict");
     connection.accept(now, 7, Vec::new(), early);
@@ -254,29 +278,29 @@ fn early_packets_are_taken_in_after_the_verdict_and_in_their_order() {
 
 #[test]
 fn what_is_kept_until_the_verdict_is_bounded() {
-    let (_, _connection, mut early) = Stranger::new(Config::default()).greet();
+    let (now, _connection, mut early) = Stranger::new(Config::default()).greet();
     let (mut kept, mut counted) = (0, hello().len());
     let error = loop {
         kept += 1;
         let packet = Liar::packet(kept, 0, &[]);
         counted += packet.len() + 32;
-        if let Err(error) = early.keep(packet) {
+        if let Err(error) = early.keep(now, packet) {
             break error;
         }
         assert!(counted <= 16 * 1024, "{kept} packets, each of which counts 32 bytes beside its own");
     };
     assert!(counted > 16 * 1024, "{kept} packets");
     assert_eq!(ConnectionError::Protocol(error).close_code(), CloseCode::TOO_BIG);
-    let (_, _connection, mut early) = Stranger::new(Config::default()).greet();
-    early.keep(vec![0; 16 * 1024 - hello().len() - 32].into()).unwrap();
-    let error = early.keep(Bytes::new()).unwrap_err();
+    let (now, _connection, mut early) = Stranger::new(Config::default()).greet();
+    early.keep(now, vec![0; 16 * 1024 - hello().len() - 32].into()).unwrap();
+    let error = early.keep(now, Bytes::new()).unwrap_err();
     assert!(error.to_string().contains("more than 16384 bytes came before the handshake was done"), "{error}");
 }
 
 #[test]
 fn a_second_hello_is_a_breach_once_the_client_is_in() {
     let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
-    early.keep(hello()).unwrap();
+    early.keep(now, hello()).unwrap();
     connection.accept(now, 1, Vec::new(), early);
     let Some(ConnectionError::Protocol(error)) = connection.ended() else { panic!("it is a breach") };
     assert!(error.to_string().contains("a second handshake came on an open connection"), "{error}");
