@@ -28,6 +28,11 @@ impl HandshakeBytes {
         if self.came <= self.limit { Ok(()) } else { Err(self.too_many()) }
     }
 
+    /// The number of bytes that may still come.
+    fn left(&self) -> usize {
+        self.limit.saturating_sub(self.came)
+    }
+
     fn too_many(&self) -> ProtocolError {
         HandshakeViolation::TooLong { max: self.limit }.into()
     }
@@ -61,6 +66,11 @@ impl EarlyPackets {
         self.bytes.count(packet.len().saturating_add(EARLY_PACKET))?;
         self.packets.push_back((now, Bytes::copy_from_slice(&packet)));
         Ok(())
+    }
+
+    /// The number of bytes that the client may still send before it has the Welcome.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.bytes.left()
     }
 
     /// The packets in their order, with the times at which they came.

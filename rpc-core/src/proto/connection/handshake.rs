@@ -96,11 +96,15 @@ impl Connection {
         }
         self.link.handshake = Some(welcome(&self.config, session, contracts, None));
         self.open(now);
+        let left = early.bytes_left();
         for (came, packet) in early.into_packets() {
             self.link.waited = now.saturating_duration_since(came);
+            self.link.early_left = packet.len();
             self.handle_packet(now, packet);
         }
         self.link.waited = Duration::ZERO;
+        // The client may have sent more before it gets the Welcome.
+        self.link.early_left = left;
         // A call whose deadline has passed meanwhile is not begun.
         self.expire_deadlines(now);
     }

@@ -132,8 +132,11 @@ impl Connection {
         }
         let len = packet.len();
         self.link.packet_len = len;
-        if len > self.config.max_packet() {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
+        let max = self.config.max_packet();
+        if len > max && self.life.is_open() {
+            // What the client sends before it has the Welcome is bounded in another way.
+            let left = self.link.early_left.checked_sub(len).ok_or(ProtocolError::PacketTooLong { len, max })?;
+            self.link.early_left = left;
         }
         let (header, frames) = read_packet(packet)?;
         let frames = frames.with_max_metadata(self.config.max_metadata());

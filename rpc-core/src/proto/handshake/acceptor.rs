@@ -43,9 +43,6 @@ impl Acceptor {
         link.liveness.note_heard(now);
         let len = packet.len();
         link.handshake_bytes.count(len)?;
-        if len > self.config.max_packet() {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
-        }
         let (header, frames) = read_packet(packet)?;
         let first = only_frame(header, frames.with_max_metadata(self.config.max_metadata()), true)?;
         link.handle_header(&mut self.sequence, header, len, now)?;

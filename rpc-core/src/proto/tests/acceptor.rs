@@ -10,7 +10,7 @@ use crate::{
     error::{CloseCode, ConnectionError, ProtocolError, TimeLimit, Timeout},
     proto::{Acceptor, Connection, EarlyPackets, Event},
     status::{Code, Execution, Status},
-    wire::{Frame, Hello, VERSION, read_packet},
+    wire::{Frame, Hello, Payload, VERSION, read_packet},
 };
 
 /// A link whose client says what a test wants.
@@ -131,13 +131,33 @@ fn what_comes_before_the_hello_is_bounded_in_all() {
         assert_eq!(stranger.put(empty.clone()).unwrap(), None);
     }
     assert_eq!(stranger.refused(empty).0, CloseCode::TOO_BIG);
-    // A packet that is longer than this side takes.
-    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
-    assert_eq!(Stranger::new(small).refused(vec![0; 1025].into()), (CloseCode::TOO_BIG, too_long(1025)));
 }
 
-fn too_long(len: usize) -> String {
-    ProtocolError::PacketTooLong { len, max: 1024 }.to_string()
+#[test]
+fn a_client_may_use_all_bytes_of_the_handshake_whatever_a_packet_may_have() {
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
+    let mut stranger = Stranger::new(small);
+    let said = hello_with(|hello| hello.credentials = vec![1; 5000]);
+    let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
+    let now = stranger.now;
+    let (mut connection, mut early) = Connection::server(1, stranger.acceptor.into_incoming(hello).unwrap());
+    let call = |seq| {
+        let payload = Payload::Inline(vec![0xc0; 5000].into());
+        Liar::packet(seq, 0, &[request_with(seq, |request| request.payload = payload)])
+    };
+    early.keep(now, call(1)).unwrap();
+    connection.accept(now, 1, Vec::new(), early);
+    // One that was under way when the Welcome went.
+    connection.handle_packet(now, call(2));
+    assert_eq!(connection.ended(), None);
+    let calls = std::iter::from_fn(|| connection.poll_event()).filter(|event| matches!(event, Event::Call { .. }));
+    assert_eq!(calls.count(), 2);
+    connection.handle_packet(now, Liar::packet(3, 0, &[]));
+    connection.handle_packet(now, call(4));
+    let too_long = |error: &ConnectionError| {
+        matches!(error, ConnectionError::Protocol(ProtocolError::PacketTooLong { max: 1024, .. }))
+    };
+    assert!(connection.ended().is_some_and(too_long), "{:?}", connection.ended());
 }
 
 #[test]

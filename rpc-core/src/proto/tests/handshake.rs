@@ -8,7 +8,7 @@ use crate::{
     Config,
     error::{CloseCode, ConnectionError, HandshakeViolation},
     status::{Code, Execution},
-    wire::{Frame, Hello, PeerLimits, VERSION, Welcome, read_packet},
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome, read_packet},
 };
 
 fn hello(version: u64, limits: PeerLimits) -> Frame {
@@ -81,6 +81,18 @@ fn a_welcome_must_come_alone() {
         assert!(!pair.ends[CLIENT].connection.is_open());
     }
     assert!(welcomed(0, |welcome| vec![welcome]).ends[CLIENT].connection.is_open());
+}
+
+#[test]
+fn a_client_takes_a_welcome_that_is_longer_than_a_packet_may_be() {
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
+    let mut pair = Pair::apart(&small, &small);
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+    let contracts = vec![HostedContract { name: "x".repeat(2000), fingerprint: 1 }];
+    let welcome = Frame::Welcome(Box::new(Welcome::new(limits, contracts, 1)));
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
+    pair.receive(CLIENT);
+    assert!(pair.ends[CLIENT].connection.is_open());
 }
 
 #[test]

@@ -281,7 +281,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     }
 
     fn handshake_done(&mut self) {
-        self.handshake_left = None;
+        // A client may have sent these bytes in one packet before it has the Welcome. The connection counts them.
+        self.max_packet = self.max_packet.max(self.handshake_left.take().unwrap_or(0));
         let limit = Some(self.max_packet);
         self.socket.set_config(|settings| {
             settings.max_message_size = limit;
