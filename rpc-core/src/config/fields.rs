@@ -132,9 +132,10 @@ macro_rules! fields {
 }
 
 fields! {
-    /// Bytes of one packet on the wire, once the handshake is done. Default 128 KiB; at least `chunk` + 512 and
-    /// `chunk` + `max_metadata` + 256, and so never less than 768; at most 1 GiB. Payloads are sent in chunks, so no
-    /// honest peer needs more; stops a peer from making us hold a huge message.
+    /// Bytes of one packet on the wire, once the handshake is done: what `max_handshake` allows is taken in packets of
+    /// any length. Default 128 KiB; at least `chunk` + 512 and `chunk` + `max_metadata` + 256, and so never less than
+    /// 768; at most 1 GiB. Payloads are sent in chunks, so no honest peer needs more; stops a peer from making us hold
+    /// a huge message.
     max_packet: usize = 128 * KIB, MIN_CHUNK + PACKET_OVERHEAD..=GIB;
     /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB; at least 16 KiB, because an
     /// honest peer may send as much, whatever this side would like; at most 64 MiB, and a sixteenth of

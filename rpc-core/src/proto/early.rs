@@ -1,25 +1,25 @@
 //! `EarlyPackets`: what a client sends between its Hello and the verdict on it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
 use super::handshake_bytes::HandshakeBytes;
 use crate::error::ProtocolError;
 
-/// What a packet that waits takes beside its bytes.
+/// What a packet that has to wait for the end of the handshake counts beside its bytes, because it takes memory too.
 const EARLY_PACKET: usize = 32;
 
 /// At a server: the packets that come between the client's Hello and the verdict on it, which is
 /// [`Connection::accept`](super::Connection::accept). The shell keeps them here, because no connection takes packets of
 /// a client that may still be refused.
 ///
-/// They share the bytes of the handshake with the Hello. Empty packets take memory too, which is beside the bytes that
-/// an honest client may send.
+/// They share the bytes of the handshake with the Hello, and each counts 32 bytes beside its own.
 #[derive(Debug)]
 pub struct EarlyPackets {
     bytes: HandshakeBytes,
-    packets: VecDeque<Bytes>,
+    /// The packets, with the times at which they came.
+    packets: VecDeque<(Instant, Bytes)>,
 }
 
 impl EarlyPackets {
@@ -28,20 +28,25 @@ impl EarlyPackets {
         Self { bytes, packets: VecDeque::new() }
     }
 
-    /// Keeps a packet.
+    /// Keeps a packet that comes now. The bytes are copied: a packet that was read from a socket is part of a long
+    /// buffer, which it would keep whole.
     ///
     /// # Errors
     ///
     /// If the client has sent more than it may before the Welcome. The link must end then.
-    pub fn keep(&mut self, packet: Bytes) -> Result<(), ProtocolError> {
-        self.bytes.count(packet.len())?;
-        self.bytes.check((self.packets.len() + 1) * EARLY_PACKET)?;
-        self.packets.push_back(packet);
+    pub fn keep(&mut self, now: Instant, packet: Bytes) -> Result<(), ProtocolError> {
+        self.bytes.count(packet.len().saturating_add(EARLY_PACKET))?;
+        self.packets.push_back((now, Bytes::copy_from_slice(&packet)));
         Ok(())
     }
 
-    /// The packets, in their order.
-    pub(crate) fn into_packets(self) -> VecDeque<Bytes> {
+    /// The number of bytes that the client may still send before it has the Welcome.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.bytes.left()
+    }
+
+    /// The packets in their order, with the times at which they came.
+    pub(crate) fn into_packets(self) -> VecDeque<(Instant, Bytes)> {
         self.packets
     }
 }
@@ -51,14 +56,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn early_packets_are_bounded_by_their_bytes_and_their_number() {
+    fn early_packets_are_bounded_by_their_bytes_and_their_number_together() {
         let early = || EarlyPackets::new(HandshakeBytes::new(100));
-        let mut few = early();
-        few.keep(vec![0; 100].into()).unwrap();
-        assert!(few.keep(vec![0; 1].into()).is_err());
+        let mut one = early();
+        one.keep(Instant::now(), vec![0; 100 - EARLY_PACKET].into()).unwrap();
+        assert!(one.keep(Instant::now(), Bytes::new()).is_err());
+        assert!(early().keep(Instant::now(), vec![0; 101 - EARLY_PACKET].into()).is_err());
         let mut many = early();
-        let empty = (0..1000).take_while(|_| many.keep(Bytes::new()).is_ok());
+        let empty = (0..1000).take_while(|_| many.keep(Instant::now(), Bytes::new()).is_ok());
         assert_eq!(empty.count(), 100 / EARLY_PACKET);
+        let mut two = early();
+        two.keep(Instant::now(), vec![0; 36].into()).unwrap();
+        assert!(two.keep(Instant::now(), vec![0; 1].into()).is_err(), "36 + 32 + 1 + 32 bytes");
+    }
+
+    #[test]
+    fn an_early_packet_does_not_keep_the_buffer_that_it_was_read_into() {
+        let buffer = Bytes::from(vec![7; 32 * 1024]);
+        let mut early = EarlyPackets::new(HandshakeBytes::new(100));
+        early.keep(Instant::now(), buffer.slice(5..10)).unwrap();
+        assert!(buffer.is_unique());
+        assert_eq!(early.into_packets().pop_front().unwrap().1, vec![7; 5]);
     }
 
     #[test]
@@ -66,9 +84,9 @@ mod tests {
         let mut bytes = HandshakeBytes::new(100);
         bytes.count(60).unwrap();
         let mut early = EarlyPackets::new(bytes);
-        early.keep(vec![0; 40].into()).unwrap();
-        let error = early.keep(vec![0; 1].into()).unwrap_err();
+        early.keep(Instant::now(), vec![0; 8].into()).unwrap();
+        let error = early.keep(Instant::now(), Bytes::new()).unwrap_err();
         assert!(error.to_string().contains("more than 100 bytes"), "{error}");
-        assert_eq!(early.into_packets(), [vec![0; 40]]);
+        assert_eq!(early.into_packets().pop_front().unwrap().1, vec![0; 8]);
     }
 }

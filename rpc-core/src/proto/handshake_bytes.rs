@@ -18,11 +18,11 @@ impl HandshakeBytes {
     /// Counts a packet of `len` bytes.
     pub(crate) fn count(&mut self, len: usize) -> Result<(), ProtocolError> {
         self.came = self.came.saturating_add(len);
-        self.check(self.came)
+        if self.came <= self.limit { Ok(()) } else { Err(HandshakeViolation::TooLong { max: self.limit }.into()) }
     }
 
-    /// Whether the limit covers this many bytes.
-    pub(crate) fn check(&self, bytes: usize) -> Result<(), ProtocolError> {
-        if bytes <= self.limit { Ok(()) } else { Err(HandshakeViolation::TooLong { max: self.limit }.into()) }
+    /// The number of bytes that may still come.
+    pub(super) fn left(&self) -> usize {
+        self.limit.saturating_sub(self.came)
     }
 }

@@ -1,6 +1,9 @@
 //! How a connection begins and opens. What the ends say to each other is in `proto/handshake`.
 
-use std::{mem, time::Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use super::{
     Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
@@ -103,9 +106,17 @@ impl Connection {
         }
         self.link.handshake = Some(welcome(&self.config, session, contracts, None));
         self.open(now);
-        for packet in early.into_packets() {
+        let left = early.bytes_left();
+        for (came, packet) in early.into_packets() {
+            self.link.waited = now.saturating_duration_since(came);
+            self.link.early_left = packet.len();
             self.handle_packet(now, packet);
         }
+        self.link.waited = Duration::ZERO;
+        // The client may have sent more before it gets the Welcome.
+        self.link.early_left = left;
+        // A call whose deadline has passed meanwhile is not begun.
+        self.expire_deadlines(now);
     }
 
     /// Turns the other side away, and tells it why. A client learns it from the answer to its Hello; a server, which

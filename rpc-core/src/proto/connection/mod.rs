@@ -35,6 +35,7 @@ use bytes::Bytes;
 use super::{
     Event, ServedKey,
     assembly::Assembly,
+    handshake::only_frame,
     link::Link,
     memory_pool::{MemoryPool, Share},
     negotiated::Negotiated,
@@ -132,23 +133,27 @@ impl Connection {
         }
         let len = packet.len();
         self.link.packet_len = len;
-        if len > self.config.max_packet() {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
+        let max = self.config.max_packet();
+        if len > max && self.life.is_open() {
+            // What the client sends before it has the Welcome is bounded in another way.
+            let left = self.link.early_left.checked_sub(len).ok_or(ProtocolError::PacketTooLong { len, max })?;
+            self.link.early_left = left;
         }
         let (header, frames) = read_packet(packet)?;
+        let frames = frames.with_max_metadata(self.config.max_metadata());
+        if !self.life.is_open() {
+            let first = only_frame(header, frames, false)?;
+            self.link.handle_header(&mut self.sequence, header, len, now)?;
+            *count += usize::from(first.is_some());
+            return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
+        }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
-        for frame in frames.with_max_metadata(self.config.max_metadata()) {
+        for frame in frames {
             let frame = frame?;
             *count += 1;
-            if self.life.phase == Phase::Handshake {
-                if *count > 1 || header.seq != 0 {
-                    return Err(HandshakeViolation::NotAlone.into());
-                }
-                self.handle_welcome(now, frame)?;
-                continue;
-            }
             if !self.life.is_open() {
-                return Err(HandshakeViolation::NotAlone.into());
+                // A frame before this one has ended the connection.
+                break;
             }
             if frame.is_sequenced() != (header.seq != 0) {
                 return Err(ProtocolError::MisplacedFrame { frame: frame.kind_name(), in_sequenced: header.seq != 0 });

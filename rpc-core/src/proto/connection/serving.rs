@@ -78,7 +78,8 @@ impl Connection {
         }
         // The caller does not wait longer for this call than the parent's caller does for the parent.
         let inherited = parent.as_ref().and_then(|parent| parent.deadline);
-        let declared = deadline_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+        let came = now.checked_sub(self.link.waited).unwrap_or(now);
+        let declared = deadline_ms.and_then(|ms| came.checked_add(Duration::from_millis(ms)));
         let deadline = declared.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
         let call = ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin);

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Newcomer;
+use super::{Newcomer, only_frame};
 use crate::{
     config::Config,
-    error::{ConnectionError, HandshakeViolation, ProtocolError, TimeLimit, Timeout},
+    error::{ConnectionError, ProtocolError, TimeLimit, Timeout},
     proto::{link::Link, negotiated::Negotiated, sequence::Sequence, timers::LinkTimer},
-    wire::{Frame, Hello, read_packet},
+    wire::{Frame, Hello, VERSION, read_packet},
 };
 
 /// A link at a server whose client has not said Hello, without any IO and without a clock.
@@ -43,23 +43,10 @@ impl HelloReader {
         link.liveness.note_heard(now);
         let len = packet.len();
         link.handshake_bytes.count(len)?;
-        if len > self.config.max_packet() {
-            return Err(ProtocolError::PacketTooLong { len, max: self.config.max_packet() });
-        }
         let (header, frames) = read_packet(packet)?;
+        let first = only_frame(header, frames.with_max_metadata(self.config.max_metadata()), true)?;
         link.handle_header(&mut self.sequence, header, len, now)?;
-        let mut hello = None;
-        for frame in frames.with_max_metadata(self.config.max_metadata()) {
-            let frame = frame?;
-            if hello.is_some() || header.seq != 0 {
-                return Err(HandshakeViolation::NotAlone.into());
-            }
-            let Frame::Hello(found) = frame else {
-                return Err(HandshakeViolation::NoHello { frame: frame.kind_name() }.into());
-            };
-            hello = Some(found);
-        }
-        Ok(hello)
+        Ok(first.and_then(|frame| if let Frame::Hello(hello) = frame { Some(hello) } else { None }))
     }
 
     /// Notes that `seen` control frames of the layer below have come in since the link began.
@@ -115,7 +102,11 @@ impl HelloReader {
     /// If what the Hello announces contradicts itself.
     pub fn into_newcomer(self, hello: Box<Hello>) -> Result<Newcomer, ProtocolError> {
         let Self { config, link, sequence } = self;
-        let negotiated = Negotiated::new(&config, &hello.limits, hello.contracts.clone())?;
+        let negotiated = match Negotiated::new(&config, &hello.limits, hello.contracts.clone()) {
+            // In another version the limits may mean something else. The client will be told of its version.
+            Err(_) if hello.version != VERSION => Negotiated::assumed(&config),
+            negotiated => negotiated?,
+        };
         Ok(Newcomer { config, link, sequence, negotiated, hello })
     }
 }

@@ -12,13 +12,38 @@ mod newcomer;
 
 use crate::{
     config::Config,
+    error::{HandshakeViolation, ProtocolError},
     proto::negotiated::{Negotiated, own_limits},
     status::Status,
-    wire::{Frame, Hello, HostedContract, VERSION, Welcome},
+    wire::{Frame, Frames, Hello, HostedContract, PacketHeader, VERSION, Welcome},
 };
 
 pub use hello_reader::HelloReader;
 pub use newcomer::Newcomer;
+
+/// The frame of a first packet: Hello or Welcome, alone in its packet. `None` if the packet has no frame.
+pub(super) fn only_frame(
+    header: PacketHeader,
+    frames: Frames,
+    of_client: bool,
+) -> Result<Option<Frame>, ProtocolError> {
+    let mut first = None;
+    for frame in frames {
+        let frame = frame?;
+        let is_expected = if of_client { matches!(frame, Frame::Hello(_)) } else { matches!(frame, Frame::Welcome(_)) };
+        if first.is_none() && !is_expected {
+            let frame = frame.kind_name();
+            let rule =
+                if of_client { HandshakeViolation::NoHello { frame } } else { HandshakeViolation::NoWelcome { frame } };
+            return Err(rule.into());
+        }
+        if first.is_some() || header.seq != 0 {
+            return Err(HandshakeViolation::NotAlone.into());
+        }
+        first = Some(frame);
+    }
+    Ok(first)
+}
 
 /// What a client says first.
 pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Box<Hello> {

@@ -54,6 +54,11 @@ pub(super) struct Link {
     pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,
+    /// How long that packet has waited for the verdict on its sender.
+    pub(super) waited: Duration,
+    /// At a server: bytes that may still come in packets that are too long, because the client may have sent them
+    /// before it had the Welcome.
+    pub(super) early_left: usize,
     /// Scratch: the packet that is being written. Empty between two of them.
     pub(super) packet: BytesMut,
     pub(super) acks: AckSchedule,
@@ -76,6 +81,8 @@ impl Link {
             unsequenced: VecDeque::new(),
             handshake_bytes: HandshakeBytes::new(config.max_handshake()),
             packet_len: 0,
+            waited: Duration::ZERO,
+            early_left: 0,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
             bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),

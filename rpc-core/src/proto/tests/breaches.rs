@@ -2,7 +2,7 @@
 
 use super::{
     hostile::{Liar, notify, request, request_of},
-    pair::{Pair, SERVER},
+    pair::{CLIENT, Pair, SERVER},
 };
 use crate::{
     Config,
@@ -110,9 +110,14 @@ fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
     let mut liar = fresh();
     liar.say_apart(&[Frame::Ping { token: 1 }]);
     let rule = HandshakeViolation::NoHello { frame: "Ping" };
-    liar.assert_broken(rule, CloseCode::PROTOCOL, "no Hello");
+    liar.assert_broken(rule.clone(), CloseCode::PROTOCOL, "no Hello");
 
     let mut liar = fresh();
     liar.say(&[Frame::Ping { token: 1 }]);
+    liar.assert_broken(rule, CloseCode::PROTOCOL, "no Hello, in a packet with a number");
+
+    let mut liar = fresh();
+    let limits = liar.pair.ends[CLIENT].connection.peer_limits().clone();
+    liar.say(&[Frame::Hello(Box::new(Hello::new(limits, Vec::new())))]);
     liar.assert_broken(HandshakeViolation::NotAlone, CloseCode::PROTOCOL, "a packet with a number");
 }

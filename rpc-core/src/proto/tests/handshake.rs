@@ -8,7 +8,7 @@ use crate::{
     Config,
     error::{CloseCode, ConnectionError, HandshakeViolation},
     status::{Code, Execution},
-    wire::{Frame, Hello, PeerLimits, VERSION, Welcome, read_packet},
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome, read_packet},
 };
 
 fn hello(version: u64, limits: PeerLimits) -> Frame {
@@ -52,6 +52,53 @@ fn a_client_leaves_a_server_of_another_version() {
     assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));
     let rule = HandshakeViolation::OtherVersion { server: VERSION + 1, client: VERSION };
     assert_eq!(pair.ends[CLIENT].broken(), Some(rule.into()));
+}
+
+/// A client that gets these frames first, in a packet of this number.
+fn welcomed(seq: u64, frames: impl FnOnce(Frame) -> Vec<Frame>) -> Pair {
+    let mut pair = Pair::apart(&Config::default(), &Config::default());
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+    let frames = frames(Frame::Welcome(Box::new(Welcome::new(limits, Vec::new(), 1))));
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(seq, 0, &frames));
+    pair.receive(CLIENT);
+    pair
+}
+
+#[test]
+fn a_welcome_must_come_alone() {
+    let ping = || Frame::Ping { token: 1 };
+    let expected = || HandshakeViolation::NoWelcome { frame: "Ping" };
+    let cases = [
+        (welcomed(0, |welcome| vec![welcome, ping()]), HandshakeViolation::NotAlone),
+        (welcomed(0, |welcome| vec![welcome.clone(), welcome]), HandshakeViolation::NotAlone),
+        (welcomed(1, |welcome| vec![welcome]), HandshakeViolation::NotAlone),
+        (welcomed(0, |welcome| vec![ping(), welcome]), expected()),
+        (welcomed(1, |_| vec![ping()]), expected()),
+    ];
+    for (pair, rule) in cases {
+        assert_eq!(pair.ends[CLIENT].broken(), Some(rule.into()));
+        assert_eq!(close_code(&pair, CLIENT), Some(CloseCode::PROTOCOL));
+        assert!(!pair.ends[CLIENT].connection.is_open());
+    }
+    assert!(welcomed(0, |welcome| vec![welcome]).ends[CLIENT].connection.is_open());
+}
+
+#[test]
+fn a_client_takes_a_welcome_that_is_longer_than_a_packet_may_be() {
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
+    let mut pair = Pair::apart(&small, &small);
+    let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+    let contracts = vec![HostedContract { name: "x".repeat(2000), fingerprint: 1 }];
+    let welcome = Frame::Welcome(Box::new(Welcome::new(limits, contracts, 1)));
+    pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
+    pair.receive(CLIENT);
+    assert!(pair.ends[CLIENT].connection.is_open());
+}
+
+#[test]
+fn a_client_of_another_version_is_refused_for_its_version_whatever_it_announces() {
+    let pair = greeted(|limits| hello(VERSION + 1, PeerLimits { chunk: 1, packet: 1, ..limits }));
+    assert_eq!(close_code(&pair, SERVER), Some(CloseCode::REFUSED));
 }
 
 #[test]

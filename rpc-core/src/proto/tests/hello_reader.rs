@@ -10,7 +10,7 @@ use crate::{
     error::{CloseCode, ConnectionError, ProtocolError, TimeLimit, Timeout},
     proto::{Connection, EarlyPackets, Event, HelloReader},
     status::{Code, Execution, Status},
-    wire::{Frame, Hello, VERSION, read_packet},
+    wire::{Frame, Hello, Payload, VERSION, read_packet},
 };
 
 /// A link whose client says what a test wants.
@@ -92,7 +92,10 @@ fn nothing_but_a_hello_that_comes_alone_is_taken() {
         (Liar::packet(0, 0, &[hello_with(|_| {}), hello_with(|_| {})]), alone),
         (Liar::packet(1, 0, &[hello_with(|_| {})]), alone),
         (Liar::packet(0, 0, &[ping()]), "a Ping frame came where the handshake of the client was expected"),
-        (Liar::packet(1, 0, &[request_with(1, |_| {})]), alone),
+        (
+            Liar::packet(1, 0, &[request_with(1, |_| {})]),
+            "a Request frame came where the handshake of the client was expected",
+        ),
         (Liar::packet(0, 1, &[hello_with(|_| {})]), "packet 1 was acknowledged, but the last one sent is 0"),
         (Liar::packet(2, 0, &[]), "packet 2 came where packet 1 was expected"),
         (Bytes::from_static(&[0xc1; 20]), ""),
@@ -128,13 +131,57 @@ fn what_comes_before_the_hello_is_bounded_in_all() {
         assert_eq!(stranger.put(empty.clone()).unwrap(), None);
     }
     assert_eq!(stranger.refused(empty).0, CloseCode::TOO_BIG);
-    // A packet that is longer than this side takes.
-    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
-    assert_eq!(Stranger::new(small).refused(vec![0; 1025].into()), (CloseCode::TOO_BIG, too_long(1025)));
 }
 
-fn too_long(len: usize) -> String {
-    ProtocolError::PacketTooLong { len, max: 1024 }.to_string()
+#[test]
+fn a_client_may_use_all_bytes_of_the_handshake_whatever_a_packet_may_have() {
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
+    let mut stranger = Stranger::new(small);
+    let said = hello_with(|hello| hello.credentials = vec![1; 5000]);
+    let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
+    let now = stranger.now;
+    let (mut connection, mut early) = Connection::server(1, stranger.reader.into_newcomer(hello).unwrap());
+    let call = |seq| {
+        let payload = Payload::Inline(vec![0xc0; 5000].into());
+        Liar::packet(seq, 0, &[request_with(seq, |request| request.payload = payload)])
+    };
+    early.keep(now, call(1)).unwrap();
+    connection.accept(now, 1, Vec::new(), early);
+    // One that was under way when the Welcome went.
+    connection.handle_packet(now, call(2));
+    assert_eq!(connection.ended(), None);
+    let calls = std::iter::from_fn(|| connection.poll_event()).filter(|event| matches!(event, Event::Call { .. }));
+    assert_eq!(calls.count(), 2);
+    connection.handle_packet(now, Liar::packet(3, 0, &[]));
+    connection.handle_packet(now, call(4));
+    let too_long = |error: &ConnectionError| {
+        matches!(error, ConnectionError::Protocol(ProtocolError::PacketTooLong { max: 1024, .. }))
+    };
+    assert!(connection.ended().is_some_and(too_long), "{:?}", connection.ended());
+}
+
+#[test]
+fn the_time_of_an_early_call_begins_when_it_comes() {
+    let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
+    for (seq, deadline_ms) in [(1, 5000), (2, 2000)] {
+        early
+            .keep(now, Liar::packet(seq, 0, &[request_with(seq, |call| call.deadline_ms = Some(deadline_ms))]))
+            .unwrap();
+    }
+    let verdict = now + seconds(3.0);
+    connection.accept(verdict, 1, Vec::new(), early);
+    let mut calls = Vec::new();
+    while let Some(event) = connection.poll_event() {
+        if let Event::Call { call, .. } = event {
+            calls.push((call.deadline, call.is_cancelled()));
+        }
+    }
+    assert_eq!(calls, [(Some(now + seconds(5.0)), false), (Some(now + seconds(2.0)), true)]);
+    // Those that come later have their time from then on.
+    let late = Liar::packet(3, 0, &[request_with(3, |call| call.deadline_ms = Some(1000))]);
+    connection.handle_packet(verdict, late);
+    let Some(Event::Call { call, .. }) = connection.poll_event() else { panic!("it is a call") };
+    assert_eq!(call.deadline, Some(verdict + seconds(1.0)));
 }
 
 #[test]
@@ -238,7 +285,7 @@ fn a_refusal_is_the_same_before_the_session_and_in_it() {
 fn early_packets_are_taken_in_after_the_verdict_and_in_their_order() {
     let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
     for seq in 1..=3 {
-        early.keep(Liar::packet(seq, 0, &[request_with(10 * seq, |_| {})])).unwrap();
+        early.keep(now, Liar::packet(seq, 0, &[request_with(10 * seq, |_| {})])).unwrap();
     }
     assert_eq!(connection.poll_transmit(now), None, "nothing is said before the verdict");
     connection.accept(now, 7, Vec::new(), early);
@@ -254,26 +301,29 @@ fn early_packets_are_taken_in_after_the_verdict_and_in_their_order() {
 
 #[test]
 fn what_is_kept_until_the_verdict_is_bounded() {
-    let (_, _connection, mut early) = Stranger::new(Config::default()).greet();
-    let mut kept = 0;
+    let (now, _connection, mut early) = Stranger::new(Config::default()).greet();
+    let (mut kept, mut counted) = (0, hello().len());
     let error = loop {
         kept += 1;
-        if let Err(error) = early.keep(Liar::packet(kept, 0, &[])) {
+        let packet = Liar::packet(kept, 0, &[]);
+        counted += packet.len() + 32;
+        if let Err(error) = early.keep(now, packet) {
             break error;
         }
+        assert!(counted <= 16 * 1024, "{kept} packets, each of which counts 32 bytes beside its own");
     };
-    assert!((500..=600).contains(&kept), "{kept} empty packets of 16 KiB, each of 32 bytes");
+    assert!(counted > 16 * 1024, "{kept} packets");
     assert_eq!(ConnectionError::Protocol(error).close_code(), CloseCode::TOO_BIG);
-    let (_, _connection, mut early) = Stranger::new(Config::default()).greet();
-    early.keep(vec![0; 16 * 1024 - hello().len()].into()).unwrap();
-    let error = early.keep(vec![0; 1].into()).unwrap_err();
+    let (now, _connection, mut early) = Stranger::new(Config::default()).greet();
+    early.keep(now, vec![0; 16 * 1024 - hello().len() - 32].into()).unwrap();
+    let error = early.keep(now, Bytes::new()).unwrap_err();
     assert!(error.to_string().contains("more than 16384 bytes came before the handshake was done"), "{error}");
 }
 
 #[test]
 fn a_second_hello_is_a_breach_once_the_client_is_in() {
     let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
-    early.keep(hello()).unwrap();
+    early.keep(now, hello()).unwrap();
     connection.accept(now, 1, Vec::new(), early);
     let Some(ConnectionError::Protocol(error)) = connection.ended() else { panic!("it is a breach") };
     assert!(error.to_string().contains("a second handshake came on an open connection"), "{error}");

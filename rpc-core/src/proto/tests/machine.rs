@@ -63,7 +63,7 @@ impl Machine {
     pub(super) fn handle_packet(&mut self, now: Instant, packet: Bytes) {
         match (&mut self.state, &mut self.early) {
             (State::Connected(connection), Some(early)) => {
-                if let Err(error) = early.keep(packet) {
+                if let Err(error) = early.keep(now, packet) {
                     connection.handle_lost(ConnectionError::Protocol(error));
                 }
             }

@@ -141,7 +141,7 @@ impl Driver {
                     bytes += packet.len();
                     if let Some(early) = early {
                         frames += 1;
-                        match early.keep(packet) {
+                        match early.keep(now, packet) {
                             Ok(()) => continue,
                             Err(error) => break Some(TransportError::Protocol(error)),
                         }

@@ -25,6 +25,10 @@ pub(crate) struct Framing {
     frame: u64,
     /// Bytes of the finished frames of the unfinished message.
     fragments: u64,
+    /// Bytes of the finished frames of all messages.
+    messages: u64,
+    /// Frames that did not end their messages.
+    parts: u64,
     text_seen: bool,
     /// Where text is taken.
     #[cfg(feature = "raw")]
@@ -72,6 +76,16 @@ impl Framing {
         self.fragments + self.frame
     }
 
+    /// Bytes of all messages that have come, with their frame headers. Control frames count while they are unfinished.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages + self.frame
+    }
+
+    /// The number of whole frames that have come and did not end their messages.
+    pub(crate) fn parts(&self) -> u64 {
+        self.parts
+    }
+
     /// Whether a whole text frame has come in.
     pub(crate) fn text_seen(&self) -> bool {
         self.text_seen
@@ -89,9 +103,11 @@ impl Framing {
             text.end_frame(&self.header[..self.header_len]);
         }
         let opcode = self.header[0] & OPCODE;
+        self.parts += u64::from(self.header[0] & FIN == 0);
         // Control frames may come between fragments (§5.4) and are no part of the message.
         if opcode < FIRST_CONTROL {
             self.text_seen |= opcode == TEXT;
+            self.messages += self.frame;
             self.fragments = if self.header[0] & FIN != 0 { 0 } else { self.fragments + self.frame };
         }
         self.header_len = 0;
@@ -180,6 +196,7 @@ mod tests {
         assert_eq!(framing.unfinished(), 600);
         framing.advance(&frame(0x80, 0, true));
         assert_eq!(framing.unfinished(), 0);
+        assert_eq!((framing.messages(), framing.parts()), (606, 100));
     }
 
     #[test]
@@ -203,7 +220,7 @@ mod tests {
         for _ in 0..100 {
             framing.advance(&frame(0x89, 3, true));
         }
-        assert_eq!(framing.unfinished(), 0);
+        assert_eq!((framing.unfinished(), framing.messages()), (0, 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `Metered`: the stream beneath the WebSocket. It counts bytes, and limits the bytes of each round of reading.
+//! `Metered`: the stream beneath the WebSocket. It counts bytes, and limits the bytes and the frames of each round.
 
 use std::{
     io::{self, Read, Write},
@@ -13,6 +13,13 @@ use crate::session::yield_now::yield_now;
 
 /// The number of bytes that one round may read, so that a busy connection does not starve others on its thread.
 const ROUND: usize = 64 * 1024;
+/// What a frame counts in a round beside its bytes, if it does not end its message. The WebSocket library goes from one
+/// such frame to the next without a stop in between, and a frame without bytes costs as much work as a short message.
+const PART: usize = 64;
+/// Fragments that have fewer bytes than this on average, headers included, are very short …
+const SHORT_PART: usize = 32;
+/// … and once they have come, no read is longer than this, because the library looks at all that has been read.
+const SHORT_READ: usize = 4 * 1024;
 
 /// Adapts an asynchronous stream to the non-blocking `Read` and `Write` that the WebSocket library expects: an
 /// operation that would wait fails with `WouldBlock`. Counts every byte.
@@ -23,6 +30,8 @@ pub(crate) struct Metered<IO> {
     io: IO,
     waker: Waker,
     round: usize,
+    /// The most bytes that one read may take.
+    longest_read: usize,
     framing: Framing,
     received: u64,
     sent: u64,
@@ -44,7 +53,8 @@ impl<IO> Metered<IO> {
     fn with(io: IO, leftover: &[u8], mut framing: Framing) -> Self {
         framing.advance(leftover);
         let received = leftover.len() as u64;
-        Self { io, waker: Waker::noop().clone(), round: ROUND, framing, received, sent: 0, writes: 0 }
+        let waker = Waker::noop().clone();
+        Self { io, waker, round: ROUND, longest_read: ROUND, framing, received, sent: 0, writes: 0 }
     }
 
     /// Sets the waker for all reads and writes that block from here on.
@@ -82,18 +92,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
-    /// Discards input. Ready at the end of the stream or at an error.
+    /// Discards input, without a look at its frames. Ready at the end of the stream or at an error.
     pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.set_waker(cx.waker());
-        self.begin_round();
-        let mut scrap = [0; 4096];
-        loop {
-            match self.read(&mut scrap) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
+        let (mut scrap, mut taken) = ([0; 4096], 0);
+        while taken < ROUND {
+            let mut buf = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => taken += buf.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(()),
             }
         }
+        yield_now(cx);
+        Poll::Pending
     }
 }
 
@@ -103,15 +114,20 @@ impl<IO: AsyncRead + Unpin> Read for Metered<IO> {
             yield_now(&mut Context::from_waker(&self.waker));
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let most = into.len().min(self.round);
+        let most = into.len().min(self.round).min(self.longest_read);
         let mut buf = ReadBuf::new(&mut into[..most]);
         match Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut buf) {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
                 let read = buf.filled();
+                let before = self.framing.parts();
                 self.framing.advance(read);
-                self.round -= read.len();
+                let parts = usize::try_from(self.framing.parts() - before).unwrap_or(usize::MAX);
+                if parts.saturating_mul(SHORT_PART) > read.len() {
+                    self.longest_read = SHORT_READ;
+                }
+                self.round = self.round.saturating_sub(read.len()).saturating_sub(parts.saturating_mul(PART));
                 self.received += read.len() as u64;
                 Ok(read.len())
             }
@@ -152,7 +168,7 @@ mod tests {
 
     use tokio::io::AsyncWriteExt;
 
-    use super::*;
+    use super::{super::framing::FIN, *};
 
     #[derive(Default)]
     struct CountingWaker(AtomicUsize);
@@ -166,7 +182,8 @@ mod tests {
     #[tokio::test]
     async fn a_round_reads_its_budget_and_then_wakes_for_the_next_after_others_had_their_turn() {
         let (near, mut far) = tokio::io::duplex(4 * ROUND);
-        far.write_all(&vec![0; 2 * ROUND]).await.unwrap();
+        // Whole frames, each of which ends its message.
+        far.write_all(&vec![FIN; 2 * ROUND]).await.unwrap();
         let wakes = Arc::new(CountingWaker::default());
         let mut metered = Metered::new(near, &[]);
         metered.set_waker(&Waker::from(Arc::clone(&wakes)));

@@ -36,7 +36,7 @@ use crate::{
 const WRITE_BUFFER: usize = 64 * 1024;
 /// The number of bytes that frame headers may add to an unfinished message after the handshake …
 const OVERHEAD: usize = 64 * 1024;
-/// … and before its end.
+/// … and to all messages together before its end.
 const HANDSHAKE_OVERHEAD: usize = 1024;
 /// A control frame's payload holds 125 bytes (RFC 6455 §5.5), of which the close code takes two.
 const LONGEST_REASON: usize = 123;
@@ -125,7 +125,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         Ok(packet)
     }
 
-    /// Checks the length of the unfinished message with its frame headers. The library limits the payloads only.
+    /// Checks the length of the unfinished message with its frame headers, and before the handshake is done that of all
+    /// messages together. The library limits the payloads only. What has been read is taken in at this moment, so a
+    /// handshake that ends has ended, and nothing that may follow it is counted.
     fn check_overhead(&mut self) -> Result<(), TransportError> {
         let max = match self.handshake_left {
             Some(left) => left + HANDSHAKE_OVERHEAD,
@@ -133,6 +135,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         };
         if self.socket.get_ref().framing().unfinished() > max as u64 {
             return Err(self.end(violation(WebSocketViolation::TooManyFragments { max })));
+        }
+        let all = self.max_handshake + HANDSHAKE_OVERHEAD;
+        if self.handshake_left.is_some() && self.socket.get_ref().framing().messages() > all as u64 {
+            return Err(self.end(handshake_too_long(self.max_handshake)));
         }
         Ok(())
     }
@@ -278,7 +284,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     }
 
     fn handshake_done(&mut self) {
-        self.handshake_left = None;
+        // A client may have sent these bytes in one packet before it has the Welcome. The connection counts them.
+        self.max_packet = self.max_packet.max(self.handshake_left.take().unwrap_or(0));
         let limit = Some(self.max_packet);
         self.socket.set_config(|settings| {
             settings.max_message_size = limit;

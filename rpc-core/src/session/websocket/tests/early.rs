@@ -1,19 +1,21 @@
 //! What comes right behind the handshake: a session's driver against raw bytes.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
 };
 
-use super::raw::{BINARY, FIN, KIB, PIPE, frame, frames};
+use super::raw::{BINARY, CONTINUATION, FIN, KIB, PIPE, frame, frames};
 use crate::{
     config::Config,
     peer::{ConnectionInfo, Session},
-    service::Hosting,
+    service::{Hosting, SessionHooks},
     session::{Handshake, WebSocket, connect},
+    status::Status,
     wire::{
         ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame, put_header,
         read_packet,
@@ -130,4 +132,36 @@ async fn the_limit_of_the_handshake_holds_until_the_welcome() {
     raw.write_all(&message(1, &call(1, 17 * KIB), false)).await.unwrap();
     let error = session.established().await.unwrap_err();
     assert_eq!(error.close_code().0, 1009, "{error}");
+}
+
+/// A hook that never returns.
+struct Stuck;
+
+#[async_trait]
+impl SessionHooks for Stuck {
+    async fn opened(&self, _: &Session) -> Result<(), Status> {
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fragments_without_bytes_count_in_all_until_the_welcome() {
+    let (near, mut raw) = tokio::io::duplex(8 * PIPE);
+    let config = Config::default();
+    let transport = WebSocket::server(near, Bytes::new(), &config);
+    raw.write_all(&message(0, &hello(), true)).await.unwrap();
+    let handshake = Handshake::read(transport, &config).await.unwrap();
+    let hosting = Hosting::builder().hooks(Stuck).build().unwrap();
+    let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+    tokio::spawn(driver);
+    // Each message fills the buffer that it is read into, and has two bytes.
+    let message =
+        [frame(BINARY, &[0], true), frame(CONTINUATION, b"", true).repeat(2700), frame(FIN | CONTINUATION, &[0], true)];
+    for _ in 0..255 {
+        if raw.write_all(&message.concat()).await.is_err() {
+            break;
+        }
+    }
+    let ended = timeout(Duration::from_secs(3), session.closed()).await.expect("it ends before the hooks do");
+    assert_eq!(ended.close_code().0, 1009, "{ended}");
 }

@@ -1,6 +1,7 @@
 //! The WebSocket against a peer that speaks raw bytes.
 
 mod early;
+mod fragments;
 mod pings;
 pub(crate) mod raw;
 
@@ -236,6 +237,21 @@ async fn the_handshake_limit_ends_with_the_handshake() {
     let larger = link.frame(FIN | BINARY, &[0; 128 * KIB + 1]);
     let rule = WebSocketViolation::MessageTooLong { len: 128 * KIB + 1, max: 128 * KIB };
     assert_eq!(link.refused(&larger).await, (rule.into(), 1009));
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_handshake_may_come_in_one_packet_after_it() {
+    let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
+    let mut link = Link::with(End::Server, &small, PIPE, Bytes::new());
+    let hello = link.frame(FIN | BINARY, &[0; 6 * KIB]);
+    link.write(&hello).await;
+    assert_eq!(link.receive().await.unwrap().len(), 6 * KIB);
+    link.ours.handshake_done();
+    let late = link.frame(FIN | BINARY, &[0; 10 * KIB]);
+    link.write(&late).await;
+    assert_eq!(link.receive().await.unwrap().len(), 10 * KIB);
+    let longer = link.frame(FIN | BINARY, &[0; 10 * KIB + 1]);
+    assert_eq!(link.refused(&longer).await.1, 1009);
 }
 
 #[tokio::test]
