@@ -184,6 +184,8 @@ impl ServerBuilder {
     /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes. When the
     /// server shuts down, answers that are under way are sent to their ends within
     /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout).
+    ///
+    /// A WebSocket by hand is such a service too (module `raw`).
     pub fn route(mut self, path: impl Into<String>, service: impl RouteService) -> Self {
         self.routes.applications.push((path.into(), Application::new(service)));
         self

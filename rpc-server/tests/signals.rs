@@ -7,6 +7,7 @@ mod child;
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -70,16 +71,21 @@ async fn child() {
         _ => builder(),
     };
     let server = builder.listen("127.0.0.1:0").await.unwrap();
+    // The parent may send a signal as soon as it has heard; the process waits for signals from the first poll on.
+    let mut end = pin!(server.shutdown_on_signal());
+    assert!(poll!(&mut end).is_pending());
     say(server.local_addr());
-    server.shutdown_on_signal().await;
+    end.await;
 }
 
 async fn mounted() {
     let server = builder().build().unwrap();
     let app = Router::new().route_service("/rpc", server.upgrade());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut end = Box::pin(server.shutdown_signal());
+    assert!(poll!(&mut end).is_pending());
     say(listener.local_addr().unwrap());
-    axum::serve(listener, app).with_graceful_shutdown(server.shutdown_signal()).await.unwrap();
+    axum::serve(listener, app).with_graceful_shutdown(end).await.unwrap();
     server.shutdown().await;
 }
 

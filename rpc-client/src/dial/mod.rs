@@ -132,6 +132,7 @@ pub(crate) async fn open(
     Ok(opened(Stream::Tls(io), leftover, info, target))
 }
 
+#[cfg_attr(not(feature = "raw"), expect(unused_variables, reason = "a session does not need the URL"))]
 fn opened(stream: Stream, leftover: Vec<u8>, info: ConnectionInfo, target: Target) -> Opened {
     Opened {
         stream,

@@ -105,7 +105,8 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// The number of upgraded connections: those of the open sessions, and those whose handshake or end is under way.
+    /// The number of upgraded connections: those of the open sessions, those whose handshake or end is under way, and
+    /// the WebSockets by hand at the server's routes.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
