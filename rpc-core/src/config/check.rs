@@ -5,45 +5,57 @@ use super::{
     fields::{Entry, Values},
 };
 
+/// A field must have at least the value `least`, because of `others`.
+struct Need {
+    field: &'static str,
+    least: u64,
+    others: &'static [&'static str],
+}
+
 impl Values {
-    /// The first value that does not work, alone or beside the others.
+    /// The first value that does not work, alone or beside the others. The bound that the error gives is the one that
+    /// remains when all are known: with it the field works, whatever another field still needs.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        for Entry { field, value: given, least, greatest } in self.entries() {
-            if less(given, least) {
-                return Err(ConfigError::TooSmall { field, given, least });
-            }
+        let entries = self.entries();
+        // Values that are too great come first, so that no other value has to fit one of them.
+        for Entry { field, value: given, greatest, .. } in entries {
             if less(greatest, given) {
                 return Err(ConfigError::TooLarge { field, given, greatest });
             }
         }
-        self.check_relations()
+        let needs = self.needs();
+        for Entry { field, value: given, least, .. } in entries {
+            let need = needs.iter().filter(|need| need.field == field).max_by_key(|need| need.least);
+            match need.map(|need| (need, ConfigValue::Count(need.least))) {
+                Some((need, least_beside)) if less(least, least_beside) && less(given, least_beside) => {
+                    let beside = need.others.iter().map(|&other| (other, self.value(other))).collect();
+                    return Err(ConfigError::Unfit { field, given, least: least_beside, beside });
+                }
+                _ if less(given, least) => return Err(ConfigError::TooSmall { field, given, least }),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
-    fn check_relations(&self) -> Result<(), ConfigError> {
+    /// What fields need of each other.
+    fn needs(&self) -> [Need; 7] {
         const OVERHEAD: u64 = PACKET_OVERHEAD as u64;
+        let need = |field, least, others| Need { field, least, others };
         let [chunk, metadata] = [self.chunk, self.max_metadata].map(|bytes| bytes as u64);
-        let frame = ["chunk", "max_metadata"];
         let frame_len = chunk + metadata + OVERHEAD;
-        self.must_fit("max_packet", chunk + OVERHEAD, &["chunk"])?;
-        self.must_fit("max_packet", chunk + metadata + OVERHEAD / 2, &frame)?;
-        self.must_fit("outbox_soft", frame_len, &frame)?;
-        self.must_fit("outbox_hard", self.outbox_soft as u64 + frame_len, &["outbox_soft", "chunk", "max_metadata"])?;
-        self.must_fit("max_stream_window", self.stream_window as u64, &["stream_window"])?;
-        self.must_fit("max_unacked_bulk", self.unacked_bulk as u64, &["unacked_bulk"])?;
         // Three quarters of `session_memory` must hold this call beside `outbox_hard`.
         let call = (self.max_payload as u64 + metadata).saturating_add(frame_len);
         let memory = call.saturating_add(self.outbox_hard as u64).saturating_add(4) / 3;
-        self.must_fit("session_memory", memory.saturating_mul(4), &["max_payload", "max_metadata", "outbox_hard"])
-    }
-
-    /// A field must have at least the value `least`, because of `others`.
-    fn must_fit(&self, field: &'static str, least: u64, others: &[&'static str]) -> Result<(), ConfigError> {
-        let (given, least) = (self.value(field), ConfigValue::Count(least));
-        if less(given, least) {
-            let beside = others.iter().map(|&other| (other, self.value(other))).collect();
-            return Err(ConfigError::Unfit { field, given, least, beside });
-        }
-        Ok(())
+        [
+            need("max_packet", chunk + OVERHEAD, &["chunk"]),
+            need("max_packet", chunk + metadata + OVERHEAD / 2, &["chunk", "max_metadata"]),
+            need("outbox_soft", frame_len, &["chunk", "max_metadata"]),
+            need("outbox_hard", self.outbox_soft as u64 + frame_len, &["outbox_soft", "chunk", "max_metadata"]),
+            need("max_stream_window", self.stream_window as u64, &["stream_window"]),
+            need("max_unacked_bulk", self.unacked_bulk as u64, &["unacked_bulk"]),
+            need("session_memory", memory.saturating_mul(4), &["max_payload", "max_metadata", "outbox_hard"]),
+        ]
     }
 
     fn value(&self, name: &str) -> ConfigValue {
@@ -82,12 +94,16 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_and_what_would_work() {
-        let cases: [(String, &[&str]); 6] = [
+        let cases: [(String, &[&str]); 7] = [
             (refused(|c| c.keepalive(Duration::ZERO)), &["Config::keepalive is 0ns", "1s is the least"]),
             (refused(|c| c.max_handshake(1000)), &["Config::max_handshake is 1000", "16384 is the least"]),
             (refused(|c| c.max_depth(256)), &["Config::max_depth is 256", "255 is the greatest"]),
             (
                 refused(|c| c.chunk(128 * 1024)),
+                &["139520 for Config::chunk of 131072 and Config::max_metadata of 8192", "raise Config::max_packet"],
+            ),
+            (
+                refused(|c| c.chunk(128 * 1024).max_metadata(0)),
                 &["131584 for Config::chunk of 131072", "raise Config::max_packet, or lower Config::chunk"],
             ),
             (refused(|c| c.max_metadata(100_000)), &["max_packet", "165792", "Config::max_metadata of 100000"]),
@@ -101,6 +117,43 @@ mod tests {
                 assert!(message.contains(part), "{part:?} in {message:?}");
             }
         }
+    }
+
+    /// Builds with the bound that an error gives in place of each value that it refuses.
+    fn mend(mut config: ConfigBuilder) -> Vec<&'static str> {
+        let mut mended = Vec::new();
+        while let Err(error) = config.clone().build() {
+            let (ConfigError::TooSmall { field, least: bound, .. }
+            | ConfigError::Unfit { field, least: bound, .. }
+            | ConfigError::TooLarge { field, greatest: bound, .. }) = error;
+            mended.push(field);
+            config.values.set(field, bound);
+        }
+        mended
+    }
+
+    #[test]
+    fn the_bound_of_an_error_works_at_once() {
+        let defaults = Values::default().entries();
+        for Entry { field, least, greatest, .. } in defaults {
+            let smallest = match least {
+                ConfigValue::Count(_) => ConfigValue::Count(0),
+                ConfigValue::Time(_) => ConfigValue::Time(Duration::ZERO),
+            };
+            for value in [smallest, least, greatest] {
+                let mut config = Config::builder();
+                config.values.set(field, value);
+                let mended = mend(config);
+                let mut once = mended.clone();
+                once.sort_unstable();
+                once.dedup();
+                assert_eq!(mended.len(), once.len(), "{field} of {value}: {mended:?}");
+                assert!(value != smallest || mended.iter().all(|mended| *mended == field), "{field}: {mended:?}");
+            }
+        }
+        assert_eq!(mend(Config::builder().max_packet(1)), ["max_packet"]);
+        let all = ["chunk", "max_packet", "outbox_soft", "outbox_hard", "session_memory"];
+        assert_eq!(mend(Config::builder().chunk(1 << 30).max_packet(1)), all);
     }
 
     /// The value that the documentation of a field gives after `word`, if that is a plain number, with a unit or none.

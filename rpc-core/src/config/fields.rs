@@ -37,6 +37,9 @@ pub(super) struct Entry {
 trait Value: Copy {
     fn value(self) -> ConfigValue;
 
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self;
+
     /// A time that a clock can add.
     fn bounded(self) -> Self {
         self
@@ -44,18 +47,36 @@ trait Value: Copy {
 }
 
 impl Value for usize {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Count(count) = value else { panic!("{value} is a time") };
+        count.try_into().expect("the bound of a setting fits its type")
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Count(self as u64)
     }
 }
 
 impl Value for u32 {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Count(count) = value else { panic!("{value} is a time") };
+        count.try_into().expect("the bound of a setting fits its type")
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Count(self.into())
     }
 }
 
 impl Value for Duration {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Time(time) = value else { panic!("{value} is no time") };
+        time
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Time(self)
     }
@@ -111,6 +132,14 @@ macro_rules! fields {
                         greatest: range.end().value(),
                     }
                 }),*]
+            }
+
+            #[cfg(test)]
+            pub(super) fn set(&mut self, field: &str, value: ConfigValue) {
+                match field {
+                    $(stringify!($field) => self.$field = Value::of(value),)*
+                    _ => panic!("there is no {field}"),
+                }
             }
 
             /// With times that a clock can add.
