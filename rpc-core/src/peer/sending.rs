@@ -91,6 +91,7 @@ impl<'a> Sending<'a> {
                 depth,
                 origin: origin.map(|origin| origin.call),
                 deadline: params.deadline,
+                deadline_origin: Some(params.deadline_origin),
                 idle_timeout: params.idle_timeout,
             },
             metadata_len,
@@ -334,6 +335,7 @@ mod tests {
     use crate::{
         config::Config,
         peer::{ConnectionInfo, encode_rope, now},
+        proto::{DeadlineOrigin, DeadlineSetting},
         service::Hosting,
         session::{Handshake, connect, connect_in_memory, memory},
         status::Code,
@@ -342,7 +344,9 @@ mod tests {
     static METHOD: MethodDescriptor = MethodDescriptor::new("Nowhere", "go", 0);
 
     fn params() -> CallParams {
-        CallParams { begun: now(), origin: None, metadata: Vec::new(), deadline: None, idle_timeout: None }
+        let begun = now();
+        let deadline_origin = DeadlineOrigin { begun, setting: DeadlineSetting::Config };
+        CallParams { begun, origin: None, metadata: Vec::new(), deadline: None, deadline_origin, idle_timeout: None }
     }
 
     /// The outcome of a call of a method that is not hosted, which shows that the call has arrived.

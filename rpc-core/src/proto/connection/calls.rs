@@ -11,8 +11,9 @@ use super::{Connection, DeadlineKey, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
-        CallKey, Outcome, ServedCall,
+        CallKey, DeadlineOrigin, Outcome, ServedCall,
         assembly::Purpose,
+        deadline_origin::too_late,
         keep_waker,
         outbox::{OnSent, OutTransfer},
         slots::SlotState,
@@ -34,6 +35,8 @@ pub struct CallStart {
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// What has set the deadline, for messages.
+    pub deadline_origin: Option<DeadlineOrigin>,
     /// For a call with streams among its arguments: how long the call may go without an answer while no item of these
     /// streams is produced or read.
     pub idle_timeout: Option<Duration>,
@@ -96,7 +99,7 @@ impl Connection {
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
         (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
-        slot.packet = 0;
+        (slot.deadline_origin, slot.packet) = (start.deadline_origin, 0);
         let nested = slot.origin.is_some() && !start.oneway;
         let admitted = slot.state == SlotState::Admitted;
         if !admitted {
@@ -133,7 +136,10 @@ impl Connection {
             return Some(too_deep(max_depth));
         }
         let is_late = start.deadline.is_some_and(|deadline| deadline <= now);
-        is_late.then(|| Status::deadline_exceeded("the deadline passed before the call was made").not_executed())
+        is_late.then(|| {
+            let message = too_late(start.method, start.deadline_origin, start.deadline, "the call was not made");
+            Status::deadline_exceeded(message).not_executed()
+        })
     }
 
     /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got
