@@ -79,10 +79,13 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (after, name) = (self.after, self.limit.name());
         match self.limit {
-            TimeLimit::Hello => write!(f, "no Hello came from the client within {after:?} ({name})"),
-            TimeLimit::Welcome => write!(f, "no Welcome came from the server within {after:?} ({name})"),
+            TimeLimit::Hello => write!(f, "no Hello came from the client within {after:?} ({name} of the server)"),
+            TimeLimit::Welcome => write!(f, "no Welcome came from the server within {after:?} ({name} of the client)"),
             TimeLimit::Opening => {
-                write!(f, "the server's `opened` hooks and the session's objects took longer than {after:?} ({name})")
+                write!(
+                    f,
+                    "the server's `opened` hooks and the session's objects took longer than {after:?} ({name} of the server)"
+                )
             }
             TimeLimit::Keepalive => write!(f, "nothing was heard from the other side for {after:?} ({name})"),
             TimeLimit::Message => write!(f, "a message began and did not end within {after:?} ({name})"),
@@ -181,11 +184,11 @@ mod tests {
     #[test]
     fn each_limit_has_its_text_and_names_its_setting() {
         let times = [
-            (TimeLimit::Hello, "no Hello came from the client within 30s (Config::hello_timeout)"),
-            (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout)"),
+            (TimeLimit::Hello, "no Hello came from the client within 30s (Config::hello_timeout of the server)"),
+            (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout of the client)"),
             (
                 TimeLimit::Opening,
-                "the server's `opened` hooks and the session's objects took longer than 30s (Config::hello_timeout)",
+                "the server's `opened` hooks and the session's objects took longer than 30s (Config::hello_timeout of the server)",
             ),
             (TimeLimit::Keepalive, "nothing was heard from the other side for 30s (Config::keepalive_timeout)"),
             (TimeLimit::Message, "a message began and did not end within 30s (Config::progress_timeout)"),

@@ -7,6 +7,7 @@ use std::{
 
 use super::{super::opening::Opening, Driver};
 use crate::{
+    error::{ConnectionError, TimeLimit, Timeout},
     peer::{Life, Polled, now},
     proto::EarlyPackets,
     service::Instance,
@@ -32,7 +33,12 @@ impl Driver {
         let over = self.shared.look(|connection| connection.ended().is_some());
         match self.shared.polling(Polled::Hook, || opening.poll(cx)) {
             Poll::Pending if !over => return false,
-            Poll::Pending => self.opening = None,
+            Poll::Pending => {
+                if self.shared.look(|connection| connection.ended().is_some_and(is_slow_opening)) {
+                    opening.warn_of_slowness(self.shared.config.hello_timeout(), "Config::hello_timeout");
+                }
+                self.opening = None;
+            }
             Poll::Ready(opened) => {
                 let early = self.opening.take().and_then(Opening::into_early);
                 self.opened(opened, early);
@@ -61,4 +67,9 @@ impl Driver {
             self.shared.live(Life::Open);
         }
     }
+}
+
+/// Whether the server's hooks and objects have used up the time of the handshake.
+fn is_slow_opening(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::TimedOut(Timeout { limit: TimeLimit::Opening, .. }))
 }
