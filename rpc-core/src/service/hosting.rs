@@ -163,8 +163,9 @@ impl Hosting {
                 None => {
                     let (name, callback) = (contract.name(), callback.name());
                     return Err(Status::failed_precondition(format!(
-                        "the contract `{name}` calls back through `{callback}`, which the client does not host: \
-                         connect with `.callback({callback}::serve(object))`"
+                        "the server hosts `{name}`, which calls back through `{callback}`: every client of this server \
+                         must host `{callback}`, even if it uses other contracts only; connect with \
+                         `.callback({callback}::serve(object))`"
                     )));
                 }
                 Some(hosted) if hosted.fingerprint != callback.fingerprint() => {
