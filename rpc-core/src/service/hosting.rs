@@ -91,7 +91,7 @@ struct Entry {
 /// assert!(Hosting::builder().service(Tower.serve()).interceptor(cap).build().is_ok());
 ///
 /// let twice = Hosting::builder().service(Tower.serve()).service(Tower.serve()).build();
-/// assert_eq!(twice.unwrap_err(), HostingError::SameName { name: "Clock" });
+/// assert_eq!(twice.unwrap_err(), HostingError::HostedTwice { name: "Clock" });
 /// ```
 #[derive(Default)]
 pub struct HostingBuilder {
@@ -105,9 +105,14 @@ pub struct HostingBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostingError {
-    /// Two contracts have one name.
+    /// Two different contracts have one name.
     SameName {
         /// The name.
+        name: &'static str,
+    },
+    /// One contract is hosted twice.
+    HostedTwice {
+        /// The name of the contract.
         name: &'static str,
     },
     /// Two methods have one number.
@@ -277,8 +282,13 @@ impl HostingBuilder {
         let mut methods: Vec<Entry> = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let contract = service.contract();
-            if services[..index].iter().any(|other| other.contract().name() == contract.name()) {
-                return Err(HostingError::SameName { name: contract.name() });
+            let name = contract.name();
+            if let Some(other) = services[..index].iter().map(Service::contract).find(|other| other.name() == name) {
+                let is_same = other.fingerprint() == contract.fingerprint();
+                return Err(match is_same {
+                    true => HostingError::HostedTwice { name },
+                    false => HostingError::SameName { name },
+                });
             }
             methods.extend(contract.methods().iter().map(|&method| Entry { method, service: index }));
         }
@@ -346,6 +356,9 @@ impl fmt::Display for HostingError {
                 f,
                 "two contracts named `{name}` are hosted together; give one of them another name: #[service(name = \"…\")]"
             ),
+            Self::HostedTwice { name } => {
+                write!(f, "the contract `{name}` is hosted twice; remove one `.service(…)` or `.callback(…)`")
+            }
             Self::SameMethodId { id, first, second } => write!(
                 f,
                 "the methods {first} and {second} have the same number {id:#010x}; give one of them another: #[rpc(id = 0x…)]"
