@@ -170,11 +170,15 @@ impl fmt::Display for ConnectError {
                 write!(f, "cannot reach {authority}: {source}; check the address, the network and firewalls")
             }
             Self::TimedOut { authority, limit, reached: None } => {
-                write!(f, "cannot reach {authority} within {limit:?}; check the address, the network and firewalls")
+                write!(
+                    f,
+                    "cannot reach {authority} within {limit:?} (Config::upgrade_timeout); check the address, the network and firewalls"
+                )
             }
             Self::TimedOut { authority, limit, reached: Some(addr) } => write!(
                 f,
-                "{authority} took the connection (at {addr}) and did not answer the WebSocket handshake within {limit:?}; \
+                "{authority} took the connection (at {addr}) and did not answer the WebSocket handshake within {limit:?} \
+                 (Config::upgrade_timeout); \
                  check that this port is the RPC server's, and that it is not overloaded"
             ),
             Self::Ended { authority, source } => write!(

@@ -289,7 +289,10 @@ impl<'a> Sending<'a> {
 fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
     let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
     if len > limit {
-        let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
+        let message = format!(
+            "the metadata of the call take {len} bytes, and this side sends {limit} at most (Config::max_metadata of this \
+             side): send less, or raise it at both ends"
+        );
         return Err(Status::invalid_argument(message).not_executed());
     }
     if is_opening(shared.id.number()) && !shared.look(|connection| connection.is_open()) {

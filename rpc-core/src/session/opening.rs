@@ -84,7 +84,7 @@ impl Opening {
                 if let Some(more) = PANICKED.admit(now()) {
                     tracing::error!(%session, "a hook or factory panicked while a session was opened{more}");
                 }
-                Err(Status::internal("the session could not be opened"))
+                Err(Status::internal("a hook or factory of the other side panicked; its log says more"))
             })
         })
     }
