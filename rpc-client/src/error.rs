@@ -10,7 +10,8 @@ use rpc_core::{
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
 ///
-/// [`is_retryable`](Self::is_retryable) tells a program that connects again whether the same attempt may go better later:
+/// [`is_retryable`](Self::is_retryable) tells a program that connects again whether the same attempt may go better
+/// later:
 ///
 /// ```
 /// use rpc_client::{ConnectError, connect};

@@ -216,6 +216,10 @@ impl ServerBuilder {
     ///
     /// [`ListenError::Build`] if [`build`](Self::build) fails, which comes before the address is resolved. Otherwise
     /// the errors of [`Server::listen`].
+    ///
+    /// # Panics
+    ///
+    /// If it is awaited outside of a tokio runtime, or in one without IO and time.
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
         let server = self.build()?;
         let listener = server.listen(addr).await?;

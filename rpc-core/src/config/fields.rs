@@ -257,9 +257,9 @@ fields! {
     /// How long the HTTP upgrade may take, both ends. Default 10 s; at least 10 ms. Stops strangers that connect and
     /// say nothing, or say it a byte at a time.
     upgrade_timeout: Duration = secs(10), ms(10)..=FOR_EVER;
-    /// How long Hello (at the server) or Welcome (at the client) may take. Default 5 s; at least 10 ms. The client waits
-    /// a tenth longer, so that it hears why a server with the same setting gives up. Stops strangers that upgrade and
-    /// say nothing.
+    /// How long Hello (at the server) or Welcome (at the client) may take. Default 5 s; at least 10 ms. The client
+    /// waits a tenth longer, so that it hears why a server with the same setting gives up. Stops strangers that upgrade
+    /// and say nothing.
     hello_timeout: Duration = secs(5), ms(10)..=FOR_EVER;
     /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. In a drain it may take no
     /// longer than what is left of `drain_timeout`. Stops a peer that does not read the goodbye.

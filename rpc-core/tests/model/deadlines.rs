@@ -70,10 +70,10 @@ async fn a_call_that_reaches_its_deadline_says_whose_the_deadline_is() {
     struct Stone;
     impl Wall for Stone {
         async fn ask(&self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         async fn knock(&self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
     let limits = config(|c| c.call_timeout(30 * SECOND));
@@ -94,6 +94,9 @@ async fn a_call_that_reaches_its_deadline_says_whose_the_deadline_is() {
     let wall: WallClient = ends.client.client();
     assert_eq!(said(wall.ask().await), "Wall.ask: no answer came within 1s (an interceptor of this side)");
     at_rest(&ends).await;
+
+    ends.client.close().await;
+    assert!(said(wall.ask().await).ends_with("; connect again for new stubs"), "the session has ended");
 }
 
 /// Each end calls the other, until the last call waits forever.

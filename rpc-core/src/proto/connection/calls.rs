@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, DeadlineKey, counted_arguments};
+use super::{Connection, DeadlineKey, Role, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
@@ -127,7 +127,9 @@ impl Connection {
     fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
         let max_depth = self.negotiated.limits.depth;
         if let Some(error) = &self.life.ended {
-            return Some(Status::unavailable(format!("the call was not made: {error}")).not_executed());
+            // A server cannot make its client come back.
+            let cure = if self.role == Role::Client { "; connect again for new stubs" } else { "" };
+            return Some(Status::unavailable(format!("the call was not made: {error}{cure}")).not_executed());
         }
         if !has_parent && self.life.is_leaving() {
             return Some(self.life.why_no_call());
