@@ -82,9 +82,13 @@ impl<S: Stub> Connect for S {}
 /// Awaiting gives a `T`, or a [`ConnectError`] that says what to do. Settings that cannot work are refused before
 /// anything is dialled: a URL, a header, callbacks that cannot be hosted together. Reaching the
 /// server, the TLS handshake and the HTTP upgrade take at most [`Config::upgrade_timeout`] together, and the handshake
-/// of the session at most [`Config::hello_timeout`]. If this side has `opened` hooks or objects for each
-/// session, they take at most [`Config::hook_timeout`] more. Await it within a tokio runtime, in which the session then
-/// runs as a task. Dropping the future closes what it has opened.
+/// of the session at most [`Config::hello_timeout`] and a tenth of it. If this side has `opened` hooks or objects for
+/// each session, they take at most [`Config::hook_timeout`] more. Await it within a tokio runtime, in which the session
+/// then runs as a task. Dropping the future closes what it has opened.
+///
+/// # Panics
+///
+/// If it is awaited outside of a tokio runtime, or in one without IO and time.
 ///
 /// ```
 /// use std::time::Duration;

@@ -4,7 +4,7 @@ use std::{error, fmt, io, net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use rpc_core::{
-    ConnectionError, HostingError, Status,
+    Code, ConnectionError, HostingError, Status,
     text::{escaped, excerpt},
 };
 
@@ -12,27 +12,22 @@ use crate::credentials::CredentialError;
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
 ///
+/// [`is_retryable`](Self::is_retryable) tells a program that connects again whether the same attempt may go better
+/// later:
+///
 /// ```
 /// use rpc_client::{ConnectError, connect};
-///
-/// /// Whether the same program may connect later.
-/// fn is_worth_a_retry(error: &ConnectError) -> bool {
-///     match error {
-///         ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. } => true,
-///         ConnectError::Http { status, .. } => status.as_u16() == 503,
-///         ConnectError::Session(error) => error.is_retryable(),
-///         _ => false,
-///     }
-/// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let error = connect("http://127.0.0.1:9000/").await.unwrap_err();
-/// assert!(matches!(error, ConnectError::Url { .. }) && !is_worth_a_retry(&error));
+/// assert!(matches!(error, ConnectError::Url { .. }) && !error.is_retryable());
 /// assert!(error.to_string().contains("write ws://127.0.0.1:9000/"), "{error}");
 /// # Ok(())
 /// # }
 /// ```
+///
+/// The guide has a [loop that connects again](rpc_core::guide::errors#connecting-again).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -141,6 +136,34 @@ pub enum ConnectError {
     Hosting(HostingError),
 }
 
+impl ConnectError {
+    /// Whether the same program may connect later: the name was not resolved, the server was not there, did not answer
+    /// in time or ended the connection; it or a proxy answered with HTTP 429, 502, 503 or 504; it refused the session
+    /// with [`Code::Unavailable`] or [`Code::ResourceExhausted`]; or the session ended in a way that
+    /// [`ConnectionError::is_retryable`] says may go better. False where the program, the server or the certificates
+    /// have to change first. A program that connects again waits first, longer after each failure.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Ended { .. } => true,
+            Self::Http { status, .. } => matches!(status.as_u16(), 429 | 502..=504),
+            Self::Rejected(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
+            Self::Session(error) => error.is_retryable(),
+            Self::Url { .. }
+            | Self::Header { .. }
+            | Self::Credentials { .. }
+            | Self::Tls { .. }
+            | Self::NotWebSocket { .. }
+            | Self::NoCommonProtocol { .. }
+            | Self::NotHosted { .. }
+            | Self::Hosting(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -159,11 +182,15 @@ impl fmt::Display for ConnectError {
                 write!(f, "cannot reach {authority}: {source}; check the address, the network and firewalls")
             }
             Self::TimedOut { authority, limit, reached: None } => {
-                write!(f, "cannot reach {authority} within {limit:?}; check the address, the network and firewalls")
+                write!(
+                    f,
+                    "cannot reach {authority} within {limit:?} (Config::upgrade_timeout); check the address, the network and firewalls"
+                )
             }
             Self::TimedOut { authority, limit, reached: Some(addr) } => write!(
                 f,
-                "{authority} took the connection (at {addr}) and did not answer the WebSocket handshake within {limit:?}; \
+                "{authority} took the connection (at {addr}) and did not answer the WebSocket handshake within {limit:?} \
+                 (Config::upgrade_timeout); \
                  check that this port is the RPC server's, and that it is not overloaded"
             ),
             Self::Ended { authority, source } => write!(
@@ -268,6 +295,48 @@ impl From<ConnectionError> for ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
+        let (url, authority) = (|| "ws://localhost/".to_owned(), || "localhost:80".to_owned());
+        let http = |status: u16| {
+            let status = StatusCode::from_u16(status).expect("it is a status");
+            ConnectError::Http { url: url(), status, body: String::new() }
+        };
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let retryable = [
+            ConnectError::Resolve { host: "localhost".to_owned(), source: reset() },
+            ConnectError::Refused { authority: authority() },
+            ConnectError::Unreachable { authority: authority(), source: reset() },
+            ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached: None },
+            ConnectError::Ended { authority: authority(), source: reset() },
+            http(429),
+            http(502),
+            http(503),
+            http(504),
+            ConnectError::Rejected(Status::unavailable("not yet")),
+            ConnectError::Rejected(Status::resource_exhausted("full")),
+            ConnectError::Session(ConnectionError::Lost("reset".to_owned())),
+        ];
+        let final_ones = [
+            ConnectError::Url { url: url(), why: String::new() },
+            ConnectError::Tls { authority: authority(), why: String::new() },
+            ConnectError::NotWebSocket { authority: authority(), why: String::new() },
+            ConnectError::NotHosted { url: url(), contract: "Clock" },
+            http(200),
+            http(401),
+            http(404),
+            http(500),
+            ConnectError::Rejected(Status::unauthenticated("who are you?")),
+            ConnectError::Session(ConnectionError::ShutDown),
+        ];
+        for error in retryable {
+            assert!(error.is_retryable(), "{error}");
+        }
+        for error in final_ones {
+            assert!(!error.is_retryable(), "{error}");
+        }
+    }
 
     #[test]
     fn what_a_server_says_cannot_break_a_line_or_steer_a_terminal() {

@@ -195,7 +195,7 @@ async fn the_callback_contract_is_not_hosted() {
     let (_server, url) = server().await;
     let error = DeskClient::connect(url).await.unwrap_err();
     assert!(matches!(error, ConnectError::Rejected(_)), "{error:?}");
-    says(&error, &["`Desk`", "`Screen`", ".callback(Screen::serve("]);
+    says(&error, &["`Desk`", "`Screen`", "every client of this server must host", ".callback(Screen::serve("]);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn two_contracts_of_one_name() {
 async fn the_port_is_taken() {
     let (server, _) = server().await;
     let error = Server::builder().listen(server.local_addr()).await.unwrap_err();
-    says(&error, &["another program listens at", "choose another port"]);
+    says(&error, &["another socket (perhaps of this program) listens at", "choose another port"]);
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn a_configuration_that_cannot_work_is_never_made() {
 async fn services_that_cannot_be_hosted_are_still_said_to_be_so() {
     let (arrivals, _arrived) = mpsc::channel();
     let twice = Server::builder().service(Host(arrivals.clone()).serve()).service(Host(arrivals).serve());
-    assert!(matches!(twice.build(), Err(BuildError::Hosting(HostingError::SameName { name: "Inn" }))));
+    assert!(matches!(twice.build(), Err(BuildError::Hosting(HostingError::HostedTwice { name: "Inn" }))));
     assert!(Hosting::builder().build().is_ok());
 }
 
@@ -118,7 +118,8 @@ async fn what_a_client_cannot_connect_with_is_refused_before_anything_is_dialled
         assert!(error.to_string().contains(why), "{error}");
     }
     let twice = connect().callback(Visitor.serve()).await.unwrap_err();
-    assert!(matches!(twice, ConnectError::Hosting(HostingError::SameName { name: "Guest" })), "{twice:?}");
+    assert!(matches!(twice, ConnectError::Hosting(HostingError::HostedTwice { name: "Guest" })), "{twice:?}");
+    assert!(twice.to_string().contains("the contract `Guest` is hosted twice; remove one"), "{twice}");
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }

@@ -134,7 +134,10 @@ async fn a_client_that_breaks_the_rules_is_told_what_the_error_says() {
 async fn a_client_that_says_nothing_is_told_after_5_s() {
     let ((near, mut far), begun) = (memory(), Instant::now());
     let error = Handshake::read(near, &config()).await.unwrap_err();
-    assert!(error.to_string().contains("no Hello came from the client within 5s (Config::hello_timeout)"), "{error}");
+    assert!(
+        error.to_string().contains("no Hello came from the client within 5s (Config::hello_timeout of the server)"),
+        "{error}"
+    );
     assert!((5.0..6.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
     assert_eq!(goodbye(&mut far).await, (CloseCode::TIMEOUT, error.close_reason().to_string()));
 }

@@ -238,8 +238,15 @@ fn items_that_are_not_taken(victim: &mut Victim) {
 fn results_that_are_not_taken(victim: &mut Victim) {
     let mut keys = Vec::new();
     for _ in 0..1000 {
-        let mut start =
-            CallStart { method: None, oneway: false, depth: 0, origin: None, deadline: None, idle_timeout: None };
+        let mut start = CallStart {
+            method: None,
+            oneway: false,
+            depth: 0,
+            origin: None,
+            deadline: None,
+            deadline_origin: None,
+            idle_timeout: None,
+        };
         let Ok((key, CallProgress::Admitted)) = victim.connection.begin_call(Instant::now(), &mut start, Waker::noop())
         else {
             panic!("the peer takes it")

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::HeaderName;
 use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
 };
@@ -11,7 +10,7 @@ use tokio::net::ToSocketAddrs;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
-    admission::{Admission, Hosts, Origins, Proxies},
+    admission::{self, Admission},
     auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
     error::{BuildError, ListenError},
@@ -324,8 +323,7 @@ impl ServerBuilder {
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
     /// connections that is too small, an origin that no page can have, a host or a proxy that is no address, a
-    /// header without a name, or a path that no request can have or that two
-    /// routes have.
+    /// header without a name, or a path that no request can have or that two routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
@@ -342,10 +340,10 @@ impl ServerBuilder {
         }
         let gatekeeper = Gatekeeper::new(self.authenticator);
         let admission = Admission {
-            origins: origins(self.any_origin, self.origins)?,
-            hosts: hosts(self.hosts)?,
-            proxies: proxies(self.trusted)?,
-            kept: self.kept.map(header_names).transpose()?,
+            origins: admission::origins(self.any_origin, self.origins)?,
+            hosts: admission::hosts(self.hosts)?,
+            proxies: admission::proxies(self.trusted)?,
+            kept: self.kept.map(admission::header_names).transpose()?,
             gatekeeper: gatekeeper.clone(),
         };
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
@@ -368,6 +366,10 @@ impl ServerBuilder {
     ///
     /// [`ListenError::Build`] if [`build`](Self::build) fails, which comes before the address is resolved. Otherwise
     /// the errors of [`Server::listen`].
+    ///
+    /// # Panics
+    ///
+    /// If it is awaited outside of a tokio runtime, or in one without IO and time.
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
         let server = self.build()?;
         let listener = server.listen(addr).await?;
@@ -401,49 +403,4 @@ impl fmt::Debug for ServerBuilder {
             .field("authenticator", &self.authenticator.is_some())
             .finish_non_exhaustive()
     }
-}
-
-fn origins(any: bool, allowed: Vec<String>) -> Result<Origins, BuildError> {
-    let mut origins = Origins::default();
-    if any {
-        origins.allow_any();
-    }
-    for given in allowed {
-        if let Err(why) = origins.allow(&given) {
-            return Err(BuildError::Origin { given, why });
-        }
-    }
-    Ok(origins)
-}
-
-fn proxies(trusted: Vec<String>) -> Result<Proxies, BuildError> {
-    let mut proxies = Proxies::default();
-    for given in trusted {
-        if let Err(why) = proxies.trust(&given) {
-            return Err(BuildError::TrustedProxy { given, why });
-        }
-    }
-    Ok(proxies)
-}
-
-fn hosts(allowed: Vec<String>) -> Result<Hosts, BuildError> {
-    let mut hosts = Hosts::default();
-    for given in allowed {
-        if let Err(why) = hosts.allow(&given) {
-            return Err(BuildError::Host { given, why });
-        }
-    }
-    Ok(hosts)
-}
-
-fn header_names(names: Vec<String>) -> Result<Vec<HeaderName>, BuildError> {
-    let mut found = Vec::new();
-    for given in names {
-        match HeaderName::try_from(given.as_str()) {
-            Ok(name) if !found.contains(&name) => found.push(name),
-            Ok(_) => {}
-            Err(_) => return Err(BuildError::HeaderName { given }),
-        }
-    }
-    Ok(found)
 }

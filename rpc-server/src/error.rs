@@ -138,7 +138,7 @@ impl fmt::Display for ListenError {
             Self::InUse(addr) => {
                 write!(
                     f,
-                    "another program listens at {addr}; stop it, or choose another port (port 0 takes any free one)"
+                    "another socket (perhaps of this program) listens at {addr}; close it, or choose another port (port 0 takes any free one)"
                 )
             }
             Self::Denied(addr) if addr.port() < 1024 => {

@@ -44,7 +44,7 @@ use crate::{
 /// accepts no more connections, and closes every session with code 1012, without waiting for calls. Each `Server`,
 /// [`Listener`] and [`Upgrade`] is such a handle. To run for ever, await [`wait`](Self::wait).
 #[derive(Clone, Debug)]
-#[must_use = "dropping the last handle of a server ends it; hold it, for instance with `server.wait().await`"]
+#[must_use = "dropping the last handle of a server ends it, as `let _ =` does at once; hold it, for instance with `server.wait().await`"]
 pub struct Server {
     alive: Arc<KeepAlive>,
 }

@@ -21,11 +21,18 @@ pub(super) struct Target {
     pub(super) uri: Uri,
 }
 
+/// What to write in place of a URL that names no host.
+const EXAMPLE: &str = "write it like ws://127.0.0.1:9000/";
+
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
         let bad = |why: &str| ConnectError::Url { url: url.to_owned(), why: why.to_owned() };
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad(&format!("a URL begins with its scheme; write ws://{url}, or wss://{url} for TLS")));
+            let rest = url.trim_start_matches("wss:").trim_start_matches("ws:").trim_start_matches('/');
+            return Err(bad(&match rest {
+                "" => format!("a URL has a scheme and a host; {EXAMPLE}"),
+                _ => format!("a URL begins with its scheme; write ws://{rest}, or wss://{rest} for TLS"),
+            }));
         };
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
@@ -34,6 +41,9 @@ impl Target {
             "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{rest}"))),
             _ => return Err(bad("a WebSocket's URL begins with ws://, or with wss:// for TLS")),
         };
+        if rest.is_empty() || rest.starts_with('/') {
+            return Err(bad(&format!("the host is missing; {EXAMPLE}")));
+        }
         if url.contains('#') {
             return Err(bad("a WebSocket's URL has no fragment (the part from # on)"));
         }
@@ -106,8 +116,10 @@ mod tests {
         assert!(why("https://example.com/x").contains("wss://example.com/x"));
         assert!(why("127.0.0.1:9000").contains("wss://127.0.0.1:9000"));
         assert!(why("ftp://example.com").contains("ws://"));
-        assert!(why("ws://").contains("URL"));
-        assert!(why("ws:///path").contains("URL") || why("ws:///path").contains("host"));
+        for url in ["", "ws:", "ws://", "wss://", "ws:///path"] {
+            assert!(why(url).contains("host") && why(url).contains("write it like ws://127.0.0.1:9000/"), "{url}");
+        }
+        assert!(why("ws:/x").contains("write ws://x"), "{}", why("ws:/x"));
         assert!(why("ws://a b/").contains("URL"));
         assert!(why("ws://user:secret@example.com").contains("header"));
         assert!(why("ws://example.com/#top").contains("fragment"));

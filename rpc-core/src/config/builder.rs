@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{Config, ConfigError, fields::Values};
 
 /// A configuration to be: [`Config::builder`] begins with the defaults, and [`Config::to_builder`] with the values of a
-/// given configuration. Each field of [`Config`] has a setter of the same name; [`build`](Self::build) makes the
+/// given configuration. Each setting of [`Config`] has a setter of the same name; [`build`](Self::build) makes the
 /// configuration.
 ///
 /// ```

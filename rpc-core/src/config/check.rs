@@ -2,68 +2,79 @@
 
 use super::{
     ConfigError, ConfigValue, PACKET_OVERHEAD,
-    fields::{Entry, Value, Values},
+    fields::{Entry, Values},
 };
 
 /// How many times `max_handshake` must go into `session_memory`.
 const HANDSHAKE_PART: u64 = 16;
 
+/// A field must have at least the value `least`, because of `others`.
+struct Need {
+    field: &'static str,
+    least: u64,
+    others: &'static [&'static str],
+}
+
 impl Values {
-    /// The first value that does not work, alone or beside the others.
+    /// The first value that does not work, alone or beside the others. The bound that the error gives is the one that
+    /// remains when all are known: with it the field works, whatever another field still needs.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        for Entry { field, value: given, least, greatest } in self.entries() {
-            if less(given, least) {
-                return Err(ConfigError::TooSmall { field, given, least });
-            }
+        let entries = self.entries();
+        // Values that are too great come first, so that no other value has to fit one of them.
+        for Entry { field, value: given, greatest, .. } in entries {
             if less(greatest, given) {
                 return Err(ConfigError::TooLarge { field, given, greatest });
             }
         }
-        self.check_relations()
+        let needs = self.needs();
+        for Entry { field, value: given, least, .. } in entries {
+            let need = needs.iter().filter(|need| need.field == field).max_by_key(|need| need.least);
+            match need.map(|need| (need, ConfigValue::Count(need.least))) {
+                Some((need, least_beside)) if less(least, least_beside) && less(given, least_beside) => {
+                    let beside = need.others.iter().map(|&other| (other, self.value(other))).collect();
+                    return Err(ConfigError::Unfit { field, given, least: least_beside, beside });
+                }
+                _ if less(given, least) => return Err(ConfigError::TooSmall { field, given, least }),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
-    fn check_relations(&self) -> Result<(), ConfigError> {
-        /// A field with its name, which are never those of two fields.
-        macro_rules! field {
-            ($name:ident) => {
-                (stringify!($name), self.$name)
-            };
+    /// What fields need of each other.
+    fn needs(&self) -> [Need; 8] {
+        /// The names are those of fields, or this does not compile.
+        macro_rules! need {
+            ($field:ident, $least:expr, [$($other:ident),+]) => {{
+                let _ = (self.$field, $(self.$other),+);
+                Need { field: stringify!($field), least: $least, others: &[$(stringify!($other)),+] }
+            }};
         }
 
         const OVERHEAD: u64 = PACKET_OVERHEAD as u64;
         let [chunk, metadata] = [self.chunk, self.max_metadata].map(|bytes| bytes as u64);
-        let frame = [field!(chunk), field!(max_metadata)];
         let frame_len = chunk + metadata + OVERHEAD;
-        must_fit(field!(max_packet), chunk + OVERHEAD, &[field!(chunk)])?;
-        must_fit(field!(max_packet), chunk + metadata + OVERHEAD / 2, &frame)?;
-        must_fit(field!(outbox_soft), frame_len, &frame)?;
-        let outbox = [field!(outbox_soft), field!(chunk), field!(max_metadata)];
-        must_fit(field!(outbox_hard), self.outbox_soft as u64 + frame_len, &outbox)?;
-        must_fit(field!(max_stream_window), self.stream_window as u64, &[field!(stream_window)])?;
-        must_fit(field!(max_unacked_bulk), self.unacked_bulk as u64, &[field!(unacked_bulk)])?;
         // Nothing counts what strangers send, in the session or in the server: it stays a small part.
         let strangers = self.max_handshake as u64 * HANDSHAKE_PART;
-        must_fit(field!(session_memory), strangers, &[field!(max_handshake)])?;
         // Three quarters of `session_memory` must hold this call beside `outbox_hard`.
         let call = (self.max_payload as u64 + metadata).saturating_add(frame_len);
         let memory = call.saturating_add(self.outbox_hard as u64).saturating_add(4) / 3;
-        let parts = [field!(max_payload), field!(chunk), field!(max_metadata), field!(outbox_hard)];
-        must_fit(field!(session_memory), memory.saturating_mul(4), &parts)
+        [
+            need!(max_packet, chunk + OVERHEAD, [chunk]),
+            need!(max_packet, chunk + metadata + OVERHEAD / 2, [chunk, max_metadata]),
+            need!(outbox_soft, frame_len, [chunk, max_metadata]),
+            need!(outbox_hard, self.outbox_soft as u64 + frame_len, [outbox_soft, chunk, max_metadata]),
+            need!(max_stream_window, self.stream_window as u64, [stream_window]),
+            need!(max_unacked_bulk, self.unacked_bulk as u64, [unacked_bulk]),
+            need!(session_memory, strangers, [max_handshake]),
+            need!(session_memory, memory.saturating_mul(4), [max_payload, chunk, max_metadata, outbox_hard]),
+        ]
     }
-}
 
-/// A field must have at least the value `least`, because of `others`.
-fn must_fit(
-    (field, given): (&'static str, usize),
-    least: u64,
-    others: &[(&'static str, usize)],
-) -> Result<(), ConfigError> {
-    let (given, least) = (given.value(), ConfigValue::Count(least));
-    if less(given, least) {
-        let beside = others.iter().map(|&(other, value)| (other, value.value())).collect();
-        return Err(ConfigError::Unfit { field, given, least, beside });
+    fn value(&self, name: &str) -> ConfigValue {
+        let found = self.entries().into_iter().find(|entry| entry.field == name);
+        found.map_or(ConfigValue::Count(0), |entry| entry.value)
     }
-    Ok(())
 }
 
 /// Only values of one kind are ever compared.
@@ -96,12 +107,16 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_and_what_would_work() {
-        let cases: [(String, &[&str]); 9] = [
+        let cases: [(String, &[&str]); 10] = [
             (refused(|c| c.keepalive(Duration::ZERO)), &["Config::keepalive is 0ns", "1s is the least"]),
             (refused(|c| c.max_handshake(1000)), &["Config::max_handshake is 1000", "16384 is the least"]),
             (refused(|c| c.max_depth(256)), &["Config::max_depth is 256", "255 is the greatest"]),
             (
                 refused(|c| c.chunk(128 * 1024)),
+                &["139520 for Config::chunk of 131072 and Config::max_metadata of 8192", "raise Config::max_packet"],
+            ),
+            (
+                refused(|c| c.chunk(128 * 1024).max_metadata(0)),
                 &["131584 for Config::chunk of 131072", "raise Config::max_packet, or lower Config::chunk"],
             ),
             (refused(|c| c.max_metadata(100_000)), &["max_packet", "165792", "Config::max_metadata of 100000"]),
@@ -129,6 +144,43 @@ mod tests {
                 assert!(message.contains(part), "{part:?} in {message:?}");
             }
         }
+    }
+
+    /// Builds with the bound that an error gives in place of each value that it refuses.
+    fn mend(mut config: ConfigBuilder) -> Vec<&'static str> {
+        let mut mended = Vec::new();
+        while let Err(error) = config.clone().build() {
+            let (ConfigError::TooSmall { field, least: bound, .. }
+            | ConfigError::Unfit { field, least: bound, .. }
+            | ConfigError::TooLarge { field, greatest: bound, .. }) = error;
+            mended.push(field);
+            config.values.set(field, bound);
+        }
+        mended
+    }
+
+    #[test]
+    fn the_bound_of_an_error_works_at_once() {
+        let defaults = Values::default().entries();
+        for Entry { field, least, greatest, .. } in defaults {
+            let smallest = match least {
+                ConfigValue::Count(_) => ConfigValue::Count(0),
+                ConfigValue::Time(_) => ConfigValue::Time(Duration::ZERO),
+            };
+            for value in [smallest, least, greatest] {
+                let mut config = Config::builder();
+                config.values.set(field, value);
+                let mended = mend(config);
+                let mut once = mended.clone();
+                once.sort_unstable();
+                once.dedup();
+                assert_eq!(mended.len(), once.len(), "{field} of {value}: {mended:?}");
+                assert!(value != smallest || mended.iter().all(|mended| *mended == field), "{field}: {mended:?}");
+            }
+        }
+        assert_eq!(mend(Config::builder().max_packet(1)), ["max_packet"]);
+        let all = ["chunk", "max_packet", "outbox_soft", "outbox_hard", "session_memory"];
+        assert_eq!(mend(Config::builder().chunk(1 << 30).max_packet(1)), all);
     }
 
     /// The value that the documentation of a field gives after `word`, if that is a plain number, with a unit or none.

@@ -33,7 +33,7 @@ pub enum ConfigError {
         /// The greatest value that works.
         greatest: ConfigValue,
     },
-    /// A value works alone, and is less than what others need of it.
+    /// A value is less than what others need of it.
     Unfit {
         /// The field, as it is called in [`Config`](super::Config).
         field: &'static str,

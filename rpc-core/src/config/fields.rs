@@ -37,6 +37,9 @@ pub(super) struct Entry {
 pub(super) trait Value: Copy {
     fn value(self) -> ConfigValue;
 
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self;
+
     /// A time that a clock can add.
     fn bounded(self) -> Self {
         self
@@ -44,18 +47,36 @@ pub(super) trait Value: Copy {
 }
 
 impl Value for usize {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Count(count) = value else { panic!("{value} is a time") };
+        count.try_into().expect("the bound of a setting fits its type")
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Count(self as u64)
     }
 }
 
 impl Value for u32 {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Count(count) = value else { panic!("{value} is a time") };
+        count.try_into().expect("the bound of a setting fits its type")
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Count(self.into())
     }
 }
 
 impl Value for Duration {
+    #[cfg(test)]
+    fn of(value: ConfigValue) -> Self {
+        let ConfigValue::Time(time) = value else { panic!("{value} is no time") };
+        time
+    }
+
     fn value(self) -> ConfigValue {
         ConfigValue::Time(self)
     }
@@ -111,6 +132,14 @@ macro_rules! fields {
                         greatest: range.end().value(),
                     }
                 }),*]
+            }
+
+            #[cfg(test)]
+            pub(super) fn set(&mut self, field: &str, value: ConfigValue) {
+                match field {
+                    $(stringify!($field) => self.$field = Value::of(value),)*
+                    _ => panic!("there is no {field}"),
+                }
             }
 
             /// With times that a clock can add.
@@ -232,7 +261,8 @@ fields! {
     /// say nothing, or say it a byte at a time.
     upgrade_timeout: Duration = secs(10), ms(10)..=FOR_EVER;
     /// How long Hello (at the server) or Welcome (at the client) may take, with a server's authenticator. Default 5 s;
-    /// at least 10 ms. Stops strangers that upgrade and say nothing.
+    /// at least 10 ms. The client waits a tenth longer, so that it hears why a server with the same setting gives up.
+    /// Stops strangers that upgrade and say nothing.
     hello_timeout: Duration = secs(5), ms(10)..=FOR_EVER;
     /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. In a drain it may take no
     /// longer than what is left of `drain_timeout`. Stops a peer that does not read the goodbye.

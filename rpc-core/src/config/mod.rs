@@ -27,7 +27,7 @@ pub(crate) const MIN_BULK: usize = 128 * 1024;
 
 /// The limits and times of one end of a session. Cheap to clone.
 ///
-/// Every queue has a bound. The bounds that a program may have reason to change are fields here; the others are
+/// Every queue has a bound. The bounds that a program may have reason to change are settings here; the others are
 /// constants, and `docs/limits.md` lists them. The limits on what this side *takes in* are announced to the other side
 /// in the handshake, which then waits on its own side instead of running into them. Start from the defaults and change
 /// what you must:
@@ -44,11 +44,11 @@ pub(crate) const MIN_BULK: usize = 128 * 1024;
 /// ```
 ///
 /// Every value of a `Config` works, alone and beside the others: [`ConfigBuilder::build`] refuses a value that cannot
-/// work, with a [`ConfigError`] that names the field and the least or greatest value that does. Nothing is raised or
-/// lowered in silence. A field of bytes or a count takes at most 4,294,967,295 (bytes: 4 GiB), unless its documentation
-/// says otherwise. A time has no greatest value: `Duration::MAX` is for ever, and so is anything beyond 30 years, which
-/// a clock could not add to the time of day. A configuration shows such a time as 30 years, and a `call_timeout` as it
-/// was given.
+/// work, with a [`ConfigError`] that names the setting and the least or greatest value that does. Nothing is raised or
+/// lowered in silence. A setting of bytes or a count takes at most 4,294,967,295 (bytes: 4 GiB), unless its
+/// documentation says otherwise. A time has no greatest value: `Duration::MAX` is for ever, and so is anything beyond
+/// 30 years, which a clock could not add to the time of day. A configuration shows such a time as 30 years, and a
+/// `call_timeout` as it was given.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
     values: Arc<Values>,

@@ -205,9 +205,14 @@ impl fmt::Display for ConnectionError {
             Self::TimedOut(timeout) => write!(f, "the session timed out: {timeout}"),
             Self::Protocol(error) => error.fmt(f),
             Self::Refused(status) => {
-                write!(f, "the other side refused the session: {}", escaped(status.message()))
+                write!(f, "the other side refused the session ({}): {}", status.code(), escaped(status.message()))
             }
-            Self::RefusedPeer(status) => write!(f, "the session was refused: {}", escaped(status.message())),
+            Self::RefusedPeer(status) => write!(
+                f,
+                "this side's hooks, factories or contracts refused the other side ({}): {}",
+                status.code(),
+                escaped(status.message())
+            ),
             Self::Overloaded(overload) => write!(f, "the session exceeded a limit: {overload}"),
             Self::ShutDown => f.write_str("this side has shut down"),
             Self::Expired => f.write_str("the identity of the other side has expired, and was not renewed in time"),
@@ -270,6 +275,15 @@ mod tests {
             assert_eq!(answers(&local), answers(&peer), "{local}");
             assert_eq!((local.closed_by(), peer.closed_by()), (Some(Side::Local), Some(Side::Remote)), "{local}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_which_side_has_refused_and_with_which_code() {
+        let status = Status::not_found("no such room");
+        let by_us = ConnectionError::RefusedPeer(status.clone()).to_string();
+        assert_eq!(by_us, "this side's hooks, factories or contracts refused the other side (NOT_FOUND): no such room");
+        let by_them = ConnectionError::Refused(status).to_string();
+        assert_eq!(by_them, "the other side refused the session (NOT_FOUND): no such room");
     }
 
     #[test]

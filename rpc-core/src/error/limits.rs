@@ -89,12 +89,12 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (after, name) = (self.after, self.limit.setting());
         match self.limit {
-            TimeLimit::Hello => write!(f, "no Hello came from the client within {after:?} ({name})"),
-            TimeLimit::Welcome => write!(f, "no Welcome came from the server within {after:?} ({name})"),
+            TimeLimit::Hello => write!(f, "no Hello came from the client within {after:?} ({name} of the server)"),
+            TimeLimit::Welcome => write!(f, "no Welcome came from the server within {after:?} ({name} of the client)"),
             TimeLimit::Opening => {
                 write!(
                     f,
-                    "the session was not open within {after:?} of the beginning of its link ({name}): its `opened` \
+                    "the session was not open within {after:?} of the beginning of its link ({name} of the server): its `opened` \
                      hooks and objects were not done"
                 )
             }
@@ -207,11 +207,11 @@ mod tests {
     #[test]
     fn each_limit_has_its_text_and_names_its_setting() {
         let times = [
-            (TimeLimit::Hello, "no Hello came from the client within 30s (Config::hello_timeout)"),
-            (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout)"),
+            (TimeLimit::Hello, "no Hello came from the client within 30s (Config::hello_timeout of the server)"),
+            (TimeLimit::Welcome, "no Welcome came from the server within 30s (Config::hello_timeout of the client)"),
             (
                 TimeLimit::Opening,
-                "the session was not open within 30s of the beginning of its link (Config::hello_timeout): its `opened` hooks and objects were not done",
+                "the session was not open within 30s of the beginning of its link (Config::hello_timeout of the server): its `opened` hooks and objects were not done",
             ),
             (TimeLimit::Keepalive, "nothing was heard from the other side for 30s (Config::keepalive_timeout)"),
             (

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
-    proto::Outcome,
+    proto::{DeadlineOrigin, Outcome},
     status::Status,
     wire::{MetadataPairs, Rope, WireError},
 };
@@ -30,6 +30,7 @@ pub(super) struct CallParams {
     pub(super) origin: Option<CurrentCall>,
     pub(super) metadata: MetadataPairs,
     pub(super) deadline: Option<Instant>,
+    pub(super) deadline_origin: DeadlineOrigin,
     pub(super) idle_timeout: Option<Duration>,
 }
 

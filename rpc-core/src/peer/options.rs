@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::current::CurrentCall;
-use crate::{contract::MethodDescriptor, wire::MetadataPairs};
+use crate::{contract::MethodDescriptor, proto::DeadlineSetting, wire::MetadataPairs};
 
 /// Options for the calls of one stub: a timeout and metadata.
 ///
@@ -81,17 +81,18 @@ impl CallOptions {
         &self.metadata
     }
 
-    /// The timeout that the caller or the contract has set for a call.
-    pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<Duration> {
-        this.and_then(|options| options.timeout).or(method.timeout())
+    /// The timeout that the caller or the contract has set for a call, and which of them.
+    pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<(Duration, DeadlineSetting)> {
+        let own = this.and_then(|options| options.timeout).map(|timeout| (timeout, DeadlineSetting::Options));
+        own.or_else(|| method.timeout().map(|timeout| (timeout, DeadlineSetting::Method)))
     }
 
-    /// The deadline of a call that begins now.
-    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> Option<Instant> {
+    /// The deadline of a call that begins now, and whether it is that of the call in whose handler the call is made.
+    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> (Option<Instant>, bool) {
         let inherited = origin.and_then(CurrentCall::deadline);
         match (now.checked_add(timeout), inherited) {
-            (Some(own), Some(inherited)) => Some(own.min(inherited)),
-            (own, inherited) => own.or(inherited),
+            (Some(own), Some(inherited)) => (Some(own.min(inherited)), inherited < own),
+            (own, inherited) => (own.or(inherited), inherited.is_some()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Making a call inside its interceptors, which may attempt the call more than once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
+    proto::{DeadlineOrigin, DeadlineSetting},
     status::{Code, Execution, Status},
 };
 
@@ -30,12 +31,18 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let begun = now();
     let explicit = CallOptions::explicit(options, method);
+    let setting = explicit.map_or(DeadlineSetting::Config, |(_, setting)| setting);
     // A call with streams takes as long as its streams, unless a timeout is set.
     let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout());
-    let timeout =
-        explicit.unwrap_or(if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() });
-    let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let mut params = CallParams { begun, origin, metadata, deadline, idle_timeout };
+    let timeout = explicit.map(|(timeout, _)| timeout).unwrap_or(if idle_timeout.is_some() {
+        Duration::MAX
+    } else {
+        destination.config().call_timeout()
+    });
+    let (deadline, is_inherited) = CallOptions::deadline(begun, timeout, origin.as_ref());
+    let setting = if is_inherited { DeadlineSetting::Served } else { setting };
+    let deadline_origin = DeadlineOrigin { begun, setting };
+    let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout };
     let answer = if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await
     } else {
@@ -59,11 +66,21 @@ async fn intercepted<A: Serialize + Send>(
     params: CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let CallParams { origin, metadata, deadline, idle_timeout, .. } = params;
+    let CallParams { origin, metadata, deadline, deadline_origin, idle_timeout, .. } = params;
     let mut call = CallInfo::outgoing(method, destination.facts(), origin.clone(), metadata, deadline);
     let streams = input.streams.len();
-    let mut end =
-        Attempts { destination, origin, idle_timeout, input, streams, begun: false, may_have_run: false, failed: None };
+    let mut end = Attempts {
+        destination,
+        origin,
+        deadline,
+        deadline_origin,
+        idle_timeout,
+        input,
+        streams,
+        begun: false,
+        may_have_run: false,
+        failed: None,
+    };
     match intercept::run(destination.interceptors(), &mut call, &mut end).await {
         Ok(reply) => reply.into_content(call.number()),
         Err(status) if end.begun => Err(status),
@@ -75,6 +92,9 @@ async fn intercepted<A: Serialize + Send>(
 struct Attempts<'a, A> {
     destination: &'a Destination,
     origin: Option<CurrentCall>,
+    /// The deadline before interceptors brought it forward.
+    deadline: Option<Instant>,
+    deadline_origin: DeadlineOrigin,
     idle_timeout: Option<Duration>,
     input: &'a mut CallInput<A>,
     /// The number of streams before the first attempt.
@@ -96,8 +116,12 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
             return Err(self.failed.clone().unwrap_or_else(|| Status::failed_precondition(message)));
         }
         let (origin, metadata) = (self.origin.clone(), call.metadata_pairs().clone());
+        let (deadline, mut deadline_origin) = (call.deadline(), self.deadline_origin);
+        if deadline != self.deadline {
+            deadline_origin.setting = DeadlineSetting::Interceptor;
+        }
         let mut params =
-            CallParams { begun: now(), origin, metadata, deadline: call.deadline(), idle_timeout: self.idle_timeout };
+            CallParams { begun: now(), origin, metadata, deadline, deadline_origin, idle_timeout: self.idle_timeout };
         let method = call.method();
         let answer = self.destination.attempt(method, &mut params, self.input).await;
         if self.input.streams.len() < self.streams {

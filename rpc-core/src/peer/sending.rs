@@ -91,6 +91,7 @@ impl<'a> Sending<'a> {
                 depth,
                 origin: origin.map(|origin| origin.call),
                 deadline: params.deadline,
+                deadline_origin: Some(params.deadline_origin),
                 idle_timeout: params.idle_timeout,
             },
             metadata_len,
@@ -288,7 +289,10 @@ impl<'a> Sending<'a> {
 fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
     let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
     if len > limit {
-        let message = format!("the metadata of the call take {len} bytes; {limit} may be sent (Config::max_metadata)");
+        let message = format!(
+            "the metadata of the call take {len} bytes, and this side sends {limit} at most (Config::max_metadata of this \
+             side): send less, or raise it at both ends"
+        );
         return Err(Status::invalid_argument(message).not_executed());
     }
     if is_opening(shared.id.number()) && !shared.look(|connection| connection.is_open()) {
@@ -334,6 +338,7 @@ mod tests {
     use crate::{
         config::Config,
         peer::{ConnectionInfo, encode_rope, now},
+        proto::{DeadlineOrigin, DeadlineSetting},
         service::Hosting,
         session::{Handshake, connect, connect_in_memory, memory},
         status::Code,
@@ -342,7 +347,9 @@ mod tests {
     static METHOD: MethodDescriptor = MethodDescriptor::new("Nowhere", "go", 0);
 
     fn params() -> CallParams {
-        CallParams { begun: now(), origin: None, metadata: Vec::new(), deadline: None, idle_timeout: None }
+        let begun = now();
+        let deadline_origin = DeadlineOrigin { begun, setting: DeadlineSetting::Config };
+        CallParams { begun, origin: None, metadata: Vec::new(), deadline: None, deadline_origin, idle_timeout: None }
     }
 
     /// The outcome of a call of a method that is not hosted, which shows that the call has arrived.

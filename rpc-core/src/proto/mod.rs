@@ -6,6 +6,7 @@ mod buffer_pool;
 mod bulk;
 mod chain;
 mod connection;
+mod deadline_origin;
 mod deadlines;
 mod early;
 mod event;
@@ -36,6 +37,7 @@ pub(crate) use connection::counted_arguments;
 pub use connection::{
     CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedOneway, Released, Role,
 };
+pub use deadline_origin::{DeadlineOrigin, DeadlineSetting};
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use handshake::{HelloReader, Newcomer};

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Outcome, ServedCall};
+use super::{DeadlineOrigin, Outcome, ServedCall};
 use crate::{
     contract::MethodDescriptor,
     wire::{CallId, Streams, TransferId},
@@ -75,6 +75,8 @@ pub(crate) struct Slot {
     /// The number of the packet that carried it.
     pub(crate) packet: u64,
     pub(crate) deadline: Option<Instant>,
+    /// What has set the deadline. It stays when the slot is freed, and the next call replaces it.
+    pub(crate) deadline_origin: Option<DeadlineOrigin>,
     pub(crate) waker: Option<Waker>,
     /// The call in whose handler this one was made.
     pub(crate) origin: Option<Arc<ServedCall>>,
@@ -193,6 +195,7 @@ impl Default for Slot {
             parent: None,
             packet: 0,
             deadline: None,
+            deadline_origin: None,
             waker: None,
             origin: None,
             transfer: None,

@@ -178,7 +178,9 @@ impl End for Method {
         let served = match deadline {
             // This deadline is earlier than the caller's, which the connection watches.
             Some(deadline) => timeout_at(Instant::from_std(deadline), self.serve()).await.unwrap_or_else(|_| {
-                Err(Status::deadline_exceeded("the deadline that this side sets for the method has passed"))
+                let method = call.method();
+                let message = format!("{method}: it took longer than an interceptor of the side that serves it allows");
+                Err(Status::deadline_exceeded(message))
             }),
             None => self.serve().await,
         };

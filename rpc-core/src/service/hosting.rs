@@ -93,7 +93,7 @@ struct Entry {
 /// assert!(Hosting::builder().service(Tower.serve()).interceptor(cap).build().is_ok());
 ///
 /// let twice = Hosting::builder().service(Tower.serve()).service(Tower.serve()).build();
-/// assert_eq!(twice.unwrap_err(), HostingError::SameName { name: "Clock" });
+/// assert_eq!(twice.unwrap_err(), HostingError::HostedTwice { name: "Clock" });
 /// ```
 #[derive(Default)]
 pub struct HostingBuilder {
@@ -108,9 +108,14 @@ pub struct HostingBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostingError {
-    /// Two contracts have one name.
+    /// Two different contracts have one name.
     SameName {
         /// The name.
+        name: &'static str,
+    },
+    /// One contract is hosted twice.
+    HostedTwice {
+        /// The name of the contract.
         name: &'static str,
     },
     /// Two methods have one number.
@@ -173,8 +178,9 @@ impl Hosting {
                 None => {
                     let (name, callback) = (contract.name(), callback.name());
                     return Err(Status::failed_precondition(format!(
-                        "the contract `{name}` calls back through `{callback}`, which the client does not host: \
-                         connect with `.callback({callback}::serve(object))`"
+                        "the server hosts `{name}`, which calls back through `{callback}`: every client of this server \
+                         must host `{callback}`, even if it uses other contracts only; connect with \
+                         `.callback({callback}::serve(object))`"
                     )));
                 }
                 Some(hosted) if hosted.fingerprint != callback.fingerprint() => {
@@ -308,8 +314,13 @@ impl HostingBuilder {
         let mut methods: Vec<Entry> = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let contract = service.contract();
-            if services[..index].iter().any(|other| other.contract().name() == contract.name()) {
-                return Err(HostingError::SameName { name: contract.name() });
+            let name = contract.name();
+            if let Some(other) = services[..index].iter().map(Service::contract).find(|other| other.name() == name) {
+                let is_same = other.fingerprint() == contract.fingerprint();
+                return Err(match is_same {
+                    true => HostingError::HostedTwice { name },
+                    false => HostingError::SameName { name },
+                });
             }
             methods.extend(contract.methods().iter().map(|&method| Entry { method, service: index }));
         }
@@ -387,6 +398,9 @@ impl fmt::Display for HostingError {
                 f,
                 "two contracts named `{name}` are hosted together; give one of them another name: #[service(name = \"…\")]"
             ),
+            Self::HostedTwice { name } => {
+                write!(f, "the contract `{name}` is hosted twice; remove one `.service(…)` or `.callback(…)`")
+            }
             Self::SameMethodId { id, first, second } => write!(
                 f,
                 "the methods {first} and {second} have the same number {id:#010x}; give one of them another: #[rpc(id = 0x…)]"

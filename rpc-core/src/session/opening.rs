@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::FutureExt;
@@ -41,7 +42,7 @@ impl Opening {
         opened: Arc<AtomicUsize>,
         early: Option<EarlyPackets>,
     ) -> Self {
-        let (session, limit) = (shared.id, shared.config.hook_timeout());
+        let (id, limit) = (shared.id, shared.config.hook_timeout());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
@@ -52,12 +53,18 @@ impl Opening {
                 hosting.open(&session).await
             };
             timeout(limit, open).await.unwrap_or_else(|_| {
+                warn_of_slowness(id, limit, "Config::hook_timeout");
                 Err(Status::deadline_exceeded(format!(
                     "the session's `opened` hooks and objects took longer than {limit:?} (Config::hook_timeout)"
                 )))
             })
         };
-        Self { session, early, future: Caught::new("an `opened` hook or factory", || open.boxed()) }
+        Self { session: id, early, future: Caught::new("an `opened` hook or factory", || open.boxed()) }
+    }
+
+    /// Tells this side's operator that the hooks and factories took longer than `limit`, which is set by `setting`.
+    pub(super) fn warn_of_slowness(&self, limit: Duration, setting: &str) {
+        warn_of_slowness(self.session, limit, setting);
     }
 
     /// At a server: where packets go while the client may still be refused.
@@ -77,9 +84,20 @@ impl Opening {
                 if let Some(more) = PANICKED.admit(now()) {
                     tracing::error!(%session, "a hook or factory panicked while a session was opened{more}");
                 }
-                Err(Status::internal("the session could not be opened"))
+                Err(Status::internal("a hook or factory of the other side panicked; its log says more"))
             })
         })
+    }
+}
+
+fn warn_of_slowness(session: SessionId, limit: Duration, setting: &str) {
+    static SLOW: LogLimit = LogLimit::new();
+    if let Some(more) = SLOW.admit(now()) {
+        tracing::warn!(
+            %session,
+            "the `opened` hooks and the objects of a session took longer than {limit:?} ({setting} of this side), and \
+             the session was given up: make them faster, or raise it{more}"
+        );
     }
 }
 

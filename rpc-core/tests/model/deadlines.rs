@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{CallOptions, Code, Context, Hosting, Status};
+use rpc_core::{CallOptions, Code, Context, Hosting, Status, intercept::TimeoutCap};
 use tokio::time::timeout;
 
 use crate::pairs::{at_rest, config, host, open, open_with, until};
@@ -56,6 +56,47 @@ async fn the_calls_own_timeout_goes_before_the_methods_and_that_before_the_confi
     until("the one-way call has run", || !heard.lock().unwrap().is_empty()).await;
     assert_eq!(*heard.lock().unwrap(), [None], "a one-way call has no deadline");
     at_rest(&ends).await;
+}
+
+/// The message says which call has failed, how long its caller waited, and what to change.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_reaches_its_deadline_says_whose_the_deadline_is() {
+    #[rpc_core::service]
+    trait Wall {
+        async fn ask(&self);
+        #[rpc(timeout = "20s")]
+        async fn knock(&self);
+    }
+    struct Stone;
+    impl Wall for Stone {
+        async fn ask(&self) {
+            std::future::pending::<()>().await;
+        }
+        async fn knock(&self) {
+            std::future::pending::<()>().await;
+        }
+    }
+    let limits = config(|c| c.call_timeout(30 * SECOND));
+    let ends = open_with(&host(Stone.serve()), &Hosting::default(), limits.clone());
+    let wall: WallClient = ends.client.client();
+    let own = |timeout| wall.with(CallOptions::new().timeout(timeout));
+    let said = |outcome: Result<(), Status>| outcome.unwrap_err().message().to_owned();
+    assert_eq!(said(wall.ask().await), "Wall.ask: no answer came within 30s (Config::call_timeout)");
+    assert_eq!(said(wall.knock().await), "Wall.knock: no answer came within 20s (timeout of the method)");
+    let hasty = own(Duration::from_millis(100));
+    assert_eq!(said(hasty.knock().await), "Wall.knock: no answer came within 100ms (CallOptions::timeout)");
+    let none = own(Duration::ZERO);
+    assert_eq!(said(none.ask().await), "Wall.ask: the call was not made within 0ns (CallOptions::timeout)");
+    at_rest(&ends).await;
+
+    let capped = Hosting::builder().interceptor(TimeoutCap::outgoing(SECOND)).build().unwrap();
+    let ends = open_with(&host(Stone.serve()), &capped, limits);
+    let wall: WallClient = ends.client.client();
+    assert_eq!(said(wall.ask().await), "Wall.ask: no answer came within 1s (an interceptor of this side)");
+    at_rest(&ends).await;
+
+    ends.client.close().await;
+    assert!(said(wall.ask().await).ends_with("; connect again for new stubs"), "the session has ended");
 }
 
 /// Each end calls the other, until the last call waits forever.

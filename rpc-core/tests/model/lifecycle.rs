@@ -9,12 +9,13 @@ use std::{
 };
 
 use rpc_core::{
-    Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session, SessionHooks,
-    Stats, Status, TimeLimit, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session,
+    SessionHooks, Stats, Status, TimeLimit, async_trait,
     session::{Handshake, connect, memory},
 };
-use rpc_testing::Wrapped;
+use rpc_testing::{Lines, Wrapped};
 use tokio::sync::{Notify, Semaphore};
+use tracing::Level;
 
 use crate::pairs::{at_rest, host, open, open_with, until};
 
@@ -232,9 +233,16 @@ async fn nothing_is_served_before_the_hooks_have_returned() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_waits_for_ever_ends_with_the_handshake() {
+    Lines::keep();
     let diary = Diary { wait: Some(Arc::default()), ..Diary::default() };
     let ends = open(&with_hooks([diary.clone()]), &Hosting::default());
-    ends.client.established().await.unwrap_err();
+    // The client hears the server's reason, although both ends have the same timeout.
+    match ends.client.established().await.unwrap_err() {
+        ConnectionError::ClosedByPeer { code: CloseCode::TIMEOUT, reason } => {
+            assert!(reason.contains("`opened` hooks") && reason.contains("hello_timeout of the server"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
     match ends.server.closed().await {
         ConnectionError::TimedOut(timeout) => {
             assert_eq!(timeout.limit, TimeLimit::Opening);
@@ -244,6 +252,9 @@ async fn a_hook_that_waits_for_ever_ends_with_the_handshake() {
         other => panic!("{other:?}"),
     }
     assert!(diary.read().is_empty());
+    let warned =
+        || Lines::read(Level::WARN).iter().any(|line| line.contains("took longer than 5s (Config::hello_timeout"));
+    until("the server's log tells of its slow hook", warned).await;
 }
 
 #[tokio::test(start_paused = true)]

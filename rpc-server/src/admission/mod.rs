@@ -3,10 +3,16 @@
 mod hosts;
 mod origin;
 mod proxies;
+mod settings;
 
 use http::{HeaderMap, HeaderName};
 
-pub(crate) use self::{hosts::Hosts, origin::Origins, proxies::Proxies};
+pub(crate) use self::{
+    hosts::Hosts,
+    origin::Origins,
+    proxies::Proxies,
+    settings::{header_names, hosts, origins, proxies},
+};
 use crate::auth::Gatekeeper;
 
 /// Which requests for the WebSocket are let in, and what their sessions keep of them.

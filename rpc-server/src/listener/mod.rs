@@ -54,7 +54,7 @@ use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "dropping the listener stops listening; hold it, for instance until `server.wait().await` returns"]
+#[must_use = "dropping the listener stops listening, as `let _ =` does at once; hold it, for instance until `server.wait().await` returns"]
 pub struct Listener {
     local_addr: SocketAddr,
     socket: Socket,

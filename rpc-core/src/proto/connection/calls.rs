@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, DeadlineKey, counted_arguments};
+use super::{Connection, DeadlineKey, Role, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
-        CallKey, Outcome, ServedCall,
+        CallKey, DeadlineOrigin, Outcome, ServedCall,
         assembly::Purpose,
+        deadline_origin::too_late,
         keep_waker,
         outbox::{OnSent, OutTransfer},
         slots::SlotState,
@@ -34,6 +35,8 @@ pub struct CallStart {
     pub origin: Option<Arc<ServedCall>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// What has set the deadline, for messages.
+    pub deadline_origin: Option<DeadlineOrigin>,
     /// For a call with streams among its arguments: how long the call may go without an answer while no item of these
     /// streams is produced or read.
     pub idle_timeout: Option<Duration>,
@@ -96,7 +99,7 @@ impl Connection {
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
         (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
-        slot.packet = 0;
+        (slot.deadline_origin, slot.packet) = (start.deadline_origin, 0);
         let nested = slot.origin.is_some() && !start.oneway;
         let admitted = slot.state == SlotState::Admitted;
         if !admitted {
@@ -124,7 +127,9 @@ impl Connection {
     fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
         let max_depth = self.negotiated.limits.depth;
         if let Some(error) = &self.life.ended {
-            return Some(Status::unavailable(format!("the call was not made: {error}")).not_executed());
+            // A server cannot make its client come back.
+            let cure = if self.role == Role::Client { "; connect again for new stubs" } else { "" };
+            return Some(Status::unavailable(format!("the call was not made: {error}{cure}")).not_executed());
         }
         if !has_parent && self.life.is_leaving() {
             return Some(self.life.why_no_call());
@@ -133,7 +138,10 @@ impl Connection {
             return Some(too_deep(max_depth));
         }
         let is_late = start.deadline.is_some_and(|deadline| deadline <= now);
-        is_late.then(|| Status::deadline_exceeded("the deadline passed before the call was made").not_executed())
+        is_late.then(|| {
+            let message = too_late(start.method, start.deadline_origin, start.deadline, "the call was not made");
+            Status::deadline_exceeded(message).not_executed()
+        })
     }
 
     /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got

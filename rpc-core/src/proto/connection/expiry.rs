@@ -7,6 +7,7 @@ use crate::{
     proto::{
         CallKey,
         assembly::Purpose,
+        deadline_origin::too_late,
         slots::{SlotState, Slots},
         streams::WaitsFor,
     },
@@ -47,25 +48,33 @@ impl Connection {
     /// Ends a call that was made here because its deadline has passed, or because of `why` if the call has been sent.
     fn expire_call(&mut self, key: CallKey, why: Option<Status>) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
-        let passed = |what: &str| Status::deadline_exceeded(format!("the deadline passed {what}"));
+        let (method, origin, deadline) = (slot.method, slot.deadline_origin, slot.deadline);
+        let late = |what: &str| too_late(method, origin, deadline, what);
         match &slot.state {
             SlotState::Waiting => {
                 let oneway = slot.oneway;
                 let busy = self.busy(oneway);
-                self.fail(key, passed(&format!("while the call waited: {busy}")).not_executed());
+                let message = format!("{}: {busy}", late("the call could not be sent"));
+                self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Admitted | SlotState::Queued => {
-                self.fail(key, passed("before the call could be sent: others go before it, and what may wait or run at once is limited \
-                     (Config::outbox_soft here, Config::max_arguments and Config::max_assembly at the other side)")
-                    .not_executed());
+                let message = format!(
+                    "{}: others go before it, and what may wait or run at once is limited (Config::outbox_soft here, \
+                     Config::max_arguments and Config::max_assembly at the other side)",
+                    late("the call could not be sent")
+                );
+                self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Sent => {
-                self.resolve_early(key, why.unwrap_or_else(|| passed("before the answer came")));
+                self.resolve_early(key, why.unwrap_or_else(|| Status::deadline_exceeded(late("no answer came"))));
                 self.give_up(key);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;
-                self.resolve_early(key, why.unwrap_or_else(|| passed("while the answer was arriving")));
+                self.resolve_early(
+                    key,
+                    why.unwrap_or_else(|| Status::deadline_exceeded(late("the answer did not arrive in full"))),
+                );
                 self.stop_arriving(transfer, Purpose::DiscardFor(key));
                 self.give_up_streams(key);
             }
@@ -115,8 +124,9 @@ impl Connection {
             return self.push_deadline(due, DeadlineKey::Idle(key));
         }
         let what = self.why_idle(&slot.streams);
+        let call = slot.method.map_or_else(|| "the call".to_owned(), ToString::to_string);
         let status = Status::deadline_exceeded(format!(
-            "for {idle_timeout:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
+            "{call}: for {idle_timeout:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
         ));
         self.expire_call(key, Some(status));
     }

@@ -75,7 +75,11 @@ impl Link {
     /// A link that begins now, with the frame that this side has to say first.
     pub(super) fn new(config: &Config, handshake: Option<Frame>, now: Instant) -> Self {
         let mut timers = LinkTimers::default();
-        timers.set(LinkTimer::Handshake, now + config.hello_timeout());
+        let hello_timeout = config.hello_timeout();
+        // The client, which speaks first, waits a little longer: a server with the same setting then has the time to
+        // say why it gives up.
+        let longer = if handshake.is_some() { hello_timeout / 10 } else { Duration::ZERO };
+        timers.set(LinkTimer::Handshake, now + hello_timeout + longer);
         Self {
             handshake,
             unsequenced: VecDeque::new(),

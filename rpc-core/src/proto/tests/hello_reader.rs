@@ -192,7 +192,10 @@ fn a_hello_has_its_time_and_a_second_look() {
     assert_eq!(stranger.pass(seconds(0.2)), Ok(()), "the first look");
     assert!(stranger.reader.poll_timeout().is_some());
     let error = stranger.pass(seconds(0.2)).unwrap_err();
-    assert!(error.to_string().contains("no Hello came from the client within 5s (Config::hello_timeout)"), "{error}");
+    assert!(
+        error.to_string().contains("no Hello came from the client within 5s (Config::hello_timeout of the server)"),
+        "{error}"
+    );
     assert_eq!(error.close_code(), CloseCode::TIMEOUT);
 }
 

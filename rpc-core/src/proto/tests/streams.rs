@@ -393,6 +393,7 @@ fn streams_beyond_the_announced_limit_fail_their_call() {
         depth: 0,
         origin: None,
         deadline: None,
+        deadline_origin: None,
         idle_timeout: None,
     };
     let connection = &mut pair.ends[CLIENT].connection;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{super::opening::Opening, Driver};
 use crate::{
+    error::{ConnectionError, TimeLimit, Timeout},
     peer::{Life, Polled, now},
     proto::EarlyPackets,
     service::Instance,
@@ -31,6 +32,9 @@ impl Driver {
         let Some(opening) = &mut self.opening else { return true };
         // A session that has ended needs neither, and may have ended before the first poll.
         if self.shared.look(|connection| connection.ended().is_some()) {
+            if self.shared.look(|connection| connection.ended().is_some_and(is_slow_opening)) {
+                opening.warn_of_slowness(self.shared.config.hello_timeout(), "Config::hello_timeout");
+            }
             self.opening = None;
         } else {
             let Poll::Ready(opened) = self.shared.polling(Polled::Hook, || opening.poll(cx)) else { return false };
@@ -60,4 +64,9 @@ impl Driver {
             self.shared.live(Life::Open);
         }
     }
+}
+
+/// Whether the server's hooks and objects have used up the time of the handshake.
+fn is_slow_opening(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::TimedOut(Timeout { limit: TimeLimit::Opening, .. }))
 }

@@ -1,0 +1,82 @@
+//! `DeadlineOrigin`: what has set a call's deadline, for the message of a call that reaches it.
+
+use std::time::{Duration, Instant};
+
+use crate::contract::MethodDescriptor;
+
+/// When a call began, and what has set its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadlineOrigin {
+    /// When the call began, at its first attempt.
+    pub begun: Instant,
+    /// What has set the deadline.
+    pub setting: DeadlineSetting,
+}
+
+/// What sets the deadline of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadlineSetting {
+    /// The options of the stub.
+    Options,
+    /// The contract.
+    Method,
+    /// The configuration.
+    Config,
+    /// The deadline of the call in whose handler this one is made.
+    Served,
+    /// An interceptor of this side.
+    Interceptor,
+}
+
+impl DeadlineSetting {
+    /// What a person has to change to change the deadline.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Options => "CallOptions::timeout",
+            Self::Method => "timeout of the method",
+            Self::Config => "Config::call_timeout",
+            Self::Served => "what was left of the deadline of the call in whose handler it was made",
+            Self::Interceptor => "an interceptor of this side",
+        }
+    }
+}
+
+/// The message of a call that has reached its deadline: `what` has not happened in time.
+#[cold]
+pub(super) fn too_late(
+    method: Option<&MethodDescriptor>,
+    origin: Option<DeadlineOrigin>,
+    deadline: Option<Instant>,
+    what: &str,
+) -> String {
+    let call = method.map_or_else(|| "the call".to_owned(), ToString::to_string);
+    let (Some(DeadlineOrigin { begun, setting }), Some(deadline)) = (origin, deadline) else {
+        return format!("{call}: {what} before its deadline");
+    };
+    let time = deadline.saturating_duration_since(begun);
+    // What is left of another deadline is no round number.
+    let time = match setting {
+        DeadlineSetting::Served => Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX)),
+        _ => time,
+    };
+    format!("{call}: {what} within {time:?} ({})", setting.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_names_the_call_the_time_and_the_setting() {
+        static METHOD: MethodDescriptor = MethodDescriptor::new("Guest", "confirm", 0);
+        let begun = Instant::now();
+        let message = |setting, micros| {
+            let deadline = begun + Duration::from_micros(micros);
+            too_late(Some(&METHOD), Some(DeadlineOrigin { begun, setting }), Some(deadline), "no answer came")
+        };
+        let config = message(DeadlineSetting::Config, 100_000);
+        assert_eq!(config, "Guest.confirm: no answer came within 100ms (Config::call_timeout)");
+        let served = message(DeadlineSetting::Served, 1_999_999);
+        assert!(served.contains("within 1.999s (what was left of the deadline of the call"), "{served}");
+    }
+}
