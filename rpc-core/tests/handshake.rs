@@ -256,7 +256,8 @@ async fn the_time_for_the_hello_covers_the_hooks() {
     tokio::spawn(driver);
     let ConnectionError::TimedOut(why) = session.closed().await else { panic!("its time is over") };
     assert!(
-        why.to_string().contains("not open within 5s of the beginning of its link (Config::hello_timeout)"),
+        why.to_string()
+            .contains("not open within 5s of the beginning of its link (Config::hello_timeout of the server)"),
         "{why}"
     );
     assert!((5.0..6.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
