@@ -10,6 +10,7 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
+use futures::poll;
 use rpc_server::{BuildError, Principal, Server, TlsInfo, raw::websocket};
 use tokio::time::sleep;
 use tower_service::Service;
@@ -91,7 +92,13 @@ impl App {
     pub async fn serve(self, door: Door) -> io::Result<()> {
         let Self { router, server } = self;
         let app = router.into_make_service_with_connect_info::<Client>();
-        let pages = axum::serve(door, app).with_graceful_shutdown(server.shutdown_signal());
+        let mut end = Box::pin(server.shutdown_signal());
+        // From the first poll on, a signal does not end the process by itself. No client is answered before that.
+        if poll!(&mut end).is_ready() {
+            server.shutdown().await;
+            return Ok(());
+        }
+        let pages = axum::serve(door, app).with_graceful_shutdown(end);
         // The graceful shutdown of axum forgets upgraded connections, which end with the server. And it waits without
         // an end for clients that have not sent the whole of their first request.
         let overdue = async {
