@@ -70,6 +70,7 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::Header { name: text(), why: text() },
         ConnectError::Resolve { host: text(), source: network() },
         ConnectError::Refused { authority: authority.clone() },
+        ConnectError::Proxy { proxy: text(), why: text(), is_temporary: false },
         ConnectError::Tls { authority: authority.clone(), why: text() },
         ConnectError::Unreachable { authority: authority.clone(), source: network() },
         ConnectError::TimedOut { authority: authority.clone(), limit, reached: Some(SOCKET) },

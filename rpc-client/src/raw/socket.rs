@@ -15,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use crate::{
-    dial::{Opened, OwnStream, Stream, open},
+    dial::{Opened, Stream, Way, open},
     error::ConnectError,
     headers::with_header,
+    proxy::Proxy,
     tls::Tls,
 };
 
@@ -53,7 +54,7 @@ impl ClientWebSocket {
     pub fn connect(url: impl Into<String>) -> ClientWebSocketBuilder {
         ClientWebSocketBuilder {
             url: url.into(),
-            own: None,
+            way: Way::Tcp(None),
             tls: None,
             headers: Ok(HeaderMap::new()),
             protocols: Vec::new(),
@@ -90,7 +91,7 @@ impl DerefMut for ClientWebSocket {
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
     url: String,
-    own: Option<OwnStream>,
+    way: Way,
     tls: Option<Tls>,
     headers: Result<HeaderMap, ConnectError>,
     protocols: Vec<String>,
@@ -133,17 +134,24 @@ impl ClientWebSocketBuilder {
         self
     }
 
+    /// Sets through which HTTP proxy the server is reached, as
+    /// [`ConnectBuilder::proxy`](crate::ConnectBuilder::proxy) does.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.way = Way::Tcp(Some(proxy));
+        self
+    }
+
     /// Connects over a stream that the application has opened by itself, as
     /// [`ConnectBuilder::over`](crate::ConnectBuilder::over) does.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        self.own = Some(Box::new(stream));
+        self.way = Way::Own(Box::new(stream));
         self
     }
 
     async fn open(self) -> Result<ClientWebSocket, ConnectError> {
         let headers = self.headers?;
         let offer = offer(&self.protocols)?;
-        let opening = open(&self.url, self.own, self.tls, &headers, offer, self.timeout);
+        let opening = open(&self.url, self.way, self.tls, &headers, offer, self.timeout);
         let Opened { stream, leftover, info, uri } = opening.await?;
         let protocol = info.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let protocol = protocol.and_then(|protocol| protocol.to_str().ok()).map(|protocol| protocol.trim().to_owned());
