@@ -1,5 +1,7 @@
 //! `connect`: makes a stub or a client from a URL.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -219,8 +221,8 @@ impl<T> ConnectBuilder<T> {
 
     /// Sets through which HTTP proxy the server is reached: `.proxy(Proxy::none())`, or
     /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
-    /// hosts of this machine are reached directly. Of `proxy` and [`over`](Self::over), the one that is called last
-    /// counts.
+    /// hosts of this machine are reached directly. Of `proxy`, `unix` and [`over`](Self::over), the one that is called
+    /// last counts.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.way = Way::Tcp(Some(proxy));
         self
@@ -235,6 +237,16 @@ impl<T> ConnectBuilder<T> {
     /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         self.way = Way::Own(Box::new(stream));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, for instance `"/run/app/rpc.sock"`, where a server listens with
+    /// `Server::listen_unix`. The URL says what the request asks for, its host and its path:
+    /// `connect("ws://localhost/").unix("/run/app/rpc.sock")`. Otherwise as [`over`](Self::over). If there is no
+    /// connection, the error is [`ConnectError::Unix`].
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.way = Way::Unix(path.into());
         self
     }
 

@@ -28,6 +28,8 @@ use tokio_tungstenite::{
     },
 };
 
+#[cfg(unix)]
+use self::reach::reach_unix;
 use self::{
     head::HeadFirst,
     reach::reach,
@@ -114,6 +116,11 @@ pub(crate) async fn open(
     let proxy = match way {
         Way::Tcp(proxy) => proxy,
         Way::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
+        #[cfg(unix)]
+        Way::Unix(path) => {
+            let stream = limit.bound(&target, None, reach_unix(path)).await?;
+            return open_own(target, Box::new(stream), tls, request, &limit).await;
+        }
     };
     let (stream, addr, info) = connect(&target, proxy, &limit).await?;
     let Some(tls) = tls else {

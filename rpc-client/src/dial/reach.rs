@@ -1,7 +1,11 @@
-//! `reach`: makes a TCP connection to one of the addresses of a host.
+//! `reach`: makes a TCP connection to one of the addresses of a host. `reach_unix`: connects to a Unix socket.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{io, net::SocketAddr, time::Duration};
 
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
@@ -50,4 +54,9 @@ fn unreachable(authority: &str, source: io::Error) -> ConnectError {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused { authority },
         _ => ConnectError::Unreachable { authority, source },
     }
+}
+
+#[cfg(unix)]
+pub(super) async fn reach_unix(path: PathBuf) -> Result<UnixStream, ConnectError> {
+    UnixStream::connect(&path).await.map_err(|source| ConnectError::Unix { path, source })
 }

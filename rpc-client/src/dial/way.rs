@@ -1,5 +1,8 @@
 //! `Way`: by which way a connection is made.
 
+#[cfg(unix)]
+use std::path::PathBuf;
+
 use super::OwnStream;
 use crate::proxy::Proxy;
 
@@ -9,4 +12,7 @@ pub(crate) enum Way {
     Tcp(Option<Proxy>),
     /// Over a stream of the application.
     Own(OwnStream),
+    /// By the Unix socket at a path.
+    #[cfg(unix)]
+    Unix(PathBuf),
 }

@@ -1,5 +1,7 @@
 //! `ClientWebSocket`: from a URL to a WebSocket.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -145,6 +147,13 @@ impl ClientWebSocketBuilder {
     /// [`ConnectBuilder::over`](crate::ConnectBuilder::over) does.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         self.way = Way::Own(Box::new(stream));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, as [`ConnectBuilder::unix`](crate::ConnectBuilder::unix) does.
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.way = Way::Unix(path.into());
         self
     }
 
