@@ -219,7 +219,7 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sets through which HTTP proxy the server is reached: `.proxy(Proxy::none())`, or
+    /// Sets through which proxy the server is reached: `.proxy(Proxy::none())`, or
     /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
     /// hosts of this machine are reached directly. Of `proxy`, `unix` and [`over`](Self::over), the one that is called
     /// last counts.

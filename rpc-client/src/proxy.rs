@@ -1,4 +1,4 @@
-//! `Proxy`: through which HTTP proxy a client reaches its server.
+//! `Proxy`: through which proxy a client reaches its server.
 
 use std::{env, fmt, net::IpAddr};
 
@@ -7,14 +7,17 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use crate::error::ConnectError;
 
-const PORT: u16 = 80;
+const HTTP_PORT: u16 = 80;
+const SOCKS_PORT: u16 = 1080;
+/// The most bytes of a user name or a password for SOCKS5 (RFC 1929 §2).
+const MAX_LOGIN: usize = 255;
 
-/// Through which HTTP proxy a client reaches its server: `.proxy(..)` of [`ConnectBuilder`](crate::ConnectBuilder).
+/// Through which proxy a client reaches its server: `.proxy(..)` of [`ConnectBuilder`](crate::ConnectBuilder).
 /// Without it, the environment decides, as [`from_env`](Self::from_env) says.
 ///
-/// The client asks the proxy for a tunnel (CONNECT, RFC 9110 §9.3.6) to the host and port of the URL, and the proxy
-/// resolves the name. With a `wss://` URL the proxy sees no more of the connection than that; with a `ws://` URL it
-/// can read everything. What the proxy takes counts under
+/// The client asks the proxy for a tunnel to the host and port of the URL, and the proxy resolves the name: a proxy of
+/// HTTP by CONNECT (RFC 9110 §9.3.6), one of SOCKS5 by RFC 1928. With a `wss://` URL the proxy sees no more of the
+/// connection than that; with a `ws://` URL it can read everything. What the proxy takes counts under
 /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout), and its failures are [`ConnectError::Proxy`].
 /// Through a proxy, [`Session::peer_addr`](rpc_core::Session::peer_addr) is `None`.
 ///
@@ -54,7 +57,27 @@ impl Proxy {
     ///
     /// [`ConnectError::Proxy`] if the URL is not valid, or does not begin with `http://`.
     pub fn http(url: &str) -> Result<Self, ConnectError> {
-        Hop::parse(url).map(|hop| Self { choice: Choice::Given(hop) })
+        let hop = Hop::parse(url)?;
+        match hop.protocol {
+            Protocol::Http { .. } => Ok(Self { choice: Choice::Given(hop) }),
+            Protocol::Socks5 { .. } => Err(hop.unfit("it is a proxy of SOCKS5; use Proxy::socks5")),
+        }
+    }
+
+    /// A SOCKS5 proxy for every host, also for those on this machine: `socks5://proxy:1080`, or
+    /// `socks5://user:password@proxy:1080` (special characters are %-encoded; at most 255 bytes each). The default port
+    /// is 1080. The user name and the password go to the proxy unencrypted, as the protocol has it. `socks5h://` means
+    /// the same: the proxy resolves the name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Proxy`] if the URL is not valid, or does not begin with `socks5://` or `socks5h://`.
+    pub fn socks5(url: &str) -> Result<Self, ConnectError> {
+        let hop = Hop::parse(url)?;
+        match hop.protocol {
+            Protocol::Socks5 { .. } => Ok(Self { choice: Choice::Given(hop) }),
+            Protocol::Http { .. } => Err(hop.unfit("a SOCKS5 proxy is written socks5://host:port")),
+        }
     }
 
     /// What the environment says now, with the variables that curl and others read:
@@ -66,9 +89,9 @@ impl Proxy {
     /// | `all_proxy`, else `ALL_PROXY` | the proxy where the variables above say none |
     /// | `no_proxy`, else `NO_PROXY` | hosts that are reached directly: names, which stand for their subdomains too, IP addresses, networks (`10.0.0.0/8`), or `*`, separated by commas |
     ///
-    /// An empty variable says nothing. `localhost`, names that end in `.localhost`, and loopback addresses are always
-    /// reached directly. A variable that names no proxy that can be used is an error when connecting to a host that it
-    /// is for.
+    /// A proxy is written `http://host:port` (or `host:port`), or `socks5://host:port`. An empty variable says nothing.
+    /// `localhost`, names that end in `.localhost`, and loopback addresses are always reached directly. A variable that
+    /// names no proxy that can be used is an error when connecting to a host that it is for.
     pub fn from_env() -> Self {
         Self::from_variables(|name| env::var(name).ok())
     }
@@ -159,8 +182,16 @@ pub(crate) struct Hop {
     pub(crate) port: u16,
     /// As errors have it: without the password.
     pub(crate) name: String,
-    /// The value of the header `Proxy-Authorization`.
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) protocol: Protocol,
+}
+
+/// What a proxy speaks, and what it is shown.
+#[derive(Clone)]
+pub(crate) enum Protocol {
+    /// With the value of the header `Proxy-Authorization`.
+    Http { authorization: Option<HeaderValue> },
+    /// With a user name and a password of at most 255 bytes each.
+    Socks5 { login: Option<(String, String)> },
 }
 
 impl Hop {
@@ -170,12 +201,13 @@ impl Hop {
             let proxy = url.rsplit('@').next().unwrap_or_default().to_owned();
             ConnectError::Proxy { proxy, why: why.to_owned(), is_temporary: false }
         };
-        match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+        let is_socks = match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
             // As curl has it, a proxy without a scheme is one of HTTP.
-            Some("http") | None => {}
+            Some("http") | None => false,
+            Some("socks5" | "socks5h") => true,
             Some("https") => return Err(bad("a proxy that is itself reached by TLS is not supported; write http://")),
             Some(_) => return Err(bad("a proxy of this kind is not supported; write http://host:port")),
-        }
+        };
         let intercept = intercept(url).ok_or_else(|| bad("its URL is not valid; write http://host:port"))?;
         let authority = intercept.uri().authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(|| bad("special characters of a password must be %-encoded"))?;
@@ -184,20 +216,43 @@ impl Hop {
             return Err(bad("its host is missing; write http://host:port"));
         }
         let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            None | Some("") => PORT,
+            None | Some("") => {
+                if is_socks {
+                    SOCKS_PORT
+                } else {
+                    HTTP_PORT
+                }
+            }
             Some(digits) => digits.parse().map_err(|_| bad("its port is not a number up to 65535"))?,
+        };
+        let protocol = if is_socks {
+            let login = intercept.raw_auth().map(|(user, password)| (user.to_owned(), password.to_owned()));
+            if login.as_ref().is_some_and(|(user, password)| user.len().max(password.len()) > MAX_LOGIN) {
+                return Err(bad("its user name or password has more than 255 bytes"));
+            }
+            Protocol::Socks5 { login }
+        } else {
+            Protocol::Http { authorization: intercept.basic_auth().cloned() }
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
-            name: format!("http://{host}:{port}"),
-            authorization: intercept.basic_auth().cloned(),
+            name: format!("{}://{host}:{port}", if is_socks { "socks5" } else { "http" }),
+            protocol,
         })
+    }
+
+    fn unfit(self, why: &str) -> ConnectError {
+        ConnectError::Proxy { proxy: self.name, why: why.to_owned(), is_temporary: false }
     }
 }
 
-/// A proxy's URL, taken apart.
+/// A proxy's URL, taken apart. The matcher knows schemes in small letters.
 fn intercept(url: &str) -> Option<Intercept> {
+    let url = match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url.to_owned(),
+    };
     Matcher::builder().all(url).build().intercept(&Uri::from_static("http://host/"))
 }
 
@@ -253,17 +308,37 @@ mod tests {
     fn a_url_is_taken_apart() {
         let hop = Hop::parse("http://Aladdin:open%20sesame@proxy").unwrap();
         assert_eq!((hop.host.as_str(), hop.port, hop.name.as_str()), ("proxy", 80, "http://proxy:80"));
-        assert_eq!(hop.authorization.unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        let Protocol::Http { authorization: Some(authorization) } = hop.protocol else { panic!("no authorization") };
+        assert_eq!(authorization, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         let hop = Hop::parse("http://[::1]:3128/").unwrap();
         assert_eq!((hop.host.as_str(), hop.port, hop.name.as_str()), ("::1", 3128, "http://[::1]:3128"));
-        assert!(hop.authorization.is_none());
+        assert!(matches!(hop.protocol, Protocol::Http { authorization: None }));
+        let hop = Hop::parse("SOCKS5H://Aladdin:open%20sesame@proxy").unwrap();
+        assert_eq!((hop.host.as_str(), hop.port, hop.name.as_str()), ("proxy", 1080, "socks5://proxy:1080"));
+        let Protocol::Socks5 { login: Some((user, password)) } = hop.protocol else { panic!("no login") };
+        assert_eq!((user.as_str(), password.as_str()), ("Aladdin", "open sesame"));
+        let hop = Hop::parse("socks5://[::1]:9050").unwrap();
+        assert_eq!((hop.host.as_str(), hop.port), ("::1", 9050));
+        assert!(matches!(hop.protocol, Protocol::Socks5 { login: None }));
+    }
+
+    #[test]
+    fn a_proxy_of_another_protocol_is_an_error() {
+        let error = Proxy::http("socks5://user:secret@proxy").unwrap_err().to_string();
+        assert!(error.contains("use Proxy::socks5") && !error.contains("secret"), "{error}");
+        let error = Proxy::socks5("http://user:secret@proxy").unwrap_err().to_string();
+        assert!(error.contains("socks5://host:port") && !error.contains("secret"), "{error}");
+        let long = format!("socks5://user:{}@proxy", "s".repeat(256));
+        assert!(Proxy::socks5(&long).unwrap_err().to_string().contains("255"));
+        let socks = environment(&[("ALL_PROXY", "socks5://user:secret@a")]);
+        assert_eq!(names(&socks, "example.com"), ["socks5://a:1080"; 2].map(|name| Some(name.to_owned())));
     }
 
     #[test]
     fn a_url_that_cannot_be_used_is_an_error_without_its_password() {
         for (url, word) in [
             ("https://user:secret@proxy", "TLS"),
-            ("socks5://user:secret@proxy", "http://"),
+            ("socks4://user:secret@proxy", "http://"),
             ("http://user:secret@proxy:99999", "port"),
             ("http://user:secret@", "valid"),
             ("http://user:sec#ret@proxy", ""),

@@ -1,6 +1,9 @@
-//! A client that reaches its server through an HTTP proxy, and what it is told when that fails.
+//! A client that reaches its server through a proxy of HTTP or of SOCKS5, and what it is told when that fails.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "proxy/socks.rs"]
+mod socks;
 
 use std::{
     net::SocketAddr,
@@ -95,11 +98,13 @@ async fn through(proxy: Proxy) -> Result<Client, ConnectError> {
 #[track_caller]
 fn why(failed: Result<Client, ConnectError>, relay: SocketAddr) -> (String, bool) {
     let error = failed.unwrap_err();
-    assert!(matches!(&error, ConnectError::Proxy { proxy, .. } if *proxy == format!("http://{relay}")), "{error:?}");
+    let named = |proxy: &str| proxy.split_once("://").is_some_and(|(_, host)| host == relay.to_string());
+    assert!(matches!(&error, ConnectError::Proxy { proxy, .. } if named(proxy)), "{error:?}");
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("sesame") && !shown.contains("QWxhZGRpbj") && !shown.contains("Aladdin"), "{shown}");
-    assert!(error.to_string().contains(&format!("no connection through the proxy http://{relay}")), "{error}");
-    (error.to_string(), error.is_retryable())
+    let text = error.to_string();
+    assert!(text.contains("no connection through the proxy ") && text.contains(&relay.to_string()), "{error}");
+    (text, error.is_retryable())
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod head;
 mod own;
 mod reach;
+mod socks;
 mod target;
 mod tunnel;
 mod way;

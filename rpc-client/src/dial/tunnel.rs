@@ -1,36 +1,47 @@
-//! `tunnel`: asks an HTTP proxy for a connection to the server (CONNECT, RFC 9110 §9.3.6).
+//! `tunnel`: asks a proxy for a connection to the server, one of HTTP by CONNECT (RFC 9110 §9.3.6).
 
 use std::{io, net::SocketAddr};
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::{head::HeadFirst, reach::reach, target::Target};
+use super::{head::HeadFirst, reach::reach, socks, target::Target};
 use crate::{
     error::ConnectError,
-    proxy::{Hop, bracketed},
+    proxy::{Hop, Protocol, bracketed},
 };
 
 /// Connects to the server through a proxy. The address is that of the proxy.
 pub(super) async fn tunnel(hop: &Hop, target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let authority = format!("{}:{}", bracketed(&hop.host), hop.port);
-    // Without its port, a proxy would have to know which one a WebSocket has.
-    let server = format!("{}:{}", bracketed(&target.host), target.port);
     let reached = reach(&hop.host, hop.port, &authority).await;
     let (stream, addr) = reached.map_err(|error| failed(hop, error.to_string(), error.is_retryable()))?;
-    Ok((ask(hop, &server, stream).await?, addr))
+    let stream = match &hop.protocol {
+        Protocol::Http { authorization } => {
+            // Without its port, a proxy would have to know which one a WebSocket has.
+            let server = format!("{}:{}", bracketed(&target.host), target.port);
+            ask(hop, authorization.as_ref(), &server, stream).await?
+        }
+        Protocol::Socks5 { login } => socks::ask(hop, login.as_ref(), target, stream).await?,
+    };
+    Ok((stream, addr))
 }
 
 /// Sends the request, and takes the answer in.
-async fn ask<IO: AsyncRead + AsyncWrite + Unpin>(hop: &Hop, server: &str, mut io: IO) -> Result<IO, ConnectError> {
+async fn ask<IO: AsyncRead + AsyncWrite + Unpin>(
+    hop: &Hop,
+    authorization: Option<&HeaderValue>,
+    server: &str,
+    mut io: IO,
+) -> Result<IO, ConnectError> {
     let ended = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidData => failed(hop, error.to_string(), false),
         _ => failed(hop, format!("it ended the connection before it made the tunnel: {error}"), true),
     };
-    io.write_all(&request(hop, server)).await.map_err(ended)?;
+    io.write_all(&request(authorization, server)).await.map_err(ended)?;
     io.flush().await.map_err(ended)?;
     let mut stream = HeadFirst::new(io);
     let mut head = Vec::new();
@@ -39,7 +50,11 @@ async fn ask<IO: AsyncRead + AsyncWrite + Unpin>(hop: &Hop, server: &str, mut io
         // Any 2xx makes the tunnel (RFC 9110 §9.3.6).
         Some(status) if status.is_success() => {}
         Some(status) => {
-            return Err(failed(hop, refusal(hop, server, status), matches!(status.as_u16(), 429 | 502..=504)));
+            return Err(failed(
+                hop,
+                refusal(authorization.is_some(), server, status),
+                matches!(status.as_u16(), 429 | 502..=504),
+            ));
         }
         None => return Err(failed(hop, "what answers there does not speak HTTP/1.1".to_owned(), false)),
     }
@@ -50,9 +65,9 @@ async fn ask<IO: AsyncRead + AsyncWrite + Unpin>(hop: &Hop, server: &str, mut io
     }
 }
 
-fn request(hop: &Hop, server: &str) -> Vec<u8> {
+fn request(authorization: Option<&HeaderValue>, server: &str) -> Vec<u8> {
     let mut request = format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n").into_bytes();
-    if let Some(authorization) = &hop.authorization {
+    if let Some(authorization) = authorization {
         request.extend(b"Proxy-Authorization: ");
         request.extend(authorization.as_bytes());
         request.extend(b"\r\n");
@@ -72,9 +87,9 @@ fn status(head: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(code).ok().filter(|_| is_whole)
 }
 
-fn refusal(hop: &Hop, server: &str, status: StatusCode) -> String {
+fn refusal(is_authorized: bool, server: &str, status: StatusCode) -> String {
     let advice = match status.as_u16() {
-        407 if hop.authorization.is_some() => "it does not accept this user name and password",
+        407 if is_authorized => "it does not accept this user name and password",
         407 => "it wants a user name and a password; write http://user:password@host:port",
         403 | 405 => "it does not allow tunnels there; check its rules",
         429 | 503 => "it is overloaded; try again in a moment",

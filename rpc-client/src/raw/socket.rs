@@ -136,7 +136,7 @@ impl ClientWebSocketBuilder {
         self
     }
 
-    /// Sets through which HTTP proxy the server is reached, as
+    /// Sets through which proxy the server is reached, as
     /// [`ConnectBuilder::proxy`](crate::ConnectBuilder::proxy) does.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.way = Way::Tcp(Some(proxy));
