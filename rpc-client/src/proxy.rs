@@ -93,7 +93,8 @@ impl Proxy {
     /// `localhost`, names that end in `.localhost`, and loopback addresses are always reached directly. A variable that
     /// names no proxy that can be used is an error when connecting to a host that it is for.
     pub fn from_env() -> Self {
-        Self::from_variables(|name| env::var(name).ok())
+        // What is no text is no URL either, and no reason to connect directly.
+        Self::from_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
@@ -196,11 +197,8 @@ pub(crate) enum Protocol {
 
 impl Hop {
     fn parse(url: &str) -> Result<Self, ConnectError> {
-        let bad = |why: &str| {
-            // What stands before the last @ may be a password.
-            let proxy = url.rsplit('@').next().unwrap_or_default().to_owned();
-            ConnectError::Proxy { proxy, why: why.to_owned(), is_temporary: false }
-        };
+        let bad =
+            |why: &str| ConnectError::Proxy { proxy: without_password(url), why: why.to_owned(), is_temporary: false };
         let is_socks = match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
             // As curl has it, a proxy without a scheme is one of HTTP.
             Some("http") | None => false,
@@ -244,6 +242,17 @@ impl Hop {
 
     fn unfit(self, why: &str) -> ConnectError {
         ConnectError::Proxy { proxy: self.name, why: why.to_owned(), is_temporary: false }
+    }
+}
+
+/// What can be shown of a URL that is wrong: what stands before the last @ may be a password, and what stands in the
+/// place of the port too, if the host was forgotten.
+fn without_password(url: &str) -> String {
+    let shown = url.rsplit('@').next().unwrap_or_default();
+    let is_port = |text: &str| text.trim_end_matches('/').bytes().all(|byte| byte.is_ascii_digit());
+    match shown.rsplit_once(':') {
+        Some((before, port)) if !port.starts_with("//") && !is_port(port) => format!("{before}:…"),
+        _ => shown.to_owned(),
     }
 }
 
@@ -356,6 +365,10 @@ mod tests {
             assert_eq!(proxy.hop(true, "example.com").is_err(), !url.is_empty(), "{url}");
             assert!(proxy.hop(true, "localhost").unwrap().is_none(), "{url}");
             assert!(!format!("{proxy:?}").contains("ret"));
+        }
+        for url in ["http://user:secret", "socks4://user:secret/", "user:sec:ret"] {
+            let error = Proxy::http(url).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("ret"), "{url}: {error:?}");
         }
         let shown = format!("{:?}", Proxy::http("http://user:secret@proxy:1").unwrap());
         assert_eq!(shown, "Proxy(\"http://proxy:1\")");
