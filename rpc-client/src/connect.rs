@@ -1,5 +1,7 @@
 //! `connect`: makes a stub or a client from a URL.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -24,9 +26,10 @@ use tracing::{debug, warn};
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{Opened, OwnStream, Stream, dial},
+    dial::{Opened, Stream, Way, dial},
     error::ConnectError,
     headers::with_header,
+    proxy::Proxy,
     tls::Tls,
 };
 
@@ -135,7 +138,7 @@ impl<S: Stub> Connect for S {}
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
     url: String,
-    own: Option<OwnStream>,
+    way: Way,
     config: Config,
     headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
@@ -148,7 +151,7 @@ impl<T> ConnectBuilder<T> {
     fn new(url: String) -> Self {
         Self {
             url,
-            own: None,
+            way: Way::Tcp(None),
             config: Config::default(),
             headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
@@ -216,6 +219,15 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
+    /// Sets through which proxy the server is reached: `.proxy(Proxy::none())`, or
+    /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
+    /// hosts of this machine are reached directly. Of `proxy`, `unix` and [`over`](Self::over), the one that is called
+    /// last counts.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.way = Way::Tcp(Some(proxy));
+        self
+    }
+
     /// Connects over a stream that the application has opened by itself, for instance of a Unix socket or of a tunnel.
     /// The HTTP upgrade goes over it as over a TCP connection. The URL says what the request asks for, its host and its
     /// path; no address is looked up, and [`Session::peer_addr`](rpc_core::Session::peer_addr) is `None`. With a
@@ -224,7 +236,17 @@ impl<T> ConnectBuilder<T> {
     ///
     /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        self.own = Some(Box::new(stream));
+        self.way = Way::Own(Box::new(stream));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, for instance `"/run/app/rpc.sock"`, where a server listens with
+    /// `Server::listen_unix`. The URL says what the request asks for, its host and its path:
+    /// `connect("ws://localhost/").unix("/run/app/rpc.sock")`. Otherwise as [`over`](Self::over). If there is no
+    /// connection, the error is [`ConnectError::Unix`].
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.way = Way::Unix(path.into());
         self
     }
 
@@ -244,7 +266,7 @@ impl<T> ConnectBuilder<T> {
             headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
             credential
         });
-        let Opened { stream, leftover, info, .. } = dial(&self.url, self.own, self.tls, &headers, config).await?;
+        let Opened { stream, leftover, info, .. } = dial(&self.url, self.way, self.tls, &headers, config).await?;
         let peer_addr = info.peer_addr;
         let shown = credential.as_ref();
         let (session, driver) = match stream {

@@ -1,6 +1,6 @@
 //! `ConnectError`: why a connection was not made.
 
-use std::{error, fmt, io, net::SocketAddr, time::Duration};
+use std::{error, fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::StatusCode;
 use rpc_core::{
@@ -80,6 +80,23 @@ pub enum ConnectError {
         /// The address of the connection, if one was made. Then the answer to the HTTP upgrade did not come.
         reached: Option<SocketAddr>,
     },
+    /// The Unix socket that was named with `.unix(..)` cannot be connected to.
+    Unix {
+        /// The path of the socket file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The proxy on the way to the server made no connection to it ([`Proxy`](crate::Proxy)).
+    Proxy {
+        /// The proxy's URL, without a user name and a password.
+        proxy: String,
+        /// What is wrong, and what to do about it.
+        why: String,
+        /// Whether the same attempt may go better later: the proxy was not there or did not answer in time, or it says
+        /// that it is overloaded or cannot reach the server.
+        is_temporary: bool,
+    },
     /// TLS was not agreed on: a certificate is not accepted at one of the ends, or what answers does not speak TLS.
     Tls {
         /// Host and port.
@@ -138,7 +155,8 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether the same program may connect later: the name was not resolved, the server was not there, did not answer
-    /// in time or ended the connection; it or a proxy answered with HTTP 429, 502, 503 or 504; it refused the session
+    /// in time or ended the connection; it or a proxy answered with HTTP 429, 502, 503
+    /// or 504; it refused the session
     /// with [`Code::Unavailable`] or [`Code::ResourceExhausted`]; or the session ended in a way that
     /// [`ConnectionError::is_retryable`] says may go better. False where the program, the server or the certificates
     /// have to change first. A program that connects again waits first, longer after each failure.
@@ -149,6 +167,8 @@ impl ConnectError {
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Ended { .. } => true,
+            Self::Unix { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+            Self::Proxy { is_temporary, .. } => *is_temporary,
             Self::Http { status, .. } => matches!(status.as_u16(), 429 | 502..=504),
             Self::Rejected(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
             Self::Session(error) => error.is_retryable(),
@@ -198,6 +218,16 @@ impl fmt::Display for ConnectError {
                 "{authority} ended the connection before the WebSocket handshake was done: {source}; \
                  it may be overloaded or shutting down, or expect wss:// in place of ws://, or the reverse"
             ),
+            Self::Unix { path, source } => {
+                let advice = match source.kind() {
+                    io::ErrorKind::PermissionDenied => "check the permissions of the socket file and its folder",
+                    _ => "check the path, and whether the server runs",
+                };
+                write!(f, "cannot connect to the Unix socket {path:?}: {source}; {advice}")
+            }
+            Self::Proxy { proxy, why, .. } => {
+                write!(f, "no connection through the proxy {}: {}", excerpt(proxy), escaped(why))
+            }
             Self::Tls { authority, why } => write!(f, "no TLS with {authority}: {}", escaped(why)),
             Self::NotWebSocket { authority, why } => {
                 write!(
@@ -257,9 +287,10 @@ fn advice(status: StatusCode) -> &'static str {
 impl error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Resolve { source, .. } | Self::Unreachable { source, .. } | Self::Ended { source, .. } => {
-                source.source()
-            }
+            Self::Resolve { source, .. }
+            | Self::Unreachable { source, .. }
+            | Self::Unix { source, .. }
+            | Self::Ended { source, .. } => source.source(),
             Self::Credentials { source } => source.source(),
             Self::Rejected(status) => status.source(),
             Self::Session(error) => error.source(),
@@ -268,6 +299,7 @@ impl error::Error for ConnectError {
             | Self::Header { .. }
             | Self::Refused { .. }
             | Self::TimedOut { .. }
+            | Self::Proxy { .. }
             | Self::Tls { .. }
             | Self::NotWebSocket { .. }
             | Self::Http { .. }
@@ -310,6 +342,8 @@ mod tests {
             ConnectError::Unreachable { authority: authority(), source: reset() },
             ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached: None },
             ConnectError::Ended { authority: authority(), source: reset() },
+            ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::NotFound.into() },
+            ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: true },
             http(429),
             http(502),
             http(503),
@@ -321,6 +355,8 @@ mod tests {
         let final_ones = [
             ConnectError::Url { url: url(), why: String::new() },
             ConnectError::Tls { authority: authority(), why: String::new() },
+            ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::PermissionDenied.into() },
+            ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: false },
             ConnectError::NotWebSocket { authority: authority(), why: String::new() },
             ConnectError::NotHosted { url: url(), contract: "Clock" },
             http(200),

@@ -53,6 +53,7 @@ mod credentials;
 mod dial;
 mod error;
 mod headers;
+mod proxy;
 #[cfg(feature = "raw")]
 pub mod raw;
 mod tls;
@@ -61,6 +62,7 @@ pub use client::Client;
 pub use connect::{Connect, ConnectBuilder, connect};
 pub use credentials::{CredentialError, Credentials};
 pub use error::ConnectError;
+pub use proxy::Proxy;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsBuilder};
 

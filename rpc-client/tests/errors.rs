@@ -70,6 +70,8 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::Header { name: text(), why: text() },
         ConnectError::Resolve { host: text(), source: network() },
         ConnectError::Refused { authority: authority.clone() },
+        ConnectError::Unix { path: text().into(), source: network() },
+        ConnectError::Proxy { proxy: text(), why: text(), is_temporary: false },
         ConnectError::Tls { authority: authority.clone(), why: text() },
         ConnectError::Unreachable { authority: authority.clone(), source: network() },
         ConnectError::TimedOut { authority: authority.clone(), limit, reached: Some(SOCKET) },
@@ -92,6 +94,8 @@ fn server_errors() -> Vec<ListenError> {
         ListenError::Denied(SOCKET),
         ListenError::NotLocal(SOCKET),
         ListenError::Failed { addr: SOCKET, source: network() },
+        ListenError::PathInUse(text().into()),
+        ListenError::Path { path: text().into(), source: network() },
         ListenError::ShutDown,
     ];
     errors.extend(build_errors().into_iter().map(ListenError::Build));

@@ -1,6 +1,6 @@
 //! `BuildError` and `ListenError`: why a server could not start.
 
-use std::{error, fmt, io, net::SocketAddr};
+use std::{error, fmt, io, net::SocketAddr, path::PathBuf};
 
 use rpc_core::HostingError;
 
@@ -114,6 +114,15 @@ pub enum ListenError {
         /// The system's error.
         source: io::Error,
     },
+    /// Another socket listens at this path. Only `Server::listen_unix` gives this error, and the next.
+    PathInUse(PathBuf),
+    /// A socket file cannot be made, or what lies at its path cannot be removed.
+    Path {
+        /// The path of the socket file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
 }
 
 impl ListenError {
@@ -156,6 +165,18 @@ impl fmt::Display for ListenError {
                 )
             }
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
+            Self::PathInUse(path) => {
+                write!(
+                    f,
+                    "another socket (perhaps of this program) listens at {path:?}; close it, or choose another path"
+                )
+            }
+            Self::Path { path, source } => {
+                write!(
+                    f,
+                    "cannot listen at {path:?}: {source}; choose a path in a folder that is there and that this program may write to"
+                )
+            }
         }
     }
 }
@@ -166,8 +187,10 @@ impl error::Error for ListenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Build(error) => error.source(),
-            Self::Address(error) | Self::Failed { source: error, .. } => error.source(),
-            Self::ShutDown | Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) => None,
+            Self::Address(error) | Self::Failed { source: error, .. } | Self::Path { source: error, .. } => {
+                error.source()
+            }
+            Self::ShutDown | Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::PathInUse(_) => None,
         }
     }
 }

@@ -59,6 +59,8 @@ mod signal;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(unix)]
+mod unix;
 mod upgrade;
 
 pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
@@ -66,6 +68,8 @@ pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use front::{Front, FrontFuture};
 pub use handle::ServerHandle;
+#[cfg(unix)]
+pub use listener::UnixListener;
 pub use listener::{ListenOptions, Listener};
 pub use routes::{FrontBody, RequestBody, RouteService};
 pub use server::Server;

@@ -1,5 +1,7 @@
 //! `Server`: the handle of a running server.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::{io, sync::Arc};
 
 use rpc_core::ConnectionInfo;
@@ -19,6 +21,8 @@ use crate::{
     shared::{KeepAlive, ServerShared, Stop},
     upgrade::Upgrade,
 };
+#[cfg(unix)]
+use crate::{listener::UnixListener, unix};
 
 /// A server: services and limits, which [`Server::builder`] collects. Cheap to clone; all clones are one server.
 ///
@@ -132,6 +136,56 @@ impl Server {
     #[cfg(feature = "tls")]
     pub fn serve_listener_tls(&self, listener: TcpListener, tls: Tls) -> Result<Listener, ListenError> {
         self.serve_listener_with(listener, ListenOptions::new().tls(tls))
+    }
+
+    /// Listens at a Unix socket, for instance `"/run/app/rpc.sock"`, until the returned [`UnixListener`] is dropped or
+    /// the server ends; then the socket file is removed. Otherwise as [`listen`](Self::listen), without TLS. A client
+    /// connects with `ConnectBuilder::unix`.
+    ///
+    /// A socket file that an earlier process has left at the path is removed, if nothing answers there. Another file is
+    /// left as it is, and is an error. The permissions of the file, which the umask of the process leaves, and of its
+    /// folder say which users may connect: put it into a folder that only they may enter.
+    ///
+    /// Sessions that come this way have no [`peer_addr`](rpc_core::Session::peer_addr), and count under
+    /// [`max_connections`](crate::ServerBuilder::max_connections) alone. Headers of proxies are not read.
+    ///
+    /// ```
+    /// use rpc_client::Connect;
+    /// use rpc_server::Server;
+    /// # #[rpc_server::service]
+    /// # trait Clock {
+    /// #     async fn hour(&self) -> u8;
+    /// # }
+    /// # struct Tower;
+    /// # impl Clock for Tower {
+    /// #     async fn hour(&self) -> u8 {
+    /// #         12
+    /// #     }
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("rpc.sock");
+    /// let server = Server::builder().service(Tower.serve()).build()?;
+    /// let listener = server.listen_unix(&path).await?;
+    /// let clock = ClockClient::connect("ws://localhost/").unix(listener.path()).await?;
+    /// assert_eq!(clock.hour().await?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::PathInUse`] if another socket listens there, [`ListenError::Path`] if the file cannot be made or
+    /// an old one cannot be removed, [`ListenError::ShutDown`] if the server has been shut down.
+    #[cfg(unix)]
+    pub async fn listen_unix(&self, path: impl AsRef<Path>) -> Result<UnixListener, ListenError> {
+        if self.shared().has_ended() {
+            return Err(ListenError::ShutDown);
+        }
+        let (listener, file) = unix::bind(path.as_ref()).await?;
+        UnixListener::start(Arc::clone(&self.alive), listener, file)
     }
 
     /// Makes a stream that the application has opened by itself a connection of the server: of a Unix socket, for

@@ -9,6 +9,11 @@ use std::{
 };
 
 use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+#[cfg(unix)]
+use crate::unix::SocketFile;
 
 /// A listening socket. Clones are the same socket.
 ///
@@ -22,14 +27,48 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 struct State {
     /// `None` once the socket is closed.
-    listener: Option<TcpListener>,
+    listener: Option<Bound>,
     /// The task that waits for a connection, or for the end.
     waiting: Option<Waker>,
 }
 
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    /// The file goes before the socket closes: until then, no other file can have its inode.
+    #[cfg(unix)]
+    Unix {
+        _file: SocketFile,
+        listener: UnixListener,
+    },
+}
+
+/// A connection that a socket has accepted.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Tcp(TcpStream, SocketAddr),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Incoming {
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, peer_addr) => Some(*peer_addr),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl Socket {
     pub(crate) fn new(listener: TcpListener) -> Self {
-        Self { state: Arc::new(Mutex::new(State { listener: Some(listener), waiting: None })) }
+        Self::of(Bound::Tcp(listener))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unix(listener: UnixListener, file: SocketFile) -> Self {
+        Self::of(Bound::Unix { _file: file, listener })
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
@@ -50,7 +89,7 @@ impl Socket {
     }
 
     /// Waits for a connection; `None` once the socket is closed. One task at a time may wait.
-    pub(crate) async fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    pub(crate) async fn accept(&self) -> Option<io::Result<Incoming>> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
@@ -68,10 +107,17 @@ impl Socket {
         .await;
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<(TcpStream, SocketAddr)>>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Incoming>>> {
         let mut state = self.lock();
         let Some(listener) = &state.listener else { return Poll::Ready(None) };
-        match listener.poll_accept(cx) {
+        let accepted = match listener {
+            Bound::Tcp(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, peer_addr)| Incoming::Tcp(stream, peer_addr))
+            }
+            #[cfg(unix)]
+            Bound::Unix { listener, .. } => listener.poll_accept(cx).map_ok(|(stream, _)| Incoming::Unix(stream)),
+        };
+        match accepted {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => {
                 let old = state.waiting.replace(cx.waker().clone());
@@ -79,6 +125,10 @@ impl Socket {
                 Poll::Pending
             }
         }
+    }
+
+    fn of(listener: Bound) -> Self {
+        Self { state: Arc::new(Mutex::new(State { listener: Some(listener), waiting: None })) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,11 @@
 
 mod head;
 mod own;
+mod reach;
+mod socks;
 mod target;
+mod tunnel;
+mod way;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -13,9 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use rpc_core::{Config, ConnectionInfo, session::SUBPROTOCOL};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, lookup_host},
-    task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     client_async,
@@ -26,16 +29,22 @@ use tokio_tungstenite::{
     },
 };
 
-pub(crate) use self::own::OwnStream;
-use self::{head::HeadFirst, target::Target};
+#[cfg(unix)]
+use self::reach::reach_unix;
+use self::{
+    head::HeadFirst,
+    reach::reach,
+    target::Target,
+    tunnel::{failed as proxy_failed, tunnel},
+};
+pub(crate) use self::{own::OwnStream, way::Way};
 use crate::{
     error::ConnectError,
+    proxy::Proxy,
     tls::{Tls, TlsStream, explain},
 };
 
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
-/// When an address has not answered for this time, the next one is tried as well (RFC 8305 §5).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The time beyond the limit in which the runtime may still notice an answer that came in time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The largest number of bytes that are read of a refusal's text, and the time that reading them may take.
@@ -74,12 +83,12 @@ pub(crate) enum Stream {
 /// Connects and upgrades to a session's WebSocket. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
-    own: Option<OwnStream>,
+    way: Way,
     tls: Option<Tls>,
     headers: &HeaderMap,
     config: &Config,
 ) -> Result<Opened, ConnectError> {
-    open(url, own, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
+    open(url, way, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
 }
 
 /// A connection that has become a WebSocket.
@@ -92,11 +101,10 @@ pub(crate) struct Opened {
     pub(crate) uri: Uri,
 }
 
-/// Connects and upgrades, with an offer of sub-protocols: over the application's own stream, if there is one. Dropping
-/// the future closes what it has opened.
+/// Connects and upgrades, with an offer of sub-protocols. Dropping the future closes what it has opened.
 pub(crate) async fn open(
     url: &str,
-    own: Option<OwnStream>,
+    way: Way,
     tls: Option<Tls>,
     headers: &HeaderMap,
     protocols: Option<HeaderValue>,
@@ -106,21 +114,16 @@ pub(crate) async fn open(
     let tls = security(&target, tls).await?;
     let request = request(&target, headers, protocols);
     let limit = Limit { at: Instant::now() + after, after };
-    if let Some(stream) = own {
-        let (stream, info) = match tls {
-            None => (stream, ConnectionInfo::default()),
-            Some(tls) => {
-                let secure = tls.connect(&target.host, &target.authority, stream);
-                let (stream, tls_info) = limit.bound(&target, None, secure).await?;
-                let stream: OwnStream = stream;
-                (stream, ConnectionInfo::default().with_tls(tls_info))
-            }
-        };
-        let (io, leftover, headers) = limit.bound(&target, None, upgrade(&target, stream, request)).await?;
-        return Ok(opened(Stream::Own(io), leftover, info.with_headers(headers), target));
-    }
-    let (stream, addr) = limit.bound(&target, None, reach(&target)).await?;
-    let info = ConnectionInfo::default().with_peer_addr(addr);
+    let proxy = match way {
+        Way::Tcp(proxy) => proxy,
+        Way::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
+        #[cfg(unix)]
+        Way::Unix(path) => {
+            let stream = limit.bound(&target, None, reach_unix(path)).await?;
+            return open_own(target, Box::new(stream), tls, request, &limit).await;
+        }
+    };
+    let (stream, addr, info) = connect(&target, proxy, &limit).await?;
     let Some(tls) = tls else {
         let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
         return Ok(opened(Stream::Plain(io), leftover, info.with_headers(headers), target));
@@ -130,6 +133,48 @@ pub(crate) async fn open(
     let (io, leftover, headers) = limit.bound(&target, Some(addr), upgrade(&target, stream, request)).await?;
     let info = info.with_tls(tls_info).with_headers(headers);
     Ok(opened(Stream::Tls(io), leftover, info, target))
+}
+
+/// Upgrades over the application's own stream.
+async fn open_own(
+    target: Target,
+    stream: OwnStream,
+    tls: Option<Tls>,
+    request: Request<()>,
+    limit: &Limit,
+) -> Result<Opened, ConnectError> {
+    let (stream, info) = match tls {
+        None => (stream, ConnectionInfo::default()),
+        Some(tls) => {
+            let secure = tls.connect(&target.host, &target.authority, stream);
+            let (stream, tls_info) = limit.bound(&target, None, secure).await?;
+            let stream: OwnStream = stream;
+            (stream, ConnectionInfo::default().with_tls(tls_info))
+        }
+    };
+    let (io, leftover, headers) = limit.bound(&target, None, upgrade(&target, stream, request)).await?;
+    Ok(opened(Stream::Own(io), leftover, info.with_headers(headers), target))
+}
+
+/// Makes the TCP connection, by itself or through a proxy. Also returns its address, and what the session has of it.
+async fn connect(
+    target: &Target,
+    proxy: Option<Proxy>,
+    limit: &Limit,
+) -> Result<(TcpStream, SocketAddr, ConnectionInfo), ConnectError> {
+    let Some(hop) = proxy.unwrap_or_else(Proxy::from_env).hop(target.is_tls, &target.host)? else {
+        let reached = reach(&target.host, target.port, &target.authority);
+        let (stream, addr) = limit.bound(target, None, reached).await?;
+        return Ok((stream, addr, ConnectionInfo::default().with_peer_addr(addr)));
+    };
+    let (stream, addr) = limit.bound(target, None, tunnel(&hop, target)).await.map_err(|error| match error {
+        ConnectError::TimedOut { limit, .. } => {
+            proxy_failed(&hop, format!("it made no tunnel within {limit:?} (Config::upgrade_timeout)"), true)
+        }
+        other => other,
+    })?;
+    // The address of the server is not known.
+    Ok((stream, addr, ConnectionInfo::default()))
 }
 
 #[cfg_attr(not(feature = "raw"), expect(unused_variables, reason = "a session does not need the URL"))]
@@ -196,45 +241,6 @@ fn request(target: &Target, headers: &HeaderMap, protocols: Option<HeaderValue>)
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols);
     }
     request
-}
-
-/// Connects to the first of the host's addresses that answers. An address that does not answer does not delay the next
-/// one for long (RFC 8305 §5).
-async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
-    let resolve = |source| ConnectError::Resolve { host: target.host.clone(), source };
-    let mut addrs = lookup_host((target.host.as_str(), target.port)).await.map_err(resolve)?;
-    let (mut failed, mut attempts) = (None, JoinSet::new());
-    loop {
-        let next = addrs.next();
-        let is_last = next.is_none();
-        if let Some(addr) = next {
-            attempts.spawn(async move { (addr, TcpStream::connect(addr).await) });
-        }
-        let ended = tokio::select! {
-            ended = attempts.join_next() => ended,
-            () = sleep(ATTEMPT_DELAY), if !is_last => continue,
-        };
-        match ended {
-            Some(Ok((addr, Ok(stream)))) => {
-                // Packets are whole when they are written; waiting to fill a segment would only delay them.
-                stream.set_nodelay(true).map_err(|source| unreachable(target, source))?;
-                return Ok((stream, addr));
-            }
-            Some(Ok((_, Err(source)))) => failed = Some(unreachable(target, source)),
-            Some(Err(_)) => {}
-            None if is_last => break,
-            None => {}
-        }
-    }
-    Err(failed.unwrap_or_else(|| resolve(io::Error::other("the resolver found none"))))
-}
-
-fn unreachable(target: &Target, source: io::Error) -> ConnectError {
-    let authority = target.authority.clone();
-    match source.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectError::Refused { authority },
-        _ => ConnectError::Unreachable { authority, source },
-    }
 }
 
 /// Does the HTTP upgrade. Returns the stream, the bytes that were read behind the answer, and the answer's headers.
@@ -347,6 +353,8 @@ fn not_websocket(target: &Target, why: &str) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! `ClientWebSocket`: from a URL to a WebSocket.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -15,9 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use crate::{
-    dial::{Opened, OwnStream, Stream, open},
+    dial::{Opened, Stream, Way, open},
     error::ConnectError,
     headers::with_header,
+    proxy::Proxy,
     tls::Tls,
 };
 
@@ -53,7 +56,7 @@ impl ClientWebSocket {
     pub fn connect(url: impl Into<String>) -> ClientWebSocketBuilder {
         ClientWebSocketBuilder {
             url: url.into(),
-            own: None,
+            way: Way::Tcp(None),
             tls: None,
             headers: Ok(HeaderMap::new()),
             protocols: Vec::new(),
@@ -90,7 +93,7 @@ impl DerefMut for ClientWebSocket {
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
     url: String,
-    own: Option<OwnStream>,
+    way: Way,
     tls: Option<Tls>,
     headers: Result<HeaderMap, ConnectError>,
     protocols: Vec<String>,
@@ -133,17 +136,31 @@ impl ClientWebSocketBuilder {
         self
     }
 
+    /// Sets through which proxy the server is reached, as
+    /// [`ConnectBuilder::proxy`](crate::ConnectBuilder::proxy) does.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.way = Way::Tcp(Some(proxy));
+        self
+    }
+
     /// Connects over a stream that the application has opened by itself, as
     /// [`ConnectBuilder::over`](crate::ConnectBuilder::over) does.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        self.own = Some(Box::new(stream));
+        self.way = Way::Own(Box::new(stream));
+        self
+    }
+
+    /// Connects to the Unix socket at this path, as [`ConnectBuilder::unix`](crate::ConnectBuilder::unix) does.
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.way = Way::Unix(path.into());
         self
     }
 
     async fn open(self) -> Result<ClientWebSocket, ConnectError> {
         let headers = self.headers?;
         let offer = offer(&self.protocols)?;
-        let opening = open(&self.url, self.own, self.tls, &headers, offer, self.timeout);
+        let opening = open(&self.url, self.way, self.tls, &headers, offer, self.timeout);
         let Opened { stream, leftover, info, uri } = opening.await?;
         let protocol = info.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let protocol = protocol.and_then(|protocol| protocol.to_str().ok()).map(|protocol| protocol.trim().to_owned());

@@ -1,6 +1,6 @@
 //! `Acceptor`: accepts the connections of one socket, and hands each one's requests to the upgrade.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 
 use http::Extensions;
 use hyper::server::conn::http1;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     shared::{ServerShared, Stop},
-    socket::Socket,
+    socket::{Incoming, Socket},
 };
 
 /// Serves one listening socket until the socket is closed, or the server ends.
@@ -69,9 +69,9 @@ impl Acceptor {
             };
             match accepted {
                 None => return,
-                Some(Ok((stream, peer_addr))) => {
+                Some(Ok(incoming)) => {
                     self.backoff.succeeded();
-                    self.accepted(stream, peer_addr, connections, stop);
+                    self.accepted(incoming, connections, stop);
                 }
                 Some(Err(error)) if is_of_one_connection(&error) => {
                     debug!("a connection ended before it was accepted: {error}");
@@ -90,23 +90,31 @@ impl Acceptor {
         }
     }
 
-    fn accepted(
-        &mut self,
-        stream: TcpStream,
-        peer_addr: SocketAddr,
-        connections: &mut JoinSet<()>,
-        stop: &watch::Receiver<Stop>,
-    ) {
-        match self.shared.take_place_for_peer(peer_addr) {
+    fn accepted(&mut self, incoming: Incoming, connections: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
+        let peer_addr = incoming.peer_addr();
+        let place = match peer_addr {
+            Some(peer_addr) => self.shared.take_place_for_peer(peer_addr),
+            None => self.shared.take_place(None, None),
+        };
+        match place {
             Some(place) => {
-                debug!(peer = %peer_addr, "connection accepted");
+                debug!(peer = peer_addr.map(tracing::field::display), "connection accepted");
                 let shared = Arc::clone(&self.shared);
-                let accepted = Accepted::new(Some(peer_addr), Extensions::new(), shared, place, stop.clone());
-                connections.spawn(serve(self.http.clone(), stream, accepted, self.options.clone()));
+                let accepted = Accepted::new(peer_addr, Extensions::new(), shared, place, stop.clone());
+                let http = self.http.clone();
+                match incoming {
+                    Incoming::Tcp(stream, _) => {
+                        connections.spawn(serve(http, stream, accepted, self.options.clone()));
+                    }
+                    #[cfg(unix)]
+                    Incoming::Unix(stream) => {
+                        connections.spawn(accepted.serve(stream, http));
+                    }
+                }
             }
             // By TLS, saying why would cost a handshake.
             None if self.options.security.is_tls() => {}
-            None => self.turned_away.add(stream),
+            None => self.turned_away.add(incoming),
         }
     }
 }

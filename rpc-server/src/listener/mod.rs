@@ -8,6 +8,8 @@ mod proxy_header;
 mod security;
 mod stream;
 mod turned_away;
+#[cfg(unix)]
+mod unix;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -17,6 +19,8 @@ use tracing::info;
 use self::accept::Acceptor;
 pub use self::options::ListenOptions;
 pub(crate) use self::stream::serve_stream;
+#[cfg(unix)]
+pub use self::unix::UnixListener;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
 /// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping it stops listening there

@@ -4,10 +4,11 @@ use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
     task::JoinSet,
     time::timeout,
 };
+
+use crate::socket::Incoming;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\n\
@@ -33,13 +34,24 @@ pub(super) struct TurnedAway {
 
 impl TurnedAway {
     /// Says why, and closes the connection: at once if too many of them linger.
-    pub(super) fn add(&mut self, stream: TcpStream) {
+    pub(super) fn add(&mut self, incoming: Incoming) {
         while self.lingering.try_join_next().is_some() {}
         if self.lingering.len() < MOST {
-            self.lingering.spawn(async { drop(timeout(LONGEST, linger(stream)).await) });
+            let lingering = async {
+                match incoming {
+                    Incoming::Tcp(stream, _) => linger(stream).await,
+                    #[cfg(unix)]
+                    Incoming::Unix(stream) => linger(stream).await,
+                }
+            };
+            self.lingering.spawn(async { drop(timeout(LONGEST, lingering).await) });
         } else {
             // The buffer of the socket is empty, so it normally takes the answer without a wait.
-            let _ = stream.try_write(FULL);
+            let _ = match incoming {
+                Incoming::Tcp(stream, _) => stream.try_write(FULL),
+                #[cfg(unix)]
+                Incoming::Unix(stream) => stream.try_write(FULL),
+            };
         }
     }
 }
