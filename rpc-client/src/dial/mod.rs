@@ -38,11 +38,11 @@ const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The time beyond the limit in which the runtime may still notice an answer that came in time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// The largest number of bytes that are read of a refusal's text, and the time that reading them may take.
+/// The most bytes that are read of a refusal's text, and the time that reading the text may take.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
-/// Headers that the handshake sets itself (RFC 6455 §4.1). It offers no extensions.
+/// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
 const OWN_HEADERS: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
@@ -63,11 +63,11 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// A stream that dialling gives. Several forms, so that the usual ones cost nothing more for the others.
+/// The stream of a dialled connection. It has several forms, so that the usual streams do not pay for the rare ones.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(TlsStream<TcpStream>),
-    /// Of the application, with TLS within or without.
+    /// A stream of the application, with TLS on top or without.
     Own(OwnStream),
 }
 
@@ -143,7 +143,7 @@ fn opened(stream: Stream, leftover: Vec<u8>, info: ConnectionInfo, target: Targe
     }
 }
 
-/// What the URL's scheme asks for.
+/// The TLS that the URL's scheme asks for; `None` for `ws://`.
 async fn security(target: &Target, given: Option<Tls>) -> Result<Option<Tls>, ConnectError> {
     match (target.is_tls, given) {
         (false, None) => Ok(None),
@@ -216,7 +216,7 @@ async fn reach(target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError>
         };
         match ended {
             Some(Ok((addr, Ok(stream)))) => {
-                // Packets are whole when they are written; waiting to fill a segment would only delay them.
+                // Packets are written whole, and waiting to fill a segment would only delay them.
                 stream.set_nodelay(true).map_err(|source| unreachable(target, source))?;
                 return Ok((stream, addr));
             }
@@ -310,7 +310,7 @@ where
 fn failed(target: &Target, offered: Vec<String>, error: Error) -> ConnectError {
     let authority = target.authority.clone();
     if let Some(why) = io_error(&error).and_then(explain) {
-        // By TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
+        // With TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
         return ConnectError::Tls { authority, why };
     }
     match error {
