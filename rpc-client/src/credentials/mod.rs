@@ -12,7 +12,7 @@ pub(crate) use renewing::{can_renew, keep_renewed};
 
 use crate::error::ConnectError;
 
-/// The longest credential for a Hello. A server takes 16 KiB of a client before there is a session.
+/// The longest credential for a Hello, in bytes. A server takes 16 KiB from a client before there is a session.
 const MAX_IN_HELLO: usize = 8 * 1024;
 
 /// Why there is no credential.
@@ -21,8 +21,8 @@ pub type CredentialError = Box<dyn Error + Send + Sync>;
 /// Where a client gets its credential, for instance a token endpoint.
 /// [`ConnectBuilder::credentials`](crate::ConnectBuilder::credentials) takes one.
 ///
-/// Any function without arguments that returns a future of `Result<Credential, _>` is one, and so is a [`Credential`]
-/// that stays the same. The errors must not tell secrets: they go into the log.
+/// Any function without arguments that returns a future of `Result<Credential, _>` is a source of credentials, and so
+/// is a [`Credential`] that stays the same. The errors go into the log, so they must not contain secrets.
 ///
 /// ```
 /// use rpc_client::{Credential, ConnectError, connect};
@@ -45,13 +45,13 @@ pub type CredentialError = Box<dyn Error + Send + Sync>;
 /// ```
 #[async_trait]
 pub trait Credentials: Send + Sync + 'static {
-    /// The credential to show now. It is asked for before each connection, and again before an identity expires. A
-    /// connection waits for it for [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout) at most; then the
-    /// future is dropped.
+    /// Returns the credential to show now. The client asks before each connection, and again before an identity
+    /// expires. A connection waits for the credential for
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout) at most; then the future is dropped.
     ///
     /// # Errors
     ///
-    /// If there is none. Then connecting fails, or the renewal is tried again.
+    /// If there is no credential. Then connecting fails, or the client tries the renewal again.
     async fn credential(&self) -> Result<Credential, CredentialError>;
 }
 
@@ -74,7 +74,8 @@ impl Credentials for Credential {
     }
 }
 
-/// Asks for the credential of a connection. Returns it with the header that shows it, if it goes with the upgrade.
+/// Asks for the credential of a connection. Returns the credential, with the header that shows it if the credential
+/// goes with the upgrade.
 pub(crate) async fn ask(
     credentials: &dyn Credentials,
     limit: Duration,

@@ -47,11 +47,11 @@ use crate::{
 const SUB_PROTOCOL: HeaderValue = HeaderValue::from_static(SUBPROTOCOL);
 /// The time beyond the limit in which the runtime may still notice an answer that came in time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// The largest number of bytes that are read of a refusal's text, and the time that reading them may take.
+/// The most bytes that are read of a refusal's text, and the time that reading the text may take.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
-/// Headers that the handshake sets itself (RFC 6455 §4.1). It offers no extensions.
+/// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
 const OWN_HEADERS: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
@@ -72,11 +72,11 @@ pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// A stream that dialling gives. Several forms, so that the usual ones cost nothing more for the others.
+/// The stream of a dialled connection. It has several forms, so that the usual streams do not pay for the rare ones.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(TlsStream<TcpStream>),
-    /// Of the application, with TLS within or without.
+    /// A stream of the application, with TLS on top or without.
     Own(OwnStream),
 }
 
@@ -188,7 +188,7 @@ fn opened(stream: Stream, leftover: Vec<u8>, info: ConnectionInfo, target: Targe
     }
 }
 
-/// What the URL's scheme asks for.
+/// The TLS that the URL's scheme asks for; `None` for `ws://`.
 async fn security(target: &Target, given: Option<Tls>) -> Result<Option<Tls>, ConnectError> {
     match (target.is_tls, given) {
         (false, None) => Ok(None),
@@ -316,7 +316,7 @@ where
 fn failed(target: &Target, offered: Vec<String>, error: Error) -> ConnectError {
     let authority = target.authority.clone();
     if let Some(why) = io_error(&error).and_then(explain) {
-        // By TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
+        // With TLS 1.3, a server that does not accept this client's certificate says so after the handshake.
         return ConnectError::Tls { authority, why };
     }
     match error {

@@ -13,10 +13,10 @@ pub(super) struct Target {
     /// The URL as it was given.
     pub(super) url: String,
     pub(super) is_tls: bool,
-    /// For the resolver: no brackets around an IPv6 address.
+    /// The host for the resolver: no brackets around an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Host and port as the Host header has them. The default port is left out.
+    /// Host and port, as the header Host has them: without the default port.
     pub(super) authority: String,
     pub(super) uri: Uri,
 }

@@ -87,9 +87,9 @@ impl DerefMut for ClientWebSocket {
 
 /// A WebSocket to be connected; `.await` connects it.
 ///
-/// Awaiting gives a [`ClientWebSocket`], or a [`ConnectError`] that says what to do. What cannot work is refused before
-/// anything is dialled: a URL, a header, a sub-protocol. Must be awaited within a tokio runtime, in which the socket
-/// then runs as a task. Dropping the future undoes what it has begun.
+/// Awaiting gives a [`ClientWebSocket`], or a [`ConnectError`] that says what to do. A URL, a header or a sub-protocol
+/// that cannot work is refused before anything is dialled. Await the builder within a tokio runtime, in which the
+/// socket then runs as a task. Dropping the future closes what it has opened.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
     url: String,
@@ -102,15 +102,15 @@ pub struct ClientWebSocketBuilder {
 }
 
 impl ClientWebSocketBuilder {
-    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. A header that is not
-    /// valid, that the handshake sets itself, or that announces a body, is an error when connecting.
+    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. Connecting fails with a
+    /// header that is not valid, that the handshake sets itself, or that announces a body.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
         self
     }
 
     /// Offers sub-protocols, the preferred one first; [`Connection::protocol`](super::Connection::protocol) tells which
-    /// one the server has chosen. A server that chooses none of them is an error, as it is in browsers.
+    /// one the server has chosen. If the server chooses none of them, connecting fails, as it does in browsers.
     pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
@@ -122,14 +122,14 @@ impl ClientWebSocketBuilder {
         self
     }
 
-    /// The time that reaching the server and the handshake may take together; 10 seconds by default.
+    /// Sets the time that reaching the server and the handshake may take together; 10 seconds by default.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
     /// Sets whom this side trusts at a `wss://` URL, and its own certificate; [`Tls::platform`] if this is not called.
-    /// With a `ws://` URL it is an error when connecting.
+    /// With a `ws://` URL, connecting fails.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);

@@ -6,7 +6,7 @@ use rpc_core::TlsInfo;
 
 use crate::error::ConnectError;
 
-/// There is no value of it.
+/// This type has no value.
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {}
 

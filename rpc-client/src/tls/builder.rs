@@ -1,4 +1,4 @@
-//! `TlsBuilder`: what a program sets of the TLS of its connections.
+//! `TlsBuilder`: a program's settings for the TLS of its connections.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::ServerName, s
 
 use super::config::Tls;
 
-/// What a program sets of the TLS of its connections; [`build`](Self::build) reads the files.
+/// A program's settings for the TLS of its connections; [`build`](Self::build) reads the files.
 #[must_use = "nothing is read before `build`"]
 #[derive(Default)]
 pub struct TlsBuilder {
@@ -27,7 +27,7 @@ pub struct TlsBuilder {
 /// Where a text in PEM comes from.
 enum Source {
     File(PathBuf),
-    /// The method that it was given to, and the text.
+    /// The method that took the text, and the text.
     Given(&'static str, Vec<u8>),
 }
 
@@ -46,8 +46,8 @@ impl TlsBuilder {
     }
 
     /// Shows a certificate to servers that ask for one. The first file (PEM) has the certificate, and behind it those
-    /// that lead from its issuer to an authority that the server trusts, if there are any; the second has its private
-    /// key (PKCS#8, PKCS#1 or SEC1, without a passphrase). The last call counts.
+    /// that lead from its issuer to an authority that the server trusts, if there are any; the second file has the
+    /// private key (PKCS#8, PKCS#1 or SEC1, without a passphrase). The last call counts.
     pub fn client_certificate_files(mut self, certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.own = Some((Source::File(certificates.as_ref().to_owned()), Source::File(key.as_ref().to_owned())));
         self
@@ -72,8 +72,8 @@ impl TlsBuilder {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read or lacks what it should have, if a key is not that of its certificate, if the name can
-    /// be no server's, or if the operating system trusts no authority.
+    /// If a file cannot be read or lacks what it should have, if a key does not belong to its certificate, if the name
+    /// is no valid name of a server, or if the operating system trusts no authority.
     pub fn build(self) -> Result<Tls, TlsError> {
         let server_name = self.server_name.map(server_name).transpose()?;
         let builder = ClientConfig::builder_with_provider(provider())
@@ -81,7 +81,8 @@ impl TlsBuilder {
             .expect("the provider has cipher suites for both versions");
         let builder = if self.authorities.is_empty() {
             let verifier = Verifier::new(provider()).map_err(|error| TlsError::Platform { why: error.to_string() })?;
-            // Not dangerous at all: this verifier asks the operating system, which checks everything.
+            // In spite of its name, this method is safe here: the verifier asks the operating system, which checks
+            // everything.
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         } else {
             let mut trusted = RootCertStore::empty();
@@ -115,7 +116,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.fmt(f),
-            // It may be a key.
+            // The text may be a key.
             Self::Given(..) => f.write_str("given"),
         }
     }

@@ -18,7 +18,7 @@ use tokio_rustls::{
 use super::{builder::TlsBuilder, failure::explain};
 use crate::error::ConnectError;
 
-/// In a box, as it is three times as large as the rest of a connection.
+/// The stream of a TLS connection. It is in a box, because it is three times as large as the rest of a connection.
 pub(crate) type TlsStream<IO> = Box<client::TlsStream<IO>>;
 
 /// Whom a client trusts, and who it is: what [`ConnectBuilder::tls`](crate::ConnectBuilder::tls) takes for `wss://`
@@ -35,7 +35,7 @@ pub(crate) type TlsStream<IO> = Box<client::TlsStream<IO>>;
 /// ```
 ///
 /// The server's certificate is always verified; nothing switches that off. Client and server speak TLS 1.3 or 1.2.
-/// Cheap to clone. Make one and use it for many connections, which then resume TLS sessions.
+/// Cheap to clone. Use one value for many connections, which then resume TLS sessions.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -46,13 +46,13 @@ impl Tls {
     /// Trusts the authorities that the operating system trusts now, and shows no certificate.
     ///
     /// A `wss://` URL without [`tls`](crate::ConnectBuilder::tls) uses this as well, made once in the process. To
-    /// follow changes of the operating system's list, make another one.
+    /// follow changes of the operating system's list, make another value.
     ///
     /// On Android, the program must have initialised the crate `rustls-platform-verifier` 0.7 before.
     ///
     /// # Errors
     ///
-    /// If the operating system trusts no authority, or does not tell.
+    /// If the operating system trusts no authority, or its list cannot be read.
     pub fn platform() -> Result<Self, TlsError> {
         Self::builder().build()
     }
@@ -66,7 +66,7 @@ impl Tls {
         Self { connector: TlsConnector::from(Arc::new(config)), server_name }
     }
 
-    /// The one of the process.
+    /// The `Tls` that all connections of the process share, made as [`Self::platform`] does.
     pub(crate) async fn of_platform(authority: &str) -> Result<Self, ConnectError> {
         static PLATFORM: OnceLock<Tls> = OnceLock::new();
         if let Some(made) = PLATFORM.get() {
@@ -117,7 +117,7 @@ impl Tls {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The configuration has the key.
+        // The configuration holds the key, so it is not shown.
         let name = self.server_name.as_ref().map(ServerName::to_str);
         f.debug_struct("Tls").field("server_name", &name).finish_non_exhaustive()
     }

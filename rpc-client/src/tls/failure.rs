@@ -50,7 +50,7 @@ fn certificate(error: &CertificateError) -> String {
             "the server's certificate is not made for servers; the server needs one with the extended key usage serverAuth"
                 .to_owned()
         }
-        // Only its text tells: the type is of another crate.
+        // Only the text tells, because the type belongs to another crate.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => "the server shows the certificate of an authority \
             (CA:TRUE), as `openssl req -x509` makes it; the server needs one of its own, which the authority has issued"
             .to_owned(),

@@ -1,11 +1,11 @@
-//! `ConfigBuilder`: a configuration to be.
+//! `ConfigBuilder`: builds a configuration.
 
 use std::{fmt, sync::Arc};
 
 use super::{Config, ConfigError, fields::Values};
 
-/// A configuration to be: [`Config::builder`] begins with the defaults, and [`Config::to_builder`] with the values of a
-/// given configuration. Each setting of [`Config`] has a setter of the same name; [`build`](Self::build) makes the
+/// Builds a configuration: [`Config::builder`] begins with the defaults, and [`Config::to_builder`] with the values of
+/// a given configuration. Each setting of [`Config`] has a setter of the same name; [`build`](Self::build) makes the
 /// configuration.
 ///
 /// ```

@@ -16,8 +16,8 @@ struct Need {
 }
 
 impl Values {
-    /// The first value that does not work, alone or beside the others. The bound that the error gives is the one that
-    /// remains when all are known: with it the field works, whatever another field still needs.
+    /// The first value that does not work, alone or beside the others. The error gives the bound that follows from all
+    /// values together: with this bound the field works, whatever another field still needs.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let entries = self.entries();
         // Values that are too great come first, so that no other value has to fit one of them.
@@ -43,7 +43,7 @@ impl Values {
 
     /// What fields need of each other.
     fn needs(&self) -> [Need; 8] {
-        /// The names are those of fields, or this does not compile.
+        /// Only names of fields compile here.
         macro_rules! need {
             ($field:ident, $least:expr, [$($other:ident),+]) => {{
                 let _ = (self.$field, $(self.$other),+);
@@ -54,7 +54,7 @@ impl Values {
         const OVERHEAD: u64 = PACKET_OVERHEAD as u64;
         let [chunk, metadata] = [self.chunk, self.max_metadata].map(|bytes| bytes as u64);
         let frame_len = chunk + metadata + OVERHEAD;
-        // Nothing counts what strangers send, in the session or in the server: it stays a small part.
+        // Neither the session nor the server counts what strangers send, so that must stay a small part.
         let strangers = self.max_handshake as u64 * HANDSHAKE_PART;
         // Three quarters of `session_memory` must hold this call beside `outbox_hard`.
         let call = (self.max_payload as u64 + metadata).saturating_add(frame_len);
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Builds with the bound that an error gives in place of each value that it refuses.
+    /// Builds, with the bound that each error gives in place of the value that was refused.
     fn mend(mut config: ConfigBuilder) -> Vec<&'static str> {
         let mut mended = Vec::new();
         while let Err(error) = config.clone().build() {

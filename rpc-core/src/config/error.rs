@@ -1,4 +1,4 @@
-//! `ConfigError`: which value of a `Config` cannot work, and which would.
+//! `ConfigError`: which value of a `Config` cannot work, and which value would.
 
 use std::{error, fmt, time::Duration};
 
@@ -33,7 +33,7 @@ pub enum ConfigError {
         /// The greatest value that works.
         greatest: ConfigValue,
     },
-    /// A value is less than what others need of it.
+    /// A value is less than other values need.
     Unfit {
         /// The field, as it is called in [`Config`](super::Config).
         field: &'static str,
@@ -41,7 +41,7 @@ pub enum ConfigError {
         given: ConfigValue,
         /// The least value that works beside the others.
         least: ConfigValue,
-        /// The fields that it must fit, with their values.
+        /// The other fields that the value must fit, with their values.
         beside: Vec<(&'static str, ConfigValue)>,
     },
 }

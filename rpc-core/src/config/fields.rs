@@ -7,13 +7,13 @@ use super::{Config, ConfigBuilder, HANDSHAKE, MAX_DEPTH, MIN_BULK, MIN_CHUNK, PA
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
-/// What the wire and the budgets count.
+/// The largest number that the wire and the budgets count.
 const MOST: usize = u32::MAX as usize;
-/// What a semaphore counts, which is less where pointers are small.
+/// The largest number that a semaphore counts, which is less where pointers are small.
 const PERMITS: usize = if MOST < usize::MAX >> 3 { MOST } else { usize::MAX >> 3 };
 const ZERO: Duration = Duration::ZERO;
 const FOR_EVER: Duration = Duration::MAX;
-/// What stands for [`FOR_EVER`] in a clock, which can add it to any time.
+/// The time that stands for [`FOR_EVER`], because a clock can add it to the present time.
 pub(super) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 const fn secs(seconds: u64) -> Duration {
@@ -163,59 +163,62 @@ macro_rules! fields {
 fields! {
     /// Bytes of one packet on the wire, once the handshake is done: what `max_handshake` allows is taken in packets of
     /// any length. Default 128 KiB; at least `chunk` + 512 and `chunk` + `max_metadata` + 256, and so never less than
-    /// 768; at most 1 GiB. Payloads are sent in chunks, so no honest peer needs more; stops a peer from making us hold
-    /// a huge message.
+    /// 768; at most 1 GiB. Payloads are sent in chunks, so no honest peer needs more. Stops a peer from making this
+    /// side hold a huge message.
     max_packet: usize = 128 * KIB, MIN_CHUNK + PACKET_OVERHEAD..=GIB;
     /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB; at least 16 KiB, because an
     /// honest peer may send as much, whatever this side would like; at most 64 MiB, and a sixteenth of
     /// `session_memory`, because nothing else counts these bytes. No peer of this version sends more than 16 KiB. Stops
-    /// strangers from using our memory.
+    /// strangers from using this side's memory.
     max_handshake: usize = HANDSHAKE, HANDSHAKE..=64 * MIB;
-    /// Bytes of one payload (arguments, a result, a fault, an item). Default 4 MiB; at least 256. More lets through
-    /// larger values and costs more memory at once. A larger announced length is refused before a byte is held.
+    /// Bytes of one payload (arguments, a result, a fault, an item). Default 4 MiB; at least 256. A higher limit lets
+    /// larger values through and costs more memory at once. A larger announced length is refused before a byte is held.
     max_payload: usize = 4 * MIB, 256..=MOST;
     /// Bytes of payloads being assembled from chunks, in all. Default 16 MiB; at least 1. One payload may always be
-    /// under way, also if it is longer. The peer's transfers wait on its own side beyond it. Stops a peer from
+    /// under way, also if it is longer. Beyond the limit, the peer's transfers wait on its own side. Stops a peer from
     /// beginning many large payloads and ending none.
     max_assembly: usize = 16 * MIB, 1..=MOST;
     /// Bytes of arguments and metadata of unfinished calls, in all. A call counts if they are longer than 4 KiB
     /// together. Default 16 MiB; 0 takes no such calls. Stops a peer from parking large arguments in slow handlers.
     max_arguments: usize = 16 * MIB, 0..=MOST;
     /// How deep one payload may nest. Default 128; at least 1, at most 255. Announced to the other side for
-    /// information, as are the next two. Deeper ones could overflow the stack of a decoder.
+    /// information, as are the next two limits. A deeper payload could overflow the stack of a decoder.
     max_payload_nesting: usize = 128, 1..=255;
     /// How many values one payload may hold. Default 1,000,000; at least 2 (arguments are an array of values). With the
-    /// size of the type that one-byte values become, this bounds the memory that a payload turns into. Bytes inside of
-    /// types are a value each, unless they are sent with `serde_bytes` or as `bytes::Bytes`.
+    /// size of the type that one-byte values become, this bounds the memory that a payload turns into. A byte inside of
+    /// a type is a value of its own, unless the bytes are sent with `serde_bytes` or as `bytes::Bytes`.
     max_payload_values: usize = 1_000_000, 2..=MOST;
-    /// How many arrays and maps one payload may hold. Default 131,072; at least 1. As for values.
+    /// How many arrays and maps one payload may hold. Default 131,072; at least 1. Bounds memory as
+    /// `max_payload_values` does.
     max_payload_containers: usize = 131_072, 1..=MOST;
     /// Bytes of one chunk, and the size above which a payload is sent in chunks. Default 64 KiB; at least 256, at most
-    /// 64 MiB; `max_packet` and `outbox_soft` must hold it. Small ones interleave better, large ones cost less. Stops
-    /// one large payload from holding up everything else.
+    /// 64 MiB; `max_packet` and `outbox_soft` must hold it. Small chunks interleave better, large chunks cost less.
+    /// Stops one large payload from holding up everything else.
     // The greatest chunk and the most metadata fit the greatest packet and outbox together.
     chunk: usize = 64 * KIB, MIN_CHUNK..=64 * MIB;
-    /// Calls in flight that the peer may have here, apart from `nested_calls`. Default 1,024; at least 1. More lets a
-    /// busy peer do more at once, and costs a handler each. Stops a peer from starting handlers without end.
+    /// Calls in flight that the peer may have here, apart from `nested_calls`. Default 1,024; at least 1. A higher
+    /// limit lets a busy peer do more at once; each call costs a handler. Stops a peer from starting handlers without
+    /// end.
     max_calls: u32 = 1024, 1..=u32::MAX;
-    /// Calls of each depth of nesting that do not count in `max_calls`. Default 4; at least 1: what lets a callback's
-    /// callback through when every other permit waits for it. Each costs a handler at each depth.
+    /// Calls of each depth of nesting that do not count in `max_calls`. Default 4; at least 1. This reserve lets a
+    /// callback's callback through when every other permit waits for that call. Each call of the reserve costs a
+    /// handler at each depth.
     nested_calls: u32 = 4, 1..=u32::MAX;
     /// One-way calls that the peer may have outstanding here. Default 1,024; at least 1. As `max_calls`.
     max_oneway_calls: u32 = 1024, 1..=u32::MAX;
     /// Handlers of `#[rpc(no_cancel)]` methods that may run at once, over all sessions of a server (of one `connect`,
     /// at a client), also those whose sessions have ended meanwhile. Default 4,096; at least 1, without a greatest
-    /// value. A call beyond it is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused too,
-    /// which the log says. Stops a peer that connects, starts such methods, leaves and comes again: nothing else bounds
-    /// what outlives its session.
+    /// value. A call beyond the limit is refused with `RESOURCE_EXHAUSTED` and not executed; a one-way call is refused
+    /// too, and the log says so. Stops a peer that connects, starts such methods, leaves and comes again: nothing else
+    /// bounds what outlives its session.
     max_no_cancel: usize = 4096, 1..=usize::MAX;
     /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. A
     /// deeper call fails with `FAILED_PRECONDITION`, not executed. Stops two sides that call each other for ever.
     max_depth: u32 = 16, 0..=MAX_DEPTH;
-    /// Streams that the peer may have open here, sending to this side; nor does this side send more of its own,
-    /// whatever the peer takes. Default 16,384; 0 is none. A call whose streams would be more fails at its sender, a
-    /// result with more at its handler's side, both with `RESOURCE_EXHAUSTED`. Stops a peer that opens streams and
-    /// never reads them.
+    /// Streams that the peer may have open to this side. This side opens no more streams than that either, whatever the
+    /// peer takes. Default 16,384; 0 is none. A call whose streams would be more fails at its caller, and a result
+    /// whose streams would be more fails at the handler's side, both with `RESOURCE_EXHAUSTED`. Stops a peer that opens
+    /// streams and never reads them.
     max_streams: u32 = 16_384, 0..=u32::MAX;
     /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 64; at least 1. It
     /// begins low, so that a slow reader of small items does not read old ones for long, and grows with
@@ -223,42 +226,43 @@ fields! {
     stream_items: u32 = 64, 1..=u32::MAX;
     /// Bytes of items of one stream that may be on their way here or wait to be read, to begin with. Default 256 KiB;
     /// at least 1, at most `max_stream_window`. Each item counts 32 bytes beside its own, and the last one may go
-    /// beyond. More is faster over long distances; it is what a reader that stops reading costs.
+    /// beyond. A larger window is faster over long distances; a reader that stops reading costs this much memory.
     stream_window: usize = 256 * KIB, 1..=MOST;
-    /// How far a stream's window may grow while it, and not the reader, holds the stream up. Default 4 MiB; at least
-    /// `stream_window`. As much as the link's bandwidth times its round trip is needed for full speed, and one slow
-    /// reader may come to hold as much.
+    /// How far a stream's window may grow while the window, and not the reader, holds the stream up. Default 4 MiB; at
+    /// least `stream_window`. As much as the link's bandwidth times its round trip is needed for full speed, and one
+    /// slow reader may come to hold as much.
     max_stream_window: usize = 4 * MIB, 1..=MOST;
-    /// As `stream_window`, for all streams of the session together. Default 16 MiB; at least 1. Beyond it each stream
-    /// may still have one item of up to `chunk` bytes under way, so that no stream waits for the reader of another.
-    /// Stops many streams from holding many windows.
+    /// As `stream_window`, for all streams of the session together. Default 16 MiB; at least 1. Beyond the window, each
+    /// stream may still have one item of up to `chunk` bytes under way, so that no stream waits for the reader of
+    /// another. Stops many streams from holding many windows.
     streams_window: usize = 16 * MIB, 1..=MOST;
     /// Bytes waiting to be written before senders wait. Default 1 MiB; at least `chunk` + `max_metadata` + 512, which
-    /// one frame may need. More keeps a fast link busier; less makes small calls wait for less in front of them.
+    /// one frame may need. A higher limit keeps a fast link busier; with a lower limit, small calls have less in front
+    /// of them.
     outbox_soft: usize = MIB, MIN_CHUNK + PACKET_OVERHEAD..=PERMITS;
     /// Bytes waiting to be written before the session is given up. Default 2 MiB; at least one frame (`chunk` +
     /// `max_metadata` + 512) above `outbox_soft`; at most twice the greatest `outbox_soft`; three quarters of
     /// `session_memory` must hold it beside a call of `max_payload`. Stops a peer that asks and never reads.
     outbox_hard: usize = 2 * MIB, 2 * (MIN_CHUNK + PACKET_OVERHEAD)..=2 * PERMITS;
     /// Bytes of chunks and items under way and not acknowledged, to begin with. Default 192 KiB; at least 128 KiB,
-    /// because acknowledgements come every 64 KiB; at most `max_unacked_bulk`. Grows up to that while it holds the
-    /// sender up and acknowledgements come about as soon as they ever do, and shrinks when they take longer. Keeps a
-    /// small call from waiting behind megabytes in the kernel's buffers.
+    /// because acknowledgements come every 64 KiB; at most `max_unacked_bulk`. Grows up to that while the bound holds
+    /// the sender up and acknowledgements come about as soon as they ever do, and shrinks when acknowledgements take
+    /// longer. Keeps a small call from waiting behind megabytes in the kernel's buffers.
     unacked_bulk: usize = 192 * KIB, MIN_BULK..=MOST;
     /// How far `unacked_bulk` may grow. Default 8 MiB; at least `unacked_bulk`. As much as the link's bandwidth times
     /// its round trip is needed for full speed.
     max_unacked_bulk: usize = 8 * MIB, MIN_BULK..=MOST;
-    /// How long a caller's wait for an answer may last in all, unless the method or the call says otherwise.
-    /// Default 60 s; at least 1 ms. For a call with streams among its arguments it is how long nothing may go on: no
-    /// item is produced, none is read at the other side, and no answer comes. Stops a peer that never answers from
-    /// holding callers.
+    /// How long a caller may wait for an answer in all, unless the method or the call says otherwise. Default 60 s; at
+    /// least 1 ms. For a call with streams among its arguments, this is how long nothing may happen: no item is
+    /// produced, none is read at the other side, and no answer comes. Stops a peer that never answers from holding
+    /// callers.
     call_timeout: Duration = secs(60), ms(1)..=FOR_EVER;
     /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s; zero does not
-    /// wait. Ends deadlocks of chains that hold each other's permits.
+    /// wait. Ends deadlocks of chains of calls that hold each other's permits.
     nested_wait: Duration = secs(1), ZERO..=FOR_EVER;
-    /// How long the HTTP upgrade may take, both ends, with a server's authenticator and the source of a client's
-    /// credential. Default 10 s; at least 10 ms. Stops strangers that connect and
-    /// say nothing, or say it a byte at a time.
+    /// How long the HTTP upgrade may take, at both ends, with a server's authenticator and the source of a client's
+    /// credential. Default 10 s; at least 10 ms. Stops strangers that connect and say nothing, or say it a byte at a
+    /// time.
     upgrade_timeout: Duration = secs(10), ms(10)..=FOR_EVER;
     /// How long Hello (at the server) or Welcome (at the client) may take, with a server's authenticator. Default 5 s;
     /// at least 10 ms. The client waits a tenth longer, so that it hears why a server with the same setting gives up.
@@ -269,51 +273,51 @@ fields! {
     close_timeout: Duration = secs(5), ms(1)..=FOR_EVER;
     /// How long the `opened` hooks and the objects of a session may take in all before it is refused (at a server
     /// `hello_timeout` holds as well), and each `closed` hook before it is given up. Default 10 s; at least 1 ms. A
-    /// server's shutdown waits for `closed` hooks as long as `drain_timeout` allows; they run on after that.
+    /// server's shutdown waits for `closed` hooks as long as `drain_timeout` allows; the hooks run on after that.
     hook_timeout: Duration = secs(10), ms(1)..=FOR_EVER;
     /// A ping is sent after this much silence from the peer, or at half of `keepalive_timeout` if that is sooner.
     /// Default 15 s; at least 1 s, because a peer takes one ping a second. `Duration::MAX` never pings because of this
-    /// field. Less finds out earlier whether a middlebox has forgotten the connection, and keeps more of them from
-    /// that; each ping wakes both ends.
+    /// field. A shorter time finds out earlier whether a middlebox has forgotten the connection, and keeps more
+    /// middleboxes from forgetting it; each ping wakes both ends.
     keepalive: Duration = secs(15), secs(1)..=FOR_EVER;
-    /// A peer is given up after this much silence. Default 30 s; at least 2 s. Any bytes count. The peer was asked by a
-    /// ping before, and had half of this time for its answer; what waits in the socket is read first. Frees what a peer
-    /// that has vanished holds.
+    /// A peer is given up after this much silence. Default 30 s; at least 2 s. Any bytes count. Before that, a ping
+    /// asks the peer, which has half of this time for its answer; what waits in the socket is read first. Frees what a
+    /// peer that has vanished holds.
     keepalive_timeout: Duration = secs(30), secs(2)..=FOR_EVER;
     /// Progress that the peer must make in each period of this length: a message that has begun must grow by 16 KiB, or
     /// end, and so must all payloads together that are arriving in chunks; while payloads and items wait for
     /// acknowledgements, the peer must acknowledge 64 KiB, or all that is under way; and while more than 64 KiB wait to
-    /// be written, the peer must take 64 KiB of them. Default 30 s; at least 1 s. Less cuts off peers on slow
+    /// be written, the peer must take 64 KiB of them. Default 30 s; at least 1 s. A shorter time cuts off peers on slow
     /// links. Stops a peer that sends or reads a byte now and then, to hold memory and handlers.
     progress_timeout: Duration = secs(30), secs(1)..=FOR_EVER;
     /// A write that makes no progress at all in this time ends the session. Default 10 s; at least 1 s. Stops a peer
     /// that does not read.
     write_timeout: Duration = secs(10), secs(1)..=FOR_EVER;
-    /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels them at
-    /// once.
+    /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels the calls
+    /// at once.
     drain_grace: Duration = secs(10), ZERO..=FOR_EVER;
-    /// When draining: how long all of it may take, whatever runs. Default 30 s; zero closes at once. The session is
-    /// ended earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a
-    /// twentieth of this is left for `closed` hooks. A server's `shutdown` returns when it is over, even if a session's
-    /// thread is blocked. Stops a peer or a handler from holding up a shutdown.
+    /// When draining: how long the whole drain may take, whatever runs. Default 30 s; zero closes at once. The session
+    /// is ended earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a
+    /// twentieth of this is left for `closed` hooks. A server's `shutdown` returns when this time is over, even if a
+    /// session's thread is blocked. Stops a peer or a handler from holding up a shutdown.
     drain_timeout: Duration = secs(30), ZERO..=FOR_EVER;
-    /// Bytes of metadata of one call, with 48 added for each pair; also of message and details of one status that is
-    /// sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses without words; at
-    /// most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from
-    /// sending large payloads where nothing counts them.
+    /// Bytes of metadata of one call, with 48 added for each pair; also bytes of the message and the details of one
+    /// status that is sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses
+    /// without words; at most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from sending large
+    /// payloads where nothing counts them.
     max_metadata: usize = 8 * KIB, 0..=64 * MIB;
     /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
     /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a
     /// call of `max_payload`, and a sixteenth of it `max_handshake`. A quarter of it, and `outbox_hard`, are set apart
     /// for what goes out; the rest is for what comes in: arguments, payloads that are arriving, items that wait for
-    /// their reader, results that wait for their caller. A call, a result, an item or a stream's error beyond it fails
-    /// with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes the session with 1013. Not
-    /// counted is what decoded values take, and what handlers keep. Stops a peer that uses every other limit to the
+    /// their reader, results that wait for their caller. A call, a result, an item or a stream's error beyond the bound
+    /// fails with `RESOURCE_EXHAUSTED`; what cannot be refused, such as a one-way call, closes the session with 1013.
+    /// What decoded values take and what handlers keep is not counted. Stops a peer that uses every other limit to the
     /// full. A server bounds the sum over all of its sessions as well (`ServerBuilder::memory`).
     session_memory: usize = 64 * MIB, MIB..=usize::MAX;
-    /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. It is
-    /// zeroed at every read: less costs throughput on large payloads, more costs time on small ones and memory, and
-    /// beyond 64 KiB no read uses it.
+    /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. The buffer
+    /// is zeroed at every read: a smaller buffer costs throughput on large payloads, and a larger one costs memory, and
+    /// time on small payloads. No read uses more than 64 KiB of it.
     read_buffer: usize = 32 * KIB, 512..=MIB;
     /// A poll of a handler, of a hook, or of a stream for its next items, that takes longer is logged with the name of
     /// the method. Default 50 ms; zero logs every poll. A poll that has not returned after this time, and after a

@@ -22,15 +22,16 @@ pub(crate) const PACKET_OVERHEAD: usize = 512;
 pub(crate) const MAX_DEPTH: u32 = 255;
 /// What either end may send before the handshake is done, in all (`docs/protocol.md`, section 4).
 pub(crate) const HANDSHAKE: usize = 16 * 1024;
-/// Less bulk under way than this would wait for acks that come by time alone: others come every 64 KiB.
+/// With less bulk under way than this, the sender would wait for acks that come only after a time: other acks come
+/// every 64 KiB.
 pub(crate) const MIN_BULK: usize = 128 * 1024;
 
 /// The limits and times of one end of a session. Cheap to clone.
 ///
 /// Every queue has a bound. The bounds that a program may have reason to change are settings here; the others are
 /// constants, and `docs/limits.md` lists them. The limits on what this side *takes in* are announced to the other side
-/// in the handshake, which then waits on its own side instead of running into them. Start from the defaults and change
-/// what you must:
+/// in the handshake. The other side then waits at its own end and does not run into the limits. Start from the defaults
+/// and change what you must:
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,8 +47,8 @@ pub(crate) const MIN_BULK: usize = 128 * 1024;
 /// Every value of a `Config` works, alone and beside the others: [`ConfigBuilder::build`] refuses a value that cannot
 /// work, with a [`ConfigError`] that names the setting and the least or greatest value that does. Nothing is raised or
 /// lowered in silence. A setting of bytes or a count takes at most 4,294,967,295 (bytes: 4 GiB), unless its
-/// documentation says otherwise. A time has no greatest value: `Duration::MAX` is for ever, and so is anything beyond
-/// 30 years, which a clock could not add to the time of day. A configuration shows such a time as 30 years, and a
+/// documentation says otherwise. A time has no greatest value: `Duration::MAX` is for ever, and so is any time beyond
+/// 30 years, which a clock could not add to the present time. A configuration shows such a time as 30 years, and a
 /// `call_timeout` as it was given.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
@@ -55,12 +56,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration to be, which begins with the defaults.
+    /// A builder that begins with the defaults.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
     }
 
-    /// A configuration to be, which begins with the values of this one.
+    /// A builder that begins with the values of this configuration.
     pub fn to_builder(&self) -> ConfigBuilder {
         ConfigBuilder { values: (*self.values).clone() }
     }

@@ -106,8 +106,8 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
     }
 }
 
-/// Also where the fault is no [`error::Error`] itself, such as a `String`. So [`source`](error::Error::source) is
-/// `None`: ask [`CallError::fault`].
+/// A fault need not be an [`error::Error`] itself: it may be a `String`. So [`source`](error::Error::source) is `None`:
+/// ask [`CallError::fault`].
 impl<E: fmt::Debug + fmt::Display> error::Error for CallError<E> {}
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `CloseCode`: the WebSocket close code of an ending. Which ending has which code is in `connection.rs` and, for
-//! breaches of the protocol, in `protocol`. The questions in `connection.rs`, such as `is_retryable`, answer by the
-//! code what the other end knows by the variant.
+//! breaches of the protocol, in `protocol`. The questions in `connection.rs`, such as `is_retryable`, read from the
+//! code what the other end reads from the variant.
 
 use std::fmt;
 
@@ -28,7 +28,8 @@ macro_rules! close_codes {
                 pub const $constant: Self = Self($number);
             )*
 
-            /// What the number means, for people: for instance `normal closure`. `None` for a code without a constant.
+            /// The meaning of the code, for people: for instance `normal closure`. `None` for a code without a
+            /// constant.
             pub const fn name(self) -> Option<&'static str> {
                 match self {
                     $(Self::$constant => Some($name),)*
@@ -49,7 +50,7 @@ close_codes! {
     GOING_AWAY = 1001, "going away";
     /// The peer broke the protocol.
     PROTOCOL = 1002, "protocol error";
-    /// A message of a type that is not taken: text.
+    /// A text message, where only binary messages are taken.
     UNSUPPORTED = 1003, "unsupported data";
     /// A goodbye that had no code. No close frame carries this number.
     NO_STATUS = 1005, "no status received";

@@ -51,14 +51,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// This side closed it: `close()`, or the last stub was dropped.
+    /// This side closed the session: `close()`, or the last stub was dropped.
     ClosedLocally,
-    /// The other side closed it, with this WebSocket close code and reason.
+    /// The other side closed the session, with this WebSocket close code and reason.
     ClosedByPeer {
         /// The WebSocket close code (RFC 6455 §7.4.1).
         code: CloseCode,
-        /// The reason that came with it, for people, as the other side wrote it; may be empty. Text of a peer: show it
-        /// with [`escaped`](crate::text::escaped), or show the whole error, which does so.
+        /// The reason that came with the code, for people, as the other side wrote it; may be empty. Text of a peer:
+        /// show it with [`escaped`](crate::text::escaped), or show the whole error, which does so.
         reason: Arc<str>,
     },
     /// The link broke without a goodbye.
@@ -137,8 +137,8 @@ impl ConnectionError {
     /// Whether a new session with the same peer may go better: the link was lost, a time limit ran out, a side was
     /// overloaded, this side's identity has expired (connect with a newer credential), or the other side restarts, goes
     /// away or refused with [`Code::Unavailable`] or [`Code::ResourceExhausted`]. False for an end that a side wanted
-    /// (also if this side waited for it in vain, as [`Closing`](crate::Closing) says), for a broken rule and for any
-    /// other code. A program that connects again waits first, longer after each failure.
+    /// (also if this side waited for the end in vain, as [`Closing`](crate::Closing) says), for a broken rule and for
+    /// any other code. A program that connects again waits first, longer after each failure.
     pub fn is_retryable(&self) -> bool {
         match self {
             // This side wanted the end, and only waited for it.
@@ -235,7 +235,8 @@ mod tests {
     use super::*;
     use crate::error::{MemoryLimit, TimeLimit};
 
-    /// What a reconnecting program asks: lost, timed out, overloaded, shut down, refused, expired.
+    /// The answers to what a program that connects again asks: lost, timed out, overloaded, shut down, refused,
+    /// expired.
     fn answers(error: &ConnectionError) -> [bool; 6] {
         [
             error.is_lost(),

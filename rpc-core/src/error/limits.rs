@@ -154,23 +154,23 @@ impl Overload {
     }
 }
 
-/// What is bounded, so that the session ends if it takes more.
+/// What is bounded, so that the session ends if more is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemoryLimit {
-    /// What waits to be written to the other side, which does not read.
+    /// The bytes that wait to be written to the other side, which does not read.
     Outbox,
-    /// What the other side makes this one hold of what comes in: three quarters of the setting, without
+    /// The bytes that this side holds of what the other side sends: three quarters of the setting, without
     /// [`Config::outbox_hard`](crate::Config::outbox_hard). A sixteenth more than this bound may be held before the
     /// session ends, because some of what comes in cannot be refused.
     Session,
-    /// What all sessions of a server hold together. The session that holds most is given up, once all hold a sixteenth
-    /// more than this bound.
+    /// The bytes that all sessions of a server hold together. The session that holds most is given up, once all hold a
+    /// sixteenth more than this bound.
     Server,
 }
 
 impl MemoryLimit {
-    /// The setting that bounds it, written as the type, `::` and the name of the setting: a field of
+    /// The setting of the bound, written as the type, `::` and the name of the setting: a field of
     /// [`Config`](crate::Config), for instance `Config::outbox_hard`, or `ServerBuilder::memory`.
     pub const fn setting(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! `AckSchedule`: when what has come in is acknowledged, if no packet goes out that says so anyway.
+//! `AckSchedule`: when packets that have come in are acknowledged, if no other packet that goes out carries the ack.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl AckSchedule {
         *self = Self::default();
     }
 
-    /// When a bare ack is due, if nothing else is sent before.
+    /// When a bare ack is due, if nothing else is sent before that.
     #[inline]
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due

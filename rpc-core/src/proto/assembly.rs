@@ -52,7 +52,7 @@ struct Arriving {
     buffer: BytesMut,
     /// The buffer's size at the end of the transfer.
     size: usize,
-    /// What the transfer counts in [`Assembly::held`].
+    /// The bytes that the transfer counts in [`Assembly::held`].
     charge: usize,
     /// [`Assembly::received`] at the last chunk of this transfer, or at its announcement.
     served_at: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Assembly {
     arriving: HashMap<TransferId, Arriving>,
     /// The total lengths of all transfers, each counted as at least [`MIN_TRANSFER`].
     announced: usize,
-    /// The part of the memory for them that no other account counts.
+    /// The part of the transfers' memory that no other account counts.
     held: usize,
     /// Bytes that have arrived since the beginning, of all transfers.
     received: u64,
@@ -131,7 +131,7 @@ impl Assembly {
         }))
     }
 
-    /// The sender has aborted a transfer.
+    /// Ends a transfer that the sender has aborted. Gives its purpose.
     pub(crate) fn handle_abort(&mut self, id: TransferId) -> Result<Purpose, ProtocolError> {
         match self.remove(id) {
             Some(transfer) => Ok(transfer.purpose),
@@ -139,7 +139,7 @@ impl Assembly {
         }
     }
 
-    /// Drops what has arrived of a transfer, and what will.
+    /// Drops what has arrived of a transfer, and what will still arrive.
     pub(crate) fn discard(&mut self, id: TransferId, purpose: Purpose) {
         if let Some(transfer) = self.arriving.get_mut(&id) {
             let charge = purpose.charge(0);
@@ -179,7 +179,7 @@ impl Assembly {
         self.arriving.len()
     }
 
-    /// A period begins in which bytes must arrive.
+    /// Begins a period in which bytes must arrive.
     pub(crate) fn begin_period(&mut self) {
         self.received_before = self.received;
     }
@@ -229,7 +229,7 @@ impl Assembly {
     }
 }
 
-/// What a transfer of this length counts against the limit.
+/// The bytes that a transfer of this length counts against the limit.
 fn weight(total: usize) -> usize {
     total.max(MIN_TRANSFER)
 }
@@ -251,8 +251,8 @@ impl Arriving {
 }
 
 impl Purpose {
-    /// What a transfer of this length counts in [`Assembly::held`]. Arguments are counted with their call, and items
-    /// with their stream.
+    /// The bytes that a transfer of this length counts in [`Assembly::held`]. Arguments are counted with their call,
+    /// and items with their stream.
     fn charge(&self, total: usize) -> usize {
         match self {
             Self::Call(_) | Self::Oneway(_) | Self::Item(_) => 0,

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 const MIN_SIZE: usize = 128 * 1024;
 /// The most buffers that are kept.
 const MAX_BLOCKS: usize = 4;
-/// The most bytes that they have together.
+/// The most bytes that the kept buffers have together.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Buffers in which payloads have been assembled. Fresh memory of that size comes zeroed and page by page from the

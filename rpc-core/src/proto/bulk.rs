@@ -28,11 +28,11 @@ const fn ratio(numerator: u32, denominator: u32) -> Ratio {
     Ratio { numerator, denominator }
 }
 
-/// What the window is multiplied with when it grows, and when a queue has built up.
+/// The factors of the window when it grows, and when a queue has built up.
 const GROW: Ratio = ratio(3, 2);
 const BACK_OFF: Ratio = ratio(2, 3);
-/// What the window is multiplied with at the beginning of a period, so that the path's queue drains and the minimum of
-/// the round-trip time is measured anew.
+/// The factor of the window at the beginning of a period, so that the path's queue drains and the minimum of the
+/// round-trip time is measured anew.
 const PROBE_RTT: Ratio = ratio(1, 2);
 
 /// A queue has built up when the round-trip time is longer than this many times the minimum: at any time, and right

@@ -32,7 +32,7 @@ const CANCELLED: u8 = 2;
 pub struct ServedCall {
     /// The session, unique in this process.
     pub session: u64,
-    /// The number that the caller gave it; `None` for a one-way call.
+    /// The number that the caller gave the call; `None` for a one-way call.
     pub id: Option<CallId>,
     /// The method's number.
     pub method: u32,
@@ -46,7 +46,7 @@ pub struct ServedCall {
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
     pub through: Option<&'static MethodDescriptor>,
-    /// The flags [`STARTED`] and [`CANCELLED`] in one place: the method runs only if `STARTED` came first.
+    /// The flags [`STARTED`] and [`CANCELLED`] in one number: the method runs only if `STARTED` was set first.
     progress: AtomicU8,
     waiting: Mutex<Waiting>,
 }
@@ -83,7 +83,8 @@ impl ServedCall {
         }
     }
 
-    /// Drops the calls that it came from, if this is the only handle. True if so: then its memory may be used again.
+    /// Drops the parent and the metadata, if this is the only handle of the call. True if so: the memory may then be
+    /// used again.
     pub(crate) fn retire(self: &mut Arc<Self>) -> bool {
         let Some(call) = Arc::get_mut(self) else { return false };
         call.parent = None;
@@ -91,7 +92,7 @@ impl ServedCall {
         true
     }
 
-    /// Sets the method, once that has been looked up.
+    /// Sets the method, once the method has been looked up.
     pub fn describe(&self, method: &'static MethodDescriptor) {
         self.waiting().described = Some(method);
     }

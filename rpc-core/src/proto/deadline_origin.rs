@@ -54,7 +54,7 @@ pub(super) fn too_late(
         return format!("{call}: {what} before its deadline");
     };
     let time = deadline.saturating_duration_since(begun);
-    // What is left of another deadline is no round number.
+    // With any other setting, the time that was left is no round number.
     let time = match setting {
         DeadlineSetting::Served => Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX)),
         _ => time,

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::handshake_bytes::HandshakeBytes;
 use crate::error::ProtocolError;
 
-/// What a packet that has to wait for the end of the handshake counts beside its bytes, because it takes memory too.
+/// What a packet that has to wait for the end of the handshake counts beside its bytes, for the memory of its entry.
 const EARLY_PACKET: usize = 32;
 
 /// At a server: the packets that come between the client's Hello and the verdict on it, which is
 /// [`Connection::accept`](super::Connection::accept). The shell keeps them here, because no connection takes packets of
 /// a client that may still be refused.
 ///
-/// They share the bytes of the handshake with the Hello, and each counts 32 bytes beside its own.
+/// The packets share the bytes of the handshake with the Hello, and each packet counts 32 bytes beside its own.
 #[derive(Debug)]
 pub struct EarlyPackets {
     bytes: HandshakeBytes,
@@ -23,7 +23,7 @@ pub struct EarlyPackets {
 }
 
 impl EarlyPackets {
-    /// None yet, after these bytes of the handshake.
+    /// No packets yet, after these bytes of the handshake.
     pub(crate) fn new(bytes: HandshakeBytes) -> Self {
         Self { bytes, packets: VecDeque::new() }
     }

@@ -51,14 +51,15 @@ impl MemoryPool {
         self.sums.sessions.load(Ordering::Relaxed)
     }
 
-    /// Whether the sessions hold more than the bound and a sixteenth of it, although the heavier ones are refused more.
+    /// Whether the sessions hold more than the bound and a sixteenth of it, although the pool grants no more to heavier
+    /// sessions.
     pub fn is_beyond(&self) -> bool {
         let limit = self.limit();
         self.held() > limit.saturating_add(limit / 16)
     }
 }
 
-/// One session's part of a pool, which is given back on drop.
+/// One session's part of a pool. Dropping it gives the part back.
 #[derive(Debug)]
 pub(super) struct Share {
     pool: MemoryPool,

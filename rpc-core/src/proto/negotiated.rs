@@ -11,7 +11,7 @@ use crate::{
 const HEADER: u64 = 18;
 
 /// What follows from the other side's announcement and from this side's configuration. All of it is computed once, when
-/// Hello or Welcome has come. Until then this end reckons with a peer that announces the same limits as itself.
+/// Hello or Welcome has come. Until then this end assumes a peer that announces the same limits as this end.
 ///
 /// A chunk always fits into a packet: [`Self::new`] refuses an announcement that says otherwise.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ pub(super) fn own_limits(config: &Config) -> PeerLimits {
     }
 }
 
-/// A length that the other side announced, as this machine counts.
+/// A length that the other side announced, as a `usize`.
 fn size(announced: u64) -> usize {
     usize::try_from(announced).unwrap_or(usize::MAX)
 }

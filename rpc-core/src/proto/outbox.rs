@@ -48,12 +48,12 @@ pub(crate) enum OnSent {
 pub(crate) struct OutTransfer {
     pub(crate) id: TransferId,
     pub(crate) rest: Rope,
-    /// What the sender holds of the budget of transfers.
+    /// The bytes that the sender holds of the budget of transfers.
     pub(crate) charge: u32,
     pub(crate) on_sent: OnSent,
 }
 
-/// A member of the second lane, which has a turn now and then.
+/// A member of the second lane, in which all members take turns.
 #[derive(Debug)]
 pub(crate) enum BulkEntry {
     Transfer(Box<OutTransfer>),
@@ -255,7 +255,7 @@ impl Outbox {
         self.transfer_bytes = waiting.chain(&self.transfers).map(|transfer| transfer.rest.len()).sum();
     }
 
-    /// Tests that the counts match what waits.
+    /// Panics unless the counts match what waits.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let frames = || self.urgent.iter().chain(&self.frames);

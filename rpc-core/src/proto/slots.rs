@@ -52,11 +52,11 @@ pub(crate) enum SlotState {
     Queued,
     /// At least a part of it was handed to the transport.
     Sent,
-    /// Its completion is arriving in chunks.
+    /// The completion is arriving in chunks.
     Arriving(TransferId),
-    /// Its caller is gone; its completion is awaited.
+    /// The caller is gone; the completion is awaited.
     Abandoned,
-    /// Its outcome is there, for its caller to take. The completion may yet have to come: see
+    /// The outcome is there, for the caller to take. The completion may still be on its way: see
     /// [`Slot::awaiting_completion`].
     Resolved(Outcome),
 }
@@ -75,24 +75,25 @@ pub(crate) struct Slot {
     /// The number of the packet that carried it.
     pub(crate) packet: u64,
     pub(crate) deadline: Option<Instant>,
-    /// What has set the deadline. It stays when the slot is freed, and the next call replaces it.
+    /// What has set the deadline. The value stays when the slot is freed, and the next call replaces it.
     pub(crate) deadline_origin: Option<DeadlineOrigin>,
     pub(crate) waker: Option<Waker>,
     /// The call in whose handler this one was made.
     pub(crate) origin: Option<Arc<ServedCall>>,
     /// The transfer of its arguments, while that is under way.
     pub(crate) transfer: Option<TransferId>,
-    /// What the call holds of the budget of argument bytes.
+    /// The bytes that the call holds of the budget of arguments.
     pub(crate) arguments: u32,
     /// The streams among its arguments, until it has ended well.
     pub(crate) streams: Streams,
     /// The streams of its result, while the rest of that is arriving.
     pub(crate) result_streams: Streams,
-    /// How long the streams among its arguments may stand still, and when one of them last moved, or the call began.
+    /// How long the streams among the call's arguments may stand still, and when one of them last moved, or else when
+    /// the call began.
     pub(crate) idle_timeout: Option<(Duration, Instant)>,
     /// The call has its outcome already, and the completion that is still to come is dropped.
     pub(crate) awaiting_completion: bool,
-    /// Its completion has been announced; a second one would be stray.
+    /// The completion has been announced; a second one would be stray.
     pub(crate) completing: bool,
 }
 

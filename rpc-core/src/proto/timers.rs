@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an end that finds its peer late waits before it looks again. It may have been stopped or blocked itself,
-/// and what came meanwhile lies in its socket: in this time the runtime hears of that, and the driver reads it.
+/// How long an end that finds its peer late waits before it looks again. The end may have been stopped or blocked
+/// itself, and what came meanwhile lies in its socket: in this time the runtime learns of the input, and the driver
+/// reads it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The timers of one owner; their order is that in which they fire when several are due.
+/// The timers of one owner, in the order in which they fire when several are due.
 pub(crate) trait TimerKind: Copy + 'static {
     const ALL: &'static [Self];
 
@@ -30,7 +31,7 @@ pub(crate) enum LinkTimer {
     Message,
     /// A write must have made progress.
     Write,
-    /// Of what waits to be written, enough must have been taken.
+    /// The other side must have taken enough of what waits to be written.
     Backlog,
 }
 
@@ -40,9 +41,9 @@ pub(crate) enum LinkTimer {
 pub(crate) enum SessionTimer {
     /// The payloads that are arriving in chunks must have grown, taken together.
     Assembly,
-    /// Memory kept for payloads is forgotten if it was not used.
+    /// Memory kept for payloads is freed if it was not used.
     BufferPool,
-    /// Of the chunks and items that are under way, enough must have been acknowledged.
+    /// The other side must have acknowledged enough of the chunks and items that are under way.
     Ack,
     /// Running calls are cancelled.
     DrainGrace,
@@ -81,7 +82,7 @@ pub(crate) type SessionTimers = Timers<SessionTimer, { SessionTimer::ALL.len() }
 #[derive(Debug)]
 pub(crate) struct Timers<K, const N: usize> {
     at: [Option<Instant>; N],
-    /// Whether it is the second look that the timer is set for.
+    /// Whether the timer is set for the second look.
     again: [bool; N],
     kind: PhantomData<K>,
 }
@@ -122,7 +123,7 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
         self.at.iter().flatten().min().copied()
     }
 
-    /// Takes one timer that is due. Whether this is its second look stays known until it is set anew or stopped.
+    /// Takes one timer that is due. The timer keeps whether this is its second look until it is set anew or stopped.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let is_due = |timer: &K| self.at[timer.index()].is_some_and(|at| at <= now);
         let timer = K::ALL.iter().copied().find(is_due)?;

@@ -21,7 +21,7 @@ use crate::session::yield_now;
 /// reset may overtake the close frame.
 const DISCARD: Duration = Duration::from_secs(1);
 
-/// From the close frame, which the wire has taken, to the end of the stream.
+/// The steps from this side's close frame, which the wire has taken, to the end of the stream.
 #[derive(Debug)]
 pub(super) struct Closing {
     step: Step,
@@ -34,9 +34,9 @@ pub(super) struct Closing {
 #[derive(Debug)]
 enum Step {
     Flush,
-    /// Of the other side's close frame.
+    /// Waits for the other side's close frame.
     AwaitAnswer,
-    /// The server is the first to end the stream (RFC 6455 §7.1.1).
+    /// Waits for the end of the stream, which the server ends first (RFC 6455 §7.1.1).
     AwaitEnd,
     ShutDown,
     Discard(Pin<Box<Sleep>>),
@@ -86,7 +86,8 @@ impl Closing {
                     *answered = Some(frame);
                     Some(self.after_goodbyes())
                 }
-                // What came before the answer is passed over; many messages do not keep this thread.
+                // What came before the answer is passed over, one event a turn, so that many messages do not keep this
+                // thread.
                 Ok(Some(Incoming::Event(_))) => {
                     yield_now(cx);
                     None

@@ -33,7 +33,8 @@ pub struct Connection {
     queue: mpsc::UnboundedSender<Outgoing>,
 }
 
-/// The number of a WebSocket: unique in the process, and given in the order in which they began. [`Connection::id`].
+/// The number of a WebSocket, from [`Connection::id`]: unique in the process, and higher for a WebSocket that began
+/// later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(u64);
 
@@ -83,7 +84,7 @@ impl Connection {
     }
 
     /// Queues a ping behind the messages that are queued already; its payload has at most 125 bytes. The pong is an
-    /// [`Event`](super::Event). Waits and is dropped as [`send`](Self::send).
+    /// [`Event`](super::Event). Waits as [`send`](Self::send) does, and dropping the future has the same effect.
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl Connection {
     }
 
     /// Says goodbye when all that is queued has been written. Acts at once and does not wait; [`closed`](Self::closed)
-    /// waits for the end. From here on no message is taken, and none is given to the receiver that comes after.
+    /// waits for the end. From here on no message is taken for sending, and the receiver gets no message that comes in
+    /// later.
     ///
     /// A reason of more than 123 bytes is cut. A code that must not be sent becomes 1000 (RFC 6455 §7.4).
     pub fn close(&self, code: CloseCode, reason: impl Into<String>) {
@@ -122,7 +124,7 @@ impl Connection {
         self.shared.ended().await
     }
 
-    /// What tells this WebSocket from all others of the process, for instance as the key of a map.
+    /// A number that tells this WebSocket from all others of the process, for instance as the key of a map.
     pub fn id(&self) -> ConnectionId {
         self.shared.id
     }

@@ -1,4 +1,4 @@
-//! `RawDriver`: the only one that touches the stream of a WebSocket.
+//! `RawDriver`: the only future that touches the stream of a WebSocket.
 
 use std::{
     fmt,
@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{error::CloseCode, session::yield_now};
 
-/// Moves the bytes of a [`RawSocket`](super::RawSocket): a future that is ready when the WebSocket is over. It is
-/// polled within a tokio runtime that has timers. Dropping it ends the connection without a goodbye.
+/// Moves the bytes of a [`RawSocket`](super::RawSocket): a future that is ready when the WebSocket is over. Poll the
+/// driver within a tokio runtime that has timers. Dropping the driver ends the connection without a goodbye.
 #[must_use = "a WebSocket moves only while its driver is polled"]
 pub struct RawDriver<IO> {
     wire: Wire<IO>,
@@ -53,7 +53,7 @@ pub struct RawDriver<IO> {
 enum Leave {
     /// The other side said goodbye.
     Goodbye(CloseFrame),
-    /// This side does.
+    /// This side says goodbye.
     Parting(CloseFrame),
     Failed(RawError),
 }

@@ -17,14 +17,14 @@ pub enum RawError {
     Lost(String),
     /// The other side broke the rules of the WebSocket or a limit of this side. It was told the code: 1007 for text
     /// that is not UTF-8, 1009 for a message over [`RawLimits::max_message`](super::RawLimits::max_message), otherwise
-    /// 1002. Messages that came before are given first, and the answers to them go out before the code.
+    /// 1002. The receiver gets the messages that came before first, and the answers to them go out before the code.
     Protocol(ProtocolError),
     /// Nothing came from the other side for this time, [`RawLimits::silence`](super::RawLimits::silence).
     Silent(Duration),
     /// The other side took no byte for this time, [`RawLimits::write_timeout`](super::RawLimits::write_timeout).
     Stuck(Duration),
-    /// This side ended the connection with [`Connection::abort`](super::Connection::abort); what was queued is lost.
-    /// So it is with a member of a collection that does not keep up.
+    /// This side ended the connection with [`Connection::abort`](super::Connection::abort); what was queued is lost. A
+    /// collection aborts a member that does not keep up.
     Aborted(CloseFrame),
     /// The queue of messages to send has no room. Only
     /// [`Connection::try_send`](super::Connection::try_send) says so.
@@ -36,7 +36,7 @@ pub enum RawError {
 }
 
 impl RawError {
-    /// The goodbye that the other side gets; none where no goodbye would arrive.
+    /// The goodbye that the other side gets; `None` where no goodbye would arrive.
     pub(super) fn goodbye(&self) -> Option<CloseFrame> {
         match self {
             Self::Protocol(error) => Some(CloseFrame::new(error.close_code(), error.reason())),

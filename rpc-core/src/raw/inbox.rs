@@ -13,7 +13,7 @@ use super::{Event, Message, RawError};
 const READ_AHEAD: usize = 64 * 1024;
 /// Unread messages up to which more is read.
 const MESSAGES: usize = 64;
-/// Unread pings and pongs that are kept; further ones are not told, but answered.
+/// Unread pings and pongs that are kept. The reader does not get further ones, but the pings are answered.
 const CONTROLS: usize = 16;
 
 /// The queue from the driver to the reader.
@@ -47,7 +47,8 @@ enum End {
 }
 
 impl Inbox {
-    /// Whether another message may be read from the socket. If not, the driver is owed a wake: [`poll_next`] says when.
+    /// Whether another message may be read from the socket. If not, the driver must be woken later: [`poll_next`] says
+    /// when.
     ///
     /// [`poll_next`]: Self::poll_next
     pub(super) fn has_room(&self) -> bool {
@@ -74,7 +75,7 @@ impl Inbox {
         wake_reader(state);
     }
 
-    /// Nothing more comes. The first end counts.
+    /// Ends the queue, to which nothing is added any more. The first end counts.
     pub(super) fn end(&self, error: Option<RawError>) {
         let mut state = self.lock();
         if matches!(state.end, End::Open) {
@@ -83,8 +84,8 @@ impl Inbox {
         wake_reader(state);
     }
 
-    /// The next event, and whether the driver is to be woken: it waits for the room that has become free, or for the
-    /// end to be read.
+    /// The next event, and whether the driver must be woken, because it waits for the room that has become free, or for
+    /// the reader to read the end.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> (Poll<Option<Result<Event, RawError>>>, bool) {
         let mut state = self.lock();
         if let Some(event) = state.events.pop_front() {
@@ -111,7 +112,7 @@ impl Inbox {
         (Poll::Pending, false)
     }
 
-    /// The reader is gone: what has come and what comes is passed over.
+    /// Passes over what has come and what still comes, because the reader is gone.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.is_abandoned = true;

@@ -4,7 +4,7 @@ use http::Uri;
 
 use crate::peer::ConnectionInfo;
 
-/// What is known of a WebSocket from its handshake; all empty where there was none.
+/// What is known of a WebSocket from its handshake; everything is empty where there was no handshake.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RawInfo {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Space for the whole of a frame is reserved when its header has come, so its length has a bound.
+/// Space for a whole frame is reserved as soon as its header has come, so the frame's length has a bound.
 const MOST: usize = 1 << 30;
 
 /// The limits and times of one WebSocket. Start from the default, and set what has to differ:
@@ -49,17 +49,17 @@ impl Default for RawLimits {
 }
 
 impl RawLimits {
-    /// The bytes that a message may have that comes in, all its fragments together; 1 MiB by default, 1 GiB at most. A
-    /// longer one ends the connection with code 1009. Frame headers of an unfinished message may add 64 KiB, so that
-    /// endless empty fragments end as well.
+    /// The bytes that an incoming message may have, all its fragments together; 1 MiB by default, 1 GiB at most. A
+    /// longer message ends the connection with code 1009. Frame headers of an unfinished message may add 64 KiB, so
+    /// that endless empty fragments end as well.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes.min(MOST);
         self
     }
 
-    /// The bytes that one frame of a message may have that comes in; as many as the message by default. A longer one
-    /// ends the connection with code 1009.
+    /// The bytes that one frame of an incoming message may have; as many as the message by default. A longer frame ends
+    /// the connection with code 1009.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
@@ -76,15 +76,15 @@ impl RawLimits {
 
     /// The bytes up to which frames are collected for one write; 64 KiB by default, 1 KiB at least, 1 GiB at most.
     /// Answers to pings of a peer that does not read them may fill as much again; then the newest answer replaces the
-    /// ones before (RFC 6455 §5.5.3).
+    /// answers before it (RFC 6455 §5.5.3).
     #[must_use]
     pub fn write_buffer(mut self, bytes: usize) -> Self {
         self.write_buffer = bytes.clamp(1024, MOST);
         self
     }
 
-    /// The bytes of messages that may wait to be written; 1 MiB by default. Senders wait for room, and a member of a
-    /// collection that has none is cut. A message that is longer goes alone.
+    /// The bytes of messages that may wait to be written; 1 MiB by default. Senders wait for room, and a collection
+    /// cuts a member whose queue has no room. A message that is longer than the queue goes alone.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
@@ -106,8 +106,8 @@ impl RawLimits {
         self
     }
 
-    /// The silence after which the peer is taken for gone, 30 seconds by default. A peer that vanished without a word
-    /// is found so. The time does not run while this side does not read, because its program has unread messages.
+    /// The silence after which the peer is taken for gone, 30 seconds by default. This finds a peer that vanished
+    /// without a word. The time does not run while this side does not read because its program has unread messages.
     #[must_use]
     pub fn silence(mut self, time: Duration) -> Self {
         self.silence = time;

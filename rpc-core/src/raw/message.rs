@@ -1,4 +1,4 @@
-//! What travels: `Message`, its `Text`, and `CloseFrame`.
+//! What a WebSocket carries: `Message`, its `Text`, and `CloseFrame`.
 
 use std::{fmt, ops::Deref, str::Utf8Error};
 
@@ -48,7 +48,7 @@ pub enum Event {
 pub struct CloseFrame {
     /// The code; [`CloseCode::NO_STATUS`] if the frame has none.
     pub code: CloseCode,
-    /// The reason, for people; may be empty. One that is sent is cut to 123 bytes.
+    /// The reason, for people; may be empty. A reason that is sent is cut to 123 bytes.
     pub reason: String,
 }
 
@@ -214,8 +214,8 @@ impl CloseFrame {
         Self { code, reason: reason.into() }
     }
 
-    /// As it may be sent: the codes that stand for a missing code become 1000 (RFC 6455 §7.4.1, §7.4.2), and the reason
-    /// is cut.
+    /// The frame as it may be sent: the codes that stand for a missing code become 1000 (RFC 6455 §7.4.1, §7.4.2), and
+    /// the reason is cut.
     pub(super) fn into_library(self) -> tungstenite::protocol::CloseFrame {
         tungstenite::protocol::CloseFrame {
             code: self.code.sendable().0.into(),

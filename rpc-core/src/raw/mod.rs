@@ -1,8 +1,8 @@
 //! WebSockets by hand: text and binary messages, without contracts, calls and sessions.
 //!
 //! A server mounts them with `rpc_server::raw::websocket`, a client connects with `rpc_client::raw::ClientWebSocket`.
-//! This module has what both share: the socket, its messages and its limits. [`RawSocket::driven`] puts the socket on
-//! any byte stream.
+//! This module has what server and client share: the socket, its messages and its limits. [`RawSocket::driven`] puts
+//! the socket on any byte stream.
 //!
 //! The task that moves the bytes answers pings, pings a silent peer itself, and ends the connection if the peer stays
 //! silent or does not read. [`RawLimits`] has the limits and times. Extensions, compression among them, are never

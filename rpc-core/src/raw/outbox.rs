@@ -16,7 +16,7 @@ pub(super) enum Outgoing {
 pub(super) struct Room {
     messages: Semaphore,
     bytes: Semaphore,
-    /// What one message takes at most, so that one longer than the queue can go at all.
+    /// The most bytes that one message takes, so that a message longer than the queue can go at all.
     most: u32,
 }
 
@@ -36,7 +36,7 @@ impl Room {
         Self { messages: Semaphore::new(messages), bytes: Semaphore::new(most as usize), most }
     }
 
-    /// Waits for room. Dropping the future gives back what it has got.
+    /// Waits for room. Dropping the future gives back the room that it has taken.
     pub(super) async fn reserve(&self, outgoing: &Outgoing) -> Result<(), RawError> {
         let closed = |_: AcquireError| RawError::Closed;
         let message = self.messages.acquire().await.map_err(closed)?;

@@ -12,11 +12,11 @@ use futures::Stream;
 
 use super::{Event, Message, RawError, shared::Shared};
 
-/// The half of a WebSocket that receives. Dropping it lets messages that come be passed over; pings are answered all
-/// the same.
+/// The half of a WebSocket that receives. After it has been dropped, messages that come are passed over, and pings are
+/// still answered.
 ///
-/// While messages are unread, of more than 64 KiB or more than 64 of them, the socket is not read: the other side has
-/// to wait, and its pings are not answered.
+/// While more than 64 messages, or messages of more than 64 KiB together, are unread, the socket is not read: the other
+/// side has to wait, and its pings are not answered.
 pub struct RawReceiver {
     shared: Arc<Shared>,
 }
@@ -26,8 +26,8 @@ impl RawReceiver {
         Self { shared }
     }
 
-    /// The next message; `None` once the WebSocket has been closed by either side. What ended it otherwise is an error,
-    /// and `None` follows. Dropping the future loses nothing.
+    /// The next message; `None` once the WebSocket has been closed by either side. Any other end is an error, and
+    /// `None` follows. Dropping the future loses nothing.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl RawReceiver {
         poll_fn(|cx| self.poll_message(cx)).await
     }
 
-    /// As [`recv`](Self::recv), with pings and pongs as well. Pings have been answered already. Of 16 and more that are
-    /// unread at once, the later ones are not told.
+    /// As [`recv`](Self::recv), with pings and pongs as well. Pings have been answered already. At most 16 unread pings
+    /// and pongs are kept, and the receiver does not get later ones.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl RawReceiver {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, RawError>>> {
         let (polled, wake) = self.shared.inbox.poll_next(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            // Who has been told the end cannot send any more.
+            // A socket that has been told the end cannot send any more.
             self.shared.room.close();
         }
         if wake {

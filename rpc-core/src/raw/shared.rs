@@ -14,7 +14,7 @@ pub(super) struct Shared {
     pub(super) info: RawInfo,
     pub(super) inbox: Inbox,
     pub(super) room: Room,
-    /// Woken when a handle wants something of the driver that is not in the queue.
+    /// Wakes the driver when a handle wants something that is not in the queue.
     pub(super) driver: AtomicWaker,
     /// The goodbye of the other side.
     pub(super) goodbye: OnceLock<CloseFrame>,
@@ -77,7 +77,7 @@ impl Shared {
     pub(super) async fn ended(&self) -> Result<CloseFrame, RawError> {
         let mut ended = self.ended.subscribe();
         let end = ended.wait_for(Option::is_some).await;
-        // The sender lives in `self`, and what has been waited for is there.
+        // The sender lives in `self`, so the wait ends only when there is an end.
         end.ok().and_then(|end| end.clone()).unwrap_or(Err(RawError::Closed))
     }
 }

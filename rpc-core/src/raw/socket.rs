@@ -117,7 +117,7 @@ impl RawSocket {
         self.connection.closed().await
     }
 
-    /// A handle that sends and closes, and has what is known of the connection.
+    /// A handle that sends and closes, and tells what is known of the connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }

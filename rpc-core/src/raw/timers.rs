@@ -44,7 +44,7 @@ impl Timers {
         }
     }
 
-    /// Notes how many bytes have come in. While this side does not read, its silence says nothing.
+    /// Notes how many bytes have come in. While this side does not read, the peer's silence says nothing.
     pub(super) fn heard(&mut self, received: u64, is_reading: bool) {
         if received != self.heard.1 || !is_reading {
             self.heard = (Instant::now(), received);
@@ -71,7 +71,7 @@ impl Timers {
                 return Poll::Ready(due);
             }
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            // A sleep that ends sooner looks again then. Most never end.
+            // A sleep that ends too soon only looks again, and most sleeps never end.
             if sleep.deadline() > at || sleep.is_elapsed() {
                 sleep.as_mut().reset(at);
             }
@@ -81,7 +81,7 @@ impl Timers {
         }
     }
 
-    /// What is due next. No time means never.
+    /// What is due next, and when. `None` means never.
     fn next(&self) -> (Option<Instant>, Due) {
         let heard = self.heard.0;
         let silence = if self.has_pinged {

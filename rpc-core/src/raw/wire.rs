@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// What frame headers may add to an unfinished message, in bytes.
+/// The bytes that frame headers may add to an unfinished message.
 const OVERHEAD: usize = 64 * 1024;
 
 const LONGEST_HEADER: usize = 14;
 
-/// Reads and writes frames. Nothing waits: what would wait says so, and the waker is called.
+/// Reads and writes frames. No method waits: a method that would have to wait says so, and the waker is called later.
 #[derive(Debug)]
 pub(super) struct Wire<IO> {
     socket: tungstenite::WebSocket<Metered<IO>>,
@@ -185,7 +185,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     }
 
     /// Checks what has come of the unfinished message: its text, which the library looks at when a frame is whole, and
-    /// its length with its frame headers, of which the library limits the payloads only.
+    /// its length with its frame headers, because the library limits the payloads only.
     fn check_unfinished(&self) -> Result<Option<Incoming>, RawError> {
         if self.socket.get_ref().framing().is_text_invalid() {
             return Err(RawError::Protocol(WebSocketViolation::TextNotUtf8.into()));

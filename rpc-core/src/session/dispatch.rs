@@ -62,18 +62,18 @@ impl Dispatch {
         &self.hosting
     }
 
-    /// The session is over: stops all handlers, and gives up the hosting.
+    /// Stops all handlers, because the session is over, and returns the hosting.
     pub(super) fn take_hosting(&mut self) -> Hosting {
         self.stop_all();
         std::mem::take(&mut self.hosting)
     }
 
-    /// The session opens with these objects.
+    /// Takes the objects with which the session opens.
     pub(super) fn open(&mut self, instances: Vec<Arc<Instance>>) {
         self.instances = instances;
     }
 
-    /// Handlers are about to be started, one after another.
+    /// Reads the clock before handlers are started, one after another.
     pub(super) fn begin(&mut self) {
         self.clock = Instant::now();
     }
@@ -88,15 +88,15 @@ impl Dispatch {
         }
     }
 
-    /// The arguments of a call will not arrive, and its place in the turn queue goes to others.
+    /// Gives up the place of a call in the turn queue, because the arguments will not arrive.
     pub(super) fn withdraw(&mut self, key: ServedKey) {
         self.arriving.remove(&key);
     }
 
-    /// Starts a call's handler. Returns its end if it has come already.
+    /// Starts a call's handler. Returns the handler's end if the handler has ended already.
     pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, received: Received) -> Option<Ended> {
         if call.id.is_some() && call.is_cancelled() {
-            // It was given up while it waited for hooks, or came with its cancellation.
+            // The call was given up while it waited for hooks, or came together with its cancellation.
             self.arriving.remove(&key);
             return Some(Ended::because(key, Completion::NotStarted));
         }
@@ -152,7 +152,7 @@ impl Dispatch {
         }
     }
 
-    /// Handlers whose tasks have ended.
+    /// Forgets the handlers whose tasks have ended.
     pub(super) fn forget(&mut self, finished: &mut Vec<ServedKey>) {
         while let Some(key) = finished.pop() {
             self.running.remove(&key);
@@ -164,7 +164,7 @@ impl Dispatch {
         trim_table(&mut self.running);
     }
 
-    /// The session has ended: handlers are stopped, and its objects dropped; methods that must not be stopped run on by
+    /// Stops the handlers and drops the objects of a session that has ended. Methods that must not be stopped run on by
     /// themselves.
     pub(super) fn stop_all(&mut self) {
         for running in self.running.values() {
@@ -174,7 +174,7 @@ impl Dispatch {
         self.arriving.clear();
         let Self { shared, instances, idle, .. } = self;
         if !instances.is_empty() {
-            // Their drop is users' code.
+            // Dropping the objects runs users' code.
             shared.polling(Polled::Hook, || {
                 instances.drain(..).for_each(|instance| panics::let_go(instance, "an object"));
             });

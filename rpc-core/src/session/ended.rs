@@ -1,4 +1,4 @@
-//! `Ended`: a handler's end, as the connection is told of it.
+//! `Ended`: a handler's end, as it is reported to the connection.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Ended {
         }
     }
 
-    /// Tells the connection.
+    /// Reports the end to the connection.
     pub(super) fn report(self, connection: &mut proto::Connection) -> Produced {
         if self.terminates {
             connection.end_after(self.key);

@@ -34,7 +34,7 @@ const ROUND_PACKETS: usize = 64;
 /// The server looks at what the Hello says, and then begins a session ([`Self::accept`]) or turns the client away
 /// ([`Self::refuse`]).
 ///
-/// Decide soon: until then nothing more is read from the link, and the time of
+/// Decide soon: until you do, nothing more is read from the link, and the time of
 /// [`Config::hello_timeout`](crate::Config::hello_timeout) runs on. Dropping a handshake drops the link, and the client
 /// is told nothing.
 ///
@@ -77,11 +77,10 @@ impl Handshake {
         Self::read_unless(transport, config, future::pending()).await
     }
 
-    /// As [`Self::read`], and gives up when `stop` is ready, because the server shuts down: the client is told with
-    /// close code 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello
-    /// has come too when both are looked at, `stop` wins: the session would only begin to be ended. What the client is
-    /// told is cut short so that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout) is, counted
-    /// from `stop`.
+    /// As [`Self::read`], and gives up when `stop` is ready, because the server shuts down: the client gets close code
+    /// 1012, so that it may come back later, and the error is [`ConnectionError::ShutDown`]. If the Hello has come as
+    /// well, `stop` wins, because the session would end as soon as it began. The goodbye to the client is cut short, so
+    /// that it is over before [`Config::drain_timeout`](crate::Config::drain_timeout), which counts from `stop`.
     ///
     /// # Errors
     ///
@@ -162,8 +161,8 @@ impl Handshake {
         (session, driver)
     }
 
-    /// Turns the client away: it gets the status with the Welcome, and then close code 4400. Gives the reason for the
-    /// log, when that has been written and the client has answered, or
+    /// Turns the client away: the client gets the status with the Welcome, and then close code 4400. Returns the
+    /// reason, for the log, when both have been written and the client has answered, or when
     /// [`Config::close_timeout`](crate::Config::close_timeout) is over.
     ///
     /// Nothing happens before the first poll. Dropping the future drops the link, and the client may not have been
@@ -176,7 +175,7 @@ impl Handshake {
         self.refuse_unless(status, future::pending()).await
     }
 
-    /// As [`Self::refuse`], and takes no longer than a drain may once `stop` is ready.
+    /// As [`Self::refuse`], and once `stop` is ready takes no longer than a drain may.
     async fn refuse_unless(self, status: Status, stop: impl Future<Output = ()>) -> ConnectionError {
         let Self { mut transport, newcomer, config } = self;
         let (packet, error) = newcomer.refuse(status);
@@ -260,7 +259,7 @@ impl Reading {
     }
 }
 
-/// Tells the client why the link ends, if it is there.
+/// Tells the client why the link ends, unless the link is lost.
 async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
     if !matches!(error, ConnectionError::Lost(_)) {
         let (code, reason) = (error.close_code(), error.close_reason());
@@ -268,8 +267,8 @@ async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
     }
 }
 
-/// Waits until the client has been told, for [`Config::close_timeout`] at most. From `stop` on, when the server drains,
-/// that has to be over before the drain is, with the steps after it.
+/// Waits until the client has been told, for [`Config::close_timeout`] at most. From `stop` on the server drains, and
+/// the wait, with the steps after it, must be over before the drain is.
 async fn tell(told: impl Future<Output = ()>, stop: impl Future<Output = ()>, config: &Config) {
     let drain = config.drain_timeout();
     let hurry = async {

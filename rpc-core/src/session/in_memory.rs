@@ -31,7 +31,7 @@ pub fn connect_in_memory_with(server: &Hosting, client: &Hosting, config: &Confi
     let (near, far) = memory();
     let id = SessionId::next();
     let mut connection = Connection::client(id.number(), config.clone(), client.announced(), now());
-    // The Hello is handed over, so that both handles are there at once.
+    // The Hello goes over in memory, so that both handles are there at once.
     let hello = connection.take_hello().expect("a client that has just begun has not said it");
     let (server, server_driver) = Handshake::greeted(near, hello, config).accept(server, ConnectionInfo::default());
     let (client, client_driver) = begin(Box::new(far), id, connection, client, config, ConnectionInfo::default());

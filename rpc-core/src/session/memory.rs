@@ -116,7 +116,7 @@ impl Transport for Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         self.end(TransportError::Lost("the other end is gone".to_owned()));
-        // What the other end still sends goes nowhere; it must not wait for a reader.
+        // What the other end still sends is dropped, so that the other end does not wait for a reader.
         let wakers = with(&self.incoming, |way| {
             way.packets.clear();
             way.bytes = 0;

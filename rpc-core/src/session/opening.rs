@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Opening {
     session: SessionId,
-    /// At a server: what the client sends meanwhile.
+    /// At a server: what the client sends while the session opens.
     early: Option<EarlyPackets>,
     future: Caught<'static, Result<Vec<Instance>, Status>>,
 }
@@ -72,7 +72,7 @@ impl Opening {
         self.early.as_mut()
     }
 
-    /// The packets that have come meanwhile, once it is done.
+    /// The packets that have come while the session opened.
     pub(super) fn into_early(self) -> Option<EarlyPackets> {
         self.early
     }

@@ -14,8 +14,8 @@ use crate::{
     service::{Handling, Runner},
 };
 
-/// A handler in a task of its own. Reports its end to the connection, also when it is aborted; until then the call
-/// holds its permit.
+/// A handler in a task of its own. The task reports the handler's end to the connection, also when the task is aborted;
+/// until then the call holds its permit.
 pub(super) struct Task {
     runner: Runner,
     /// `None` when its end has been reported.

@@ -16,23 +16,23 @@ use crate::{
 
 /// Carries packets between two ends: a WebSocket, or memory.
 ///
-/// It has one user at a time, which polls it from one task: the driver of a session, and at a server a
-/// [`Handshake`](super::Handshake) before that, mostly in another task. In order: `poll_receive` until it is pending;
-/// `poll_ready`, `start_send` and `poll_flush` for the packets to be sent; at the end `poll_close` until it is ready.
-/// Then the user drops the transport.
+/// A transport has one user at a time, which polls it from one task: the driver of a session, and at a server a
+/// [`Handshake`](super::Handshake) before that, mostly in another task. The user calls, in this order: `poll_receive`
+/// until it is pending; `poll_ready`, `start_send` and `poll_flush` for the packets to be sent; at the end `poll_close`
+/// until it is ready. Then the user drops the transport.
 pub trait Transport: Send + 'static {
-    /// The next packet. Errors are final. May be pending although more could be read, having then woken the task: one
-    /// poll must not monopolize it, and must end with a control frame of the layer below, so that the driver can judge
-    /// it before more is read.
+    /// Returns the next packet. Errors are final. One poll must not keep the task for long, and must end after a
+    /// control frame of the layer below, so that the driver can judge that frame before more is read. So the poll may
+    /// be pending although more could be read; it has woken the task then.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>>;
 
     /// Whether a packet can be taken now.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Takes a packet, after `poll_ready` said so. It may stay in a buffer until `poll_flush`.
+    /// Takes a packet, after `poll_ready` was ready. The packet may stay in a buffer until `poll_flush`.
     fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError>;
 
-    /// Ready once everything taken has been handed to the layer below.
+    /// Ready once every packet that was taken has been handed to the layer below.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
     /// Says goodbye: writes all packets that were taken, sends the close code and reason, ends writing, and discards
@@ -50,7 +50,7 @@ pub trait Transport: Send + 'static {
     fn handshake_done(&mut self);
 }
 
-/// Stands where a transport has been dropped.
+/// Takes the place of a transport that has been dropped.
 pub(super) struct Gone;
 
 impl Transport for Gone {
@@ -107,15 +107,15 @@ pub struct Progress {
 pub enum TransportError {
     /// The other side said goodbye.
     Closed {
-        /// Its code.
+        /// The close code.
         code: CloseCode,
-        /// Its reason; may be empty.
+        /// The reason; may be empty.
         reason: String,
     },
     /// The link broke.
     Lost(String),
     /// The peer broke the rules of the layer below, for instance of WebSocket framing. A transport with rules of its
-    /// own says with [`ProtocolError::transport`] which one.
+    /// own names the broken rule with [`ProtocolError::transport`].
     Protocol(ProtocolError),
 }
 

@@ -15,19 +15,19 @@ pub enum TlsError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// What a file or a text in PEM has cannot be used.
+    /// The content of a file or a text in PEM cannot be used.
     Pem {
         /// The file, or what the text was given for.
         place: String,
         /// What is wrong with it.
         why: String,
     },
-    /// What was given as a certificate in DER is none.
+    /// Bytes that were given as a certificate in DER are no certificate.
     Certificate {
         /// What is wrong with it.
         why: String,
     },
-    /// The name that a server's certificate is to have can be no server's name.
+    /// The name that a server's certificate must have is no valid name of a server.
     ServerName {
         /// The name.
         name: String,
@@ -60,7 +60,7 @@ impl fmt::Display for TlsError {
     }
 }
 
-/// The message has the message of its cause in it, so [`source`](error::Error::source) goes on with the cause of that
+/// The message contains the message of its cause, so [`source`](error::Error::source) goes on with the cause of that
 /// cause. The cause itself is in the variant.
 impl error::Error for TlsError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {

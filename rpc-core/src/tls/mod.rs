@@ -12,7 +12,7 @@ pub use self::{
     pem::{Pem, certified_key},
 };
 
-/// What a WebSocket begins with, as ALPN names it (RFC 7301 §6).
+/// The protocol that a WebSocket begins with, as ALPN names it (RFC 7301 §6).
 pub const ALPN: &[u8] = b"http/1.1";
 
 /// Bytes that a connection encrypts ahead of its socket, at most: one record (RFC 8446 §5.1).

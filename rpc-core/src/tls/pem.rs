@@ -153,7 +153,7 @@ impl fmt::Debug for Pem {
 impl Section<'_> {
     fn is_encrypted_key(&self) -> bool {
         let is_key = self.label.ends_with("PRIVATE KEY");
-        // Either its label says so, or a header line behind it (RFC 1421 §4.6.1.1).
+        // Either the label says that the key is encrypted, or a header line behind it (RFC 1421 §4.6.1.1).
         is_key && self.text.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED.as_bytes())
     }
 }

@@ -13,7 +13,7 @@ pub struct WireError {
 /// What is wrong with the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WireFault {
-    /// What this says, for people.
+    /// This text, for people.
     Text(Cow<'static, str>),
     /// A frame of this kind, which is not known and must not be passed over.
     UnknownFrame(u64),

@@ -7,16 +7,18 @@ use crate::status::Status;
 
 /// The number of a call, chosen by its caller and never reused in a session.
 pub type CallId = u64;
-/// The number of a transfer or stream, chosen by the side that sends the bytes. Both share one sequence of numbers.
+/// The number of a transfer or stream, chosen by the side that sends the bytes. Transfers and streams share one
+/// sequence of numbers.
 pub type TransferId = u64;
 
 /// Metadata of a call: ordered pairs of text.
 pub type MetadataPairs = Vec<(String, String)>;
 
-/// What a pair of metadata counts beside its bytes: the memory of two `String`s.
+/// The bytes that a pair of metadata counts beside its own: the memory of two `String`s.
 const PAIR: usize = 48;
 
-/// What metadata counts against its limit: the bytes of keys and values, and 48 for each pair, which takes memory too.
+/// The bytes that metadata counts against its limit: those of keys and values, and 48 for each pair, which takes memory
+/// too.
 pub fn metadata_size(pairs: &MetadataPairs) -> usize {
     pairs.iter().map(pair_size).sum()
 }
@@ -106,7 +108,7 @@ impl From<Rope> for Payload {
 /// One frame. A packet is a sequence of them; see [`super::read_packet`].
 ///
 /// The compiler does not find all places that a new frame needs: decoding has an arm for unknown numbers, and the
-/// strategies of `tests/wire.rs` do not make it.
+/// strategies of `tests/wire.rs` make only the frames that they name.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(
     clippy::large_enum_variant,
@@ -146,7 +148,7 @@ pub enum Frame {
     Chunk {
         /// The transfer.
         transfer: TransferId,
-        /// Its next bytes; never empty.
+        /// The next bytes of the transfer; never empty.
         data: Rope,
     },
     /// The sender aborts a transfer before its end.
@@ -191,7 +193,7 @@ pub enum Frame {
         depth: u32,
         /// The cumulative count, refused ones included.
         count: u64,
-        /// What they counted in [`PeerLimits::arguments`](super::PeerLimits::arguments), cumulative as well.
+        /// What these calls counted in [`PeerLimits::arguments`](super::PeerLimits::arguments), cumulative as well.
         bytes: u64,
     },
     /// Asks for a Pong with the same token.
@@ -216,7 +218,7 @@ pub enum Frame {
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Its number.
+    /// The call's number.
     pub id: CallId,
     /// [`crate::contract::method_id`] of the method.
     pub method: u32,
@@ -289,7 +291,7 @@ impl Frame {
 /// The kind numbers of the wire. No frame has the number 15.
 ///
 /// A peer that does not know a number from [`FIRST_IGNORABLE`](kind::FIRST_IGNORABLE) up passes the frame over; it
-/// closes with 1002 at any other. So a new frame that older peers may get has a number from there up.
+/// closes with 1002 at any other unknown number. So a new frame that older peers may get has a number from there up.
 pub mod kind {
     /// [`super::Frame::Hello`]
     pub const HELLO: u64 = 1;

@@ -77,7 +77,7 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
     }
 }
 
-/// What follows the version in both: limits, keepalive and contracts.
+/// What follows the version in both frames: limits, keepalive and contracts.
 fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contracts: &[HostedContract]) {
     put::uint(out, key::LIMITS);
     put_limits(out, limits);
@@ -216,7 +216,7 @@ fn read_count(reader: &mut Reader) -> Result<u32, WireError> {
 }
 
 fn read_contracts(reader: &mut Reader) -> Result<Vec<HostedContract>, WireError> {
-    // Not sized by the array's length, which may be a lie.
+    // The vector is not sized by the array's length, which may be a lie.
     let mut contracts = Vec::new();
     for _ in 0..reader.array()? {
         let len = reader.array()?;
@@ -306,7 +306,7 @@ mod tests {
         let count = reader.map().unwrap() as u64;
         for key in 1..=count {
             assert_eq!((reader.uint().unwrap(), reader.uint().unwrap()), (key, 100 + key));
-            // Alone in the map it changes this limit, and no other.
+            // The key alone in the map changes this limit, and no other.
             let (alone, all) = (format!("{:?}", read(put_map(&[(key, 999)]))), format!("{:?}", missing_limits()));
             let changed = alone.split(", ").zip(all.split(", ")).filter(|(alone, all)| alone != all);
             let places: Vec<_> = changed.collect();

@@ -9,11 +9,11 @@ pub const VERSION: u64 = 1;
 /// The WebSocket subprotocol (RFC 6455 §1.9) that a client offers and a server accepts.
 pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 
-/// What a side can take: announced in Hello and Welcome, obeyed by the other side.
+/// The limits of what a side takes: announced in Hello and Welcome, obeyed by the other side.
 ///
-/// On the wire a map from integers to integers; unknown keys are ignored, missing ones have the defaults of
-/// `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
-/// field of [`Config`](crate::Config) each of them announces.
+/// On the wire, the limits are a map from integers to integers; unknown keys are ignored, and missing ones have the
+/// defaults of `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
+/// field of [`Config`](crate::Config) each limit announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
     /// Calls in flight of depth 0, and those beyond what `nested` reserves. At least 1. Key 1.
@@ -124,14 +124,14 @@ pub struct Hello {
     pub keepalive_ms: u64,
     /// The callback contracts that the client hosts.
     pub contracts: Vec<HostedContract>,
-    /// Opaque credentials; empty is none.
+    /// Opaque credentials; empty if the client shows none.
     pub credentials: Vec<u8>,
     /// A session to resume.
     pub resume: Option<Resume>,
 }
 
 impl Hello {
-    /// Says no more than it must: asks for no keepalive, and resumes nothing.
+    /// A Hello that asks for no keepalive, and resumes nothing.
     pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
         Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials: Vec::new(), resume: None }
     }
@@ -176,7 +176,7 @@ pub struct Welcome {
 }
 
 impl Welcome {
-    /// Says no more than it must: accepts the session, and asks for no keepalive.
+    /// A Welcome that accepts the session, and asks for no keepalive.
     pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>, session: u64) -> Self {
         Self {
             version: VERSION,

@@ -98,7 +98,7 @@ impl<'a> ArgumentReader<'a> {
         self.left == 0
     }
 
-    /// As [`Self::next_binary`], as a slice of the payload that keeps it alive.
+    /// As [`Self::next_binary`], as a slice that keeps the payload alive.
     pub fn next_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
         let payload = self.payload;
         Ok(self.next_binary()?.map(|bytes| payload.slice_ref(bytes)))

@@ -70,7 +70,7 @@ pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// The head of `len` bytes of binary data.
+/// Writes the head of `len` bytes of binary data.
 pub(super) fn bin_head(out: &mut BytesMut, len: usize) {
     match len {
         len @ 0..0x100 => out.put_slice(&[Marker::Bin8.to_u8(), len as u8]),

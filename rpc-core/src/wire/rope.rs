@@ -16,7 +16,7 @@ thread_local! {
     static LENT: RefCell<Option<Bytes>> = const { RefCell::new(None) };
     /// The number of [`DeferredDrops`] of this thread.
     static DEFERRING: Cell<u32> = const { Cell::new(0) };
-    /// The bytes that they keep.
+    /// The pieces that the guards keep.
     static DEFERRED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -26,7 +26,7 @@ thread_local! {
 pub struct DeferredDrops(());
 
 impl DeferredDrops {
-    /// Begins to keep pieces on this thread.
+    /// Makes this thread keep pieces from now on.
     #[expect(clippy::new_without_default, reason = "the guard has an effect")]
     pub fn new() -> Self {
         DEFERRING.set(DEFERRING.get() + 1);

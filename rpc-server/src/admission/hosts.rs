@@ -5,7 +5,7 @@ use http::uri::Authority;
 /// The names under which a server is reached.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
-    /// None of them: any name is right.
+    /// Without any, every name is right.
     allowed: Vec<Authority>,
 }
 
@@ -18,7 +18,8 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether a request with this header Host is let in. A host that is allowed without a port is allowed with each.
+    /// Whether a request with this header Host is let in. A host that is allowed without a port is allowed with every
+    /// port.
     pub(crate) fn allows(&self, host: &str) -> bool {
         if self.allowed.is_empty() {
             return true;

@@ -22,7 +22,7 @@ impl Proxies {
                 given.parse::<IpNet>().map_err(|_| "write an address or a network, like 10.0.0.0/8".to_owned())?
             }
         };
-        // 10.1.2.3/8 is a slip of the pen, or else a misunderstanding of what is trusted.
+        // 10.1.2.3/8 is a typing error, or else a misunderstanding of what is trusted.
         if net.trunc() != net {
             return Err(format!(
                 "the address has bits beyond the length of the network; write {:?}",
@@ -39,11 +39,12 @@ impl Proxies {
         self.trusted.iter().any(|net| net.contains(&address))
     }
 
-    /// The client behind a connection: the last hop that is no trusted proxy. Its port is 0 if the proxy does not tell.
+    /// The client behind a connection: the last hop that is no trusted proxy. The port is 0 if the proxy does not tell
+    /// it.
     ///
     /// Each proxy adds the address from which a request reached it at the right end of the list, so every address is as
-    /// trustworthy as the hop to its right. What is left of a client's address, or of something that is no address, the
-    /// client may have made up.
+    /// trustworthy as the hop to its right. The client may have made up what stands to the left of its own address, or
+    /// to the left of something that is no address.
     pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
         let mut hops = headers.get_all(FORWARDED_FOR).into_iter().rev().flat_map(|line| {
@@ -99,10 +100,10 @@ mod tests {
             ("[fd00::1]:50", &["[2001:db8::7]:4711"], "[2001:db8::7]:4711"),
             ("[::ffff:10.0.0.1]:50", &["[2001:db8::7]"], "[2001:db8::7]:0"),
             ("10.0.0.1:50", &["::ffff:203.0.113.9"], "203.0.113.9:0"),
-            // There is no word of a client, or the whole way is trusted.
+            // No header names a client, or all hops are trusted.
             ("10.0.0.1:50", &[], "10.0.0.1:50"),
             ("10.0.0.1:50", &["10.0.0.2"], "10.0.0.2:0"),
-            // What a client may have made up.
+            // The client may have made up these addresses.
             ("10.0.0.1:50", &["1.1.1.1, unknown, 10.2.2.2"], "10.2.2.2:0"),
             ("203.0.113.9:50", &["1.1.1.1"], "203.0.113.9:50"),
         ];

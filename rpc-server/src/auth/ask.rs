@@ -35,7 +35,8 @@ impl Gatekeeper {
         info: &ConnectionInfo,
         limit: Duration,
     ) -> Result<Verdict, AuthError> {
-        // A layer around the upgrade may have found out who it is. The session takes that from the extensions.
+        // A layer around the upgrade may have found out who the client is. The session takes the identity from the
+        // extensions.
         let is_known = info.extensions.get::<Identity>().is_some() || info.extensions.get::<Principal>().is_some();
         let Some(authenticator) = self.0.as_ref().filter(|_| !is_known) else { return Ok(Verdict::Anonymous) };
         let request = AuthRequest::new(uri, info);
@@ -47,8 +48,8 @@ impl Gatekeeper {
         Ok(verdict)
     }
 
-    /// Says who has sent a Hello, after the upgrade has left that open. `credentials` are those of the Hello; none are
-    /// empty.
+    /// Says who has sent a Hello, after the upgrade has left that open. `credentials` are those of the Hello, and empty
+    /// if it has none.
     pub(crate) async fn at_hello(
         &self,
         credentials: &[u8],
@@ -94,7 +95,7 @@ where
 {
     let asked = AssertUnwindSafe(async move { ask().await }).catch_unwind().await;
     asked.unwrap_or_else(|payload| {
-        // The drop of what users panic with may panic as well. A leak of the second payload does less harm.
+        // Dropping the payload of a panic may panic as well. Leaking the second payload does less harm.
         if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
             mem::forget(worse);
         }
@@ -106,7 +107,7 @@ where
     })
 }
 
-/// An identity that has expired would only begin a session that ends at once.
+/// Refuses an identity that has expired: its session would end at once.
 fn check_time(identity: &Identity) -> Result<(), AuthError> {
     match identity.time_left() {
         Some(Duration::ZERO) => Err(AuthError::unauthenticated("the credential has expired")),

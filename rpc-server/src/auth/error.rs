@@ -4,7 +4,8 @@ use std::{borrow::Cow, error, fmt, time::Duration};
 
 use rpc_core::Status;
 
-/// Why an [`Authenticator`](super::Authenticator) refuses a client. The text goes to the client: it names no secrets.
+/// Why an [`Authenticator`](super::Authenticator) refuses a client. The text goes to the client, so it must not contain
+/// secrets.
 ///
 /// | kind | at the upgrade | at the Hello |
 /// |---|---|---|
@@ -24,7 +25,7 @@ use rpc_core::Status;
 pub struct AuthError {
     kind: AuthErrorKind,
     message: Cow<'static, str>,
-    /// For 401: what a client should show instead.
+    /// For 401: the value of `WWW-Authenticate`, which says what a client should show instead.
     challenge: Cow<'static, str>,
     retry_after: Option<Duration>,
 }
@@ -66,7 +67,7 @@ impl AuthError {
         Self::new(AuthErrorKind::Unavailable, message)
     }
 
-    /// The authenticator has failed. The cause belongs into the log of the server, and not into the text.
+    /// The authenticator has failed. The cause belongs in the log of the server, and not in the text.
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(AuthErrorKind::Internal, message)
     }

@@ -15,26 +15,27 @@ pub use request::AuthRequest;
 /// Says who a client is. [`ServerBuilder::authenticator`](crate::ServerBuilder::authenticator) takes one.
 ///
 /// A client shows its credential in one of two places: in the HTTP upgrade (a bearer token, a cookie, a certificate),
-/// or in its Hello, the first frame of the protocol. [`at_upgrade`](Self::at_upgrade) is asked first. If it has no
-/// opinion ([`Verdict::Undecided`]), [`at_hello`](Self::at_hello) decides. Both have a default that leads to
-/// [`authenticate`](Self::authenticate), so that an authenticator of tokens needs nothing else.
+/// or in its Hello, the first frame of the protocol. [`at_upgrade`](Self::at_upgrade) is asked first. If its verdict is
+/// [`Verdict::Undecided`], [`at_hello`](Self::at_hello) decides. Both have a default that calls
+/// [`authenticate`](Self::authenticate), so that an authenticator of tokens needs no other method.
 ///
 /// The principal of the [`Identity`] is that of the session: `cx.principal()` in a handler, `session.principal()` in a
 /// hook. A client that is refused learns the reason, and no hook runs for it.
 ///
 /// An authenticator may await, for instance a database. At the upgrade it has most of
 /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout). The wait for the Hello and the authenticator
-/// together have [`Config::hello_timeout`](rpc_core::Config::hello_timeout). After that its future is dropped, and the
-/// client is refused as by [`AuthError::unavailable`]. A panic refuses the client with an internal error. The future is
-/// dropped too when the server shuts down.
+/// together have [`Config::hello_timeout`](rpc_core::Config::hello_timeout). After that time the future is dropped, and
+/// the client is refused as by [`AuthError::unavailable`]. A panic refuses the client with an internal error. The
+/// future is dropped too when the server shuts down.
 ///
 /// When the identity expires, the session ends with close code 4401, unless the client shows a newer credential in
 /// time: [`authenticate`](Self::authenticate) is asked again, within
-/// [`Config::hello_timeout`](rpc_core::Config::hello_timeout), and the newer identity replaces the older one. It must
-/// have the same name. Clients of this project do so by themselves if they have a source of credentials.
+/// [`Config::hello_timeout`](rpc_core::Config::hello_timeout), and the newer identity replaces the older one. Both
+/// identities must have the same name. Clients of this project renew by themselves if they have a source of
+/// credentials.
 ///
 /// If a layer around the upgrade has put an [`Identity`] or a [`Principal`](rpc_core::Principal) into the request's
-/// extensions, it knows the client already, and the authenticator is not asked.
+/// extensions, the layer knows the client already, and the authenticator is not asked.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,8 +60,8 @@ pub use request::AuthRequest;
 /// ```
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// Says whose credential this is: a bearer token of the upgrade, what came with the Hello, or what a client shows
-    /// later to renew its identity. An identity that has expired already refuses the client.
+    /// Says whose credential this is: a bearer token of the upgrade, the credential of the Hello, or the credential
+    /// that a client shows later to renew its identity. If the identity has expired already, the client is refused.
     ///
     /// # Errors
     ///
@@ -80,7 +81,7 @@ pub trait Authenticator: Send + Sync + 'static {
         }
     }
 
-    /// Looks at the credential in the Hello, if there is one, after [`Self::at_upgrade`] had no opinion. By default
+    /// Looks at the credential in the Hello, if there is one, after [`Self::at_upgrade`] did not decide. By default
     /// this is [`Self::authenticate`], and a client without a credential is refused. `Ok(None)` lets the client in
     /// without a principal.
     ///

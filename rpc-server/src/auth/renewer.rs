@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::Gatekeeper;
 
-/// The end of the contract for one session.
+/// The server's end of the contract, for one session.
 #[derive(Debug)]
 struct Renewer {
     session: Session,

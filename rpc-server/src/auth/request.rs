@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use http::{HeaderMap, Uri, header};
 use rpc_core::{ConnectionInfo, Credential, text::excerpt};
 
-/// How a sub-protocol begins that holds a token.
+/// The beginning of a sub-protocol that holds a token.
 const TOKEN_PROTOCOL: &str = "duplex-rpc.bearer.";
 
 /// An HTTP request that asks for the upgrade, as an [`Authenticator`](super::Authenticator) looks at it.
@@ -48,8 +48,9 @@ impl<'a> AuthRequest<'a> {
     /// `duplex-rpc.bearer.…`, in which a browser sends it: a page cannot set headers of a WebSocket.
     ///
     /// Such a page connects with `new WebSocket(url, ["duplex-rpc.v1", "duplex-rpc.bearer." + token])`. The names of
-    /// sub-protocols consist of letters, digits and ``!#$%&'*+-.^_`|~``, and the tokens that consist of them, such as
-    /// those in base64url, need no encoding. The server agrees to `duplex-rpc.v1`, and never sends the token back.
+    /// sub-protocols consist of letters, digits and ``!#$%&'*+-.^_`|~``; a token that consists of these characters,
+    /// such as one in base64url, needs no encoding. The server agrees to `duplex-rpc.v1`, and never sends the token
+    /// back.
     pub fn bearer(&self) -> Option<Credential> {
         let mut lines = self.headers().get_all(header::AUTHORIZATION).iter();
         match (lines.next(), lines.next()) {
@@ -64,7 +65,7 @@ impl<'a> AuthRequest<'a> {
     }
 
     /// The value of a cookie (RFC 6265 §4.2.1), if a cookie of this name comes once. Browsers send cookies by
-    /// themselves, also for a page of another origin: a server that trusts them must not
+    /// themselves, also for a page of another origin: a server that trusts cookies must not
     /// [allow any origin](crate::ServerBuilder::allow_any_origin).
     pub fn cookie(&self, name: &str) -> Option<Credential> {
         let lines = self.headers().get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());

@@ -22,7 +22,7 @@ pub(crate) struct Connection {
     pub(crate) peer_addr: Option<SocketAddr>,
     /// The place that a listener has taken for the connection.
     pub(crate) place: Option<Arc<Place>>,
-    /// Becomes true when the connection is to be kept for the application, which answers its requests.
+    /// Becomes true when the application answers requests of the connection, which is then kept.
     pub(crate) kept: Option<watch::Sender<bool>>,
 }
 

@@ -24,7 +24,7 @@ use crate::{
     upgrade::peer_addr,
 };
 
-/// All that a server serves, as one service of another HTTP server: the sessions at their path, the routes of the
+/// All that a server serves, as one service for another HTTP server: the sessions at their path, the routes of the
 /// application, the health routes. [`Server::front`](crate::Server::front) makes it.
 ///
 /// A listener of the server has the same paths. Where another HTTP server has routes of its own, mount the sessions

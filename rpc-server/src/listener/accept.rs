@@ -54,7 +54,7 @@ impl Acceptor {
     }
 
     /// Accepts until the socket is closed. After that, accepted connections may still become sessions, unless the
-    /// server ends, of which they hear as well.
+    /// server ends, which ends them as well.
     pub(super) async fn run(mut self, stop: watch::Receiver<Stop>) {
         let mut connections = JoinSet::new();
         self.accept(&mut connections, &stop).await;
@@ -112,7 +112,7 @@ impl Acceptor {
                     }
                 }
             }
-            // By TLS, saying why would cost a handshake.
+            // Over TLS, saying why would cost a handshake.
             None if self.options.security.is_tls() => {}
             None => self.turned_away.add(incoming),
         }
@@ -122,7 +122,7 @@ impl Acceptor {
 /// Takes a connection that has its place until it becomes a session or ends.
 async fn serve(http: http1::Builder, mut stream: TcpStream, mut accepted: Accepted, options: ListenOptions) {
     let peer = accepted.peer_addr.map(tracing::field::display);
-    // Packets are whole when they are written; waiting to fill a segment would only delay them.
+    // Packets are written whole, and waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         return debug!(peer, "connection ended at once: {error}");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// 10 ms, doubled at each failure up to 1 s; back to the start at a success.
+/// The wait before the next `accept`: 10 ms, doubled at each failure up to 1 s, and 10 ms again after a success.
 ///
 /// Without the wait, a process that is out of file descriptors spins: the connection stays in the queue, so `accept` is
 /// ready again at once, and fails again at once.

@@ -25,12 +25,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) peer_addr: Option<SocketAddr>,
-    /// What each request has besides what it brings.
+    /// The extensions that each request of the connection gets.
     pub(super) extensions: Extensions,
     pub(super) shared: Arc<ServerShared>,
     pub(super) place: Arc<Place>,
     pub(super) stop: watch::Receiver<Stop>,
-    /// When the connection was accepted. All that comes before its session has the time of one upgrade together.
+    /// When the connection was accepted. All steps before the session have the time of one upgrade together.
     pub(super) since: Instant,
 }
 
@@ -53,12 +53,12 @@ impl Accepted {
         Self { peer_addr, extensions, shared, place, stop, since: Instant::now() }
     }
 
-    /// Whether a proxy has connected that is believed about its clients.
+    /// Whether the peer is a trusted proxy.
     pub(super) fn is_of_proxy(&self) -> bool {
         self.peer_addr.is_some_and(|peer_addr| self.shared.is_trusted(peer_addr))
     }
 
-    /// What is left of the time of an upgrade.
+    /// The part of the upgrade's time that is left.
     fn left(&self) -> Duration {
         self.shared.config.upgrade_timeout().saturating_sub(self.since.elapsed())
     }
@@ -88,8 +88,8 @@ impl Accepted {
     /// Answers the requests of the connection until it becomes a session or ends.
     ///
     /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after
-    /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and
-    /// answers take as long as they take. When the server ends, they have the time of the drain.
+    /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and answers
+    /// take as long as they take. When the server ends, answers have the time of the drain.
     pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -23,8 +23,8 @@ pub(crate) use self::stream::serve_stream;
 pub use self::unix::UnixListener;
 use crate::{error::ListenError, shared::KeepAlive, socket::Socket};
 
-/// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping it stops listening there
-/// and frees the address at once.
+/// One address at which a server listens: [`Server::listen`](crate::Server::listen). Dropping the listener stops
+/// listening and frees the address at once.
 ///
 /// Connections that were accepted before, and their sessions, live on: they belong to the server. A listener is a
 /// handle of its server, so that a server with a listener does not end. When the server shuts down, all of its

@@ -25,7 +25,7 @@ pub struct ListenOptions {
 }
 
 impl ListenOptions {
-    /// Those of [`Server::listen`](crate::Server::listen).
+    /// The options that [`Server::listen`](crate::Server::listen) uses.
     pub fn new() -> Self {
         Self::default()
     }
@@ -33,10 +33,10 @@ impl ListenOptions {
     /// Sets whether proxies say by the PROXY protocol (versions 1 and 2) for whom they connect. Default false.
     ///
     /// If so, a connection from one of [`trusted_proxies`](crate::ServerBuilder::trusted_proxies) must begin with the
-    /// protocol's header, within [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); otherwise it is
-    /// closed. The client's address is the session's [`peer_addr`](rpc_core::Session::peer_addr), and counts under the
-    /// cap of each address. On a connection from elsewhere no header is read: it would be answered as what it is in
-    /// HTTP, a request that is not valid (400).
+    /// protocol's header, within [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); otherwise the server
+    /// closes the connection. The client's address is the session's [`peer_addr`](rpc_core::Session::peer_addr), and
+    /// counts under the cap of each address. On a connection from elsewhere the server expects no such header. In HTTP
+    /// the header is a request that is not valid, and the answer is 400.
     pub fn proxy_protocol(mut self, is_spoken: bool) -> Self {
         self.proxy_protocol = is_spoken;
         self

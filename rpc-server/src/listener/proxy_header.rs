@@ -15,7 +15,7 @@ const MOST_TEXT: usize = 107;
 const MOST_BLOCK: usize = 4096;
 
 /// Reads a header, and nothing behind it. Returns the client's address; `None` if the proxy has connected for itself,
-/// or tells no IP address.
+/// or the header has no IP address.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     // Both versions are longer than this.
     let mut first = [0; SIGNATURE.len()];

@@ -20,10 +20,10 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 const MOST: usize = 64;
 /// How long a connection may linger.
 pub(super) const LONGEST: Duration = Duration::from_secs(1);
-/// How much a connection may say meanwhile, in bytes.
+/// The most bytes that a connection may send while it lingers.
 const MOST_SAID: usize = 256 * 1024;
 
-/// The connections that have been turned away and linger. Dropping it closes them.
+/// The connections that have been turned away and linger. Dropping this closes the connections.
 ///
 /// A system resets a connection that is closed before its bytes are read, and the reset can overtake the answer
 /// (RFC 9112 §9.6). So the server says why, closes its half, and reads on until the peer closes the other half.

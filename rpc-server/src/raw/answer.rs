@@ -49,7 +49,8 @@ pub(super) fn answer(
     }
 }
 
-/// There is an entry if the WebSocket is at a route of a server of this crate.
+/// Checks the request for a WebSocket. At a route of a server of this crate, the WebSocket gets an entry among the
+/// server's sessions.
 fn begin(
     settings: &Settings,
     head: &mut Parts,
@@ -65,8 +66,8 @@ fn begin(
     Ok((key, on_upgrade, entry))
 }
 
-/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4);
-/// one that is no token of HTTP is offered by no client.
+/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4); no
+/// client offers a name that is no token of HTTP.
 fn agree<'a>(headers: &HeaderMap, protocols: &'a [String]) -> Option<&'a str> {
     let mut names = protocols.iter().filter(|name| !name.is_empty());
     names

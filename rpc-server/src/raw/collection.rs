@@ -11,16 +11,16 @@ use rpc_core::{
     raw::{Connection, ConnectionId, Message, RawError},
 };
 
-/// Members below which a look for those that have left is not worth it.
+/// With fewer members than this, a look for members that have ended is not worth it.
 const FEW: usize = 64;
 
 /// A set of WebSockets that get the same messages. Cheap to clone; all clones are one collection.
 ///
-/// A broadcast waits for no member, so none can delay the others. Each member has its own queue, which is bounded by
-/// [`RawLimits::queue_bytes`](super::RawLimits::queue_bytes) and
+/// A broadcast waits for no member, so no member can delay the others. Each member has its own queue, which is bounded
+/// by [`RawLimits::queue_bytes`](super::RawLimits::queue_bytes) and
 /// [`queue_messages`](super::RawLimits::queue_messages). A member whose queue is full does not keep up, and is cut: it
-/// leaves the collection, what it has not got yet is dropped, and it is closed with code 1013 (try again later), so
-/// that it can connect again and begin afresh. Its handler is told: `on_error` gets
+/// leaves the collection, its queue is dropped, and it is closed with code 1013 (try again later), so that the client
+/// can connect again and begin afresh. Its handler is told: `on_error` gets
 /// [`RawError::Aborted`](super::RawError::Aborted), and `on_close` follows. The bytes of a message exist once; all
 /// queues share them.
 ///
@@ -56,7 +56,7 @@ pub struct WebSocketCollection {
 #[derive(Default)]
 struct Members {
     all: HashMap<ConnectionId, Connection>,
-    /// The number of members at which those that have ended are looked for.
+    /// The number of members at which the collection looks for members that have ended.
     look_at: usize,
 }
 
@@ -82,7 +82,7 @@ impl WebSocketCollection {
         added
     }
 
-    /// Removes a member. False if it is none. What has been queued for it is still sent.
+    /// Removes a member. False if the connection is no member. What has been queued for the member is still sent.
     pub fn remove(&self, connection: &Connection) -> bool {
         let removed = self.lock().all.remove(&connection.id());
         removed.is_some()
@@ -106,12 +106,12 @@ impl WebSocketCollection {
     /// Sends a message to all members, and waits for none: text from a `&str` or `String`, binary from `Bytes` or
     /// `Vec<u8>`. Returns the number of members whose queues took it. A member whose queue is full is cut.
     ///
-    /// The messages of one task reach each member in their order. Those of broadcasts that run at the same time may
-    /// reach one member in another order than another.
+    /// The messages of one task reach each member in their order. The messages of broadcasts that run at the same time
+    /// may reach two members in different orders.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         let message = message.into();
         let (mut reached, mut left) = (0, Vec::new());
-        // Sending wakes tasks, which is not done under the lock.
+        // Sending wakes tasks, which must not happen under the lock.
         for member in self.members() {
             match member.try_send(message.clone()) {
                 Ok(()) => reached += 1,
@@ -150,8 +150,8 @@ impl WebSocketCollection {
 }
 
 impl Members {
-    /// Removes those that have ended. They are dropped when the lock has been let go: that may drop users' values.
-    /// Looking again at twice the number costs each `add` a constant share.
+    /// Removes the members that have ended. The caller drops them outside the lock, because the drop may run users'
+    /// code. The next look at twice the number costs each `add` a constant share.
     fn sweep(&mut self) -> Vec<Connection> {
         let ended: Vec<_> = self.all.iter().filter(|(_, member)| member.is_closed()).map(|(id, _)| *id).collect();
         let left = ended.iter().filter_map(|id| self.all.remove(id)).collect();

@@ -1,4 +1,4 @@
-//! `WebSocketHandler`: what a user writes to serve WebSockets. `IntoWebSocketHandler`: what else will do.
+//! `WebSocketHandler`: what a user writes to serve WebSockets. `IntoWebSocketHandler`: what else can serve them.
 
 use std::{future::Future, sync::Arc};
 
@@ -13,11 +13,11 @@ use super::run::serve;
 
 /// Serves WebSockets by what comes in. One object serves all connections of a [`websocket`](super::websocket).
 ///
-/// Of one connection the methods are called one after the other, each when the one before has returned:
+/// The methods of one connection are called one after the other, each when the one before has returned:
 /// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever happens. While a
 /// method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to
-/// its end, also if the connection ends meanwhile; `connection.closed()` tells it. If a method panics, no more messages
-/// of the connection are handled, it is closed with code 1011, and `on_close` is called.
+/// its end, also if the connection ends meanwhile; `connection.closed()` tells the method so. If a method panics, no
+/// more messages of the connection are handled, it is closed with code 1011, and `on_close` is called.
 ///
 /// The [`Connection`] can be cloned and kept, for instance in a
 /// [`WebSocketCollection`](super::WebSocketCollection).
@@ -38,7 +38,7 @@ pub trait WebSocketHandler: Send + Sync + 'static {
         let _ = (connection, bytes);
     }
 
-    /// A ping has come, and has been answered. Not every ping of a flood is told.
+    /// A ping has come, and has been answered. In a flood of pings, some are not reported.
     async fn on_ping(&self, connection: &Connection, payload: Bytes) {
         let _ = (connection, payload);
     }

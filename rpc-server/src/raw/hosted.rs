@@ -11,8 +11,8 @@ use crate::{
     upgrade::{Refusal, check_host},
 };
 
-/// The server of a route. Each request to a route has it among its extensions, so that a WebSocket is held to what
-/// holds for the sessions: the caps, the server's names, the shutdown.
+/// The server of a route. Each request to a route has this among its extensions, so that the rules for sessions hold
+/// for a WebSocket as well: the caps, the server's names, the shutdown.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosted {
     shared: Arc<ServerShared>,
@@ -25,7 +25,7 @@ impl Hosted {
         Self { shared, place }
     }
 
-    /// Enters a WebSocket to come.
+    /// Registers a WebSocket that is about to begin.
     pub(super) fn enter(self, head: &Parts, peer_addr: Option<SocketAddr>) -> Result<Entry, Refusal> {
         let Self { shared, place } = self;
         check_host(head, &shared.admission.hosts)?;

@@ -46,7 +46,7 @@ pub(super) async fn run(
         Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "raw upgrade timed out"),
     };
-    // The bare socket spares the layers that hyper puts around it. Where there is something else, they stay.
+    // A bare socket needs none of the layers that hyper puts around it. Around any other stream, the layers stay.
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
         Err(upgraded) => upgraded,
@@ -59,7 +59,7 @@ pub(super) async fn run(
     drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve, entry).await;
 }
 
-/// The entry goes last: by then the end is there.
+/// Runs handler and driver. The entry is dropped last, when the WebSocket has ended.
 async fn drive<IO>(io: IO, leftover: Bytes, info: RawInfo, limits: &RawLimits, serve: Serve, entry: Option<Entry>)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -80,7 +80,7 @@ where
         }
         std::future::pending::<()>().await;
     };
-    // One task does all: a message has no way to go from one thread to another.
+    // One task does all, so no message has to go from one thread to another.
     tokio::select! {
         _ = async { tokio::join!(driver, serving) } => {}
         () = ending => {}
@@ -99,7 +99,7 @@ pub(super) async fn serve<H: WebSocketHandler>(handler: Arc<H>, mut socket: RawS
         called = match socket.recv_event().await {
             None => break,
             Some(Err(error)) => {
-                // A panic is logged, and there is nothing more to call than what is called anyway.
+                // A panic is logged, and changes nothing else: `on_close` follows in any case.
                 let _ = guarded(handler.on_error(&connection, &error)).await;
                 break;
             }
@@ -114,17 +114,17 @@ pub(super) async fn serve<H: WebSocketHandler>(handler: Arc<H>, mut socket: RawS
         connection.close(CloseCode::INTERNAL, "the handler failed");
     }
     drop(socket);
-    // The end is told when it is there, with what the other side has said to it.
+    // `on_close` waits for the end, because the goodbye of the other side is known only then.
     let _ = connection.closed().await;
     let _ = guarded(handler.on_close(&connection, connection.goodbye())).await;
 }
 
-/// Runs users' code, whose panic goes no further. Nor does that of the panic's own payload.
+/// Runs users' code and catches its panic, and also a panic of the payload's drop.
 async fn guarded(future: impl Future<Output = ()>) -> Result<(), Panicked> {
     AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| {
         error!("the handler of a WebSocket panicked");
         if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            // There is no end to this, and a leak harms less.
+            // The drop of this payload may panic as well, and a leak does less harm.
             std::mem::forget(worse);
         }
         Panicked

@@ -44,8 +44,8 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 /// A [`tower_service::Service`] for any HTTP server that is built on hyper and has upgrades enabled (hyper:
 /// `with_upgrades()`; axum has them): `.route_service("/echo", websocket(Echo))` in axum. If that server puts the
 /// peer's [`SocketAddr`](std::net::SocketAddr) into the request's extensions,
-/// [`Connection::peer_addr`](super::Connection::peer_addr) has it. A [`TlsInfo`](rpc_core::TlsInfo) there is that of
-/// the connection.
+/// [`Connection::peer_addr`](super::Connection::peer_addr) has it. A [`TlsInfo`](rpc_core::TlsInfo) in the extensions
+/// is taken as that of the connection.
 ///
 /// In a [`Server`](crate::Server) it is a route beside the contracts: `.route("/echo", websocket(Echo))`. Then a
 /// WebSocket counts under the server's limits of connections as a session does, and the names of
@@ -55,7 +55,7 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that comes from no web page, from
 /// one of the same host and port, or from one whose origin is allowed. Otherwise the answer is a status and a sentence
 /// that says what to do. Extensions, compression among them, are never agreed. The answer must be awaited within a
-/// tokio runtime: each WebSocket is a task of it.
+/// tokio runtime: each WebSocket is a task of that runtime.
 ///
 /// Cheap to clone.
 #[derive(Clone)]
@@ -72,10 +72,10 @@ pub(super) struct Settings {
 }
 
 impl WebSocketService {
-    /// Names the sub-protocols that the handler speaks, the preferred one first. The first of them that the client
-    /// offers is agreed on; [`Connection::protocol`](super::Connection::protocol) tells which. None is agreed on if the
-    /// client offers none of them, or none are named; the handler decides what to do then. Browsers end a connection
-    /// for which they offered some and got none.
+    /// Names the sub-protocols that the handler speaks, the preferred one first. The server agrees to the first of them
+    /// that the client offers; [`Connection::protocol`](super::Connection::protocol) tells which. If the client offers
+    /// none of them, or none are named, there is no sub-protocol, and the handler decides what to do. A browser that
+    /// has offered sub-protocols ends a connection without one.
     #[must_use]
     pub fn protocols<P: Into<String>>(self, protocols: impl IntoIterator<Item = P>) -> Self {
         let protocols = protocols.into_iter().map(Into::into).collect();
@@ -93,7 +93,7 @@ impl WebSocketService {
     ///
     /// # Errors
     ///
-    /// [`BuildError::RawOrigin`] for what no web page has as its origin.
+    /// [`BuildError::RawOrigin`] if no web page can have this origin.
     pub fn allow_origin(self, origin: impl Into<String>) -> Result<Self, BuildError> {
         let given = origin.into();
         let mut failed = None;

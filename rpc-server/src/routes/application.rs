@@ -21,12 +21,11 @@ use super::{
     health::text,
 };
 
-/// A service that a server can have at a path: any tower service of HTTP requests, for instance an axum `Router`. It is
-/// implemented for all of them, and is not for you to implement.
+/// A service that a server can have at a path: any tower service of HTTP requests, for instance an axum `Router`. All
+/// such services implement this trait; do not implement it yourself.
 ///
 /// Each request is served by a clone of the service. A request's extensions have the client's
-/// [`SocketAddr`](std::net::SocketAddr) where it is known. A service that fails is answered for with 500, and the log
-/// says why.
+/// [`SocketAddr`](std::net::SocketAddr) where it is known. If a service fails, the answer is 500, and the log says why.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot serve the requests of a path",
     note = "a route is a tower service: Service<Request<RequestBody>, Response = Response<B>>, which is Clone + Send + Sync",

@@ -14,7 +14,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 /// Why reading a body failed.
 type BodyError = Box<dyn Error + Send + Sync>;
 
-/// The body of a request to a route of an application. HTTP frameworks on hyper, axum among them, take it as it is.
+/// The body of a request to a route of an application. HTTP frameworks on hyper, axum among them, take this body as it
+/// is.
 #[derive(Debug)]
 pub struct RequestBody {
     source: Source,

@@ -26,7 +26,7 @@ const READINESS: &str = "/readyz";
 /// What is served at which path.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// Where the sessions begin; `None` for every path that nothing else has.
+    /// The path of the sessions; `None` for every path that nothing else has.
     sessions: Option<String>,
     others: BTreeMap<String, Route>,
     fallback: Option<Application>,

@@ -11,7 +11,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
 /// The time for which input is discarded after an alert, and the bytes that may come. Dropping a socket with unread
-/// input resets the connection, and the reset may overtake the alert, which says what was wrong: a client by TLS 1.3
+/// input resets the connection, and the reset may overtake the alert, which says what was wrong: with TLS 1.3 a client
 /// sends its request before it hears that its certificate is refused.
 const DISCARD: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: u64 = 128 * 1024;

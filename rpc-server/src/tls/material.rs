@@ -1,4 +1,4 @@
-//! `Material`: what has been read, and the configuration of TLS that it makes.
+//! `Material`: the certificates and keys that have been read, and the configuration of TLS that they make.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use tokio_rustls::rustls::{
 pub(super) struct Material {
     /// The server's certificates with the key of the first one.
     pub(super) own: Arc<CertifiedKey>,
-    /// Who issues the certificates of clients, if clients are asked for theirs. Has one authority at least.
+    /// The authorities that issue the certificates of clients, at least one; `None` if clients are not asked for
+    /// certificates.
     pub(super) client_ca: Option<Arc<RootCertStore>>,
     pub(super) client_certificates_optional: bool,
 }

@@ -36,7 +36,8 @@ use self::material::Material;
 /// ```
 ///
 /// Clients and server speak TLS 1.3 or 1.2, and HTTP/1.1 within (ALPN `http/1.1`). Cheap to clone; all clones are one
-/// configuration, which [`reload`](Self::reload) renews for all of them. The methods that take `self` give another one.
+/// configuration, which [`reload`](Self::reload) renews for all of them. The methods that take `self` return another
+/// configuration.
 #[derive(Clone)]
 pub struct Tls {
     shared: Arc<Shared>,
@@ -65,7 +66,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, lacks what it should have, or the key is not that of the first certificate.
+    /// If a file cannot be read or lacks what it should have, or if the key does not belong to the first certificate.
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsError> {
         let (certificates, key) = (certificates.as_ref(), key.as_ref());
         let own = certified_key(&Pem::read(certificates)?, &Pem::read(key)?)?;
@@ -119,13 +120,14 @@ impl Tls {
         Self::new(self.shared.own.clone(), self.shared.client_ca.clone(), material)
     }
 
-    /// Reads all files again, for the connections to come of every clone. Connections that are there keep what they
+    /// Reads all files again, for the connections to come of every clone. Connections that exist already keep what they
     /// have. Sessions of TLS are not resumed across a reload, so that no client gets in by an authority that is not in
     /// the files any more. Blocks the thread while it reads the files.
     ///
     /// # Errors
     ///
-    /// As [`from_pem_files`](Self::from_pem_files) and [`client_ca_file`](Self::client_ca_file). Then nothing changes.
+    /// As [`from_pem_files`](Self::from_pem_files) and [`client_ca_file`](Self::client_ca_file). After an error nothing
+    /// has changed.
     pub fn reload(&self) -> Result<(), TlsError> {
         let _only = self.shared.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut material = self.material();

@@ -19,8 +19,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeViolation {
-    /// More bytes came before the handshake was done than
-    /// [`Config::max_handshake`](crate::Config::max_handshake) allows, whichever transport found it.
+    /// More bytes came before the handshake was done than [`Config::max_handshake`](crate::Config::max_handshake)
+    /// allows, whichever transport noticed.
     TooLong {
         /// The limit in bytes.
         max: usize,

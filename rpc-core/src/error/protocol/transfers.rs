@@ -33,7 +33,7 @@ pub enum TransferViolation {
     TooLong {
         /// The transfer.
         transfer: u64,
-        /// Its length.
+        /// The length of the transfer.
         len: u64,
         /// The announced limit for all transfers that are under way.
         max: usize,

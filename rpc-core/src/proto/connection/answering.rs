@@ -64,7 +64,7 @@ impl Connection {
         Streams::default()
     }
 
-    /// What a call gets whose handler was stopped before its end.
+    /// The status of a call whose handler was stopped before its end.
     fn why_stopped(&self) -> Status {
         if self.life.draining {
             Status::unavailable("the method was stopped because the other side is shutting down")
@@ -83,7 +83,7 @@ impl Connection {
         self.push_status(id, status, OnSent::Completion(id));
     }
 
-    /// Notes a one-way call that was not run, because its caller does not hear of it.
+    /// Notes a one-way call if it was not run, because its caller does not hear of that.
     fn judge_oneway(&mut self, number: u64, completion: Completion) {
         let status = match completion {
             Completion::Status(status) if status.execution() == Execution::NotExecuted => status,
@@ -159,7 +159,7 @@ impl Connection {
     }
 }
 
-/// What a call gets that its caller has given up, or whose deadline has passed; `None` for any other call.
+/// The status of a call that its caller has given up, or whose deadline has passed; `None` for any other call.
 #[inline]
 fn given_up(state: ServedState, started: bool) -> Option<Status> {
     match state {

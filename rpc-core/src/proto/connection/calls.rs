@@ -64,11 +64,11 @@ pub struct Outgoing {
     pub payload: Rope,
     /// How many streams there are among the arguments.
     pub streams: usize,
-    /// What the caller holds of the budgets for this call.
+    /// The parts of the budgets that the caller holds for this call.
     pub charges: Charges,
 }
 
-/// What a sender holds of the connection's budgets for one frame; see [`super::Released`].
+/// The parts of the connection's budgets that a sender holds for one frame; see [`super::Released`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charges {
     /// Bytes of room in the outbox.
@@ -368,7 +368,7 @@ impl Connection {
     }
 }
 
-/// What a call gets that is nested too deep, on either side.
+/// The status of a call that is nested too deep, on either side.
 pub(super) fn too_deep(limit: u32) -> Status {
     Status::failed_precondition(format!(
         "calls that call back are nested more than {limit} deep (Config::max_depth of the side that is called); \

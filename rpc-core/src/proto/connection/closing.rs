@@ -20,7 +20,7 @@ use crate::{
 /// What happens to output that waits when the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flush {
-    /// It is thrown away, because the other side would not read it.
+    /// The output is thrown away, because the other side would not read it.
     Nothing,
     /// One-way calls and completions still go out.
     Output,
@@ -55,7 +55,7 @@ impl Connection {
     /// runs.
     pub fn drain(&mut self, now: Instant, message: &str) {
         let (whole, closing) = (self.config.drain_timeout(), self.config.close_timeout());
-        // The steps after the goodbye have to fit as well.
+        // The steps after the goodbye must fit into the time as well.
         let over = whole - whole / 20;
         self.life.set_end_by(now + over);
         match self.life.phase {
@@ -187,7 +187,7 @@ impl Connection {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let execution = match slot.state {
             SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
-            // The last byte of its arguments has not gone out.
+            // The last byte of the call's arguments has not gone out.
             SlotState::Sent if slot.transfer.is_some() => Execution::NotExecuted,
             // The other side had said that it leaves before this packet came.
             SlotState::Sent if slot.parent.is_none() && self.life.came_too_late(slot.packet) => Execution::NotExecuted,

@@ -117,7 +117,7 @@ impl Connection {
         kind: AnswerKind,
         streams: Streams,
     ) -> Result<(), ProtocolError> {
-        // If only a part of the arguments has gone out, the rest is of no use now.
+        // If only a part of the arguments has gone out, the callee does not need the rest any more.
         self.abort_arguments(key);
         let refusal = self.refuse_result(announced.1);
         let Some(slot) = self.calls.slots.find_mut(key) else { return Ok(()) };
@@ -199,7 +199,7 @@ impl Connection {
     }
 }
 
-/// What a call gets whose completion the other side stopped sending.
+/// The outcome of a call whose completion the other side stopped sending.
 pub(super) fn aborted() -> Outcome {
     Outcome::Status(Status::new(Code::Cancelled, "the other side stopped sending the result"))
 }

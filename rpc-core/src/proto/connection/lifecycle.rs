@@ -21,7 +21,7 @@ pub(super) struct Lifecycle {
     pub(super) grace_over: bool,
     /// A method has succeeded that ends the session, whose reply is on its way.
     pub(super) terminated: bool,
-    /// When all is to be over, if this end drains.
+    /// The time by which this end must be over, if it drains.
     end_by: Option<Instant>,
     /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
     peer_last_seq: Option<u64>,
@@ -70,12 +70,12 @@ impl Lifecycle {
         Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed()
     }
 
-    /// When this side, if it drains, has to be over.
+    /// The time by which this side must be over, if it drains.
     pub(super) fn end_by(&self) -> Option<Instant> {
         self.end_by
     }
 
-    /// Sets the time by which this side has to be over. An earlier call of this has the say.
+    /// Sets the time by which this side must be over. The first time that is set stays.
     pub(super) fn set_end_by(&mut self, at: Instant) {
         self.end_by.get_or_insert(at);
     }
@@ -87,7 +87,7 @@ impl Lifecycle {
         is_new
     }
 
-    /// Whether what went out in this packet came to the other side after that had said that it leaves.
+    /// Whether the other side took this packet in after it had said that it leaves.
     pub(super) fn came_too_late(&self, packet: u64) -> bool {
         self.peer_last_seq.is_some_and(|last| packet > last)
     }
@@ -118,7 +118,7 @@ fn terminated() -> Status {
     Status::unavailable("the session is ending: a method that ends it has succeeded").not_executed()
 }
 
-/// What a call gets that came too late, seen from its caller.
+/// The status of a call that came too late, seen from its caller.
 #[cold]
 pub(super) fn shutting_down() -> Status {
     Status::unavailable(SHUTTING_DOWN).not_executed()

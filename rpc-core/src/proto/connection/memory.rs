@@ -72,7 +72,7 @@ impl Memory {
         self.outcomes
     }
 
-    /// A call that is served takes this much until [`Self::release_call`].
+    /// Counts this much for a call that is served, until [`Self::release_call`].
     #[inline]
     pub(super) fn hold_call(&mut self, bytes: usize) {
         self.calls += bytes;
@@ -83,7 +83,7 @@ impl Memory {
         self.calls -= bytes;
     }
 
-    /// A result waits for its caller until [`Self::release_outcome`].
+    /// Counts a result that waits for its caller, until [`Self::release_outcome`].
     #[inline]
     pub(super) fn hold_outcome(&mut self, outcome: &Outcome) {
         self.outcome_bytes += outcome.size();
@@ -124,7 +124,7 @@ impl Memory {
         held > self.limit + self.limit / 16
     }
 
-    /// The session is over. Its calls are gone; results stay until their callers take them.
+    /// Counts no calls any more, because the session is over. Results stay until their callers take them.
     pub(super) fn end(&mut self) {
         self.calls = 0;
         self.share = None;
@@ -175,14 +175,15 @@ impl Connection {
         self.link.free_packet();
     }
 
-    /// A result or an item of this length waits for room on its way out, as the value that user code has made.
+    /// Counts a result or an item of this length that waits for room on its way out, as the value that user code has
+    /// made.
     #[cfg(feature = "session")]
     pub(crate) fn value_waits(&mut self, len: usize) {
         self.memory.waiting_values += len;
         self.count_memory();
     }
 
-    /// The value of this length waits no more.
+    /// Counts the value of this length no more, because it has stopped waiting.
     #[cfg(feature = "session")]
     pub(crate) fn value_goes(&mut self, len: usize) {
         self.memory.waiting_values -= len;
@@ -281,37 +282,37 @@ impl Connection {
     }
 
     /// Whether a part of this length keeps much more memory alive unless it is copied out of the packet that is being
-    /// taken in. It keeps the packet, and with a short packet the buffer that a transport may have read many packets
-    /// into.
+    /// taken in. Such a part keeps the packet, and with a short packet the buffer that a transport may have read many
+    /// packets into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
         self.link.packet_len.max(self.config.read_buffer()) > most_of(len)
     }
 }
 
-/// The longest buffer of which a payload of `len` bytes is most.
+/// The length of the longest buffer that a payload of `len` bytes makes up most of.
 fn most_of(len: usize) -> usize {
     len.saturating_add(len / 4)
 }
 
-/// What a call counts against `Config::session_memory` whose arguments and metadata are this long.
+/// The bytes that a call counts against `Config::session_memory` if its arguments and metadata are this long.
 pub(super) fn call_memory(arguments: u64, metadata: usize) -> usize {
     usize::try_from(arguments).unwrap_or(usize::MAX).saturating_add(metadata).saturating_add(CALL)
 }
 
-/// What the arguments of a call count against `Config::max_arguments`, at its caller and at its callee alike: arguments
-/// and metadata together, or nothing if both are short.
+/// The bytes that the arguments of a call count against `Config::max_arguments`, at the caller and at the callee alike:
+/// arguments and metadata together, or nothing if both are short.
 pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
     let len = arguments.saturating_add(metadata as u64);
     if len > COUNTED_ARGUMENTS as u64 { len } else { 0 }
 }
 
 impl Outcome {
-    /// Whether it holds a payload.
+    /// 1 if the outcome holds a payload, 0 if not.
     pub(super) fn count(&self) -> usize {
         usize::from(!matches!(self, Self::Status(_)))
     }
 
-    /// Bytes of the payload that it holds.
+    /// Bytes of the payload that the outcome holds.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Value(bytes) | Self::Streaming(bytes, _) | Self::Fault(bytes) => bytes.len(),
@@ -321,7 +322,7 @@ impl Outcome {
 }
 
 impl StreamError {
-    /// Bytes that it holds.
+    /// Bytes that the error holds.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Fault(bytes) => bytes.len(),

@@ -4,8 +4,8 @@
 //! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other
 //! files have the steps that need several parts: `handshake`, `calls` and `completions` for calls that are made here,
 //! `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`, `timeouts`, `expiry`
-//! and `closing`.
-//! `state` has the types in which the connection tells its shell of itself, among them its counts, `ConnectionStats`.
+//! and `closing`. `state` has the types in which the connection describes itself to its shell, among them its counts,
+//! `ConnectionStats`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
@@ -62,7 +62,7 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
-/// It begins with [`Self::client`] or [`Self::server`]; a server then decides with [`Self::accept`] or
+/// A connection begins with [`Self::client`] or [`Self::server`]; a server then decides with [`Self::accept`] or
 /// [`Self::refuse`].
 ///
 /// Input: [`Self::handle_packet`] for what came in, [`Self::handle_activity`], [`Self::handle_controls`] and
@@ -74,8 +74,8 @@ pub use state::{ConnectionStats, RefusedOneway, Released, Role};
 /// Output of two kinds. After each input, the task that gave it takes [`Self::take_wakes`], [`Self::take_released`] and
 /// [`Self::take_stale_wakers`] under the same lock, and acts on them outside. The task that owns the transport then
 /// acts on all of [`Self::poll_event`], wakes the tasks that what came in has made ready, writes
-/// [`Self::poll_transmit`], and sets its timer to [`Self::poll_timeout`]. Tasks are woken after the events, so that a
-/// caller who sees its answer can rely on it that the calls which came before the answer have begun.
+/// [`Self::poll_transmit`], and sets its timer to [`Self::poll_timeout`]. Tasks are woken after the events, so that
+/// when a caller sees its answer, the calls that came before the answer have begun.
 pub struct Connection {
     role: Role,
     id: u64,
@@ -109,7 +109,7 @@ impl Connection {
     /// for [`EarlyPackets`](super::EarlyPackets) instead.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
         if self.life.has_ended() {
-            // Output that still goes may wait for an ack.
+            // Output that still goes out may wait for an ack.
             if let Ok((header, _)) = read_packet(packet) {
                 let _ = self.link.handle_header(&mut self.sequence, header, 0, now);
             }
@@ -219,7 +219,7 @@ impl Connection {
         mem::take(&mut self.output.stale_wakers)
     }
 
-    /// What callers held of the budgets, and may hold again, since the last call of this method.
+    /// The parts of the budgets that have become free since the last call of this method.
     pub fn take_released(&mut self) -> Released {
         mem::take(&mut self.output.released)
     }

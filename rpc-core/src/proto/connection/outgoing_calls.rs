@@ -78,14 +78,14 @@ impl OutgoingCalls {
         self.done = vec![OnewayCount::default(); depths];
     }
 
-    /// Calls may go from now on.
+    /// Lets calls go from now on.
     pub(super) fn open(&mut self, limits: &PeerLimits) {
         let PeerLimits { calls, nested, notifies, depth, .. } = *limits;
         self.two_way.permits.set_limits(calls, nested, depth);
         self.oneway.permits.set_limits(notifies, nested, depth);
     }
 
-    /// No permit is given or counted any more.
+    /// Stops giving and counting permits.
     pub(super) fn end(&mut self) {
         self.two_way.permits = Permits::new(0, 0, 0);
         self.oneway.permits = Permits::new(0, 0, 0);

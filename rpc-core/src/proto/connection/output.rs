@@ -14,7 +14,7 @@ pub(super) struct Output {
     pub(super) wakes: Vec<Waker>,
     /// Wakers that wake no task any more, to be dropped.
     pub(super) stale_wakers: Vec<Waker>,
-    /// What senders held of the budgets and may hold again.
+    /// The parts of the budgets that senders held and may hold again.
     pub(super) released: Released,
 }
 

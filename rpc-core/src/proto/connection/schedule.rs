@@ -32,13 +32,13 @@ impl Schedule {
         Self { timers: SessionTimers::default(), deadlines: Deadlines::new() }
     }
 
-    /// When the next of them comes; a deadline whose call is over may make it earlier than needed.
+    /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         [self.timers.next(), self.deadlines.next()].into_iter().flatten().min()
     }
 
-    /// Nothing happens any more because of the time.
+    /// Clears all timers and deadlines.
     pub(super) fn clear(&mut self) {
         self.timers.stop_all();
         self.deadlines.clear();

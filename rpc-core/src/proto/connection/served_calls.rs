@@ -34,7 +34,7 @@ pub(super) struct ServedCalls {
     last_oneway: u64,
     permits: Permits,
     oneway_permits: Permits,
-    /// What counts against `Config::max_arguments`.
+    /// The bytes that count against `Config::max_arguments`.
     argument_bytes: u64,
     /// One-way calls that are over, by depth, and the depths of which the other side has not been told the latest.
     done: Vec<OnewayCount>,
@@ -52,9 +52,9 @@ pub(super) struct Served {
     pub(super) call: Arc<ServedCall>,
     /// The depth that the caller declared, by which permits are counted.
     pub(super) declared_depth: u32,
-    /// What its arguments count against `Config::max_arguments`.
+    /// The bytes that the call's arguments count against `Config::max_arguments`.
     pub(super) argument_bytes: u64,
-    /// What it counts against `Config::session_memory`.
+    /// The bytes that the call counts against `Config::session_memory`.
     pub(super) memory: usize,
     pub(super) state: ServedState,
     /// The streams among its arguments.
@@ -65,21 +65,21 @@ pub(super) struct Served {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServedState {
-    /// Its arguments are arriving.
+    /// The arguments are arriving.
     Arriving(TransferId),
     Running,
-    /// Its caller has given it up; the handler has yet to end.
+    /// The caller has given the call up; the handler has yet to end.
     Cancelled,
-    /// Its deadline has passed; the handler has yet to end.
+    /// The deadline has passed; the handler has yet to end.
     Expired,
-    /// Its completion is on its way out.
+    /// The completion is on its way out.
     Completing,
 }
 
 /// What is left of a call when its end has gone out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Finished {
-    /// What it counted against `Config::session_memory`.
+    /// The bytes that the call counted against `Config::session_memory`.
     pub(super) memory: usize,
     /// The session ends with it.
     pub(super) terminates: bool,
@@ -104,7 +104,7 @@ impl ServedCalls {
         }
     }
 
-    /// The session is over: all calls are cancelled, and no caller waits for them.
+    /// Cancels all calls, for which no caller waits any more, because the session is over.
     pub(super) fn end(&mut self, wakes: &mut Vec<Waker>) {
         let calls = self.calls.drain().map(|(_, served)| served);
         for served in calls.chain(self.oneway.drain().map(|(_, served)| served)) {
@@ -197,7 +197,8 @@ impl ServedCalls {
         if oneway { self.oneway_permits.try_acquire(declared_depth) } else { self.permits.try_acquire(declared_depth) }
     }
 
-    /// A call came although there was no permit for it: what it gets. Often enough that is a breach of the protocol.
+    /// Counts a call that came although there was no permit for it, and gives the call's status. Too many such calls
+    /// are a breach of the protocol.
     pub(super) fn count_excess(&mut self, oneway: bool, limit: u32) -> Result<Status, ProtocolError> {
         self.excess_calls += 1;
         if self.excess_calls > MAX_EXCESS_CALLS {
@@ -260,7 +261,7 @@ impl ServedCalls {
     fn leave(&mut self, served: Served, wakes: &mut Vec<Waker>) -> Finished {
         let Served { mut call, argument_bytes, memory, terminates, .. } = served;
         self.argument_bytes -= argument_bytes;
-        // Work that the handler has left behind may wait for that.
+        // Work that the handler has left behind may wait for the call's end.
         call.end(wakes);
         if self.retired.len() < MAX_RETIRED && call.retire() {
             self.retired.push(call);

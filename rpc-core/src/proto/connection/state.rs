@@ -15,7 +15,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OnewayCount {
     pub(super) count: u64,
-    /// What their arguments count against `Config::max_arguments`.
+    /// The bytes that the arguments of these calls count against `Config::max_arguments`.
     pub(super) bytes: u64,
 }
 

@@ -64,7 +64,7 @@ impl Connection {
         true
     }
 
-    /// What became of the long item that was queued last. `waker` is woken when that changes. `None` if the stream has
+    /// How far the long item that was queued last has got. `waker` is woken when that changes. `None` if the stream has
     /// ended.
     pub fn poll_long(&mut self, id: TransferId, waker: &Waker) -> Option<LongState> {
         self.send_streams.poll_long(id, waker, &mut self.output.stale_wakers)

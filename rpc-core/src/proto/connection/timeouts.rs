@@ -171,8 +171,8 @@ impl Connection {
         }
     }
 
-    /// The most bytes of other payloads that may come between two chunks of one. Its sender's transfers take turns, a
-    /// chunk each, and so do its streams; streams have three bytes for each of a transfer's. Four times the bytes of
+    /// The most bytes of other payloads that may come between two chunks of one. The sender's transfers take turns, a
+    /// chunk each, and so do its streams; streams send three bytes for each byte of a transfer. Four times the bytes of
     /// one round of both is more than enough.
     fn longest_turn(&self) -> usize {
         let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk());

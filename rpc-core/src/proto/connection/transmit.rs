@@ -25,10 +25,10 @@ const BULK_FRAMES: usize = 512;
 const SMALL_FRAME: usize = 48;
 
 impl Connection {
-    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take it: what a
-    /// frame holds returns when the frame is given out, which is the sender's room and, with the end of a completion,
-    /// the permit of the call that was served here. (The permit of a call that was made here returns with its
-    /// completion.) After the end it still gives packets, until all frames that may go have gone.
+    /// The next packet to hand to the transport, if there is one. Call it only when the transport can take a packet.
+    /// When a frame is given out, the sender's room returns, and with the end of a completion also the permit of the
+    /// call that was served here. (The permit of a call that was made here returns with its completion.) After the end
+    /// it still gives packets, until all frames that may go have gone.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let handshake = self.link.write_handshake();
         if handshake.is_some() || self.life.phase == Phase::Handshake {
@@ -193,13 +193,13 @@ impl Connection {
             let Some(out) = self.outbox.front(left, first) else { return false };
             if let OnSent::Request(key) = out.on_sent {
                 let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
-                    // Its caller has given up meanwhile, or its deadline has passed.
+                    // The call's caller has given up meanwhile, or its deadline has passed.
                     self.skip_frame();
                     continue;
                 };
                 slot.state = SlotState::Sent;
                 slot.packet = number;
-                // What is left of it.
+                // The frame carries the time that is left until the deadline.
                 set_deadline(&mut out.frame, now, slot.deadline);
             }
             self.link.writer(&mut self.sequence).put(&out.frame);

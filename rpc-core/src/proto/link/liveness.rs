@@ -18,7 +18,7 @@ pub(crate) struct Liveness {
     last_ping: u64,
     /// The last Ping of this side that has been answered.
     last_answered: u64,
-    /// What the other side may send of pings and unasked pongs.
+    /// How many pings and unasked pongs the other side may send.
     budget: PingBudget,
     /// Control frames of the layer below that have been charged.
     controls: u64,
@@ -78,7 +78,7 @@ impl Liveness {
         is_answer
     }
 
-    /// Takes one ping or unasked pong of the other side from its budget; false if there is nothing left of that.
+    /// Takes one ping or unasked pong of the other side from its budget; false if the budget is used up.
     pub(crate) fn charge_ping(&mut self, now: Instant) -> bool {
         self.budget.take(now)
     }

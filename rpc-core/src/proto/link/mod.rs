@@ -37,7 +37,7 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 ///
 /// Nothing in here is needed to go on with the session elsewhere: ids, sequence numbers, calls, streams and what waits
 /// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link. A server's link
-/// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello has it first.
+/// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello owns the link first.
 ///
 /// In this version a session has one link and ends with it (`Connection::handle_lost`). More than a new `Link` would be
 /// needed to go on: frames are dropped, and their permits and room returned, when they are handed to the transport and
@@ -49,8 +49,8 @@ pub(super) struct Link {
     pub(super) handshake: Option<Frame>,
     /// Ping, Pong and GoAway.
     pub(super) unsequenced: VecDeque<Frame>,
-    /// What came before the Hello of a client, and with the Welcome of a server. At a server it goes over to
-    /// [`EarlyPackets`](super::EarlyPackets) with the Hello, and the link takes no more.
+    /// The bytes that came before the Hello of a client, and with the Welcome of a server. At a server this count goes
+    /// over to [`EarlyPackets`](super::EarlyPackets) with the Hello, and the link takes no more.
     pub(super) handshake_bytes: HandshakeBytes,
     /// The length of the packet that is being taken in.
     pub(super) packet_len: usize,
@@ -97,14 +97,14 @@ impl Link {
         }
     }
 
-    /// The handshake is done: silence is judged from now on.
+    /// Judges silence from now on, because the handshake is done.
     pub(super) fn open(&mut self, config: &Config, now: Instant) {
         self.timers.stop(LinkTimer::Handshake);
         self.timers.set(LinkTimer::Ping, now + config.ping_interval());
         self.timers.set(LinkTimer::Silence, now + config.keepalive_timeout());
     }
 
-    /// The link judges its peer no more. What waits may still go out.
+    /// Stops judging the peer. What waits may still go out.
     pub(super) fn end(&mut self) {
         self.timers.stop_all();
     }
@@ -278,8 +278,7 @@ impl Link {
         }
     }
 
-    /// Answers a Ping. A Pong that waits already goes in favour of the new one: one answer tells the other side that
-    /// this one lives.
+    /// Answers a Ping. The new Pong replaces one that still waits: one answer tells the other side that this one lives.
     pub(super) fn answer(&mut self, token: u64) {
         self.unsequenced.retain(|frame| !matches!(frame, Frame::Pong { .. }));
         self.unsequenced.push_back(Frame::Pong { token });

@@ -19,7 +19,7 @@ impl Amount {
         Self { items: 1, bytes: weight(len) }
     }
 
-    /// What a window of `bytes` holds: that many bytes, and as many items as fit if all of them are empty.
+    /// The amount that a window of `bytes` holds: that many bytes, and as many items as fit if all of them are empty.
     pub(super) fn of_window(bytes: i64) -> Self {
         Self { items: bytes / weight(0), bytes }
     }

@@ -17,7 +17,7 @@ use crate::{
 /// A queue may have this many entries of producers that wait no longer, and two more for each stream.
 const MAX_STALE_ENTRIES: usize = 16;
 
-/// What a producer waits for that all streams share.
+/// A thing that all streams share, and that a producer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// Room in the queue of what waits to be sent.
@@ -28,14 +28,14 @@ pub(super) enum Wanted {
     Share,
 }
 
-/// A producer may queue nothing now, and waits.
+/// The answer that a producer may queue nothing now, and has to wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MustWait {
     /// Whether the producer's queue may have many stale entries.
     pub(super) is_crowded: bool,
 }
 
-/// What a producer has claimed, in bytes: of shared credit, and of room.
+/// The bytes that a producer has claimed: of shared credit, and of room.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Claim {
     pub(super) credit: usize,
@@ -52,9 +52,10 @@ pub(super) struct SharedSupply {
     pub(super) promised: i64,
     /// The credit is scarce when no more than this is left; then only streams whose readers keep up get more of it.
     pub(super) scarce: i64,
-    /// The credit that one stream begins with. What a stream lacks of it is taken to be unread, while credit is scarce.
+    /// The credit that one stream begins with. While shared credit is scarce, what a stream lacks of this credit is
+    /// taken to be unread.
     pub(super) window: i64,
-    /// What waits to be sent, of all streams.
+    /// The bytes of all streams that wait to be sent.
     pub(super) queued: usize,
     /// The part of `queued` in items longer than a chunk, which the budget of transfers bounds.
     pub(super) long: usize,
@@ -102,12 +103,12 @@ impl SharedSupply {
         self.stuck >= self.room
     }
 
-    /// What one producer that is woken may take at the most.
+    /// The most bytes that one woken producer may take.
     pub(super) fn largest_claim(&self) -> i64 {
         signed(self.size(usize::MAX))
     }
 
-    /// What a claim of `bytes` takes, where the last item may go beyond by a chunk.
+    /// The bytes that a claim of `bytes` takes: the last item may go beyond the claim by a chunk.
     pub(super) fn size(&self, bytes: usize) -> usize {
         bytes.min(self.chunk) + self.chunk + ITEM
     }

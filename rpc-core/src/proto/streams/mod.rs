@@ -62,7 +62,7 @@ use crate::{
     wire::{ErrorBody, Payload},
 };
 
-/// What an item counts beside its own bytes: the memory that keeps the item.
+/// The bytes that an item counts beside its own, for the memory that keeps the item.
 pub const ITEM: usize = 32;
 /// The shared credit is scarce when no more than one part in this many is left of what it began with.
 const SCARCE: i64 = 4;
@@ -99,7 +99,7 @@ pub struct StreamRoom {
     pub bytes: usize,
 }
 
-/// What a reader has read since its last report.
+/// The items and bytes that a reader has read since its last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// How many items.
@@ -119,7 +119,7 @@ pub(crate) struct Credit {
     pub(crate) read: u64,
 }
 
-/// What an item of `len` bytes counts in flow control, in bytes.
+/// The bytes that an item of `len` bytes counts in flow control.
 fn weight(len: u64) -> i64 {
     i64::try_from(len.saturating_add(ITEM as u64)).unwrap_or(MAX_CREDIT)
 }

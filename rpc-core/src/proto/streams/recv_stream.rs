@@ -65,17 +65,17 @@ pub(super) struct RecvStream {
     pub(super) block: BytesMut,
     pub(super) waker: Option<Waker>,
 
-    /// What has come, or is arriving, and has not been read.
+    /// The items that have come, or are arriving, and have not been read.
     pub(super) held: Amount,
-    /// What the producer may still send.
+    /// The items and bytes that the producer may still send.
     pub(super) credit: Amount,
-    /// What may be unread and under way together.
+    /// The items and bytes that may be unread and under way together.
     pub(super) window: Amount,
     /// Whether the window was set by hand, and does not grow.
     pub(super) is_window_fixed: bool,
-    /// What has come since the beginning.
+    /// The items and bytes that have come since the beginning.
     pub(super) received: Amount,
-    /// What the producer may have sent since the beginning, by the credit that it has acknowledged.
+    /// The items and bytes that the producer may have sent since the beginning, by the credit that it has acknowledged.
     pub(super) acknowledged: Amount,
     /// The same, by the credit of packets that it has not acknowledged.
     unacknowledged: VecDeque<(u64, Amount)>,
@@ -116,7 +116,7 @@ pub(super) enum ReaderState {
     Gone,
 }
 
-/// What the producer is to hear.
+/// The notice that waits for the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// Nothing. The stream is not in the queue of notices.

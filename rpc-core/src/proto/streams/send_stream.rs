@@ -75,8 +75,8 @@ pub(super) struct SendStream {
     pub(super) queued: usize,
     /// What the producer has claimed and not queued.
     pub(super) claim: Claim,
-    /// What may still be queued: the stream's own credit is spent when an item is queued, and the shared credit when
-    /// the item is sent.
+    /// The items and bytes that may still be queued: the stream's own credit is spent when an item is queued, and the
+    /// shared credit when the item is sent.
     pub(super) credit: Amount,
     /// Items that were sent, and how many of these the reader has read. Where the numbers are equal, one more item may
     /// go whatever the credit of all streams together.
@@ -111,17 +111,17 @@ pub(super) enum ProducerState {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) bytes: Rope,
-    /// What the producer holds of the budget of transfers for the item.
+    /// The bytes that the producer holds of the budget of transfers for the item.
     pub(super) charge: u32,
 }
 
 impl Item {
-    /// What the item counts in credit.
+    /// The credit that the item takes.
     pub(super) fn amount(&self) -> Amount {
         Amount::of_item(self.bytes.len() as u64)
     }
 
-    /// What the item counts in queues.
+    /// The bytes that the item counts in queues.
     pub(super) fn queued(&self) -> usize {
         self.bytes.len() + ITEM
     }
@@ -178,7 +178,7 @@ impl SendStream {
         if let TurnState::Blocked { stuck } = self.turn { stuck } else { 0 }
     }
 
-    /// What the next item counts in credit, in bytes.
+    /// The credit that the next item takes, in bytes.
     pub(super) fn next_weight(&self) -> i64 {
         self.items.front().map_or(0, |item| weight(item.bytes.len() as u64))
     }
@@ -226,7 +226,7 @@ impl SendStream {
         if waits { self.waker.take() } else { None }
     }
 
-    /// What the producer holds of the budget of transfers.
+    /// The bytes that the producer holds of the budget of transfers.
     pub(super) fn charges(&self) -> usize {
         self.items.iter().chain(&self.under_way).map(|item| item.charge as usize).sum()
     }

@@ -12,7 +12,7 @@ use crate::{
     wire::{Frame, Payload, TransferId},
 };
 
-/// What a stream may write in a turn.
+/// The limits of one turn of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TurnLimits {
     /// Bytes that are left in the packet.
@@ -25,7 +25,7 @@ pub(crate) struct TurnLimits {
     pub(crate) first: bool,
 }
 
-/// What a stream's turn came to.
+/// How a stream's turn ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TurnResult {
     /// The stream has more to send, in its next turn.
@@ -43,13 +43,13 @@ pub(crate) enum TurnResult {
 pub(crate) struct TurnOutput {
     /// Frames that were written.
     pub(crate) frames: usize,
-    /// What producers held of the budget of transfers.
+    /// The bytes that producers held of the budget of transfers.
     pub(crate) transfers: usize,
     /// The producer to be woken.
     pub(crate) wake: Option<Waker>,
 }
 
-/// What becomes of a long item.
+/// How far a long item has got.
 #[derive(Debug)]
 pub enum LongState {
     /// The item waits for its turn, or for credit.

@@ -177,7 +177,7 @@ fn the_time_of_an_early_call_begins_when_it_comes() {
         }
     }
     assert_eq!(calls, [(Some(now + seconds(5.0)), false), (Some(now + seconds(2.0)), true)]);
-    // Those that come later have their time from then on.
+    // Calls that come later have their time from then on.
     let late = Liar::packet(3, 0, &[request_with(3, |call| call.deadline_ms = Some(1000))]);
     connection.handle_packet(verdict, late);
     let Some(Event::Call { call, .. }) = connection.poll_event() else { panic!("it is a call") };

@@ -384,7 +384,7 @@ fn credit_in_crumbs_costs_little() {
         assert_eq!(room, Some(StreamRoom::default()));
     }
     assert_eq!(liar.pair.ends[SERVER].connection.stats().stream_bytes_queued, 0);
-    // Of the one byte that there was.
+    // The streams have spent this much more than the one byte of shared credit that they had.
     let owed = 16_000 * 42 - 1;
     let begun = std::time::Instant::now();
     liar.say(&[Frame::Credit { stream: 0, items: 0, bytes: owed, read: 0 }]);

@@ -1,4 +1,5 @@
-//! After any interleaving, all producers are done that go on only when they are woken, as the peer's pump does.
+//! After any interleaving, all producers come to their end, although each goes on only when it is woken, as the peer's
+//! pump does.
 
 use std::{
     collections::VecDeque,

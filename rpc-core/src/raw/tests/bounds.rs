@@ -51,7 +51,7 @@ async fn a_reader_that_is_busy_does_not_make_its_peer_silent() {
     for _ in 0..100 {
         peer.frame(FIN | TEXT, b"text").await;
     }
-    // As its messages fill the inbox, nothing of what the peer would say is read.
+    // The peer's messages fill the inbox, so nothing that the peer says later is read.
     sleep(Duration::from_secs(600)).await;
     for _ in 0..100 {
         assert_eq!(soon(socket.recv()).await, Some(Ok(Message::from("text"))));
@@ -148,7 +148,7 @@ async fn a_flood_of_pings_does_not_keep_the_thread() {
     let (socket, mut peer) = Peer::new(Role::Server);
     let pings = encode(FIN | PING, b"", true).repeat(10_000);
     peer.bytes(&pings).await;
-    // On this one thread: the driver lets others have their turn.
+    // All tasks share this one thread, so the driver must let others have their turn.
     let mut turns = 0;
     let counting = async {
         while !socket.connection().is_closed() {

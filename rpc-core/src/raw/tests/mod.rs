@@ -132,7 +132,7 @@ async fn text_that_is_not_utf8_fails_before_its_frame_is_whole() {
             let frame = encode(TEXT, &text(bad), role == Role::Server);
             for cut in [1, 3, 1000, 5100] {
                 let (mut socket, mut peer) = Peer::new(role);
-                // A fragment before, so that a character may be cut between the two.
+                // A fragment comes before, so that a character may be cut between the two.
                 peer.bytes(&encode(TEXT, b"\xe2", role == Role::Server)).await;
                 let rest = [&b"\x82\xac"[..], &text(bad)].concat();
                 let frame_rest = encode(FIN | CONTINUATION, &rest, role == Role::Server);
@@ -147,7 +147,7 @@ async fn text_that_is_not_utf8_fails_before_its_frame_is_whole() {
             peer.bytes(&frame[..frame.len() - 4000]).await;
             assert!(matches!(soon(socket.recv()).await, Some(Err(RawError::Protocol(_)))));
         }
-        // What is right is taken, however it is cut.
+        // Text that is UTF-8 is taken, however it is cut.
         let good = encode(FIN | TEXT, &text(b""), role == Role::Server);
         for cut in [1, 2, 3, 7, 1000, 5003] {
             let (mut socket, mut peer) = Peer::new(role);

@@ -41,7 +41,7 @@ impl Peer {
         Self::through(role, limits, PIPE)
     }
 
-    /// Through a pipe that takes this number of bytes.
+    /// As [`Self::new`], through a pipe that takes this number of bytes.
     pub(super) fn through(role: Role, limits: &RawLimits, pipe: usize) -> (RawSocket, Self) {
         let (near, io) = tokio::io::duplex(pipe);
         let (socket, driver) = RawSocket::driven(near, Bytes::new(), role, RawInfo::default(), limits);
@@ -109,7 +109,7 @@ pub(super) fn encode(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     frame(first, payload, masked)
 }
 
-/// Long beyond anything that should happen.
+/// Waits for a future for far longer than it should take.
 pub(super) async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(120), future).await.expect("it comes")
 }

@@ -1,5 +1,5 @@
-//! How a session's driver ends: the rest is written, the other side is told, handlers are waited for, and hooks hear of
-//! it.
+//! How a session's driver ends: it writes the rest, tells the other side, waits for handlers and runs the `closed`
+//! hooks.
 
 use std::{
     mem,
@@ -18,7 +18,7 @@ use super::{
 use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
 
 impl Driver {
-    /// The connection has ended: the driver writes the rest, says goodbye, and waits for handlers.
+    /// Writes the rest, says goodbye and waits for handlers, because the connection has ended.
     pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
         if matches!(error, ConnectionError::Lost(_)) || until <= now() {
             return self.finish_close(cx, until);
@@ -33,7 +33,8 @@ impl Driver {
         }
     }
 
-    /// Writes the rest, taking acknowledgements in. True when nothing is left or nothing more can be written.
+    /// Writes the rest, and takes acknowledgements in meanwhile. True when nothing is left or nothing more can be
+    /// written.
     fn flush_rest(&mut self, cx: &mut Context<'_>) -> bool {
         let mut gone = false;
         while let Poll::Ready(received) = self.transport.poll_receive(cx) {

@@ -40,8 +40,8 @@ const ENOUGH_BYTES: usize = 32 * 1024;
 /// With this many events waiting for hooks, the driver reads nothing more until the hooks have returned.
 const ENOUGH_EVENTS: usize = 4096;
 
-/// Moves a session's packets, runs its handlers and keeps its times. A future that ends when the session is over; spawn
-/// it. Dropping it ends the session as a lost link does.
+/// Moves a session's packets, runs its handlers and keeps its times. The driver is a future that ends when the session
+/// is over: spawn it. Dropping the driver ends the session as a lost link does.
 #[must_use = "a session does nothing until its driver is spawned"]
 pub struct Driver {
     /// Dropped when the session is over: the socket does not wait for `closed` hooks.
@@ -49,7 +49,7 @@ pub struct Driver {
     shared: Arc<SessionShared>,
     dispatch: Dispatch,
     stage: Stage,
-    /// Runs the hooks and makes the objects of a session that is about to open. Until that is done, events wait in
+    /// Runs the hooks and makes the objects of a session that is about to open. Until both are done, events wait in
     /// `events`.
     opening: Option<Opening>,
     /// How many `opened` hooks have succeeded.
@@ -84,7 +84,7 @@ enum Stage {
     Over,
 }
 
-/// What a round of writing came to.
+/// How a round of writing ended.
 enum Written {
     /// All that was there.
     All,
@@ -173,8 +173,8 @@ impl Driver {
         self.dispatch.forget(&mut self.finished);
     }
 
-    /// The connection is open: packets may have their full length from now on. A client must say so before it reads
-    /// anything more, because the server may send long packets right behind its Welcome.
+    /// The connection is open: packets may have their full length from now on. A client must tell its transport before
+    /// it reads anything more, because the server may send long packets right behind its Welcome.
     fn end_handshake(&mut self) {
         if !self.handshake_done {
             self.handshake_done = true;
@@ -182,7 +182,7 @@ impl Driver {
         }
     }
 
-    /// Acts on the events, starting handlers in order. True if there were any, or may be more now.
+    /// Acts on the events, and starts handlers in order. True if there were events, or may be more now.
     fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
         let opens = self.opening.is_some();
         if !self.drive_opening(cx) {
@@ -315,7 +315,7 @@ impl Driver {
         fired
     }
 
-    /// Frees memory that a busy time needed. The keepalive timer sees to it that an idle session does.
+    /// Frees memory that a busy time needed. The keepalive timer makes an idle session do so.
     fn trim(&mut self) {
         self.dispatch.trim();
         trim_line(&mut self.events);
@@ -331,11 +331,12 @@ impl Driver {
         let mut alone = true;
         while self.drive_dispatch(cx) {
             alone = false;
-            // The verdict on a client lets packets in that came early.
+            // With the verdict on a client, the connection takes in the packets that came early.
             let events = &mut self.events;
             self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
-        // Only now: when a caller sees its answer, all calls that were sent before the answer have begun.
+        // Callers are woken only now, so that when a caller sees its answer, all calls that were sent before the answer
+        // have begun.
         wake_all(&mut self.wakes);
         let written = self.drive_transmit(cx, alone);
         let stuck = matches!(written, Written::Stuck);

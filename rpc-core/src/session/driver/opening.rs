@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Driver {
-    /// Both ends have said who they are; only the hooks and objects are left to do before the session is open. At a
-    /// server, `early` keeps what comes until they let the client in.
+    /// Begins to run the hooks and to make the objects: both ends have said who they are, and nothing else is left
+    /// before the session is open. At a server, `early` keeps what comes until the client is let in.
     pub(in crate::session) fn begin_opening(&mut self, early: Option<EarlyPackets>) {
         let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
         self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone(), early));
@@ -30,7 +30,7 @@ impl Driver {
     /// Runs the hooks and makes the objects of a session that is about to open. False while that is not done.
     pub(super) fn drive_opening(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(opening) = &mut self.opening else { return true };
-        // A session that has ended needs neither, and may have ended before the first poll.
+        // A session that has ended needs neither hooks nor objects, and may have ended before the first poll.
         if self.shared.look(|connection| connection.ended().is_some()) {
             if self.shared.look(|connection| connection.ended().is_some_and(is_slow_opening)) {
                 opening.warn_of_slowness(self.shared.config.hello_timeout(), "Config::hello_timeout");
@@ -41,7 +41,7 @@ impl Driver {
             let early = self.opening.take().and_then(Opening::into_early);
             self.opened(opened, early);
         }
-        // Reading may have stopped meanwhile, and nothing else would wake the driver to go on with it.
+        // Reading may have stopped meanwhile, and nothing else would wake the driver to read on.
         cx.waker().wake_by_ref();
         true
     }

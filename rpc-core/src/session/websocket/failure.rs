@@ -36,7 +36,7 @@ pub(crate) fn failure(error: Error, text_seen: bool) -> TransportError {
             TransportError::Lost("more was queued for writing than the write buffer may hold".into())
         }
         Error::Protocol(found) => violation(describe(&found)),
-        // The rest is for messages that are no packets, for requests and for TLS, which are not the library's here.
+        // The other errors are those of HTTP requests and of TLS, which do not come from an open WebSocket.
         _ => violation(WebSocketViolation::Framing),
     }
 }

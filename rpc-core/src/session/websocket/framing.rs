@@ -36,7 +36,7 @@ pub(crate) struct Framing {
 }
 
 impl Framing {
-    /// Also looks at text while it comes.
+    /// A parser that also looks at text while it comes.
     #[cfg(feature = "raw")]
     pub(super) fn checking_text() -> Self {
         Self { text: Some(TextCheck::default()), ..Self::default() }

@@ -13,8 +13,9 @@ use crate::session::yield_now::yield_now;
 
 /// The number of bytes that one round may read, so that a busy connection does not starve others on its thread.
 const ROUND: usize = 64 * 1024;
-/// What a frame counts in a round beside its bytes, if it does not end its message. The WebSocket library goes from one
-/// such frame to the next without a stop in between, and a frame without bytes costs as much work as a short message.
+/// The bytes that a frame counts in a round beside its own, if the frame does not end its message. The WebSocket
+/// library goes from one such frame to the next without a stop in between, and a frame without bytes costs as much work
+/// as a short message.
 const PART: usize = 64;
 /// Fragments that have fewer bytes than this on average, headers included, are very short …
 const SHORT_PART: usize = 32;
@@ -44,7 +45,7 @@ impl<IO> Metered<IO> {
         Self::with(io, leftover, Framing::default())
     }
 
-    /// As [`new`](Self::new), and looks at text while it comes.
+    /// As [`new`](Self::new), and checks text while it comes.
     #[cfg(feature = "raw")]
     pub(crate) fn checking_text(io: IO, leftover: &[u8]) -> Self {
         Self::with(io, leftover, Framing::checking_text())

@@ -125,9 +125,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         Ok(packet)
     }
 
-    /// Checks the length of the unfinished message with its frame headers, and before the handshake is done that of all
-    /// messages together. The library limits the payloads only. What has been read is taken in at this moment, so a
-    /// handshake that ends has ended, and nothing that may follow it is counted.
+    /// Checks the length of the unfinished message with its frame headers, and before the handshake is done also the
+    /// length of all messages together. The library limits the payloads only. This is called once all that was read has
+    /// been taken in, so a handshake that has ended is known to have ended, and nothing that follows it is counted.
     fn check_overhead(&mut self) -> Result<(), TransportError> {
         let max = match self.handshake_left {
             Some(left) => left + HANDSHAKE_OVERHEAD,

@@ -23,7 +23,7 @@ use crate::{
     wire::TransferId,
 };
 
-/// Bytes that a stream takes beside its items, about.
+/// About the bytes that a stream takes beside its items.
 const STREAM: usize = 768;
 
 /// All streams that are read here.
@@ -192,7 +192,7 @@ impl RecvStreams {
     pub(crate) fn fail(&mut self, id: TransferId, status: Status, wakes: &mut Vec<Waker>) -> bool {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_wanted()) else { return false };
         if let Some(item) = stream.arriving() {
-            // The item arrives to its end, and is dropped.
+            // The rest of the item still arrives, and is dropped.
             stream.held -= item;
             self.all_held -= item.bytes;
         }

@@ -88,7 +88,7 @@ impl SendStreams {
         (stream.charges(), stream.waker)
     }
 
-    /// What became of the long item that was queued last. `waker` is woken when that changes. `None` if the stream has
+    /// How far the long item that was queued last has got. `waker` is woken when that changes. `None` if the stream has
     /// ended.
     pub(crate) fn poll_long(
         &mut self,
@@ -312,14 +312,14 @@ impl SendStreams {
 pub(crate) struct Stopped {
     /// Whether a long item was under way, and must be aborted.
     pub(crate) under_way: bool,
-    /// What the producer held of the budget of transfers.
+    /// The bytes that the producer held of the budget of transfers.
     pub(crate) transfers: usize,
     /// Whether the stream has to be put into the outbox.
     pub(crate) turn: bool,
     pub(crate) waker: Option<Waker>,
 }
 
-/// What new credit leads to.
+/// What has to be done after new credit has come.
 #[derive(Default)]
 pub(crate) struct Granted {
     /// Streams that have to be put into the outbox again.

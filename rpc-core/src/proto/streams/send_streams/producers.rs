@@ -1,4 +1,5 @@
-//! What a producer calls: it claims what a stream takes, and queues items. Producers that wait are woken here.
+//! The methods that a producer calls, to claim what a stream takes and to queue items. Producers that wait are woken
+//! here.
 
 use std::{collections::VecDeque, task::Waker};
 

@@ -43,7 +43,8 @@ async fn packets_travel_both_ways() {
     }
 }
 
-/// Why what waits is copied out of its packet: one that is kept keeps the buffer, with all that was read into it.
+/// This is why what waits is copied out of its packet: a packet that is kept keeps the buffer, with all that was read
+/// into it.
 #[tokio::test]
 async fn packets_that_were_read_at_once_lie_in_one_buffer() {
     for end in BOTH {
@@ -353,7 +354,7 @@ async fn row_13_broken_fragments_and_control_frames() {
     }
 }
 
-/// The library answers such a code as it should, and then tells of its own answer as if the other side had said that.
+/// The library answers such a code as it should, and then reports its own answer as the other side's close frame.
 #[tokio::test]
 async fn a_close_code_that_must_not_be_sent_is_a_breach_and_not_the_goodbye_of_the_other_side() {
     for end in BOTH {
