@@ -66,6 +66,7 @@ impl App {
         let state = AppState { logins: Logins::new(users), server: server.clone() };
         let router = Router::new()
             .route("/", get(pages::board))
+            .route("/style.css", get(pages::style))
             .route("/login", get(pages::form).post(pages::login))
             .route("/logout", post(pages::logout))
             .route("/rpc", any(rpc))

@@ -4,6 +4,7 @@
 //! | path | who may | what it is |
 //! |---|---|---|
 //! | `/login` | everybody | a form; a user's password brings a cookie |
+//! | `/style.css` | everybody | the looks of both pages |
 //! | `/` | who is logged in | the page that shows the board and posts to it |
 //! | `/live` | who is logged in | a raw WebSocket with JSON text, for that page |
 //! | `/rpc` | who is logged in | the contracts [`Board`] and [`Admin`], for programs that show the cookie |

@@ -12,6 +12,7 @@ use crate::{app::AppState, door::Client, login::User};
 
 const BOARD: &str = include_str!("pages/board.html");
 const LOGIN: &str = include_str!("pages/login.html");
+const STYLE: &str = include_str!("pages/style.css");
 
 /// What the form of the login sends.
 #[derive(Deserialize)]
@@ -26,6 +27,10 @@ pub(crate) async fn board(user: Result<User, (StatusCode, &'static str)>) -> Res
         Ok(_) => Html(BOARD).into_response(),
         Err(_) => Redirect::to("/login").into_response(),
     }
+}
+
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
 }
 
 pub(crate) async fn form() -> Html<String> {
