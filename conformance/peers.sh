@@ -46,7 +46,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 start() {
     local log=$1
     shift
-    timeout --kill-after=5 180 "$@" >"$run/$log.log" 2>&1 &
+    # Emptied here, and not by the child: a reader that is quicker than the child would read of the last run.
+    : >"$run/$log.log"
+    timeout --kill-after=5 90 "$@" >>"$run/$log.log" 2>&1 &
     child=$!
     children+=("$child")
 }
@@ -86,7 +88,7 @@ client=127.0.0.2
 # The programs of others.
 python="" node="" openssl="" nginx="" haproxy=""
 pip_install() {
-    timeout 60 python3 -m venv "$home/venv" && timeout 60 "$home/venv/bin/python" -m pip install --quiet \
+    timeout 30 python3 -m venv "$home/venv" && timeout 60 "$home/venv/bin/python" -m pip install --quiet \
         --disable-pip-version-check "websockets==$websockets"
 }
 has_websockets() {
@@ -107,23 +109,32 @@ else
     echo "skipped: Node's ws $ws; it needs node and npm"
 fi
 PATH=$PATH:/usr/sbin:/sbin
-# The run level keeps Debian from starting the service of the package.
+# The run level keeps Debian from starting the services of the packages.
 apt_install() {
-    has "$1" && return
     [ "$(id -u)" = 0 ] && has apt-get || return 1
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout 90 apt-get install -y --no-install-recommends "$1" && has "$1"
+    local install="apt-get install -y --no-install-recommends $*"
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout 90 sh -c "$install || { apt-get update && $install; }"
 }
-if apt_install nginx >"$run/apt.log" 2>&1; then nginx=$(command -v nginx); else echo "skipped: there is no nginx"; fi
-if apt_install haproxy >>"$run/apt.log" 2>&1; then
-    haproxy=$(command -v haproxy)
-else
-    echo "skipped: there is no HAProxy"
-fi
+missing=""
+for proxy in nginx haproxy; do has "$proxy" || missing+=" $proxy"; done
+# shellcheck disable=SC2086 # It is a list.
+[ -z "$missing" ] || apt_install $missing >"$run/apt.log" 2>&1 || true
+for proxy in nginx haproxy; do
+    if has "$proxy"; then
+        printf -v "$proxy" %s "$(command -v "$proxy")"
+    else
+        echo "skipped: $proxy is not here, and only root on Debian can install it"
+    fi
+done
 case $(openssl version 2>/dev/null) in
 "OpenSSL 3"*) openssl=$(command -v openssl) ;;
 *) echo "skipped: TLS and the proxies; they need OpenSSL 3" ;;
 esac
 
 . conformance/peers/direct.sh
+if [ "$(uname)" != Linux ]; then
+    echo "skipped: TLS and the proxies; they need $client, which Linux has"
+    openssl=""
+fi
 [ -z "$openssl" ] || . conformance/peers/proxies.sh
 echo "== all peers are content"

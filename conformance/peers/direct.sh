@@ -19,12 +19,17 @@ if [ -n "$node" ]; then
     "$node" conformance/peers/ws-peer.js address "ws://$server/echo"
 fi
 
-# The answer to a handshake: the head and the beginning of the body. A WebSocket stays open, so curl ends by time then.
+# The answer to a handshake: head and body. A WebSocket stays open, so curl ends by time then: after a second, and on a
+# machine that is too busy to answer in that time, after ten.
 ask() {
-    local url=$1
+    local url=$1 seconds answer
     shift
-    curl --silent --include --http1.1 --noproxy '*' --max-time 1 -H "Connection: Upgrade" -H "Upgrade: websocket" \
-        -H "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==" "$@" "$url" | tr -d '\0\r' || true
+    for seconds in 1 10; do
+        answer=$(curl --silent --include --http1.1 --noproxy '*' --max-time "$seconds" -H "Connection: Upgrade" \
+            -H "Upgrade: websocket" -H "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==" "$@" "$url" | tr -d '\0\r') || true
+        if [ -n "$answer" ]; then break; fi
+    done
+    printf '%s\n' "$answer"
 }
 if has curl; then
     echo "== curl"
