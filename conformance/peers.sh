@@ -15,17 +15,17 @@ run=$(mktemp -d "${TMPDIR:-/tmp}/peers.XXXXXX")
 # The workers of nginx started by root are another user.
 chmod 755 "$run"
 
-children=()
+# Only children that still run: the number of one that has been waited for may be another's by now.
 end_children() {
-    local child
-    for child in ${children[@]+"${children[@]}"}; do kill -TERM "$child" 2>/dev/null || true; done
-    for child in ${children[@]+"${children[@]}"}; do
+    local child children
+    children=$(jobs -pr)
+    for child in $children; do kill -TERM "$child" 2>/dev/null || true; done
+    for child in $children; do
         # A child that does not listen is killed.
         for _ in $(seq 50); do kill -0 "$child" 2>/dev/null || break; sleep 0.1; done
         kill -KILL "$child" 2>/dev/null || true
         wait "$child" 2>/dev/null || true
     done
-    children=()
 }
 ended() {
     local code=$?
@@ -50,7 +50,6 @@ start() {
     : >"$run/$log.log"
     timeout --kill-after=5 90 "$@" >>"$run/$log.log" 2>&1 &
     child=$!
-    children+=("$child")
 }
 # Waits until a command succeeds, for 20 seconds at most.
 await() {
