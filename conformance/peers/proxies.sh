@@ -65,9 +65,7 @@ end_children
 # A session and raw WebSockets from $client through a proxy at an address; then the server drains, and all hear of it.
 # The server is started anew for each.
 through() {
-    local name=$1 scheme=$2 at=$3 tls=() node_ca="" drains=""
-    if [ "$scheme" = wss ]; then tls=(--ca "$run/ca.pem") node_ca=$run/ca.pem; fi
-    local url=$scheme://rpc.example.com
+    local name=$1 at=$2 url=wss://rpc.example.com tls=(--ca "$run/ca.pem") drains=""
     if [ -n "$python" ]; then
         "$python" conformance/peers/websockets_peer.py address "$url/echo" --at "$at" --from "$client" "${tls[@]}" \
             >"$run/raw.log" 2>&1 || fail "$name: websockets"
@@ -80,7 +78,7 @@ through() {
         await "$name: the WebSocket that waits" says drain "the server sees $client"
     fi
     if [ -n "$node" ]; then
-        "$node" conformance/peers/ws-peer.js address "$url/echo" "$at" "$client" "$node_ca" >"$run/node.log" 2>&1 ||
+        "$node" conformance/peers/ws-peer.js address "$url/echo" "$at" "$client" "$run/ca.pem" >"$run/node.log" 2>&1 ||
             fail "$name: ws"
         says node "the server sees $client" || fail "$name: ws comes from elsewhere"
     fi
@@ -100,7 +98,7 @@ through() {
 here() {
     sed -e "s#/etc/ssl/rpc/#$run/#g" -e "s#127.0.0.1:9000#$server#g" -e "s#127.0.0.1:9001#$server_proxy#g" \
         -e "s#listen 443 #listen 127.0.0.1:$https #" -e "s#bind :443 #bind 127.0.0.1:$https #" \
-        -e "s#bind :8080#bind 127.0.0.1:$tcp#" "examples/deploying/$1"
+        -e "s#bind :8443#bind 127.0.0.1:$tcp#" "examples/deploying/$1"
 }
 
 if [ -n "$nginx" ]; then
@@ -126,12 +124,12 @@ http {
 CONF
     start nginx "$nginx" -p "$run" -e "$run/nginx-error.log" -c "$run/nginx.conf"
     await "nginx" takes_connections "$https"
-    through nginx wss "127.0.0.1:$https"
+    through nginx "127.0.0.1:$https"
     end_children
 fi
 
 if [ -n "$haproxy" ]; then
-    for way in wss ws; do
+    for way in http tcp; do
         start_server
         free_port https
         free_port tcp
@@ -139,12 +137,12 @@ if [ -n "$haproxy" ]; then
         here haproxy.cfg >>"$run/haproxy.cfg"
         start haproxy "$haproxy" -db -f "$run/haproxy.cfg"
         await "HAProxy" takes_connections "$https"
-        if [ "$way" = wss ]; then
+        if [ "$way" = http ]; then
             echo "== HAProxy with X-Forwarded-For"
-            through HAProxy wss "127.0.0.1:$https"
+            through HAProxy "127.0.0.1:$https"
         else
             echo "== HAProxy with PROXY v2"
-            through "HAProxy with PROXY" ws "127.0.0.1:$tcp"
+            through "HAProxy with PROXY" "127.0.0.1:$tcp"
         fi
         end_children
     done

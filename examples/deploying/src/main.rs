@@ -38,23 +38,23 @@ struct Serve {
     /// Where clients and proxies for HTTP connect.
     #[arg(long, default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// Where proxies that speak the PROXY protocol connect.
+    /// Where proxies that speak the PROXY protocol connect; by TLS, if there is a certificate.
     #[arg(long)]
     listen_proxy: Option<SocketAddr>,
     /// Where clients connect by TLS.
-    #[arg(long, requires = "certificate", requires = "key")]
+    #[arg(long, requires = "certificate")]
     listen_tls: Option<SocketAddr>,
     /// A proxy, or a network of proxies, that is believed when it names its clients.
     #[arg(long)]
     trust: Vec<String>,
     /// The PEM file of the certificate with its chain.
-    #[arg(long)]
+    #[arg(long, requires = "key")]
     certificate: Option<PathBuf>,
     /// The PEM file of the certificate's key.
-    #[arg(long)]
+    #[arg(long, requires = "certificate")]
     key: Option<PathBuf>,
     /// The PEM file of the authorities that issue certificates to clients, which then need one.
-    #[arg(long)]
+    #[arg(long, requires = "certificate")]
     client_ca: Option<PathBuf>,
 }
 

@@ -57,17 +57,26 @@ pub(crate) async fn serve(options: Serve) -> Outcome {
     let http = server.listen(options.listen).await?;
     println!("http {}", http.local_addr());
 
+    let mut tls = match (options.certificate, options.key) {
+        (Some(certificate), Some(key)) => Some(Tls::from_pem_files(certificate, key)?),
+        _ => None,
+    };
+    if let Some(authorities) = options.client_ca {
+        tls = tls.map(|tls| tls.client_ca_file(authorities)).transpose()?;
+    }
+
     let mut listeners = vec![http];
     if let Some(addr) = options.listen_proxy {
-        let listener = server.listen_with(addr, ListenOptions::new().proxy_protocol(true)).await?;
+        // The proxy passes bytes on: if they are to be private, this end does the TLS.
+        let mut how = ListenOptions::new().proxy_protocol(true);
+        if let Some(tls) = &tls {
+            how = how.tls(tls.clone());
+        }
+        let listener = server.listen_with(addr, how).await?;
         println!("proxy {}", listener.local_addr());
         listeners.push(listener);
     }
-    if let (Some(addr), Some(certificate), Some(key)) = (options.listen_tls, options.certificate, options.key) {
-        let mut tls = Tls::from_pem_files(certificate, key)?;
-        if let Some(authorities) = options.client_ca {
-            tls = tls.client_ca_file(authorities)?;
-        }
+    if let (Some(addr), Some(tls)) = (options.listen_tls, tls) {
         let listener = server.listen_tls(addr, tls).await?;
         println!("tls {}", listener.local_addr());
         listeners.push(listener);
