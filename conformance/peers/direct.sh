@@ -10,13 +10,15 @@ server=$(sed -n 's/^http //p' "$run/server.log")
 if [ -n "$python" ]; then
     echo "== Python's websockets"
     "$python" conformance/peers/websockets_peer.py echo "$echo_url"
-    "$python" conformance/peers/websockets_peer.py address "ws://$server/echo"
+    answer=$("$python" conformance/peers/websockets_peer.py address "ws://$server/echo")
+    expect "websockets" "$answer" "the server sees 127.0.0.1"
     "$python" conformance/peers/websockets_peer.py session "ws://$server/rpc"
 fi
 if [ -n "$node" ]; then
     echo "== Node's ws"
     "$node" conformance/peers/ws-peer.js echo "$echo_url"
-    "$node" conformance/peers/ws-peer.js address "ws://$server/echo"
+    answer=$("$node" conformance/peers/ws-peer.js address "ws://$server/echo")
+    expect "ws" "$answer" "the server sees 127.0.0.1"
 fi
 
 # The answer to a handshake: head and body. A WebSocket stays open, so curl ends by time then: after a second, and on a

@@ -46,10 +46,15 @@ done
 answer=$(handshake -tls1_1 -cipher DEFAULT@SECLEVEL=0)
 case $answer in *"HTTP/1.1 200"*) fail "TLS 1.1 is answered: $answer" ;; esac
 if [ -n "$python" ]; then
-    "$python" conformance/peers/websockets_peer.py address wss://rpc.example.com/echo --at "$server_tls" \
-        --ca "$run/ca.pem"
+    # Not from the trusted address of the proxies.
+    answer=$("$python" conformance/peers/websockets_peer.py address wss://rpc.example.com/echo --at "$server_tls" \
+        --from "$client" --ca "$run/ca.pem")
+    expect "websockets by TLS" "$answer" "the server sees $client"
 fi
-[ -z "$node" ] || "$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" "" "$run/ca.pem"
+if [ -n "$node" ]; then
+    answer=$("$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" "$client" "$run/ca.pem")
+    expect "ws by TLS" "$answer" "the server sees $client"
+fi
 end_children
 
 start_server --client-ca "$run/ca.pem"
