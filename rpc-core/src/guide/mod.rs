@@ -43,6 +43,8 @@ pages! {
     raw_websockets = "raw-websockets.md";
     /// Certificates of servers and clients, and what makes and renews them.
     tls = "tls.md";
+    /// Behind nginx and HAProxy, under systemd and in a container.
+    deploying = "deploying.md";
     /// Code around calls: authorization, retries, metrics, tracing.
     interceptors = "interceptors.md";
     /// Both ends in one process, without sockets, in virtual time.

@@ -23,6 +23,7 @@ chapters! {
     hosting = "hosting.md";
     raw_websockets = "raw-websockets.md";
     tls = "tls.md";
+    deploying = "deploying.md";
     interceptors = "interceptors.md";
     testing = "testing.md";
     evolving = "evolving.md";
@@ -34,6 +35,7 @@ chapters! {
 
 #[cfg(test)]
 mod tests {
+    mod deploying;
     mod map;
     mod pages;
 
