@@ -19,7 +19,7 @@ use tokio::{task::JoinSet, time::Instant};
 use crate::town::{Citizen, TownClient, open, open_with};
 
 #[tokio::test(start_paused = true)]
-async fn so_many_calls_run_at_a_time_and_the_others_wait() {
+async fn calls_up_to_the_limit_run_at_a_time_and_the_others_wait() {
     let both = [
         open(|s| s.interceptor(ConcurrencyLimit::incoming(3)), |c| c),
         open(|s| s, |c| c.interceptor(ConcurrencyLimit::outgoing(3))),
@@ -142,7 +142,7 @@ impl Citizen for Crowd {
     }
 }
 
-/// Who names a call of ours as the parent of all his own does not get past the limit.
+/// A peer that names one call of this side as the parent of all its own calls does not get past the limit.
 #[tokio::test(start_paused = true)]
 async fn nested_calls_are_limited_at_each_depth() {
     let ends = open_with(|s| s.interceptor(ConcurrencyLimit::incoming(2)), |c| c.service(Crowd.serve()));

@@ -129,10 +129,10 @@ mod tests {
 
     use super::*;
 
-    struct Nobody;
+    struct Silent;
 
     #[async_trait]
-    impl Authenticator for Nobody {
+    impl Authenticator for Silent {
         async fn authenticate(&self, _: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
             Err(AuthError::unauthenticated("not you"))
         }
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_a_layer_around_the_upgrade_knows_is_let_in_unasked() {
-        let gatekeeper = Gatekeeper::new(Some(Arc::new(Nobody)));
+        let gatekeeper = Gatekeeper::new(Some(Arc::new(Silent)));
         let (uri, second) = (Uri::from_static("/"), Duration::from_secs(1));
         let ask = async |info: ConnectionInfo| gatekeeper.at_upgrade(&uri, &info, second).await;
         assert!(ask(ConnectionInfo::default()).await.is_err());
