@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// What a line of prose may take.
+/// What a line of prose may take, in bytes, as many tools count columns.
 const COLUMNS: usize = 120;
 
 /// What a file of a crate's sources may take.
@@ -157,7 +157,7 @@ fn breaking(body: &str, room: usize) -> Option<usize> {
                 found = Some((at, columns));
             }
         }
-        columns += 1;
+        columns += char.len_utf8();
     }
     found.filter(|(_, columns)| *columns <= room).map(|(at, _)| at)
 }
@@ -184,7 +184,7 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
     let mut blocks = Blocks::default();
     let mut faults = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let columns = line.chars().count();
+        let columns = line.len();
         let Some((marks, body)) = prose(kind, line) else {
             blocks = Blocks::default();
             if columns > COLUMNS && comment_behind_code(kind, line).is_some() {
@@ -193,7 +193,7 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
             }
             continue;
         };
-        if blocks.is_text(body) && columns > COLUMNS && breaking(body, COLUMNS - marks.chars().count()).is_some() {
+        if blocks.is_text(body) && columns > COLUMNS && breaking(body, COLUMNS - marks.len()).is_some() {
             let advice = "break it, or let `.ci/habits wrap` do it";
             faults.push((number, format!("prose of {columns} columns, more than {COLUMNS}: {advice}")));
         }
@@ -239,8 +239,8 @@ fn wrap(kind: Kind, text: &str) -> String {
             out.extend([&line, "\n"]);
             continue;
         };
-        let room = COLUMNS - before.chars().count();
-        let end = (blocks.is_text(body) && line.chars().count() > COLUMNS).then(|| breaking(body, room)).flatten();
+        let room = COLUMNS - before.len();
+        let end = (blocks.is_text(body) && line.len() > COLUMNS).then(|| breaking(body, room)).flatten();
         let Some(end) = end else {
             out.extend([&line, "\n"]);
             continue;
@@ -326,6 +326,10 @@ mod tests {
         assert_eq!(lines_of(long_lines(Kind::Rust, &better)), [0; 0]);
         assert_eq!(better.split_whitespace().filter(|word| *word == "word").count(), 80 - 1);
         assert!(better.contains("word end.\n"), "{better}");
+        let sections = "§ ".repeat(COLUMNS / 2);
+        assert_eq!(lines_of(long_lines(Kind::Markdown, sections.trim())), [1]);
+        let better = wrap(Kind::Markdown, sections.trim());
+        assert!(better.lines().all(|line| line.len() <= COLUMNS), "{better}");
     }
 
     #[test]

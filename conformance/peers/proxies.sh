@@ -52,7 +52,8 @@ if [ -n "$python" ]; then
     expect "websockets by TLS" "$answer" "the server sees $client"
 fi
 if [ -n "$node" ]; then
-    answer=$("$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" "$client" "$run/ca.pem")
+    answer=$("$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" \
+        "$client" "$run/ca.pem")
     expect "ws by TLS" "$answer" "the server sees $client"
 fi
 end_children

@@ -202,9 +202,9 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
-    /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
-    /// a body, is an error when connecting.
+    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's
+    /// handlers see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that
+    /// announces a body, is an error when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
         self

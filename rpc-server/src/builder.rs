@@ -209,8 +209,8 @@ impl ServerBuilder {
     /// Lets web pages of this origin connect besides those of the server's own host and port:
     /// `https://app.example.com`. May be called several times.
     ///
-    /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at its
-    /// end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`
+    /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at
+    /// its end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`
     /// stand for pages without a host. Any other text could never match, so [`build`](Self::build) refuses it.
     ///
     /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse

@@ -102,8 +102,8 @@ pub struct ClientWebSocketBuilder {
 }
 
 impl ClientWebSocketBuilder {
-    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. Connecting fails with a
-    /// header that is not valid, that the handshake sets itself, or that announces a body.
+    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. Connecting fails with
+    /// a header that is not valid, that the handshake sets itself, or that announces a body.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
         self
