@@ -52,7 +52,6 @@ mod connect;
 mod credentials;
 mod dial;
 mod error;
-mod headers;
 mod proxy;
 #[cfg(feature = "raw")]
 pub mod raw;

@@ -3,6 +3,7 @@
 mod head;
 mod own;
 mod reach;
+mod settings;
 mod socks;
 mod target;
 mod tunnel;
@@ -37,7 +38,7 @@ use self::{
     target::Target,
     tunnel::{failed as proxy_failed, tunnel},
 };
-pub(crate) use self::{own::OwnStream, way::Way};
+pub(crate) use self::{own::OwnStream, settings::DialSettings, way::Way};
 use crate::{
     error::ConnectError,
     proxy::Proxy,
@@ -63,7 +64,7 @@ const OWN_HEADERS: [HeaderName; 7] = [
 ];
 
 /// Says why a header may not be added to the handshake, if it may not.
-pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
+fn forbids(header: &HeaderName) -> Option<&'static str> {
     match *header {
         ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
         // A server would wait for a body, and take the first packets as the body.
