@@ -162,14 +162,14 @@ impl<T> ConnectBuilder<T> {
     }
 
     /// Runs hooks when the session opens, which may refuse the session, and when it has ended. Of several hooks, the
-    /// one that was added first is the first to see the session open, and the last to see it closed.
+    /// first that was added is the first to see the session open, and the last to see it closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
     }
 
     /// Puts an interceptor around every call of the session: calls that this side makes, and calls that the server
-    /// makes back. Of several interceptors, the one that was added first is the outermost.
+    /// makes back. Of several interceptors, the first that was added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
@@ -214,8 +214,8 @@ impl<T> ConnectBuilder<T> {
 
     /// Sets through which proxy the server is reached: `.proxy(Proxy::none())`, or
     /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
-    /// hosts of this machine are reached directly. Of `proxy`, `unix` and [`over`](Self::over), the one that is called
-    /// last counts.
+    /// hosts of this machine are reached directly. If several of `proxy`, `unix` and [`over`](Self::over) are called,
+    /// the last call counts.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.settings = self.settings.proxy(proxy);
         self

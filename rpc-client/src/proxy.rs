@@ -44,7 +44,7 @@ enum Choice {
 }
 
 impl Proxy {
-    /// No proxy: the client connects to the server by itself, whatever the environment says.
+    /// No proxy: the client connects to the server by itself, even if the environment names a proxy.
     pub fn none() -> Self {
         Self { choice: Choice::None }
     }

@@ -1,4 +1,4 @@
-//! What a session's handle and driver promise, whatever is hosted.
+//! What a session's handle and driver promise with any hosting.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

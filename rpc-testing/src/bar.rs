@@ -15,7 +15,7 @@ pub trait Bar {
     async fn order(&self, drinks: u32) -> u32;
 }
 
-/// Serves whatever is ordered.
+/// Serves all orders.
 #[derive(Debug)]
 pub struct Keeper;
 

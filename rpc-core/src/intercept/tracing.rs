@@ -85,7 +85,7 @@ impl Interceptor for Tracing {
     }
 }
 
-/// The parent span: the caller's, or that of the call in whose handler this call is made.
+/// The parent span: the caller's span, or the span of the call in whose handler this call is made.
 fn came_from(call: &CallInfo) -> Option<TraceContext> {
     let said = call.metadata("traceparent").and_then(|parent| TraceContext::parse(parent, call.metadata("tracestate")));
     said.or_else(|| call.origin_extension::<TraceContext>().cloned())

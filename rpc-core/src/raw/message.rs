@@ -74,7 +74,7 @@ impl Message {
         }
     }
 
-    /// The bytes, whatever kind of message it is.
+    /// The bytes of a message of any kind.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),

@@ -60,7 +60,7 @@ impl Interceptor for Tenant {
     }
 }
 
-/// Counts calls by direction, method and how they end; also those that are given up.
+/// Counts calls by direction, method and how they end, including calls that are given up.
 #[derive(Clone, Default)]
 struct Meter(Arc<Mutex<BTreeMap<String, u32>>>);
 

@@ -197,7 +197,7 @@ async fn a_hook_may_refuse_and_the_client_is_told_why() {
         other => panic!("{other:?}"),
     }
     let seen = written(&outer, 2).await;
-    assert_eq!(seen.len(), 2, "the one that refused has not seen it open: {seen:?}");
+    assert_eq!(seen.len(), 2, "the hook that refused has not seen it open: {seen:?}");
     assert!(seen[1].starts_with("outer closed: RefusedPeer"), "{seen:?}");
 }
 

@@ -147,7 +147,7 @@ impl Upgrade {
         response
     }
 
-    /// The sessions of the server, whichever way they came.
+    /// The open sessions of the server, including sessions of its listeners.
     pub fn sessions(&self) -> &Sessions {
         &self.alive.shared.sessions
     }

@@ -240,7 +240,7 @@ fn warn_of_window(at: &Location<'_>) {
 
 const _: () = {
     const fn is_shared<S: Send + Sync>() {}
-    // A hosted object may keep a stream, whatever the type of the items is.
+    // A hosted object may keep a stream of items of any type.
     is_shared::<Streaming<std::cell::Cell<u8>, std::cell::Cell<u8>>>();
 };
 

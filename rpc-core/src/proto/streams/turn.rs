@@ -21,7 +21,7 @@ pub(crate) struct TurnLimits {
     pub(crate) chunk: usize,
     /// Frames that all turns in this packet may write together.
     pub(crate) frames: usize,
-    /// Whether the packet is empty, so that one frame must go whatever is left.
+    /// Whether the packet is empty, so that one frame must go at any size.
     pub(crate) first: bool,
 }
 
