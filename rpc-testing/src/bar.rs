@@ -8,7 +8,7 @@ use rpc_core::{
 
 use crate::{packet, request};
 
-/// What a client that has just come in calls.
+/// A contract for a client's first call.
 #[rpc_core::service]
 pub trait Bar {
     /// Gives the number back.

@@ -38,7 +38,7 @@ impl Line {
 }
 
 impl Lines {
-    /// From the first call on.
+    /// Keeps the log from the first call of this function on.
     pub fn keep() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());

@@ -135,7 +135,7 @@ async fn a_factory_whose_panic_panics_again_spoils_its_call_alone() {
     works(&ends).await;
 }
 
-/// Of an executor that is broken.
+/// A waker of a broken executor.
 struct Broken;
 
 impl std::task::Wake for Broken {

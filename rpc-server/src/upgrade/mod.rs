@@ -89,7 +89,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     alive: Arc<KeepAlive>,
-    /// What the session is to know besides what the request has.
+    /// Values for the session beside the request's own.
     found: Extensions,
     hook: Option<peer::Hook>,
 }

@@ -61,7 +61,7 @@ pub(super) struct RecvStream {
     pub(super) is_handed_over: bool,
     /// Complete items that the reader has not taken.
     pub(super) items: VecDeque<Bytes>,
-    /// Where small items are copied together.
+    /// Small items are copied into this block together.
     pub(super) block: BytesMut,
     pub(super) waker: Option<Waker>,
 
