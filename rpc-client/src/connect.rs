@@ -23,13 +23,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
     dial::{DialSettings, Opened, Stream, dial},
     error::ConnectError,
     proxy::Proxy,
-    tls::Tls,
 };
 
 /// Connects to a server, for programs that use several contracts of the server: `connect(url).await?` gives a

@@ -3,11 +3,22 @@
 #[cfg(unix)]
 use std::path::PathBuf;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Way, forbids};
+use super::way::Way;
 use crate::{error::ConnectError, proxy::Proxy, tls::Tls};
+
+/// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
+const OWN_HEADERS: [HeaderName; 7] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+];
 
 /// Where a connection leads, by which way, and with which request. An error of a header is kept until the settings are
 /// used.
@@ -58,4 +69,14 @@ fn with_header(mut headers: HeaderMap, name: &str, value: &str) -> Result<Header
         HeaderValue::try_from(value).map_err(|_| bad("its value has bytes that a header may not have".into()))?;
     headers.append(valid_name, valid);
     Ok(headers)
+}
+
+/// Says why a header may not be added to the handshake, if it may not.
+fn forbids(header: &HeaderName) -> Option<&'static str> {
+    match *header {
+        ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
+        // A server would wait for a body, and take the first packets as the body.
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Some("a request for a WebSocket has no body"),
+        _ => None,
+    }
 }

@@ -16,11 +16,12 @@ use rpc_core::raw::{RawInfo, RawLimits, RawSocket, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     dial::{DialSettings, Opened, Stream, open},
     error::ConnectError,
     proxy::Proxy,
-    tls::Tls,
 };
 
 /// A WebSocket that this program has connected. It is a [`RawSocket`], which sends, receives, pings and closes.
