@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-/// What a line of prose may take.
+/// What a line of prose may take, in bytes, as many tools count columns.
 const COLUMNS: usize = 120;
 
 /// What a file of a crate's sources may take.
@@ -17,8 +17,9 @@ const LINES: usize = 450;
 /// test programs are numbered in the messages that the tests expect.
 const UNWRAPPED: [&str; 2] = ["CHANGELOG.md", "rpc-macros/tests/ui/"];
 
-/// Words and pairs of words that do not say who or how many are meant.
-const VAGUE: [&str; 6] = ["nobody", "somebody", "whoever", "so many", "so much", "so long"];
+/// Words, and words in a row, that do not say who, what or how many are meant.
+const VAGUE: [&str; 9] =
+    ["nobody", "somebody", "whoever", "whatever", "so many", "so much", "so long", "that of", "the one that"];
 
 fn main() -> ExitCode {
     let wrapping = match env::args().nth(1).as_deref() {
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The files that git tracks, and those that it would.
+/// The files that git tracks, and new files that it does not ignore.
 fn tracked() -> Vec<String> {
     let list = Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]).output();
     let list = list.expect("git lists the files of the work tree");
@@ -157,7 +158,7 @@ fn breaking(body: &str, room: usize) -> Option<usize> {
                 found = Some((at, columns));
             }
         }
-        columns += 1;
+        columns += char.len_utf8();
     }
     found.filter(|(_, columns)| *columns <= room).map(|(at, _)| at)
 }
@@ -184,7 +185,7 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
     let mut blocks = Blocks::default();
     let mut faults = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let columns = line.chars().count();
+        let columns = line.len();
         let Some((marks, body)) = prose(kind, line) else {
             blocks = Blocks::default();
             if columns > COLUMNS && comment_behind_code(kind, line).is_some() {
@@ -193,7 +194,7 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
             }
             continue;
         };
-        if blocks.is_text(body) && columns > COLUMNS && breaking(body, COLUMNS - marks.chars().count()).is_some() {
+        if blocks.is_text(body) && columns > COLUMNS && breaking(body, COLUMNS - marks.len()).is_some() {
             let advice = "break it, or let `.ci/habits wrap` do it";
             faults.push((number, format!("prose of {columns} columns, more than {COLUMNS}: {advice}")));
         }
@@ -201,10 +202,10 @@ fn long_lines(kind: Kind, text: &str) -> Vec<(usize, String)> {
     faults
 }
 
-/// Words of prose that are [`VAGUE`], also where a pair stands on two lines.
+/// Words of prose that are [`VAGUE`], also where words in a row stand on two lines.
 fn vague_words(kind: Kind, text: &str) -> Vec<(usize, String)> {
     let mut faults = Vec::new();
-    let mut before = String::new();
+    let mut before: Vec<String> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let Some((_, body)) = prose(kind, line) else {
             before.clear();
@@ -214,12 +215,16 @@ fn vague_words(kind: Kind, text: &str) -> Vec<(usize, String)> {
             let lower = token.to_lowercase();
             let word = lower.trim_matches(|char: char| !char.is_alphanumeric());
             let word = word.strip_suffix("'s").unwrap_or(word);
-            let pair = format!("{before} {word}");
-            if let Some(found) = VAGUE.iter().find(|vague| [word, &pair].contains(*vague)) {
-                faults.push((number, format!("`{found}` is vague: name the party, the number or the limit")));
+            before.push(word.to_owned());
+            let ends_with = |vague: &str| before.ends_with(&vague.split(' ').map(str::to_owned).collect::<Vec<_>>());
+            if let Some(found) = VAGUE.iter().find(|vague| ends_with(vague)) {
+                let advice = "name the party, the thing, the number or the limit";
+                faults.push((number, format!("`{found}` is vague: {advice}")));
             }
-            // Words with punctuation between them are no pair.
-            before = if lower.ends_with(char::is_alphanumeric) { word.to_owned() } else { String::new() };
+            // Words with punctuation between them do not stand in a row.
+            if !lower.ends_with(char::is_alphanumeric) {
+                before.clear();
+            }
         }
     }
     faults
@@ -239,8 +244,8 @@ fn wrap(kind: Kind, text: &str) -> String {
             out.extend([&line, "\n"]);
             continue;
         };
-        let room = COLUMNS - before.chars().count();
-        let end = (blocks.is_text(body) && line.chars().count() > COLUMNS).then(|| breaking(body, room)).flatten();
+        let room = COLUMNS - before.len();
+        let end = (blocks.is_text(body) && line.len() > COLUMNS).then(|| breaking(body, room)).flatten();
         let Some(end) = end else {
             out.extend([&line, "\n"]);
             continue;
@@ -272,7 +277,7 @@ fn split_imports(text: &str) -> Vec<(usize, String)> {
         if trimmed.is_empty() || trimmed.starts_with("//") {
             continue;
         }
-        // Whatever stands further in than this line is another block.
+        // A `use` that stands further in than this line belongs to another block.
         seen.retain(|(depth, ..)| *depth <= indent);
         // One with an attribute cannot be merged.
         if let Some((visibility, path)) = import(trimmed).filter(|_| !attribute) {
@@ -281,7 +286,7 @@ fn split_imports(text: &str) -> Vec<(usize, String)> {
             match seen.iter().find(|(depth, other, _)| *depth == indent && *other == key) {
                 Some((_, _, first)) => {
                     let advice = format!("name all of it in one nested `{key}::{{…}}`");
-                    faults.push((number, format!("a second `{key}` beside that of line {first}: {advice}")));
+                    faults.push((number, format!("a second `{key}`, the first is in line {first}: {advice}")));
                 }
                 None => seen.push((indent, key, number)),
             }
@@ -326,6 +331,10 @@ mod tests {
         assert_eq!(lines_of(long_lines(Kind::Rust, &better)), [0; 0]);
         assert_eq!(better.split_whitespace().filter(|word| *word == "word").count(), 80 - 1);
         assert!(better.contains("word end.\n"), "{better}");
+        let sections = "§ ".repeat(COLUMNS / 2);
+        assert_eq!(lines_of(long_lines(Kind::Markdown, sections.trim())), [1]);
+        let better = wrap(Kind::Markdown, sections.trim());
+        assert!(better.lines().all(|line| line.len() <= COLUMNS), "{better}");
     }
 
     #[test]
@@ -375,7 +384,17 @@ mod tests {
         let text = "/// Waits for so\n/// many calls. Nobody's (whoever) call.\nlet a = \"nobody\";\n// So much.\n";
         assert_eq!(lines_of(vague_words(Kind::Rust, text)), [2, 2, 2, 4]);
         assert_eq!(lines_of(vague_words(Kind::Markdown, "```\nsomebody\n```\n")), [2]);
-        for plain in ["Also many", "If so, many", "so\n\nlong_lines", "so that", "some body"] {
+        assert_eq!(lines_of(vague_words(Kind::Markdown, "the\none that is\nthat of\nWhatever")), [2, 3, 4]);
+        for plain in [
+            "the one. That",
+            "the only one that",
+            "that, of",
+            "Also many",
+            "If so, many",
+            "so\n\nlong_lines",
+            "so that",
+            "some body",
+        ] {
             assert_eq!(lines_of(vague_words(Kind::Markdown, plain)), [0; 0], "{plain}");
         }
         assert_eq!(lines_of(vague_words(Kind::Rust, "// so\nlet a = 1;\n// many\n")), [0; 0]);

@@ -25,7 +25,7 @@ const browser = await chromium.launch({
     "--disable-component-update",
     "--disable-sync",
     "--no-proxy-server",
-    // No name but that of this machine leads anywhere.
+    // No name leads anywhere except this machine's.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
   ],
 });

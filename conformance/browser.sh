@@ -14,7 +14,7 @@ skip() {
     exit 0
 }
 
-# Only the downloads are bounded: a package that is half installed hinders all that come after it.
+# Only the downloads are bounded: a package that is half installed prevents later installations.
 install_chromium() {
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=30 -o Acquire::Retries=1)
     export DEBIAN_FRONTEND=noninteractive

@@ -12,10 +12,10 @@ ws=8.23.0       # of npm
 home=$PWD/target/peers
 mkdir -p "$home"
 run=$(mktemp -d "${TMPDIR:-/tmp}/peers.XXXXXX")
-# The workers of nginx started by root are another user.
+# The workers of an nginx that root starts run as another user.
 chmod 755 "$run"
 
-# Only children that still run: the number of one that has been waited for may be another's by now.
+# Ends only children that still run: the number of a finished child may belong to another process by now.
 end_children() {
     local child children
     children=$(jobs -pr)
@@ -46,7 +46,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 start() {
     local log=$1
     shift
-    # Emptied here, and not by the child: a reader that is quicker than the child would read of the last run.
+    # This line empties the log, and not the child: a reader that is quicker than the child would read the last run.
     : >"$run/$log.log"
     timeout --kill-after=5 90 "$@" >>"$run/$log.log" 2>&1 &
     child=$!
@@ -63,7 +63,7 @@ await() {
 }
 says() { grep -qF -- "$2" "$run/$1.log"; }
 takes_connections() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-# Ports below those that the system gives to connections, so that none of these takes them meanwhile.
+# The ports lie below the ports that the system gives to connections, so that no connection takes one meanwhile.
 free_port() {
     local port
     while :; do

@@ -29,9 +29,10 @@ columns = [name for name in ORDER if any(verdict(case) == name for _, found in e
 
 print("# Conformance of raw WebSockets")
 print()
-print("What the [Autobahn suite](https://github.com/crossbario/autobahn-testsuite) 0.8.2 says of `examples/echo-raw`, as a")
-print("server and as a client: all cases but those of compression, which is never agreed. `conformance/autobahn.sh` runs the")
-print("suite and writes this page.")
+print("""\
+What the [Autobahn suite](https://github.com/crossbario/autobahn-testsuite) 0.8.2 says of `examples/echo-raw`, as a
+server and as a client: all cases but those of compression, which is never agreed. `conformance/autobahn.sh` runs the
+suite and writes this page.""")
 print()
 print("| | cases | " + " | ".join(name.lower() for name in columns) + " |")
 print("|---|---|" + "---|" * len(columns))

@@ -1,18 +1,14 @@
 //! A bare tokio-tungstenite echo: all that is ready is fed, then flushed once.
 
-use std::{
-    pin::Pin,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Outcome, announce};
-use futures::{Sink, SinkExt, Stream};
+use common::{Outcome, announce, answer_ready};
+use futures::SinkExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Error, Message, protocol::WebSocketConfig},
+    tungstenite::{Message, protocol::WebSocketConfig},
 };
 
 /// As long as the packet of one of our calls.
@@ -60,29 +56,4 @@ async fn rounds(socket: &mut WebSocketStream<TcpStream>, time: Duration) -> Outc
         .await?;
     }
     Ok(made as f64 / start.elapsed().as_secs_f64())
-}
-
-/// Sends back all messages that are there, and flushes once. Waits for the first one; 0 is the end.
-async fn answer_ready(
-    socket: &mut WebSocketStream<TcpStream>,
-    mut answer: impl FnMut(Message) -> Message,
-) -> Result<usize, Error> {
-    let mut count = 0;
-    std::future::poll_fn(|cx| {
-        loop {
-            match Pin::new(&mut *socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    Pin::new(&mut *socket).start_send(answer(message))?;
-                    count += 1;
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if count == 0 => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
-    })
-    .await?;
-    socket.flush().await?;
-    Ok(count)
 }

@@ -46,13 +46,14 @@ done
 answer=$(handshake -tls1_1 -cipher DEFAULT@SECLEVEL=0)
 case $answer in *"HTTP/1.1 200"*) fail "TLS 1.1 is answered: $answer" ;; esac
 if [ -n "$python" ]; then
-    # Not from the trusted address of the proxies.
+    # This client does not come from the trusted address of the proxies.
     answer=$("$python" conformance/peers/websockets_peer.py address wss://rpc.example.com/echo --at "$server_tls" \
         --from "$client" --ca "$run/ca.pem")
     expect "websockets by TLS" "$answer" "the server sees $client"
 fi
 if [ -n "$node" ]; then
-    answer=$("$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" "$client" "$run/ca.pem")
+    answer=$("$node" conformance/peers/ws-peer.js address wss://rpc.example.com/echo "$server_tls" \
+        "$client" "$run/ca.pem")
     expect "ws by TLS" "$answer" "the server sees $client"
 fi
 end_children
@@ -99,7 +100,7 @@ through() {
     await "$name: the end of the drain" says server drained
 }
 
-# The configuration as it is shown, but for ports and folders.
+# The configuration as the guide shows it, with other ports and folders.
 here() {
     sed -e "s#/etc/ssl/rpc/#$run/#g" -e "s#127.0.0.1:9000#$server#g" -e "s#127.0.0.1:9001#$server_proxy#g" \
         -e "s#listen 443 #listen 127.0.0.1:$https #" -e "s#bind :443 #bind 127.0.0.1:$https #" \

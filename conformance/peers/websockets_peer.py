@@ -64,7 +64,7 @@ async def session(options, open_socket):
         # A second Hello breaks the protocol.
         await socket.send(hello)
         await fails(socket, 1002)
-    # A text message as well.
+    # A text message breaks the protocol too.
     async with open_socket(subprotocols=["duplex-rpc.v1"]) as socket:
         await socket.send("hello")
         try:

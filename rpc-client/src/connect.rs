@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, header};
+use http::header;
 use rpc_core::{
     Config, ConnectionInfo, Credential, Hosting, HostingBuilder, IntoService, Peer, Session, SessionHooks, Stub,
     intercept::Interceptor,
@@ -23,14 +23,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{Opened, Stream, Way, dial},
+    dial::{DialSettings, Opened, Stream, dial},
     error::ConnectError,
-    headers::with_header,
     proxy::Proxy,
-    tls::Tls,
 };
 
 /// Connects to a server, for programs that use several contracts of the server: `connect(url).await?` gives a
@@ -137,12 +137,9 @@ impl<S: Stub> Connect for S {}
 /// ```
 #[must_use = "nothing is connected before `.await`"]
 pub struct ConnectBuilder<T> {
-    url: String,
-    way: Way,
+    settings: DialSettings,
     config: Config,
-    headers: Result<HeaderMap, ConnectError>,
     hosting: HostingBuilder,
-    tls: Option<Tls>,
     credentials: Option<Arc<dyn Credentials>>,
     gives: PhantomData<fn() -> T>,
 }
@@ -150,12 +147,9 @@ pub struct ConnectBuilder<T> {
 impl<T> ConnectBuilder<T> {
     fn new(url: String) -> Self {
         Self {
-            url,
-            way: Way::Tcp(None),
+            settings: DialSettings::new(url),
             config: Config::default(),
-            headers: Ok(HeaderMap::new()),
             hosting: Hosting::builder(),
-            tls: None,
             credentials: None,
             gives: PhantomData,
         }
@@ -169,14 +163,14 @@ impl<T> ConnectBuilder<T> {
     }
 
     /// Runs hooks when the session opens, which may refuse the session, and when it has ended. Of several hooks, the
-    /// one that was added first is the first to see the session open, and the last to see it closed.
+    /// first that was added is the first to see the session open, and the last to see it closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
     }
 
     /// Puts an interceptor around every call of the session: calls that this side makes, and calls that the server
-    /// makes back. Of several interceptors, the one that was added first is the outermost.
+    /// makes back. Of several interceptors, the first that was added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
@@ -202,11 +196,11 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's handlers
-    /// see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that announces
-    /// a body, is an error when connecting.
+    /// Sends a header with the HTTP upgrade, for instance `.header("authorization", "Bearer …")`. The server's
+    /// handlers see it in their context. A header that is not valid, that the WebSocket handshake sets itself, or that
+    /// announces a body, is an error when connecting.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
+        self.settings = self.settings.header(name.as_ref(), value.as_ref());
         self
     }
 
@@ -215,16 +209,16 @@ impl<T> ConnectBuilder<T> {
     /// when connecting.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+        self.settings = self.settings.tls(tls);
         self
     }
 
     /// Sets through which proxy the server is reached: `.proxy(Proxy::none())`, or
     /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
-    /// hosts of this machine are reached directly. Of `proxy`, `unix` and [`over`](Self::over), the one that is called
-    /// last counts.
+    /// hosts of this machine are reached directly. If several of `proxy`, `unix` and [`over`](Self::over) are called,
+    /// the last call counts.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.way = Way::Tcp(Some(proxy));
+        self.settings = self.settings.proxy(proxy);
         self
     }
 
@@ -236,7 +230,7 @@ impl<T> ConnectBuilder<T> {
     ///
     /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        self.way = Way::Own(Box::new(stream));
+        self.settings = self.settings.over(stream);
         self
     }
 
@@ -246,14 +240,15 @@ impl<T> ConnectBuilder<T> {
     /// connection, the error is [`ConnectError::Unix`].
     #[cfg(unix)]
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.way = Way::Unix(path.into());
+        self.settings = self.settings.unix(path.into());
         self
     }
 
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = &self.config;
-        let mut headers = self.headers?;
+        let DialSettings { url, way, tls, headers } = self.settings;
+        let mut headers = headers?;
         let shown = match &self.credentials {
             Some(_) if headers.contains_key(header::AUTHORIZATION) => {
                 let why = "the credentials are sent as this header".to_owned();
@@ -266,7 +261,7 @@ impl<T> ConnectBuilder<T> {
             headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
             credential
         });
-        let Opened { stream, leftover, info, .. } = dial(&self.url, self.way, self.tls, &headers, config).await?;
+        let Opened { stream, leftover, info, .. } = dial(&url, way, tls, &headers, config).await?;
         let peer_addr = info.peer_addr;
         let shown = credential.as_ref();
         let (session, driver) = match stream {
@@ -308,7 +303,7 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let url = self.url.clone();
+            let url = self.settings.url.clone();
             let peer = self.open().await?;
             let contract = S::CONTRACT.name();
             match peer.session().hosts_same(S::CONTRACT) {
@@ -338,6 +333,9 @@ impl IntoFuture for ConnectBuilder<Client> {
 impl<T> fmt::Debug for ConnectBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
-        f.debug_struct("ConnectBuilder").field("url", &self.url).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ConnectBuilder")
+            .field("url", &self.settings.url)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -128,7 +128,7 @@ pub enum ConnectError {
         body: String,
     },
     /// The server speaks WebSocket, but none of the sub-protocols that this program offers: for a session a version of
-    /// this project's protocol, for a raw WebSocket those of the builder.
+    /// this project's protocol, for a raw WebSocket the builder's.
     NoCommonProtocol {
         /// Host and port.
         authority: String,

@@ -41,9 +41,9 @@
 //!
 //! For several contracts in one session use [`connect`].
 //!
-//! `wss://` URLs are for TLS: the authorities that the operating system trusts are trusted, or those that a `Tls`
-//! names. The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of
-//! aws-lc-rs.
+//! `wss://` URLs are for TLS: the client trusts the authorities that the operating system trusts, or that a `Tls`
+//! names. The default feature `tls` brings TLS, with the cryptography of ring; with the feature `aws-lc-rs`, it uses
+//! the cryptography of aws-lc-rs.
 //!
 //! For a WebSocket without contracts there is the module `raw`.
 
@@ -52,7 +52,6 @@ mod connect;
 mod credentials;
 mod dial;
 mod error;
-mod headers;
 mod proxy;
 #[cfg(feature = "raw")]
 pub mod raw;

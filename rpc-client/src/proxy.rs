@@ -44,7 +44,7 @@ enum Choice {
 }
 
 impl Proxy {
-    /// No proxy: the client connects to the server by itself, whatever the environment says.
+    /// No proxy: the client connects to the server by itself, even if the environment names a proxy.
     pub fn none() -> Self {
         Self { choice: Choice::None }
     }
@@ -85,9 +85,12 @@ impl Proxy {
     /// | Variable | Meaning |
     /// |---|---|
     /// | `https_proxy`, else `HTTPS_PROXY` | the proxy for `wss://` URLs |
-    /// | `http_proxy` | the proxy for `ws://` URLs. `HTTP_PROXY` is not read: a CGI program has it from a header `Proxy` of its client |
+    /// | `http_proxy` | the proxy for `ws://` URLs |
     /// | `all_proxy`, else `ALL_PROXY` | the proxy where the variables above say none |
-    /// | `no_proxy`, else `NO_PROXY` | hosts that are reached directly: names, which stand for their subdomains too, IP addresses, networks (`10.0.0.0/8`), or `*`, separated by commas |
+    /// | `no_proxy`, else `NO_PROXY` | hosts that are reached directly, separated by commas |
+    ///
+    /// `HTTP_PROXY` is not read: in a CGI program, a client sets this variable with the header `Proxy`. A host in
+    /// `no_proxy` is a name, which stands for its subdomains too, an IP address, a network (`10.0.0.0/8`), or `*`.
     ///
     /// A proxy is written `http://host:port` (or `host:port`), or `socks5://host:port`. An empty variable says nothing.
     /// `localhost`, names that end in `.localhost`, and loopback addresses are always reached directly. A variable that

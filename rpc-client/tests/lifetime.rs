@@ -1,4 +1,4 @@
-//! The handles that keep a client's session open, and those that do not.
+//! The handles that keep a client's session open, and the handles that do not.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adder;
+#[path = "proxy/relay.rs"]
+mod relay;
 #[path = "proxy/socks.rs"]
 mod socks;
 
@@ -15,79 +18,36 @@ use rpc_client::{Client, Config, ConnectError, Proxy, connect};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::SOON;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
+};
+
+use crate::{
+    adder::{Adder, Sum, adds},
+    relay::Relay,
 };
 
 /// A host that no resolver knows: a client that resolves it by itself fails.
 const HOST: &str = "rpc.example.invalid";
 const GRANTED: &str = "HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n";
 
-#[rpc_core::service]
-trait Adder {
-    async fn add(&self, a: u32, b: u32) -> u32;
-}
-
-struct Sum;
-
-impl Adder for Sum {
-    async fn add(&self, a: u32, b: u32) -> u32 {
-        a + b
-    }
-}
-
 async fn listen() -> ServerHandle {
     Server::builder().service(Sum.serve()).listen("127.0.0.1:0").await.unwrap()
 }
 
-async fn adds(client: &Client) {
-    assert_eq!(client.client::<AdderClient>().add(1, 2).await, Ok(3));
-}
-
-/// A proxy on a port of its own. It answers each request for a tunnel with these bytes, and keeps the request.
-struct Relay {
-    addr: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Relay {
-    /// Leads every tunnel to the same address; without one, the connection ends behind the answer.
-    async fn start(answer: &'static str, to: Option<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
-        let requests = Arc::clone(&asked);
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let requests = Arc::clone(&requests);
-                tokio::spawn(async move {
-                    let mut head = Vec::new();
-                    while !head.ends_with(b"\r\n\r\n") {
-                        head.push(socket.read_u8().await.unwrap());
-                    }
-                    requests.lock().unwrap().push(String::from_utf8(head).unwrap());
-                    socket.write_all(answer.as_bytes()).await.unwrap();
-                    if let Some(to) = to {
-                        let mut server = TcpStream::connect(to).await.unwrap();
-                        let _ = copy_bidirectional(&mut socket, &mut server).await;
-                    }
-                });
-            }
-        });
-        Self { addr, asked }
-    }
-
-    fn proxy(&self) -> Proxy {
-        Proxy::http(&format!("http://{}", self.addr)).unwrap()
-    }
-
-    fn proxy_with_password(&self) -> Proxy {
-        Proxy::http(&format!("http://Aladdin:open%20sesame@{}", self.addr)).unwrap()
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
+/// A proxy that answers each request for a tunnel with these bytes, and then leads the client to the address.
+async fn http_proxy(answer: &'static str, to: Option<SocketAddr>) -> Relay<String> {
+    let serve = move |mut socket: TcpStream, asked: Arc<Mutex<Vec<String>>>| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        asked.lock().unwrap().push(String::from_utf8(head).unwrap());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        socket
+    };
+    Relay::start("http", to, serve).await
 }
 
 async fn through(proxy: Proxy) -> Result<Client, ConnectError> {
@@ -110,7 +70,7 @@ fn why(failed: Result<Client, ConnectError>, relay: SocketAddr) -> (String, bool
 #[tokio::test]
 async fn a_session_goes_through_a_proxy() {
     let server = listen().await;
-    let relay = Relay::start(GRANTED, Some(server.local_addr())).await;
+    let relay = http_proxy(GRANTED, Some(server.local_addr())).await;
     let client = through(relay.proxy()).await.unwrap();
     adds(&client).await;
     assert_eq!(client.session().peer_addr(), None, "the address of the server is not known");
@@ -124,7 +84,7 @@ async fn tls_goes_through_a_proxy_with_the_name_of_the_server() {
     let identity = authority.server(&[HOST]);
     let tls = rpc_server::Tls::from_pem(&identity.certificates, &identity.key).unwrap();
     let server = Server::builder().service(Sum.serve()).listen_tls("127.0.0.1:0", tls).await.unwrap();
-    let relay = Relay::start(GRANTED, Some(server.local_addr())).await;
+    let relay = http_proxy(GRANTED, Some(server.local_addr())).await;
     let tls = rpc_client::Tls::builder().ca(authority.pem()).build().unwrap();
     let connecting = connect(format!("wss://{HOST}/")).proxy(relay.proxy()).tls(tls);
     let client = timeout(SOON, connecting).await.unwrap().unwrap();
@@ -136,7 +96,7 @@ async fn tls_goes_through_a_proxy_with_the_name_of_the_server() {
 #[tokio::test]
 async fn ports_and_ipv6_addresses_are_asked_for() {
     let server = listen().await;
-    let relay = Relay::start("HTTP/1.0 204 Go\r\n\r\n", Some(server.local_addr())).await;
+    let relay = http_proxy("HTTP/1.0 204 Go\r\n\r\n", Some(server.local_addr())).await;
     let client = timeout(SOON, connect("ws://[::1]:9000/").proxy(relay.proxy())).await.unwrap().unwrap();
     adds(&client).await;
     assert_eq!(relay.asked(), ["CONNECT [::1]:9000 HTTP/1.1\r\nHost: [::1]:9000\r\n\r\n"]);
@@ -154,7 +114,7 @@ async fn a_raw_websocket_goes_through_a_proxy() {
         }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let relay = Relay::start(GRANTED, Some(listener.local_addr().unwrap())).await;
+    let relay = http_proxy(GRANTED, Some(listener.local_addr().unwrap())).await;
     let app = axum::Router::new().route_service("/ws", echo);
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let connecting = ClientWebSocket::connect(format!("ws://{HOST}/ws")).proxy(relay.proxy());
@@ -167,7 +127,7 @@ async fn a_raw_websocket_goes_through_a_proxy() {
 #[tokio::test]
 async fn a_proxy_is_shown_the_user_name_and_password_of_its_url() {
     let server = listen().await;
-    let relay = Relay::start(GRANTED, Some(server.local_addr())).await;
+    let relay = http_proxy(GRANTED, Some(server.local_addr())).await;
     adds(&through(relay.proxy_with_password()).await.unwrap()).await;
     let asked = relay.asked();
     assert!(asked[0].contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"), "{asked:?}");
@@ -188,12 +148,12 @@ async fn a_refusal_says_what_to_do() {
         ("", ["ended the connection", ""], true),
         ("HTTP/1.1 200 OK\r\n", ["ended the connection", ""], true),
     ] {
-        let relay = Relay::start(answer, None).await;
+        let relay = http_proxy(answer, None).await;
         let (text, may_go_better) = why(through(relay.proxy()).await, relay.addr);
         assert!(words.iter().all(|word| text.contains(word)), "{answer:?}: {text}");
         assert_eq!(may_go_better, retryable, "{answer:?}");
     }
-    let relay = Relay::start("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", None).await;
+    let relay = http_proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", None).await;
     let (text, _) = why(through(relay.proxy_with_password()).await, relay.addr);
     assert!(text.contains("does not accept this user name and password"), "{text}");
 }
@@ -226,7 +186,7 @@ async fn a_proxy_that_is_not_there_or_silent_is_named() {
 
 #[tokio::test]
 async fn what_fails_behind_the_proxy_is_the_failure_of_the_server() {
-    let relay = Relay::start(GRANTED, None).await;
+    let relay = http_proxy(GRANTED, None).await;
     let error = through(relay.proxy()).await.unwrap_err();
     assert!(matches!(&error, ConnectError::Ended { authority, .. } if authority == HOST), "{error:?}");
 }
@@ -235,7 +195,7 @@ async fn what_fails_behind_the_proxy_is_the_failure_of_the_server() {
 async fn without_a_proxy_the_server_is_reached_directly() {
     let server = listen().await;
     let url = format!("ws://{}/", server.local_addr());
-    let relay = Relay::start("HTTP/1.1 502 Bad Gateway\r\n\r\n", None).await;
+    let relay = http_proxy("HTTP/1.1 502 Bad Gateway\r\n\r\n", None).await;
     for proxy in [Proxy::none(), Proxy::from_env()] {
         let client = timeout(SOON, connect(&url).proxy(relay.proxy()).proxy(proxy)).await.unwrap().unwrap();
         adds(&client).await;

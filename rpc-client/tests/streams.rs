@@ -12,10 +12,8 @@ use futures::{StreamExt, stream};
 use rpc_client::Connect;
 use rpc_core::{Code, Context, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::{SOON, at_rest};
+use rpc_testing::{SOON, at_rest, blocks, count_blocks};
 use tokio::time::timeout;
-
-const BLOCK: usize = 60_000;
 
 #[rpc_core::callback]
 trait Well {
@@ -38,36 +36,17 @@ struct House {
     produced: Arc<AtomicU64>,
 }
 
-fn blocks(count: u64) -> impl futures::Stream<Item = Bytes> + Send {
-    stream::iter(0..count).map(|n| {
-        let mut block = vec![b'x'; BLOCK];
-        block[..8].copy_from_slice(&n.to_be_bytes());
-        block.into()
-    })
-}
-
-/// Counts the blocks of a stream, and asserts that they are in order.
-async fn count(mut blocks: Streaming<Bytes>) -> Result<u64, Status> {
-    let mut count = 0;
-    while let Some(block) = blocks.next().await {
-        let block = block.map_err(Status::from)?;
-        assert_eq!((block.len(), &block[..8]), (BLOCK, &u64::to_be_bytes(count)[..]));
-        count += 1;
-    }
-    Ok(count)
-}
-
 impl Mill for House {
     async fn pour(&self, count: u64) -> Streaming<Bytes> {
         Streaming::new(blocks(count))
     }
 
     async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status> {
-        count(blocks).await
+        count_blocks(blocks).await
     }
 
     async fn draw(&self, cx: &Context<WellClient>, blocks: u64) -> Result<u64, Status> {
-        count(cx.peer().draw(blocks).await?).await
+        count_blocks(cx.peer().draw(blocks).await?).await
     }
 
     async fn ping(&self, n: u32) -> u32 {
@@ -102,7 +81,7 @@ async fn open() -> (Arc<AtomicU64>, ServerHandle, MillClient) {
 async fn both_ways_at_once_and_small_calls_between() {
     let (_, _server, mill) = open().await;
     let work = async {
-        let down = async { count(mill.pour(500).await.unwrap()).await.unwrap() };
+        let down = async { count_blocks(mill.pour(500).await.unwrap()).await.unwrap() };
         let up = async { mill.drain(blocks(500)).await.unwrap() };
         let back = async { mill.draw(200).await.unwrap() };
         let calls = async {

@@ -3,6 +3,8 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adder;
+
 use std::{fs, io, time::Duration};
 
 use rpc_client::{Client, Config, ConnectError, Tls, TlsError, connect};
@@ -10,18 +12,7 @@ use rpc_server::{Server, ServerHandle};
 use rpc_testing::{Authority, Identity, SOON};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
-#[rpc_core::service]
-trait Adder {
-    async fn add(&self, a: u32, b: u32) -> u32;
-}
-
-struct Sum;
-
-impl Adder for Sum {
-    async fn add(&self, a: u32, b: u32) -> u32 {
-        a + b
-    }
-}
+use adder::{Adder, Sum, adds};
 
 async fn listen(identity: &Identity) -> ServerHandle {
     let tls = rpc_server::Tls::from_pem(&identity.certificates, &identity.key).unwrap();
@@ -35,10 +26,6 @@ fn trusting(authority: &Authority) -> Tls {
 async fn join(server: &ServerHandle, tls: Tls) -> Result<Client, ConnectError> {
     let url = format!("wss://localhost:{}/", server.local_addr().port());
     timeout(SOON, connect(url).tls(tls)).await.unwrap()
-}
-
-async fn adds(client: &Client) {
-    assert_eq!(client.client::<AdderClient>().add(1, 2).await, Ok(3));
 }
 
 /// Why there is no TLS. Panics if the text lacks one of the words.
@@ -82,7 +69,7 @@ async fn an_authority_that_is_not_trusted_is_said_to_be_so() {
     let authority = Authority::new("test");
     let server = listen(&authority.server(&["localhost"])).await;
     why(join(&server, trusting(&Authority::new("other"))).await, &["authority that is not trusted", "ca_file"]);
-    // The name is that of the right authority, the key is not.
+    // The authority has the right name and another key.
     why(join(&server, trusting(&Authority::new("test"))).await, &["authority"]);
     // The certificate in between is not sent.
     let mut incomplete = authority.below("between").server(&["localhost"]);

@@ -173,7 +173,7 @@ async fn what_comes_with_the_answer_is_not_lost() {
         let mut bytes: Vec<u8> = answer.chars().map(|char| u8::try_from(u32::from(char)).unwrap()).collect();
         bytes.extend([0x88, 0x00]);
         socket.write_all(&bytes).await.unwrap();
-        // Of the answer to the close frame, which is masked and empty.
+        // The answer to the close frame is masked and empty, and has six bytes.
         socket.read_exact(&mut [0; 6]).await.unwrap();
     });
     let mut socket = ClientWebSocket::connect(url).await.unwrap();

@@ -104,7 +104,7 @@ impl<C> Context<C> {
         self.shared.facts.peer_addr()
     }
 
-    /// The headers of the HTTP upgrade: at a server those of the request, at a client those of the server's answer.
+    /// The headers of the HTTP upgrade: at a server the request's, at a client the answer's.
     pub fn headers(&self) -> &http::HeaderMap {
         &self.info().headers
     }

@@ -97,8 +97,8 @@ impl Hash for ContractDescriptor {
 
 /// A method of a contract and its `#[rpc(…)]` options.
 ///
-/// Two descriptors are equal if the methods have the same contract, name and id, whatever their arguments and options
-/// are. So a descriptor can be a key, for instance of a table that an interceptor keeps.
+/// Two descriptors are equal if the methods have the same contract, name and id. Their arguments and options
+/// may differ. So a descriptor can be a key, for instance of a table that an interceptor keeps.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -250,7 +250,7 @@ impl MethodDescriptor {
         self.idempotent
     }
 
-    /// Whether the method, once started, runs to its end whatever its caller does.
+    /// Whether the method, once started, runs to its end even if its caller gives up or is gone.
     pub const fn is_no_cancel(&self) -> bool {
         self.no_cancel
     }

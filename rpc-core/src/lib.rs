@@ -69,7 +69,8 @@
 //!
 //! # Limits
 //!
-//! [`Config`] has those that a program may have reason to change. `docs/limits.md` adds them up, and lists the others.
+//! [`Config`] has the limits that a program may have reason to change. `docs/limits.md` adds them up, and lists the
+//! others.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -15,8 +15,11 @@ use rpc_core::{
     SessionState, Status, async_trait,
     session::{Handshake, Memory, Transport, TransportError, memory},
 };
-use rpc_testing::{Bar, Keeper, LIMITS, Wrapped, greeting, hello, order, packet, until};
-use tokio::{sync::Semaphore, task::yield_now, time::Instant};
+use rpc_testing::{Bar, Keeper, LIMITS, Wrapped, greeting, hello, order, packet, settle, until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, advance, sleep},
+};
 
 const UNSEQUENCED: PacketHeader = PacketHeader { seq: 0, ack: 0 };
 
@@ -191,7 +194,8 @@ async fn a_goodbye_takes_no_longer_than_its_time() {
 async fn a_stop_cuts_short_every_goodbye() {
     let config = Config::builder().close_timeout(Duration::from_secs(60)).drain_timeout(Duration::from_secs(2));
     let config = config.build().unwrap();
-    let stop = || tokio::time::sleep(Duration::from_secs(1));
+    // The test is about the time that is left after the stop.
+    let stop = || sleep(Duration::from_secs(1));
     let other = greeting_with(|said| said.version = 9);
     for (said, code) in [(Bytes::from_static(b"?"), CloseCode::PROTOCOL), (other, CloseCode::REFUSED)] {
         let begun = Instant::now();
@@ -249,7 +253,7 @@ async fn the_time_for_the_hello_covers_the_hooks() {
     let (gate, begun) = (Gate::new(), Instant::now());
     let (near, mut far) = memory();
     let (handshake, ()) = tokio::join!(async { Handshake::read(near, &config()).await.unwrap() }, async {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        advance(Duration::from_secs(3)).await;
         far.start_send(greeting()).unwrap();
     });
     let (session, driver) = handshake.accept(&gate.hosting(), ConnectionInfo::default());
@@ -271,9 +275,7 @@ async fn calls_that_come_with_the_hello_wait_for_the_hooks() {
     for id in 1..=3 {
         far.start_send(order(id)).unwrap();
     }
-    for _ in 0..100 {
-        yield_now().await;
-    }
+    settle().await;
     assert_eq!(session.stats().connection.calls_served, 0, "nothing is taken in before the hooks have returned");
     gate.open.add_permits(1);
     let mut answered = Vec::new();

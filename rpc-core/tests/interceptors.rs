@@ -1,4 +1,4 @@
-//! Interceptors as users write them, at both ends and in both directions, and those that are ready made.
+//! Interceptors as users write them, at both ends and in both directions, and the ready-made interceptors.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -2,7 +2,7 @@
 //! gives for it.
 //!
 //! Each case drives one bound to its end. The peer's packets are copied in one by one, as they come from a socket, so
-//! that what is left of them is what the connection keeps. One test, because the allocator counts the whole process.
+//! that the connection alone keeps the bytes that are left. One test, because the allocator counts the whole process.
 
 use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 
@@ -123,7 +123,7 @@ fn arguments(victim: &mut Victim) {
     }
 }
 
-/// Payloads that arrive all but their last chunk, as many as may be under way.
+/// Payloads that lack their last chunk, as many as may be under way.
 fn begin_transfers(victim: &mut Victim, first: u64) {
     for id in first..first + 64 {
         victim.say(&[request(id, Payload::announced(id, 256 * KIB as u64), Vec::new())]);
@@ -238,15 +238,7 @@ fn items_that_are_not_taken(victim: &mut Victim) {
 fn results_that_are_not_taken(victim: &mut Victim) {
     let mut keys = Vec::new();
     for _ in 0..1000 {
-        let mut start = CallStart {
-            method: None,
-            oneway: false,
-            depth: 0,
-            origin: None,
-            deadline: None,
-            deadline_origin: None,
-            idle_timeout: None,
-        };
+        let mut start = CallStart::default();
         let Ok((key, CallProgress::Admitted)) = victim.connection.begin_call(Instant::now(), &mut start, Waker::noop())
         else {
             panic!("the peer takes it")

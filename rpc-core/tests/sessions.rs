@@ -1,4 +1,4 @@
-//! What a session's handle and driver promise, whatever is hosted.
+//! What a session's handle and driver promise with any hosting.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use rpc_core::{
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{Driver, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with, memory},
 };
-use rpc_testing::{LIMITS, Wrapped, hello, packet};
+use rpc_testing::{LIMITS, Wrapped, hello, packet, until};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -157,7 +157,7 @@ async fn deliberating() -> (Session, Session, JoinHandle<Result<u32, Status>>) {
     let stub: DeskClient = client.client();
     stub.who().await.unwrap();
     let call = tokio::spawn(async move { stub.deliberate().await });
-    sleep(Duration::from_secs(1)).await;
+    until("the call is under way", || server.stats().handlers == 1).await;
     (server, client, call)
 }
 

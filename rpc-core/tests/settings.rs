@@ -236,7 +236,7 @@ proptest! {
     }
 }
 
-/// What is advised of one field is never too much for another.
+/// A value that an error advises for one field is never too much for another field.
 #[test]
 fn all_fields_at_their_greatest_or_least_work_together() {
     for raw in [0, u64::MAX] {

@@ -9,10 +9,8 @@ use rpc_core::{
     Config, ConnectionError, ConnectionInfo, Hosting, Status,
     session::{self, Handshake, WebSocket},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{sleep, timeout},
-};
+use rpc_testing::slow_link;
+use tokio::time::timeout;
 
 #[rpc_core::service]
 trait Press {
@@ -31,18 +29,7 @@ impl Press for Printer {
 /// answers that came, and the error that ended the server's session, if any.
 async fn ask(answers: usize, length: usize, per_second: usize) -> (usize, Option<ConnectionError>) {
     let config = Config::builder().call_timeout(Duration::MAX).build().unwrap();
-    let (server, relay_of_server) = tokio::io::duplex(4096);
-    let (client, relay_of_client) = tokio::io::duplex(4096);
-    let (mut from_server, mut to_server) = tokio::io::split(relay_of_server);
-    let (mut from_client, mut to_client) = tokio::io::split(relay_of_client);
-    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-    tokio::spawn(async move {
-        let mut buffer = vec![0; per_second];
-        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-            to_client.write_all(&buffer[..length]).await.unwrap();
-            sleep(Duration::from_secs_f64(length as f64 / per_second as f64)).await;
-        }
-    });
+    let (server, client) = slow_link(per_second);
     let hosting = Hosting::builder().service(Printer.serve()).build().unwrap();
     let server = WebSocket::server(server, [][..].into(), &config);
     let client = WebSocket::client(client, [][..].into(), &config);

@@ -72,7 +72,7 @@ fn limits(limits: &PeerLimits) -> Value {
         "streams": streams, "stream_items": stream_items, "stream_bytes": stream_bytes, "streams_bytes": streams_bytes,
     });
     for (name, limit) in [("nesting", nesting), ("values", values), ("containers", containers)] {
-        // What is not announced is not in the vectors.
+        // A limit that is not announced is not in the vectors.
         if *limit != u64::MAX {
             shown[name] = json!(limit);
         }

@@ -115,7 +115,7 @@ mod tests {
             let item = syn::parse2(quote::quote!(pub trait Desk { #(#methods)* })).unwrap();
             lines(expand(Role::Service, Home::Core, TokenStream::new(), item))
         };
-        // What a contract has once cancels out.
+        // The lines that a contract has once cancel out.
         let (six, twelve) = (sample(6), sample(12));
         let each = (twelve - six) / 6;
         assert!(each <= 60, "{each} lines a method");

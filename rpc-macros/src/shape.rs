@@ -54,7 +54,7 @@ pub(crate) fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
     fine
 }
 
-/// Checks that a method's name is none of those that the generated trait or client needs. False if it is.
+/// Checks that the generated trait or client does not need a method's name for itself. False if it does.
 pub(crate) fn check_name(ident: &Ident, errors: &mut Errors) -> bool {
     let name = ident.unraw().to_string();
     let free = !RESERVED.contains(&name.as_str());

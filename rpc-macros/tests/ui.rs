@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// The compiler whose own words `tests/ui/compiler` holds. Others say the same in slightly other words.
+/// The compiler whose own words `tests/ui/compiler` holds. Other compilers use slightly other words.
 const COMPILER: &str = "rustc 1.95.";
 
 #[test]

@@ -116,7 +116,7 @@ impl ServerBuilder {
     }
 
     /// Runs hooks when a session opens, which may refuse the session, and when a session has ended. Of several hooks,
-    /// the one that was added first is the first to see a session open, and the last to see the session closed.
+    /// the first that was added is the first to see a session open, and the last to see the session closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
         self.hosting = self.hosting.hooks(hooks);
         self
@@ -151,7 +151,7 @@ impl ServerBuilder {
     }
 
     /// Puts an interceptor around every call of every session: calls that clients make, and calls that the server makes
-    /// back to clients. Of several interceptors, the one that was added first is the outermost.
+    /// back to clients. Of several interceptors, the first that was added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
         self
@@ -206,11 +206,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets web pages of this origin connect besides those of the server's own host and port:
+    /// Lets web pages of this origin connect, beside the pages of the server's own host and port:
     /// `https://app.example.com`. May be called several times.
     ///
-    /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at its
-    /// end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`
+    /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at
+    /// its end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`
     /// stand for pages without a host. Any other text could never match, so [`build`](Self::build) refuses it.
     ///
     /// Browsers let any page open a WebSocket to any server, cookies included, and leave it to the server to refuse
@@ -220,7 +220,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets every web page connect, whatever its origin. This is for servers that trust nothing that a browser adds to
+    /// Lets web pages of all origins connect. This is for servers that trust nothing that a browser adds to
     /// a request by itself, such as cookies or the client's address.
     pub fn allow_any_origin(mut self) -> Self {
         self.any_origin = true;
@@ -231,9 +231,9 @@ impl ServerBuilder {
     /// `example.com`, which may have any port, or with its port, like `localhost:9000`. May be called several times; a
     /// text that is no host is an error at [`build`](Self::build). Without it, every name is right.
     ///
-    /// The name is that in the header `Host`. A request for a session under another name is answered with 421. This
+    /// The name is taken from the header `Host`. A request for a session under another name is answered with 421. This
     /// stops a web page that lets its own name lead to this server's address (DNS rebinding): a browser then takes the
-    /// page and the server for one, so that the page is of the server's own host.
+    /// page and the server for one, so that the page seems to belong to the server's own host.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
@@ -244,7 +244,7 @@ impl ServerBuilder {
     /// is no name of a header is an error at [`build`](Self::build). `keep_headers([""; 0])` keeps none.
     ///
     /// By default a session keeps all headers of its request for as long as it lives: up to 64 KiB, usually about
-    /// 1 KiB, with cookies and tokens among them. Name those that hooks and handlers read.
+    /// 1 KiB, with cookies and tokens among them. Name the headers that hooks and handlers read.
     pub fn keep_headers<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.kept.get_or_insert_default().extend(names.into_iter().map(Into::into));
         self
@@ -286,8 +286,8 @@ impl ServerBuilder {
 
     /// Sets how many connections one IP address may have, as [`max_connections`](Self::max_connections) counts them.
     /// Default 1,000; 0 is an error at [`build`](Self::build). A network of IPv6 (a /64) counts as one address, since a
-    /// customer has at least one; an IPv4 address within an IPv6 address counts as the former. This stops a single peer
-    /// from taking all connections; if many users come through one proxy, name the proxy with
+    /// customer has at least one; an IPv4 address within an IPv6 address counts as the IPv4 address. This stops a
+    /// single peer from taking all connections; if many users come through one proxy, name the proxy with
     /// [`trusted_proxies`](Self::trusted_proxies), or raise the number. Connections of an [`Upgrade`](crate::Upgrade)
     /// whose address is unknown count in `max_connections` alone.
     pub fn max_connections_per_address(mut self, most: usize) -> Self {

@@ -62,7 +62,7 @@ impl Caps {
 }
 
 impl Place {
-    /// Says whose place it is, once that is known; the place may have been that of another address before.
+    /// Gives the place to the client with this address, once it is known. Before, another address may have had it.
     pub(crate) fn settle(&self, address: IpAddr) -> Result<(), Full> {
         let address = key(address);
         let mut counts = self.shared.lock();

@@ -31,7 +31,8 @@
 //! HTTP server ([`Server::upgrade`]).
 //!
 //! `listen_tls`, at the builder and at the server, listens by TLS (`wss://` URLs) with a certificate and key: `Tls`.
-//! The default feature `tls` brings it, with the cryptography of ring; the feature `aws-lc-rs` takes that of aws-lc-rs.
+//! The default feature `tls` brings TLS, with the cryptography of ring; with the feature `aws-lc-rs`, it uses the
+//! cryptography of aws-lc-rs.
 //!
 //! WebSockets without contracts: the module `raw`.
 //!

@@ -68,7 +68,7 @@ impl Server {
     /// # Errors
     ///
     /// [`ListenError::Address`] if the address cannot be resolved, for instance because the host name is unknown. If
-    /// the server can listen at none of the addresses, the error is that of the last one: [`ListenError::InUse`],
+    /// the server can listen at none of the addresses, the error is the last address's: [`ListenError::InUse`],
     /// [`ListenError::Denied`], [`ListenError::NotLocal`] or [`ListenError::Failed`]. [`ListenError::ShutDown`] if the
     /// server has been shut down.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<Listener, ListenError> {
@@ -94,8 +94,8 @@ impl Server {
     /// The TLS handshake and the HTTP upgrade take at most
     /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout) together. A handshake that fails ends its own
     /// connection, and the log says why at the level `debug`. A connection counts under the limits of connections from
-    /// the moment in which it is accepted; one too many is closed without an answer, as an answer would cost a
-    /// handshake. Every request, also to a [`route`](crate::ServerBuilder::route), has a
+    /// the moment in which it is accepted; a connection beyond a limit is closed without an answer, because an
+    /// answer would cost a handshake. Every request, also to a [`route`](crate::ServerBuilder::route), has a
     /// [`TlsInfo`](rpc_core::TlsInfo) in its extensions.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ impl Server {
         Front::new(Arc::clone(&self.alive))
     }
 
-    /// The open sessions, whichever way they came.
+    /// The open sessions of all listeners, upgrades and streams.
     pub fn sessions(&self) -> &Sessions {
         &self.shared().sessions
     }
@@ -255,7 +255,7 @@ impl Server {
     /// have returned. The addresses are free from the first poll on.
     ///
     /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. `shutdown`
-    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) whatever happens: `closed` hooks that
+    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) in every case: `closed` hooks that
     /// take longer run on, and a session whose thread a handler blocks is named in the log and left behind. A second
     /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
     /// shutdown.

@@ -43,7 +43,7 @@ pub(crate) struct ServerShared {
     unready: AtomicBool,
     /// Becomes true when the end is not waited for any more.
     given_up: watch::Sender<bool>,
-    /// Limits the log lines about connections that are one too many.
+    /// Limits the log lines about connections beyond the caps.
     refusals: LogLimit,
 }
 
@@ -110,8 +110,8 @@ impl ServerShared {
         peer_addr.map(|peer_addr| self.admission.proxies.client(peer_addr, headers))
     }
 
-    /// Takes a place under the caps for an accepted connection. That of a proxy counts under an address once the
-    /// client's is known. If there is no place, the log says why.
+    /// Takes a place under the caps for an accepted connection. The place of a proxy's connection counts under an
+    /// address once the client's address is known. If there is no place, the log says why.
     pub(crate) fn take_place_for_peer(&self, peer_addr: SocketAddr) -> Option<Arc<Place>> {
         let address = (!self.is_trusted(peer_addr)).then_some(peer_addr.ip());
         self.enter(address, Some(peer_addr))
@@ -122,14 +122,14 @@ impl ServerShared {
         self.admission.proxies.is_trusted(addr.ip())
     }
 
-    /// Makes a connection's place that of the client whom a trusted proxy has named; another proxy's has no address
-    /// yet. If the client may have no place, the log says why.
+    /// Gives a connection's place to the client whom a trusted proxy has named. If the proxy has named
+    /// another proxy, the place has no address yet. If the client may have no place, the log says why.
     pub(crate) fn take_place_of_client(&self, client: SocketAddr, place: Arc<Place>) -> Option<Arc<Place>> {
         if self.is_trusted(client) { Some(place) } else { self.take_place(Some(client), Some(place)) }
     }
 
-    /// Makes sure that a client has a place under the caps; `place` is that of its connection, if there is one. If
-    /// there is no place, the log says why.
+    /// Makes sure that a client has a place under the caps; `place` is its connection's, if it has one. If there is no
+    /// place, the log says why.
     pub(crate) fn take_place(&self, client_addr: Option<SocketAddr>, place: Option<Arc<Place>>) -> Option<Arc<Place>> {
         let address = client_addr.map(|addr| addr.ip());
         match (place, address) {
@@ -162,8 +162,8 @@ impl ServerShared {
         None
     }
 
-    /// Adds a socket to those that the end of the server closes. The receiver tells of the end. `None` if the server
-    /// has ended.
+    /// Adds a socket to the sockets that the end of the server closes. The receiver tells of the end. `None` if the
+    /// server has ended.
     pub(crate) fn open(&self, socket: &Socket) -> Option<watch::Receiver<Stop>> {
         let mut listening = self.listening();
         if listening.ended {

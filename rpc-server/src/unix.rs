@@ -36,7 +36,7 @@ async fn clear(path: &Path) -> Result<(), ListenError> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        // Whose queue of connections is full listens as well.
+        // A socket whose queue of connections is full listens as well.
         Ok(_) => return Err(ListenError::PathInUse(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(ListenError::PathInUse(path.to_owned()));

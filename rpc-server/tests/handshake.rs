@@ -166,7 +166,7 @@ async fn a_client_that_is_refused_is_told_before_it_is_closed() {
     connections(&server, 0).await;
 }
 
-/// The tasks of the server end wherever they are.
+/// The tasks of the server end at any point.
 #[test]
 fn a_runtime_that_ends_leaves_no_connection() {
     let own = Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,27 +1,15 @@
-//! The memory that an idle connection takes, whatever its upgrade request contained.
+//! The memory that an idle connection takes does not depend on the content of its upgrade request.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod allocated;
 mod raw;
 
-use std::alloc::System;
-
 use rpc_server::ServerHandle;
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
+use allocated::{CONNECTIONS, KIB, allocated};
 use raw::{Raw, UPGRADE, connections, endless, listen, masked, sessions};
 use rpc_testing::greeting;
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-const KIB: usize = 1024;
-const CONNECTIONS: usize = 20;
-
-fn allocated() -> usize {
-    let stats = ALLOCATOR.stats();
-    stats.bytes_allocated - stats.bytes_deallocated
-}
 
 /// The memory that each connection takes, as a session or before its Hello. The upgrade request has the additional
 /// header lines `more`, and the bytes `early` follow the request, behind the Hello of a session.

@@ -3,26 +3,14 @@
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod allocated;
 mod raw;
-
-use std::alloc::System;
 
 use rpc_client::Connect;
 use rpc_testing::Authority;
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
+use allocated::{CONNECTIONS, KIB, allocated};
 use raw::{DeskClient, connections, endless, listen};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-const KIB: usize = 1024;
-const CONNECTIONS: usize = 20;
-
-fn allocated() -> usize {
-    let stats = ALLOCATOR.stats();
-    stats.bytes_allocated - stats.bytes_deallocated
-}
 
 #[tokio::test]
 async fn tls_adds_little_to_an_idle_connection() {

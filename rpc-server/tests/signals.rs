@@ -93,7 +93,7 @@ async fn mill(addr: SocketAddr) -> MillClient {
     timeout(SOON, MillClient::connect(format!("ws://{addr}/rpc"))).await.unwrap().unwrap()
 }
 
-/// Calls until a call fails, and counts those that do not. Returns whether the last call may have run.
+/// Calls until a call fails, and counts the calls that succeed. Returns whether the last call may have run.
 async fn calls(mill: MillClient, done: Arc<AtomicUsize>) -> Execution {
     for number in 0.. {
         match mill.grind(number, 1).await {
@@ -146,7 +146,7 @@ async fn a_second_signal_ends_at_once() {
     assert!(poll!(&mut parked).is_pending());
     assert_eq!(mill.grind(1, 1).await.unwrap(), 2, "the call before has arrived too");
     signal(&child, "TERM").await;
-    // The drain has begun: the session takes no more calls, and waits for the one that runs.
+    // The drain has begun: the session takes no more calls, and waits for the call that runs.
     timeout(SOON, async { while mill.grind(1, 1).await.is_ok() {} }).await.unwrap();
     assert!(poll!(&mut parked).is_pending());
     signal(&child, "TERM").await;

@@ -159,7 +159,7 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
     (server, machine, session)
 }
 
-/// The test itself runs on a third runtime, so that it goes on whichever thread is blocked.
+/// The test itself runs on a third runtime, so that it goes on when one of the other threads is blocked.
 fn test(name: &'static str, gives_way: bool) {
     let (clients, servers, others, own) = (runtime(), runtime(), runtime(), runtime());
     let (at_clients, at_servers, at_others) =

@@ -7,19 +7,19 @@ use rcgen::{
     date_time_ymd,
 };
 
-/// An authority that issues certificates, which only those trust who are given [`pem`](Self::pem).
+/// An authority that issues certificates. Only a program that gets its [`pem`](Self::pem) trusts them.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// What a certificate of this authority needs behind it to lead to the first authority.
+    /// The certificates between this authority and the first one. They stand behind each certificate that is issued.
     chain: String,
 }
 
-/// Certificates, of which the first is the own one, and its key; each in PEM.
+/// Certificates in PEM, the holder's own first, and the key of the first in PEM.
 #[derive(Clone)]
 pub struct Identity {
-    /// The own certificate, and those behind it.
+    /// The holder's certificate, and the certificates behind it.
     pub certificates: String,
-    /// The key of the own certificate (PKCS#8).
+    /// The key of the holder's certificate (PKCS#8).
     pub key: String,
 }
 

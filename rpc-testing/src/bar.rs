@@ -8,14 +8,14 @@ use rpc_core::{
 
 use crate::{packet, request};
 
-/// What a client that has just come in calls.
+/// A contract for a client's first call.
 #[rpc_core::service]
 pub trait Bar {
     /// Gives the number back.
     async fn order(&self, drinks: u32) -> u32;
 }
 
-/// Serves whatever is ordered.
+/// Serves all orders.
 #[derive(Debug)]
 pub struct Keeper;
 

@@ -35,7 +35,7 @@ pub fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
     packet.freeze()
 }
 
-/// What a peer says that hosts this contract.
+/// The contracts that a peer announces if it hosts this one.
 pub fn hosted(contract: &ContractDescriptor) -> Vec<HostedContract> {
     vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
 }

@@ -2,22 +2,26 @@
 //! logged.
 //!
 //! The tests in `tests/` of a crate use it as a dev-dependency by path, which is left out when the crate is published.
-//! The unit tests inside rpc-core cannot: to them the types of rpc-core that stand here are those of another crate.
+//! The unit tests inside rpc-core can only use what has no types of rpc-core: here these are types of another crate.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authority;
 mod bar;
+mod blocks;
 mod frames;
 mod lines;
+mod slow_link;
 mod socket;
 mod transport;
 mod waiting;
 
 pub use authority::{Authority, Identity};
 pub use bar::{Bar, Keeper, order};
+pub use blocks::{blocks, count_blocks};
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
+pub use slow_link::slow_link;
 pub use socket::{accept, join};
 pub use transport::Wrapped;
-pub use waiting::{Inside, SOON, at_rest, until};
+pub use waiting::{Inside, SOON, at_rest, settle, until};

@@ -38,14 +38,14 @@ impl Line {
 }
 
 impl Lines {
-    /// From the first call on.
+    /// Keeps the log from the first call of this function on.
     pub fn keep() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());
     }
 
     /// What this project's crates have logged on this thread so far, of this level and above it: what a test with a
-    /// runtime of one thread has caused, whatever other tests do meanwhile.
+    /// runtime of one thread has caused, without the lines of other tests that run meanwhile.
     pub fn read(level: Level) -> Vec<String> {
         let this = thread::current().id();
         let lines = select(|thread, line| thread == this && line.ours && line.level <= level);

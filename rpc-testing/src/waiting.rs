@@ -9,7 +9,7 @@ use std::{
 use rpc_core::{Session, Stats};
 use tokio::{
     task::yield_now,
-    time::{sleep, timeout},
+    time::{advance, sleep, timeout},
 };
 
 /// Long beyond anything that should happen.
@@ -42,6 +42,19 @@ async fn is_soon(mut holds: impl FnMut() -> bool) -> bool {
         }
     };
     timeout(SOON, held).await.is_ok()
+}
+
+/// Lets all tasks run until each of them waits, so that a test can assert what has *not* happened, or how far
+/// something went. A paused clock moves only when no task can run, and this function waits until it has moved by a
+/// second; timers that are due within this second go off.
+///
+/// # Panics
+///
+/// When the clock is not paused: a second of real time proves nothing.
+pub async fn settle() {
+    // Panics unless the clock is paused.
+    advance(Duration::ZERO).await;
+    sleep(Duration::from_secs(1)).await;
 }
 
 /// Waits until a session has no call, stream or byte left. What it sent last may not have been acknowledged.

@@ -1,6 +1,7 @@
 //! A server as it runs in production: behind nginx or HAProxy, or with TLS of its own. The folder has the
 //! configuration of the proxies, a unit of systemd and a container; the guide's chapter on deploying explains them.
-//! `cargo run -p deploying -- serve` serves at `ws://127.0.0.1:9000/rpc`; `… -- call ws://127.0.0.1:9000/rpc` calls it.
+//! `cargo run -p deploying -- serve` serves at `ws://127.0.0.1:9000/rpc`, and
+//! `cargo run -p deploying -- call ws://127.0.0.1:9000/rpc` calls it.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

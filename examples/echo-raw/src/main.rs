@@ -1,6 +1,6 @@
-//! An echo server of raw WebSockets. `cargo run -p echo-raw -- --port 9002` serves at `ws://127.0.0.1:9002/`;
-//! `… -- demo` runs server and client in one process; `… -- autobahn-client ws://127.0.0.1:9001` is the client that the
-//! Autobahn suite examines.
+//! An echo server of raw WebSockets. `cargo run -p echo-raw -- --port 9002` serves at `ws://127.0.0.1:9002/`.
+//! With `-- demo`, the program runs server and client in one process. With `-- autobahn-client ws://127.0.0.1:9001`, it
+//! is the client that the Autobahn suite examines.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -51,7 +51,7 @@ pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar
     let (part, kept) = Part::resume(path.to_owned()).await?;
     let got = get_rest(files, name, &part, kept, bar).await;
     if let Err(FileError::Call(status)) = &got {
-        // After a lost link the next attempt resumes, whichever call the loss has cut off.
+        // After a lost link the next attempt resumes. The loss may have cut off any call.
         part.keep(status.code() == Code::Unavailable);
     }
     got

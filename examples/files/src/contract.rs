@@ -32,7 +32,7 @@ pub enum FileError {
         /// The number of bytes that are there.
         there: u64,
     },
-    /// The received bytes are not those that were sent.
+    /// The received bytes differ from the sent bytes.
     #[error("the checksum of what has come is {came}, and should be {expected}")]
     Checksum {
         /// The announced checksum.

@@ -1,5 +1,5 @@
-//! A ticker and its readers. Run with `cargo run -p prices -- demo`, or `… -- server` and, elsewhere, `… -- client` and
-//! `… -- client --slow`.
+//! A ticker and its readers. `cargo run -p prices -- demo` runs both in one process. With `-- server` the program is
+//! the ticker alone, with `-- client` a reader, and with `-- client --slow` a reader that is slow.
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -19,7 +19,7 @@ async fn transcript(answers: [bool; 2]) -> String {
     let mut left: Vec<_> =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["squares.csv"], "nothing of the one that was given up");
+    assert_eq!(left, ["squares.csv"], "nothing of the export that was given up");
     String::from_utf8(out).unwrap()
 }
 

@@ -3,6 +3,7 @@
 mod head;
 mod own;
 mod reach;
+mod settings;
 mod socks;
 mod target;
 mod tunnel;
@@ -13,7 +14,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 use bytes::Bytes;
 #[cfg(feature = "raw")]
 use http::Uri;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use rpc_core::{Config, ConnectionInfo, session::SUBPROTOCOL};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -37,7 +38,7 @@ use self::{
     target::Target,
     tunnel::{failed as proxy_failed, tunnel},
 };
-pub(crate) use self::{own::OwnStream, way::Way};
+pub(crate) use self::{own::OwnStream, settings::DialSettings, way::Way};
 use crate::{
     error::ConnectError,
     proxy::Proxy,
@@ -50,27 +51,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The most bytes that are read of a refusal's text, and the time that reading the text may take.
 const MAX_BODY: usize = 1024;
 const BODY_WAIT: Duration = Duration::from_millis(500);
-
-/// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
-const OWN_HEADERS: [HeaderName; 7] = [
-    header::HOST,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_VERSION,
-    header::SEC_WEBSOCKET_PROTOCOL,
-    header::SEC_WEBSOCKET_EXTENSIONS,
-];
-
-/// Says why a header may not be added to the handshake, if it may not.
-pub(crate) fn forbids(header: &HeaderName) -> Option<&'static str> {
-    match *header {
-        ref own if OWN_HEADERS.contains(own) => Some("the WebSocket handshake sets it"),
-        // A server would wait for a body, and take the first packets as the body.
-        header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Some("a request for a WebSocket has no body"),
-        _ => None,
-    }
-}
 
 /// The stream of a dialled connection. It has several forms, so that the usual streams do not pay for the rare ones.
 pub(crate) enum Stream {
@@ -224,7 +204,7 @@ impl Limit {
     }
 }
 
-/// The request of the handshake. The handshake does not [forbid](forbids) these headers.
+/// The request of the handshake. [`DialSettings`] has checked these headers.
 fn request(target: &Target, headers: &HeaderMap, protocols: Option<HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = target.uri.clone();

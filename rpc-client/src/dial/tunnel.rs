@@ -14,7 +14,7 @@ use crate::{
     proxy::{Hop, Protocol, bracketed},
 };
 
-/// Connects to the server through a proxy. The address is that of the proxy.
+/// Connects to the server through a proxy. Returns the proxy's address.
 pub(super) async fn tunnel(hop: &Hop, target: &Target) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let authority = format!("{}:{}", bracketed(&hop.host), hop.port);
     let reached = reach(&hop.host, hop.port, &authority).await;

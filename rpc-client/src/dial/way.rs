@@ -8,7 +8,7 @@ use crate::proxy::Proxy;
 
 /// By which way a connection is made.
 pub(crate) enum Way {
-    /// By TCP, through the proxy that this names; without one, that of the environment.
+    /// By TCP, through this proxy; without one, through the proxy that the environment names, if it names one.
     Tcp(Option<Proxy>),
     /// Over a stream of the application.
     Own(OwnStream),

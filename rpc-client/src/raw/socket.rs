@@ -11,17 +11,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use rpc_core::raw::{RawInfo, RawLimits, RawSocket, Role};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
-    dial::{Opened, Stream, Way, open},
+    dial::{DialSettings, Opened, Stream, open},
     error::ConnectError,
-    headers::with_header,
     proxy::Proxy,
-    tls::Tls,
 };
 
 /// A WebSocket that this program has connected. It is a [`RawSocket`], which sends, receives, pings and closes.
@@ -55,10 +55,7 @@ impl ClientWebSocket {
     /// or 443. [`ClientWebSocketBuilder`] has the settings that can precede `.await`.
     pub fn connect(url: impl Into<String>) -> ClientWebSocketBuilder {
         ClientWebSocketBuilder {
-            url: url.into(),
-            way: Way::Tcp(None),
-            tls: None,
-            headers: Ok(HeaderMap::new()),
+            settings: DialSettings::new(url.into()),
             protocols: Vec::new(),
             limits: RawLimits::default(),
             timeout: Duration::from_secs(10),
@@ -92,20 +89,17 @@ impl DerefMut for ClientWebSocket {
 /// socket then runs as a task. Dropping the future closes what it has opened.
 #[must_use = "nothing is connected before `.await`"]
 pub struct ClientWebSocketBuilder {
-    url: String,
-    way: Way,
-    tls: Option<Tls>,
-    headers: Result<HeaderMap, ConnectError>,
+    settings: DialSettings,
     protocols: Vec<String>,
     limits: RawLimits,
     timeout: Duration,
 }
 
 impl ClientWebSocketBuilder {
-    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. Connecting fails with a
-    /// header that is not valid, that the handshake sets itself, or that announces a body.
+    /// Sends a header with the handshake, for instance `.header("authorization", "Bearer …")`. Connecting fails with
+    /// a header that is not valid, that the handshake sets itself, or that announces a body.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.headers = self.headers.and_then(|headers| with_header(headers, name.as_ref(), value.as_ref()));
+        self.settings = self.settings.header(name.as_ref(), value.as_ref());
         self
     }
 
@@ -132,35 +126,36 @@ impl ClientWebSocketBuilder {
     /// With a `ws://` URL, connecting fails.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+        self.settings = self.settings.tls(tls);
         self
     }
 
     /// Sets through which proxy the server is reached, as
     /// [`ConnectBuilder::proxy`](crate::ConnectBuilder::proxy) does.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.way = Way::Tcp(Some(proxy));
+        self.settings = self.settings.proxy(proxy);
         self
     }
 
     /// Connects over a stream that the application has opened by itself, as
     /// [`ConnectBuilder::over`](crate::ConnectBuilder::over) does.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        self.way = Way::Own(Box::new(stream));
+        self.settings = self.settings.over(stream);
         self
     }
 
     /// Connects to the Unix socket at this path, as [`ConnectBuilder::unix`](crate::ConnectBuilder::unix) does.
     #[cfg(unix)]
     pub fn unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.way = Way::Unix(path.into());
+        self.settings = self.settings.unix(path.into());
         self
     }
 
     async fn open(self) -> Result<ClientWebSocket, ConnectError> {
-        let headers = self.headers?;
+        let DialSettings { url, way, tls, headers } = self.settings;
+        let headers = headers?;
         let offer = offer(&self.protocols)?;
-        let opening = open(&self.url, self.way, self.tls, &headers, offer, self.timeout);
+        let opening = open(&url, way, tls, &headers, offer, self.timeout);
         let Opened { stream, leftover, info, uri } = opening.await?;
         let protocol = info.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let protocol = protocol.and_then(|protocol| protocol.to_str().ok()).map(|protocol| protocol.trim().to_owned());
@@ -189,7 +184,7 @@ impl fmt::Debug for ClientWebSocketBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
         f.debug_struct("ClientWebSocketBuilder")
-            .field("url", &self.url)
+            .field("url", &self.settings.url)
             .field("protocols", &self.protocols)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

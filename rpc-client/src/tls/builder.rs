@@ -32,7 +32,7 @@ enum Source {
 }
 
 impl TlsBuilder {
-    /// Trusts the authorities in this file (PEM), and no longer those that the operating system trusts. May be called
+    /// Trusts the authorities in this file (PEM), and no longer the operating system's authorities. May be called
     /// several times, also with [`ca`](Self::ca): all of the authorities are trusted.
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         self.authorities.push(Source::File(path.as_ref().to_owned()));

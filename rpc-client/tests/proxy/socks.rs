@@ -9,12 +9,13 @@ use std::{
 use rpc_client::{Client, Config, ConnectError, Proxy, connect};
 use rpc_testing::SOON;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use super::{HOST, adds, listen, through, why};
+use super::{HOST, listen, through, why};
+use crate::{adder::adds, relay::Relay};
 
 const GREETING: &[u8] = &[5, 1, 0];
 const GREETING_WITH_PASSWORD: &[u8] = &[5, 2, 0, 2];
@@ -34,48 +35,24 @@ fn request() -> Vec<u8> {
     [name.as_slice(), &[0, 80]].concat()
 }
 
-/// A proxy on a port of its own, for one client. It goes through these steps, and then leads to the address; without
-/// one, the connection ends. It keeps what it has read.
-struct Socks {
-    addr: SocketAddr,
-    read: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Socks {
-    async fn start(steps: Vec<Step>, to: Option<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, read) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
-        let kept = Arc::clone(&read);
-        tokio::spawn(async move {
-            let (mut socket, _) = listener.accept().await.unwrap();
+/// A proxy that goes through these steps with each client, and then leads the client to the address.
+async fn socks_proxy(steps: Vec<Step>, to: Option<SocketAddr>) -> Relay<Vec<u8>> {
+    let serve = move |mut socket: TcpStream, asked: Arc<Mutex<Vec<Vec<u8>>>>| {
+        let steps = steps.clone();
+        async move {
             for (expected, answer) in steps {
                 let mut bytes = vec![0; expected.len()];
                 socket.read_exact(&mut bytes).await.unwrap();
-                kept.lock().unwrap().push(bytes);
+                asked.lock().unwrap().push(bytes);
                 // A byte at a time, as a slow network may bring them.
                 for byte in answer {
                     socket.write_all(&[*byte]).await.unwrap();
                 }
             }
-            if let Some(to) = to {
-                let mut server = TcpStream::connect(to).await.unwrap();
-                let _ = copy_bidirectional(&mut socket, &mut server).await;
-            }
-        });
-        Self { addr, read }
-    }
-
-    fn proxy(&self) -> Proxy {
-        Proxy::socks5(&format!("socks5://{}", self.addr)).unwrap()
-    }
-
-    fn proxy_with_password(&self) -> Proxy {
-        Proxy::socks5(&format!("socks5://Aladdin:open%20sesame@{}", self.addr)).unwrap()
-    }
-
-    fn read(&self) -> Vec<Vec<u8>> {
-        self.read.lock().unwrap().clone()
-    }
+            socket
+        }
+    };
+    Relay::start("socks5", to, serve).await
 }
 
 #[tokio::test]
@@ -86,11 +63,11 @@ async fn a_session_goes_through_a_proxy_which_resolves_the_name() {
     let six: &[u8] = &[5, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1];
     for granted in [GRANTED, named, six] {
         let steps = vec![step(GREETING, &[5, 0]), step(&request(), granted)];
-        let socks = Socks::start(steps, Some(server.local_addr())).await;
+        let socks = socks_proxy(steps, Some(server.local_addr())).await;
         let client = through(socks.proxy()).await.unwrap();
         adds(&client).await;
         assert_eq!(client.session().peer_addr(), None);
-        assert_eq!(socks.read(), [GREETING.to_vec(), request()]);
+        assert_eq!(socks.asked(), [GREETING.to_vec(), request()]);
     }
 }
 
@@ -99,7 +76,7 @@ async fn a_session_goes_through_a_proxy_which_resolves_the_name() {
 async fn tls_goes_through_a_proxy() {
     use rpc_server::Server;
 
-    use super::{Adder, Sum};
+    use crate::adder::{Adder, Sum};
 
     let authority = rpc_testing::Authority::new("proxied");
     let identity = authority.server(&["127.0.0.1"]);
@@ -107,11 +84,11 @@ async fn tls_goes_through_a_proxy() {
     let server = Server::builder().service(Sum.serve()).listen_tls("127.0.0.1:0", tls).await.unwrap();
     let asked = [5, 1, 0, 1, 127, 0, 0, 1, 1, 187];
     let steps = vec![step(GREETING, &[5, 0]), step(&asked, GRANTED)];
-    let socks = Socks::start(steps, Some(server.local_addr())).await;
+    let socks = socks_proxy(steps, Some(server.local_addr())).await;
     let tls = rpc_client::Tls::builder().ca(authority.pem()).build().unwrap();
     let client = timeout(SOON, connect("wss://127.0.0.1/").proxy(socks.proxy()).tls(tls)).await.unwrap().unwrap();
     adds(&client).await;
-    assert_eq!(socks.read()[1], asked);
+    assert_eq!(socks.asked()[1], asked);
 }
 
 #[tokio::test]
@@ -119,10 +96,10 @@ async fn an_ipv6_address_is_asked_for_as_such() {
     let server = listen().await;
     let asked = [5, 1, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0x23, 0x28];
     let steps = vec![step(GREETING, &[5, 0]), step(&asked, GRANTED)];
-    let socks = Socks::start(steps, Some(server.local_addr())).await;
+    let socks = socks_proxy(steps, Some(server.local_addr())).await;
     let client = timeout(SOON, connect("ws://[2001:db8::7]:9000/").proxy(socks.proxy())).await.unwrap().unwrap();
     adds(&client).await;
-    assert_eq!(socks.read()[1], asked);
+    assert_eq!(socks.asked()[1], asked);
 }
 
 #[tokio::test]
@@ -131,17 +108,17 @@ async fn a_proxy_is_shown_the_password_if_it_asks_for_it() {
     let with = vec![step(GREETING_WITH_PASSWORD, &[5, 2]), step(LOGIN, &[1, 0]), step(&request(), GRANTED)];
     let without = vec![step(GREETING_WITH_PASSWORD, &[5, 0]), step(&request(), GRANTED)];
     for (steps, last) in [(with, 2), (without, 1)] {
-        let socks = Socks::start(steps, Some(server.local_addr())).await;
+        let socks = socks_proxy(steps, Some(server.local_addr())).await;
         adds(&through(socks.proxy_with_password()).await.unwrap()).await;
-        assert_eq!(socks.read()[last], request());
-        assert_eq!(socks.read().contains(&LOGIN.to_vec()), last == 2);
+        assert_eq!(socks.asked()[last], request());
+        assert_eq!(socks.asked().contains(&LOGIN.to_vec()), last == 2);
         assert!(!format!("{:?}", socks.proxy_with_password()).contains("sesame"));
     }
 }
 
 /// The failure with a proxy that goes through these steps, with or without a password in its URL.
 async fn failure(steps: Vec<Step>, has_password: bool) -> (String, bool) {
-    let socks = Socks::start(steps, None).await;
+    let socks = socks_proxy(steps, None).await;
     let proxy = if has_password { socks.proxy_with_password() } else { socks.proxy() };
     let failed: Result<Client, ConnectError> = through(proxy).await;
     why(failed, socks.addr)
@@ -198,7 +175,7 @@ async fn a_silent_proxy_is_given_up() {
 
 #[tokio::test]
 async fn a_host_that_the_protocol_cannot_name_is_an_error() {
-    let socks = Socks::start(Vec::new(), None).await;
+    let socks = socks_proxy(Vec::new(), None).await;
     let url = format!("ws://{}.invalid/", "a".repeat(250));
     let (text, retryable) = why(timeout(SOON, connect(url).proxy(socks.proxy())).await.unwrap(), socks.addr);
     assert!(text.contains("too long") && !retryable, "{text}");

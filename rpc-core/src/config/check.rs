@@ -17,7 +17,7 @@ struct Need {
 
 impl Values {
     /// The first value that does not work, alone or beside the others. The error gives the bound that follows from all
-    /// values together: with this bound the field works, whatever another field still needs.
+    /// values together: with this bound the field works, even if another field still needs a change.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let entries = self.entries();
         // Values that are too great come first, so that no other value has to fit one of them.

@@ -167,7 +167,7 @@ fields! {
     /// side hold a huge message.
     max_packet: usize = 128 * KIB, MIN_CHUNK + PACKET_OVERHEAD..=GIB;
     /// Bytes that a peer may send before the handshake is done, in all. Default 16 KiB; at least 16 KiB, because an
-    /// honest peer may send as much, whatever this side would like; at most 64 MiB, and a sixteenth of
+    /// honest peer may send as much before it knows this limit; at most 64 MiB, and a sixteenth of
     /// `session_memory`, because nothing else counts these bytes. No peer of this version sends more than 16 KiB. Stops
     /// strangers from using this side's memory.
     max_handshake: usize = HANDSHAKE, HANDSHAKE..=64 * MIB;
@@ -215,10 +215,10 @@ fields! {
     /// How deep calls may nest across the wire. Default 16; 0 takes no call made inside a handler; at most 255. A
     /// deeper call fails with `FAILED_PRECONDITION`, not executed. Stops two sides that call each other for ever.
     max_depth: u32 = 16, 0..=MAX_DEPTH;
-    /// Streams that the peer may have open to this side. This side opens no more streams than that either, whatever the
-    /// peer takes. Default 16,384; 0 is none. A call whose streams would be more fails at its caller, and a result
-    /// whose streams would be more fails at the handler's side, both with `RESOURCE_EXHAUSTED`. Stops a peer that opens
-    /// streams and never reads them.
+    /// Streams that the peer may have open to this side. This side opens no more streams than that either, even if
+    /// the peer takes more. Default 16,384; 0 is none. A call whose streams would be more fails at its caller, and a
+    /// result whose streams would be more fails at the handler's side, both with `RESOURCE_EXHAUSTED`. Stops a peer
+    /// that opens streams and never reads them.
     max_streams: u32 = 16_384, 0..=u32::MAX;
     /// Items of one stream that may be on their way here or wait to be read, to begin with. Default 64; at least 1. It
     /// begins low, so that a slow reader of small items does not read old ones for long, and grows with
@@ -296,17 +296,17 @@ fields! {
     /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels the calls
     /// at once.
     drain_grace: Duration = secs(10), ZERO..=FOR_EVER;
-    /// When draining: how long the whole drain may take, whatever runs. Default 30 s; zero closes at once. The session
-    /// is ended earlier by the time that closing needs (`close_timeout`, but at most a third of this); at least a
-    /// twentieth of this is left for `closed` hooks. A server's `shutdown` returns when this time is over, even if a
-    /// session's thread is blocked. Stops a peer or a handler from holding up a shutdown.
+    /// When draining: how long the whole drain may take, even if calls or hooks still run. Default 30 s; zero closes at
+    /// once. The session is ended earlier by the time that closing needs (`close_timeout`, but at most a third of
+    /// this); at least a twentieth of this is left for `closed` hooks. A server's `shutdown` returns when this time is
+    /// over, even if a session's thread is blocked. Stops a peer or a handler from holding up a shutdown.
     drain_timeout: Duration = secs(30), ZERO..=FOR_EVER;
     /// Bytes of metadata of one call, with 48 added for each pair; also bytes of the message and the details of one
     /// status that is sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses
     /// without words; at most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from sending large
     /// payloads where nothing counts them.
     max_metadata: usize = 8 * KIB, 0..=64 * MIB;
-    /// Bytes that the other side can make this one hold in one session, in all, whatever the other limits allow.
+    /// Bytes that the other side can make this one hold in one session, in all, even if the other limits allow more.
     /// Default 64 MiB; at least 1 MiB, without a greatest value; three quarters of it must hold `outbox_hard` and a
     /// call of `max_payload`, and a sixteenth of it `max_handshake`. A quarter of it, and `outbox_hard`, are set apart
     /// for what goes out; the rest is for what comes in: arguments, payloads that are arriving, items that wait for

@@ -71,18 +71,18 @@ impl Config {
         self.keepalive().min(self.keepalive_timeout() / 2)
     }
 
-    /// What may be held of what comes in.
+    /// The bytes of incoming data that a session may hold.
     pub(crate) fn memory_in(&self) -> usize {
         (self.session_memory() / 4 * 3).saturating_sub(self.outbox_hard())
     }
 
-    /// What transfers may hold of what goes out.
+    /// The bytes of outgoing data that transfers may hold.
     #[cfg(feature = "session")]
     pub(crate) fn transfer_memory(&self) -> usize {
         self.session_memory() / 8
     }
 
-    /// What items of streams may hold of what goes out.
+    /// The bytes of outgoing data that items of streams may hold.
     pub(crate) fn item_memory(&self) -> usize {
         self.session_memory() / 16
     }

@@ -8,7 +8,7 @@
 //
 // `links.md` stands before each page. If a text defines a link twice, Markdown takes the first definition: a page says
 // for its readers in the file view where a link leads, and `links.md` says it for the documentation. rustdoc checks
-// the links of `links.md`, and a test of the crate `guide` compares them with those of the pages.
+// the links of `links.md`, and a test of the crate `guide` compares them with the links of the pages.
 macro_rules! pages {
     ($($(#[$summary:meta])* $name:ident = $file:literal;)*) => {
         $(

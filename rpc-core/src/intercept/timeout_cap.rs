@@ -11,7 +11,7 @@ use crate::status::Status;
 /// deadline keep it.
 ///
 /// A call that this side makes fails as at its own deadline. When the time of a call that this side serves has passed,
-/// its handler is dropped, even that of a `no_cancel` method, and the caller gets
+/// its handler is dropped, even if the method is `no_cancel`, and the caller gets
 /// [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded). Calls that the handler makes inherit the earlier
 /// deadline.
 ///

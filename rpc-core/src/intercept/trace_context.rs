@@ -61,7 +61,7 @@ impl TraceContext {
         format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags & 1)
     }
 
-    /// The value of `tracestate`, unchanged from the one that was read.
+    /// The value of `tracestate`, as it was read, unchanged.
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
     }

@@ -19,10 +19,13 @@ const SYSTEM: &str = "duplex-rpc";
 /// | `network.peer.address`, `network.peer.port` | the other side's address, if it is known |
 /// | `server.address`, `server.port` | the same, for calls that this side makes |
 /// | `session` | the id of the session |
-/// | `rpc.response.status_code` | at the end: the name of a code (`OK`, `UNAVAILABLE`, …), `FAULT` for a typed fault of the contract, `CANCELLED` for a call that was given up |
+/// | `rpc.response.status_code` | at the end: the name of a code (`OK`, `UNAVAILABLE`), or `FAULT` |
 /// | `error.type` | at the end: the same, unless it is `OK` |
 /// | `otel.status_code` | at the end: `ERROR`, if the side of the span is to blame |
-/// | `trace_id`, `span_id`, `parent_id` | the trace, so that a program can join the logs of several processes; this interceptor makes these ids, not an exporter |
+/// | `trace_id`, `span_id`, `parent_id` | the trace, so that a program can join the logs of several processes |
+///
+/// `FAULT` stands for a typed fault of the contract, and the code of a call that was given up is `CANCELLED`. This
+/// interceptor makes the ids of the trace, not an exporter.
 ///
 /// The trace travels in the metadata `traceparent` and `tracestate` (W3C Trace Context). A call that is made in a
 /// handler continues the trace of the call that the handler serves. Another call begins a trace, unless its caller has
@@ -82,7 +85,7 @@ impl Interceptor for Tracing {
     }
 }
 
-/// The parent span: the caller's, or that of the call in whose handler this call is made.
+/// The parent span: the caller's span, or the span of the call in whose handler this call is made.
 fn came_from(call: &CallInfo) -> Option<TraceContext> {
     let said = call.metadata("traceparent").and_then(|parent| TraceContext::parse(parent, call.metadata("tracestate")));
     said.or_else(|| call.origin_extension::<TraceContext>().cloned())

@@ -45,7 +45,7 @@ const SECRET_HEADERS: [http::HeaderName; 4] = [
 pub struct ConnectionInfo {
     /// The other side's address; `None` if it is not known.
     pub peer_addr: Option<SocketAddr>,
-    /// The headers of the HTTP upgrade: those of the request at a server, those of the server's answer at a client.
+    /// The headers of the HTTP upgrade: at a server the request's, at a client the answer's.
     pub headers: http::HeaderMap,
     /// What is known of the TLS that encrypts the connection; `None` if it came without TLS, or if a proxy has ended
     /// the TLS.

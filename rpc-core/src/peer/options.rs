@@ -68,7 +68,7 @@ impl CallOptions {
         self
     }
 
-    /// These options, with those of `before` that these leave unset.
+    /// These options; what they leave unset comes from `before`.
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
@@ -87,7 +87,7 @@ impl CallOptions {
         own.or_else(|| method.timeout().map(|timeout| (timeout, DeadlineSetting::Method)))
     }
 
-    /// The deadline of a call that begins now, and whether it is that of the call in whose handler the call is made.
+    /// The deadline of a call that begins now, and whether the call has it from the call in whose handler it is made.
     pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> (Option<Instant>, bool) {
         let inherited = origin.and_then(CurrentCall::deadline);
         match (now.checked_add(timeout), inherited) {

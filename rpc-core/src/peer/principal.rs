@@ -14,7 +14,7 @@ use super::clock::now;
 /// The party at the other end: a name that an application gives to a party that it knows, and a value of a type of the
 /// application's own if it needs more than a name. Cheap to clone.
 ///
-/// Two principals are equal if they have the same name, whatever their values are.
+/// Two principals are equal if they have the same name, even if their values differ.
 ///
 /// ```
 /// use rpc_core::Principal;

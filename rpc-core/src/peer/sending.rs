@@ -45,8 +45,8 @@ pub(super) struct Sending<'a> {
     shared: &'a SessionShared,
     method: &'static MethodDescriptor,
     begun: Instant,
-    /// A two-way call made inside a handler. Such a call does not wait for argument bytes, which may be those of the
-    /// call around it, and waits for a permit only for `Config::nested_wait`.
+    /// A two-way call made inside a handler. Such a call does not wait for argument bytes, which the call around it
+    /// may hold, and waits for a permit only for `Config::nested_wait`.
     nested: bool,
     start: CallStart,
     metadata_len: usize,

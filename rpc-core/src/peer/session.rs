@@ -81,7 +81,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Whether the session holds nothing: every count is zero, apart from those that only grow.
+    /// Whether the session holds nothing: every count is zero, apart from the counts that only grow.
     pub fn is_at_rest(&self) -> bool {
         *self == Self { oneway_refused: self.oneway_refused, ..Self::default() }
     }
@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// The party at the other end; `None` if it is not known. It is the [`Principal`] among the extensions of
-    /// [`Self::info`], or the one that [`Self::set_principal`] set.
+    /// [`Self::info`], or the principal that [`Self::set_principal`] set.
     pub fn principal(&self) -> Option<Principal> {
         self.shared.facts.principal()
     }
@@ -216,7 +216,7 @@ impl Session {
         Closing::of_close(self.shared.clone())
     }
 
-    /// Ends the session in good order: calls under way finish, and neither side makes new calls, except those that a
+    /// Ends the session in good order: calls under way finish, and neither side makes new calls, except calls that a
     /// call under way makes itself. Handlers, and streams that this side produces, have [`crate::Config::drain_grace`].
     /// The whole drain, closing included, takes at most [`crate::Config::drain_timeout`]. After the grace, handlers of
     /// `no_cancel` methods whose callers have given up run on without the session. A session whose handshake is not

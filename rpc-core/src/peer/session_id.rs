@@ -80,7 +80,7 @@ impl FromStr for SessionId {
     }
 }
 
-/// A text is not that of a [`SessionId`].
+/// A text is not a [`SessionId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseSessionIdError(());
 

@@ -317,7 +317,7 @@ impl fmt::Debug for SessionShared {
 
 /// The budget of transfers to a peer that announces `assembly`, in bytes. This end holds the encoded bytes of
 /// transfers, so the budget is never more than this end's own `max_assembly`, nor more than an eighth of
-/// `session_memory`, whatever the peer announces. It is at least 1, so that transfers count.
+/// `session_memory`, even if the peer announces more. The budget is at least 1, so that transfers count.
 pub(crate) fn transfer_budget(assembly: u64, config: &Config) -> u32 {
     let budget = assembly.min(config.max_assembly() as u64).min(config.transfer_memory() as u64).max(1);
     u32::try_from(budget).unwrap_or(u32::MAX)

@@ -128,7 +128,7 @@ impl Here {
 
     #[inline]
     fn number(&self, polled: Polled) -> u64 {
-        // Streams have odd addresses: those of methods are even.
+        // Streams have odd addresses, and methods have even ones.
         let key = match polled {
             Polled::Handler(method) => std::ptr::from_ref(method).addr(),
             Polled::Stream(method) => std::ptr::from_ref(method).addr() | 1,

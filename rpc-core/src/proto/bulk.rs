@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// A packet with a longer round-trip time came over a slow path, where the window may fall to [`MIN_BULK`].
 const SLOW: Duration = Duration::from_millis(100);
 
-/// A shorter round-trip time is that of the same machine or of one nearby.
+/// A link with a shorter round-trip time leads to the same machine or to one nearby.
 const NEAR: Duration = Duration::from_millis(5);
 
 /// A factor as a fraction, so that windows and times stay whole numbers.
@@ -212,7 +212,7 @@ fn exceeds(rtt: Duration, by: Ratio, min: Duration) -> bool {
 }
 
 /// How much longer than the minimum a round-trip time is without a queue. Within one machine and its neighbours the
-/// time varies little, and a longer one is that of a queue.
+/// time varies little, and a longer time shows a queue.
 fn usual_jitter(min: Duration) -> Duration {
     let part = if min < NEAR { NEAR_JITTER } else { JITTER };
     min * part.numerator / part.denominator

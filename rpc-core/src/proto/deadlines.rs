@@ -26,7 +26,7 @@ impl<K: Ord + Copy> Deadlines<K> {
     }
 
     /// Adds a deadline. `is_live` is asked about all entries from time to time, so that the queue stays in proportion
-    /// to the live ones, whatever the rate of calls.
+    /// to the live entries at any rate of calls.
     pub(crate) fn push(&mut self, at: Instant, key: K, is_live: impl Fn(Instant, K) -> bool) {
         if self.len() >= self.compact_at {
             self.compact(is_live);

@@ -29,7 +29,7 @@ pub enum Event {
         streams: Streams,
     },
     /// The arguments of a call have begun to arrive in chunks; [`Self::Call`] or [`Self::Withdrawn`] follows. If calls
-    /// are served one after another, the call keeps its place among those of its session.
+    /// are served one after another, the call keeps its place among its session's calls.
     Arriving {
         /// Identifies the call on this connection.
         key: ServedKey,

@@ -14,8 +14,8 @@ const STEP: usize = 4 * 1024;
 ///
 /// When the sum is at the bound, a call or payload that would take a session to the average of all sessions, or above
 /// it, fails with `RESOURCE_EXHAUSTED`, as one beyond the session's own bound does. A smaller one is accepted, so that
-/// light sessions notice nothing of heavy ones. Whatever is accepted or cannot be refused may still raise the sum. When
-/// [`Self::is_beyond`] returns true, the program that runs the sessions closes the heaviest, as a server does.
+/// light sessions notice nothing of heavy ones. What is accepted and what cannot be refused may still raise the sum.
+/// When [`Self::is_beyond`] returns true, the program that runs the sessions closes the heaviest, as a server does.
 ///
 /// The sum is exact up to 4 KiB a session, and up to what other threads accept at the same moment.
 #[derive(Clone, Debug)]

@@ -98,7 +98,7 @@ impl Outbox {
         self.urgent.push_back(boxed);
     }
 
-    /// The next frame, if it fits into `budget` bytes or `first` says that it must go whatever its size.
+    /// The next frame, if it fits into `budget` bytes or if `first` says that it must go at any size.
     pub(crate) fn front(&mut self, budget: usize, first: bool) -> Option<&mut OutFrame> {
         let front = self.lane().front_mut()?;
         (first || front.len as usize <= budget).then_some(front)

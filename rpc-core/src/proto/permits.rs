@@ -2,9 +2,9 @@
 
 /// Counts live calls by depth of nesting.
 ///
-/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, the new call
-/// included. Every depth has a reserve of its own: one depth could use up a reserve that all depths share, and then the
-/// calls that would free it could not start.
+/// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, the new
+/// call included. Every depth has a reserve of its own: one depth could use up a reserve that all depths share, and
+/// then the calls that would free it could not start.
 #[derive(Debug)]
 pub(crate) struct Permits {
     general: u32,

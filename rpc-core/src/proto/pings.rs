@@ -8,7 +8,7 @@ pub(crate) const PING_BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(1);
 
 /// Allows one ping a second on average, and ten at once. Every ping costs an answer, so pings must be bounded. One
-/// budget serves for the protocol's own pings and for those of the WebSocket beneath.
+/// budget serves for the protocol's own pings and for pings of the WebSocket beneath.
 #[derive(Debug)]
 pub(crate) struct PingBudget {
     tokens: u32,

@@ -47,7 +47,7 @@ pub(crate) enum SessionTimer {
     Ack,
     /// Running calls are cancelled.
     DrainGrace,
-    /// The session is closed whatever runs.
+    /// The session is closed, even if calls still run.
     Drain,
     /// The identity of the other side has expired.
     Expiry,

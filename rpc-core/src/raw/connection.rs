@@ -88,7 +88,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`RawError::PingTooLong`], and those of [`send`](Self::send).
+    /// [`RawError::PingTooLong`], and the errors of [`send`](Self::send).
     pub async fn ping(&self, payload: impl Into<Bytes>) -> Result<(), RawError> {
         let payload = payload.into();
         if payload.len() > LONGEST_PING {
@@ -154,7 +154,7 @@ impl Connection {
         self.info().connection.peer_addr
     }
 
-    /// The headers of the handshake: at a server those of the request, at a client those of the answer.
+    /// The headers of the handshake: at a server the request's, at a client the answer's.
     pub fn headers(&self) -> &HeaderMap {
         &self.info().connection.headers
     }

@@ -74,7 +74,7 @@ impl Message {
         }
     }
 
-    /// The bytes, whatever kind of message it is.
+    /// The bytes of a message of any kind.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -214,8 +214,8 @@ impl CloseFrame {
         Self { code, reason: reason.into() }
     }
 
-    /// The frame as it may be sent: the codes that stand for a missing code become 1000 (RFC 6455 §7.4.1, §7.4.2), and
-    /// the reason is cut.
+    /// The frame as it may be sent: the codes that stand for a missing code become 1000 (RFC 6455 §7.4.1, §7.4.2),
+    /// and the reason is cut.
     pub(super) fn into_library(self) -> tungstenite::protocol::CloseFrame {
         tungstenite::protocol::CloseFrame {
             code: self.code.sendable().0.into(),

@@ -24,7 +24,7 @@ pub(super) struct Timers {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is due.
+/// What a timer has found due.
 #[derive(Debug)]
 pub(super) enum Due {
     Ping,

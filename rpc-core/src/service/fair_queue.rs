@@ -20,7 +20,7 @@ pub(super) struct Ticket {
 ///
 /// Sessions take turns, so that no session waits for all calls of another one. The calls of a session are served in
 /// their order, and no call overtakes an earlier call whose arguments are still arriving. Each step takes logarithmic
-/// time, whatever a hostile session puts into the queue.
+/// time, even if a hostile session fills the queue.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     lanes: HashMap<u64, Lane>,

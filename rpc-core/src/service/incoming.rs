@@ -145,7 +145,8 @@ impl Incoming {
         }
     }
 
-    /// Answers with a value or a status. The caller sees that the method may have run, whatever the status says.
+    /// Answers with a value or a status. The caller sees that the method may have run, even if the status says
+    /// otherwise.
     pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<HandlerOutput, Status> {
         match result {
             Ok(value) => self.reply(value).await,

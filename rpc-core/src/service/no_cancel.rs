@@ -1,4 +1,4 @@
-//! `NoCancelLimit`: bounds the number of handlers that run to their end whatever happens.
+//! `NoCancelLimit`: bounds the number of handlers that outlive their callers and sessions.
 
 use std::sync::{
     Arc,

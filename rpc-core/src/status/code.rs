@@ -28,7 +28,7 @@ pub enum Code {
     Cancelled = 1,
     /// An error that no other code describes; also a code that this version does not know.
     Unknown = 2,
-    /// The caller gave an argument that is wrong whatever the state of the system.
+    /// The caller gave an argument that is wrong in every state of the system.
     InvalidArgument = 3,
     /// The deadline passed before the call completed.
     DeadlineExceeded = 4,

@@ -178,7 +178,7 @@ impl Status {
         self
     }
 
-    /// The status as a handler returns it: the method has run, whatever the status said.
+    /// The status as a handler returns it: the method has run, even if the status said otherwise.
     #[cfg(feature = "session")]
     #[must_use]
     pub(crate) fn leaving_a_handler(self) -> Self {

@@ -22,8 +22,8 @@ pub const ALPN: &[u8] = b"http/1.1";
 /// longer to go out than [`write_timeout`](crate::Config::write_timeout), and the session would seem stuck.
 pub const WRITE_AHEAD: usize = 16 * 1024;
 
-/// The provider of cryptography. It is named wherever it is needed: the default of the process panics in programs whose
-/// dependencies bring more than one.
+/// The provider of cryptography. All code that needs a provider names this one: the default of the process panics in
+/// programs whose dependencies bring more than one.
 pub fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     let provider = rustls::crypto::aws_lc_rs::default_provider();

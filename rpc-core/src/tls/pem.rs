@@ -83,7 +83,7 @@ impl Pem {
         PrivateKeyDer::from_pem_slice(section.text).map_err(|_| self.not_base64(section))
     }
 
-    /// All certificates, as those of authorities that are trusted.
+    /// All certificates, as trusted authorities.
     pub fn authorities(&self) -> Result<Arc<RootCertStore>, TlsError> {
         let mut store = RootCertStore::empty();
         for (index, certificate) in self.certificates()?.into_iter().enumerate() {
@@ -164,7 +164,7 @@ pub fn certified_key(chain: &Pem, key: &Pem) -> Result<Arc<CertifiedKey>, TlsErr
     match CertifiedKey::from_der(certificates, private_key, &provider()) {
         Ok(certified) => Ok(Arc::new(certified)),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(key.bad(format!(
-            "its key is not that of the first certificate in {}; one's own certificate comes first, then its issuers",
+            "its key does not belong to the first certificate in {}; put the certificate of this key first, then its issuers",
             chain.place
         ))),
         Err(error) => Err(key.bad(format!("the kind of its key is not known, or it is damaged ({error})"))),
@@ -280,7 +280,7 @@ mod tests {
         refused(given(old).key(), &["passphrase"]);
         refused(given(&format!("{}{}", identity.key, other.key)).key(), &["two private keys, in lines 1 and "]);
         let mismatch = certified_key(&given(&identity.certificates), &given(&other.key));
-        refused(mismatch, &["not that of the first certificate", "comes first"]);
+        refused(mismatch, &["does not belong to the first certificate", "certificate of this key first"]);
     }
 
     #[test]

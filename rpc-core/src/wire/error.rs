@@ -63,7 +63,7 @@ impl WireError {
         Self { fault: fault.into(), at: Some(at), limit: None }
     }
 
-    /// Marks the error as that of a valid payload which exceeds a limit.
+    /// Marks the error: the payload is valid, and exceeds a limit.
     pub(super) fn beyond(self, limit: PayloadLimit) -> Self {
         Self { limit: Some(limit), ..self }
     }

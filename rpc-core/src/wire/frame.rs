@@ -17,8 +17,8 @@ pub type MetadataPairs = Vec<(String, String)>;
 /// The bytes that a pair of metadata counts beside its own: the memory of two `String`s.
 const PAIR: usize = 48;
 
-/// The bytes that metadata counts against its limit: those of keys and values, and 48 for each pair, which takes memory
-/// too.
+/// The bytes that metadata counts against its limit: the bytes of keys and values, and 48 for each pair, which takes
+/// memory too.
 pub fn metadata_size(pairs: &MetadataPairs) -> usize {
     pairs.iter().map(pair_size).sum()
 }

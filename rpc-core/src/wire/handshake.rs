@@ -255,7 +255,7 @@ fn read_resume(reader: &mut Reader) -> Result<Resume, WireError> {
 mod tests {
     use super::*;
 
-    /// No two limits have the same value, and none has that of a limit that is missing.
+    /// No two limits have the same value, and none has the value that stands for a missing limit.
     fn distinct() -> PeerLimits {
         PeerLimits {
             calls: 101,

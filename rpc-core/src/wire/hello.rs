@@ -12,7 +12,7 @@ pub const SUBPROTOCOL: &str = "duplex-rpc.v1";
 /// The limits of what a side takes: announced in Hello and Welcome, obeyed by the other side.
 ///
 /// On the wire, the limits are a map from integers to integers; unknown keys are ignored, and missing ones have the
-/// defaults of `docs/protocol.md`. The names are those of that page. `own_limits` in `proto/negotiated.rs` tells which
+/// defaults of `docs/protocol.md`. The names are from that page. `own_limits` in `proto/negotiated.rs` tells which
 /// field of [`Config`](crate::Config) each limit announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLimits {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Frame, WireError, WireFault, decode::read_frame, put, read::Reader};
 
-/// The most frames of a packet, those of unknown kinds included, which bounds the time that a packet takes.
+/// The most frames of a packet, frames of unknown kinds included, which bounds the time that a packet takes.
 pub const MAX_FRAMES: usize = 1024;
 
 /// The header of a packet.

@@ -16,7 +16,7 @@ use super::{
     scan::{ScanLimits, scan_exact},
 };
 
-/// Deeper than any value that passes the scanner, so that the scanner's limit is the one that counts.
+/// Deeper than any value that passes the scanner, so that only the scanner's limit counts.
 const SERDE_DEPTH: usize = 2048;
 
 /// A value that does not serialize.

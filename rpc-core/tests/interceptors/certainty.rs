@@ -1,4 +1,4 @@
-//! What a caller is told about a call that interceptors have had in their hands.
+//! Whether a call has run, as its caller learns it after interceptors have handled the call.
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
 
@@ -23,7 +23,7 @@ impl Interceptor for Afterwards {
     }
 }
 
-/// What a call gets that certainly has not run.
+/// The status of a call that certainly has not run.
 async fn not_executed() -> Status {
     let ends = open(|s| s, |c| c);
     ends.client.close();

@@ -60,7 +60,7 @@ impl Interceptor for Tenant {
     }
 }
 
-/// Counts calls by direction, method and how they end; also those that are given up.
+/// Counts calls by direction, method and how they end, including calls that are given up.
 #[derive(Clone, Default)]
 struct Meter(Arc<Mutex<BTreeMap<String, u32>>>);
 
@@ -225,7 +225,7 @@ async fn calls_that_did_not_run_are_made_again() {
     ends.at_rest().await;
 }
 
-/// Streams can be sent once. Who makes the call again nevertheless gets what came of it.
+/// Streams can be sent once. An interceptor that makes the call again nevertheless gets the first outcome again.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_streams_have_gone_is_not_made_again() {
     struct Again(Arc<Mutex<Vec<bool>>>);

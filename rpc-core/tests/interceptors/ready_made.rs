@@ -14,6 +14,7 @@ use rpc_core::{
     intercept::{ConcurrencyLimit, TimeoutCap},
     session::connect_in_memory,
 };
+use rpc_testing::settle;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::town::{Citizen, TownClient, open, open_with};
@@ -30,8 +31,7 @@ async fn calls_up_to_the_limit_run_at_a_time_and_the_others_wait() {
             let town = ends.town.clone();
             calls.spawn(async move { town.wait().await.unwrap() });
         }
-        // All that can happen has happened after a second of virtual time.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        settle().await;
         ends.hall.gate.add_permits(10);
         calls.join_all().await;
         assert_eq!(ends.hall.most.load(Ordering::SeqCst), 3);
@@ -148,7 +148,7 @@ async fn nested_calls_are_limited_at_each_depth() {
     let ends = open_with(|s| s.interceptor(ConcurrencyLimit::incoming(2)), |c| c.service(Crowd.serve()));
     let town = ends.town.clone();
     let round_trip = tokio::spawn(async move { town.round_trip().await });
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settle().await;
     ends.hall.gate.add_permits(10);
     assert_eq!(round_trip.await.unwrap(), Ok(10));
     assert_eq!(ends.hall.most.load(Ordering::SeqCst), 2);

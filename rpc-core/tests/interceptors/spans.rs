@@ -30,7 +30,7 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    /// From the first call on.
+    /// Keeps all spans from the first call of this function on.
     pub(crate) fn keep() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| tracing::subscriber::set_global_default(Self::default()).unwrap());

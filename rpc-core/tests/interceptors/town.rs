@@ -24,7 +24,7 @@ pub(crate) trait Town {
     async fn hears(&self, cx: &Context<CitizenClient>, key: &str) -> Option<String>;
     /// What the citizen is told when the town calls.
     async fn passes_on(&self, cx: &Context<CitizenClient>, key: &str) -> Result<Option<String>, Status>;
-    /// Counts those that have been inside.
+    /// Counts the citizens that have been inside.
     async fn visit(&self) -> u32;
     async fn fails(&self) -> Result<(), String>;
     /// Waits at the gate.
@@ -33,7 +33,7 @@ pub(crate) trait Town {
     async fn round_trip(&self, cx: &Context<CitizenClient>) -> Result<u32, Status>;
     #[rpc(oneway)]
     async fn note(&self);
-    /// Counts those that come in.
+    /// Counts the people that come in.
     #[rpc(idempotent)]
     async fn parade(&self, people: Streaming<u32>) -> Result<usize, Status>;
 }

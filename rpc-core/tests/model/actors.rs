@@ -29,7 +29,7 @@ use crate::{
 
 /// How long a call may take that says nothing else.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a deadline is rounded by on its way.
+/// The most that rounding adds to a deadline on its way.
 const SLACK: Duration = Duration::from_millis(3);
 
 /// What a call carries.
@@ -347,7 +347,7 @@ impl Actor {
         ended
     }
 
-    /// Notes that the call runs now, and looks at who else does.
+    /// Notes that the call runs now, and checks which other calls run.
     fn enter(&self, job: &Job) -> Running<'_> {
         let world = &self.world;
         if !world.ran.lock().unwrap().insert(job.id) {

@@ -50,7 +50,6 @@ async fn a_deadline_runs_while_a_call_waits_for_room() {
         async move { store.keep(vec![0; 3 << 20]).await }
     });
     until("served", || ends.server.stats().handlers == 1).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
     let before = tokio::time::Instant::now();
     let hasty = store.with(CallOptions::new().timeout(Duration::from_secs(1)));
     let status = hasty.keep(vec![0; 2 << 20]).await.unwrap_err();

@@ -33,7 +33,7 @@ trait Relay {
     async fn relay(&self, cx: &Context<DeskClient>) -> Result<bool, Status>;
 }
 
-/// What is seen of all objects.
+/// What the test has seen of all objects.
 #[derive(Default)]
 struct Seen {
     made: AtomicUsize,

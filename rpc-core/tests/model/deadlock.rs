@@ -11,7 +11,7 @@ use std::{
 use rpc_core::{CallOptions, Code, Concurrency, Context, Execution, Hosting, Reason, Session, Status, Streaming, Stub};
 use serde::{Deserialize, Serialize};
 
-use crate::pairs::{Ends, at_rest, host, open};
+use crate::pairs::{Ends, at_rest, host, open, settle};
 
 /// How the handler reaches the client that calls the object again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ async fn a_call_outside_the_chain_waits_for_its_turn() {
             // The other side hosts a till as well.
             let till = cx.session().client::<TillClient>();
             let counting = tokio::spawn(async move { till.count().await });
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            settle().await;
             !counting.is_finished()
         }
         async fn count(&self) -> u32 {
@@ -208,6 +208,7 @@ async fn siblings_queue() {
     impl Step for Stairs {
         async fn step(&self) -> u32 {
             let before = self.0.load(Ordering::SeqCst);
+            // Long enough for the second call to overtake, if it could.
             tokio::time::sleep(Duration::from_secs(1)).await;
             self.0.store(before + 1, Ordering::SeqCst);
             before

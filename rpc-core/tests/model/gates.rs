@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use rpc_core::{CloseCode, Code, ConnectionError, Context, Execution, Peer, Status};
 
-use crate::pairs::{at_rest, host, open};
+use crate::pairs::{at_rest, host, open, settle};
 
 #[rpc_core::service]
 trait Account {
@@ -101,7 +101,8 @@ async fn calls_that_queue_behind_the_first_find_it_done() {
     struct SlowBank;
     impl Account for SlowBank {
         async fn log_in(&self, _: bool) -> Result<(), String> {
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            // Until the second call waits as well.
+            settle().await;
             Ok(())
         }
         async fn balance(&self) -> u32 {

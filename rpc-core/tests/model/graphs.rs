@@ -1,4 +1,4 @@
-//! Call graphs at random: whatever handlers do, calls end, turns are kept, and nothing is left behind.
+//! Call graphs at random: calls end, turns are kept, and nothing is left behind.
 
 use std::{
     cell::Cell,

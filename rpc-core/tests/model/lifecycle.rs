@@ -14,10 +14,13 @@ use rpc_core::{
     session::{Handshake, connect, memory},
 };
 use rpc_testing::{Lines, Wrapped};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tracing::Level;
 
-use crate::pairs::{at_rest, host, open, open_with, until};
+use crate::pairs::{at_rest, host, open, open_with, settle, until};
 
 #[rpc_core::callback]
 trait Guest {
@@ -194,7 +197,7 @@ async fn a_hook_may_refuse_and_the_client_is_told_why() {
         other => panic!("{other:?}"),
     }
     let seen = written(&outer, 2).await;
-    assert_eq!(seen.len(), 2, "the one that refused has not seen it open: {seen:?}");
+    assert_eq!(seen.len(), 2, "the hook that refused has not seen it open: {seen:?}");
     assert!(seen[1].starts_with("outer closed: RefusedPeer"), "{seen:?}");
 }
 
@@ -223,7 +226,7 @@ async fn nothing_is_served_before_the_hooks_have_returned() {
         let slow = if at_server { &ends.client } else { &ends.server };
         let guest: GuestClient = slow.client();
         let call = tokio::spawn(async move { guest.name().await });
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        settle().await;
         assert!(!call.is_finished());
         wait.notify_one();
         assert_eq!(call.await.unwrap().unwrap(), "Ada");
@@ -287,9 +290,10 @@ async fn a_closed_hook_is_given_up_in_time() {
     ends.client.established().await.unwrap();
     ends.server.close();
     ends.server.closed().await;
+    let begun = Instant::now();
     assert_eq!(ended.load(Ordering::SeqCst), 0);
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    until("the hook is given up", || ended.load(Ordering::SeqCst) == 1).await;
+    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What is seen first.
+//! One-way calls that were sent before an answer begin before the caller sees the answer.
 
 use std::{
     future::Future,

@@ -1,7 +1,7 @@
 //! Sessions in memory, several to one server.
 
 use rpc_core::{Config, ConfigBuilder, Hosting, IntoService, Session, session::connect_in_memory_with};
-pub(crate) use rpc_testing::until;
+pub(crate) use rpc_testing::{settle, until};
 
 /// Both ends of a session.
 pub(crate) struct Ends {

@@ -38,7 +38,7 @@ impl Mine for Shaft {
     }
 
     async fn later(&self) -> u32 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
         panic_any(BOMB)
     }
 
@@ -135,7 +135,7 @@ async fn a_factory_whose_panic_panics_again_spoils_its_call_alone() {
     works(&ends).await;
 }
 
-/// Of an executor that is broken.
+/// A waker of a broken executor.
 struct Broken;
 
 impl std::task::Wake for Broken {

@@ -182,7 +182,7 @@ fn calm_call(steps: BoxedStrategy<Steps>) -> impl Strategy<Value = Call> {
     })
 }
 
-/// What becomes of a call that is alone.
+/// What a call that runs alone should count.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Expected {
     pub(crate) ran: usize,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is counted.
+/// The counts of all cases.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Calls that were made, and how they ended.

@@ -78,7 +78,7 @@ async fn calls_of_a_session_are_served_in_the_order_in_which_they_were_sent_larg
     let mut calls = JoinSet::new();
     for n in 0..20 {
         let queue = queue.clone();
-        // Every third comes in chunks and is complete after those that were sent later; it keeps its place.
+        // Every third call comes in chunks, and is complete after calls that were sent later. It keeps its place.
         let len = if n % 3 == 1 { 300_000 } else { 10 };
         calls.spawn(async move {
             if n % 5 == 4 {
@@ -182,7 +182,7 @@ async fn a_session_that_ends_leaves_the_line() {
         async move { queue.take(99, Vec::new()).await }
     });
     served(&two, 1).await;
-    // Ends the call that has the turn, and those that wait before the other session's.
+    // Ends the call that has the turn, and the calls that wait before the other session's calls.
     one.client.close();
     for outcome in lost.join_all().await {
         assert_eq!(outcome.unwrap_err().code(), Code::Unavailable);

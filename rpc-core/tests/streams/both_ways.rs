@@ -81,7 +81,7 @@ async fn items_of_any_length() {
     }
 }
 
-/// What the owner of some bytes does when they go is not done under the session's lock, wherever they go.
+/// The owner of some bytes does something when the bytes are dropped, which must not happen under the session's lock.
 #[tokio::test]
 async fn bytes_may_have_an_owner_who_asks_the_session() {
     struct Owner(Vec<u8>, Session);

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use rpc_core::{Streaming, Stub};
-use rpc_testing::Lines;
+use rpc_testing::{Lines, settle};
 use tracing::Level;
 
 use crate::depot::{DepotClient, at_rest, connect, depot, with};
@@ -146,8 +146,8 @@ async fn large_results_do_not_wait_for_readers_of_streams() {
     let mut unread = Vec::new();
     for (count, size) in [(10, 40_000), (10, 40_000), (10, 40_000), (3, 390_000), (3, 390_000)] {
         unread.push(depot.blocks(count, size).await.unwrap());
-        // Until it waits.
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        // Until its producer waits.
+        settle().await;
     }
     *house.result.lock().unwrap() = Some(vec![1; 300_000].into());
     assert_eq!(depot.swap(Bytes::new()).await.unwrap().len(), 300_000);
@@ -180,9 +180,9 @@ async fn producers_that_all_wake_at_once_make_no_more_than_has_room() {
         });
         tokio::spawn(async move { depot.keep(blocks).await });
     }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    settle().await;
     go.send(true).unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    settle().await;
     // One of each, and what the window and the queues of all together take; 64 of each were asked for.
     let made = made.load(Ordering::SeqCst);
     assert!((100..1000).contains(&made), "{made} items");

@@ -56,7 +56,7 @@ pub(super) fn forwarded(contract: &Contract) -> TokenStream {
     items.collect()
 }
 
-/// An associated type or constant in the implementation for `Arc`: that of the object.
+/// An associated type or constant in the implementation for `Arc`: the object's own.
 fn other(contract: &Contract, item: &TraitItem) -> TokenStream {
     let ident = &contract.ident;
     let cfgs = |attrs: &[Attribute]| {

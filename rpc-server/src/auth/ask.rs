@@ -48,8 +48,8 @@ impl Gatekeeper {
         Ok(verdict)
     }
 
-    /// Says who has sent a Hello, after the upgrade has left that open. `credentials` are those of the Hello, and empty
-    /// if it has none.
+    /// Says who has sent a Hello, after the upgrade has left that open. `credentials` come from the Hello, and are
+    /// empty if it has none.
     pub(crate) async fn at_hello(
         &self,
         credentials: &[u8],

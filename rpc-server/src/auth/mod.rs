@@ -19,7 +19,7 @@ pub use request::AuthRequest;
 /// [`Verdict::Undecided`], [`at_hello`](Self::at_hello) decides. Both have a default that calls
 /// [`authenticate`](Self::authenticate), so that an authenticator of tokens needs no other method.
 ///
-/// The principal of the [`Identity`] is that of the session: `cx.principal()` in a handler, `session.principal()` in a
+/// The principal of the [`Identity`] becomes the session's: `cx.principal()` in a handler, `session.principal()` in a
 /// hook. A client that is refused learns the reason, and no hook runs for it.
 ///
 /// An authenticator may await, for instance a database. At the upgrade it has most of

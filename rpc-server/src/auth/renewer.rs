@@ -37,7 +37,7 @@ impl Renewal for Renewer {
         let identity = self.gatekeeper.at_renewal(&credential, &self.session.info(), self.limit).await?;
         if !self.session.renew(identity) {
             return Err(Status::permission_denied(
-                "the credential is that of another principal than this session's; connect again with it",
+                "the credential belongs to another principal than this session; connect again with it",
             ));
         }
         debug!(session = %self.session.id(), "the identity was renewed");

@@ -44,7 +44,7 @@ impl<'a> AuthRequest<'a> {
         self.info
     }
 
-    /// The token of `Authorization: Bearer …`, if that header comes once, or else that of a sub-protocol
+    /// The token of `Authorization: Bearer …`, if that header comes once, or else the token in a sub-protocol
     /// `duplex-rpc.bearer.…`, in which a browser sends it: a page cannot set headers of a WebSocket.
     ///
     /// Such a page connects with `new WebSocket(url, ["duplex-rpc.v1", "duplex-rpc.bearer." + token])`. The names of

@@ -87,7 +87,7 @@ impl Accepted {
 
     /// Answers the requests of the connection until it becomes a session or ends.
     ///
-    /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after
+    /// A connection has the time of an upgrade to become a session, and cannot extend it: one useless request after
     /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and answers
     /// take as long as they take. When the server ends, answers have the time of the drain.
     pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)

@@ -66,8 +66,8 @@ fn begin(
     Ok((key, on_upgrade, entry))
 }
 
-/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4); no
-/// client offers a name that is no token of HTTP.
+/// The first of these sub-protocols that the client offers. Names are compared as they are (RFC 6455 §1.9, §11.3.4).
+/// A client cannot offer a name that is no token of HTTP.
 fn agree<'a>(headers: &HeaderMap, protocols: &'a [String]) -> Option<&'a str> {
     let mut names = protocols.iter().filter(|name| !name.is_empty());
     names

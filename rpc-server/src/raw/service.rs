@@ -45,7 +45,7 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 /// `with_upgrades()`; axum has them): `.route_service("/echo", websocket(Echo))` in axum. If that server puts the
 /// peer's [`SocketAddr`](std::net::SocketAddr) into the request's extensions,
 /// [`Connection::peer_addr`](super::Connection::peer_addr) has it. A [`TlsInfo`](rpc_core::TlsInfo) in the extensions
-/// is taken as that of the connection.
+/// is taken as the connection's.
 ///
 /// In a [`Server`](crate::Server) it is a route beside the contracts: `.route("/echo", websocket(Echo))`. Then a
 /// WebSocket counts under the server's limits of connections as a session does, and the names of

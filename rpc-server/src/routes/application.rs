@@ -58,7 +58,7 @@ where
 
 type Answer = Pin<Box<dyn Future<Output = Response<FrontBody>> + Send>>;
 
-/// A service of the application, whatever its type.
+/// A service of the application, of any type.
 #[derive(Clone)]
 pub(crate) struct Application {
     answer: Arc<dyn Fn(Request<RequestBody>) -> Answer + Send + Sync>,

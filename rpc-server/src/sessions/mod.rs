@@ -105,8 +105,8 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// The number of upgraded connections: those of the open sessions, those whose handshake or end is under way, and
-    /// the WebSockets by hand at the server's routes.
+    /// The number of upgraded connections: of open sessions, of sessions whose handshake or end is under way, and of
+    /// raw WebSockets at the server's routes.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
@@ -143,7 +143,7 @@ impl Sessions {
     /// Takes no more sessions, drains the live ones and waits until the last one has ended.
     ///
     /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This
-    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call whatever happens:
+    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call in every case:
     /// hooks that take longer run on, and a session that has not ended by then (a handler blocks its thread) is named
     /// in the log and left behind. Dropping the future stops the waiting, not the drain.
     ///

@@ -69,8 +69,7 @@ mod tests {
         Config, ConnectionInfo, Hosting, Status,
         session::{self, Handshake, WebSocket},
     };
-    use rpc_testing::{Authority, SOON};
-    use tokio::{io::duplex, time::sleep};
+    use rpc_testing::{Authority, SOON, slow_link};
     use tokio_rustls::{
         TlsConnector,
         rustls::{
@@ -110,18 +109,7 @@ mod tests {
         trusted.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
         let connector = TlsConnector::from(Arc::new(builder.with_root_certificates(trusted).with_no_client_auth()));
-        let (near, relay_of_server) = duplex(4096);
-        let (far, relay_of_client) = duplex(4096);
-        let (mut from_server, mut to_server) = tokio::io::split(relay_of_server);
-        let (mut from_client, mut to_client) = tokio::io::split(relay_of_client);
-        tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
-        tokio::spawn(async move {
-            let mut buffer = vec![0; SLOWEST];
-            while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-                to_client.write_all(&buffer[..length]).await.unwrap();
-                sleep(Duration::from_secs_f64(length as f64 / SLOWEST as f64)).await;
-            }
-        });
+        let (near, far) = slow_link(SLOWEST);
         let accepting = accept(&acceptor, near, None);
         let connecting = connector.connect("localhost".try_into().unwrap(), far);
         let (accepted, connected) = tokio::join!(accepting, connecting);

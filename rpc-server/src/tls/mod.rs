@@ -85,8 +85,8 @@ impl Tls {
     }
 
     /// Asks every client for a certificate that one of the authorities in this file (PEM) has issued for clients, and
-    /// turns away those that show none: [`client_certificates_optional`](Self::client_certificates_optional) lets them
-    /// in. Handlers find the certificate in
+    /// turns away clients that show none: [`client_certificates_optional`](Self::client_certificates_optional) lets
+    /// these clients in. Handlers find the certificate in
     /// [`ConnectionInfo::peer_certificate`](rpc_core::ConnectionInfo::peer_certificate). The last call counts.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     alive: Arc<KeepAlive>,
-    /// What the session is to know besides what the request has.
+    /// Values for the session beside the request's own.
     found: Extensions,
     hook: Option<peer::Hook>,
 }
@@ -147,7 +147,7 @@ impl Upgrade {
         response
     }
 
-    /// The sessions of the server, whichever way they came.
+    /// The open sessions of the server, including sessions of its listeners.
     pub fn sessions(&self) -> &Sessions {
         &self.alive.shared.sessions
     }

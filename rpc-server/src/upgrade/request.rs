@@ -26,7 +26,7 @@ pub(super) fn check(head: &Parts, origins: &Origins) -> Result<String, Refusal> 
     Ok(key)
 }
 
-/// Returns the WebSocket key of a request that may be upgraded, whatever sub-protocols it offers.
+/// Returns the WebSocket key of a request that may be upgraded. The sub-protocols that it offers are not checked.
 pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String, Refusal> {
     let headers = &head.headers;
     // The listener's buffer has a limit of its own, which the last read may overshoot.

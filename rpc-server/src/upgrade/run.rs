@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
-/// `is_decided` says whether the client may come in whatever its Hello says.
+/// `is_decided` says whether the client may come in without a look at its Hello.
 pub(super) async fn run(
     shared: Arc<ServerShared>,
     on_upgrade: OnUpgrade,

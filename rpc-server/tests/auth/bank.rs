@@ -9,7 +9,7 @@ use std::{
 use rpc_core::{Config, Context, Credential, Identity, Session, SessionHooks, Status, async_trait};
 use rpc_server::{AuthError, AuthRequest, Authenticator, ConnectionInfo, Server, ServerBuilder, Verdict};
 
-/// What no log and no error may show.
+/// A password, which no log and no error may show.
 pub(crate) const SECRET: &str = "hunter2";
 
 /// The application's own value.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rpc_client::Connect;
 use rpc_core::{__tls::provider, CloseCode, Code, ConnectionError, Session, Stats, Streaming, Stub};
-use rpc_testing::{Authority, SOON, at_rest, until};
+use rpc_testing::{Authority, SOON, at_rest, blocks, count_blocks, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -20,7 +20,7 @@ use tokio_rustls::{
     },
 };
 
-use super::vault::{Guest, Parrot, VaultClient, blocks, builder, count, join, listen, of, trusting};
+use super::vault::{Guest, Parrot, VaultClient, builder, join, listen, of, trusting};
 
 const MIB: usize = 1 << 20;
 
@@ -103,7 +103,7 @@ async fn streams_go_both_ways_at_once() {
     let authority = Authority::new("test");
     let server = listen(&authority).await;
     let vault = join(&server, trusting(&authority)).await;
-    let down = async { count(vault.pour(200).await.unwrap()).await };
+    let down = async { count_blocks(vault.pour(200).await.unwrap()).await };
     let (up, down) = tokio::join!(vault.drain(Streaming::new(blocks(200))), down);
     assert_eq!((up, down), (Ok(200), Ok(200)));
     at_rest(&vault.session()).await;

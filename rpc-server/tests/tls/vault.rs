@@ -1,14 +1,11 @@
 //! A contract, a server of it, and clients that trust the server.
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use rpc_client::{Connect, ConnectBuilder, ConnectError, Tls as ClientTls};
 use rpc_core::{Config, Context, Status, Streaming};
 use rpc_server::{Server, ServerBuilder, ServerHandle, Tls};
-use rpc_testing::{Authority, Identity, SOON};
+use rpc_testing::{Authority, Identity, SOON, blocks, count_blocks};
 use tokio::time::timeout;
-
-const BLOCK: usize = 60_000;
 
 #[rpc_core::callback]
 pub(crate) trait Guest {
@@ -48,7 +45,7 @@ impl Vault for Steel {
     }
 
     async fn drain(&self, blocks: Streaming<Bytes>) -> Result<u64, Status> {
-        count(blocks).await
+        count_blocks(blocks).await
     }
 
     async fn who(&self, cx: &Context<GuestClient>) -> (bool, Vec<String>) {
@@ -69,25 +66,6 @@ impl Guest for Parrot {
     async fn echo(&self, bytes: Bytes) -> Bytes {
         bytes
     }
-}
-
-pub(crate) fn blocks(count: u64) -> impl futures::Stream<Item = Bytes> + Send {
-    stream::iter(0..count).map(|n| {
-        let mut block = vec![b'x'; BLOCK];
-        block[..8].copy_from_slice(&n.to_be_bytes());
-        block.into()
-    })
-}
-
-/// Counts the blocks of a stream, and asserts that they are in order.
-pub(crate) async fn count(mut blocks: Streaming<Bytes>) -> Result<u64, Status> {
-    let mut count = 0;
-    while let Some(block) = blocks.next().await {
-        let block = block.map_err(Status::from)?;
-        assert_eq!((block.len(), &block[..8]), (BLOCK, &u64::to_be_bytes(count)[..]));
-        count += 1;
-    }
-    Ok(count)
 }
 
 pub(crate) fn builder() -> ServerBuilder {

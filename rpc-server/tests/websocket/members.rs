@@ -148,7 +148,7 @@ async fn of_two_thousand_members_fifty_that_do_not_read_delay_no_other() {
     let message = Bytes::from(vec![3; MESSAGE]);
     for round in 1..=ROUNDS {
         assert!(members.broadcast(message.clone()) >= MEMBERS - ASLEEP);
-        // Those who read get this message before the next one is sent, whatever the others do.
+        // Members that read get this message before the next one is sent, while the others sleep.
         let all = round * (MEMBERS - ASLEEP);
         until("those who read have read", || got.load(Ordering::Relaxed) == all).await;
     }

@@ -74,9 +74,9 @@ fn table(options: &Options) -> Outcome<()> {
 /// A tool of valgrind, and where its report has the number that counts.
 struct Tool {
     args: [&'static str; 2],
-    /// What marks the line.
+    /// Text that only the line of the count has.
     line: &'static str,
-    /// What stands directly before the number, further on in that line.
+    /// The text directly before the number, further on in that line.
     before: &'static str,
 }
 
@@ -92,7 +92,7 @@ const DHAT: Tool = Tool { args: ["--tool=dhat", "--dhat-out-file=/dev/null"], li
 const TUNABLES: &str = "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000";
 
 impl Tool {
-    /// What one call takes of what this counts.
+    /// The count for one call.
     fn a_call(&self, mode: Mode, lengths: [u64; 2]) -> Outcome<f64> {
         let [some, more] = lengths.map(|calls| self.start(mode, calls));
         let [some, more] = [some?, more?].map(|child| self.finish(child));

@@ -3,7 +3,7 @@
 use std::{pin::Pin, task::Poll, time::Instant};
 
 use bytes::Bytes;
-use common::{Outcome, announce};
+use common::{Outcome, announce, answer_ready};
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
@@ -38,7 +38,7 @@ async fn connect(addr: &str) -> Outcome<WebSocketStream<TcpStream>> {
 
 pub(crate) async fn serve_echo() -> Outcome<()> {
     let mut socket = accept().await?;
-    while let Ok(count) = answer_ready(&mut socket).await {
+    while let Ok(count) = answer_ready(&mut socket, |message| message).await {
         if count == 0 {
             break;
         }
@@ -57,33 +57,11 @@ pub(crate) async fn echo(addr: &str, count: u64) -> Outcome<f64> {
     for count in [count / 10, count] {
         let (start, mut made) = (Instant::now(), 0);
         while made < count {
-            made += answer_ready(&mut socket).await?;
+            made += answer_ready(&mut socket, |message| message).await? as u64;
         }
         rate = made as f64 / start.elapsed().as_secs_f64();
     }
     Ok(rate)
-}
-
-/// Sends back all messages that are there, and flushes once. Waits for the first one; 0 is the end.
-async fn answer_ready(socket: &mut WebSocketStream<TcpStream>) -> Result<u64, Error> {
-    let mut count = 0;
-    std::future::poll_fn(|cx| {
-        loop {
-            match Pin::new(&mut *socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    Pin::new(&mut *socket).start_send(message)?;
-                    count += 1;
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if count == 0 => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
-    })
-    .await?;
-    socket.flush().await?;
-    Ok(count)
 }
 
 pub(crate) async fn serve_bulk(size: usize, mib: u64) -> Outcome<()> {

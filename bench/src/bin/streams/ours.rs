@@ -14,7 +14,7 @@ use rpc_server::Server;
 
 /// As long as a chunk can carry in one piece.
 const BLOCK: usize = 65_000;
-/// Of a payload that is always in flight.
+/// The length of a payload that is always in flight.
 const LARGE: usize = 4 * 1024 * 1024 - 64;
 const MIB: f64 = 1024.0 * 1024.0;
 

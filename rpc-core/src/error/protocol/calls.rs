@@ -64,8 +64,8 @@ impl fmt::Display for CallViolation {
                 let what = if *oneway { "one-way calls" } else { "calls" };
                 write!(
                     f,
-                    "more than {refused} calls came beyond the announced limits, the last one beyond that of {limit} \
-                     {what}"
+                    "more than {refused} calls came beyond the announced limits, the last one beyond the limit of \
+                     {limit} {what}"
                 )
             }
             Self::TooManyStrayCompletions { ignored, call } => {

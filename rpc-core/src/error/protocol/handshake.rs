@@ -20,7 +20,7 @@ use crate::{
 #[non_exhaustive]
 pub enum HandshakeViolation {
     /// More bytes came before the handshake was done than [`Config::max_handshake`](crate::Config::max_handshake)
-    /// allows, whichever transport noticed.
+    /// allows. Any transport may have noticed.
     TooLong {
         /// The limit in bytes.
         max: usize,

@@ -23,7 +23,7 @@ use crate::{
 /// The peer sent something that the protocol forbids; the connection cannot go on.
 ///
 /// Each rule has a variant, with what the peer did: numbers of calls, transfers and streams as they are on the wire,
-/// and lengths in bytes. The sections are those of `docs/protocol.md`. Cheap to clone.
+/// and lengths in bytes. The sections are from `docs/protocol.md`. Cheap to clone.
 ///
 /// ```
 /// use rpc_core::{CloseCode, ConnectionError, ProtocolError, StreamViolation};
@@ -95,7 +95,7 @@ pub enum ProtocolError {
         /// Whether the packet had a number.
         in_sequenced: bool,
     },
-    /// More pings and pongs than are taken, those of the WebSocket included. One a second is taken after the first
+    /// More pings and pongs than are taken, the WebSocket's own included. One a second is taken after the first
     /// ones.
     TooManyPings {
         /// How many are taken at once.

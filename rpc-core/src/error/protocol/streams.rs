@@ -59,7 +59,7 @@ pub enum StreamViolation {
         /// The stream.
         stream: u64,
     },
-    /// An item that follows in chunks, by another number than that of its stream.
+    /// An item that follows in chunks, by another number than its stream's.
     ItemByOtherNumber {
         /// The stream.
         stream: u64,

@@ -76,12 +76,12 @@ fn each_rule_has_its_text_and_its_code() {
         (
             1002,
             Call::TooMany { oneway: false, limit: 5, refused: 1000 }.into(),
-            "more than 1000 calls came beyond the announced limits, the last one beyond that of 5 calls",
+            "more than 1000 calls came beyond the announced limits, the last one beyond the limit of 5 calls",
         ),
         (
             1002,
             Call::TooMany { oneway: true, limit: 5, refused: 1000 }.into(),
-            "more than 1000 calls came beyond the announced limits, the last one beyond that of 5 one-way calls",
+            "more than 1000 calls came beyond the announced limits, the last one beyond the limit of 5 one-way calls",
         ),
         (
             1002,

@@ -1,9 +1,10 @@
 //! Streams as users see them, and the tasks that move their items.
 //!
-//! A stream that is produced here begins in `start`, and each has a task: `peer/call.rs` starts those among the
-//! arguments of a call, `session/ended.rs` those of a handler's result. A stream that is read here is a `StreamReader`
-//! inside a `Streaming`, which decodes its items: `peer/call.rs` takes those of a result, and the driver those among
-//! the arguments of a call that came in, which `service/arguments.rs` hands to the handler.
+//! A stream that is produced here begins in `start`, and each has a task: `peer/call.rs` starts the streams among
+//! the arguments of a call, `session/ended.rs` the streams of a handler's result. A stream that is read here is a
+//! `StreamReader` inside a `Streaming`, which decodes its items: `peer/call.rs` takes the streams of a result, and the
+//! driver takes the streams among the arguments of a call that came in, which `service/arguments.rs` hands to the
+//! handler.
 
 mod item;
 mod reader;

@@ -16,10 +16,11 @@ use crate::{
     wire::{Streams, TransferId},
 };
 
-/// The reader reports to the producer after it has read this number of bytes …
+/// The reader reports to the producer after it has read this number of bytes, or after [`SLOW`].
 const REPORT: i64 = 64 * 1024;
-/// … or when this time has passed since the last report. That is looked at with the first two items after a report and
-/// with every fourth one. The reports tell a waiting call that its reader makes progress.
+/// The time between two reports of a reader that has read less than [`REPORT`]. The reader looks at the clock with the
+/// first two items after a report and with every fourth one. The reports tell a waiting call that its reader makes
+/// progress.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// Reads a stream. Dropping it tells the producer to stop.

@@ -34,12 +34,22 @@ use crate::{
 /// | nothing | the producer has finished the stream |
 /// | [`CallError::Fault`] | the producer has ended the stream with a fault |
 /// | a status that the producer chose | the producer has ended the stream with this status |
-/// | [`Code::Aborted`](crate::Code::Aborted) | the producer was dropped before it had finished the stream |
-/// | [`Code::Cancelled`](crate::Code::Cancelled) | the stream is an argument of a call that has failed or was given up |
-/// | [`Code::Unavailable`](crate::Code::Unavailable) | the session has ended, or one side shuts down |
-/// | [`Code::OutOfRange`](crate::Code::OutOfRange) | an item is longer than the reader's [`crate::Config::max_payload`], or holds more than its limits on payloads |
-/// | [`Code::ResourceExhausted`](crate::Code::ResourceExhausted) | the reader's [`crate::Config::session_memory`] is used up, or its server's bound for all sessions |
-/// | [`Code::Internal`](crate::Code::Internal) | the producer has panicked, or an item or the fault does not fit its type |
+/// | [`Code::Aborted`] | the producer was dropped before it had finished the stream |
+/// | [`Code::Cancelled`] | the stream is an argument of a call that has failed or was given up |
+/// | [`Code::Unavailable`] | the session has ended, or one side shuts down |
+/// | [`Code::OutOfRange`] | an item is longer, or holds more values, than the reader accepts |
+/// | [`Code::ResourceExhausted`] | the memory for this session, or for all sessions of the server, is used up |
+/// | [`Code::Internal`] | the producer has panicked, or an item or the fault does not fit its type |
+///
+/// The reader's [`crate::Config::max_payload`] bounds an item, as do its limits on payloads, and the reader's
+/// [`crate::Config::session_memory`] bounds what a session holds.
+///
+/// [`Code::Aborted`]: crate::Code::Aborted
+/// [`Code::Cancelled`]: crate::Code::Cancelled
+/// [`Code::Unavailable`]: crate::Code::Unavailable
+/// [`Code::OutOfRange`]: crate::Code::OutOfRange
+/// [`Code::ResourceExhausted`]: crate::Code::ResourceExhausted
+/// [`Code::Internal`]: crate::Code::Internal
 ///
 /// All items that were sent before the end come before it. Dropping a stream that is read stops its producer, and drops
 /// the stream that the producer was made of. If the stream is an argument, the call goes on.
@@ -230,7 +240,7 @@ fn warn_of_window(at: &Location<'_>) {
 
 const _: () = {
     const fn is_shared<S: Send + Sync>() {}
-    // A hosted object may keep a stream, whatever the type of the items is.
+    // A hosted object may keep a stream of items of any type.
     is_shared::<Streaming<std::cell::Cell<u8>, std::cell::Cell<u8>>>();
 };
 

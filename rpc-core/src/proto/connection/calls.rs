@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a caller says when it begins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CallStart {
     /// The method, for messages that name it.
     pub method: Option<&'static MethodDescriptor>,
@@ -45,7 +45,7 @@ pub struct CallStart {
 /// Where a call stands, seen from its caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CallProgress {
-    /// Nothing to do but wait, be it for a permit or for the outcome.
+    /// Nothing to do but wait, for a permit or for the outcome.
     Waiting,
     /// The call has a permit and may be sent.
     Admitted,

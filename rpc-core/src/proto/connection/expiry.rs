@@ -149,7 +149,7 @@ impl Connection {
     }
 }
 
-/// Whether a deadline is that of a call that has not ended.
+/// Whether a deadline belongs to a call that has not ended.
 fn is_live(slots: &Slots, served: &ServedCalls, at: Instant, key: DeadlineKey) -> bool {
     match key {
         DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),

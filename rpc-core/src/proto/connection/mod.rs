@@ -308,7 +308,7 @@ impl Connection {
         self.served.take_refused_oneway()
     }
 
-    /// Panics unless all counts are those of what is there.
+    /// Panics unless all counts agree with what is there.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.outbox.check();

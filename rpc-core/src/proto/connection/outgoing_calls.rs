@@ -27,7 +27,7 @@ pub(super) struct OutgoingCalls {
     pub(super) slots: Slots,
     two_way: Admission,
     oneway: Admission,
-    /// One-way calls by depth: those that were sent, and those that the other side has reported done.
+    /// One-way calls by depth: how many were sent, and how many the other side has reported done.
     sent: Vec<OnewayCount>,
     done: Vec<OnewayCount>,
     stray_completions: u32,

@@ -1,4 +1,4 @@
-//! `Schedule`: the times of a session, apart from those of its link.
+//! `Schedule`: the times of a session, apart from the times of its link.
 
 use std::time::Instant;
 

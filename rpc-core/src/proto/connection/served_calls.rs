@@ -25,7 +25,7 @@ const MAX_RETIRED: usize = 64;
 /// Every call that has been taken in and whose end has not gone out.
 ///
 /// Each holds one permit of its kind and of the depth that its caller declared, and `argument_bytes` is the sum of what
-/// the arguments of all of them count. A one-way call's end is reported by depth, with those that were refused.
+/// the arguments of all of them count. The ends of one-way calls are reported by depth, refused calls included.
 #[derive(Debug)]
 pub(super) struct ServedCalls {
     // Seeded, so that a peer who chooses the numbers does not choose the collisions.
@@ -86,7 +86,7 @@ pub(super) struct Finished {
 }
 
 impl ServedCalls {
-    /// `limits` are those that this side announces.
+    /// `limits` are what this side announces.
     pub(super) fn new(limits: &PeerLimits) -> Self {
         Self {
             calls: HashMap::default(),

@@ -45,7 +45,7 @@ pub struct RefusedOneway {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
-    /// Calls made here and not yet done with, those that wait for a permit included.
+    /// Calls made here and not yet done with, including calls that wait for a permit.
     pub calls_pending: usize,
     /// Calls served here whose completion has not been sent yet.
     pub calls_served: usize,

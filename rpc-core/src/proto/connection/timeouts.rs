@@ -172,8 +172,8 @@ impl Connection {
     }
 
     /// The most bytes of other payloads that may come between two chunks of one. The sender's transfers take turns, a
-    /// chunk each, and so do its streams; streams send three bytes for each byte of a transfer. Four times the bytes of
-    /// one round of both is more than enough.
+    /// chunk each, and its streams take turns too. Streams send three bytes for each byte of a transfer. Four times the
+    /// bytes of one round of both is more than enough.
     fn longest_turn(&self) -> usize {
         let streams = self.recv_streams.open_count().saturating_add(1).saturating_mul(self.config.chunk());
         self.config.max_assembly().saturating_add(streams).saturating_mul(4)

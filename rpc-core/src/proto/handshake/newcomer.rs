@@ -28,7 +28,7 @@ impl Newcomer {
         &self.hello
     }
 
-    /// Whether this server can have a session with the client, whatever is hosted here.
+    /// Whether this server can have a session with the client; the contracts that are hosted here do not matter.
     ///
     /// # Errors
     ///

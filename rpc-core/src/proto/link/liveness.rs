@@ -9,7 +9,8 @@ const MAX_UNANSWERED_PINGS: u64 = 5;
 
 /// When the other side was last heard on this link, and the pings of both sides.
 ///
-/// Pings of this side are numbered from 1, and `last_answered <= last_ping`. Whatever is heard clears `first_ask`.
+/// Pings of this side are numbered from 1, and `last_answered <= last_ping`. Any packet or frame of the other side
+/// clears `first_ask`.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     last_heard: Instant,
@@ -83,7 +84,7 @@ impl Liveness {
         self.budget.take(now)
     }
 
-    /// Whether the layer below has taken in control frames beyond those that have been charged.
+    /// Whether the layer below has taken in more control frames than have been charged.
     #[inline]
     pub(crate) fn has_new_controls(&self, seen: u64) -> bool {
         seen != self.controls

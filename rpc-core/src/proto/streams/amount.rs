@@ -29,7 +29,7 @@ impl Amount {
         self.items > 0 && self.bytes > 0
     }
 
-    /// Whether the items or the bytes are as many as those of `other`.
+    /// Whether there are as many items, or as many bytes, as in `other`.
     pub(super) fn reaches(self, other: Self) -> bool {
         self.items >= other.items || self.bytes >= other.bytes
     }

@@ -98,7 +98,7 @@ impl SharedSupply {
     }
 
     /// Whether blocked streams alone have as much queued as there is room for. While there is credit, they go again
-    /// soon, and whatever is queued beside them goes at the same time.
+    /// soon, and items that are queued beside them go at the same time.
     fn has_stuck_enough(&self) -> bool {
         self.stuck >= self.room
     }

@@ -61,7 +61,7 @@ pub(super) struct RecvStream {
     pub(super) is_handed_over: bool,
     /// Complete items that the reader has not taken.
     pub(super) items: VecDeque<Bytes>,
-    /// Where small items are copied together.
+    /// Small items are copied into this block together.
     pub(super) block: BytesMut,
     pub(super) waker: Option<Waker>,
 
@@ -83,8 +83,8 @@ pub(super) struct RecvStream {
     pub(super) notice: Notice,
     /// New credit for the next notice.
     pub(super) due: Amount,
-    /// Read items already reported to the producer. If these are all that have come, the producer may send one more
-    /// whatever the credit of all streams together.
+    /// Read items already reported to the producer. If these are all that have come, the producer may send one more,
+    /// even if the credit of all streams together is used up.
     pub(super) reported: i64,
 }
 

@@ -79,7 +79,7 @@ pub(super) struct SendStream {
     /// shared credit when the item is sent.
     pub(super) credit: Amount,
     /// Items that were sent, and how many of these the reader has read. Where the numbers are equal, one more item may
-    /// go whatever the credit of all streams together.
+    /// go, even if the credit of all streams together is used up.
     pub(super) sent: u64,
     pub(super) read: u64,
 }
@@ -104,7 +104,7 @@ pub(super) enum ProducerState {
     Running,
     /// Credit of the stream, or room in the stream's own queue.
     WaitsForStream,
-    /// Something that all streams share. The ticket is the producer's place among those that wait.
+    /// Something that all streams share. The ticket is the producer's place among the producers that wait.
     WaitsForShared { wanted: Wanted, ticket: u64 },
 }
 
@@ -208,7 +208,7 @@ impl SendStream {
         self.producer != ProducerState::Running
     }
 
-    /// The producer's place among those that wait for what all streams share.
+    /// The producer's place among the producers that wait for what all streams share.
     pub(super) fn ticket(&self) -> Option<u64> {
         if let ProducerState::WaitsForShared { ticket, .. } = self.producer { Some(ticket) } else { None }
     }

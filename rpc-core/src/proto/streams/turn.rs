@@ -1,4 +1,4 @@
-//! One turn of a stream that is produced here: what the turn may write, and what comes of it.
+//! One turn of a stream that is produced here: what the turn may write, and its result.
 
 use std::{ops::ControlFlow, task::Waker};
 
@@ -21,7 +21,7 @@ pub(crate) struct TurnLimits {
     pub(crate) chunk: usize,
     /// Frames that all turns in this packet may write together.
     pub(crate) frames: usize,
-    /// Whether the packet is empty, so that one frame must go whatever is left.
+    /// Whether the packet is empty, so that one frame must go at any size.
     pub(crate) first: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum TurnResult {
     Ended,
 }
 
-/// What the turns in a packet gave back.
+/// The results of all turns in one packet.
 #[derive(Debug, Default)]
 pub(crate) struct TurnOutput {
     /// Frames that were written.

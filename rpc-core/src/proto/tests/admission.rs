@@ -116,15 +116,7 @@ fn a_call_nested_too_deep_for_the_peer_fails_after_the_handshake() {
     for oneway in [false, true] {
         let mut pair = Pair::apart(&Config::default(), &Config::builder().max_depth(0).build().unwrap());
         let now = pair.now;
-        let mut start = CallStart {
-            method: None,
-            oneway,
-            depth: 3,
-            origin: None,
-            deadline: None,
-            deadline_origin: None,
-            idle_timeout: None,
-        };
+        let mut start = CallStart { oneway, depth: 3, ..CallStart::default() };
         let client = &mut pair.ends[CLIENT].connection;
         let (key, progress) = client.begin_call(now, &mut start, Waker::noop()).unwrap();
         assert_eq!(progress, CallProgress::Waiting);

@@ -81,7 +81,7 @@ fn depth_16_is_served_and_17_is_an_error() {
     }
 }
 
-/// Where a call is given up.
+/// The cases follow a call from the wait for a permit to its completion.
 #[test]
 fn a_call_may_be_cancelled_at_every_step_of_its_life() {
     let config = crate::Config::builder().max_calls(1).build().unwrap();

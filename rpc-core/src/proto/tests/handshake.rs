@@ -18,7 +18,7 @@ fn hello(version: u64, limits: PeerLimits) -> Frame {
 /// A server whose client sends this Hello first.
 fn greeted(first: impl FnOnce(PeerLimits) -> Frame) -> Pair {
     let mut pair = Pair::apart(&Config::default(), &Config::default());
-    // What an end assumes before it knows better is what an end of the same configuration announces.
+    // Before the handshake, an end assumes the limits that an end of the same configuration announces.
     let announced = pair.ends[CLIENT].connection.peer_limits().clone();
     pair.ends[SERVER].inbox.push_back(Liar::packet(0, 0, &[first(announced)]));
     pair.receive(SERVER);

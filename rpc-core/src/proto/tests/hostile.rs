@@ -16,7 +16,7 @@ use crate::{
     wire::{ErrorBody, Frame, HostedContract, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header},
 };
 
-/// A pair whose client sends whatever the test wants.
+/// A pair whose client sends what a test says.
 pub(super) struct Liar {
     pub(super) pair: Pair,
     seq: u64,
@@ -66,6 +66,14 @@ impl Liar {
     /// As [`Self::say`], in a packet that is not sequenced.
     pub(super) fn say_apart(&mut self, frames: &[Frame]) {
         self.put(Self::packet(0, 0, frames));
+    }
+
+    /// Makes a call that the server answers with `count` streams. Returns their ids.
+    pub(super) fn call_for_streams(&mut self, id: u64, count: usize) -> Streams {
+        self.say(&[request_with(id, |_| {})]);
+        let arrived = self.pair.ends[SERVER].arrived.pop().unwrap();
+        let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), count);
+        self.pair.answer(SERVER, &arrived, completion)
     }
 
     pub(super) fn put(&mut self, packet: Bytes) {

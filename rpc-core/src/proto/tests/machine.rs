@@ -1,4 +1,4 @@
-//! One end, whichever state machine it is at.
+//! One end, with the state machine that it has at the moment.
 
 use std::{
     mem,
@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// A client's connection; or what a server has: first the reader of the Hello, and a connection once the Hello has
-/// come. Methods that both state machines have can be called at any time, those of a connection only when there is one.
+/// come. Methods that both state machines have can be called at any time, a connection's methods only when there is
+/// one.
 pub(super) struct Machine {
     id: u64,
     state: State,

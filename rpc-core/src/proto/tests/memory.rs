@@ -1,4 +1,4 @@
-//! The memory of one session stays within `Config::session_memory`, whatever the limits of its parts allow.
+//! The memory of one session stays within `Config::session_memory`, even if the limits of its parts allow more.
 
 use bytes::Bytes;
 

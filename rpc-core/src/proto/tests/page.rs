@@ -1,4 +1,4 @@
-//! The limits and times in `docs/protocol.md` are those of the code.
+//! The limits and times in `docs/protocol.md` agree with the code.
 
 use std::time::Duration;
 

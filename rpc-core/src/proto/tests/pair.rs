@@ -259,8 +259,7 @@ impl Pair {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
         let (oneway, origin, idle_timeout) = (call.oneway, call.origin.clone(), call.idle_timeout);
-        let mut start =
-            CallStart { method: None, oneway, depth, origin, deadline, deadline_origin: None, idle_timeout };
+        let mut start = CallStart { oneway, depth, origin, deadline, idle_timeout, ..CallStart::default() };
         let end = &mut self.ends[from];
         let (key, progress) = end.connection.begin_call(self.now, &mut start, Waker::noop())?;
         if progress == CallProgress::Admitted {

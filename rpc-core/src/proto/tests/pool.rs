@@ -25,7 +25,7 @@ fn notify(len: usize) -> Frame {
     Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len) })
 }
 
-/// A client that sends whatever the test wants, to a server that has joined the pool.
+/// A client that sends what a test says, to a server that has joined the pool.
 fn member(pool: &MemoryPool) -> Liar {
     let mut liar = Liar::new(&Config::builder().max_arguments(64 * MIB).build().unwrap());
     liar.pair.ends[SERVER].connection.join_pool(pool);

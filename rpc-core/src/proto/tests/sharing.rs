@@ -50,7 +50,7 @@ fn step(pair: &mut Pair, streams: &[TransferId]) {
     while pair.receive(CLIENT) {}
 }
 
-/// The ratio is three to one, whatever the length of the items and the number of streams and payloads.
+/// The ratio is three to one for items of any length, and for any number of streams and payloads.
 #[test]
 fn streams_and_payloads_share_the_link() {
     for (streams, item, payloads) in [(1, 65_000, 1), (1, 40_000, 3), (20, 10_000, 1), (20, 60_000, 2), (50, 2_000, 3)]

@@ -138,9 +138,7 @@ fn bytes_beyond_the_credit_close_with_1002() {
 fn impossible_credit_closes_with_1002() {
     for (items, bytes, read) in [(u64::MAX, 0, 0), (0, u64::MAX, 0), (1, 1, 1)] {
         let mut liar = Liar::new(&Config::default());
-        liar.say(&[request_with(1, |_| {})]);
-        let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
+        let streams = liar.call_for_streams(1, 1);
         liar.say(&[Frame::Credit { stream: streams[0], items: 1 << 40, bytes: 1 << 40, read: 0 }]);
         assert_eq!(liar.closed(), None);
         let stream = streams[0];
@@ -236,9 +234,7 @@ fn streams_that_have_waited_for_credit_are_forgotten() {
     pair.run();
     let mut liar = Liar::at(pair);
     for n in 1..=500 {
-        liar.say(&[request_with(n, |_| {})]);
-        let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-        let streams = liar.pair.answer(SERVER, &arrived, Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 1));
+        let streams = liar.call_for_streams(n, 1);
         liar.pair.produce(SERVER, streams[0], [vec![0; 10].into(), vec![0; 10].into()]);
         liar.pair.transmit(SERVER);
         liar.say(&[Frame::Stop { transfer: streams[0] }]);
@@ -338,10 +334,7 @@ fn streams_of_incomplete_calls_are_not_kept() {
 #[test]
 fn many_stops_for_nothing_cost_little() {
     let mut liar = Liar::new(&Config::default());
-    liar.say(&[request_with(1, |_| {})]);
-    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-    let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
-    let streams = liar.pair.answer(SERVER, &arrived, completion);
+    let streams = liar.call_for_streams(1, 16_000);
     for id in &streams {
         assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 100].into()]), 0);
     }
@@ -366,10 +359,7 @@ fn credit_in_crumbs_costs_little() {
     );
     pair.run();
     let mut liar = Liar::at(pair);
-    liar.say(&[request_with(1, |_| {})]);
-    let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-    let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
-    let streams = liar.pair.answer(SERVER, &arrived, completion);
+    let streams = liar.call_for_streams(1, 16_000);
     for id in &streams {
         assert_eq!(liar.pair.produce(SERVER, *id, [vec![0; 10].into()]), 0);
     }
@@ -426,10 +416,7 @@ fn the_queues_of_many_streams_are_bounded() {
         let mut pair = Pair::apart(&taker, &Config::default());
         pair.run();
         let mut liar = Liar::at(pair);
-        liar.say(&[request_with(1, |_| {})]);
-        let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
-        let completion = Completion::Streaming(Bytes::from_static(&[0xc0]).into(), 16_000);
-        let streams = liar.pair.answer(SERVER, &arrived, completion);
+        let streams = liar.call_for_streams(1, 16_000);
         for _ in 0..3 {
             for id in &streams {
                 liar.pair.produce(SERVER, *id, [vec![0; 60_000].into(), vec![0; 60_000].into()]);

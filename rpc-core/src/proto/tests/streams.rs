@@ -387,15 +387,7 @@ fn streams_beyond_the_announced_limit_fail_their_call() {
     let mut pair = Pair::open(&config);
     let now = pair.now;
     pair.open_stream();
-    let mut start = crate::proto::CallStart {
-        method: None,
-        oneway: false,
-        depth: 0,
-        origin: None,
-        deadline: None,
-        deadline_origin: None,
-        idle_timeout: None,
-    };
+    let mut start = crate::proto::CallStart::default();
     let connection = &mut pair.ends[CLIENT].connection;
     let (key, _) = connection.begin_call(now, &mut start, Waker::noop()).unwrap();
     let mut outgoing = crate::proto::Outgoing {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rpc_testing::settle;
 use tokio::{
     io::AsyncWriteExt,
     task::yield_now,
@@ -10,13 +11,6 @@ use tokio::{
 
 use super::peer::{BINARY, BOTH, CONTINUATION, FIN, PING, PONG, Peer, TEXT, encode, soon};
 use crate::raw::{Message, RawError, RawLimits, Role};
-
-/// Lets the driver do all that it can do.
-async fn settle() {
-    for _ in 0..1000 {
-        yield_now().await;
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_pinged_and_then_given_up() {
@@ -64,6 +58,7 @@ async fn a_peer_that_does_not_read_ends_after_the_time_for_a_write() {
     let (mut socket, mut peer) = Peer::through(Role::Server, &limits, 1000);
     let begun = Instant::now();
     socket.send(vec![0; 3000]).await.unwrap();
+    // The driver has begun to write, and most of the time for a write is over.
     sleep(Duration::from_secs(6)).await;
     // A byte that is taken is progress.
     let mut some = [0; 500];

@@ -8,21 +8,13 @@ use tokio::{
     time::timeout,
 };
 
+pub(super) use crate::session::websocket::tests::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PIPE, PONG, TEXT};
 use crate::{
     raw::{RawInfo, RawLimits, RawSocket, Role},
     session::websocket::tests::raw::{frame, frames},
 };
 
-pub(super) const CONTINUATION: u8 = 0x0;
-pub(super) const TEXT: u8 = 0x1;
-pub(super) const BINARY: u8 = 0x2;
-pub(super) const CLOSE: u8 = 0x8;
-pub(super) const PING: u8 = 0x9;
-pub(super) const PONG: u8 = 0xa;
-pub(super) const FIN: u8 = 0x80;
-
 pub(super) const BOTH: [Role; 2] = [Role::Server, Role::Client];
-pub(super) const PIPE: usize = 1024 * 1024;
 
 /// The raw bytes of a socket's other end.
 pub(super) struct Peer {

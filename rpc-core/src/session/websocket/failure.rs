@@ -36,7 +36,7 @@ pub(crate) fn failure(error: Error, text_seen: bool) -> TransportError {
             TransportError::Lost("more was queued for writing than the write buffer may hold".into())
         }
         Error::Protocol(found) => violation(describe(&found)),
-        // The other errors are those of HTTP requests and of TLS, which do not come from an open WebSocket.
+        // The other errors are about HTTP requests and TLS, and do not come from an open WebSocket.
         _ => violation(WebSocketViolation::Framing),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Framing {
     /// Frames that did not end their messages.
     parts: u64,
     text_seen: bool,
-    /// Where text is taken.
+    /// The check of text, if this WebSocket takes text.
     #[cfg(feature = "raw")]
     text: Option<TextCheck>,
 }

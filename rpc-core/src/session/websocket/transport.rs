@@ -178,8 +178,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     fn drive_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Option<Closing> {
         match &mut self.closing {
             Closing::NotYet => {
-                // A pong that is still queued must go out before the close frame (RFC 6455 §5.5.1). If the flush fails,
-                // so does the next call.
+                // A pong that is still queued must go out before the close frame (RFC 6455 §5.5.1). If the flush
+                // fails, the next call fails too.
                 let _ = self.socket.flush();
                 // If the other side has sent its close frame first, the library sends nothing here: the answer to that
                 // frame is in the buffer already.

@@ -1,5 +1,5 @@
 #![deny(missing_docs, warnings)]
-//! Streams wherever they may stand, where the prelude means other things.
+//! Streams in all places where they may stand, in a module where the names of the prelude mean other things.
 
 /// A contract.
 pub mod contract {

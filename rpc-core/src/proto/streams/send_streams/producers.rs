@@ -29,7 +29,7 @@ impl SendStreams {
         let shared = &mut self.shared;
         match shared.admit(id, stream, false, count) {
             Ok(room) => {
-                // One byte stands for one short item, of whatever length up to a chunk.
+                // One byte stands for one short item, of any length up to a chunk.
                 let size = if room.bytes == 1 { shared.chunk + ITEM } else { shared.size(room.bytes) };
                 shared.claim(stream, size, size);
                 Some(room)
@@ -88,7 +88,7 @@ impl SendStreams {
         true
     }
 
-    /// Queues items: those that were claimed, and others as far as there is credit and room; the rest is left. True if
+    /// Queues the claimed items, and further items as far as there is credit and room; the rest is left. True if
     /// the stream has to be put into the outbox. `None` if the stream has ended.
     pub(crate) fn push(
         &mut self,

@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-pub(super) const PIPE: usize = 1024 * 1024;
+pub(crate) const PIPE: usize = 1024 * 1024;
 pub(super) const KIB: usize = 1024;
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
-pub(super) const CONTINUATION: u8 = 0x0;
-pub(super) const TEXT: u8 = 0x1;
-pub(super) const BINARY: u8 = 0x2;
-pub(super) const CLOSE: u8 = 0x8;
-pub(super) const PING: u8 = 0x9;
-pub(super) const PONG: u8 = 0xa;
-pub(super) const FIN: u8 = 0x80;
+pub(crate) const CONTINUATION: u8 = 0x0;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
+pub(crate) const FIN: u8 = 0x80;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum End {
