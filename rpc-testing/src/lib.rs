@@ -1,5 +1,5 @@
-//! What the tests of several crates share: peers that say what a test wants, certificates, waiting, and what was
-//! logged.
+//! What the tests of several crates share: peers that say what a test wants, certificates, waiting, a clock, and what
+//! was logged.
 //!
 //! The tests in `tests/` of a crate use it as a dev-dependency by path, which is left out when the crate is published.
 //! The unit tests inside rpc-core cannot: to them the types of rpc-core that stand here are those of another crate.
@@ -8,6 +8,7 @@
 
 mod authority;
 mod bar;
+mod clock;
 mod frames;
 mod lines;
 mod socket;
@@ -16,6 +17,7 @@ mod waiting;
 
 pub use authority::{Authority, Identity};
 pub use bar::{Bar, Keeper, order};
+pub use clock::with_stopped_clock;
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use socket::{accept, join};
