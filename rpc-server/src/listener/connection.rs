@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Durat
 use http::{Extensions, Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::{Config, text::excerpt_of};
+use rpc_core::text::excerpt_of;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -35,9 +35,12 @@ pub(super) struct Accepted {
 }
 
 /// How connections speak HTTP.
-pub(super) fn http(config: &Config) -> http1::Builder {
+pub(super) fn http(shared: &ServerShared) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.upgrade_timeout()).max_buf_size(MAX_HEAD);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.config.upgrade_timeout())
+        .max_buf_size(MAX_HEAD)
+        .max_headers(shared.admission.max_headers);
     http
 }
 
