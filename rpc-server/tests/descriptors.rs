@@ -12,9 +12,9 @@ use std::fs::read_dir;
 use child::{gone, kind, say, signal, start, transport as own_transport};
 use raw::{DeskClient, builder};
 use rpc_client::Connect;
-use rpc_testing::{SOON, until};
+use rpc_testing::{SOON, over_both, until};
 use tokio::{net::TcpStream, time::timeout};
-use transport::{Transport, over_both};
+use transport::Transport;
 
 over_both!(a_server_without_descriptors_serves_on_and_recovers);
 

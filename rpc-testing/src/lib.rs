@@ -8,6 +8,7 @@
 
 mod authority;
 mod bar;
+mod both;
 mod clock;
 mod frames;
 mod lines;

@@ -2,13 +2,13 @@
 
 use rpc_client::{Connect, ConnectError};
 use rpc_server::ServerBuilder;
-use rpc_testing::SOON;
+use rpc_testing::{SOON, over_both};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use crate::{
     raw::{DeskClient, Raw, UPGRADE, builder},
     row::Row,
-    transport::{Link, Transport, over_both},
+    transport::{Link, Transport},
 };
 
 over_both!(

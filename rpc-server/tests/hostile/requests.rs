@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use rpc_core::{Session, SessionHooks, Status, async_trait};
-use rpc_testing::greeting;
+use rpc_testing::{greeting, over_both};
 
 use crate::{
     raw::{UPGRADE, builder, masked},
     row::Row,
-    transport::{Transport, over_both},
+    transport::Transport,
 };
 
 over_both!(a_foreign_origin, a_version_that_is_not_13, a_key_that_is_none, no_common_sub_protocol, compression);

@@ -19,31 +19,6 @@ use tokio_rustls::rustls::version::TLS13;
 use self::secure::secure;
 use crate::raw::Raw;
 
-/// Makes tests of functions that take a [`Transport`]: `name::over_ws` and `name::over_wss`. They run in a runtime with
-/// one thread, or in one of the named flavor.
-macro_rules! over_both {
-    ($($name:ident),+ $(,)?) => {
-        over_both!("current_thread": $($name),+);
-    };
-    ($flavor:tt: $($name:ident),+ $(,)?) => {$(
-        mod $name {
-            use crate::transport::Transport;
-
-            #[tokio::test(flavor = $flavor)]
-            async fn over_ws() {
-                super::$name(Transport::ws()).await;
-            }
-
-            #[cfg(feature = "tls")]
-            #[tokio::test(flavor = $flavor)]
-            async fn over_wss() {
-                super::$name(Transport::wss()).await;
-            }
-        }
-    )+};
-}
-pub(crate) use over_both;
-
 /// `ws://`, or `wss://` with certificates of its own. The server is called localhost.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport(Option<Secrets>);
