@@ -255,17 +255,18 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many headers a request may have; a name that comes twice counts twice. Default 100; 0 or more than 1,000
-    /// is an error at [`build`](Self::build). A request with more headers is answered with 431 (RFC 6585 §5), and no
-    /// hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they are.
+    /// Sets how many headers a request may have; a name that comes twice counts twice. Default 100; 0 or more than
+    /// 1,000 is an error at [`build`](Self::build). A request with more headers is answered with 431 (RFC 6585 §5), and
+    /// no hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they
+    /// are.
     ///
-    /// A lower number fits a server whose clients are all known: this project's own client sends seven headers and those
-    /// that the program adds. A higher number lets clients in to whose requests proxies or browsers add many headers,
-    /// and lets each session keep more memory: 256 bytes for each header, beside the header's text. The limit stops a
-    /// peer that sends many short headers, which take far more memory than they have bytes.
+    /// A lower number fits a server whose clients are all known: this project's own client sends seven headers and
+    /// those that the program adds. A higher number lets clients in to whose requests proxies or browsers add many
+    /// headers, and lets each session keep more memory: 256 bytes for each header, beside the header's text. The limit
+    /// stops a peer that sends many short headers, which take far more memory than they have bytes.
     ///
-    /// Another HTTP server ([`Server::upgrade`], [`Server::front`]) has a limit of its own, often 100. There, requests for
-    /// the WebSocket must keep both limits, and other requests that limit alone.
+    /// Another HTTP server ([`Server::upgrade`], [`Server::front`]) has a limit of its own, often 100. There, requests
+    /// for the WebSocket must keep both limits, and other requests that limit alone.
     pub fn max_headers(mut self, most: usize) -> Self {
         self.max_headers = most;
         self

@@ -56,8 +56,8 @@ pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String,
     Ok(key.to_owned())
 }
 
-/// Refuses a request with more headers than the server takes. A listener does so by itself; another HTTP server may have
-/// a higher limit.
+/// Refuses a request with more headers than the server takes. A listener does so by itself; another HTTP server may
+/// have a higher limit.
 pub(crate) fn check_number(head: &Parts, most: usize) -> Result<(), Refusal> {
     if head.headers.len() > most { Err(Refusal::TooManyHeaders) } else { Ok(()) }
 }
