@@ -260,7 +260,7 @@ impl ServerBuilder {
     /// no hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they
     /// are.
     ///
-    /// A lower number fits a server whose clients are all known: this project's own client sends seven headers and
+    /// A lower number fits a server whose clients are all known: this project's own client sends six headers and
     /// those that the program adds. A higher number lets clients in to whose requests proxies or browsers add many
     /// headers, and lets each session keep more memory: 256 bytes for each header, beside the header's text. The limit
     /// stops a peer that sends many short headers, which take far more memory than they have bytes.

@@ -1,19 +1,26 @@
 //! Heads of requests that are longer than 64 KiB, or have more headers than the server takes.
 
+use std::time::Duration;
+
 use rpc_client::{Connect, ConnectError};
 use rpc_server::ServerBuilder;
-use rpc_testing::{SOON, over_both};
-use tokio::{io::AsyncWriteExt, time::timeout};
+use rpc_testing::{SOON, over_both, with_stopped_clock};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{advance, timeout},
+};
 
 use crate::{
     raw::{DeskClient, Raw, UPGRADE, builder},
-    row::Row,
+    row::{MOST, Row},
     transport::{Link, Transport},
 };
 
 over_both!(
     a_head_of_64_kib_and_one_beyond,
     a_head_without_an_end,
+    the_answer_is_not_lost_to_a_reset,
+    a_refused_peer_that_stays_has_its_place_for_a_second,
     a_hundred_headers_and_one_more,
     as_many_headers_as_are_set_and_one_more,
     one_header_and_one_more,
@@ -85,12 +92,62 @@ async fn a_head_without_an_end(transport: Transport) {
     .await;
 }
 
+/// A socket that is closed before its bytes are read resets the connection, and the reset can overtake the answer
+/// (RFC 9112 §9.6).
+async fn the_answer_is_not_lost_to_a_reset(transport: Transport) {
+    let row = Row::begin(transport, builder()).await;
+    let long = format!("X: {}", "x".repeat(2 * MAX_HEAD));
+    row.beside(async {
+        for (request, status) in [
+            (format!("{LINE}Host: localhost\r\n{long}\r\n\r\n"), "431"),
+            (format!("{LINE}Host: localhost\r\nno header\r\n{long}"), "400"),
+            (format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n{long}"), "405"),
+        ] {
+            let mut peer = row.peer().await;
+            peer.send(request.as_bytes()).await;
+            let mut said = Vec::new();
+            timeout(SOON, peer.0.read_to_end(&mut said)).await.unwrap().unwrap();
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+            // After a reset, sending fails.
+            for _ in 0..3 {
+                peer.send(b"more").await;
+                row.served().await;
+            }
+        }
+    })
+    .await;
+}
+
+async fn a_refused_peer_that_stays_has_its_place_for_a_second(transport: Transport) {
+    with_stopped_clock(async {
+        let row = Row::begin(transport, builder()).await;
+        let mut stay = Vec::new();
+        row.beside(async {
+            for _ in 1..MOST {
+                let mut peer = row.peer().await;
+                assert!(peer.get(&["no header"]).await.starts_with("HTTP/1.1 400"));
+                assert!(peer.rest().await.is_empty());
+                stay.push(peer);
+            }
+            for _ in 0..10 {
+                assert!(row.try_upgrade().await.is_none());
+            }
+            advance(Duration::from_secs(2)).await;
+        })
+        .await;
+        // All places are free, although the peers have not closed their connections.
+        drop(stay);
+    })
+    .await;
+}
+
 async fn a_hundred_headers_and_one_more(transport: Transport) {
     taken_up_to(transport, builder(), 100).await;
 }
 
 async fn as_many_headers_as_are_set_and_one_more(transport: Transport) {
-    // The client that is served beside the peers sends seven headers.
+    // The client that is served beside the peers sends seven headers, of which the program has set one.
     for most in [7, 99, 101, 1_000] {
         taken_up_to(transport.clone(), builder().max_headers(most), most).await;
     }

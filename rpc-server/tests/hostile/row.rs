@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many connections each server may have: more than any row needs at once.
-const MOST: usize = 16;
+pub(crate) const MOST: usize = 16;
 
 /// A server, and a client that has had a session since before any hostile peer came.
 pub(crate) struct Row {
@@ -44,6 +44,12 @@ impl Row {
 
     pub(crate) fn is_tls(&self) -> bool {
         self.transport.is_tls()
+    }
+
+    /// A peer that has become a WebSocket; `None` if the server has no place for the peer. Over `wss://` the connection
+    /// just ends then.
+    pub(crate) async fn try_upgrade(&self) -> Option<Raw<Link>> {
+        self.transport.try_peer(self.server.local_addr()).await.ok()?.try_upgrade().await.ok()
     }
 
     /// A peer that has sent a GET request with these header lines; the head and the body of the answer. The body of an
@@ -88,10 +94,10 @@ impl Row {
     async fn all_places(&self) {
         let mut taken = Vec::new();
         while taken.len() < MOST - 1 {
-            // A place that is not free yet is refused; over `wss://` the connection just ends.
-            match self.transport.try_peer(self.server.local_addr()).await.map(Raw::try_upgrade) {
-                Ok(upgrading) => taken.extend(upgrading.await.ok()),
-                Err(_) => self.served().await,
+            // A place that is not free yet is refused.
+            match self.try_upgrade().await {
+                Some(peer) => taken.push(peer),
+                None => self.served().await,
             }
         }
         drop(taken);
