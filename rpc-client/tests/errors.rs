@@ -106,6 +106,7 @@ fn build_errors() -> Vec<BuildError> {
     let mut errors = vec![
         BuildError::Memory { given: 1, least: 2 },
         BuildError::NoConnections { setting: "max_connections" },
+        BuildError::MaxHeaders { given: 0, most: 1_000 },
         BuildError::Origin { given: "*".to_owned(), why: "a wildcard".to_owned() },
     ];
     errors.extend(hosting_errors().map(BuildError::Hosting));

@@ -24,6 +24,9 @@ use crate::{
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1_000;
 const MEMORY: usize = 2 << 30;
+/// Headers of a request, by default and at most.
+const MAX_HEADERS: usize = 100;
+const MOST_HEADERS: usize = 1_000;
 
 impl Server {
     /// Begins a server that has no services yet.
@@ -39,6 +42,7 @@ impl Server {
             trusted: Vec::new(),
             kept: None,
             drain_delay: Duration::ZERO,
+            max_headers: MAX_HEADERS,
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
@@ -94,6 +98,7 @@ pub struct ServerBuilder {
     kept: Option<Vec<String>>,
     drain_delay: Duration,
     sessions: Sessions,
+    max_headers: usize,
     max_connections: usize,
     max_connections_per_address: usize,
     memory: Option<usize>,
@@ -250,6 +255,23 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how many headers a request may have; a name that comes twice counts twice. Default 100; 0 or more than
+    /// 1,000 is an error at [`build`](Self::build). A request with more headers is answered with 431 (RFC 6585 §5), and
+    /// no hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they
+    /// are.
+    ///
+    /// A lower number fits a server whose clients are all known: this project's own client sends six headers and
+    /// those that the program adds. A higher number lets clients in to whose requests proxies or browsers add many
+    /// headers, and lets each session keep more memory: 256 bytes for each header, beside the header's text. The limit
+    /// stops a peer that sends many short headers, which take far more memory than they have bytes.
+    ///
+    /// Another HTTP server ([`Server::upgrade`], [`Server::front`]) has a limit of its own, often 100. There, requests
+    /// for the WebSocket must keep both limits, and other requests that limit alone.
+    pub fn max_headers(mut self, most: usize) -> Self {
+        self.max_headers = most;
+        self
+    }
+
     /// Sets how long the server still takes clients after a signal has asked for its end
     /// ([`Server::shutdown_on_signal`]), while `/readyz` is red already. Default 0. Orchestrators and load balancers
     /// ask now and then, and send clients until they have heard: give them a bit more than the time between two
@@ -322,8 +344,9 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, an origin that no page can have, a host or a proxy that is no address, a
-    /// header without a name, or a path that no request can have or that two routes have.
+    /// connections that is too small, a number of headers that is too small or too large, an origin that no page can
+    /// have, a host or a proxy that is no address, a header without a name, or a path that no request can have or that
+    /// two routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
@@ -338,8 +361,12 @@ impl ServerBuilder {
                 return Err(BuildError::NoConnections { setting });
             }
         }
+        if !(1..=MOST_HEADERS).contains(&self.max_headers) {
+            return Err(BuildError::MaxHeaders { given: self.max_headers, most: MOST_HEADERS });
+        }
         let gatekeeper = Gatekeeper::new(self.authenticator);
         let admission = Admission {
+            max_headers: self.max_headers,
             origins: admission::origins(self.any_origin, self.origins)?,
             hosts: admission::hosts(self.hosts)?,
             proxies: admission::proxies(self.trusted)?,
@@ -397,6 +424,7 @@ impl fmt::Debug for ServerBuilder {
             .field("config", &self.config)
             .field("any_origin", &self.any_origin)
             .field("origins", &self.origins)
+            .field("max_headers", &self.max_headers)
             .field("max_connections", &self.max_connections)
             .field("max_connections_per_address", &self.max_connections_per_address)
             .field("memory", &self.memory)

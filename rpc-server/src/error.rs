@@ -31,6 +31,14 @@ pub enum BuildError {
         /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
         setting: &'static str,
     },
+    /// [`ServerBuilder::max_headers`](crate::ServerBuilder::max_headers) is a number of headers with which no request
+    /// could be answered, or one that bounds nothing.
+    MaxHeaders {
+        /// The given number.
+        given: usize,
+        /// The greatest number that works; the least is 1.
+        most: usize,
+    },
     /// [`ServerBuilder::allow_origin`](crate::ServerBuilder::allow_origin) was given a text that no web page has as its
     /// origin.
     Origin {
@@ -213,6 +221,9 @@ impl fmt::Display for BuildError {
             Self::NoConnections { setting } => {
                 write!(f, "ServerBuilder::{setting} is 0, so no client could connect; 1 is the least that works")
             }
+            Self::MaxHeaders { given, most } => {
+                write!(f, "ServerBuilder::max_headers is {given}, and must be from 1 to {most}; the default is 100")
+            }
             Self::Origin { given, why } => {
                 write!(f, "ServerBuilder::allow_origin was given {given:?}, which no web page has as its origin: {why}")
             }
@@ -248,6 +259,7 @@ impl error::Error for BuildError {
             Self::Hosting(error) => error.source(),
             Self::Memory { .. }
             | Self::NoConnections { .. }
+            | Self::MaxHeaders { .. }
             | Self::Origin { .. }
             | Self::Host { .. }
             | Self::HeaderName { .. }

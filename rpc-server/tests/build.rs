@@ -53,6 +53,20 @@ async fn caps_that_let_nothing_in_are_refused() {
 }
 
 #[tokio::test]
+async fn a_number_of_headers_that_no_request_or_any_request_has_is_refused() {
+    for wrong in [0, 1_001, usize::MAX] {
+        let (error, said) = refused(|| Server::builder().max_headers(wrong)).await;
+        assert_eq!(error, BuildError::MaxHeaders { given: wrong, most: 1_000 });
+        let words = format!("ServerBuilder::max_headers is {wrong}, and must be from 1 to 1000; the default is 100");
+        assert_eq!(said, words);
+        assert!(error.source().is_none());
+    }
+    for right in [1, 1_000] {
+        assert!(Server::builder().max_headers(right).build().is_ok());
+    }
+}
+
+#[tokio::test]
 async fn limits_that_cannot_work_are_refused() {
     let (error, _) = refused(|| Server::builder().memory(1000)).await;
     assert!(matches!(error, BuildError::Memory { given: 1000, .. }), "{error:?}");

@@ -5,14 +5,18 @@
 
 mod child;
 mod raw;
+mod transport;
 
 use std::fs::read_dir;
 
-use child::{gone, kind, say, signal, start};
+use child::{gone, kind, say, signal, start, transport as own_transport};
 use raw::{DeskClient, builder};
 use rpc_client::Connect;
-use rpc_testing::{SOON, until};
+use rpc_testing::{SOON, over_both, until};
 use tokio::{net::TcpStream, time::timeout};
+use transport::Transport;
+
+over_both!(a_server_without_descriptors_serves_on_and_recovers);
 
 /// How many files and sockets the server may have.
 const MOST: usize = 48;
@@ -23,16 +27,15 @@ async fn child() {
     if kind().is_none() {
         return;
     }
-    let server = builder().listen("127.0.0.1:0").await.unwrap();
+    let server = own_transport().listen(builder()).await;
     say(server.local_addr());
     server.shutdown_on_signal().await;
 }
 
-#[tokio::test]
-async fn a_server_without_descriptors_serves_on_and_recovers() {
-    let (child, addr) = start("alone", MOST).await;
-    let url = format!("ws://{addr}/");
-    let healthy = DeskClient::connect(&url).await.unwrap();
+async fn a_server_without_descriptors_serves_on_and_recovers(transport: Transport) {
+    let (child, addr) = start("alone", MOST, &transport).await;
+    let connect = || transport.trusting(DeskClient::connect(transport.url(addr, "/")));
+    let healthy = connect().await.unwrap();
     let mut silent = Vec::new();
     for _ in 0..2 * MOST {
         silent.push(TcpStream::connect(addr).await.unwrap());
@@ -43,7 +46,8 @@ async fn a_server_without_descriptors_serves_on_and_recovers() {
     for _ in 0..100 {
         healthy.address().await.unwrap();
     }
-    let late = tokio::spawn(async move { DeskClient::connect(url).await.unwrap().address().await });
+    let late = connect();
+    let late = tokio::spawn(async move { late.await.unwrap().address().await });
     drop(silent);
     assert!(timeout(SOON, late).await.unwrap().unwrap().unwrap().is_some());
     healthy.address().await.unwrap();

@@ -231,6 +231,34 @@ async fn the_whole_front_mounts_into_another_http_server() {
 }
 
 #[tokio::test]
+async fn within_another_http_server_the_number_of_headers_holds_for_the_websocket() {
+    let builder = builder().path("/rpc").route("/page", pages()).max_headers(UPGRADE.len());
+    #[cfg(feature = "raw")]
+    let builder = builder.route("/echo", rpc_server::raw::websocket(|_| async {}));
+    let front = builder.build().unwrap().front();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let served = tokio::spawn(async move { axum::serve(listener, Router::new().fallback_service(front)).await });
+    for path in ["/rpc", "/page", "/echo"] {
+        for more in ["", "X: x\r\n"] {
+            let mut raw = Raw(TcpStream::connect(addr).await.unwrap());
+            raw.send(format!("GET {path} HTTP/1.1\r\n{}\r\n{more}\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
+            let head = raw.head().await;
+            let status = match (path, more) {
+                ("/page", _) => "200",
+                (_, "") => "101",
+                _ => "431",
+            };
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
+            if status == "431" {
+                assert!(raw.body(&head).await.contains("max_headers"), "{head}");
+            }
+        }
+    }
+    served.abort();
+}
+
+#[tokio::test]
 async fn an_upgrade_reaches_a_route_of_the_application() {
     let echo = |request: Request| async move {
         assert!(request.extensions().get::<hyper::upgrade::OnUpgrade>().is_some());

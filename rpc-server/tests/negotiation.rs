@@ -1,19 +1,12 @@
-//! Requests for the WebSocket that are refused, each beside a client that is served throughout.
+//! Which names and origins are let in, and what sessions keep of their requests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod raw;
 
-use std::time::Duration;
-
 use raw::{DeskClient, Raw, UPGRADE, builder, endless};
 use rpc_client::Connect;
 use rpc_server::{BuildError, Server, ServerBuilder, ServerHandle};
-use rpc_testing::SOON;
-use tokio::{
-    io::AsyncWriteExt,
-    time::{interval, timeout},
-};
 
 /// A server, and a client that is connected to it by the name localhost.
 struct Served {
@@ -43,36 +36,6 @@ impl Served {
 }
 
 #[tokio::test]
-async fn another_version_is_answered_with_the_one_there_is() {
-    let served = Served::by(builder()).await;
-    for version in ["8", "14", "x", ""] {
-        let (head, body) = served.ask(&[&format!("Sec-WebSocket-Version: {version}")]).await;
-        assert!(head.starts_with("http/1.1 426"), "{head}");
-        assert!(head.contains("\r\nsec-websocket-version: 13\r\n"), "{head}");
-        assert!(body.contains("version 13"), "{body}");
-    }
-}
-
-#[tokio::test]
-async fn a_bad_key_is_refused() {
-    let served = Served::by(builder()).await;
-    for key in ["", "short", "dGhlIHNhbXBsZSBub25jZQ"] {
-        let (head, body) = served.ask(&[&format!("Sec-WebSocket-Key: {key}")]).await;
-        assert!(head.starts_with("http/1.1 400"), "{head}");
-        assert!(body.contains("Sec-WebSocket-Key"), "{body}");
-    }
-}
-
-#[tokio::test]
-async fn sub_protocols_that_are_not_served_are_answered_with_those_that_are() {
-    let served = Served::by(builder()).await;
-    let (head, body) = served.ask(&["Sec-WebSocket-Protocol: chat, duplex-rpc.v9"]).await;
-    assert!(head.starts_with("http/1.1 400"), "{head}");
-    assert!(head.contains("\r\nsec-websocket-protocol: duplex-rpc.v1\r\n"), "{head}");
-    assert!(body.contains("Served: duplex-rpc.v1"), "{body}");
-}
-
-#[tokio::test]
 async fn a_foreign_page_is_refused_and_a_program_is_not() {
     let served = Served::by(builder()).await;
     let (head, body) = served.ask(&["Origin: https://evil.example.com"]).await;
@@ -98,26 +61,6 @@ async fn a_name_that_is_not_the_servers_is_refused() {
 }
 
 #[tokio::test]
-async fn compression_is_declined() {
-    let served = Served::by(builder()).await;
-    let (head, _) = served.ask(&["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]).await;
-    assert!(head.starts_with("http/1.1 101"), "{head}");
-    assert!(!head.contains("sec-websocket-extensions"), "{head}");
-}
-
-#[tokio::test]
-async fn a_head_beyond_the_limits_is_refused() {
-    let served = Served::by(builder()).await;
-    let long = format!("X: {}", "x".repeat(70 * 1024));
-    let mut raw = Raw::connect(&served.server).await;
-    assert!(raw.get(&[&long]).await.starts_with("HTTP/1.1 431"));
-    let lines: Vec<_> = (0..101).map(|number| format!("X-{number}: x")).collect();
-    let mut raw = Raw::connect(&served.server).await;
-    assert!(raw.get(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await.starts_with("HTTP/1.1 431"));
-    assert!(served.healthy.address().await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn a_session_keeps_the_headers_that_are_asked_for() {
     let served = Served::by(builder()).await;
     assert_eq!(served.healthy.header("authorization").await.unwrap().as_deref(), Some("secret"));
@@ -130,30 +73,6 @@ async fn a_session_keeps_the_headers_that_are_asked_for() {
     assert_eq!(session.info().headers.len(), 1);
     let served = Served::by(builder().keep_headers([""; 0])).await;
     assert_eq!(served.healthy.header("x-key").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn who_sends_too_slowly_is_dropped_beside_a_client_that_is_served() {
-    let short = endless().to_builder().upgrade_timeout(Duration::from_millis(100)).build().unwrap();
-    let server = builder().config(short).listen("127.0.0.1:0").await.unwrap();
-    let healthy = DeskClient::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
-    let calls = async {
-        loop {
-            healthy.address().await.unwrap();
-        }
-    };
-    let dropped = async {
-        let mut silent = Raw::connect(&server).await;
-        let (mut slow, mut pace) = (Raw::connect(&server).await, interval(Duration::from_millis(5)));
-        assert!(silent.rest().await.is_empty());
-        while slow.0.write_all(b"x").await.is_ok() {
-            pace.tick().await;
-        }
-    };
-    tokio::select! {
-        () = calls => {}
-        dropped = timeout(SOON, dropped) => dropped.unwrap(),
-    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod child;
+mod raw;
+mod transport;
 
 use std::{
     net::SocketAddr,
@@ -16,18 +18,22 @@ use std::{
 };
 
 use axum::Router;
-use child::{GONE, gone, kind, say, signal, start};
+use child::{GONE, gone, kind, say, signal, start, transport as own_transport};
 use futures::poll;
+use raw::{Raw, UPGRADE, masked};
 use rpc_client::Connect;
 use rpc_core::{Config, Execution};
 use rpc_server::{Server, ServerBuilder};
-use rpc_testing::{SOON, until};
+use rpc_testing::{SOON, greeting, over_both, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
+use transport::{Link, Transport};
+
+over_both!("multi_thread": a_signal_drains_under_load, ctrl_c_drains_under_load);
 
 const CLIENTS: usize = 200;
 /// More than all clients need.
@@ -68,9 +74,13 @@ async fn child() {
         "axum" => return mounted().await,
         "patient" => builder().config(patient),
         "delayed" => builder().drain_delay(Duration::MAX),
-        _ => builder(),
+        // Peers that say nothing are ended by the drain, and by nothing else.
+        _ => {
+            let config = Config::builder().upgrade_timeout(Duration::MAX).hello_timeout(Duration::MAX);
+            builder().config(config.keepalive_timeout(Duration::MAX).build().unwrap())
+        }
     };
-    let server = builder.listen("127.0.0.1:0").await.unwrap();
+    let server = own_transport().listen(builder).await;
     // The parent may send a signal as soon as it has heard; the process waits for signals from the first poll on.
     let mut end = pin!(server.shutdown_on_signal());
     assert!(poll!(&mut end).is_pending());
@@ -89,8 +99,32 @@ async fn mounted() {
     server.shutdown().await;
 }
 
-async fn mill(addr: SocketAddr) -> MillClient {
-    timeout(SOON, MillClient::connect(format!("ws://{addr}/rpc"))).await.unwrap().unwrap()
+async fn mill(addr: SocketAddr, transport: &Transport) -> MillClient {
+    let connecting = transport.trusting(MillClient::connect(transport.url(addr, "/rpc")));
+    timeout(SOON, connecting).await.unwrap().unwrap()
+}
+
+/// Peers that keep no rules, and that read on: one has said nothing, one has said half a head, one is a WebSocket
+/// without a Hello, and one has a session and never says goodbye.
+async fn hostile(addr: SocketAddr, transport: &Transport) -> [Raw<Link>; 4] {
+    let upgrade = format!("GET /rpc HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n"));
+    let peer = async |bytes: &[u8]| {
+        let mut peer = transport.peer(addr).await;
+        peer.send(bytes).await;
+        peer
+    };
+    let mut upgraded = peer(upgrade.as_bytes()).await;
+    assert!(upgraded.head().await.starts_with("HTTP/1.1 101"));
+    let mut greeted = peer(upgrade.as_bytes()).await;
+    assert!(greeted.head().await.starts_with("HTTP/1.1 101"));
+    greeted.send(&masked(0x82, &greeting())).await;
+    // The server has said Welcome.
+    let mut first = [0; 2];
+    timeout(SOON, greeted.0.read_exact(&mut first)).await.unwrap().unwrap();
+    assert_eq!(first[0], 0x82);
+    let mut welcome = vec![0; usize::from(first[1])];
+    timeout(SOON, greeted.0.read_exact(&mut welcome)).await.unwrap().unwrap();
+    [peer(b"").await, peer(&upgrade.as_bytes()[..20]).await, upgraded, greeted]
 }
 
 /// Calls until a call fails, and counts the calls that succeed. Returns whether the last call may have run.
@@ -106,12 +140,14 @@ async fn calls(mill: MillClient, done: Arc<AtomicUsize>) -> Execution {
 }
 
 /// Ends a server that 200 clients call without pause.
-async fn drained_under_load(kind: &str, name: &str) {
-    let (child, addr) = start(kind, DESCRIPTORS).await;
+async fn drained_under_load(kind: &str, name: &str, transport: &Transport) {
+    let (child, addr) = start(kind, DESCRIPTORS, transport).await;
+    // The graceful shutdown of axum waits for such peers.
+    let hostile = if kind == "axum" { None } else { Some(hostile(addr, transport).await) };
     let done = Arc::new(AtomicUsize::new(0));
     let mut mills = Vec::new();
     for _ in 0..CLIENTS {
-        mills.push(mill(addr).await);
+        mills.push(mill(addr, transport).await);
     }
     let clients: JoinSet<_> = mills.into_iter().map(|mill| calls(mill, Arc::clone(&done))).collect();
     until("calls go through", || done.load(Ordering::Relaxed) > 10 * CLIENTS).await;
@@ -119,29 +155,33 @@ async fn drained_under_load(kind: &str, name: &str) {
     let ends = timeout(GONE, clients.join_all()).await.expect("every call ends");
     assert_eq!(ends.len(), CLIENTS);
     assert!(ends.iter().all(|end| *end == Execution::NotExecuted), "{ends:?}");
+    if let Some([mut silent, mut half, mut upgraded, mut greeted]) = hostile {
+        assert_eq!(silent.rest().await, b"");
+        assert_eq!(half.rest().await, b"");
+        assert_eq!(upgraded.close_code().await, Some(1012));
+        assert_eq!(greeted.close_code().await, Some(1012));
+    }
     gone(child).await;
     assert!(TcpStream::connect(addr).await.is_err());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signal_drains_under_load() {
-    drained_under_load("alone", "TERM").await;
+async fn a_signal_drains_under_load(transport: Transport) {
+    drained_under_load("alone", "TERM", &transport).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_drains_under_load() {
-    drained_under_load("alone", "INT").await;
+async fn ctrl_c_drains_under_load(transport: Transport) {
+    drained_under_load("alone", "INT", &transport).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_drains_what_is_mounted_in_axum() {
-    drained_under_load("axum", "TERM").await;
+    drained_under_load("axum", "TERM", &Transport::ws()).await;
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let (child, addr) = start("patient", DESCRIPTORS).await;
-    let mill = mill(addr).await;
+    let (child, addr) = start("patient", DESCRIPTORS, &Transport::ws()).await;
+    let mill = mill(addr, &Transport::ws()).await;
     let mut parked = Box::pin(mill.park());
     assert!(poll!(&mut parked).is_pending());
     assert_eq!(mill.grind(1, 1).await.unwrap(), 2, "the call before has arrived too");
@@ -166,13 +206,13 @@ async fn status(addr: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn readiness_turns_red_before_the_drain() {
-    let (child, addr) = start("delayed", DESCRIPTORS).await;
+    let (child, addr) = start("delayed", DESCRIPTORS, &Transport::ws()).await;
     assert_eq!(status(addr, "/readyz").await, "200");
     signal(&child, "TERM").await;
     timeout(SOON, async { while status(addr, "/readyz").await != "503" {} }).await.unwrap();
     assert_eq!(status(addr, "/healthz").await, "200");
     // Clients that have not heard of it are still served.
-    assert_eq!(mill(addr).await.grind(1, 2).await.unwrap(), 3);
+    assert_eq!(mill(addr, &Transport::ws()).await.grind(1, 2).await.unwrap(), 3);
     signal(&child, "TERM").await;
     gone(child).await;
 }

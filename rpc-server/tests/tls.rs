@@ -11,6 +11,8 @@ mod front;
 mod hostile;
 #[path = "tls/reload.rs"]
 mod reload;
+#[path = "transport/secure.rs"]
+mod secure;
 #[path = "tls/traffic.rs"]
 mod traffic;
 #[path = "tls/vault.rs"]

@@ -139,20 +139,6 @@ async fn web_pages_of_other_origins_are_refused() {
 }
 
 #[tokio::test]
-async fn headers_over_the_limits_are_refused() {
-    let server = patient().await;
-    let long = format!("X-Long: {}", "x".repeat(70 * 1024));
-    let many: Vec<String> = (0..150).map(|n| format!("X-{n}: x")).collect();
-    let many = many.iter().map(String::as_str);
-    for lines in
-        [UPGRADE.into_iter().chain([long.as_str()]).collect::<Vec<_>>(), UPGRADE.into_iter().chain(many).collect()]
-    {
-        let answer = Raw::connect(&server).await.get(&lines).await;
-        assert!(answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 400"), "{answer}");
-    }
-}
-
-#[tokio::test]
 async fn what_is_no_packet_is_closed_with_its_code() {
     let server = patient().await;
     let large = vec![0; 17 * 1024];

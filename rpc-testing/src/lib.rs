@@ -1,5 +1,5 @@
-//! What the tests of several crates share: peers that say what a test wants, certificates, waiting, and what was
-//! logged.
+//! What the tests of several crates share: peers that say what a test wants, certificates, waiting, a clock, and what
+//! was logged.
 //!
 //! The tests in `tests/` of a crate use it as a dev-dependency by path, which is left out when the crate is published.
 //! The unit tests inside rpc-core can only use what has no types of rpc-core: here these are types of another crate.
@@ -9,6 +9,8 @@
 mod authority;
 mod bar;
 mod blocks;
+mod both;
+mod clock;
 mod frames;
 mod lines;
 mod slow_link;
@@ -19,6 +21,7 @@ mod waiting;
 pub use authority::{Authority, Identity};
 pub use bar::{Bar, Keeper, order};
 pub use blocks::{blocks, count_blocks};
+pub use clock::with_stopped_clock;
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use slow_link::slow_link;

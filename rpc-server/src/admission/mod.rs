@@ -16,8 +16,10 @@ pub(crate) use self::{
 use crate::auth::Gatekeeper;
 
 /// Which requests for the WebSocket are let in, and what their sessions keep of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Admission {
+    /// How many headers a request may have.
+    pub(crate) max_headers: usize,
     pub(crate) origins: Origins,
     pub(crate) hosts: Hosts,
     pub(crate) proxies: Proxies,

@@ -41,7 +41,7 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) fn new(socket: Socket, options: ListenOptions, shared: Arc<ServerShared>) -> Self {
-        let http = http(&shared.config);
+        let http = http(&shared);
         Self {
             socket,
             options,

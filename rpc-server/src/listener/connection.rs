@@ -1,18 +1,19 @@
 //! `Accepted`: a connection of the server, until it becomes a session or ends.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Extensions, Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rpc_core::{Config, text::excerpt_of};
+use rpc_core::text::excerpt_of;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
+use super::turned_away::{LONGEST, discard};
 use crate::{
     caps::Place,
     front::{Connection, answer},
@@ -35,9 +36,12 @@ pub(super) struct Accepted {
 }
 
 /// How connections speak HTTP.
-pub(super) fn http(config: &Config) -> http1::Builder {
+pub(super) fn http(shared: &ServerShared) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.upgrade_timeout()).max_buf_size(MAX_HEAD);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.config.upgrade_timeout())
+        .max_buf_size(MAX_HEAD)
+        .max_headers(shared.admission.max_headers);
     http
 }
 
@@ -106,20 +110,27 @@ impl Accepted {
             let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
             async { Ok::<_, Infallible>(answer.await) }
         });
-        let mut served = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
-        tokio::select! {
+        let mut served = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+        let mut ended = tokio::select! {
             biased;
-            ended = served.as_mut() => return report(peer_addr, "before the upgrade", ended),
-            _ = is_kept.wait_for(|&kept| kept) => {}
+            ended = &mut served => Some(("before the upgrade", ended)),
+            _ = is_kept.wait_for(|&kept| kept) => None,
             _ = stop.wait_for(|&stop| stop != Stop::No) => return debug!(peer, "connection dropped at the shutdown"),
             () = sleep(left) => return debug!(peer, "connection ended: no upgrade within {limit:?}"),
+        };
+        if ended.is_none() {
+            ended = tokio::select! {
+                biased;
+                ended = &mut served => Some(("between requests", ended)),
+                _ = stop.wait_for(|&stop| stop != Stop::No) => None,
+            };
         }
-        tokio::select! {
-            biased;
-            ended = served.as_mut() => return report(peer_addr, "between requests", ended),
-            _ = stop.wait_for(|&stop| stop != Stop::No) => served.as_mut().graceful_shutdown(),
+        if let Some((when, ended)) = ended {
+            report(peer_addr, when, &ended);
+            return close(ended, served.into_parts(), stop).await;
         }
-        let last = async { report(peer_addr, "at the shutdown", served.await) };
+        Pin::new(&mut served).graceful_shutdown();
+        let last = async { report(peer_addr, "at the shutdown", &served.await) };
         tokio::select! {
             biased;
             // A dropped sender counts as the end.
@@ -129,9 +140,31 @@ impl Accepted {
     }
 }
 
-fn report(peer_addr: Option<SocketAddr>, when: &str, ended: hyper::Result<()>) {
+/// Closes a connection that HTTP has ended, if it has not been upgraded.
+///
+/// The last answer may be on its way while the peer still sends, for instance the rest of a head that is too long. A
+/// system resets a connection that is closed before its bytes are read, and the reset can overtake the answer
+/// (RFC 9112 §9.6). HTTP has closed the writing half; what comes is read for a moment. The service holds the place of
+/// the connection until then.
+async fn close<IO, S>(
+    ended: hyper::Result<()>,
+    parts: Option<http1::Parts<TokioIo<IO>, S>>,
+    mut stop: watch::Receiver<Stop>,
+) where
+    IO: AsyncRead + Unpin,
+{
+    // Any other error says that the peer is gone.
+    let has_answered = ended.err().is_none_or(|error| error.is_parse());
+    let Some(mut parts) = parts.filter(|_| has_answered) else { return };
+    tokio::select! {
+        _ = stop.wait_for(|&stop| stop != Stop::No) => {}
+        _ = timeout(LONGEST, discard(parts.io.inner_mut())) => {}
+    }
+}
+
+fn report(peer_addr: Option<SocketAddr>, when: &str, ended: &hyper::Result<()>) {
     if let Err(error) = ended {
         let peer = peer_addr.map(tracing::field::display);
-        debug!(peer, "connection ended {when}: {}", excerpt_of(&error));
+        debug!(peer, "connection ended {when}: {}", excerpt_of(error));
     }
 }

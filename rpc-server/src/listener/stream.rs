@@ -35,6 +35,6 @@ where
     };
     debug!(peer = peer_addr.map(tracing::field::display), "stream accepted");
     let accepted = Accepted::new(peer_addr, extensions, Arc::clone(shared), place, stop);
-    tokio::spawn(accepted.serve(io, http(&shared.config)));
+    tokio::spawn(accepted.serve(io, http(shared)));
     Ok(())
 }

@@ -60,6 +60,11 @@ impl TurnedAway {
 pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.write_all(FULL).await?;
     stream.shutdown().await?;
+    discard(stream).await
+}
+
+/// Reads on until the peer has closed its half, or has sent too much.
+pub(super) async fn discard(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
     let mut scrap = vec![0; 4096];
     let mut said = 0;
     while said < MOST_SAID {

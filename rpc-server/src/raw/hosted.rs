@@ -8,7 +8,7 @@ use crate::{
     caps::Place,
     sessions::Entry,
     shared::ServerShared,
-    upgrade::{Refusal, check_host},
+    upgrade::{Refusal, check_host, check_number},
 };
 
 /// The server of a route. Each request to a route has this among its extensions, so that the rules for sessions hold
@@ -28,6 +28,7 @@ impl Hosted {
     /// Registers a WebSocket that is about to begin.
     pub(super) fn enter(self, head: &Parts, peer_addr: Option<SocketAddr>) -> Result<Entry, Refusal> {
         let Self { shared, place } = self;
+        check_number(head, shared.admission.max_headers)?;
         check_host(head, &shared.admission.hosts)?;
         let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
         shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)

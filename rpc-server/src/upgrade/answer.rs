@@ -66,6 +66,7 @@ fn begin(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Result<(String, OnUpgrade, Entry), Refusal> {
+    request::check_number(head, shared.admission.max_headers)?;
     let key = request::check(head, &shared.admission.origins)?;
     request::check_host(head, &shared.admission.hosts)?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;

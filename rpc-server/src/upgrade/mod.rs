@@ -27,7 +27,7 @@ pub(crate) use self::{
     answer::switching,
     headers::tokens,
     refusal::Refusal,
-    request::{check_handshake, check_host},
+    request::{check_handshake, check_host, check_number},
 };
 pub(crate) use self::{
     peer::{peer_addr, tell},

@@ -25,6 +25,7 @@ pub(crate) enum Refusal {
     ShuttingDown,
     NotUpgradable,
     TooLarge,
+    TooManyHeaders,
 }
 
 impl Refusal {
@@ -39,7 +40,7 @@ impl Refusal {
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Full | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -83,6 +84,10 @@ impl Refusal {
             Self::TooLarge => {
                 "The headers of the request are larger than 64 KiB (RFC 6585 5). Send fewer or shorter ones.\n"
             }
+            Self::TooManyHeaders => {
+                "The request has too many headers (RFC 6585 5). Send fewer; the server's operator can allow more with \
+                 max_headers.\n"
+            }
         }
     }
 
@@ -109,7 +114,8 @@ impl Refusal {
             | Self::Full
             | Self::ShuttingDown
             | Self::NotUpgradable
-            | Self::TooLarge => {}
+            | Self::TooLarge
+            | Self::TooManyHeaders => {}
         }
         response
     }

@@ -56,6 +56,12 @@ pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String,
     Ok(key.to_owned())
 }
 
+/// Refuses a request with more headers than the server takes. A listener does so by itself; another HTTP server may
+/// have a higher limit.
+pub(crate) fn check_number(head: &Parts, most: usize) -> Result<(), Refusal> {
+    if head.headers.len() > most { Err(Refusal::TooManyHeaders) } else { Ok(()) }
+}
+
 /// Refuses a request that does not come by an allowed name of the server. A page that has its own name lead to the
 /// address of this server is of the same host as the request, so the check of origins lets it in.
 pub(crate) fn check_host(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {

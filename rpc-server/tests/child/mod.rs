@@ -4,15 +4,20 @@
 
 use std::{env, net::SocketAddr, process::Stdio, time::Duration};
 
-use rpc_testing::SOON;
+use rpc_testing::{Identity, SOON};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     time::timeout,
 };
 
+use crate::transport::Transport;
+
 /// Says to the child which server it is.
 const KIND: &str = "RPC_SERVER_CHILD_KIND";
+/// The certificates and the key of a child that does TLS.
+const CERTIFICATES: &str = "RPC_SERVER_CHILD_CERTIFICATES";
+const KEY: &str = "RPC_SERVER_CHILD_KEY";
 /// Precedes the address in what the child prints.
 const LISTENING: &str = "listening at ";
 /// A process must be gone by then.
@@ -23,6 +28,13 @@ pub(crate) fn kind() -> Option<String> {
     env::var(KIND).ok()
 }
 
+/// The transport of this process's server.
+pub(crate) fn transport() -> Transport {
+    let identity =
+        env::var(CERTIFICATES).ok().map(|certificates| Identity { certificates, key: env::var(KEY).unwrap() });
+    Transport::of_server(identity)
+}
+
 /// Tells the parent where the child listens.
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) fn say(addr: SocketAddr) {
@@ -31,12 +43,13 @@ pub(crate) fn say(addr: SocketAddr) {
 
 /// Starts a server in a process of its own: the test `child`. `descriptors` is how many files and sockets it may
 /// have open.
-pub(crate) async fn start(kind: &str, descriptors: usize) -> (Child, SocketAddr) {
+pub(crate) async fn start(kind: &str, descriptors: usize, transport: &Transport) -> (Child, SocketAddr) {
     let mut child = Command::new("sh")
         .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#)])
         .arg(env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(KIND, kind)
+        .envs(transport.identity().into_iter().flat_map(|own| [(CERTIFICATES, &own.certificates), (KEY, &own.key)]))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

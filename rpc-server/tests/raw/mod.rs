@@ -8,7 +8,7 @@ use rpc_core::{Config, Context};
 use rpc_server::{Server, ServerBuilder, ServerHandle};
 use rpc_testing::{SOON, greeting, until};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -58,7 +58,7 @@ pub(crate) async fn patient() -> ServerHandle {
 }
 
 /// A raw connection.
-pub(crate) struct Raw(pub(crate) TcpStream);
+pub(crate) struct Raw<IO = TcpStream>(pub(crate) IO);
 
 /// The header lines of a valid upgrade request.
 pub(crate) const UPGRADE: [&str; 6] = [
@@ -75,8 +75,24 @@ impl Raw {
         Self(TcpStream::connect(server.local_addr()).await.unwrap())
     }
 
+    /// A connection after the upgrade, before the first frame.
+    pub(crate) async fn upgraded(server: &ServerHandle) -> Self {
+        Self::connect(server).await.upgrade().await
+    }
+
+    /// A connection whose client has said Hello. Its session is open once the server counts it among its sessions.
+    pub(crate) async fn greeted(server: &ServerHandle) -> Self {
+        let mut raw = Self::upgraded(server).await;
+        raw.frame(0x82, &greeting()).await;
+        raw
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+        // TLS may keep bytes back.
+        self.0.flush().await.unwrap();
     }
 
     /// Sends a GET request with these header lines, and returns the head of the answer.
@@ -88,6 +104,7 @@ impl Raw {
         let request = format!("{method} / HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
         // A server that refuses early may close while we still write.
         let _ = self.0.write_all(request.as_bytes()).await;
+        let _ = self.0.flush().await;
         self.head().await
     }
 
@@ -121,19 +138,15 @@ impl Raw {
         rest
     }
 
-    /// A connection after the upgrade, before the first frame.
-    pub(crate) async fn upgraded(server: &ServerHandle) -> Self {
-        let mut raw = Self::connect(server).await;
-        let answer = raw.get(&UPGRADE).await;
-        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-        raw
+    /// Becomes a WebSocket.
+    pub(crate) async fn upgrade(self) -> Self {
+        self.try_upgrade().await.unwrap_or_else(|answer| panic!("{answer}"))
     }
 
-    /// A connection whose client has said Hello. Its session is open once the server counts it among its sessions.
-    pub(crate) async fn greeted(server: &ServerHandle) -> Self {
-        let mut raw = Self::upgraded(server).await;
-        raw.frame(0x82, &greeting()).await;
-        raw
+    /// Becomes a WebSocket. The error is the head of an answer that refuses it.
+    pub(crate) async fn try_upgrade(mut self) -> Result<Self, String> {
+        let answer = self.get(&UPGRADE).await;
+        if answer.starts_with("HTTP/1.1 101") { Ok(self) } else { Err(answer) }
     }
 
     /// Sends a frame.

@@ -9,7 +9,7 @@ use rpc_testing::{Authority, Lines, SOON, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{interval, timeout},
+    time::timeout,
 };
 use tracing::Level;
 
@@ -74,38 +74,6 @@ async fn a_peer_that_speaks_http_without_tls() {
     .await;
     // An alert of TLS, and no session.
     assert!(said.starts_with(&[21, 3]), "{said:?}");
-}
-
-#[tokio::test]
-async fn a_peer_that_says_nothing() {
-    let said = beside_a_client(async |mut stream: TcpStream| {
-        // The peer does not end the connection by itself.
-        rest(&mut stream).await
-    })
-    .await;
-    assert!(said.is_empty(), "{said:?}");
-}
-
-#[tokio::test]
-async fn a_peer_that_sends_one_byte_after_another() {
-    beside_a_client(async |mut stream: TcpStream| {
-        let (mut read, mut write) = stream.split();
-        let send = async {
-            let mut pace = interval(Duration::from_millis(5));
-            for byte in HELLO.into_iter().chain(std::iter::repeat(0)) {
-                pace.tick().await;
-                if write.write_all(&[byte]).await.is_err() {
-                    break;
-                }
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = send => {}
-            _ = rest(&mut read) => {}
-        }
-    })
-    .await;
 }
 
 #[tokio::test]

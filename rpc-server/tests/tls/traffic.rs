@@ -1,10 +1,8 @@
 //! What goes over TLS: calls, callbacks, payloads, streams, and the end.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use rpc_client::Connect;
-use rpc_core::{__tls::provider, CloseCode, Code, ConnectionError, Session, Stats, Streaming, Stub};
+use rpc_core::{CloseCode, Code, ConnectionError, Session, Stats, Streaming, Stub};
 use rpc_testing::{Authority, SOON, at_rest, blocks, count_blocks, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -12,15 +10,15 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{
-    TlsConnector, client,
+    client,
     rustls::{
-        ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
-        pki_types::{CertificateDer, pem::PemObject},
+        ProtocolVersion, SupportedProtocolVersion,
         version::{TLS12, TLS13},
     },
 };
 
 use super::vault::{Guest, Parrot, VaultClient, builder, join, listen, of, trusting};
+use crate::secure::secure;
 
 const MIB: usize = 1 << 20;
 
@@ -39,14 +37,7 @@ pub(crate) async fn raw(
     version: &'static SupportedProtocolVersion,
     protocols: &[&str],
 ) -> std::io::Result<client::TlsStream<TcpStream>> {
-    let mut trusted = RootCertStore::empty();
-    trusted.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let mut config = builder.with_root_certificates(trusted).with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(server).await.unwrap();
-    let connecting = TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream);
-    timeout(SOON, connecting).await.unwrap()
+    secure(TcpStream::connect(server).await.unwrap(), &authority.pem(), version, protocols).await
 }
 
 #[tokio::test]
