@@ -28,7 +28,8 @@ use crate::credentials::CredentialError;
 /// ```
 ///
 /// The guide has a [loop that connects again](rpc_core::guide::errors#connecting-again).
-#[derive(Debug)]
+///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
@@ -181,6 +182,32 @@ impl ConnectError {
             | Self::NotHosted { .. }
             | Self::Hosting(_) => false,
         }
+    }
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Url { .. } => "Url",
+            Self::Header { .. } => "Header",
+            Self::Credentials { .. } => "Credentials",
+            Self::Resolve { .. } => "Resolve",
+            Self::Refused { .. } => "Refused",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::TimedOut { .. } => "TimedOut",
+            Self::Unix { .. } => "Unix",
+            Self::Proxy { .. } => "Proxy",
+            Self::Tls { .. } => "Tls",
+            Self::Ended { .. } => "Ended",
+            Self::NotWebSocket { .. } => "NotWebSocket",
+            Self::Http { .. } => "Http",
+            Self::NoCommonProtocol { .. } => "NoCommonProtocol",
+            Self::NotHosted { .. } => "NotHosted",
+            Self::Rejected(_) => "Rejected",
+            Self::Session(_) => "Session",
+            Self::Hosting(_) => "Hosting",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 

@@ -223,6 +223,21 @@ async fn two_contracts_of_one_name() {
 }
 
 #[tokio::test]
+async fn what_a_main_shows_says_what_to_do() {
+    // `fn main() -> Result<(), Box<dyn Error>>` and `unwrap` print an error by its `Debug`.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = ElsewhereClient::connect(format!("ws://{free}/")).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("Refused: {error}"));
+    let (server, _) = server().await;
+    let error = Server::builder().listen(server.local_addr()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("InUse: {error}"));
+    let error = Server::builder().max_connections(0).build().unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("NoConnections: {error}"));
+    let error = Server::builder().max_connections(0).listen("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("Build: {error}"));
+}
+
+#[tokio::test]
 async fn secrets_in_a_url_are_not_shown() {
     let (server, _) = server().await;
     let host = server.local_addr();

@@ -6,6 +6,8 @@ use rpc_core::HostingError;
 
 /// Why a server could not be built. The message says what to do.
 ///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
+///
 /// ```
 /// use rpc_server::{BuildError, Server};
 ///
@@ -14,7 +16,7 @@ use rpc_core::HostingError;
 ///     other => panic!("{other:?}"),
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The services cannot be hosted together.
@@ -80,6 +82,8 @@ pub enum BuildError {
 
 /// Why a server does not listen. The message says what to do.
 ///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
+///
 /// ```
 /// use rpc_server::{ListenError, Server};
 ///
@@ -92,7 +96,6 @@ pub enum BuildError {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
     /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) gives this error.
@@ -133,6 +136,23 @@ impl ListenError {
             io::ErrorKind::AddrNotAvailable => Self::NotLocal(addr),
             _ => Self::Failed { addr, source: error },
         }
+    }
+}
+
+impl fmt::Debug for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Build(_) => "Build",
+            Self::ShutDown => "ShutDown",
+            Self::Address(_) => "Address",
+            Self::InUse(_) => "InUse",
+            Self::Denied(_) => "Denied",
+            Self::NotLocal(_) => "NotLocal",
+            Self::Failed { .. } => "Failed",
+            Self::PathInUse(_) => "PathInUse",
+            Self::Path { .. } => "Path",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 
@@ -190,7 +210,11 @@ impl error::Error for ListenError {
             Self::Address(error) | Self::Failed { source: error, .. } | Self::Path { source: error, .. } => {
                 error.source()
             }
-            Self::ShutDown | Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::PathInUse(_) => None,
+            Self::ShutDown
+            | Self::InUse(_)
+            | Self::Denied(_)
+            | Self::NotLocal(_)
+            | Self::PathInUse(_) => None,
         }
     }
 }
@@ -198,6 +222,24 @@ impl error::Error for ListenError {
 impl From<BuildError> for ListenError {
     fn from(error: BuildError) -> Self {
         Self::Build(error)
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Hosting(_) => "Hosting",
+            Self::Memory { .. } => "Memory",
+            Self::NoConnections { .. } => "NoConnections",
+            Self::Origin { .. } => "Origin",
+            #[cfg(feature = "raw")]
+            Self::RawOrigin { .. } => "RawOrigin",
+            Self::Host { .. } => "Host",
+            Self::HeaderName { .. } => "HeaderName",
+            Self::TrustedProxy { .. } => "TrustedProxy",
+            Self::Path { .. } => "Path",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 
