@@ -98,7 +98,8 @@ pub enum BuildError {
 /// ```
 #[non_exhaustive]
 pub enum ListenError {
-    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) gives this error.
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) and the methods beside
+    /// it give this error.
     Build(BuildError),
     /// The server has been shut down.
     ShutDown,
@@ -190,6 +191,10 @@ impl fmt::Display for ListenError {
                     f,
                     "another socket (perhaps of this program) listens at {path:?}; close it, or choose another path"
                 )
+            }
+            // A socket's address has room for about 100 bytes.
+            Self::Path { path, source } if source.kind() == io::ErrorKind::InvalidInput => {
+                write!(f, "cannot listen at {path:?}: {source}; choose a shorter path, or a relative one")
             }
             Self::Path { path, source } => {
                 write!(
