@@ -118,6 +118,9 @@ pub enum ListenError {
         /// The system's error.
         source: io::Error,
     },
+    /// [`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol) at a server without
+    /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies), whose headers would be believed.
+    NoTrustedProxies,
     /// Another socket listens at this path. Only `Server::listen_unix` gives this error, and the next.
     PathInUse(PathBuf),
     /// A socket file cannot be made, or what lies at its path cannot be removed.
@@ -150,6 +153,7 @@ impl fmt::Debug for ListenError {
             Self::Denied(_) => "Denied",
             Self::NotLocal(_) => "NotLocal",
             Self::Failed { .. } => "Failed",
+            Self::NoTrustedProxies => "NoTrustedProxies",
             Self::PathInUse(_) => "PathInUse",
             Self::Path { .. } => "Path",
         };
@@ -186,6 +190,10 @@ impl fmt::Display for ListenError {
                 )
             }
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
+            Self::NoTrustedProxies => f.write_str(
+                "no proxy may speak the PROXY protocol at this address; name those that may with \
+                 ServerBuilder::trusted_proxies",
+            ),
             Self::PathInUse(path) => {
                 write!(
                     f,
@@ -219,6 +227,7 @@ impl error::Error for ListenError {
             | Self::InUse(_)
             | Self::Denied(_)
             | Self::NotLocal(_)
+            | Self::NoTrustedProxies
             | Self::PathInUse(_) => None,
         }
     }
