@@ -129,6 +129,8 @@ impl ServerBuilder {
 
     /// Asks who each client is, and refuses those whom the authenticator refuses. Without an authenticator every client
     /// may connect, and has no principal unless hooks or HTTP layers set one. A second call replaces the first one.
+    /// Requests to a [`route`](Self::route) or the [`fallback`](Self::fallback) are not its concern: they are answered
+    /// without it.
     ///
     /// The guide has [a chapter on authentication](crate::guide::authentication).
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {

@@ -98,8 +98,8 @@ pub enum BuildError {
 /// ```
 #[non_exhaustive]
 pub enum ListenError {
-    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) and the methods beside
-    /// it give this error.
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) and the methods
+    /// beside it give this error.
     Build(BuildError),
     /// The server has been shut down.
     ShutDown,
