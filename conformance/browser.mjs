@@ -108,6 +108,7 @@ async function hearsOfNotes(ada, ben) {
   // 300 characters, and too many bytes.
   await post(ada, "ä".repeat(300));
   await says(ada.getByRole("status"), "a note has between 1 and 500 bytes");
+  assert.equal(await ada.getByLabel("Your note").inputValue(), "ä".repeat(300));
   // A page that is opened later shows all that there is.
   await ada.reload();
   await says(ada.getByRole("listitem").last(), "1. ben: Lunch at noon?");

@@ -28,7 +28,7 @@ use crate::tls::Tls;
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{DialSettings, Opened, Stream, dial},
+    dial::{DialSettings, Opened, Stream, dial, shown},
     error::ConnectError,
     proxy::Proxy,
 };
@@ -303,7 +303,7 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let url = self.settings.url.clone();
+            let url = shown(&self.settings.url);
             let peer = self.open().await?;
             let contract = S::CONTRACT.name();
             match peer.session().hosts_same(S::CONTRACT) {
@@ -334,7 +334,7 @@ impl<T> fmt::Debug for ConnectBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
         f.debug_struct("ConnectBuilder")
-            .field("url", &self.settings.url)
+            .field("url", &shown(&self.settings.url))
             .field("config", &self.config)
             .finish_non_exhaustive()
     }

@@ -28,12 +28,13 @@ use crate::credentials::CredentialError;
 /// ```
 ///
 /// The guide has a [loop that connects again](rpc_core::guide::errors#connecting-again).
-#[derive(Debug)]
+///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
     Url {
-        /// The given URL.
+        /// The given URL, without a user name, a password and its query.
         url: String,
         /// What is wrong with the URL.
         why: String,
@@ -120,7 +121,7 @@ pub enum ConnectError {
     },
     /// The server answered with an HTTP status instead of the upgrade.
     Http {
-        /// Host, port and path.
+        /// The given URL, without its query.
         url: String,
         /// The status.
         status: StatusCode,
@@ -139,7 +140,7 @@ pub enum ConnectError {
     },
     /// The server does not host the contract of the stub.
     NotHosted {
-        /// The given URL.
+        /// The given URL, without its query.
         url: String,
         /// The name of the contract.
         contract: &'static str,
@@ -181,6 +182,32 @@ impl ConnectError {
             | Self::NotHosted { .. }
             | Self::Hosting(_) => false,
         }
+    }
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Url { .. } => "Url",
+            Self::Header { .. } => "Header",
+            Self::Credentials { .. } => "Credentials",
+            Self::Resolve { .. } => "Resolve",
+            Self::Refused { .. } => "Refused",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::TimedOut { .. } => "TimedOut",
+            Self::Unix { .. } => "Unix",
+            Self::Proxy { .. } => "Proxy",
+            Self::Tls { .. } => "Tls",
+            Self::Ended { .. } => "Ended",
+            Self::NotWebSocket { .. } => "NotWebSocket",
+            Self::Http { .. } => "Http",
+            Self::NoCommonProtocol { .. } => "NoCommonProtocol",
+            Self::NotHosted { .. } => "NotHosted",
+            Self::Rejected(_) => "Rejected",
+            Self::Session(_) => "Session",
+            Self::Hosting(_) => "Hosting",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 
@@ -240,6 +267,12 @@ impl fmt::Display for ConnectError {
                 write!(f, "{url} answered HTTP {status} instead of the WebSocket: {}", advice(*status))?;
                 if body.is_empty() { Ok(()) } else { write!(f, " (it says: {})", escaped(body)) }
             }
+            Self::NoCommonProtocol { authority, offered, served } if offered.is_empty() => write!(
+                f,
+                "{authority} speaks {}, and none was offered; offer sub-protocols with .protocols(..), \
+                 or check host, port and path",
+                excerpt(&served.join(" or "))
+            ),
             Self::NoCommonProtocol { authority, offered, served } if served.is_empty() => {
                 write!(
                     f,
@@ -259,7 +292,11 @@ impl fmt::Display for ConnectError {
                  add it there with .service({contract}::serve(object)), or check host and port"
             ),
             Self::Rejected(status) => {
-                write!(f, "the server refused the session ({}): {}", status.code(), escaped(status.message()))
+                write!(f, "the server refused the session ({}): {}", status.code(), escaped(status.message()))?;
+                if status.code() == Code::Unauthenticated {
+                    f.write_str("; see to what is given to .credentials(..)")?;
+                }
+                Ok(())
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),
@@ -272,7 +309,7 @@ fn advice(status: StatusCode) -> &'static str {
         200..=299 => "it is an ordinary web server; check host, port and path",
         300..=399 => "it is elsewhere, and redirects are not followed; use the address that it points to",
         401 | 407 => "it wants credentials; set them with .credentials(..) or .header(..)",
-        403 => "it does not let this client in; if that is because of an Origin header, let the server allow it",
+        403 => "it does not let this client in; check its credentials, and its header Origin if it has one",
         404 => "nothing is served at this path; check the path of the URL",
         426 => "the upgrade was not understood; a proxy in between may have removed it",
         429 | 503 => "it is overloaded or shutting down; try again in a moment",
@@ -325,72 +362,4 @@ impl From<ConnectionError> for ConnectError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
-        let (url, authority) = (|| "ws://localhost/".to_owned(), || "localhost:80".to_owned());
-        let http = |status: u16| {
-            let status = StatusCode::from_u16(status).expect("it is a status");
-            ConnectError::Http { url: url(), status, body: String::new() }
-        };
-        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
-        let retryable = [
-            ConnectError::Resolve { host: "localhost".to_owned(), source: reset() },
-            ConnectError::Refused { authority: authority() },
-            ConnectError::Unreachable { authority: authority(), source: reset() },
-            ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached: None },
-            ConnectError::Ended { authority: authority(), source: reset() },
-            ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::NotFound.into() },
-            ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: true },
-            http(429),
-            http(502),
-            http(503),
-            http(504),
-            ConnectError::Rejected(Status::unavailable("not yet")),
-            ConnectError::Rejected(Status::resource_exhausted("full")),
-            ConnectError::Session(ConnectionError::Lost("reset".to_owned())),
-        ];
-        let final_ones = [
-            ConnectError::Url { url: url(), why: String::new() },
-            ConnectError::Tls { authority: authority(), why: String::new() },
-            ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::PermissionDenied.into() },
-            ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: false },
-            ConnectError::NotWebSocket { authority: authority(), why: String::new() },
-            ConnectError::NotHosted { url: url(), contract: "Clock" },
-            http(200),
-            http(401),
-            http(404),
-            http(500),
-            ConnectError::Rejected(Status::unauthenticated("who are you?")),
-            ConnectError::Session(ConnectionError::ShutDown),
-        ];
-        for error in retryable {
-            assert!(error.is_retryable(), "{error}");
-        }
-        for error in final_ones {
-            assert!(!error.is_retryable(), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_a_server_says_cannot_break_a_line_or_steer_a_terminal() {
-        const NASTY: &str = "no\n\u{1b}[2J\u{202e}";
-        let (url, authority) = ("ws://localhost/".to_owned(), "localhost:80".to_owned());
-        let errors = [
-            ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned() },
-            ConnectError::NotWebSocket { authority: authority.clone(), why: NASTY.to_owned() },
-            ConnectError::Tls { authority: authority.clone(), why: NASTY.to_owned() },
-            ConnectError::NoCommonProtocol { authority, offered: Vec::new(), served: vec![NASTY.to_owned(); 1000] },
-            ConnectError::Rejected(Status::unauthenticated(NASTY)),
-            ConnectError::Session(ConnectionError::Lost(NASTY.to_owned())),
-        ];
-        for error in errors {
-            let shown = error.to_string();
-            assert!(shown.contains("no\\n\\u{1b}[2J\\u{202e}"), "{shown:?}");
-            assert!(!shown.contains(|char: char| char.is_control() || char == '\u{202e}'), "{shown:?}");
-            assert!(shown.len() < 4000, "{} bytes", shown.len());
-        }
-    }
-}
+mod tests;

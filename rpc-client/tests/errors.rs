@@ -93,6 +93,7 @@ fn server_errors() -> Vec<ListenError> {
         ListenError::InUse(SOCKET),
         ListenError::Denied(SOCKET),
         ListenError::NotLocal(SOCKET),
+        ListenError::NoTrustedProxies,
         ListenError::Failed { addr: SOCKET, source: network() },
         ListenError::PathInUse(text().into()),
         ListenError::Path { path: text().into(), source: network() },

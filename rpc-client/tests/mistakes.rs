@@ -190,6 +190,14 @@ async fn no_sub_protocol_in_common() {
     says(&error, &["does not serve duplex-rpc.v1", "check host, port and path"]);
 }
 
+#[cfg(feature = "raw")]
+#[tokio::test]
+async fn a_raw_websocket_where_sessions_begin() {
+    let (_server, url) = server().await;
+    let error = rpc_client::raw::ClientWebSocket::connect(url).await.unwrap_err();
+    says(&error, &["speaks duplex-rpc.v1", "none was offered", ".protocols(..)", "check host, port and path"]);
+}
+
 #[tokio::test]
 async fn the_callback_contract_is_not_hosted() {
     let (_server, url) = server().await;
@@ -212,6 +220,45 @@ async fn two_contracts_of_one_name() {
     assert!(matches!(error, ListenError::Build(BuildError::Hosting(_))));
     says(&error, &["two contracts named `Desk`", "#[service(name ="]);
     assert!(Hosting::builder().service(Desk::serve(Clerk)).service(Screen::serve(Clerk)).build().is_ok());
+}
+
+#[tokio::test]
+async fn what_a_main_shows_says_what_to_do() {
+    // `fn main() -> Result<(), Box<dyn Error>>` and `unwrap` print an error by its `Debug`.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = ElsewhereClient::connect(format!("ws://{free}/")).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("Refused: {error}"));
+    let (server, _) = server().await;
+    let error = Server::builder().listen(server.local_addr()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("InUse: {error}"));
+    let error = Server::builder().max_connections(0).build().unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("NoConnections: {error}"));
+    let error = Server::builder().max_connections(0).listen("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(format!("{error:?}"), format!("Build: {error}"));
+}
+
+#[tokio::test]
+async fn secrets_in_a_url_are_not_shown() {
+    let (server, _) = server().await;
+    let host = server.local_addr();
+    let elsewhere = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+    let urls = [
+        format!("ws://ada:hunter2@{host}/"),
+        format!("http://ada:hunter2@{host}/"),
+        format!("ada:hunter2@{host}/"),
+        format!("https://{host}/?token=hunter2"),
+        format!("{host}/?token=hunter2"),
+        format!("ws://{host}/?token=hunter2"),
+        format!("{elsewhere}?token=hunter2"),
+    ];
+    for url in urls {
+        let builder = ElsewhereClient::connect(&url).callback(Screen::serve(Clerk));
+        let mut shown = format!("{builder:?}");
+        let error = builder.await.unwrap_err();
+        shown += &format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        says(&error, &[&url.split(['@', '?']).find(|part| part.contains("127.0.0.1")).unwrap()]);
+    }
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ pub mod __private {
     pub use crate::{
         CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
-        peer::{Binary, Fallible, Output, Single, StreamWriter, StreamWriters, Streamed, Value},
+        peer::{Binary, CallsBack, Fallible, Output, Single, StreamWriter, StreamWriters, Streamed, Value},
         service::{Arguments, HandlerOutput, Incoming, Runner},
         wire::{Bin, Blob, Nil, NoArguments},
     };

@@ -13,6 +13,7 @@ use crate::{
 /// Checks a contract as a whole.
 pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     check_beginning(contract, errors);
+    check_contexts(contract, errors);
     for (index, method) in contract.methods.iter().enumerate() {
         check_options(method, errors);
         if let Some(role) = method.options.allow.as_ref().filter(|_| contract.role == Role::Callback) {
@@ -21,7 +22,6 @@ pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
                 "a client hosts this method, and its only caller is the server that it has chosen; remove `allow`",
             );
         }
-        check_context(contract, method, errors);
         let others = contract.methods[..index].iter();
         // Methods that exclude each other by `cfg` may share a name.
         let clash = others
@@ -96,12 +96,22 @@ fn check_options(method: &Method, errors: &mut Errors) {
     }
 }
 
-/// Checks that the context names the generated client, not the contract.
-fn check_context(contract: &Contract, method: &Method, errors: &mut Errors) {
+/// Checks that `callback` names the contract, and the contexts its generated client.
+fn check_contexts(contract: &Contract, errors: &mut Errors) {
     let Some(callback) = contract.callback.as_ref().and_then(|path| path.segments.last()) else { return };
-    if let Some(cx) = method.cx.as_ref().filter(|cx| is_named(&cx.client, &callback.ident.to_string())) {
-        let message =
-            format!("`{0}` is the contract; write `&Context<{0}Client>`, with its generated client", callback.ident);
+    let named = callback.ident.to_string();
+    let contexts = contract.methods.iter().filter_map(|method| method.cx.as_ref());
+    let mut alike = contexts.filter(|cx| is_named(&cx.client, &named)).peekable();
+    let of = named.strip_suffix("Client").filter(|of| !of.is_empty() && alike.peek().is_some());
+    if let Some(of) = of {
+        let message = format!(
+            "`callback` names the contract, not its generated client: write `callback = {of}`; if a contract is named \
+             `{named}`, its client is `{named}Client`"
+        );
+        return errors.on(&contract.callback, message);
+    }
+    for cx in alike {
+        let message = format!("`{named}` is the contract; write `&Context<{named}Client>`, with its generated client");
         errors.on(&cx.client, message);
     }
 }

@@ -1,5 +1,7 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::{fmt, sync::Arc, time::Duration};
 
 use rpc_core::{
@@ -7,6 +9,8 @@ use rpc_core::{
 };
 use tokio::net::ToSocketAddrs;
 
+#[cfg(unix)]
+use crate::listener::UnixListener;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
@@ -15,6 +19,7 @@ use crate::{
     caps::Caps,
     error::{BuildError, ListenError},
     handle::ServerHandle,
+    listener::ListenOptions,
     routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
@@ -129,6 +134,8 @@ impl ServerBuilder {
 
     /// Asks who each client is, and refuses those whom the authenticator refuses. Without an authenticator every client
     /// may connect, and has no principal unless hooks or HTTP layers set one. A second call replaces the first one.
+    /// Requests to a [`route`](Self::route) or the [`fallback`](Self::fallback) are not its concern: they are answered
+    /// without it.
     ///
     /// The guide has [a chapter on authentication](crate::guide::authentication).
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
@@ -400,6 +407,35 @@ impl ServerBuilder {
     pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
         let server = self.build()?;
         let listener = server.listen(addr).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at an address with options of its own: the short way of
+    /// [`build`](Self::build) and [`Server::listen_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen), and those of [`Server::listen_with`].
+    pub async fn listen_with(
+        self,
+        addr: impl ToSocketAddrs,
+        options: ListenOptions,
+    ) -> Result<ServerHandle, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_with(addr, options).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at a Unix socket: the short way of [`build`](Self::build) and
+    /// [`Server::listen_unix`].
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::Build`] if [`build`](Self::build) fails. Otherwise the errors of [`Server::listen_unix`].
+    #[cfg(unix)]
+    pub async fn listen_unix(self, path: impl AsRef<Path>) -> Result<ServerHandle<UnixListener>, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_unix(path).await?;
         Ok(ServerHandle::new(server, listener))
     }
 

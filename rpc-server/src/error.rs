@@ -6,6 +6,8 @@ use rpc_core::HostingError;
 
 /// Why a server could not be built. The message says what to do.
 ///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
+///
 /// ```
 /// use rpc_server::{BuildError, Server};
 ///
@@ -14,7 +16,7 @@ use rpc_core::HostingError;
 ///     other => panic!("{other:?}"),
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The services cannot be hosted together.
@@ -88,6 +90,8 @@ pub enum BuildError {
 
 /// Why a server does not listen. The message says what to do.
 ///
+/// `Debug` shows the variant and the message, because a `main` that returns an error prints its `Debug`.
+///
 /// ```
 /// use rpc_server::{ListenError, Server};
 ///
@@ -100,10 +104,10 @@ pub enum BuildError {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) gives this error.
+    /// The server could not be built. Only [`ServerBuilder::listen`](crate::ServerBuilder::listen) and the methods
+    /// beside it give this error.
     Build(BuildError),
     /// The server has been shut down.
     ShutDown,
@@ -122,6 +126,9 @@ pub enum ListenError {
         /// The system's error.
         source: io::Error,
     },
+    /// [`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol) at a server without
+    /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies), whose headers would be believed.
+    NoTrustedProxies,
     /// Another socket listens at this path. Only `Server::listen_unix` gives this error, and the next.
     PathInUse(PathBuf),
     /// A socket file cannot be made, or what lies at its path cannot be removed.
@@ -141,6 +148,24 @@ impl ListenError {
             io::ErrorKind::AddrNotAvailable => Self::NotLocal(addr),
             _ => Self::Failed { addr, source: error },
         }
+    }
+}
+
+impl fmt::Debug for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Build(_) => "Build",
+            Self::ShutDown => "ShutDown",
+            Self::Address(_) => "Address",
+            Self::InUse(_) => "InUse",
+            Self::Denied(_) => "Denied",
+            Self::NotLocal(_) => "NotLocal",
+            Self::Failed { .. } => "Failed",
+            Self::NoTrustedProxies => "NoTrustedProxies",
+            Self::PathInUse(_) => "PathInUse",
+            Self::Path { .. } => "Path",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 
@@ -173,11 +198,19 @@ impl fmt::Display for ListenError {
                 )
             }
             Self::Failed { addr, source } => write!(f, "cannot listen at {addr}: {source}"),
+            Self::NoTrustedProxies => f.write_str(
+                "no proxy may speak the PROXY protocol at this address; name those that may with \
+                 ServerBuilder::trusted_proxies",
+            ),
             Self::PathInUse(path) => {
                 write!(
                     f,
                     "another socket (perhaps of this program) listens at {path:?}; close it, or choose another path"
                 )
+            }
+            // A socket's address has room for about 100 bytes.
+            Self::Path { path, source } if source.kind() == io::ErrorKind::InvalidInput => {
+                write!(f, "cannot listen at {path:?}: {source}; choose a shorter path, or a relative one")
             }
             Self::Path { path, source } => {
                 write!(
@@ -198,7 +231,12 @@ impl error::Error for ListenError {
             Self::Address(error) | Self::Failed { source: error, .. } | Self::Path { source: error, .. } => {
                 error.source()
             }
-            Self::ShutDown | Self::InUse(_) | Self::Denied(_) | Self::NotLocal(_) | Self::PathInUse(_) => None,
+            Self::ShutDown
+            | Self::InUse(_)
+            | Self::Denied(_)
+            | Self::NotLocal(_)
+            | Self::NoTrustedProxies
+            | Self::PathInUse(_) => None,
         }
     }
 }
@@ -206,6 +244,24 @@ impl error::Error for ListenError {
 impl From<BuildError> for ListenError {
     fn from(error: BuildError) -> Self {
         Self::Build(error)
+    }
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Hosting(_) => "Hosting",
+            Self::Memory { .. } => "Memory",
+            Self::NoConnections { .. } => "NoConnections",
+            Self::Origin { .. } => "Origin",
+            #[cfg(feature = "raw")]
+            Self::RawOrigin { .. } => "RawOrigin",
+            Self::Host { .. } => "Host",
+            Self::HeaderName { .. } => "HeaderName",
+            Self::TrustedProxy { .. } => "TrustedProxy",
+            Self::Path { .. } => "Path",
+        };
+        write!(f, "{variant}: {self}")
     }
 }
 

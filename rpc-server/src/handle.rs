@@ -1,7 +1,11 @@
 //! `ServerHandle`: a server together with its one listener.
 
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 
+#[cfg(unix)]
+use crate::listener::UnixListener;
 use crate::{listener::Listener, server::Server, sessions::Sessions};
 
 /// A server that listens at one address: [`ServerBuilder::listen`](crate::ServerBuilder::listen), the short way to
@@ -38,26 +42,39 @@ use crate::{listener::Listener, server::Server, sessions::Sessions};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// `ServerHandle` is a handle with an address. `ServerHandle<UnixListener>`, which
+/// [`ServerBuilder::listen_unix`](crate::ServerBuilder::listen_unix) returns, has the path of a Unix socket instead.
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server; hold it, for instance with `server.wait().await`"]
-pub struct ServerHandle {
+pub struct ServerHandle<L = Listener> {
     server: Server,
-    listener: Listener,
+    listener: L,
 }
 
 impl ServerHandle {
-    pub(crate) fn new(server: Server, listener: Listener) -> Self {
+    /// The address at which the server listens, with the port that the system chose if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+}
+
+#[cfg(unix)]
+impl ServerHandle<UnixListener> {
+    /// The path of the socket file, from the root on.
+    pub fn path(&self) -> &Path {
+        self.listener.path()
+    }
+}
+
+impl<L> ServerHandle<L> {
+    pub(crate) fn new(server: Server, listener: L) -> Self {
         Self { server, listener }
     }
 
     /// The server, for instance to listen at more addresses.
     pub fn server(&self) -> &Server {
         &self.server
-    }
-
-    /// The address at which the server listens, with the port that the system chose if port 0 was asked for.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
     }
 
     /// The open sessions: [`Server::sessions`].

@@ -79,7 +79,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As [`listen`](Self::listen).
+    /// As [`listen`](Self::listen). [`ListenError::NoTrustedProxies`] for the PROXY protocol at a server without
+    /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies).
     pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
         if self.shared().has_ended() {
             return Err(ListenError::ShutDown);
@@ -122,7 +123,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As [`serve_listener`](Self::serve_listener).
+    /// As [`serve_listener`](Self::serve_listener). [`ListenError::NoTrustedProxies`] for the PROXY protocol at a
+    /// server without [`trusted_proxies`](crate::ServerBuilder::trusted_proxies).
     pub fn serve_listener_with(&self, listener: TcpListener, options: ListenOptions) -> Result<Listener, ListenError> {
         Listener::start(Arc::clone(&self.alive), listener, options)
     }

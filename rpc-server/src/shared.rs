@@ -117,6 +117,11 @@ impl ServerShared {
         self.enter(address, Some(peer_addr))
     }
 
+    /// Whether there are proxies that are believed.
+    pub(crate) fn trusts_proxies(&self) -> bool {
+        !self.admission.proxies.is_empty()
+    }
+
     /// Whether a proxy that is believed has this address.
     pub(crate) fn is_trusted(&self, addr: SocketAddr) -> bool {
         self.admission.proxies.is_trusted(addr.ip())

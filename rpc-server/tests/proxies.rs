@@ -9,9 +9,13 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{Router, extract::Extension, routing::get};
 use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless};
 use rpc_client::Connect;
-use rpc_server::{BuildError, ListenOptions, Listener, Server, ServerBuilder, ServerHandle};
+use rpc_server::{BuildError, ListenError, ListenOptions, Listener, Server, ServerBuilder, ServerHandle};
 use rpc_testing::SOON;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 /// The header of a request for this client.
 fn forwarded(client: &str) -> String {
@@ -140,6 +144,23 @@ async fn the_cap_of_an_address_is_judged_when_the_proxy_has_told() {
     assert!(proxied(&listener, V1).await.1.starts_with("HTTP/1.1 503"));
     let (_other, head) = proxied(&listener, b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_needs_a_proxy_that_is_believed() {
+    let server = builder().build().unwrap();
+    let options = ListenOptions::new().proxy_protocol(true);
+    let error = server.listen_with("127.0.0.1:0", options.clone()).await.unwrap_err();
+    assert!(matches!(error, ListenError::NoTrustedProxies), "{error}");
+    assert!(error.to_string().contains("ServerBuilder::trusted_proxies"), "{error}");
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let error = server.serve_listener_with(socket, options.clone()).unwrap_err();
+    assert!(matches!(error, ListenError::NoTrustedProxies), "{error}");
+    let server = builder().trusted_proxies(["127.0.0.1"]).listen_with("127.0.0.1:0", options).await.unwrap();
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    stream.write_all(V1).await.unwrap();
+    let desk = DeskClient::connect("ws://localhost/").over(stream).await.unwrap();
+    assert_eq!(desk.address().await.unwrap().as_deref(), Some("203.0.113.9:4711"));
 }
 
 #[tokio::test]

@@ -124,6 +124,33 @@ async fn a_socket_that_answers_and_other_files_are_left_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_too_long_is_said_to_be() {
+    let (_folder, path) = place();
+    let error = mirrors().listen_unix(path.with_file_name("x".repeat(120))).await.unwrap_err();
+    assert!(matches!(&error, ListenError::Path { .. }), "{error}");
+    assert!(error.to_string().ends_with("choose a shorter path, or a relative one"), "{error}");
+}
+
+#[tokio::test]
+async fn the_short_way_builds_a_server_and_listens() {
+    let (_folder, path) = place();
+    let builder = || Server::builder().service(Glass.serve()).path("/rpc");
+    let server = builder().listen_unix(&path).await.unwrap();
+    assert_eq!(server.path(), path);
+    let mirror = connect(&path).await.unwrap();
+    assert_eq!(mirror.echo(vec![1]).await.unwrap(), [1]);
+    assert_eq!(server.sessions().len(), 1);
+    assert!(matches!(builder().listen_unix(&path).await.unwrap_err(), ListenError::PathInUse(_)));
+    let wrong = builder().max_connections(0).listen_unix(&path).await;
+    assert!(matches!(wrong.unwrap_err(), ListenError::Build(_)));
+    timeout(SOON, server.shutdown()).await.unwrap();
+    assert!(!path.exists());
+    let server = builder().listen_unix(&path).await.unwrap();
+    drop(server);
+    assert!(!path.exists(), "the file goes with the handle");
+}
+
+#[tokio::test]
 async fn a_file_that_has_taken_the_place_of_a_listeners_stays() {
     let (server, (_folder, path)) = (mirrors(), place());
     let listener = server.listen_unix(&path).await.unwrap();

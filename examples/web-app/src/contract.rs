@@ -79,5 +79,7 @@ pub enum LiveEvent {
     Refused {
         /// The reason, for people.
         why: String,
+        /// What the page has posted, for its field.
+        text: String,
     },
 }

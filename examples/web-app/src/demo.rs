@@ -80,6 +80,11 @@ async fn scene(authority: Option<&Authority>, out: &mut (impl Write + Send)) -> 
     writeln!(out, "  Ada's page posts, and hears: {}", hear(&mut page).await?)?;
     writeln!(out, "  Ben's program hears: {}", next(&mut heard).await?)?;
 
+    let long = "x".repeat(501);
+    page.send(long.as_str()).await?;
+    let refused = hear(&mut page).await?.replace(&long, "x…");
+    writeln!(out, "  Ada's page posts {} bytes, and hears: {refused}", long.len())?;
+
     let refused = program.session().client::<AdminClient>().remove(1).await;
     writeln!(out, "  Ben may not remove a note: {}.", refused.err().ok_or("Ben is no administrator")?.code())?;
     let admin = place.board(&ada, &ears).await?;

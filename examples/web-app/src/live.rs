@@ -25,7 +25,8 @@ impl WebSocketHandler for Live {
     async fn on_text(&self, page: &Connection, text: Text) {
         let Some(user) = user(page) else { return };
         if let Err(refused) = self.wall.post(&user.name, text.as_str()).await {
-            let _ = page.try_send(LiveEvent::Refused { why: refused.to_string() }.to_string());
+            let event = LiveEvent::Refused { why: refused.to_string(), text: text.as_str().to_owned() };
+            let _ = page.try_send(event.to_string());
         }
     }
 }

@@ -26,6 +26,7 @@ async fn the_scene_is_the_same_by_http_and_by_https() {
         r#"Ada's page hears: {"kind":"welcome","name":"ada"}"#,
         r#"Ada's page hears: {"kind":"posted","note":{"number":1,"author":"ben","text":"Lunch at noon?"}}"#,
         "Ben's program hears: 2. ada: At one.",
+        r#"Ada's page posts 501 bytes, and hears: {"kind":"refused","why":"a note has between 1 and 500 bytes","text":"x…"}"#,
         "Ben may not remove a note: PERMISSION_DENIED.",
         r#"Ada may: true. Her page hears: {"kind":"removed","number":1}"#,
         "A program with a cookie that is not known is answered with 401.",

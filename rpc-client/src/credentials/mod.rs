@@ -43,6 +43,11 @@ pub type CredentialError = Box<dyn Error + Send + Sync>;
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of credentials",
+    note = "a source is a `Credential` that stays the same, for instance `Credential::bearer(token)`",
+    note = "or a function without arguments that returns a future of `Result<Credential, _>`"
+)]
 #[async_trait]
 pub trait Credentials: Send + Sync + 'static {
     /// Returns the credential to show now. The client asks before each connection, and again before an identity

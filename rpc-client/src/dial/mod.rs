@@ -38,7 +38,7 @@ use self::{
     target::Target,
     tunnel::{failed as proxy_failed, tunnel},
 };
-pub(crate) use self::{own::OwnStream, settings::DialSettings, way::Way};
+pub(crate) use self::{own::OwnStream, settings::DialSettings, target::shown, way::Way};
 use crate::{
     error::ConnectError,
     proxy::Proxy,

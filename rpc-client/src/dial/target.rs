@@ -10,7 +10,7 @@ const TLS_PORT: u16 = 443;
 /// The host and port to dial, and the names that the handshake sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The URL as it was given.
+    /// The URL as errors show it.
     pub(super) url: String,
     pub(super) is_tls: bool,
     /// The host for the resolver: no brackets around an IPv6 address.
@@ -26,9 +26,10 @@ const EXAMPLE: &str = "write it like ws://127.0.0.1:9000/";
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
-        let bad = |why: &str| ConnectError::Url { url: url.to_owned(), why: why.to_owned() };
-        let Some((scheme, rest)) = url.split_once("://") else {
-            let rest = url.trim_start_matches("wss:").trim_start_matches("ws:").trim_start_matches('/');
+        let safe = shown(url);
+        let bad = |why: &str| ConnectError::Url { url: safe.clone(), why: why.to_owned() };
+        let Some((scheme, rest)) = safe.split_once("://") else {
+            let rest = safe.trim_start_matches("wss:").trim_start_matches("ws:").trim_start_matches('/');
             return Err(bad(&match rest {
                 "" => format!("a URL has a scheme and a host; {EXAMPLE}"),
                 _ => format!("a URL begins with its scheme; write ws://{rest}, or wss://{rest} for TLS"),
@@ -39,6 +40,7 @@ impl Target {
             "wss" => true,
             "https" => return Err(bad(&format!("a WebSocket's URL begins with wss://; write wss://{rest}"))),
             "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{rest}"))),
+            "unix" => return Err(bad("a Unix socket is named with .unix(..), beside a URL like ws://localhost/")),
             _ => return Err(bad("a WebSocket's URL begins with ws://, or with wss:// for TLS")),
         };
         if rest.is_empty() || rest.starts_with('/') {
@@ -62,14 +64,24 @@ impl Target {
             Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
         };
         Ok(Self {
-            url: url.to_owned(),
             is_tls,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
             authority: if port == default_port { host.to_owned() } else { format!("{host}:{port}") },
             uri,
+            url: safe,
         })
     }
+}
+
+/// A URL as errors show it: without a user name and a password, and without its query, where tokens lie.
+pub(crate) fn shown(url: &str) -> String {
+    let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?…"));
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(start);
+    let (authority, path) = rest.split_at(rest.find(['/', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}{host}{path}{query}")
 }
 
 #[cfg(test)]
@@ -79,7 +91,7 @@ mod tests {
     fn why(url: &str) -> String {
         match Target::parse(url) {
             Err(ConnectError::Url { url: named, why }) => {
-                assert_eq!(named, url);
+                assert_eq!(named, shown(url));
                 why
             }
             other => panic!("{url}: {other:?}"),
@@ -109,6 +121,23 @@ mod tests {
     }
 
     #[test]
+    fn errors_show_no_part_of_a_url_in_which_secrets_lie() {
+        for (url, expected) in [
+            ("ws://example.com/rpc", "ws://example.com/rpc"),
+            ("ws://ada:pw@example.com/@home", "ws://example.com/@home"),
+            ("ada:p@w@example.com", "example.com"),
+            ("ws://example.com?token=1@2", "ws://example.com?…"),
+            ("wss://ada@example.com/rpc?token=1#2", "wss://example.com/rpc?…"),
+            ("ws://example.com/#top", "ws://example.com/#top"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+        assert_eq!(Target::parse("ws://example.com/rpc?token=1").unwrap().url, "ws://example.com/rpc?…");
+        assert!(why("http://ada:pw@example.com/?token=1").ends_with("write ws://example.com/?…"));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_way_out() {
         assert!(why("127.0.0.1:9000").contains("ws://127.0.0.1:9000"));
         assert!(why("").contains("ws://"));
@@ -121,6 +150,7 @@ mod tests {
         }
         assert!(why("ws:/x").contains("write ws://x"), "{}", why("ws:/x"));
         assert!(why("ws://a b/").contains("URL"));
+        assert!(why("unix:///run/rpc.sock").contains(".unix(..)"));
         assert!(why("ws://user:secret@example.com").contains("header"));
         assert!(why("ws://example.com/#top").contains("fragment"));
         assert!(why("ws://example.com:99999/").contains("port"));

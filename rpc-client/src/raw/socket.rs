@@ -19,7 +19,7 @@ use tracing::debug;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
-    dial::{DialSettings, Opened, Stream, open},
+    dial::{DialSettings, Opened, Stream, open, shown},
     error::ConnectError,
     proxy::Proxy,
 };
@@ -184,7 +184,7 @@ impl fmt::Debug for ClientWebSocketBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
         f.debug_struct("ClientWebSocketBuilder")
-            .field("url", &self.settings.url)
+            .field("url", &shown(&self.settings.url))
             .field("protocols", &self.protocols)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

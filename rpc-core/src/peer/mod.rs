@@ -48,5 +48,5 @@ pub use streams::{
     Binary, Closed, IntoStreaming, NoFault, StreamSender, StreamWriter, StreamWriters, Streaming, Value,
 };
 pub(crate) use streams::{Decode, Encode, StreamReaders, start as start_streams};
-pub use stub::Stub;
+pub use stub::{CallsBack, Stub};
 pub(crate) use watchdog::{Polled, Watched};

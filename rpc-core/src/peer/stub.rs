@@ -57,6 +57,17 @@ pub trait Stub: Clone + Send + Sync + 'static {
     }
 }
 
+/// Implemented by a service's client for the clients that the contexts of its handlers may have: the client of the
+/// callback contract, which every client of the server hosts, and the service's own for handlers without callbacks.
+#[diagnostic::on_unimplemented(
+    message = "`{Client}` is not the client of this contract's callback contract",
+    label = "clients need not host what this calls",
+    note = "name the callback contract, which every client must host then: `#[service(callback = Screen)]` for `&Context<ScreenClient>`",
+    note = "a handler that calls nobody back has the client of its own contract in its context, here `{Self}`",
+    note = "if some clients host the callback contract and others do not: `cx.session()` has `hosts` and `client`"
+)]
+pub trait CallsBack<Client> {}
+
 impl Session {
     /// A client of a contract that the other side hosts. It does not keep the session open. After the session's end,
     /// its calls fail with [`crate::Code::Unavailable`].

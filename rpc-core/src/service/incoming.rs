@@ -17,8 +17,8 @@ use crate::{
     contract::MethodDescriptor,
     logging::LogLimit,
     peer::{
-        CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters, Streaming,
-        Stub, WaitingValue, encode_rope, now, scan_limits,
+        CallsBack, CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters,
+        Streaming, Stub, WaitingValue, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -91,6 +91,11 @@ impl Incoming {
     /// The handler's context of the call.
     pub fn context<C: Stub>(&self) -> Context<C> {
         Context::new(self.shared.clone(), self.serving.clone(), self.method)
+    }
+
+    /// The context of a call of a service's method, whose client is `S`.
+    pub fn service_context<S: CallsBack<C>, C: Stub>(&self) -> Context<C> {
+        self.context()
     }
 
     /// As [`Self::context`], if the contract of the other side is not known.

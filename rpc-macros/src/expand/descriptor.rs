@@ -6,6 +6,7 @@ use quote::quote;
 use super::{is_oneway, private};
 use crate::{
     model::{Contract, Method},
+    options::Role,
     parse::client_of,
 };
 
@@ -20,7 +21,10 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
         let client = client_of(callback);
         quote!(.with_callback(<#client as #k::Stub>::CONTRACT))
     });
+    let contexts = contexts(contract);
     quote! {
+        #contexts
+
         // The constants have the names of the methods, of which two may differ in case alone.
         #[allow(non_upper_case_globals)]
         impl #client {
@@ -40,6 +44,23 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
                 &self.peer
             }
         }
+    }
+}
+
+/// The clients that a service's handlers may have in their contexts.
+fn contexts(contract: &Contract) -> TokenStream {
+    if contract.role == Role::Callback {
+        return TokenStream::new();
+    }
+    let (k, client) = (private(contract), contract.client());
+    let own = std::iter::once(quote!(#client));
+    let callback = contract.callback.as_ref().filter(|callback| !callback.is_ident(&contract.ident)).map(client_of);
+    let clients = own.chain(callback.map(|client| quote!(#client)));
+    quote! {
+        #(
+            #[automatically_derived]
+            impl #k::CallsBack<#clients> for #client {}
+        )*
     }
 }
 

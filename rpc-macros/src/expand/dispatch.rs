@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use super::{items, ok_of_alias, private, private_at, shown_at};
 use crate::{
     model::{Arg, ArgKind, Contract, Method, Output},
-    options::span_of,
+    options::{Role, span_of},
     types::is_owned_binary,
 };
 
@@ -44,7 +44,15 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
     let arguments = arguments(contract, &method.args);
     let context = method.cx.iter().map(|cx| {
         let (name, client) = (&cx.ident, &cx.client);
-        quote!(let #name = &__call.context::<#client>();)
+        match contract.role {
+            Role::Service => {
+                let span = shown_at(span_of(client));
+                let mut own = contract.client();
+                own.set_span(span);
+                quote_spanned!(span=> let #name = &__call.service_context::<#own, #client>();)
+            }
+            Role::Callback => quote!(let #name = &__call.context::<#client>();),
+        }
     });
     let cx = method.cx.iter().map(|cx| &cx.ident);
     let passed = method.args.iter().map(|arg| {

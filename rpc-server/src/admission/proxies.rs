@@ -33,6 +33,10 @@ impl Proxies {
         Ok(())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.trusted.is_empty()
+    }
+
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
         // A socket for both families shows an IPv4 address within an IPv6 address.
         let address = address.to_canonical();

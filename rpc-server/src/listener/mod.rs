@@ -72,6 +72,9 @@ impl Listener {
         listener: TcpListener,
         options: ListenOptions,
     ) -> Result<Self, ListenError> {
+        if options.proxy_protocol && !alive.shared.trusts_proxies() {
+            return Err(ListenError::NoTrustedProxies);
+        }
         let local_addr = listener.local_addr().map_err(ListenError::Address)?;
         let socket = Socket::new(listener);
         let stop = alive.shared.open(&socket).ok_or(ListenError::ShutDown)?;

@@ -4,7 +4,8 @@ use super::security::Security;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
-/// What is special about one address at which a server listens: [`Server::listen_with`](crate::Server::listen_with).
+/// What is special about one address at which a server listens: [`Server::listen_with`](crate::Server::listen_with) and
+/// [`ServerBuilder::listen_with`](crate::ServerBuilder::listen_with).
 ///
 /// ```
 /// use rpc_server::{ListenOptions, Server};
@@ -36,7 +37,8 @@ impl ListenOptions {
     /// protocol's header, within [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); otherwise the server
     /// closes the connection. The client's address is the session's [`peer_addr`](rpc_core::Session::peer_addr), and
     /// counts under the cap of each address. On a connection from elsewhere the server expects no such header. In HTTP
-    /// the header is a request that is not valid, and the answer is 400.
+    /// the header is a request that is not valid, and the answer is 400. A server without `trusted_proxies` does not
+    /// listen this way: [`ListenError::NoTrustedProxies`](crate::ListenError::NoTrustedProxies).
     pub fn proxy_protocol(mut self, is_spoken: bool) -> Self {
         self.proxy_protocol = is_spoken;
         self

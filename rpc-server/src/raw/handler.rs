@@ -62,6 +62,11 @@ pub trait WebSocketHandler: Send + Sync + 'static {
 
 /// What [`websocket`](super::websocket) takes: a [`WebSocketHandler`], one in an [`Arc`], or an `async fn` of a
 /// [`RawSocket`]. `Kind` tells the two kinds apart, and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot serve WebSockets",
+    note = "a handler is a type that implements `WebSocketHandler`, or a function that takes a `RawSocket` by value and returns nothing: `async fn echo(mut socket: RawSocket)`",
+    note = "such a function's future is `Send`"
+)]
 pub trait IntoWebSocketHandler<Kind>: Sized {
     #[doc(hidden)]
     fn into_serve(self) -> Serve;

@@ -4,10 +4,7 @@ mod application;
 mod body;
 mod health;
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    fmt::Write,
-};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 pub(crate) use self::{
     application::Application,
@@ -71,7 +68,13 @@ impl RoutesBuilder {
             check(&path)?;
             match others.entry(path) {
                 Entry::Vacant(vacant) => vacant.insert(route),
-                Entry::Occupied(taken) => return Err((taken.key().clone(), "two routes have it".to_owned())),
+                Entry::Occupied(taken) => {
+                    let why = match taken.get() {
+                        Route::Probe(_) => "health_routes and a route have it; give the route another one",
+                        Route::Application(_) => "two routes have it; give one of them another one",
+                    };
+                    return Err((taken.key().clone(), why.to_owned()));
+                }
             };
         }
         if let Some(path) = &sessions {
@@ -100,14 +103,9 @@ impl Routes {
 
     /// The text of the answer where nothing is served.
     pub(crate) fn listing(&self) -> String {
-        let mut text = String::from("Nothing is served at this path. Served:\n");
-        if let Some(path) = &self.sessions {
-            let _ = writeln!(text, "{path} (Duplex RPC; connect with ws:// or wss://)");
-        }
-        for path in self.others.keys() {
-            let _ = writeln!(text, "{path}");
-        }
-        text
+        let sessions = self.sessions.iter().map(|path| format!("{path} (Duplex RPC; connect with ws:// or wss://)"));
+        let served: Vec<_> = sessions.chain(self.others.keys().cloned()).collect();
+        format!("Nothing is served at this path. Served: {}\n", served.join(", "))
     }
 }
 
@@ -119,6 +117,9 @@ fn check(path: &str) -> Result<(), (String, String)> {
         "it must end before the query of a URL"
     } else if path.contains(|c: char| !c.is_ascii_graphic()) {
         "other characters than those of ASCII, and spaces, must be percent-encoded"
+    } else if path.contains(['{', '}']) || path.split('/').any(|part| part.starts_with([':', '*'])) {
+        "paths are compared as a whole, so it has no parts that stand for others; serve a router, for instance axum's, with \
+         fallback"
     } else {
         return Ok(());
     };
@@ -175,10 +176,9 @@ mod tests {
         let applications = vec![("/echo".to_owned(), page())];
         let routes = RoutesBuilder { sessions: Some("/rpc".into()), applications, probes: true, ..Default::default() };
         let text = routes.build().unwrap().listing();
-        assert!(
-            text.ends_with("Served:\n/rpc (Duplex RPC; connect with ws:// or wss://)\n/echo\n/healthz\n/readyz\n"),
-            "{text}"
-        );
+        // In its first line, because errors of clients show no more of an answer.
+        let expected = "Served: /rpc (Duplex RPC; connect with ws:// or wss://), /echo, /healthz, /readyz\n";
+        assert_eq!(text, format!("Nothing is served at this path. {expected}"));
     }
 
     #[test]
@@ -192,9 +192,18 @@ mod tests {
             assert_eq!(routes(Some(path), &[]).build().unwrap_err().0, path);
             assert_eq!(routes(None, &[path]).build().unwrap_err().0, path);
         }
-        assert!(routes(None, &["/a", "/a"]).build().unwrap_err().1.contains("two routes"));
+        for path in ["/rooms/{id}", "/{*rest}", "/rooms/:id", "/static/*", "/*rest"] {
+            let (given, why) = routes(None, &[path]).build().unwrap_err();
+            assert_eq!(given, path);
+            assert!(why.contains("fallback"), "{why}");
+            assert!(routes(Some(path), &[]).build().is_err());
+        }
+        assert!(routes(Some("/a:b/c*d"), &["/e:f"]).build().is_ok());
+        let (_, why) = routes(None, &["/a", "/a"]).build().unwrap_err();
+        assert!(why.contains("two routes have it; give"), "{why}");
         assert!(routes(Some("/a"), &["/a"]).build().unwrap_err().1.contains("the sessions"));
         assert!(routes(None, &["/"]).build().unwrap_err().1.contains("the sessions"));
-        assert!(RoutesBuilder { probes: true, ..routes(None, &["/readyz"]) }.build().is_err());
+        let (_, why) = RoutesBuilder { probes: true, ..routes(None, &["/readyz"]) }.build().unwrap_err();
+        assert!(why.contains("health_routes"), "{why}");
     }
 }
