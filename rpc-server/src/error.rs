@@ -253,6 +253,7 @@ impl fmt::Debug for BuildError {
             Self::Hosting(_) => "Hosting",
             Self::Memory { .. } => "Memory",
             Self::NoConnections { .. } => "NoConnections",
+            Self::MaxHeaders { .. } => "MaxHeaders",
             Self::Origin { .. } => "Origin",
             #[cfg(feature = "raw")]
             Self::RawOrigin { .. } => "RawOrigin",

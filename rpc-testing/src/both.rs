@@ -3,7 +3,7 @@
 /// Makes tests of functions that take a `Transport`: `name::over_ws` and `name::over_wss`. They run in a runtime with
 /// one thread, or in one of the named flavor.
 ///
-/// The test program has its `Transport` in a module `transport`, and its crate has a feature `tls`.
+/// The module that uses the macro has its `Transport` in scope, and its crate has a feature `tls`.
 #[macro_export]
 macro_rules! over_both {
     ($($name:ident),+ $(,)?) => {
@@ -11,7 +11,7 @@ macro_rules! over_both {
     };
     ($flavor:tt: $($name:ident),+ $(,)?) => {$(
         mod $name {
-            use crate::transport::Transport;
+            use super::Transport;
 
             #[tokio::test(flavor = $flavor)]
             async fn over_ws() {
