@@ -73,6 +73,21 @@ async fn each_client_of_a_proxy_has_its_own_cap() {
 }
 
 #[tokio::test]
+async fn what_a_client_writes_before_its_proxy_does_not_hide_it() {
+    let server = builder().trusted_proxies(["127.0.0.1"]).max_connections_per_address(1).config(endless());
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let mut kept = Vec::new();
+    for (nonsense, status) in [(&b"\xff\xfe"[..], "101"), (b"\xff", "503"), (b"\xc3\xbc, \x80", "503"), (b"", "503")] {
+        let mut raw = Raw::connect(&server).await;
+        let request = format!("GET / HTTP/1.1\r\n{}\r\nX-Forwarded-For: ", UPGRADE.join("\r\n")).into_bytes();
+        raw.send(&[&request, nonsense, b", 203.0.113.9\r\n\r\n"].concat()).await;
+        let head = raw.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{nonsense:?}: {head}");
+        kept.push(raw);
+    }
+}
+
+#[tokio::test]
 async fn the_application_sees_the_client_too() {
     let peer = |Extension(peer): Extension<SocketAddr>| async move { peer.to_string() };
     let server = Server::builder().fallback(Router::new().route("/peer", get(peer))).trusted_proxies(["127.0.0.1"]);
