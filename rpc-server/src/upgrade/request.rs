@@ -1,7 +1,7 @@
 //! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
 
 use http::{HeaderMap, Method, Version, header, request::Parts};
-use rpc_core::session::SUBPROTOCOL;
+use rpc_core::{TlsInfo, session::SUBPROTOCOL};
 
 use super::{
     headers::{has_token, single, tokens},
@@ -46,7 +46,7 @@ pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String,
     if single(headers, &header::HOST).is_none() {
         return Err(Refusal::Host);
     }
-    if !comes_from_allowed(headers, origins) {
+    if !comes_from_allowed(head, origins) {
         return Err(Refusal::Origin);
     }
     if single(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
@@ -64,11 +64,13 @@ pub(crate) fn check_host(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
 }
 
 /// Whether the request comes from a web page that may connect, or from another program.
-fn comes_from_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
+fn comes_from_allowed(head: &Parts, origins: &Origins) -> bool {
+    let headers = &head.headers;
     if origins.allows_any() || !headers.contains_key(header::ORIGIN) {
         return true;
     }
-    single(headers, &header::ORIGIN).is_some_and(|origin| origins.allows(origin, single(headers, &header::HOST)))
+    let (host, is_encrypted) = (single(headers, &header::HOST), head.extensions.get::<TlsInfo>().is_some());
+    single(headers, &header::ORIGIN).is_some_and(|origin| origins.allows(origin, host, is_encrypted))
 }
 
 /// The length of the header lines.
