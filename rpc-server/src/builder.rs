@@ -180,7 +180,8 @@ impl ServerBuilder {
     /// axum `Router`, fits better as the [`fallback`](Self::fallback).
     ///
     /// A listener speaks HTTP/1.1 with keep-alive. A request's head, and the wait for the next request, take at most
-    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes. When the
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes, unless the
+    /// client takes no byte of it for [`Config::write_timeout`](rpc_core::Config::write_timeout). When the
     /// server shuts down, answers that are under way are sent to their ends within
     /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout).
     ///
@@ -207,7 +208,8 @@ impl ServerBuilder {
     }
 
     /// Lets web pages of this origin connect besides those of the server's own host and port:
-    /// `https://app.example.com`. May be called several times.
+    /// `https://app.example.com`. May be called several times. Where clients connect by TLS, a page that came without
+    /// it is of another origin, as browsers see it.
     ///
     /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at its
     /// end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`

@@ -62,6 +62,7 @@ mod tls;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
+mod write_limit;
 
 pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;

@@ -19,6 +19,7 @@ use crate::{
     routes::RequestBody,
     shared::{ServerShared, Stop},
     upgrade::MAX_HEAD,
+    write_limit::WriteLimit,
 };
 
 /// A connection of the server.
@@ -89,7 +90,7 @@ impl Accepted {
     ///
     /// A connection has the time of an upgrade to become a session, whatever it sends: one useless request after
     /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and answers
-    /// take as long as they take. When the server ends, answers have the time of the drain.
+    /// take as long as they take, if the peer reads them. When the server ends, answers have the time of the drain.
     pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -106,7 +107,8 @@ impl Accepted {
             let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
             async { Ok::<_, Infallible>(answer.await) }
         });
-        let mut served = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
+        let io = TokioIo::new(WriteLimit::new(io, shared.config.write_timeout()));
+        let mut served = pin!(http.serve_connection(io, service).with_upgrades());
         tokio::select! {
             biased;
             ended = served.as_mut() => return report(peer_addr, "before the upgrade", ended),

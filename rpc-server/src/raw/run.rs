@@ -9,8 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     CloseCode,
     raw::{Event, Message, RawInfo, RawLimits, RawSocket, Role},
@@ -18,15 +17,15 @@ use rpc_core::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::timeout,
 };
-#[cfg(feature = "tls")]
-use tokio_rustls::server::TlsStream;
 use tracing::{debug, error};
 
 use super::handler::{Serve, WebSocketHandler};
-use crate::sessions::Entry;
+use crate::{
+    sessions::Entry,
+    upgrade::{Serve as ServeUpgraded, bare},
+};
 
 /// A user's code has panicked.
 struct Panicked;
@@ -46,17 +45,25 @@ pub(super) async fn run(
         Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "raw upgrade timed out"),
     };
-    // A bare socket needs none of the layers that hyper puts around it. Around any other stream, the layers stay.
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
-        Err(upgraded) => upgraded,
-    };
-    drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve, entry).await;
+    bare(upgraded, Driving { info, limits, serve, entry }).await;
+}
+
+/// A connection that is about to be a WebSocket.
+struct Driving {
+    info: RawInfo,
+    limits: RawLimits,
+    serve: Serve,
+    entry: Option<Entry>,
+}
+
+impl ServeUpgraded for Driving {
+    async fn serve<IO>(self, io: IO, leftover: Bytes)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { info, limits, serve, entry } = self;
+        drive(io, leftover, info, &limits, serve, entry).await;
+    }
 }
 
 /// Runs handler and driver. The entry is dropped last, when the WebSocket has ended.

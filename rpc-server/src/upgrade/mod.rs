@@ -1,6 +1,7 @@
 //! `Upgrade`: from an HTTP request to a session, as a service for any HTTP server on hyper.
 
 mod answer;
+mod bare;
 mod body;
 mod headers;
 mod peer;
@@ -25,6 +26,7 @@ pub use self::body::UpgradeBody;
 #[cfg(feature = "raw")]
 pub(crate) use self::{
     answer::switching,
+    bare::{Serve, bare},
     headers::tokens,
     refusal::Refusal,
     request::{check_handshake, check_host},
