@@ -14,10 +14,14 @@ use super::run::serve;
 /// Serves WebSockets by what comes in. One object serves all connections of a [`websocket`](super::websocket).
 ///
 /// The methods of one connection are called one after the other, each when the one before has returned:
-/// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever happens. While a
+/// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever the peer does. While a
 /// method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to
 /// its end, also if the connection ends meanwhile; `connection.closed()` tells the method so. If a method panics, no
 /// more messages of the connection are handled, it is closed with code 1011, and `on_close` is called.
+///
+/// At a route of a [`Server`](crate::Server), a shutdown waits for the methods as long as
+/// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) allows, and a server whose last handle is dropped waits
+/// for a second. Then the method that still runs is dropped, no other method is called, and the log says so.
 ///
 /// The [`Connection`] can be cloned and kept, for instance in a
 /// [`WebSocketCollection`](super::WebSocketCollection).

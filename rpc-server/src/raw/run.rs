@@ -1,9 +1,12 @@
 //! Serving a WebSocket, from the answered upgrade to its end.
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,14 +15,15 @@ use futures::FutureExt;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     CloseCode,
+    logging::LogLimit,
     raw::{Event, Message, RawInfo, RawLimits, RawSocket, Role},
     text::excerpt_of,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{Instant, timeout},
 };
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::handler::{Serve, WebSocketHandler};
 use crate::{
@@ -40,7 +44,17 @@ pub(super) async fn run(
     entry: Option<Entry>,
 ) {
     let peer = info.connection.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(limit, on_upgrade).await {
+    let overdue = async {
+        match &entry {
+            Some(entry) => entry.overdue().await,
+            None => pending().await,
+        }
+    };
+    let upgraded = tokio::select! {
+        upgraded = timeout(limit, on_upgrade) => upgraded,
+        () = overdue => return debug!(peer, "the raw upgrade took longer than the end of the server"),
+    };
+    let upgraded = match upgraded {
         Ok(Ok(upgraded)) => upgraded,
         Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "raw upgrade timed out"),
@@ -74,23 +88,34 @@ where
     let (socket, driver) = RawSocket::driven(io, leftover, Role::Server, info, limits);
     let connection = socket.connection().clone();
     let peer = connection.peer_addr().map(tracing::field::display);
+    let is_served = AtomicBool::new(false);
     let serving = async {
         match guarded(async move { serve(socket).await }).await {
             Ok(()) => connection.close(CloseCode::NORMAL, ""),
             Err(Panicked) => connection.close(CloseCode::INTERNAL, "the handler failed"),
         }
+        is_served.store(true, Ordering::Relaxed);
     };
     let ending = async {
-        if let Some(entry) = &entry {
-            entry.stopped().await;
-            connection.close(CloseCode::RESTART, "the server is shutting down");
-        }
-        std::future::pending::<()>().await;
+        let Some(entry) = &entry else { return pending().await };
+        entry.stopped().await;
+        connection.close(CloseCode::RESTART, "the server is shutting down");
+        entry.overdue().await;
     };
     // One task does all, so no message has to go from one thread to another.
     tokio::select! {
         _ = async { tokio::join!(driver, serving) } => {}
         () = ending => {}
+    }
+    if !is_served.into_inner() {
+        static GIVEN_UP: LogLimit = LogLimit::new();
+        if let Some(more) = GIVEN_UP.admit(Instant::now().into_std()) {
+            warn!(
+                peer,
+                "the handler of a WebSocket is given up: it had not returned when the time of the shutdown was over \
+                 (Config::drain_timeout){more}"
+            );
+        }
     }
     match connection.closed().await {
         Ok(goodbye) => debug!(peer, "raw connection closed: {}", goodbye.code),

@@ -29,7 +29,11 @@ pub(super) async fn run(
     is_decided: bool,
 ) {
     let peer = info.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(shared.config.upgrade_timeout(), on_upgrade).await {
+    let upgraded = tokio::select! {
+        upgraded = timeout(shared.config.upgrade_timeout(), on_upgrade) => upgraded,
+        () = entry.overdue() => return debug!(peer, "the upgrade took longer than the end of the server"),
+    };
+    let upgraded = match upgraded {
         Ok(Ok(upgraded)) => upgraded,
         // The request itself does not show whether the HTTP server will hand the connection over.
         Ok(Err(error)) if error.is_user() => {
@@ -97,7 +101,10 @@ async fn greet<IO>(
             Ok(None) => {}
             Err(error) => {
                 debug!(peer, kind = ?error.kind(), "the client was refused at its hello");
-                handshake.refuse(error.into()).await;
+                tokio::select! {
+                    _ = handshake.refuse(error.into()) => {}
+                    () = entry.overdue() => {}
+                }
                 return;
             }
         }
