@@ -351,7 +351,7 @@ impl ServerBuilder {
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);
         let hosting = match gatekeeper.is_set() {
-            true => self.hosting.service(renewals(&gatekeeper, &self.config)),
+            true => self.hosting.__renewals(renewals(&gatekeeper, &self.config)),
             false => self.hosting,
         };
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
