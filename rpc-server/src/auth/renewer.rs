@@ -6,6 +6,7 @@ use rpc_core::{__renewal::Renewal, Concurrency, Config, Credential, Service, Ses
 use tracing::debug;
 
 use super::Gatekeeper;
+use crate::upgrade::MAX_HEAD;
 
 /// The server's end of the contract, for one session.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ impl Renewal for Renewer {
     async fn renew(&self, credential: &[u8]) -> Result<Option<u64>, Status> {
         if self.session.identity().is_none() {
             return Err(Status::failed_precondition("this session has no identity that could be renewed"));
+        }
+        if credential.len() > MAX_HEAD {
+            return Err(Status::invalid_argument(format!("a credential has {MAX_HEAD} bytes at most")));
         }
         let credential = Credential::in_hello(credential);
         let identity = self.gatekeeper.at_renewal(&credential, &self.session.info(), self.limit).await?;
