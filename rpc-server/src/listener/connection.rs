@@ -26,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) peer_addr: Option<SocketAddr>,
+    /// Whether the headers of requests tell for whom a trusted proxy asks.
+    pub(super) reads_headers: bool,
     /// The extensions that each request of the connection gets.
     pub(super) extensions: Extensions,
     pub(super) shared: Arc<ServerShared>,
@@ -51,7 +53,7 @@ impl Accepted {
         place: Arc<Place>,
         stop: watch::Receiver<Stop>,
     ) -> Self {
-        Self { peer_addr, extensions, shared, place, stop, since: Instant::now() }
+        Self { peer_addr, reads_headers: true, extensions, shared, place, stop, since: Instant::now() }
     }
 
     /// Whether the peer is a trusted proxy.
@@ -83,7 +85,8 @@ impl Accepted {
     pub(super) fn of_client(&self, client: SocketAddr) -> Option<Self> {
         let place = self.shared.take_place_of_client(client, Arc::clone(&self.place))?;
         let (extensions, shared, stop) = (self.extensions.clone(), Arc::clone(&self.shared), self.stop.clone());
-        Some(Self { peer_addr: Some(client), extensions, shared, place, stop, since: self.since })
+        let peer_addr = Some(client);
+        Some(Self { peer_addr, reads_headers: true, extensions, shared, place, stop, since: self.since })
     }
 
     /// Answers the requests of the connection until it becomes a session or ends.
@@ -96,11 +99,11 @@ impl Accepted {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let left = self.left();
-        let Self { peer_addr, extensions, shared, place, mut stop, .. } = self;
+        let Self { peer_addr, reads_headers, extensions, shared, place, mut stop, .. } = self;
         let peer = peer_addr.map(tracing::field::display);
         let limit = shared.config.upgrade_timeout();
         let (kept, mut is_kept) = watch::channel(false);
-        let connection = Connection { peer_addr, place: Some(place), kept: Some(kept) };
+        let connection = Connection { peer_addr, reads_headers, place: Some(place), kept: Some(kept) };
         let of_requests = Arc::clone(&shared);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().extend(extensions.clone());

@@ -27,7 +27,6 @@ pub(super) async fn answer(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
-    let peer_addr = shared.client_addr(peer_addr, &head.headers);
     let peer = peer_addr.map(tracing::field::display);
     let path = excerpt(head.uri.path()).to_string();
     let (key, on_upgrade, entry) = match begin(shared, &mut head, peer_addr, place) {
