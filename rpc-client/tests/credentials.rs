@@ -131,7 +131,7 @@ impl Listener for Ear {
     async fn hear(&self) {}
 }
 
-/// Hosts so many contracts that their names alone fit a Hello, and so does the credential.
+/// Hosts contracts whose names fit a Hello by themselves, and so does the credential.
 #[tokio::test]
 async fn a_credential_that_makes_the_hello_too_long_is_an_error_before_anything_is_sent() {
     let guard = Guard::default();

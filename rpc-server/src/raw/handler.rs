@@ -14,8 +14,8 @@ use super::run::serve;
 /// Serves WebSockets by what comes in. One object serves all connections of a [`websocket`](super::websocket).
 ///
 /// The methods of one connection are called one after the other, each when the one before has returned:
-/// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever the peer does. While a
-/// method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to
+/// [`on_open`](Self::on_open) first and once, [`on_close`](Self::on_close) last and once, whatever the peer does. While
+/// a method runs, the connection goes on to write, to answer pings and, up to a bound, to read ahead. A method runs to
 /// its end, also if the connection ends meanwhile; `connection.closed()` tells the method so. If a method panics, no
 /// more messages of the connection are handled, it is closed with code 1011, and `on_close` is called.
 ///

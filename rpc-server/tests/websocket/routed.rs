@@ -111,8 +111,8 @@ async fn the_end_of_the_last_handle_closes_it() {
     assert_eq!(soon(socket.closed()).await.unwrap().code, CloseCode::RESTART);
 }
 
-/// A server whose WebSockets have a handler that never ends, and a WebSocket of it. The counter says whether the handler
-/// is still there.
+/// A server whose WebSockets have a handler that never ends, and a WebSocket of it. The counter says whether the
+/// handler is still there.
 async fn stubborn(config: Config) -> (Server, ClientWebSocket, Arc<()>) {
     Lines::keep();
     let held = Arc::new(());
