@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 use crate::{
     client::Client,
     credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{Opened, Stream, Way, dial},
+    dial::{Opened, Stream, Way, dial, shown},
     error::ConnectError,
     headers::with_header,
     proxy::Proxy,
@@ -308,7 +308,7 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let url = self.url.clone();
+            let url = shown(&self.url);
             let peer = self.open().await?;
             let contract = S::CONTRACT.name();
             match peer.session().hosts_same(S::CONTRACT) {
@@ -338,6 +338,9 @@ impl IntoFuture for ConnectBuilder<Client> {
 impl<T> fmt::Debug for ConnectBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
-        f.debug_struct("ConnectBuilder").field("url", &self.url).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ConnectBuilder")
+            .field("url", &shown(&self.url))
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -33,7 +33,7 @@ use crate::credentials::CredentialError;
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
     Url {
-        /// The given URL.
+        /// The given URL, without a user name, a password, a query and a fragment, which may be secret.
         url: String,
         /// What is wrong with the URL.
         why: String,
@@ -139,7 +139,7 @@ pub enum ConnectError {
     },
     /// The server does not host the contract of the stub.
     NotHosted {
-        /// The given URL.
+        /// The given URL, without its query.
         url: String,
         /// The name of the contract.
         contract: &'static str,

@@ -37,7 +37,7 @@ use self::{
     target::Target,
     tunnel::{failed as proxy_failed, tunnel},
 };
-pub(crate) use self::{own::OwnStream, way::Way};
+pub(crate) use self::{own::OwnStream, target::shown, way::Way};
 use crate::{
     error::ConnectError,
     proxy::Proxy,

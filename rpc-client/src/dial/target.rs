@@ -10,7 +10,7 @@ const TLS_PORT: u16 = 443;
 /// The host and port to dial, and the names that the handshake sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The URL as it was given.
+    /// The URL as it was given, as far as it can be shown.
     pub(super) url: String,
     pub(super) is_tls: bool,
     /// The host for the resolver: no brackets around an IPv6 address.
@@ -24,11 +24,26 @@ pub(super) struct Target {
 /// What to write in place of a URL that names no host.
 const EXAMPLE: &str = "write it like ws://127.0.0.1:9000/";
 
+/// What can be shown of a URL: no query and no fragment, which may hold a token, and nothing of what stands before an
+/// `@`, which may be a password.
+pub(crate) fn shown(url: &str) -> String {
+    let (before, cut) = match url.find(['?', '#']) {
+        Some(at) => (&url[..at], format!("{}…", &url[at..=at])),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = before.split_at(before.find("://").map_or(0, |at| at + 3));
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}…@{host}{cut}"),
+        None => format!("{before}{cut}"),
+    }
+}
+
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
-        let bad = |why: &str| ConnectError::Url { url: url.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| ConnectError::Url { url: shown(url), why: why.to_owned() };
         let Some((scheme, rest)) = url.split_once("://") else {
-            let rest = url.trim_start_matches("wss:").trim_start_matches("ws:").trim_start_matches('/');
+            let rest = shown(url);
+            let rest = rest.trim_start_matches("wss:").trim_start_matches("ws:").trim_start_matches('/');
             return Err(bad(&match rest {
                 "" => format!("a URL has a scheme and a host; {EXAMPLE}"),
                 _ => format!("a URL begins with its scheme; write ws://{rest}, or wss://{rest} for TLS"),
@@ -37,8 +52,8 @@ impl Target {
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
             "wss" => true,
-            "https" => return Err(bad(&format!("a WebSocket's URL begins with wss://; write wss://{rest}"))),
-            "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{rest}"))),
+            "https" => return Err(bad(&format!("a WebSocket's URL begins with wss://; write wss://{}", shown(rest)))),
+            "http" => return Err(bad(&format!("a WebSocket's URL begins with ws://; write ws://{}", shown(rest)))),
             _ => return Err(bad("a WebSocket's URL begins with ws://, or with wss:// for TLS")),
         };
         if rest.is_empty() || rest.starts_with('/') {
@@ -62,7 +77,7 @@ impl Target {
             Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
         };
         Ok(Self {
-            url: url.to_owned(),
+            url: shown(url),
             is_tls,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
@@ -79,7 +94,7 @@ mod tests {
     fn why(url: &str) -> String {
         match Target::parse(url) {
             Err(ConnectError::Url { url: named, why }) => {
-                assert_eq!(named, url);
+                assert_eq!(named, shown(url));
                 why
             }
             other => panic!("{url}: {other:?}"),

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use crate::{
-    dial::{Opened, Stream, Way, open},
+    dial::{Opened, Stream, Way, open, shown},
     error::ConnectError,
     headers::with_header,
     proxy::Proxy,
@@ -189,7 +189,7 @@ impl fmt::Debug for ClientWebSocketBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers may hold secrets.
         f.debug_struct("ClientWebSocketBuilder")
-            .field("url", &self.url)
+            .field("url", &shown(&self.url))
             .field("protocols", &self.protocols)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
