@@ -48,6 +48,7 @@ mod caps;
 mod error;
 mod front;
 mod handle;
+mod http_stream;
 mod listener;
 #[cfg(feature = "raw")]
 pub mod raw;
@@ -62,7 +63,6 @@ mod tls;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
-mod write_limit;
 
 pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;

@@ -16,10 +16,10 @@ use tracing::debug;
 use crate::{
     caps::Place,
     front::{Connection, answer},
+    http_stream::HttpStream,
     routes::RequestBody,
     shared::{ServerShared, Stop},
     upgrade::MAX_HEAD,
-    write_limit::WriteLimit,
 };
 
 /// A connection of the server.
@@ -105,13 +105,21 @@ impl Accepted {
         let (kept, mut is_kept) = watch::channel(false);
         let connection = Connection { peer_addr, reads_headers, place: Some(place), kept: Some(kept) };
         let of_requests = Arc::clone(&shared);
+        let stream = HttpStream::new(io, shared.config.write_timeout());
+        let watch = stream.watch();
+        let told = watch.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().extend(extensions.clone());
             let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
-            async { Ok::<_, Infallible>(answer.await) }
+            let told = told.clone();
+            async move {
+                told.asked(true);
+                let answer = answer.await;
+                told.asked(false);
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let io = TokioIo::new(WriteLimit::new(io, shared.config.write_timeout()));
-        let mut served = pin!(http.serve_connection(io, service).with_upgrades());
+        let mut served = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::select! {
             biased;
             ended = served.as_mut() => return report(peer_addr, "before the upgrade", ended),
@@ -122,6 +130,7 @@ impl Accepted {
         tokio::select! {
             biased;
             ended = served.as_mut() => return report(peer_addr, "between requests", ended),
+            () = watch.gone() => return debug!(peer, "connection ended: the client left before its answer"),
             _ = stop.wait_for(|&stop| stop != Stop::No) => served.as_mut().graceful_shutdown(),
         }
         let last = async { report(peer_addr, "at the shutdown", served.await) };

@@ -10,7 +10,7 @@ use tokio::{
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
-use crate::write_limit::WriteLimit;
+use crate::http_stream::HttpStream;
 
 /// What becomes of an upgraded connection.
 pub(crate) trait Serve {
@@ -23,18 +23,19 @@ pub(crate) trait Serve {
 /// Serves a connection. A bare socket needs none of the layers that HTTP puts around it, and is faster without them.
 /// Around any other stream, the layers stay.
 pub(crate) async fn bare(upgraded: Upgraded, serve: impl Serve) {
-    // A listener of this crate, and another HTTP server.
-    let upgraded = match upgraded.downcast::<TokioIo<WriteLimit<TcpStream>>>() {
-        Ok(parts) => return serve.serve(parts.io.into_inner().into_inner(), parts.read_buf).await,
-        Err(upgraded) => upgraded,
-    };
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return serve.serve(parts.io.into_inner(), parts.read_buf).await,
+    // A listener of this crate.
+    let upgraded = match upgraded.downcast::<TokioIo<HttpStream<TcpStream>>>() {
+        Ok(parts) => return taken(parts.io.into_inner(), &parts.read_buf, serve).await,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<WriteLimit<TlsStream<TcpStream>>>>() {
-        Ok(parts) => return serve.serve(parts.io.into_inner().into_inner(), parts.read_buf).await,
+    let upgraded = match upgraded.downcast::<TokioIo<HttpStream<TlsStream<TcpStream>>>>() {
+        Ok(parts) => return taken(parts.io.into_inner(), &parts.read_buf, serve).await,
+        Err(upgraded) => upgraded,
+    };
+    // Another HTTP server.
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return serve.serve(parts.io.into_inner(), parts.read_buf).await,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
@@ -43,4 +44,14 @@ pub(crate) async fn bare(upgraded: Upgraded, serve: impl Serve) {
         Err(upgraded) => upgraded,
     };
     serve.serve(TokioIo::<Upgraded>::new(upgraded), Bytes::new()).await;
+}
+
+/// Serves the connection of a listener.
+async fn taken<IO>(stream: HttpStream<IO>, read: &[u8], serve: impl Serve)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // An upgraded connection has its stream until here.
+    let Some((io, ahead)) = stream.take() else { return };
+    serve.serve(io, [read, &ahead].concat().into()).await;
 }
