@@ -182,6 +182,36 @@ async fn a_client_cannot_make_the_authenticator_read_more_than_an_upgrade_may_ho
     assert_eq!(vault.owner().await.unwrap().as_deref(), Some("ada"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_is_no_place_to_guess_credentials() {
+    let guard = Guard::default();
+    let server = Server::builder().service(Cellar.serve()).authenticator(guard.clone()).build().unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    server.serve_stream(far, ConnectionInfo::default()).unwrap();
+    let vault = VaultClient::connect("ws://localhost/").credentials(Credential::bearer(format!("ada:{SECRET}")));
+    let vault = timeout(SOON, vault.over(near).into_future()).await.unwrap().unwrap();
+    let renewals: RenewalClient = vault.session().client();
+    for _ in 0..2 {
+        let asked = guard.asked.load(Ordering::SeqCst);
+        let mut codes = Vec::new();
+        for guess in 0..30 {
+            // Right ones in between do not help.
+            if guess % 4 == 0 && guess < 8 {
+                renewals.renew(format!("ada:{SECRET}").as_bytes()).await.unwrap();
+            }
+            let guess = if guess % 2 == 0 { "ada:guess".to_owned() } else { format!("eve:{SECRET}") };
+            codes.push(renewals.renew(guess.as_bytes()).await.unwrap_err().code());
+        }
+        let (judged, refused) = codes.split_at(10);
+        let of_credential = |code: &Code| matches!(code, Code::Unauthenticated | Code::PermissionDenied);
+        assert!(judged.iter().all(of_credential), "{codes:?}");
+        assert!(refused.iter().all(|code| *code == Code::ResourceExhausted), "{codes:?}");
+        assert_eq!(guard.asked.load(Ordering::SeqCst), asked + 12);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+    assert_eq!(vault.owner().await.unwrap().as_deref(), Some("ada"), "the session goes on");
+}
+
 #[tokio::test]
 async fn a_session_is_renewed_before_the_identity_expires() {
     let guard = Guard::default();
