@@ -254,7 +254,7 @@ impl<T> ConnectBuilder<T> {
                 let why = "the credentials are sent as this header".to_owned();
                 return Err(ConnectError::Header { name: "authorization".to_owned(), why });
             }
-            Some(credentials) => Some(ask(&**credentials, config.upgrade_timeout()).await?),
+            Some(credentials) => Some(ask(&**credentials, &hosting, config.upgrade_timeout()).await?),
             None => None,
         };
         let credential = shown.map(|(credential, header)| {

@@ -34,7 +34,7 @@ use crate::credentials::CredentialError;
 pub enum ConnectError {
     /// The URL cannot be connected to, for instance because it does not begin with `ws://` or `wss://`.
     Url {
-        /// The given URL, without a user name, a password and its query.
+        /// The given URL, without a user name, a password, a query and a fragment, which may be secret.
         url: String,
         /// What is wrong with the URL.
         why: String,

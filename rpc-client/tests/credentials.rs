@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -11,7 +12,9 @@ use std::{
 };
 
 use rpc_client::{Connect, ConnectError, Credential};
-use rpc_core::{CloseCode, Code, Context, Identity, Stub};
+use rpc_core::{
+    __renewal::RenewalClient, CloseCode, Code, Context, Identity, Service, Stub, contract::ContractDescriptor,
+};
 use rpc_server::{AuthError, Authenticator, ConnectionInfo, Server, ServerHandle, async_trait};
 use rpc_testing::{Lines, SOON, until};
 use tokio::time::timeout;
@@ -113,6 +116,100 @@ async fn a_source_that_has_no_credential_is_named() {
     let error = both.credentials(Credential::bearer("x")).await.unwrap_err();
     assert!(matches!(error, ConnectError::Header { .. }), "{error:?}");
     assert_eq!(guard.asked.load(Ordering::SeqCst), 0);
+}
+
+#[rpc_core::callback(
+    name = "a-callback-contract-with-a-name-that-is-rather-long-so-that-a-few-of-them-fill-a-hello-of-sixteen-kib"
+)]
+trait Listener {
+    async fn hear(&self);
+}
+
+struct Ear;
+
+impl Listener for Ear {
+    async fn hear(&self) {}
+}
+
+/// Hosts contracts whose names fit a Hello by themselves, and so does the credential.
+#[tokio::test]
+async fn a_credential_that_makes_the_hello_too_long_is_an_error_before_anything_is_sent() {
+    let guard = Guard::default();
+    let server = vault(&guard).await;
+    for (contracts, fits) in [(50, true), (100, false)] {
+        let mut connecting = VaultClient::connect(url(&server));
+        for number in 0..contracts {
+            let name = format!("{number:03}{}", ListenerClient::CONTRACT.name()).leak();
+            let contract = Box::leak(Box::new(ContractDescriptor::new(name, &[])));
+            connecting = connecting.callback(Service::host(contract, Ear, |_, _, _, _| unreachable!("no method")));
+        }
+        let long = format!("ada:{SECRET}:60000:{}", "x".repeat(8000));
+        let connected = timeout(SOON, connecting.credentials(Credential::in_hello(long)).into_future()).await.unwrap();
+        let asked = guard.asked.load(Ordering::SeqCst);
+        match connected {
+            Ok(_) => assert!(fits && asked == 1, "{contracts} contracts"),
+            Err(error) => {
+                let shown = format!("{error} {error:?}");
+                assert!(!fits && asked == 1 && matches!(error, ConnectError::Credentials { .. }), "{shown}");
+                assert!(shown.contains("100 callback contracts") && !shown.contains(SECRET), "{shown}");
+                assert!(shown.contains("16384 bytes"), "{shown}");
+            }
+        }
+    }
+    until("the first client has left, and no second one has come", || server.sessions().connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_cannot_make_the_authenticator_read_more_than_an_upgrade_may_hold() {
+    let guard = Guard::default();
+    let server = vault(&guard).await;
+    let vault = VaultClient::connect(url(&server)).credentials(Credential::bearer(token("ada", 60_000))).await.unwrap();
+    let renewals: RenewalClient = vault.session().client();
+    let padded = |len: usize| {
+        let mut text = format!("ada:{SECRET}:60000:").into_bytes();
+        text.resize(len, b'x');
+        text
+    };
+    let asked = guard.asked.load(Ordering::SeqCst);
+    let status = renewals.renew(&padded(64 * 1024 + 1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(!status.to_string().contains(SECRET), "{status}");
+    assert_eq!(guard.asked.load(Ordering::SeqCst), asked, "the authenticator is not asked");
+    assert!(renewals.renew(&padded(64 * 1024)).await.unwrap().is_some());
+    // Nor can it become another.
+    let status = renewals.renew(token("eve", 60_000).as_bytes()).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(vault.owner().await.unwrap().as_deref(), Some("ada"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_no_place_to_guess_credentials() {
+    let guard = Guard::default();
+    let server = Server::builder().service(Cellar.serve()).authenticator(guard.clone()).build().unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    server.serve_stream(far, ConnectionInfo::default()).unwrap();
+    let vault = VaultClient::connect("ws://localhost/").credentials(Credential::bearer(format!("ada:{SECRET}")));
+    let vault = timeout(SOON, vault.over(near).into_future()).await.unwrap().unwrap();
+    let renewals: RenewalClient = vault.session().client();
+    for _ in 0..2 {
+        let asked = guard.asked.load(Ordering::SeqCst);
+        let mut codes = Vec::new();
+        for guess in 0..30 {
+            // Right ones in between do not help.
+            if guess % 4 == 0 && guess < 8 {
+                renewals.renew(format!("ada:{SECRET}").as_bytes()).await.unwrap();
+            }
+            let guess = if guess % 2 == 0 { "ada:guess".to_owned() } else { format!("eve:{SECRET}") };
+            codes.push(renewals.renew(guess.as_bytes()).await.unwrap_err().code());
+        }
+        let (judged, refused) = codes.split_at(10);
+        let of_credential = |code: &Code| matches!(code, Code::Unauthenticated | Code::PermissionDenied);
+        assert!(judged.iter().all(of_credential), "{codes:?}");
+        assert!(refused.iter().all(|code| *code == Code::ResourceExhausted), "{codes:?}");
+        assert_eq!(guard.asked.load(Ordering::SeqCst), asked + 12);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+    assert_eq!(vault.owner().await.unwrap().as_deref(), Some("ada"), "the session goes on");
 }
 
 #[tokio::test]

@@ -39,8 +39,9 @@ fn config_errors() -> [ConfigError; 3] {
     ]
 }
 
-fn hosting_errors() -> [HostingError; 4] {
+fn hosting_errors() -> [HostingError; 5] {
     [
+        HostingError::ReservedName { name: "rpc.Chat" },
         HostingError::SameName { name: "Chat" },
         HostingError::SameMethodId { id: 1, first: text(), second: text() },
         HostingError::TooMany { contracts: 1000 },

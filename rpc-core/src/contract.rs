@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-/// The name of the framework's own contract, which `renewal.rs` has. Names that begin with `rpc.` are reserved.
+/// What the names of the framework's own contracts begin with, and no other names.
+#[cfg(feature = "session")]
+pub(crate) const RESERVED: &str = "rpc.";
+/// The name of the framework's own contract, which `renewal.rs` has.
 #[cfg(feature = "session")]
 pub(crate) const RENEWAL: &str = "rpc.Session";
 

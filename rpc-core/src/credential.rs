@@ -29,7 +29,8 @@ impl Credential {
     }
 
     /// Any bytes, which a client sends in its Hello, the first frame of the protocol. The HTTP servers and proxies
-    /// before the server do not see them. A Hello has room for about 8 KiB.
+    /// before the server do not see them. A Hello has room for 8 KiB, or for less beside the names of many callback
+    /// contracts.
     pub fn in_hello(secret: impl AsRef<[u8]>) -> Self {
         Self { secret: secret.as_ref().into(), in_hello: true }
     }

@@ -2,32 +2,102 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rpc_core::{
-    CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Hosting, Identity, Session,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Credential, Hosting, Identity, Session, SessionHooks,
+    Status, async_trait,
     session::{Handshake, connect_as, memory},
 };
-use rpc_testing::SOON;
+use rpc_testing::{Inside, SOON, until};
 use tokio::time::{Instant, timeout};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A session whose client has this identity: at the server, at the client.
 async fn begin(identity: Identity) -> (Session, Session) {
-    let (hosting, config) = (Hosting::default(), Config::default());
+    let (server, client) = begin_at(&Hosting::default(), identity).await;
+    timeout(SOON, client.established()).await.unwrap().unwrap();
+    (server, client)
+}
+
+/// As [`begin`], at a server that hosts something. The session may not be open yet.
+async fn begin_at(hosting: &Hosting, identity: Identity) -> (Session, Session) {
+    let config = Config::default();
     let (near, far) = memory();
     let credential = Credential::in_hello("open sesame");
-    let (client, driver) = connect_as(&credential, far, &hosting, &config, ConnectionInfo::default());
+    let (client, driver) = connect_as(&credential, far, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
     let handshake = timeout(SOON, Handshake::read(near, &config)).await.unwrap().unwrap();
     assert_eq!(handshake.credentials(), b"open sesame");
     let mut info = ConnectionInfo::default();
     info.extensions.insert(identity);
-    let (server, driver) = handshake.accept(&hosting, info);
+    let (server, driver) = handshake.accept(hosting, info);
     tokio::spawn(driver);
-    timeout(SOON, client.established()).await.unwrap().unwrap();
     (server, client)
+}
+
+#[rpc_core::service]
+trait Cellar {
+    async fn wait(&self);
+}
+
+/// Counts the handlers that wait.
+struct Vault(Arc<AtomicUsize>);
+
+impl Cellar for Vault {
+    async fn wait(&self) {
+        let _inside = Inside::enter(&self.0);
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_waits_ends_with_the_identity_also_in_a_drain() {
+    for drains in [false, true] {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let hosting = Hosting::builder().service(Vault(Arc::clone(&waiting)).serve()).build().unwrap();
+        let begun = Instant::now();
+        let (server, client) = begin_at(&hosting, Identity::new("ada").expires_in(Duration::from_secs(5))).await;
+        let cellar: CellarClient = client.client();
+        let call = tokio::spawn(async move { cellar.wait().await });
+        until("the handler waits", || waiting.load(Ordering::SeqCst) == 1).await;
+        if drains {
+            drop(server.drain());
+        }
+        let reason = timeout(SOON, server.closed()).await.unwrap();
+        assert_eq!(reason, ConnectionError::Expired);
+        assert!(begun.elapsed() < Config::default().drain_grace(), "{:?}", begun.elapsed());
+        assert!(timeout(SOON, client.closed()).await.unwrap().is_expired());
+        assert_eq!(timeout(SOON, call).await.unwrap().unwrap().unwrap_err().code(), Code::Unavailable);
+        assert_eq!(waiting.load(Ordering::SeqCst), 0);
+        assert!(server.stats().is_at_rest() && client.stats().is_at_rest());
+    }
+}
+
+/// Opens no session.
+struct Slow;
+
+#[async_trait]
+impl SessionHooks for Slow {
+    async fn opened(&self, _: &Session) -> Result<(), Status> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_expires_before_the_session_is_open_ends_the_session() {
+    let hosting = Hosting::builder().hooks(Slow).build().unwrap();
+    let (server, client) = begin_at(&hosting, Identity::new("ada").expires_in(Duration::from_secs(1))).await;
+    assert_eq!(timeout(SOON, server.closed()).await.unwrap(), ConnectionError::Expired);
+    let reason = timeout(SOON, client.established()).await.unwrap().unwrap_err();
+    assert!(reason.is_expired(), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

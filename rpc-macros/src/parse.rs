@@ -17,6 +17,9 @@ use crate::{
     types::{is_named, is_vec_of_bytes, last_segment, streamed, type_arguments},
 };
 
+/// What the names of the framework's own contracts begin with.
+const RESERVED: &str = "rpc.";
+
 /// A method with more arguments should take a struct instead.
 const MAX_ARGUMENTS: usize = 16;
 
@@ -38,6 +41,13 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
     }
     if let Some(token) = &item.unsafety {
         errors.on(token, "a contract cannot be unsafe; remove `unsafe`");
+    }
+    let is_own = options.krate.as_ref().is_some_and(|krate| krate.is_ident("crate"));
+    if let Some(given) = options.name.as_ref().filter(|given| given.value().starts_with(RESERVED) && !is_own) {
+        errors.on(
+            given,
+            "names that begin with `rpc.` are those of the framework's own contracts; choose another beginning",
+        );
     }
     let name = options.name.as_ref().map_or_else(|| item.ident.unraw().to_string(), syn::LitStr::value);
     let mut contract = Contract {

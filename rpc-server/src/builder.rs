@@ -192,7 +192,8 @@ impl ServerBuilder {
     /// axum `Router`, fits better as the [`fallback`](Self::fallback).
     ///
     /// A listener speaks HTTP/1.1 with keep-alive. A request's head, and the wait for the next request, take at most
-    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes. When the
+    /// [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); an answer takes as long as it takes, unless the
+    /// client takes no byte of it for [`Config::write_timeout`](rpc_core::Config::write_timeout). When the
     /// server shuts down, answers that are under way are sent to their ends within
     /// [`Config::drain_timeout`](rpc_core::Config::drain_timeout).
     ///
@@ -219,7 +220,8 @@ impl ServerBuilder {
     }
 
     /// Lets web pages of this origin connect, beside the pages of the server's own host and port:
-    /// `https://app.example.com`. May be called several times.
+    /// `https://app.example.com`. May be called several times. Where clients connect by TLS, a page that came without
+    /// TLS is of another origin, as browsers see it.
     ///
     /// An origin is scheme, host and port, as browsers send it (RFC 6454 §6.2): without a path, not even a slash at
     /// its end, and without wildcards. The port may be left out where it is the scheme's default. `null` and `file://`
@@ -294,9 +296,10 @@ impl ServerBuilder {
     /// For a request whose connection comes from such a proxy, the client is the rightmost address in the header
     /// `X-Forwarded-For` that is not itself trusted. That address is the session's
     /// [`peer_addr`](rpc_core::Session::peer_addr), with port 0 if the header has none, and it counts under
-    /// [`max_connections_per_address`](Self::max_connections_per_address). From all others the header is not read,
-    /// since anyone can write it. The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two
-    /// passes the other on as its client wrote it. Trust no network from which clients can connect by themselves.
+    /// [`max_connections_per_address`](Self::max_connections_per_address): a session as long as it lives, another
+    /// request until its answer has been sent. From all others the header is not read, since anyone can write it. The
+    /// header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two passes the other on as its client
+    /// wrote it. Trust no network from which clients can connect by themselves.
     pub fn trusted_proxies<T: Into<String>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
         self.trusted.extend(proxies.into_iter().map(Into::into));
         self
@@ -383,7 +386,7 @@ impl ServerBuilder {
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);
         let hosting = match gatekeeper.is_set() {
-            true => self.hosting.service(renewals(&gatekeeper, &self.config)),
+            true => self.hosting.__renewals(renewals(&gatekeeper, &self.config)),
             false => self.hosting,
         };
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.

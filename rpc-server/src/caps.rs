@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    mem,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -32,6 +33,15 @@ pub(crate) struct Place {
     shared: Arc<AddressCounts>,
     /// The key in `Counts::of`. It changes only while the counts are locked.
     address: Mutex<Option<IpAddr>>,
+}
+
+/// The time of one request on a connection that serves the requests of several clients, as a proxy's does. When it is
+/// dropped, the place is again as it was before.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    place: Arc<Place>,
+    before: Option<IpAddr>,
+    stays: bool,
 }
 
 /// Which cap is reached.
@@ -77,8 +87,44 @@ impl Place {
         Ok(())
     }
 
+    /// Begins the time of one request.
+    pub(crate) fn visit(self: &Arc<Self>) -> Visit {
+        let before = *self.address();
+        Visit { place: Arc::clone(self), before, stays: false }
+    }
+
+    fn restore(&self, before: Option<IpAddr>) {
+        let mut counts = self.shared.lock();
+        let mut settled = self.address();
+        if *settled == before {
+            return;
+        }
+        if let Some(address) = before {
+            // The address had this place, so it may exceed its cap.
+            *counts.of.entry(address).or_default() += 1;
+        }
+        if let Some(address) = mem::replace(&mut *settled, before) {
+            counts.remove(address);
+        }
+    }
+
     fn address(&self) -> MutexGuard<'_, Option<IpAddr>> {
         self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visit {
+    /// The place stays that of the client, because the connection has become the client's alone.
+    pub(crate) fn stay(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.place.restore(self.before);
+        }
     }
 }
 
@@ -197,6 +243,28 @@ mod tests {
         assert_eq!(other.settle(two), Err(Full::Address));
         assert!(caps.enter(Some(one)).is_err(), "the place stays where it was");
         drop((place, other));
+        let counts = caps.shared.lock();
+        assert_eq!((counts.all, counts.of.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_place_is_as_it_was_before_when_a_request_is_over() {
+        let caps = Caps::new(10, 1);
+        let [one, two] = [1, 2].map(|last| address(last).unwrap());
+        let (of_proxy, of_client) = (Arc::new(caps.enter(None).unwrap()), Arc::new(caps.enter(Some(one)).unwrap()));
+        for place in [&of_proxy, &of_client] {
+            let visit = place.visit();
+            place.settle(two).unwrap();
+            assert_eq!(caps.enter(Some(two)).unwrap_err(), Full::Address);
+            drop(visit);
+            drop(caps.enter(Some(two)).unwrap());
+            assert_eq!(caps.enter(Some(one)).unwrap_err(), Full::Address);
+        }
+        let visit = of_proxy.visit();
+        of_proxy.settle(two).unwrap();
+        visit.stay();
+        assert_eq!(caps.enter(Some(two)).unwrap_err(), Full::Address);
+        drop((of_proxy, of_client));
         let counts = caps.shared.lock();
         assert_eq!((counts.all, counts.of.len()), (0, 0));
     }

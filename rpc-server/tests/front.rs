@@ -25,9 +25,10 @@ use futures::{StreamExt, stream};
 use raw::{DeskClient, Raw, UPGRADE, builder, endless};
 use rpc_client::Connect;
 use rpc_core::Stub;
-use rpc_server::{BuildError, Config, Server, ServerHandle};
+use rpc_server::{BuildError, Config, ConnectionInfo, Server, ServerHandle};
 use rpc_testing::{SOON, until};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
     net::TcpStream,
     sync::{Semaphore, mpsc},
     time::timeout,
@@ -188,6 +189,36 @@ async fn dropping_the_last_handle_drops_answers_too() {
     assert!(raw.head().await.starts_with("HTTP/1.1 200"));
     drop(server);
     assert!(timeout(SOON, raw.rest()).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_does_not_keep_its_connection() {
+    let sending = Arc::new(());
+    let held = Arc::clone(&sending);
+    let flood = move || {
+        let held = Arc::clone(&held);
+        async move {
+            Body::from_stream(stream::repeat(Bytes::from_static(&[b'x'; 4096])).map(move |chunk| {
+                let _sending = &held;
+                Ok::<_, std::convert::Infallible>(chunk)
+            }))
+        }
+    };
+    let server = builder().max_connections(1).path("/rpc").fallback(Router::new().route("/flood", get(flood)));
+    let server = server.build().unwrap();
+    let (mut near, far) = duplex(64 * 1024);
+    server.serve_stream(far, ConnectionInfo::default()).unwrap();
+    near.write_all(format!("GET /flood HTTP/1.1\r\n{HOST}\r\n\r\n").as_bytes()).await.unwrap();
+    until("the answer has begun", || Arc::strong_count(&sending) == 3).await;
+    until("the answer has been given up", || Arc::strong_count(&sending) == 2).await;
+    // Its place is free, and each read is progress.
+    let (mut near, far) = duplex(1024);
+    server.serve_stream(far, ConnectionInfo::default()).unwrap();
+    near.write_all(format!("GET /flood HTTP/1.1\r\n{HOST}\r\n\r\n").as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_secs(6)).await;
+        timeout(SOON, near.read_exact(&mut [0; 512])).await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

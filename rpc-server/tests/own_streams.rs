@@ -6,7 +6,7 @@ mod raw;
 
 use raw::{DeskClient, builder, endless};
 use rpc_client::{Connect, ConnectError};
-use rpc_core::{CloseCode, ConnectionError, Context, Stub};
+use rpc_core::{CloseCode, ConnectionError, Context, Stub, TlsInfo};
 use rpc_server::{ConnectionInfo, ListenError, Principal, Server};
 use rpc_testing::SOON;
 use tokio::{
@@ -53,6 +53,23 @@ async fn a_session_goes_over_a_stream_in_memory() {
         assert_eq!(mirror.address().await.unwrap().as_deref(), Some("192.0.2.1:5"));
         assert_eq!(mirror.session().peer_addr(), None);
         assert_eq!(mirror.echo(vec![7; 10_000]).await.unwrap(), vec![7; 10_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_tls_is_foreign_to_a_server_that_is_reached_by_tls() {
+    let server = mirrors();
+    for (origin, is_taken) in [("http://example.com", false), ("https://example.com", true)] {
+        let (mut near, far) = duplex(64 * 1024);
+        server.serve_stream(far, ConnectionInfo::default().with_tls(TlsInfo::default())).unwrap();
+        let lines: Vec<_> = raw::UPGRADE.into_iter().filter(|line| !line.starts_with("Host")).collect();
+        let lines = lines.join("\r\n");
+        let request = format!("GET /rpc HTTP/1.1\r\nHost: example.com\r\nOrigin: {origin}\r\n{lines}\r\n\r\n");
+        near.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        timeout(SOON, near.read_exact(&mut status)).await.unwrap().unwrap();
+        let expected = if is_taken { "HTTP/1.1 101" } else { "HTTP/1.1 403" };
+        assert_eq!(std::str::from_utf8(&status).unwrap(), expected, "{origin}");
     }
 }
 

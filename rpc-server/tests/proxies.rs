@@ -4,7 +4,7 @@
 
 mod raw;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Extension, routing::get};
 use raw::{DeskClient, Raw, UPGRADE, builder, connections, endless};
@@ -14,6 +14,7 @@ use rpc_testing::SOON;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     time::timeout,
 };
 
@@ -77,6 +78,21 @@ async fn each_client_of_a_proxy_has_its_own_cap() {
 }
 
 #[tokio::test]
+async fn what_a_client_writes_before_its_proxy_does_not_hide_it() {
+    let server = builder().trusted_proxies(["127.0.0.1"]).max_connections_per_address(1).config(endless());
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let mut kept = Vec::new();
+    for (nonsense, status) in [(&b"\xff\xfe"[..], "101"), (b"\xff", "503"), (b"\xc3\xbc, \x80", "503"), (b"", "503")] {
+        let mut raw = Raw::connect(&server).await;
+        let request = format!("GET / HTTP/1.1\r\n{}\r\nX-Forwarded-For: ", UPGRADE.join("\r\n")).into_bytes();
+        raw.send(&[&request, nonsense, b", 203.0.113.9\r\n\r\n"].concat()).await;
+        let head = raw.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{nonsense:?}: {head}");
+        kept.push(raw);
+    }
+}
+
+#[tokio::test]
 async fn the_application_sees_the_client_too() {
     let peer = |Extension(peer): Extension<SocketAddr>| async move { peer.to_string() };
     let server = Server::builder().fallback(Router::new().route("/peer", get(peer))).trusted_proxies(["127.0.0.1"]);
@@ -85,6 +101,76 @@ async fn the_application_sees_the_client_too() {
     raw.send(format!("GET /peer HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", forwarded("203.0.113.1:5")).as_bytes()).await;
     let head = raw.head().await;
     assert_eq!(raw.body(&head).await, "203.0.113.1:5");
+}
+
+/// Asks for a path by an open connection of a proxy, on behalf of a client.
+async fn ask_for(raw: &mut Raw, path: &str, client: &str, lines: &[&str]) {
+    let lines = [&["Host: localhost", &forwarded(client)], lines].concat().join("\r\n");
+    raw.send(format!("GET {path} HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes()).await;
+}
+
+#[tokio::test]
+async fn the_cap_of_a_client_of_a_proxy_holds_for_pages_while_they_are_answered() {
+    let gate = Arc::new(Semaphore::new(0));
+    let inside = Arc::clone(&gate);
+    let slow = move || async move {
+        inside.acquire().await.unwrap().forget();
+        "at last"
+    };
+    let server = builder().trusted_proxies(["127.0.0.1"]).max_connections_per_address(1).config(endless()).path("/rpc");
+    let server = server.fallback(Router::new().route("/slow", get(slow))).listen("127.0.0.1:0").await.unwrap();
+    let (mut first, mut second) = (Raw::connect(&server).await, Raw::connect(&server).await);
+    ask_for(&mut first, "/slow", "203.0.113.1", &[]).await;
+    // The first request may be slower than the second, so only one of them is answered now.
+    ask_for(&mut second, "/slow", "203.0.113.1", &[]).await;
+    let refused = async |raw: &mut Raw| {
+        let head = raw.head().await;
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        assert!(raw.body(&head).await.contains("too many connections"));
+    };
+    let (mut served, mut other) = tokio::select! {
+        () = refused(&mut first) => (second, first),
+        () = refused(&mut second) => (first, second),
+    };
+    // The same connection serves another client of the proxy, and the one whose answer is done.
+    gate.add_permits(1);
+    let head = served.head().await;
+    assert_eq!(served.body(&head).await, "at last");
+    for client in ["203.0.113.2", "203.0.113.1"] {
+        ask_for(&mut other, "/slow", client, &[]).await;
+        gate.add_permits(1);
+        let head = other.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{client}: {head}");
+        other.body(&head).await;
+    }
+    // Nor does an upgrade that is refused leave the connection to its client.
+    ask_for(&mut served, "/rpc", "203.0.113.1", &UPGRADE[1..5]).await;
+    let head = served.head().await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    ask_for(&mut other, "/rpc", "203.0.113.1", &UPGRADE[1..]).await;
+    assert!(other.head().await.starts_with("HTTP/1.1 101"));
+    // A session keeps its place.
+    connections(&server, 1).await;
+    let body = served.body(&head).await;
+    assert!(body.contains("duplex-rpc.v1"), "{body}");
+    ask_for(&mut served, "/slow", "203.0.113.1", &[]).await;
+    refused(&mut served).await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_know_its_client_is_not_asked_for_it_by_header() {
+    let (_server, listener) = spoken(builder().trusted_proxies(["127.0.0.1"]).config(endless())).await;
+    // Such a proxy passes on what its client writes, and adds nothing.
+    let unix = [b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8".as_slice(), &[0; 216]].concat();
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    for header in [b"PROXY UNKNOWN\r\n".to_vec(), unix, local] {
+        let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let own = stream.local_addr().unwrap().to_string();
+        stream.write_all(&header).await.unwrap();
+        let desk = DeskClient::connect("ws://localhost/").header("x-forwarded-for", "203.0.113.9").over(stream);
+        let desk = timeout(SOON, desk.into_future()).await.unwrap().unwrap();
+        assert_eq!(desk.address().await.unwrap(), Some(own));
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    future::IntoFuture,
     pin::pin,
     sync::{Arc, Condvar, Mutex},
     task::{Context as TaskContext, Poll, Wake},
@@ -11,8 +12,10 @@ use std::{
 };
 
 use rpc_client::Connect;
-use rpc_core::{Config, ConnectionError, Context, Session, SessionHooks, SessionId, Status, Stub, async_trait};
-use rpc_server::{Server, ServerHandle};
+use rpc_core::{
+    Config, ConnectionError, Context, Credential, Identity, Session, SessionHooks, SessionId, Status, Stub, async_trait,
+};
+use rpc_server::{AuthError, Authenticator, ConnectionInfo, Server, ServerHandle};
 use rpc_testing::{Line, Lines, SOON, until};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -157,6 +160,46 @@ async fn blocked(call: &'static str, clients: &Handle, servers: &Handle) -> (Ser
     until("the handler runs", || machine.0.arrived() == 1).await;
     let session = server.sessions().iter().next().unwrap().id();
     (server, machine, session)
+}
+
+/// Blocks its thread until the test opens the gate.
+struct Doorman(Machine);
+
+#[async_trait]
+impl Authenticator for Doorman {
+    async fn authenticate(&self, _: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
+        self.0.0.pass();
+        Ok(Identity::new("ada"))
+    }
+}
+
+/// Its connection has no session that could be named.
+#[test]
+fn an_authenticator_that_blocks_its_thread() {
+    let (servers, own) = (runtime(), runtime());
+    let at_servers = servers.handle().clone();
+    let body = own.spawn(async move {
+        Lines::keep();
+        let machine = Machine::default();
+        let builder = Server::builder().service(machine.clone().serve()).authenticator(Doorman(machine.clone()));
+        let server = at_servers.spawn(builder.config(hasty()).listen("127.0.0.1:0")).await.unwrap().unwrap();
+        let url = format!("ws://{}/", server.local_addr());
+        let connect = PressClient::connect(url).callback(Yes.serve()).credentials(Credential::in_hello("ada"));
+        let connecting = tokio::spawn(connect.into_future());
+        until("the authenticator is asked", || machine.0.arrived() == 1).await;
+        timeout(SOON, server.shutdown()).await.expect("the shutdown has its limit");
+        let left = server.sessions().connections();
+        let lines = Lines::of_all_threads(Level::WARN);
+        let lines: Vec<_> = lines.iter().filter(|line| line.field("message").contains("no session yet")).collect();
+        assert!(left == 1 && lines.len() == 1, "{left} left: {lines:?}");
+        assert!(lines[0].field("peer").starts_with("127.0.0.1:"), "{lines:?}");
+        machine.0.open();
+        drop(timeout(SOON, connecting).await.expect("the client hears of the end"));
+        until("the connection is over", || server.sessions().connections() == 0).await;
+    });
+    let outcome = own.block_on(body);
+    [own, servers].into_iter().for_each(Runtime::shutdown_background);
+    outcome.unwrap();
 }
 
 /// The test itself runs on a third runtime, so that it goes on when one of the other threads is blocked.

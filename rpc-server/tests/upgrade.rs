@@ -107,6 +107,49 @@ async fn what_is_sent_together_with_the_request_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_request_with_a_body_is_no_upgrade() {
+    let server = patient().await;
+    let packets = masked(0x81, b"text");
+    let chunked = [format!("{:x}\r\n", packets.len()).as_bytes(), &packets, b"\r\n0\r\n\r\n"].concat();
+    let length = format!("Content-Length: {}", packets.len());
+    // What one side takes for a body, the other side would take for packets.
+    for (line, body) in [
+        (length.as_str(), packets.as_slice()),
+        ("Transfer-Encoding: chunked", &chunked),
+        ("Expect: 100-continue\r\nContent-Length: 3", b""),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let lines = UPGRADE.into_iter().chain([line]).collect::<Vec<_>>().join("\r\n");
+        raw.send(&[format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes(), body].concat()).await;
+        let head = raw.head().await;
+        assert!(head.starts_with("HTTP/1.1 400"), "{line}: {head}");
+        assert!(raw.body(&head).await.contains("no body"), "{line}");
+    }
+    assert_eq!(server.sessions().connections(), 0);
+    let mut raw = Raw::connect(&server).await;
+    let empty = raw.get(&UPGRADE.into_iter().chain(["Content-Length: 0"]).collect::<Vec<_>>()).await;
+    assert!(empty.starts_with("HTTP/1.1 101"), "{empty}");
+}
+
+#[tokio::test]
+async fn a_target_with_a_host_of_its_own_has_that_of_the_header() {
+    let server = builder().allow_host("localhost").listen("127.0.0.1:0").await.unwrap();
+    // RFC 9112 §3.2.2: the host in the target counts, and the header is the same or wrong.
+    for (target, status) in [
+        ("http://localhost/", "101"),
+        ("http://LOCALHOST/", "101"),
+        ("http://evil.example.com/", "400"),
+        ("http://localhost:81/", "400"),
+        ("http://ada@localhost/", "400"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        raw.send(format!("GET {target} HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await;
+        let head = raw.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn web_pages_of_other_origins_are_refused() {
     let server = patient().await;
     let lenient = builder().allow_origin("https://app.example.com").listen("127.0.0.1:0").await.unwrap();

@@ -5,7 +5,7 @@ mod renewing;
 use std::{error::Error, time::Duration};
 
 use http::HeaderValue;
-use rpc_core::{Credential, async_trait};
+use rpc_core::{Credential, Hosting, async_trait};
 use tokio::time::timeout;
 
 pub(crate) use renewing::{can_renew, keep_renewed};
@@ -79,27 +79,29 @@ impl Credentials for Credential {
     }
 }
 
-/// Asks for the credential of a connection. Returns the credential, with the header that shows it if the credential
-/// goes with the upgrade.
+/// Asks for the credential of a connection that hosts these contracts. Returns the credential, with the header that
+/// shows it if the credential goes with the upgrade.
 pub(crate) async fn ask(
     credentials: &dyn Credentials,
+    hosting: &Hosting,
     limit: Duration,
 ) -> Result<(Credential, Option<HeaderValue>), ConnectError> {
     let credential = timeout(limit, credentials.credential()).await;
     let credential = credential
         .unwrap_or_else(|_| Err(format!("asking for it took longer than {limit:?} (Config::upgrade_timeout)").into()));
-    let shown = credential.and_then(|credential| Ok((header_of(&credential)?, credential)));
+    let shown = credential.and_then(|credential| Ok((header_of(&credential, hosting)?, credential)));
     shown.map(|(header, credential)| (credential, header)).map_err(|source| ConnectError::Credentials { source })
 }
 
 /// The header of a credential that goes with the upgrade. The error says why the credential cannot be sent.
-fn header_of(credential: &Credential) -> Result<Option<HeaderValue>, CredentialError> {
+fn header_of(credential: &Credential, hosting: &Hosting) -> Result<Option<HeaderValue>, CredentialError> {
     if credential.is_in_hello() {
         let len = credential.expose().len();
-        let fits = len <= MAX_IN_HELLO;
-        return fits
-            .then_some(None)
-            .ok_or_else(|| format!("it has {len} bytes, and a Hello has room for {MAX_IN_HELLO}").into());
+        if len > MAX_IN_HELLO {
+            return Err(format!("it has {len} bytes, and a Hello has room for {MAX_IN_HELLO}").into());
+        }
+        hosting.__check_hello(credential)?;
+        return Ok(None);
     }
     let value = credential.expose_text().and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
     let mut value = value.ok_or("it has bytes that a header may not have")?;
@@ -119,21 +121,23 @@ mod tests {
             (Credential::bearer("hunter2\n"), "header"),
             (Credential::in_hello([b'x'; MAX_IN_HELLO + 1]), "8193 bytes"),
         ] {
-            let error = ask(&credential, SECOND).await.unwrap_err();
+            let error = ask(&credential, &Hosting::default(), SECOND).await.unwrap_err();
             assert!(error.to_string().contains(why) && !format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
-        assert!(ask(&Credential::in_hello([b'x'; MAX_IN_HELLO]), SECOND).await.is_ok());
-        let error = ask(&std::future::pending::<Result<Credential, CredentialError>>, SECOND).await.unwrap_err();
+        assert!(ask(&Credential::in_hello([b'x'; MAX_IN_HELLO]), &Hosting::default(), SECOND).await.is_ok());
+        let error = ask(&std::future::pending::<Result<Credential, CredentialError>>, &Hosting::default(), SECOND)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("1s"), "{error}");
         let none = async || Err::<Credential, _>("no token today");
-        assert!(ask(&none, SECOND).await.unwrap_err().to_string().contains("no token today"));
+        assert!(ask(&none, &Hosting::default(), SECOND).await.unwrap_err().to_string().contains("no token today"));
     }
 
     #[test]
     fn the_header_is_not_shown() {
-        let header = header_of(&Credential::bearer("hunter2")).unwrap().unwrap();
+        let header = header_of(&Credential::bearer("hunter2"), &Hosting::default()).unwrap().unwrap();
         assert_eq!(header, "Bearer hunter2");
         assert!(!format!("{header:?}").contains("hunter2"));
-        assert!(header_of(&Credential::in_hello("hunter2")).unwrap().is_none());
+        assert!(header_of(&Credential::in_hello("hunter2"), &Hosting::default()).unwrap().is_none());
     }
 }

@@ -24,6 +24,20 @@ pub(super) struct Target {
 /// What to write in place of a URL that names no host.
 const EXAMPLE: &str = "write it like ws://127.0.0.1:9000/";
 
+/// What can be shown of a URL: no query and no fragment, which may hold a token, and nothing of what stands before an
+/// `@`, which may be a password.
+pub(crate) fn shown(url: &str) -> String {
+    let (before, cut) = match url.find(['?', '#']) {
+        Some(at) => (&url[..at], format!("{}…", &url[at..=at])),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = before.split_at(before.find("://").map_or(0, |at| at + 3));
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}…@{host}{cut}"),
+        None => format!("{before}{cut}"),
+    }
+}
+
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConnectError> {
         let safe = shown(url);
@@ -74,16 +88,6 @@ impl Target {
     }
 }
 
-/// A URL as errors show it: without a user name and a password, and without its query, where tokens lie.
-pub(crate) fn shown(url: &str) -> String {
-    let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?…"));
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let (scheme, rest) = url.split_at(start);
-    let (authority, path) = rest.split_at(rest.find(['/', '#']).unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}{host}{path}{query}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,14 +131,14 @@ mod tests {
             ("ws://ada:pw@example.com/@home", "ws://example.com/@home"),
             ("ada:p@w@example.com", "example.com"),
             ("ws://example.com?token=1@2", "ws://example.com?…"),
-            ("wss://ada@example.com/rpc?token=1#2", "wss://example.com/rpc?…"),
+            ("wss://ada@example.com/rpc?token=1#2", "wss://…@example.com/rpc?…"),
             ("ws://example.com/#top", "ws://example.com/#top"),
             ("", ""),
         ] {
             assert_eq!(shown(url), expected);
         }
         assert_eq!(Target::parse("ws://example.com/rpc?token=1").unwrap().url, "ws://example.com/rpc?…");
-        assert!(why("http://ada:pw@example.com/?token=1").ends_with("write ws://example.com/?…"));
+        assert!(why("http://ada:pw@example.com/?token=1").ends_with("write ws://…@example.com/?…"));
     }
 
     #[test]

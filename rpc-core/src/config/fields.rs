@@ -290,8 +290,8 @@ fields! {
     /// be written, the peer must take 64 KiB of them. Default 30 s; at least 1 s. A shorter time cuts off peers on slow
     /// links. Stops a peer that sends or reads a byte now and then, to hold memory and handlers.
     progress_timeout: Duration = secs(30), secs(1)..=FOR_EVER;
-    /// A write that makes no progress at all in this time ends the session. Default 10 s; at least 1 s. Stops a peer
-    /// that does not read.
+    /// A write that makes no progress at all in this time ends the session, or at a server the connection whose HTTP
+    /// request is being answered. Default 10 s; at least 1 s. Stops a peer that does not read.
     write_timeout: Duration = secs(10), secs(1)..=FOR_EVER;
     /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels the calls
     /// at once.

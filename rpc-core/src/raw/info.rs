@@ -1,11 +1,13 @@
 //! `RawInfo`: how a WebSocket came about. `Role`: which end it is.
 
+use std::fmt;
+
 use http::Uri;
 
 use crate::peer::ConnectionInfo;
 
 /// What is known of a WebSocket from its handshake; everything is empty where there was no handshake.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct RawInfo {
     /// The address and the headers.
@@ -25,9 +27,32 @@ pub enum Role {
     Client,
 }
 
+impl fmt::Debug for RawInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A query may hold a token.
+        f.debug_struct("RawInfo")
+            .field("connection", &self.connection)
+            .field("path", &self.uri.path())
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
 impl RawInfo {
     /// Puts the facts together.
     pub fn new(connection: ConnectionInfo, uri: Uri, protocol: Option<String>) -> Self {
         Self { connection, uri, protocol }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let info = RawInfo::new(ConnectionInfo::default(), Uri::from_static("/chat?token=hunter2"), None);
+        let shown = format!("{info:?}");
+        assert!(shown.contains("/chat") && !shown.contains("hunter2"), "{shown}");
     }
 }

@@ -54,7 +54,7 @@ impl Authorizer {
     #[cold]
     fn judge(&self, method: &MethodDescriptor, role: Option<&str>, principal: Option<Principal>) -> Result<(), Status> {
         let Some(role) = role else {
-            // The reserved contract of the framework says nothing, and serves every client.
+            // The framework's own contract says nothing, and serves every client. No other contract has its name.
             if method.contract() == RENEWAL {
                 return Ok(());
             }

@@ -7,16 +7,18 @@ use bytes::BytesMut;
 use super::{
     Instance, IntoService, Service, SessionHooks,
     authorizer::Authorizer,
+    hosting_error::HostingError,
     no_cancel::{NoCancelLimit, NoCancelPermit},
 };
 use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
-    contract::MethodDescriptor,
+    contract::{MethodDescriptor, RESERVED},
+    credential::Credential,
     logging::LogLimit,
     peer::{Facts, Interceptor, Principal, Session, now},
     proto::MemoryPool,
     status::Status,
-    wire::{Frame, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
+    wire::{Frame, Hello, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
 };
 
 /// The contracts, hooks and interceptors that one end uses in its sessions. Cheap to clone.
@@ -102,52 +104,8 @@ pub struct HostingBuilder {
     interceptors: Vec<Arc<dyn Interceptor>>,
     memory: Option<MemoryPool>,
     authorizer: Authorizer,
-}
-
-/// Why contracts cannot be hosted together. The message says what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HostingError {
-    /// Two different contracts have one name.
-    SameName {
-        /// The name.
-        name: &'static str,
-    },
-    /// One contract is hosted twice.
-    HostedTwice {
-        /// The name of the contract.
-        name: &'static str,
-    },
-    /// Two methods have one number.
-    SameMethodId {
-        /// The number.
-        id: u32,
-        /// One of the methods, as `Contract.method`.
-        first: String,
-        /// The other method, as `Contract.method`.
-        second: String,
-    },
-    /// More contracts than a session may have.
-    TooMany {
-        /// The number of contracts.
-        contracts: usize,
-    },
-    /// A contract says that a method is for callers with a role, and nothing decides who has it.
-    NoAuthorizer {
-        /// The method, as `Contract.method`.
-        method: String,
-        /// The role.
-        role: &'static str,
-    },
-    /// The names of the contracts do not fit the handshake, whose length is limited.
-    TooLong {
-        /// The number of contracts.
-        contracts: usize,
-        /// The number of bytes of a handshake that announces the contracts.
-        bytes: usize,
-        /// The number of bytes of a handshake that every peer accepts.
-        most: usize,
-    },
+    /// The framework's own contract.
+    renewals: Option<Service>,
 }
 
 /// Each Hello may cause such a log line, so the lines are limited.
@@ -167,6 +125,26 @@ impl Hosting {
     /// The contracts as the handshake announces them.
     pub(crate) fn announced(&self) -> Vec<HostedContract> {
         announced(&self.inner.services)
+    }
+
+    /// Checks that a credential fits the Hello that announces the contracts. The error says why it does not.
+    #[doc(hidden)]
+    pub fn __check_hello(&self, credential: &Credential) -> Result<(), String> {
+        let contracts = announced(&self.inner.services);
+        let hello = Hello {
+            keepalive_ms: u64::MAX,
+            credentials: credential.expose().to_vec(),
+            ..Hello::new(PeerLimits::all(u32::MAX, u64::MAX), contracts)
+        };
+        let bytes = packet_len(Frame::Hello(Box::new(hello)));
+        if bytes <= HANDSHAKE {
+            return Ok(());
+        }
+        Err(format!(
+            "with the names of {} callback contracts it makes a Hello of {bytes} bytes, and every server takes {HANDSHAKE} \
+             bytes at most; show a shorter one, or one that goes with the upgrade (Credential::bearer)",
+            self.inner.services.len()
+        ))
     }
 
     /// Checks that a client that hosts `theirs` can be served: it must host every callback contract.
@@ -296,14 +274,27 @@ impl HostingBuilder {
         self
     }
 
+    /// Hosts the framework's own contract, which every caller may call.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn __renewals(self, service: Service) -> Self {
+        Self { renewals: Some(service), ..self }
+    }
+
     /// Builds the hosting.
     ///
     /// # Errors
     ///
-    /// If two contracts have the same name or two methods the same number, if the names of the contracts do not fit a
-    /// handshake, or if a method is for callers with a role and there is no [`authorizer`](Self::authorizer).
+    /// If two contracts have the same name or two methods the same number, if a name begins with `rpc.`, which is
+    /// reserved, if the names of the contracts do not fit a handshake, or if a method is for callers with a role and
+    /// there is no [`authorizer`](Self::authorizer).
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let Self { services, hooks, interceptors, memory, authorizer } = self;
+        let Self { mut services, hooks, interceptors, memory, authorizer, renewals } = self;
+        // The authorizer knows the framework's own contract by its name.
+        if let Some(name) = services.iter().map(|own| own.contract().name()).find(|name| name.starts_with(RESERVED)) {
+            return Err(HostingError::ReservedName { name });
+        }
+        services.extend(renewals);
         if services.len() > MAX_CONTRACTS {
             return Err(HostingError::TooMany { contracts: services.len() });
         }
@@ -353,9 +344,14 @@ fn announced(services: &[Service]) -> Vec<HostedContract> {
 fn handshake_len(services: &[Service]) -> usize {
     let limits = PeerLimits::all(u32::MAX, u64::MAX);
     let welcome = Welcome { keepalive_ms: u64::MAX, ..Welcome::new(limits, announced(services), u64::MAX) };
+    packet_len(Frame::Welcome(Box::new(welcome)))
+}
+
+/// The length of the first packet of an end.
+fn packet_len(frame: Frame) -> usize {
     let mut packet = BytesMut::new();
     put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
-    put_frame(&mut packet, &Frame::Welcome(Box::new(welcome)));
+    put_frame(&mut packet, &frame);
     packet.len()
 }
 
@@ -378,38 +374,6 @@ impl fmt::Debug for HostingBuilder {
             .finish()
     }
 }
-
-impl fmt::Display for HostingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMany { contracts } => write!(
-                f,
-                "{contracts} contracts are hosted together, and a session has {MAX_CONTRACTS} at most; put their methods into fewer contracts"
-            ),
-            Self::TooLong { contracts, bytes, most } => write!(
-                f,
-                "the names of {contracts} contracts make a handshake of {bytes} bytes, and every peer takes {most} bytes at most before it is done; shorten the names (#[service(name = \"…\")]), or put their methods into fewer contracts"
-            ),
-            Self::NoAuthorizer { method, role } => write!(
-                f,
-                "{method} is for callers with the role `{role}`, and nothing decides who has it; add .authorizer(|principal, role| ..) where it is hosted"
-            ),
-            Self::SameName { name } => write!(
-                f,
-                "two contracts named `{name}` are hosted together; give one of them another name: #[service(name = \"…\")]"
-            ),
-            Self::HostedTwice { name } => {
-                write!(f, "the contract `{name}` is hosted twice; remove one `.service(…)` or `.callback(…)`")
-            }
-            Self::SameMethodId { id, first, second } => write!(
-                f,
-                "the methods {first} and {second} have the same number {id:#010x}; give one of them another: #[rpc(id = 0x…)]"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for HostingError {}
 
 #[cfg(test)]
 mod tests {
@@ -434,6 +398,20 @@ mod tests {
         assert!(error.to_string().contains("160 contracts") && error.to_string().contains("16384 bytes"), "{error}");
         assert!(host(256, 40).is_ok(), "256 names of a common length");
         assert!((100..=200).contains(&handshake_len(&[])), "{} bytes beside the names", handshake_len(&[]));
+    }
+
+    #[test]
+    fn a_name_of_the_frameworks_own_contracts_is_refused() {
+        static SESSION: ContractDescriptor = ContractDescriptor::new("rpc.Session", &[]);
+        static OTHER: ContractDescriptor = ContractDescriptor::new("rpc.", &[]);
+        let service = |contract| Service::host(contract, (), |_, _, _, _| unreachable!("there is no method"));
+        for contract in [&SESSION, &OTHER] {
+            let error = Hosting::builder().service(service(contract)).build().unwrap_err();
+            assert_eq!(error, HostingError::ReservedName { name: contract.name() });
+            assert!(error.to_string().contains("`rpc.`"), "{error}");
+        }
+        let hosting = Hosting::builder().__renewals(service(&SESSION)).build().unwrap();
+        assert_eq!(hosting.contracts().collect::<Vec<_>>(), ["rpc.Session"]);
     }
 
     #[test]

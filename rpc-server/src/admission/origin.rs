@@ -39,11 +39,11 @@ impl Origins {
         Ok(())
     }
 
-    /// Whether a page of this origin may connect. `host` is the header Host of its request.
-    pub(crate) fn allows(&self, origin: &str, host: Option<&str>) -> bool {
-        self.any
-            || Origin::parse(origin)
-                .is_ok_and(|origin| self.allowed.contains(&origin) || host.is_some_and(|host| origin.is_at(host)))
+    /// Whether a page of this origin may connect. `host` is the header Host of its request, and `is_encrypted` says
+    /// whether the request came by TLS.
+    pub(crate) fn allows(&self, origin: &str, host: Option<&str>, is_encrypted: bool) -> bool {
+        let is_own = |origin: &Origin| host.is_some_and(|host| origin.is_at(host, is_encrypted));
+        self.any || Origin::parse(origin).is_ok_and(|origin| self.allowed.contains(&origin) || is_own(&origin))
     }
 
     pub(crate) fn allows_any(&self) -> bool {
@@ -88,9 +88,15 @@ impl Origin {
     }
 
     /// Whether the page came from the host and port to which it sends the request.
-    fn is_at(&self, at: &str) -> bool {
+    ///
+    /// By TLS come the pages of `https` alone: anyone on the way can write a page of `http`. Without TLS, both schemes
+    /// come, because a proxy may have taken the TLS off.
+    fn is_at(&self, at: &str, is_encrypted: bool) -> bool {
         let Self::Host { scheme, host, port } = self else { return false };
-        // A host without a port means the default port of the page's scheme; a proxy may have taken the TLS off.
+        if is_encrypted && scheme != "https" {
+            return false;
+        }
+        // A host without a port means the default port of the page's scheme.
         let Some(default) = default_port(scheme) else { return false };
         let Ok(at) = at.parse::<Authority>() else { return false };
         let at_port = at.port_u16().unwrap_or(default);
@@ -157,7 +163,7 @@ mod tests {
         for origin in allowed {
             origins.allow(origin).unwrap();
         }
-        origins.allows(origin, Some(host))
+        origins.allows(origin, Some(host), false)
     }
 
     #[test]
@@ -168,6 +174,21 @@ mod tests {
         assert!(allows(&[], "http://example.com:80", "example.com"));
         assert!(allows(&[], "http://[::1]:9000", "[::1]:9000"));
         assert!(allows(&[], "http://[::1]", "[0:0:0:0:0:0:0:1]:80"));
+    }
+
+    #[test]
+    fn a_page_that_came_without_tls_is_not_of_a_server_that_is_reached_by_tls() {
+        let mut origins = Origins::default();
+        for (origin, host, is_own) in [
+            ("https://example.com", "example.com", true),
+            ("https://example.com:9000", "example.com:9000", true),
+            ("http://example.com", "example.com", false),
+            ("http://example.com:9000", "example.com:9000", false),
+        ] {
+            assert_eq!(origins.allows(origin, Some(host), true), is_own, "{origin}");
+        }
+        origins.allow("http://example.com").unwrap();
+        assert!(origins.allows("http://example.com", Some("example.com"), true), "it is named");
     }
 
     #[test]
@@ -186,7 +207,7 @@ mod tests {
             assert!(!allows(&[], origin, "example.com:9000"), "{origin}");
         }
         assert!(!allows(&[], "https://example.com", "example.com:80"));
-        assert!(!Origins::default().allows("https://example.com", None));
+        assert!(!Origins::default().allows("https://example.com", None, false));
     }
 
     #[test]
@@ -206,7 +227,7 @@ mod tests {
         assert!(allows(&["https://a.example:443"], "https://a.example", "rpc.example.com"));
         let mut any = Origins::default();
         any.allow_any();
-        assert!(any.allows("http://evil.com", None));
+        assert!(any.allows("http://evil.com", None, true));
     }
 
     #[test]

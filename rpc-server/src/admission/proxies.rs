@@ -51,10 +51,10 @@ impl Proxies {
     /// to the left of something that is no address.
     pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
-        let mut hops = headers.get_all(FORWARDED_FOR).into_iter().rev().flat_map(|line| {
-            // A line that is no text is one hop that is no address.
-            line.to_str().unwrap_or("?").rsplit(',')
-        });
+        // A proxy may put the client's address behind what the client itself wrote, in the same line, and that need not
+        // be text.
+        let lines = headers.get_all(FORWARDED_FOR).into_iter().rev();
+        let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
         while self.is_trusted(client.ip()) {
             match hops.next().map(address) {
                 Some(Some(hop)) => client = hop,
@@ -66,8 +66,8 @@ impl Proxies {
 }
 
 /// An address with or without a port, and with or without the brackets of IPv6.
-fn address(text: &str) -> Option<SocketAddr> {
-    let text = text.trim();
+fn address(hop: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
     let address = ip.or_else(|_| text.parse()).ok()?;
@@ -115,6 +115,17 @@ mod tests {
             assert_eq!(client(trusted, peer, lines), expected, "{peer} {lines:?}");
         }
         assert_eq!(client(&[], "127.0.0.1:50", &["1.1.1.1"]), "127.0.0.1:50");
+    }
+
+    #[test]
+    fn what_is_no_text_hides_no_hop_to_its_right() {
+        for nonsense in [&b"\xff"[..], b"1.1.1.1, \x80\x81", b"\xff, 1.1.1.1\xff"] {
+            let mut headers = HeaderMap::new();
+            let line = [nonsense, b", 203.0.113.9, 10.2.2.2"].concat();
+            headers.append(FORWARDED_FOR, http::HeaderValue::from_bytes(&line).unwrap());
+            let client = proxies(&["10.0.0.0/8"]).client("10.0.0.1:50".parse().unwrap(), &headers);
+            assert_eq!(client.to_string(), "203.0.113.9:0", "{nonsense:?}");
+        }
     }
 
     #[test]

@@ -31,8 +31,9 @@ pub use request::AuthRequest;
 /// When the identity expires, the session ends with close code 4401, unless the client shows a newer credential in
 /// time: [`authenticate`](Self::authenticate) is asked again, within
 /// [`Config::hello_timeout`](rpc_core::Config::hello_timeout), and the newer identity replaces the older one. Both
-/// identities must have the same name. Clients of this project renew by themselves if they have a source of
-/// credentials.
+/// identities must have the same name. After ten credentials that are refused within a minute, the
+/// authenticator is asked about no others of that session until the minute is over. Clients of this project renew by
+/// themselves if they have a source of credentials.
 ///
 /// If a layer around the upgrade has put an [`Identity`] or a [`Principal`](rpc_core::Principal) into the request's
 /// extensions, the layer knows the client already, and the authenticator is not asked.

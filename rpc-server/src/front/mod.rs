@@ -59,7 +59,8 @@ where
         let peer_addr = peer_addr(request.extensions(), None);
         let shared = Arc::clone(&self.alive.shared);
         let request = request.map(RequestBody::other);
-        FrontFuture { answer: Box::pin(answer(shared, request, Connection { peer_addr, place: None, kept: None })) }
+        let connection = Connection { peer_addr, reads_headers: true, place: None, kept: None };
+        FrontFuture { answer: Box::pin(answer(shared, request, connection)) }
     }
 }
 

@@ -130,7 +130,8 @@ async fn serve(http: http1::Builder, mut stream: TcpStream, mut accepted: Accept
         match accepted.until_stopped(proxy_header::read(&mut stream)).await {
             None => return,
             Some(Err(error)) => return debug!(peer, "connection ended before its first request: {error}"),
-            Some(Ok(None)) => {}
+            // A proxy of this protocol need not know HTTP, and may pass on what the client writes.
+            Some(Ok(None)) => accepted.reads_headers = false,
             Some(Ok(Some(client))) => match accepted.of_client(client) {
                 Some(of_client) => accepted = of_client,
                 None if options.security.is_tls() => return,

@@ -17,6 +17,7 @@ use super::turned_away::{LONGEST, discard};
 use crate::{
     caps::Place,
     front::{Connection, answer},
+    http_stream::HttpStream,
     routes::RequestBody,
     shared::{ServerShared, Stop},
     upgrade::MAX_HEAD,
@@ -26,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) peer_addr: Option<SocketAddr>,
+    /// Whether the headers of requests tell for whom a trusted proxy asks.
+    pub(super) reads_headers: bool,
     /// The extensions that each request of the connection gets.
     pub(super) extensions: Extensions,
     pub(super) shared: Arc<ServerShared>,
@@ -54,7 +57,7 @@ impl Accepted {
         place: Arc<Place>,
         stop: watch::Receiver<Stop>,
     ) -> Self {
-        Self { peer_addr, extensions, shared, place, stop, since: Instant::now() }
+        Self { peer_addr, reads_headers: true, extensions, shared, place, stop, since: Instant::now() }
     }
 
     /// Whether the peer is a trusted proxy.
@@ -86,31 +89,41 @@ impl Accepted {
     pub(super) fn of_client(&self, client: SocketAddr) -> Option<Self> {
         let place = self.shared.take_place_of_client(client, Arc::clone(&self.place))?;
         let (extensions, shared, stop) = (self.extensions.clone(), Arc::clone(&self.shared), self.stop.clone());
-        Some(Self { peer_addr: Some(client), extensions, shared, place, stop, since: self.since })
+        let peer_addr = Some(client);
+        Some(Self { peer_addr, reads_headers: true, extensions, shared, place, stop, since: self.since })
     }
 
     /// Answers the requests of the connection until it becomes a session or ends.
     ///
     /// A connection has the time of an upgrade to become a session, and cannot extend it: one useless request after
     /// another gains no time. Once the application has been asked, only the wait for each head has a limit, and answers
-    /// take as long as they take. When the server ends, answers have the time of the drain.
+    /// take as long as they take, if the peer reads them. When the server ends, answers have the time of the drain.
     pub(super) async fn serve<IO>(self, io: IO, http: http1::Builder)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let left = self.left();
-        let Self { peer_addr, extensions, shared, place, mut stop, .. } = self;
+        let Self { peer_addr, reads_headers, extensions, shared, place, mut stop, .. } = self;
         let peer = peer_addr.map(tracing::field::display);
         let limit = shared.config.upgrade_timeout();
         let (kept, mut is_kept) = watch::channel(false);
-        let connection = Connection { peer_addr, place: Some(place), kept: Some(kept) };
+        let connection = Connection { peer_addr, reads_headers, place: Some(place), kept: Some(kept) };
         let of_requests = Arc::clone(&shared);
+        let stream = HttpStream::new(io, shared.config.write_timeout());
+        let watch = stream.watch();
+        let told = watch.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().extend(extensions.clone());
             let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
-            async { Ok::<_, Infallible>(answer.await) }
+            let told = told.clone();
+            async move {
+                told.asked(true);
+                let answer = answer.await;
+                told.asked(false);
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let mut served = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+        let mut served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut ended = tokio::select! {
             biased;
             ended = &mut served => Some(("before the upgrade", ended)),
@@ -122,6 +135,7 @@ impl Accepted {
             ended = tokio::select! {
                 biased;
                 ended = &mut served => Some(("between requests", ended)),
+                () = watch.gone() => return debug!(peer, "connection ended: the client left before its answer"),
                 _ = stop.wait_for(|&stop| stop != Stop::No) => None,
             };
         }

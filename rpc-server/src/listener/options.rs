@@ -36,9 +36,11 @@ impl ListenOptions {
     /// If so, a connection from one of [`trusted_proxies`](crate::ServerBuilder::trusted_proxies) must begin with the
     /// protocol's header, within [`Config::upgrade_timeout`](rpc_core::Config::upgrade_timeout); otherwise the server
     /// closes the connection. The client's address is the session's [`peer_addr`](rpc_core::Session::peer_addr), and
-    /// counts under the cap of each address. On a connection from elsewhere the server expects no such header. In HTTP
-    /// the header is a request that is not valid, and the answer is 400. A server without `trusted_proxies` does not
-    /// listen this way: [`ListenError::NoTrustedProxies`](crate::ListenError::NoTrustedProxies).
+    /// counts under the cap of each address. If the protocol's header names no client, because the proxy connects for
+    /// itself or does not know, `X-Forwarded-For` is not read. On a connection from elsewhere the server expects no
+    /// such header. In HTTP the header is a request that is not valid, and the answer is 400. A server without
+    /// `trusted_proxies` does not listen this way:
+    /// [`ListenError::NoTrustedProxies`](crate::ListenError::NoTrustedProxies).
     pub fn proxy_protocol(mut self, is_spoken: bool) -> Self {
         self.proxy_protocol = is_spoken;
         self

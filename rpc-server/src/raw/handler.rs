@@ -19,6 +19,10 @@ use super::run::serve;
 /// its end, also if the connection ends meanwhile; `connection.closed()` tells the method so. If a method panics, no
 /// more messages of the connection are handled, it is closed with code 1011, and `on_close` is called.
 ///
+/// At a route of a [`Server`](crate::Server), a shutdown waits for the methods as long as
+/// [`Config::drain_timeout`](rpc_core::Config::drain_timeout) allows, and a server whose last handle is dropped waits
+/// for a second. Then the method that still runs is dropped, no other method is called, and the log says so.
+///
 /// The [`Connection`] can be cloned and kept, for instance in a
 /// [`WebSocketCollection`](super::WebSocketCollection).
 #[async_trait]

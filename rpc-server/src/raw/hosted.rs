@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use crate::{
     caps::Place,
-    sessions::Entry,
+    sessions::{Entry, Kind},
     shared::ServerShared,
     upgrade::{Refusal, check_host, check_number},
 };
@@ -31,6 +31,6 @@ impl Hosted {
         check_number(head, shared.admission.max_headers)?;
         check_host(head, &shared.admission.hosts)?;
         let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
-        shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)
+        shared.sessions.enter(place, Kind::Raw(peer_addr)).ok_or(Refusal::ShuttingDown)
     }
 }

@@ -1,32 +1,35 @@
 //! Serving a WebSocket, from the answered upgrade to its end.
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::FutureExt;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     CloseCode,
+    logging::LogLimit,
     raw::{Event, Message, RawInfo, RawLimits, RawSocket, Role},
     text::excerpt_of,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
-#[cfg(feature = "tls")]
-use tokio_rustls::server::TlsStream;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::handler::{Serve, WebSocketHandler};
-use crate::sessions::Entry;
+use crate::{
+    sessions::Entry,
+    upgrade::{Serve as ServeUpgraded, bare},
+};
 
 /// A user's code has panicked.
 struct Panicked;
@@ -41,22 +44,40 @@ pub(super) async fn run(
     entry: Option<Entry>,
 ) {
     let peer = info.connection.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(limit, on_upgrade).await {
+    let overdue = async {
+        match &entry {
+            Some(entry) => entry.overdue().await,
+            None => pending().await,
+        }
+    };
+    let upgraded = tokio::select! {
+        upgraded = timeout(limit, on_upgrade) => upgraded,
+        () = overdue => return debug!(peer, "the raw upgrade took longer than the end of the server"),
+    };
+    let upgraded = match upgraded {
         Ok(Ok(upgraded)) => upgraded,
         Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "raw upgrade timed out"),
     };
-    // A bare socket needs none of the layers that hyper puts around it. Around any other stream, the layers stay.
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-        Ok(parts) => return drive(parts.io.into_inner(), parts.read_buf, info, &limits, serve, entry).await,
-        Err(upgraded) => upgraded,
-    };
-    drive(TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, &limits, serve, entry).await;
+    bare(upgraded, Driving { info, limits, serve, entry }).await;
+}
+
+/// A connection that is about to be a WebSocket.
+struct Driving {
+    info: RawInfo,
+    limits: RawLimits,
+    serve: Serve,
+    entry: Option<Entry>,
+}
+
+impl ServeUpgraded for Driving {
+    async fn serve<IO>(self, io: IO, leftover: Bytes)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { info, limits, serve, entry } = self;
+        drive(io, leftover, info, &limits, serve, entry).await;
+    }
 }
 
 /// Runs handler and driver. The entry is dropped last, when the WebSocket has ended.
@@ -67,23 +88,34 @@ where
     let (socket, driver) = RawSocket::driven(io, leftover, Role::Server, info, limits);
     let connection = socket.connection().clone();
     let peer = connection.peer_addr().map(tracing::field::display);
+    let is_served = AtomicBool::new(false);
     let serving = async {
         match guarded(async move { serve(socket).await }).await {
             Ok(()) => connection.close(CloseCode::NORMAL, ""),
             Err(Panicked) => connection.close(CloseCode::INTERNAL, "the handler failed"),
         }
+        is_served.store(true, Ordering::Relaxed);
     };
     let ending = async {
-        if let Some(entry) = &entry {
-            entry.stopped().await;
-            connection.close(CloseCode::RESTART, "the server is shutting down");
-        }
-        std::future::pending::<()>().await;
+        let Some(entry) = &entry else { return pending().await };
+        entry.stopped().await;
+        connection.close(CloseCode::RESTART, "the server is shutting down");
+        entry.overdue().await;
     };
     // One task does all, so no message has to go from one thread to another.
     tokio::select! {
         _ = async { tokio::join!(driver, serving) } => {}
         () = ending => {}
+    }
+    if !is_served.into_inner() {
+        static GIVEN_UP: LogLimit = LogLimit::new();
+        if let Some(more) = GIVEN_UP.admit(Instant::now().into_std()) {
+            warn!(
+                peer,
+                "the handler of a WebSocket is given up: it had not returned when the time of the shutdown was over \
+                 (Config::drain_timeout){more}"
+            );
+        }
     }
     match connection.closed().await {
         Ok(goodbye) => debug!(peer, "raw connection closed: {}", goodbye.code),

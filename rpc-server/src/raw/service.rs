@@ -50,7 +50,8 @@ pub fn websocket<Kind>(handler: impl IntoWebSocketHandler<Kind>) -> WebSocketSer
 /// In a [`Server`](crate::Server) it is a route beside the contracts: `.route("/echo", websocket(Echo))`. Then a
 /// WebSocket counts under the server's limits of connections as a session does, and the names of
 /// [`allow_host`](crate::ServerBuilder::allow_host) hold for it. When the server shuts down, the WebSocket is closed
-/// with code 1012, and the server waits for its handler as it waits for sessions.
+/// with code 1012, and the server waits for its handler as it waits for sessions. A handler that has not returned when
+/// the time of the shutdown is over is dropped.
 ///
 /// A request is answered with 101 if it is a WebSocket handshake (RFC 6455 §4.2.1) that comes from no web page, from
 /// one of the same host and port, or from one whose origin is allowed. Otherwise the answer is a status and a sentence

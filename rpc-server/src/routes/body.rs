@@ -11,6 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use crate::caps::Visit;
+
 /// Why reading a body failed.
 type BodyError = Box<dyn Error + Send + Sync>;
 
@@ -72,6 +74,8 @@ impl Body for RequestBody {
 /// The body of an answer of a [`Front`](crate::Front): of the server itself, or of a route of the application.
 pub struct FrontBody {
     content: Content,
+    /// The place of the request, until the answer has been sent or given up.
+    visit: Option<Visit>,
 }
 
 enum Content {
@@ -81,7 +85,7 @@ enum Content {
 
 impl FrontBody {
     pub(crate) fn own(bytes: Full<Bytes>) -> Self {
-        Self { content: Content::Own(bytes) }
+        Self { content: Content::Own(bytes), visit: None }
     }
 
     pub(crate) fn application<B>(body: B) -> Self
@@ -89,7 +93,11 @@ impl FrontBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
-        Self { content: Content::Application(UnsyncBoxBody::new(body.map_err(Into::into))) }
+        Self { content: Content::Application(UnsyncBoxBody::new(body.map_err(Into::into))), visit: None }
+    }
+
+    pub(crate) fn with_visit(self, visit: Option<Visit>) -> Self {
+        Self { visit, ..self }
     }
 }
 
@@ -121,6 +129,6 @@ impl Body for FrontBody {
 
 impl fmt::Debug for FrontBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrontBody").finish_non_exhaustive()
+        f.debug_struct("FrontBody").field("visit", &self.visit).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,8 @@
 //! `Sessions`: the sessions of a server, each from its upgrade to its end.
 
 mod changes;
+mod entry;
+mod lost;
 mod relief;
 mod state;
 
@@ -12,17 +14,17 @@ use std::{
 };
 
 use rpc_core::{
-    ConnectionError, Principal, Session, SessionHooks, SessionId, SessionState, Status, Stub, async_trait,
-    logging::LogLimit,
+    ConnectionError, Principal, Session, SessionHooks, SessionId, Status, Stub, async_trait, logging::LogLimit,
 };
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 pub use changes::{SessionChange, SessionChanges};
-use state::{Live, Phase, State};
+pub(crate) use entry::{Entry, Kind};
+use state::{Entered, Phase, State};
 
 use crate::caps::Place;
 
@@ -57,8 +59,8 @@ struct ServerSessions {
     state: Mutex<State>,
     /// Wakes the tasks that wait for the end of the server.
     drain: watch::Sender<DrainState>,
-    /// Becomes true when no more sessions are taken: it ends the wait for a Hello.
-    stopped: watch::Sender<bool>,
+    /// Tells of the end: that no more sessions are taken ends the wait for a Hello.
+    phase: watch::Sender<Phase>,
     /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
     /// Limits the log lines that sum sessions up.
@@ -82,7 +84,7 @@ impl Sessions {
             shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
                 drain: watch::Sender::default(),
-                stopped: watch::Sender::default(),
+                phase: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
@@ -202,33 +204,6 @@ impl Sessions {
         }
     }
 
-    /// Logs once which sessions are left after the time for a drain, and why.
-    fn report_lost(&self) {
-        let lost = self.shared.lock().lost();
-        for session in lost {
-            let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
-            match (session.blocked_in(), session.state()) {
-                (Some(method), _) => warn!(
-                    session = %id,
-                    peer,
-                    method,
-                    "a session is lost: its method blocks a thread, and it could not be closed within \
-                     Config::drain_timeout; handlers must not block, not even while they wait for a callback"
-                ),
-                (None, SessionState::Closed) => warn!(
-                    session = %id,
-                    peer, "the `closed` hooks of a session have not returned within Config::drain_timeout; they run on"
-                ),
-                (None, _) => warn!(
-                    session = %id,
-                    peer,
-                    "a session is lost: it could not be closed within Config::drain_timeout, because its task did not \
-                     get to run"
-                ),
-            }
-        }
-    }
-
     /// Closes every session without waiting.
     pub(crate) fn close(&self) {
         for session in self.enter_phase(Phase::Closing) {
@@ -236,17 +211,17 @@ impl Sessions {
         }
     }
 
-    /// Enters a session to come, which will have this place under the caps; `None` if no more are taken.
-    pub(crate) fn enter(&self, place: Arc<Place>) -> Option<Entry> {
+    /// Enters a connection, which has this place under the caps; `None` if no more are taken.
+    pub(crate) fn enter(&self, place: Arc<Place>, kind: Kind) -> Option<Entry> {
         let mut state = self.shared.lock();
         if state.phase != Phase::Open {
             return None;
         }
         let number = state.number();
-        state.entered.insert(number, None);
+        state.entered.insert(number, Entered::Other(kind));
         drop(state);
         self.shared.announce();
-        Some(Entry { shared: Arc::clone(&self.shared), number, place: Some(place) })
+        Some(Entry::new(Arc::clone(&self.shared), number, place))
     }
 
     /// Hooks that record openings and closings. They must be the last ones: the last to let a session in, the first to
@@ -263,7 +238,7 @@ impl Sessions {
         let sessions = state.live().cloned().collect();
         let wakers = state.wakers();
         drop(state);
-        self.shared.stopped.send_replace(true);
+        self.shared.phase.send_modify(|told| *told = phase.max(*told));
         wake(wakers);
         sessions
     }
@@ -326,58 +301,6 @@ impl SessionHooks for Hooks {
 
     async fn closed(&self, session: &Session, reason: &ConnectionError) {
         self.0.closed(session.id(), reason.clone());
-    }
-}
-
-/// A connection that becomes one of the [`Sessions`], and leaves when dropped.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    shared: Arc<ServerSessions>,
-    number: u64,
-    /// The place under the caps, until there is a session to which it goes over.
-    place: Option<Arc<Place>>,
-}
-
-impl Entry {
-    /// Waits until no more sessions are taken, whether the live ones drain or are closed.
-    pub(crate) async fn stopped(&self) {
-        // The sender lives in `self`, so this cannot fail.
-        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
-    }
-
-    /// Says which session the handshake led to. The place under the caps is the session's from here on.
-    pub(crate) fn begun(&mut self, session: &Session) {
-        let phase = {
-            let mut state = self.shared.lock();
-            let live = self.place.take().map(|place| Live { session: session.clone(), place });
-            state.entered.insert(self.number, live);
-            state.phase
-        };
-        // The Hello came too late for its session to be told with the others when the phase began.
-        match phase {
-            Phase::Open => {}
-            Phase::Draining => drop(session.drain()),
-            Phase::Closing => drop(session.abort()),
-        }
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        let live = state.entered.remove(&self.number).flatten();
-        // The hooks have recorded the end, unless the session's task was dropped.
-        let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
-        let (mut wakers, record) =
-            live.as_ref().map(|live| state.closed(live.session.id(), lost())).unwrap_or_default();
-        wakers.extend(state.wakers());
-        drop(state);
-        self.shared.announce();
-        wake(wakers);
-        if record.is_some() {
-            self.shared.sum_up();
-        }
-        drop((record, live));
     }
 }
 

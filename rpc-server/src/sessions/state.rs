@@ -8,14 +8,15 @@ use std::{
 
 use rpc_core::{ConnectionError, Session, SessionId};
 
+use super::entry::Kind;
 use crate::caps::Place;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) phase: Phase,
     last: u64,
-    /// Every connection, from its upgrade to its end; `None` until the client has said Hello.
-    pub(super) entered: BTreeMap<u64, Option<Live>>,
+    /// Every connection, from its upgrade to its end.
+    pub(super) entered: BTreeMap<u64, Entered>,
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
     /// The keys of `open`, by the sessions' own ids.
@@ -24,17 +25,34 @@ pub(super) struct State {
     /// Sessions that have opened and closed so far, for the log.
     pub(super) opened: u64,
     pub(super) closed: u64,
-    /// The sessions that did not end in time have been logged.
+    /// The connections that did not end in time have been logged.
     reported: bool,
 }
 
+/// A connection that has entered, and not left.
+#[derive(Clone, Debug)]
+pub(super) enum Entered {
+    /// It has no session, or not yet.
+    Other(Kind),
+    Session(Live),
+}
+
 /// A session, from its client's Hello to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) session: Session,
     /// The place under the caps is the session's, not its connection's.
     #[expect(dead_code, reason = "it is held")]
     pub(super) place: Arc<Place>,
+}
+
+impl Entered {
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Other(_) => None,
+            Self::Session(live) => Some(&live.session),
+        }
+    }
 }
 
 /// How far the end has come. It never goes back.
@@ -81,7 +99,7 @@ impl State {
 
     /// All sessions that have begun and not ended, whether they are open or not.
     pub(super) fn live(&self) -> impl Iterator<Item = &Session> {
-        self.entered.values().flatten().map(|live| &live.session)
+        self.entered.values().filter_map(Entered::session)
     }
 
     pub(super) fn sessions(&self) -> impl ExactSizeIterator<Item = &Session> {
@@ -118,12 +136,12 @@ impl State {
         (self.wakers(), record)
     }
 
-    /// The sessions that are still there. Empty from the second call on, so that they are logged once.
-    pub(super) fn lost(&mut self) -> Vec<Session> {
+    /// The connections that are still there. Empty from the second call on, so that they are logged once.
+    pub(super) fn lost(&mut self) -> Vec<Entered> {
         if std::mem::replace(&mut self.reported, true) {
             return Vec::new();
         }
-        self.live().cloned().collect()
+        self.entered.values().cloned().collect()
     }
 
     /// Whether there is no session, and will be none.

@@ -1,6 +1,6 @@
 //! What becomes of a connection that enters, and of its place, in each phase of a server.
 
-use rpc_core::{Hosting, session::connect_in_memory};
+use rpc_core::{Hosting, SessionState, session::connect_in_memory};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::caps::Caps;
 
 fn entered(sessions: &Sessions) -> Entry {
-    sessions.enter(Arc::new(Caps::new(1, 1).enter(None).unwrap())).unwrap()
+    sessions.enter(Arc::new(Caps::new(1, 1).enter(None).unwrap()), Kind::Newcomer(None)).unwrap()
 }
 
 /// A session whose Hello came while the server ended, and how it ends.
@@ -50,7 +50,7 @@ async fn a_drain_of_closed_sessions_does_not_let_them_drain() {
 async fn the_place_of_a_connection_goes_over_to_its_session() {
     let caps = Caps::new(1, 1);
     let sessions = Sessions::new();
-    let mut entry = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+    let mut entry = sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).unwrap();
     let (session, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
     entry.begun(&session);
     assert!(entry.place.is_none());
@@ -63,10 +63,10 @@ async fn the_place_of_a_connection_goes_over_to_its_session() {
 fn a_connection_that_becomes_no_session_gives_its_place_back() {
     let caps = Caps::new(1, 1);
     let sessions = Sessions::new();
-    drop(sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap());
-    let last = sessions.enter(Arc::new(caps.enter(None).unwrap())).unwrap();
+    drop(sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).unwrap());
+    let last = sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).unwrap();
     sessions.close();
     drop(last);
-    assert!(sessions.enter(Arc::new(caps.enter(None).unwrap())).is_none(), "no more are taken");
+    assert!(sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).is_none(), "no more are taken");
     assert!(caps.enter(None).is_ok());
 }

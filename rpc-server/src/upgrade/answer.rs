@@ -13,7 +13,12 @@ use super::{
     refusal::{Refusal, denied},
     request, run,
 };
-use crate::{auth::Verdict, caps::Place, sessions::Entry, shared::ServerShared};
+use crate::{
+    auth::Verdict,
+    caps::Place,
+    sessions::{Entry, Kind},
+    shared::ServerShared,
+};
 
 /// Answers one request. Must be called within a tokio runtime.
 pub(super) async fn answer(
@@ -22,7 +27,6 @@ pub(super) async fn answer(
     peer_addr: Option<SocketAddr>,
     place: Option<Arc<Place>>,
 ) -> Response<UpgradeBody> {
-    let peer_addr = shared.client_addr(peer_addr, &head.headers);
     let peer = peer_addr.map(tracing::field::display);
     let path = excerpt(head.uri.path()).to_string();
     let (key, on_upgrade, entry) = match begin(shared, &mut head, peer_addr, place) {
@@ -71,7 +75,7 @@ fn begin(
     request::check_host(head, &shared.admission.hosts)?;
     let on_upgrade = head.extensions.remove::<OnUpgrade>().ok_or(Refusal::NotUpgradable)?;
     let place = shared.take_place(peer_addr, place).ok_or(Refusal::Full)?;
-    let entry = shared.sessions.enter(place).ok_or(Refusal::ShuttingDown)?;
+    let entry = shared.sessions.enter(place, Kind::Newcomer(peer_addr)).ok_or(Refusal::ShuttingDown)?;
     Ok((key, on_upgrade, entry))
 }
 

@@ -1,6 +1,7 @@
 //! `Upgrade`: from an HTTP request to a session, as a service for any HTTP server on hyper.
 
 mod answer;
+mod bare;
 mod body;
 mod headers;
 mod peer;
@@ -25,12 +26,13 @@ pub use self::body::UpgradeBody;
 #[cfg(feature = "raw")]
 pub(crate) use self::{
     answer::switching,
+    bare::{Serve, bare},
     headers::tokens,
-    refusal::Refusal,
     request::{check_handshake, check_host, check_number},
 };
 pub(crate) use self::{
     peer::{peer_addr, tell},
+    refusal::Refusal,
     request::MAX_HEAD,
 };
 use crate::{
@@ -154,8 +156,9 @@ impl Upgrade {
 
     fn answer<B>(&self, mut request: Request<B>) -> UpgradeFuture {
         let peer_addr = peer_addr(request.extensions(), self.hook);
+        let client_addr = self.alive.shared.client_addr(peer_addr, request.headers());
         request.extensions_mut().extend(self.found.clone());
-        UpgradeFuture::new(Arc::clone(&self.alive.shared), request, peer_addr, None)
+        UpgradeFuture::new(Arc::clone(&self.alive.shared), request, client_addr, None)
     }
 }
 
@@ -181,7 +184,8 @@ pub struct UpgradeFuture {
 }
 
 impl UpgradeFuture {
-    /// `place` is the place that a listener has taken for the connection. Without it, the request takes a place itself.
+    /// `peer_addr` is the client's address. `place` is the place that a listener has taken for the connection; without
+    /// it, the request takes a place itself.
     pub(crate) fn new<B>(
         shared: Arc<ServerShared>,
         request: Request<B>,

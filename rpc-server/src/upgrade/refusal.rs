@@ -15,7 +15,9 @@ pub(crate) enum Refusal {
     /// As `NoUpgrade`, where no contract is served.
     #[cfg(feature = "raw")]
     NoRawUpgrade,
+    Body,
     Host,
+    Target,
     Misdirected,
     WebSocketVersion,
     Key,
@@ -32,7 +34,9 @@ impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::HttpVersion | Self::Host | Self::Key | Self::SubProtocol => StatusCode::BAD_REQUEST,
+            Self::HttpVersion | Self::Body | Self::Host | Self::Target | Self::Key | Self::SubProtocol => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             #[cfg(feature = "raw")]
@@ -61,7 +65,11 @@ impl Refusal {
                 "This is a WebSocket endpoint, not a web page. Connect with a WebSocket client, for instance to the same address \
                  with ws:// in front. If you did, a proxy in between has removed the headers Upgrade and Connection.\n"
             }
+            Self::Body => {
+                "A request for a WebSocket has no body. Leave the headers Content-Length and Transfer-Encoding out.\n"
+            }
             Self::Host => "The header Host must come once (RFC 9112 3.2).\n",
+            Self::Target => "The host in the target of the request must be that in the header Host (RFC 9112 3.2).\n",
             Self::Misdirected => {
                 "This server is not reached under the name in the header Host. Its operator can allow the name with \
                  allow_host.\n"
@@ -107,7 +115,9 @@ impl Refusal {
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
             }
             Self::HttpVersion
+            | Self::Body
             | Self::Host
+            | Self::Target
             | Self::Misdirected
             | Self::Key
             | Self::Origin

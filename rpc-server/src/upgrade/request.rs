@@ -1,7 +1,7 @@
 //! Checks of an HTTP request that asks for the WebSocket (RFC 6455 §4.2.1).
 
-use http::{HeaderMap, Method, Version, header, request::Parts};
-use rpc_core::session::SUBPROTOCOL;
+use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
+use rpc_core::{TlsInfo, session::SUBPROTOCOL};
 
 use super::{
     headers::{has_token, single, tokens},
@@ -39,14 +39,20 @@ pub(crate) fn check_handshake(head: &Parts, origins: &Origins) -> Result<String,
     if head.version != Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
+    // What one side takes for a body, the other side would take for packets.
+    if has_body(headers) {
+        return Err(Refusal::Body);
+    }
     if !has_token(headers, &header::UPGRADE, "websocket") || !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::NoUpgrade);
     }
     // An empty Host is allowed (RFC 9112 §3.2), a missing one is not.
-    if single(headers, &header::HOST).is_none() {
-        return Err(Refusal::Host);
+    let host = single(headers, &header::HOST).ok_or(Refusal::Host)?;
+    // A host in the target counts more than the header (RFC 9112 §3.2.2), and all else here looks at the header.
+    if head.uri.authority().is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
+        return Err(Refusal::Target);
     }
-    if !comes_from_allowed(headers, origins) {
+    if !comes_from_allowed(head, origins) {
         return Err(Refusal::Origin);
     }
     if single(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
@@ -70,11 +76,18 @@ pub(crate) fn check_host(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
 }
 
 /// Whether the request comes from a web page that may connect, or from another program.
-fn comes_from_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
+fn comes_from_allowed(head: &Parts, origins: &Origins) -> bool {
+    let headers = &head.headers;
     if origins.allows_any() || !headers.contains_key(header::ORIGIN) {
         return true;
     }
-    single(headers, &header::ORIGIN).is_some_and(|origin| origins.allows(origin, single(headers, &header::HOST)))
+    let (host, is_encrypted) = (single(headers, &header::HOST), head.extensions.get::<TlsInfo>().is_some());
+    single(headers, &header::ORIGIN).is_some_and(|origin| origins.allows(origin, host, is_encrypted))
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let is_none = |length: &HeaderValue| length.as_bytes().iter().all(|&digit| digit == b'0');
+    headers.contains_key(header::TRANSFER_ENCODING) || !headers.get_all(header::CONTENT_LENGTH).iter().all(is_none)
 }
 
 /// The length of the header lines.
@@ -165,6 +178,14 @@ mod tests {
             request.headers.append(name, value.parse().unwrap());
             assert_eq!(check(&request, &Origins::default()), Err(refusal));
         }
+    }
+
+    #[test]
+    fn a_body_is_refused_and_its_absence_is_not() {
+        for (name, value) in [("content-length", "1"), ("content-length", "010"), ("transfer-encoding", "chunked")] {
+            assert_eq!(with(name, value), Err(Refusal::Body), "{name}: {value}");
+        }
+        assert!(with("content-length", "0").is_ok());
     }
 
     #[test]

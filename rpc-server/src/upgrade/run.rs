@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     ConnectionInfo, Session, SessionState,
     logging::LogLimit,
@@ -13,13 +12,11 @@ use rpc_core::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::{Instant, timeout},
 };
-#[cfg(feature = "tls")]
-use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
+use super::bare::{Serve, bare};
 use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
@@ -32,7 +29,11 @@ pub(super) async fn run(
     is_decided: bool,
 ) {
     let peer = info.peer_addr.map(tracing::field::display);
-    let upgraded = match timeout(shared.config.upgrade_timeout(), on_upgrade).await {
+    let upgraded = tokio::select! {
+        upgraded = timeout(shared.config.upgrade_timeout(), on_upgrade) => upgraded,
+        () = entry.overdue() => return debug!(peer, "the upgrade took longer than the end of the server"),
+    };
+    let upgraded = match upgraded {
         Ok(Ok(upgraded)) => upgraded,
         // The request itself does not show whether the HTTP server will hand the connection over.
         Ok(Err(error)) if error.is_user() => {
@@ -49,17 +50,25 @@ pub(super) async fn run(
         Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "upgrade timed out"),
     };
-    // Without hyper's layers around it, the bare stream is faster. Other transports keep the layers.
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry, is_decided).await,
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
-        Ok(parts) => return greet(shared, parts.io.into_inner(), parts.read_buf, info, entry, is_decided).await,
-        Err(upgraded) => upgraded,
-    };
-    greet(shared, TokioIo::<Upgraded>::new(upgraded), Bytes::new(), info, entry, is_decided).await;
+    bare(upgraded, Greeting { shared, info, entry, is_decided }).await;
+}
+
+/// A connection whose client is to say Hello.
+struct Greeting {
+    shared: Arc<ServerShared>,
+    info: ConnectionInfo,
+    entry: Entry,
+    is_decided: bool,
+}
+
+impl Serve for Greeting {
+    async fn serve<IO>(self, io: IO, leftover: Bytes)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { shared, info, entry, is_decided } = self;
+        greet(shared, io, leftover, info, entry, is_decided).await;
+    }
 }
 
 async fn greet<IO>(
@@ -92,7 +101,10 @@ async fn greet<IO>(
             Ok(None) => {}
             Err(error) => {
                 debug!(peer, kind = ?error.kind(), "the client was refused at its hello");
-                handshake.refuse(error.into()).await;
+                tokio::select! {
+                    _ = handshake.refuse(error.into()) => {}
+                    () = entry.overdue() => {}
+                }
                 return;
             }
         }

@@ -1,17 +1,20 @@
 //! The authenticator at the Hello, after the upgrade has left it open.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rpc_core::{
     __internals::wire::{Frame, PacketHeader, read_packet},
-    Code,
+    Code, Config,
 };
-use rpc_server::ServerHandle;
+use rpc_server::{ConnectionInfo, ServerHandle};
 use rpc_testing::{LIMITS, Lines, hello, hosted, packet, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::Level;
 
 use crate::{
     bank::{Customer, Person, SECRET, Seen, bank, hasty},
-    raw::{Raw, connections, endless, frames},
+    raw::{Raw, UPGRADE, connections, endless, frames, masked},
 };
 
 fn greeting(credential: &str) -> Bytes {
@@ -89,6 +92,32 @@ async fn the_end_of_the_server_does_not_wait_for_the_authenticator() {
     };
     let (drained, ()) = tokio::join!(tokio::time::timeout(rpc_testing::SOON, server.shutdown()), refused);
     drained.unwrap();
+    assert_eq!(server.sessions().connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_why_it_is_refused_does_not_hold_the_end_of_the_server() {
+    let config = Config::builder().drain_timeout(Duration::from_secs(1)).drain_grace(Duration::ZERO).build().unwrap();
+    let server = bank().config(config).build().unwrap();
+    for credential in ["nonsense", "slow"] {
+        // Room for the answer to the upgrade, and for nothing behind it.
+        let (mut near, far) = tokio::io::duplex(16);
+        server.serve_stream(far, ConnectionInfo::default()).unwrap();
+        let request = format!("GET / HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n"));
+        near.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(near.read_u8().await.unwrap());
+        }
+        near.write_all(&masked(0x82, &greeting(credential))).await.unwrap();
+        // The other end stays open, and is not read.
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(near);
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    tokio::time::timeout(rpc_testing::SOON, server.shutdown()).await.unwrap();
     assert_eq!(server.sessions().connections(), 0);
 }
 

@@ -14,10 +14,12 @@ use rpc_client::{
     raw::{ClientWebSocket, ClientWebSocketBuilder},
 };
 use rpc_server::{
-    CloseCode, ConnectionInfo, Server, ServerBuilder, async_trait,
-    raw::{CloseFrame, Connection, Text, WebSocketHandler, websocket},
+    CloseCode, Config, ConnectionInfo, Server, ServerBuilder, async_trait,
+    raw::{CloseFrame, Connection, RawSocket, Text, WebSocketHandler, websocket},
 };
-use rpc_testing::until;
+use rpc_testing::{Lines, until};
+use tokio::time::Instant;
+use tracing::Level;
 
 use super::host::soon;
 
@@ -107,6 +109,60 @@ async fn the_end_of_the_last_handle_closes_it() {
     let socket = open(ClientWebSocket::connect(format!("ws://{}/echo", server.local_addr()))).await;
     drop(server);
     assert_eq!(soon(socket.closed()).await.unwrap().code, CloseCode::RESTART);
+}
+
+/// A server whose WebSockets have a handler that never ends, and a WebSocket of it. The counter says whether the
+/// handler is still there.
+async fn stubborn(config: Config) -> (Server, ClientWebSocket, Arc<()>) {
+    Lines::keep();
+    let held = Arc::new(());
+    let inside = Arc::clone(&held);
+    let handler = move |_: RawSocket| {
+        let inside = Arc::clone(&inside);
+        async move {
+            std::future::pending::<()>().await;
+            drop(inside);
+        }
+    };
+    let server = Server::builder().route("/stubborn", websocket(handler)).config(config).build().unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let info = ConnectionInfo::default().with_peer_addr("192.0.2.7:5".parse().unwrap());
+    server.serve_stream(far, info).unwrap();
+    let socket = soon(ClientWebSocket::connect("ws://localhost/stubborn").over(near).into_future()).await.unwrap();
+    until("the handler runs", || Arc::strong_count(&held) == 3).await;
+    (server, socket, held)
+}
+
+fn given_up() -> Vec<String> {
+    Lines::read(Level::WARN).into_iter().filter(|line| line.contains("handler of a WebSocket")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_end_is_given_up_when_the_time_of_the_shutdown_is_over() {
+    let (server, socket, held) = stubborn(Config::default()).await;
+    let begun = Instant::now();
+    let shutdown = tokio::spawn(async move {
+        server.shutdown().await;
+        server
+    });
+    assert_eq!(soon(socket.closed()).await.unwrap().code, CloseCode::RESTART);
+    assert_eq!(Arc::strong_count(&held), 3, "the handler has its time");
+    let server = soon(shutdown).await.unwrap();
+    assert!(begun.elapsed() > Config::default().drain_grace() * 2, "{:?}", begun.elapsed());
+    assert_eq!((Arc::strong_count(&held), server.sessions().connections()), (2, 0));
+    let lines = given_up();
+    assert!(lines.len() == 1 && lines[0].contains("192.0.2.7:5") && lines[0].contains("drain_timeout"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_end_is_given_up_when_the_server_ends_at_once() {
+    let (server, socket, held) = stubborn(Config::default()).await;
+    let sessions = server.sessions().clone();
+    drop(server);
+    assert_eq!(soon(socket.closed()).await.unwrap().code, CloseCode::RESTART);
+    until("the handler is gone", || Arc::strong_count(&held) == 1).await;
+    until("its place is free", || sessions.connections() == 0).await;
+    assert_eq!(given_up().len(), 1, "{:?}", given_up());
 }
 
 #[tokio::test]
