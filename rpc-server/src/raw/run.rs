@@ -26,10 +26,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::handler::{Serve, WebSocketHandler};
-use crate::{
-    sessions::Entry,
-    upgrade::{Serve as ServeUpgraded, bare},
-};
+use crate::{sessions::Entry, upgrade::Bare};
 
 /// A user's code has panicked.
 struct Panicked;
@@ -59,24 +56,13 @@ pub(super) async fn run(
         Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "raw upgrade timed out"),
     };
-    bare(upgraded, Driving { info, limits, serve, entry }).await;
-}
-
-/// A connection that is about to be a WebSocket.
-struct Driving {
-    info: RawInfo,
-    limits: RawLimits,
-    serve: Serve,
-    entry: Option<Entry>,
-}
-
-impl ServeUpgraded for Driving {
-    async fn serve<IO>(self, io: IO, leftover: Bytes)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { info, limits, serve, entry } = self;
-        drive(io, leftover, info, &limits, serve, entry).await;
+    // An upgraded connection has its stream until here.
+    match Bare::of(upgraded) {
+        Some(Bare::Tcp(io, leftover)) => drive(io, leftover, info, &limits, serve, entry).await,
+        #[cfg(feature = "tls")]
+        Some(Bare::Tls(io, leftover)) => drive(io, leftover, info, &limits, serve, entry).await,
+        Some(Bare::Other(io)) => drive(io, Bytes::new(), info, &limits, serve, entry).await,
+        None => {}
     }
 }
 

@@ -26,7 +26,7 @@ pub use self::body::UpgradeBody;
 #[cfg(feature = "raw")]
 pub(crate) use self::{
     answer::switching,
-    bare::{Serve, bare},
+    bare::Bare,
     headers::tokens,
     request::{check_handshake, check_host, check_number},
 };

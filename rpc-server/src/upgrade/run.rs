@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::bare::{Serve, bare};
+use super::bare::Bare;
 use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
@@ -50,24 +50,13 @@ pub(super) async fn run(
         Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
         Err(_) => return debug!(peer, "upgrade timed out"),
     };
-    bare(upgraded, Greeting { shared, info, entry, is_decided }).await;
-}
-
-/// A connection whose client is to say Hello.
-struct Greeting {
-    shared: Arc<ServerShared>,
-    info: ConnectionInfo,
-    entry: Entry,
-    is_decided: bool,
-}
-
-impl Serve for Greeting {
-    async fn serve<IO>(self, io: IO, leftover: Bytes)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { shared, info, entry, is_decided } = self;
-        greet(shared, io, leftover, info, entry, is_decided).await;
+    // An upgraded connection has its stream until here.
+    match Bare::of(upgraded) {
+        Some(Bare::Tcp(io, leftover)) => greet(shared, io, leftover, info, entry, is_decided).await,
+        #[cfg(feature = "tls")]
+        Some(Bare::Tls(io, leftover)) => greet(shared, io, leftover, info, entry, is_decided).await,
+        Some(Bare::Other(io)) => greet(shared, io, Bytes::new(), info, entry, is_decided).await,
+        None => {}
     }
 }
 
