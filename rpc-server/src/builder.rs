@@ -1,25 +1,16 @@
 //! `ServerBuilder`: collects the services and limits of a server.
 
-#[cfg(unix)]
-use std::path::Path;
 use std::{fmt, sync::Arc, time::Duration};
 
 use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
 };
-use tokio::net::ToSocketAddrs;
 
-#[cfg(unix)]
-use crate::listener::UnixListener;
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
 use crate::{
     admission::{self, Admission},
     auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
-    error::{BuildError, ListenError},
-    handle::ServerHandle,
-    listener::ListenOptions,
+    error::BuildError,
     routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
@@ -394,65 +385,6 @@ impl ServerBuilder {
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
         let shared = ServerShared::new(hosting, self.config, admission, routes, self.sessions, memory, caps);
         Ok(Server::new(shared.with_drain_delay(self.drain_delay)))
-    }
-
-    /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
-    /// [`build`](Self::build) and [`Server::listen`].
-    ///
-    /// # Errors
-    ///
-    /// [`ListenError::Build`] if [`build`](Self::build) fails, which comes before the address is resolved. Otherwise
-    /// the errors of [`Server::listen`].
-    ///
-    /// # Panics
-    ///
-    /// If it is awaited outside of a tokio runtime, or in one without IO and time.
-    pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
-        let server = self.build()?;
-        let listener = server.listen(addr).await?;
-        Ok(ServerHandle::new(server, listener))
-    }
-
-    /// Makes the server and lets it listen at an address with options of its own: the short way of
-    /// [`build`](Self::build) and [`Server::listen_with`].
-    ///
-    /// # Errors
-    ///
-    /// As [`listen`](Self::listen), and those of [`Server::listen_with`].
-    pub async fn listen_with(
-        self,
-        addr: impl ToSocketAddrs,
-        options: ListenOptions,
-    ) -> Result<ServerHandle, ListenError> {
-        let server = self.build()?;
-        let listener = server.listen_with(addr, options).await?;
-        Ok(ServerHandle::new(server, listener))
-    }
-
-    /// Makes the server and lets it listen at a Unix socket: the short way of [`build`](Self::build) and
-    /// [`Server::listen_unix`].
-    ///
-    /// # Errors
-    ///
-    /// [`ListenError::Build`] if [`build`](Self::build) fails. Otherwise the errors of [`Server::listen_unix`].
-    #[cfg(unix)]
-    pub async fn listen_unix(self, path: impl AsRef<Path>) -> Result<ServerHandle<UnixListener>, ListenError> {
-        let server = self.build()?;
-        let listener = server.listen_unix(path).await?;
-        Ok(ServerHandle::new(server, listener))
-    }
-
-    /// Makes the server and lets it listen at an address by TLS: the short way of [`build`](Self::build) and
-    /// [`Server::listen_tls`].
-    ///
-    /// # Errors
-    ///
-    /// As [`listen`](Self::listen).
-    #[cfg(feature = "tls")]
-    pub async fn listen_tls(self, addr: impl ToSocketAddrs, tls: Tls) -> Result<ServerHandle, ListenError> {
-        let server = self.build()?;
-        let listener = server.listen_tls(addr, tls).await?;
-        Ok(ServerHandle::new(server, listener))
     }
 }
 

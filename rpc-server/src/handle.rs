@@ -1,12 +1,22 @@
-//! `ServerHandle`: a server together with its one listener.
+//! `ServerHandle`: a server together with its one listener, and the methods of `ServerBuilder` that make one.
 
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::Path;
 
+use tokio::net::ToSocketAddrs;
+
 #[cfg(unix)]
 use crate::listener::UnixListener;
-use crate::{listener::Listener, server::Server, sessions::Sessions};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::{
+    builder::ServerBuilder,
+    error::ListenError,
+    listener::{ListenOptions, Listener},
+    server::Server,
+    sessions::Sessions,
+};
 
 /// A server that listens at one address: [`ServerBuilder::listen`](crate::ServerBuilder::listen), the short way to
 /// build a [`Server`] and let it listen.
@@ -95,5 +105,66 @@ impl<L> ServerHandle<L> {
     /// Waits until the server has been shut down: [`Server::wait`].
     pub async fn wait(&self) {
         self.server.wait().await;
+    }
+}
+
+impl ServerBuilder {
+    /// Makes the server and lets it listen at an address, for instance `"127.0.0.1:9000"`: the short way of
+    /// [`build`](Self::build) and [`Server::listen`].
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::Build`] if [`build`](Self::build) fails, which comes before the address is resolved. Otherwise
+    /// the errors of [`Server::listen`].
+    ///
+    /// # Panics
+    ///
+    /// If it is awaited outside of a tokio runtime, or in one without IO and time.
+    pub async fn listen(self, addr: impl ToSocketAddrs) -> Result<ServerHandle, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen(addr).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at an address with options of its own: the short way of
+    /// [`build`](Self::build) and [`Server::listen_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen), and those of [`Server::listen_with`].
+    pub async fn listen_with(
+        self,
+        addr: impl ToSocketAddrs,
+        options: ListenOptions,
+    ) -> Result<ServerHandle, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_with(addr, options).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at a Unix socket: the short way of [`build`](Self::build) and
+    /// [`Server::listen_unix`].
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::Build`] if [`build`](Self::build) fails. Otherwise the errors of [`Server::listen_unix`].
+    #[cfg(unix)]
+    pub async fn listen_unix(self, path: impl AsRef<Path>) -> Result<ServerHandle<UnixListener>, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_unix(path).await?;
+        Ok(ServerHandle::new(server, listener))
+    }
+
+    /// Makes the server and lets it listen at an address by TLS: the short way of [`build`](Self::build) and
+    /// [`Server::listen_tls`].
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    #[cfg(feature = "tls")]
+    pub async fn listen_tls(self, addr: impl ToSocketAddrs, tls: Tls) -> Result<ServerHandle, ListenError> {
+        let server = self.build()?;
+        let listener = server.listen_tls(addr, tls).await?;
+        Ok(ServerHandle::new(server, listener))
     }
 }

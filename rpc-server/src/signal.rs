@@ -45,18 +45,30 @@ impl Server {
 
     /// Waits for the signal that [`shutdown_on_signal`](Self::shutdown_on_signal) waits for, and begins the drain. It
     /// is for another HTTP server with the sessions of this one ([`upgrade`](Self::upgrade)): a graceful shutdown of
-    /// that server forgets upgraded connections, so both shut down. With axum:
+    /// that server forgets upgraded connections, so both shut down. With axum, which waits without an end for a client
+    /// that has sent half a request:
     ///
     /// ```
+    /// use std::time::Duration;
+    ///
     /// use axum::Router;
     /// use rpc_server::Server;
-    /// use tokio::net::TcpListener;
+    /// use tokio::{net::TcpListener, time::sleep};
     ///
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     /// let server = Server::builder().build()?;
     /// let app = Router::new().route_service("/rpc", server.upgrade());
     /// let listener = TcpListener::bind("0.0.0.0:80").await?;
-    /// axum::serve(listener, app).with_graceful_shutdown(server.shutdown_signal()).await?;
+    /// let pages = axum::serve(listener, app).with_graceful_shutdown(server.shutdown_signal());
+    /// // What is not answered three seconds after the last session has ended is given up.
+    /// let overdue = async {
+    ///     server.wait().await;
+    ///     sleep(Duration::from_secs(3)).await;
+    /// };
+    /// tokio::select! {
+    ///     ended = pages => ended?,
+    ///     () = overdue => {}
+    /// }
     /// server.shutdown().await;
     /// # Ok(())
     /// # }

@@ -177,7 +177,7 @@ async fn a_proxy_that_does_not_know_its_client_is_not_asked_for_it_by_header() {
 async fn proxies_are_believed_by_a_mounted_upgrade_too() {
     let server = builder().trusted_proxies(["192.0.2.0/24"]).build().unwrap();
     let upgrade = server.upgrade().peer_addr_from(|_| "192.0.2.1:80".parse().ok());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let app = Router::new().route_service("/rpc", upgrade);
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -48,9 +48,9 @@ struct Job {
 struct Oops(u32);
 
 macro_rules! contracts {
-    ($($attribute:ident $contract:ident, peer $peer:ident;)*) => {
+    ($($attribute:ident $(($($options:tt)*))? $contract:ident, peer $peer:ident;)*) => {
         $(
-            #[rpc_core::$attribute]
+            #[rpc_core::$attribute $(($($options)*))?]
             trait $contract {
                 async fn run(&self, cx: &Context<$peer>, job: Job) -> Result<u32, Oops>;
                 #[rpc(no_cancel)]
@@ -75,9 +75,9 @@ macro_rules! contracts {
 }
 
 contracts! {
-    service Red, peer MirrorClient;
-    service Green, peer MirrorClient;
-    service Blue, peer MirrorClient;
+    service (callback = Mirror) Red, peer MirrorClient;
+    service (callback = Mirror) Green, peer MirrorClient;
+    service (callback = Mirror) Blue, peer MirrorClient;
     callback Mirror, peer RedClient;
 }
 
