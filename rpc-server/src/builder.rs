@@ -256,8 +256,8 @@ impl ServerBuilder {
     }
 
     /// Sets how many headers a request may have; a name that comes twice counts twice. Default 100; 0 or more than
-    /// 1,000 is an error at [`build`](Self::build). A request with more headers is answered with 431 (RFC 6585 §5), and
-    /// no hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they
+    /// 1,000 is an error at [`build`](Self::build). A request with more headers is answered with 431 (RFC 6585 §5),
+    /// and no hook, authenticator or route sees it. The headers of a request are 64 KiB long at most, however many they
     /// are.
     ///
     /// A lower number fits a server whose clients are all known: this project's own client sends six headers and

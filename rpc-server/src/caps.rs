@@ -114,7 +114,7 @@ impl Place {
 }
 
 impl Visit {
-    /// The place stays that of the client, because the connection has become the client's alone.
+    /// The place stays with the client, because the connection has become the client's alone.
     pub(crate) fn stay(mut self) {
         self.stays = true;
     }

@@ -26,7 +26,7 @@ use rpc_server::{
 use rpc_testing::{Inside, SOON, greeting, until};
 use tokio::{net::TcpStream, time::timeout};
 
-/// The most connections there may be: one of them is that of a client that is served.
+/// The most connections there may be: one of them belongs to a client that is served.
 const MOST: usize = 9;
 
 /// Knows every client, and never answers who sends `x-slow`.

@@ -23,7 +23,7 @@ over_both!(an_identity_that_expires, an_identity_that_is_renewed);
 const SECOND: Duration = Duration::from_secs(1);
 const HOLDS: Duration = Duration::from_secs(10);
 
-/// Each identity holds for ten seconds, except that of the healthy client.
+/// Each identity holds for ten seconds, except the healthy client's.
 struct Login;
 
 #[async_trait]

@@ -90,7 +90,7 @@ impl Row {
         said
     }
 
-    /// Takes every place that the server has beside that of the healthy client, and gives them back.
+    /// Takes every place that the server has beside the healthy client's, and gives them back.
     async fn all_places(&self) {
         let mut taken = Vec::new();
         while taken.len() < MOST - 1 {
