@@ -213,6 +213,11 @@ impl Outbox {
         self.next_transfer
     }
 
+    /// How many frames wait, without the transfers that they announce.
+    pub(crate) fn waiting(&self) -> usize {
+        self.urgent.len() + self.frames.len()
+    }
+
     pub(crate) fn has_frames(&self) -> bool {
         !self.urgent.is_empty() || !self.frames.is_empty()
     }
@@ -229,7 +234,7 @@ impl Outbox {
 
     /// Bytes of memory that waiting frames take, without the transfers that they announce.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + (self.urgent.len() + self.frames.len()) * size_of::<OutFrame>()
+        self.bytes + self.waiting() * size_of::<OutFrame>()
     }
 
     /// Encoded bytes of waiting frames, without the transfers that they announce.

@@ -17,8 +17,16 @@ use crate::{
 
 /// A packet takes frames until it has this many bytes …
 const PACKET_BYTES: usize = 64 * 1024;
-/// … or this many frames.
+/// … or this many frames. While the other side may have nothing to do, a packet takes half of what waits, and at least
+/// [`BATCH_FRAMES`], so that the other side works on them while this side goes on with the rest.
 const PACKET_FRAMES: usize = 64;
+/// The least number of frames for which a packet of their own pays.
+const BATCH_FRAMES: usize = PACKET_FRAMES / 2;
+/// With this many calls under way, each side has full packets before it while it works on the next ones.
+const BUSY_CALLS: usize = 2 * PACKET_FRAMES;
+/// After this many rounds of reading in a row that left something unread, the other side is ahead of this one. One such
+/// round says nothing, because packets of [`BATCH_FRAMES`] that meet on the way fill a round as well.
+const BUSY_ROUNDS: u32 = 2;
 /// A packet takes this many chunks and items: items are small, and each costs its reader little.
 const BULK_FRAMES: usize = 512;
 /// The longest Done or Credit.
@@ -51,8 +59,9 @@ impl Connection {
         let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
         let number = self.sequence.next_number();
+        let most = (self.outbox.waiting() / 2).clamp(self.batch(), PACKET_FRAMES);
         let mut frames = 0;
-        while frames < PACKET_FRAMES {
+        while frames < most {
             let left = budget.saturating_sub(self.link.packet.len());
             if !self.put_next(now, number, left) {
                 break;
@@ -70,6 +79,19 @@ impl Connection {
             return None;
         }
         Some(self.link.take_packet())
+    }
+
+    /// How many frames of one kind are handled or written together, before the other side gets to work on what has
+    /// come of them.
+    pub fn batch(&self) -> usize {
+        let calls = self.calls.slots.live() + self.served.two_way_len();
+        let is_busy = calls >= BUSY_CALLS || self.link.full_rounds >= BUSY_ROUNDS;
+        if is_busy { PACKET_FRAMES } else { BATCH_FRAMES }
+    }
+
+    /// Notes that a round of reading is over. `full` says that it has left something unread.
+    pub fn handle_round(&mut self, full: bool) {
+        self.link.full_rounds = if full { self.link.full_rounds.saturating_add(1) } else { 0 };
     }
 
     /// Whether a transfer or stream has something to send, credit allowing.

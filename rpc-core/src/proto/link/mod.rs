@@ -59,6 +59,8 @@ pub(super) struct Link {
     /// At a server: bytes that may still come in packets that are too long, because the client may have sent them
     /// before it had the Welcome.
     pub(super) early_left: usize,
+    /// How many rounds of reading in a row have left something unread.
+    pub(super) full_rounds: u32,
     /// Scratch: the packet that is being written. Empty between two of them.
     pub(super) packet: BytesMut,
     pub(super) acks: AckSchedule,
@@ -87,6 +89,7 @@ impl Link {
             packet_len: 0,
             waited: Duration::ZERO,
             early_left: 0,
+            full_rounds: 0,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
             bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),

@@ -1,6 +1,7 @@
 //! Tests in which two state machines run against each other in virtual time.
 
 mod admission;
+mod batches;
 mod bounds;
 mod breaches;
 mod buffers;

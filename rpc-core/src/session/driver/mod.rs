@@ -63,6 +63,8 @@ pub struct Driver {
     batching: bool,
     /// A write is stuck.
     stuck: bool,
+    /// How many handlers are started before their completions are written.
+    batch: usize,
     /// The transport knows that the handshake is done.
     handshake_done: bool,
     _watched: Watched,
@@ -82,6 +84,17 @@ enum Stage {
     /// The session is over, and its `closed` hooks run.
     ClosedHooks(BoxFuture<'static, ()>),
     Over,
+}
+
+/// How far the events of a round have been acted on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dispatched {
+    /// There was none, or the hooks go on.
+    Nothing,
+    /// Many handlers were started, and events are left.
+    Part,
+    /// All events.
+    All,
 }
 
 /// How a round of writing ended.
@@ -108,6 +121,7 @@ impl Driver {
             dirty: false,
             batching: false,
             stuck: false,
+            batch: 0,
             handshake_done: false,
             _watched: Watched::new(),
             wakes: Vec::new(),
@@ -156,10 +170,12 @@ impl Driver {
                 }
             }
         };
+        let is_full = bytes >= ROUND_BYTES || frames >= ROUND_FRAMES;
         let (progress, stuck) = (self.transport.progress(), self.stuck);
         let Self { shared, wakes, events, finished, .. } = self;
-        shared.with_deferred_wakes(wakes, |locked| {
+        self.batch = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
+            connection.handle_round(is_full);
             connection.handle_controls(now, progress.controls);
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
@@ -169,6 +185,7 @@ impl Driver {
             connection.handle_timeout(now);
             events.extend(std::iter::from_fn(|| connection.poll_event()));
             mem::swap(finished, &mut locked.finished);
+            connection.batch()
         });
         self.dispatch.forget(&mut self.finished);
     }
@@ -182,21 +199,21 @@ impl Driver {
         }
     }
 
-    /// Acts on the events, and starts handlers in order. True if there were events, or may be more now.
-    fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Acts on the events, and starts handlers in order. After a batch of handlers it leaves the rest for later, so
+    /// that the other side gets the completions of this batch meanwhile.
+    fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> Dispatched {
         let opens = self.opening.is_some();
-        if !self.drive_opening(cx) {
-            return false;
+        if !self.drive_opening(cx) || !opens && self.events.is_empty() {
+            return Dispatched::Nothing;
         }
-        let busy = opens || !self.events.is_empty();
-        if busy {
-            self.dispatch.begin();
-        }
+        self.dispatch.begin();
+        let mut started = 0;
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Call { key, call, payload, streams } => {
                     let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
                     self.ended.extend(self.dispatch.start(key, call, received));
+                    started += 1;
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
@@ -216,8 +233,11 @@ impl Driver {
             if !self.drive_opening(cx) {
                 break;
             }
+            if started >= self.batch && !self.events.is_empty() {
+                return Dispatched::Part;
+            }
         }
-        busy
+        Dispatched::All
     }
 
     /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
@@ -328,17 +348,26 @@ impl Driver {
     /// One round. True if another one is due at once.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive_receive(cx);
-        let mut alone = true;
-        while self.drive_dispatch(cx) {
+        let (mut alone, mut written) = (true, Written::All);
+        loop {
+            match self.drive_dispatch(cx) {
+                Dispatched::Nothing => break,
+                Dispatched::Part if matches!(written, Written::All) => written = self.drive_transmit(cx, false),
+                Dispatched::Part => {}
+                Dispatched::All => {
+                    // With the verdict on a client, the connection takes in the packets that came early.
+                    let events = &mut self.events;
+                    self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
+                }
+            }
             alone = false;
-            // With the verdict on a client, the connection takes in the packets that came early.
-            let events = &mut self.events;
-            self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
         // Callers are woken only now, so that when a caller sees its answer, all calls that were sent before the answer
         // have begun.
         wake_all(&mut self.wakes);
-        let written = self.drive_transmit(cx, alone);
+        if !matches!(written, Written::Failed(_)) {
+            written = self.drive_transmit(cx, alone);
+        }
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
             self.stuck = stuck;
