@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
-    __internals::wire::{Frame, PacketHeader, Payload, Streams, read_packet},
+    __internals::wire::{Frame, PacketHeader, Payload, PeerLimits, Streams, read_packet},
     CloseCode, Config, ConnectionInfo, Hosting, Session, Stub,
     contract::method_id,
     session::{Driver, Handshake, Memory, Progress, Transport, TransportError, memory},
@@ -56,12 +56,17 @@ impl Transport for Counted {
 #[rpc_core::callback]
 trait Bell {
     async fn ring(&self) -> u32;
+    async fn muffle(&self, with: Bytes);
 }
 
 #[rpc_core::service(callback = Bell)]
 trait Shop {
     async fn enter(&self);
+    async fn carpet(&self) -> Bytes;
 }
+
+/// Bytes of a usual block of data.
+const BLOCK: usize = 64 * 1024;
 
 /// Notes for each visitor how many packets had been written when the visitor came in.
 struct Door {
@@ -72,6 +77,10 @@ struct Door {
 impl Shop for Door {
     async fn enter(&self) {
         self.visitors.lock().unwrap().push(self.packets.load(SeqCst));
+    }
+
+    async fn carpet(&self) -> Bytes {
+        vec![7; BLOCK].into()
     }
 }
 
@@ -91,7 +100,8 @@ impl Ends {
         let visitors = Arc::<Mutex<Vec<usize>>>::default();
         let door = Door { packets: packets.clone(), visitors: visitors.clone() };
         let hosting = Hosting::builder().service(door.serve()).build().unwrap();
-        far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, hosted(BellClient::CONTRACT))]))
+        let limits = PeerLimits { chunk: Config::default().chunk() as u64, ..LIMITS };
+        far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(limits, hosted(BellClient::CONTRACT))]))
             .unwrap();
         let near = Counted { inner: near, packets };
         let handshake = Handshake::read(near, &Config::default()).await.unwrap();
@@ -195,4 +205,29 @@ async fn a_caller_who_sees_its_answer_finds_all_calls_begun_that_came_before_the
     ends.poll();
     assert_eq!(*watch.seen.lock().unwrap(), [70], "the caller is woken once, when all are there");
     assert_eq!(ring.now_or_never(), Some(Ok(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_of_64_kib_goes_in_one_frame_as_an_argument_and_as_a_result() {
+    let mut ends = Ends::open().await;
+    let bell: BellClient = ends.session.client();
+    let mut muffle = pin!(bell.muffle(vec![7; BLOCK].into()));
+    assert!(muffle.as_mut().now_or_never().is_none());
+    ends.poll();
+    let packets = ends.receive();
+    let [Frame::Request(muffle)] = &packets.concat()[..] else { panic!("{} packets", packets.len()) };
+    assert!(matches!(&muffle.payload, Payload::Inline(rope) if rope.len() > BLOCK));
+
+    ends.send(&[request(
+        1,
+        method_id("Shop", "carpet"),
+        Payload::Inline(Bytes::from_static(&[0x90])),
+        Streams::default(),
+    )]);
+    ends.poll();
+    let packets = ends.receive();
+    let [Frame::Response { payload: Payload::Inline(rope), .. }] = &packets.concat()[..] else {
+        panic!("{} packets", packets.len())
+    };
+    assert!(rope.len() > BLOCK);
 }
