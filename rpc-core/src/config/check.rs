@@ -122,7 +122,7 @@ mod tests {
             (refused(|c| c.max_metadata(100_000)), &["max_packet", "167840", "Config::max_metadata of 100000"]),
             (
                 refused(|c| c.outbox_hard(1 << 20)),
-                &["1122816 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
+                &["1124864 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
             ),
             (refused(|c| c.max_payload(0)), &["Config::max_payload is 0", "256 is the least"]),
             (

@@ -13,6 +13,7 @@ mod answering;
 mod calls;
 mod closing;
 mod completions;
+mod done;
 mod expiry;
 mod handshake;
 mod lifecycle;
@@ -205,8 +206,10 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ack = if self.life.is_open() { self.link.ack_due() } else { None };
-        [self.link.timers.next(), self.schedule.next(), ack].into_iter().flatten().min()
+        let link = &self.link;
+        let output = [link.ack_due(), link.unless_stuck(self.served.done_due())];
+        let output = output.into_iter().filter(|_| self.life.is_open());
+        [link.timers.next(), self.schedule.next()].into_iter().chain(output).flatten().min()
     }
 
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.

@@ -188,7 +188,7 @@ impl Connection {
         if !self.link.packet.is_empty() && left < SMALL_FRAME {
             return false;
         }
-        match self.next_report(number) {
+        match self.next_report(now, number) {
             Some(report) => {
                 self.link.writer(&mut self.sequence).put(&report);
                 true
@@ -199,12 +199,21 @@ impl Connection {
 
     /// The next frame that reports a sum: of one-way calls that are over, or of items that were read.
     #[inline]
-    fn next_report(&mut self, number: u64) -> Option<Frame> {
-        self.served.next_done().or_else(|| {
-            let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
-            let Credit { items, bytes, read } = credit;
-            Some(Frame::Credit { stream, items, bytes, read })
-        })
+    fn next_report(&mut self, now: Instant, number: u64) -> Option<Frame> {
+        if self.served.owes_done() && self.is_done_due(now) {
+            return self.served.next_done();
+        }
+        let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
+        let Credit { items, bytes, read } = credit;
+        Some(Frame::Credit { stream, items, bytes, read })
+    }
+
+    /// Whether finished one-way calls are reported now: with anything else that goes, be it an ack, and to an end that
+    /// leaves or is left, which may wait for nothing else.
+    #[inline]
+    fn is_done_due(&mut self, now: Instant) -> bool {
+        let goes_along = !self.link.packet.is_empty() || self.link.acks.due().is_some_and(|due| due <= now);
+        self.served.is_done_due(now) || goes_along || self.life.is_leaving() || !self.life.is_open()
     }
 
     /// Puts the next frame of the outbox into the packet; false if there is none that fits.

@@ -194,11 +194,17 @@ impl Link {
         if self.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
-    /// When a bare ack is due. An ack that cannot be written would be due for ever; it goes with the first write that
-    /// can.
+    /// When a frame that may wait until `due` has to be written. One that cannot be written would be due for ever; it
+    /// goes with the first write that can.
+    #[inline]
+    pub(super) fn unless_stuck(&self, due: Option<Instant>) -> Option<Instant> {
+        if self.progress.is_stuck() { None } else { due }
+    }
+
+    /// When a bare ack is due.
     #[inline]
     pub(super) fn ack_due(&self) -> Option<Instant> {
-        if self.progress.is_stuck() { None } else { self.acks.due() }
+        self.unless_stuck(self.acks.due())
     }
 
     /// The packet with Hello or Welcome, if that has not gone.
