@@ -7,25 +7,27 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     __internals::wire::{Frame, PacketHeader, Payload, PeerLimits, Streams, read_packet},
-    CloseCode, Config, ConnectionInfo, Hosting, Session, Stub,
+    CallOptions, CloseCode, Code, Config, ConnectionInfo, Hosting, Session, Stub,
     contract::method_id,
     session::{Driver, Handshake, Memory, Progress, Transport, TransportError, memory},
 };
 use rpc_testing::{LIMITS, hello, hosted, packet, request};
 
-/// Counts the packets that it has been given.
+/// Counts the packets that it has been given, and takes none while it is stuck.
 struct Counted {
     inner: Memory,
     packets: Arc<AtomicUsize>,
+    stuck: Arc<AtomicBool>,
 }
 
 impl Transport for Counted {
@@ -33,7 +35,7 @@ impl Transport for Counted {
         self.inner.poll_receive(cx)
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_ready(cx)
+        if self.stuck.load(SeqCst) { Poll::Pending } else { self.inner.poll_ready(cx) }
     }
     fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
         self.packets.fetch_add(1, SeqCst);
@@ -84,10 +86,22 @@ impl Shop for Door {
     }
 }
 
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
 /// A server's driver that the test polls, and what the client would do.
 struct Ends {
     session: Session,
     driver: Pin<Box<Driver>>,
+    wakes: Arc<Wakes>,
+    stuck: Arc<AtomicBool>,
     far: Memory,
     visitors: Arc<Mutex<Vec<usize>>>,
     next: u64,
@@ -103,10 +117,12 @@ impl Ends {
         let limits = PeerLimits { chunk: Config::default().chunk() as u64, ..LIMITS };
         far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(limits, hosted(BellClient::CONTRACT))]))
             .unwrap();
-        let near = Counted { inner: near, packets };
+        let stuck = Arc::<AtomicBool>::default();
+        let near = Counted { inner: near, packets, stuck: stuck.clone() };
         let handshake = Handshake::read(near, &Config::default()).await.unwrap();
         let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
-        let mut ends = Self { session, driver: Box::pin(driver), far, visitors, next: 1 };
+        let (driver, wakes) = (Box::pin(driver), Arc::default());
+        let mut ends = Self { session, driver, wakes, stuck, far, visitors, next: 1 };
         ends.poll();
         assert_eq!(ends.receive().len(), 1, "the Welcome");
         ends
@@ -114,7 +130,13 @@ impl Ends {
 
     /// Polls the driver once.
     fn poll(&mut self) {
-        assert!(self.driver.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let waker = Waker::from(self.wakes.clone());
+        assert!(self.driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+
+    /// How often the driver was woken since this was asked last.
+    fn wakes(&self) -> usize {
+        self.wakes.0.swap(0, SeqCst)
     }
 
     /// Sends these frames in one packet.
@@ -230,4 +252,80 @@ async fn a_block_of_64_kib_goes_in_one_frame_as_an_argument_and_as_a_result() {
         panic!("{} packets", packets.len())
     };
     assert!(rope.len() > BLOCK);
+}
+
+/// Polls a future that has to wait.
+fn begin<T: std::fmt::Debug>(call: &mut Pin<Box<impl Future<Output = T>>>) {
+    if let Some(early) = call.now_or_never() {
+        panic!("{early:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_wake_the_driver_once_a_round() {
+    let mut ends = Ends::open().await;
+    let bell: BellClient = ends.session.client();
+    ends.wakes();
+    for round in 0..3 {
+        let mut rings: Vec<_> = (0..64).map(|_| Box::pin(bell.ring())).collect();
+        rings.iter_mut().for_each(begin);
+        assert_eq!(ends.wakes(), 1, "round {round}: 64 callers");
+        ends.poll();
+        assert_eq!(ends.wakes(), 1, "round {round}: the driver lets other callers call as well");
+        let mut late = Box::pin(bell.ring());
+        begin(&mut late);
+        assert_eq!(ends.wakes(), 0, "round {round}: the driver is about to be polled");
+        ends.poll();
+        assert_eq!(ends.receive().concat().len(), 65);
+        drop((rings, late));
+        assert_eq!(ends.wakes(), 1, "round {round}: the calls are given up");
+        ends.poll();
+        ends.poll();
+        ends.wakes();
+        ends.receive();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_whose_write_is_stuck_is_woken_for_each_round_of_callers() {
+    let mut ends = Ends::open().await;
+    let bell: BellClient = ends.session.client();
+    let mut rings: Vec<_> = (0..3).map(|_| Box::pin(bell.ring())).collect();
+    ends.stuck.store(true, SeqCst);
+    ends.wakes();
+    for ring in &mut rings {
+        begin(ring);
+        assert_eq!(ends.wakes(), 1);
+        // The second poll is the one that does not wait for more callers.
+        ends.poll();
+        ends.poll();
+        ends.wakes();
+    }
+    assert!(ends.receive().is_empty());
+    ends.stuck.store(false, SeqCst);
+    ends.poll();
+    assert_eq!(ends.receive().concat().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_deadline_counts_also_while_a_write_is_stuck() {
+    let mut ends = Ends::open().await;
+    let bell: BellClient = ends.session.client();
+    ends.stuck.store(true, SeqCst);
+    let mut long = Box::pin(bell.ring());
+    begin(&mut long);
+    ends.poll();
+    ends.wakes();
+    let brief = bell.with(CallOptions::new().timeout(Duration::from_millis(500)));
+    let mut short = Box::pin(brief.ring());
+    begin(&mut short);
+    assert_eq!(ends.wakes(), 1);
+    ends.poll();
+    ends.poll();
+    ends.wakes();
+    tokio::time::sleep(Duration::from_millis(501)).await;
+    assert_eq!(ends.wakes(), 1, "the timer has been set anew");
+    ends.poll();
+    let failed = short.now_or_never().expect("its time is up").unwrap_err();
+    assert_eq!(failed.code(), Code::DeadlineExceeded);
 }

@@ -248,7 +248,8 @@ impl Driver {
             // their calls share a packet.
             self.batching = self.shared.look(|connection| connection.should_batch(ENOUGH_BYTES));
             if self.batching {
-                cx.waker().wake_by_ref();
+                // The callers need not wake the driver again.
+                self.shared.wake_driver();
                 return Written::All;
             }
         }
@@ -407,7 +408,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.shared.register_driver(cx.waker());
+        this.shared.begin_driver_poll(cx.waker());
         loop {
             match &mut this.stage {
                 Stage::Running => {
