@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// All orders of so many steps of the driver and of both callers.
+    /// All orders of these numbers of steps of the driver and of both callers.
     fn orders(left: [usize; 3], order: &mut Vec<usize>, run: &mut impl FnMut(&[usize])) {
         if left == [0; 3] {
             return run(order);

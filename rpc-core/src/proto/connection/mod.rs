@@ -204,6 +204,11 @@ impl Connection {
         self.output.events.pop_front()
     }
 
+    /// Whether [`Self::poll_event`] has something for the shell.
+    pub fn has_events(&self) -> bool {
+        !self.output.events.is_empty()
+    }
+
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let link = &self.link;
@@ -303,6 +308,11 @@ impl Connection {
     /// One-way calls that came in and were not run, since the session began.
     pub fn oneway_refused(&self) -> u64 {
         self.served.oneway_refused()
+    }
+
+    /// Whether [`Self::take_refused_oneway`] has something for the log.
+    pub fn has_refused_oneway(&self) -> bool {
+        self.served.has_refused_oneway()
     }
 
     /// The last one-way call that came in and was not run, if there is one since the last call of this method. It

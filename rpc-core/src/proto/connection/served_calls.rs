@@ -315,6 +315,10 @@ impl ServedCalls {
         self.oneway_refused
     }
 
+    pub(super) fn has_refused_oneway(&self) -> bool {
+        self.last_refused.is_some()
+    }
+
     /// The last one-way call that was not run, unless this has given it before.
     pub(super) fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
         self.last_refused.take()

@@ -47,12 +47,21 @@ impl Connection {
             return unsequenced;
         }
         let packet = self.next_sequenced(now);
-        if packet.is_some() {
-            return packet;
+        if packet.is_none() || !self.may_transmit(now) {
+            self.count_memory();
+            self.check_drained();
         }
-        self.count_memory();
-        self.check_drained();
-        self.link.write_ack(self.sequence.received(), now)
+        packet.or_else(|| self.link.write_ack(self.sequence.received(), now))
+    }
+
+    /// Whether [`Self::poll_transmit`] may give another packet. False only if the packet that it gave last was the last
+    /// one, so that it need not be called again.
+    pub fn may_transmit(&self, now: Instant) -> bool {
+        !self.life.is_open()
+            || self.has_output()
+            || self.served.owes_done()
+            || self.recv_streams.has_credit()
+            || self.link.acks.due().is_some_and(|due| due <= now)
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
