@@ -26,8 +26,9 @@ pub(crate) struct OutFrame {
 /// A placeholder in a box whose frame has gone.
 const NOTHING: Frame = Frame::Ping { token: 0 };
 
-/// The most boxes that are kept for further frames.
-const MAX_SPARE: usize = 64;
+/// The most boxes that are kept for further frames: as many as one-way calls go at once by default, when the other side
+/// reports half of their permits free. A session at rest keeps none.
+const MAX_SPARE: usize = 512;
 
 /// How many bytes streams may send for each byte of a transfer. A payload ends soon, and its receiver waits for all of
 /// it; a stream goes on, and its reader waits for each item.
