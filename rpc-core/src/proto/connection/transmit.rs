@@ -93,14 +93,19 @@ impl Connection {
     /// How many frames of one kind are handled or written together, before the other side gets to work on what has
     /// come of them.
     pub fn batch(&self) -> usize {
-        let calls = self.calls.slots.live() + self.served.two_way_len();
-        let is_busy = calls >= BUSY_CALLS || self.link.full_rounds >= BUSY_ROUNDS;
+        let is_busy = self.link.was_busy || self.has_many_calls() || self.link.full_rounds >= BUSY_ROUNDS;
         if is_busy { PACKET_FRAMES } else { BATCH_FRAMES }
     }
 
     /// Notes that a round of reading is over. `full` says that it has left something unread.
     pub fn handle_round(&mut self, full: bool) {
         self.link.full_rounds = if full { self.link.full_rounds.saturating_add(1) } else { 0 };
+        // The calls of the round are served and answered in batches of one size, although they become fewer.
+        self.link.was_busy = self.has_many_calls();
+    }
+
+    fn has_many_calls(&self) -> bool {
+        self.calls.slots.live() + self.served.two_way_len() >= BUSY_CALLS
     }
 
     /// Whether a transfer or stream has something to send, credit allowing.

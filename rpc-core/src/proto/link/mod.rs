@@ -61,6 +61,8 @@ pub(super) struct Link {
     pub(super) early_left: usize,
     /// How many rounds of reading in a row have left something unread.
     pub(super) full_rounds: u32,
+    /// At the end of the last of them, many calls were under way.
+    pub(super) was_busy: bool,
     /// Scratch: the packet that is being written. Empty between two of them.
     pub(super) packet: BytesMut,
     pub(super) acks: AckSchedule,
@@ -90,6 +92,7 @@ impl Link {
             waited: Duration::ZERO,
             early_left: 0,
             full_rounds: 0,
+            was_busy: false,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
             bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),

@@ -39,6 +39,8 @@ use crate::{
 const ROUND_BYTES: usize = 64 * 1024;
 /// Frames that one poll takes in before it writes.
 const ROUND_FRAMES: usize = 64;
+/// A packet up to this length has few frames, and is likely to be alone.
+const FEW_BYTES: usize = 256;
 /// With this many events waiting for hooks, the driver reads nothing more until the hooks have returned.
 const ENOUGH_EVENTS: usize = 4096;
 
@@ -135,7 +137,8 @@ impl Driver {
     fn drive_receive(&mut self, cx: &mut Context<'_>) {
         let (mut bytes, mut frames) = (0, 0);
         let now = now();
-        // The first packet, which usually is the only one, is taken in with the rest of the round: under one lock.
+        // A first packet of few frames is taken in with the rest of the round: under one lock. It does not count among
+        // the round's frames, so that it must be short.
         let mut first = None;
         let lost = loop {
             let early = match &mut self.opening {
@@ -160,7 +163,8 @@ impl Driver {
                             Err(error) => break Some(TransportError::Protocol(error)),
                         }
                     }
-                    if frames == 0 && first.is_none() && self.handshake_done {
+                    let is_first = frames == 0 && first.is_none();
+                    if is_first && packet.len() <= FEW_BYTES && self.handshake_done {
                         first = Some(packet);
                         continue;
                     }
