@@ -329,3 +329,17 @@ async fn an_earlier_deadline_counts_also_while_a_write_is_stuck() {
     let failed = short.now_or_never().expect("its time is up").unwrap_err();
     assert_eq!(failed.code(), Code::DeadlineExceeded);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_round_takes_in_64_frames_whatever_their_packets() {
+    for frames in [1, 8, 64] {
+        let mut ends = Ends::open().await;
+        for first in (1..=256).step_by(frames) {
+            ends.send(&enter(first, frames as u64));
+        }
+        for round in 1..=4 {
+            ends.poll();
+            assert_eq!(ends.visitors.lock().unwrap().len(), 64 * round, "packets of {frames}");
+        }
+    }
+}
