@@ -119,10 +119,10 @@ mod tests {
                 refused(|c| c.chunk(128 * 1024).max_metadata(0)),
                 &["131584 for Config::chunk of 131072", "raise Config::max_packet, or lower Config::chunk"],
             ),
-            (refused(|c| c.max_metadata(100_000)), &["max_packet", "165792", "Config::max_metadata of 100000"]),
+            (refused(|c| c.max_metadata(100_000)), &["max_packet", "167840", "Config::max_metadata of 100000"]),
             (
                 refused(|c| c.outbox_hard(1 << 20)),
-                &["1122816 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
+                &["1124864 for Config::outbox_soft of 1048576, Config::chunk", "raise Config::outbox_hard"],
             ),
             (refused(|c| c.max_payload(0)), &["Config::max_payload is 0", "256 is the least"]),
             (

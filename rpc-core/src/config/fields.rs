@@ -191,11 +191,12 @@ fields! {
     /// How many arrays and maps one payload may hold. Default 131,072; at least 1. Bounds memory as
     /// `max_payload_values` does.
     max_payload_containers: usize = 131_072, 1..=MOST;
-    /// Bytes of one chunk, and the size above which a payload is sent in chunks. Default 64 KiB; at least 256, at most
-    /// 64 MiB; `max_packet` and `outbox_soft` must hold it. Small chunks interleave better, large chunks cost less.
-    /// Stops one large payload from holding up everything else.
+    /// Bytes of one chunk, and the size above which a payload is sent in chunks. Default 66 KiB, so that 64 KiB of data
+    /// and what encodes them go in one frame; at least 256, at most 64 MiB; `max_packet` and `outbox_soft` must hold
+    /// it. Small chunks interleave better, large chunks cost less. Stops one large payload from holding up everything
+    /// else.
     // The greatest chunk and the most metadata fit the greatest packet and outbox together.
-    chunk: usize = 64 * KIB, MIN_CHUNK..=64 * MIB;
+    chunk: usize = 66 * KIB, MIN_CHUNK..=64 * MIB;
     /// Calls in flight that the peer may have here, apart from `nested_calls`. Default 1,024; at least 1. A higher
     /// limit lets a busy peer do more at once; each call costs a handler. Stops a peer from starting handlers without
     /// end.

@@ -7,6 +7,7 @@ mod clock;
 mod closing;
 mod current;
 mod destination;
+mod driver_waker;
 mod encode;
 mod handle;
 mod info;

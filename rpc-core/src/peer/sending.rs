@@ -142,9 +142,10 @@ impl<'a> Sending<'a> {
             let (key, progress) = if reserved {
                 shared.act(|connection| connection.start_call(*begun, start, outgoing, cx.waker()))?
             } else {
-                shared.with(|locked| locked.connection.begin_call(*begun, start, cx.waker()))?
+                let (key, progress) = shared.with(|locked| locked.connection.begin_call(*begun, start, cx.waker()))?;
+                (Some(key), progress)
             };
-            self.key = Some(key);
+            self.key = key;
             let admitted = progress == CallProgress::Admitted;
             if !admitted {
                 outgoing.payload = Rope::default();

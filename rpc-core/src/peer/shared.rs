@@ -9,10 +9,10 @@ use std::{
     task::Waker,
 };
 
-use futures::task::AtomicWaker;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
+    driver_waker::DriverWaker,
     info::Facts,
     intercept::Interceptor,
     session_id::SessionId,
@@ -55,8 +55,7 @@ pub(crate) struct SessionShared {
     /// The interceptors around calls, outermost first.
     pub(crate) interceptors: Arc<[Arc<dyn Interceptor>]>,
     locked: Mutex<Locked>,
-    /// The task of the driver.
-    driver: AtomicWaker,
+    driver: DriverWaker,
     /// Bytes of room in the outbox.
     pub(crate) room: Semaphore,
     /// Bytes of transfers that the peer accepts at once.
@@ -100,7 +99,7 @@ impl SessionShared {
             facts: Arc::new(facts),
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new() }),
-            driver: AtomicWaker::new(),
+            driver: DriverWaker::default(),
             room: Semaphore::new(room),
             transfers: Semaphore::new(0),
             arguments: Semaphore::new(0),
@@ -166,14 +165,15 @@ impl SessionShared {
         result
     }
 
-    /// Wakes the driver, which has something to do.
+    /// Wakes the driver, which has something to do. Costs little if the driver has been woken since its last poll
+    /// began.
     pub(crate) fn wake_driver(&self) {
         self.driver.wake();
     }
 
-    /// Registers the waker of the driver's task.
-    pub(crate) fn register_driver(&self, waker: &Waker) {
-        self.driver.register(waker);
+    /// Begins a poll of the driver, before the driver looks at the session.
+    pub(crate) fn begin_driver_poll(&self, waker: &Waker) {
+        self.driver.begin_poll(waker);
     }
 
     /// The limits that the peer has announced; `None` before it has announced them.

@@ -7,7 +7,7 @@ const ACK_PACKETS: u32 = 64;
 /// … or this many bytes in them …
 const ACK_BYTES: usize = 64 * 1024;
 /// … or this long after the first of them.
-const ACK_DELAY: Duration = Duration::from_millis(200);
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(200);
 
 /// The packets that one link has taken in and not acknowledged. Every packet that goes out carries an ack, so an ack is
 /// due exactly while something has come in since the last packet went out.

@@ -26,8 +26,9 @@ pub(crate) struct OutFrame {
 /// A placeholder in a box whose frame has gone.
 const NOTHING: Frame = Frame::Ping { token: 0 };
 
-/// The most boxes that are kept for further frames.
-const MAX_SPARE: usize = 64;
+/// The most boxes that are kept for further frames: as many as one-way calls go at once by default, when the other side
+/// reports half of their permits free. A session at rest keeps none.
+const MAX_SPARE: usize = 512;
 
 /// How many bytes streams may send for each byte of a transfer. A payload ends soon, and its receiver waits for all of
 /// it; a stream goes on, and its reader waits for each item.
@@ -213,6 +214,11 @@ impl Outbox {
         self.next_transfer
     }
 
+    /// How many frames wait, without the transfers that they announce.
+    pub(crate) fn waiting(&self) -> usize {
+        self.urgent.len() + self.frames.len()
+    }
+
     pub(crate) fn has_frames(&self) -> bool {
         !self.urgent.is_empty() || !self.frames.is_empty()
     }
@@ -229,7 +235,7 @@ impl Outbox {
 
     /// Bytes of memory that waiting frames take, without the transfers that they announce.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + (self.urgent.len() + self.frames.len()) * size_of::<OutFrame>()
+        self.bytes + self.waiting() * size_of::<OutFrame>()
     }
 
     /// Encoded bytes of waiting frames, without the transfers that they announce.

@@ -1,5 +1,8 @@
 //! Permits: how many calls of each depth may be under way, counted by both ends in the same way.
 
+/// With fewer permits than this in all, a caller misses each.
+const FEW: u32 = 64;
+
 /// Counts live calls by depth of nesting.
 ///
 /// A call of depth `d` is admitted while `n_0 + Σ_{d ≥ 1} max(0, n_d − nested)` stays within `general`, the new
@@ -48,6 +51,11 @@ impl Permits {
         *n = n.saturating_sub(1);
         let left = *n;
         self.used -= u32::from(self.counts_generally(depth, left));
+    }
+
+    /// Whether the permits are few, or those of the live calls and `more` others are half of the general limit.
+    pub(crate) fn is_half_used(&self, more: u32) -> bool {
+        self.general < FEW || self.used.saturating_add(more) >= self.general / 2
     }
 
     pub(crate) fn live(&self) -> u32 {

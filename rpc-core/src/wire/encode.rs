@@ -1,9 +1,9 @@
 //! Encoding of frames.
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use super::{
-    BoxedPayload, ErrorBody, Frame, MetadataPairs, Payload, Rope, Streams,
+    BoxedPayload, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -12,10 +12,13 @@ use super::{
 
 /// The most bytes that a number takes, its marker included.
 const NUMBER: usize = 9;
+/// Room for the head of an array and six numbers.
+const HEAD: usize = 64;
+/// A payload up to this length is appended together with its head.
+const SHORT: usize = HEAD - 2;
 
 /// Appends a frame.
 pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
-    out.reserve(frame.encoded_len_hint());
     match frame {
         Frame::Hello(hello) => {
             begin(out, 2, kind::HELLO);
@@ -26,26 +29,33 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
-            begin_with(out, 8, kind::REQUEST, &request.streams);
-            put::uint(out, request.id);
-            put::uint(out, u64::from(request.method));
-            put::opt_uint(out, request.deadline_ms);
-            put::uint(out, u64::from(request.depth));
-            put::opt_uint(out, request.parent);
-            put_metadata(out, &request.metadata);
-            put_payload(out, &request.payload);
-            put_streams(out, &request.streams);
+            let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams } = request;
+            put_head(out, |head| {
+                begin_with(head, 8, kind::REQUEST, streams);
+                put::uint(head, *id);
+                put::uint(head, u64::from(*method));
+                put::opt_uint(head, *deadline_ms);
+                put::uint(head, u64::from(*depth));
+                put::opt_uint(head, *parent);
+            });
+            put_metadata(out, metadata);
+            put_payload(out, payload);
+            put_streams(out, streams);
         }
         Frame::Notify(notify) => {
-            begin(out, 5, kind::NOTIFY);
-            put::uint(out, u64::from(notify.method));
-            put::uint(out, u64::from(notify.depth));
+            put_head(out, |head| {
+                begin(head, 5, kind::NOTIFY);
+                put::uint(head, u64::from(notify.method));
+                put::uint(head, u64::from(notify.depth));
+            });
             put_metadata(out, &notify.metadata);
             put_payload(out, &notify.payload);
         }
         Frame::Response { id, payload, streams } => {
-            begin_with(out, 3, kind::RESPONSE, streams);
-            put::uint(out, *id);
+            put_head(out, |head| {
+                begin_with(head, 3, kind::RESPONSE, streams);
+                put::uint(head, *id);
+            });
             put_payload(out, payload);
             put_streams(out, streams);
         }
@@ -141,23 +151,38 @@ impl Frame {
     }
 }
 
+/// Appends numbers of a frame, at most [`HEAD`] bytes, all at once.
+#[inline]
+fn put_head(out: &mut BytesMut, write: impl FnOnce(&mut &mut [u8])) {
+    let mut head = [0; HEAD];
+    let mut free = &mut head[..];
+    write(&mut free);
+    let len = HEAD - free.len();
+    out.extend_from_slice(&head[..len]);
+}
+
 /// Begins a frame of `len` elements, its kind included.
-fn begin(out: &mut BytesMut, len: usize, kind: u64) {
+#[inline]
+fn begin(out: &mut impl BufMut, len: usize, kind: u64) {
     put::array(out, len);
     put::uint(out, kind);
 }
 
 /// Begins a frame of `len` elements, and one more if it has streams.
-fn begin_with(out: &mut BytesMut, len: usize, kind: u64, streams: &Streams) {
+#[inline]
+fn begin_with(out: &mut impl BufMut, len: usize, kind: u64, streams: &Streams) {
     if streams.is_empty() { begin(out, len, kind) } else { begin(out, len + 1, kind) }
 }
 
 /// A frame that consists of numbers.
-fn numbers(out: &mut BytesMut, kind: u64, numbers: &[u64]) {
-    begin(out, numbers.len() + 1, kind);
-    for number in numbers {
-        put::uint(out, *number);
-    }
+#[inline]
+fn numbers<const N: usize>(out: &mut BytesMut, kind: u64, numbers: &[u64; N]) {
+    put_head(out, |head| {
+        begin(head, N + 1, kind);
+        for number in numbers {
+            put::uint(head, *number);
+        }
+    });
 }
 
 fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
@@ -173,7 +198,11 @@ fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
 
 fn put_payload(out: &mut BytesMut, payload: &Payload) {
     match payload {
-        Payload::Inline(bytes) => put::bin(out, bytes),
+        Payload::Inline(bytes) if bytes.len() <= SHORT => put_head(out, |head| put::bin(head, bytes)),
+        Payload::Inline(bytes) => {
+            out.reserve(bytes.len() + NUMBER);
+            put::bin(out, bytes);
+        }
         Payload::Boxed(boxed) => match &**boxed {
             BoxedPayload::Pieces(rope) => put_rope(out, rope),
             BoxedPayload::Announced { transfer, total } => {
@@ -186,6 +215,7 @@ fn put_payload(out: &mut BytesMut, payload: &Payload) {
 }
 
 fn put_rope(out: &mut BytesMut, rope: &Rope) {
+    out.reserve(rope.len() + NUMBER);
     put::bin_head(out, rope.len());
     rope.each_piece(|piece| out.extend_from_slice(piece));
 }

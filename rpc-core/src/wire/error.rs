@@ -3,8 +3,12 @@
 use std::{borrow::Cow, error, fmt};
 
 /// Bytes that are not what the protocol or a type requires.
+// In a box, because each value that is read is returned in the place of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WireError {
+pub struct WireError(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     fault: WireFault,
     at: Option<usize>,
     limit: Option<PayloadLimit>,
@@ -55,43 +59,47 @@ impl PayloadLimit {
 }
 
 impl WireError {
+    #[cold]
     pub(crate) fn new(fault: impl Into<WireFault>) -> Self {
-        Self { fault: fault.into(), at: None, limit: None }
+        Self(Box::new(Parts { fault: fault.into(), at: None, limit: None }))
     }
 
+    #[cold]
     pub(crate) fn at(fault: impl Into<WireFault>, at: usize) -> Self {
-        Self { fault: fault.into(), at: Some(at), limit: None }
+        Self(Box::new(Parts { fault: fault.into(), at: Some(at), limit: None }))
     }
 
     /// Marks the error: the payload is valid, and exceeds a limit.
-    pub(super) fn beyond(self, limit: PayloadLimit) -> Self {
-        Self { limit: Some(limit), ..self }
+    pub(super) fn beyond(mut self, limit: PayloadLimit) -> Self {
+        self.0.limit = Some(limit);
+        self
     }
 
     /// The limit that a payload exceeds. `None` for a payload that is not valid.
     pub fn limit(&self) -> Option<PayloadLimit> {
-        self.limit
+        self.0.limit
     }
 
     /// The same error, `by` bytes further on.
-    pub(super) fn moved_by(self, by: usize) -> Self {
-        Self { at: self.at.map(|at| at + by), ..self }
+    pub(super) fn moved_by(mut self, by: usize) -> Self {
+        self.0.at = self.0.at.map(|at| at + by);
+        self
     }
 
     /// The offset of the error, in bytes from the beginning of the input, if it is known.
     pub fn offset(&self) -> Option<usize> {
-        self.at
+        self.0.at
     }
 
     pub(crate) fn into_fault(self) -> WireFault {
-        self.fault
+        self.0.fault
     }
 }
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fault.fmt(f)?;
-        match self.at {
+        self.0.fault.fmt(f)?;
+        match self.0.at {
             Some(at) => write!(f, " (at byte {at})"),
             None => Ok(()),
         }

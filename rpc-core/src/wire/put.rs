@@ -2,10 +2,11 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "each cast stands in the branch of its range")]
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use rmp::Marker;
 
-pub(super) fn uint(out: &mut BytesMut, value: u64) {
+#[inline]
+pub(super) fn uint(out: &mut impl BufMut, value: u64) {
     if value < 0x80 {
         out.put_u8(value as u8);
     } else if let Ok(value) = u8::try_from(value) {
@@ -22,22 +23,22 @@ pub(super) fn uint(out: &mut BytesMut, value: u64) {
     }
 }
 
-pub(super) fn nil(out: &mut BytesMut) {
+pub(super) fn nil(out: &mut impl BufMut) {
     out.put_u8(Marker::Null.to_u8());
 }
 
-pub(super) fn boolean(out: &mut BytesMut, value: bool) {
+pub(super) fn boolean(out: &mut impl BufMut, value: bool) {
     out.put_u8(if value { Marker::True } else { Marker::False }.to_u8());
 }
 
-pub(super) fn opt_uint(out: &mut BytesMut, value: Option<u64>) {
+pub(super) fn opt_uint(out: &mut impl BufMut, value: Option<u64>) {
     match value {
         Some(value) => uint(out, value),
         None => nil(out),
     }
 }
 
-pub(super) fn array(out: &mut BytesMut, len: usize) {
+pub(super) fn array(out: &mut impl BufMut, len: usize) {
     match len {
         0..16 => out.put_u8(0x90 | len as u8),
         16..0x1_0000 => {
@@ -51,7 +52,7 @@ pub(super) fn array(out: &mut BytesMut, len: usize) {
     }
 }
 
-pub(super) fn map(out: &mut BytesMut, len: usize) {
+pub(super) fn map(out: &mut impl BufMut, len: usize) {
     match len {
         0..16 => out.put_u8(0x80 | len as u8),
         16..0x1_0000 => {
@@ -65,13 +66,13 @@ pub(super) fn map(out: &mut BytesMut, len: usize) {
     }
 }
 
-pub(super) fn bin(out: &mut BytesMut, bytes: &[u8]) {
+pub(super) fn bin(out: &mut impl BufMut, bytes: &[u8]) {
     bin_head(out, bytes.len());
     out.put_slice(bytes);
 }
 
 /// Writes the head of `len` bytes of binary data.
-pub(super) fn bin_head(out: &mut BytesMut, len: usize) {
+pub(super) fn bin_head(out: &mut impl BufMut, len: usize) {
     match len {
         len @ 0..0x100 => out.put_slice(&[Marker::Bin8.to_u8(), len as u8]),
         len @ 0x100..0x1_0000 => {
@@ -85,7 +86,7 @@ pub(super) fn bin_head(out: &mut BytesMut, len: usize) {
     }
 }
 
-pub(super) fn text(out: &mut BytesMut, text: &str) {
+pub(super) fn text(out: &mut impl BufMut, text: &str) {
     match text.len() {
         len @ 0..32 => out.put_u8(0xa0 | len as u8),
         len @ 32..0x100 => out.put_slice(&[Marker::Str8.to_u8(), len as u8]),

@@ -46,6 +46,20 @@ impl Reader {
     /// A number that takes more than its first byte, or is refused.
     fn long_uint(&mut self) -> Result<u64, WireError> {
         let begin = self.at;
+        // The numbers of calls and methods first.
+        let rest = &self.bytes[begin..];
+        if let Some((&[first, ref number @ ..], _)) = rest.split_first_chunk::<9>() {
+            if first == Marker::U64.to_u8() {
+                self.at += 9;
+                return Ok(u64::from_be_bytes(*number));
+            }
+        }
+        if let Some((&[first, ref number @ ..], _)) = rest.split_first_chunk::<5>() {
+            if first == Marker::U32.to_u8() {
+                self.at += 5;
+                return Ok(u64::from(u32::from_be_bytes(*number)));
+            }
+        }
         let negative = |value: i64| u64::try_from(value).map_err(|_| WireError::at("a negative number", begin));
         match self.marker()? {
             Marker::FixPos(value) => Ok(u64::from(value)),

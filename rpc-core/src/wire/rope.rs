@@ -16,8 +16,9 @@ thread_local! {
     static LENT: RefCell<Option<Bytes>> = const { RefCell::new(None) };
     /// The number of [`DeferredDrops`] of this thread.
     static DEFERRING: Cell<u32> = const { Cell::new(0) };
-    /// The pieces that the guards keep.
+    /// The pieces that the guards keep, and whether there are any.
     static DEFERRED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
+    static HAS_DEFERRED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// While this guard exists, its thread keeps the pieces of dropped ropes, and drops them with the last guard. Bytes may
@@ -27,6 +28,7 @@ pub struct DeferredDrops(());
 
 impl DeferredDrops {
     /// Makes this thread keep pieces from now on.
+    #[inline]
     #[expect(clippy::new_without_default, reason = "the guard has an effect")]
     pub fn new() -> Self {
         DEFERRING.set(DEFERRING.get() + 1);
@@ -37,13 +39,19 @@ impl DeferredDrops {
 impl Drop for DeferredDrops {
     #[inline]
     fn drop(&mut self) {
-        DEFERRING.set(DEFERRING.get() - 1);
+        let guards = DEFERRING.get() - 1;
+        DEFERRING.set(guards);
         // A drop may create a guard again.
-        if DEFERRING.get() == 0 {
-            // A thread that is ending has no thread-locals any more.
-            drop(DEFERRED.try_with(RefCell::take));
+        if guards == 0 && HAS_DEFERRED.replace(false) {
+            drop_deferred();
         }
     }
+}
+
+#[cold]
+fn drop_deferred() {
+    // A thread that is ending has no thread-locals any more.
+    drop(DEFERRED.try_with(RefCell::take));
 }
 
 /// Bytes in one or more pieces.
@@ -65,6 +73,7 @@ impl Drop for Parts {
     fn drop(&mut self) {
         if DEFERRING.get() > 0 {
             let _ = DEFERRED.try_with(|kept| kept.borrow_mut().extend(self.0.drain(..)));
+            HAS_DEFERRED.set(true);
         }
     }
 }

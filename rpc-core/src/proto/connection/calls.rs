@@ -88,9 +88,7 @@ impl Connection {
         start: &mut CallStart,
         waker: &Waker,
     ) -> Result<(CallKey, CallProgress), Status> {
-        // The call of the peer in whose handler this one is made, if the peer still awaits it.
-        let parent =
-            start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id));
+        let parent = self.live_parent_of(start);
         if let Some(status) = self.refuse_start(now, start, parent.is_some()) {
             return Err(status);
         }
@@ -121,6 +119,12 @@ impl Connection {
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }
 
+    /// The call of the peer in whose handler a call is made, if the peer still awaits it.
+    #[inline]
+    fn live_parent_of(&self, start: &CallStart) -> Option<CallId> {
+        start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id))
+    }
+
     /// Why a call cannot begin, whether there is a permit or not. Calls that have a live parent still go out during a
     /// drain.
     #[inline]
@@ -146,14 +150,19 @@ impl Connection {
 
     /// Begins a call and, if a permit is free, queues it. Otherwise the charges of `call` are released. If the call got
     /// a permit and failed all the same, this gives [`CallProgress::Waiting`], and [`Self::poll_call`] tells the
-    /// outcome.
+    /// outcome. A one-way call that is queued at once has no key, because it needs no slot.
     pub fn start_call(
         &mut self,
         now: Instant,
         start: &mut CallStart,
         call: &mut Outgoing,
         waker: &Waker,
-    ) -> Result<(CallKey, CallProgress), Status> {
+    ) -> Result<(Option<CallKey>, CallProgress), Status> {
+        if start.oneway && call.streams == 0 && self.try_admit_oneway(now, start) {
+            let charges = mem::take(&mut call.charges);
+            self.queue_oneway(start.depth, call, charges);
+            return Ok((None, CallProgress::Admitted));
+        }
         let mut begun = self.begin_call(now, start, waker);
         match &mut begun {
             Ok((key, progress @ CallProgress::Admitted)) => {
@@ -163,7 +172,14 @@ impl Connection {
             }
             _ => self.output.release(mem::take(&mut call.charges)),
         }
-        begun
+        begun.map(|(key, progress)| (Some(key), progress))
+    }
+
+    /// Takes a permit for a one-way call, if the call can begin and there is one.
+    #[inline]
+    fn try_admit_oneway(&mut self, now: Instant, start: &CallStart) -> bool {
+        let has_parent = self.live_parent_of(start).is_some();
+        self.refuse_start(now, start, has_parent).is_none() && self.calls.try_acquire_oneway(start.depth)
     }
 
     /// Where a call stands. `waker` is woken when that changes.
@@ -204,20 +220,20 @@ impl Connection {
             return false;
         }
         if oneway {
-            self.send_oneway(key, depth, call, charges);
+            self.queue_oneway(depth, call, charges);
+            self.output.stale_wakers.extend(self.calls.slots.remove(key));
         } else {
             self.send_request(key, (depth, parent), call, charges, waker);
         }
         true
     }
 
-    /// Queues a one-way call. Its slot is freed at once, because no answer is awaited.
+    /// Queues a one-way call that holds a permit. No answer is awaited.
     #[inline]
-    fn send_oneway(&mut self, key: CallKey, depth: u32, call: &mut Outgoing, charges: Charges) {
+    fn queue_oneway(&mut self, depth: u32, call: &mut Outgoing, charges: Charges) {
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         self.calls.count_oneway(depth, counted_arguments(payload.len() as u64, metadata_size(&metadata)));
         let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
-        self.output.stale_wakers.extend(self.calls.slots.remove(key));
         let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
         self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
     }

@@ -13,6 +13,7 @@ mod answering;
 mod calls;
 mod closing;
 mod completions;
+mod done;
 mod expiry;
 mod handshake;
 mod lifecycle;
@@ -203,10 +204,17 @@ impl Connection {
         self.output.events.pop_front()
     }
 
+    /// Whether [`Self::poll_event`] has something for the shell.
+    pub fn has_events(&self) -> bool {
+        !self.output.events.is_empty()
+    }
+
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ack = if self.life.is_open() { self.link.ack_due() } else { None };
-        [self.link.timers.next(), self.schedule.next(), ack].into_iter().flatten().min()
+        let link = &self.link;
+        let output = [link.ack_due(), link.unless_stuck(self.served.done_due())];
+        let output = output.into_iter().filter(|_| self.life.is_open());
+        [link.timers.next(), self.schedule.next()].into_iter().chain(output).flatten().min()
     }
 
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
@@ -300,6 +308,11 @@ impl Connection {
     /// One-way calls that came in and were not run, since the session began.
     pub fn oneway_refused(&self) -> u64 {
         self.served.oneway_refused()
+    }
+
+    /// Whether [`Self::take_refused_oneway`] has something for the log.
+    pub fn has_refused_oneway(&self) -> bool {
+        self.served.has_refused_oneway()
     }
 
     /// The last one-way call that came in and was not run, if there is one since the last call of this method. It

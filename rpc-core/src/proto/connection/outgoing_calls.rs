@@ -115,6 +115,12 @@ impl OutgoingCalls {
         new
     }
 
+    /// Takes a permit for a one-way call that needs no slot, if there is one.
+    #[inline]
+    pub(super) fn try_acquire_oneway(&mut self, depth: u32) -> bool {
+        self.oneway.permits.try_acquire(depth)
+    }
+
     /// A new call has to wait for its permit.
     pub(super) fn enqueue(&mut self, oneway: bool, depth: u32, key: CallKey) {
         self.admission(oneway).waiting.push(depth, key);

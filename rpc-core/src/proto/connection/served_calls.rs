@@ -1,6 +1,6 @@
 //! `ServedCalls`: the calls that are served here, and what they take of the limits.
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Instant};
 
 use foldhash::HashMap;
 
@@ -15,7 +15,7 @@ use crate::{
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
 
-use super::state::{OnewayCount, RefusedOneway};
+use super::{done::DoneReports, state::RefusedOneway};
 
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
@@ -36,9 +36,7 @@ pub(super) struct ServedCalls {
     oneway_permits: Permits,
     /// The bytes that count against `Config::max_arguments`.
     argument_bytes: u64,
-    /// One-way calls that are over, by depth, and the depths of which the other side has not been told the latest.
-    done: Vec<OnewayCount>,
-    untold: Vec<u32>,
+    done: DoneReports,
     excess_calls: u32,
     oneway_refused: u64,
     last_refused: Option<RefusedOneway>,
@@ -95,8 +93,7 @@ impl ServedCalls {
             permits: Permits::new(limits.calls, limits.nested, limits.depth),
             oneway_permits: Permits::new(limits.notifies, limits.nested, limits.depth),
             argument_bytes: 0,
-            done: vec![OnewayCount::default(); limits.depth as usize + 1],
-            untold: Vec::new(),
+            done: DoneReports::new(limits.depth),
             excess_calls: 0,
             oneway_refused: 0,
             last_refused: None,
@@ -279,22 +276,32 @@ impl ServedCalls {
     /// Counts a one-way call that is over, or was refused.
     #[inline]
     pub(super) fn count_done(&mut self, depth: u32, bytes: u64) {
-        // A depth beyond the limit was refused, and its sender did not count it either.
-        let Some(done) = self.done.get_mut(depth as usize) else { return };
-        done.count += 1;
-        // Only a peer that breaks the rules announces lengths that add up to more than 64 bits hold.
-        done.bytes = done.bytes.saturating_add(bytes);
-        if !self.untold.contains(&depth) {
-            self.untold.push(depth);
-        }
+        self.done.count(depth, bytes);
     }
 
     /// The next report of finished one-way calls, if the other side has not been told all.
     #[inline]
     pub(super) fn next_done(&mut self) -> Option<Frame> {
-        let depth = self.untold.pop()?;
-        let OnewayCount { count, bytes } = self.done[depth as usize];
-        Some(Frame::Done { depth, count, bytes })
+        self.done.next()
+    }
+
+    /// Whether there is such a report.
+    #[inline]
+    pub(super) fn owes_done(&self) -> bool {
+        self.done.calls() > 0
+    }
+
+    /// Whether the report must go now, even if nothing else goes.
+    #[inline]
+    pub(super) fn is_done_due(&mut self, now: Instant) -> bool {
+        // The caller counts the calls of which it has not been told, and may wait for their permits.
+        self.done.is_due(now) || self.oneway_permits.is_half_used(self.done.calls())
+    }
+
+    /// When such a report must go at the latest.
+    #[inline]
+    pub(super) fn done_due(&self) -> Option<Instant> {
+        self.done.due()
     }
 
     /// Notes a one-way call that is not run. Its caller is not told why.
@@ -306,6 +313,10 @@ impl ServedCalls {
     /// One-way calls that were not run, since the session began.
     pub(super) fn oneway_refused(&self) -> u64 {
         self.oneway_refused
+    }
+
+    pub(super) fn has_refused_oneway(&self) -> bool {
+        self.last_refused.is_some()
     }
 
     /// The last one-way call that was not run, unless this has given it before.

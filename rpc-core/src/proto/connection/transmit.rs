@@ -17,8 +17,16 @@ use crate::{
 
 /// A packet takes frames until it has this many bytes …
 const PACKET_BYTES: usize = 64 * 1024;
-/// … or this many frames.
+/// … or this many frames. While the other side may have nothing to do, a packet takes half of what waits, and at least
+/// [`BATCH_FRAMES`], so that the other side works on them while this side goes on with the rest.
 const PACKET_FRAMES: usize = 64;
+/// The least number of frames for which a packet of their own pays.
+const BATCH_FRAMES: usize = PACKET_FRAMES / 2;
+/// With this many calls under way, each side has full packets before it while it works on the next ones.
+const BUSY_CALLS: usize = 2 * PACKET_FRAMES;
+/// After this many rounds of reading in a row that left something unread, the other side is ahead of this one. One such
+/// round says nothing, because packets of [`BATCH_FRAMES`] that meet on the way fill a round as well.
+const BUSY_ROUNDS: u32 = 2;
 /// A packet takes this many chunks and items: items are small, and each costs its reader little.
 const BULK_FRAMES: usize = 512;
 /// The longest Done or Credit.
@@ -39,20 +47,30 @@ impl Connection {
             return unsequenced;
         }
         let packet = self.next_sequenced(now);
-        if packet.is_some() {
-            return packet;
+        if packet.is_none() || !self.may_transmit(now) {
+            self.count_memory();
+            self.check_drained();
         }
-        self.count_memory();
-        self.check_drained();
-        self.link.write_ack(self.sequence.received(), now)
+        packet.or_else(|| self.link.write_ack(self.sequence.received(), now))
+    }
+
+    /// Whether [`Self::poll_transmit`] may give another packet. False only if the packet that it gave last was the last
+    /// one, so that it need not be called again.
+    pub fn may_transmit(&self, now: Instant) -> bool {
+        !self.life.is_open()
+            || self.has_output()
+            || self.served.owes_done()
+            || self.recv_streams.has_credit()
+            || self.link.acks.due().is_some_and(|due| due <= now)
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
         let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
         let number = self.sequence.next_number();
+        let most = (self.outbox.waiting() / 2).clamp(self.batch(), PACKET_FRAMES);
         let mut frames = 0;
-        while frames < PACKET_FRAMES {
+        while frames < most {
             let left = budget.saturating_sub(self.link.packet.len());
             if !self.put_next(now, number, left) {
                 break;
@@ -70,6 +88,24 @@ impl Connection {
             return None;
         }
         Some(self.link.take_packet())
+    }
+
+    /// How many frames of one kind are handled or written together, before the other side gets to work on what has
+    /// come of them.
+    pub fn batch(&self) -> usize {
+        let is_busy = self.link.was_busy || self.has_many_calls() || self.link.full_rounds >= BUSY_ROUNDS;
+        if is_busy { PACKET_FRAMES } else { BATCH_FRAMES }
+    }
+
+    /// Notes that a round of reading is over. `full` says that it has left something unread.
+    pub fn handle_round(&mut self, full: bool) {
+        self.link.full_rounds = if full { self.link.full_rounds.saturating_add(1) } else { 0 };
+        // The calls of the round are served and answered in batches of one size, although they become fewer.
+        self.link.was_busy = self.has_many_calls();
+    }
+
+    fn has_many_calls(&self) -> bool {
+        self.calls.slots.live() + self.served.two_way_len() >= BUSY_CALLS
     }
 
     /// Whether a transfer or stream has something to send, credit allowing.
@@ -166,7 +202,7 @@ impl Connection {
         if !self.link.packet.is_empty() && left < SMALL_FRAME {
             return false;
         }
-        match self.next_report(number) {
+        match self.next_report(now, number) {
             Some(report) => {
                 self.link.writer(&mut self.sequence).put(&report);
                 true
@@ -177,12 +213,21 @@ impl Connection {
 
     /// The next frame that reports a sum: of one-way calls that are over, or of items that were read.
     #[inline]
-    fn next_report(&mut self, number: u64) -> Option<Frame> {
-        self.served.next_done().or_else(|| {
-            let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
-            let Credit { items, bytes, read } = credit;
-            Some(Frame::Credit { stream, items, bytes, read })
-        })
+    fn next_report(&mut self, now: Instant, number: u64) -> Option<Frame> {
+        if self.served.owes_done() && self.is_done_due(now) {
+            return self.served.next_done();
+        }
+        let (stream, credit) = self.recv_streams.next_credit(number, self.sequence.acked())?;
+        let Credit { items, bytes, read } = credit;
+        Some(Frame::Credit { stream, items, bytes, read })
+    }
+
+    /// Whether finished one-way calls are reported now: with anything else that goes, be it an ack, and to an end that
+    /// leaves or is left, which may wait for nothing else.
+    #[inline]
+    fn is_done_due(&mut self, now: Instant) -> bool {
+        let goes_along = !self.link.packet.is_empty() || self.link.acks.due().is_some_and(|due| due <= now);
+        self.served.is_done_due(now) || goes_along || self.life.is_leaving() || !self.life.is_open()
     }
 
     /// Puts the next frame of the outbox into the packet; false if there is none that fits.

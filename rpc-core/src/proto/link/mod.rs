@@ -59,6 +59,10 @@ pub(super) struct Link {
     /// At a server: bytes that may still come in packets that are too long, because the client may have sent them
     /// before it had the Welcome.
     pub(super) early_left: usize,
+    /// How many rounds of reading in a row have left something unread.
+    pub(super) full_rounds: u32,
+    /// At the end of the last of them, many calls were under way.
+    pub(super) was_busy: bool,
     /// Scratch: the packet that is being written. Empty between two of them.
     pub(super) packet: BytesMut,
     pub(super) acks: AckSchedule,
@@ -87,6 +91,8 @@ impl Link {
             packet_len: 0,
             waited: Duration::ZERO,
             early_left: 0,
+            full_rounds: 0,
+            was_busy: false,
             packet: BytesMut::new(),
             acks: AckSchedule::default(),
             bulk: BulkWindow::new(config.unacked_bulk(), config.max_unacked_bulk()),
@@ -191,11 +197,17 @@ impl Link {
         if self.liveness.charge_ping(now) { Ok(()) } else { Err(too_many_pings()) }
     }
 
-    /// When a bare ack is due. An ack that cannot be written would be due for ever; it goes with the first write that
-    /// can.
+    /// When a frame that may wait until `due` has to be written. One that cannot be written would be due for ever; it
+    /// goes with the first write that can.
+    #[inline]
+    pub(super) fn unless_stuck(&self, due: Option<Instant>) -> Option<Instant> {
+        if self.progress.is_stuck() { None } else { due }
+    }
+
+    /// When a bare ack is due.
     #[inline]
     pub(super) fn ack_due(&self) -> Option<Instant> {
-        if self.progress.is_stuck() { None } else { self.acks.due() }
+        self.unless_stuck(self.acks.due())
     }
 
     /// The packet with Hello or Welcome, if that has not gone.

@@ -143,7 +143,7 @@ fn acks_that_come_one_by_one_do_not_keep_results_for_ever() {
 /// The sender waits for a reader that takes 64 KiB in each period.
 #[test]
 fn the_sender_waits_for_a_slow_reader_of_a_result() {
-    let mut liar = Liar::new(&Config::default());
+    let mut liar = Liar::new(&Config::builder().chunk(64 * 1024).build().unwrap());
     liar.say(&[request_with(1, |_| {})]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     liar.pair.answer(SERVER, &arrived, Completion::Value(Bytes::from(vec![7; 3 << 20]).into()));

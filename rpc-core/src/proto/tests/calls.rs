@@ -1,10 +1,12 @@
 //! Calls in both directions, what nested calls inherit, and cancellation at every step of a call.
 
+use std::{task::Waker, time::Duration};
+
 use bytes::Bytes;
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
 use crate::{
-    proto::{Completion, Outcome, ServedKey},
+    proto::{CallKey, CallProgress, CallStart, Charges, Completion, Outcome, Outgoing, Released, ServedKey},
     status::{Code, Execution, Status},
 };
 
@@ -35,9 +37,53 @@ fn one_way_calls_are_done_when_sent_and_their_permits_return() {
         assert!(matches!(arrived.key, ServedKey::Oneway(_)));
         assert_eq!(pair.ends[CLIENT].connection.stats().oneway_pending, 1);
         pair.answer_ok(SERVER, &arrived);
-        pair.run();
+        // The report waits as long as an ack.
+        pair.pass(0.2);
         pair.assert_empty();
     }
+}
+
+/// Begins a one-way call of the client that has reserved what it needs, and tells how that went.
+fn start_oneway(pair: &mut Pair, timeout: Option<Duration>) -> Result<(Option<CallKey>, CallProgress), Status> {
+    let deadline = timeout.map(|timeout| pair.now + timeout);
+    let (origin, idle_timeout) = (None, None);
+    let mut start =
+        CallStart { method: None, oneway: true, depth: 0, origin, deadline, deadline_origin: None, idle_timeout };
+    let charges = Charges { room: 100, ..Charges::default() };
+    let payload = Bytes::from_static(&[0x90]).into();
+    let mut call = Outgoing { method: 2, metadata: Vec::new(), payload, streams: 0, charges };
+    let begun = pair.ends[CLIENT].connection.start_call(pair.now, &mut start, &mut call, Waker::noop());
+    assert_eq!(call.charges, Charges::default(), "they have been handed over");
+    begun
+}
+
+#[test]
+fn a_one_way_call_has_a_slot_only_while_it_waits() {
+    let mut pair = Pair::open(&crate::Config::builder().max_oneway_calls(1).build().unwrap());
+    let room = |pair: &mut Pair| pair.ends[CLIENT].connection.take_released();
+    assert_eq!(start_oneway(&mut pair, None), Ok((None, CallProgress::Admitted)));
+    let stats = pair.ends[CLIENT].connection.stats();
+    assert_eq!((stats.calls_pending, stats.oneway_pending), (0, 1));
+    assert_eq!(room(&mut pair), Released::default(), "the call has its room until it has gone");
+
+    let (waits, progress) = start_oneway(&mut pair, None).unwrap();
+    assert_eq!(progress, CallProgress::Waiting);
+    assert_eq!(room(&mut pair).room, 100, "a call that waits holds nothing");
+    assert_eq!(pair.ends[CLIENT].connection.stats().calls_pending, 1);
+    pair.run();
+    let arrived = pair.ends[SERVER].arrived.pop().unwrap();
+    pair.answer_ok(SERVER, &arrived);
+    pair.run();
+    let client = &mut pair.ends[CLIENT].connection;
+    assert_eq!(client.poll_call(waits.unwrap(), Waker::noop()), CallProgress::Admitted);
+    client.cancel_call(waits.unwrap());
+
+    assert_eq!(start_oneway(&mut pair, None), Ok((None, CallProgress::Admitted)));
+    assert_eq!(start_oneway(&mut pair, Some(Duration::ZERO)).unwrap_err().code(), Code::DeadlineExceeded);
+    let now = pair.now;
+    pair.ends[CLIENT].connection.drain(now, "bye");
+    let refused = start_oneway(&mut pair, None).unwrap_err();
+    assert_eq!((refused.code(), refused.execution()), (Code::Unavailable, Execution::NotExecuted));
 }
 
 #[test]

@@ -125,6 +125,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn may_transmit(&self, now: Instant) -> bool {
+        self.connection().is_none_or(|connection| connection.may_transmit(now))
+    }
+
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         self.connection_mut().and_then(Connection::poll_event)
     }

@@ -1,11 +1,13 @@
 //! Tests in which two state machines run against each other in virtual time.
 
 mod admission;
+mod batches;
 mod bounds;
 mod breaches;
 mod buffers;
 mod calls;
 mod chance;
+mod done;
 mod ending;
 mod fairness;
 mod handshake;

@@ -210,6 +210,9 @@ impl Pair {
             let (len, most) = (packet.len(), self.ends[from].connection.most());
             assert!(len as u64 <= most, "a packet of {len} bytes goes to an end that takes {most}");
             self.ends[1 - from].inbox.push_back(packet);
+            if !self.ends[from].connection.may_transmit(self.now) {
+                assert_eq!(self.ends[from].connection.poll_transmit(self.now), None, "it was the last packet");
+            }
         }
     }
 

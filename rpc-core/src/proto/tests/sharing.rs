@@ -88,7 +88,7 @@ fn streams_take_turns_whatever_the_length_of_their_items() {
 fn ends_keep_within_the_packet() {
     let fault = || StreamError::Fault(vec![7; 60_000].into());
     let status = || StreamError::Status(Status::data_loss("x".repeat(8_000)));
-    let small = Config::builder().max_packet(65_536 + 512).max_metadata(256).build().unwrap();
+    let small = Config::builder().chunk(65_536).max_packet(65_536 + 512).max_metadata(256).build().unwrap();
     let cases = [
         (Config::default(), fault(), 10),
         (small.clone(), fault(), 0),

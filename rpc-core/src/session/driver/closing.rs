@@ -56,7 +56,7 @@ impl Driver {
             Written::All => self.shared.look(|connection| !connection.has_output()),
             Written::Failed(_) => true,
             Written::Stuck => false,
-            Written::More => {
+            Written::More | Written::Later => {
                 yield_now(cx);
                 false
             }
@@ -70,7 +70,8 @@ impl Driver {
     }
 
     fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        if self.drive_timer(cx, Some(until)) {
+        let next = self.shared.look(|connection| connection.poll_timeout());
+        if self.drive_timer(cx, next.into_iter().chain([until]).min()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -2,6 +2,7 @@
 
 mod closing;
 mod opening;
+mod writing;
 
 use std::{
     collections::VecDeque,
@@ -12,6 +13,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use tokio::time::Sleep;
 
@@ -23,6 +25,8 @@ use super::{
     trace::{Names, trace_packet},
     yield_now::yield_now,
 };
+use writing::{ENOUGH_BYTES, Outlook, Written};
+
 use crate::{
     error::ConnectionError,
     panics::wake_all,
@@ -35,8 +39,8 @@ use crate::{
 const ROUND_BYTES: usize = 64 * 1024;
 /// Frames that one poll takes in before it writes.
 const ROUND_FRAMES: usize = 64;
-/// With this many bytes to be written, the driver does not wait for further callers.
-const ENOUGH_BYTES: usize = 32 * 1024;
+/// A packet up to this length has few frames, and is likely to be alone.
+const FEW_BYTES: usize = 256;
 /// With this many events waiting for hooks, the driver reads nothing more until the hooks have returned.
 const ENOUGH_EVENTS: usize = 4096;
 
@@ -59,10 +63,15 @@ pub struct Driver {
     armed: Option<Instant>,
     /// Something was handed to the transport since the last flush.
     dirty: bool,
+    /// Calls wait to be written, and more of them are likely to follow at once.
+    more_callers: bool,
     /// The driver has put off writing once, for callers that are about to call as well.
     batching: bool,
     /// A write is stuck.
     stuck: bool,
+    /// How many handlers are started before their completions are written.
+    batch: usize,
+    outlook: Outlook,
     /// The transport knows that the handshake is done.
     handshake_done: bool,
     _watched: Watched,
@@ -84,15 +93,17 @@ enum Stage {
     Over,
 }
 
-/// How a round of writing ended.
-enum Written {
-    /// All that was there.
+/// How far the events of a round have been acted on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dispatched {
+    /// There was none, or the hooks go on.
+    Nothing,
+    /// Many handlers were started, and events are left.
+    Part,
+    /// All events.
     All,
-    /// There is more; other tasks run first.
-    More,
-    /// The transport takes no more for now.
-    Stuck,
-    Failed(TransportError),
+    /// All events, and more may follow from the opening of the session.
+    Opened,
 }
 
 impl Driver {
@@ -106,8 +117,11 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: None,
             dirty: false,
+            more_callers: false,
             batching: false,
             stuck: false,
+            batch: 0,
+            outlook: Outlook::default(),
             handshake_done: false,
             _watched: Watched::new(),
             wakes: Vec::new(),
@@ -123,6 +137,9 @@ impl Driver {
     fn drive_receive(&mut self, cx: &mut Context<'_>) {
         let (mut bytes, mut frames) = (0, 0);
         let now = now();
+        // A first packet of few frames is taken in with the rest of the round: under one lock. It does not count among
+        // the round's frames, so that it must be short.
+        let mut first = None;
         let lost = loop {
             let early = match &mut self.opening {
                 None => None,
@@ -146,20 +163,26 @@ impl Driver {
                             Err(error) => break Some(TransportError::Protocol(error)),
                         }
                     }
-                    let (taken_in, open) = self.shared.with_deferred_wakes(&mut self.wakes, |locked| {
-                        (locked.connection.handle_packet(now, packet), locked.connection.is_open())
-                    });
-                    frames += taken_in.max(1);
-                    if open {
-                        self.end_handshake();
+                    let is_first = frames == 0 && first.is_none();
+                    if is_first && packet.len() <= FEW_BYTES && self.handshake_done {
+                        first = Some(packet);
+                        continue;
                     }
+                    if let Some(first) = first.take() {
+                        frames += self.take_in(now, first);
+                    }
+                    frames += self.take_in(now, packet);
                 }
             }
         };
         let (progress, stuck) = (self.transport.progress(), self.stuck);
         let Self { shared, wakes, events, finished, .. } = self;
-        shared.with_deferred_wakes(wakes, |locked| {
+        (self.batch, self.more_callers) = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
+            if let Some(packet) = first {
+                frames += connection.handle_packet(now, packet);
+            }
+            connection.handle_round(bytes >= ROUND_BYTES || frames >= ROUND_FRAMES);
             connection.handle_controls(now, progress.controls);
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
@@ -169,8 +192,20 @@ impl Driver {
             connection.handle_timeout(now);
             events.extend(std::iter::from_fn(|| connection.poll_event()));
             mem::swap(finished, &mut locked.finished);
+            (connection.batch(), connection.should_batch(ENOUGH_BYTES))
         });
         self.dispatch.forget(&mut self.finished);
+    }
+
+    /// Takes a packet in. Gives the number of its frames, and 1 for an empty packet.
+    fn take_in(&mut self, now: Instant, packet: Bytes) -> usize {
+        let (frames, open) = self.shared.with_deferred_wakes(&mut self.wakes, |locked| {
+            (locked.connection.handle_packet(now, packet), locked.connection.is_open())
+        });
+        if open {
+            self.end_handshake();
+        }
+        frames.max(1)
     }
 
     /// The connection is open: packets may have their full length from now on. A client must tell its transport before
@@ -182,21 +217,22 @@ impl Driver {
         }
     }
 
-    /// Acts on the events, and starts handlers in order. True if there were events, or may be more now.
-    fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Acts on the events, and starts handlers in order. After a batch of handlers it leaves the rest for later, so
+    /// that the other side gets the completions of this batch meanwhile.
+    fn drive_dispatch(&mut self, cx: &mut Context<'_>) -> Dispatched {
         let opens = self.opening.is_some();
-        if !self.drive_opening(cx) {
-            return false;
+        if !self.drive_opening(cx) || !opens && self.events.is_empty() {
+            return Dispatched::Nothing;
         }
-        let busy = opens || !self.events.is_empty();
-        if busy {
-            self.dispatch.begin();
-        }
+        let all = if opens { Dispatched::Opened } else { Dispatched::All };
+        self.dispatch.begin();
+        let mut started = 0;
         while let Some(event) = self.events.pop_front() {
             match event {
                 Event::Call { key, call, payload, streams } => {
                     let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
                     self.ended.extend(self.dispatch.start(key, call, received));
+                    started += 1;
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
@@ -216,88 +252,15 @@ impl Driver {
             if !self.drive_opening(cx) {
                 break;
             }
+            if started >= self.batch && !self.events.is_empty() {
+                return Dispatched::Part;
+            }
         }
-        busy
+        all
     }
 
-    /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
-    /// woken the driver.
-    fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
-        if alone && !self.batching && !self.stuck && self.ended.is_empty() {
-            // The first of several callers wakes the driver, and the others run right after it: with one more turn,
-            // their calls share a packet.
-            self.batching = self.shared.look(|connection| connection.should_batch(ENOUGH_BYTES));
-            if self.batching {
-                cx.waker().wake_by_ref();
-                return Written::All;
-            }
-        }
-        self.batching = false;
-        let (now, mut written) = (now(), 0);
-        loop {
-            match self.transport.poll_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Written::Failed(error),
-                Poll::Pending => {
-                    self.report_ended();
-                    return Written::Stuck;
-                }
-            }
-            let Self { shared, ended, produced, .. } = self;
-            let packet = shared.with(|locked| {
-                report(ended, &mut locked.connection, produced);
-                locked.connection.poll_transmit(now)
-            });
-            self.start_produced();
-            let Some(packet) = packet else { return self.flush(cx, Written::All) };
-            trace_packet(Some(self.shared.id), "out", &packet);
-            written += packet.len();
-            if let Err(error) = self.transport.start_send(packet) {
-                return Written::Failed(error);
-            }
-            self.dirty = true;
-            // A full packet goes at once, and the other side works on it while this one fills the next.
-            if written >= ROUND_BYTES {
-                return self.flush(cx, Written::More);
-            }
-            if let stuck @ (Written::Stuck | Written::Failed(_)) = self.flush(cx, Written::All) {
-                return stuck;
-            }
-        }
-    }
-
-    fn report_ended(&mut self) {
-        let Self { shared, ended, produced, .. } = self;
-        shared.with(|locked| report(ended, &mut locked.connection, produced));
-        self.start_produced();
-    }
-
-    fn start_produced(&mut self) {
-        if self.produced.is_empty() {
-            return;
-        }
-        for produced in self.produced.drain(..) {
-            produced.start(&self.shared);
-        }
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>, written: Written) -> Written {
-        if !self.dirty {
-            return written;
-        }
-        match self.transport.poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                self.dirty = false;
-                written
-            }
-            Poll::Ready(Err(error)) => Written::Failed(error),
-            Poll::Pending => Written::Stuck,
-        }
-    }
-
-    /// Arms the timer for the next deadline. True if a deadline has come already.
-    fn drive_timer(&mut self, cx: &mut Context<'_>, also: Option<Instant>) -> bool {
-        let next = self.shared.look(|connection| connection.poll_timeout()).into_iter().chain(also).min();
+    /// Arms the timer for the next deadline. True if the deadline has come already.
+    fn drive_timer(&mut self, cx: &mut Context<'_>, next: Option<Instant>) -> bool {
         let Some(next) = next else {
             self.armed = None;
             return false;
@@ -328,48 +291,55 @@ impl Driver {
     /// One round. True if another one is due at once.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive_receive(cx);
-        let mut alone = true;
-        while self.drive_dispatch(cx) {
+        let (mut alone, mut written) = (true, Written::All);
+        loop {
+            match self.drive_dispatch(cx) {
+                Dispatched::Nothing => break,
+                Dispatched::Part if matches!(written, Written::All) => written = self.drive_transmit(cx, false),
+                Dispatched::Part => {}
+                Dispatched::All => {
+                    alone = false;
+                    break;
+                }
+                Dispatched::Opened => {
+                    // With the verdict on a client, the connection takes in the packets that came early.
+                    let events = &mut self.events;
+                    self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
+                }
+            }
             alone = false;
-            // With the verdict on a client, the connection takes in the packets that came early.
-            let events = &mut self.events;
-            self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
         }
         // Callers are woken only now, so that when a caller sees its answer, all calls that were sent before the answer
         // have begun.
         wake_all(&mut self.wakes);
-        let written = self.drive_transmit(cx, alone);
+        if !matches!(written, Written::Failed(_)) {
+            written = self.drive_transmit(cx, alone);
+        }
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
             self.stuck = stuck;
             let sent = self.transport.progress().sent;
-            self.shared.with(|locked| locked.connection.handle_write(now(), stuck, sent));
+            self.outlook = self.shared.with(|locked| {
+                locked.connection.handle_write(now(), stuck, sent);
+                Outlook::of(&locked.connection)
+            });
         }
         match written {
             Written::Failed(error) => {
                 self.shared.with(|locked| locked.connection.handle_lost(error.into()));
                 return true;
             }
+            Written::Later => return false,
             Written::More => yield_now(cx),
             Written::All | Written::Stuck => {}
         }
+        if self.outlook.has_refused {
+            if let Some(refused) = self.shared.look(Connection::take_refused_oneway) {
+                self.dispatch.log_refused_oneway(&refused);
+            }
+        }
         // The steps above may have ended the session.
-        let (over, refused) =
-            self.shared.look(|connection| (connection.ended().is_some(), connection.take_refused_oneway()));
-        if let Some(refused) = refused {
-            self.dispatch.log_refused_oneway(&refused);
-        }
-        over || self.drive_timer(cx, None)
-    }
-}
-
-/// Tells the connection of handlers that have ended.
-fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Produced>) {
-    for ended in ended.drain(..) {
-        let produced = ended.report(connection);
-        if !produced.is_empty() {
-            into.push(produced);
-        }
+        self.outlook.has_events || self.drive_timer(cx, self.outlook.next)
     }
 }
 
@@ -378,7 +348,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.shared.register_driver(cx.waker());
+        this.shared.begin_driver_poll(cx.waker());
         loop {
             match &mut this.stage {
                 Stage::Running => {

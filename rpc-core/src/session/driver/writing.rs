@@ -1,0 +1,138 @@
+//! How a session's driver writes: packets until there are no more, or the transport takes no more.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use super::{
+    super::{
+        TransportError,
+        ended::{Ended, Produced},
+        trace::trace_packet,
+    },
+    Driver, ROUND_BYTES,
+};
+use crate::{peer::now, proto::Connection};
+
+/// With this many bytes to be written, the driver does not wait for further callers.
+pub(super) const ENOUGH_BYTES: usize = 32 * 1024;
+
+/// How a round of writing ended.
+pub(super) enum Written {
+    /// All that was there.
+    All,
+    /// There is more; other tasks run first.
+    More,
+    /// Nothing, for the sake of more callers. The driver has been woken for another poll.
+    Later,
+    /// The transport takes no more for now.
+    Stuck,
+    Failed(TransportError),
+}
+
+/// What the connection leaves to be done after its output. It is asked for together with the output, under one lock:
+/// who changes the connection later wakes the driver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outlook {
+    /// Events have come up since the last round, or the session is over.
+    pub(super) has_events: bool,
+    /// A one-way call was not run, which belongs in the log.
+    pub(super) has_refused: bool,
+    /// When the connection has to act next.
+    pub(super) next: Option<Instant>,
+}
+
+impl Outlook {
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self {
+            has_events: connection.has_events() || connection.ended().is_some(),
+            has_refused: connection.has_refused_oneway(),
+            next: connection.poll_timeout(),
+        }
+    }
+}
+
+impl Driver {
+    /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
+    /// woken the driver.
+    pub(super) fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
+        if alone && self.more_callers && !self.batching && !self.stuck && self.ended.is_empty() {
+            // The first of several callers wakes the driver, and the others run right after it: with one more turn,
+            // their calls share a packet. They need not wake the driver again.
+            self.batching = true;
+            self.shared.wake_driver();
+            return Written::Later;
+        }
+        self.batching = false;
+        let (now, mut bytes) = (now(), 0);
+        loop {
+            let can_write = match self.transport.poll_ready(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(error)) => return Written::Failed(error),
+                Poll::Pending => false,
+            };
+            let Self { shared, ended, produced, outlook, .. } = self;
+            let (packet, more) = shared.with(|locked| {
+                let connection = &mut locked.connection;
+                report(ended, connection, produced);
+                let packet = if can_write { connection.poll_transmit(now) } else { None };
+                let more = packet.is_some() && connection.may_transmit(now);
+                *outlook = Outlook::of(connection);
+                (packet, more)
+            });
+            self.start_produced();
+            if !can_write {
+                return Written::Stuck;
+            }
+            let Some(packet) = packet else { return self.flush(cx) };
+            trace_packet(Some(self.shared.id), "out", &packet);
+            bytes += packet.len();
+            if let Err(error) = self.transport.start_send(packet) {
+                return Written::Failed(error);
+            }
+            self.dirty = true;
+            // A packet goes at once, and the other side works on it while this one fills the next.
+            let flushed = self.flush(cx);
+            if !more || !matches!(flushed, Written::All) {
+                return flushed;
+            }
+            if bytes >= ROUND_BYTES {
+                return Written::More;
+            }
+        }
+    }
+
+    fn start_produced(&mut self) {
+        if self.produced.is_empty() {
+            return;
+        }
+        for produced in self.produced.drain(..) {
+            produced.start(&self.shared);
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Written {
+        if !self.dirty {
+            return Written::All;
+        }
+        match self.transport.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.dirty = false;
+                Written::All
+            }
+            Poll::Ready(Err(error)) => Written::Failed(error),
+            Poll::Pending => Written::Stuck,
+        }
+    }
+}
+
+/// Tells the connection of handlers that have ended.
+fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Produced>) {
+    for ended in ended.drain(..) {
+        let produced = ended.report(connection);
+        if !produced.is_empty() {
+            into.push(produced);
+        }
+    }
+}
