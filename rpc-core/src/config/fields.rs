@@ -316,10 +316,11 @@ fields! {
     /// What decoded values take and what handlers keep is not counted. Stops a peer that uses every other limit to the
     /// full. A server bounds the sum over all of its sessions as well (`ServerBuilder::memory`).
     session_memory: usize = 64 * MIB, MIB..=usize::MAX;
-    /// Bytes of the WebSocket's read buffer, one a connection. Default 32 KiB; at least 512, at most 1 MiB. The buffer
-    /// is zeroed at every read: a smaller buffer costs throughput on large payloads, and a larger one costs memory, and
-    /// time on small payloads. No read uses more than 64 KiB of it.
-    read_buffer: usize = 32 * KIB, 512..=MIB;
+    /// Bytes of the WebSocket's read buffer, which a connection has only while a packet is on its way. Default 4 KiB;
+    /// at least 512, at most 1 MiB. The buffer is zeroed for every packet: a larger one costs memory, and time on small
+    /// payloads, and a smaller one costs time on large payloads. The connections of a thread share buffers of up to 64
+    /// KiB; a longer one is made anew each time.
+    read_buffer: usize = 4 * KIB, 512..=MIB;
     /// A poll of a handler, of a hook, or of a stream for its next items, that takes longer is logged with the name of
     /// the method. Default 50 ms; zero logs every poll. A poll that has not returned after this time, and after a
     /// second at least, is logged while it still blocks its thread.

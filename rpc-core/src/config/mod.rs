@@ -89,7 +89,13 @@ impl Config {
 
     /// How many calls and results may keep the buffer that they were read into.
     pub(crate) fn kept_buffers(&self) -> usize {
-        self.session_memory() / 16 / self.read_buffer().max(1)
+        self.session_memory() / 16 / self.packet_buffer()
+    }
+
+    /// The length of a buffer in which a transport may have read many packets: its read buffer has grown if there was a
+    /// long packet among them.
+    pub(crate) fn packet_buffer(&self) -> usize {
+        self.read_buffer().max(32 * 1024)
     }
 }
 

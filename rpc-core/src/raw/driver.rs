@@ -177,6 +177,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
                 }
             }
         }
+        self.wire.settle();
         Ok(false)
     }
 

@@ -15,7 +15,7 @@ const MOST: usize = 1 << 30;
 /// let limits = RawLimits::default().max_message(64 * 1024).silence(Duration::from_secs(60));
 /// ```
 ///
-/// A connection holds at most `read_buffer` + 2 × `max_message` + 64 KiB of what has come in, and `queue_bytes` + 2 ×
+/// A connection holds at most `read_buffer` + 2 × `max_message` + 96 KiB of what has come in, and `queue_bytes` + 2 ×
 /// `write_buffer` + the longest message of what is to go out. [`Duration::MAX`] switches a time limit off.
 #[derive(Clone, Debug)]
 pub struct RawLimits {
@@ -36,7 +36,7 @@ impl Default for RawLimits {
         Self {
             max_message: 1024 * 1024,
             max_frame: usize::MAX,
-            read_buffer: 16 * 1024,
+            read_buffer: 4 * 1024,
             write_buffer: 64 * 1024,
             queue_bytes: 1024 * 1024,
             queue_messages: 1024,
@@ -66,8 +66,9 @@ impl RawLimits {
         self
     }
 
-    /// The bytes that are read at once, and that an idle connection holds; 16 KiB by default, 1 KiB at least, 16 MiB at
-    /// most.
+    /// The bytes of the buffer that a message is read into; 4 KiB by default, 1 KiB at least, 16 MiB at most. A
+    /// connection has the buffer only while a message is on its way. The buffer is zeroed for every message, so a
+    /// larger one suits long messages only.
     #[must_use]
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.read_buffer = bytes.clamp(1024, 16 * 1024 * 1024);

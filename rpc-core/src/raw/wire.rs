@@ -18,7 +18,7 @@ use crate::{
     error::WebSocketViolation,
     session::{
         TransportError,
-        websocket::{Metered, failure, goodbye},
+        websocket::{Metered, Socket, failure, goodbye, would_block},
     },
 };
 
@@ -30,7 +30,7 @@ const LONGEST_HEADER: usize = 14;
 /// Reads and writes frames. No method waits: a method that would have to wait says so, and the waker is called later.
 #[derive(Debug)]
 pub(super) struct Wire<IO> {
-    socket: tungstenite::WebSocket<Metered<IO>>,
+    socket: Socket<IO>,
     max_message: usize,
     write_buffer: usize,
     /// The bytes that the library may hold for writing at the moment.
@@ -61,11 +61,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             Role::Server => protocol::Role::Server,
             Role::Client => protocol::Role::Client,
         };
-        let metered = Metered::checking_text(io, leftover);
-        // The copy releases the buffer that the head was read into, which may be much longer.
-        let socket = tungstenite::WebSocket::from_partially_read(metered, leftover.to_vec(), role, Some(settings));
         Self {
-            socket,
+            socket: Socket::new(Metered::checking_text(io, leftover), leftover, role, settings),
             max_message: limits.max_message,
             write_buffer: limits.write_buffer,
             most,
@@ -75,7 +72,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     }
 
     pub(super) fn set_waker(&mut self, cx: &Context<'_>) {
-        self.socket.get_mut().set_waker(cx.waker());
+        self.socket.metered_mut().set_waker(cx.waker());
     }
 
     /// Reads what comes next; `None` if nothing whole is there.
@@ -101,7 +98,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                     };
                 }
                 Err(error) if would_block(&error) => {
-                    self.socket.get_mut().begin_round();
+                    self.socket.metered_mut().begin_round();
                     return self.check_unfinished();
                 }
                 Err(Error::Utf8(_)) => return Err(RawError::Protocol(WebSocketViolation::TextNotUtf8.into())),
@@ -109,6 +106,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             };
             return Ok(Some(Incoming::Event(event)));
         }
+    }
+
+    /// Reading stops until there is room for what is read.
+    pub(super) fn settle(&mut self) {
+        self.socket.settle();
     }
 
     /// Whether the next message can be taken. It is written with the next flush, or sooner.
@@ -161,37 +163,37 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         self.raise_to(usize::MAX);
         // A pong that is still queued must go out before the close frame (RFC 6455 §5.5.1).
         let _ = self.socket.flush();
-        let _ = self.socket.close(Some(frame.into_library()));
+        let _ = self.socket.close(frame.into_library());
         self.dirty = true;
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.get_mut().poll_shutdown(cx)
+        self.socket.metered_mut().poll_shutdown(cx)
     }
 
     /// Discards input. Ready at the end of the stream or at an error.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.socket.get_mut().poll_discard(cx)
+        self.socket.metered_mut().poll_discard(cx)
     }
 
     /// Bytes that have come in.
     pub(super) fn received(&self) -> u64 {
-        self.socket.get_ref().received()
+        self.socket.metered().received()
     }
 
     /// Bytes that the stream below has taken.
     pub(super) fn sent(&self) -> u64 {
-        self.socket.get_ref().sent()
+        self.socket.metered().sent()
     }
 
     /// Checks what has come of the unfinished message: its text, which the library looks at when a frame is whole, and
     /// its length with its frame headers, because the library limits the payloads only.
     fn check_unfinished(&self) -> Result<Option<Incoming>, RawError> {
-        if self.socket.get_ref().framing().is_text_invalid() {
+        if self.socket.metered().framing().is_text_invalid() {
             return Err(RawError::Protocol(WebSocketViolation::TextNotUtf8.into()));
         }
         let max = self.max_message.saturating_add(OVERHEAD);
-        if self.socket.get_ref().framing().unfinished() > max as u64 {
+        if self.socket.metered().framing().unfinished() > max as u64 {
             return Err(RawError::Protocol(WebSocketViolation::TooManyFragments { max }.into()));
         }
         Ok(None)
@@ -220,8 +222,4 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
 /// Room for what is collected, and for answers to pings.
 fn base(write_buffer: usize) -> usize {
     write_buffer.saturating_mul(2)
-}
-
-fn would_block(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

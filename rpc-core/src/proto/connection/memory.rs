@@ -285,7 +285,7 @@ impl Connection {
     /// taken in. Such a part keeps the packet, and with a short packet the buffer that a transport may have read many
     /// packets into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
-        self.link.packet_len.max(self.config.read_buffer()) > most_of(len)
+        self.link.packet_len.max(self.config.packet_buffer()) > most_of(len)
     }
 }
 

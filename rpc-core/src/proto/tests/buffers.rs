@@ -44,7 +44,7 @@ fn kept(liar: &mut Liar, packets: impl IntoIterator<Item = Vec<Frame>>) -> usize
         liar.say_from(&frames, |packet| {
             alive.fetch_add(1, Ordering::Relaxed);
             let (len, mut bytes) = (packet.len(), packet.to_vec());
-            bytes.resize(Config::default().read_buffer().max(len), 0);
+            bytes.resize(Config::default().packet_buffer().max(len), 0);
             Bytes::from_owner(Buffer { bytes, alive: alive.clone() }).slice(..len)
         });
     }
@@ -90,7 +90,7 @@ fn errors_at_the_ends_of_streams_keep_no_buffers() {
 #[test]
 fn waiting_calls_keep_few_buffers() {
     let config = Config::default();
-    let most = config.session_memory() / 16 / config.read_buffer();
+    let most = config.session_memory() / 16 / (32 * KIB);
     let mut liar = Liar::new(&config);
     let calls = (1..=500).map(|id| vec![request_of(id, inline(10))]);
     assert_eq!(kept(&mut liar, calls), most);

@@ -29,6 +29,8 @@ pub(crate) struct Framing {
     messages: u64,
     /// Frames that did not end their messages.
     parts: u64,
+    /// Frames that did: what the library gives out, one by one.
+    completed: u64,
     text_seen: bool,
     /// The check of text, if this WebSocket takes text.
     #[cfg(feature = "raw")]
@@ -47,10 +49,13 @@ impl Framing {
         while !bytes.is_empty() {
             let taken = match &mut self.payload_left {
                 None => {
-                    self.header[self.header_len] = bytes[0];
-                    self.header_len += 1;
-                    self.payload_left = payload_len(&self.header[..self.header_len]);
-                    1
+                    let missing = header_len(&self.header[..self.header_len]) - self.header_len;
+                    let taken = missing.min(bytes.len());
+                    let end = self.header_len + taken;
+                    self.header[self.header_len..end].copy_from_slice(&bytes[..taken]);
+                    self.header_len = end;
+                    self.payload_left = payload_len(&self.header[..end]);
+                    taken
                 }
                 Some(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -86,6 +91,11 @@ impl Framing {
         self.parts
     }
 
+    /// The number of messages and control frames that have come whole.
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed
+    }
+
     /// Whether a whole text frame has come in.
     pub(crate) fn text_seen(&self) -> bool {
         self.text_seen
@@ -103,12 +113,14 @@ impl Framing {
             text.end_frame(&self.header[..self.header_len]);
         }
         let opcode = self.header[0] & OPCODE;
-        self.parts += u64::from(self.header[0] & FIN == 0);
+        let ends_message = self.header[0] & FIN != 0;
+        self.parts += u64::from(!ends_message);
+        self.completed += u64::from(ends_message);
         // Control frames may come between fragments (§5.4) and are no part of the message.
         if opcode < FIRST_CONTROL {
             self.text_seen |= opcode == TEXT;
             self.messages += self.frame;
-            self.fragments = if self.header[0] & FIN != 0 { 0 } else { self.fragments + self.frame };
+            self.fragments = if ends_message { 0 } else { self.fragments + self.frame };
         }
         self.header_len = 0;
         self.payload_left = None;
@@ -116,21 +128,31 @@ impl Framing {
     }
 }
 
-/// The payload's length; `None` while the header is incomplete.
-fn payload_len(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
+/// The length of a header that begins like this: 2 while its second byte is still to come.
+fn header_len(header: &[u8]) -> usize {
+    let Some(second) = header.get(1) else { return 2 };
     let mask = if second & MASKED == 0 { 0 } else { 4 };
-    let extended = match second & !MASKED {
+    2 + extended_len(*second) + mask
+}
+
+/// The number of bytes that the length takes behind the second byte.
+fn extended_len(second: u8) -> usize {
+    match second & !MASKED {
         126 => 2,
         127 => 8,
         _ => 0,
-    };
-    if header.len() < 2 + extended + mask {
+    }
+}
+
+/// The payload's length; `None` while the header is incomplete.
+fn payload_len(header: &[u8]) -> Option<u64> {
+    if header.len() < header_len(header) {
         return None;
     }
-    Some(match extended {
+    let second = header[1];
+    Some(match extended_len(second) {
         0 => u64::from(second & !MASKED),
-        _ => header[2..2 + extended].iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
+        extended => header[2..2 + extended].iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
     })
 }
 
@@ -174,7 +196,7 @@ mod tests {
                 framing.advance(piece);
                 unfinished = unfinished.max(framing.unfinished());
             }
-            assert_eq!(framing.unfinished(), 0, "cut every {step} bytes");
+            assert_eq!((framing.unfinished(), framing.completed()), (0, 6), "cut every {step} bytes");
             assert!(unfinished > 0 || step == stream.len());
         }
     }
@@ -209,9 +231,9 @@ mod tests {
         framing.advance(&[0]);
         framing.advance(&frame(0x89, 100, false));
         framing.advance(&frame(0x8a, 0, false));
-        assert_eq!(framing.unfinished(), before);
+        assert_eq!((framing.unfinished(), framing.completed()), (before, 3));
         framing.advance(&frame(0x80, 10, false));
-        assert_eq!(framing.unfinished(), 0);
+        assert_eq!((framing.unfinished(), framing.completed()), (0, 4));
     }
 
     #[test]
@@ -220,7 +242,7 @@ mod tests {
         for _ in 0..100 {
             framing.advance(&frame(0x89, 3, true));
         }
-        assert_eq!((framing.unfinished(), framing.messages()), (0, 0));
+        assert_eq!((framing.unfinished(), framing.messages(), framing.completed()), (0, 0, 100));
     }
 
     #[test]

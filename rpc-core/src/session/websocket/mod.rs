@@ -4,9 +4,12 @@
 mod failure;
 mod framing;
 mod metered;
+mod socket;
+mod spares;
 #[cfg(feature = "raw")]
 mod text_check;
 mod transport;
+mod unread;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,5 +18,6 @@ pub(crate) mod tests;
 pub(crate) use self::{
     failure::{failure, goodbye},
     metered::Metered,
+    socket::{Socket, would_block},
 };
 pub use transport::WebSocket;

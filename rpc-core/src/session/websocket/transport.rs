@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -14,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tokio_tungstenite::tungstenite::{
-    self, Utf8Bytes,
+    Utf8Bytes,
     error::Error,
     protocol::{CloseFrame, Message, Role, WebSocketConfig},
 };
@@ -22,6 +21,8 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     failure::{failure, goodbye, handshake_too_long, violation},
     metered::Metered,
+    socket::{Socket, would_block},
+    spares::READ,
 };
 use crate::{
     config::Config,
@@ -34,6 +35,8 @@ use crate::{
 
 /// Frames are collected up to this size and then written without waiting for the flush.
 const WRITE_BUFFER: usize = 64 * 1024;
+/// The bytes that are read at once before the handshake is done. What has been read by then may wait for the verdict.
+const HANDSHAKE_READ: usize = 4 * 1024;
 /// The number of bytes that frame headers may add to an unfinished message after the handshake …
 const OVERHEAD: usize = 64 * 1024;
 /// … and to all messages together before its end.
@@ -54,7 +57,7 @@ const DISCARD: Duration = Duration::from_secs(1);
 /// [`Progress::controls`]. Extensions are never negotiated.
 #[derive(Debug)]
 pub struct WebSocket<IO> {
-    socket: tungstenite::WebSocket<Metered<IO>>,
+    socket: Socket<IO>,
     max_packet: usize,
     max_handshake: usize,
     /// Bytes that may still come before the handshake is done; `None` once it is.
@@ -96,13 +99,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             )
             .max_message_size(Some(config.max_handshake()))
             .max_frame_size(Some(config.max_handshake()));
-        let metered = Metered::new(io, &leftover);
-        let socket = if leftover.is_empty() {
-            tungstenite::WebSocket::from_raw_socket(metered, role, Some(settings))
-        } else {
-            // The copy releases the buffer that the head was read into, which may be much longer.
-            tungstenite::WebSocket::from_partially_read(metered, leftover.to_vec(), role, Some(settings))
-        };
+        let mut socket = Socket::new(Metered::new(io, &leftover), &leftover, role, settings);
+        socket.limit_reads(HANDSHAKE_READ);
         Self {
             socket,
             max_packet: config.max_packet(),
@@ -115,12 +113,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn socket(&self) -> &Socket<IO> {
+        &self.socket
+    }
+
     fn deliver(&mut self, packet: Bytes) -> Result<Bytes, TransportError> {
         if let Some(left) = &mut self.handshake_left {
             match left.checked_sub(packet.len()) {
                 Some(rest) => *left = rest,
                 None => return Err(self.end(handshake_too_long(self.max_handshake))),
             }
+            self.socket.settle();
         }
         Ok(packet)
     }
@@ -133,11 +137,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             Some(left) => left + HANDSHAKE_OVERHEAD,
             None => self.max_packet + OVERHEAD,
         };
-        if self.socket.get_ref().framing().unfinished() > max as u64 {
+        if self.socket.metered().framing().unfinished() > max as u64 {
             return Err(self.end(violation(WebSocketViolation::TooManyFragments { max })));
         }
         let all = self.max_handshake + HANDSHAKE_OVERHEAD;
-        if self.handshake_left.is_some() && self.socket.get_ref().framing().messages() > all as u64 {
+        if self.handshake_left.is_some() && self.socket.metered().framing().messages() > all as u64 {
             return Err(self.end(handshake_too_long(self.max_handshake)));
         }
         Ok(())
@@ -152,7 +156,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if self.handshake_left.is_some() && matches!(error, Error::Capacity(_)) {
             return self.end(handshake_too_long(self.max_handshake));
         }
-        let text_seen = self.socket.get_ref().framing().text_seen();
+        let text_seen = self.socket.metered().framing().text_seen();
         self.end(failure(error, text_seen))
     }
 
@@ -160,7 +164,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         if let Some(error) = &self.ended {
             return Poll::Ready(Err(error.clone()));
         }
-        self.socket.get_mut().set_waker(cx.waker());
+        self.socket.metered_mut().set_waker(cx.waker());
         match self.socket.flush() {
             Ok(()) => {
                 self.blocked = false;
@@ -184,7 +188,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                 // If the other side has sent its close frame first, the library sends nothing here: the answer to that
                 // frame is in the buffer already.
                 let goodbye = CloseFrame { code: code.sendable().0.into(), reason: cut(reason) };
-                match self.socket.close(Some(goodbye)) {
+                match self.socket.close(goodbye) {
                     Err(error) if would_block(&error) => Some(Closing::Flushing),
                     _ => Some(Closing::ShuttingDown),
                 }
@@ -193,12 +197,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                 Err(error) if would_block(&error) => None,
                 _ => Some(Closing::ShuttingDown),
             },
-            Closing::ShuttingDown => match self.socket.get_mut().poll_shutdown(cx) {
+            Closing::ShuttingDown => match self.socket.metered_mut().poll_shutdown(cx) {
                 Poll::Pending => None,
                 Poll::Ready(_) => Some(Closing::Discarding(Box::pin(sleep(DISCARD)))),
             },
             Closing::Discarding(timer) => {
-                let discarded = self.socket.get_mut().poll_discard(cx).is_ready();
+                let discarded = self.socket.metered_mut().poll_discard(cx).is_ready();
                 (discarded || timer.as_mut().poll(cx).is_ready()).then_some(Closing::Done)
             }
             Closing::Done => None,
@@ -211,7 +215,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
         if let Some(error) = &self.ended {
             return Poll::Ready(Err(error.clone()));
         }
-        self.socket.get_mut().set_waker(cx.waker());
+        self.socket.metered_mut().set_waker(cx.waker());
         let ended = loop {
             match self.socket.read() {
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
@@ -225,7 +229,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                 Ok(Message::Close(frame)) => break goodbye(frame),
                 Ok(Message::Frame(_)) => {}
                 Err(error) if would_block(&error) => {
-                    self.socket.get_mut().begin_round();
+                    self.socket.metered_mut().begin_round();
                     return match self.check_overhead() {
                         Ok(()) => Poll::Pending,
                         Err(error) => Poll::Ready(Err(error)),
@@ -261,7 +265,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.socket.get_mut().set_waker(cx.waker());
+        self.socket.metered_mut().set_waker(cx.waker());
         while let Some(next) = self.drive_close(cx, code, reason) {
             self.closing = next;
         }
@@ -273,7 +277,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     }
 
     fn progress(&self) -> Progress {
-        let metered = self.socket.get_ref();
+        let metered = self.socket.metered();
         Progress {
             received: metered.received(),
             sent: metered.sent(),
@@ -286,6 +290,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     fn handshake_done(&mut self) {
         // A client may have sent these bytes in one packet before it has the Welcome. The connection counts them.
         self.max_packet = self.max_packet.max(self.handshake_left.take().unwrap_or(0));
+        self.socket.limit_reads(READ);
         let limit = Some(self.max_packet);
         self.socket.set_config(|settings| {
             settings.max_message_size = limit;
@@ -297,8 +302,4 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
 fn cut(reason: &str) -> Utf8Bytes {
     let end = (0..=LONGEST_REASON.min(reason.len())).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
     reason[..end].into()
-}
-
-fn would_block(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -4,6 +4,7 @@ mod early;
 mod fragments;
 mod pings;
 pub(crate) mod raw;
+mod rest;
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 

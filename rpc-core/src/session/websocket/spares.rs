@@ -1,0 +1,186 @@
+//! What the connections of a thread lend each other: states of the WebSocket library, and buffers to read into.
+//!
+//! A connection that has nothing under way needs neither. So a thread keeps a few of both for the connections that have
+//! something to do, and idle connections cost no buffers.
+
+use std::cell::RefCell;
+
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+/// The bytes that are read from a stream at once.
+pub(super) const READ: usize = 32 * 1024;
+/// The number of spares of one kind that a thread keeps.
+const KEPT: usize = 4;
+/// States with a longer read buffer are not kept.
+const LONGEST_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    static SPARES: RefCell<Spares> = const { RefCell::new(Spares::new()) };
+}
+
+struct Spares {
+    servers: Vec<State>,
+    clients: Vec<State>,
+    buffers: Vec<Box<[u8]>>,
+}
+
+impl Spares {
+    const fn new() -> Self {
+        Self { servers: Vec::new(), clients: Vec::new(), buffers: Vec::new() }
+    }
+
+    fn states(&mut self, role: Role) -> &mut Vec<State> {
+        match role {
+            Role::Server => &mut self.servers,
+            Role::Client => &mut self.clients,
+        }
+    }
+}
+
+/// The library's state of one WebSocket.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) library: Box<WebSocketContext>,
+    /// Whether its buffers have grown. A short message keeps the buffer that it was read into, so only connections with
+    /// long messages get a state that has grown.
+    pub(super) has_grown: bool,
+}
+
+/// A state that is as good as new, with these settings.
+pub(super) fn state(role: Role, settings: &WebSocketConfig, may_have_grown: bool) -> State {
+    // The length of the read buffer is the one setting that cannot change.
+    let fits = |state: &State| {
+        state.library.get_config().read_buffer_size == settings.read_buffer_size && state.has_grown == may_have_grown
+    };
+    let spare = with(|spares| {
+        let states = spares.states(role);
+        states.iter().rposition(fits).map(|index| states.swap_remove(index))
+    });
+    match spare.flatten() {
+        Some(mut state) => {
+            state.library.set_config(|own| *own = *settings);
+            state
+        }
+        None => State { library: Box::new(WebSocketContext::new(role, Some(*settings))), has_grown: false },
+    }
+}
+
+/// Keeps a state for the next connection. The state must be as good as new.
+pub(super) fn keep_state(role: Role, state: State) {
+    #[cfg(test)]
+    assert_as_new(role, &state.library);
+    if state.library.get_config().read_buffer_size <= LONGEST_KEPT {
+        with(|spares| keep(spares.states(role), state));
+    }
+}
+
+/// A buffer of `READ` bytes, whatever they are.
+pub(super) fn buffer() -> Box<[u8]> {
+    with(|spares| spares.buffers.pop()).flatten().unwrap_or_else(|| vec![0; READ].into())
+}
+
+/// Keeps a buffer for the next read.
+pub(super) fn keep_buffer(buffer: Box<[u8]>) {
+    if buffer.len() == READ {
+        with(|spares| keep(&mut spares.buffers, buffer));
+    }
+}
+
+/// The oldest spare goes, so that the kept ones fit the connections of today.
+fn keep<T>(spares: &mut Vec<T>, spare: T) {
+    if spares.len() >= KEPT {
+        spares.remove(0);
+    }
+    spares.push(spare);
+}
+
+/// `None` where a thread that ends has given its spares up already.
+fn with<T>(act: impl FnOnce(&mut Spares) -> T) -> Option<T> {
+    SPARES.try_with(|spares| act(&mut spares.borrow_mut())).ok()
+}
+
+/// How many states of servers, states of clients and buffers this thread keeps.
+#[cfg(test)]
+pub(super) fn counts() -> [usize; 3] {
+    with(|spares| [spares.servers.len(), spares.clients.len(), spares.buffers.len()]).expect("the thread lives")
+}
+
+/// What the library shows of a state has all of it but the room in its buffers.
+#[cfg(test)]
+fn assert_as_new(role: Role, state: &WebSocketContext) {
+    let new = WebSocketContext::new(role, Some(*state.get_config()));
+    assert_eq!(format!("{state:?}"), format!("{new:?}"), "a spare is as good as new");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(read_buffer: usize) -> WebSocketConfig {
+        WebSocketConfig::default().read_buffer_size(read_buffer)
+    }
+
+    fn take(role: Role, read_buffer: usize) -> State {
+        state(role, &settings(read_buffer), false)
+    }
+
+    fn fill(role: Role, read_buffer: usize, count: usize) {
+        for state in (0..count).map(|_| take(role, read_buffer)).collect::<Vec<_>>() {
+            keep_state(role, state);
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_four_spares_of_each_kind() {
+        for _ in 0..2 {
+            fill(Role::Server, 1024, 10);
+            fill(Role::Client, 1024, 10);
+            (0..10).map(|_| buffer()).collect::<Vec<_>>().into_iter().for_each(keep_buffer);
+            assert_eq!(counts(), [4, 4, 4]);
+        }
+        let _taken = (take(Role::Client, 1024), buffer());
+        assert_eq!(counts(), [4, 3, 3]);
+        std::thread::spawn(|| assert_eq!(counts(), [0, 0, 0])).join().unwrap();
+    }
+
+    #[test]
+    fn only_a_state_with_the_same_read_buffer_fits() {
+        fill(Role::Server, 1024, 1);
+        let longer = take(Role::Server, 4096);
+        assert_eq!(counts(), [1, 0, 0]);
+        assert_eq!(longer.library.get_config().read_buffer_size, 4096);
+        fill(Role::Server, 4096, 4);
+        assert_eq!(counts(), [4, 0, 0], "the oldest went");
+        let _another = take(Role::Server, 1024);
+        assert_eq!(counts(), [4, 0, 0]);
+        fill(Role::Client, LONGEST_KEPT + 1, 1);
+        assert_eq!(counts(), [4, 0, 0]);
+    }
+
+    #[test]
+    fn a_state_that_has_grown_is_for_connections_with_long_messages() {
+        let mut grown = take(Role::Server, 1024);
+        grown.has_grown = true;
+        keep_state(Role::Server, grown);
+        assert!(!take(Role::Server, 1024).has_grown);
+        assert_eq!(counts(), [1, 0, 0]);
+        assert!(state(Role::Server, &settings(1024), true).has_grown);
+        assert_eq!(counts(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_spare_gets_the_settings_of_its_next_connection() {
+        fill(Role::Server, 1024, 1);
+        let settings = settings(1024).max_frame_size(Some(7)).max_write_buffer_size(1 << 20).write_buffer_size(9);
+        let State { library, .. } = state(Role::Server, &settings, false);
+        assert_eq!(counts(), [0, 0, 0]);
+        assert_eq!(format!("{library:?}"), format!("{:?}", WebSocketContext::new(Role::Server, Some(settings))));
+    }
+
+    #[test]
+    #[should_panic(expected = "as good as new")]
+    fn a_state_in_which_something_is_left_is_found() {
+        let library = Box::new(WebSocketContext::from_partially_read(vec![0x82], Role::Server, None));
+        keep_state(Role::Server, State { library, has_grown: false });
+    }
+}
