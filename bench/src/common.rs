@@ -1,5 +1,7 @@
 //! What the programs here have in common: processes of their own, one worker thread each, on cores of their own.
 
+pub mod bare;
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
