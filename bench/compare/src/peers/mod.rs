@@ -1,0 +1,115 @@
+//! The systems that are measured.
+
+mod echo;
+mod ours;
+mod tcp;
+
+use std::{future::Future, marker::PhantomData, net::SocketAddr, time::Duration};
+
+use common::Outcome;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::LocalSet,
+};
+
+use crate::{
+    client::{Effort, measure},
+    peer::Peer,
+    rows::Row,
+    sample::Sample,
+    server::Door,
+};
+
+/// What ratios are taken to: a bare WebSocket with a read buffer as long as that of a session.
+pub(crate) const BASE: &str = "echo";
+
+/// The name of this project's own peer.
+pub(crate) const OURS: &str = <ours::Ours as Peer>::NAME;
+
+/// A peer without its types.
+pub(crate) trait AnyPeer {
+    fn name(&self) -> &'static str;
+    fn about(&self) -> &'static str;
+    /// Whether the peer takes part in this row.
+    fn can(&self, row: &Row) -> bool;
+    /// Serves until the process ends.
+    fn serve(&self, row: &'static Row) -> Outcome<()>;
+    /// Measures a row against a server that is there.
+    fn measure(&self, row: &'static Row, effort: Effort, addr: SocketAddr, control: SocketAddr) -> Outcome<Sample>;
+}
+
+/// All of them, in the order of the tables: this project, bare sockets, rivals.
+pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
+    vec![
+        erased::<ours::Ours>(),
+        erased::<echo::Echo<32>>(),
+        erased::<echo::Echo<4>>(),
+        erased::<echo::Echo<128>>(),
+        erased::<tcp::Tcp>(),
+    ]
+}
+
+pub(crate) fn named(name: &str) -> Option<Box<dyn AnyPeer>> {
+    all().into_iter().find(|peer| peer.name() == name)
+}
+
+struct Erased<P>(PhantomData<P>);
+
+fn erased<P: Peer>() -> Box<dyn AnyPeer> {
+    Box::new(Erased::<P>(PhantomData))
+}
+
+impl<P: Peer> AnyPeer for Erased<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn about(&self) -> &'static str {
+        P::ABOUT
+    }
+
+    fn can(&self, row: &Row) -> bool {
+        row.needs().iter().all(|need| P::CAN.contains(need)) && (row.workers == 1 || !P::LOCAL)
+    }
+
+    fn serve(&self, row: &'static Row) -> Outcome<()> {
+        let door = Door::new()?;
+        run::<P, _>(row.workers, 0, P::serve(door))
+    }
+
+    fn measure(&self, row: &'static Row, effort: Effort, addr: SocketAddr, control: SocketAddr) -> Outcome<Sample> {
+        run::<P, _>(row.workers, 1, async move {
+            // Even a peer that waits for ever must end.
+            let limit = effort.time * 10 + Duration::from_secs(60);
+            match tokio::time::timeout(limit, measure::<P>(row, effort, addr, control)).await {
+                Ok(sample) => sample,
+                Err(_) => Err(format!("it has not ended after {} s", limit.as_secs()).into()),
+            }
+        })
+    }
+}
+
+/// Runs `work` on this number of worker threads. One worker is this thread, on a core of its own if the machine has
+/// that core: left alone, the kernel puts both processes on one core now and then, which is another measurement.
+fn run<P: Peer, T: Send + 'static>(
+    workers: usize,
+    core: usize,
+    work: impl Future<Output = Outcome<T>> + Send + 'static,
+) -> Outcome<T> {
+    if workers > 1 {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+        return finish(runtime, |runtime| runtime.block_on(async { tokio::spawn(work).await? }));
+    }
+    if let Some(core) = core_affinity::get_core_ids().and_then(|cores| cores.get(core).copied()) {
+        core_affinity::set_for_current(core);
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    finish(runtime, |runtime| if P::LOCAL { LocalSet::new().block_on(runtime, work) } else { runtime.block_on(work) })
+}
+
+/// The process ends next, so that nothing waits for what still runs.
+fn finish<T>(runtime: Runtime, work: impl FnOnce(&Runtime) -> Outcome<T>) -> Outcome<T> {
+    let outcome = work(&runtime);
+    runtime.shutdown_background();
+    outcome
+}
