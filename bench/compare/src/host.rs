@@ -12,7 +12,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// So many messages will come; to be said before the server is asked for them.
+    /// This many messages will come; to be said before the server is asked for them.
     pub(crate) fn expect(&self, count: u64) {
         self.missing.store(count, Ordering::Release);
     }

@@ -67,7 +67,7 @@ impl Meter {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Counts what somebody else has made.
+    /// Counts calls that no tally counts.
     pub(crate) fn add(&self, calls: u64) {
         self.calls.fetch_add(calls, Ordering::Relaxed);
     }

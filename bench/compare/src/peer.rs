@@ -49,8 +49,8 @@ pub(crate) trait Peer: 'static {
     /// One line for the reader of the tables: its version, and how it is set up.
     const ABOUT: &'static str;
     const CAN: &'static [Ability];
-    /// Whether its tasks stay on one thread: it runs in a `LocalSet`, and takes no part in rows with two workers.
-    const LOCAL: bool = false;
+    /// Whether its tasks stay on one thread, so that it takes no part in rows with two workers.
+    const STAYS_ON_ONE_THREAD: bool = false;
     type Link: Link;
 
     /// Listens on a free port of the loopback, opens the door, and serves until the process ends.
@@ -92,7 +92,7 @@ pub(crate) trait Link: Clone + Send + Sync + 'static {
         missing()
     }
 
-    /// Lets the server make this many small calls to this client, so many of them in flight.
+    /// Lets the server make this many small calls to this client, this many of them in flight.
     fn call_back(&self, _count: u64, _in_flight: usize) -> impl Future<Output = Outcome<()>> + Send {
         missing()
     }

@@ -69,11 +69,14 @@ impl Report {
             "sizes_divided_by": options.divisor(), "peers": about });
         writeln!(lines, "{first}")?;
 
-        let caption = format!("{}, {} cores, {}, {}", machine.processor, machine.cores, machine.kernel, machine.rustc);
+        let mut caption =
+            format!("{}, {} cores, {}, {}", machine.processor, machine.cores, machine.kernel, machine.rustc);
         let mut page =
             format!("{caption}; {rounds} rounds of {seconds} s; load before the first round: {:.2}\n\n", machine.load);
         if options.divisor() > 1 {
-            writeln!(page, "Sizes and numbers of connections are divided by {}.\n", options.divisor())?;
+            let quick = format!("sizes and numbers of connections are divided by {}", options.divisor());
+            writeln!(page, "Quick: {quick}.\n")?;
+            caption.push_str(&format!("; {quick}"));
         }
         for peer in peers {
             writeln!(page, "- {}: {}", peer.name(), peer.about())?;

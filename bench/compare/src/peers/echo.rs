@@ -31,7 +31,7 @@ type Subscribers = Arc<Mutex<Vec<SplitSink<Socket, Message>>>>;
 /// Bytes of an item: as many as MessagePack needs for a large number.
 const ITEM: usize = 9;
 
-/// With a read buffer of so many KiB.
+/// With a read buffer of this many KiB.
 pub(crate) struct Echo<const KIB: usize>;
 
 fn config(kib: usize) -> WebSocketConfig {
@@ -108,8 +108,13 @@ async fn serve_one(mut socket: Socket, subscribers: Subscribers) -> Outcome<()> 
                 both_ways(&mut socket, size.parse()?, count.parse()?).await?;
             }
             ["subscribe"] => {
-                let (sink, mut source) = socket.split();
-                subscribers.lock().await.push(sink);
+                let (mut sink, mut source) = socket.split();
+                {
+                    // No broadcast begins before this subscriber is in the list.
+                    let mut subscribers = subscribers.lock().await;
+                    sink.send(Message::text("go")).await?;
+                    subscribers.push(sink);
+                }
                 while source.next().await.transpose()?.is_some() {
                     broadcast(&subscribers).await?;
                 }
@@ -179,6 +184,7 @@ impl Link for EchoLink {
     async fn subscribe(&self, host: Arc<Host>) -> Outcome<()> {
         let mut socket = Arc::clone(&self.socket).lock_owned().await;
         socket.send(Message::text("subscribe")).await?;
+        wait_for_go(&mut socket).await?;
         let wants_broadcast = Arc::clone(&self.wants_broadcast);
         tokio::spawn(async move {
             loop {
@@ -210,7 +216,7 @@ impl Link for EchoLink {
         let mut socket = self.socket.lock().await;
         socket.send(Message::text(format!("bulk {blocks} {bytes}"))).await?;
         // Until the server says go, it would send blocks back.
-        socket.next().await.ok_or("the server has closed the connection")??;
+        wait_for_go(&mut socket).await?;
         both_ways(&mut socket, bytes, usize::try_from(blocks)?).await?;
         Ok(())
     }
@@ -245,6 +251,11 @@ impl Link for EchoLink {
         }
         Ok(())
     }
+}
+
+async fn wait_for_go(socket: &mut Socket) -> Outcome<()> {
+    let answer = socket.next().await.ok_or("the server has closed the connection")??;
+    if answer.is_text() { Ok(()) } else { Err("the server has not said go".into()) }
 }
 
 /// Bytes of the message that stands for a call.

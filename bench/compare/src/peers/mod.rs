@@ -4,13 +4,10 @@ mod echo;
 mod ours;
 mod tcp;
 
-use std::{future::Future, marker::PhantomData, net::SocketAddr, time::Duration};
+use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 
 use common::Outcome;
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::LocalSet,
-};
+use tokio::runtime::{Builder, LocalOptions};
 
 use crate::{
     client::{Effort, measure},
@@ -69,18 +66,18 @@ impl<P: Peer> AnyPeer for Erased<P> {
     }
 
     fn can(&self, row: &Row) -> bool {
-        row.needs().iter().all(|need| P::CAN.contains(need)) && (row.workers == 1 || !P::LOCAL)
+        row.needs().iter().all(|need| P::CAN.contains(need)) && (row.workers == 1 || !P::STAYS_ON_ONE_THREAD)
     }
 
     fn serve(&self, row: &'static Row) -> Outcome<()> {
         let door = Door::new()?;
-        run::<P, _>(row.workers, 0, P::serve(door))
+        run(row.workers, 0, P::serve(door))
     }
 
     fn measure(&self, row: &'static Row, effort: Effort, addr: SocketAddr, control: SocketAddr) -> Outcome<Sample> {
-        run::<P, _>(row.workers, 1, async move {
+        run(row.workers, 1, async move {
             // Even a peer that waits for ever must end.
-            let limit = effort.time * 10 + Duration::from_secs(60);
+            let limit = effort.time * 10 + Duration::from_secs(30);
             match tokio::time::timeout(limit, measure::<P>(row, effort, addr, control)).await {
                 Ok(sample) => sample,
                 Err(_) => Err(format!("it has not ended after {} s", limit.as_secs()).into()),
@@ -91,25 +88,24 @@ impl<P: Peer> AnyPeer for Erased<P> {
 
 /// Runs `work` on this number of worker threads. One worker is this thread, on a core of its own if the machine has
 /// that core: left alone, the kernel puts both processes on one core now and then, which is another measurement.
-fn run<P: Peer, T: Send + 'static>(
+fn run<T: Send + 'static>(
     workers: usize,
     core: usize,
     work: impl Future<Output = Outcome<T>> + Send + 'static,
 ) -> Outcome<T> {
     if workers > 1 {
         let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
-        return finish(runtime, |runtime| runtime.block_on(async { tokio::spawn(work).await? }));
+        let outcome = runtime.block_on(async { tokio::spawn(work).await? });
+        // The process ends next, and waits for nothing that still runs.
+        runtime.shutdown_background();
+        return outcome;
     }
     if let Some(core) = core_affinity::get_core_ids().and_then(|cores| cores.get(core).copied()) {
         core_affinity::set_for_current(core);
     }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    finish(runtime, |runtime| if P::LOCAL { LocalSet::new().block_on(runtime, work) } else { runtime.block_on(work) })
-}
-
-/// The process ends next, so that nothing waits for what still runs.
-fn finish<T>(runtime: Runtime, work: impl FnOnce(&Runtime) -> Outcome<T>) -> Outcome<T> {
-    let outcome = work(&runtime);
+    // The scheduler of `new_current_thread`, which takes tasks that stay on the thread too.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome
 }
