@@ -1,6 +1,8 @@
 //! The systems that are measured.
 
 mod echo;
+#[cfg(feature = "rivals")]
+mod jsonrpsee;
 mod ours;
 mod tcp;
 
@@ -43,6 +45,8 @@ pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
         erased::<echo::Echo<4>>(),
         erased::<echo::Echo<128>>(),
         erased::<tcp::Tcp>(),
+        #[cfg(feature = "rivals")]
+        erased::<jsonrpsee::JsonRpsee>(),
     ]
 }
 
