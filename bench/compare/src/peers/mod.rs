@@ -4,6 +4,8 @@ mod echo;
 #[cfg(feature = "rivals")]
 mod jsonrpsee;
 mod ours;
+#[cfg(feature = "rivals")]
+mod tarpc;
 mod tcp;
 
 use std::{marker::PhantomData, net::SocketAddr, time::Duration};
@@ -47,6 +49,8 @@ pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
         erased::<tcp::Tcp>(),
         #[cfg(feature = "rivals")]
         erased::<jsonrpsee::JsonRpsee>(),
+        #[cfg(feature = "rivals")]
+        erased::<tarpc::Tarpc>(),
     ]
 }
 
