@@ -7,6 +7,8 @@ mod ours;
 #[cfg(feature = "rivals")]
 mod tarpc;
 mod tcp;
+#[cfg(feature = "rivals")]
+mod tonic;
 
 use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 
@@ -51,6 +53,10 @@ pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
         erased::<jsonrpsee::JsonRpsee>(),
         #[cfg(feature = "rivals")]
         erased::<tarpc::Tarpc>(),
+        #[cfg(feature = "rivals")]
+        erased::<tonic::Tonic>(),
+        #[cfg(feature = "rivals")]
+        erased::<tonic::TonicStream>(),
     ]
 }
 
