@@ -5,6 +5,8 @@ mod echo;
 mod jsonrpsee;
 mod ours;
 #[cfg(feature = "rivals")]
+mod remoc;
+#[cfg(feature = "rivals")]
 mod tarpc;
 mod tcp;
 #[cfg(feature = "rivals")]
@@ -57,6 +59,8 @@ pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
         erased::<tonic::Tonic>(),
         #[cfg(feature = "rivals")]
         erased::<tonic::TonicStream>(),
+        #[cfg(feature = "rivals")]
+        erased::<remoc::Remoc>(),
     ]
 }
 
