@@ -1,5 +1,7 @@
 //! The systems that are measured.
 
+#[cfg(feature = "rivals")]
+mod capnp;
 mod echo;
 #[cfg(feature = "rivals")]
 mod jsonrpsee;
@@ -61,6 +63,8 @@ pub(crate) fn all() -> Vec<Box<dyn AnyPeer>> {
         erased::<tonic::TonicStream>(),
         #[cfg(feature = "rivals")]
         erased::<remoc::Remoc>(),
+        #[cfg(feature = "rivals")]
+        erased::<capnp::Capnp>(),
     ]
 }
 
