@@ -145,7 +145,7 @@ impl<P: Peer> Load<P> {
                 .await
             }
             Work::OneWay => {
-                self.batches(time, 20_000 / divisor.min(20) as u64, |count| async move { link.one_way(count).await })
+                self.batches(time, 50_000 / divisor.min(20) as u64, |count| async move { link.one_way(count).await })
                     .await
             }
             Work::CallBack { in_flight } => {

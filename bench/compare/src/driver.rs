@@ -3,12 +3,14 @@
 use std::process::Command;
 
 use common::{Outcome, Server, measure};
+use serde::Serialize;
 
 use crate::{
     options::Options,
     peers::AnyPeer,
     report::{Column, Report},
     rows::Row,
+    sample::Sample,
 };
 
 /// Measures these peers in these rows. Within a round each peer has its turn, so that a machine that becomes slower
@@ -47,7 +49,7 @@ pub(crate) fn run(options: &Options, rows: &[&'static Row], peers: &[Box<dyn Any
 }
 
 /// One round in two new processes.
-fn sample(options: &Options, row: &Row, peer: &str) -> Outcome<crate::sample::Sample> {
+fn sample(options: &Options, row: &Row, peer: &str) -> Outcome<Sample> {
     let server = Server::start(&["--row", row.name, "--serve", peer])?;
     let (addr, control) = server.addr().split_once(' ').ok_or("the server did not start; its error is above")?;
     let (seconds, divisor) = (options.seconds().to_string(), options.divisor().to_string());
@@ -57,7 +59,7 @@ fn sample(options: &Options, row: &Row, peer: &str) -> Outcome<crate::sample::Sa
 }
 
 /// What a reader must know about the machine.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,

@@ -21,11 +21,12 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let control = listener.local_addr()?;
         std::thread::spawn(move || {
-            while let Ok((socket, _)) = listener.accept() {
-                if let Err(error) = answer(socket) {
-                    eprintln!("the control connection ended: {error}");
-                }
+            let answered = listener.accept().map_err(Into::into).and_then(|(socket, _)| answer(socket));
+            if let Err(error) = &answered {
+                eprintln!("the control connection failed: {error}");
             }
+            // The client has ended, and no other one comes: the server does not outlive a driver that was killed.
+            std::process::exit(i32::from(answered.is_err()));
         });
         Ok(Self { control })
     }

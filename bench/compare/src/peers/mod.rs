@@ -99,7 +99,7 @@ impl<P: Peer> AnyPeer for Erased<P> {
     fn measure(&self, row: &'static Row, effort: Effort, addr: SocketAddr, control: SocketAddr) -> Outcome<Sample> {
         run(row.workers, 1, async move {
             // Even a peer that waits for ever must end.
-            let limit = effort.time * 10 + Duration::from_secs(30);
+            let limit = effort.time * 10 + Duration::from_secs(if effort.divisor > 1 { 30 } else { 120 });
             match tokio::time::timeout(limit, measure::<P>(row, effort, addr, control)).await {
                 Ok(sample) => sample,
                 Err(_) => Err(format!("it has not ended after {} s", limit.as_secs()).into()),
