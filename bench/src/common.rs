@@ -1,17 +1,10 @@
-//! What the programs here have in common: separate processes with one worker thread each, on separate cores.
+//! What the programs here have in common: processes of their own, one worker thread each, on cores of their own.
+
+pub mod bare;
 
 use std::{
     io::{BufRead, BufReader, Write},
-    pin::Pin,
     process::{Child, Command, Stdio},
-    task::Poll,
-};
-
-use futures::{Sink, SinkExt, Stream};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Error, Message},
 };
 
 /// What can go wrong ends the program.
@@ -78,29 +71,4 @@ pub fn announce(addr: std::net::SocketAddr) -> Outcome<()> {
     println!("{addr}");
     std::io::stdout().flush()?;
     Ok(())
-}
-
-/// Sends back all messages that are there, and flushes once. Waits for the first one; 0 is the end.
-pub async fn answer_ready(
-    socket: &mut WebSocketStream<TcpStream>,
-    mut answer: impl FnMut(Message) -> Message,
-) -> Result<usize, Error> {
-    let mut count = 0;
-    std::future::poll_fn(|cx| {
-        loop {
-            match Pin::new(&mut *socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    Pin::new(&mut *socket).start_send(answer(message))?;
-                    count += 1;
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if count == 0 => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
-    })
-    .await?;
-    socket.flush().await?;
-    Ok(count)
 }

@@ -3,29 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Outcome, announce, answer_ready};
-use futures::SinkExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, protocol::WebSocketConfig},
+use common::{
+    Outcome,
+    bare::{self, MESSAGE, answer_ready},
 };
-
-/// As long as the packet of one of our calls.
-const MESSAGE: usize = 20;
-
-/// With our read buffer.
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default().read_buffer_size(32 * 1024)
-}
+use futures::SinkExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 pub(crate) async fn serve() -> Outcome<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    announce(listener.local_addr()?)?;
-    let (socket, _) = listener.accept().await?;
-    socket.set_nodelay(true)?;
-    let mut socket = tokio_tungstenite::accept_async_with_config(socket, Some(config())).await?;
-    while let Ok(count) = answer_ready(&mut socket, |message| message).await {
+    let mut socket = bare::accept_one().await?;
+    while let Ok(count) = answer_ready(&mut socket, Some).await {
         if count == 0 {
             break;
         }
@@ -34,10 +22,7 @@ pub(crate) async fn serve() -> Outcome<()> {
 }
 
 pub(crate) async fn call(addr: &str, in_flight: usize, time: Duration) -> Outcome<f64> {
-    let socket = TcpStream::connect(addr).await?;
-    socket.set_nodelay(true)?;
-    let url = format!("ws://{addr}/");
-    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, socket, Some(config())).await?;
+    let mut socket = bare::connect_one(addr).await?;
     for _ in 0..in_flight {
         socket.feed(Message::Binary(Bytes::from(vec![7; MESSAGE]))).await?;
     }
@@ -51,7 +36,7 @@ async fn rounds(socket: &mut WebSocketStream<TcpStream>, time: Duration) -> Outc
     while start.elapsed() < time {
         made += answer_ready(socket, |message| {
             assert_eq!(message.len(), MESSAGE);
-            message
+            Some(message)
         })
         .await?;
     }

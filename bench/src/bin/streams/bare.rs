@@ -1,44 +1,21 @@
 //! Bare tokio-tungstenite: an echo of small messages, and binary messages in both directions at once.
 
-use std::{pin::Pin, task::Poll, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use common::{Outcome, announce, answer_ready};
-use futures::{Sink, SinkExt, Stream, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Error, Message, protocol::WebSocketConfig},
+use common::{
+    Outcome,
+    bare::{self, MESSAGE, answer_ready, both_ways},
 };
+use futures::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::Message;
 
-/// As long as the packet of a small call.
-const MESSAGE: usize = 20;
 const IN_FLIGHT: usize = 256;
 const MIB: usize = 1024 * 1024;
 
-/// With our read buffer.
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default().read_buffer_size(32 * 1024)
-}
-
-async fn accept() -> Outcome<WebSocketStream<TcpStream>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    announce(listener.local_addr()?)?;
-    let (socket, _) = listener.accept().await?;
-    socket.set_nodelay(true)?;
-    Ok(tokio_tungstenite::accept_async_with_config(socket, Some(config())).await?)
-}
-
-async fn connect(addr: &str) -> Outcome<WebSocketStream<TcpStream>> {
-    let socket = TcpStream::connect(addr).await?;
-    socket.set_nodelay(true)?;
-    let url = format!("ws://{addr}/");
-    Ok(tokio_tungstenite::client_async_with_config(url, socket, Some(config())).await?.0)
-}
-
 pub(crate) async fn serve_echo() -> Outcome<()> {
-    let mut socket = accept().await?;
-    while let Ok(count) = answer_ready(&mut socket, |message| message).await {
+    let mut socket = bare::accept_one().await?;
+    while let Ok(count) = answer_ready(&mut socket, Some).await {
         if count == 0 {
             break;
         }
@@ -48,7 +25,7 @@ pub(crate) async fn serve_echo() -> Outcome<()> {
 
 /// Messages a second.
 pub(crate) async fn echo(addr: &str, count: u64) -> Outcome<f64> {
-    let mut socket = connect(addr).await?;
+    let mut socket = bare::connect_one(addr).await?;
     for _ in 0..IN_FLIGHT {
         socket.feed(Message::Binary(Bytes::from(vec![7; MESSAGE]))).await?;
     }
@@ -57,7 +34,7 @@ pub(crate) async fn echo(addr: &str, count: u64) -> Outcome<f64> {
     for count in [count / 10, count] {
         let (start, mut made) = (Instant::now(), 0);
         while made < count {
-            made += answer_ready(&mut socket, |message| message).await? as u64;
+            made += answer_ready(&mut socket, Some).await? as u64;
         }
         rate = made as f64 / start.elapsed().as_secs_f64();
     }
@@ -65,8 +42,8 @@ pub(crate) async fn echo(addr: &str, count: u64) -> Outcome<f64> {
 }
 
 pub(crate) async fn serve_bulk(size: usize, mib: u64) -> Outcome<()> {
-    let mut socket = accept().await?;
-    both_ways(&mut socket, size, mib).await?;
+    let mut socket = bare::accept_one().await?;
+    both_ways(&mut socket, size, messages(size, mib)).await?;
     // The other side ends it.
     while socket.next().await.is_some_and(|message| message.is_ok()) {}
     Ok(())
@@ -74,51 +51,15 @@ pub(crate) async fn serve_bulk(size: usize, mib: u64) -> Outcome<()> {
 
 /// MiB a second of both directions together.
 pub(crate) async fn bulk(addr: &str, size: usize, mib: u64) -> Outcome<f64> {
-    let mut socket = connect(addr).await?;
+    let mut socket = bare::connect_one(addr).await?;
     let start = Instant::now();
-    both_ways(&mut socket, size, mib).await?;
+    both_ways(&mut socket, size, messages(size, mib)).await?;
     let rate = 2.0 * mib as f64 / start.elapsed().as_secs_f64();
     socket.close(None).await?;
     Ok(rate)
 }
 
-/// Sends and receives `mib` MiB in one task, without a lock between the directions.
-async fn both_ways(socket: &mut WebSocketStream<TcpStream>, size: usize, mib: u64) -> Result<(), Error> {
-    let message = Bytes::from(vec![7; size]);
-    let count = usize::try_from(mib).unwrap_or(0) * MIB / size;
-    let (mut sent, mut received) = (0, 0);
-    std::future::poll_fn(|cx| {
-        let mut socket = Pin::new(&mut *socket);
-        loop {
-            let mut moved = false;
-            if received < count {
-                match socket.as_mut().poll_next(cx) {
-                    Poll::Ready(Some(Ok(message))) => {
-                        assert_eq!(message.len(), size);
-                        received += 1;
-                        moved = true;
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(None) => return Poll::Ready(Err(Error::ConnectionClosed)),
-                    Poll::Pending => {}
-                }
-            }
-            match socket.as_mut().poll_ready(cx)? {
-                Poll::Ready(()) if sent < count => {
-                    socket.as_mut().start_send(Message::Binary(message.clone()))?;
-                    sent += 1;
-                    moved = true;
-                }
-                _ => {}
-            }
-            let flushed = socket.as_mut().poll_flush(cx)?.is_ready();
-            if sent == count && received == count && flushed {
-                return Poll::Ready(Ok(()));
-            }
-            if !moved {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await
+/// The number of messages that one direction has.
+fn messages(size: usize, mib: u64) -> usize {
+    usize::try_from(mib).unwrap_or(0) * MIB / size
 }
