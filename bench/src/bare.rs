@@ -15,7 +15,7 @@ use crate::{Outcome, announce};
 /// Bytes of a small message: as many as the packet of a small call has.
 pub const MESSAGE: usize = 20;
 
-/// With a read buffer as long as that of a session.
+/// With a read buffer as long as what a session reads at once.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(32 * 1024)
 }

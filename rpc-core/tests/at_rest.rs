@@ -143,7 +143,7 @@ fn at_rest(role: Role) -> Measured {
         assert_eq!(read(&mut websocket).expect("it keeps the rules"), 2);
         assert!(write(&mut websocket, &long) && write(&mut websocket, &short));
         websockets.push(websocket);
-        // The first ones leave spares to the thread.
+        // The first ones fill the thread's pool.
         if index == 3 {
             before = held();
         }
@@ -157,7 +157,7 @@ fn absurd_lengths(role: Role) -> [Measured; 4] {
         let mut websocket = open(role, &Tape::new(header(role, FIN | BINARY, len)));
         let before = asked_for();
         assert!(matches!(read(&mut websocket), Err(TransportError::Protocol(_))));
-        // The library's state of the WebSocket, if there is no spare one, and the error.
+        // The library's state of the WebSocket, if the pool has none, and the error.
         ("a WebSocket with an absurd length", asked_for() - before, 8 * KIB)
     })
 }
@@ -184,7 +184,7 @@ fn under_way(role: Role) -> [Measured; 3] {
 }
 
 /// What a thread keeps of buffers that have grown, for the next connections.
-fn spares(role: Role) -> Measured {
+fn pool(role: Role) -> Measured {
     let long = Bytes::from(vec![0; 128 * KIB]);
     let tape = Tape::new(frame(role, FIN | BINARY, 128 * KIB).repeat(3));
     let flush = |websocket: &mut WebSocket<Tape>| websocket.poll_flush(&mut Context::from_waker(Waker::noop()));
@@ -202,7 +202,7 @@ fn spares(role: Role) -> Measured {
         held() - before
     };
     let kept = thread::scope(|scope| scope.spawn(measure).join().expect("it does not panic"));
-    ("the spares of a thread", kept, 4 * 512 * KIB + 128 * KIB)
+    ("the pool of a thread", kept, 4 * 512 * KIB + 128 * KIB)
 }
 
 /// A raw WebSocket that nothing has happened on, one whose message has been read, and one with messages that are not
@@ -241,7 +241,7 @@ fn websockets_hold_buffers_only_for_what_is_under_way() {
         all.extend(absurd_lengths(role));
         all.extend(under_way(role));
         all.extend(raw_at_rest(role));
-        all.push(spares(role));
+        all.push(pool(role));
         for (what, held, most) in all {
             println!("{role:?}, {what}: {held} bytes, {most} at most");
             assert!(held <= most, "{role:?}, {what}: {held} bytes, {most} at most");

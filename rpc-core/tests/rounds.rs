@@ -296,7 +296,7 @@ async fn a_driver_whose_write_is_stuck_is_woken_for_each_round_of_callers() {
     for ring in &mut rings {
         begin(ring);
         assert_eq!(ends.wakes(), 1);
-        // The second poll is the one that does not wait for more callers.
+        // Only the second poll does not wait for more callers.
         ends.poll();
         ends.poll();
         ends.wakes();

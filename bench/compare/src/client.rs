@@ -208,7 +208,7 @@ impl<P: Peer> Load<P> {
         .await
     }
 
-    /// The times of the phase are those until the last client has its message; its count is that of all messages.
+    /// The times of the phase are those until the last client has its message; its count is of all messages.
     async fn broadcasts(&self, time: Duration) -> Outcome<Phase> {
         let mut phase = Meter::run(time, true, |meter| async move {
             while !meter.is_stopped() {

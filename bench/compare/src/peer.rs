@@ -77,7 +77,7 @@ pub(crate) trait Link: Clone + Send + Sync + 'static {
         missing()
     }
 
-    /// Makes the order with this id, and gives the id of the one that came back, which is the next one.
+    /// Makes the order with this id, and gives the id of the order that came back, which is the next.
     fn order(&self, _id: u64) -> impl Future<Output = Outcome<u64>> + Send {
         missing()
     }

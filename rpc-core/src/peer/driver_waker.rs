@@ -101,7 +101,7 @@ mod tests {
     }
 
     /// A driver that polls once, and two callers that change something and wake the driver, in one order of their
-    /// steps. Whatever the order, the driver sees both changes, in this poll or in one for which it is woken.
+    /// steps. In every order, the driver sees both changes, in this poll or in one for which it is woken.
     struct Steps {
         driver: DriverWaker,
         wakes: Arc<Wakes>,

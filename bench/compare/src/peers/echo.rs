@@ -221,7 +221,7 @@ impl Link for EchoLink {
         Ok(())
     }
 
-    /// One task answers whatever is ready with the next messages, and flushes once.
+    /// One task answers all that is ready with the next messages, and flushes once.
     async fn keep_in_flight(&self, call: Call, in_flight: usize, meter: &Arc<Meter>) -> Outcome<()> {
         let size = size_of_call(call);
         let payload = Message::Binary(Self::payload(size));

@@ -27,7 +27,7 @@ use crate::{
     server::Door,
 };
 
-/// What ratios are taken to: a bare WebSocket with a read buffer as long as that of a session.
+/// What ratios are taken to: a bare WebSocket with a read buffer as long as what a session reads at once.
 pub(crate) const BASE: &str = "echo";
 
 /// The name of this project's own peer.

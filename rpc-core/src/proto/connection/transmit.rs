@@ -17,8 +17,8 @@ use crate::{
 
 /// A packet takes frames until it has this many bytes …
 const PACKET_BYTES: usize = 64 * 1024;
-/// … or this many frames. While the other side may have nothing to do, a packet takes half of what waits, and at least
-/// [`BATCH_FRAMES`], so that the other side works on them while this side goes on with the rest.
+/// … or this many frames. While the other side may have nothing to do, a packet takes half of what waits, and at
+/// least [`BATCH_FRAMES`], so that the other side works on them while this side goes on with the rest.
 const PACKET_FRAMES: usize = 64;
 /// The least number of frames for which a packet of their own pays.
 const BATCH_FRAMES: usize = PACKET_FRAMES / 2;

@@ -4,8 +4,8 @@
 mod failure;
 mod framing;
 mod metered;
+mod pool;
 mod socket;
-mod spares;
 #[cfg(feature = "raw")]
 mod text_check;
 mod transport;

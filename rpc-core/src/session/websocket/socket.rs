@@ -12,7 +12,7 @@
 //! - all that was written has been flushed, answers to pings included,
 //! - neither end has begun to close, and nothing has failed.
 //!
-//! A socket at rest gives its state back to [`spares`], and takes one when it has to read or write again.
+//! A socket at rest gives its state back to its thread's [`pool`], and takes one when it has to read or write again.
 
 use std::{
     io::{self, Read, Write},
@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     metered::Metered,
-    spares::{self, READ, State},
+    pool::{self, READ, State},
     unread::Unread,
 };
 
@@ -57,8 +57,8 @@ pub(crate) struct Socket<IO> {
     is_dirty: bool,
     /// Whether the library has queued an answer to a ping, which reading sends.
     owes_pong: bool,
-    /// The longest message that the state has taken, or the most that it has held for writing. At rest, that of the
-    /// state before.
+    /// The longest message that the state has taken, or the most that it has held for writing. At rest, the same
+    /// of the state before.
     longest: usize,
     has_failed: bool,
 }
@@ -130,7 +130,7 @@ impl<IO> Socket<IO> {
         if let Some(mut state) = self.state.take_if(|state| state.library.can_write()) {
             state.has_grown |= self.longest > SHORT;
             if self.longest <= LONG {
-                spares::keep_state(self.role, state);
+                pool::keep_state(self.role, state);
             }
         }
     }
@@ -139,7 +139,7 @@ impl<IO> Socket<IO> {
     fn library(&mut self) -> (&mut WebSocketContext, Feed<'_, IO>) {
         let state = self.state.get_or_insert_with(|| {
             let has_long_messages = mem::take(&mut self.longest) > SHORT;
-            spares::state(self.role, &self.settings, has_long_messages)
+            pool::state(self.role, &self.settings, has_long_messages)
         });
         (&mut state.library, Feed { metered: &mut self.metered, unread: &mut self.unread, end: None })
     }

@@ -21,8 +21,8 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     failure::{failure, goodbye, handshake_too_long, violation},
     metered::Metered,
+    pool::READ,
     socket::{Socket, would_block},
-    spares::READ,
 };
 use crate::{
     config::Config,

@@ -6,7 +6,7 @@ use std::{
     mem,
 };
 
-use super::spares;
+use super::pool;
 
 /// Bytes that wait for the library. Most of the time there are none, and then there is no buffer either.
 #[derive(Default)]
@@ -34,8 +34,8 @@ impl Unread {
 
     /// Reads once, at most this many bytes. Nothing may be left of what was read before.
     pub(super) fn fill(&mut self, stream: &mut impl Read, most: usize) -> io::Result<usize> {
-        let mut buffer = spares::buffer();
-        // The stream may be a user's and use WebSockets of this thread itself, so the buffer is no longer a spare.
+        let mut buffer = pool::buffer();
+        // The stream may be a user's and use WebSockets of this thread itself, so the buffer is not in the pool now.
         let most = most.min(buffer.len());
         match stream.read(&mut buffer[..most]) {
             Ok(read) if read > 0 => {
@@ -43,7 +43,7 @@ impl Unread {
                 Ok(read)
             }
             other => {
-                spares::keep_buffer(buffer);
+                pool::keep_buffer(buffer);
                 other
             }
         }
@@ -55,7 +55,7 @@ impl Unread {
         into[..taken].copy_from_slice(&self.buffer[self.start..self.start + taken]);
         self.start += taken;
         if self.is_empty() {
-            spares::keep_buffer(mem::take(self).buffer);
+            pool::keep_buffer(mem::take(self).buffer);
         }
         taken
     }
@@ -64,7 +64,7 @@ impl Unread {
     pub(super) fn settle(&mut self) {
         if self.end - self.start < self.buffer.len() {
             let rest = Self::copied(&self.buffer[self.start..self.end]);
-            spares::keep_buffer(mem::replace(self, rest).buffer);
+            pool::keep_buffer(mem::replace(self, rest).buffer);
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    super::{WebSocket, spares},
+    super::{WebSocket, pool},
     raw::{BINARY, BOTH, CLOSE, CONTINUATION, End, FIN, KIB, Link, PING, PONG, frame, frames},
 };
 use crate::{
@@ -143,7 +143,7 @@ async fn connections_share_what_they_need() {
                 assert!(link.is_at_rest());
             }
         }
-        let [servers, clients, buffers] = spares::counts();
+        let [servers, clients, buffers] = pool::counts();
         let states = if end == End::Server { servers } else { clients };
         assert_eq!((states, buffers), (1, 1), "{end:?}");
         let mut kept = Vec::new();
@@ -160,7 +160,7 @@ async fn connections_share_what_they_need() {
         }
         assert_eq!(kept, ["begun"; 100]);
         assert!(links.iter().all(Link::is_at_rest));
-        assert!(spares::counts().iter().all(|&count| count <= 4), "{:?}", spares::counts());
+        assert!(pool::counts().iter().all(|&count| count <= 4), "{:?}", pool::counts());
     }
 }
 
@@ -170,7 +170,7 @@ async fn long_packets_come_in_pieces_and_their_states_are_for_long_packets() {
         let config = Config::builder().max_packet(256 * KIB).chunk(64 * KIB).build().unwrap();
         let mut link = Link::with(end, &config, 1024 * KIB, Bytes::new());
         link.ours.handshake_done();
-        let states = || spares::counts()[usize::from(end == End::Client)];
+        let states = || pool::counts()[usize::from(end == End::Client)];
         for (len, kept) in [(100, 1), (16 * KIB, 1), (128 * KIB, 1), (128 * KIB, 1), (128 * KIB + 1, 0), (100, 1)] {
             let long = vec![5; len];
             let bytes = link.frame(FIN | BINARY, &long);
@@ -272,7 +272,7 @@ async fn a_goodbye_behind_packets_and_before_more_bytes() {
         assert_eq!(link.receive().await, Err(closed));
         assert!(!link.is_at_rest(), "the answer waits");
         assert_eq!(link.close(CloseCode::NORMAL, "").await, [(FIN | CLOSE, 1001_u16.to_be_bytes().to_vec())]);
-        assert_eq!(spares::counts()[..2], [0, 0], "a state that has begun to close is not lent on");
+        assert_eq!(pool::counts()[..2], [0, 0], "a state that has begun to close is not lent on");
     }
 }
 
@@ -303,18 +303,18 @@ async fn a_packet_that_was_read_on_one_thread_is_given_out_on_another() {
         let packet = link.frame(FIN | BINARY, &[9; 6 * KIB]);
         link.write(&packet.repeat(4)).await;
         assert_eq!(link.receive().await.unwrap().len(), 6 * KIB);
-        let there = spares::counts();
+        let there = pool::counts();
         let threads = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 assert_eq!(link.packets().await, vec![vec![9; 6 * KIB]; 3]);
                 assert!(link.is_at_rest());
-                let [servers, clients, buffers] = spares::counts();
+                let [servers, clients, buffers] = pool::counts();
                 assert_eq!((servers + clients, buffers), (1, 1), "this thread has them now");
             });
         });
         threads.join().unwrap();
-        assert_eq!(spares::counts(), there);
+        assert_eq!(pool::counts(), there);
     }
 }
 

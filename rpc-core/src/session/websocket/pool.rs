@@ -9,22 +9,22 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 
 /// The bytes that are read from a stream at once.
 pub(super) const READ: usize = 32 * 1024;
-/// The number of spares of one kind that a thread keeps.
+/// The number of states of one role, and of buffers, that a thread keeps.
 const KEPT: usize = 4;
 /// States with a longer read buffer are not kept.
 const LONGEST_KEPT: usize = 64 * 1024;
 
 thread_local! {
-    static SPARES: RefCell<Spares> = const { RefCell::new(Spares::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
 }
 
-struct Spares {
+struct Pool {
     servers: Vec<State>,
     clients: Vec<State>,
     buffers: Vec<Box<[u8]>>,
 }
 
-impl Spares {
+impl Pool {
     const fn new() -> Self {
         Self { servers: Vec::new(), clients: Vec::new(), buffers: Vec::new() }
     }
@@ -52,11 +52,11 @@ pub(super) fn state(role: Role, settings: &WebSocketConfig, may_have_grown: bool
     let fits = |state: &State| {
         state.library.get_config().read_buffer_size == settings.read_buffer_size && state.has_grown == may_have_grown
     };
-    let spare = with(|spares| {
-        let states = spares.states(role);
+    let kept = with(|pool| {
+        let states = pool.states(role);
         states.iter().rposition(fits).map(|index| states.swap_remove(index))
     });
-    match spare.flatten() {
+    match kept.flatten() {
         Some(mut state) => {
             state.library.set_config(|own| *own = *settings);
             state
@@ -70,46 +70,46 @@ pub(super) fn keep_state(role: Role, state: State) {
     #[cfg(test)]
     assert_as_new(role, &state.library);
     if state.library.get_config().read_buffer_size <= LONGEST_KEPT {
-        with(|spares| keep(spares.states(role), state));
+        with(|pool| keep(pool.states(role), state));
     }
 }
 
-/// A buffer of `READ` bytes, whatever they are.
+/// A buffer of `READ` bytes of any value.
 pub(super) fn buffer() -> Box<[u8]> {
-    with(|spares| spares.buffers.pop()).flatten().unwrap_or_else(|| vec![0; READ].into())
+    with(|pool| pool.buffers.pop()).flatten().unwrap_or_else(|| vec![0; READ].into())
 }
 
 /// Keeps a buffer for the next read.
 pub(super) fn keep_buffer(buffer: Box<[u8]>) {
     if buffer.len() == READ {
-        with(|spares| keep(&mut spares.buffers, buffer));
+        with(|pool| keep(&mut pool.buffers, buffer));
     }
 }
 
-/// The oldest spare goes, so that the kept ones fit the connections of today.
-fn keep<T>(spares: &mut Vec<T>, spare: T) {
-    if spares.len() >= KEPT {
-        spares.remove(0);
+/// The oldest entry goes, so that the kept ones fit the connections of today.
+fn keep<T>(entries: &mut Vec<T>, entry: T) {
+    if entries.len() >= KEPT {
+        entries.remove(0);
     }
-    spares.push(spare);
+    entries.push(entry);
 }
 
-/// `None` where a thread that ends has given its spares up already.
-fn with<T>(act: impl FnOnce(&mut Spares) -> T) -> Option<T> {
-    SPARES.try_with(|spares| act(&mut spares.borrow_mut())).ok()
+/// `None` where a thread that ends has given its pool up already.
+fn with<T>(act: impl FnOnce(&mut Pool) -> T) -> Option<T> {
+    POOL.try_with(|pool| act(&mut pool.borrow_mut())).ok()
 }
 
 /// How many states of servers, states of clients and buffers this thread keeps.
 #[cfg(test)]
 pub(super) fn counts() -> [usize; 3] {
-    with(|spares| [spares.servers.len(), spares.clients.len(), spares.buffers.len()]).expect("the thread lives")
+    with(|pool| [pool.servers.len(), pool.clients.len(), pool.buffers.len()]).expect("the thread lives")
 }
 
 /// What the library shows of a state has all of it but the room in its buffers.
 #[cfg(test)]
 fn assert_as_new(role: Role, state: &WebSocketContext) {
     let new = WebSocketContext::new(role, Some(*state.get_config()));
-    assert_eq!(format!("{state:?}"), format!("{new:?}"), "a spare is as good as new");
+    assert_eq!(format!("{state:?}"), format!("{new:?}"), "a kept state is as good as new");
 }
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_keeps_four_spares_of_each_kind() {
+    fn a_thread_keeps_four_of_each_kind() {
         for _ in 0..2 {
             fill(Role::Server, 1024, 10);
             fill(Role::Client, 1024, 10);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spare_gets_the_settings_of_its_next_connection() {
+    fn a_kept_state_gets_the_settings_of_its_next_connection() {
         fill(Role::Server, 1024, 1);
         let settings = settings(1024).max_frame_size(Some(7)).max_write_buffer_size(1 << 20).write_buffer_size(9);
         let State { library, .. } = state(Role::Server, &settings, false);
