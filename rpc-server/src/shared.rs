@@ -11,7 +11,10 @@ use std::{
 
 use http::HeaderMap;
 use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use crate::{
@@ -21,6 +24,10 @@ use crate::{
     sessions::Sessions,
     socket::Socket,
 };
+
+/// How many connections or streams that have no place under the caps may linger until they have heard why: at each
+/// listener, and of all streams of the application. Each one holds a socket beyond the cap.
+pub(crate) const MOST_LINGERING: usize = 64;
 
 /// One server. Its handles, its listeners' tasks and its sessions' tasks share it.
 #[derive(Debug)]
@@ -45,6 +52,8 @@ pub(crate) struct ServerShared {
     given_up: watch::Sender<bool>,
     /// Limits the log lines about connections beyond the caps.
     refusals: LogLimit,
+    /// Limits the streams of the application that linger without a place.
+    pub(crate) lingering: Arc<Semaphore>,
 }
 
 /// How far the end of a server has come.
@@ -97,6 +106,7 @@ impl ServerShared {
             unready: AtomicBool::new(false),
             given_up: watch::Sender::default(),
             refusals: LogLimit::new(),
+            lingering: Arc::new(Semaphore::new(MOST_LINGERING)),
         }
     }
 
