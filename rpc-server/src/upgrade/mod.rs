@@ -26,7 +26,7 @@ pub use self::body::UpgradeBody;
 #[cfg(feature = "raw")]
 pub(crate) use self::{
     answer::switching,
-    bare::Bare,
+    bare::{Bare, take_over},
     headers::tokens,
     request::{check_handshake, check_host, check_number},
 };
