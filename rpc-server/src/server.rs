@@ -82,7 +82,7 @@ impl Server {
     /// As [`listen`](Self::listen). [`ListenError::NoTrustedProxies`] for the PROXY protocol at a server without
     /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies).
     pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
-        if self.shared().has_ended() {
+        if self.shared().is_stopped() {
             return Err(ListenError::ShutDown);
         }
         self.serve_listener_with(bind(addr).await?, options)
@@ -183,7 +183,7 @@ impl Server {
     /// an old one cannot be removed, [`ListenError::ShutDown`] if the server has been shut down.
     #[cfg(unix)]
     pub async fn listen_unix(&self, path: impl AsRef<Path>) -> Result<UnixListener, ListenError> {
-        if self.shared().has_ended() {
+        if self.shared().is_stopped() {
             return Err(ListenError::ShutDown);
         }
         let (listener, file) = unix::bind(path.as_ref()).await?;

@@ -191,8 +191,8 @@ impl ServerShared {
     /// Tells of the end of the server; `None` if it has ended.
     pub(crate) fn subscribe(&self) -> Option<watch::Receiver<Stop>> {
         let stop = self.stop.subscribe();
-        let has_ended = *stop.borrow() != Stop::No;
-        (!has_ended).then_some(stop)
+        let is_stopped = *stop.borrow() != Stop::No;
+        (!is_stopped).then_some(stop)
     }
 
     /// Closes a socket. True if the socket was open.
@@ -203,7 +203,7 @@ impl ServerShared {
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.unready.load(Ordering::Relaxed) && !self.has_ended() && self.sessions.is_open()
+        !self.unready.load(Ordering::Relaxed) && !self.is_stopped() && self.sessions.is_open()
     }
 
     /// New clients are not welcome any more, although they are taken.
@@ -228,7 +228,7 @@ impl ServerShared {
     }
 
     /// Whether the server has been stopped.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.listening().ended
     }
 

@@ -3,7 +3,6 @@
 mod answer;
 mod bare;
 mod body;
-mod headers;
 mod peer;
 mod refusal;
 mod request;
@@ -27,13 +26,11 @@ pub use self::body::UpgradeBody;
 pub(crate) use self::{
     answer::switching,
     bare::{Bare, take_over},
-    headers::tokens,
     request::{check_handshake, check_host, check_number},
 };
 pub(crate) use self::{
     peer::{peer_addr, tell},
     refusal::Refusal,
-    request::MAX_HEAD,
 };
 use crate::{
     caps::Place,
