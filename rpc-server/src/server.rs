@@ -197,7 +197,8 @@ impl Server {
     /// Of `info` the address counts, what TLS has told, and the extensions, which the session has too: a
     /// [`Principal`](rpc_core::Principal) among them is the session's. Without an address the connection counts under
     /// [`max_connections`](crate::ServerBuilder::max_connections) alone. If there is no place for it, it is answered
-    /// with 503, or closed without an answer if 64 others are being answered so. At the client's end, `ConnectBuilder::over` takes such a stream.
+    /// with 503, or closed without an answer if 64 others are being answered so. At the client's end,
+    /// `ConnectBuilder::over` takes such a stream.
     ///
     /// ```
     /// use rpc_client::Connect;
