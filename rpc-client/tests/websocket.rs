@@ -185,3 +185,12 @@ async fn what_comes_with_the_answer_is_not_lost() {
     );
     server.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_connect_timeout_may_be_switched_off() {
+    let (near, far) = tokio::io::duplex(1024);
+    drop(far);
+    let connecting = ClientWebSocket::connect("ws://localhost/").over(near).connect_timeout(Duration::MAX);
+    let error = timeout(SOON, connecting).await.unwrap().unwrap_err();
+    assert!(matches!(error, ConnectError::Ended { .. }), "{error}");
+}

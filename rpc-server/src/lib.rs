@@ -49,6 +49,7 @@ mod caps;
 mod error;
 mod front;
 mod handle;
+mod headers;
 mod http_stream;
 mod listener;
 #[cfg(feature = "raw")]

@@ -82,7 +82,7 @@ impl Server {
     /// As [`listen`](Self::listen). [`ListenError::NoTrustedProxies`] for the PROXY protocol at a server without
     /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies).
     pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
-        if self.shared().has_ended() {
+        if self.shared().is_stopped() {
             return Err(ListenError::ShutDown);
         }
         self.serve_listener_with(bind(addr).await?, options)
@@ -183,7 +183,7 @@ impl Server {
     /// an old one cannot be removed, [`ListenError::ShutDown`] if the server has been shut down.
     #[cfg(unix)]
     pub async fn listen_unix(&self, path: impl AsRef<Path>) -> Result<UnixListener, ListenError> {
-        if self.shared().has_ended() {
+        if self.shared().is_stopped() {
             return Err(ListenError::ShutDown);
         }
         let (listener, file) = unix::bind(path.as_ref()).await?;
@@ -197,7 +197,8 @@ impl Server {
     /// Of `info` the address counts, what TLS has told, and the extensions, which the session has too: a
     /// [`Principal`](rpc_core::Principal) among them is the session's. Without an address the connection counts under
     /// [`max_connections`](crate::ServerBuilder::max_connections) alone. If there is no place for it, it is answered
-    /// with 503. At the client's end, `ConnectBuilder::over` takes such a stream.
+    /// with 503, or closed without an answer if 64 others are being answered so. At the client's end,
+    /// `ConnectBuilder::over` takes such a stream.
     ///
     /// ```
     /// use rpc_client::Connect;

@@ -11,7 +11,10 @@ use std::{
 
 use http::HeaderMap;
 use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use crate::{
@@ -21,6 +24,10 @@ use crate::{
     sessions::Sessions,
     socket::Socket,
 };
+
+/// How many connections or streams that have no place under the caps may linger until they have heard why: at each
+/// listener, and of all streams of the application. Each one holds a socket beyond the cap.
+pub(crate) const MOST_LINGERING: usize = 64;
 
 /// One server. Its handles, its listeners' tasks and its sessions' tasks share it.
 #[derive(Debug)]
@@ -45,6 +52,8 @@ pub(crate) struct ServerShared {
     given_up: watch::Sender<bool>,
     /// Limits the log lines about connections beyond the caps.
     refusals: LogLimit,
+    /// Limits the streams of the application that linger without a place.
+    pub(crate) lingering: Arc<Semaphore>,
 }
 
 /// How far the end of a server has come.
@@ -97,6 +106,7 @@ impl ServerShared {
             unready: AtomicBool::new(false),
             given_up: watch::Sender::default(),
             refusals: LogLimit::new(),
+            lingering: Arc::new(Semaphore::new(MOST_LINGERING)),
         }
     }
 
@@ -181,8 +191,8 @@ impl ServerShared {
     /// Tells of the end of the server; `None` if it has ended.
     pub(crate) fn subscribe(&self) -> Option<watch::Receiver<Stop>> {
         let stop = self.stop.subscribe();
-        let has_ended = *stop.borrow() != Stop::No;
-        (!has_ended).then_some(stop)
+        let is_stopped = *stop.borrow() != Stop::No;
+        (!is_stopped).then_some(stop)
     }
 
     /// Closes a socket. True if the socket was open.
@@ -193,7 +203,7 @@ impl ServerShared {
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.unready.load(Ordering::Relaxed) && !self.has_ended() && self.sessions.is_open()
+        !self.unready.load(Ordering::Relaxed) && !self.is_stopped() && self.sessions.is_open()
     }
 
     /// New clients are not welcome any more, although they are taken.
@@ -218,7 +228,7 @@ impl ServerShared {
     }
 
     /// Whether the server has been stopped.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.listening().ended
     }
 

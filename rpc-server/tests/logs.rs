@@ -245,3 +245,37 @@ async fn another_version_of_a_contract_is_a_warning_at_either_end() {
     }
     server.shutdown().await;
 }
+
+#[cfg(feature = "raw")]
+#[tokio::test]
+async fn an_http_server_that_does_not_let_go_of_its_connections_is_named() {
+    use http::Request;
+    use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tower_service::Service;
+
+    Lines::keep();
+    let server = builder().build().unwrap();
+    let named = || {
+        let lines = Lines::read(Level::WARN);
+        lines.iter().filter(|line| line.contains("does not let go of the connection; with hyper")).count()
+    };
+    async fn quiet(_socket: rpc_server::raw::RawSocket) {}
+    for (count, is_raw) in [(1, false), (2, true)] {
+        let upgrade = server.upgrade();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (mut upgrade, mut raw) = (upgrade.clone(), rpc_server::raw::websocket(quiet));
+            async move { if is_raw { raw.call(request).await } else { upgrade.call(request).await } }
+        });
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let serving =
+            tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(far), service).await });
+        near.write_all(format!("GET / HTTP/1.1\r\n{}\r\n\r\n", UPGRADE.join("\r\n")).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, near.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        let _ = timeout(SOON, serving).await.unwrap();
+        timeout(SOON, until("the line about the connection", || named() == count)).await.unwrap();
+    }
+}

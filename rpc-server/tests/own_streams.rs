@@ -8,7 +8,7 @@ use raw::{DeskClient, builder, endless};
 use rpc_client::{Connect, ConnectError};
 use rpc_core::{CloseCode, ConnectionError, Context, Stub, TlsInfo};
 use rpc_server::{ConnectionInfo, ListenError, Principal, Server};
-use rpc_testing::SOON;
+use rpc_testing::{SOON, settle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::timeout,
@@ -110,6 +110,33 @@ async fn paths_and_limits_hold_for_streams() {
     let error = timeout(SOON, connect("/rpc")).await.unwrap().unwrap_err();
     assert!(matches!(&error, ConnectError::Http { status, .. } if *status == 503), "{error}");
     desk.address().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_beyond_the_cap_are_closed_unheard_if_too_many_of_them_are_told_why() {
+    let server = builder().max_connections(1).build().unwrap();
+    let serve = || {
+        let (near, far) = duplex(1024);
+        server.serve_stream(far, ConnectionInfo::default()).unwrap();
+        near
+    };
+    let _first = serve();
+    // None of these peers closes its half, so each answer takes as long as it may.
+    let mut peers: Vec<_> = (0..100).map(|_| serve()).collect();
+    let mut told = 0;
+    for peer in &mut peers {
+        let mut answer = String::new();
+        timeout(SOON, peer.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503"), "{answer}");
+        told += usize::from(!answer.is_empty());
+    }
+    assert_eq!(told, 64);
+    settle().await;
+    drop(peers);
+    settle().await;
+    let mut answer = String::new();
+    timeout(SOON, serve().read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ pub(crate) async fn open(
     let target = Target::parse(url)?;
     let tls = security(&target, tls).await?;
     let request = request(&target, headers, protocols);
-    let limit = Limit { at: Instant::now() + after, after };
+    let limit = Limit::new(after);
     let proxy = match way {
         Way::Tcp(proxy) => proxy,
         Way::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
@@ -182,19 +182,25 @@ async fn security(target: &Target, given: Option<Tls>) -> Result<Option<Tls>, Co
 }
 
 struct Limit {
-    at: Instant,
+    /// `None` if the time is longer than a clock can tell.
+    at: Option<Instant>,
     after: Duration,
 }
 
 impl Limit {
+    fn new(after: Duration) -> Self {
+        Self { at: Instant::now().checked_add(after), after }
+    }
+
     async fn bound<T>(
         &self,
         target: &Target,
         reached: Option<SocketAddr>,
         step: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
+        let Some(at) = self.at else { return step.await };
         let mut step = pin!(step);
-        if let Ok(done) = timeout_at(self.at, &mut step).await {
+        if let Ok(done) = timeout_at(at, &mut step).await {
             return done;
         }
         // This process may have been stopped, and the answer may wait in the socket.
@@ -342,7 +348,7 @@ mod tests {
         let target = Target::parse("ws://127.0.0.1:1/").unwrap();
         let after = Duration::from_secs(10);
         for (late, taken) in [(Duration::from_millis(50), true), (Duration::from_secs(1), false)] {
-            let limit = Limit { at: Instant::now() + after, after };
+            let limit = Limit::new(after);
             let step = async {
                 sleep(after + late).await;
                 Ok(())

@@ -25,7 +25,8 @@ pub(super) struct Target {
 const EXAMPLE: &str = "write it like ws://127.0.0.1:9000/";
 
 /// What can be shown of a URL: no query and no fragment, which may hold a token, and nothing of what stands before an
-/// `@`, which may be a password.
+/// `@`, which may be a password. A password may have a `?` or a `#` that is not encoded: then a part of it stands where
+/// the port would.
 pub(crate) fn shown(url: &str) -> String {
     let (before, cut) = match url.find(['?', '#']) {
         Some(at) => (&url[..at], format!("{}…", &url[at..=at])),
@@ -34,7 +35,17 @@ pub(crate) fn shown(url: &str) -> String {
     let (scheme, rest) = before.split_at(before.find("://").map_or(0, |at| at + 3));
     match rest.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}…@{host}{cut}"),
+        None if url[before.len()..].contains('@') && !ends_with_port(rest) => format!("{scheme}…"),
         None => format!("{before}{cut}"),
+    }
+}
+
+/// Whether what stands behind the last colon of the authority, if there is one, may be a port.
+fn ends_with_port(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((_, port)) => authority.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit()),
+        None => true,
     }
 }
 
@@ -128,11 +139,15 @@ mod tests {
     fn errors_show_no_part_of_a_url_in_which_secrets_lie() {
         for (url, expected) in [
             ("ws://example.com/rpc", "ws://example.com/rpc"),
-            ("ws://ada:pw@example.com/@home", "ws://example.com/@home"),
-            ("ada:p@w@example.com", "example.com"),
+            ("ws://ada:pw@example.com/@home", "ws://…@home"),
+            ("ada:p@w@example.com", "…@example.com"),
             ("ws://example.com?token=1@2", "ws://example.com?…"),
             ("wss://ada@example.com/rpc?token=1#2", "wss://…@example.com/rpc?…"),
-            ("ws://example.com/#top", "ws://example.com/#top"),
+            ("ws://ada:p?w@example.com/", "ws://…"),
+            ("ws://ada:p#w@example.com/", "ws://…"),
+            ("ws://[::1]:9000?user=ada@example.com", "ws://[::1]:9000?…"),
+            ("ws://[::1]?user=ada@example.com", "ws://[::1]?…"),
+            ("ws://example.com/#top", "ws://example.com/#…"),
             ("", ""),
         ] {
             assert_eq!(shown(url), expected);

@@ -117,6 +117,7 @@ impl ClientWebSocketBuilder {
     }
 
     /// Sets the time that reaching the server and the handshake may take together; 10 seconds by default.
+    /// [`Duration::MAX`] switches the limit off.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self

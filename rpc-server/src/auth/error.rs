@@ -93,7 +93,7 @@ impl AuthError {
 
     /// The seconds that a client is asked to wait.
     pub(crate) fn retry_after(&self) -> Option<u64> {
-        self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+        self.retry_after.map(|wait| wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)))
     }
 }
 
@@ -115,5 +115,20 @@ impl From<AuthError> for Status {
             AuthErrorKind::Unavailable => Self::unavailable(message),
             AuthErrorKind::Internal => Self::internal(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_seconds_as_far_as_they_go() {
+        for (wait, seconds) in
+            [(Duration::ZERO, 0), (Duration::from_millis(1), 1), (Duration::from_secs(2), 2), (Duration::MAX, u64::MAX)]
+        {
+            assert_eq!(AuthError::too_many("later", wait).retry_after(), Some(seconds), "{wait:?}");
+        }
+        assert_eq!(AuthError::unavailable("later").retry_after(), None);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{AuthErrorKind, Gatekeeper};
-use crate::upgrade::MAX_HEAD;
+use crate::headers::MAX_HEAD;
 
 /// How many credentials of one session may be refused in a minute. An attempt costs a client no connection, so a
 /// session must be no place to guess credentials.

@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr};
 use http::{HeaderMap, Uri, header};
 use rpc_core::{ConnectionInfo, Credential, text::excerpt};
 
+use crate::headers::tokens;
+
 /// The beginning of a sub-protocol that holds a token.
 const TOKEN_PROTOCOL: &str = "duplex-rpc.bearer.";
 
@@ -77,9 +79,8 @@ impl<'a> AuthRequest<'a> {
     }
 
     fn protocol_token(&self) -> Option<Credential> {
-        let lines = self.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-        let names = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-        let mut tokens = names.filter_map(|name| name.trim().strip_prefix(TOKEN_PROTOCOL));
+        let names = tokens(self.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
+        let mut tokens = names.filter_map(|name| name.strip_prefix(TOKEN_PROTOCOL));
         tokens.next().filter(|token| !token.is_empty() && tokens.next().is_none()).map(Credential::bearer)
     }
 }

@@ -17,10 +17,10 @@ use super::turned_away::{LONGEST, discard};
 use crate::{
     caps::Place,
     front::{Connection, answer},
+    headers::MAX_HEAD,
     http_stream::HttpStream,
     routes::RequestBody,
     shared::{ServerShared, Stop},
-    upgrade::MAX_HEAD,
 };
 
 /// A connection of the server.

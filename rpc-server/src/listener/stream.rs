@@ -30,7 +30,13 @@ where
         None => shared.take_place(None, None),
     };
     let Some(place) = place else {
-        tokio::spawn(async { drop(timeout(LONGEST, linger(io)).await) });
+        // Clients decide how many of these there are.
+        if let Ok(lingering) = Arc::clone(&shared.lingering).try_acquire_owned() {
+            tokio::spawn(async move {
+                drop(timeout(LONGEST, linger(io)).await);
+                drop(lingering);
+            });
+        }
         return Ok(());
     };
     debug!(peer = peer_addr.map(tracing::field::display), "stream accepted");

@@ -8,16 +8,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::socket::Incoming;
+use crate::{shared::MOST_LINGERING, socket::Incoming};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\n\
-    content-length: 61\r\n\
+    content-length: 60\r\n\
     connection: close\r\n\
     \r\n\
-    The server has too many connections. Try again in a moment.\r\n";
-/// How many connections may linger. Each one holds a socket beyond the cap.
-const MOST: usize = 64;
+    The server has too many connections. Try again in a moment.\n";
 /// How long a connection may linger.
 pub(super) const LONGEST: Duration = Duration::from_secs(1);
 /// The most bytes that a connection may send while it lingers.
@@ -36,7 +34,7 @@ impl TurnedAway {
     /// Says why, and closes the connection: at once if too many of them linger.
     pub(super) fn add(&mut self, incoming: Incoming) {
         while self.lingering.try_join_next().is_some() {}
-        if self.lingering.len() < MOST {
+        if self.lingering.len() < MOST_LINGERING {
             let lingering = async {
                 match incoming {
                     Incoming::Tcp(stream, _) => linger(stream).await,
@@ -79,11 +77,13 @@ pub(super) async fn discard(mut stream: impl AsyncRead + Unpin) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upgrade::Refusal;
 
     #[test]
-    fn the_answer_to_one_too_many_states_its_length() {
+    fn the_answer_to_one_too_many_is_whole() {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert_eq!(body, Refusal::Full.text(), "a request gets the same answer");
     }
 }

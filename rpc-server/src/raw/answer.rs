@@ -9,8 +9,9 @@ use tracing::debug;
 
 use super::{hosted::Hosted, run, service::Settings};
 use crate::{
+    headers::tokens,
     sessions::Entry,
-    upgrade::{Refusal, UpgradeBody, check_handshake, switching, tokens},
+    upgrade::{Refusal, UpgradeBody, check_handshake, switching},
 };
 
 /// Answers one request. Must be called within a tokio runtime.

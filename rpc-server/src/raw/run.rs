@@ -21,12 +21,15 @@ use rpc_core::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tracing::{debug, error, warn};
 
 use super::handler::{Serve, WebSocketHandler};
-use crate::{sessions::Entry, upgrade::Bare};
+use crate::{
+    sessions::Entry,
+    upgrade::{Bare, take_over},
+};
 
 /// A user's code has panicked.
 struct Panicked;
@@ -40,24 +43,14 @@ pub(super) async fn run(
     serve: Serve,
     entry: Option<Entry>,
 ) {
-    let peer = info.connection.peer_addr.map(tracing::field::display);
     let overdue = async {
         match &entry {
             Some(entry) => entry.overdue().await,
             None => pending().await,
         }
     };
-    let upgraded = tokio::select! {
-        upgraded = timeout(limit, on_upgrade) => upgraded,
-        () = overdue => return debug!(peer, "the raw upgrade took longer than the end of the server"),
-    };
-    let upgraded = match upgraded {
-        Ok(Ok(upgraded)) => upgraded,
-        Ok(Err(error)) => return debug!(peer, "raw upgrade failed: {}", excerpt_of(&error)),
-        Err(_) => return debug!(peer, "raw upgrade timed out"),
-    };
-    // An upgraded connection has its stream until here.
-    match Bare::of(upgraded) {
+    let bare = take_over(on_upgrade, limit, overdue, info.connection.peer_addr, "raw upgrade").await;
+    match bare {
         Some(Bare::Tcp(io, leftover)) => drive(io, leftover, info, &limits, serve, entry).await,
         #[cfg(feature = "tls")]
         Some(Bare::Tls(io, leftover)) => drive(io, leftover, info, &limits, serve, entry).await,

@@ -20,7 +20,7 @@ pub(super) struct State {
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
     /// The keys of `open`, by the sessions' own ids.
-    places: HashMap<SessionId, u64>,
+    numbers: HashMap<SessionId, u64>,
     watchers: BTreeMap<u64, Watcher>,
     /// Sessions that have opened and closed so far, for the log.
     pub(super) opened: u64,
@@ -107,7 +107,7 @@ impl State {
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
-        self.places.get(&id).and_then(|place| self.open.get(place)).map(|record| &record.session)
+        self.numbers.get(&id).and_then(|number| self.open.get(number)).map(|record| &record.session)
     }
 
     /// A session has opened. Returns the wakers to wake outside of the lock.
@@ -115,7 +115,7 @@ impl State {
     pub(super) fn opened(&mut self, session: Session) -> Vec<Waker> {
         self.opened += 1;
         let number = self.number();
-        self.places.insert(session.id(), number);
+        self.numbers.insert(session.id(), number);
         self.open.insert(number, Arc::new(Record { session, reason: OnceLock::new() }));
         self.wakers()
     }
@@ -124,7 +124,7 @@ impl State {
     /// drop, outside of the lock.
     #[must_use]
     pub(super) fn closed(&mut self, session: SessionId, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
-        let Some(number) = self.places.remove(&session) else { return (Vec::new(), None) };
+        let Some(number) = self.numbers.remove(&session) else { return (Vec::new(), None) };
         self.closed += 1;
         let record = self.open.remove(&number);
         if let Some(record) = &record {

@@ -1,11 +1,18 @@
-//! `Bare`: a connection that has been upgraded, without the layers of HTTP.
+//! `Bare`: a connection that has been upgraded, without the layers of HTTP. `take_over`: gets it from the HTTP server.
+
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use hyper::upgrade::Upgraded;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use rpc_core::{logging::LogLimit, text::excerpt_of};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
+use tracing::{debug, warn};
 
 use crate::http_stream::HttpStream;
 
@@ -49,6 +56,43 @@ impl Bare {
         };
         Some(Self::Other(TokioIo::new(upgraded)))
     }
+}
+
+/// Takes the connection over from the HTTP server that has answered its request with 101, within `limit` and before the
+/// server's end, which `overdue` tells. `None` if that fails; the log says why, and names the upgrade with `what`.
+pub(crate) async fn take_over(
+    on_upgrade: OnUpgrade,
+    limit: Duration,
+    overdue: impl Future<Output = ()>,
+    peer_addr: Option<SocketAddr>,
+    what: &str,
+) -> Option<Bare> {
+    let peer = peer_addr.map(tracing::field::display);
+    let upgraded = tokio::select! {
+        upgraded = timeout(limit, on_upgrade) => upgraded,
+        () = overdue => {
+            debug!(peer, "the {what} took longer than the end of the server");
+            return None;
+        }
+    };
+    match upgraded {
+        // An upgraded connection has its stream until here.
+        Ok(Ok(upgraded)) => return Bare::of(upgraded),
+        // The request itself does not show whether the HTTP server will hand the connection over.
+        Ok(Err(error)) if error.is_user() => {
+            static HELD: LogLimit = LogLimit::new();
+            if let Some(more) = HELD.admit(Instant::now().into_std()) {
+                warn!(
+                    peer,
+                    "the HTTP server around does not let go of the connection; with hyper: serve_connection(..).with_upgrades() \
+                     ({error}){more}"
+                );
+            }
+        }
+        Ok(Err(error)) => debug!(peer, "{what} failed: {}", excerpt_of(&error)),
+        Err(_) => debug!(peer, "{what} timed out"),
+    }
+    None
 }
 
 fn joined(read: Bytes, ahead: &[u8]) -> Bytes {

@@ -3,7 +3,6 @@
 mod answer;
 mod bare;
 mod body;
-mod headers;
 mod peer;
 mod refusal;
 mod request;
@@ -26,14 +25,12 @@ pub use self::body::UpgradeBody;
 #[cfg(feature = "raw")]
 pub(crate) use self::{
     answer::switching,
-    bare::Bare,
-    headers::tokens,
+    bare::{Bare, take_over},
     request::{check_handshake, check_host, check_number},
 };
 pub(crate) use self::{
     peer::{peer_addr, tell},
     refusal::Refusal,
-    request::MAX_HEAD,
 };
 use crate::{
     caps::Place,

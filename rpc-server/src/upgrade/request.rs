@@ -3,16 +3,14 @@
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 use rpc_core::{TlsInfo, session::SUBPROTOCOL};
 
-use super::{
-    headers::{has_token, single, tokens},
-    refusal::Refusal,
+use super::refusal::Refusal;
+use crate::{
+    admission::{Hosts, Origins},
+    headers::{MAX_HEAD, has_token, single, tokens},
 };
-use crate::admission::{Hosts, Origins};
 
 /// The only version of the WebSocket there is (RFC 6455 §4.4).
 const VERSION: &str = "13";
-/// Bytes that the header lines may have.
-pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// Sixteen bytes in base64: 22 digits and the padding.
 const KEY_DIGITS: usize = 22;
 

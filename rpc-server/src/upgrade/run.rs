@@ -6,17 +6,16 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     ConnectionInfo, Session, SessionState,
-    logging::LogLimit,
     session::{Driver, Handshake, WebSocket},
     text::excerpt_of,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, timeout},
+    time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::bare::Bare;
+use super::bare::{Bare, take_over};
 use crate::{auth::AuthError, sessions::Entry, shared::ServerShared};
 
 /// Takes the connection over from the HTTP server, waits for the client's Hello, and hands the link to a session.
@@ -28,30 +27,9 @@ pub(super) async fn run(
     entry: Entry,
     is_decided: bool,
 ) {
-    let peer = info.peer_addr.map(tracing::field::display);
-    let upgraded = tokio::select! {
-        upgraded = timeout(shared.config.upgrade_timeout(), on_upgrade) => upgraded,
-        () = entry.overdue() => return debug!(peer, "the upgrade took longer than the end of the server"),
-    };
-    let upgraded = match upgraded {
-        Ok(Ok(upgraded)) => upgraded,
-        // The request itself does not show whether the HTTP server will hand the connection over.
-        Ok(Err(error)) if error.is_user() => {
-            static HELD: LogLimit = LogLimit::new();
-            if let Some(more) = HELD.admit(Instant::now().into_std()) {
-                warn!(
-                    peer,
-                    "the HTTP server around does not let go of the connection; with hyper: serve_connection(..).with_upgrades() \
-                     ({error}){more}"
-                );
-            }
-            return;
-        }
-        Ok(Err(error)) => return debug!(peer, "upgrade failed: {}", excerpt_of(&error)),
-        Err(_) => return debug!(peer, "upgrade timed out"),
-    };
-    // An upgraded connection has its stream until here.
-    match Bare::of(upgraded) {
+    let limit = shared.config.upgrade_timeout();
+    let bare = take_over(on_upgrade, limit, entry.overdue(), info.peer_addr, "upgrade").await;
+    match bare {
         Some(Bare::Tcp(io, leftover)) => greet(shared, io, leftover, info, entry, is_decided).await,
         #[cfg(feature = "tls")]
         Some(Bare::Tls(io, leftover)) => greet(shared, io, leftover, info, entry, is_decided).await,

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, HeaderName};
 
-pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+/// Bytes that the header lines of a request may have.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 
@@ -17,7 +20,7 @@ pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iter
 }
 
 /// The value of a header that may come only once; `None` if it comes twice.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).into_iter();
     let first = values.next()?;
     if values.next().is_some() {
