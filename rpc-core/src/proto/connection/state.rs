@@ -49,7 +49,7 @@ pub struct ConnectionStats {
     pub calls_pending: usize,
     /// Calls served here whose completion has not been sent yet.
     pub calls_served: usize,
-    /// One-way calls sent and not yet reported done.
+    /// One-way calls sent and not yet reported done. The report may come 200 ms after a call has ended.
     pub oneway_pending: usize,
     /// One-way calls being served here.
     pub oneway_served: usize,
