@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 /// As long as the packet of one of our calls.
 const MESSAGE: usize = 20;
 
-/// With our read buffer.
+/// With a read buffer as long as what a session reads at once.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(32 * 1024)
 }

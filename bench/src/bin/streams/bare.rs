@@ -16,7 +16,7 @@ const MESSAGE: usize = 20;
 const IN_FLIGHT: usize = 256;
 const MIB: usize = 1024 * 1024;
 
-/// With our read buffer.
+/// With a read buffer as long as what a session reads at once.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(32 * 1024)
 }
