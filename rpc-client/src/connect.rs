@@ -247,7 +247,7 @@ impl<T> ConnectBuilder<T> {
     async fn open(self) -> Result<Peer, ConnectError> {
         let hosting = self.hosting.build()?;
         let config = &self.config;
-        let DialSettings { url, way, tls, headers } = self.settings;
+        let DialSettings { url, carrier, tls, headers } = self.settings;
         let mut headers = headers?;
         let shown = match &self.credentials {
             Some(_) if headers.contains_key(header::AUTHORIZATION) => {
@@ -261,7 +261,7 @@ impl<T> ConnectBuilder<T> {
             headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
             credential
         });
-        let Opened { stream, leftover, info, .. } = dial(&url, way, tls, &headers, config).await?;
+        let Opened { stream, leftover, info, .. } = dial(&url, carrier, tls, &headers, config).await?;
         let peer_addr = info.peer_addr;
         let shown = credential.as_ref();
         let (session, driver) = match stream {

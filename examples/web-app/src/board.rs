@@ -15,7 +15,7 @@ use rpc_server::{
 use crate::contract::{Admin, Board, BoardError, BoardEventsClient, LiveEvent, Note};
 
 /// The board keeps this number of notes, the newest ones.
-const KEPT: usize = 100;
+const MOST_NOTES: usize = 100;
 /// The longest text of a note, in bytes.
 const LONGEST: usize = 500;
 
@@ -44,7 +44,7 @@ impl Wall {
             let mut shared = self.shared();
             shared.last += 1;
             let note = Note { number: shared.last, author: author.to_owned(), text: text.to_owned() };
-            if shared.notes.len() == KEPT {
+            if shared.notes.len() == MOST_NOTES {
                 shared.notes.pop_front();
             }
             shared.notes.push_back(note.clone());

@@ -17,7 +17,7 @@ use crate::app::AppState;
 /// The name of the cookie.
 const COOKIE: &str = "login";
 /// The newest logins count. Older ones are forgotten, so that logins cannot fill the memory.
-const KEPT: usize = 1000;
+const MOST_TOKENS: usize = 1000;
 
 /// A user who is logged in. As an extractor it refuses requests without a login, with 401.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Logins {
         }
         let token = token()?;
         let mut tokens = self.tokens();
-        if tokens.len() == KEPT {
+        if tokens.len() == MOST_TOKENS {
             tokens.pop_front();
         }
         tokens.push_back((Credential::bearer(&token), User { name: name.to_owned(), is_admin: *is_admin }));

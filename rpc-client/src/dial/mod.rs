@@ -1,5 +1,6 @@
 //! Dialling: makes a WebSocket from a URL, by TCP and the HTTP upgrade.
 
+mod carrier;
 mod head;
 mod own;
 mod reach;
@@ -7,7 +8,6 @@ mod settings;
 mod socks;
 mod target;
 mod tunnel;
-mod way;
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -32,13 +32,13 @@ use tokio_tungstenite::{
 
 #[cfg(unix)]
 use self::reach::reach_unix;
+pub(crate) use self::{carrier::Carrier, own::OwnStream, settings::DialSettings, target::shown};
 use self::{
     head::HeadFirst,
     reach::reach,
     target::Target,
     tunnel::{failed as proxy_failed, tunnel},
 };
-pub(crate) use self::{own::OwnStream, settings::DialSettings, target::shown, way::Way};
 use crate::{
     error::ConnectError,
     proxy::Proxy,
@@ -63,12 +63,12 @@ pub(crate) enum Stream {
 /// Connects and upgrades to a session's WebSocket. Dropping the future closes what it has opened.
 pub(crate) async fn dial(
     url: &str,
-    way: Way,
+    carrier: Carrier,
     tls: Option<Tls>,
     headers: &HeaderMap,
     config: &Config,
 ) -> Result<Opened, ConnectError> {
-    open(url, way, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
+    open(url, carrier, tls, headers, Some(SUB_PROTOCOL), config.upgrade_timeout()).await
 }
 
 /// A connection that has become a WebSocket.
@@ -84,7 +84,7 @@ pub(crate) struct Opened {
 /// Connects and upgrades, with an offer of sub-protocols. Dropping the future closes what it has opened.
 pub(crate) async fn open(
     url: &str,
-    way: Way,
+    carrier: Carrier,
     tls: Option<Tls>,
     headers: &HeaderMap,
     protocols: Option<HeaderValue>,
@@ -94,11 +94,11 @@ pub(crate) async fn open(
     let tls = security(&target, tls).await?;
     let request = request(&target, headers, protocols);
     let limit = Limit::new(after);
-    let proxy = match way {
-        Way::Tcp(proxy) => proxy,
-        Way::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
+    let proxy = match carrier {
+        Carrier::Tcp(proxy) => proxy,
+        Carrier::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
         #[cfg(unix)]
-        Way::Unix(path) => {
+        Carrier::Unix(path) => {
             let stream = limit.bound(&target, None, reach_unix(path)).await?;
             return open_own(target, Box::new(stream), tls, request, &limit).await;
         }

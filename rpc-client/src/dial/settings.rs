@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::way::Way;
+use super::carrier::Carrier;
 use crate::{error::ConnectError, proxy::Proxy, tls::Tls};
 
 /// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
@@ -20,18 +20,18 @@ const OWN_HEADERS: [HeaderName; 7] = [
     header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
-/// Where a connection leads, by which way, and with which request. An error of a header is kept until the settings are
-/// used.
+/// Where a connection leads, what carries it, and with which request. An error of a header is kept until the settings
+/// are used.
 pub(crate) struct DialSettings {
     pub(crate) url: String,
-    pub(crate) way: Way,
+    pub(crate) carrier: Carrier,
     pub(crate) tls: Option<Tls>,
     pub(crate) headers: Result<HeaderMap, ConnectError>,
 }
 
 impl DialSettings {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, way: Way::Tcp(None), tls: None, headers: Ok(HeaderMap::new()) }
+        Self { url, carrier: Carrier::Tcp(None), tls: None, headers: Ok(HeaderMap::new()) }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -45,16 +45,16 @@ impl DialSettings {
     }
 
     pub(crate) fn proxy(self, proxy: Proxy) -> Self {
-        Self { way: Way::Tcp(Some(proxy)), ..self }
+        Self { carrier: Carrier::Tcp(Some(proxy)), ..self }
     }
 
     pub(crate) fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self { way: Way::Own(Box::new(stream)), ..self }
+        Self { carrier: Carrier::Own(Box::new(stream)), ..self }
     }
 
     #[cfg(unix)]
     pub(crate) fn unix(self, path: PathBuf) -> Self {
-        Self { way: Way::Unix(path), ..self }
+        Self { carrier: Carrier::Unix(path), ..self }
     }
 }
 

@@ -153,10 +153,10 @@ impl ClientWebSocketBuilder {
     }
 
     async fn open(self) -> Result<ClientWebSocket, ConnectError> {
-        let DialSettings { url, way, tls, headers } = self.settings;
+        let DialSettings { url, carrier, tls, headers } = self.settings;
         let headers = headers?;
         let offer = offer(&self.protocols)?;
-        let opening = open(&url, way, tls, &headers, offer, self.timeout);
+        let opening = open(&url, carrier, tls, &headers, offer, self.timeout);
         let Opened { stream, leftover, info, uri } = opening.await?;
         let protocol = info.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let protocol = protocol.and_then(|protocol| protocol.to_str().ok()).map(|protocol| protocol.trim().to_owned());

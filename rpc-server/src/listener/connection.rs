@@ -111,15 +111,15 @@ impl Accepted {
         let of_requests = Arc::clone(&shared);
         let stream = HttpStream::new(io, shared.config.write_timeout());
         let watch = stream.watch();
-        let told = watch.clone();
+        let watched = watch.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().extend(extensions.clone());
             let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
-            let told = told.clone();
+            let watched = watched.clone();
             async move {
-                told.asked(true);
+                watched.asked(true);
                 let answer = answer.await;
-                told.asked(false);
+                watched.asked(false);
                 Ok::<_, Infallible>(answer)
             }
         });

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 /// The bytes that are read from a stream at once.
 pub(super) const READ: usize = 32 * 1024;
 /// The number of states of one role, and of buffers, that a thread keeps.
-const KEPT: usize = 4;
+const MOST_KEPT: usize = 4;
 /// States with a longer read buffer are not kept.
 const LONGEST_KEPT: usize = 64 * 1024;
 
@@ -88,7 +88,7 @@ pub(super) fn keep_buffer(buffer: Box<[u8]>) {
 
 /// The oldest entry goes, so that the kept ones fit the connections of today.
 fn keep<T>(entries: &mut Vec<T>, entry: T) {
-    if entries.len() >= KEPT {
+    if entries.len() >= MOST_KEPT {
         entries.remove(0);
     }
     entries.push(entry);
