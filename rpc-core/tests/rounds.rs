@@ -21,7 +21,7 @@ use rpc_core::{
     contract::method_id,
     session::{Driver, Handshake, Memory, Progress, Transport, TransportError, memory},
 };
-use rpc_testing::{LIMITS, hello, hosted, packet, request};
+use rpc_testing::{LIMITS, hello, hosted, packet, pass, request};
 
 /// Counts the packets that it has been given, and takes none while it is stuck.
 struct Counted {
@@ -323,7 +323,7 @@ async fn an_earlier_deadline_counts_also_while_a_write_is_stuck() {
     ends.poll();
     ends.poll();
     ends.wakes();
-    tokio::time::sleep(Duration::from_millis(501)).await;
+    pass(Duration::from_millis(501)).await;
     assert_eq!(ends.wakes(), 1, "the timer has been set anew");
     ends.poll();
     let failed = short.now_or_never().expect("its time is up").unwrap_err();

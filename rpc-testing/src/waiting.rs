@@ -57,6 +57,20 @@ pub async fn settle() {
     sleep(Duration::from_secs(1)).await;
 }
 
+/// Moves a paused clock by this time, a second at a time, so that what is due on the way goes off when it is due.
+///
+/// # Panics
+///
+/// When the clock is not paused.
+pub async fn pass(time: Duration) {
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(Duration::from_secs(1));
+        advance(step).await;
+        left -= step;
+    }
+}
+
 /// Waits until a session has no call, stream or byte left. What it sent last may not have been acknowledged.
 ///
 /// # Panics

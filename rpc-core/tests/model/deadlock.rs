@@ -208,8 +208,8 @@ async fn siblings_queue() {
     impl Step for Stairs {
         async fn step(&self) -> u32 {
             let before = self.0.load(Ordering::SeqCst);
-            // Long enough for the second call to overtake, if it could.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // The second call overtakes meanwhile, if it can.
+            settle().await;
             self.0.store(before + 1, Ordering::SeqCst);
             before
         }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use rpc_core::{
     CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Execution, Hosting, Peer, Principal, Session,
     SessionHooks, Stats, Status, TimeLimit, async_trait,
@@ -99,11 +100,19 @@ async fn an_object_a_session_is_made_with_its_session_and_dropped_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_factory_may_take_its_time_and_refuse() {
-    let service = Inn::try_per_session(|session: Session| async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Result::<InnRoom, _>::Err(Status::resource_exhausted(format!("the inn is full, session {}", session.id())))
+    let counted = Arc::new(Semaphore::new(0));
+    let of_factory = Arc::clone(&counted);
+    let service = Inn::try_per_session(move |session: Session| {
+        let counted = Arc::clone(&of_factory);
+        async move {
+            let _beds = counted.acquire().await.unwrap();
+            Result::<InnRoom, _>::Err(Status::resource_exhausted(format!("the inn is full, session {}", session.id())))
+        }
     });
     let ends = open(&host(service), &host(Traveller.serve()));
+    settle().await;
+    assert!(ends.client.established().now_or_never().is_none(), "the factory has not decided");
+    counted.add_permits(1);
     match ends.client.established().await {
         Err(ConnectionError::Refused(status)) => {
             assert_eq!(

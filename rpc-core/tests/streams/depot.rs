@@ -1,13 +1,17 @@
 //! A depot: streams as results, as arguments, and as both.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use rpc_core::{Config, ConfigBuilder, Context, Hosting, Session, Status, Streaming, session};
+use rpc_testing::pass;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -154,7 +158,7 @@ impl Depot for House {
         let mut count = 0;
         while let Some(load) = loads.next().await {
             load?;
-            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+            pass(Duration::from_secs(seconds)).await;
             count += 1;
         }
         Ok(count)
