@@ -42,6 +42,20 @@ pub(crate) enum Ability {
     Items,
 }
 
+impl Ability {
+    pub(crate) const ALL: &[Self] = &[
+        Self::Calls,
+        Self::Order,
+        Self::Wait,
+        Self::Overtaking,
+        Self::OneWay,
+        Self::CallBack,
+        Self::Broadcast,
+        Self::Bulk,
+        Self::Items,
+    ];
+}
+
 /// A system: how it serves, and how it connects.
 pub(crate) trait Peer: 'static {
     /// Its name in options and tables.

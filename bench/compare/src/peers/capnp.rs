@@ -193,17 +193,7 @@ impl Peer for Capnp {
     const NAME: &'static str = "capnp-rpc";
     const ABOUT: &'static str = "capnp-rpc 0.27.3 over TCP with buffered reads and writes; streaming methods in place \
         of one-way callbacks and streams; it stays on one thread";
-    const CAN: &'static [Ability] = &[
-        Ability::Calls,
-        Ability::Order,
-        Ability::Wait,
-        Ability::Overtaking,
-        Ability::OneWay,
-        Ability::CallBack,
-        Ability::Broadcast,
-        Ability::Bulk,
-        Ability::Items,
-    ];
+    const CAN: &'static [Ability] = Ability::ALL;
     const STAYS_ON_ONE_THREAD: bool = true;
     type Link = CapnpLink;
 

@@ -159,17 +159,7 @@ impl Peer for Ours {
     const NAME: &'static str = "duplex-rpc";
     const ABOUT: &'static str =
         "Duplex RPC, this work tree, with its defaults and no cap on connections of one address";
-    const CAN: &'static [Ability] = &[
-        Ability::Calls,
-        Ability::Order,
-        Ability::Wait,
-        Ability::Overtaking,
-        Ability::OneWay,
-        Ability::CallBack,
-        Ability::Broadcast,
-        Ability::Bulk,
-        Ability::Items,
-    ];
+    const CAN: &'static [Ability] = Ability::ALL;
     type Link = OurLink;
 
     async fn serve(door: Door) -> Outcome<()> {

@@ -155,17 +155,7 @@ impl Peer for Remoc {
     const NAME: &'static str = "remoc";
     const ABOUT: &'static str = "remoc 0.20.5 over TCP, its own codec; channels in place of one-way callbacks and \
         streams, 1,024 calls at once at a server";
-    const CAN: &'static [Ability] = &[
-        Ability::Calls,
-        Ability::Order,
-        Ability::Wait,
-        Ability::Overtaking,
-        Ability::OneWay,
-        Ability::CallBack,
-        Ability::Broadcast,
-        Ability::Bulk,
-        Ability::Items,
-    ];
+    const CAN: &'static [Ability] = Ability::ALL;
     type Link = RemocLink;
 
     async fn serve(door: Door) -> Outcome<()> {
