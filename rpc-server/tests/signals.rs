@@ -24,14 +24,14 @@ use raw::{Raw, UPGRADE, masked};
 use rpc_client::Connect;
 use rpc_core::{Config, Execution};
 use rpc_server::{Server, ServerBuilder};
-use rpc_testing::{SOON, greeting, over_both, until};
+use rpc_testing::{Link, SOON, greeting, over_both, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
-use transport::{Link, Transport};
+use transport::Transport;
 
 over_both!("multi_thread": a_signal_drains_under_load, ctrl_c_drains_under_load);
 

@@ -105,7 +105,7 @@ async fn connections_that_are_torn_at_any_stage_leave_nothing() {
         ("a part of a head", format!("{PROXY}GET / HTT").into()),
         ("what is no head", format!("{PROXY}\0\0\0\r\n\r\n").into()),
         ("a page that is not answered", page("/slow", "").into()),
-        ("a page that nobody serves", page("/none", "").into()),
+        ("a page that is not served", page("/none", "").into()),
         ("a part of a body", page("/read", "Content-Length: 100\r\n").into()),
         ("a part of a body in chunks", (page("/read", "Transfer-Encoding: chunked\r\n") + "9\r\nabc").into()),
         ("an answer that is not read", page("/flood", "").into()),

@@ -25,6 +25,6 @@ pub use clock::with_stopped_clock;
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};
 pub use lines::{Line, Lines};
 pub use slow_link::slow_link;
-pub use socket::{accept, join};
+pub use socket::{Io, Link, accept, join};
 pub use transport::Wrapped;
-pub use waiting::{Inside, SOON, at_rest, settle, until};
+pub use waiting::{Inside, SOON, at_rest, pass, settle, until};

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use rpc_core::session::SUBPROTOCOL;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async, client_async,
     tungstenite::{
@@ -12,6 +15,14 @@ use tokio_tungstenite::{
         http::HeaderValue,
     },
 };
+
+/// What a peer that speaks bytes writes to and reads from: TCP, or TLS on top of it.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// Either of the two.
+pub type Link = Box<dyn Io>;
 
 /// The next client's WebSocket, which speaks this project's protocol.
 pub async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {

@@ -4,11 +4,11 @@ use std::future::Future;
 
 use rpc_client::{Client, ConnectError, connect, raw::ClientWebSocket};
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::SOON;
+use rpc_testing::{Link, SOON};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::transport::{Link, Transport};
+use crate::transport::Transport;
 
 #[rpc_core::service]
 trait Adder {

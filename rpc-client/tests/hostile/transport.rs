@@ -5,11 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use rpc_client::Tls;
 use rpc_core::__tls::provider;
 use rpc_server::{ServerBuilder, ServerHandle};
-use rpc_testing::{Authority, Identity};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-};
+use rpc_testing::{Authority, Identity, Link};
+use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -29,13 +26,6 @@ struct Secrets {
     identity: Identity,
     acceptor: TlsAcceptor,
 }
-
-/// What a server that speaks bytes writes to and reads from: TCP, or TLS on top of it.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-pub(crate) type Link = Box<dyn Io>;
 
 impl Transport {
     pub(crate) fn ws() -> Self {

@@ -9,13 +9,13 @@ use rpc_core::{
     Credential, Identity, Stub, async_trait,
 };
 use rpc_server::{AuthError, AuthRequest, Authenticator, ConnectionInfo, ServerBuilder, Verdict};
-use rpc_testing::{LIMITS, greeting, hello, over_both, packet, with_stopped_clock};
+use rpc_testing::{LIMITS, Link, greeting, hello, over_both, packet, with_stopped_clock};
 use tokio::time::advance;
 
 use crate::{
     raw::{DeskClient, Raw, UPGRADE, builder},
     row::Row,
-    transport::{Link, Transport},
+    transport::Transport,
 };
 
 over_both!(an_identity_that_expires, an_identity_that_is_renewed);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rpc_client::{Connect, ConnectError};
 use rpc_server::ServerBuilder;
-use rpc_testing::{SOON, over_both, with_stopped_clock};
+use rpc_testing::{Link, SOON, over_both, with_stopped_clock};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{advance, timeout},
@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     raw::{DeskClient, Raw, UPGRADE, builder},
     row::{MOST, Row},
-    transport::{Link, Transport},
+    transport::Transport,
 };
 
 over_both!(

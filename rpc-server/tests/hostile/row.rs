@@ -4,12 +4,12 @@ use std::future::Future;
 
 use rpc_client::Connect;
 use rpc_server::{ServerBuilder, ServerHandle};
-use rpc_testing::SOON;
+use rpc_testing::{Link, SOON};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use crate::{
     raw::{DeskClient, Raw},
-    transport::{Link, Transport},
+    transport::Transport,
 };
 
 /// How many connections each server may have: more than any row needs at once.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use rpc_core::Config;
-use rpc_testing::{over_both, with_stopped_clock};
+use rpc_testing::{Link, over_both, with_stopped_clock};
 use tokio::time::advance;
 
 use crate::{
     raw::{Raw, builder},
     row::Row,
-    transport::{Link, Transport},
+    transport::Transport,
 };
 
 over_both!(a_peer_that_says_nothing, a_head_that_comes_at_a_byte_a_second);

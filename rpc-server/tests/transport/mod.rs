@@ -9,11 +9,8 @@ use std::{io, net::SocketAddr};
 use rpc_client::{ConnectBuilder, Tls};
 use rpc_core::Stub;
 use rpc_server::{ServerBuilder, ServerHandle};
-use rpc_testing::{Authority, Identity};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use rpc_testing::{Authority, Identity, Link};
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::version::TLS13;
 
 use self::secure::secure;
@@ -29,13 +26,6 @@ struct Secrets {
     authority: String,
     identity: Identity,
 }
-
-/// What a raw peer writes to and reads from: TCP, or TLS on top of it.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-pub(crate) type Link = Box<dyn Io>;
 
 impl Transport {
     pub(crate) fn ws() -> Self {
