@@ -85,7 +85,7 @@ async def main():
     def open_socket(**more):
         more["max_size"] = 1 << 24
         more["proxy"] = None
-        # Anyone can write this: it must not be believed.
+        # Any client can write this header, so the server must not believe it.
         more["additional_headers"] = {"X-Forwarded-For": "203.0.113.9"}
         if options.at:
             more["host"], _, port = options.at.rpartition(":")

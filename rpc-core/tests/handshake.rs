@@ -23,7 +23,7 @@ use tokio::{
 
 const UNSEQUENCED: PacketHeader = PacketHeader { seq: 0, ack: 0 };
 
-/// Does not let anyone in until it is opened.
+/// Lets no session in until it is opened.
 #[derive(Clone)]
 struct Gate {
     open: Arc<Semaphore>,

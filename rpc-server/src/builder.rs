@@ -288,9 +288,9 @@ impl ServerBuilder {
     /// `X-Forwarded-For` that is not itself trusted. That address is the session's
     /// [`peer_addr`](rpc_core::Session::peer_addr), with port 0 if the header has none, and it counts under
     /// [`max_connections_per_address`](Self::max_connections_per_address): a session as long as it lives, another
-    /// request until its answer has been sent. From all others the header is not read, since anyone can write it. The
-    /// header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two passes the other on as its client
-    /// wrote it. Trust no network from which clients can connect by themselves.
+    /// request until its answer has been sent. From all others the header is not read, since any client can write it.
+    /// The header `Forwarded` (RFC 7239) is never read: a proxy that sets one of the two passes the other on as its
+    /// client wrote it. Trust no network from which clients can connect by themselves.
     pub fn trusted_proxies<T: Into<String>>(mut self, proxies: impl IntoIterator<Item = T>) -> Self {
         self.trusted.extend(proxies.into_iter().map(Into::into));
         self

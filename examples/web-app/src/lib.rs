@@ -3,13 +3,13 @@
 //!
 //! | path | who may | what it is |
 //! |---|---|---|
-//! | `/login` | everybody | a form; a user's password brings a cookie |
-//! | `/style.css` | everybody | the looks of both pages |
-//! | `/` | who is logged in | the page that shows the board and posts to it |
-//! | `/live` | who is logged in | a raw WebSocket with JSON text, for that page |
-//! | `/rpc` | who is logged in | the contracts [`Board`] and [`Admin`], for programs that show the cookie |
-//! | `/logout` | everybody | forgets the login; WebSockets that are open live on |
-//! | `/healthz`, `/readyz` | everybody | whether the process lives, and whether it takes new connections |
+//! | `/login` | all | a form; a user's password brings a cookie |
+//! | `/style.css` | all | the looks of both pages |
+//! | `/` | users who are logged in | the page that shows the board and posts to it |
+//! | `/live` | users who are logged in | a raw WebSocket with JSON text, for that page |
+//! | `/rpc` | users who are logged in | the contracts [`Board`] and [`Admin`], for programs that show the cookie |
+//! | `/logout` | all | forgets the login; WebSockets that are open live on |
+//! | `/healthz`, `/readyz` | all | whether the process lives, and whether it takes new connections |
 //!
 //! One [`rpc_server::Server`] has the contracts, the raw WebSockets and the health routes, and axum has the port. So
 //! one shutdown drains them all.

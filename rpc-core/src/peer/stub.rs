@@ -63,7 +63,7 @@ pub trait Stub: Clone + Send + Sync + 'static {
     message = "`{Client}` is not the client of this contract's callback contract",
     label = "clients need not host what this calls",
     note = "name the callback contract, which every client must host then: `#[service(callback = Screen)]` for `&Context<ScreenClient>`",
-    note = "a handler that calls nobody back has the client of its own contract in its context, here `{Self}`",
+    note = "a handler without callbacks has the client of its own contract in its context, here `{Self}`",
     note = "if some clients host the callback contract and others do not: `cx.session()` has `hosts` and `client`"
 )]
 pub trait CallsBack<Client> {}

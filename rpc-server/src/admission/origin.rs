@@ -89,8 +89,8 @@ impl Origin {
 
     /// Whether the page came from the host and port to which it sends the request.
     ///
-    /// By TLS come the pages of `https` alone: anyone on the way can write a page of `http`. Without TLS, both schemes
-    /// come, because a proxy may have taken the TLS off.
+    /// By TLS come the pages of `https` alone: a third party on the way can write a page of `http`. Without TLS, both
+    /// schemes come, because a proxy may have taken the TLS off.
     fn is_at(&self, at: &str, is_encrypted: bool) -> bool {
         let Self::Host { scheme, host, port } = self else { return false };
         if is_encrypted && scheme != "https" {
