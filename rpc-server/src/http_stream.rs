@@ -24,18 +24,18 @@ const AHEAD: usize = 16 * 1024;
 /// A session and a raw WebSocket look after both themselves, and take the stream out.
 #[derive(Debug)]
 pub(crate) struct HttpStream<IO> {
-    shared: Arc<Mutex<Shared<IO>>>,
+    shared: Arc<Mutex<Inner<IO>>>,
 }
 
 /// Notices the end of a stream while the application has not answered.
 #[derive(Debug)]
 pub(crate) struct Watch<IO> {
-    shared: Arc<Mutex<Shared<IO>>>,
+    shared: Arc<Mutex<Inner<IO>>>,
 }
 
 /// One task polls the stream and its watch, so the lock is always free.
 #[derive(Debug)]
-struct Shared<IO> {
+struct Inner<IO> {
     /// `None` once it has been taken out.
     io: Option<IO>,
     /// Whether the application has a request, and has not answered.
@@ -50,7 +50,7 @@ struct Shared<IO> {
 impl<IO> HttpStream<IO> {
     /// A stream that fails once writing has made no progress for this time.
     pub(crate) fn new(io: IO, write_limit: Duration) -> Self {
-        let shared = Shared { io: Some(io), is_asked: false, ahead: Vec::new(), write_limit, blocked: None };
+        let shared = Inner { io: Some(io), is_asked: false, ahead: Vec::new(), write_limit, blocked: None };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -87,7 +87,7 @@ impl<IO: AsyncRead + Unpin> Watch<IO> {
     }
 }
 
-impl<IO> Shared<IO> {
+impl<IO> Inner<IO> {
     /// What a write gave, or the end of the time without progress.
     fn judge<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -113,7 +113,7 @@ impl<IO> Shared<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> Shared<IO> {
+impl<IO: AsyncRead + Unpin> Inner<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let taken = self.ahead.len().min(into.remaining());
@@ -175,6 +175,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for HttpStream<IO> {
     }
 }
 
-fn lock<IO>(shared: &Mutex<Shared<IO>>) -> MutexGuard<'_, Shared<IO>> {
+fn lock<IO>(shared: &Mutex<Inner<IO>>) -> MutexGuard<'_, Inner<IO>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     CloseFrame, Message, RawError, RawInfo,
     outbox::Outgoing,
-    shared::{Ask, Shared},
+    shared::{Ask, RawShared},
 };
 use crate::error::CloseCode;
 
@@ -29,7 +29,7 @@ const LONGEST_PING: usize = 125;
 /// receiver have been dropped, after it has written what was queued.
 #[derive(Clone)]
 pub struct Connection {
-    shared: Arc<Shared>,
+    shared: Arc<RawShared>,
     queue: mpsc::UnboundedSender<Outgoing>,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for ConnectionId {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::UnboundedSender<Outgoing>) -> Self {
+    pub(super) fn new(shared: Arc<RawShared>, queue: mpsc::UnboundedSender<Outgoing>) -> Self {
         Self { shared, queue }
     }
 

@@ -20,7 +20,7 @@ use super::{
     CloseFrame, Event, RawError, RawLimits, Role,
     closing::Closing,
     outbox::Outgoing,
-    shared::{Ask, Shared},
+    shared::{Ask, RawShared},
     timers::{Due, Timers},
     wire::{Incoming, Wire},
 };
@@ -33,7 +33,7 @@ pub struct RawDriver<IO> {
     wire: Wire<IO>,
     role: Role,
     close_timeout: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<RawShared>,
     queue: mpsc::UnboundedReceiver<Outgoing>,
     /// All handles that send are gone, or the queue was closed and is empty.
     is_queue_over: bool,
@@ -64,7 +64,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> RawDriver<IO> {
         leftover: &Bytes,
         role: Role,
         limits: &RawLimits,
-        shared: Arc<Shared>,
+        shared: Arc<RawShared>,
         queue: mpsc::UnboundedReceiver<Outgoing>,
     ) -> Self {
         Self {

@@ -10,7 +10,7 @@ use std::{
 
 use futures::Stream;
 
-use super::{Event, Message, RawError, shared::Shared};
+use super::{Event, Message, RawError, shared::RawShared};
 
 /// The half of a WebSocket that receives. After it has been dropped, messages that come are passed over, and pings are
 /// still answered.
@@ -18,11 +18,11 @@ use super::{Event, Message, RawError, shared::Shared};
 /// While more than 64 messages, or messages of more than 64 KiB together, are unread, the socket is not read: the other
 /// side has to wait, and its pings are not answered.
 pub struct RawReceiver {
-    shared: Arc<Shared>,
+    shared: Arc<RawShared>,
 }
 
 impl RawReceiver {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<RawShared>) -> Self {
         Self { shared }
     }
 

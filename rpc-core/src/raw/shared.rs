@@ -1,4 +1,4 @@
-//! `Shared`: what the handles of a WebSocket and its driver share.
+//! `RawShared`: what the handles of a WebSocket and its driver share.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -9,7 +9,7 @@ use super::{CloseFrame, ConnectionId, RawError, RawInfo, inbox::Inbox, outbox::R
 
 /// One WebSocket.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct RawShared {
     pub(super) id: ConnectionId,
     pub(super) info: RawInfo,
     pub(super) inbox: Inbox,
@@ -32,7 +32,7 @@ pub(super) enum Ask {
     Abort(CloseFrame),
 }
 
-impl Shared {
+impl RawShared {
     pub(super) fn new(info: RawInfo, room: Room) -> Self {
         Self {
             id: ConnectionId::next(),

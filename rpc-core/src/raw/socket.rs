@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     CloseFrame, Connection, Event, Message, RawDriver, RawError, RawInfo, RawLimits, RawReceiver, Role, outbox::Room,
-    shared::Shared,
+    shared::RawShared,
 };
 use crate::error::CloseCode;
 
@@ -61,7 +61,7 @@ impl RawSocket {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let (sender, queue) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(info, Room::new(limits)));
+        let shared = Arc::new(RawShared::new(info, Room::new(limits)));
         let driver = RawDriver::new(io, &leftover, role, limits, Arc::clone(&shared), queue);
         let receiver = RawReceiver::new(Arc::clone(&shared));
         (Self { connection: Connection::new(shared, sender), receiver }, driver)

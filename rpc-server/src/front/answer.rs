@@ -18,7 +18,7 @@ use crate::{
 
 /// What is known of the connection of a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Arrival {
     pub(crate) peer_addr: Option<SocketAddr>,
     /// Whether the headers of requests tell for whom a trusted proxy asks.
     pub(crate) reads_headers: bool,
@@ -32,10 +32,10 @@ pub(crate) struct Connection {
 pub(crate) async fn answer(
     shared: Arc<ServerShared>,
     request: Request<RequestBody>,
-    connection: Connection,
+    arrival: Arrival,
 ) -> Response<FrontBody> {
-    let visit = connection.place.as_ref().map(Place::visit);
-    let response = respond(shared, request, connection).await;
+    let visit = arrival.place.as_ref().map(Place::visit);
+    let response = respond(shared, request, arrival).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(visit) = visit {
             visit.stay();
@@ -48,9 +48,9 @@ pub(crate) async fn answer(
 async fn respond(
     shared: Arc<ServerShared>,
     mut request: Request<RequestBody>,
-    connection: Connection,
+    arrival: Arrival,
 ) -> Response<FrontBody> {
-    let Connection { peer_addr, reads_headers, place, kept } = connection;
+    let Arrival { peer_addr, reads_headers, place, kept } = arrival;
     let client_addr = if reads_headers { shared.client_addr(peer_addr, request.headers()) } else { peer_addr };
     let application = match shared.routes.destination(request.uri().path()) {
         Destination::Sessions => {

@@ -17,7 +17,7 @@ use http::{Request, Response};
 use hyper::body::Body;
 use tower_service::Service;
 
-pub(crate) use self::answer::{Connection, answer};
+pub(crate) use self::answer::{Arrival, answer};
 use crate::{
     routes::{FrontBody, RequestBody},
     shared::KeepAlive,
@@ -59,8 +59,8 @@ where
         let peer_addr = peer_addr(request.extensions(), None);
         let shared = Arc::clone(&self.alive.shared);
         let request = request.map(RequestBody::other);
-        let connection = Connection { peer_addr, reads_headers: true, place: None, kept: None };
-        FrontFuture { answer: Box::pin(answer(shared, request, connection)) }
+        let arrival = Arrival { peer_addr, reads_headers: true, place: None, kept: None };
+        FrontFuture { answer: Box::pin(answer(shared, request, arrival)) }
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::debug;
 use super::turned_away::{LONGEST, discard};
 use crate::{
     caps::Place,
-    front::{Connection, answer},
+    front::{Arrival, answer},
     headers::MAX_HEAD,
     http_stream::HttpStream,
     routes::RequestBody,
@@ -107,14 +107,14 @@ impl Accepted {
         let peer = peer_addr.map(tracing::field::display);
         let limit = shared.config.upgrade_timeout();
         let (kept, mut is_kept) = watch::channel(false);
-        let connection = Connection { peer_addr, reads_headers, place: Some(place), kept: Some(kept) };
+        let arrival = Arrival { peer_addr, reads_headers, place: Some(place), kept: Some(kept) };
         let of_requests = Arc::clone(&shared);
         let stream = HttpStream::new(io, shared.config.write_timeout());
         let watch = stream.watch();
         let watched = watch.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().extend(extensions.clone());
-            let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), connection.clone());
+            let answer = answer(Arc::clone(&of_requests), request.map(RequestBody::incoming), arrival.clone());
             let watched = watched.clone();
             async move {
                 watched.asked(true);
