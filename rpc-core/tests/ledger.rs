@@ -207,7 +207,7 @@ fn refusals_that_are_not_read(victim: &mut Victim) {
         }
         victim.say(&[deep]);
         // Well before the session is given up.
-        if id == 5_500 {
+        if id == 4_000 {
             break;
         }
     }

@@ -15,6 +15,7 @@ mod handshake_bytes;
 mod link;
 mod memory_pool;
 mod negotiated;
+mod out_frame;
 mod outbox;
 mod permits;
 mod pings;

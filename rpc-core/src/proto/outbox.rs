@@ -5,54 +5,14 @@ use std::collections::VecDeque;
 use foldhash::HashSet;
 
 use super::{
+    out_frame::{LeftOver, OnSent, OtherFrame, OutBody, OutFrame, OutTransfer},
     shrink::{shrink_line, trim_line},
-    slots::CallKey,
 };
-use crate::wire::{CallId, Frame, Rope, TransferId};
-
-/// A frame that waits to be sent, and what follows from sending it.
-#[derive(Debug)]
-pub(crate) struct OutFrame {
-    pub(crate) frame: Frame,
-    /// An upper bound of the frame's encoded length.
-    pub(crate) len: u32,
-    /// Bytes of room that the sender holds for the frame.
-    pub(crate) room: u32,
-    pub(crate) on_sent: OnSent,
-    /// The transfer that the frame announces.
-    pub(crate) transfer: Option<Box<OutTransfer>>,
-}
-
-/// A placeholder in a box whose frame has gone.
-const NOTHING: Frame = Frame::Ping { token: 0 };
-
-/// The most boxes that are kept for further frames: as many as one-way calls go at once by default, when the other side
-/// reports half of their permits free. A session at rest keeps none.
-const MAX_SPARE: usize = 512;
+use crate::wire::{Frame, Rope, TransferId};
 
 /// How many bytes streams may send for each byte of a transfer. A payload ends soon, and its receiver waits for all of
 /// it; a stream goes on, and its reader waits for each item.
 const STREAM_WEIGHT: i64 = 3;
-
-/// What to do when a frame, or the last chunk of what it announces, is handed to the transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnSent {
-    Nothing,
-    /// The frame was a request: its call counts as sent.
-    Request(CallKey),
-    /// The frame was a completion: the call's permit returns.
-    Completion(CallId),
-}
-
-/// A payload that is sent in chunks.
-#[derive(Debug)]
-pub(crate) struct OutTransfer {
-    pub(crate) id: TransferId,
-    pub(crate) rest: Rope,
-    /// The bytes that the sender holds of the budget of transfers.
-    pub(crate) charge: u32,
-    pub(crate) on_sent: OnSent,
-}
 
 /// A member of the second lane, in which all members take turns.
 #[derive(Debug)]
@@ -70,12 +30,8 @@ pub(crate) enum BulkEntry {
 /// in its turn.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    urgent: VecDeque<Box<OutFrame>>,
-    frames: VecDeque<Box<OutFrame>>,
-    /// Boxes of frames that have gone. Frames stay in their boxes until they are encoded, because moving them is
-    /// costly.
-    #[allow(clippy::vec_box, reason = "the allocations are kept")]
-    spare: Vec<Box<OutFrame>>,
+    urgent: VecDeque<OutFrame>,
+    frames: VecDeque<OutFrame>,
     /// The second lane.
     transfers: VecDeque<Box<OutTransfer>>,
     streams: VecDeque<TransferId>,
@@ -89,46 +45,56 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Lets a frame of any kind wait, with the transfer that it announces.
     pub(crate) fn push(&mut self, frame: Frame, room: u32, on_sent: OnSent, transfer: Option<Box<OutTransfer>>) {
-        let boxed = self.boxed_frame(frame, room, on_sent, transfer);
-        self.frames.push_back(boxed);
+        self.transfer_bytes += transfer.as_ref().map_or(0, |transfer| transfer.rest.len());
+        let frame = OutFrame::other(frame, room, on_sent, transfer);
+        self.bytes += frame.len as usize;
+        self.frames.push_back(frame);
+    }
+
+    /// Lets a usual frame with this payload wait.
+    #[inline]
+    pub(crate) fn push_plain(&mut self, payload: Rope, room: u32, on_sent: OnSent, body: impl FnOnce(Rope) -> OutBody) {
+        let len = OutBody::len(&payload);
+        self.bytes += len as usize;
+        self.frames.push_back(OutFrame { body: body(payload), len, room, on_sent });
     }
 
     pub(crate) fn push_urgent(&mut self, frame: Frame, on_sent: OnSent) {
-        let boxed = self.boxed_frame(frame, 0, on_sent, None);
-        self.urgent.push_back(boxed);
+        let frame = OutFrame::other(frame, 0, on_sent, None);
+        self.bytes += frame.len as usize;
+        self.urgent.push_back(frame);
     }
 
     /// The next frame, if it fits into `budget` bytes or if `first` says that it must go at any size.
+    #[inline]
     pub(crate) fn front(&mut self, budget: usize, first: bool) -> Option<&mut OutFrame> {
         let front = self.lane().front_mut()?;
         (first || front.len as usize <= budget).then_some(front)
     }
 
-    /// Removes that frame. Gives the room that its sender holds, and the transfer that the frame announces.
-    pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
+    /// Removes that frame.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<LeftOver> {
         let lane = self.lane();
-        let mut boxed = lane.pop_front()?;
+        let frame = lane.pop_front()?;
         shrink_line(lane);
-        self.bytes -= boxed.len as usize;
-        let (room, transfer) = (boxed.room, boxed.transfer.take());
-        if let Some(transfer) = &transfer {
+        self.bytes -= frame.len as usize;
+        let left_over = frame.into_left_over();
+        if let Some(transfer) = &left_over.transfer {
             self.transfer_bytes -= transfer.rest.len();
         }
-        if self.spare.len() < MAX_SPARE {
-            boxed.frame = NOTHING;
-            self.spare.push(boxed);
-        }
-        Some((room, transfer))
+        Some(left_over)
     }
 
-    fn lane(&mut self) -> &mut VecDeque<Box<OutFrame>> {
+    #[inline]
+    fn lane(&mut self) -> &mut VecDeque<OutFrame> {
         if self.urgent.is_empty() { &mut self.frames } else { &mut self.urgent }
     }
 
-    /// Frees the boxes that are kept for frames to come, and the memory that a busy time needed.
+    /// Frees the memory that a busy time needed.
     pub(crate) fn trim(&mut self) {
-        self.spare = Vec::new();
         trim_line(&mut self.urgent);
         trim_line(&mut self.frames);
         trim_line(&mut self.transfers);
@@ -235,7 +201,7 @@ impl Outbox {
 
     /// Bytes of memory that waiting frames take, without the transfers that they announce.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + self.waiting() * size_of::<OutFrame>()
+        self.bytes + self.waiting() * (size_of::<OutFrame>() + size_of::<OtherFrame>())
     }
 
     /// Encoded bytes of waiting frames, without the transfers that they announce.
@@ -257,8 +223,8 @@ impl Outbox {
     pub(crate) fn remove_transfers(&mut self, remove: impl Fn(OnSent) -> bool) {
         let under_way = &mut self.under_way;
         self.transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
-        let waiting = self.urgent.iter().chain(&self.frames).filter_map(|frame| frame.transfer.as_ref());
-        self.transfer_bytes = waiting.chain(&self.transfers).map(|transfer| transfer.rest.len()).sum();
+        let waiting = self.urgent.iter().chain(&self.frames).filter_map(OutFrame::transfer);
+        self.transfer_bytes = waiting.chain(self.transfers.iter().map(|transfer| &**transfer)).map(|transfer| transfer.rest.len()).sum();
     }
 
     /// Panics unless the counts match what waits.
@@ -268,30 +234,9 @@ impl Outbox {
         assert_eq!(self.bytes, frames().map(|frame| frame.len as usize).sum::<usize>(), "bytes of frames");
         let ids: HashSet<_> = self.transfers.iter().map(|transfer| transfer.id).collect();
         assert_eq!(self.under_way, ids, "transfers under way");
-        let transfers = frames().filter_map(|frame| frame.transfer.as_ref()).chain(&self.transfers);
+        let transfers = frames().filter_map(OutFrame::transfer);
+        let transfers = transfers.chain(self.transfers.iter().map(|transfer| &**transfer));
         let rest = transfers.map(|transfer| transfer.rest.len()).sum::<usize>();
         assert_eq!(self.transfer_bytes, rest, "bytes of transfers");
-    }
-
-    fn boxed_frame(
-        &mut self,
-        frame: Frame,
-        room: u32,
-        on_sent: OnSent,
-        transfer: Option<Box<OutTransfer>>,
-    ) -> Box<OutFrame> {
-        let len = u32::try_from(frame.encoded_len_hint()).unwrap_or(u32::MAX);
-        self.bytes += len as usize;
-        if let Some(transfer) = &transfer {
-            self.transfer_bytes += transfer.rest.len();
-        }
-        match self.spare.pop() {
-            Some(mut boxed) => {
-                boxed.frame = frame;
-                (boxed.len, boxed.room, boxed.on_sent, boxed.transfer) = (len, room, on_sent, transfer);
-                boxed
-            }
-            None => Box::new(OutFrame { frame, len, room, on_sent, transfer }),
-        }
     }
 }

@@ -26,10 +26,16 @@ impl<'a> PacketWriter<'a> {
 
     #[inline]
     pub(crate) fn put(&mut self, frame: &Frame) {
+        put_frame(self.begun(), frame);
+    }
+
+    /// The packet, which has its header.
+    #[inline]
+    pub(crate) fn begun(&mut self) -> &mut BytesMut {
         if self.packet.is_empty() {
             put_header(self.packet, self.sequence.next_header());
             self.acks.note_sent();
         }
-        put_frame(self.packet, frame);
+        self.packet
     }
 }

@@ -3,19 +3,87 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    BoxedPayload, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
+    BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
-    put,
+    put, rope,
     status::put_status,
 };
 
 /// The most bytes that a number takes, its marker included.
 const NUMBER: usize = 9;
-/// Room for the head of an array and six numbers.
-const HEAD: usize = 64;
+/// Room for a Request with a [short](rope::SHORT) payload: the head of the array, six numbers, nil and the payload.
+const HEAD: usize = 72;
 /// A payload up to this length is appended together with its head.
 const SHORT: usize = HEAD - 2;
+
+/// The elements of a Request before its metadata.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead {
+    /// The call's number.
+    pub id: CallId,
+    /// The method's number.
+    pub method: u32,
+    /// Milliseconds left until the deadline.
+    pub deadline_ms: Option<u64>,
+    /// How deep the call is nested.
+    pub depth: u32,
+    /// The receiver's own pending call in whose handler this one was made.
+    pub parent: Option<CallId>,
+}
+
+impl RequestHead {
+    #[inline]
+    fn put(&self, out: &mut impl BufMut, streams: &Streams) {
+        begin_with(out, 8, kind::REQUEST, streams);
+        put::uint(out, self.id);
+        put::uint(out, u64::from(self.method));
+        put::opt_uint(out, self.deadline_ms);
+        put::uint(out, u64::from(self.depth));
+        put::opt_uint(out, self.parent);
+    }
+}
+
+/// Appends a Request without metadata and streams, as most are.
+pub fn put_plain_request(out: &mut BytesMut, request: &RequestHead, arguments: &Rope) {
+    put_plain(out, arguments, |head| {
+        request.put(head, &Streams::default());
+        put::nil(head);
+    });
+}
+
+/// Appends a Notify without metadata, as most are.
+pub fn put_plain_notify(out: &mut BytesMut, method: u32, depth: u32, arguments: &Rope) {
+    put_plain(out, arguments, |head| {
+        begin(head, 5, kind::NOTIFY);
+        put::uint(head, u64::from(method));
+        put::uint(head, u64::from(depth));
+        put::nil(head);
+    });
+}
+
+/// Appends a Response without streams, as most are.
+pub fn put_plain_response(out: &mut BytesMut, id: CallId, result: &Rope) {
+    put_plain(out, result, |head| {
+        begin(head, 3, kind::RESPONSE);
+        put::uint(head, id);
+    });
+}
+
+/// Appends a frame whose last element is a payload, all at once if the payload is short.
+#[inline]
+fn put_plain(out: &mut BytesMut, payload: &Rope, write: impl FnOnce(&mut &mut [u8])) {
+    match payload.as_slice().filter(|bytes| bytes.len() <= rope::SHORT) {
+        Some(bytes) => put_head(out, |head| {
+            write(head);
+            put::bin(head, bytes);
+        }),
+        None => {
+            put_head(out, write);
+            put_rope(out, payload);
+        }
+    }
+}
 
 /// Appends a frame.
 pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
@@ -29,15 +97,9 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
-            let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams } = request;
-            put_head(out, |head| {
-                begin_with(head, 8, kind::REQUEST, streams);
-                put::uint(head, *id);
-                put::uint(head, u64::from(*method));
-                put::opt_uint(head, *deadline_ms);
-                put::uint(head, u64::from(*depth));
-                put::opt_uint(head, *parent);
-            });
+            let Request { metadata, payload, streams, .. } = request;
+            let &Request { id, method, deadline_ms, depth, parent, .. } = request;
+            put_head(out, |head| RequestHead { id, method, deadline_ms, depth, parent }.put(head, streams));
             put_metadata(out, metadata);
             put_payload(out, payload);
             put_streams(out, streams);

@@ -16,7 +16,7 @@ mod scan;
 mod status;
 mod streams;
 
-pub use encode::put_frame;
+pub use encode::{RequestHead, put_frame, put_plain_notify, put_plain_request, put_plain_response};
 pub(crate) use error::WireFault;
 pub use error::{PayloadLimit, WireError};
 pub use frame::{

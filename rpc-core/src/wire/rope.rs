@@ -54,12 +54,17 @@ fn drop_deferred() {
     drop(DEFERRED.try_with(RefCell::take));
 }
 
+/// The most bytes that a rope holds in itself. A rope is no larger for them.
+pub(super) const SHORT: usize = 23;
+
 /// Bytes in one or more pieces.
 #[derive(Clone, Debug)]
 pub struct Rope(Pieces);
 
 #[derive(Clone, Debug)]
 enum Pieces {
+    /// A few bytes, which need no memory of their own.
+    Short { len: u8, bytes: [u8; SHORT] },
     One(Bytes),
     /// More than one piece, none of which is empty.
     Many(Box<Parts>),
@@ -87,6 +92,7 @@ impl Rope {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
+            Pieces::Short { len, .. } => usize::from(*len),
             Pieces::One(bytes) => bytes.len(),
             Pieces::Many(parts) => parts.0.iter().map(Bytes::len).sum(),
         }
@@ -97,20 +103,40 @@ impl Rope {
         self.len() == 0
     }
 
-    /// The bytes in one piece. Copies them if they are in several.
+    /// A rope of bytes that it holds in itself; `None` if they are too many.
+    #[inline]
+    pub(super) fn short(slice: &[u8]) -> Option<Self> {
+        let len = u8::try_from(slice.len()).ok()?;
+        let mut bytes = [0; SHORT];
+        bytes.get_mut(..slice.len())?.copy_from_slice(slice);
+        Some(Self(Pieces::Short { len, bytes }))
+    }
+
+    /// The bytes, unless they are in several pieces.
+    #[inline]
+    pub(super) fn as_slice(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Pieces::Short { len, bytes } => bytes.get(..usize::from(*len)),
+            Pieces::One(bytes) => Some(bytes),
+            Pieces::Many(_) => None,
+        }
+    }
+
+    /// The bytes in one piece. Copies them if they are in several, or few.
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
+            Pieces::Short { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
             Pieces::One(bytes) => bytes,
             Pieces::Many(mut parts) => Vec::from(mem::take(&mut parts.0)).concat().into(),
         }
     }
 
-    /// The bytes, if they are in one piece.
+    /// The bytes as [`Self::into_bytes`] gives them, unless they are in several pieces.
     #[inline]
     pub fn into_one(self) -> Result<Bytes, Self> {
         match self.0 {
-            Pieces::One(bytes) => Ok(bytes),
+            Pieces::Short { .. } | Pieces::One(_) => Ok(self.into_bytes()),
             many @ Pieces::Many(_) => Err(Self(many)),
         }
     }
@@ -119,6 +145,12 @@ impl Rope {
     #[must_use = "these bytes are gone from the rope"]
     pub fn split_to(&mut self, len: usize) -> Self {
         match &mut self.0 {
+            Pieces::Short { len: whole, bytes } => {
+                let mut rest = Bytes::copy_from_slice(&bytes[..usize::from(*whole)]);
+                let first = rest.split_to(len.min(rest.len()));
+                self.0 = Pieces::One(rest);
+                first.into()
+            }
             Pieces::One(bytes) => bytes.split_to(len.min(bytes.len())).into(),
             Pieces::Many(parts) => {
                 let (pieces, mut taken, mut left) = (&mut parts.0, VecDeque::new(), len);
@@ -137,17 +169,18 @@ impl Rope {
 
     /// Calls `f` with the pieces, in order.
     #[inline]
-    pub fn each_piece(&self, mut f: impl FnMut(&Bytes)) {
+    pub fn each_piece(&self, mut f: impl FnMut(&[u8])) {
         match &self.0 {
+            Pieces::Short { len, bytes } => f(&bytes[..usize::from(*len)]),
             Pieces::One(bytes) => f(bytes),
-            Pieces::Many(parts) => parts.0.iter().for_each(f),
+            Pieces::Many(parts) => parts.0.iter().for_each(|piece| f(piece)),
         }
     }
 }
 
 impl Default for Rope {
     fn default() -> Self {
-        Bytes::new().into()
+        Self(Pieces::Short { len: 0, bytes: [0; SHORT] })
     }
 }
 
@@ -195,6 +228,12 @@ pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apar
     let mut writer = Writer { before: None, buffer, apart };
     serialize(&mut writer, value)?;
     let Writer { before, buffer, .. } = writer;
+    if before.is_none() {
+        if let Some(short) = Rope::short(buffer) {
+            buffer.clear();
+            return Ok(short);
+        }
+    }
     let last = buffer.split().freeze();
     let Some(mut pieces) = before else { return Ok(last.into()) };
     push(&mut pieces.0, last);

@@ -15,7 +15,7 @@ use crate::{
         assembly::Purpose,
         deadline_origin::too_late,
         keep_waker,
-        outbox::{OnSent, OutTransfer},
+        out_frame::{OnSent, OutBody, OutTransfer},
         slots::SlotState,
     },
     status::Status,
@@ -233,6 +233,11 @@ impl Connection {
     fn queue_oneway(&mut self, depth: u32, call: &mut Outgoing, charges: Charges) {
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         self.calls.count_oneway(depth, counted_arguments(payload.len() as u64, metadata_size(&metadata)));
+        if metadata.is_empty() && self.is_inline(&payload) {
+            self.output.released.transfers += charges.transfers as usize;
+            let body = |arguments| OutBody::Notify { method: call.method, depth, arguments };
+            return self.outbox.push_plain(payload, charges.room, OnSent::Nothing, body);
+        }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
         let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
         self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
@@ -250,6 +255,16 @@ impl Connection {
     ) {
         let on_sent = OnSent::Request(key);
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
+        if metadata.is_empty() && call.streams == 0 && self.is_inline(&payload) {
+            self.output.released.transfers += charges.transfers as usize;
+            if let Some(slot) = self.calls.slots.find_mut(key) {
+                slot.state = SlotState::Queued;
+                keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
+                slot.arguments = charges.arguments;
+            }
+            let body = |arguments| OutBody::Request { method: call.method, depth, parent, arguments };
+            return self.outbox.push_plain(payload, charges.room, on_sent, body);
+        }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
         let streams = self.open_streams(call.streams, Some(key));
         if let Some(slot) = self.calls.slots.find_mut(key) {
@@ -333,6 +348,12 @@ impl Connection {
         }
     }
 
+    /// Whether a payload goes in its frame.
+    #[inline]
+    pub(super) fn is_inline(&self, payload: &Rope) -> bool {
+        payload.len() <= self.negotiated.chunk
+    }
+
     /// Puts a short payload into its frame. A long one becomes an announcement, and a transfer of chunks.
     #[inline]
     pub(super) fn split_payload(
@@ -341,7 +362,7 @@ impl Connection {
         charge: u32,
         on_sent: OnSent,
     ) -> (Payload, Option<Box<OutTransfer>>) {
-        if payload.len() <= self.negotiated.chunk {
+        if self.is_inline(&payload) {
             self.output.released.transfers += charge as usize;
             return (payload.into(), None);
         }

@@ -10,7 +10,7 @@ use crate::{
     proto::{
         Outcome,
         assembly::Purpose,
-        outbox::OnSent,
+        out_frame::OnSent,
         slots::{CallKey, SlotState},
     },
     status::{Execution, Status},

@@ -15,7 +15,7 @@ use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, count
 use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
-        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
+        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, out_frame::OnSent, slots::SlotState,
     },
     status::Status,
     wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},

@@ -10,7 +10,7 @@ use crate::{
     proto::{
         CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
         assembly::Purpose,
-        outbox::OnSent,
+        out_frame::OnSent,
         streams::{Credit, LongState},
     },
     status::Status,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{ProtocolError, TransferViolation},
-    proto::{Outcome, ServedKey, assembly::Purpose, outbox::OnSent},
+    proto::{Outcome, ServedKey, assembly::Purpose, out_frame::OnSent},
     status::Status,
     wire::{Frame, TransferId},
 };

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{Connection, Phase};
 use crate::{
     proto::{
-        outbox::{BulkEntry, OnSent, OutTransfer},
+        out_frame::{LeftOver, OnSent, OutTransfer},
+        outbox::BulkEntry,
         slots::SlotState,
         streams::{Credit, TurnLimits, TurnOutput, TurnResult},
         writer::CHUNK_FRAME,
@@ -236,6 +237,7 @@ impl Connection {
         loop {
             // The frame is encoded in its place, because frames are large to move.
             let Some(out) = self.outbox.front(left, first) else { return false };
+            let mut deadline_ms = None;
             if let OnSent::Request(key) = out.on_sent {
                 let Some(slot) = self.calls.slots.find_mut(key).filter(|slot| slot.state == SlotState::Queued) else {
                     // The call's caller has given up meanwhile, or its deadline has passed.
@@ -244,14 +246,12 @@ impl Connection {
                 };
                 slot.state = SlotState::Sent;
                 slot.packet = number;
-                // The frame carries the time that is left until the deadline.
-                set_deadline(&mut out.frame, now, slot.deadline);
+                deadline_ms = slot.deadline.map(|deadline| milliseconds_left(now, deadline));
             }
-            self.link.writer(&mut self.sequence).put(&out.frame);
+            out.put(self.link.writer(&mut self.sequence).begun(), deadline_ms);
             let on_sent = out.on_sent;
-            let streams = out.frame.take_streams();
-            let Some((room, transfer)) = self.outbox.pop() else { return true };
-            self.output.released.room += room as usize;
+            let Some(LeftOver { room, streams, transfer }) = self.outbox.pop() else { return true };
+            self.output.released.room += room;
             self.announce_streams(&streams);
             match (transfer, on_sent) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
@@ -263,18 +263,17 @@ impl Connection {
     }
 
     fn skip_frame(&mut self) {
-        if let Some((room, transfer)) = self.outbox.pop() {
-            self.output.released.room += room as usize;
+        if let Some(LeftOver { room, transfer, .. }) = self.outbox.pop() {
+            self.output.released.room += room;
             self.output.released.transfers += transfer.map_or(0, |transfer| transfer.charge as usize);
         }
     }
 }
 
-/// Sets the time that is left until a call's deadline, as the call goes out.
-fn set_deadline(frame: &mut Frame, now: Instant, deadline: Option<Instant>) {
-    if let (Frame::Request(request), Some(deadline)) = (frame, deadline) {
-        let left = deadline.saturating_duration_since(now);
-        let begun = u64::from(left.subsec_nanos().div_ceil(1_000_000));
-        request.deadline_ms = Some(left.as_secs().saturating_mul(1000).saturating_add(begun));
-    }
+/// The time that is left until a deadline, as a frame carries it.
+#[inline]
+fn milliseconds_left(now: Instant, deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(now);
+    let begun = u64::from(left.subsec_nanos().div_ceil(1_000_000));
+    left.as_secs().saturating_mul(1000).saturating_add(begun)
 }
