@@ -4,7 +4,8 @@ use bytes::BytesMut;
 
 use super::slots::CallKey;
 use crate::wire::{
-    CallId, Frame, RequestHead, Rope, Streams, TransferId, put_frame, put_plain_notify, put_plain_request, put_plain_response,
+    CallId, Frame, RequestHead, Rope, Streams, TransferId, put_frame, put_plain_notify, put_plain_request,
+    put_plain_response,
 };
 
 /// The most bytes that a usual frame takes beside its payload.
@@ -25,11 +26,23 @@ pub(crate) struct OutFrame {
 #[derive(Debug)]
 pub(crate) enum OutBody {
     /// A call without metadata and streams, whose arguments are in the frame. [`OutFrame::on_sent`] has its key.
-    Request { method: u32, depth: u32, parent: Option<CallId>, arguments: Rope },
+    Request {
+        method: u32,
+        depth: u32,
+        parent: Option<CallId>,
+        arguments: Rope,
+    },
     /// A one-way call without metadata, whose arguments are in the frame.
-    Notify { method: u32, depth: u32, arguments: Rope },
+    Notify {
+        method: u32,
+        depth: u32,
+        arguments: Rope,
+    },
     /// A result without streams, which is in the frame.
-    Response { id: CallId, result: Rope },
+    Response {
+        id: CallId,
+        result: Rope,
+    },
     Other(Box<OtherFrame>),
 }
 

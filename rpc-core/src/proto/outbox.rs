@@ -224,7 +224,8 @@ impl Outbox {
         let under_way = &mut self.under_way;
         self.transfers.retain(|transfer| !remove(transfer.on_sent) || !under_way.remove(&transfer.id));
         let waiting = self.urgent.iter().chain(&self.frames).filter_map(OutFrame::transfer);
-        self.transfer_bytes = waiting.chain(self.transfers.iter().map(|transfer| &**transfer)).map(|transfer| transfer.rest.len()).sum();
+        self.transfer_bytes =
+            waiting.chain(self.transfers.iter().map(|transfer| &**transfer)).map(|transfer| transfer.rest.len()).sum();
     }
 
     /// Panics unless the counts match what waits.

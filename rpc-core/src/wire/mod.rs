@@ -9,6 +9,7 @@ mod handshake;
 mod hello;
 mod packet;
 mod payload;
+mod plain;
 mod put;
 mod read;
 mod rope;
@@ -25,6 +26,7 @@ pub use frame::{
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
+pub use plain::PlainFrame;
 pub use rope::{Blob, DeferredDrops, Rope, encode_rope};
 pub(crate) use scan::MAX_NESTING;
 pub use scan::{ScanLimits, scan, scan_exact};

@@ -4,7 +4,7 @@ use std::iter::FusedIterator;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Frame, WireError, WireFault, decode::read_frame, put, read::Reader};
+use super::{Frame, PlainFrame, WireError, WireFault, decode::read_frame, put, read::Reader};
 
 /// The most frames of a packet, frames of unknown kinds included, which bounds the time that a packet takes.
 pub const MAX_FRAMES: usize = 1024;
@@ -43,6 +43,17 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// The next frame, if it is a usual one; otherwise [`Self::next`] reads it.
+    #[inline(always)]
+    pub fn next_plain(&mut self) -> Option<PlainFrame> {
+        if self.left == 0 || self.failed {
+            return None;
+        }
+        let frame = self.reader.plain()?;
+        self.left -= 1;
+        Some(frame)
+    }
+
     /// Keeps a call's metadata up to the first pair beyond this [size](super::metadata_size). The rest is checked and
     /// dropped, so that metadata which will be refused takes little memory.
     #[must_use]

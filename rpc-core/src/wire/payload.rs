@@ -74,9 +74,8 @@ impl<'a> ArgumentReader<'a> {
     /// Checks the whole payload, which must be an array.
     pub fn new(payload: &'a Bytes, limits: &ScanLimits) -> Result<Self, WireError> {
         scan_exact(payload, limits)?;
-        let mut reader = Reader::new(payload.clone());
-        let left = reader.array()?;
-        Ok(Self { payload, values: deserializer(&payload[reader.at()..]), left })
+        let (left, values) = array(payload)?;
+        Ok(Self { payload, values: deserializer(values), left })
     }
 
     /// The next argument; `None` after the last one.
@@ -103,6 +102,17 @@ impl<'a> ArgumentReader<'a> {
         let payload = self.payload;
         Ok(self.next_binary()?.map(|bytes| payload.slice_ref(bytes)))
     }
+}
+
+/// The number of elements of an array that has passed the scanner, and the elements.
+#[inline]
+fn array(value: &[u8]) -> Result<(usize, &[u8]), WireError> {
+    Ok(match *value {
+        [head @ 0x90..=0x9f, ref rest @ ..] => (usize::from(head & 0x0f), rest),
+        [0xdc, a, b, ref rest @ ..] => (usize::from(u16::from_be_bytes([a, b])), rest),
+        [0xdd, a, b, c, d, ref rest @ ..] => (u32::from_be_bytes([a, b, c, d]) as usize, rest),
+        _ => return Err(WireError::at("not an array", 0)),
+    })
 }
 
 impl fmt::Debug for ArgumentReader<'_> {

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use rmp::Marker;
 
 use super::{
-    WireError, WireFault,
+    PlainFrame, WireError, WireFault,
+    plain::read_plain,
     scan::{ScanLimits, scan},
 };
 
@@ -22,6 +23,14 @@ impl Reader {
 
     pub(super) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Reads the next frame, if it is a usual one.
+    #[inline(always)]
+    pub(super) fn plain(&mut self) -> Option<PlainFrame> {
+        let (frame, end) = read_plain(&self.bytes, self.at)?;
+        self.at = end;
+        Some(frame)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -64,7 +64,10 @@ pub struct Rope(Pieces);
 #[derive(Clone, Debug)]
 enum Pieces {
     /// A few bytes, which need no memory of their own.
-    Short { len: u8, bytes: [u8; SHORT] },
+    Short {
+        len: u8,
+        bytes: [u8; SHORT],
+    },
     One(Bytes),
     /// More than one piece, none of which is empty.
     Many(Box<Parts>),

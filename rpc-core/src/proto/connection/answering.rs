@@ -5,7 +5,10 @@ use std::mem;
 
 use super::{Charges, Connection, ServedState, completions::AnswerKind};
 use crate::{
-    proto::{Completion, ServedKey, out_frame::{OnSent, OutBody}},
+    proto::{
+        Completion, ServedKey,
+        out_frame::{OnSent, OutBody},
+    },
     status::{Execution, Status},
     wire::{CallId, ErrorBody, Frame, Rope, Streams},
 };

@@ -47,6 +47,17 @@ impl Connection {
         self.handle_completion(now, id, payload, AnswerKind::Value, streams)
     }
 
+    /// A result has come without streams, in one frame.
+    pub(super) fn handle_plain_response(&mut self, id: CallId, result: Bytes) -> Result<(), ProtocolError> {
+        match self.calls.expect_completion(id) {
+            Some(key) => {
+                self.take_result(key, result, AnswerKind::Value, Streams::default());
+                Ok(())
+            }
+            None => self.calls.count_stray(id),
+        }
+    }
+
     pub(super) fn handle_error(&mut self, now: Instant, id: CallId, error: ErrorBody) -> Result<(), ProtocolError> {
         match error {
             ErrorBody::Fault(payload) => {

@@ -48,7 +48,7 @@ use super::{
 use crate::{
     config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError},
-    wire::{Frame, HostedContract, PeerLimits, read_packet},
+    wire::{Frame, HostedContract, PeerLimits, PlainFrame, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
@@ -141,7 +141,7 @@ impl Connection {
             self.link.early_left = left;
         }
         let (header, frames) = read_packet(packet)?;
-        let frames = frames.with_max_metadata(self.config.max_metadata());
+        let mut frames = frames.with_max_metadata(self.config.max_metadata());
         if !self.life.is_open() {
             let first = only_frame(header, frames, false)?;
             self.link.handle_header(&mut self.sequence, header, len, now)?;
@@ -149,13 +149,18 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
-        for frame in frames {
+        while self.life.is_open() {
+            // A frame may end the connection; then the frames behind it count for nothing.
+            if header.seq != 0 {
+                if let Some(frame) = frames.next_plain() {
+                    *count += 1;
+                    self.handle_plain(now, frame)?;
+                    continue;
+                }
+            }
+            let Some(frame) = frames.next() else { break };
             let frame = frame?;
             *count += 1;
-            if !self.life.is_open() {
-                // A frame before this one has ended the connection.
-                break;
-            }
             if frame.is_sequenced() != (header.seq != 0) {
                 return Err(ProtocolError::MisplacedFrame { frame: frame.kind_name(), in_sequenced: header.seq != 0 });
             }
@@ -164,8 +169,16 @@ impl Connection {
         Ok(())
     }
 
-    // Inlined, because frames are large to move and there is one caller.
+    /// The usual frames, which are all sequenced.
     #[inline(always)]
+    fn handle_plain(&mut self, now: Instant, frame: PlainFrame) -> Result<(), ProtocolError> {
+        match frame {
+            PlainFrame::Request { head, arguments } => self.handle_plain_request(now, head, arguments),
+            PlainFrame::Notify { method, depth, arguments } => self.handle_plain_notify(now, method, depth, arguments),
+            PlainFrame::Response { id, result } => self.handle_plain_response(id, result),
+        }
+    }
+
     fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), ProtocolError> {
         match frame {
             Frame::Request(request) => self.handle_request(now, request),

@@ -18,7 +18,7 @@ use crate::{
         CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, out_frame::OnSent, slots::SlotState,
     },
     status::Status,
-    wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
+    wire::{CallId, MetadataPairs, Notify, Payload, Request, RequestHead, Streams, metadata_size},
 };
 
 /// A call that was made here, and in whose handler at the other side the call that comes in was made.
@@ -60,7 +60,31 @@ impl Cost {
 
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
-        let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams } = request;
+        let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams } = request;
+        self.take_request(now, RequestHead { id, method, deadline_ms, depth, parent }, metadata, payload, streams)
+    }
+
+    /// A call has come without metadata and streams, whose arguments are in the frame.
+    pub(super) fn handle_plain_request(
+        &mut self,
+        now: Instant,
+        head: RequestHead,
+        arguments: Bytes,
+    ) -> Result<(), ProtocolError> {
+        self.take_request(now, head, MetadataPairs::new(), Payload::Inline(arguments), Streams::default())
+    }
+
+    // Inlined, so that what a usual call does not have costs it nothing.
+    #[inline(always)]
+    fn take_request(
+        &mut self,
+        now: Instant,
+        head: RequestHead,
+        metadata: MetadataPairs,
+        payload: Payload,
+        streams: Streams,
+    ) -> Result<(), ProtocolError> {
+        let RequestHead { id, method, deadline_ms, depth: declared_depth, parent } = head;
         if self.served.contains(id) {
             return Err(CallViolation::StillLive { call: id }.into());
         }
@@ -89,6 +113,29 @@ impl Connection {
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
         let Notify { method, depth, metadata, payload } = notify;
+        self.take_notify(now, (method, depth), metadata, payload)
+    }
+
+    /// A one-way call has come without metadata, whose arguments are in the frame.
+    pub(super) fn handle_plain_notify(
+        &mut self,
+        now: Instant,
+        method: u32,
+        depth: u32,
+        arguments: Bytes,
+    ) -> Result<(), ProtocolError> {
+        self.take_notify(now, (method, depth), MetadataPairs::new(), Payload::Inline(arguments))
+    }
+
+    // Inlined as `take_request` is.
+    #[inline(always)]
+    fn take_notify(
+        &mut self,
+        now: Instant,
+        (method, depth): (u32, u32),
+        metadata: MetadataPairs,
+        payload: Payload,
+    ) -> Result<(), ProtocolError> {
         self.expect_announced(&payload)?;
         let cost = Cost::of(&metadata, &payload);
         if let Err(status) = self.admit_notify(depth, &cost)? {
