@@ -40,6 +40,13 @@ pub(crate) enum Answer {
     Fault(Bytes),
 }
 
+impl Answer {
+    /// What a one-way call gives.
+    pub(super) fn nothing() -> Self {
+        Self::Value(Bytes::new(), StreamReaders::default())
+    }
+}
+
 /// The input of a call: its arguments, and the streams among them.
 pub(crate) struct CallInput<A> {
     pub(crate) arguments: A,
@@ -59,12 +66,18 @@ pub(super) async fn attempt<A: Serialize + Send>(
     let sent = sending.send(|| encode(method, arguments)).await?;
     if sent && method.is_oneway() {
         sending.forget();
-        return Ok(Answer::Value(Bytes::new(), StreamReaders::default()));
+        return Ok(Answer::nothing());
     }
     if sent && !writers.is_empty() {
         streams::start(shared, &sending.argument_streams(), mem::take(writers));
     }
-    match sending.outcome(sent).await {
+    answer_of(shared, sending.outcome(sent).await)
+}
+
+/// What the caller gets of an outcome.
+#[inline]
+pub(super) fn answer_of(shared: &Arc<SessionShared>, outcome: Outcome) -> Result<Answer, Status> {
+    match outcome {
         Outcome::Value(bytes) => Ok(Answer::Value(bytes, StreamReaders::default())),
         Outcome::Streaming(bytes, streams) => Ok(Answer::Value(bytes, StreamReaders::new(shared, &streams))),
         Outcome::Fault(bytes) => Ok(Answer::Fault(bytes)),

@@ -1,6 +1,6 @@
 //! `Destination`: the target of the calls that are made through a handle.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker, time::Instant};
 
 use serde::Serialize;
 
@@ -8,6 +8,8 @@ use super::{
     call::{Answer, CallInput, CallParams, attempt},
     info::Facts,
     intercept::Interceptor,
+    options::CallOptions,
+    plain_call::{self, Sent},
     shared::SessionShared,
 };
 use crate::{config::Config, contract::MethodDescriptor, status::Status};
@@ -32,6 +34,23 @@ impl Destination {
     ) -> impl Future<Output = Result<Answer, Status>> + Send + use<'a, A> {
         let Self::Session(shared) = self;
         attempt(shared, method, params, input)
+    }
+
+    /// Sends a call if it is a usual one that needs no interceptor; otherwise nothing has happened.
+    #[inline(always)]
+    pub(super) fn send_plain<A: Serialize>(
+        &self,
+        options: Option<&CallOptions>,
+        method: &'static MethodDescriptor,
+        input: &mut CallInput<A>,
+        begun: Instant,
+        waker: &Waker,
+    ) -> Option<Sent<'_>> {
+        let Self::Session(shared) = self;
+        if !shared.interceptors.is_empty() {
+            return None;
+        }
+        plain_call::send(shared, options, method, input, begun, waker)
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -15,6 +15,7 @@ mod intercept;
 mod options;
 mod output;
 mod perform;
+mod plain_call;
 mod principal;
 mod sending;
 mod session;

@@ -1,17 +1,22 @@
 //! Making a call inside its interceptors, which may attempt the call more than once.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::poll_fn,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{
-    call::{Answer, CallInput, CallParams},
+    call::{Answer, CallInput, CallParams, answer_of},
     clock::now,
     current::{CurrentCall, current},
     destination::Destination,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
+    plain_call::Sent,
 };
 use crate::{
     contract::MethodDescriptor,
@@ -27,9 +32,38 @@ pub(crate) async fn perform<A: Serialize + Send>(
     method: &'static MethodDescriptor,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
+    let begun = now();
+    let sent = poll_fn(|cx| Poll::Ready(destination.send_plain(options, method, input, begun, cx.waker()))).await;
+    let answer = match sent {
+        Some(Sent::TwoWay(call)) => answer_of(destination.session(), call.await),
+        Some(Sent::Oneway) => Ok(Answer::nothing()),
+        None => perform_any(destination, options, method, input, begun).await,
+    };
+    answer.map_err(|status| explain(method, status))
+}
+
+/// A status as the caller sees it.
+#[cold]
+fn explain(method: &'static MethodDescriptor, status: Status) -> Status {
+    let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
+        // The other side knows the method's number only, and could not name the method.
+        Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
+    } else {
+        status
+    };
+    status.with_idempotent(method.is_idempotent())
+}
+
+/// Makes a call of any kind.
+async fn perform_any<A: Serialize + Send>(
+    destination: &Destination,
+    options: Option<&CallOptions>,
+    method: &'static MethodDescriptor,
+    input: &mut CallInput<A>,
+    begun: Instant,
+) -> Result<Answer, Status> {
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
-    let begun = now();
     let explicit = CallOptions::explicit(options, method);
     let setting = explicit.map_or(DeadlineSetting::Config, |(_, setting)| setting);
     // A call with streams takes as long as its streams, unless a timeout is set.
@@ -43,20 +77,11 @@ pub(crate) async fn perform<A: Serialize + Send>(
     let setting = if is_inherited { DeadlineSetting::Served } else { setting };
     let deadline_origin = DeadlineOrigin { begun, setting };
     let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout };
-    let answer = if destination.interceptors().is_empty() {
+    if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await
     } else {
         intercepted(destination, method, params, input).await
-    };
-    answer.map_err(|status| {
-        let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
-            // The other side knows the method's number only, and could not name the method.
-            Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
-        } else {
-            status
-        };
-        status.with_idempotent(method.is_idempotent())
-    })
+    }
 }
 
 /// Makes a call inside its interceptors.

@@ -308,13 +308,9 @@ fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) ->
     let Some(slot) = *key else {
         return CallProgress::Done(Outcome::Status(Status::internal("a call without a slot was polled")));
     };
-    let (progress, draining) = shared.look(|connection| (connection.poll_call(slot, waker), connection.is_draining()));
+    let progress = shared.poll_call(slot, waker);
     if matches!(progress, CallProgress::Done(_)) {
         *key = None;
-        if draining {
-            // The drain may have waited for this call alone.
-            shared.wake_driver();
-        }
     }
     progress
 }

@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     error::ConnectionError,
     panics::wake_all,
-    proto::{Connection, Released, ServedKey},
+    proto::{CallKey, CallProgress, Connection, Released, ServedKey},
     wire::{DeferredDrops, PeerLimits},
 };
 
@@ -152,6 +152,35 @@ impl SessionShared {
         let result = self.with(|locked| f(&mut locked.connection));
         self.driver.wake();
         result
+    }
+
+    /// As [`Self::act`], for what wakes no task but the driver, returns no budget, and drops nothing that a user has
+    /// made.
+    #[inline]
+    pub(crate) fn lean<R>(&self, f: impl FnOnce(&mut Connection) -> R) -> R {
+        let result = {
+            let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
+            let result = f(connection);
+            debug_assert!(connection.has_nothing_for_shell(), "something is left for the shell");
+            result
+        };
+        self.driver.wake();
+        result
+    }
+
+    /// Where a call stands. `waker` is woken when that changes.
+    #[inline]
+    pub(crate) fn poll_call(&self, key: CallKey, waker: &Waker) -> CallProgress {
+        let (progress, is_draining, stale_wakers) = {
+            let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
+            (connection.poll_call(key, waker), connection.is_draining(), connection.take_stale_wakers())
+        };
+        drop(stale_wakers);
+        if is_draining && matches!(progress, CallProgress::Done(_)) {
+            // The drain may have waited for this call alone.
+            self.driver.wake();
+        }
+        progress
     }
 
     /// Looks at the connection, or asks it where a call stands.

@@ -36,7 +36,8 @@ pub use chain::ServedCall;
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
 pub use connection::{
-    CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, RefusedOneway, Released, Role,
+    CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, PlainArguments, PlainStart, RefusedOneway,
+    Released, Role,
 };
 pub use deadline_origin::{DeadlineOrigin, DeadlineSetting};
 pub use early::EarlyPackets;

@@ -121,14 +121,14 @@ impl Connection {
 
     /// The call of the peer in whose handler a call is made, if the peer still awaits it.
     #[inline]
-    fn live_parent_of(&self, start: &CallStart) -> Option<CallId> {
+    pub(super) fn live_parent_of(&self, start: &CallStart) -> Option<CallId> {
         start.origin.as_deref().and_then(|origin| origin.nearest_in(self.id)).filter(|id| self.served.is_live(*id))
     }
 
     /// Why a call cannot begin, whether there is a permit or not. Calls that have a live parent still go out during a
     /// drain.
     #[inline]
-    fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
+    pub(super) fn refuse_start(&self, now: Instant, start: &CallStart, has_parent: bool) -> Option<Status> {
         let max_depth = self.negotiated.limits.depth;
         if let Some(error) = &self.life.ended {
             // A server cannot make its client come back.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod memory;
 mod outgoing_calls;
 mod output;
+mod plain_call;
 mod schedule;
 mod served_calls;
 mod serving;
@@ -57,6 +58,7 @@ use memory::Memory;
 pub(crate) use memory::counted_arguments;
 use outgoing_calls::OutgoingCalls;
 use output::Output;
+pub use plain_call::{PlainArguments, PlainStart};
 use schedule::{DeadlineKey, Schedule};
 use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, RefusedOneway, Released, Role};
@@ -238,6 +240,12 @@ impl Connection {
     /// Wakers that no task waits with any more. Drop them outside any lock: a waker's drop may run foreign code.
     pub fn take_stale_wakers(&mut self) -> Vec<Waker> {
         mem::take(&mut self.output.stale_wakers)
+    }
+
+    /// Whether there is nothing for [`Self::take_wakes`], [`Self::take_released`] and [`Self::take_stale_wakers`].
+    pub fn has_nothing_for_shell(&self) -> bool {
+        let output = &self.output;
+        output.wakes.is_empty() && output.stale_wakers.is_empty() && output.released == Released::default()
     }
 
     /// The parts of the budgets that have become free since the last call of this method.

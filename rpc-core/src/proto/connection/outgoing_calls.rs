@@ -115,6 +115,20 @@ impl OutgoingCalls {
         new
     }
 
+    /// A slot for a new two-way call and its permit, if there are both.
+    #[inline]
+    pub(super) fn insert_admitted(&mut self, depth: u32) -> Option<(CallKey, &mut Slot)> {
+        let permits = &mut self.two_way.permits;
+        if !permits.try_acquire(depth) {
+            return None;
+        }
+        let new = self.slots.insert(SlotState::Admitted);
+        if new.is_none() {
+            permits.release(depth);
+        }
+        new
+    }
+
     /// Takes a permit for a one-way call that needs no slot, if there is one.
     #[inline]
     pub(super) fn try_acquire_oneway(&mut self, depth: u32) -> bool {

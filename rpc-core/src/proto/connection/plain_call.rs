@@ -1,0 +1,76 @@
+//! The usual call, which is made in one step: it finds a permit, and its arguments are in its frame.
+
+use std::{task::Waker, time::Instant};
+
+use super::{CallStart, Connection, DeadlineKey};
+use crate::{
+    proto::{
+        CallKey,
+        out_frame::{OnSent, OutBody},
+        slots::SlotState,
+    },
+    wire::Rope,
+};
+
+/// What a usual call sends: arguments that count against no budget but the room.
+#[derive(Debug)]
+pub struct PlainArguments {
+    /// The method's number.
+    pub method: u32,
+    /// The arguments, encoded.
+    pub bytes: Rope,
+    /// Bytes of room that the caller holds for the call.
+    pub room: u32,
+}
+
+/// How a usual call began.
+#[derive(Debug)]
+pub enum PlainStart {
+    /// It is one-way, and done.
+    Oneway,
+    /// It waits for its outcome.
+    TwoWay(CallKey),
+    /// It has not begun. [`Connection::begin_call`] says why, or lets it wait.
+    Refused(PlainArguments),
+}
+
+impl Connection {
+    /// Begins and queues a call that has no metadata, no streams and no idle timeout, if it finds a permit. `waker` is
+    /// woken when the call has its outcome.
+    pub fn start_plain(
+        &mut self,
+        now: Instant,
+        start: &mut CallStart,
+        arguments: PlainArguments,
+        waker: &Waker,
+    ) -> PlainStart {
+        let parent = self.live_parent_of(start);
+        if self.refuse_start(now, start, parent.is_some()).is_some() || !self.is_inline(&arguments.bytes) {
+            return PlainStart::Refused(arguments);
+        }
+        let depth = start.depth;
+        if start.oneway {
+            if !self.calls.try_acquire_oneway(depth) {
+                return PlainStart::Refused(arguments);
+            }
+            self.calls.count_oneway(depth, 0);
+            let PlainArguments { method, bytes, room } = arguments;
+            let body = |arguments| OutBody::Notify { method, depth, arguments };
+            self.outbox.push_plain(bytes, room, OnSent::Nothing, body);
+            return PlainStart::Oneway;
+        }
+        let Some((key, slot)) = self.calls.insert_admitted(depth) else { return PlainStart::Refused(arguments) };
+        slot.state = SlotState::Queued;
+        (slot.method, slot.oneway, slot.depth) = (start.method, false, depth);
+        (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
+        (slot.deadline_origin, slot.packet) = (start.deadline_origin, 0);
+        slot.waker = Some(waker.clone());
+        if let Some(deadline) = start.deadline {
+            self.push_deadline(deadline, DeadlineKey::Call(key));
+        }
+        let PlainArguments { method, bytes, room } = arguments;
+        let body = |arguments| OutBody::Request { method, depth, parent, arguments };
+        self.outbox.push_plain(bytes, room, OnSent::Request(key), body);
+        PlainStart::TwoWay(key)
+    }
+}
