@@ -104,6 +104,18 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
 
     /// Hands over the payload's part of the budgets, and returns the rest.
     pub(crate) fn take(&mut self, payload: usize, frame: usize, arguments: u32) -> Charges {
+        self.trim(payload, frame, arguments);
+        std::mem::take(&mut self.held)
+    }
+
+    /// Hands over all that is reserved.
+    #[inline]
+    pub(crate) fn into_charges(mut self) -> Charges {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Returns what is reserved beyond the payload's part of the budgets, as after a wait.
+    pub(crate) fn trim(&mut self, payload: usize, frame: usize, arguments: u32) {
         let mut charges = std::mem::take(&mut self.held);
         let large = payload > self.chunk();
         let room = to_u32(if large { frame } else { frame + payload });
@@ -120,7 +132,7 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
             charges.arguments = arguments;
         }
         self.shared.give_back(rest);
-        charges
+        self.held = charges;
     }
 
     fn release(&mut self) {
@@ -138,8 +150,11 @@ impl<S: Deref<Target = SessionShared>> Reservation<S> {
 }
 
 impl<S: Deref<Target = SessionShared>> Drop for Reservation<S> {
+    #[inline]
     fn drop(&mut self) {
-        self.release();
+        if self.held != Charges::default() {
+            self.release();
+        }
     }
 }
 

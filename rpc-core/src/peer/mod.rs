@@ -26,7 +26,7 @@ mod streams;
 mod stub;
 mod watchdog;
 
-pub(crate) use budget::{Reservation, WaitingValue};
+pub(crate) use budget::{Need, Reservation, WaitingValue};
 pub(crate) use call::beyond_limit;
 pub use certificate::PeerCertificate;
 pub(crate) use clock::now;

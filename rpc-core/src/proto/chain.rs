@@ -58,16 +58,21 @@ pub(crate) struct Origin {
     pub(crate) through: Option<&'static MethodDescriptor>,
 }
 
+/// What is known of a call when it comes in; see [`ServedCall`].
+#[derive(Debug, Default)]
+pub(crate) struct NewCall {
+    pub(crate) session: u64,
+    pub(crate) id: Option<CallId>,
+    pub(crate) method: u32,
+    pub(crate) depth: u32,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: MetadataPairs,
+    pub(crate) origin: Option<Origin>,
+}
+
 impl ServedCall {
-    pub(crate) fn new(
-        session: u64,
-        id: Option<CallId>,
-        method: u32,
-        depth: u32,
-        deadline: Option<Instant>,
-        metadata: MetadataPairs,
-        origin: Option<Origin>,
-    ) -> Self {
+    pub(crate) fn new(new: NewCall) -> Self {
+        let NewCall { session, id, method, depth, deadline, metadata, origin } = new;
         let (parent, through) = origin.map_or((None, None), |origin| (Some(origin.call), origin.through));
         Self {
             session,
@@ -83,12 +88,34 @@ impl ServedCall {
         }
     }
 
-    /// Drops the parent and the metadata, if this is the only handle of the call. True if so: the memory may then be
+    /// Makes this the new call. It is the memory of a call that is over.
+    #[inline]
+    pub(crate) fn renew(&mut self, new: NewCall) {
+        let NewCall { session, id, method, depth, deadline, metadata, origin } = new;
+        (self.session, self.id, self.method) = (session, id, method);
+        (self.depth, self.deadline) = (depth, deadline);
+        if !metadata.is_empty() {
+            self.metadata = metadata;
+        }
+        if let Some(origin) = origin {
+            (self.parent, self.through) = (Some(origin.call), origin.through);
+        }
+        *self.progress.get_mut() = 0;
+        self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner).described = None;
+    }
+
+    /// Drops the parent, the metadata and the tasks that waited, if this is the only handle of the call. True if so: the memory may then be
     /// used again.
     pub(crate) fn retire(self: &mut Arc<Self>) -> bool {
         let Some(call) = Arc::get_mut(self) else { return false };
-        call.parent = None;
-        call.metadata = MetadataPairs::new();
+        (call.parent, call.through) = (None, None);
+        if !call.metadata.is_empty() {
+            call.metadata = MetadataPairs::new();
+        }
+        let waiting = call.waiting.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if waiting.last > 0 {
+            *waiting = Waiting::default();
+        }
         true
     }
 

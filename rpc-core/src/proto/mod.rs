@@ -32,6 +32,8 @@ mod tests;
 
 use std::task::Waker;
 
+#[cfg(test)]
+pub(crate) use chain::NewCall;
 pub use chain::ServedCall;
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;

@@ -111,6 +111,12 @@ impl OutFrame {
         }
     }
 
+    /// Whether nothing follows from sending the frame but what [`Self::on_sent`] says.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !matches!(self.body, OutBody::Other(_))
+    }
+
     pub(super) fn transfer(&self) -> Option<&OutTransfer> {
         match &self.body {
             OutBody::Other(other) => other.transfer.as_deref(),

@@ -74,6 +74,15 @@ impl Outbox {
         (first || front.len as usize <= budget).then_some(front)
     }
 
+    /// Removes that frame, which is a usual one. Gives the bytes of room that the frame's sender holds.
+    #[inline]
+    pub(crate) fn pop_plain(&mut self) -> usize {
+        let Some(frame) = self.frames.pop_front() else { return 0 };
+        shrink_line(&mut self.frames);
+        self.bytes -= frame.len as usize;
+        frame.room as usize
+    }
+
     /// Removes that frame.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<LeftOver> {

@@ -1,6 +1,7 @@
 //! The calls that this end has made: a slab of slots, each found by index and generation.
 
 use std::{
+    mem,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -24,6 +25,10 @@ pub struct CallKey(CallId);
 impl CallKey {
     pub(crate) fn from_id(id: CallId) -> Self {
         Self(id)
+    }
+
+    fn of(generation: u64, index: usize) -> Self {
+        Self(generation << INDEX_BITS | index as u64)
     }
 
     pub(crate) fn id(self) -> CallId {
@@ -117,7 +122,7 @@ impl Slots {
         };
         let slot = &mut self.slots[index];
         slot.state = state;
-        Some((CallKey(slot.generation << INDEX_BITS | index as u64), slot))
+        Some((CallKey::of(slot.generation, index), slot))
     }
 
     pub(crate) fn find(&self, key: CallKey) -> Option<&Slot> {
@@ -128,6 +133,16 @@ impl Slots {
         self.slots
             .get_mut(key.index())
             .filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
+    }
+
+    /// Takes the outcome of a call that has one, and frees the slot unless the completion is still to come. Also gives
+    /// the waker, to be dropped outside the lock. `None` if there is no outcome.
+    pub(crate) fn take_outcome(&mut self, key: CallKey) -> Option<(Outcome, Option<Waker>)> {
+        let slot = self.find_mut(key).filter(|slot| matches!(slot.state, SlotState::Resolved(_)))?;
+        let awaiting = slot.awaiting_completion;
+        let state = mem::replace(&mut slot.state, SlotState::Abandoned);
+        let waker = if awaiting { None } else { self.remove(key) };
+        if let SlotState::Resolved(outcome) = state { Some((outcome, waker)) } else { None }
     }
 
     /// Frees a slot; its number is never used again. Its waker is given back, to be dropped outside the lock.
@@ -157,10 +172,18 @@ impl Slots {
         self.slots.iter().filter(|slot| !given_up(slot)).count()
     }
 
+    /// The deadlines of the calls that have not ended.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (CallKey, Instant)> {
+        let has_ended =
+            |slot: &Slot| matches!(slot.state, SlotState::Free | SlotState::Abandoned | SlotState::Resolved(_));
+        let slots = self.slots.iter().enumerate().filter(move |(_, slot)| !has_ended(slot));
+        slots.filter_map(|(index, slot)| Some((CallKey::of(slot.generation, index), slot.deadline?)))
+    }
+
     /// The keys of all live slots.
     pub(crate) fn keys(&self) -> Vec<CallKey> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.state != SlotState::Free);
-        live.map(|(index, slot)| CallKey(slot.generation << INDEX_BITS | index as u64)).collect()
+        live.map(|(index, slot)| CallKey::of(slot.generation, index)).collect()
     }
 }
 

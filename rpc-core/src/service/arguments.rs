@@ -17,7 +17,8 @@ use crate::{
 pub struct Arguments<'a> {
     reader: ArgumentReader<'a>,
     method: &'static MethodDescriptor,
-    streams: &'a Mutex<StreamReaders>,
+    /// The streams among the arguments; `None` if there are none.
+    streams: Option<&'a Mutex<StreamReaders>>,
 }
 
 impl<'a> Arguments<'a> {
@@ -25,7 +26,7 @@ impl<'a> Arguments<'a> {
         payload: &'a Bytes,
         limits: &ScanLimits,
         method: &'static MethodDescriptor,
-        streams: &'a Mutex<StreamReaders>,
+        streams: Option<&'a Mutex<StreamReaders>>,
     ) -> Result<Self, Status> {
         match ArgumentReader::new(payload, limits) {
             Ok(reader) => Ok(Self { reader, method, streams }),
@@ -85,7 +86,7 @@ impl<'a> Arguments<'a> {
     {
         let stands = self.reader.next_value::<()>();
         self.require(name, stands)?;
-        let reader = self.streams.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reader = self.streams.and_then(|streams| streams.lock().unwrap_or_else(PoisonError::into_inner).take());
         let reader = reader.ok_or_else(|| {
             let method = self.method;
             refuse(format!("the argument `{name}` of {method} is a stream, and none came"))

@@ -37,18 +37,22 @@ impl Authorizer {
         method.allow().filter(|&role| role != ANYONE && self.decide.is_none())
     }
 
-    /// Checks that the caller may call the method. Runs users' code.
+    /// Whether some callers may not call the method.
     #[inline]
+    pub(super) fn guards(&self, method: &MethodDescriptor) -> bool {
+        match method.allow() {
+            None => self.denies,
+            Some(role) => role != ANYONE,
+        }
+    }
+
+    /// Checks that the caller may call the method. Runs users' code.
     pub(super) fn check(
         &self,
         method: &MethodDescriptor,
         principal: impl FnOnce() -> Option<Principal>,
     ) -> Result<(), Status> {
-        match method.allow() {
-            None if !self.denies => Ok(()),
-            Some(ANYONE) => Ok(()),
-            role => self.judge(method, role, principal()),
-        }
+        if self.guards(method) { self.judge(method, method.allow(), principal()) } else { Ok(()) }
     }
 
     #[cold]

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn call(session: u64) -> Arc<ServedCall> {
-        Arc::new(ServedCall::new(session, None, 0, 0, None, Vec::new(), None))
+        Arc::new(ServedCall::new(crate::proto::NewCall { session, ..Default::default() }))
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-
 use crate::{
     peer::{Reservation, SessionShared, StreamWriters},
     proto::{self, Charges},
@@ -16,7 +14,6 @@ pub struct HandlerOutput {
     /// The streams of the result.
     writers: StreamWriters,
     reservation: Reservation<Arc<SessionShared>>,
-    frame: usize,
 }
 
 pub(crate) enum HandlerReply {
@@ -25,14 +22,25 @@ pub(crate) enum HandlerReply {
     Done,
 }
 
+impl HandlerReply {
+    /// Bytes of the encoded answer.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Value(bytes) | Self::Fault(bytes) => bytes.len(),
+            Self::Done => 0,
+        }
+    }
+}
+
 impl HandlerOutput {
+    /// `reservation` holds what the reply needs and nothing more.
+    #[inline]
     pub(crate) fn new(
         reply: HandlerReply,
         writers: StreamWriters,
         reservation: Reservation<Arc<SessionShared>>,
-        frame: usize,
     ) -> Self {
-        Self { reply, writers, reservation, frame }
+        Self { reply, writers, reservation }
     }
 
     pub(crate) fn into_fault(mut self) -> Self {
@@ -47,21 +55,19 @@ impl HandlerOutput {
     }
 
     pub(crate) fn payload_len(&self) -> usize {
-        match &self.reply {
-            HandlerReply::Value(bytes) | HandlerReply::Fault(bytes) => bytes.len(),
-            HandlerReply::Done => 0,
-        }
+        self.reply.len()
     }
 
     /// The completion for the connection, the reserved budgets, and the streams of the result.
-    pub(crate) fn into_parts(mut self) -> (proto::Completion, Charges, StreamWriters) {
-        let charges = self.reservation.take(self.payload_len(), self.frame, 0);
+    #[inline]
+    pub(crate) fn into_parts(self) -> (proto::Completion, Charges, StreamWriters) {
+        let charges = self.reservation.into_charges();
         let completion = match self.reply {
             HandlerReply::Value(bytes) if self.writers.is_empty() => proto::Completion::Value(bytes),
             HandlerReply::Value(bytes) => proto::Completion::Streaming(bytes, self.writers.len()),
             HandlerReply::Fault(bytes) => proto::Completion::Fault(bytes),
-            // The completion of a one-way call needs a payload, which is never read.
-            HandlerReply::Done => proto::Completion::Value(Bytes::from_static(&[0xc0]).into()),
+            // The completion of a one-way call has a payload, which is never read.
+            HandlerReply::Done => proto::Completion::Value(Rope::default()),
         };
         (completion, charges, self.writers)
     }

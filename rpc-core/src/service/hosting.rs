@@ -194,6 +194,12 @@ impl Hosting {
         self.inner.methods[index].service
     }
 
+    /// Whether it depends on the other side whether it may call a method.
+    #[inline]
+    pub(crate) fn is_guarded(&self, method: &MethodDescriptor) -> bool {
+        self.inner.authorizer.guards(method)
+    }
+
     /// Checks that the other side may call a method. Runs users' code.
     pub(crate) fn authorize(&self, method: &MethodDescriptor, facts: &Facts) -> Result<(), Status> {
         self.inner.authorizer.check(method, || facts.principal())

@@ -17,8 +17,8 @@ use crate::{
     contract::MethodDescriptor,
     logging::LogLimit,
     peer::{
-        CallsBack, CurrentCall, Encode, Peer, Reservation, SessionShared, StreamReaders, StreamWriter, StreamWriters,
-        Streaming, Stub, WaitingValue, encode_rope, now, scan_limits,
+        CallsBack, CurrentCall, Encode, Need, Peer, Reservation, SessionShared, StreamReaders, StreamWriter,
+        StreamWriters, Streaming, Stub, WaitingValue, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -42,10 +42,17 @@ pub struct Incoming {
     serving: CurrentCall,
     method: &'static MethodDescriptor,
     payload: Bytes,
+    /// The streams of the result, if there are any.
+    writers: OnceLock<Box<Mutex<StreamWriters>>>,
+    /// What most calls do not have, in a box so that the futures of handlers stay small.
+    extras: Option<Box<Extras>>,
+}
+
+/// What few calls come with.
+#[derive(Debug, Default)]
+struct Extras {
     /// The streams among the arguments.
     readers: Mutex<StreamReaders>,
-    /// The streams of the result, if there are any.
-    writers: OnceLock<Mutex<StreamWriters>>,
     /// The turn at an object that serves one call at a time. It ends when the method ends, before the answer is sent.
     turn: Option<Arc<SharedTurnGuard>>,
     /// A flag to set when the method succeeds, if other methods of the contract require that.
@@ -60,21 +67,31 @@ impl Incoming {
         received: Received,
     ) -> Self {
         let Received { payload, streams } = received;
-        let (readers, writers) = (Mutex::new(streams), OnceLock::new());
-        Self { shared, serving, method, payload, readers, writers, turn: None, begun: None }
+        let extras =
+            (!streams.is_empty()).then(|| Box::new(Extras { readers: Mutex::new(streams), ..Extras::default() }));
+        Self { shared, serving, method, payload, writers: OnceLock::new(), extras }
     }
 
-    pub(super) fn with_turn(self, turn: Option<Arc<SharedTurnGuard>>) -> Self {
-        Self { turn, ..self }
+    #[inline]
+    pub(super) fn with_turn(mut self, turn: Option<Arc<SharedTurnGuard>>) -> Self {
+        if turn.is_some() {
+            self.extras.get_or_insert_default().turn = turn;
+        }
+        self
     }
 
-    pub(super) fn with_begun(self, begun: Option<Arc<AtomicBool>>) -> Self {
-        Self { begun, ..self }
+    #[inline]
+    pub(super) fn with_begun(mut self, begun: Option<Arc<AtomicBool>>) -> Self {
+        if begun.is_some() {
+            self.extras.get_or_insert_default().begun = begun;
+        }
+        self
     }
 
     /// The arguments, checked against the limits on payloads.
     pub fn arguments(&self) -> Result<Arguments<'_>, Status> {
-        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, &self.readers)
+        let readers = self.extras.as_ref().map(|extras| &extras.readers);
+        Arguments::new(&self.payload, &scan_limits(&self.shared.config), self.method, readers)
     }
 
     /// Takes a stream that is the result. The returned value stands for the stream in the payload.
@@ -83,7 +100,7 @@ impl Incoming {
         C: Encode,
         E: Serialize + Send + 'static,
     {
-        let writers = self.writers.get_or_init(Mutex::default);
+        let writers = self.writers.get_or_init(Box::default);
         writers.lock().unwrap_or_else(PoisonError::into_inner).push(StreamWriter::new::<C, E>(stream, self.method));
         Nil
     }
@@ -106,10 +123,11 @@ impl Incoming {
     /// Records that the method has ended. Calls that waited for its end may go on, although the answer may still wait
     /// to be sent.
     fn end(&self, succeeded: bool) {
-        if let Some(begun) = self.begun.as_ref().filter(|_| succeeded) {
+        let Some(extras) = &self.extras else { return };
+        if let Some(begun) = extras.begun.as_ref().filter(|_| succeeded) {
             begun.store(true, Ordering::Release);
         }
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = &extras.turn {
             turn.end();
         }
     }
@@ -119,21 +137,55 @@ impl Incoming {
         self.answer(value, true).await
     }
 
+    #[inline]
     async fn answer<T: Serialize + Send>(&self, value: T, succeeded: bool) -> Result<HandlerOutput, Status> {
         let mut reservation = Reservation::new(self.shared.clone());
+        let short = match self.try_answer(&value, succeeded, &mut reservation)? {
+            Ok(reply) => return Ok(HandlerOutput::new(reply, self.writers(), reservation)),
+            Err(short) => short,
+        };
+        // Few answers wait, so this future is in a box, and the futures of handlers stay small.
+        Box::pin(self.answer_later(value, succeeded, reservation, short)).await
+    }
+
+    /// Encodes an answer, and reserves what the answer needs of the budgets. If a budget is short, this gives the
+    /// budget and the length of the encoded answer, which is dropped.
+    #[inline]
+    fn try_answer<T: Serialize>(
+        &self,
+        value: &T,
+        succeeded: bool,
+        reservation: &mut Reservation<Arc<SessionShared>>,
+    ) -> Result<Result<HandlerReply, (Need, usize)>, Status> {
+        let payload = encode_rope(value).map_err(|why| self.unencodable(&why))?;
+        self.end(succeeded);
+        let len = payload.len();
+        Ok(match reservation.reserve(len, FRAME, 0) {
+            Ok(()) => Ok(HandlerReply::Value(payload)),
+            Err(need) => Err((need, len)),
+        })
+    }
+
+    /// Waits for the budgets of an answer.
+    async fn answer_later<T: Serialize + Send>(
+        &self,
+        value: T,
+        succeeded: bool,
+        mut reservation: Reservation<Arc<SessionShared>>,
+        mut short: (Need, usize),
+    ) -> Result<HandlerOutput, Status> {
         loop {
-            let payload = encode_rope(&value).map_err(|why| self.unencodable(&why))?;
-            self.end(succeeded);
-            match reservation.reserve(payload.len(), FRAME, 0) {
-                Ok(()) => {
-                    return Ok(HandlerOutput::new(HandlerReply::Value(payload), self.writers(), reservation, FRAME));
+            let (need, len) = short;
+            {
+                let _waits = WaitingValue::new(&self.shared, len);
+                reservation.wait(need).await.map_err(|_| over())?;
+            }
+            match self.try_answer(&value, succeeded, &mut reservation)? {
+                Ok(reply) => {
+                    reservation.trim(reply.len(), FRAME, 0);
+                    return Ok(HandlerOutput::new(reply, self.writers(), reservation));
                 }
-                Err(need) => {
-                    let len = payload.len();
-                    drop(payload);
-                    let _waits = WaitingValue::new(&self.shared, len);
-                    reservation.wait(need).await.map_err(|_| over())?;
-                }
+                Err(again) => short = again,
             }
         }
     }
@@ -162,7 +214,7 @@ impl Incoming {
     /// Ends a one-way call, which has no answer.
     pub async fn done(&self) -> Result<HandlerOutput, Status> {
         self.end(true);
-        Ok(HandlerOutput::new(HandlerReply::Done, StreamWriters::default(), Reservation::new(self.shared.clone()), 0))
+        Ok(HandlerOutput::new(HandlerReply::Done, StreamWriters::default(), Reservation::new(self.shared.clone())))
     }
 
     fn writers(&self) -> StreamWriters {

@@ -107,10 +107,12 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
-        let held = self.arriving.remove(&key);
-        let (hosting, facts) = (&self.hosting, &self.shared.facts);
-        if let Err(status) = self.shared.polling(Polled::Handler(method), || hosting.authorize(method, facts)) {
-            return Some(Ended::with_status(key, status));
+        let held = if self.arriving.is_empty() { None } else { self.arriving.remove(&key) };
+        if self.hosting.is_guarded(method) {
+            let (hosting, facts) = (&self.hosting, &self.shared.facts);
+            if let Err(status) = self.shared.polling(Polled::Handler(method), || hosting.authorize(method, facts)) {
+                return Some(Ended::with_status(key, status));
+            }
         }
         let permit = if method.is_no_cancel() {
             let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel()) else {

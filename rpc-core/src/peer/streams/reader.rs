@@ -143,6 +143,12 @@ struct Untaken {
 }
 
 impl StreamReaders {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    #[inline]
     pub(crate) fn new(shared: &Arc<SessionShared>, streams: &Streams) -> Self {
         if streams.is_empty() {
             return Self::default();

@@ -105,7 +105,7 @@ impl Connection {
         }
         slot.idle_timeout = start.idle_timeout.map(|idle_timeout| (idle_timeout, now));
         if let Some(deadline) = start.deadline {
-            self.push_deadline(deadline, DeadlineKey::Call(key));
+            self.schedule.note_deadline(deadline);
         }
         if let Some(due) = start.idle_timeout.and_then(|idle_timeout| now.checked_add(idle_timeout)) {
             self.push_deadline(due, DeadlineKey::Idle(key));
@@ -184,12 +184,12 @@ impl Connection {
 
     /// Where a call stands. `waker` is woken when that changes.
     pub fn poll_call(&mut self, key: CallKey, waker: &Waker) -> CallProgress {
+        if let Some(outcome) = self.take_outcome(key) {
+            return CallProgress::Done(outcome);
+        }
         let Some(slot) = self.calls.slots.find_mut(key) else {
             return CallProgress::Done(Outcome::Status(Status::internal("the call was polled after its end")));
         };
-        if matches!(slot.state, SlotState::Resolved(_)) {
-            return CallProgress::Done(self.take_outcome(key));
-        }
         keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
         if slot.state == SlotState::Admitted { CallProgress::Admitted } else { CallProgress::Waiting }
     }
@@ -300,8 +300,7 @@ impl Connection {
                 self.give_up_streams(key);
             }
             SlotState::Resolved(Outcome::Streaming(..)) => {
-                let outcome = self.take_outcome(key);
-                if let Outcome::Streaming(_, streams) = outcome {
+                if let Some(Outcome::Streaming(_, streams)) = self.take_outcome(key) {
                     self.leave_streams(&streams);
                 }
             }
@@ -385,23 +384,13 @@ impl Connection {
         self.output.stale_wakers.extend(self.calls.slots.remove(key));
     }
 
-    fn take_outcome(&mut self, key: CallKey) -> Outcome {
-        let Some(slot) = self.calls.slots.find_mut(key) else {
-            return Outcome::Status(Status::internal("the call has no slot"));
-        };
-        let awaiting = slot.awaiting_completion;
-        let outcome = match mem::replace(&mut slot.state, SlotState::Abandoned) {
-            SlotState::Resolved(outcome) => {
-                self.memory.release_outcome(&outcome);
-                outcome
-            }
-            _ => Outcome::Status(Status::internal("the call has no outcome")),
-        };
-        if !awaiting {
-            self.free_slot(key);
-        }
+    /// The outcome of a call, if it has one.
+    fn take_outcome(&mut self, key: CallKey) -> Option<Outcome> {
+        let (outcome, waker) = self.calls.slots.take_outcome(key)?;
+        self.memory.release_outcome(&outcome);
+        self.output.stale_wakers.extend(waker);
         self.count_memory();
-        outcome
+        Some(outcome)
     }
 }
 

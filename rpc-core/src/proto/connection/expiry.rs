@@ -1,8 +1,8 @@
 //! Deadlines: of calls made and served here, of the wait for a permit, and of streams that do not move.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Connection, DeadlineKey, ServedCalls};
+use super::{Connection, DeadlineKey};
 use crate::{
     proto::{
         CallKey,
@@ -12,20 +12,29 @@ use crate::{
         streams::WaitsFor,
     },
     status::Status,
-    wire::{Streams, TransferId},
+    wire::{CallId, Streams, TransferId},
 };
+
+/// With more calls than this, their deadlines are looked at less often: a call may end some milliseconds late.
+const MANY: u32 = 4096;
+
+/// A call whose deadline has passed.
+enum Due {
+    Made(CallKey),
+    Served(CallId),
+}
 
 impl Connection {
     /// Sets a deadline. Deadlines of calls that are over stay until they come up, or until they outnumber the others.
     pub(super) fn push_deadline(&mut self, at: Instant, key: DeadlineKey) {
-        let (slots, served) = (&self.calls.slots, &self.served);
-        self.schedule.deadlines.push(at, key, |at, key| is_live(slots, served, at, key));
+        let slots = &self.calls.slots;
+        self.schedule.deadlines.push(at, key, |_, key| is_live(slots, key));
     }
 
     /// Forgets the deadlines of calls that have ended.
     pub(super) fn compact_deadlines(&mut self) {
-        let (slots, served) = (&self.calls.slots, &self.served);
-        self.schedule.deadlines.compact(|at, key| is_live(slots, served, at, key));
+        let slots = &self.calls.slots;
+        self.schedule.deadlines.compact(|_, key| is_live(slots, key));
     }
 
     #[cfg(test)]
@@ -35,12 +44,42 @@ impl Connection {
 
     /// Ends calls and waits whose deadlines have passed.
     pub(super) fn expire_deadlines(&mut self, now: Instant) {
-        while let Some((at, key)) = self.schedule.deadlines.pop_due(now) {
+        while let Some((_, key)) = self.schedule.deadlines.pop_due(now) {
             match key {
-                DeadlineKey::Call(key) => self.expire_call(key, None),
                 DeadlineKey::Wait(key) => self.expire_wait(key),
                 DeadlineKey::Idle(key) => self.expire_idle(now, key),
-                DeadlineKey::Served(id) => self.expire_served(at, id),
+            }
+        }
+        if self.schedule.calls_due.is_some_and(|due| due <= now) {
+            self.expire_calls(now);
+        }
+    }
+
+    /// Ends the calls whose deadlines have passed, in the order of the deadlines, and finds when the next one is due.
+    /// Most calls end long before their deadlines, so looking at all calls from time to time costs less than a queue.
+    #[cold]
+    fn expire_calls(&mut self, now: Instant) {
+        let made = self.calls.slots.deadlines().map(|(key, at)| (at, Due::Made(key)));
+        let served = self.served.deadlines().map(|(id, at)| (at, Due::Served(id)));
+        let (mut due, mut next, mut looked_at) = (Vec::new(), None, 0_u32);
+        for (at, call) in made.chain(served) {
+            looked_at += 1;
+            if at <= now {
+                due.push((at, call));
+            } else if next.is_none_or(|next| at < next) {
+                next = Some(at);
+            }
+        }
+        if looked_at > MANY {
+            // Looking at a call takes some nanoseconds, so that this takes a hundredth of the time at most.
+            next = next.map(|next| next.max(now + Duration::from_micros(looked_at.into())));
+        }
+        self.schedule.calls_due = next;
+        due.sort_by_key(|(at, _)| *at);
+        for (at, call) in due {
+            match call {
+                Due::Made(key) => self.expire_call(key, None),
+                Due::Served(id) => self.expire_served(at, id),
             }
         }
     }
@@ -150,10 +189,7 @@ impl Connection {
 }
 
 /// Whether a deadline belongs to a call that has not ended.
-fn is_live(slots: &Slots, served: &ServedCalls, at: Instant, key: DeadlineKey) -> bool {
-    match key {
-        DeadlineKey::Call(key) | DeadlineKey::Wait(key) | DeadlineKey::Idle(key) => slots.find(key).is_some(),
-        // The peer chose the number, and may have used it for an earlier call.
-        DeadlineKey::Served(id) => served.call(id).is_some_and(|served| served.call.deadline == Some(at)),
-    }
+fn is_live(slots: &Slots, key: DeadlineKey) -> bool {
+    let (DeadlineKey::Wait(key) | DeadlineKey::Idle(key)) = key;
+    slots.find(key).is_some()
 }

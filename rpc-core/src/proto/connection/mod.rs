@@ -30,7 +30,7 @@ mod timeouts;
 mod transfers;
 mod transmit;
 
-use std::{fmt, mem, task::Waker, time::Instant};
+use std::{collections::VecDeque, fmt, mem, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
@@ -217,6 +217,16 @@ impl Connection {
     /// What the shell should act on next.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.output.events.pop_front()
+    }
+
+    /// Moves all that [`Self::poll_event`] would give to the end of `into`.
+    #[inline]
+    pub fn take_events(&mut self, into: &mut VecDeque<Event>) {
+        if into.is_empty() {
+            mem::swap(into, &mut self.output.events);
+        } else {
+            into.append(&mut self.output.events);
+        }
     }
 
     /// Whether [`Self::poll_event`] has something for the shell.

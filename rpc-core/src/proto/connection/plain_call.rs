@@ -2,7 +2,7 @@
 
 use std::{task::Waker, time::Instant};
 
-use super::{CallStart, Connection, DeadlineKey};
+use super::{CallStart, Connection};
 use crate::{
     proto::{
         CallKey,
@@ -66,7 +66,7 @@ impl Connection {
         (slot.deadline_origin, slot.packet) = (start.deadline_origin, 0);
         slot.waker = Some(waker.clone());
         if let Some(deadline) = start.deadline {
-            self.push_deadline(deadline, DeadlineKey::Call(key));
+            self.schedule.note_deadline(deadline);
         }
         let PlainArguments { method, bytes, room } = arguments;
         let body = |arguments| OutBody::Request { method, depth, parent, arguments };

@@ -2,46 +2,51 @@
 
 use std::time::Instant;
 
-use crate::{
-    proto::{deadlines::Deadlines, slots::CallKey, timers::SessionTimers},
-    wire::CallId,
-};
+use crate::proto::{deadlines::Deadlines, slots::CallKey, timers::SessionTimers};
 
 /// The session's timers, and the deadlines of its calls.
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) timers: SessionTimers,
     pub(super) deadlines: Deadlines<DeadlineKey>,
+    /// No call that is made or served here has a deadline before this time; `None` if no call has one.
+    pub(super) calls_due: Option<Instant>,
 }
 
-/// What a deadline belongs to.
+/// What a deadline belongs to, apart from the deadlines of calls, which are found in the calls' own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DeadlineKey {
-    /// A call made here.
-    Call(CallKey),
     /// A nested call's wait for a permit.
     Wait(CallKey),
     /// The time in which something of the streams among the arguments of a call must move.
     Idle(CallKey),
-    /// A call served here.
-    Served(CallId),
 }
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        Self { timers: SessionTimers::default(), deadlines: Deadlines::new() }
+        Self { timers: SessionTimers::default(), deadlines: Deadlines::new(), calls_due: None }
     }
 
     /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        [self.timers.next(), self.deadlines.next()].into_iter().flatten().min()
+        [self.timers.next(), self.deadlines.next(), self.calls_due].into_iter().flatten().min()
+    }
+
+    /// Notes the deadline of a call. Most calls have the same timeout, so that most deadlines are later than the ones
+    /// before.
+    #[inline]
+    pub(super) fn note_deadline(&mut self, at: Instant) {
+        if self.calls_due.is_none_or(|due| at < due) {
+            self.calls_due = Some(at);
+        }
     }
 
     /// Clears all timers and deadlines.
     pub(super) fn clear(&mut self) {
         self.timers.stop_all();
         self.deadlines.clear();
+        self.calls_due = None;
     }
 }
 
@@ -59,8 +64,12 @@ mod tests {
         assert_eq!(schedule.next(), None);
         schedule.timers.set(SessionTimer::Drain, now + second);
         assert_eq!(schedule.next(), Some(now + second));
-        schedule.deadlines.push(now, DeadlineKey::Served(1), |_, _| true);
+        schedule.deadlines.push(now, DeadlineKey::Wait(CallKey::from_id(1)), |_, _| true);
         assert_eq!(schedule.next(), Some(now));
+        schedule.note_deadline(now + second);
+        schedule.note_deadline(now - second);
+        schedule.note_deadline(now);
+        assert_eq!(schedule.next(), Some(now - second));
         schedule.clear();
         assert_eq!(schedule.next(), None);
     }

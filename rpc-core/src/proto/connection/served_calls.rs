@@ -8,6 +8,7 @@ use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
         ServedCall, ServedKey,
+        chain::NewCall,
         permits::Permits,
         shrink::{shrink_table, trim_table},
     },
@@ -159,6 +160,13 @@ impl ServedCalls {
         self.oneway.len()
     }
 
+    /// The deadlines of the calls that have not ended.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (CallId, Instant)> {
+        let runs = |served: &Served| matches!(served.state, ServedState::Arriving(_) | ServedState::Running);
+        let calls = self.calls.iter().filter(move |(_, served)| runs(served));
+        calls.filter_map(|(id, served)| Some((*id, served.call.deadline?)))
+    }
+
     /// Whether a call is served here and its caller still waits for it.
     pub(super) fn is_live(&self, id: CallId) -> bool {
         self.calls.get(&id).is_some_and(|served| served.state == ServedState::Running)
@@ -214,14 +222,14 @@ impl ServedCalls {
 
     /// Shares a call, in the memory of one that is over if there is such memory.
     #[inline]
-    pub(super) fn share(&mut self, call: ServedCall) -> Arc<ServedCall> {
+    pub(super) fn share(&mut self, new: NewCall) -> Arc<ServedCall> {
         if let Some(mut place) = self.retired.pop() {
             if let Some(old) = Arc::get_mut(&mut place) {
-                *old = call;
+                old.renew(new);
                 return place;
             }
         }
-        Arc::new(call)
+        Arc::new(ServedCall::new(new))
     }
 
     /// Takes in a call for which a permit was taken.
@@ -328,7 +336,7 @@ impl ServedCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, proto::negotiated::own_limits, wire::MetadataPairs};
+    use crate::{config::Config, proto::negotiated::own_limits};
 
     fn calls() -> ServedCalls {
         ServedCalls::new(&own_limits(&Config::builder().max_calls(1).max_oneway_calls(1).build().unwrap()))
@@ -336,7 +344,7 @@ mod tests {
 
     fn take_in(calls: &mut ServedCalls, key: ServedKey, argument_bytes: u64) {
         let id = if let ServedKey::Call(id) = key { Some(id) } else { None };
-        let call = calls.share(ServedCall::new(1, id, 7, 0, None, MetadataPairs::new(), None));
+        let call = calls.share(NewCall { session: 1, id, method: 7, ..NewCall::default() });
         calls.insert(
             key,
             Served {

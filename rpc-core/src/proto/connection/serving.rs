@@ -11,11 +11,15 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
+use super::{Connection, Served, ServedState, calls::too_deep, counted_arguments, memory::call_memory};
 use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
-        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, out_frame::OnSent, slots::SlotState,
+        CallKey, Event, ServedCall, ServedKey,
+        assembly::Purpose,
+        chain::{NewCall, Origin},
+        out_frame::OnSent,
+        slots::SlotState,
     },
     status::Status,
     wire::{CallId, MetadataPairs, Notify, Payload, Request, RequestHead, Streams, metadata_size},
@@ -106,8 +110,8 @@ impl Connection {
         let declared = deadline_ms.and_then(|ms| came.checked_add(Duration::from_millis(ms)));
         let deadline = declared.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
-        let call = ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin);
-        let call = self.served.share(call);
+        let new = NewCall { session: self.id, id: Some(id), method, depth, deadline, metadata, origin };
+        let call = self.served.share(new);
         self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams })
     }
 
@@ -148,7 +152,8 @@ impl Connection {
         // The call is within the limits, so it may not be dropped: if it is too much, the session ends.
         let _ = self.has_memory(cost.memory);
         let key = ServedKey::Oneway(self.served.next_oneway());
-        let call = self.served.share(ServedCall::new(self.id, None, method, depth, None, metadata, None));
+        let new = NewCall { session: self.id, id: None, method, depth, deadline: None, metadata, origin: None };
+        let call = self.served.share(new);
         let streams = Streams::default();
         self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
     }
@@ -180,8 +185,8 @@ impl Connection {
             terminates: false,
         };
         self.served.insert(key, served);
-        if let (ServedKey::Call(id), Some(deadline)) = (key, deadline) {
-            self.push_deadline(deadline, DeadlineKey::Served(id));
+        if let Some(deadline) = deadline {
+            self.schedule.note_deadline(deadline);
         }
         self.emit_call(key, call, payload, true, streams);
         Ok(())

@@ -250,6 +250,13 @@ impl Connection {
             }
             out.put(self.link.writer(&mut self.sequence).begun(), deadline_ms);
             let on_sent = out.on_sent;
+            if out.is_plain() {
+                self.output.released.room += self.outbox.pop_plain();
+                if let OnSent::Completion(id) = on_sent {
+                    self.finish_served(id);
+                }
+                return true;
+            }
             let Some(LeftOver { room, streams, transfer }) = self.outbox.pop() else { return true };
             self.output.released.room += room;
             self.announce_streams(&streams);

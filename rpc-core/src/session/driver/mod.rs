@@ -190,7 +190,7 @@ impl Driver {
                 connection.handle_lost(error.into());
             }
             connection.handle_timeout(now);
-            events.extend(std::iter::from_fn(|| connection.poll_event()));
+            connection.take_events(events);
             mem::swap(finished, &mut locked.finished);
             (connection.batch(), connection.should_batch(ENOUGH_BYTES))
         });
@@ -304,7 +304,7 @@ impl Driver {
                 Dispatched::Opened => {
                     // With the verdict on a client, the connection takes in the packets that came early.
                     let events = &mut self.events;
-                    self.shared.with(|locked| events.extend(std::iter::from_fn(|| locked.connection.poll_event())));
+                    self.shared.with(|locked| locked.connection.take_events(events));
                 }
             }
             alone = false;
