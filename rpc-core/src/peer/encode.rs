@@ -1,17 +1,17 @@
 //! Encoding payloads, outside of any lock and into a buffer of the thread, and the limits for decoding them.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
 use crate::{
     config::Config,
-    wire::{self, EncodeError, Rope, ScanLimits},
+    wire::{self, Buffers, Rope, ScanLimits},
 };
 
 thread_local! {
-    static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
 /// Bytes of one block of the thread's buffer. Payloads that fit into a block share it.
@@ -19,32 +19,37 @@ const BLOCK: usize = 16 * 1024;
 /// Blobs shorter than this are copied, because a separate piece of a rope costs as much as the copy.
 const MIN_PIECE: usize = 4096;
 
+/// The buffer of the thread. Who takes it while it is in use gets another one: `serialize` is users' code, and may
+/// encode as well.
+struct ThreadBuffer;
+
+impl Buffers for ThreadBuffer {
+    fn take() -> BytesMut {
+        // A thread that is ending has no thread-locals any more.
+        let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+        if buffer.capacity() < 512 {
+            buffer.reserve(BLOCK);
+        }
+        buffer
+    }
+
+    fn give(buffer: BytesMut) {
+        let _ = BUFFER.try_with(|place| place.set(buffer));
+    }
+}
+
 /// Encodes a value as MessagePack. The error is serde's message.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
-    with_buffer(|buffer| wire::encode(buffer, value).map(|()| buffer.split().freeze()))
+    let mut buffer = ThreadBuffer::take();
+    let encoded = wire::encode(&mut buffer, value).map(|()| buffer.split().freeze());
+    ThreadBuffer::give(buffer);
+    encoded.map_err(|error| error.to_string())
 }
 
 /// As [`encode`], without copying large blobs.
 #[inline]
 pub(crate) fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, String> {
-    with_buffer(|buffer| wire::encode_rope(buffer, value, MIN_PIECE))
-}
-
-#[inline]
-fn with_buffer<R>(encode: impl FnOnce(&mut BytesMut) -> Result<R, EncodeError>) -> Result<R, String> {
-    let encoded = BUFFER.with(|buffer| match buffer.try_borrow_mut() {
-        Ok(mut buffer) => {
-            // A panic in `serialize` may have left bytes in the buffer.
-            buffer.clear();
-            if buffer.capacity() < 512 {
-                buffer.reserve(BLOCK);
-            }
-            encode(&mut buffer)
-        }
-        // The buffer is in use: `serialize` is users' code, and has called this function again.
-        Err(_) => encode(&mut BytesMut::new()),
-    });
-    encoded.map_err(|error| error.to_string())
+    wire::encode_rope::<ThreadBuffer, T>(value, MIN_PIECE).map_err(|error| error.to_string())
 }
 
 /// The limits on a payload from the peer.

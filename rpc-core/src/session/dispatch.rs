@@ -34,6 +34,8 @@ pub(super) struct Dispatch {
     arriving: HashMap<ServedKey, QueuedTurn>,
     /// The end of the last poll, which is the beginning of the next.
     clock: Instant,
+    /// A poll that ends later is slow.
+    slow_at: Instant,
 }
 
 struct Running {
@@ -55,7 +57,8 @@ impl Dispatch {
         let mut idle = Vec::new();
         idle.resize_with(hosting.len(), || None);
         let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
-        Self { shared, hosting, instances, idle, running, arriving, clock: Instant::now() }
+        let now = Instant::now();
+        Self { shared, hosting, instances, idle, running, arriving, clock: now, slow_at: now }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
@@ -75,7 +78,14 @@ impl Dispatch {
 
     /// Reads the clock before handlers are started, one after another.
     pub(super) fn begin(&mut self) {
-        self.clock = Instant::now();
+        self.tick(Instant::now());
+    }
+
+    /// A poll begins now.
+    #[inline]
+    fn tick(&mut self, now: Instant) {
+        self.clock = now;
+        self.slow_at = now.checked_add(self.shared.config.slow_poll()).unwrap_or(now);
     }
 
     /// The arguments of a call are arriving. If its object serves one call at a time, the call gets its place in the
@@ -133,8 +143,10 @@ impl Dispatch {
             let mut cx = Context::from_waker(Waker::noop());
             let polled = self.shared.polling(what, || handling.poll(&mut runner, &mut cx));
             let now = Instant::now();
-            watch_poll(&self.shared, what, now - self.clock);
-            self.clock = now;
+            if now > self.slow_at {
+                watch_poll(&self.shared, what, now - self.clock);
+            }
+            self.tick(now);
             if let Poll::Ready(result) = polled {
                 self.idle[index] = Some(runner);
                 return Some(Ended::of(key, &handling, result));

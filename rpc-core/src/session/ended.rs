@@ -33,6 +33,10 @@ impl Produced {
         start_streams(shared, &self.streams, self.writers);
     }
 
+    fn nothing() -> Self {
+        Self { streams: Streams::default(), writers: StreamWriters::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.writers.is_empty()
     }
@@ -65,7 +69,18 @@ impl Ended {
     }
 
     /// Reports the end to the connection.
-    pub(super) fn report(self, connection: &mut proto::Connection) -> Produced {
+    #[inline]
+    pub(super) fn report(mut self, connection: &mut proto::Connection) -> Produced {
+        let is_plain = self.charges.transfers == 0 && !self.terminates;
+        match (self.key, self.completion) {
+            (ServedKey::Call(id), proto::Completion::Value(result)) if is_plain => {
+                match connection.complete_plain(id, result, self.charges.room) {
+                    Ok(()) => return Produced::nothing(),
+                    Err(result) => self.completion = proto::Completion::Value(result),
+                }
+            }
+            (_, completion) => self.completion = completion,
+        }
         if self.terminates {
             connection.end_after(self.key);
         }

@@ -6,16 +6,13 @@ use super::{
     BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
-    put, rope,
+    head::{Head, SHORT},
+    put,
     status::put_status,
 };
 
 /// The most bytes that a number takes, its marker included.
 const NUMBER: usize = 9;
-/// Room for a Request with a [short](rope::SHORT) payload: the head of the array, six numbers, nil and the payload.
-const HEAD: usize = 72;
-/// A payload up to this length is appended together with its head.
-const SHORT: usize = HEAD - 2;
 
 /// The elements of a Request before its metadata.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +30,14 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    #[inline]
-    fn put(&self, out: &mut impl BufMut, streams: &Streams) {
-        begin_with(out, 8, kind::REQUEST, streams);
-        put::uint(out, self.id);
-        put::uint(out, u64::from(self.method));
-        put::opt_uint(out, self.deadline_ms);
-        put::uint(out, u64::from(self.depth));
-        put::opt_uint(out, self.parent);
+    #[inline(always)]
+    fn put(&self, head: &mut Head, streams: &Streams) {
+        begin_with(head, 8, kind::REQUEST, streams);
+        head.uint(self.id);
+        head.uint(u64::from(self.method));
+        head.opt_uint(self.deadline_ms);
+        head.uint(u64::from(self.depth));
+        head.opt_uint(self.parent);
     }
 }
 
@@ -48,38 +45,38 @@ impl RequestHead {
 pub fn put_plain_request(out: &mut BytesMut, request: &RequestHead, arguments: &Rope) {
     put_plain(out, arguments, |head| {
         request.put(head, &Streams::default());
-        put::nil(head);
+        head.nil();
     });
 }
 
 /// Appends a Notify without metadata, as most are.
 pub fn put_plain_notify(out: &mut BytesMut, method: u32, depth: u32, arguments: &Rope) {
     put_plain(out, arguments, |head| {
-        begin(head, 5, kind::NOTIFY);
-        put::uint(head, u64::from(method));
-        put::uint(head, u64::from(depth));
-        put::nil(head);
+        head.begin(5, kind::NOTIFY);
+        head.uint(u64::from(method));
+        head.uint(u64::from(depth));
+        head.nil();
     });
 }
 
 /// Appends a Response without streams, as most are.
 pub fn put_plain_response(out: &mut BytesMut, id: CallId, result: &Rope) {
     put_plain(out, result, |head| {
-        begin(head, 3, kind::RESPONSE);
-        put::uint(head, id);
+        head.begin(3, kind::RESPONSE);
+        head.uint(id);
     });
 }
 
 /// Appends a frame whose last element is a payload, all at once if the payload is short.
-#[inline]
-fn put_plain(out: &mut BytesMut, payload: &Rope, write: impl FnOnce(&mut &mut [u8])) {
-    match payload.as_slice().filter(|bytes| bytes.len() <= rope::SHORT) {
-        Some(bytes) => put_head(out, |head| {
+#[inline(always)]
+fn put_plain(out: &mut BytesMut, payload: &Rope, write: impl FnOnce(&mut Head)) {
+    match payload.as_slice().filter(|bytes| bytes.len() <= SHORT) {
+        Some(bytes) => Head::append(out, |head| {
             write(head);
-            put::bin(head, bytes);
+            head.bin(bytes);
         }),
         None => {
-            put_head(out, write);
+            Head::append(out, write);
             put_rope(out, payload);
         }
     }
@@ -99,24 +96,24 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         Frame::Request(request) => {
             let Request { metadata, payload, streams, .. } = request;
             let &Request { id, method, deadline_ms, depth, parent, .. } = request;
-            put_head(out, |head| RequestHead { id, method, deadline_ms, depth, parent }.put(head, streams));
+            Head::append(out, |head| RequestHead { id, method, deadline_ms, depth, parent }.put(head, streams));
             put_metadata(out, metadata);
             put_payload(out, payload);
             put_streams(out, streams);
         }
         Frame::Notify(notify) => {
-            put_head(out, |head| {
-                begin(head, 5, kind::NOTIFY);
-                put::uint(head, u64::from(notify.method));
-                put::uint(head, u64::from(notify.depth));
+            Head::append(out, |head| {
+                head.begin(5, kind::NOTIFY);
+                head.uint(u64::from(notify.method));
+                head.uint(u64::from(notify.depth));
             });
             put_metadata(out, &notify.metadata);
             put_payload(out, &notify.payload);
         }
         Frame::Response { id, payload, streams } => {
-            put_head(out, |head| {
+            Head::append(out, |head| {
                 begin_with(head, 3, kind::RESPONSE, streams);
-                put::uint(head, *id);
+                head.uint(*id);
             });
             put_payload(out, payload);
             put_streams(out, streams);
@@ -213,16 +210,6 @@ impl Frame {
     }
 }
 
-/// Appends numbers of a frame, at most [`HEAD`] bytes, all at once.
-#[inline]
-fn put_head(out: &mut BytesMut, write: impl FnOnce(&mut &mut [u8])) {
-    let mut head = [0; HEAD];
-    let mut free = &mut head[..];
-    write(&mut free);
-    let len = HEAD - free.len();
-    out.extend_from_slice(&head[..len]);
-}
-
 /// Begins a frame of `len` elements, its kind included.
 #[inline]
 fn begin(out: &mut impl BufMut, len: usize, kind: u64) {
@@ -231,20 +218,18 @@ fn begin(out: &mut impl BufMut, len: usize, kind: u64) {
 }
 
 /// Begins a frame of `len` elements, and one more if it has streams.
-#[inline]
-fn begin_with(out: &mut impl BufMut, len: usize, kind: u64, streams: &Streams) {
-    if streams.is_empty() { begin(out, len, kind) } else { begin(out, len + 1, kind) }
+#[inline(always)]
+fn begin_with(head: &mut Head, len: u8, kind: u64, streams: &Streams) {
+    head.begin(if streams.is_empty() { len } else { len + 1 }, kind);
 }
 
 /// A frame that consists of numbers.
 #[inline]
 fn numbers<const N: usize>(out: &mut BytesMut, kind: u64, numbers: &[u64; N]) {
-    put_head(out, |head| {
-        begin(head, N + 1, kind);
-        for number in numbers {
-            put::uint(head, *number);
-        }
-    });
+    begin(out, N + 1, kind);
+    for number in numbers {
+        put::uint(out, *number);
+    }
 }
 
 fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
@@ -260,7 +245,7 @@ fn put_metadata(out: &mut BytesMut, metadata: &MetadataPairs) {
 
 fn put_payload(out: &mut BytesMut, payload: &Payload) {
     match payload {
-        Payload::Inline(bytes) if bytes.len() <= SHORT => put_head(out, |head| put::bin(head, bytes)),
+        Payload::Inline(bytes) if bytes.len() <= SHORT => Head::append(out, |head| head.bin(bytes)),
         Payload::Inline(bytes) => {
             out.reserve(bytes.len() + NUMBER);
             put::bin(out, bytes);

@@ -6,6 +6,7 @@ mod error;
 mod fields;
 pub mod frame;
 mod handshake;
+mod head;
 mod hello;
 mod packet;
 mod payload;
@@ -27,7 +28,7 @@ pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION,
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use plain::PlainFrame;
-pub use rope::{Blob, DeferredDrops, Rope, encode_rope};
+pub use rope::{Blob, Buffers, DeferredDrops, Rope, encode_rope};
 pub(crate) use scan::MAX_NESTING;
 pub use scan::{ScanLimits, scan, scan_exact};
 pub use streams::Streams;

@@ -31,13 +31,6 @@ pub(super) fn boolean(out: &mut impl BufMut, value: bool) {
     out.put_u8(if value { Marker::True } else { Marker::False }.to_u8());
 }
 
-pub(super) fn opt_uint(out: &mut impl BufMut, value: Option<u64>) {
-    match value {
-        Some(value) => uint(out, value),
-        None => nil(out),
-    }
-}
-
 pub(super) fn array(out: &mut impl BufMut, len: usize) {
     match len {
         0..16 => out.put_u8(0x90 | len as u8),

@@ -3,7 +3,9 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io, mem,
+    io,
+    marker::PhantomData,
+    mem,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -54,8 +56,8 @@ fn drop_deferred() {
     drop(DEFERRED.try_with(RefCell::take));
 }
 
-/// The most bytes that a rope holds in itself. A rope is no larger for them.
-pub(super) const SHORT: usize = 23;
+/// The most bytes that a rope holds in itself: a rope takes five words, as it would with one byte.
+pub(super) const SHORT: usize = 38;
 
 /// Bytes in one or more pieces.
 #[derive(Clone, Debug)]
@@ -104,15 +106,6 @@ impl Rope {
     /// Whether the rope has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// A rope of bytes that it holds in itself; `None` if they are too many.
-    #[inline]
-    pub(super) fn short(slice: &[u8]) -> Option<Self> {
-        let len = u8::try_from(slice.len()).ok()?;
-        let mut bytes = [0; SHORT];
-        bytes.get_mut(..slice.len())?.copy_from_slice(slice);
-        Some(Self(Pieces::Short { len, bytes }))
     }
 
     /// The bytes, unless they are in several pieces.
@@ -224,20 +217,30 @@ impl Serialize for Blob {
     }
 }
 
-/// Encodes a value as MessagePack. Its [`Blob`]s of `apart` bytes or more are not copied; memory for the rest is split
-/// off `buffer`, which must be empty.
+/// Memory for encoded bytes that are more than a few.
+pub trait Buffers {
+    /// An empty buffer, with some room.
+    fn take() -> BytesMut;
+
+    /// Takes back what is left of a buffer.
+    fn give(buffer: BytesMut);
+}
+
+/// Encodes a value as MessagePack. Its [`Blob`]s of `apart` bytes or more are not copied. A few bytes lie in the rope
+/// itself; memory for more comes from `B`.
 #[inline]
-pub fn encode_rope<T: Serialize + ?Sized>(buffer: &mut BytesMut, value: &T, apart: usize) -> Result<Rope, EncodeError> {
-    let mut writer = Writer { before: None, buffer, apart };
-    serialize(&mut writer, value)?;
-    let Writer { before, buffer, .. } = writer;
-    if before.is_none() {
-        if let Some(short) = Rope::short(buffer) {
-            buffer.clear();
-            return Ok(short);
-        }
-    }
+pub fn encode_rope<B: Buffers, T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, EncodeError> {
+    let mut writer = Writer::<B> { short: [0; SHORT], len: 0, buffer: None, before: None, apart, buffers: PhantomData };
+    let result = serialize(&mut writer, value);
+    let Writer { short, len, buffer, before, .. } = writer;
+    let Some(mut buffer) = buffer else {
+        // The length is at most SHORT.
+        let len = u8::try_from(len).unwrap_or(u8::MAX);
+        return result.map(|()| Rope(Pieces::Short { len, bytes: short }));
+    };
     let last = buffer.split().freeze();
+    B::give(buffer);
+    result?;
     let Some(mut pieces) = before else { return Ok(last.into()) };
     push(&mut pieces.0, last);
     Ok(Rope(Pieces::Many(pieces)))
@@ -250,28 +253,59 @@ fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
 }
 
 /// The writer that serde writes to.
-struct Writer<'a> {
+struct Writer<B> {
+    /// The first `len` of these bytes are all that was written, as long as there is no buffer.
+    short: [u8; SHORT],
+    len: usize,
+    buffer: Option<BytesMut>,
     /// The pieces before the buffer's content. Most values have none.
     before: Option<Box<Parts>>,
-    buffer: &'a mut BytesMut,
     apart: usize,
+    buffers: PhantomData<fn() -> B>,
 }
 
-impl Writer<'_> {
+impl<B: Buffers> Writer<B> {
+    /// The buffer, with all that was written since the last piece.
+    #[inline]
+    fn buffer(&mut self) -> &mut BytesMut {
+        self.buffer.get_or_insert_with(|| {
+            let mut buffer = B::take();
+            buffer.extend_from_slice(&self.short[..self.len]);
+            buffer
+        })
+    }
+
     /// Takes the bytes of a [`Blob`] as a piece, if `bytes` are the slice that is being lent. An encoding further up
     /// this thread's stack may be lending other bytes.
     #[cold]
     fn take_lent(&mut self, bytes: &[u8]) -> bool {
         let same = |lent: &mut Bytes| std::ptr::eq(&raw const lent[..], &raw const bytes[..]);
         let Some(lent) = LENT.with_borrow_mut(|lent| lent.take_if(same)) else { return false };
+        let written = self.buffer().split().freeze();
         let pieces = &mut self.before.get_or_insert_default().0;
-        push(pieces, self.buffer.split().freeze());
+        push(pieces, written);
         push(pieces, lent);
+        true
+    }
+
+    /// Writes among the few bytes; false if there is no place for these.
+    #[inline]
+    fn write_short(&mut self, bytes: &[u8]) -> bool {
+        let Some(place) = self.short.get_mut(self.len..).and_then(|free| free.get_mut(..bytes.len())) else {
+            return false;
+        };
+        // Markers are single bytes, and a copy of any length costs more.
+        if let ([place], [byte]) = (&mut *place, bytes) {
+            *place = *byte;
+        } else {
+            place.copy_from_slice(bytes);
+        }
+        self.len += bytes.len();
         true
     }
 }
 
-impl io::Write for Writer<'_> {
+impl<B: Buffers> io::Write for Writer<B> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes)?;
         Ok(bytes.len())
@@ -279,8 +313,11 @@ impl io::Write for Writer<'_> {
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() < self.apart || !self.take_lent(bytes) {
-            self.buffer.extend_from_slice(bytes);
+        if bytes.len() >= self.apart && self.take_lent(bytes) {
+            return Ok(());
+        }
+        if self.buffer.is_some() || !self.write_short(bytes) {
+            self.buffer().extend_from_slice(bytes);
         }
         Ok(())
     }
@@ -295,6 +332,16 @@ mod tests {
     use super::*;
     use crate::wire::{Bin, encode};
 
+    struct Fresh;
+
+    impl Buffers for Fresh {
+        fn take() -> BytesMut {
+            BytesMut::new()
+        }
+
+        fn give(_: BytesMut) {}
+    }
+
     fn flat<T: Serialize>(value: &T) -> Bytes {
         let mut out = BytesMut::new();
         encode(&mut out, value).unwrap();
@@ -306,7 +353,7 @@ mod tests {
         let (small, large) = (Bytes::from(vec![1; 99]), Bytes::from(vec![2; 100]));
         let blob = |bytes: &Bytes| Blob::new(bytes.clone());
         let value = ("before", blob(&large), 7, blob(&small), blob(&large), "after");
-        let rope = encode_rope(&mut BytesMut::new(), &value, 100).unwrap();
+        let rope = encode_rope::<Fresh, _>(&value, 100).unwrap();
         let copied = ("before", Bin(&large), 7, Bin(&small), Bin(&large), "after");
         assert_eq!(rope.clone().into_bytes(), flat(&copied));
         let Pieces::Many(parts) = rope.0 else { panic!("in one piece") };
@@ -316,9 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn values_around_the_length_that_a_rope_holds_are_whole() {
+        assert!(size_of::<Rope>() <= 5 * size_of::<usize>(), "a rope takes five words");
+        for len in 0..=2 * SHORT {
+            for count in [1, 2] {
+                let value = vec!["x".repeat(len); count];
+                let rope = encode_rope::<Fresh, _>(&value, usize::MAX).unwrap();
+                let bytes = flat(&value);
+                assert_eq!(matches!(rope.0, Pieces::Short { .. }), bytes.len() <= SHORT, "{} bytes", bytes.len());
+                assert_eq!((rope.len(), rope.as_slice()), (bytes.len(), Some(&bytes[..])));
+                assert_eq!(rope.into_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
     fn a_rope_splits_at_any_place() {
         let value = ("before", Blob::new(vec![3; 50]), "after");
-        let rope = encode_rope(&mut BytesMut::new(), &value, 1).unwrap();
+        let rope = encode_rope::<Fresh, _>(&value, 1).unwrap();
         let whole = rope.clone().into_bytes();
         for step in 1..=whole.len() {
             let (mut rope, mut out) = (rope.clone(), Vec::new());
@@ -335,7 +397,7 @@ mod tests {
     #[test]
     fn slices_and_empty_blobs_are_copied() {
         let slice = [4; 100];
-        let rope = encode_rope(&mut BytesMut::new(), &(Bin(&slice[..]), Blob::new(Bytes::new())), 0).unwrap();
+        let rope = encode_rope::<Fresh, _>(&(Bin(&slice[..]), Blob::new(Bytes::new())), 0).unwrap();
         assert_eq!(rope.clone().into_bytes(), flat(&(Bin(&slice[..]), Bin([]))));
     }
 
@@ -345,7 +407,7 @@ mod tests {
 
     impl Serialize for Nested {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let inner = encode_rope(&mut BytesMut::new(), &Blob::new(self.0.clone()), 1).unwrap();
+            let inner = encode_rope::<Fresh, _>(&Blob::new(self.0.clone()), 1).unwrap();
             assert_eq!(inner.into_bytes(), flat(&Bin(&self.0)));
             Blob::new(self.0.clone()).serialize(serializer)
         }
@@ -354,7 +416,7 @@ mod tests {
     #[test]
     fn an_encoding_within_an_encoding_lends_its_own() {
         let bytes = Bytes::from(vec![5; 1000]);
-        let rope = encode_rope(&mut BytesMut::new(), &Nested(bytes.clone()), 1).unwrap();
+        let rope = encode_rope::<Fresh, _>(&Nested(bytes.clone()), 1).unwrap();
         assert_eq!(rope.into_bytes(), flat(&Bin(&bytes)));
         assert!(LENT.with_borrow(Option::is_none), "nothing is lent any more");
     }

@@ -39,6 +39,22 @@ impl Connection {
         }
     }
 
+    /// Puts a result without streams into the outbox, if nothing else is to be done for it. Otherwise gives the result
+    /// back, for [`Self::complete`].
+    #[inline]
+    pub fn complete_plain(&mut self, id: CallId, result: Rope, room: u32) -> Result<(), Rope> {
+        let is_short = self.is_inline(&result) && result.len() as u64 <= self.negotiated.limits.payload;
+        match self.served.call_mut(id) {
+            Some(served) if is_short && served.state == ServedState::Running && !served.terminates => {
+                served.state = ServedState::Completing;
+                let on_sent = OnSent::Completion(id);
+                self.outbox.push_plain(result, room, on_sent, |result| OutBody::Response { id, result });
+                Ok(())
+            }
+            _ => Err(result),
+        }
+    }
+
     /// Puts the completion of a call into the outbox.
     fn answer(&mut self, id: CallId, completion: Completion, charges: Charges) -> Streams {
         let Some(served) = self.served.call_mut(id) else {

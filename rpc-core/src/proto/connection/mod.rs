@@ -10,6 +10,7 @@
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
 mod answering;
+mod call_table;
 mod calls;
 mod closing;
 mod completions;

@@ -16,7 +16,7 @@ use crate::{
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
 
-use super::{done::DoneReports, state::RefusedOneway};
+use super::{call_table::CallTable, done::DoneReports, state::RefusedOneway};
 
 /// Calls beyond announced limits, after which the connection is closed.
 const MAX_EXCESS_CALLS: u32 = 1000;
@@ -29,8 +29,7 @@ const MAX_RETIRED: usize = 64;
 /// the arguments of all of them count. The ends of one-way calls are reported by depth, refused calls included.
 #[derive(Debug)]
 pub(super) struct ServedCalls {
-    // Seeded, so that a peer who chooses the numbers does not choose the collisions.
-    calls: HashMap<CallId, Served>,
+    calls: CallTable<Served>,
     oneway: HashMap<u64, Served>,
     last_oneway: u64,
     permits: Permits,
@@ -88,7 +87,7 @@ impl ServedCalls {
     /// `limits` are what this side announces.
     pub(super) fn new(limits: &PeerLimits) -> Self {
         Self {
-            calls: HashMap::default(),
+            calls: CallTable::default(),
             oneway: HashMap::default(),
             last_oneway: 0,
             permits: Permits::new(limits.calls, limits.nested, limits.depth),
@@ -104,8 +103,7 @@ impl ServedCalls {
 
     /// Cancels all calls, for which no caller waits any more, because the session is over.
     pub(super) fn end(&mut self, wakes: &mut Vec<Waker>) {
-        let calls = self.calls.drain().map(|(_, served)| served);
-        for served in calls.chain(self.oneway.drain().map(|(_, served)| served)) {
+        for served in self.calls.drain().chain(self.oneway.drain().map(|(_, served)| served)) {
             served.call.cancel(wakes);
         }
         self.argument_bytes = 0;
@@ -115,26 +113,26 @@ impl ServedCalls {
 
     #[inline]
     pub(super) fn contains(&self, id: CallId) -> bool {
-        self.calls.contains_key(&id)
+        self.calls.get(id).is_some()
     }
 
     /// A two-way call.
     #[inline]
     pub(super) fn call(&self, id: CallId) -> Option<&Served> {
-        self.calls.get(&id)
+        self.calls.get(id)
     }
 
     /// As [`Self::call`], to be changed.
     #[inline]
     pub(super) fn call_mut(&mut self, id: CallId) -> Option<&mut Served> {
-        self.calls.get_mut(&id)
+        self.calls.get_mut(id)
     }
 
     /// A call of either kind.
     #[inline]
     pub(super) fn get(&self, key: ServedKey) -> Option<&Served> {
         match key {
-            ServedKey::Call(id) => self.calls.get(&id),
+            ServedKey::Call(id) => self.calls.get(id),
             ServedKey::Oneway(number) => self.oneway.get(&number),
         }
     }
@@ -143,7 +141,7 @@ impl ServedCalls {
     #[inline]
     pub(super) fn get_mut(&mut self, key: ServedKey) -> Option<&mut Served> {
         match key {
-            ServedKey::Call(id) => self.calls.get_mut(&id),
+            ServedKey::Call(id) => self.calls.get_mut(id),
             ServedKey::Oneway(number) => self.oneway.get_mut(&number),
         }
     }
@@ -164,12 +162,12 @@ impl ServedCalls {
     pub(super) fn deadlines(&self) -> impl Iterator<Item = (CallId, Instant)> {
         let runs = |served: &Served| matches!(served.state, ServedState::Arriving(_) | ServedState::Running);
         let calls = self.calls.iter().filter(move |(_, served)| runs(served));
-        calls.filter_map(|(id, served)| Some((*id, served.call.deadline?)))
+        calls.filter_map(|(id, served)| Some((id, served.call.deadline?)))
     }
 
     /// Whether a call is served here and its caller still waits for it.
     pub(super) fn is_live(&self, id: CallId) -> bool {
-        self.calls.get(&id).is_some_and(|served| served.state == ServedState::Running)
+        self.calls.get(id).is_some_and(|served| served.state == ServedState::Running)
     }
 
     /// Whether no caller waits for anything that is served here. Handlers that must not be stopped have the grace of a
@@ -177,15 +175,16 @@ impl ServedCalls {
     pub(super) fn is_nothing_awaited(&self, grace_over: bool) -> bool {
         let given_up = |served: &Served| matches!(served.state, ServedState::Cancelled | ServedState::Expired);
         if grace_over {
-            self.calls.values().all(given_up) && self.oneway.values().all(|served| served.call.is_cancelled())
+            self.calls.iter().all(|(_, served)| given_up(served))
+                && self.oneway.values().all(|served| served.call.is_cancelled())
         } else {
-            self.calls.is_empty() && self.oneway.is_empty()
+            self.calls.len() == 0 && self.oneway.is_empty()
         }
     }
 
     /// All calls, and where they stand.
     pub(super) fn states(&self) -> Vec<(ServedKey, ServedState)> {
-        let calls = self.calls.iter().map(|(id, served)| (ServedKey::Call(*id), served.state));
+        let calls = self.calls.iter().map(|(id, served)| (ServedKey::Call(id), served.state));
         let oneway = self.oneway.iter().map(|(number, served)| (ServedKey::Oneway(*number), served.state));
         calls.chain(oneway).collect()
     }
@@ -239,15 +238,16 @@ impl ServedCalls {
         self.argument_bytes += served.argument_bytes;
         match key {
             ServedKey::Call(id) => self.calls.insert(id, served),
-            ServedKey::Oneway(number) => self.oneway.insert(number, served),
-        };
+            ServedKey::Oneway(number) => {
+                self.oneway.insert(number, served);
+            }
+        }
     }
 
     /// The end of a two-way call has gone out.
     #[inline]
     pub(super) fn finish_call(&mut self, id: CallId, wakes: &mut Vec<Waker>) -> Option<Finished> {
-        let served = self.calls.remove(&id)?;
-        shrink_table(&mut self.calls);
+        let served = self.calls.remove(id)?;
         self.permits.release(served.declared_depth);
         Some(self.leave(served, wakes))
     }
@@ -277,7 +277,7 @@ impl ServedCalls {
     /// Frees the memory that is kept for later calls.
     pub(super) fn trim(&mut self) {
         self.retired = Vec::new();
-        trim_table(&mut self.calls);
+        self.calls.trim();
         trim_table(&mut self.oneway);
     }
 
