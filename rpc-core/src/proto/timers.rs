@@ -84,18 +84,29 @@ pub(crate) struct Timers<K, const N: usize> {
     at: [Option<Instant>; N],
     /// Whether the timer is set for the second look.
     again: [bool; N],
+    /// The earliest of `at`.
+    next: Option<Instant>,
     kind: PhantomData<K>,
 }
 
 impl<K: TimerKind, const N: usize> Timers<K, N> {
     pub(crate) fn set(&mut self, timer: K, at: Instant) {
-        self.at[timer.index()] = Some(at);
+        self.put(timer, Some(at));
         self.again[timer.index()] = false;
     }
 
     pub(crate) fn stop(&mut self, timer: K) {
-        self.at[timer.index()] = None;
+        self.put(timer, None);
         self.again[timer.index()] = false;
+    }
+
+    fn put(&mut self, timer: K, at: Option<Instant>) {
+        let before = std::mem::replace(&mut self.at[timer.index()], at);
+        if before.is_some() && before == self.next {
+            self.next = self.at.iter().flatten().min().copied();
+        } else {
+            self.next = self.next.into_iter().chain(at).min();
+        }
     }
 
     /// The timer has fired and the peer is late. True if that is no verdict yet: the timer will fire once more, after a
@@ -120,21 +131,23 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
 
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.at.iter().flatten().min().copied()
+        self.next
     }
 
     /// Takes one timer that is due. The timer keeps whether this is its second look until it is set anew or stopped.
+    #[inline]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        self.next.filter(|next| *next <= now)?;
         let is_due = |timer: &K| self.at[timer.index()].is_some_and(|at| at <= now);
         let timer = K::ALL.iter().copied().find(is_due)?;
-        self.at[timer.index()] = None;
+        self.put(timer, None);
         Some(timer)
     }
 }
 
 impl<K, const N: usize> Default for Timers<K, N> {
     fn default() -> Self {
-        Self { at: [None; N], again: [false; N], kind: PhantomData }
+        Self { at: [None; N], again: [false; N], next: None, kind: PhantomData }
     }
 }
 
@@ -160,6 +173,24 @@ mod tests {
         assert_eq!(timers.next(), Some(now));
         assert_eq!((timers.pop_due(now), timers.pop_due(now)), (Some(LinkTimer::Write), None));
         assert!(timers.is_set(LinkTimer::Ping) && !timers.is_set(LinkTimer::Write));
+    }
+
+    #[test]
+    fn the_next_timer_is_the_earliest_that_is_set() {
+        let (now, mut timers) = (Instant::now(), LinkTimers::default());
+        let after = |steps: u32| now + steps * LOOK_AGAIN;
+        timers.set(LinkTimer::Ping, after(3));
+        timers.set(LinkTimer::Silence, after(2));
+        timers.set(LinkTimer::Write, after(2));
+        assert_eq!(timers.next(), Some(after(2)));
+        timers.set(LinkTimer::Silence, after(5));
+        assert_eq!(timers.next(), Some(after(2)));
+        timers.stop(LinkTimer::Write);
+        assert_eq!(timers.next(), Some(after(3)));
+        assert_eq!(timers.pop_due(after(3)), Some(LinkTimer::Ping));
+        assert_eq!(timers.next(), Some(after(5)));
+        timers.stop_all();
+        assert_eq!((timers.next(), timers.pop_due(after(9))), (None, None));
     }
 
     #[test]

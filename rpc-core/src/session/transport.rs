@@ -101,6 +101,14 @@ pub struct Progress {
     pub mid_message: bool,
 }
 
+impl Progress {
+    /// Whether both are the same, apart from what was written.
+    #[inline]
+    pub(super) fn has_read_as_much_as(self, other: Self) -> bool {
+        (self.received, self.controls, self.mid_message) == (other.received, other.controls, other.mid_message)
+    }
+}
+
 /// Why a transport has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

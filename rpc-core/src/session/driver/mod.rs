@@ -18,14 +18,14 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::time::Sleep;
 
 use super::{
-    Transport, TransportError,
+    Progress, Transport, TransportError,
     dispatch::Dispatch,
     ended::{Ended, Produced},
     opening::Opening,
     trace::{Names, trace_packet},
     yield_now::yield_now,
 };
-use writing::{ENOUGH_BYTES, Outlook, Written};
+use writing::{Outlook, Written};
 
 use crate::{
     error::ConnectionError,
@@ -61,10 +61,16 @@ pub struct Driver {
     timer: Pin<Box<Sleep>>,
     /// When the timer fires; `None` if nothing waits for it.
     armed: Option<Instant>,
+    /// The task that the timer wakes.
+    timer_wakes: Option<Waker>,
+    /// When the round under way began.
+    now: Instant,
+    /// What the transport had read at the last look at the connection.
+    moved: Progress,
+    /// This round has found nothing to tell the connection.
+    is_quiet: bool,
     /// Something was handed to the transport since the last flush.
     dirty: bool,
-    /// Calls wait to be written, and more of them are likely to follow at once.
-    more_callers: bool,
     /// The driver has put off writing once, for callers that are about to call as well.
     batching: bool,
     /// A write is stuck.
@@ -116,8 +122,11 @@ impl Driver {
             hooks_opened: Arc::default(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: None,
+            timer_wakes: None,
+            now: now(),
+            moved: Progress::default(),
+            is_quiet: false,
             dirty: false,
-            more_callers: false,
             batching: false,
             stuck: false,
             batch: 0,
@@ -176,8 +185,17 @@ impl Driver {
             }
         };
         let (progress, stuck) = (self.transport.progress(), self.stuck);
-        let Self { shared, wakes, events, finished, .. } = self;
-        (self.batch, self.more_callers) = shared.with_deferred_wakes(wakes, |locked| {
+        self.now = now;
+        let has_read = frames > 0 || first.is_some() || lost.is_some() || !self.moved.has_read_as_much_as(progress);
+        // Usually a caller has woken the driver and nothing else has happened.
+        let is_due = self.outlook.has_events || self.outlook.next.is_none_or(|next| next <= now);
+        self.is_quiet = !has_read && !is_due && !stuck;
+        if self.is_quiet {
+            return;
+        }
+        self.moved = progress;
+        let Self { shared, wakes, events, .. } = self;
+        self.batch = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
             if let Some(packet) = first {
                 frames += connection.handle_packet(now, packet);
@@ -191,10 +209,8 @@ impl Driver {
             }
             connection.handle_timeout(now);
             connection.take_events(events);
-            mem::swap(finished, &mut locked.finished);
-            (connection.batch(), connection.should_batch(ENOUGH_BYTES))
+            connection.batch()
         });
-        self.dispatch.forget(&mut self.finished);
     }
 
     /// Takes a packet in. Gives the number of its frames, and 1 for an empty packet.
@@ -266,10 +282,19 @@ impl Driver {
             return false;
         };
         // A timer that fires too early does no harm, and most deadlines only move away.
-        if self.armed.is_none_or(|armed| next < armed) {
-            self.timer.as_mut().reset(next.into());
-            self.armed = Some(next);
+        match self.armed {
+            Some(armed) if armed <= next => {
+                let wakes_this = self.timer_wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+                if wakes_this && self.now < armed {
+                    return false;
+                }
+            }
+            _ => {
+                self.timer.as_mut().reset(next.into());
+                self.armed = Some(next);
+            }
         }
+        self.timer_wakes = Some(cx.waker().clone());
         let fired = self.timer.as_mut().poll(cx).is_ready();
         if fired {
             self.armed = None;

@@ -1,9 +1,12 @@
 //! How a session's driver writes: packets until there are no more, or the transport takes no more.
 
 use std::{
+    mem,
     task::{Context, Poll},
     time::Instant,
 };
+
+use bytes::Bytes;
 
 use super::{
     super::{
@@ -29,6 +32,16 @@ pub(super) enum Written {
     /// The transport takes no more for now.
     Stuck,
     Failed(TransportError),
+}
+
+/// What follows from a look at the connection.
+enum Next {
+    /// A packet is to be written, if there is one, and perhaps another one after it.
+    Packet(Option<Bytes>, bool),
+    /// Nothing is written before more callers have had their turn.
+    Callers,
+    /// Events are to be acted on first, in another round.
+    Events,
 }
 
 /// What the connection leaves to be done after its output. It is asked for together with the output, under one lock:
@@ -57,35 +70,51 @@ impl Driver {
     /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
     /// woken the driver.
     pub(super) fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
-        if alone && self.more_callers && !self.batching && !self.stuck && self.ended.is_empty() {
-            // The first of several callers wakes the driver, and the others run right after it: with one more turn,
-            // their calls share a packet. They need not wake the driver again.
-            self.batching = true;
-            self.shared.wake_driver();
-            return Written::Later;
-        }
+        let mut may_wait = alone && !self.batching && !self.stuck && self.ended.is_empty();
         self.batching = false;
-        let (now, mut bytes) = (now(), 0);
+        let mut is_quiet = mem::take(&mut self.is_quiet);
+        let (now, mut bytes) = (if is_quiet { self.now } else { now() }, 0);
         loop {
             let can_write = match self.transport.poll_ready(cx) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(error)) => return Written::Failed(error),
                 Poll::Pending => false,
             };
-            let Self { shared, ended, produced, outlook, .. } = self;
-            let (packet, more) = shared.with(|locked| {
+            let Self { shared, ended, produced, outlook, finished, .. } = self;
+            let next = shared.with(|locked| {
                 let connection = &mut locked.connection;
+                mem::swap(finished, &mut locked.finished);
+                if mem::take(&mut is_quiet) {
+                    connection.handle_round(false);
+                    if connection.has_events() || connection.ended().is_some() {
+                        *outlook = Outlook::of(connection);
+                        return Next::Events;
+                    }
+                }
+                if may_wait && connection.should_batch(ENOUGH_BYTES) {
+                    return Next::Callers;
+                }
                 report(ended, connection, produced);
                 let packet = if can_write { connection.poll_transmit(now) } else { None };
                 let more = packet.is_some() && connection.may_transmit(now);
                 *outlook = Outlook::of(connection);
-                (packet, more)
+                Next::Packet(packet, more)
             });
+            may_wait = false;
+            self.dispatch.forget(&mut self.finished);
             self.start_produced();
-            if !can_write {
-                return Written::Stuck;
-            }
-            let Some(packet) = packet else { return self.flush(cx) };
+            let (packet, more) = match next {
+                Next::Packet(_, _) if !can_write => return Written::Stuck,
+                Next::Packet(Some(packet), more) => (packet, more),
+                Next::Packet(None, _) | Next::Events => return self.flush(cx),
+                Next::Callers => {
+                    // The first of several callers wakes the driver, and the others run right after it: with one more
+                    // turn, their calls share a packet. They need not wake the driver again.
+                    self.batching = true;
+                    self.shared.wake_driver();
+                    return Written::Later;
+                }
+            };
             trace_packet(Some(self.shared.id), "out", &packet);
             bytes += packet.len();
             if let Err(error) = self.transport.start_send(packet) {
