@@ -177,6 +177,7 @@ impl Driver {
         };
         let (progress, stuck) = (self.transport.progress(), self.stuck);
         let Self { shared, wakes, events, finished, .. } = self;
+        let waiting = events.len();
         (self.batch, self.more_callers) = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
             if let Some(packet) = first {
@@ -194,6 +195,10 @@ impl Driver {
             mem::swap(finished, &mut locked.finished);
             (connection.batch(), connection.should_batch(ENOUGH_BYTES))
         });
+        if self.opening.is_some() {
+            // These events wait for hooks.
+            self.events.range_mut(waiting..).for_each(Event::detach);
+        }
         self.dispatch.forget(&mut self.finished);
     }
 
@@ -229,9 +234,9 @@ impl Driver {
         let mut started = 0;
         while let Some(event) = self.events.pop_front() {
             match event {
-                Event::Call { key, call, payload, streams } => {
+                Event::Call { key, call, payload, buffer, streams } => {
                     let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
-                    self.ended.extend(self.dispatch.start(key, call, received));
+                    self.ended.extend(self.dispatch.start(key, call, received, buffer));
                     started += 1;
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
@@ -250,6 +255,8 @@ impl Driver {
                 }
             }
             if !self.drive_opening(cx) {
+                // The session has begun to open with this event, and the others wait for hooks.
+                self.events.iter_mut().for_each(Event::detach);
                 break;
             }
             if started >= self.batch && !self.events.is_empty() {
