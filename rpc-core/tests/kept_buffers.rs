@@ -380,3 +380,17 @@ async fn results_that_wait_for_their_callers_keep_few_buffers() {
     }
     assert_eq!(end.alive(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_rest_no_result_keeps_a_buffer() {
+    let config = Config::default();
+    let mut end = End::server(&config, Concurrency::Multiple).await;
+    let calls = answered(&mut end, 10, SMALL, 1);
+    assert_eq!(end.alive(), 10);
+    rpc_testing::pass(config.keepalive()).await;
+    end.poll();
+    assert_eq!(end.alive(), 0);
+    for call in calls {
+        assert_eq!(call.now_or_never().unwrap().unwrap(), [7; SMALL][..]);
+    }
+}
