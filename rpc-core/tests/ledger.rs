@@ -9,7 +9,10 @@ use std::{alloc::System, collections::VecDeque, task::Waker, time::Instant};
 use bytes::Bytes;
 use rpc_core::{
     __internals::{
-        proto::{CallProgress, CallStart, Charges, Completion, Connection, Event, HelloReader, Outgoing, ServedKey},
+        proto::{
+            CallProgress, CallStart, Charges, Completion, Connection, Event, HelloReader, KeptBuffers, Outgoing,
+            ServedKey,
+        },
         wire::{ErrorBody, Frame, Notify, PacketHeader, Payload, PeerLimits, Request, Rope, read_packet},
     },
     Config, ConnectionInfo, Hosting,
@@ -33,6 +36,8 @@ fn allocated() -> usize {
 struct Victim {
     connection: Connection,
     events: Vec<Event>,
+    /// The shell's account of calls that wait: all of them do.
+    kept: KeptBuffers,
     seq: u64,
     before: usize,
 }
@@ -53,15 +58,18 @@ impl Victim {
         connection.accept(Instant::now(), 1, Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}
-        Self { connection, events: Vec::new(), seq: 0, before }
+        Self { connection, events: Vec::new(), kept: KeptBuffers::new(config), seq: 0, before }
     }
 
     fn say(&mut self, frames: &[Frame]) {
         self.seq += 1;
         self.connection.handle_packet(Instant::now(), packet(self.seq, frames));
+        self.connection.handle_round(false);
         while let Some(event) = self.connection.poll_event() {
-            if matches!(event, Event::Call { .. }) {
-                self.events.push(event);
+            if let Event::Call { key, call, payload, buffer, streams } = event {
+                let (payload, buffer) = self.kept.prepare(payload, buffer);
+                self.kept.hold(buffer);
+                self.events.push(Event::Call { key, call, payload, buffer, streams });
             }
         }
         // The shell's part: wakers and budgets go where they belong.

@@ -87,9 +87,10 @@ impl Config {
         self.session_memory() / 16
     }
 
-    /// How many calls and results may keep the buffer that they were read into.
-    pub(crate) fn kept_buffers(&self) -> usize {
-        self.session_memory() / 16 / self.packet_buffer()
+    /// The bytes of buffers that calls may keep while they wait, because they are small parts of these buffers; and as
+    /// much again for results.
+    pub(crate) fn kept_memory(&self) -> usize {
+        self.session_memory() / 32
     }
 
     /// The length of a buffer in which a transport may have read many packets: its read buffer has grown if there was a

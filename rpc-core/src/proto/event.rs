@@ -24,6 +24,10 @@ pub enum Event {
         call: Arc<ServedCall>,
         /// The call's arguments.
         payload: Bytes,
+        /// The length of the buffer of which the arguments are a small part, and which they keep alive; 0 if they keep
+        /// nothing but themselves. The shell must not keep many such buffers for calls that wait: see
+        /// [`super::KeptBuffers`].
+        buffer: usize,
         /// The streams among the arguments, each to be read with [`super::Connection::take_items`] or left with
         /// [`super::Connection::leave_stream`].
         streams: Streams,
@@ -51,6 +55,17 @@ pub enum Event {
     Draining,
     /// The connection has ended. No event follows.
     Closed(ConnectionError),
+}
+
+impl Event {
+    /// Copies the arguments of a call that is going to wait out of their buffer.
+    #[cfg(feature = "session")]
+    pub(crate) fn detach(&mut self) {
+        if let Self::Call { payload, buffer: buffer @ 1.., .. } = self {
+            *payload = Bytes::copy_from_slice(payload);
+            *buffer = 0;
+        }
+    }
 }
 
 /// A call that is served here.

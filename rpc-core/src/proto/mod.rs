@@ -12,6 +12,7 @@ mod early;
 mod event;
 mod handshake;
 mod handshake_bytes;
+mod kept_buffers;
 mod link;
 mod memory_pool;
 mod negotiated;
@@ -45,6 +46,7 @@ pub use deadline_origin::{DeadlineOrigin, DeadlineSetting};
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use handshake::{HelloReader, Newcomer};
+pub use kept_buffers::KeptBuffers;
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]
 pub(crate) use shrink::{trim_line, trim_list, trim_table};

@@ -15,7 +15,7 @@ use crate::{
     logging::LogLimit,
     panics,
     peer::{Polled, SessionShared, now, watch_poll},
-    proto::{Completion, RefusedOneway, ServedCall, ServedKey, trim_table},
+    proto::{Completion, KeptBuffers, RefusedOneway, ServedCall, ServedKey, trim_table},
     service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner, no_handler},
     status::Status,
     text::{excerpt_of, list},
@@ -30,6 +30,8 @@ pub(super) struct Dispatch {
     /// The memory of handlers that have ended, to be used again, by the method's position.
     idle: Vec<Option<Runner>>,
     running: HashMap<ServedKey, Running>,
+    /// What the arguments of the running handlers keep alive.
+    kept: KeptBuffers,
     /// The places of calls whose arguments are arriving.
     arriving: HashMap<ServedKey, QueuedTurn>,
     /// The end of the last poll, which is the beginning of the next.
@@ -42,6 +44,8 @@ struct Running {
     abort: AbortHandle,
     call: Arc<ServedCall>,
     no_cancel: bool,
+    /// The length of the buffer that its arguments keep.
+    buffer: usize,
 }
 
 impl Running {
@@ -57,8 +61,8 @@ impl Dispatch {
         let mut idle = Vec::new();
         idle.resize_with(hosting.len(), || None);
         let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
-        let now = Instant::now();
-        Self { shared, hosting, instances, idle, running, arriving, clock: now, slow_at: now }
+        let (now, kept) = (Instant::now(), KeptBuffers::new(&shared.config));
+        Self { shared, hosting, instances, idle, running, kept, arriving, clock: now, slow_at: now }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
@@ -103,8 +107,16 @@ impl Dispatch {
         self.arriving.remove(&key);
     }
 
-    /// Starts a call's handler. Returns the handler's end if the handler has ended already.
-    pub(super) fn start(&mut self, key: ServedKey, call: Arc<ServedCall>, received: Received) -> Option<Ended> {
+    /// Starts a call's handler. Returns the handler's end if the handler has ended already. The arguments keep a buffer
+    /// of the length `buffer` alive; they are copied first if handlers that wait keep much already, because this
+    /// handler may wait as well.
+    pub(super) fn start(
+        &mut self,
+        key: ServedKey,
+        call: Arc<ServedCall>,
+        mut received: Received,
+        buffer: usize,
+    ) -> Option<Ended> {
         if call.id.is_some() && call.is_cancelled() {
             // The call was given up while it waited for hooks, or came together with its cancellation.
             self.arriving.remove(&key);
@@ -132,6 +144,8 @@ impl Dispatch {
         } else {
             None
         };
+        let (payload, buffer) = self.kept.prepare(received.payload, buffer);
+        received.payload = payload;
         let handling = Handling::new(call, method, permit);
         let mut runner = self.idle[index].take().unwrap_or_default();
         handling.start(&self.shared, instance, received, held, &mut runner);
@@ -155,7 +169,8 @@ impl Dispatch {
         let call = handling.call.call.clone();
         let task = Task::new(runner, handling, key, self.shared.clone());
         let abort = tokio::spawn(task).abort_handle();
-        self.running.insert(key, Running { abort, call, no_cancel: method.is_no_cancel() });
+        self.kept.hold(buffer);
+        self.running.insert(key, Running { abort, call, no_cancel: method.is_no_cancel(), buffer });
         None
     }
 
@@ -169,7 +184,9 @@ impl Dispatch {
     /// Forgets the handlers whose tasks have ended.
     pub(super) fn forget(&mut self, finished: &mut Vec<ServedKey>) {
         while let Some(key) = finished.pop() {
-            self.running.remove(&key);
+            if let Some(running) = self.running.remove(&key) {
+                self.kept.release(running.buffer);
+            }
         }
     }
 

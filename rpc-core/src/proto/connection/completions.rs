@@ -115,7 +115,8 @@ impl Connection {
             self.leave_streams(&streams);
             return self.complete_call(key, Outcome::Status(status));
         }
-        let bytes = self.detach_if_crowded(bytes, self.memory.outcomes());
+        let (bytes, buffer) = self.receive_payload(bytes);
+        self.kept_outcomes.note(key, buffer);
         self.complete_call(key, kind.outcome(bytes, streams));
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Connection, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls, calls::too_deep,
-    closing::Flush,
+    Connection, KeptOutcomes, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
+    calls::too_deep, closing::Flush,
 };
 use crate::{
     config::Config,
@@ -62,6 +62,7 @@ impl Connection {
             assembly: Assembly::default(),
             schedule: Schedule::new(),
             memory: Memory::new(&config),
+            kept_outcomes: KeptOutcomes::new(&config),
             output: Output::default(),
             config,
         }

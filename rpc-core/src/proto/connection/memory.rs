@@ -12,8 +12,9 @@ use crate::{
 
 /// About what a call that is served takes beside its arguments and metadata.
 const CALL: usize = 512;
-/// Small payloads may keep a packet of at most this length, while few of them wait.
-const SMALL_PACKET: usize = 4 * 1024;
+/// A payload of this length may have pieces that wait without a copy in what a handler sends: encoding copies shorter
+/// ones.
+const MIN_PIECE: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
@@ -35,13 +36,10 @@ pub(super) enum Full {
 pub(super) struct Memory {
     /// The part of `Config::session_memory` that is for input.
     limit: usize,
-    /// How many calls or results may wait in the buffer that they were read into.
-    kept_buffers: usize,
     /// Bytes of the calls that are served.
     calls: usize,
     /// Bytes of the results that their callers have not taken.
     outcome_bytes: usize,
-    outcomes: usize,
     /// Bytes of the results and long items that wait for room on their way out. They count in the pool alone.
     waiting_values: usize,
     /// This session's part in the pool of all sessions; `None` without a pool, and after the end.
@@ -50,26 +48,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            limit: config.memory_in(),
-            kept_buffers: config.kept_buffers(),
-            calls: 0,
-            outcome_bytes: 0,
-            outcomes: 0,
-            waiting_values: 0,
-            share: None,
-        }
+        Self { limit: config.memory_in(), calls: 0, outcome_bytes: 0, waiting_values: 0, share: None }
     }
 
     #[inline]
     fn held(&self) -> usize {
         self.calls + self.outcome_bytes
-    }
-
-    /// Results that their callers have not taken.
-    #[inline]
-    pub(super) fn outcomes(&self) -> usize {
-        self.outcomes
     }
 
     /// Counts this much for a call that is served, until [`Self::release_call`].
@@ -87,13 +71,11 @@ impl Memory {
     #[inline]
     pub(super) fn hold_outcome(&mut self, outcome: &Outcome) {
         self.outcome_bytes += outcome.size();
-        self.outcomes += outcome.count();
     }
 
     #[inline]
     pub(super) fn release_outcome(&mut self, outcome: &Outcome) {
         self.outcome_bytes -= outcome.size();
-        self.outcomes -= outcome.count();
     }
 
     /// The part in the pool of a session that holds `held` bytes.
@@ -166,6 +148,7 @@ impl Connection {
     /// once does not keep that memory for good, and a session in use does not notice.
     pub(super) fn free_scratch(&mut self) {
         self.served.trim();
+        self.trim_kept_outcomes();
         self.outbox.trim();
         self.send_streams.trim();
         self.recv_streams.trim();
@@ -268,12 +251,19 @@ impl Connection {
         }
     }
 
-    /// As [`Self::detach`], for a call or a result. Most of them do not wait, so a payload that makes up most of its
-    /// packet, or that came in a small packet, is copied only when `kept_buffers` others wait already.
+    /// Takes the payload of a call or a result out of its packet. Gives the payload, and the length of the buffer that
+    /// it keeps alive; 0 if it keeps little more than itself. Most calls and results do not wait, so a payload is
+    /// copied here only if it is long and its packet is much longer: what a handler sends of it could keep the packet.
     #[inline]
-    pub(super) fn detach_if_crowded(&self, payload: Bytes, others: usize) -> Bytes {
-        let is_small = self.link.packet_len <= SMALL_PACKET || self.link.packet_len <= most_of(payload.len());
-        if is_small && others < self.memory.kept_buffers { payload } else { self.detach(payload) }
+    pub(super) fn receive_payload(&self, payload: Bytes) -> (Bytes, usize) {
+        let len = payload.len();
+        if !self.keeps_more_than(len) {
+            (payload, 0)
+        } else if len < MIN_PIECE || self.link.packet_len <= most_of(len) {
+            (payload, self.buffer())
+        } else {
+            (Bytes::copy_from_slice(&payload), 0)
+        }
     }
 
     /// Copies a payload that may wait for long, if it would keep much more memory than it counts.
@@ -285,7 +275,12 @@ impl Connection {
     /// taken in. Such a part keeps the packet, and with a short packet the buffer that a transport may have read many
     /// packets into.
     pub(super) fn keeps_more_than(&self, len: usize) -> bool {
-        self.link.packet_len.max(self.config.packet_buffer()) > most_of(len)
+        self.buffer() > most_of(len)
+    }
+
+    /// The length of the buffer that a part of the packet keeps alive.
+    fn buffer(&self) -> usize {
+        self.link.packet_len.max(self.config.packet_buffer())
     }
 }
 
@@ -307,11 +302,6 @@ pub(crate) fn counted_arguments(arguments: u64, metadata: usize) -> u64 {
 }
 
 impl Outcome {
-    /// 1 if the outcome holds a payload, 0 if not.
-    pub(super) fn count(&self) -> usize {
-        usize::from(!matches!(self, Self::Status(_)))
-    }
-
     /// Bytes of the payload that the outcome holds.
     pub(super) fn size(&self) -> usize {
         match self {
@@ -348,11 +338,11 @@ mod tests {
         memory.hold_call(100);
         memory.hold_outcome(&value);
         memory.hold_outcome(&status);
-        assert_eq!((memory.held(), memory.outcomes()), (104, 1));
+        assert_eq!(memory.held(), 104);
         memory.release_call(100);
         memory.release_outcome(&status);
         memory.release_outcome(&value);
-        assert_eq!((memory.held(), memory.outcomes()), (0, 0));
+        assert_eq!(memory.held(), 0);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `Connection`: the state machine, its input and its output.
 //!
 //! Its parts hold the state, and each keeps its own invariants: `link` (what ends with one transport) and `negotiated`
-//! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory` and `output`. The other
-//! files have the steps that need several parts: `handshake`, `calls` and `completions` for calls that are made here,
-//! `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`, `timeouts`, `expiry`
-//! and `closing`. `state` has the types in which the connection describes itself to its shell, among them its counts,
-//! `ConnectionStats`.
+//! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory`, `kept_outcomes` and
+//! `output`. The other files have the steps that need several parts: `handshake`, `calls` and `completions` for calls
+//! that are made here, `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`,
+//! `timeouts`, `expiry` and `closing`. `state` has the types in which the connection describes itself to its shell,
+//! among them its counts, `ConnectionStats`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
@@ -17,6 +17,7 @@ mod completions;
 mod done;
 mod expiry;
 mod handshake;
+mod kept_outcomes;
 mod lifecycle;
 mod memory;
 mod outgoing_calls;
@@ -54,6 +55,7 @@ use crate::{
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+use kept_outcomes::KeptOutcomes;
 use lifecycle::{Lifecycle, Phase};
 use memory::Memory;
 pub(crate) use memory::counted_arguments;
@@ -103,6 +105,7 @@ pub struct Connection {
     assembly: Assembly,
     schedule: Schedule,
     memory: Memory,
+    kept_outcomes: KeptOutcomes,
     /// What the shell takes after each input.
     output: Output,
 }
@@ -118,6 +121,9 @@ impl Connection {
                 let _ = self.link.handle_header(&mut self.sequence, header, 0, now);
             }
             return 0;
+        }
+        if self.kept_outcomes.begin_round() {
+            self.copy_kept_outcomes();
         }
         self.link.liveness.note_heard(now);
         let mut count = 0;

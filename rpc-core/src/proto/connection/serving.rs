@@ -213,9 +213,8 @@ impl Connection {
         let event = match payload.into_value() {
             Ok(payload) => {
                 self.hand_over_streams(&streams);
-                let others = (self.served.two_way_len() + self.served.oneway_len()).saturating_sub(1);
-                let payload = if is_inline { self.detach_if_crowded(payload, others) } else { payload };
-                Event::Call { key, call, payload, streams }
+                let (payload, buffer) = if is_inline { self.receive_payload(payload) } else { (payload, 0) };
+                Event::Call { key, call, payload, buffer, streams }
             }
             Err(_) => Event::Arriving { key, method: call.method },
         };

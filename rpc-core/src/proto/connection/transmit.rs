@@ -98,8 +98,10 @@ impl Connection {
         if is_busy { PACKET_FRAMES } else { BATCH_FRAMES }
     }
 
-    /// Notes that a round of reading is over. `full` says that it has left something unread.
+    /// Notes that a round of reading is over, so that callers are about to be woken. `full` says that the round has
+    /// left something unread.
     pub fn handle_round(&mut self, full: bool) {
+        self.kept_outcomes.end_round();
         self.link.full_rounds = if full { self.link.full_rounds.saturating_add(1) } else { 0 };
         // The calls of the round are served and answered in batches of one size, although they become fewer.
         self.link.was_busy = self.has_many_calls();

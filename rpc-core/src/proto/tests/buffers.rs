@@ -86,14 +86,25 @@ fn errors_at_the_ends_of_streams_keep_no_buffers() {
     assert_eq!(kept(&mut liar, ends), 0);
 }
 
-/// A few calls may keep their buffers, because most calls do not wait and copying would slow all of them down.
+/// Whether calls wait is the shell's to know, so each call says what it keeps: see `rpc-core/tests/kept_buffers.rs`.
 #[test]
-fn waiting_calls_keep_few_buffers() {
-    let config = Config::default();
-    let most = config.session_memory() / 16 / (32 * KIB);
-    let mut liar = Liar::new(&config);
-    let calls = (1..=500).map(|id| vec![request_of(id, inline(10))]);
-    assert_eq!(kept(&mut liar, calls), most);
-    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 500);
-    assert_eq!(liar.pair.ends[SERVER].arrived[499].payload, [0xc0; 10][..]);
+fn calls_say_which_buffers_they_keep() {
+    // Alone in a packet, and beside a long call.
+    for (len, beside, buffer) in [
+        (10, None, 32 * KIB),
+        (4 * KIB - 1, None, 32 * KIB),
+        (10, Some(60_000), 60_000),
+        // Most of its buffer.
+        (60 * KIB, None, 0),
+        // Copied, because what its handler sends may keep a part of it.
+        (4 * KIB, Some(60_000), 0),
+    ] {
+        let mut liar = Liar::new(&Config::default());
+        let beside = beside.map(|len| request_of(1, inline(len)));
+        let frames = beside.into_iter().chain([request_of(2, inline(len))]).collect();
+        kept(&mut liar, [frames]);
+        let call = liar.pair.ends[SERVER].arrived.pop().unwrap();
+        assert_eq!(call.payload, vec![0xc0; len]);
+        assert!((buffer..buffer + 5 * KIB).contains(&call.buffer), "{len} bytes: {} of {buffer}", call.buffer);
+    }
 }

@@ -45,6 +45,8 @@ pub(super) struct Arrived {
     pub(super) key: ServedKey,
     pub(super) call: Arc<ServedCall>,
     pub(super) payload: Bytes,
+    /// The length of the buffer that the payload keeps.
+    pub(super) buffer: usize,
     pub(super) streams: Streams,
 }
 
@@ -150,8 +152,8 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
-                Event::Call { key, call, payload, streams } => {
-                    self.arrived.push(Arrived { key, call, payload, streams });
+                Event::Call { key, call, payload, buffer, streams } => {
+                    self.arrived.push(Arrived { key, call, payload, buffer, streams });
                 }
                 Event::Cancel { key } => self.cancelled.push(key),
                 Event::Closed(error) => self.closed = Some(error),

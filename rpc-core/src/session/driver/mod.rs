@@ -194,7 +194,8 @@ impl Driver {
             return;
         }
         self.moved = progress;
-        let Self { shared, wakes, events, .. } = self;
+        let Self { shared, wakes, events, finished, .. } = self;
+        let waiting = events.len();
         self.batch = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
             if let Some(packet) = first {
@@ -209,8 +210,14 @@ impl Driver {
             }
             connection.handle_timeout(now);
             connection.take_events(events);
+            mem::swap(finished, &mut locked.finished);
             connection.batch()
         });
+        if self.opening.is_some() {
+            // These events wait for hooks.
+            self.events.range_mut(waiting..).for_each(Event::detach);
+        }
+        self.dispatch.forget(&mut self.finished);
     }
 
     /// Takes a packet in. Gives the number of its frames, and 1 for an empty packet.
@@ -245,9 +252,9 @@ impl Driver {
         let mut started = 0;
         while let Some(event) = self.events.pop_front() {
             match event {
-                Event::Call { key, call, payload, streams } => {
+                Event::Call { key, call, payload, buffer, streams } => {
                     let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
-                    self.ended.extend(self.dispatch.start(key, call, received));
+                    self.ended.extend(self.dispatch.start(key, call, received, buffer));
                     started += 1;
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
@@ -266,6 +273,8 @@ impl Driver {
                 }
             }
             if !self.drive_opening(cx) {
+                // The session has begun to open with this event, and the others wait for hooks.
+                self.events.iter_mut().for_each(Event::detach);
                 break;
             }
             if started >= self.batch && !self.events.is_empty() {
