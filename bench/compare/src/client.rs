@@ -20,6 +20,8 @@ const MIB: usize = 1024 * 1024;
 const BLOCK: usize = 65_000;
 /// Bytes of a payload beside those blocks.
 const LARGE: usize = 4 * MIB - 64;
+/// Callbacks that the client asks for at once, unless sizes are divided.
+const CALLBACKS: u64 = 6_400;
 /// The most connections of one phase of [`Work::Connect`]: closed ones keep their ports for a minute.
 const MAX_CONNECTIONS: u64 = 8_000;
 
@@ -50,7 +52,7 @@ pub(crate) async fn measure<P: Peer>(
             link.subscribe(Arc::clone(&host)).await?;
         }
     }
-    let load = Load::<P> { row, links, addr, host };
+    let load = Load::<P> { row, links, addr, host, callbacks: CALLBACKS / effort.divisor as u64 };
     load.phase(effort.time / 5, effort.divisor * 8).await?;
 
     let (server, client) = (control.read()?, Counters::read()?);
@@ -125,6 +127,8 @@ struct Load<P: Peer> {
     links: Vec<P::Link>,
     addr: SocketAddr,
     host: Arc<Host>,
+    /// How many callbacks the client asks for at once.
+    callbacks: u64,
 }
 
 impl<P: Peer> Load<P> {
@@ -149,15 +153,15 @@ impl<P: Peer> Load<P> {
                     .await
             }
             Work::CallBack { in_flight } => {
-                self.batches(time, 6_400, |count| async move { link.call_back(count, in_flight).await }).await
+                self.batches(time, self.callbacks, |count| async move { link.call_back(count, in_flight).await }).await
             }
             Work::BothWays { in_flight } => {
                 Meter::run(time, false, |meter| async move {
                     let there = link.keep_in_flight(Call::Small, in_flight, &meter);
                     let back = async {
                         while !meter.is_stopped() {
-                            link.call_back(6_400, in_flight).await?;
-                            meter.add(6_400);
+                            link.call_back(self.callbacks, in_flight).await?;
+                            meter.add(self.callbacks);
                         }
                         Ok(())
                     };

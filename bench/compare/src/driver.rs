@@ -1,12 +1,13 @@
 //! Starts servers and clients, round by round, and hands on what they measure.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use common::{Outcome, Server, measure};
 use serde::Serialize;
 
 use crate::{
     options::Options,
+    patience::Patience,
     peers::AnyPeer,
     report::{Column, Report},
     rows::Row,
@@ -17,6 +18,7 @@ use crate::{
 /// favours none.
 pub(crate) fn run(options: &Options, rows: &[&'static Row], peers: &[Box<dyn AnyPeer>]) -> Outcome<()> {
     let mut report = Report::begin(options, peers)?;
+    let mut patience = Patience::new(options.limit(), Instant::now());
     for row in rows {
         let mut columns: Vec<_> =
             peers.iter().filter(|peer| peer.can(row)).map(|peer| Column::new(peer.name())).collect();
@@ -28,7 +30,7 @@ pub(crate) fn run(options: &Options, rows: &[&'static Row], peers: &[Box<dyn Any
             for turn in 0..columns.len() {
                 let at = (turn + round) % columns.len();
                 let column = &mut columns[at];
-                if column.has_failed() {
+                if column.has_failed() || !patience.allows(row.name, column.peer, Instant::now()) {
                     continue;
                 }
                 match sample(options, row, column.peer) {
@@ -45,7 +47,7 @@ pub(crate) fn run(options: &Options, rows: &[&'static Row], peers: &[Box<dyn Any
         }
         report.end_row(row, columns);
     }
-    report.end()
+    report.end(patience.note())
 }
 
 /// One round in two new processes.

@@ -13,6 +13,7 @@ mod host;
 mod meter;
 mod options;
 mod order;
+mod patience;
 mod peer;
 mod peers;
 mod report;

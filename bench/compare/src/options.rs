@@ -1,8 +1,10 @@
 //! The options of the program.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+
+use crate::patience::QUICK;
 
 /// Measures Duplex RPC beside bare sockets and, with the feature `rivals`, beside other systems.
 ///
@@ -26,7 +28,8 @@ pub(crate) struct Options {
     #[arg(long, default_value = "target/compare")]
     pub(crate) output: PathBuf,
     /// One short round, with smaller sizes and fewer connections: shows that everything works, and says little about
-    /// speed.
+    /// speed. It ends within two minutes: after 70 seconds, the remaining rows are measured for this project and the
+    /// bare echo only.
     #[arg(long)]
     quick: bool,
     /// Name the rows and the peers, and measure nothing.
@@ -62,6 +65,11 @@ impl Options {
     }
 
     pub(crate) fn divisor(&self) -> usize {
-        self.divisor.unwrap_or(if self.quick { 10 } else { 1 })
+        self.divisor.unwrap_or(if self.quick { 20 } else { 1 })
+    }
+
+    /// How long all peers are measured.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.quick.then_some(QUICK)
     }
 }

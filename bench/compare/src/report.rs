@@ -120,7 +120,11 @@ impl Report {
     }
 
     /// Writes the page and the charts. Fails if any peer has failed.
-    pub(crate) fn end(self) -> Outcome<()> {
+    pub(crate) fn end(mut self, note: Option<String>) -> Outcome<()> {
+        if let Some(note) = note {
+            println!("{note}");
+            write!(self.page, "\n{note}")?;
+        }
         fs::write(self.output.join("compare.md"), &self.page)?;
         chart::draw(&self.output, &self.caption, &self.rows)?;
         println!("compare.jsonl, compare.md and the charts are in {}", self.output.display());

@@ -27,6 +27,13 @@ pub(crate) enum Mode {
     Kib,
 }
 
+impl Mode {
+    /// The name of the mode, in options, in tables and in the recorded counts.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 #[rpc_core::service]
 trait Counter {
     async fn next(&self, number: u64) -> u64;
