@@ -261,6 +261,7 @@ fn payloads() {
             "Result<u8, String>" => check_value::<Result<u8, String>>,
             "BTreeMap<String, u8>" => check_value::<BTreeMap<String, u8>>,
             "BTreeMap<i32, u8>" => check_value::<BTreeMap<i32, u8>>,
+            "Status" => check_value::<Status>,
             "NoArguments" => check_no_arguments,
             other => panic!("no type {other}"),
         };
