@@ -231,7 +231,7 @@ impl Connection {
     fn why_beyond_limits(&self, depth: u32, cost: &Cost) -> Status {
         let config = &self.config;
         let (max_metadata, max_payload) = (config.max_metadata(), config.max_payload());
-        let Cost { payload, metadata, .. } = *cost;
+        let Cost { payload, metadata, arguments, .. } = *cost;
         let status = if depth > config.max_depth() {
             return too_deep(config.max_depth());
         } else if metadata > max_metadata {
@@ -241,6 +241,13 @@ impl Connection {
         } else if payload > max_payload as u64 {
             Status::out_of_range(format!(
                 "the arguments are {payload} bytes long; the other side takes {max_payload} at most (Config::max_payload)"
+            ))
+        } else if arguments > config.max_arguments() as u64 {
+            // To try again would not help.
+            Status::out_of_range(format!(
+                "the arguments and metadata are {arguments} bytes long; the other side takes {} at most, also of a call \
+                 alone (Config::max_arguments)",
+                config.max_arguments()
             ))
         } else {
             Status::resource_exhausted(format!(
