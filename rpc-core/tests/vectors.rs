@@ -144,6 +144,9 @@ fn meaning(frame: &Frame) -> Value {
             value["streams"] = streams.iter().copied().map(number).collect();
         }
     }
+    if let Frame::Request(Request { window: window @ 1.., .. }) = frame {
+        value["window"] = json!(window);
+    }
     value
 }
 

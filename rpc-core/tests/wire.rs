@@ -139,9 +139,9 @@ fn welcome() -> impl Strategy<Value = Frame> {
 
 fn request() -> impl Strategy<Value = Frame> {
     let head = (number(), small(), option::of(number()), small(), option::of(number()));
-    (head, metadata(), payload(), streams()).prop_map(
-        |((id, method, deadline_ms, depth, parent), metadata, payload, streams)| {
-            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+    (head, metadata(), payload(), streams(), small()).prop_map(
+        |((id, method, deadline_ms, depth, parent), metadata, payload, streams, window)| {
+            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window })
         },
     )
 }

@@ -58,5 +58,5 @@ pub fn welcome(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
 /// A call at no depth, without a deadline and without metadata.
 pub fn request(id: u64, method: u32, payload: Payload, streams: Streams) -> Frame {
     let (deadline_ms, depth, parent, metadata) = (None, 0, None, Vec::new());
-    Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+    Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window: 0 })
 }

@@ -29,9 +29,12 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
-            let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams } = request;
+            let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window } = request;
+            // The window stands behind the streams, and nil in their place if there are none.
+            let has_window = *window > 0;
+            let more = if has_window { 2 } else { usize::from(!streams.is_empty()) };
             put_head(out, |head| {
-                begin_with(head, 8, kind::REQUEST, streams);
+                begin(head, 8 + more, kind::REQUEST);
                 put::uint(head, *id);
                 put::uint(head, u64::from(*method));
                 put::opt_uint(head, *deadline_ms);
@@ -41,6 +44,12 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_metadata(out, metadata);
             put_payload(out, payload);
             put_streams(out, streams);
+            if has_window {
+                if streams.is_empty() {
+                    put::nil(out);
+                }
+                put::uint(out, u64::from(*window));
+            }
         }
         Frame::Notify(notify) => {
             put_head(out, |head| {
@@ -124,7 +133,7 @@ impl Frame {
                 contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, status_len) + 32 * NUMBER
             }
             Self::Request(request) => {
-                6 * NUMBER
+                7 * NUMBER
                     + metadata_len(&request.metadata)
                     + payload_len(&request.payload)
                     + streams_len(&request.streams)
@@ -220,7 +229,7 @@ fn put_rope(out: &mut BytesMut, rope: &Rope) {
     rope.each_piece(|piece| out.extend_from_slice(piece));
 }
 
-/// Writes the last element of a frame, which is left out if there are no streams.
+/// Writes the streams of a frame, which are left out if there are no streams.
 fn put_streams(out: &mut BytesMut, streams: &Streams) {
     if streams.is_empty() {
         return;

@@ -47,10 +47,14 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
     for wide in [false, true] {
         let before = house.produced.load(Ordering::SeqCst);
         let mut numbers = depot.narrow().await.unwrap();
+        // The producer begins with the window of the method: items count 33 bytes, so the second exceeds the window.
+        let ahead = settled(|| house.produced.load(Ordering::SeqCst)).await - before;
+        assert_eq!(ahead, 2);
         if wide {
             numbers = numbers.with_window(10_000);
+            let ahead = settled(|| house.produced.load(Ordering::SeqCst)).await - before;
+            assert!((280..=320).contains(&ahead), "the credit goes out at once: {ahead}");
         }
-        // The producer begins with the window that was announced to it.
         for _ in 0..20_000 {
             numbers.next().await.unwrap().unwrap();
         }

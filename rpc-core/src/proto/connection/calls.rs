@@ -251,16 +251,19 @@ impl Connection {
         let on_sent = OnSent::Request(key);
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
-        let streams = self.open_streams(call.streams, Some(key));
+        let streams = self.open_streams(call.streams, Some(key), 0);
+        let mut described = None;
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Queued;
             keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
             slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
             slot.streams = streams.clone();
+            described = slot.method;
         }
-        let (id, method, deadline_ms) = (key.id(), call.method, None);
-        let frame = Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams });
+        let (id, method, deadline_ms, window) = (key.id(), call.method, None, self.result_window(described));
+        let frame =
+            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window });
         self.outbox.push(frame, charges.room, on_sent, transfer);
     }
 

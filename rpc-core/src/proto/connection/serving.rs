@@ -48,6 +48,8 @@ struct Admitted {
     cost: Cost,
     payload: Payload,
     streams: Streams,
+    /// The window of the streams of its result.
+    window: u32,
 }
 
 impl Cost {
@@ -60,12 +62,13 @@ impl Cost {
 
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
-        let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams } = request;
+        let Request { id, method, deadline_ms, depth: declared_depth, parent, metadata, payload, streams, window } =
+            request;
         if self.served.contains(id) {
             return Err(CallViolation::StillLive { call: id }.into());
         }
         self.expect_announced(&payload)?;
-        self.accept_streams(&streams)?;
+        self.accept_streams(&streams, 0)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
         let depth = declared_depth.max(nested);
@@ -84,7 +87,7 @@ impl Connection {
         let origin = parent.and_then(|parent| parent.origin);
         let call = ServedCall::new(self.id, Some(id), method, depth, deadline, metadata, origin);
         let call = self.served.share(call);
-        self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams })
+        self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams, window })
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
@@ -103,14 +106,14 @@ impl Connection {
         let key = ServedKey::Oneway(self.served.next_oneway());
         let call = self.served.share(ServedCall::new(self.id, None, method, depth, None, metadata, None));
         let streams = Streams::default();
-        self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
+        self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams, window: 0 })
     }
 
     /// Serves a call from now on; its handler starts when all of its arguments are there.
     // Inlined, because what comes with a call is large to move.
     #[inline(always)]
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
-        let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
+        let Admitted { key, call, declared_depth, cost, payload, streams, window } = admitted;
         let mut state = ServedState::Running;
         if let Some(announced) = payload.announcement() {
             state = ServedState::Arriving(announced.0);
@@ -130,6 +133,7 @@ impl Connection {
             memory,
             state,
             streams: streams.clone(),
+            window,
             terminates: false,
         };
         self.served.insert(key, served);
