@@ -262,15 +262,16 @@ async fn a_channel_may_have_any_capacity() {
 
 #[tokio::test(start_paused = true)]
 async fn arguments_that_are_too_long_name_the_limit_that_says_so() {
-    let cases: [(&str, fn(ConfigBuilder) -> ConfigBuilder); 3] = [
-        ("Config::max_arguments there", |config| config.max_arguments(100_000)),
-        ("Config::max_payload there", |config| config.max_payload(100_000)),
-        ("Config::max_arguments and Config::max_payload there", |config| {
-            config.max_arguments(100_000).max_payload(100_000)
-        }),
+    let cases = [
+        ("Config::max_arguments there", Config::builder().max_arguments(100_000)),
+        ("Config::max_payload there", Config::builder().max_payload(100_000)),
+        (
+            "Config::max_arguments and Config::max_payload there",
+            Config::builder().max_arguments(100_000).max_payload(100_000),
+        ),
     ];
-    for (raise, set) in cases {
-        let config = set(Config::builder()).build().unwrap();
+    for (raise, config) in cases {
+        let config = config.build().unwrap();
         let (_server, client) = open(&config, &config, false).await;
         client.established().await.unwrap();
         let status = client.client::<GaugeClient>().double(&vec![7; 150_000]).await.unwrap_err();

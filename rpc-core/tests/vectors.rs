@@ -81,7 +81,14 @@ fn limits(limits: &PeerLimits) -> Value {
 }
 
 fn contracts(contracts: &[HostedContract]) -> Value {
-    contracts.iter().map(|one| json!({"name": one.name, "fingerprint": number(one.fingerprint)})).collect()
+    let shown = contracts.iter().map(|one| {
+        let mut shown = json!({"name": one.name, "fingerprint": number(one.fingerprint)});
+        if !one.windows.is_empty() {
+            shown["windows"] = json!(one.windows);
+        }
+        shown
+    });
+    shown.collect()
 }
 
 fn metadata(pairs: &MetadataPairs) -> Value {

@@ -105,7 +105,13 @@ fn limits() -> impl Strategy<Value = PeerLimits> {
 }
 
 fn contracts() -> impl Strategy<Value = Vec<HostedContract>> {
-    vec((text(), number()).prop_map(|(name, fingerprint)| HostedContract { name, fingerprint }), 0..18)
+    let windows = vec((small(), small()), 0..3);
+    let contract = (text(), number(), windows).prop_map(|(name, fingerprint, windows)| HostedContract {
+        name,
+        fingerprint,
+        windows,
+    });
+    vec(contract, 0..18)
 }
 
 fn hello() -> impl Strategy<Value = Frame> {

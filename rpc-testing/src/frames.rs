@@ -37,7 +37,7 @@ pub fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
 
 /// The contracts that a peer announces if it hosts this one.
 pub fn hosted(contract: &ContractDescriptor) -> Vec<HostedContract> {
-    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
+    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint(), windows: Vec::new() }]
 }
 
 /// A client's first frame. It asks for no keepalive.

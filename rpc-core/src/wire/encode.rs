@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    BoxedPayload, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
+    BoxedPayload, ErrorBody, Frame, HostedContract, MetadataPairs, Payload, Request, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     put,
@@ -125,11 +125,11 @@ impl Frame {
         let status_len = |status: &crate::status::Status| status.message().len() + status.details().len() + 4 * NUMBER;
         let body = match self {
             Self::Hello(hello) => {
-                let contracts: usize = hello.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                let contracts: usize = hello.contracts.iter().map(contract_len).sum();
                 contracts + hello.credentials.len() + hello.resume.as_ref().map_or(0, |r| r.secret.len()) + 32 * NUMBER
             }
             Self::Welcome(welcome) => {
-                let contracts: usize = welcome.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                let contracts: usize = welcome.contracts.iter().map(contract_len).sum();
                 contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, status_len) + 32 * NUMBER
             }
             Self::Request(request) => {
@@ -238,6 +238,10 @@ fn put_streams(out: &mut BytesMut, streams: &Streams) {
     for stream in streams.iter() {
         put::uint(out, *stream);
     }
+}
+
+fn contract_len(contract: &HostedContract) -> usize {
+    contract.name.len() + (3 + 2 * contract.windows.len()) * NUMBER
 }
 
 fn streams_len(streams: &Streams) -> usize {

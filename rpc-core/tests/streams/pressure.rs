@@ -68,6 +68,22 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
 }
 
 #[tokio::test]
+async fn a_window_of_a_method_holds_for_its_arguments_from_the_first_item() {
+    let (_, _, depot) = depot();
+    for read in [0, 100] {
+        let produced = Arc::new(AtomicU64::new(0));
+        let counted = produced.clone();
+        let numbers = stream::iter(0..).inspect(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        let call = tokio::spawn(depot.sip(read, numbers));
+        let ahead = settled(|| produced.load(Ordering::SeqCst)).await - read;
+        assert!((1..=3).contains(&ahead), "{ahead} beyond the {read} that were read");
+        call.abort();
+    }
+}
+
+#[tokio::test]
 async fn the_log_says_where_a_window_cannot_be_fixed() {
     Lines::keep();
     let (_, _, depot) = depot();

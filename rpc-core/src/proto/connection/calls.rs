@@ -251,7 +251,8 @@ impl Connection {
         let on_sent = OnSent::Request(key);
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
-        let streams = self.open_streams(call.streams, Some(key), 0);
+        let first_window = if call.streams > 0 { self.negotiated.argument_window(call.method) } else { 0 };
+        let streams = self.open_streams(call.streams, Some(key), first_window);
         let mut described = None;
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Queued;

@@ -15,7 +15,8 @@ use super::{Connection, DeadlineKey, Served, ServedState, calls::too_deep, count
 use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
-        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, outbox::OnSent, slots::SlotState,
+        CallKey, Event, ServedCall, ServedKey, assembly::Purpose, chain::Origin, negotiated::find_window,
+        outbox::OnSent, slots::SlotState,
     },
     status::Status,
     wire::{CallId, MetadataPairs, Notify, Payload, Request, Streams, metadata_size},
@@ -68,7 +69,8 @@ impl Connection {
             return Err(CallViolation::StillLive { call: id }.into());
         }
         self.expect_announced(&payload)?;
-        self.accept_streams(&streams, 0)?;
+        let first_window = if streams.is_empty() { 0 } else { find_window(&self.windows, method) };
+        self.accept_streams(&streams, first_window)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
         let depth = declared_depth.max(nested);

@@ -89,8 +89,8 @@ impl Connection {
         }
     }
 
-    /// Gives numbers to streams that go out with a frame. `window` is the one that their reader has announced for them, or
-    /// 0. Their items wait until the frame has gone out.
+    /// Gives numbers to streams that go out with a frame. `window` is what their reader has announced for them, or 0.
+    /// Their items wait until the frame has gone out.
     #[inline]
     pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>, window: u32) -> Streams {
         if count == 0 { Streams::default() } else { self.open_some(count, owner, window) }
@@ -237,12 +237,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The window that a call's Request asks for the streams of its result; 0 if the contract sets none, or one that the
-    /// handshake gives to every stream anyway.
+    /// The window that a call's Request asks for the streams of its result; 0 if the contract sets none, or one that
+    /// the handshake gives to every stream anyway.
     #[inline]
     pub(super) fn result_window(&self, method: Option<&MethodDescriptor>) -> u32 {
-        let window = method.and_then(MethodDescriptor::window);
-        window.map_or(0, |window| self.recv_streams.announced_window(window))
+        let window = method.map_or(0, MethodDescriptor::announced_window);
+        if self.recv_streams.is_lowered_by(window) { window } else { 0 }
     }
 
     /// The shell is about to hear of the call or the result that these streams came with.

@@ -69,8 +69,8 @@ pub(super) struct RecvStream {
     pub(super) held: Amount,
     /// The items and bytes that the producer may still send.
     pub(super) credit: Amount,
-    /// The rest of the credit that the handshake gives to every stream, beside the stream's own first window. A producer
-    /// that does not know the window may use the rest too.
+    /// The rest of the credit that the handshake gives to every stream, beside the stream's own first window. A
+    /// producer that does not know the window may use the rest too.
     pub(super) spare: Amount,
     /// The items and bytes that may be unread and under way together.
     pub(super) window: Amount,

@@ -385,7 +385,7 @@ fn more_contracts_than_a_side_may_host_are_refused() {
         let hello = pair.ends[CLIENT].connection.poll_transmit(now).unwrap();
         let mut frames: Vec<_> = crate::wire::read_packet(hello).unwrap().1.flatten().collect();
         let Frame::Hello(hello) = &mut frames[0] else { unreachable!("a client begins with it") };
-        hello.contracts = vec![HostedContract { name: String::new(), fingerprint: 0 }; contracts];
+        hello.contracts = vec![HostedContract { name: String::new(), fingerprint: 0, windows: Vec::new() }; contracts];
         let server = &mut pair.ends[SERVER];
         server.connection.handle_packet(now, Liar::packet(0, 0, &frames));
         server.take_events(now);

@@ -94,10 +94,9 @@ impl RecvStreams {
         Ok(())
     }
 
-    /// A stream's own window of this many bytes, as its producer is told of it; 0 if the handshake has said enough.
-    pub(crate) fn announced_window(&self, bytes: usize) -> u32 {
-        let window = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
-        if self.first_window.within_window(window) == self.first_window { 0 } else { window }
+    /// Whether a stream with this window of its own begins with less credit than the handshake gives to every stream.
+    pub(crate) fn is_lowered_by(&self, window: u32) -> bool {
+        self.first_window.within_window(window) != self.first_window
     }
 
     /// The shell is told of the stream, and will read it or leave it.
