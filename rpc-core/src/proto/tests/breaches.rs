@@ -93,6 +93,20 @@ fn bytes_that_are_no_frames_close_with_1002() {
 }
 
 #[test]
+fn frames_of_unknown_kinds_from_64_up_stand_in_any_packet() {
+    let mut liar = Liar::new(&Config::default());
+    let unknown = |seq, more: &[u8]| [&[seq, 0, 0x92, 64, 0xc0], more].concat().into();
+    // Beside a Ping, beside a Cancel, and alone.
+    for packet in [unknown(0, &[0x92, 16, 1]), unknown(1, &[0x92, 7, 1]), unknown(0, &[]), unknown(2, &[])] {
+        liar.put(packet);
+    }
+    assert_eq!(liar.closed(), None);
+    // The packet with a number and without a frame that is known has counted.
+    liar.put(unknown(2, &[]));
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
 fn a_packet_over_the_limit_closes_with_1009() {
     let mut liar = Liar::new(&Config::default());
     let max = 128 * 1024;
