@@ -25,8 +25,8 @@ def head(count, few, most, *forms):
 
 def pack(value):
     """Writes the MessagePack values that this client sends."""
-    if value is None:
-        return b"\xc0"
+    if value is None or isinstance(value, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
     if isinstance(value, int):
         return head(value, 0, 0x80, (0xCC, "B"), (0xCD, "H"), (0xCE, "I"), (0xCF, "Q"))
     if isinstance(value, bytes):
@@ -131,14 +131,26 @@ class Client:
     async def call(self, name, *arguments):
         self.last_id += 1
         await self.send([REQUEST, self.last_id, method(name), None, 0, None, None, pack(list(arguments))])
-        while True:
-            # The server may call first, so all frames are served until the answer comes.
+        kind, answer = await self.wait_for((RESPONSE, ERROR), self.last_id)
+        if kind == ERROR:
+            raise Failed(answer[1] or Reader(answer[2]).value())
+        return Reader(answer[1]).value()
+
+    async def ping(self, token):
+        await self.send([PING, token])
+        await self.wait_for((PONG,), token)
+
+    async def wait_for(self, kinds, number):
+        """Serves what comes until a frame of these kinds and with this number is among it."""
+        found = None
+        while found is None:
+            # More frames may stand behind it in the same message.
             for kind, *frame in await self.receive():
-                if kind == RESPONSE and frame[0] == self.last_id:
-                    return Reader(frame[1]).value()
-                if kind == ERROR and frame[0] == self.last_id:
-                    raise Failed(frame[1] or Reader(frame[2]).value())
-                await self.serve(kind, frame)
+                if kind in kinds and frame[0] == number:
+                    found = kind, frame
+                else:
+                    await self.serve(kind, frame)
+        return found
 
     async def serve(self, kind, frame):
         if kind == REQUEST:
@@ -162,14 +174,6 @@ class Client:
         else:
             # A Cancel needs nothing here, because each call is answered at once. A GoAway says that the server closes.
             assert kind in (CANCEL, PONG, GO_AWAY) or kind >= 64, f"a frame of kind {kind}"
-
-    async def ping(self, token):
-        await self.send([PING, token])
-        while True:
-            for kind, *frame in await self.receive():
-                if (kind, frame[:1]) == (PONG, [token]):
-                    return
-                await self.serve(kind, frame)
 
 
 async def main(url):
@@ -195,4 +199,5 @@ async def within_a_minute():
         await main(sys.argv[1])
 
 
-asyncio.run(within_a_minute())
+if __name__ == "__main__":
+    asyncio.run(within_a_minute())
