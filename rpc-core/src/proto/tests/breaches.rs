@@ -132,6 +132,14 @@ fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
 
     let mut liar = fresh();
     let limits = liar.pair.ends[CLIENT].connection.peer_limits().clone();
-    liar.say(&[Frame::Hello(Box::new(Hello::new(limits, Vec::new())))]);
+    let hello = [Frame::Hello(Box::new(Hello::new(limits, Vec::new())))];
+    liar.say(&hello);
     liar.assert_broken(HandshakeViolation::NotAlone, CloseCode::PROTOCOL, "a packet with a number");
+
+    // Frames that are passed over may stand beside the Hello.
+    let mut liar = fresh();
+    liar.put([&Liar::packet(0, 0, &hello)[..], &[0x92, 64, 0xc0]].concat().into());
+    assert_eq!(liar.closed(), None);
+    liar.say(&[request(1)]);
+    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 1, "the session is open");
 }
