@@ -13,6 +13,8 @@ if [ -n "$python" ]; then
     answer=$("$python" conformance/peers/websockets_peer.py address "ws://$server/echo")
     expect "websockets" "$answer" "the server sees 127.0.0.1"
     "$python" conformance/peers/websockets_peer.py session "ws://$server/rpc"
+    answer=$("$python" conformance/peers/smallest_client.py "ws://$server/rpc")
+    expect "the smallest client" "$answer" "the server says: Ada at 127.0.0.1"
 fi
 if [ -n "$node" ]; then
     echo "== Node's ws"

@@ -223,6 +223,11 @@ impl MethodDescriptor {
         self.window
     }
 
+    /// [`Self::window`] as the other side is told of it; 0 if there is none.
+    pub(crate) fn announced_window(&self) -> u32 {
+        self.window.map_or(0, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX).max(1))
+    }
+
     /// The wire name of the contract.
     pub const fn contract(&self) -> &'static str {
         self.contract

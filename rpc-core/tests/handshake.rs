@@ -60,7 +60,7 @@ fn config() -> Config {
 
 /// A Hello, changed.
 fn greeting_with(set: impl FnOnce(&mut rpc_core::__internals::wire::Hello)) -> Bytes {
-    let contracts = vec![HostedContract { name: "Guest".to_owned(), fingerprint: 7 }];
+    let contracts = vec![HostedContract { name: "Guest".to_owned(), fingerprint: 7, windows: Vec::new() }];
     let Frame::Hello(mut said) = hello(LIMITS, contracts) else { unreachable!("it is one") };
     set(&mut said);
     packet(UNSEQUENCED, &[Frame::Hello(said)])

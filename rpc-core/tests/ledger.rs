@@ -107,6 +107,7 @@ fn request(id: u64, payload: Payload, streams: Vec<u64>) -> Frame {
         metadata,
         payload,
         streams,
+        window: 0,
     })
 }
 

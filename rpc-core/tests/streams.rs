@@ -7,5 +7,7 @@ mod both_ways;
 mod depot;
 #[path = "streams/endings.rs"]
 mod endings;
+#[path = "streams/mismatch.rs"]
+mod mismatch;
 #[path = "streams/pressure.rs"]
 mod pressure;

@@ -81,7 +81,14 @@ fn limits(limits: &PeerLimits) -> Value {
 }
 
 fn contracts(contracts: &[HostedContract]) -> Value {
-    contracts.iter().map(|one| json!({"name": one.name, "fingerprint": number(one.fingerprint)})).collect()
+    let shown = contracts.iter().map(|one| {
+        let mut shown = json!({"name": one.name, "fingerprint": number(one.fingerprint)});
+        if !one.windows.is_empty() {
+            shown["windows"] = json!(one.windows);
+        }
+        shown
+    });
+    shown.collect()
 }
 
 fn metadata(pairs: &MetadataPairs) -> Value {
@@ -143,6 +150,9 @@ fn meaning(frame: &Frame) -> Value {
         if !streams.is_empty() {
             value["streams"] = streams.iter().copied().map(number).collect();
         }
+    }
+    if let Frame::Request(Request { window: window @ 1.., .. }) = frame {
+        value["window"] = json!(window);
     }
     value
 }
@@ -261,6 +271,7 @@ fn payloads() {
             "Result<u8, String>" => check_value::<Result<u8, String>>,
             "BTreeMap<String, u8>" => check_value::<BTreeMap<String, u8>>,
             "BTreeMap<i32, u8>" => check_value::<BTreeMap<i32, u8>>,
+            "Status" => check_value::<Status>,
             "NoArguments" => check_no_arguments,
             other => panic!("no type {other}"),
         };
@@ -290,4 +301,62 @@ fn the_page_shows_the_same_bytes() {
         .collect();
     assert_eq!(shown.len(), 6);
     assert_eq!(shown, examples);
+}
+
+/// An element of a frame, as the page's table of frames names it.
+struct Element {
+    /// Whether the element may be nil, and missing at the end.
+    optional: bool,
+    /// An element that fits.
+    sample: &'static [u8],
+}
+
+impl Element {
+    fn named(name: &str) -> Self {
+        let sample: &[u8] = match name.trim_end_matches('?') {
+            "map" | "metadata" => &[0x80],
+            "payload" | "fault (a payload)" | "fault (a `bin`)" | "bytes (`bin`)" => &[0xc4, 1, 0xc0],
+            "streams" => &[0x91, 5],
+            "status" => &[0x91, 5],
+            "message (text)" => &[0xa1, b'x'],
+            _ => &[1],
+        };
+        Self { optional: name.ends_with('?'), sample }
+    }
+}
+
+fn is_read(kind: u8, elements: &[&[u8]]) -> bool {
+    let mut packet = vec![1, 0, 0x91 + u8::try_from(elements.len()).unwrap(), kind];
+    elements.iter().for_each(|element| packet.extend_from_slice(element));
+    let (_, mut frames) = read_packet(packet.into()).unwrap();
+    matches!((frames.next(), frames.next()), (Some(Ok(_)), None))
+}
+
+#[test]
+fn the_page_says_which_elements_may_be_nil_or_missing() {
+    const NIL: &[u8] = &[0xc0];
+    let page = include_str!("../../docs/protocol.md");
+    let (_, table) =
+        page.split_once("| kind | frame | elements after the kind | counted |\n|---|---|---|---|\n").unwrap();
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 17);
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [kind, frame, elements, _] = cells[..] else { panic!("{row}") };
+        let kind = kind.parse().unwrap();
+        let elements: Vec<_> = elements.split(", ").map(Element::named).collect();
+        let samples: Vec<_> = elements.iter().map(|element| element.sample).collect();
+        assert!(is_read(kind, &samples), "{frame}");
+        for (at, element) in elements.iter().enumerate() {
+            let mut samples = samples.clone();
+            samples[at] = NIL;
+            assert_eq!(is_read(kind, &samples), element.optional, "{frame} with nil as element {at}");
+        }
+        let required = elements.iter().rposition(|element| !element.optional).map_or(0, |last| last + 1);
+        // An Error has one of its last two elements.
+        let least = if frame == "Error" { required + 1 } else { required };
+        for len in 0..elements.len() {
+            assert_eq!(is_read(kind, &samples[..len]), len >= least, "{frame} with {len} elements");
+        }
+    }
 }

@@ -105,7 +105,13 @@ fn limits() -> impl Strategy<Value = PeerLimits> {
 }
 
 fn contracts() -> impl Strategy<Value = Vec<HostedContract>> {
-    vec((text(), number()).prop_map(|(name, fingerprint)| HostedContract { name, fingerprint }), 0..18)
+    let windows = vec((small(), small()), 0..3);
+    let contract = (text(), number(), windows).prop_map(|(name, fingerprint, windows)| HostedContract {
+        name,
+        fingerprint,
+        windows,
+    });
+    vec(contract, 0..18)
 }
 
 fn hello() -> impl Strategy<Value = Frame> {
@@ -139,9 +145,9 @@ fn welcome() -> impl Strategy<Value = Frame> {
 
 fn request() -> impl Strategy<Value = Frame> {
     let head = (number(), small(), option::of(number()), small(), option::of(number()));
-    (head, metadata(), payload(), streams()).prop_map(
-        |((id, method, deadline_ms, depth, parent), metadata, payload, streams)| {
-            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+    (head, metadata(), payload(), streams(), small()).prop_map(
+        |((id, method, deadline_ms, depth, parent), metadata, payload, streams, window)| {
+            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window })
         },
     )
 }

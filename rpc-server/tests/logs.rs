@@ -19,7 +19,10 @@ use tracing::Level;
 const NASTY: &str = "gone\r\n2026-01-01 INFO all is well \u{1b}[2J\u{202e}";
 
 fn said(contracts: &[String]) -> Bytes {
-    let contracts = contracts.iter().map(|name| HostedContract { name: name.clone(), fingerprint: 0 }).collect();
+    let contracts = contracts
+        .iter()
+        .map(|name| HostedContract { name: name.clone(), fingerprint: 0, windows: Vec::new() })
+        .collect();
     packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, contracts)])
 }
 

@@ -37,7 +37,7 @@ pub fn packet(header: PacketHeader, frames: &[Frame]) -> Bytes {
 
 /// The contracts that a peer announces if it hosts this one.
 pub fn hosted(contract: &ContractDescriptor) -> Vec<HostedContract> {
-    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint() }]
+    vec![HostedContract { name: contract.name().to_owned(), fingerprint: contract.fingerprint(), windows: Vec::new() }]
 }
 
 /// A client's first frame. It asks for no keepalive.
@@ -58,5 +58,5 @@ pub fn welcome(limits: PeerLimits, contracts: Vec<HostedContract>) -> Frame {
 /// A call at no depth, without a deadline and without metadata.
 pub fn request(id: u64, method: u32, payload: Payload, streams: Streams) -> Frame {
     let (deadline_ms, depth, parent, metadata) = (None, 0, None, Vec::new());
-    Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+    Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window: 0 })
 }

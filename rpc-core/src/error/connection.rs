@@ -175,7 +175,7 @@ impl ConnectionError {
         }
     }
 
-    /// What the other side is told, for people; the goodbye of an orderly end says nothing.
+    /// What the other side is told, for people; empty with [`CloseCode::NORMAL`].
     pub fn close_reason(&self) -> String {
         match self {
             Self::ClosedLocally | Self::ClosedByPeer { .. } | Self::Lost(_) => String::new(),

@@ -2,6 +2,7 @@
 //! call and waits for the outcome. When it is dropped, it gives the call up.
 
 use std::{
+    cmp::Ordering,
     future::poll_fn,
     mem,
     pin::pin,
@@ -229,15 +230,15 @@ impl<'a> Sending<'a> {
         }
         let counted = counted_arguments(len as u64, self.metadata_len);
         let arguments = limits.arguments.saturating_sub(self.metadata_len as u64);
-        let (limit, name_of_limit) = if counted > 0 && arguments < limits.payload {
-            (arguments, "max_arguments")
-        } else {
-            (limits.payload, "max_payload")
+        let (limit, raise) = match arguments.cmp(&limits.payload) {
+            Ordering::Less if counted > 0 => (arguments, "Config::max_arguments"),
+            Ordering::Equal if counted > 0 => (arguments, "Config::max_arguments and Config::max_payload"),
+            _ => (limits.payload, "Config::max_payload"),
         };
         if len as u64 > limit {
             let (contract, name) = (self.method.contract(), self.method.name());
             let message = format!(
-                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise Config::{name_of_limit} there"
+                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise {raise} there"
             );
             return Err(Status::out_of_range(message).not_executed());
         }

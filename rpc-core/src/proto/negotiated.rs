@@ -56,6 +56,11 @@ impl Negotiated {
         Ok(Self::derive(config, limits, contracts))
     }
 
+    /// The window that the other side has set for the streams among a method's arguments, or 0.
+    pub(super) fn argument_window(&self, method: u32) -> u32 {
+        find_window(self.contracts.iter().flat_map(|contract| &contract.windows), method)
+    }
+
     fn derive(config: &Config, limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
         let chunk = config.chunk().min(size(limits.chunk));
         let beside_chunk = limits.packet.saturating_sub((chunk + PACKET_OVERHEAD / 2) as u64);
@@ -69,6 +74,11 @@ impl Negotiated {
             contracts,
         }
     }
+}
+
+/// The window of a method's argument streams among `windows`; 0 if there is none.
+pub(super) fn find_window<'a>(windows: impl IntoIterator<Item = &'a (u32, u32)>, method: u32) -> u32 {
+    windows.into_iter().find(|(of, _)| *of == method).map_or(0, |(_, bytes)| *bytes)
 }
 
 /// What this side announces: the limits by the names of the protocol, from the fields of [`Config`].

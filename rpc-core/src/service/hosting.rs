@@ -342,7 +342,17 @@ impl HostingBuilder {
 
 fn announced(services: &[Service]) -> Vec<HostedContract> {
     let contracts = services.iter().map(Service::contract);
-    contracts.map(|c| HostedContract { name: c.name().to_owned(), fingerprint: c.fingerprint() }).collect()
+    let hosted = contracts.map(|contract| HostedContract {
+        name: contract.name().to_owned(),
+        fingerprint: contract.fingerprint(),
+        windows: windows(contract.methods()),
+    });
+    hosted.collect()
+}
+
+fn windows(methods: &[&MethodDescriptor]) -> Vec<(u32, u32)> {
+    let windows = methods.iter().map(|method| (method.id(), method.announced_window()));
+    windows.filter(|(_, window)| *window > 0).collect()
 }
 
 /// The largest length of a Welcome that announces the services. A Hello is shorter. Apart from the names, both consist

@@ -64,7 +64,7 @@ impl fmt::Display for HostingError {
             ),
             Self::TooLong { contracts, bytes, most } => write!(
                 f,
-                "the names of {contracts} contracts make a handshake of {bytes} bytes, and every peer takes {most} bytes at most before it is done; shorten the names (#[service(name = \"…\")]), or put their methods into fewer contracts"
+                "the names of {contracts} contracts and the windows of their methods make a handshake of {bytes} bytes, and every peer takes {most} bytes at most before it is done; shorten the names (#[service(name = \"…\")]), or put their methods into fewer contracts"
             ),
             Self::NoAuthorizer { method, role } => write!(
                 f,

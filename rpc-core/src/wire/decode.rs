@@ -30,6 +30,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             metadata: fields.metadata(max_metadata)?,
             payload: fields.payload("a Request without a payload")?,
             streams: fields.streams()?,
+            window: u32::try_from(fields.uint_or_other()?.unwrap_or(0)).unwrap_or(u32::MAX),
         }),
         kind::NOTIFY => Frame::Notify(Notify {
             method: fields.u32("a Notify without a method")?,

@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Payload, Request, Rope, Streams,
+    BoxedPayload, CallId, ErrorBody, Frame, HostedContract, MetadataPairs, Payload, Request, Rope, Streams,
     frame::kind,
     handshake::{put_hello, put_welcome},
     head::{Head, SHORT},
@@ -30,9 +30,10 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Begins a Request with `more` elements behind the payload.
     #[inline(always)]
-    fn put(&self, head: &mut Head, streams: &Streams) {
-        begin_with(head, 8, kind::REQUEST, streams);
+    fn put(&self, head: &mut Head, more: u8) {
+        head.begin(8 + more, kind::REQUEST);
         head.uint(self.id);
         head.uint(u64::from(self.method));
         head.opt_uint(self.deadline_ms);
@@ -44,7 +45,7 @@ impl RequestHead {
 /// Appends a Request without metadata and streams, as most are.
 pub fn put_plain_request(out: &mut BytesMut, request: &RequestHead, arguments: &Rope) {
     put_plain(out, arguments, |head| {
-        request.put(head, &Streams::default());
+        request.put(head, 0);
         head.nil();
     });
 }
@@ -94,12 +95,21 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put_welcome(out, welcome);
         }
         Frame::Request(request) => {
+            let &Request { id, method, deadline_ms, depth, parent, window, .. } = request;
             let Request { metadata, payload, streams, .. } = request;
-            let &Request { id, method, deadline_ms, depth, parent, .. } = request;
-            Head::append(out, |head| RequestHead { id, method, deadline_ms, depth, parent }.put(head, streams));
+            // The window stands behind the streams, and nil in their place if there are none.
+            let has_window = window > 0;
+            let more = if has_window { 2 } else { u8::from(!streams.is_empty()) };
+            Head::append(out, |head| RequestHead { id, method, deadline_ms, depth, parent }.put(head, more));
             put_metadata(out, metadata);
             put_payload(out, payload);
             put_streams(out, streams);
+            if has_window {
+                if streams.is_empty() {
+                    put::nil(out);
+                }
+                put::uint(out, u64::from(window));
+            }
         }
         Frame::Notify(notify) => {
             Head::append(out, |head| {
@@ -112,7 +122,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         }
         Frame::Response { id, payload, streams } => {
             Head::append(out, |head| {
-                begin_with(head, 3, kind::RESPONSE, streams);
+                head.begin(3 + u8::from(!streams.is_empty()), kind::RESPONSE);
                 head.uint(*id);
             });
             put_payload(out, payload);
@@ -175,15 +185,15 @@ impl Frame {
         let status_len = |status: &crate::status::Status| status.message().len() + status.details().len() + 4 * NUMBER;
         let body = match self {
             Self::Hello(hello) => {
-                let contracts: usize = hello.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                let contracts: usize = hello.contracts.iter().map(contract_len).sum();
                 contracts + hello.credentials.len() + hello.resume.as_ref().map_or(0, |r| r.secret.len()) + 32 * NUMBER
             }
             Self::Welcome(welcome) => {
-                let contracts: usize = welcome.contracts.iter().map(|contract| contract.name.len() + 2 * NUMBER).sum();
+                let contracts: usize = welcome.contracts.iter().map(contract_len).sum();
                 contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, status_len) + 32 * NUMBER
             }
             Self::Request(request) => {
-                6 * NUMBER
+                7 * NUMBER
                     + metadata_len(&request.metadata)
                     + payload_len(&request.payload)
                     + streams_len(&request.streams)
@@ -215,12 +225,6 @@ impl Frame {
 fn begin(out: &mut impl BufMut, len: usize, kind: u64) {
     put::array(out, len);
     put::uint(out, kind);
-}
-
-/// Begins a frame of `len` elements, and one more if it has streams.
-#[inline(always)]
-fn begin_with(head: &mut Head, len: u8, kind: u64, streams: &Streams) {
-    head.begin(if streams.is_empty() { len } else { len + 1 }, kind);
 }
 
 /// A frame that consists of numbers.
@@ -267,7 +271,7 @@ fn put_rope(out: &mut BytesMut, rope: &Rope) {
     rope.each_piece(|piece| out.extend_from_slice(piece));
 }
 
-/// Writes the last element of a frame, which is left out if there are no streams.
+/// Writes the streams of a frame, which are left out if there are no streams.
 fn put_streams(out: &mut BytesMut, streams: &Streams) {
     if streams.is_empty() {
         return;
@@ -276,6 +280,10 @@ fn put_streams(out: &mut BytesMut, streams: &Streams) {
     for stream in streams.iter() {
         put::uint(out, *stream);
     }
+}
+
+fn contract_len(contract: &HostedContract) -> usize {
+    contract.name.len() + (3 + 2 * contract.windows.len()) * NUMBER
 }
 
 fn streams_len(streams: &Streams) -> usize {

@@ -38,6 +38,16 @@ impl Fields<'_> {
         self.optional()?.map(Reader::uint).transpose()
     }
 
+    /// A number that a later version may replace by something else: any value that is no such number reads as nil.
+    pub(super) fn uint_or_other(&mut self) -> Result<Option<u64>, WireError> {
+        let Some(reader) = self.optional()? else { return Ok(None) };
+        if reader.next_is_uint() {
+            return reader.uint().map(Some);
+        }
+        reader.skip()?;
+        Ok(None)
+    }
+
     /// Metadata up to the first pair with which their size is beyond `max`; further pairs are checked and dropped.
     pub(super) fn metadata(&mut self, max: usize) -> Result<MetadataPairs, WireError> {
         let Some(reader) = self.optional()? else { return Ok(Vec::new()) };

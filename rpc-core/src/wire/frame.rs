@@ -234,6 +234,9 @@ pub struct Request {
     pub payload: Payload,
     /// The streams among them, in their order.
     pub streams: Streams,
+    /// The window with which each stream of the result begins, in bytes, if that is less than the handshake says; 0 if
+    /// the handshake alone decides.
+    pub window: u32,
 }
 
 /// A one-way call.

@@ -86,9 +86,22 @@ fn put_common(out: &mut BytesMut, limits: &PeerLimits, keepalive_ms: u64, contra
     put::uint(out, key::CONTRACTS);
     put::array(out, contracts.len());
     for contract in contracts {
-        put::array(out, 2);
+        put::array(out, if contract.windows.is_empty() { 2 } else { 3 });
         put::text(out, &contract.name);
         put::uint(out, contract.fingerprint);
+        put_windows(out, &contract.windows);
+    }
+}
+
+/// Writes the last element of a contract, which is left out if there are no windows.
+fn put_windows(out: &mut BytesMut, windows: &[(u32, u32)]) {
+    if windows.is_empty() {
+        return;
+    }
+    put::map(out, windows.len());
+    for (method, bytes) in windows {
+        put::uint(out, u64::from(*method));
+        put::uint(out, u64::from(*bytes));
     }
 }
 
@@ -225,12 +238,26 @@ fn read_contracts(reader: &mut Reader) -> Result<Vec<HostedContract>, WireError>
         }
         let name = reader.text()?.to_owned();
         let fingerprint = reader.uint()?;
-        for _ in 2..len {
+        let windows = if len > 2 { read_windows(reader)? } else { Vec::new() };
+        for _ in 3..len {
             reader.skip()?;
         }
-        contracts.push(HostedContract { name, fingerprint });
+        contracts.push(HostedContract { name, fingerprint, windows });
     }
     Ok(contracts)
+}
+
+fn read_windows(reader: &mut Reader) -> Result<Vec<(u32, u32)>, WireError> {
+    let mut windows = Vec::new();
+    if reader.take_nil() {
+        return Ok(windows);
+    }
+    for _ in 0..reader.map()? {
+        let (method, bytes) = (reader.uint()?, read_count(reader)?);
+        // No method has a number of more than 32 bits.
+        windows.extend(u32::try_from(method).ok().map(|method| (method, bytes)));
+    }
+    Ok(windows)
 }
 
 fn read_resume(reader: &mut Reader) -> Result<Resume, WireError> {

@@ -82,6 +82,9 @@ pub struct HostedContract {
     pub name: String,
     /// [`crate::contract::ContractDescriptor::fingerprint`].
     pub fingerprint: u64,
+    /// The methods with a window for the streams among their arguments: the method's number, and bytes. The other side,
+    /// which produces these streams, begins with the window if it is less than the credit of the handshake.
+    pub windows: Vec<(u32, u32)>,
 }
 
 /// The position from which a lost session is to be resumed. This version encodes it and resumes no session.
@@ -113,7 +116,7 @@ impl fmt::Debug for Resume {
 }
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
-/// fingerprint]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
+/// fingerprint, windows]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].

@@ -148,7 +148,17 @@ mod tests {
                 PlainFrame::Request { head, arguments } => {
                     let RequestHead { id, method, deadline_ms, depth, parent } = head;
                     let payload = Payload::Inline(arguments);
-                    Self::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams })
+                    Self::Request(Request {
+                        id,
+                        method,
+                        deadline_ms,
+                        depth,
+                        parent,
+                        metadata,
+                        payload,
+                        streams,
+                        window: 0,
+                    })
                 }
                 PlainFrame::Notify { method, depth, arguments } => {
                     Self::Notify(Notify { method, depth, metadata, payload: Payload::Inline(arguments) })
@@ -177,6 +187,7 @@ mod tests {
                         metadata: MetadataPairs::new(),
                         payload: payload.clone(),
                         streams: Streams::default(),
+                        window: 0,
                     }));
                 }
                 let metadata = MetadataPairs::new();
@@ -224,6 +235,7 @@ mod tests {
                 metadata,
                 payload,
                 streams,
+                window: 0,
             })
         };
         let short = || Payload::Inline(Bytes::from_static(&[0x90]));

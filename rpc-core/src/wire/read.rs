@@ -100,6 +100,16 @@ impl Reader {
         nil
     }
 
+    /// Whether the next value is a number that [`Self::uint`] reads.
+    pub(super) fn next_is_uint(&self) -> bool {
+        match self.bytes[self.at..] {
+            [0x00..=0x7f | 0xcc..=0xcf, ..] => true,
+            // Signed forms: the first byte of the number has the sign.
+            [0xd0..=0xd3, first, ..] => first < 0x80,
+            _ => false,
+        }
+    }
+
     pub(super) fn next_is_array(&self) -> bool {
         matches!(self.bytes.get(self.at), Some(0x90..=0x9f | 0xdc | 0xdd))
     }

@@ -35,11 +35,11 @@ pub(super) fn read_status(reader: &mut Reader) -> Result<Status, WireError> {
     };
     let details = fields.optional()?.map(Reader::bin).transpose()?;
     let details = details.filter(|details| message.len() + details.len() <= MAX_PEER_TEXT);
-    let execution = match fields.opt_uint()? {
+    let execution = match fields.uint_or_other()? {
         Some(1) => Execution::NotExecuted,
         _ => Execution::Unknown,
     };
-    let reason = match fields.opt_uint()? {
+    let reason = match fields.uint_or_other()? {
         Some(1) => Some(Reason::WouldDeadlock),
         _ => None,
     };

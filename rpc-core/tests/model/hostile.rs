@@ -198,7 +198,7 @@ async fn a_clients_hook_that_waits_for_ever_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn one_way_calls_to_a_client_that_never_finishes_one_end_with_their_own_timeout() {
     let booth = host(Clerk.serve());
-    let contracts = vec![HostedContract { name: "Passer".to_owned(), fingerprint: 0 }];
+    let contracts = vec![HostedContract { name: "Passer".to_owned(), fingerprint: 0, windows: Vec::new() }];
     let (_raw, session) = Raw::client(&booth, contracts).await;
     session.established().await.unwrap();
     let passer: PasserClient = session.client();

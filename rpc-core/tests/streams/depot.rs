@@ -1,6 +1,7 @@
 //! A depot: streams as results, as arguments, and as both.
 
 use std::{
+    future::pending,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -58,6 +59,9 @@ pub(crate) trait Depot {
     async fn subscribe(&self, cx: &Context<KeeperClient>) -> Streaming<u64>;
     #[rpc(window = 64)]
     async fn narrow(&self) -> Streaming<u64>;
+    /// Reads `count` numbers, and then no more.
+    #[rpc(window = 64)]
+    async fn sip(&self, count: u64, numbers: Streaming<u64>);
 }
 
 /// Counts what its streams have been asked for.
@@ -142,7 +146,7 @@ impl Depot for House {
     async fn keep(&self, mut blocks: Streaming<Bytes>) {
         let _first = blocks.next().await;
         self.kept.notify_one();
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 
     async fn swap(&self, block: Bytes) -> Bytes {
@@ -166,7 +170,7 @@ impl Depot for House {
 
     async fn hold(&self, loads: Streaming<u64>) {
         let _loads = loads;
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 
     async fn panics(&self) -> Streaming<u32> {
@@ -191,6 +195,13 @@ impl Depot for House {
 
     async fn narrow(&self) -> Streaming<u64> {
         self.count(u64::MAX).await
+    }
+
+    async fn sip(&self, count: u64, mut numbers: Streaming<u64>) {
+        for n in 0..count {
+            assert_eq!(numbers.next().await, Some(Ok(n)));
+        }
+        pending::<()>().await;
     }
 }
 

@@ -47,10 +47,14 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
     for wide in [false, true] {
         let before = house.produced.load(Ordering::SeqCst);
         let mut numbers = depot.narrow().await.unwrap();
+        // The producer begins with the window of the method: items count 33 bytes, so the second exceeds the window.
+        let ahead = settled(|| house.produced.load(Ordering::SeqCst)).await - before;
+        assert_eq!(ahead, 2);
         if wide {
             numbers = numbers.with_window(10_000);
+            let ahead = settled(|| house.produced.load(Ordering::SeqCst)).await - before;
+            assert!((280..=320).contains(&ahead), "the credit goes out at once: {ahead}");
         }
-        // The producer begins with the window that was announced to it.
         for _ in 0..20_000 {
             numbers.next().await.unwrap().unwrap();
         }
@@ -60,6 +64,22 @@ async fn a_window_can_be_fixed_for_a_method_and_for_a_stream() {
         assert!(expected.contains(&ahead), "{wide} {ahead}");
         drop(numbers);
         settled(|| house.produced.load(Ordering::SeqCst)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_window_of_a_method_holds_for_its_arguments_from_the_first_item() {
+    let (_, _, depot) = depot();
+    for read in [0, 100] {
+        let produced = Arc::new(AtomicU64::new(0));
+        let counted = produced.clone();
+        let numbers = stream::iter(0..).inspect(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        let call = tokio::spawn(depot.sip(read, numbers));
+        let ahead = settled(|| produced.load(Ordering::SeqCst)).await - read;
+        assert!((1..=3).contains(&ahead), "{ahead} beyond the {read} that were read");
+        call.abort();
     }
 }
 

@@ -161,8 +161,9 @@ impl<T, E> Streaming<T, E> {
     /// item counts 32 bytes beside its own. A window of 0 counts as 1, which lets one item through at a time.
     ///
     /// It acts at any time, also between two items, and again with another window. The producer may have used more by
-    /// then: the initial window of [`crate::Config::stream_window`], or the window before. It gets new credit as soon
-    /// as the new window has room beside what is under way and unread.
+    /// then: the initial window of [`crate::Config::stream_window`], or the window before; `#[rpc(window = …)]` holds
+    /// from the first item instead. The producer gets new credit as soon as the new window has room beside what is
+    /// under way and unread.
     ///
     /// Only the side that reads a stream can fix its window. On a stream that is produced here this does nothing, and
     /// logs a warning with the place of the call. A stream that has ended needs no window.

@@ -132,7 +132,8 @@ impl Connection {
         let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);
         let (frame, streams) = match kind {
             AnswerKind::Value => {
-                let streams = self.open_streams(streams, None);
+                let window = self.served.call(id).map_or(0, |served| served.window);
+                let streams = self.open_streams(streams, None, window);
                 (Frame::Response { id, payload, streams: streams.clone() }, streams)
             }
             AnswerKind::Fault => {

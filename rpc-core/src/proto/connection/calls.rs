@@ -255,7 +255,8 @@ impl Connection {
     ) {
         let on_sent = OnSent::Request(key);
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
-        if metadata.is_empty() && call.streams == 0 && self.is_inline(&payload) {
+        let window = self.result_window(self.calls.slots.find(key).and_then(|slot| slot.method));
+        if metadata.is_empty() && call.streams == 0 && window == 0 && self.is_inline(&payload) {
             self.output.released.transfers += charges.transfers as usize;
             if let Some(slot) = self.calls.slots.find_mut(key) {
                 slot.state = SlotState::Queued;
@@ -266,7 +267,8 @@ impl Connection {
             return self.outbox.push_plain(payload, charges.room, on_sent, body);
         }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
-        let streams = self.open_streams(call.streams, Some(key));
+        let first_window = if call.streams > 0 { self.negotiated.argument_window(call.method) } else { 0 };
+        let streams = self.open_streams(call.streams, Some(key), first_window);
         if let Some(slot) = self.calls.slots.find_mut(key) {
             slot.state = SlotState::Queued;
             keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
@@ -275,7 +277,8 @@ impl Connection {
             slot.streams = streams.clone();
         }
         let (id, method, deadline_ms) = (key.id(), call.method, None);
-        let frame = Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams });
+        let frame =
+            Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window });
         self.outbox.push(frame, charges.room, on_sent, transfer);
     }
 

@@ -82,30 +82,37 @@ impl Connection {
         streams: Streams,
     ) -> Result<(), ProtocolError> {
         let key = self.calls.expect_completion(id);
+        let window = if streams.is_empty() { 0 } else { self.window_of(key) };
         match (payload.into_value(), key) {
             (Ok(bytes), Some(key)) => {
-                self.accept_streams(&streams)?;
+                self.accept_streams(&streams, window)?;
                 self.take_result(key, bytes, kind, streams);
                 Ok(())
             }
             (Ok(_), None) => {
-                self.accept_streams(&streams)?;
+                self.accept_streams(&streams, window)?;
                 self.leave_streams(&streams);
                 self.calls.count_stray(id)
             }
             (Err(announced), Some(key)) => {
                 self.assembly.number(announced.0)?;
-                self.accept_streams(&streams)?;
+                self.accept_streams(&streams, window)?;
                 self.begin_result(now, key, announced, kind, streams)
             }
             (Err(announced), None) => {
                 self.assembly.number(announced.0)?;
-                self.accept_streams(&streams)?;
+                self.accept_streams(&streams, window)?;
                 self.leave_streams(&streams);
                 self.refuse_transfer(now, announced, Purpose::Discard)?;
                 self.calls.count_stray(id)
             }
         }
+    }
+
+    /// The window that the call's Request asked for the streams of its result.
+    fn window_of(&self, key: Option<CallKey>) -> u32 {
+        let slot = key.and_then(|key| self.calls.slots.find(key));
+        self.result_window(slot.and_then(|slot| slot.method))
     }
 
     /// A result or a fault has come in one frame.

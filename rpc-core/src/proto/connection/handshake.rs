@@ -31,9 +31,10 @@ impl Connection {
     /// A client's end, which begins now. Its first packet, the Hello, is ready to be sent. `id` tells connections of
     /// this process apart.
     pub fn client(id: u64, config: Config, contracts: Vec<HostedContract>, now: Instant) -> Self {
+        let windows = windows_of(&contracts);
         let link = Link::new(&config, Some(Frame::Hello(hello(&config, contracts))), now);
         let negotiated = Negotiated::assumed(&config);
-        Self::new(Role::Client, id, config, link, Sequence::new(), negotiated)
+        Self { windows, ..Self::new(Role::Client, id, config, link, Sequence::new(), negotiated) }
     }
 
     /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
@@ -52,6 +53,7 @@ impl Connection {
             id,
             life: Lifecycle::new(),
             negotiated,
+            windows: Vec::new(),
             link,
             sequence,
             outbox: Outbox::default(),
@@ -105,6 +107,7 @@ impl Connection {
         if self.role != Role::Server || self.life.phase != Phase::Handshake {
             return;
         }
+        self.windows = windows_of(&contracts);
         self.link.handshake = Some(welcome(&self.config, session, contracts, None));
         self.open(now);
         let left = early.bytes_left();
@@ -156,4 +159,8 @@ impl Connection {
         self.calls.grant(false, &mut self.output.wakes);
         self.calls.grant(true, &mut self.output.wakes);
     }
+}
+
+fn windows_of(contracts: &[HostedContract]) -> Vec<(u32, u32)> {
+    contracts.iter().flat_map(|contract| contract.windows.iter().copied()).collect()
 }

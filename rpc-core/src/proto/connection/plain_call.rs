@@ -45,7 +45,8 @@ impl Connection {
         waker: &Waker,
     ) -> PlainStart {
         let parent = self.live_parent_of(start);
-        if self.refuse_start(now, start, parent.is_some()).is_some() || !self.is_inline(&arguments.bytes) {
+        let is_plain = self.is_inline(&arguments.bytes) && self.result_window(start.method) == 0;
+        if !is_plain || self.refuse_start(now, start, parent.is_some()).is_some() {
             return PlainStart::Refused(arguments);
         }
         let depth = start.depth;

@@ -57,6 +57,8 @@ pub(super) struct Served {
     pub(super) state: ServedState,
     /// The streams among its arguments.
     pub(super) streams: Streams,
+    /// The window of the streams of its result to begin with, in bytes, or 0.
+    pub(super) window: u32,
     /// The session ends with its reply.
     pub(super) terminates: bool,
 }
@@ -354,6 +356,7 @@ mod tests {
                 memory: 100,
                 state: ServedState::Running,
                 streams: Streams::default(),
+                window: 0,
                 terminates: false,
             },
         );

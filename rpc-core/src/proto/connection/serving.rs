@@ -18,6 +18,7 @@ use crate::{
         CallKey, Event, ServedCall, ServedKey,
         assembly::Purpose,
         chain::{NewCall, Origin},
+        negotiated::find_window,
         out_frame::OnSent,
         slots::SlotState,
     },
@@ -52,6 +53,8 @@ struct Admitted {
     cost: Cost,
     payload: Payload,
     streams: Streams,
+    /// The window of the streams of its result.
+    window: u32,
 }
 
 impl Cost {
@@ -64,8 +67,9 @@ impl Cost {
 
 impl Connection {
     pub(super) fn handle_request(&mut self, now: Instant, request: Request) -> Result<(), ProtocolError> {
-        let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams } = request;
-        self.take_request(now, RequestHead { id, method, deadline_ms, depth, parent }, metadata, payload, streams)
+        let Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window } = request;
+        let head = RequestHead { id, method, deadline_ms, depth, parent };
+        self.take_request(now, head, metadata, payload, streams, window)
     }
 
     /// A call has come without metadata and streams, whose arguments are in the frame.
@@ -75,7 +79,7 @@ impl Connection {
         head: RequestHead,
         arguments: Bytes,
     ) -> Result<(), ProtocolError> {
-        self.take_request(now, head, MetadataPairs::new(), Payload::Inline(arguments), Streams::default())
+        self.take_request(now, head, MetadataPairs::new(), Payload::Inline(arguments), Streams::default(), 0)
     }
 
     // Inlined, so that what a usual call does not have costs it nothing.
@@ -87,13 +91,15 @@ impl Connection {
         metadata: MetadataPairs,
         payload: Payload,
         streams: Streams,
+        window: u32,
     ) -> Result<(), ProtocolError> {
         let RequestHead { id, method, deadline_ms, depth: declared_depth, parent } = head;
         if self.served.contains(id) {
             return Err(CallViolation::StillLive { call: id }.into());
         }
         self.expect_announced(&payload)?;
-        self.accept_streams(&streams)?;
+        let first_window = if streams.is_empty() { 0 } else { find_window(&self.windows, method) };
+        self.accept_streams(&streams, first_window)?;
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
         let depth = declared_depth.max(nested);
@@ -112,7 +118,7 @@ impl Connection {
         let origin = parent.and_then(|parent| parent.origin);
         let new = NewCall { session: self.id, id: Some(id), method, depth, deadline, metadata, origin };
         let call = self.served.share(new);
-        self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams })
+        self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams, window })
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
@@ -155,14 +161,14 @@ impl Connection {
         let new = NewCall { session: self.id, id: None, method, depth, deadline: None, metadata, origin: None };
         let call = self.served.share(new);
         let streams = Streams::default();
-        self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams })
+        self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams, window: 0 })
     }
 
     /// Serves a call from now on; its handler starts when all of its arguments are there.
     // Inlined, because what comes with a call is large to move.
     #[inline(always)]
     fn take_in(&mut self, now: Instant, admitted: Admitted) -> Result<(), ProtocolError> {
-        let Admitted { key, call, declared_depth, cost, payload, streams } = admitted;
+        let Admitted { key, call, declared_depth, cost, payload, streams, window } = admitted;
         let mut state = ServedState::Running;
         if let Some(announced) = payload.announcement() {
             state = ServedState::Arriving(announced.0);
@@ -182,6 +188,7 @@ impl Connection {
             memory,
             state,
             streams: streams.clone(),
+            window,
             terminates: false,
         };
         self.served.insert(key, served);
@@ -282,7 +289,7 @@ impl Connection {
     fn why_beyond_limits(&self, depth: u32, cost: &Cost) -> Status {
         let config = &self.config;
         let (max_metadata, max_payload) = (config.max_metadata(), config.max_payload());
-        let Cost { payload, metadata, .. } = *cost;
+        let Cost { payload, metadata, arguments, .. } = *cost;
         let status = if depth > config.max_depth() {
             return too_deep(config.max_depth());
         } else if metadata > max_metadata {
@@ -292,6 +299,13 @@ impl Connection {
         } else if payload > max_payload as u64 {
             Status::out_of_range(format!(
                 "the arguments are {payload} bytes long; the other side takes {max_payload} at most (Config::max_payload)"
+            ))
+        } else if arguments > config.max_arguments() as u64 {
+            // To try again would not help.
+            Status::out_of_range(format!(
+                "the arguments and metadata are {arguments} bytes long; the other side takes {} at most, also of a call \
+                 alone (Config::max_arguments)",
+                config.max_arguments()
             ))
         } else {
             Status::resource_exhausted(format!(

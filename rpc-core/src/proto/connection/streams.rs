@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Connection;
 use crate::{
+    contract::MethodDescriptor,
     error::{ProtocolError, StreamViolation},
     proto::{
         CallKey, ITEM, Reading, StreamEnd, StreamError, StreamRoom, Taken,
@@ -88,17 +89,18 @@ impl Connection {
         }
     }
 
-    /// Gives numbers to streams that go out with a frame. Their items wait until the frame has gone out.
+    /// Gives numbers to streams that go out with a frame. `window` is what their reader has announced for them, or 0.
+    /// Their items wait until the frame has gone out.
     #[inline]
-    pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
-        if count == 0 { Streams::default() } else { self.open_some(count, owner) }
+    pub(super) fn open_streams(&mut self, count: usize, owner: Option<CallKey>, window: u32) -> Streams {
+        if count == 0 { Streams::default() } else { self.open_some(count, owner, window) }
     }
 
-    fn open_some(&mut self, count: usize, owner: Option<CallKey>) -> Streams {
+    fn open_some(&mut self, count: usize, owner: Option<CallKey>, window: u32) -> Streams {
         let mut streams = Vec::new();
         for _ in 0..count {
             let id = self.outbox.next_transfer_id();
-            self.send_streams.open(id, owner, &self.negotiated.limits);
+            self.send_streams.open(id, owner, &self.negotiated.limits, window);
             streams.push(id);
         }
         streams.into()
@@ -223,16 +225,24 @@ impl Connection {
         }
     }
 
-    /// Opens streams that the other side produces.
-    pub(super) fn accept_streams(&mut self, streams: &Streams) -> Result<(), ProtocolError> {
+    /// Opens streams that the other side produces, with this window in bytes if it is not 0.
+    pub(super) fn accept_streams(&mut self, streams: &Streams, window: u32) -> Result<(), ProtocolError> {
         if streams.len() > MAX_CALL_STREAMS {
             return Err(StreamViolation::TooManyInFrame { count: streams.len(), max: MAX_CALL_STREAMS }.into());
         }
         for id in streams {
             self.assembly.number(*id)?;
-            self.recv_streams.open(*id)?;
+            self.recv_streams.open(*id, window)?;
         }
         Ok(())
+    }
+
+    /// The window that a call's Request asks for the streams of its result; 0 if the contract sets none, or one that
+    /// the handshake gives to every stream anyway.
+    #[inline]
+    pub(super) fn result_window(&self, method: Option<&MethodDescriptor>) -> u32 {
+        let window = method.map_or(0, MethodDescriptor::announced_window);
+        if self.recv_streams.is_lowered_by(window) { window } else { 0 }
     }
 
     /// The shell is about to hear of the call or the result that these streams came with.

@@ -2,7 +2,7 @@
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
-use super::weight;
+use super::{MAX_CREDIT, weight};
 
 /// A number of items, and their bytes with [`ITEM`](super::ITEM) for each item.
 ///
@@ -22,6 +22,18 @@ impl Amount {
     /// The amount that a window of `bytes` holds: that many bytes, and as many items as fit if all of them are empty.
     pub(super) fn of_window(bytes: i64) -> Self {
         Self { items: bytes / weight(0), bytes }
+    }
+
+    /// As [`Self::of_window`], for a window that was chosen: at least one byte, and one item.
+    pub(super) fn of_fixed_window(bytes: i64) -> Self {
+        let window = Self::of_window(bytes.clamp(1, MAX_CREDIT));
+        Self { items: window.items.max(1), ..window }
+    }
+
+    /// The first credit of a stream whose reader has announced this amount for all streams, and a window for this one;
+    /// a window of 0 is none.
+    pub(super) fn within_window(self, window: u32) -> Self {
+        if window == 0 { self } else { self.min(Self::of_fixed_window(i64::from(window))) }
     }
 
     /// Whether a credit of this amount allows one more item.

@@ -13,7 +13,8 @@
 //! At the producer, in the order of an item's way:
 //!
 //! 1. Both credits begin with what the reader has announced in the handshake (`SendStream::new`,
-//!    `SendStreams::set_limits`).
+//!    `SendStreams::set_limits`). The stream's own begins with the window of its method, if that is less: the reader
+//!    has announced that too, with the contracts that it hosts or in the Request.
 //! 2. Before items are made, their producer claims shared credit, and room among what waits to be sent
 //!    (`SendStreams::poll` and `claim_long`; [`claims`] decides). The stream's own credit needs no claim, because no
 //!    other stream can take it. What cannot be claimed is waited for: `WaitsForStream` or `WaitsForShared`.
@@ -24,7 +25,8 @@
 //! 5. A Credit frame adds to one of the credits (`SendStreams::grant`): the stream's own wakes its producer, the shared
 //!    one lets blocked streams go on and wakes the producers that wait in the queues of [`claims`].
 //!
-//! At the reader:
+//! At the reader (a producer that does not know the window of the method may use the credit of the handshake:
+//! `RecvStream::claim_spare`):
 //!
 //! 1. An item that comes is checked against both credits and taken from both. Until it has been read it is *held*
 //!    (`RecvStreams::begin_item`).

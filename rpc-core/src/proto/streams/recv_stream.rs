@@ -69,6 +69,9 @@ pub(super) struct RecvStream {
     pub(super) held: Amount,
     /// The items and bytes that the producer may still send.
     pub(super) credit: Amount,
+    /// The rest of the credit that the handshake gives to every stream, beside the stream's own first window. A
+    /// producer that does not know the window may use the rest too.
+    pub(super) spare: Amount,
     /// The items and bytes that may be unread and under way together.
     pub(super) window: Amount,
     /// Whether the window was set by hand, and does not grow.
@@ -130,8 +133,12 @@ pub(super) enum Notice {
 }
 
 impl RecvStream {
-    /// A stream whose producer may send `window` to begin with.
-    pub(super) fn new(window: Amount) -> Self {
+    /// A stream whose producer may send `announced` to begin with, or less by the stream's own `window`, if that is not
+    /// 0: the window does not grow then.
+    pub(super) fn new(announced: Amount, window: u32) -> Self {
+        let credit = announced.within_window(window);
+        let is_window_fixed = window != 0;
+        let window = if is_window_fixed { Amount::of_fixed_window(i64::from(window)) } else { announced };
         Self {
             arrival: ArrivalState::Between,
             reader: ReaderState::Reading,
@@ -140,11 +147,12 @@ impl RecvStream {
             block: BytesMut::new(),
             waker: None,
             held: Amount::default(),
-            credit: window,
+            credit,
+            spare: announced - credit,
             window,
-            is_window_fixed: false,
+            is_window_fixed,
             received: Amount::default(),
-            acknowledged: window,
+            acknowledged: credit,
             unacknowledged: VecDeque::new(),
             notice: Notice::Nothing,
             due: Amount::default(),
@@ -197,6 +205,17 @@ impl RecvStream {
     /// Bytes of an end that came from the producer and has not been read.
     pub(super) fn end_bytes(&self) -> usize {
         if let ReaderState::Ending { bytes, .. } = self.reader { bytes } else { 0 }
+    }
+
+    /// An item comes. If it is beyond the credit, its producer does not know the stream's own window, and has had the
+    /// credit of all streams from the beginning.
+    #[inline]
+    pub(super) fn claim_spare(&mut self) {
+        if self.spare != Amount::default() && !self.credit.allows_item() {
+            let spare = std::mem::take(&mut self.spare);
+            self.credit += spare;
+            self.acknowledged += spare;
+        }
     }
 
     /// Checks an item of `len` bytes that comes now; `is_long` says that it is announced and follows in chunks.

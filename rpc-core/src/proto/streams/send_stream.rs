@@ -128,8 +128,9 @@ impl Item {
 }
 
 impl SendStream {
-    /// A stream whose reader announced these limits.
-    pub(super) fn new(owner: Option<CallKey>, limits: &PeerLimits) -> Self {
+    /// A stream whose reader announced these limits and, unless it is 0, this window in bytes for the first credit.
+    pub(super) fn new(owner: Option<CallKey>, limits: &PeerLimits, window: u32) -> Self {
+        let announced = Amount { items: i64::from(limits.stream_items), bytes: signed(limits.stream_bytes) };
         Self {
             turn: TurnState::Unannounced,
             producer: ProducerState::Running,
@@ -142,7 +143,7 @@ impl SendStream {
             under_way: None,
             queued: 0,
             claim: Claim::default(),
-            credit: Amount { items: i64::from(limits.stream_items), bytes: signed(limits.stream_bytes) },
+            credit: announced.within_window(window),
             sent: 0,
             read: 0,
         }

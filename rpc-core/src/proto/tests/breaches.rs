@@ -93,6 +93,20 @@ fn bytes_that_are_no_frames_close_with_1002() {
 }
 
 #[test]
+fn frames_of_unknown_kinds_from_64_up_stand_in_any_packet() {
+    let mut liar = Liar::new(&Config::default());
+    let unknown = |seq, more: &[u8]| [&[seq, 0, 0x92, 64, 0xc0], more].concat().into();
+    // Beside a Ping, beside a Cancel, and alone.
+    for packet in [unknown(0, &[0x92, 16, 1]), unknown(1, &[0x92, 7, 1]), unknown(0, &[]), unknown(2, &[])] {
+        liar.put(packet);
+    }
+    assert_eq!(liar.closed(), None);
+    // The packet with a number and without a frame that is known has counted.
+    liar.put(unknown(2, &[]));
+    assert_eq!(liar.closed(), Some(CloseCode::PROTOCOL));
+}
+
+#[test]
 fn a_packet_over_the_limit_closes_with_1009() {
     let mut liar = Liar::new(&Config::default());
     let max = 128 * 1024;
@@ -118,6 +132,14 @@ fn before_the_handshake_is_done_16_kib_may_come_and_nothing_but_a_hello() {
 
     let mut liar = fresh();
     let limits = liar.pair.ends[CLIENT].connection.peer_limits().clone();
-    liar.say(&[Frame::Hello(Box::new(Hello::new(limits, Vec::new())))]);
+    let hello = [Frame::Hello(Box::new(Hello::new(limits, Vec::new())))];
+    liar.say(&hello);
     liar.assert_broken(HandshakeViolation::NotAlone, CloseCode::PROTOCOL, "a packet with a number");
+
+    // Frames that are passed over may stand beside the Hello.
+    let mut liar = fresh();
+    liar.put([&Liar::packet(0, 0, &hello)[..], &[0x92, 64, 0xc0]].concat().into());
+    assert_eq!(liar.closed(), None);
+    liar.say(&[request(1)]);
+    assert_eq!(liar.pair.ends[SERVER].arrived.len(), 1, "the session is open");
 }

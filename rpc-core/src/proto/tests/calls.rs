@@ -87,6 +87,19 @@ fn a_one_way_call_has_a_slot_only_while_it_waits() {
 }
 
 #[test]
+fn a_call_in_a_one_way_handler_is_one_deeper_and_has_no_parent() {
+    let mut pair = Pair::with_defaults();
+    let (_, served) = pair.call_and_arrive(CLIENT, Call::new().oneway());
+    let (_, callback) = pair.call_and_arrive(SERVER, Call::new().within(&served.call));
+    assert_eq!(callback.call.depth, 1);
+    // A call with a live parent would go out to an end that drains.
+    pair.ends[CLIENT].connection.drain(pair.now, "bye");
+    pair.run();
+    let refused = pair.call(SERVER, Call::new().within(&served.call)).unwrap_err();
+    assert_eq!((refused.code(), refused.execution()), (Code::Unavailable, Execution::NotExecuted));
+}
+
+#[test]
 fn a_nested_call_carries_its_parent_and_depth() {
     let mut pair = Pair::with_defaults();
     let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());

@@ -90,6 +90,29 @@ fn a_drain_lets_running_and_nested_calls_finish_and_takes_no_new_ones() {
 }
 
 #[test]
+fn a_drain_serves_one_way_calls_that_are_on_their_way_or_nested_until_its_grace_is_over() {
+    let mut pair = Pair::with_defaults();
+    let (_outer, served) = pair.call_and_arrive(SERVER, Call::new());
+    pair.call(CLIENT, Call::new().oneway()).unwrap();
+    pair.transmit(CLIENT);
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.run();
+    assert_eq!(pair.ends[SERVER].arrived.len(), 1, "the call was on its way");
+    let status = pair.call(CLIENT, Call::new().oneway()).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    pair.call(CLIENT, Call::new().oneway().within(&served.call)).unwrap();
+    pair.run();
+    assert_eq!(pair.ends[SERVER].arrived.len(), 2, "the server awaits the call in whose handler it was made");
+    assert_eq!(pair.ends[SERVER].connection.oneway_refused(), 0);
+
+    pair.pass(10.1);
+    pair.call(CLIENT, Call::new().oneway().within(&served.call)).unwrap();
+    pair.run();
+    assert_eq!(pair.ends[SERVER].connection.oneway_refused(), 1);
+    assert_eq!(pair.ends[CLIENT].connection.stats().oneway_pending, 2, "the refused call is counted in Done");
+}
+
+#[test]
 fn a_draining_side_answers_callbacks_of_its_own_calls() {
     let mut pair = Pair::with_defaults();
     let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());

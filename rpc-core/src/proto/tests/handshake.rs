@@ -88,7 +88,7 @@ fn a_client_takes_a_welcome_that_is_longer_than_a_packet_may_be() {
     let small = Config::builder().max_packet(1024).chunk(256).max_metadata(256).build().unwrap();
     let mut pair = Pair::apart(&small, &small);
     let limits = pair.ends[CLIENT].connection.peer_limits().clone();
-    let contracts = vec![HostedContract { name: "x".repeat(2000), fingerprint: 1 }];
+    let contracts = vec![HostedContract { name: "x".repeat(2000), fingerprint: 1, windows: Vec::new() }];
     let welcome = Frame::Welcome(Box::new(Welcome::new(limits, contracts, 1)));
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
     pair.receive(CLIENT);

@@ -116,7 +116,17 @@ pub(super) fn request(id: u64) -> Frame {
 
 pub(super) fn request_of(id: u64, payload: Payload) -> Frame {
     let (metadata, streams) = (Vec::new(), Streams::default());
-    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
+    Frame::Request(Request {
+        id,
+        method: 1,
+        deadline_ms: None,
+        depth: 0,
+        parent: None,
+        metadata,
+        payload,
+        streams,
+        window: 0,
+    })
 }
 
 /// A request with one change.
@@ -375,7 +385,7 @@ fn more_contracts_than_a_side_may_host_are_refused() {
         let hello = pair.ends[CLIENT].connection.poll_transmit(now).unwrap();
         let mut frames: Vec<_> = crate::wire::read_packet(hello).unwrap().1.flatten().collect();
         let Frame::Hello(hello) = &mut frames[0] else { unreachable!("a client begins with it") };
-        hello.contracts = vec![HostedContract { name: String::new(), fingerprint: 0 }; contracts];
+        hello.contracts = vec![HostedContract { name: String::new(), fingerprint: 0, windows: Vec::new() }; contracts];
         let server = &mut pair.ends[SERVER];
         server.connection.handle_packet(now, Liar::packet(0, 0, &frames));
         server.take_events(now);

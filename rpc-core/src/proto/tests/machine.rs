@@ -36,7 +36,7 @@ enum State {
 impl Machine {
     pub(super) fn new(role: Role, id: u64, config: &Config, now: Instant) -> Self {
         let config = config.clone();
-        let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1 }];
+        let contracts = vec![HostedContract { name: "C".to_owned(), fingerprint: 1, windows: Vec::new() }];
         let state = match role {
             Role::Client => State::Connected(Connection::client(id, config, contracts, now).into()),
             Role::Server => State::Reading(HelloReader::new(config, now).into()),

@@ -27,6 +27,7 @@ mod stream_budget;
 mod stream_chance;
 mod stream_hostile;
 mod stream_wakes;
+mod stream_windows;
 mod streams;
 mod time;
 mod transfers;

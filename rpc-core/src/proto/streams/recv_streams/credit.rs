@@ -4,19 +4,18 @@
 use std::mem;
 
 use super::{
-    super::{Amount, Credit, MAX_CREDIT, SCARCE, recv_stream::Notice},
+    super::{Amount, Credit, SCARCE, recv_stream::Notice},
     RecvStreams,
 };
 use crate::wire::TransferId;
 
 impl RecvStreams {
-    /// Sets the window of one stream, which does not grow from then on.
+    /// Sets the window of one stream, which does not grow from then on. New credit goes out at once.
     pub(crate) fn set_window(&mut self, id: TransferId, bytes: i64) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            let window = Amount::of_window(bytes.clamp(1, MAX_CREDIT));
-            stream.window = Amount { items: window.items.max(1), ..window };
+            stream.window = Amount::of_fixed_window(bytes);
             stream.is_window_fixed = true;
-            self.renew(id);
+            self.grant(id, true);
         }
     }
 
@@ -56,10 +55,15 @@ impl RecvStreams {
 
     /// Gives the producer of a stream new credit, if that is half of the window or the producer may need it now.
     pub(super) fn renew(&mut self, id: TransferId) {
+        self.grant(id, false);
+    }
+
+    /// As [`Self::renew`]; with `at_once`, also if that is less than half of the window.
+    fn grant(&mut self, id: TransferId, at_once: bool) {
         let scarce = self.is_scarce();
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.is_live()) else { return };
         let more = (stream.window - stream.credit - stream.held).max(Amount::default());
-        let is_worth_a_frame = more.doubled().reaches(stream.window);
+        let is_worth_a_frame = more.doubled().reaches(stream.window) || (at_once && more != Amount::default());
         // While credit is scarce, the producer may wait for nothing but the word that all is read.
         let is_awaited = scarce && stream.has_unreported();
         if is_worth_a_frame || is_awaited {

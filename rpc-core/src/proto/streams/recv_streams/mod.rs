@@ -84,14 +84,19 @@ impl RecvStreams {
         }
     }
 
-    /// The other side has opened a stream to here.
-    pub(crate) fn open(&mut self, id: TransferId) -> Result<(), ProtocolError> {
+    /// The other side has opened a stream to here. `window` is the stream's own in bytes, or 0.
+    pub(crate) fn open(&mut self, id: TransferId, window: u32) -> Result<(), ProtocolError> {
         if self.open >= self.max_open {
             return Err(StreamViolation::TooMany { stream: id, max: self.max_open }.into());
         }
         self.open += 1;
-        self.streams.insert(id, RecvStream::new(self.first_window));
+        self.streams.insert(id, RecvStream::new(self.first_window, window));
         Ok(())
+    }
+
+    /// Whether a stream with this window of its own begins with less credit than the handshake gives to every stream.
+    pub(crate) fn is_lowered_by(&self, window: u32) -> bool {
+        self.first_window.within_window(window) != self.first_window
     }
 
     /// The shell is told of the stream, and will read it or leave it.
@@ -106,6 +111,7 @@ impl RecvStreams {
     pub(crate) fn begin_item(&mut self, id: TransferId, len: u64, is_long: bool) -> Result<bool, ProtocolError> {
         let was_scarce = self.is_scarce();
         let stream = find_open(&mut self.streams, id)?;
+        stream.claim_spare();
         stream.check_item(id, len, is_long, self.all_credit > 0)?;
         let item = Amount::of_item(len);
         self.all_credit -= item.bytes;

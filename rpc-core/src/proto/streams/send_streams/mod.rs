@@ -66,8 +66,8 @@ impl SendStreams {
         self.shared.queued
     }
 
-    pub(crate) fn open(&mut self, id: TransferId, owner: Option<CallKey>, limits: &PeerLimits) {
-        self.streams.insert(id, SendStream::new(owner, limits));
+    pub(crate) fn open(&mut self, id: TransferId, owner: Option<CallKey>, limits: &PeerLimits, window: u32) {
+        self.streams.insert(id, SendStream::new(owner, limits, window));
     }
 
     /// The frame that opens a stream goes out, and items may follow. True if the stream has to be put into the outbox.

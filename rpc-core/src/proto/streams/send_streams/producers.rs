@@ -168,7 +168,7 @@ mod tests {
             let mut streams = SendStreams::default();
             streams.set_limits(&limits, CHUNK, ROOM);
             for id in ids {
-                streams.open(id, None, &limits);
+                streams.open(id, None, &limits, 0);
                 streams.announce(id);
             }
             Self(streams)

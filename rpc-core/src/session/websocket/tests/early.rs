@@ -36,7 +36,17 @@ pub(super) fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
 fn call(id: u64, len: usize) -> Frame {
     let (metadata, streams) = (Vec::new(), Streams::default());
     let payload = Payload::Inline(Bytes::from(vec![0xc0; len]));
-    Frame::Request(Request { id, method: 1, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams })
+    Frame::Request(Request {
+        id,
+        method: 1,
+        deadline_ms: None,
+        depth: 0,
+        parent: None,
+        metadata,
+        payload,
+        streams,
+        window: 0,
+    })
 }
 
 fn welcome() -> Frame {
