@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::HashSet;
 
 use super::{
-    shrink::{shrink_line, trim_line},
+    shrink::{trim_line, trim_set},
     slots::CallKey,
 };
 use crate::wire::{CallId, Frame, Rope, TransferId};
@@ -107,9 +107,7 @@ impl Outbox {
 
     /// Removes that frame. Gives the room that its sender holds, and the transfer that the frame announces.
     pub(crate) fn pop(&mut self) -> Option<(u32, Option<Box<OutTransfer>>)> {
-        let lane = self.lane();
-        let mut boxed = lane.pop_front()?;
-        shrink_line(lane);
+        let mut boxed = self.lane().pop_front()?;
         self.bytes -= boxed.len as usize;
         let (room, transfer) = (boxed.room, boxed.transfer.take());
         if let Some(transfer) = &transfer {
@@ -133,6 +131,7 @@ impl Outbox {
         trim_line(&mut self.frames);
         trim_line(&mut self.transfers);
         trim_line(&mut self.streams);
+        trim_set(&mut self.under_way);
     }
 
     /// Begins to send a transfer that has been announced.
@@ -167,14 +166,12 @@ impl Outbox {
                 if more {
                     self.transfers.push_back(transfer);
                 }
-                shrink_line(&mut self.transfers);
             }
             BulkEntry::Stream(id) => {
                 self.deficit = self.deficit.saturating_add(sent);
                 if more {
                     self.streams.push_back(id);
                 }
-                shrink_line(&mut self.streams);
             }
         }
     }

@@ -22,10 +22,10 @@ impl Connection {
         self.schedule.deadlines.push(at, key, |at, key| is_live(slots, served, at, key));
     }
 
-    /// Forgets the deadlines of calls that have ended.
-    pub(super) fn compact_deadlines(&mut self) {
+    /// Forgets the deadlines of calls that have ended, and frees memory that a busy time needed.
+    pub(super) fn trim_deadlines(&mut self) {
         let (slots, served) = (&self.calls.slots, &self.served);
-        self.schedule.deadlines.compact(|at, key| is_live(slots, served, at, key));
+        self.schedule.deadlines.trim(|at, key| is_live(slots, served, at, key));
     }
 
     #[cfg(test)]

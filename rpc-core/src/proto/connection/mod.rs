@@ -149,6 +149,9 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
+        if header.seq != 0 {
+            self.watch_tables(now);
+        }
         for frame in frames {
             let frame = frame?;
             *count += 1;
@@ -332,6 +335,12 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn chunk(&self) -> usize {
         self.negotiated.chunk
+    }
+
+    /// How many calls of this end there is memory for.
+    #[cfg(test)]
+    pub(crate) fn room_for_calls(&self) -> usize {
+        self.calls.slots.room()
     }
 
     /// The capacity of the table of streams that are read here.

@@ -6,11 +6,7 @@ use foldhash::HashMap;
 
 use crate::{
     error::{CallViolation, ProtocolError},
-    proto::{
-        ServedCall, ServedKey,
-        permits::Permits,
-        shrink::{shrink_table, trim_table},
-    },
+    proto::{ServedCall, ServedKey, permits::Permits, shrink::trim_table},
     status::Status,
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
@@ -239,7 +235,6 @@ impl ServedCalls {
     #[inline]
     pub(super) fn finish_call(&mut self, id: CallId, wakes: &mut Vec<Waker>) -> Option<Finished> {
         let served = self.calls.remove(&id)?;
-        shrink_table(&mut self.calls);
         self.permits.release(served.declared_depth);
         Some(self.leave(served, wakes))
     }
@@ -248,7 +243,6 @@ impl ServedCalls {
     #[inline]
     pub(super) fn finish_oneway(&mut self, number: u64, wakes: &mut Vec<Waker>) -> Option<Finished> {
         let served = self.oneway.remove(&number)?;
-        shrink_table(&mut self.oneway);
         self.oneway_permits.release(served.declared_depth);
         self.count_done(served.declared_depth, served.argument_bytes);
         Some(self.leave(served, wakes))

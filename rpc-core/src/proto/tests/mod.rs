@@ -30,3 +30,4 @@ mod stream_wakes;
 mod streams;
 mod time;
 mod transfers;
+mod trimming;

@@ -59,6 +59,8 @@ pub(super) struct End {
     unsent: Vec<(CallKey, Call)>,
     /// Bytes of the budget of transfers that were given back.
     pub(super) transfers_released: usize,
+    /// How often the shell was told to free memory.
+    pub(super) trims: usize,
 }
 
 pub(super) struct Pair {
@@ -124,6 +126,7 @@ impl End {
             closed: None,
             unsent: Vec::new(),
             transfers_released: 0,
+            trims: 0,
         }
     }
 
@@ -150,6 +153,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
+                Event::Trim => self.trims += 1,
                 Event::Call { key, call, payload, streams } => {
                     self.arrived.push(Arrived { key, call, payload, streams });
                 }

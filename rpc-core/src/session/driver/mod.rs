@@ -237,6 +237,7 @@ impl Driver {
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
+                Event::Trim => self.trim(),
                 Event::Draining => self.shared.live(Life::Draining),
                 Event::Welcome(welcome) => {
                     tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
@@ -273,14 +274,14 @@ impl Driver {
         let fired = self.timer.as_mut().poll(cx).is_ready();
         if fired {
             self.armed = None;
-            self.trim();
         }
         fired
     }
 
-    /// Frees memory that a busy time needed. The keepalive timer makes an idle session do so.
+    /// Frees memory that a busy time needed.
     fn trim(&mut self) {
         self.dispatch.trim();
+        self.shared.with(|locked| trim_list(&mut locked.finished));
         trim_line(&mut self.events);
         trim_list(&mut self.wakes);
         trim_list(&mut self.ended);

@@ -308,11 +308,11 @@ impl RecvStreams {
     /// Removes a stream that both sides are done with.
     fn remove(&mut self, id: TransferId) {
         self.streams.remove(&id);
-        self.trim();
     }
 
     /// Frees memory that a busy time needed: a table that was large once becomes small again.
     pub(crate) fn trim(&mut self) {
+        self.streams.values_mut().for_each(|stream| trim_line(&mut stream.items));
         trim_table(&mut self.streams);
         trim_line(&mut self.due);
     }
