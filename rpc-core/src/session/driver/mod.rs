@@ -23,6 +23,7 @@ use super::{
     ended::{Ended, Produced},
     opening::Opening,
     trace::{Names, trace_packet},
+    websocket::age_pool,
     yield_now::yield_now,
 };
 use writing::{ENOUGH_BYTES, Outlook, Written};
@@ -278,7 +279,7 @@ impl Driver {
         fired
     }
 
-    /// Frees memory that a busy time needed.
+    /// Frees memory that a busy time needed, here and in the thread's pool.
     fn trim(&mut self) {
         self.dispatch.trim();
         self.shared.with(|locked| trim_list(&mut locked.finished));
@@ -287,6 +288,7 @@ impl Driver {
         trim_list(&mut self.ended);
         trim_list(&mut self.produced);
         trim_list(&mut self.finished);
+        age_pool(now());
     }
 
     /// One round. True if another one is due at once.
