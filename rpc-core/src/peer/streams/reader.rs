@@ -23,9 +23,6 @@ const REPORT: i64 = 64 * 1024;
 /// progress.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// A reader that waits keeps room for this many items.
-const LARGE: usize = 1024;
-
 /// Reads a stream. Dropping it tells the producer to stop.
 pub(crate) struct StreamReader {
     shared: Arc<SessionShared>,
@@ -78,12 +75,7 @@ impl StreamReader {
             self.batch = batch;
             match taken {
                 Taken::Items => {}
-                Taken::Nothing => {
-                    if self.batch.capacity() > LARGE {
-                        self.batch = VecDeque::new();
-                    }
-                    return Poll::Pending;
-                }
+                Taken::Nothing => return Poll::Pending,
                 Taken::End(end) => {
                     self.over = true;
                     if let Err(error) = end {

@@ -237,6 +237,7 @@ impl RecvStreams {
             return Taken::End(end);
         }
         keep_waker(&mut stream.waker, waker, stale_wakers);
+        stream.keep_room(into);
         stream.handle_ack(acked);
         if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
@@ -312,7 +313,7 @@ impl RecvStreams {
 
     /// Frees memory that a busy time needed: a table that was large once becomes small again.
     pub(crate) fn trim(&mut self) {
-        self.streams.values_mut().for_each(|stream| trim_line(&mut stream.items));
+        self.streams.values_mut().for_each(RecvStream::trim);
         trim_table(&mut self.streams);
         trim_line(&mut self.due);
     }
