@@ -1,7 +1,7 @@
 //! `Caps`: how many connections there may be, in all and from one address.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     mem,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,7 +23,7 @@ struct AddressCounts {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    of: HashMap<IpAddr, usize>,
+    of: BTreeMap<IpAddr, usize>,
 }
 
 /// A place under the caps, given back when dropped. It belongs to a connection first, and then to the session that the

@@ -4,11 +4,7 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    buffer_pool::BufferPool,
-    shrink::{shrink_table, trim_table},
-    slots::CallKey,
-};
+use super::{buffer_pool::BufferPool, shrink::trim_table, slots::CallKey};
 use crate::{
     config::MIN_CHUNK,
     error::{ProtocolError, TransferViolation},
@@ -222,7 +218,6 @@ impl Assembly {
 
     fn remove(&mut self, id: TransferId) -> Option<Arriving> {
         let transfer = self.arriving.remove(&id)?;
-        shrink_table(&mut self.arriving);
         self.announced -= weight(transfer.total);
         self.held -= transfer.charge;
         Some(transfer)

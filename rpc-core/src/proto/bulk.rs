@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::shrink::trim_line;
 use crate::config::MIN_BULK;
 
 /// How long one minimum of the round-trip time is collected. The minimum of the period before counts too.
@@ -123,6 +124,11 @@ impl BulkWindow {
             changed_at: 0,
             min_rtt: MinRtt::default(),
         }
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
+        trim_line(&mut self.packets);
     }
 
     /// Packet `seq` carries this many bytes of bulk.

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use super::shrink::{trim_heap, trim_line};
+
 /// Deadlines with a key each. Entries are not removed when their calls end: the owner checks whether an entry that is
 /// due is live, and is asked about all entries when the queue is compacted.
 #[derive(Debug)]
@@ -43,9 +45,13 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.in_order.retain(|(at, key)| is_live(*at, *key));
         self.heap.retain(|Reverse((at, key))| is_live(*at, *key));
         self.compact_at = (self.len() * 2).max(MIN_COMPACT);
-        // Less than that would have to grow again before the next compaction.
-        self.in_order.shrink_to(self.compact_at);
-        self.heap.shrink_to(self.compact_at);
+    }
+
+    /// As [`Self::compact`], and frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self, is_live: impl Fn(Instant, K) -> bool) {
+        self.compact(is_live);
+        trim_line(&mut self.in_order);
+        trim_heap(&mut self.heap);
     }
 
     /// Removes the next deadline that is due.

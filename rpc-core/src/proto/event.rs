@@ -51,6 +51,9 @@ pub enum Event {
         /// The call.
         key: ServedKey,
     },
+    /// Free the memory that is kept to be used again: the connection has done so. It comes once in a while after
+    /// something has happened.
+    Trim,
     /// This side drains, or the other side has announced that it leaves. Reported once for each side.
     Draining,
     /// The connection has ended. No event follows.

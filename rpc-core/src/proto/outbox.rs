@@ -6,7 +6,7 @@ use foldhash::HashSet;
 
 use super::{
     out_frame::{LeftOver, OnSent, OtherFrame, OutBody, OutFrame, OutTransfer},
-    shrink::{shrink_line, trim_line},
+    shrink::{trim_line, trim_set},
 };
 use crate::wire::{Frame, Rope, TransferId};
 
@@ -78,7 +78,6 @@ impl Outbox {
     #[inline]
     pub(crate) fn pop_plain(&mut self) -> usize {
         let Some(frame) = self.frames.pop_front() else { return 0 };
-        shrink_line(&mut self.frames);
         self.bytes -= frame.len as usize;
         frame.room as usize
     }
@@ -86,9 +85,7 @@ impl Outbox {
     /// Removes that frame.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<LeftOver> {
-        let lane = self.lane();
-        let frame = lane.pop_front()?;
-        shrink_line(lane);
+        let frame = self.lane().pop_front()?;
         self.bytes -= frame.len as usize;
         let left_over = frame.into_left_over();
         if let Some(transfer) = &left_over.transfer {
@@ -108,6 +105,7 @@ impl Outbox {
         trim_line(&mut self.frames);
         trim_line(&mut self.transfers);
         trim_line(&mut self.streams);
+        trim_set(&mut self.under_way);
     }
 
     /// Begins to send a transfer that has been announced.
@@ -142,14 +140,12 @@ impl Outbox {
                 if more {
                     self.transfers.push_back(transfer);
                 }
-                shrink_line(&mut self.transfers);
             }
             BulkEntry::Stream(id) => {
                 self.deficit = self.deficit.saturating_add(sent);
                 if more {
                     self.streams.push_back(id);
                 }
-                shrink_line(&mut self.streams);
             }
         }
     }

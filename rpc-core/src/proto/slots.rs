@@ -1,4 +1,8 @@
 //! The calls that this end has made: a slab of slots, each found by index and generation.
+//!
+//! After a peak the slab is cut off (`Slots::trim`). Slots that are in use beyond the cut become stragglers, which are
+//! found by their whole numbers. The slab remembers the highest generation that was cut off, and every slot that is
+//! added later begins above it, so that no number is ever used again.
 
 use std::{
     mem,
@@ -7,7 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DeadlineOrigin, Outcome, ServedCall};
+use foldhash::HashMap;
+
+use super::{
+    DeadlineOrigin, Outcome, ServedCall,
+    shrink::{enough, trim_list, trim_table},
+};
 use crate::{
     contract::MethodDescriptor,
     wire::{CallId, Streams, TransferId},
@@ -25,10 +34,6 @@ pub struct CallKey(CallId);
 impl CallKey {
     pub(crate) fn from_id(id: CallId) -> Self {
         Self(id)
-    }
-
-    fn of(generation: u64, index: usize) -> Self {
-        Self(generation << INDEX_BITS | index as u64)
     }
 
     pub(crate) fn id(self) -> CallId {
@@ -107,6 +112,10 @@ pub(crate) struct Slot {
 pub(crate) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Calls whose slots were beyond the end when the slab was cut off.
+    stragglers: HashMap<CallKey, Slot>,
+    /// No slot that was cut off had a higher generation.
+    cut_off: u64,
 }
 
 impl Slots {
@@ -114,25 +123,35 @@ impl Slots {
     pub(crate) fn insert(&mut self, state: SlotState) -> Option<(CallKey, &mut Slot)> {
         let index = match self.free.pop() {
             Some(index) => index as usize,
-            None if self.slots.len() < MAX_SLOTS => {
-                self.slots.push(Slot::default());
+            None if self.slots.len() + self.stragglers.len() < MAX_SLOTS => {
+                self.slots.push(Slot::new(self.cut_off + 1));
                 self.slots.len() - 1
             }
             None => return None,
         };
         let slot = &mut self.slots[index];
         slot.state = state;
-        Some((CallKey::of(slot.generation, index), slot))
+        Some((slot.key(index), slot))
     }
 
     pub(crate) fn find(&self, key: CallKey) -> Option<&Slot> {
-        self.slots.get(key.index()).filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
+        match self.slots.get(key.index()) {
+            Some(slot) if slot.is_live(key) => Some(slot),
+            _ => self.straggler(key),
+        }
     }
 
     pub(crate) fn find_mut(&mut self, key: CallKey) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(key.index())
-            .filter(|slot| slot.generation == key.generation() && slot.state != SlotState::Free)
+        let Self { slots, stragglers, .. } = self;
+        match slots.get_mut(key.index()) {
+            Some(slot) if slot.is_live(key) => Some(slot),
+            _ => straggler_mut(stragglers, key),
+        }
+    }
+
+    #[cold]
+    fn straggler(&self, key: CallKey) -> Option<&Slot> {
+        self.stragglers.get(&key)
     }
 
     /// Takes the outcome of a call that has one, and frees the slot unless the completion is still to come. Also gives
@@ -147,10 +166,46 @@ impl Slots {
 
     /// Frees a slot; its number is never used again. Its waker is given back, to be dropped outside the lock.
     pub(crate) fn remove(&mut self, key: CallKey) -> Option<Waker> {
-        let waker = self.find_mut(key)?.clear();
+        let Some(slot) = self.slots.get_mut(key.index()).filter(|slot| slot.is_live(key)) else {
+            return self.remove_straggler(key);
+        };
+        let waker = slot.clear();
         // Indexes are below MAX_SLOTS, far below u32::MAX.
         self.free.push(u32::try_from(key.index()).unwrap_or(u32::MAX));
         waker
+    }
+
+    #[cold]
+    fn remove_straggler(&mut self, key: CallKey) -> Option<Waker> {
+        let waker = self.stragglers.remove(&key)?.waker;
+        trim_table(&mut self.stragglers);
+        waker
+    }
+
+    /// Frees memory that a busy time needed: cuts the slab off if most of it is free.
+    pub(crate) fn trim(&mut self) {
+        if let Some(room) = enough(self.slots.len() - self.free.len(), self.slots.len()) {
+            self.cut(room);
+        }
+        trim_list(&mut self.free);
+    }
+
+    /// The session is over: no call begins any more, and the memory of each is free when its outcome has been taken.
+    pub(crate) fn end(&mut self) {
+        self.cut(0);
+    }
+
+    /// Leaves room for this many slots in the slab.
+    fn cut(&mut self, room: usize) {
+        for (index, slot) in self.slots.drain(room..).enumerate() {
+            self.cut_off = self.cut_off.max(slot.generation);
+            if slot.state != SlotState::Free {
+                self.stragglers.insert(slot.key(room + index), slot);
+            }
+        }
+        self.slots.shrink_to(room);
+        self.free.retain(|index| (*index as usize) < room);
+        self.free.shrink_to(room);
     }
 
     pub(crate) fn is_waiting(&self, key: CallKey) -> bool {
@@ -158,7 +213,7 @@ impl Slots {
     }
 
     pub(crate) fn live(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() + self.stragglers.len()
     }
 
     /// How many calls have a caller that waits. A call whose caller has given up stays live until its completion has
@@ -169,25 +224,72 @@ impl Slots {
             SlotState::Resolved(_) => slot.awaiting_completion,
             _ => false,
         };
-        self.slots.iter().filter(|slot| !given_up(slot)).count()
+        self.slots.iter().chain(self.stragglers.values()).filter(|slot| !given_up(slot)).count()
     }
 
     /// The deadlines of the calls that have not ended.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = (CallKey, Instant)> {
         let has_ended =
             |slot: &Slot| matches!(slot.state, SlotState::Free | SlotState::Abandoned | SlotState::Resolved(_));
-        let slots = self.slots.iter().enumerate().filter(move |(_, slot)| !has_ended(slot));
-        slots.filter_map(|(index, slot)| Some((CallKey::of(slot.generation, index), slot.deadline?)))
+        let slots = self.slots.iter().enumerate().map(|(index, slot)| (slot.key(index), slot));
+        let calls = slots.chain(self.stragglers.iter().map(|(key, slot)| (*key, slot)));
+        calls.filter_map(move |(key, slot)| Some((key, slot.deadline.filter(|_| !has_ended(slot))?)))
     }
 
     /// The keys of all live slots.
     pub(crate) fn keys(&self) -> Vec<CallKey> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.state != SlotState::Free);
-        live.map(|(index, slot)| CallKey::of(slot.generation, index)).collect()
+        live.map(|(index, slot)| slot.key(index)).chain(self.stragglers.keys().copied()).collect()
+    }
+
+    /// How many calls there is memory for.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.slots.capacity().max(self.free.capacity()).max(self.stragglers.capacity())
     }
 }
 
+#[cold]
+fn straggler_mut(stragglers: &mut HashMap<CallKey, Slot>, key: CallKey) -> Option<&mut Slot> {
+    stragglers.get_mut(&key)
+}
+
 impl Slot {
+    /// An empty slot, which begins with this generation.
+    fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            state: SlotState::Free,
+            method: None,
+            oneway: false,
+            depth: 0,
+            parent: None,
+            packet: 0,
+            deadline: None,
+            deadline_origin: None,
+            waker: None,
+            origin: None,
+            transfer: None,
+            arguments: 0,
+            streams: Streams::default(),
+            result_streams: Streams::default(),
+            idle_timeout: None,
+            awaiting_completion: false,
+            completing: false,
+        }
+    }
+
+    /// The number of the call in this slot, which has this index.
+    fn key(&self, index: usize) -> CallKey {
+        CallKey(self.generation << INDEX_BITS | index as u64)
+    }
+
+    /// Whether this is the slot of that call.
+    #[inline]
+    fn is_live(&self, key: CallKey) -> bool {
+        self.generation == key.generation() && self.state != SlotState::Free
+    }
+
     /// Empties the slot for the next generation.
     fn clear(&mut self) -> Option<Waker> {
         let waker = self.waker.take();
@@ -208,27 +310,85 @@ impl Slot {
     }
 }
 
-impl Default for Slot {
-    fn default() -> Self {
-        Self {
-            generation: 1,
-            state: SlotState::Free,
-            method: None,
-            oneway: false,
-            depth: 0,
-            parent: None,
-            packet: 0,
-            deadline: None,
-            deadline_origin: None,
-            waker: None,
-            origin: None,
-            transfer: None,
-            arguments: 0,
-            streams: Streams::default(),
-            result_streams: Streams::default(),
-            idle_timeout: None,
-            awaiting_completion: false,
-            completing: false,
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const PEAK: usize = 1000;
+
+    fn begin(slots: &mut Slots) -> CallKey {
+        slots.insert(SlotState::Sent).unwrap().0
+    }
+
+    fn peak(slots: &mut Slots) -> Vec<CallKey> {
+        (0..PEAK).map(|_| begin(slots)).collect()
+    }
+
+    #[test]
+    fn a_number_is_never_used_again() {
+        let (mut slots, mut used) = (Slots::default(), HashSet::new());
+        for round in 0..10 {
+            let keys = peak(&mut slots);
+            let stays = round % 3;
+            for key in keys.iter().rev().skip(stays) {
+                slots.remove(*key);
+            }
+            slots.trim();
+            assert!(slots.room() < 200, "{}", slots.room());
+            let old = keys.iter().rev().skip(stays);
+            assert!(old.clone().all(|key| slots.find(*key).is_none() && slots.remove(*key).is_none()));
+            assert!(keys.into_iter().all(|key| used.insert(key.id())));
         }
+    }
+
+    #[test]
+    fn calls_beyond_the_cut_go_on() {
+        let mut slots = Slots::default();
+        let keys = peak(&mut slots);
+        let (others, last) = keys.split_at(PEAK - 2);
+        others.iter().for_each(|key| drop(slots.remove(*key)));
+        slots.trim();
+        assert_eq!((slots.live(), slots.awaited()), (2, 2));
+        let newer = peak(&mut slots);
+        assert!(newer.iter().all(|key| !keys.contains(key)));
+        assert_eq!(slots.keys().into_iter().collect::<HashSet<_>>(), newer.iter().chain(last).copied().collect());
+        for key in last {
+            assert!(slots.find(*key).is_some());
+            slots.find_mut(*key).unwrap().state = SlotState::Abandoned;
+        }
+        assert_eq!((slots.live(), slots.awaited()), (PEAK + 2, PEAK));
+        last.iter().chain(&newer).for_each(|key| drop(slots.remove(*key)));
+        assert_eq!(slots.live(), 0);
+        slots.trim();
+        assert_eq!(slots.room(), 0);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_session_that_is_over_when_its_outcomes_are_taken() {
+        let mut slots = Slots::default();
+        let keys = peak(&mut slots);
+        slots.end();
+        assert_eq!(slots.live(), PEAK);
+        for key in keys {
+            assert!(slots.find(key).is_some());
+            slots.remove(key);
+        }
+        assert_eq!((slots.live(), slots.room()), (0, 0));
+    }
+
+    #[test]
+    fn a_slab_in_use_keeps_room_for_twice_as_many_calls() {
+        let mut slots = Slots::default();
+        let keys = peak(&mut slots);
+        keys[..PEAK / 2].iter().for_each(|key| drop(slots.remove(*key)));
+        let room = slots.room();
+        slots.trim();
+        assert_eq!(slots.room(), room, "half of it is in use");
+        keys[PEAK / 2..PEAK - 10].iter().for_each(|key| drop(slots.remove(*key)));
+        slots.trim();
+        assert_eq!(slots.slots.capacity(), 20);
+        assert!(keys[PEAK - 10..].iter().all(|key| slots.find(*key).is_some()));
     }
 }

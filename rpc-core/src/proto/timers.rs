@@ -43,6 +43,8 @@ pub(crate) enum SessionTimer {
     Assembly,
     /// Memory kept for payloads is freed if it was not used.
     BufferPool,
+    /// Tables that have grown shrink again, and memory kept for later calls is freed.
+    Trim,
     /// The other side must have acknowledged enough of the chunks and items that are under way.
     Ack,
     /// Running calls are cancelled.
@@ -65,7 +67,7 @@ impl TimerKind for LinkTimer {
 
 impl TimerKind for SessionTimer {
     const ALL: &'static [Self] =
-        &[Self::Assembly, Self::BufferPool, Self::Ack, Self::DrainGrace, Self::Drain, Self::Expiry];
+        &[Self::Assembly, Self::BufferPool, Self::Trim, Self::Ack, Self::DrainGrace, Self::Drain, Self::Expiry];
 
     #[inline]
     fn index(self) -> usize {
@@ -82,31 +84,30 @@ pub(crate) type SessionTimers = Timers<SessionTimer, { SessionTimer::ALL.len() }
 #[derive(Debug)]
 pub(crate) struct Timers<K, const N: usize> {
     at: [Option<Instant>; N],
+    /// The earliest of these, because it is asked for more often than they change.
+    earliest: Option<Instant>,
     /// Whether the timer is set for the second look.
     again: [bool; N],
-    /// The earliest of `at`.
-    next: Option<Instant>,
     kind: PhantomData<K>,
 }
 
 impl<K: TimerKind, const N: usize> Timers<K, N> {
     pub(crate) fn set(&mut self, timer: K, at: Instant) {
-        self.put(timer, Some(at));
         self.again[timer.index()] = false;
+        self.put(timer, Some(at));
     }
 
+    #[inline]
     pub(crate) fn stop(&mut self, timer: K) {
-        self.put(timer, None);
         self.again[timer.index()] = false;
+        if self.is_set(timer) {
+            self.put(timer, None);
+        }
     }
 
     fn put(&mut self, timer: K, at: Option<Instant>) {
-        let before = std::mem::replace(&mut self.at[timer.index()], at);
-        if before.is_some() && before == self.next {
-            self.next = self.at.iter().flatten().min().copied();
-        } else {
-            self.next = self.next.into_iter().chain(at).min();
-        }
+        self.at[timer.index()] = at;
+        self.earliest = self.at.iter().flatten().min().copied();
     }
 
     /// The timer has fired and the peer is late. True if that is no verdict yet: the timer will fire once more, after a
@@ -131,13 +132,17 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
 
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.next
+        self.earliest
     }
 
     /// Takes one timer that is due. The timer keeps whether this is its second look until it is set anew or stopped.
     #[inline]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        self.next.filter(|next| *next <= now)?;
+        if self.earliest.is_none_or(|at| at > now) { None } else { self.take_due(now) }
+    }
+
+    #[cold]
+    fn take_due(&mut self, now: Instant) -> Option<K> {
         let is_due = |timer: &K| self.at[timer.index()].is_some_and(|at| at <= now);
         let timer = K::ALL.iter().copied().find(is_due)?;
         self.put(timer, None);
@@ -147,7 +152,7 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
 
 impl<K, const N: usize> Default for Timers<K, N> {
     fn default() -> Self {
-        Self { at: [None; N], again: [false; N], next: None, kind: PhantomData }
+        Self { at: [None; N], earliest: None, again: [false; N], kind: PhantomData }
     }
 }
 

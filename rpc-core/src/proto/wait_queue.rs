@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::slots::CallKey;
+use super::{shrink::trim_line, slots::CallKey};
 
 /// Calls that wait, by depth. Calls whose callers have given up stay in the queue until they reach its front or
 /// outnumber the others.
@@ -35,6 +35,14 @@ impl WaitQueue {
             }
             self.gone = 0;
         }
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(crate) fn trim(&mut self) {
+        if self.waiting == 0 {
+            *self = Self::default();
+        }
+        self.by_depth.iter_mut().for_each(trim_line);
     }
 
     /// Takes permits with `try_acquire` for the calls that wait, deeper ones first. Puts the keys of the calls that got

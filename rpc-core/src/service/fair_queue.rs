@@ -1,10 +1,6 @@
 //! `FairQueue`: the calls that wait for an object which serves one call at a time, and their order.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use crate::proto::ServedCall;
 
@@ -23,7 +19,7 @@ pub(super) struct Ticket {
 /// time, even if a hostile session fills the queue.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
-    lanes: HashMap<u64, Lane>,
+    lanes: BTreeMap<u64, Lane>,
     /// The sessions whose first call is ready, in the order of their turns.
     rotation: BTreeMap<u64, u64>,
     last_turn: u64,

@@ -190,9 +190,13 @@ impl Dispatch {
         }
     }
 
-    /// Frees memory that a busy time needed.
+    /// Frees memory that a busy time needed, and the memory of handlers that have ended.
     pub(super) fn trim(&mut self) {
         trim_table(&mut self.running);
+        trim_table(&mut self.arriving);
+        for runner in self.idle.iter_mut().filter_map(Option::take) {
+            panics::let_go(runner, "a handler");
+        }
     }
 
     /// Stops the handlers and drops the objects of a session that has ended. Methods that must not be stopped run on by

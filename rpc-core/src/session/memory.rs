@@ -13,6 +13,8 @@ use crate::error::CloseCode;
 
 /// Bytes on their way before the sender has to wait.
 const CAPACITY: usize = 64 * 1024;
+/// An empty pipe keeps room for this many packets.
+const ROOM: usize = 16;
 
 /// One end of an in-memory transport.
 #[derive(Debug)]
@@ -63,6 +65,9 @@ impl Transport for Memory {
             }
             (None, Some(error)) => (Poll::Ready(Err(error.clone())), None),
             (None, None) => {
+                if way.packets.capacity() > ROOM {
+                    way.packets = VecDeque::new();
+                }
                 way.reader = Some(cx.waker().clone());
                 (Poll::Pending, None)
             }

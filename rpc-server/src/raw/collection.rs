@@ -1,7 +1,7 @@
 //! `WebSocketCollection`: messages to many WebSockets at once.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -55,7 +55,7 @@ pub struct WebSocketCollection {
 
 #[derive(Default)]
 struct Members {
-    all: HashMap<ConnectionId, Connection>,
+    all: BTreeMap<ConnectionId, Connection>,
     /// The number of members at which the collection looks for members that have ended.
     look_at: usize,
 }

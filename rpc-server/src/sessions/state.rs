@@ -1,7 +1,7 @@
 //! `State`: which sessions there are, and which of them each watcher has heard of.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, OnceLock},
     task::Waker,
 };
@@ -20,7 +20,7 @@ pub(super) struct State {
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
     /// The keys of `open`, by the sessions' own ids.
-    numbers: HashMap<SessionId, u64>,
+    numbers: BTreeMap<SessionId, u64>,
     watchers: BTreeMap<u64, Watcher>,
     /// Sessions that have opened and closed so far, for the log.
     pub(super) opened: u64,

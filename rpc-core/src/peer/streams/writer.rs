@@ -31,6 +31,8 @@ use crate::{
 
 /// The largest number of items in a batch that is handed to the connection.
 const BATCH_ITEMS: usize = 512;
+/// A producer that has nothing to send keeps room for at most this many items.
+const FEW_ITEMS: usize = 64;
 
 /// An encoded item.
 enum Made {
@@ -285,6 +287,10 @@ impl Pump {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
                 Poll::Ready(None) => return Poll::Ready(Gathered::End(Ok(()))),
                 Poll::Pending if self.ready.is_empty() => {
+                    if self.ready.capacity() > FEW_ITEMS {
+                        // There may be no further item for long.
+                        self.ready = VecDeque::new();
+                    }
                     // The claimed room goes to other streams. The end of the stream wakes this task as well.
                     let id = self.id;
                     let wanted = self.shared.with(|locked| locked.connection.idle_stream(id, cx.waker()));

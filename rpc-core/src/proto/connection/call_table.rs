@@ -2,15 +2,10 @@
 
 use foldhash::HashMap;
 
-use crate::{
-    proto::shrink::{shrink_table, trim_table},
-    wire::CallId,
-};
+use crate::{proto::shrink::trim_table, wire::CallId};
 
 /// The places of a table that is in use at all.
 const LEAST: usize = 16;
-/// A table with more places than this shrinks when few are taken, also while it is in use.
-const LARGE: usize = 1024;
 /// The most places. Calls beyond that are in the map.
 const MOST: usize = 4096;
 
@@ -91,19 +86,11 @@ impl<T> CallTable<T> {
         let place = self.place(id);
         match self.places.get_mut(place) {
             Some(taken @ Some(_)) if taken.as_ref().is_some_and(|(other, _)| *other == id) => {
-                let value = taken.take().map(|(_, value)| value);
                 self.taken -= 1;
-                if self.places.len() > LARGE && self.taken < self.places.len() / 8 {
-                    self.trim();
-                }
-                value
+                taken.take().map(|(_, value)| value)
             }
             _ if self.others.is_empty() => None,
-            _ => {
-                let value = self.others.remove(&id);
-                shrink_table(&mut self.others);
-                value
-            }
+            _ => self.others.remove(&id),
         }
     }
 

@@ -112,6 +112,7 @@ impl Connection {
         }
         if !admitted {
             self.calls.enqueue(start.oneway, start.depth, key);
+            self.watch_tables(now);
             if nested {
                 self.push_deadline(now + self.config.nested_wait(), DeadlineKey::Wait(key));
             }

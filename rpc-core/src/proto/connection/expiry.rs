@@ -31,10 +31,10 @@ impl Connection {
         self.schedule.deadlines.push(at, key, |_, key| is_live(slots, key));
     }
 
-    /// Forgets the deadlines of calls that have ended.
-    pub(super) fn compact_deadlines(&mut self) {
+    /// Forgets the deadlines of calls that have ended, and frees memory that a busy time needed.
+    pub(super) fn trim_deadlines(&mut self) {
         let slots = &self.calls.slots;
-        self.schedule.deadlines.compact(|_, key| is_live(slots, key));
+        self.schedule.deadlines.trim(|_, key| is_live(slots, key));
     }
 
     #[cfg(test)]

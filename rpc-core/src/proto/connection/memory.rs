@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Connection, ConnectionError, MemoryPool, Share};
+use super::{Connection, ConnectionError, Event, MemoryPool, Share};
 use crate::{
     config::Config,
     error::{MemoryLimit, Overload},
@@ -144,18 +144,20 @@ impl Connection {
         held
     }
 
-    /// Frees the memory that is kept to be used again. The keepalive timer calls it, so that a session that was busy
-    /// once does not keep that memory for good, and a session in use does not notice.
-    pub(super) fn free_scratch(&mut self) {
+    /// Shrinks tables to twice what they hold now, and frees the memory that is kept to be used again. That happens so
+    /// rarely that a session in use does not notice.
+    pub(super) fn trim(&mut self) {
+        self.calls.trim();
         self.served.trim();
         self.trim_kept_outcomes();
         self.outbox.trim();
         self.send_streams.trim();
         self.recv_streams.trim();
         self.assembly.trim();
-        self.compact_deadlines();
+        self.trim_deadlines();
         self.output.trim();
-        self.link.free_packet();
+        self.link.trim();
+        self.output.emit(Event::Trim);
     }
 
     /// Counts a result or an item of this length that waits for room on its way out, as the value that user code has

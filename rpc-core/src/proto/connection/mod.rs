@@ -160,6 +160,9 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
+        if header.seq != 0 {
+            self.watch_tables(now);
+        }
         while self.life.is_open() {
             // A frame may end the connection; then the frames behind it count for nothing.
             if header.seq != 0 {
@@ -372,6 +375,12 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn chunk(&self) -> usize {
         self.negotiated.chunk
+    }
+
+    /// How many calls of this end there is memory for.
+    #[cfg(test)]
+    pub(crate) fn room_for_calls(&self) -> usize {
+        self.calls.slots.room()
     }
 
     /// The capacity of the table of streams that are read here.

@@ -6,6 +6,7 @@ use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
         permits::Permits,
+        shrink::trim_list,
         slots::{CallKey, Slot, SlotState, Slots},
         wait_queue::WaitQueue,
     },
@@ -85,8 +86,17 @@ impl OutgoingCalls {
         self.oneway.permits.set_limits(notifies, nested, depth);
     }
 
-    /// Stops giving and counting permits.
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        self.slots.trim();
+        self.two_way.waiting.trim();
+        self.oneway.waiting.trim();
+        trim_list(&mut self.granted);
+    }
+
+    /// The session is over: stops giving and counting permits, and keeps what callers have yet to take.
     pub(super) fn end(&mut self) {
+        self.slots.end();
         self.two_way.permits = Permits::new(0, 0, 0);
         self.oneway.permits = Permits::new(0, 0, 0);
     }

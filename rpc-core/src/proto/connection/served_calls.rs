@@ -6,12 +6,7 @@ use foldhash::HashMap;
 
 use crate::{
     error::{CallViolation, ProtocolError},
-    proto::{
-        ServedCall, ServedKey,
-        chain::NewCall,
-        permits::Permits,
-        shrink::{shrink_table, trim_table},
-    },
+    proto::{ServedCall, ServedKey, chain::NewCall, permits::Permits, shrink::trim_table},
     status::Status,
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
@@ -258,7 +253,6 @@ impl ServedCalls {
     #[inline]
     pub(super) fn finish_oneway(&mut self, number: u64, wakes: &mut Vec<Waker>) -> Option<Finished> {
         let served = self.oneway.remove(&number)?;
-        shrink_table(&mut self.oneway);
         self.oneway_permits.release(served.declared_depth);
         self.count_done(served.declared_depth, served.argument_bytes);
         Some(self.leave(served, wakes))

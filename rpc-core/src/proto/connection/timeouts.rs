@@ -13,6 +13,8 @@ use crate::{
 
 /// Memory of large payloads is kept for two of these periods.
 const BUFFER_POOL_PERIOD: Duration = Duration::from_millis(500);
+/// A session in use frees what it needed for its peaks once in this period.
+const TRIM_PERIOD: Duration = Duration::from_secs(5);
 
 impl Connection {
     /// Time has passed. Call it when [`Self::poll_timeout`] has come, and before [`Self::poll_transmit`].
@@ -109,7 +111,8 @@ impl Connection {
                 }
             }
             LinkTimer::Ping => {
-                self.free_scratch();
+                // Callers and readers may have taken what they needed long after it came.
+                self.trim();
                 self.ask_if_silent(now);
             }
             LinkTimer::Silence => self.judge_silence(now),
@@ -143,6 +146,7 @@ impl Connection {
                 self.assembly.age_buffer_pool();
                 self.watch_buffer_pool(now);
             }
+            SessionTimer::Trim => self.trim(),
             SessionTimer::Ack => self.judge_acks(now),
             SessionTimer::DrainGrace => self.stop_handlers(),
             SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
@@ -224,6 +228,23 @@ impl Connection {
     pub(super) fn watch_buffer_pool(&mut self, now: Instant) {
         if self.assembly.has_pooled_buffers() && !self.schedule.timers.is_set(SessionTimer::BufferPool) {
             self.schedule.timers.set(SessionTimer::BufferPool, now + BUFFER_POOL_PERIOD);
+        }
+    }
+
+    /// Something goes out, comes in or waits, so that tables grow: when the period is over, they are trimmed. While
+    /// nothing happens no period runs, so that a session at rest sleeps.
+    #[inline]
+    pub(super) fn watch_tables(&mut self, now: Instant) {
+        if !self.schedule.timers.is_set(SessionTimer::Trim) {
+            self.begin_trim_period(now);
+        }
+    }
+
+    #[cold]
+    fn begin_trim_period(&mut self, now: Instant) {
+        // What goes out after the end needs no timer.
+        if !self.life.has_ended() {
+            self.schedule.timers.set(SessionTimer::Trim, now + TRIM_PERIOD);
         }
     }
 

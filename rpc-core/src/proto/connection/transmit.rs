@@ -88,6 +88,7 @@ impl Connection {
         if frames == 0 {
             return None;
         }
+        self.watch_tables(now);
         Some(self.link.take_packet())
     }
 

@@ -126,11 +126,12 @@ impl Link {
         self.handshake.is_some() || !self.unsequenced.is_empty()
     }
 
-    /// Frees the memory of the packet that is written, unless one is being written.
-    pub(super) fn free_packet(&mut self) {
+    /// Frees the memory that is kept for further packets.
+    pub(super) fn trim(&mut self) {
         if self.packet.is_empty() {
             self.packet = BytesMut::new();
         }
+        self.bulk.trim();
     }
 
     /// Checks and counts a packet that came in. Whether it is sequenced follows from its number.

@@ -9,10 +9,7 @@ use super::{
     ITEM, SendStream, StreamRoom,
     send_stream::{ProducerState, TurnState},
 };
-use crate::{
-    proto::shrink::{shrink_line, trim_line},
-    wire::TransferId,
-};
+use crate::{proto::shrink::trim_line, wire::TransferId};
 
 /// A queue may have this many entries of producers that wait no longer, and two more for each stream.
 const MAX_STALE_ENTRIES: usize = 16;
@@ -214,13 +211,11 @@ impl SharedSupply {
         }
     }
 
-    /// Drops stale entries if there may be many, after a stream has ended, and frees the memory of queues that were
-    /// long once.
-    pub(super) fn shrink(&mut self, streams: &HashMap<TransferId, SendStream>) {
+    /// Drops stale entries if there may be many, after a stream has ended.
+    pub(super) fn forget_crowd(&mut self, streams: &HashMap<TransferId, SendStream>) {
         if self.waiting.iter().any(|queue| queue.is_crowded(streams.len())) {
             self.forget_stale(streams);
         }
-        self.waiting.iter_mut().for_each(|queue| shrink_line(&mut queue.0));
     }
 
     /// Tests that stale entries are bounded.

@@ -35,15 +35,18 @@
 //! - The producer is never told of more items than have been read or dropped.
 //! - At most [`MAX_UNACKNOWLEDGED`] grants wait for their acknowledgement.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, mem, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{Amount, StreamEnd, StreamError};
-use crate::{error::StreamViolation, status::Status, wire::TransferId};
+use crate::{error::StreamViolation, proto::shrink::trim_line, status::Status, wire::TransferId};
 
 /// Small items of large packets are copied together in blocks of at most this many bytes.
 const BLOCK: usize = 8 * 1024;
+
+/// A reader that waits keeps room for at most this many items.
+const SMALL: usize = 64;
 
 /// No item may be longer, because longer items would make the counts overflow.
 const MAX_ITEM: u64 = u32::MAX as u64;
@@ -212,7 +215,7 @@ impl RecvStream {
     #[inline]
     pub(super) fn claim_spare(&mut self) {
         if self.spare != Amount::default() && !self.credit.allows_item() {
-            let spare = std::mem::take(&mut self.spare);
+            let spare = mem::take(&mut self.spare);
             self.credit += spare;
             self.acknowledged += spare;
         }
@@ -281,6 +284,24 @@ impl RecvStream {
         }
         self.block.extend_from_slice(item);
         self.block.split().freeze()
+    }
+
+    /// The reader waits, and has read all of `batch`. The larger one of its buffer and of the stream's is for the items
+    /// to come, and is freed here if none come. The other one is freed now, unless it is small.
+    pub(super) fn keep_room(&mut self, batch: &mut VecDeque<Bytes>) {
+        if batch.capacity() > self.items.capacity() {
+            mem::swap(batch, &mut self.items);
+        }
+        if batch.capacity() > SMALL {
+            *batch = VecDeque::new();
+        }
+    }
+
+    /// Frees memory that a busy time needed.
+    pub(super) fn trim(&mut self) {
+        trim_line(&mut self.items);
+        // Items that are left keep the part of it that they need.
+        self.block = BytesMut::new();
     }
 
     /// Credit goes out in this packet. If acknowledgements are slow, this grant replaces the one before it, which

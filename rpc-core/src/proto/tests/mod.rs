@@ -31,3 +31,4 @@ mod stream_windows;
 mod streams;
 mod time;
 mod transfers;
+mod trimming;

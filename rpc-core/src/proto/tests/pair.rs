@@ -61,6 +61,8 @@ pub(super) struct End {
     unsent: Vec<(CallKey, Call)>,
     /// Bytes of the budget of transfers that were given back.
     pub(super) transfers_released: usize,
+    /// How often the shell was told to free memory.
+    pub(super) trims: usize,
 }
 
 pub(super) struct Pair {
@@ -126,6 +128,7 @@ impl End {
             closed: None,
             unsent: Vec::new(),
             transfers_released: 0,
+            trims: 0,
         }
     }
 
@@ -152,6 +155,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
+                Event::Trim => self.trims += 1,
                 Event::Call { key, call, payload, buffer, streams } => {
                     self.arrived.push(Arrived { key, call, payload, buffer, streams });
                 }

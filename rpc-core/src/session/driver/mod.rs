@@ -23,6 +23,7 @@ use super::{
     ended::{Ended, Produced},
     opening::Opening,
     trace::{Names, trace_packet},
+    websocket::age_pool,
     yield_now::yield_now,
 };
 use writing::{Outlook, Written};
@@ -260,6 +261,7 @@ impl Driver {
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
+                Event::Trim => self.trim(),
                 Event::Draining => self.shared.live(Life::Draining),
                 Event::Welcome(welcome) => {
                     tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
@@ -307,19 +309,20 @@ impl Driver {
         let fired = self.timer.as_mut().poll(cx).is_ready();
         if fired {
             self.armed = None;
-            self.trim();
         }
         fired
     }
 
-    /// Frees memory that a busy time needed. The keepalive timer makes an idle session do so.
+    /// Frees memory that a busy time needed, here and in the thread's pool.
     fn trim(&mut self) {
         self.dispatch.trim();
+        self.shared.with(|locked| trim_list(&mut locked.finished));
         trim_line(&mut self.events);
         trim_list(&mut self.wakes);
         trim_list(&mut self.ended);
         trim_list(&mut self.produced);
         trim_list(&mut self.finished);
+        age_pool(now());
     }
 
     /// One round. True if another one is due at once.

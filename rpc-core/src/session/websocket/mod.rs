@@ -20,4 +20,5 @@ pub(crate) use self::{
     metered::Metered,
     socket::{Socket, would_block},
 };
+pub(in crate::session) use pool::age as age_pool;
 pub use transport::WebSocket;

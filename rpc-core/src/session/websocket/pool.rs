@@ -1,9 +1,12 @@
 //! What the connections of a thread lend each other: states of the WebSocket library, and buffers to read into.
 //!
 //! A connection that has nothing under way needs neither. So a thread keeps a few of both for the connections that have
-//! something to do, and idle connections cost no buffers.
+//! something to do, and idle connections cost no buffers. What has not been lent for a while is freed.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
@@ -13,27 +16,46 @@ pub(super) const READ: usize = 32 * 1024;
 const MOST_KEPT: usize = 4;
 /// States with a longer read buffer are not kept.
 const LONGEST_KEPT: usize = 64 * 1024;
+/// What has not been lent in a period is freed after it.
+const PERIOD: Duration = Duration::from_secs(5);
 
 thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
 }
 
 struct Pool {
-    servers: Vec<State>,
-    clients: Vec<State>,
-    buffers: Vec<Box<[u8]>>,
+    servers: Vec<Kept<State>>,
+    clients: Vec<Kept<State>>,
+    buffers: Vec<Kept<Box<[u8]>>>,
+    /// The number of the current period, and when it began.
+    period: u64,
+    began: Option<Instant>,
+}
+
+struct Kept<T> {
+    entry: T,
+    /// The period in which the entry came back.
+    period: u64,
 }
 
 impl Pool {
     const fn new() -> Self {
-        Self { servers: Vec::new(), clients: Vec::new(), buffers: Vec::new() }
+        Self { servers: Vec::new(), clients: Vec::new(), buffers: Vec::new(), period: 0, began: None }
     }
 
-    fn states(&mut self, role: Role) -> &mut Vec<State> {
+    fn states(&mut self, role: Role) -> &mut Vec<Kept<State>> {
         match role {
             Role::Server => &mut self.servers,
             Role::Client => &mut self.clients,
         }
+    }
+
+    fn end_period(&mut self) {
+        let over = self.period;
+        self.servers.retain(|kept| kept.period == over);
+        self.clients.retain(|kept| kept.period == over);
+        self.buffers.retain(|kept| kept.period == over);
+        self.period += 1;
     }
 }
 
@@ -49,12 +71,12 @@ pub(super) struct State {
 /// A state that is as good as new, with these settings.
 pub(super) fn state(role: Role, settings: &WebSocketConfig, may_have_grown: bool) -> State {
     // The length of the read buffer is the one setting that cannot change.
-    let fits = |state: &State| {
+    let fits = |Kept { entry: state, .. }: &Kept<State>| {
         state.library.get_config().read_buffer_size == settings.read_buffer_size && state.has_grown == may_have_grown
     };
     let kept = with(|pool| {
         let states = pool.states(role);
-        states.iter().rposition(fits).map(|index| states.swap_remove(index))
+        states.iter().rposition(fits).map(|index| states.swap_remove(index).entry)
     });
     match kept.flatten() {
         Some(mut state) => {
@@ -70,28 +92,41 @@ pub(super) fn keep_state(role: Role, state: State) {
     #[cfg(test)]
     assert_as_new(role, &state.library);
     if state.library.get_config().read_buffer_size <= LONGEST_KEPT {
-        with(|pool| keep(pool.states(role), state));
+        with(|pool| {
+            let period = pool.period;
+            keep(pool.states(role), state, period);
+        });
     }
 }
 
 /// A buffer of `READ` bytes of any value.
 pub(super) fn buffer() -> Box<[u8]> {
-    with(|pool| pool.buffers.pop()).flatten().unwrap_or_else(|| vec![0; READ].into())
+    with(|pool| pool.buffers.pop()).flatten().map_or_else(|| vec![0; READ].into(), |kept| kept.entry)
 }
 
 /// Keeps a buffer for the next read.
 pub(super) fn keep_buffer(buffer: Box<[u8]>) {
     if buffer.len() == READ {
-        with(|pool| keep(&mut pool.buffers, buffer));
+        with(|pool| keep(&mut pool.buffers, buffer, pool.period));
     }
 }
 
+/// Frees what this thread has not lent for a period. Each session that trims its memory calls it.
+pub(in crate::session) fn age(now: Instant) {
+    with(|pool| {
+        if pool.began.is_none_or(|began| now.saturating_duration_since(began) >= PERIOD) {
+            pool.end_period();
+            pool.began = Some(now);
+        }
+    });
+}
+
 /// The oldest entry goes, so that the kept ones fit the connections of today.
-fn keep<T>(entries: &mut Vec<T>, entry: T) {
+fn keep<T>(entries: &mut Vec<Kept<T>>, entry: T, period: u64) {
     if entries.len() >= MOST_KEPT {
         entries.remove(0);
     }
-    entries.push(entry);
+    entries.push(Kept { entry, period });
 }
 
 /// `None` where a thread that ends has given its pool up already.
@@ -141,6 +176,23 @@ mod tests {
         let _taken = (take(Role::Client, 1024), buffer());
         assert_eq!(counts(), [4, 3, 3]);
         std::thread::spawn(|| assert_eq!(counts(), [0, 0, 0])).join().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_lent_for_a_period_is_freed() {
+        let begin = Instant::now();
+        fill(Role::Server, 1024, 4);
+        (0..4).map(|_| buffer()).collect::<Vec<_>>().into_iter().for_each(keep_buffer);
+        age(begin);
+        assert_eq!(counts(), [4, 0, 4], "they came back in the period that is over");
+        fill(Role::Server, 1024, 1);
+        (0..2).map(|_| buffer()).collect::<Vec<_>>().into_iter().for_each(keep_buffer);
+        age(begin + PERIOD / 2);
+        assert_eq!(counts(), [4, 0, 4], "the period is not over");
+        age(begin + PERIOD);
+        assert_eq!(counts(), [1, 0, 2]);
+        age(begin + 2 * PERIOD);
+        assert_eq!(counts(), [0, 0, 0]);
     }
 
     #[test]

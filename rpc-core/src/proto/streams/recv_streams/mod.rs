@@ -243,6 +243,7 @@ impl RecvStreams {
             return Taken::End(end);
         }
         keep_waker(&mut stream.waker, waker, stale_wakers);
+        stream.keep_room(into);
         stream.handle_ack(acked);
         if stream.is_starved() && stream.grow(self.max_window) {
             self.renew(id);
@@ -314,11 +315,11 @@ impl RecvStreams {
     /// Removes a stream that both sides are done with.
     fn remove(&mut self, id: TransferId) {
         self.streams.remove(&id);
-        self.trim();
     }
 
     /// Frees memory that a busy time needed: a table that was large once becomes small again.
     pub(crate) fn trim(&mut self) {
+        self.streams.values_mut().for_each(RecvStream::trim);
         trim_table(&mut self.streams);
         trim_line(&mut self.due);
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{ProtocolError, StreamViolation},
     proto::{
-        shrink::{shrink_line, shrink_table, trim_line, trim_table},
+        shrink::{trim_line, trim_table},
         slots::CallKey,
         writer::PacketWriter,
     },
@@ -84,7 +84,7 @@ impl SendStreams {
     pub(crate) fn forget(&mut self, id: TransferId) -> (usize, Option<Waker>) {
         let Some(mut stream) = self.streams.remove(&id) else { return (0, None) };
         self.shared.forget(&mut stream);
-        self.shrink();
+        self.forget_stale();
         (stream.charges(), stream.waker)
     }
 
@@ -128,7 +128,6 @@ impl SendStreams {
     /// The call that a stream is an argument of has ended well, and the stream goes on without it.
     pub(crate) fn disown(&mut self, id: TransferId) {
         self.tails.remove(&id);
-        shrink_table(&mut self.tails);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.owner = None;
         }
@@ -242,7 +241,7 @@ impl SendStreams {
                 self.tails.insert(id, Tail { owner, sent: stream.sent, read: stream.read });
             }
             self.streams.remove(&id);
-            self.shrink();
+            self.forget_stale();
         }
         result
     }
@@ -257,18 +256,16 @@ impl SendStreams {
     /// Frees memory that a busy time needed.
     pub(crate) fn trim(&mut self) {
         self.shared.trim();
+        self.streams.values_mut().for_each(|stream| trim_line(&mut stream.items));
         trim_table(&mut self.streams);
         trim_table(&mut self.tails);
         trim_line(&mut self.blocked);
     }
 
-    /// Frees memory that very many streams needed, after one of them has ended.
-    fn shrink(&mut self) {
+    /// Drops the stale entries of all lists that have many, after a stream has ended.
+    fn forget_stale(&mut self) {
         self.forget_ended();
-        self.shared.shrink(&self.streams);
-        shrink_table(&mut self.streams);
-        shrink_table(&mut self.tails);
-        shrink_line(&mut self.blocked);
+        self.shared.forget_crowd(&self.streams);
     }
 
     /// The session is over, and all streams with it; their producers are to be woken.
