@@ -104,8 +104,8 @@ impl ServedCall {
         self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner).described = None;
     }
 
-    /// Drops the parent, the metadata and the tasks that waited, if this is the only handle of the call. True if so: the memory may then be
-    /// used again.
+    /// Drops the parent, the metadata and the tasks that waited, if this is the only handle of the call. True if so:
+    /// the memory may then be used again.
     pub(crate) fn retire(self: &mut Arc<Self>) -> bool {
         let Some(call) = Arc::get_mut(self) else { return false };
         (call.parent, call.through) = (None, None);

@@ -21,8 +21,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Writes bytes and appends them to a packet. They are at most two bytes, six numbers without a payload or five with
-    /// one, nil, and a payload of [`SHORT`] bytes.
+    /// Writes bytes and appends them to a packet. They are at most two bytes, six numbers without a payload or five
+    /// with one, nil, and a payload of [`SHORT`] bytes.
     #[inline(always)]
     pub(super) fn append(out: &mut BytesMut, write: impl FnOnce(&mut Self)) {
         let mut head = Self { bytes: [0; ROOM], at: 0 };
