@@ -1,4 +1,5 @@
-//! `CallTable`: the two-way calls that are served here, by the numbers that their caller gave them.
+//! `CallTable`: the calls of one kind that are served here, by their numbers: the numbers that the caller gave two-way
+//! calls, and the numbers that this end gives one-way calls.
 
 use foldhash::HashMap;
 

@@ -241,6 +241,11 @@ impl Connection {
         }
     }
 
+    /// Frees the memory that events needed and do not need any more.
+    pub fn trim_events(&mut self) {
+        self.output.trim();
+    }
+
     /// Whether [`Self::poll_event`] has something for the shell.
     pub fn has_events(&self) -> bool {
         !self.output.events.is_empty()

@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, task::Waker, time::Instant};
 
-use foldhash::HashMap;
-
 use crate::{
     error::{CallViolation, ProtocolError},
-    proto::{ServedCall, ServedKey, chain::NewCall, permits::Permits, shrink::trim_table},
+    proto::{ServedCall, ServedKey, chain::NewCall, permits::Permits},
     status::Status,
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
@@ -25,7 +23,7 @@ const MAX_RETIRED: usize = 64;
 #[derive(Debug)]
 pub(super) struct ServedCalls {
     calls: CallTable<Served>,
-    oneway: HashMap<u64, Served>,
+    oneway: CallTable<Served>,
     last_oneway: u64,
     permits: Permits,
     oneway_permits: Permits,
@@ -85,7 +83,7 @@ impl ServedCalls {
     pub(super) fn new(limits: &PeerLimits) -> Self {
         Self {
             calls: CallTable::default(),
-            oneway: HashMap::default(),
+            oneway: CallTable::default(),
             last_oneway: 0,
             permits: Permits::new(limits.calls, limits.nested, limits.depth),
             oneway_permits: Permits::new(limits.notifies, limits.nested, limits.depth),
@@ -100,7 +98,7 @@ impl ServedCalls {
 
     /// Cancels all calls, for which no caller waits any more, because the session is over.
     pub(super) fn end(&mut self, wakes: &mut Vec<Waker>) {
-        for served in self.calls.drain().chain(self.oneway.drain().map(|(_, served)| served)) {
+        for served in self.calls.drain().chain(self.oneway.drain()) {
             served.call.cancel(wakes);
         }
         self.argument_bytes = 0;
@@ -130,7 +128,7 @@ impl ServedCalls {
     pub(super) fn get(&self, key: ServedKey) -> Option<&Served> {
         match key {
             ServedKey::Call(id) => self.calls.get(id),
-            ServedKey::Oneway(number) => self.oneway.get(&number),
+            ServedKey::Oneway(number) => self.oneway.get(number),
         }
     }
 
@@ -139,7 +137,7 @@ impl ServedCalls {
     pub(super) fn get_mut(&mut self, key: ServedKey) -> Option<&mut Served> {
         match key {
             ServedKey::Call(id) => self.calls.get_mut(id),
-            ServedKey::Oneway(number) => self.oneway.get_mut(&number),
+            ServedKey::Oneway(number) => self.oneway.get_mut(number),
         }
     }
 
@@ -173,16 +171,16 @@ impl ServedCalls {
         let given_up = |served: &Served| matches!(served.state, ServedState::Cancelled | ServedState::Expired);
         if grace_over {
             self.calls.iter().all(|(_, served)| given_up(served))
-                && self.oneway.values().all(|served| served.call.is_cancelled())
+                && self.oneway.iter().all(|(_, served)| served.call.is_cancelled())
         } else {
-            self.calls.len() == 0 && self.oneway.is_empty()
+            self.calls.len() == 0 && self.oneway.len() == 0
         }
     }
 
     /// All calls, and where they stand.
     pub(super) fn states(&self) -> Vec<(ServedKey, ServedState)> {
         let calls = self.calls.iter().map(|(id, served)| (ServedKey::Call(id), served.state));
-        let oneway = self.oneway.iter().map(|(number, served)| (ServedKey::Oneway(*number), served.state));
+        let oneway = self.oneway.iter().map(|(number, served)| (ServedKey::Oneway(number), served.state));
         calls.chain(oneway).collect()
     }
 
@@ -235,9 +233,7 @@ impl ServedCalls {
         self.argument_bytes += served.argument_bytes;
         match key {
             ServedKey::Call(id) => self.calls.insert(id, served),
-            ServedKey::Oneway(number) => {
-                self.oneway.insert(number, served);
-            }
+            ServedKey::Oneway(number) => self.oneway.insert(number, served),
         }
     }
 
@@ -252,7 +248,7 @@ impl ServedCalls {
     /// A one-way call is over, which its caller is told with all others of its depth.
     #[inline]
     pub(super) fn finish_oneway(&mut self, number: u64, wakes: &mut Vec<Waker>) -> Option<Finished> {
-        let served = self.oneway.remove(&number)?;
+        let served = self.oneway.remove(number)?;
         self.oneway_permits.release(served.declared_depth);
         self.count_done(served.declared_depth, served.argument_bytes);
         Some(self.leave(served, wakes))
@@ -274,7 +270,7 @@ impl ServedCalls {
     pub(super) fn trim(&mut self) {
         self.retired = Vec::new();
         self.calls.trim();
-        trim_table(&mut self.oneway);
+        self.oneway.trim();
     }
 
     /// Counts a one-way call that is over, or was refused.

@@ -316,7 +316,11 @@ impl Driver {
     /// Frees memory that a busy time needed, here and in the thread's pool.
     fn trim(&mut self) {
         self.dispatch.trim();
-        self.shared.with(|locked| trim_list(&mut locked.finished));
+        self.shared.with(|locked| {
+            // Both have changed places with lists of the driver.
+            trim_list(&mut locked.finished);
+            locked.connection.trim_events();
+        });
         trim_line(&mut self.events);
         trim_list(&mut self.wakes);
         trim_list(&mut self.ended);
