@@ -8,6 +8,7 @@ use syn::{
 
 use crate::{
     errors::Errors,
+    layout::unless_laid,
     types::{is_named, last_segment, streamed, type_arguments},
 };
 
@@ -33,6 +34,14 @@ pub(crate) fn check(ty: &Type, place: Place, errors: &mut Errors) -> bool {
     if let Some((ok, rest)) = ok_stream(ty).filter(|_| place == Place::Result) {
         let ok = check(ok, place, errors);
         return rest.into_iter().all(|ty| check(ty, place, errors)) && ok;
+    }
+    if let Some(slice) = unless_laid(ty).filter(|_| place == Place::Argument) {
+        errors.on(
+            slice,
+            "within this type the bytes would travel as numbers, of which no slice can be lent; write \
+             `&serde_bytes::Bytes` of the crate serde_bytes instead of `&[u8]`",
+        );
+        return false;
     }
     let mut search = Search { place, errors, fine: true };
     search.visit_type_mut(&mut ty.clone());

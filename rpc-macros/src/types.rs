@@ -33,7 +33,19 @@ pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
 
 /// `Vec<u8>` or `Bytes`, which travel as binary data.
 pub(crate) fn is_owned_binary(ty: &Type) -> bool {
-    is_vec_of_bytes(ty) || is_named(ty, "Bytes")
+    is_vec_of_bytes(ty) || is_bytes(ty)
+}
+
+/// `Bytes`.
+pub(crate) fn is_bytes(ty: &Type) -> bool {
+    is_named(ty, "Bytes") && !is_of_serde_bytes(ty)
+}
+
+/// `serde_bytes::Bytes`, which has no size and is binary data to serde.
+pub(crate) fn is_of_serde_bytes(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let mut last = path.path.segments.iter().rev();
+    last.next().is_some_and(|last| last.ident == "Bytes") && last.next().is_some_and(|of| of.ident == "serde_bytes")
 }
 
 pub(crate) fn is_vec_of_bytes(ty: &Type) -> bool {

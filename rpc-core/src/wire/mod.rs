@@ -7,6 +7,7 @@ mod fields;
 pub mod frame;
 mod handshake;
 mod hello;
+mod layout;
 mod packet;
 mod payload;
 mod put;
@@ -23,6 +24,7 @@ pub use frame::{
     BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size,
 };
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
+pub use layout::{Boxed, DecodeAs, Each, EncodeAs, Entries, Laid, LaidRef, Maybe, Octets, Same};
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use rope::{Blob, DeferredDrops, Rope, encode_rope};

@@ -1,18 +1,19 @@
 //! The client: a struct with one method for each method of the contract.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote_spanned};
 use syn::{Lifetime, Type, visit_mut::VisitMut};
 
 use super::{
     broken,
     client::{passes_on, returned},
-    items, ok_of_alias, private, private_at, shown_at,
+    codec, items, ok_of_alias, private, private_at, shown_at,
 };
 use crate::{
+    layout::Layout,
     model::{ArgKind, Broken, Contract, Method, Output},
     options::Role,
-    types::{is_owned_binary, streamed},
+    types::streamed,
 };
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
@@ -23,7 +24,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let broken = broken::called(contract);
     let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
     let with = (!contract.broken.iter().any(is_taken)).then(|| {
-        quote! {
+        own! {
             /// A client whose calls have these options, a timeout or metadata. They add to the options of this client,
             /// and replace a timeout or a key of metadata that both set.
             #[must_use]
@@ -35,7 +36,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     let cfgs: Vec<_> = cfgs.collect();
     let debug = client.to_string();
-    quote! {
+    own! {
         #(#cfgs)*
         #[doc = #doc]
         #vis struct #client {
@@ -74,7 +75,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let attrs = method.attrs.iter().filter(|attr| passes_on(attr));
     let doc = (!method.attrs.iter().any(|attr| attr.path().is_ident("doc")))
         .then(|| format!("Calls `{}.{}`.", contract.name, method.name))
-        .map(|doc| quote!(#[doc = #doc]));
+        .map(|doc| own!(#[doc = #doc]));
     let mut lifetimes = Lifetimes::default();
     let mut streams = Vec::new();
     let args: Vec<_> = method
@@ -84,16 +85,16 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
             let (ident, mut ty) = (&arg.ident, arg.ty.clone());
             if let Some((item, fault)) = streamed(&ty) {
                 let name = format_ident!("__S{}", streams.len());
-                let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
-                streams.push(quote!(#name: #k::IntoStreaming<#item, #fault>));
-                return quote!(#ident: #name);
+                let fault = fault.map_or_else(|| own!(#k::NoFault), |fault| own!(#fault));
+                streams.push(own!(#name: #k::IntoStreaming<#item, #fault>));
+                return own!(#ident: #name);
             }
             lifetimes.visit_type_mut(&mut ty);
-            quote!(#ident: #ty)
+            own!(#ident: #ty)
         })
         .collect();
-    let lifetimes = lifetimes.names.iter().map(|lifetime| quote!(#lifetime));
-    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| quote!(#name));
+    let lifetimes = lifetimes.names.iter().map(|lifetime| own!(#lifetime));
+    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| own!(#name));
     let kept: Vec<_> = lifetimes.clone().chain(kept).collect();
     let generics: Vec<_> = lifetimes.chain(streams).collect();
     let sent = sent(contract, method);
@@ -102,7 +103,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
     // All code that requires serde has one span, so that the compiler reports a forgotten derive once, at the method.
     let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
-    quote! {
+    own! {
         #(#attrs)*
         #doc
         pub fn #name<#(#generics),*>(&self #(, #args)*) -> #future {
@@ -120,11 +121,20 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     }
     let args = method.args.iter().map(|arg| {
         let ident = &arg.ident;
-        match arg.kind {
+        let laid = |layout: Option<Layout>, wrapper: &str| match layout {
+            Some(layout) => {
+                let (wrapper, layout) = (Ident::new(wrapper, span), layout.tokens(&k, span));
+                quote_spanned!(span=> #k::#wrapper::<_, #layout>::new(#ident))
+            }
+            None => quote_spanned!(span=> #ident),
+        };
+        match &arg.kind {
             ArgKind::BinarySlice => quote_spanned!(span=> #k::Bin(#ident)),
             ArgKind::BinaryVec | ArgKind::Bytes => quote_spanned!(span=> #k::Blob::new(#ident)),
             ArgKind::Streaming => quote_spanned!(span=> #k::Nil),
-            _ => quote_spanned!(span=> #ident),
+            ArgKind::Value => laid(Layout::of(&arg.ty), "Laid"),
+            ArgKind::Lent(ty) => laid(Layout::of(ty), "LaidRef"),
+            ArgKind::LentSlice(element) => laid(Layout::of_items(element), "LaidRef"),
         }
     });
     with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)
@@ -140,7 +150,7 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
         let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
         Some(quote_spanned!(span=> #k::StreamWriter::new::<#items>(#ident, Self::#descriptor)))
     });
-    quote_spanned!(span=> #arguments, #k::StreamWriters::from([#(#streams),*]))
+    quote_spanned!(span=> #arguments, #k::StreamWriters::of([#(#streams),*]))
 }
 
 /// The function of `Peer` that makes the call.
@@ -149,8 +159,10 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
     let k = private_at(contract, span);
     let decoded = |ty: &Type| match items(&k, ty) {
         Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-        None if is_owned_binary(ty) => quote_spanned!(span=> #k::Single<#k::Binary<#ty>>),
-        None => quote_spanned!(span=> #k::Single<#k::Value<#ty>>),
+        None => {
+            let codec = codec(&k, ty);
+            quote_spanned!(span=> #k::Single<#codec>)
+        }
     };
     match &method.output {
         Output::Oneway => quote_spanned!(span=> call_oneway),
@@ -163,9 +175,9 @@ fn call(contract: &Contract, method: &Method) -> TokenStream {
             quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
         }
         Output::Alias(ty) => {
-            let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
-            let decoded = match ok_of_alias(ty).and_then(|ok| items(&k, ok)) {
-                Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
+            let (ok, err) = (own!(<#ty as #k::Fallible>::Ok), own!(<#ty as #k::Fallible>::Err));
+            let decoded = match ok_of_alias(ty) {
+                Some(ok) => decoded(ok),
                 None => quote_spanned!(span=> #k::Single<#k::Value<#ok>>),
             };
             quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
