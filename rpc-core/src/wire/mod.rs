@@ -1,6 +1,7 @@
 //! Encoding and decoding of frames: pure, bounded, and the only place that knows MessagePack.
 
 mod decode;
+mod decoder;
 mod encode;
 mod error;
 mod fields;
