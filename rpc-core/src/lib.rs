@@ -149,8 +149,11 @@ pub mod __private {
     pub use crate::{
         CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
-        peer::{Binary, CallsBack, Fallible, LaidValue, Output, Single, StreamWriter, StreamWriters, Streamed, Value},
-        service::{Arguments, HandlerOutput, Incoming, Runner},
+        peer::{
+            Binary, CallsBack, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter, StreamWriters, Streamed,
+            Value, decoded,
+        },
+        service::{Arguments, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
         wire::{Bin, Blob, Boxed, Each, Entries, Laid, LaidRef, Maybe, Nil, NoArguments, Octets, Same},
     };
 }

@@ -1,5 +1,7 @@
 //! Reading a trait as a contract, and reporting what cannot be read.
 
+use std::collections::HashMap;
+
 use proc_macro2::{Ident, TokenStream};
 use syn::{
     FnArg, ItemTrait, Pat, PatType, Path, Receiver, ReturnType, Signature, TraitItem, TraitItemFn, Type, ext::IdentExt,
@@ -64,6 +66,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
         callback: options.callback,
         methods: Vec::new(),
         generics: item.generics,
+        mentions: HashMap::new(),
         broken: Vec::new(),
     };
     let generic = contract.is_generic();
@@ -82,6 +85,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
             }
         }
     }
+    contract.note_mentions();
     contract
 }
 

@@ -39,7 +39,7 @@ pub use info::{ConnectionInfo, TlsInfo};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
-pub use output::{Fallible, Output, Single, Streamed};
+pub use output::{DecodeFault, Fallible, Output, Single, Streamed, decoded};
 pub use principal::{Identity, Principal};
 pub use session::{Session, SessionState, Stats};
 pub use session_id::{ParseSessionIdError, SessionId};

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::{Type, ext::IdentExt};
 
-use super::{items, ok_of_alias, private, private_at, shown_at};
+use super::{items, ok_of_alias, private, private_at, probe, shown_at};
 use crate::{
     layout::Layout,
     model::{Arg, ArgKind, Contract, Method, Output},
@@ -86,6 +86,18 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
         let next = |ty: TokenStream, layout: Option<Layout>| {
             let span = shown_at(span_of(&arg.ty));
             let layout = layout.map(|layout| layout.tokens(&private_at(contract, span), span));
+            let probed = match &arg.kind {
+                ArgKind::Value => probe(contract, &arg.ty),
+                ArgKind::Lent(ty) => probe(contract, ty),
+                _ => None,
+            };
+            if let Some(probe) = probed {
+                return if arg.default {
+                    quote_spanned!(span=> #probe.read_or_default(&mut __arguments, #wire)?)
+                } else {
+                    quote_spanned!(span=> #probe.read(&mut __arguments, #wire)?)
+                };
+            }
             match (layout, arg.default) {
                 (None, false) => quote_spanned!(span=> __arguments.next::<#ty>(#wire)?),
                 (None, true) => quote_spanned!(span=> __arguments.next_or_default::<#ty>(#wire)?),
@@ -130,6 +142,7 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.returns.as_ref().map_or_else(|| method.ident.span(), span_of));
     let k = private_at(contract, span);
     let stream = |ty| items(&k, ty).map(|items| quote_spanned!(span=> |__s| __call.stream::<#items>(__s)));
+    let probed = |ty: &Type| probe(contract, ty);
     let laid = |ty: &Type| match Layout::of(ty)? {
         Layout::Octets if is_owned_binary(ty) => Some(quote_spanned!(span=> #k::Blob::new)),
         layout => {
@@ -144,7 +157,7 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
                 Some(items) => quote_spanned!(span=> __call.stream::<#items>(__r)),
                 None => match laid(ty) {
                     Some(laid) => quote_spanned!(span=> #laid(__r)),
-                    None => quote_spanned!(span=> __r),
+                    None => probed(ty).map_or_else(|| own!(__r), |probe| quote_spanned!(span=> #probe.sent(__r))),
                 },
             };
             quote_spanned!(span=> __call.reply(#sent).await)
@@ -154,11 +167,14 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
                 Output::Status(_) => quote_spanned!(span=> reply_status),
                 _ => quote_spanned!(span=> reply_result),
             };
-            let sent = match stream(ok).or_else(|| laid(ok)) {
-                Some(map) => quote_spanned!(span=> __r.map(#map)),
-                None => quote_spanned!(span=> __r),
+            let map = stream(ok).or_else(|| laid(ok)).map(|map| quote_spanned!(span=> .map(#map)));
+            let succeeded = probed(ok).map(|probe| quote_spanned!(span=> let __r = #probe.succeeded(__r);));
+            let fault = match &method.output {
+                Output::Fallible(_, err) => probed(err),
+                _ => None,
             };
-            quote_spanned!(span=> __call.#reply(#sent).await)
+            let failed = fault.map(|probe| quote_spanned!(span=> let __r = #probe.failed(__r);));
+            quote_spanned!(span=> #succeeded #failed __call.#reply(__r #map).await)
         }
         Output::Alias(ty) => {
             let result = quote_spanned!(span=> #k::Fallible::into_result(__r));

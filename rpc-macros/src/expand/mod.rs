@@ -14,7 +14,7 @@ mod dispatch;
 mod stub;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Path, Type, ext::IdentExt};
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
 fn import(contract: &Contract, krate: &Path) -> TokenStream {
     let k = private(contract);
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
-    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private as #k;)
+    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private::{self as #k, Lacks as _};)
 }
 
 /// The short name of `__private`.
@@ -72,6 +72,14 @@ fn items(k: &TokenStream, ty: &Type) -> Option<TokenStream> {
     let codec = codec(k, item);
     let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
     Some(quote!(#codec, #fault))
+}
+
+/// Code that asks whether serde knows a type, if the author may have forgotten to derive its traits. An error appears
+/// where the contract first mentions the type, once for all its places and both ends.
+fn probe(contract: &Contract, ty: &Type) -> Option<TokenStream> {
+    let span = shown_at(contract.first_mention(ty)?);
+    let k = private_at(contract, span);
+    Some(quote_spanned!(span=> #k::Probe::<#ty>::NEW.check()))
 }
 
 /// The type that says how a value is encoded or decoded as a whole.

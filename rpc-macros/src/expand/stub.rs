@@ -7,7 +7,7 @@ use syn::{Lifetime, Type, visit_mut::VisitMut};
 use super::{
     broken,
     client::{passes_on, returned},
-    codec, items, ok_of_alias, private, private_at, shown_at,
+    codec, items, ok_of_alias, private, private_at, probe, shown_at,
 };
 use crate::{
     layout::Layout,
@@ -98,11 +98,11 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let kept: Vec<_> = lifetimes.clone().chain(kept).collect();
     let generics: Vec<_> = lifetimes.chain(streams).collect();
     let sent = sent(contract, method);
-    let (returns, call) = (returned(contract, &method.output), call(contract, method));
+    let (returns, (call, decoded)) = (returned(contract, &method.output), call(contract, method));
     let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
     // All code that requires serde has one span, so that the compiler reports a forgotten derive once, at the method.
-    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
+    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent #decoded));
     own! {
         #(#attrs)*
         #doc
@@ -128,12 +128,13 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
             }
             None => quote_spanned!(span=> #ident),
         };
+        let probed = |ty: &Type| probe(contract, ty).map(|probe| quote_spanned!(span=> #probe.sent(#ident)));
         match &arg.kind {
             ArgKind::BinarySlice => quote_spanned!(span=> #k::Bin(#ident)),
             ArgKind::BinaryVec | ArgKind::Bytes => quote_spanned!(span=> #k::Blob::new(#ident)),
             ArgKind::Streaming => quote_spanned!(span=> #k::Nil),
-            ArgKind::Value => laid(Layout::of(&arg.ty), "Laid"),
-            ArgKind::Lent(ty) => laid(Layout::of(ty), "LaidRef"),
+            ArgKind::Value => probed(&arg.ty).unwrap_or_else(|| laid(Layout::of(&arg.ty), "Laid")),
+            ArgKind::Lent(ty) => probed(ty).unwrap_or_else(|| laid(Layout::of(ty), "LaidRef")),
             ArgKind::LentSlice(element) => laid(Layout::of_items(element), "LaidRef"),
         }
     });
@@ -153,34 +154,41 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
     quote_spanned!(span=> #arguments, #k::StreamWriters::of([#(#streams),*]))
 }
 
-/// The function of `Peer` that makes the call.
-fn call(contract: &Contract, method: &Method) -> TokenStream {
+/// The function of `Peer` that makes the call, and how it decodes the answer.
+fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
-    let decoded = |ty: &Type| match items(&k, ty) {
-        Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-        None => {
+    let marker = |ty: TokenStream| quote_spanned!(span=> #k::decoded::<#ty>());
+    let decoded = |ty: &Type| match (items(&k, ty), probe(contract, ty)) {
+        (Some(items), _) => marker(quote_spanned!(span=> #k::Streamed<#items>)),
+        (None, Some(probe)) => quote_spanned!(span=> #probe.output()),
+        (None, None) => {
             let codec = codec(&k, ty);
-            quote_spanned!(span=> #k::Single<#codec>)
+            marker(quote_spanned!(span=> #k::Single<#codec>))
         }
     };
     match &method.output {
-        Output::Oneway => quote_spanned!(span=> call_oneway),
+        Output::Oneway => (quote_spanned!(span=> call_oneway), TokenStream::new()),
         Output::Plain(ty) | Output::Status(ty) => {
             let decoded = decoded(ty);
-            quote_spanned!(span=> call::<_, #decoded>)
+            (quote_spanned!(span=> call), quote_spanned!(span=> , #decoded))
         }
         Output::Fallible(ok, err) => {
+            let fault = match probe(contract, err) {
+                Some(probe) => quote_spanned!(span=> #probe.fault()),
+                None => marker(quote_spanned!(span=> #k::Value<#err>)),
+            };
             let decoded = decoded(ok);
-            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
+            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
         }
         Output::Alias(ty) => {
             let (ok, err) = (own!(<#ty as #k::Fallible>::Ok), own!(<#ty as #k::Fallible>::Err));
             let decoded = match ok_of_alias(ty) {
                 Some(ok) => decoded(ok),
-                None => quote_spanned!(span=> #k::Single<#k::Value<#ok>>),
+                None => marker(quote_spanned!(span=> #k::Single<#k::Value<#ok>>)),
             };
-            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
+            let fault = marker(quote_spanned!(span=> #k::Value<#err>));
+            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
         }
     }
 }
