@@ -149,9 +149,12 @@ pub mod __private {
     pub use crate::{
         CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
-        peer::{Binary, CallsBack, Fallible, Output, Single, StreamWriter, StreamWriters, Streamed, Value},
-        service::{Arguments, HandlerOutput, Incoming, Runner},
-        wire::{Bin, Blob, Nil, NoArguments},
+        peer::{
+            Binary, CallsBack, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter, StreamWriters, Streamed,
+            Value, decoded,
+        },
+        service::{Arguments, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
+        wire::{Bin, Blob, Boxed, Each, Entries, Laid, LaidRef, Maybe, Nil, NoArguments, Octets, Same},
     };
 }
 

@@ -32,8 +32,8 @@ trait Shelf {
     async fn get(&self, len: usize) -> Doc;
     async fn put_compact(&self, doc: Compact) -> usize;
     async fn get_compact(&self, len: usize) -> Compact;
-    async fn put_lists(&self, lists: Vec<Vec<u8>>) -> usize;
-    async fn get_lists(&self, count: usize) -> Vec<Vec<u8>>;
+    async fn put_lists(&self, lists: Vec<Vec<u16>>) -> usize;
+    async fn get_lists(&self, count: usize) -> Vec<Vec<u16>>;
     async fn put_deep(&self, deep: Deep);
     async fn get_deep(&self, depth: usize) -> Deep;
     async fn fail(&self, len: usize) -> Result<(), Doc>;
@@ -59,10 +59,10 @@ impl Shelf for Wood {
     async fn get_compact(&self, len: usize) -> Compact {
         Compact { body: vec![7; len] }
     }
-    async fn put_lists(&self, lists: Vec<Vec<u8>>) -> usize {
+    async fn put_lists(&self, lists: Vec<Vec<u16>>) -> usize {
         lists.len()
     }
-    async fn get_lists(&self, count: usize) -> Vec<Vec<u8>> {
+    async fn get_lists(&self, count: usize) -> Vec<Vec<u16>> {
         vec![Vec::new(); count]
     }
     async fn put_deep(&self, _: Deep) {}

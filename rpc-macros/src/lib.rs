@@ -6,8 +6,10 @@
 mod errors;
 mod expand;
 mod home;
+mod layout;
 mod model;
 mod names;
+mod normal;
 mod options;
 mod parse;
 mod shape;
@@ -81,7 +83,8 @@ fn not_a_trait(error: syn::Error, item: TokenStream) -> syn::Error {
 
 /// Expands a contract. If there are errors, the code has as much of the contract as could be read, so that the code
 /// which uses the contract causes no further errors.
-fn expand(role: Role, home: Home, options: proc_macro2::TokenStream, item: ItemTrait) -> proc_macro2::TokenStream {
+fn expand(role: Role, home: Home, options: proc_macro2::TokenStream, mut item: ItemTrait) -> proc_macro2::TokenStream {
+    normal::normalize(&mut item);
     let mut errors = Errors::default();
     let contract = parse::contract(role, home, options, item, &mut errors);
     validate::validate(&contract, &mut errors);

@@ -1,14 +1,17 @@
 //! `Contract`: a contract as the macros know it when they have read its trait.
 
-use proc_macro2::Ident;
+use std::collections::HashMap;
+
+use proc_macro2::{Ident, Span};
+use quote::ToTokens;
 use syn::{
     Attribute, Generics, Path, TraitItem, TraitItemFn, Type, TypeParamBound, Visibility, punctuated::Punctuated,
-    token::Plus,
+    spanned::Spanned, token::Plus,
 };
 
 use crate::{
     options::{MethodOptions, Role},
-    types::{last_segment, streamed, type_arguments},
+    types::{last_segment, needs_derive, streamed, type_arguments},
 };
 
 /// A contract that was read.
@@ -26,6 +29,8 @@ pub(crate) struct Contract {
     pub(crate) methods: Vec<Method>,
     /// The trait's generics. A contract has none, so generics were reported as an error.
     pub(crate) generics: Generics,
+    /// Where each type that serde must know is mentioned first.
+    pub(crate) mentions: HashMap<String, Span>,
     /// The items that could not be read. The expansion has stand-ins for them.
     pub(crate) broken: Vec<Broken>,
 }
@@ -117,6 +122,18 @@ impl Contract {
         self.is_generic() || !self.broken.is_empty()
     }
 
+    /// Remembers where each type is mentioned first.
+    pub(crate) fn note_mentions(&mut self) {
+        for ty in self.methods.iter().flat_map(Method::sent).filter(|ty| needs_derive(ty)) {
+            self.mentions.entry(ty.to_token_stream().to_string()).or_insert_with(|| ty.span());
+        }
+    }
+
+    /// Where the type is mentioned first, if its author may have to derive serde's traits.
+    pub(crate) fn first_mention(&self, ty: &Type) -> Option<Span> {
+        needs_derive(ty).then(|| self.mentions.get(&ty.to_token_stream().to_string()).copied())?
+    }
+
     pub(crate) fn client(&self) -> Ident {
         client_name(&self.ident)
     }
@@ -131,6 +148,21 @@ impl Method {
     /// The method's `cfg` attributes, which its call and its descriptor need too.
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+    }
+
+    /// The types of which whole values are sent.
+    fn sent(&self) -> impl Iterator<Item = &Type> {
+        let args = self.args.iter().filter_map(|arg| match &arg.kind {
+            ArgKind::Value => Some(&arg.ty),
+            ArgKind::Lent(ty) => Some(ty),
+            _ => None,
+        });
+        let (ok, err) = match &self.output {
+            Output::Plain(ok) | Output::Status(ok) => (Some(ok), None),
+            Output::Fallible(ok, err) => (Some(ok), Some(err)),
+            Output::Oneway | Output::Alias(_) => (None, None),
+        };
+        args.chain(ok).chain(err)
     }
 
     /// Whether an argument or the result is a stream.

@@ -21,6 +21,9 @@ pub(crate) const RESERVED: [&str; 11] = [
     "drop",
 ];
 
+/// The methods that take every type by value, and are always in scope: `client.into()` is `Into::into`.
+pub(crate) const GENERAL: [&str; 2] = ["into", "try_into"];
+
 #[cfg(test)]
 mod tests {
     use super::*;

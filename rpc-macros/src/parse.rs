@@ -1,8 +1,10 @@
 //! Reading a trait as a contract, and reporting what cannot be read.
 
+use std::collections::HashMap;
+
 use proc_macro2::{Ident, TokenStream};
 use syn::{
-    FnArg, ItemTrait, Pat, PatType, Path, ReturnType, Signature, TraitItem, TraitItemFn, Type, ext::IdentExt,
+    FnArg, ItemTrait, Pat, PatType, Path, Receiver, ReturnType, Signature, TraitItem, TraitItemFn, Type, ext::IdentExt,
     parse_quote,
 };
 
@@ -14,7 +16,7 @@ use crate::{
     options::{ContractOptions, MethodOptions, Role, take_argument_options},
     shape::{check_name, check_shape},
     travel::{self, Place},
-    types::{is_named, is_vec_of_bytes, last_segment, streamed, type_arguments},
+    types::{is_bytes, is_named, is_of_serde_bytes, is_vec_of_bytes, last_segment, streamed, type_arguments},
 };
 
 /// What the names of the framework's own contracts begin with.
@@ -42,6 +44,9 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
     if let Some(token) = &item.unsafety {
         errors.on(token, "a contract cannot be unsafe; remove `unsafe`");
     }
+    if item.ident.unraw().to_string().starts_with("__") {
+        errors.on(&item.ident, "names that begin with two underscores are those of generated code; choose another");
+    }
     let is_own = options.krate.as_ref().is_some_and(|krate| krate.is_ident("crate"));
     if let Some(given) = options.name.as_ref().filter(|given| given.value().starts_with(RESERVED) && !is_own) {
         errors.on(
@@ -61,6 +66,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
         callback: options.callback,
         methods: Vec::new(),
         generics: item.generics,
+        mentions: HashMap::new(),
         broken: Vec::new(),
     };
     let generic = contract.is_generic();
@@ -79,6 +85,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
             }
         }
     }
+    contract.note_mentions();
     contract
 }
 
@@ -138,8 +145,9 @@ impl Arguments {
     fn read(signature: &mut Signature, errors: &mut Errors) -> Self {
         let mut arguments = Self { cx: None, args: Vec::new(), passed: Vec::new(), readable: true };
         for (position, input) in signature.inputs.iter_mut().enumerate() {
-            if let FnArg::Typed(input) = input {
-                arguments.readable &= arguments.read_one(position, input, errors).is_some();
+            match input {
+                FnArg::Typed(input) => arguments.readable &= arguments.read_one(position, input, errors).is_some(),
+                FnArg::Receiver(receiver) => check_receiver(receiver, errors),
             }
         }
         arguments.readable &= check_count(&arguments.args, signature, errors);
@@ -201,6 +209,13 @@ impl Arguments {
     }
 }
 
+/// Checks that `self` has no attributes.
+fn check_receiver(receiver: &Receiver, errors: &mut Errors) {
+    for attr in &receiver.attrs {
+        errors.on(attr, "`&self` has no attribute in a contract; remove this one");
+    }
+}
+
 fn check_count(args: &[Arg], signature: &Signature, errors: &mut Errors) -> bool {
     if args.len() <= MAX_ARGUMENTS {
         return true;
@@ -248,7 +263,11 @@ fn read_cx(ty: &Type) -> Option<Option<Type>> {
 
 fn argument_kind(ty: &Type, errors: &mut Errors) -> Option<ArgKind> {
     if is_named(ty, "Context") {
-        errors.on(ty, "the context is lent to the handler: write `&Context<…>`");
+        errors.on(
+            ty,
+            "the context is lent to the handler: write `&Context<…>`; a type of your own with this name needs another \
+             here: `use crate::Context as Setting`",
+        );
         return None;
     }
     if !travel::check(ty, Place::Argument, errors) {
@@ -258,11 +277,11 @@ fn argument_kind(ty: &Type, errors: &mut Errors) -> Option<ArgKind> {
         Type::Reference(reference) => match &*reference.elem {
             Type::Slice(slice) if is_named(&slice.elem, "u8") => ArgKind::BinarySlice,
             Type::Slice(slice) => ArgKind::LentSlice((*slice.elem).clone()),
-            elem if is_named(elem, "str") => ArgKind::Value,
+            elem if is_named(elem, "str") || is_of_serde_bytes(elem) => ArgKind::Value,
             elem => ArgKind::Lent(elem.clone()),
         },
         _ if streamed(ty).is_some() => ArgKind::Streaming,
-        _ if is_named(ty, "Bytes") => ArgKind::Bytes,
+        _ if is_bytes(ty) => ArgKind::Bytes,
         _ if is_vec_of_bytes(ty) => ArgKind::BinaryVec,
         _ => ArgKind::Value,
     };

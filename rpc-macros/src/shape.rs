@@ -4,7 +4,10 @@ use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::{GenericParam, ReceiverKind, TraitItemFn, ext::IdentExt};
 
-use crate::{errors::Errors, names::RESERVED};
+use crate::{
+    errors::Errors,
+    names::{GENERAL, RESERVED},
+};
 
 /// Checks a method's signature, apart from the arguments. False if the method cannot be expanded.
 pub(crate) fn check_shape(method: &TraitItemFn, errors: &mut Errors) -> bool {
@@ -66,6 +69,20 @@ pub(crate) fn check_name(ident: &Ident, errors: &mut Errors) -> bool {
                  and keep the name on the wire with #[rpc(name = \"{name}\")] if callers rely on it"
             ),
         );
+    }
+    if GENERAL.contains(&name.as_str()) {
+        errors.on(
+            ident,
+            format!(
+                "every type has a method `{name}`, which goes before that of a client; choose another name, and keep \
+                 the name on the wire with #[rpc(name = \"{name}\")] if callers rely on it"
+            ),
+        );
+        return false;
+    }
+    if name.starts_with("__") {
+        errors.on(ident, "names that begin with two underscores are those of generated code; choose another");
+        return false;
     }
     free
 }

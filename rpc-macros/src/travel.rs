@@ -8,6 +8,7 @@ use syn::{
 
 use crate::{
     errors::Errors,
+    layout::unless_laid,
     types::{is_named, last_segment, streamed, type_arguments},
 };
 
@@ -34,6 +35,14 @@ pub(crate) fn check(ty: &Type, place: Place, errors: &mut Errors) -> bool {
         let ok = check(ok, place, errors);
         return rest.into_iter().all(|ty| check(ty, place, errors)) && ok;
     }
+    if let Some(slice) = unless_laid(ty).filter(|_| place == Place::Argument) {
+        errors.on(
+            slice,
+            "within this type the bytes would travel as numbers, of which no slice can be lent; write \
+             `&serde_bytes::Bytes` of the crate serde_bytes instead of `&[u8]`",
+        );
+        return false;
+    }
     let mut search = Search { place, errors, fine: true };
     search.visit_type_mut(&mut ty.clone());
     search.fine
@@ -57,6 +66,37 @@ pub(crate) fn names_self(ty: &Type) -> bool {
     let mut found = Found(false);
     found.visit_type_mut(&mut ty.clone());
     found.0
+}
+
+/// What is wrong with an `Option` of a type that has nil for one of its values, as `None` has.
+fn lost_in_option(ty: &Type) -> Option<&'static str> {
+    let inside = |ty, name: &str| {
+        let arguments = type_arguments(last_segment(ty).filter(|segment| segment.ident == name)?);
+        arguments.first().copied()
+    };
+    let mut inner = inside(ty, "Option")?;
+    while let Some(boxed) = inside(inner, "Box") {
+        inner = boxed;
+    }
+    match inner {
+        Type::Tuple(tuple) if tuple.elems.is_empty() => {
+            Some("`Some(())` and `None` are the same on the wire; write `bool`, or an enum with two variants")
+        }
+        _ if is_named(inner, "Option") => {
+            Some("`Some(None)` and `None` are the same on the wire; write an enum with a variant for each case")
+        }
+        Type::Path(path) if is_json(&path.path) => Some(
+            "`Some(Value::Null)` and `None` are the same on the wire; write `serde_json::Value`, where `Null` stands for \
+             nothing",
+        ),
+        _ => None,
+    }
+}
+
+/// `serde_json::Value`.
+fn is_json(path: &syn::Path) -> bool {
+    let mut last = path.segments.iter().rev();
+    last.next().is_some_and(|last| last.ident == "Value") && last.next().is_some_and(|of| of.ident == "serde_json")
 }
 
 struct Search<'a> {
@@ -85,6 +125,11 @@ impl VisitMut for Search<'_> {
             }
             Type::Path(path) if path.path.segments.first().is_some_and(|first| first.ident == "Self") => {
                 self.wrong(ty, "`Self` is another type at each end; name the type");
+            }
+            Type::Path(_) if lost_in_option(ty).is_some() => {
+                if let Some(message) = lost_in_option(ty) {
+                    self.wrong(ty, message);
+                }
             }
             Type::Path(_) if is_named(ty, "Streaming") => self.wrong(
                 ty,

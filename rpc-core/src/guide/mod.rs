@@ -51,6 +51,8 @@ pages! {
     testing = "testing.md";
     /// Which changes of a contract are safe while old clients are in use.
     evolving = "evolving.md";
+    /// Values that lose something on the way, and what to write instead.
+    shapes = "shapes.md";
     /// For readers who know WCF.
     from_wcf = "from-wcf.md";
     /// For readers who know SignalR.

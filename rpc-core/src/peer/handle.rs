@@ -1,16 +1,16 @@
 //! `Peer`: a handle to the other end of a session.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use super::{
     CallOptions, Session,
     call::{self, Answer, CallInput},
     destination::Destination,
     encode::scan_limits,
-    output::Output,
+    output::{DecodeFault, Output},
     perform,
     shared::SessionShared,
     streams::{StreamReaders, StreamWriters},
@@ -119,6 +119,7 @@ impl Peer {
         method: &'static MethodDescriptor,
         arguments: A,
         streams: StreamWriters,
+        _: PhantomData<fn() -> O>,
     ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<A, O>
     where
         A: Serialize + Send,
@@ -138,16 +139,18 @@ impl Peer {
     /// Calls a method that may return a typed fault.
     #[doc(hidden)]
     #[inline(always)]
-    pub fn call_fallible<A, O, E>(
+    pub fn call_fallible<A, O, F>(
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
         streams: StreamWriters,
-    ) -> impl Future<Output = Result<O::Value, CallError<E>>> + Send + use<A, O, E>
+        _: PhantomData<fn() -> O>,
+        _: PhantomData<fn() -> F>,
+    ) -> impl Future<Output = Result<O::Value, CallError<F::Fault>>> + Send + use<A, O, F>
     where
         A: Serialize + Send,
         O: Output,
-        E: DeserializeOwned,
+        F: DecodeFault,
     {
         let (peer, mut input) = (self.clone(), CallInput { arguments, streams });
         async move {
@@ -155,7 +158,7 @@ impl Peer {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
                 Answer::Fault(bytes) => {
                     let limits = scan_limits(peer.destination.config());
-                    let fault = crate::wire::decode(&bytes, &limits)
+                    let fault = F::decode_fault(&bytes, &limits)
                         .map_err(|error| call::mismatch(method, "the fault", &error))?;
                     Err(CallError::Fault(fault))
                 }

@@ -40,14 +40,14 @@ pub use info::{ConnectionInfo, TlsInfo};
 pub use intercept::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
 pub(crate) use intercept::{End, run as run_interceptors};
 pub use options::CallOptions;
-pub use output::{Fallible, Output, Single, Streamed};
+pub use output::{DecodeFault, Fallible, Output, Single, Streamed, decoded};
 pub use principal::{Identity, Principal};
 pub use session::{Session, SessionState, Stats};
 pub use session_id::{ParseSessionIdError, SessionId};
 pub(crate) use shared::{Life, SessionShared};
 pub(crate) use slow::watch_poll;
 pub use streams::{
-    Binary, Closed, IntoStreaming, NoFault, StreamSender, StreamWriter, StreamWriters, Streaming, Value,
+    Binary, Closed, IntoStreaming, LaidValue, NoFault, StreamSender, StreamWriter, StreamWriters, Streaming, Value,
 };
 pub(crate) use streams::{Decode, Encode, StreamReaders, start as start_streams};
 pub use stub::{CallsBack, Stub};

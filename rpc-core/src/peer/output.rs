@@ -5,10 +5,10 @@ use std::{fmt, marker::PhantomData};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::streams::{Decode, StreamReaders, Streaming};
+use super::streams::{Decode, StreamReaders, Streaming, Value};
 use crate::{
     contract::MethodDescriptor,
-    wire::{ScanLimits, WireError},
+    wire::{self, ScanLimits, WireError},
 };
 
 /// Decodes a result.
@@ -23,6 +23,29 @@ pub trait Output: Send + 'static {
         streams: &mut StreamReaders,
         method: &'static MethodDescriptor,
     ) -> Result<Self::Value, WireError>;
+}
+
+/// Decodes a typed fault.
+pub trait DecodeFault {
+    /// The decoded type.
+    type Fault;
+
+    /// Decodes a fault.
+    fn decode_fault(bytes: &Bytes, limits: &ScanLimits) -> Result<Self::Fault, WireError>;
+}
+
+impl<E: DeserializeOwned> DecodeFault for Value<E> {
+    type Fault = E;
+
+    fn decode_fault(bytes: &Bytes, limits: &ScanLimits) -> Result<E, WireError> {
+        wire::decode(bytes, limits)
+    }
+}
+
+/// Says by its type how a result or a fault is decoded.
+#[inline(always)]
+pub fn decoded<D>() -> PhantomData<fn() -> D> {
+    PhantomData
 }
 
 /// One value, which `D` decodes. This is a separate type, so that the compiler names the trait that a value lacks, and

@@ -9,7 +9,7 @@ use crate::{
     contract::MethodDescriptor,
     peer::{Decode, StreamReaders, Streaming, beyond_limit},
     status::Status,
-    wire::{ArgumentReader, ScanLimits, WireError},
+    wire::{ArgumentReader, DecodeAs, Laid, ScanLimits, WireError},
 };
 
 /// The arguments of a call, read one after another. They borrow from the received packet.
@@ -52,6 +52,17 @@ impl<'a> Arguments<'a> {
     pub fn next_or_default<T: Deserialize<'a> + Default>(&mut self, name: &'static str) -> Result<T, Status> {
         let value = self.reader.next_value();
         Ok(self.check(name, value)?.unwrap_or_default())
+    }
+
+    /// The next argument, which has binary data in it.
+    pub fn laid<T, L: DecodeAs<'a, T>>(&mut self, name: &'static str) -> Result<T, Status> {
+        self.next::<Laid<T, L>>(name).map(Laid::into_inner)
+    }
+
+    /// As [`Self::laid`]; the default of its type if the caller's version of the contract lacks the argument.
+    pub fn laid_or_default<T: Default, L: DecodeAs<'a, T>>(&mut self, name: &'static str) -> Result<T, Status> {
+        let value = self.reader.next_value::<Laid<T, L>>();
+        Ok(self.check(name, value)?.map(Laid::into_inner).unwrap_or_default())
     }
 
     /// The next argument, which is bytes.

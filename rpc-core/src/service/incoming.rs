@@ -35,6 +35,23 @@ pub(crate) struct Received {
     pub(crate) streams: StreamReaders,
 }
 
+/// Implemented by [`Status`] alone, which the macro recognizes by its name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the `Status` of Duplex RPC, but has its name",
+    note = "if it is a typed fault, mark the method `#[rpc(fallible)]`, or give the type another name"
+)]
+#[expect(unnameable_types, reason = "generated code calls a function that requires it")]
+pub trait OwnStatus: Send {
+    /// The status itself.
+    fn into_status(self) -> Status;
+}
+
+impl OwnStatus for Status {
+    fn into_status(self) -> Status {
+        self
+    }
+}
+
 /// A call that has arrived. It lives in its handler's future, whose arguments may borrow from it.
 #[derive(Debug)]
 pub struct Incoming {
@@ -204,10 +221,14 @@ impl Incoming {
 
     /// Answers with a value or a status. The caller sees that the method may have run, even if the status says
     /// otherwise.
-    pub async fn reply_status<T: Serialize + Send>(&self, result: Result<T, Status>) -> Result<HandlerOutput, Status> {
+    pub async fn reply_status<T, E>(&self, result: Result<T, E>) -> Result<HandlerOutput, Status>
+    where
+        T: Serialize + Send,
+        E: OwnStatus,
+    {
         match result {
             Ok(value) => self.reply(value).await,
-            Err(status) => Err(status.leaving_a_handler()),
+            Err(status) => Err(status.into_status().leaving_a_handler()),
         }
     }
 

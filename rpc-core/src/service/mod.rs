@@ -11,6 +11,7 @@ mod hosting_error;
 mod incoming;
 mod instance;
 mod no_cancel;
+mod probe;
 mod runner;
 mod turn_queue;
 
@@ -34,6 +35,7 @@ pub use incoming::Incoming;
 pub(crate) use incoming::Received;
 pub use instance::Concurrency;
 pub(crate) use instance::Instance;
+pub use probe::{Known, Lacks, Probe, Travels, Unknown};
 
 pub use handler_output::HandlerOutput;
 pub(crate) use handler_output::HandlerReply;

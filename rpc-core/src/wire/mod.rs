@@ -1,6 +1,7 @@
 //! Encoding and decoding of frames: pure, bounded, and the only place that knows MessagePack.
 
 mod decode;
+mod decoder;
 mod encode;
 mod error;
 mod fields;
@@ -8,6 +9,7 @@ pub mod frame;
 mod handshake;
 mod head;
 mod hello;
+mod layout;
 mod packet;
 mod payload;
 mod plain;
@@ -25,6 +27,7 @@ pub use frame::{
     BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size,
 };
 pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome};
+pub use layout::{Boxed, DecodeAs, Each, EncodeAs, Entries, Laid, LaidRef, Maybe, Octets, Same};
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use plain::PlainFrame;

@@ -3,21 +3,15 @@
 use std::{fmt, io};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use rmp_serde::{
-    Deserializer, Serializer,
-    config::{DefaultConfig, HumanReadableConfig},
-    decode::ReadRefReader,
-};
+use rmp_serde::Serializer;
 use serde::{Deserialize, Serialize, ser::SerializeTuple};
 
 use super::{
     WireError,
+    decoder::{DecodeError, Decoder},
     read::Reader,
     scan::{ScanLimits, scan_exact},
 };
-
-/// Deeper than any value that passes the scanner, so that only the scanner's limit counts.
-const SERDE_DEPTH: usize = 2048;
 
 /// A value that does not serialize.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +45,7 @@ pub(super) fn serialize<T: Serialize + ?Sized>(out: &mut impl io::Write, value: 
 /// Reads a value that takes all of `bytes`.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: &ScanLimits) -> Result<T, WireError> {
     scan_exact(bytes, limits)?;
-    T::deserialize(&mut deserializer(bytes)).map_err(|error| WireError::new(error.to_string()))
+    T::deserialize(&mut Decoder::new(bytes)).map_err(|error| unfit(&error))
 }
 
 /// Reads a payload that is binary data and nothing else, as a slice of the payload.
@@ -64,18 +58,16 @@ pub fn decode_bytes(payload: &Bytes) -> Result<Bytes, WireError> {
 /// Reads the arguments of a call one after another. They borrow from the payload.
 pub struct ArgumentReader<'a> {
     payload: &'a Bytes,
-    values: Values<'a>,
+    values: Decoder<'a>,
     left: usize,
 }
-
-type Values<'a> = Deserializer<ReadRefReader<'a, [u8]>, HumanReadableConfig<DefaultConfig>>;
 
 impl<'a> ArgumentReader<'a> {
     /// Checks the whole payload, which must be an array.
     pub fn new(payload: &'a Bytes, limits: &ScanLimits) -> Result<Self, WireError> {
         scan_exact(payload, limits)?;
         let (left, values) = array(payload)?;
-        Ok(Self { payload, values: deserializer(values), left })
+        Ok(Self { payload, values: Decoder::new(values), left })
     }
 
     /// The next argument; `None` after the last one.
@@ -84,7 +76,7 @@ impl<'a> ArgumentReader<'a> {
             return Ok(None);
         }
         self.left -= 1;
-        T::deserialize(&mut self.values).map(Some).map_err(|error| WireError::new(error.to_string()))
+        T::deserialize(&mut self.values).map(Some).map_err(|error| unfit(&error))
     }
 
     /// The next argument, which must be binary data or text.
@@ -121,10 +113,28 @@ impl fmt::Debug for ArgumentReader<'_> {
     }
 }
 
-fn deserializer(bytes: &[u8]) -> Values<'_> {
-    let mut deserializer = Deserializer::from_read_ref(bytes).with_human_readable();
-    deserializer.set_max_depth(SERDE_DEPTH);
-    deserializer
+/// What serde says, and what to do about it.
+const CURES: [(&str, &str); 3] = [
+    (
+        "expected a borrowed byte array",
+        "; mark the `&[u8]` with `#[serde(with = \"serde_bytes\")]`, without which it is encoded as numbers",
+    ),
+    (
+        "128 is not supported",
+        "; in an enum with `untagged` or `tag`, and under `flatten`, send a number of 128 bits as text",
+    ),
+    ("did not match any variant of untagged enum", ", of which none can have a number of 128 bits"),
+];
+
+/// The error for a value that does not fit its type, with a cure if serde's message alone does not suggest it.
+fn unfit(error: &DecodeError) -> WireError {
+    let mut message = error.to_string();
+    for (said, cure) in CURES {
+        if message.contains(said) {
+            message += cure;
+        }
+    }
+    WireError::new(message)
 }
 
 /// Bytes that are encoded as MessagePack `bin`, by copying them.

@@ -5,7 +5,10 @@ use quote::quote;
 use syn::Attribute;
 
 use super::private;
-use crate::model::{Contract, Output};
+use crate::{
+    model::{Contract, Output},
+    normal::path,
+};
 
 /// The type that a call gives its caller.
 pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
@@ -21,5 +24,5 @@ pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
 
 /// Whether the macro passes an attribute of a method on to the client's method.
 pub(super) fn passes_on(attr: &Attribute) -> bool {
-    ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| attr.path().is_ident(name))
+    ["doc", "cfg", "deprecated", "must_use", "allow", "expect"].iter().any(|name| path(attr).is_ident(name))
 }

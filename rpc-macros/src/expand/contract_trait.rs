@@ -1,7 +1,7 @@
 //! The trait itself, with `serve`, and its implementation for `Arc`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::quote_spanned;
 
 use super::{broken, private, private_at, returns, shown_at};
 use crate::model::{Contract, Method};
@@ -11,16 +11,13 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let k = private(contract);
     let methods = contract.methods.iter().map(|method| {
         let (attrs, signature) = (&method.attrs, signature(contract, method));
-        quote!(#(#attrs)* #signature;)
+        own!(#(#attrs)* #signature;)
     });
     let broken = broken::declared(contract);
     let hosting = hosting(contract);
-    let message = format!("`{{Self}}` does not implement the contract `{ident}`");
-    let label = format!("`impl {ident} for …` is missing");
-    let supertraits = (!supertraits.is_empty()).then(|| quote!(+ #supertraits));
-    quote! {
+    let supertraits = (!supertraits.is_empty()).then(|| own!(+ #supertraits));
+    own! {
         #(#attrs)*
-        #[diagnostic::on_unimplemented(message = #message, label = #label)]
         #vis trait #ident #generics: #k::Send + #k::Sync + 'static #supertraits {
             #(#methods)*
             #broken
@@ -34,14 +31,14 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
 fn hosting(contract: &Contract) -> TokenStream {
     let (k, ident, client) = (private(contract), &contract.ident, contract.client());
     let body = if contract.is_broken() {
-        [(); 4].map(|()| quote!(loop {}))
+        [(); 4].map(|()| own!(loop {}))
     } else {
-        let descriptor = quote!(<#client as #k::Stub>::CONTRACT);
+        let descriptor = own!(<#client as #k::Stub>::CONTRACT);
         [
-            quote!(#k::Service::host(#descriptor, self, #client::__start)),
-            quote!(#k::Service::per_session(#descriptor, factory, #client::__start)),
-            quote!(#k::Service::try_per_session(#descriptor, factory, #client::__start)),
-            quote!(#k::Service::per_call(#descriptor, factory, #client::__start)),
+            own!(#k::Service::host(#descriptor, self, #client::__start)),
+            own!(#k::Service::per_session(#descriptor, factory, #client::__start)),
+            own!(#k::Service::try_per_session(#descriptor, factory, #client::__start)),
+            own!(#k::Service::per_call(#descriptor, factory, #client::__start)),
         ]
     };
     let [serve, per_session, try_per_session, per_call] = body;
@@ -58,7 +55,7 @@ fn hosting(contract: &Contract) -> TokenStream {
         format!("Hosts an object a call: `{ident}::per_call(|cx| …)` is called for each."),
     ];
     let [serve_doc, per_session_doc, try_per_session_doc, per_call_doc] = docs;
-    quote! {
+    own! {
         #[doc = #serve_doc]
         fn serve(self) -> #k::Service
         where
@@ -108,7 +105,7 @@ pub(super) fn forwarding(contract: &Contract) -> TokenStream {
         let (cfgs, name, signature) = (method.cfgs(), &method.ident, signature(contract, method));
         let cx = method.cx.iter().map(|cx| &cx.ident);
         let args = cx.chain(method.args.iter().map(|arg| &arg.ident));
-        quote! {
+        own! {
             #(#cfgs)*
             #signature {
                 <__T as #ident>::#name(self #(, #args)*)
@@ -116,10 +113,13 @@ pub(super) fn forwarding(contract: &Contract) -> TokenStream {
         }
     });
     let broken = broken::forwarded(contract);
-    quote! {
+    let supertraits = &contract.supertraits;
+    // Other traits may be without an implementation for `Arc`.
+    let clause = (!supertraits.is_empty()).then(|| own!(where #k::Arc<__T>: #supertraits));
+    own! {
         #[automatically_derived]
         #[allow(deprecated)]
-        impl<__T: #ident> #ident for #k::Arc<__T> {
+        impl<__T: #ident> #ident for #k::Arc<__T> #clause {
             #(#methods)*
             #broken
         }
@@ -133,11 +133,11 @@ fn signature(contract: &Contract, method: &Method) -> TokenStream {
     let k = private_at(contract, name.span());
     let cx = method.cx.iter().map(|cx| {
         let (ident, ty) = (&cx.ident, &cx.ty);
-        quote!(#ident: #ty)
+        own!(#ident: #ty)
     });
     let args = method.args.iter().map(|arg| {
         let (ident, ty) = (&arg.ident, &arg.ty);
-        quote!(#ident: #ty)
+        own!(#ident: #ty)
     });
     let returns = returns(method);
     let span = shown_at(name.span());

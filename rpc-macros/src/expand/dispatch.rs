@@ -1,11 +1,12 @@
 //! The code that serves a call: it reads the arguments, runs the user's method and encodes the answer.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::ext::IdentExt;
+use quote::quote_spanned;
+use syn::{Type, ext::IdentExt};
 
-use super::{items, ok_of_alias, private, private_at, shown_at};
+use super::{items, ok_of_alias, private, private_at, probe, shown_at};
 use crate::{
+    layout::Layout,
     model::{Arg, ArgKind, Contract, Method, Output},
     options::{Role, span_of},
     types::is_owned_binary,
@@ -19,7 +20,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
     }
     let (k, ident, client) = (private(contract), &contract.ident, contract.client());
     let arms = contract.methods.iter().map(|method| arm(contract, method));
-    quote! {
+    own! {
         impl #client {
             // If this crate does not host the contract, nothing calls this function.
             #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
@@ -51,19 +52,19 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
                 own.set_span(span);
                 quote_spanned!(span=> let #name = &__call.service_context::<#own, #client>();)
             }
-            Role::Callback => quote!(let #name = &__call.context::<#client>();),
+            Role::Callback => own!(let #name = &__call.context::<#client>();),
         }
     });
     let cx = method.cx.iter().map(|cx| &cx.ident);
     let passed = method.args.iter().map(|arg| {
         let name = &arg.ident;
-        if matches!(arg.kind, ArgKind::Lent(_) | ArgKind::LentSlice(_)) { quote!(&#name) } else { quote!(#name) }
+        if matches!(arg.kind, ArgKind::Lent(_) | ArgKind::LentSlice(_)) { own!(&#name) } else { own!(#name) }
     });
     let reply = reply(contract, method);
-    quote! {
+    own! {
         #(#cfgs)*
         #id => {
-            let __o = #k::Arc::clone(__object);
+            let __o = #k::core::clone::Clone::clone(__object);
             __runner.start(async move {
                 #arguments
                 #(#context)*
@@ -82,30 +83,44 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     let names = args.iter().map(|arg| &arg.ident);
     let reads = args.iter().map(|arg| {
         let wire = arg.ident.unraw().to_string();
-        let next = |ty: TokenStream| {
-            let span = span_of(&arg.ty);
-            if arg.default {
-                quote_spanned!(span=> __arguments.next_or_default::<#ty>(#wire)?)
-            } else {
-                quote_spanned!(span=> __arguments.next::<#ty>(#wire)?)
+        let next = |ty: TokenStream, layout: Option<Layout>| {
+            let span = shown_at(span_of(&arg.ty));
+            let layout = layout.map(|layout| layout.tokens(&private_at(contract, span), span));
+            let probed = match &arg.kind {
+                ArgKind::Value => probe(contract, &arg.ty),
+                ArgKind::Lent(ty) => probe(contract, ty),
+                _ => None,
+            };
+            if let Some(probe) = probed {
+                return if arg.default {
+                    quote_spanned!(span=> #probe.read_or_default(&mut __arguments, #wire)?)
+                } else {
+                    quote_spanned!(span=> #probe.read(&mut __arguments, #wire)?)
+                };
+            }
+            match (layout, arg.default) {
+                (None, false) => quote_spanned!(span=> __arguments.next::<#ty>(#wire)?),
+                (None, true) => quote_spanned!(span=> __arguments.next_or_default::<#ty>(#wire)?),
+                (Some(layout), false) => quote_spanned!(span=> __arguments.laid::<#ty, #layout>(#wire)?),
+                (Some(layout), true) => quote_spanned!(span=> __arguments.laid_or_default::<#ty, #layout>(#wire)?),
             }
         };
         let (binary, bytes) = if arg.default {
-            (quote!(__arguments.binary_or_default(#wire)?), quote!(__arguments.bytes_or_default(#wire)?))
+            (own!(__arguments.binary_or_default(#wire)?), own!(__arguments.bytes_or_default(#wire)?))
         } else {
-            (quote!(__arguments.binary(#wire)?), quote!(__arguments.bytes(#wire)?))
+            (own!(__arguments.binary(#wire)?), own!(__arguments.bytes(#wire)?))
         };
         let ty = &arg.ty;
         match &arg.kind {
-            ArgKind::Value => next(quote!(#ty)),
-            ArgKind::Lent(ty) => next(quote!(#ty)),
+            ArgKind::Value => next(own!(#ty), Layout::of(ty)),
+            ArgKind::Lent(ty) => next(own!(#ty), Layout::of(ty)),
             // The full path, because the user's scope may have another `Vec`.
-            ArgKind::LentSlice(element) => next(quote!(::std::vec::Vec<#element>)),
+            ArgKind::LentSlice(element) => next(own!(::std::vec::Vec<#element>), Layout::of_items(element)),
             ArgKind::BinarySlice => binary,
-            ArgKind::BinaryVec => quote!(#binary.to_vec()),
+            ArgKind::BinaryVec => own!(#binary.to_vec()),
             ArgKind::Bytes => bytes,
             ArgKind::Streaming => {
-                let span = span_of(&arg.ty);
+                let span = shown_at(span_of(&arg.ty));
                 let items = items(&private_at(contract, span), &arg.ty);
                 if arg.default {
                     quote_spanned!(span=> __arguments.streaming_or_default::<#items>(#wire)?)
@@ -115,7 +130,7 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
             }
         }
     });
-    quote! {
+    own! {
         let mut __arguments = __call.arguments()?;
         #(let #names = #reads;)*
         __arguments.end();
@@ -127,13 +142,23 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
     let span = shown_at(method.returns.as_ref().map_or_else(|| method.ident.span(), span_of));
     let k = private_at(contract, span);
     let stream = |ty| items(&k, ty).map(|items| quote_spanned!(span=> |__s| __call.stream::<#items>(__s)));
+    let probed = |ty: &Type| probe(contract, ty);
+    let laid = |ty: &Type| match Layout::of(ty)? {
+        Layout::Octets if is_owned_binary(ty) => Some(quote_spanned!(span=> #k::Blob::new)),
+        layout => {
+            let layout = layout.tokens(&k, span);
+            Some(quote_spanned!(span=> #k::Laid::<_, #layout>::new))
+        }
+    };
     match &method.output {
-        Output::Oneway => quote!(__call.done().await),
+        Output::Oneway => own!(__call.done().await),
         Output::Plain(ty) => {
             let sent = match items(&k, ty) {
                 Some(items) => quote_spanned!(span=> __call.stream::<#items>(__r)),
-                None if is_owned_binary(ty) => quote_spanned!(span=> #k::Blob::new(__r)),
-                None => quote_spanned!(span=> __r),
+                None => match laid(ty) {
+                    Some(laid) => quote_spanned!(span=> #laid(__r)),
+                    None => probed(ty).map_or_else(|| own!(__r), |probe| quote_spanned!(span=> #probe.sent(__r))),
+                },
             };
             quote_spanned!(span=> __call.reply(#sent).await)
         }
@@ -142,16 +167,20 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
                 Output::Status(_) => quote_spanned!(span=> reply_status),
                 _ => quote_spanned!(span=> reply_result),
             };
-            let binary = is_owned_binary(ok).then(|| quote_spanned!(span=> #k::Blob::new));
-            let sent = match stream(ok).or(binary) {
-                Some(map) => quote_spanned!(span=> __r.map(#map)),
-                None => quote_spanned!(span=> __r),
+            let map = stream(ok).or_else(|| laid(ok)).map(|map| quote_spanned!(span=> .map(#map)));
+            let succeeded = probed(ok).map(|probe| quote_spanned!(span=> let __r = #probe.succeeded(__r);));
+            let fault = match &method.output {
+                Output::Fallible(_, err) => probed(err),
+                _ => None,
             };
-            quote_spanned!(span=> __call.#reply(#sent).await)
+            let failed = fault.map(|probe| quote_spanned!(span=> let __r = #probe.failed(__r);));
+            quote_spanned!(span=> #succeeded #failed __call.#reply(__r #map).await)
         }
         Output::Alias(ty) => {
             let result = quote_spanned!(span=> #k::Fallible::into_result(__r));
-            let map = ok_of_alias(ty).and_then(stream).map(|map| quote_spanned!(span=> .map(#map)));
+            let map = ok_of_alias(ty)
+                .and_then(|ok| stream(ok).or_else(|| laid(ok)))
+                .map(|map| quote_spanned!(span=> .map(#map)));
             quote_spanned!(span=> __call.reply_result(#result #map).await)
         }
     }

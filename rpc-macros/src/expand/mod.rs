@@ -1,5 +1,11 @@
 //! The code that a contract becomes, piece by piece.
 
+/// As `quote!`, for code that has local variables: nothing that the user names is ever taken for one of them, also if
+/// `macro_rules!` has written the contract.
+macro_rules! own {
+    ($($tokens:tt)*) => { ::quote::quote_spanned!(::proc_macro2::Span::mixed_site()=> $($tokens)*) };
+}
+
 mod broken;
 mod client;
 mod contract_trait;
@@ -8,10 +14,11 @@ mod dispatch;
 mod stub;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Path, Type, ext::IdentExt};
 
 use crate::{
+    layout::Layout,
     model::{Contract, Method, Output},
     types::{is_owned_binary, last_segment, streamed, type_arguments},
 };
@@ -34,7 +41,7 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
 fn import(contract: &Contract, krate: &Path) -> TokenStream {
     let k = private(contract);
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
-    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private as #k;)
+    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private::{self as #k, Lacks as _};)
 }
 
 /// The short name of `__private`.
@@ -53,24 +60,46 @@ fn private_at(contract: &Contract, span: Span) -> TokenStream {
     tokens.collect()
 }
 
-/// A span with the origin of the macro's own tokens, which the compiler shows at `span`. All tokens of an expression
-/// need the same origin; otherwise the compiler points at the whole attribute.
+/// A span with the origin of the tokens of `own!`, which the compiler shows at `span`. All tokens of an expression need
+/// the same origin; otherwise the compiler points at the whole attribute.
 fn shown_at(span: Span) -> Span {
-    span.resolved_at(Span::call_site())
+    span.resolved_at(Span::mixed_site())
 }
 
 /// The generic arguments that say how the items of a stream, and its fault, are encoded.
 fn items(k: &TokenStream, ty: &Type) -> Option<TokenStream> {
     let (item, fault) = streamed(ty)?;
-    let codec = if is_owned_binary(item) { quote!(#k::Binary<#item>) } else { quote!(#k::Value<#item>) };
+    let codec = codec(k, item);
     let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
     Some(quote!(#codec, #fault))
 }
 
-/// The `Ok` type of an alias of a `Result`, if its tokens show that it is a stream.
+/// Code that asks whether serde knows a type, if the author may have forgotten to derive its traits. An error appears
+/// where the contract first mentions the type, once for all its places and both ends.
+fn probe(contract: &Contract, ty: &Type) -> Option<TokenStream> {
+    let span = shown_at(contract.first_mention(ty)?);
+    let k = private_at(contract, span);
+    Some(quote_spanned!(span=> #k::Probe::<#ty>::NEW.check()))
+}
+
+/// The type that says how a value is encoded or decoded as a whole.
+fn codec(k: &TokenStream, ty: &Type) -> TokenStream {
+    match Layout::of(ty) {
+        Some(Layout::Octets) if is_owned_binary(ty) => quote!(#k::Binary<#ty>),
+        Some(layout) => {
+            let layout = layout.tokens(k, Span::mixed_site());
+            quote!(#k::LaidValue<#ty, #layout>)
+        }
+        None => quote!(#k::Value<#ty>),
+    }
+}
+
+/// The `Ok` type of an alias of a `Result`, if its tokens show that it is a stream or has binary data in it.
 fn ok_of_alias(ty: &Type) -> Option<&Type> {
-    let ok = type_arguments(last_segment(ty)?).first().copied()?;
-    streamed(ok).map(|_| ok)
+    let segment = last_segment(ty)?;
+    let ok = type_arguments(segment).first().copied()?;
+    // The argument of an alias with another name need not be the type of its successes.
+    (streamed(ok).is_some() || segment.ident == "Result" && Layout::of(ok).is_some()).then_some(ok)
 }
 
 /// The return type of a method in the trait.

@@ -1,18 +1,19 @@
 //! The client: a struct with one method for each method of the contract.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote_spanned};
 use syn::{Lifetime, Type, visit_mut::VisitMut};
 
 use super::{
     broken,
     client::{passes_on, returned},
-    items, ok_of_alias, private, private_at, shown_at,
+    codec, items, ok_of_alias, private, private_at, probe, shown_at,
 };
 use crate::{
+    layout::Layout,
     model::{ArgKind, Broken, Contract, Method, Output},
     options::Role,
-    types::{is_owned_binary, streamed},
+    types::streamed,
 };
 
 pub(super) fn definition(contract: &Contract) -> TokenStream {
@@ -23,7 +24,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let broken = broken::called(contract);
     let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
     let with = (!contract.broken.iter().any(is_taken)).then(|| {
-        quote! {
+        own! {
             /// A client whose calls have these options, a timeout or metadata. They add to the options of this client,
             /// and replace a timeout or a key of metadata that both set.
             #[must_use]
@@ -35,7 +36,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     let cfgs: Vec<_> = cfgs.collect();
     let debug = client.to_string();
-    quote! {
+    own! {
         #(#cfgs)*
         #[doc = #doc]
         #vis struct #client {
@@ -74,7 +75,7 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
     let attrs = method.attrs.iter().filter(|attr| passes_on(attr));
     let doc = (!method.attrs.iter().any(|attr| attr.path().is_ident("doc")))
         .then(|| format!("Calls `{}.{}`.", contract.name, method.name))
-        .map(|doc| quote!(#[doc = #doc]));
+        .map(|doc| own!(#[doc = #doc]));
     let mut lifetimes = Lifetimes::default();
     let mut streams = Vec::new();
     let args: Vec<_> = method
@@ -84,25 +85,25 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
             let (ident, mut ty) = (&arg.ident, arg.ty.clone());
             if let Some((item, fault)) = streamed(&ty) {
                 let name = format_ident!("__S{}", streams.len());
-                let fault = fault.map_or_else(|| quote!(#k::NoFault), |fault| quote!(#fault));
-                streams.push(quote!(#name: #k::IntoStreaming<#item, #fault>));
-                return quote!(#ident: #name);
+                let fault = fault.map_or_else(|| own!(#k::NoFault), |fault| own!(#fault));
+                streams.push(own!(#name: #k::IntoStreaming<#item, #fault>));
+                return own!(#ident: #name);
             }
             lifetimes.visit_type_mut(&mut ty);
-            quote!(#ident: #ty)
+            own!(#ident: #ty)
         })
         .collect();
-    let lifetimes = lifetimes.names.iter().map(|lifetime| quote!(#lifetime));
-    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| quote!(#name));
+    let lifetimes = lifetimes.names.iter().map(|lifetime| own!(#lifetime));
+    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| own!(#name));
     let kept: Vec<_> = lifetimes.clone().chain(kept).collect();
     let generics: Vec<_> = lifetimes.chain(streams).collect();
     let sent = sent(contract, method);
-    let (returns, call) = (returned(contract, &method.output), call(contract, method));
+    let (returns, (call, decoded)) = (returned(contract, &method.output), call(contract, method));
     let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
     // All code that requires serde has one span, so that the compiler reports a forgotten derive once, at the method.
-    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent));
-    quote! {
+    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent #decoded));
+    own! {
         #(#attrs)*
         #doc
         pub fn #name<#(#generics),*>(&self #(, #args)*) -> #future {
@@ -120,11 +121,21 @@ fn sent(contract: &Contract, method: &Method) -> TokenStream {
     }
     let args = method.args.iter().map(|arg| {
         let ident = &arg.ident;
-        match arg.kind {
+        let laid = |layout: Option<Layout>, wrapper: &str| match layout {
+            Some(layout) => {
+                let (wrapper, layout) = (Ident::new(wrapper, span), layout.tokens(&k, span));
+                quote_spanned!(span=> #k::#wrapper::<_, #layout>::new(#ident))
+            }
+            None => quote_spanned!(span=> #ident),
+        };
+        let probed = |ty: &Type| probe(contract, ty).map(|probe| quote_spanned!(span=> #probe.sent(#ident)));
+        match &arg.kind {
             ArgKind::BinarySlice => quote_spanned!(span=> #k::Bin(#ident)),
             ArgKind::BinaryVec | ArgKind::Bytes => quote_spanned!(span=> #k::Blob::new(#ident)),
             ArgKind::Streaming => quote_spanned!(span=> #k::Nil),
-            _ => quote_spanned!(span=> #ident),
+            ArgKind::Value => probed(&arg.ty).unwrap_or_else(|| laid(Layout::of(&arg.ty), "Laid")),
+            ArgKind::Lent(ty) => probed(ty).unwrap_or_else(|| laid(Layout::of(ty), "LaidRef")),
+            ArgKind::LentSlice(element) => laid(Layout::of_items(element), "LaidRef"),
         }
     });
     with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)
@@ -140,35 +151,44 @@ fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: 
         let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
         Some(quote_spanned!(span=> #k::StreamWriter::new::<#items>(#ident, Self::#descriptor)))
     });
-    quote_spanned!(span=> #arguments, #k::StreamWriters::from([#(#streams),*]))
+    quote_spanned!(span=> #arguments, #k::StreamWriters::of([#(#streams),*]))
 }
 
-/// The function of `Peer` that makes the call.
-fn call(contract: &Contract, method: &Method) -> TokenStream {
+/// The function of `Peer` that makes the call, and how it decodes the answer.
+fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
     let span = shown_at(method.ident.span());
     let k = private_at(contract, span);
-    let decoded = |ty: &Type| match items(&k, ty) {
-        Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-        None if is_owned_binary(ty) => quote_spanned!(span=> #k::Single<#k::Binary<#ty>>),
-        None => quote_spanned!(span=> #k::Single<#k::Value<#ty>>),
+    let marker = |ty: TokenStream| quote_spanned!(span=> #k::decoded::<#ty>());
+    let decoded = |ty: &Type| match (items(&k, ty), probe(contract, ty)) {
+        (Some(items), _) => marker(quote_spanned!(span=> #k::Streamed<#items>)),
+        (None, Some(probe)) => quote_spanned!(span=> #probe.output()),
+        (None, None) => {
+            let codec = codec(&k, ty);
+            marker(quote_spanned!(span=> #k::Single<#codec>))
+        }
     };
     match &method.output {
-        Output::Oneway => quote_spanned!(span=> call_oneway),
+        Output::Oneway => (quote_spanned!(span=> call_oneway), TokenStream::new()),
         Output::Plain(ty) | Output::Status(ty) => {
             let decoded = decoded(ty);
-            quote_spanned!(span=> call::<_, #decoded>)
+            (quote_spanned!(span=> call), quote_spanned!(span=> , #decoded))
         }
         Output::Fallible(ok, err) => {
+            let fault = match probe(contract, err) {
+                Some(probe) => quote_spanned!(span=> #probe.fault()),
+                None => marker(quote_spanned!(span=> #k::Value<#err>)),
+            };
             let decoded = decoded(ok);
-            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
+            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
         }
         Output::Alias(ty) => {
-            let (ok, err) = (quote!(<#ty as #k::Fallible>::Ok), quote!(<#ty as #k::Fallible>::Err));
-            let decoded = match ok_of_alias(ty).and_then(|ok| items(&k, ok)) {
-                Some(items) => quote_spanned!(span=> #k::Streamed<#items>),
-                None => quote_spanned!(span=> #k::Single<#k::Value<#ok>>),
+            let (ok, err) = (own!(<#ty as #k::Fallible>::Ok), own!(<#ty as #k::Fallible>::Err));
+            let decoded = match ok_of_alias(ty) {
+                Some(ok) => decoded(ok),
+                None => marker(quote_spanned!(span=> #k::Single<#k::Value<#ok>>)),
             };
-            quote_spanned!(span=> call_fallible::<_, #decoded, #err>)
+            let fault = marker(quote_spanned!(span=> #k::Value<#err>));
+            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
         }
     }
 }

@@ -14,7 +14,10 @@ use self::{
     read::{each, flag, set, unknown, value},
     time::millis,
 };
-use crate::errors::Errors;
+use crate::{
+    errors::Errors,
+    normal::{is_conditional, path},
+};
 
 /// The macro that is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -178,14 +181,37 @@ pub(crate) fn take_argument_options(attrs: &mut Vec<Attribute>, errors: &mut Err
             Ok(())
         });
     }
+    for attr in attrs.iter() {
+        let path = path(attr);
+        if path.is_ident("cfg") {
+            errors.on(
+                attr,
+                "an argument does not depend on `cfg`: ends that are built differently would take one argument for \
+                 another; write the method twice, with `cfg` on each, or give the argument `#[rpc(default)]`",
+            );
+        } else if !LINTS.iter().any(|lint| path.is_ident(lint)) {
+            errors.on(attr, "an argument of a contract has no attribute but `#[rpc(default)]`; remove this one");
+        }
+    }
     default.is_some()
 }
+
+/// The attributes that say how loud the compiler is, and nothing about the argument.
+const LINTS: [&str; 5] = ["allow", "expect", "warn", "deny", "forbid"];
 
 fn take_rpc(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Vec<TokenStream> {
     let mut found = Vec::new();
     attrs.retain(|attr| {
-        if !attr.path().is_ident("rpc") {
+        if !path(attr).is_ident("rpc") {
             return true;
+        }
+        if is_conditional(attr) {
+            errors.on(
+                attr,
+                "the options of a method or an argument are the same at both ends, so they do not depend on `cfg`; for \
+                 two versions of a method, write the method twice, with `cfg` on each",
+            );
+            return false;
         }
         match &attr.meta {
             Meta::List(list) => found.push(list.tokens.clone()),

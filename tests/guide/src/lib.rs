@@ -27,6 +27,7 @@ chapters! {
     interceptors = "interceptors.md";
     testing = "testing.md";
     evolving = "evolving.md";
+    shapes = "shapes.md";
     from_wcf = "from-wcf.md";
     from_signalr = "from-signalr.md";
     from_tonic = "from-tonic.md";

@@ -9,7 +9,7 @@ use crate::{
     error::CallError,
     peer::encode::{encode, encode_rope},
     status::Status,
-    wire::{self, Blob, Rope, ScanLimits, WireError},
+    wire::{self, Blob, DecodeAs, EncodeAs, Laid, LaidRef, Rope, ScanLimits, WireError},
 };
 
 /// A value that serde encodes and decodes.
@@ -17,6 +17,9 @@ pub struct Value<T>(PhantomData<fn() -> T>);
 
 /// Bytes that travel without serde: a `Vec<u8>` or a `Bytes`.
 pub struct Binary<T>(PhantomData<fn() -> T>);
+
+/// A value with binary data in it, at the places that the layout `L` tells.
+pub struct LaidValue<T, L>(PhantomData<fn() -> (T, L)>);
 
 /// How a value is decoded.
 #[expect(unnameable_types, reason = "generated code names `Value` and `Binary`, which implement the trait")]
@@ -59,6 +62,31 @@ impl<T: From<Bytes> + Send + 'static> Decode for Binary<T> {
     }
 }
 
+impl<T, L> Decode for LaidValue<T, L>
+where
+    T: Send + 'static,
+    L: for<'de> DecodeAs<'de, T> + 'static,
+{
+    type Value = T;
+
+    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<T, WireError> {
+        wire::decode::<Laid<T, L>>(&bytes, limits).map(Laid::into_inner)
+    }
+}
+
+impl<T: Send + 'static, L: EncodeAs<T> + 'static> Encode for LaidValue<T, L> {
+    type Value = T;
+    type Ready = T;
+
+    fn ready(value: T) -> T {
+        value
+    }
+
+    fn encode(value: &T) -> Result<Rope, String> {
+        encode(&LaidRef::<T, L>::new(value)).map(Rope::from)
+    }
+}
+
 impl<T: Serialize + Send + 'static> Encode for Value<T> {
     type Value = T;
     type Ready = T;
@@ -88,6 +116,12 @@ impl<T: Into<Bytes> + Send + 'static> Encode for Binary<T> {
 impl<T> fmt::Debug for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Value")
+    }
+}
+
+impl<T, L> fmt::Debug for LaidValue<T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LaidValue")
     }
 }
 

@@ -12,7 +12,7 @@ mod sender;
 mod streaming;
 mod writer;
 
-pub use item::{Binary, NoFault, Value};
+pub use item::{Binary, LaidValue, NoFault, Value};
 pub(crate) use item::{Decode, Encode};
 pub(crate) use reader::StreamReaders;
 pub use sender::{Closed, StreamSender};

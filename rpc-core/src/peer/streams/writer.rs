@@ -148,6 +148,12 @@ impl fmt::Debug for StreamWriter {
 pub struct StreamWriters(Option<Box<Vec<StreamWriter>>>);
 
 impl StreamWriters {
+    /// These writers.
+    #[inline]
+    pub fn of<const N: usize>(writers: [StreamWriter; N]) -> Self {
+        if N == 0 { Self(None) } else { Self(Some(Box::new(writers.into()))) }
+    }
+
     pub(crate) fn push(&mut self, writer: StreamWriter) {
         self.0.get_or_insert_default().push(writer);
     }
@@ -160,13 +166,6 @@ impl StreamWriters {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl<const N: usize> From<[StreamWriter; N]> for StreamWriters {
-    #[inline]
-    fn from(writers: [StreamWriter; N]) -> Self {
-        if N == 0 { Self(None) } else { Self(Some(Box::new(writers.into()))) }
     }
 }
 

@@ -1,0 +1,15 @@
+struct Point {
+    x: i32,
+}
+
+#[derive(Debug)]
+enum Fault {
+    Odd,
+}
+
+#[rpc_core::service]
+trait Desk {
+    async fn note(&self, point: Point, more: &Point) -> Result<Vec<Point>, Fault>;
+}
+
+fn main() {}

@@ -1,0 +1,29 @@
+//! A contract in a crate of the edition 2018, under strict lints.
+#![deny(
+    warnings,
+    future_incompatible,
+    keyword_idents,
+    missing_copy_implementations,
+    missing_debug_implementations,
+    missing_docs,
+    nonstandard_style,
+    rust_2018_idioms,
+    rust_2021_compatibility,
+    single_use_lifetimes,
+    trivial_casts,
+    unnameable_types,
+    unreachable_pub,
+    unused,
+    unused_extern_crates,
+    unused_lifetimes,
+    unused_qualifications,
+    unused_results,
+    clippy::all,
+    clippy::nursery,
+    clippy::pedantic
+)]
+
+#[path = "../../contract.rs"]
+mod contract;
+
+pub use contract::{Desk, DeskClient, Screen, ScreenClient};
