@@ -106,6 +106,8 @@ pub(crate) enum Output {
     Plain(Type),
     /// `Result<T, E>` with a typed fault.
     Fallible(Type, Type),
+    /// `Result<T, CallError<E>>`, with a typed fault or a status
+    FallibleOrStatus(Type, Type),
     /// `Result<T, Status>`
     Status(Type),
     /// An alias of a `Result`.
@@ -159,7 +161,7 @@ impl Method {
         });
         let (ok, err) = match &self.output {
             Output::Plain(ok) | Output::Status(ok) => (Some(ok), None),
-            Output::Fallible(ok, err) => (Some(ok), Some(err)),
+            Output::Fallible(ok, err) | Output::FallibleOrStatus(ok, err) => (Some(ok), Some(err)),
             Output::Oneway | Output::Alias(_) => (None, None),
         };
         args.chain(ok).chain(err)
@@ -174,7 +176,9 @@ impl Method {
     pub(crate) fn returns_stream(&self) -> bool {
         let returned = match &self.output {
             Output::Oneway => None,
-            Output::Plain(ty) | Output::Status(ty) | Output::Fallible(ty, _) => streamed(ty),
+            Output::Plain(ty) | Output::Status(ty) | Output::Fallible(ty, _) | Output::FallibleOrStatus(ty, _) => {
+                streamed(ty)
+            }
             Output::Alias(ty) => {
                 last_segment(ty).and_then(|result| type_arguments(result).first().copied()).and_then(streamed)
             }

@@ -321,9 +321,18 @@ fn read_output(options: &MethodOptions, returns: Option<&Type>, errors: &mut Err
     };
     match type_arguments(segment)[..] {
         [ok, err] if is_named(err, "Status") => Output::Status(ok.clone()),
-        [ok, err] => Output::Fallible(ok.clone(), err.clone()),
+        [ok, err] => match fault_of_call_error(err) {
+            Some(fault) => Output::FallibleOrStatus(ok.clone(), fault.clone()),
+            None => Output::Fallible(ok.clone(), err.clone()),
+        },
         _ => Output::Alias(ty.clone()),
     }
+}
+
+/// The `E` of a `CallError<E>`.
+fn fault_of_call_error(err: &Type) -> Option<&Type> {
+    let segment = last_segment(err).filter(|segment| segment.ident == "CallError")?;
+    type_arguments(segment).first().copied()
 }
 
 /// The path of a contract's client, from the path of the contract's trait.

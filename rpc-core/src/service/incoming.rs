@@ -15,6 +15,7 @@ use super::{Arguments, HandlerOutput, HandlerReply, turn_queue::SharedTurnGuard}
 use crate::{
     context::Context,
     contract::MethodDescriptor,
+    error::CallError,
     logging::LogLimit,
     peer::{
         CallsBack, CurrentCall, Encode, Need, Peer, Reservation, SessionShared, StreamReaders, StreamWriter,
@@ -216,6 +217,20 @@ impl Incoming {
         match result {
             Ok(value) => self.reply(value).await,
             Err(fault) => self.answer(fault, false).await.map(HandlerOutput::into_fault),
+        }
+    }
+
+    /// Answers with a value, a typed fault or a status. The caller sees that the method may have run, even if the
+    /// status says otherwise.
+    pub async fn reply_fallible<T, E>(&self, result: Result<T, CallError<E>>) -> Result<HandlerOutput, Status>
+    where
+        T: Serialize + Send,
+        E: Serialize + Send,
+    {
+        match result {
+            Ok(value) => self.reply(value).await,
+            Err(CallError::Fault(fault)) => self.answer(fault, false).await.map(HandlerOutput::into_fault),
+            Err(CallError::Status(status)) => Err(status.leaving_a_handler()),
         }
     }
 

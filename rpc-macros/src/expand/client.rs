@@ -17,7 +17,7 @@ pub(super) fn returned(contract: &Contract, output: &Output) -> TokenStream {
     match output {
         Output::Oneway => quote!(#result<(), #k::Status>),
         Output::Plain(ty) | Output::Status(ty) => quote!(#result<#ty, #k::Status>),
-        Output::Fallible(ok, err) => quote!(#result<#ok, #k::CallError<#err>>),
+        Output::Fallible(ok, err) | Output::FallibleOrStatus(ok, err) => quote!(#result<#ok, #k::CallError<#err>>),
         Output::Alias(ty) => quote!(#result<<#ty as #k::Fallible>::Ok, #k::CallError<<#ty as #k::Fallible>::Err>>),
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
     own! {
         impl #client {
             // If this crate does not host the contract, nothing calls this function.
-            #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
+            #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value, clippy::redundant_closure_call)]
             fn __start<__T: #ident>(
                 __object: &#k::Arc<__T>,
                 __method: #k::core::primitive::u32,
@@ -63,7 +63,9 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
     let reply = reply(contract, method);
     own! {
         #(#cfgs)*
-        #id => {
+        // A closure has a frame of its own: without optimization, one frame for all arms would hold all futures at
+        // once.
+        #id => (move || {
             let __o = #k::core::clone::Clone::clone(__object);
             __runner.start(async move {
                 #arguments
@@ -71,7 +73,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
                 let __r = <__T as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
                 #reply
             })
-        }
+        })(),
     }
 }
 
@@ -162,9 +164,10 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
             };
             quote_spanned!(span=> __call.reply(#sent).await)
         }
-        Output::Fallible(ok, _) | Output::Status(ok) => {
+        Output::Fallible(ok, _) | Output::FallibleOrStatus(ok, _) | Output::Status(ok) => {
             let reply = match &method.output {
                 Output::Status(_) => quote_spanned!(span=> reply_status),
+                Output::FallibleOrStatus(..) => quote_spanned!(span=> reply_fallible),
                 _ => quote_spanned!(span=> reply_result),
             };
             let map = stream(ok).or_else(|| laid(ok)).map(|map| quote_spanned!(span=> .map(#map)));

@@ -173,7 +173,7 @@ fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
             let decoded = decoded(ty);
             (quote_spanned!(span=> call), quote_spanned!(span=> , #decoded))
         }
-        Output::Fallible(ok, err) => {
+        Output::Fallible(ok, err) | Output::FallibleOrStatus(ok, err) => {
             let fault = match probe(contract, err) {
                 Some(probe) => quote_spanned!(span=> #probe.fault()),
                 None => marker(quote_spanned!(span=> #k::Value<#err>)),
