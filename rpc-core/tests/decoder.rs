@@ -63,7 +63,7 @@ fn agree<T: DeserializeOwned + PartialEq + fmt::Debug>(bytes: &[u8]) -> Result<(
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     let mut out = BytesMut::new();
-    encode(&mut out, value).unwrap();
+    assert_eq!(encode(&mut out, value), Ok(()));
     out.to_vec()
 }
 

@@ -27,7 +27,7 @@ impl Inn for House {
             return Err(CallError::Fault(Full { beds: 2 }));
         }
         // A fault and a status of the callback go on as what they are.
-        Ok(cx.peer().confirm(beds).await?)
+        cx.peer().confirm(beds).await
     }
 
     async fn names(&self) -> Result<Vec<u8>, CallError<Full>> {

@@ -37,9 +37,9 @@ pub enum PlainFrame {
     },
 }
 
-const REQUEST: u8 = kind::REQUEST as u8;
-const NOTIFY: u8 = kind::NOTIFY as u8;
-const RESPONSE: u8 = kind::RESPONSE as u8;
+const REQUEST: u8 = kind::REQUEST.to_be_bytes()[7];
+const NOTIFY: u8 = kind::NOTIFY.to_be_bytes()[7];
+const RESPONSE: u8 = kind::RESPONSE.to_be_bytes()[7];
 const NIL: u8 = 0xc0;
 
 /// Reads the usual frame that begins at `at`, and gives where it ends; `None` for any other frame.
