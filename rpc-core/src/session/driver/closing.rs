@@ -70,6 +70,7 @@ impl Driver {
     }
 
     fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        self.now = now();
         let next = self.shared.look(|connection| connection.poll_timeout());
         if self.drive_timer(cx, next.into_iter().chain([until]).min()) {
             cx.waker().wake_by_ref();
