@@ -23,6 +23,15 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// Puts the future that `make` makes in place. The future is made in the frame of this function: without
+    /// optimization, a function that starts one of several methods would have room for the futures of all of them.
+    pub fn start_with<F>(&mut self, make: impl FnOnce() -> F)
+    where
+        F: Future<Output = Result<HandlerOutput, Status>> + Send + 'static,
+    {
+        self.start(make());
+    }
+
     /// Puts a handler's future in place.
     pub fn start<F>(&mut self, future: F)
     where

@@ -23,7 +23,7 @@ pub(super) fn start(contract: &Contract) -> TokenStream {
     own! {
         impl #client {
             // If this crate does not host the contract, nothing calls this function.
-            #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value, clippy::redundant_closure_call)]
+            #[allow(dead_code, deprecated, unused_variables, clippy::unused_unit, clippy::let_unit_value)]
             fn __start<__T: #ident>(
                 __object: &#k::Arc<__T>,
                 __method: #k::core::primitive::u32,
@@ -63,17 +63,15 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
     let reply = reply(contract, method);
     own! {
         #(#cfgs)*
-        // A closure has a frame of its own: without optimization, one frame for all arms would hold all futures at
-        // once.
-        #id => (move || {
+        #id => {
             let __o = #k::core::clone::Clone::clone(__object);
-            __runner.start(async move {
+            __runner.start_with(move || async move {
                 #arguments
                 #(#context)*
                 let __r = <__T as #ident>::#name(&__o #(, #cx)* #(, #passed)*).await;
                 #reply
             })
-        })(),
+        }
     }
 }
 
