@@ -51,6 +51,14 @@ impl Answer {
 pub(crate) struct CallInput<A> {
     pub(crate) arguments: A,
     pub(crate) streams: StreamWriters,
+    /// The encoded arguments, if the call was tried as a plain one a moment ago.
+    pub(crate) encoded: Option<Rope>,
+}
+
+impl<A> CallInput<A> {
+    pub(crate) fn new(arguments: A, streams: StreamWriters) -> Self {
+        Self { arguments, streams, encoded: None }
+    }
 }
 
 /// Makes a call once, in this session. The streams are taken out of `input` when they begin to be produced. `input` is
@@ -61,9 +69,11 @@ pub(super) async fn attempt<A: Serialize + Send>(
     params: &mut CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let CallInput { arguments, streams: writers } = input;
+    let CallInput { arguments, streams: writers, encoded } = input;
+    // A call that waits holds no encoded bytes, so they are of use only if the call may be sent now.
+    let mut encoded = encoded.take().filter(|_| shared.has_fast_path());
     let mut sending = Sending::new(shared, method, params, writers.len())?;
-    let sent = sending.send(|| encode(method, arguments)).await?;
+    let sent = sending.send(|| encoded.take().map_or_else(|| encode(method, arguments), Ok)).await?;
     if sent && method.is_oneway() {
         sending.forget();
         return Ok(Answer::nothing());

@@ -125,7 +125,7 @@ impl Peer {
         A: Serialize + Send,
         O: Output,
     {
-        let (peer, mut input) = (self.clone(), CallInput { arguments, streams });
+        let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
         async move {
             match peer.perform(method, &mut input).await? {
                 Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
@@ -152,7 +152,7 @@ impl Peer {
         O: Output,
         F: DecodeFault,
     {
-        let (peer, mut input) = (self.clone(), CallInput { arguments, streams });
+        let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
         async move {
             match peer.perform(method, &mut input).await? {
                 Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
@@ -177,7 +177,7 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let (peer, mut input) = (self.clone(), CallInput { arguments, streams: StreamWriters::default() });
+        let (peer, mut input) = (self.clone(), CallInput::new(arguments, StreamWriters::default()));
         async move { peer.perform(method, &mut input).await.map(|_| ()) }
     }
 

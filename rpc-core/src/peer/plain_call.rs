@@ -36,7 +36,8 @@ pub(super) enum Sent<'a> {
     TwoWay(PlainCall<'a>),
 }
 
-/// Waits for the outcome of a usual call. Dropping it gives the call up.
+/// Waits for the outcome of a usual call. Its first poll is in the poll that sent it, whose waker the call has.
+/// Dropping it gives the call up.
 pub(super) struct PlainCall<'a> {
     shared: &'a Arc<SessionShared>,
     /// `None` when the outcome has been taken.
@@ -64,7 +65,13 @@ pub(super) fn send<'a, A: Serialize>(
     }
     let arguments = encode_rope(&input.arguments).ok()?;
     let start = start_of(shared, options, method, begun);
-    send_encoded(shared, method, start, arguments, waker)
+    match send_encoded(shared, start, arguments, (method.id(), begun), waker) {
+        Ok(sent) => Some(sent),
+        Err(arguments) => {
+            input.encoded = Some(arguments);
+            None
+        }
+    }
 }
 
 /// What the call says when it begins.
@@ -91,29 +98,32 @@ fn start_of(
     }
 }
 
+/// Sends a call with these arguments, or gives them back.
 fn send_encoded<'a>(
     shared: &'a Arc<SessionShared>,
-    method: &'static MethodDescriptor,
     mut start: CallStart,
     arguments: Rope,
+    (method, begun): (u32, Instant),
     waker: &Waker,
-) -> Option<Sent<'a>> {
+) -> Result<Sent<'a>, Rope> {
     let len = arguments.len();
     if len > MOST.min(shared.chunk()) {
-        return None;
+        return Err(arguments);
     }
     // The length is far below u32::MAX.
     let room = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(FRAME);
-    shared.room.try_acquire_many(room).ok()?.forget();
-    let begun = start.deadline_origin?.begun;
-    let arguments = PlainArguments { method: method.id(), bytes: arguments, room };
+    match shared.room.try_acquire_many(room) {
+        Ok(held) => held.forget(),
+        Err(_) => return Err(arguments),
+    }
+    let arguments = PlainArguments { method, bytes: arguments, room };
     let started = shared.lean(|connection| connection.start_plain(begun, &mut start, arguments, waker));
     match started {
-        PlainStart::Oneway => Some(Sent::Oneway),
-        PlainStart::TwoWay(key) => Some(Sent::TwoWay(PlainCall { shared, key: Some(key), has_waker: true })),
-        PlainStart::Refused(_arguments) => {
+        PlainStart::Oneway => Ok(Sent::Oneway),
+        PlainStart::TwoWay(key) => Ok(Sent::TwoWay(PlainCall { shared, key: Some(key), has_waker: true })),
+        PlainStart::Refused(arguments) => {
             shared.room.add_permits(room as usize);
-            None
+            Err(arguments.bytes)
         }
     }
 }
