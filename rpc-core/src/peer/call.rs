@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
-    proto::{DeadlineOrigin, Outcome},
+    proto::{CallStart, DeadlineOrigin, Outcome},
     status::Status,
     wire::{MetadataPairs, Rope, WireError},
 };
@@ -32,6 +32,25 @@ pub(super) struct CallParams {
     pub(super) deadline: Option<Instant>,
     pub(super) deadline_origin: DeadlineOrigin,
     pub(super) idle_timeout: Option<Duration>,
+}
+
+/// What a call says when it begins that is made in the handler of `origin`.
+#[inline(always)]
+pub(super) fn call_start(
+    method: &'static MethodDescriptor,
+    origin: Option<CurrentCall>,
+    (deadline, deadline_origin): (Option<Instant>, DeadlineOrigin),
+    idle_timeout: Option<Duration>,
+) -> CallStart {
+    CallStart {
+        method: Some(method),
+        oneway: method.is_oneway(),
+        depth: origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1)),
+        origin: origin.map(|origin| origin.call),
+        deadline,
+        deadline_origin: Some(deadline_origin),
+        idle_timeout,
+    }
 }
 
 /// A completed call.
@@ -70,10 +89,8 @@ pub(super) async fn attempt<A: Serialize + Send>(
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
     let CallInput { arguments, streams: writers, encoded } = input;
-    // A call that waits holds no encoded bytes, so they are of use only if the call may be sent now.
-    let mut encoded = encoded.take().filter(|_| shared.has_fast_path());
     let mut sending = Sending::new(shared, method, params, writers.len())?;
-    let sent = sending.send(|| encoded.take().map_or_else(|| encode(method, arguments), Ok)).await?;
+    let sent = sending.send(encoded.take(), || encode(method, arguments)).await?;
     if sent && method.is_oneway() {
         sending.forget();
         return Ok(Answer::nothing());

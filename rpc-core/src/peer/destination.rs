@@ -36,7 +36,7 @@ impl Destination {
         attempt(shared, method, params, input)
     }
 
-    /// Sends a call if it is a usual one that needs no interceptor; otherwise nothing has happened.
+    /// Sends a call if it is a plain one that needs no interceptor; otherwise nothing has happened.
     #[inline(always)]
     pub(super) fn send_plain<A: Serialize>(
         &self,

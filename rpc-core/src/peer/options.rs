@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::current::CurrentCall;
-use crate::{contract::MethodDescriptor, proto::DeadlineSetting, wire::MetadataPairs};
+use crate::{
+    contract::MethodDescriptor,
+    proto::{DeadlineOrigin, DeadlineSetting},
+    wire::MetadataPairs,
+};
 
 /// Options for the calls of one stub: a timeout and metadata.
 ///
@@ -87,13 +91,20 @@ impl CallOptions {
         own.or_else(|| method.timeout().map(|timeout| (timeout, DeadlineSetting::Method)))
     }
 
-    /// The deadline of a call that begins now, and whether the call has it from the call in whose handler it is made.
-    pub(crate) fn deadline(now: Instant, timeout: Duration, origin: Option<&CurrentCall>) -> (Option<Instant>, bool) {
+    /// The deadline of a call that begins now with this timeout, and what has set the deadline. A call that is made in
+    /// a handler has the handler's deadline, if that is earlier.
+    pub(crate) fn deadline(
+        begun: Instant,
+        (timeout, setting): (Duration, DeadlineSetting),
+        origin: Option<&CurrentCall>,
+    ) -> (Option<Instant>, DeadlineOrigin) {
         let inherited = origin.and_then(CurrentCall::deadline);
-        match (now.checked_add(timeout), inherited) {
+        let (deadline, is_inherited) = match (begun.checked_add(timeout), inherited) {
             (Some(own), Some(inherited)) => (Some(own.min(inherited)), inherited < own),
             (own, inherited) => (own.or(inherited), inherited.is_some()),
-        }
+        };
+        let setting = if is_inherited { DeadlineSetting::Served } else { setting };
+        (deadline, DeadlineOrigin { begun, setting })
     }
 }
 

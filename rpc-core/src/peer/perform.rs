@@ -65,17 +65,11 @@ async fn perform_any<A: Serialize + Send>(
     let origin = current();
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let explicit = CallOptions::explicit(options, method);
-    let setting = explicit.map_or(DeadlineSetting::Config, |(_, setting)| setting);
     // A call with streams takes as long as its streams, unless a timeout is set.
     let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout());
-    let timeout = explicit.map(|(timeout, _)| timeout).unwrap_or(if idle_timeout.is_some() {
-        Duration::MAX
-    } else {
-        destination.config().call_timeout()
-    });
-    let (deadline, is_inherited) = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let setting = if is_inherited { DeadlineSetting::Served } else { setting };
-    let deadline_origin = DeadlineOrigin { begun, setting };
+    let whole = if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() };
+    let timeout = explicit.unwrap_or((whole, DeadlineSetting::Config));
+    let (deadline, deadline_origin) = CallOptions::deadline(begun, timeout, origin.as_ref());
     let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout };
     if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await

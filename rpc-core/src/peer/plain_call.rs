@@ -1,5 +1,5 @@
-//! `PlainCall`: the usual call. It has no metadata and no streams, its arguments are short, and at its first poll it
-//! finds a permit and room. Any other call goes through `sending`, which also says why a call cannot be made.
+//! `PlainCall`: a call without metadata and streams, whose arguments are short, and which finds a permit and room at its
+//! first poll. Any other call goes through `sending`, which also says why a call cannot be made.
 
 use std::{
     pin::Pin,
@@ -11,32 +11,30 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    call::CallInput,
+    call::{CallInput, call_start},
     current::{current, is_opening},
     encode::encode_rope,
     options::CallOptions,
+    sending::FRAME,
     shared::SessionShared,
 };
 use crate::{
     contract::MethodDescriptor,
-    proto::{CallKey, CallProgress, CallStart, DeadlineOrigin, DeadlineSetting, Outcome, PlainArguments, PlainStart},
+    proto::{
+        CallKey, CallProgress, CallStart, DeadlineSetting, Outcome, PlainArguments, PlainStart, counted_arguments,
+    },
     status::Status,
     wire::Rope,
 };
 
-/// The most bytes of arguments of a usual call, which count against no budget but the room in the outbox.
-const MOST: usize = 4 * 1024;
-/// The largest number of bytes that the frame of a usual call takes beside its arguments.
-const FRAME: u32 = 64;
-
-/// A usual call that has been sent.
+/// A plain call that has been sent.
 pub(super) enum Sent<'a> {
     /// It is one-way, and done.
     Oneway,
     TwoWay(PlainCall<'a>),
 }
 
-/// Waits for the outcome of a usual call. Its first poll is in the poll that sent it, whose waker the call has.
+/// Waits for the outcome of a plain call. Its first poll is in the poll that sent it, whose waker the call has.
 /// Dropping it gives the call up.
 pub(super) struct PlainCall<'a> {
     shared: &'a Arc<SessionShared>,
@@ -46,7 +44,7 @@ pub(super) struct PlainCall<'a> {
     has_waker: bool,
 }
 
-/// Sends a call if it is a usual one; otherwise nothing has happened.
+/// Sends a call if it is a plain one; otherwise nothing has happened.
 #[inline(always)]
 pub(super) fn send<'a, A: Serialize>(
     shared: &'a Arc<SessionShared>,
@@ -83,19 +81,10 @@ fn start_of(
     begun: Instant,
 ) -> CallStart {
     let origin = current();
-    let (timeout, setting) =
+    let timeout =
         CallOptions::explicit(options, method).unwrap_or((shared.config.call_timeout(), DeadlineSetting::Config));
-    let (deadline, is_inherited) = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let setting = if is_inherited { DeadlineSetting::Served } else { setting };
-    CallStart {
-        method: Some(method),
-        oneway: method.is_oneway(),
-        depth: origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1)),
-        origin: origin.map(|origin| origin.call),
-        deadline,
-        deadline_origin: Some(DeadlineOrigin { begun, setting }),
-        idle_timeout: None,
-    }
+    let deadline = CallOptions::deadline(begun, timeout, origin.as_ref());
+    call_start(method, origin, deadline, None)
 }
 
 /// Sends a call with these arguments, or gives them back.
@@ -107,11 +96,11 @@ fn send_encoded<'a>(
     waker: &Waker,
 ) -> Result<Sent<'a>, Rope> {
     let len = arguments.len();
-    if len > MOST.min(shared.chunk()) {
+    if counted_arguments(len as u64, 0) > 0 {
         return Err(arguments);
     }
-    // The length is far below u32::MAX.
-    let room = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(FRAME);
+    // Arguments that do not count are short.
+    let room = u32::try_from(len + FRAME).unwrap_or(u32::MAX);
     match shared.room.try_acquire_many(room) {
         Ok(held) => held.forget(),
         Err(_) => return Err(arguments),

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     budget::{Need, Reservation},
-    call::CallParams,
+    call::{CallParams, call_start},
     current::is_opening,
     shared::SessionShared,
 };
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The largest number of bytes that a Request or Notify takes beside its metadata and payload.
-const FRAME: usize = 64;
+pub(super) const FRAME: usize = 64;
 
 /// The state of a call, by what the call waits for.
 enum CallState {
@@ -78,23 +78,17 @@ impl<'a> Sending<'a> {
         streams: usize,
     ) -> Result<Self, Status> {
         let metadata_len = check(shared, params)?;
-        let oneway = method.is_oneway();
-        let origin = params.origin.take();
-        let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
         Ok(Self {
             shared,
             method,
             begun: params.begun,
-            nested: origin.is_some() && !oneway,
-            start: CallStart {
-                method: Some(method),
-                oneway,
-                depth,
-                origin: origin.map(|origin| origin.call),
-                deadline: params.deadline,
-                deadline_origin: Some(params.deadline_origin),
-                idle_timeout: params.idle_timeout,
-            },
+            nested: params.origin.is_some() && !method.is_oneway(),
+            start: call_start(
+                method,
+                params.origin.take(),
+                (params.deadline, params.deadline_origin),
+                params.idle_timeout,
+            ),
             metadata_len,
             outgoing: Outgoing {
                 method: method.id(),
@@ -109,11 +103,21 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends the call as soon as it has its permit and room. `encode` encodes the arguments each time that the call may
-    /// be sent, because a call that waits must not hold encoded bytes, which no limit bounds. False if the call has
-    /// ended before it was sent; then its slot has the outcome.
-    pub(super) async fn send(&mut self, mut encode: impl FnMut() -> Result<Rope, Status>) -> Result<bool, Status> {
+    /// be sent, because a call that waits must not hold encoded bytes, which no limit bounds; `encoded` are the
+    /// arguments if they are encoded already. False if the call has ended before it was sent; then its slot has the
+    /// outcome.
+    pub(super) async fn send(
+        &mut self,
+        encoded: Option<Rope>,
+        mut encode: impl FnMut() -> Result<Rope, Status>,
+    ) -> Result<bool, Status> {
         // If earlier calls have found permits and room, this call is sent while it takes its slot.
-        let reserved = self.shared.has_fast_path() && self.load(encode()?)?.reserve_whole();
+        let reserved = if self.shared.has_fast_path() {
+            self.load(encoded.map_or_else(&mut encode, Ok)?)?.reserve_whole()
+        } else {
+            drop(encoded);
+            false
+        };
         let mut state = self.begin(reserved).await?;
         loop {
             state = match state {
@@ -362,7 +366,7 @@ mod tests {
             let (_server, client) = connect_in_memory(&hosting, &hosting);
             client.established().await.unwrap();
             let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
-            assert_eq!(sending.send(|| Ok(payload.clone())).await, Ok(true));
+            assert_eq!(sending.send(None, || Ok(payload.clone())).await, Ok(true));
             assert!(arrived(&mut sending).await);
         }
     }
@@ -379,7 +383,7 @@ mod tests {
                 encoded.set(encoded.get() + 1);
                 Ok(payload.clone())
             };
-            let mut sent = pin!(sending.send(encode));
+            let mut sent = pin!(sending.send(None, encode));
             assert!(sent.as_mut().now_or_never().is_none(), "there is no permit before the handshake is done");
             assert_eq!(encoded.get(), 0);
             tokio::spawn(other);
@@ -399,7 +403,7 @@ mod tests {
         let (client, driver) = connect(near, &hosting, &Config::default(), ConnectionInfo::default());
         let mut sending = Sending::new(client.shared(), &METHOD, &mut params(), 0).unwrap();
         drop(driver);
-        let failed = sending.send(|| panic!("nothing is encoded for a session that is over")).await.unwrap_err();
+        let failed = sending.send(None, || panic!("nothing is encoded for a session that is over")).await.unwrap_err();
         assert_eq!((failed.code(), failed.execution()), (Code::Unavailable, crate::Execution::NotExecuted));
     }
 }

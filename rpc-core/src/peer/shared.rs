@@ -171,11 +171,8 @@ impl SessionShared {
     /// Where a call stands. `waker` is woken when that changes.
     #[inline]
     pub(crate) fn poll_call(&self, key: CallKey, waker: &Waker) -> CallProgress {
-        let (progress, is_draining, stale_wakers) = {
-            let connection = &mut self.locked.lock().unwrap_or_else(PoisonError::into_inner).connection;
-            (connection.poll_call(key, waker), connection.is_draining(), connection.take_stale_wakers())
-        };
-        drop(stale_wakers);
+        let (progress, is_draining) =
+            self.look(|connection| (connection.poll_call(key, waker), connection.is_draining()));
         if is_draining && matches!(progress, CallProgress::Done(_)) {
             // The drain may have waited for this call alone.
             self.driver.wake();

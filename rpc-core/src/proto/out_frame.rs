@@ -8,7 +8,7 @@ use crate::wire::{
     put_plain_response,
 };
 
-/// The most bytes that a usual frame takes beside its payload.
+/// The most bytes that a plain frame takes beside its payload.
 const HEAD: u32 = 64;
 
 /// A frame that waits to be sent.
@@ -22,7 +22,7 @@ pub(crate) struct OutFrame {
     pub(super) on_sent: OnSent,
 }
 
-/// The usual frames lie here in parts, which are small to move. Any other frame is in a box.
+/// A plain frame lies here in parts, which are small to move. Any other frame is in a box.
 #[derive(Debug)]
 pub(crate) enum OutBody {
     /// A call without metadata and streams, whose arguments are in the frame. [`OutFrame::on_sent`] has its key.
@@ -137,7 +137,7 @@ impl OutFrame {
 }
 
 impl OutBody {
-    /// An upper bound of the encoded length of a usual frame.
+    /// An upper bound of the encoded length of a plain frame.
     #[inline]
     pub(super) fn len(payload: &Rope) -> u32 {
         u32::try_from(payload.len()).unwrap_or(u32::MAX).saturating_add(HEAD)

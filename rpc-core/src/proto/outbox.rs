@@ -53,7 +53,7 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
-    /// Lets a usual frame with this payload wait.
+    /// Lets a plain frame with this payload wait.
     #[inline]
     pub(crate) fn push_plain(&mut self, payload: Rope, room: u32, on_sent: OnSent, body: impl FnOnce(Rope) -> OutBody) {
         let len = OutBody::len(&payload);
@@ -74,9 +74,11 @@ impl Outbox {
         (first || front.len as usize <= budget).then_some(front)
     }
 
-    /// Removes that frame, which is a usual one. Gives the bytes of room that the frame's sender holds.
+    /// Removes that frame, which is a plain one. Gives the bytes of room that the frame's sender holds. Urgent frames
+    /// are never plain, so the lane is known.
     #[inline]
     pub(crate) fn pop_plain(&mut self) -> usize {
+        debug_assert!(self.urgent.is_empty() && self.frames.front().is_some_and(OutFrame::is_plain));
         let Some(frame) = self.frames.pop_front() else { return 0 };
         self.bytes -= frame.len as usize;
         frame.room as usize

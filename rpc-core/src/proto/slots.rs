@@ -227,6 +227,11 @@ impl Slots {
         self.slots.iter().chain(self.stragglers.values()).filter(|slot| !given_up(slot)).count()
     }
 
+    /// How many places [`Self::deadlines`] looks at.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len() + self.stragglers.len()
+    }
+
     /// The deadlines of the calls that have not ended.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = (CallKey, Instant)> {
         let has_ended =

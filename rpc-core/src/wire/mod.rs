@@ -1,5 +1,6 @@
 //! Encoding and decoding of frames: pure, bounded, and the only place that knows MessagePack.
 
+mod buffer;
 mod decode;
 mod decoder;
 mod encode;
@@ -20,6 +21,7 @@ mod scan;
 mod status;
 mod streams;
 
+pub use buffer::encode_bytes;
 pub use encode::{RequestHead, put_frame, put_plain_notify, put_plain_request, put_plain_response};
 pub(crate) use error::WireFault;
 pub use error::{PayloadLimit, WireError};
@@ -31,7 +33,8 @@ pub use layout::{Boxed, DecodeAs, Each, EncodeAs, Entries, Laid, LaidRef, Maybe,
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};
 pub use plain::PlainFrame;
-pub use rope::{Blob, Buffers, DeferredDrops, Rope, encode_rope};
+pub(crate) use rope::MIN_PIECE;
+pub use rope::{Blob, DeferredDrops, Rope, encode_rope};
 pub(crate) use scan::MAX_NESTING;
 pub use scan::{ScanLimits, scan, scan_exact};
 pub use streams::Streams;

@@ -43,7 +43,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The next frame, if it is a usual one; otherwise [`Self::next`] reads it.
+    /// The next frame, if it is a plain one; otherwise [`Self::next`] reads it.
     #[inline(always)]
     pub fn next_plain(&mut self) -> Option<PlainFrame> {
         if self.left == 0 || self.failed {

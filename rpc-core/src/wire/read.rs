@@ -25,7 +25,7 @@ impl Reader {
         self.at
     }
 
-    /// Reads the next frame, if it is a usual one.
+    /// Reads the next frame, if it is a plain one.
     #[inline(always)]
     pub(super) fn plain(&mut self) -> Option<PlainFrame> {
         let (frame, end) = read_plain(&self.bytes, self.at)?;

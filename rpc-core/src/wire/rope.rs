@@ -3,15 +3,13 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io,
-    marker::PhantomData,
-    mem,
+    io, mem,
 };
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, Serializer};
 
-use super::{EncodeError, payload::serialize};
+use super::{EncodeError, buffer, payload::serialize};
 
 thread_local! {
     /// The bytes that a [`Blob`] is handing to the serializer as a slice.
@@ -56,6 +54,8 @@ fn drop_deferred() {
     drop(DEFERRED.try_with(RefCell::take));
 }
 
+/// [`Blob`]s shorter than this are copied, because a piece of its own costs as much as the copy.
+pub(crate) const MIN_PIECE: usize = 4 * 1024;
 /// The most bytes that a rope holds in itself: a rope takes five words, as it would with one byte.
 pub(super) const SHORT: usize = 38;
 
@@ -217,20 +217,17 @@ impl Serialize for Blob {
     }
 }
 
-/// Memory for encoded bytes that are more than a few.
-pub trait Buffers {
-    /// An empty buffer, with some room.
-    fn take() -> BytesMut;
-
-    /// Takes back what is left of a buffer.
-    fn give(buffer: BytesMut);
+/// Encodes a value as MessagePack. Its [`Blob`]s of [`MIN_PIECE`] bytes or more are not copied. A few bytes lie in the
+/// rope itself; more of them lie in the thread's buffer.
+#[inline]
+pub fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, EncodeError> {
+    encode_apart(value, MIN_PIECE)
 }
 
-/// Encodes a value as MessagePack. Its [`Blob`]s of `apart` bytes or more are not copied. A few bytes lie in the rope
-/// itself; memory for more comes from `B`.
+/// As [`encode_rope`], with blobs of `apart` bytes or more in pieces of their own.
 #[inline]
-pub fn encode_rope<B: Buffers, T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, EncodeError> {
-    let mut writer = Writer::<B> { short: [0; SHORT], len: 0, buffer: None, before: None, apart, buffers: PhantomData };
+fn encode_apart<T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, EncodeError> {
+    let mut writer = Writer { short: [0; SHORT], len: 0, buffer: None, before: None, apart };
     let result = serialize(&mut writer, value);
     let Writer { short, len, buffer, before, .. } = writer;
     let Some(mut buffer) = buffer else {
@@ -239,7 +236,7 @@ pub fn encode_rope<B: Buffers, T: Serialize + ?Sized>(value: &T, apart: usize) -
         return result.map(|()| Rope(Pieces::Short { len, bytes: short }));
     };
     let last = buffer.split().freeze();
-    B::give(buffer);
+    buffer::give(buffer);
     result?;
     let Some(mut pieces) = before else { return Ok(last.into()) };
     push(&mut pieces.0, last);
@@ -253,7 +250,7 @@ fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
 }
 
 /// The writer that serde writes to.
-struct Writer<B> {
+struct Writer {
     /// The first `len` of these bytes are all that was written, as long as there is no buffer.
     short: [u8; SHORT],
     len: usize,
@@ -261,15 +258,14 @@ struct Writer<B> {
     /// The pieces before the buffer's content. Most values have none.
     before: Option<Box<Parts>>,
     apart: usize,
-    buffers: PhantomData<fn() -> B>,
 }
 
-impl<B: Buffers> Writer<B> {
+impl Writer {
     /// The buffer, with all that was written since the last piece.
     #[inline]
     fn buffer(&mut self) -> &mut BytesMut {
         self.buffer.get_or_insert_with(|| {
-            let mut buffer = B::take();
+            let mut buffer = buffer::take();
             buffer.extend_from_slice(&self.short[..self.len]);
             buffer
         })
@@ -305,7 +301,7 @@ impl<B: Buffers> Writer<B> {
     }
 }
 
-impl<B: Buffers> io::Write for Writer<B> {
+impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes)?;
         Ok(bytes.len())
@@ -332,16 +328,6 @@ mod tests {
     use super::*;
     use crate::wire::{Bin, encode};
 
-    struct Fresh;
-
-    impl Buffers for Fresh {
-        fn take() -> BytesMut {
-            BytesMut::new()
-        }
-
-        fn give(_: BytesMut) {}
-    }
-
     fn flat<T: Serialize>(value: &T) -> Bytes {
         let mut out = BytesMut::new();
         encode(&mut out, value).unwrap();
@@ -353,7 +339,7 @@ mod tests {
         let (small, large) = (Bytes::from(vec![1; 99]), Bytes::from(vec![2; 100]));
         let blob = |bytes: &Bytes| Blob::new(bytes.clone());
         let value = ("before", blob(&large), 7, blob(&small), blob(&large), "after");
-        let rope = encode_rope::<Fresh, _>(&value, 100).unwrap();
+        let rope = encode_apart(&value, 100).unwrap();
         let copied = ("before", Bin(&large), 7, Bin(&small), Bin(&large), "after");
         assert_eq!(rope.clone().into_bytes(), flat(&copied));
         let Pieces::Many(parts) = rope.0 else { panic!("in one piece") };
@@ -368,7 +354,7 @@ mod tests {
         for len in 0..=2 * SHORT {
             for count in [1, 2] {
                 let value = vec!["x".repeat(len); count];
-                let rope = encode_rope::<Fresh, _>(&value, usize::MAX).unwrap();
+                let rope = encode_apart(&value, usize::MAX).unwrap();
                 let bytes = flat(&value);
                 assert_eq!(matches!(rope.0, Pieces::Short { .. }), bytes.len() <= SHORT, "{} bytes", bytes.len());
                 assert_eq!((rope.len(), rope.as_slice()), (bytes.len(), Some(&bytes[..])));
@@ -380,7 +366,7 @@ mod tests {
     #[test]
     fn a_rope_splits_at_any_place() {
         let value = ("before", Blob::new(vec![3; 50]), "after");
-        let rope = encode_rope::<Fresh, _>(&value, 1).unwrap();
+        let rope = encode_apart(&value, 1).unwrap();
         let whole = rope.clone().into_bytes();
         for step in 1..=whole.len() {
             let (mut rope, mut out) = (rope.clone(), Vec::new());
@@ -397,7 +383,7 @@ mod tests {
     #[test]
     fn slices_and_empty_blobs_are_copied() {
         let slice = [4; 100];
-        let rope = encode_rope::<Fresh, _>(&(Bin(&slice[..]), Blob::new(Bytes::new())), 0).unwrap();
+        let rope = encode_apart(&(Bin(&slice[..]), Blob::new(Bytes::new())), 0).unwrap();
         assert_eq!(rope.clone().into_bytes(), flat(&(Bin(&slice[..]), Bin([]))));
     }
 
@@ -407,7 +393,7 @@ mod tests {
 
     impl Serialize for Nested {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let inner = encode_rope::<Fresh, _>(&Blob::new(self.0.clone()), 1).unwrap();
+            let inner = encode_apart(&Blob::new(self.0.clone()), 1).unwrap();
             assert_eq!(inner.into_bytes(), flat(&Bin(&self.0)));
             Blob::new(self.0.clone()).serialize(serializer)
         }
@@ -416,7 +402,7 @@ mod tests {
     #[test]
     fn an_encoding_within_an_encoding_lends_its_own() {
         let bytes = Bytes::from(vec![5; 1000]);
-        let rope = encode_rope::<Fresh, _>(&Nested(bytes.clone()), 1).unwrap();
+        let rope = encode_apart(&Nested(bytes.clone()), 1).unwrap();
         assert_eq!(rope.into_bytes(), flat(&Bin(&bytes)));
         assert!(LENT.with_borrow(Option::is_none), "nothing is lent any more");
     }

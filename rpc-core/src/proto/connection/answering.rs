@@ -125,8 +125,7 @@ impl Connection {
         self.life.terminated |= self.served.call(id).is_some_and(|served| served.terminates);
         let on_sent = OnSent::Completion(id);
         if matches!(kind, AnswerKind::Value) && streams == 0 && self.is_inline(&bytes) {
-            self.output.released.transfers += charges.transfers as usize;
-            self.outbox.push_plain(bytes, charges.room, on_sent, |result| OutBody::Response { id, result });
+            self.queue_plain(bytes, charges, on_sent, |result| OutBody::Response { id, result });
             return Streams::default();
         }
         let (payload, transfer) = self.split_payload(bytes, charges.transfers, on_sent);

@@ -100,6 +100,11 @@ impl<T> CallTable<T> {
         self.taken + self.others.len()
     }
 
+    /// How many places [`Self::iter`] looks at.
+    pub(super) fn places(&self) -> usize {
+        self.places.len() + self.others.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (CallId, &T)> {
         let placed = self.places.iter().flatten().map(|(id, value)| (*id, value));
         placed.chain(self.others.iter().map(|(id, value)| (*id, value)))

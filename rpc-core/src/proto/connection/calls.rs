@@ -235,9 +235,8 @@ impl Connection {
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         self.calls.count_oneway(depth, counted_arguments(payload.len() as u64, metadata_size(&metadata)));
         if metadata.is_empty() && self.is_inline(&payload) {
-            self.output.released.transfers += charges.transfers as usize;
             let body = |arguments| OutBody::Notify { method: call.method, depth, arguments };
-            return self.outbox.push_plain(payload, charges.room, OnSent::Nothing, body);
+            return self.queue_plain(payload, charges, OnSent::Nothing, body);
         }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
         let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
@@ -257,23 +256,19 @@ impl Connection {
         let on_sent = OnSent::Request(key);
         let (payload, metadata) = (mem::take(&mut call.payload), mem::take(&mut call.metadata));
         let window = self.result_window(self.calls.slots.find(key).and_then(|slot| slot.method));
+        if let Some(slot) = self.calls.slots.find_mut(key) {
+            slot.state = SlotState::Queued;
+            keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
+            slot.arguments = charges.arguments;
+        }
         if metadata.is_empty() && call.streams == 0 && window == 0 && self.is_inline(&payload) {
-            self.output.released.transfers += charges.transfers as usize;
-            if let Some(slot) = self.calls.slots.find_mut(key) {
-                slot.state = SlotState::Queued;
-                keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
-                slot.arguments = charges.arguments;
-            }
             let body = |arguments| OutBody::Request { method: call.method, depth, parent, arguments };
-            return self.outbox.push_plain(payload, charges.room, on_sent, body);
+            return self.queue_plain(payload, charges, on_sent, body);
         }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, on_sent);
         let first_window = if call.streams > 0 { self.negotiated.argument_window(call.method) } else { 0 };
         let streams = self.open_streams(call.streams, Some(key), first_window);
         if let Some(slot) = self.calls.slots.find_mut(key) {
-            slot.state = SlotState::Queued;
-            keep_waker(&mut slot.waker, waker, &mut self.output.stale_wakers);
-            slot.arguments = charges.arguments;
             slot.transfer = transfer.as_ref().map(|transfer| transfer.id);
             slot.streams = streams.clone();
         }
@@ -355,6 +350,19 @@ impl Connection {
     #[inline]
     pub(super) fn is_inline(&self, payload: &Rope) -> bool {
         payload.len() <= self.negotiated.chunk
+    }
+
+    /// Queues a plain frame. Its payload is in the frame, and so needs nothing of the budget of transfers.
+    #[inline]
+    pub(super) fn queue_plain(
+        &mut self,
+        payload: Rope,
+        charges: Charges,
+        on_sent: OnSent,
+        body: impl FnOnce(Rope) -> OutBody,
+    ) {
+        self.output.released.transfers += charges.transfers as usize;
+        self.outbox.push_plain(payload, charges.room, on_sent, body);
     }
 
     /// Puts a short payload into its frame. A long one becomes an announcement, and a transfer of chunks.

@@ -15,8 +15,8 @@ use crate::{
     wire::{CallId, Streams, TransferId},
 };
 
-/// With more calls than this, their deadlines are looked at less often: a call may end some milliseconds late.
-const MANY: u32 = 4096;
+/// With more places for calls than this, deadlines are looked at less often: a call may end some milliseconds late.
+const MANY: usize = 4096;
 
 /// A call whose deadline has passed.
 enum Due {
@@ -61,18 +61,18 @@ impl Connection {
     fn expire_calls(&mut self, now: Instant) {
         let made = self.calls.slots.deadlines().map(|(key, at)| (at, Due::Made(key)));
         let served = self.served.deadlines().map(|(id, at)| (at, Due::Served(id)));
-        let (mut due, mut next, mut looked_at) = (Vec::new(), None, 0_u32);
+        let (mut due, mut next) = (Vec::new(), None);
         for (at, call) in made.chain(served) {
-            looked_at += 1;
             if at <= now {
                 due.push((at, call));
             } else if next.is_none_or(|next| at < next) {
                 next = Some(at);
             }
         }
-        if looked_at > MANY {
-            // Looking at a call takes some nanoseconds, so that this takes a hundredth of the time at most.
-            next = next.map(|next| next.max(now + Duration::from_micros(looked_at.into())));
+        let places = self.calls.slots.places() + self.served.places();
+        if places > MANY {
+            // Looking at a place takes some nanoseconds, so that this takes a hundredth of the time at most.
+            next = next.map(|next| next.max(now + Duration::from_micros(places as u64)));
         }
         self.schedule.calls_due = next;
         due.sort_by_key(|(at, _)| *at);

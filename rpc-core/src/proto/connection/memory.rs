@@ -8,13 +8,11 @@ use crate::{
     error::{MemoryLimit, Overload},
     proto::{Outcome, StreamError, connection::closing::Flush},
     status::Status,
+    wire::MIN_PIECE,
 };
 
 /// About what a call that is served takes beside its arguments and metadata.
 const CALL: usize = 512;
-/// A payload of this length may have pieces that wait without a copy in what a handler sends: encoding copies shorter
-/// ones.
-const MIN_PIECE: usize = 4 * 1024;
 /// Arguments and metadata that are longer than this together count against `Config::max_arguments`.
 const COUNTED_ARGUMENTS: usize = 4 * 1024;
 
@@ -255,7 +253,8 @@ impl Connection {
 
     /// Takes the payload of a call or a result out of its packet. Gives the payload, and the length of the buffer that
     /// it keeps alive; 0 if it keeps little more than itself. Most calls and results do not wait, so a payload is
-    /// copied here only if it is long and its packet is much longer: what a handler sends of it could keep the packet.
+    /// copied here only if it is long and its packet is much longer: what a handler sends of it could keep the packet, since
+    /// encoding copies shorter ones.
     #[inline]
     pub(super) fn receive_payload(&self, payload: Bytes) -> (Bytes, usize) {
         let len = payload.len();

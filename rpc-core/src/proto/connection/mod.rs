@@ -183,7 +183,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The usual frames, which are all sequenced.
+    /// Plain frames, which are all sequenced.
     #[inline(always)]
     fn handle_plain(&mut self, now: Instant, frame: PlainFrame) -> Result<(), ProtocolError> {
         match frame {

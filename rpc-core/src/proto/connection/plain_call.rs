@@ -1,4 +1,4 @@
-//! The usual call, which is made in one step: it finds a permit, and its arguments are in its frame.
+//! Plain calls, which are made in one step: a plain call finds a permit, and its arguments are in its frame.
 
 use std::{task::Waker, time::Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     wire::Rope,
 };
 
-/// What a usual call sends: arguments that count against no budget but the room.
+/// What a plain call sends: arguments that count against no budget but the room.
 #[derive(Debug)]
 pub struct PlainArguments {
     /// The method's number.
@@ -23,7 +23,7 @@ pub struct PlainArguments {
     pub room: u32,
 }
 
-/// How a usual call began.
+/// How a plain call began.
 #[derive(Debug)]
 pub enum PlainStart {
     /// It is one-way, and done.

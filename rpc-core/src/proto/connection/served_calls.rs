@@ -153,6 +153,11 @@ impl ServedCalls {
         self.oneway.len()
     }
 
+    /// How many places [`Self::deadlines`] looks at.
+    pub(super) fn places(&self) -> usize {
+        self.calls.places()
+    }
+
     /// The deadlines of the calls that have not ended.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = (CallId, Instant)> {
         let runs = |served: &Served| matches!(served.state, ServedState::Arriving(_) | ServedState::Running);

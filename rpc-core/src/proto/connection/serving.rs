@@ -82,7 +82,7 @@ impl Connection {
         self.take_request(now, head, MetadataPairs::new(), Payload::Inline(arguments), Streams::default(), 0)
     }
 
-    // Inlined, so that what a usual call does not have costs it nothing.
+    // Inlined, so that what a plain call does not have costs it nothing.
     #[inline(always)]
     fn take_request(
         &mut self,

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::{
     super::{opening::closed_hooks, transport::Gone, yield_now::yield_now},
-    Driver, Stage, Written,
+    Driver, Round, Stage, Written,
 };
 use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
 
@@ -52,7 +52,7 @@ impl Driver {
         if gone || !self.shared.with(|locked| locked.connection.handle_controls(now(), controls)) {
             return true;
         }
-        match self.drive_transmit(cx, false) {
+        match self.drive_transmit(cx, &mut Round { now: now(), is_quiet: false }, false) {
             Written::All => self.shared.look(|connection| !connection.has_output()),
             Written::Failed(_) => true,
             Written::Stuck => false,
@@ -70,9 +70,8 @@ impl Driver {
     }
 
     fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        self.now = now();
         let next = self.shared.look(|connection| connection.poll_timeout());
-        if self.drive_timer(cx, next.into_iter().chain([until]).min()) {
+        if self.alarm.poll(cx, now(), next.into_iter().chain([until]).min()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

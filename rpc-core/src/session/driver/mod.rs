@@ -1,5 +1,6 @@
 //! `Driver`: the only task that touches a session's transport, from the session's beginning to its end.
 
+mod alarm;
 mod closing;
 mod opening;
 mod writing;
@@ -13,10 +14,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
-use futures::{FutureExt, future::BoxFuture};
-use tokio::time::Sleep;
-
 use super::{
     Progress, Transport, TransportError,
     dispatch::Dispatch,
@@ -26,6 +23,9 @@ use super::{
     websocket::age_pool,
     yield_now::yield_now,
 };
+use alarm::Alarm;
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use writing::{Outlook, Written};
 
 use crate::{
@@ -59,17 +59,9 @@ pub struct Driver {
     opening: Option<Opening>,
     /// How many `opened` hooks have succeeded.
     hooks_opened: Arc<AtomicUsize>,
-    timer: Pin<Box<Sleep>>,
-    /// When the timer fires; `None` if nothing waits for it.
-    armed: Option<Instant>,
-    /// The task that the timer wakes.
-    timer_wakes: Option<Waker>,
-    /// When the round under way began.
-    now: Instant,
-    /// What the transport had read at the last look at the connection.
-    moved: Progress,
-    /// This round has found nothing to tell the connection.
-    is_quiet: bool,
+    alarm: Alarm,
+    /// The transport's progress that the connection has been told of.
+    told: Progress,
     /// Something was handed to the transport since the last flush.
     dirty: bool,
     /// The driver has put off writing once, for callers that are about to call as well.
@@ -113,6 +105,38 @@ enum Dispatched {
     Opened,
 }
 
+/// What a round knows from its beginning.
+struct Round {
+    /// When it began.
+    now: Instant,
+    /// Nothing has happened that the connection has to be told of, and it has not been told of the round itself yet.
+    is_quiet: bool,
+}
+
+/// What a round has read.
+#[derive(Default)]
+struct Intake {
+    bytes: usize,
+    /// How many frames have been taken in.
+    frames: usize,
+    /// A first packet of few frames, which is taken in with the rest of the round: under one lock. It does not count
+    /// among the frames, so that it must be short.
+    first: Option<Bytes>,
+    /// Why there will be no more.
+    lost: Option<TransportError>,
+}
+
+impl Intake {
+    /// Whether the round has read so much that it writes next.
+    fn is_full(&self) -> bool {
+        self.bytes >= ROUND_BYTES || self.frames >= ROUND_FRAMES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames == 0 && self.first.is_none() && self.lost.is_none()
+    }
+}
+
 impl Driver {
     pub(super) fn new(transport: Box<dyn Transport>, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         Self {
@@ -121,12 +145,8 @@ impl Driver {
             stage: Stage::Running,
             opening: None,
             hooks_opened: Arc::default(),
-            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
-            armed: None,
-            timer_wakes: None,
-            now: now(),
-            moved: Progress::default(),
-            is_quiet: false,
+            alarm: Alarm::new(),
+            told: Progress::default(),
             dirty: false,
             batching: false,
             stuck: false,
@@ -144,69 +164,29 @@ impl Driver {
     }
 
     /// Takes packets in, and lets time pass.
-    fn drive_receive(&mut self, cx: &mut Context<'_>) {
-        let (mut bytes, mut frames) = (0, 0);
+    fn drive_receive(&mut self, cx: &mut Context<'_>) -> Round {
         let now = now();
-        // A first packet of few frames is taken in with the rest of the round: under one lock. It does not count among
-        // the round's frames, so that it must be short.
-        let mut first = None;
-        let lost = loop {
-            let early = match &mut self.opening {
-                None => None,
-                Some(_) if self.events.len() >= ENOUGH_EVENTS => break None,
-                Some(opening) => opening.early(),
-            };
-            if bytes >= ROUND_BYTES || frames >= ROUND_FRAMES {
-                yield_now(cx);
-                break None;
-            }
-            match self.transport.poll_receive(cx) {
-                Poll::Pending => break None,
-                Poll::Ready(Err(error)) => break Some(error),
-                Poll::Ready(Ok(packet)) => {
-                    trace_packet(Some(self.shared.id), "in", &packet);
-                    bytes += packet.len();
-                    if let Some(early) = early {
-                        frames += 1;
-                        match early.keep(now, packet) {
-                            Ok(()) => continue,
-                            Err(error) => break Some(TransportError::Protocol(error)),
-                        }
-                    }
-                    let is_first = frames == 0 && first.is_none();
-                    if is_first && packet.len() <= FEW_BYTES && self.handshake_done {
-                        first = Some(packet);
-                        continue;
-                    }
-                    if let Some(first) = first.take() {
-                        frames += self.take_in(now, first);
-                    }
-                    frames += self.take_in(now, packet);
-                }
-            }
-        };
+        let mut intake = self.take_packets_in(cx, now);
         let (progress, stuck) = (self.transport.progress(), self.stuck);
-        self.now = now;
-        let has_read = frames > 0 || first.is_some() || lost.is_some() || !self.moved.has_read_as_much_as(progress);
-        // Usually a caller has woken the driver and nothing else has happened.
+        let has_read = !intake.is_empty() || !self.told.has_read_as_much_as(progress);
         let is_due = self.outlook.has_events || self.outlook.next.is_none_or(|next| next <= now);
-        self.is_quiet = !has_read && !is_due && !stuck;
-        if self.is_quiet {
-            return;
+        if !has_read && !is_due && !stuck {
+            // Most often a caller has woken the driver, and nothing else has happened.
+            return Round { now, is_quiet: true };
         }
-        self.moved = progress;
+        self.told = progress;
         let Self { shared, wakes, events, finished, .. } = self;
         let waiting = events.len();
         self.batch = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
-            if let Some(packet) = first {
-                frames += connection.handle_packet(now, packet);
+            if let Some(packet) = intake.first.take() {
+                intake.frames += connection.handle_packet(now, packet);
             }
-            connection.handle_round(bytes >= ROUND_BYTES || frames >= ROUND_FRAMES);
+            connection.handle_round(intake.is_full());
             connection.handle_controls(now, progress.controls);
             connection.handle_activity(now, progress.received, progress.mid_message);
             connection.handle_write(now, stuck, progress.sent);
-            if let Some(error) = lost {
+            if let Some(error) = intake.lost.take() {
                 connection.handle_lost(error.into());
             }
             connection.handle_timeout(now);
@@ -219,6 +199,45 @@ impl Driver {
             self.events.range_mut(waiting..).for_each(Event::detach);
         }
         self.dispatch.forget(&mut self.finished);
+        Round { now, is_quiet: false }
+    }
+
+    /// Takes in what has come, up to the bounds of a round.
+    fn take_packets_in(&mut self, cx: &mut Context<'_>, now: Instant) -> Intake {
+        let mut intake = Intake::default();
+        loop {
+            let early = match &mut self.opening {
+                None => None,
+                Some(_) if self.events.len() >= ENOUGH_EVENTS => return intake,
+                Some(opening) => opening.early(),
+            };
+            if intake.is_full() {
+                yield_now(cx);
+                return intake;
+            }
+            let packet = match self.transport.poll_receive(cx) {
+                Poll::Pending => return intake,
+                Poll::Ready(Err(error)) => return Intake { lost: Some(error), ..intake },
+                Poll::Ready(Ok(packet)) => packet,
+            };
+            trace_packet(Some(self.shared.id), "in", &packet);
+            intake.bytes += packet.len();
+            if let Some(early) = early {
+                intake.frames += 1;
+                match early.keep(now, packet) {
+                    Ok(()) => continue,
+                    Err(error) => return Intake { lost: Some(TransportError::Protocol(error)), ..intake },
+                }
+            }
+            if intake.is_empty() && packet.len() <= FEW_BYTES && self.handshake_done {
+                intake.first = Some(packet);
+                continue;
+            }
+            if let Some(first) = intake.first.take() {
+                intake.frames += self.take_in(now, first);
+            }
+            intake.frames += self.take_in(now, packet);
+        }
     }
 
     /// Takes a packet in. Gives the number of its frames, and 1 for an empty packet.
@@ -286,33 +305,6 @@ impl Driver {
         all
     }
 
-    /// Arms the timer for the next deadline. True if the deadline has come already.
-    fn drive_timer(&mut self, cx: &mut Context<'_>, next: Option<Instant>) -> bool {
-        let Some(next) = next else {
-            self.armed = None;
-            return false;
-        };
-        // A timer that fires too early does no harm, and most deadlines only move away.
-        match self.armed {
-            Some(armed) if armed <= next => {
-                let wakes_this = self.timer_wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-                if wakes_this && self.now < armed {
-                    return false;
-                }
-            }
-            _ => {
-                self.timer.as_mut().reset(next.into());
-                self.armed = Some(next);
-            }
-        }
-        self.timer_wakes = Some(cx.waker().clone());
-        let fired = self.timer.as_mut().poll(cx).is_ready();
-        if fired {
-            self.armed = None;
-        }
-        fired
-    }
-
     /// Frees memory that a busy time needed, here and in the thread's pool.
     fn trim(&mut self) {
         self.dispatch.trim();
@@ -331,12 +323,14 @@ impl Driver {
 
     /// One round. True if another one is due at once.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive_receive(cx);
+        let mut round = self.drive_receive(cx);
         let (mut alone, mut written) = (true, Written::All);
         loop {
             match self.drive_dispatch(cx) {
                 Dispatched::Nothing => break,
-                Dispatched::Part if matches!(written, Written::All) => written = self.drive_transmit(cx, false),
+                Dispatched::Part if matches!(written, Written::All) => {
+                    written = self.drive_transmit(cx, &mut round, false);
+                }
                 Dispatched::Part => {}
                 Dispatched::All => {
                     alone = false;
@@ -354,7 +348,7 @@ impl Driver {
         // have begun.
         wake_all(&mut self.wakes);
         if !matches!(written, Written::Failed(_)) {
-            written = self.drive_transmit(cx, alone);
+            written = self.drive_transmit(cx, &mut round, alone);
         }
         let stuck = matches!(written, Written::Stuck);
         if stuck != self.stuck {
@@ -380,7 +374,7 @@ impl Driver {
             }
         }
         // The steps above may have ended the session.
-        self.outlook.has_events || self.drive_timer(cx, self.outlook.next)
+        self.outlook.has_events || self.alarm.poll(cx, round.now, self.outlook.next)
     }
 }
 

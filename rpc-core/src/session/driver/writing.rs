@@ -14,7 +14,7 @@ use super::{
         ended::{Ended, Produced},
         trace::trace_packet,
     },
-    Driver, ROUND_BYTES,
+    Driver, ROUND_BYTES, Round,
 };
 use crate::{peer::now, proto::Connection};
 
@@ -35,7 +35,7 @@ pub(super) enum Written {
 }
 
 /// What follows from a look at the connection.
-enum Next {
+enum Move {
     /// A packet is to be written, if there is one, and perhaps another one after it.
     Packet(Option<Bytes>, bool),
     /// Nothing is written before more callers have had their turn.
@@ -69,11 +69,11 @@ impl Outlook {
 impl Driver {
     /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
     /// woken the driver.
-    pub(super) fn drive_transmit(&mut self, cx: &mut Context<'_>, alone: bool) -> Written {
+    pub(super) fn drive_transmit(&mut self, cx: &mut Context<'_>, round: &mut Round, alone: bool) -> Written {
         let mut may_wait = alone && !self.batching && !self.stuck && self.ended.is_empty();
         self.batching = false;
-        let mut is_quiet = mem::take(&mut self.is_quiet);
-        let (now, mut bytes) = (if is_quiet { self.now } else { now() }, 0);
+        // A quiet round has done nothing yet that takes time.
+        let (now, mut bytes) = (if round.is_quiet { round.now } else { now() }, 0);
         loop {
             let can_write = match self.transport.poll_ready(cx) {
                 Poll::Ready(Ok(())) => true,
@@ -84,30 +84,30 @@ impl Driver {
             let next = shared.with(|locked| {
                 let connection = &mut locked.connection;
                 mem::swap(finished, &mut locked.finished);
-                if mem::take(&mut is_quiet) {
+                if mem::take(&mut round.is_quiet) {
                     connection.handle_round(false);
                     if connection.has_events() || connection.ended().is_some() {
                         *outlook = Outlook::of(connection);
-                        return Next::Events;
+                        return Move::Events;
                     }
                 }
                 if may_wait && connection.should_batch(ENOUGH_BYTES) {
-                    return Next::Callers;
+                    return Move::Callers;
                 }
                 report(ended, connection, produced);
                 let packet = if can_write { connection.poll_transmit(now) } else { None };
                 let more = packet.is_some() && connection.may_transmit(now);
                 *outlook = Outlook::of(connection);
-                Next::Packet(packet, more)
+                Move::Packet(packet, more)
             });
             may_wait = false;
             self.dispatch.forget(&mut self.finished);
             self.start_produced();
             let (packet, more) = match next {
-                Next::Packet(_, _) if !can_write => return Written::Stuck,
-                Next::Packet(Some(packet), more) => (packet, more),
-                Next::Packet(None, _) | Next::Events => return self.flush(cx),
-                Next::Callers => {
+                Move::Packet(_, _) if !can_write => return Written::Stuck,
+                Move::Packet(Some(packet), more) => (packet, more),
+                Move::Packet(None, _) | Move::Events => return self.flush(cx),
+                Move::Callers => {
                     // The first of several callers wakes the driver, and the others run right after it: with one more
                     // turn, their calls share a packet. They need not wake the driver again.
                     self.batching = true;
