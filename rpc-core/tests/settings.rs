@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proptest::{prelude::*, sample::select};
 use rpc_core::{
-    Code, Config, ConfigBuilder, ConfigError, ConfigValue, ConnectionInfo, Hosting, Session, Status, Streaming,
+    Code, Config, ConfigBuilder, ConfigError, ConfigValue, ConnectionInfo, Execution, Hosting, Session, Status,
+    Streaming,
     session::{self, Handshake, Transport, WebSocket, memory},
 };
 
@@ -14,6 +15,8 @@ use rpc_core::{
 trait Gauge {
     async fn same(&self, number: u32) -> Result<u32, Status>;
     async fn double(&self, bytes: &[u8]) -> Result<Vec<u8>, Status>;
+    #[rpc(oneway)]
+    async fn note(&self, bytes: &[u8]);
 }
 
 struct Meter;
@@ -26,6 +29,8 @@ impl Gauge for Meter {
     async fn double(&self, bytes: &[u8]) -> Result<Vec<u8>, Status> {
         Ok([bytes, bytes].concat())
     }
+
+    async fn note(&self, _: &[u8]) {}
 }
 
 /// Fields by name, with what sets them.
@@ -258,6 +263,20 @@ async fn a_channel_may_have_any_capacity() {
         let (first, ()) = tokio::join!(stream.next(), sending);
         assert_eq!(first, Some(Ok(1)));
     }
+}
+
+/// The other side would drop a one-way call, and its caller would not hear of that.
+#[tokio::test(start_paused = true)]
+async fn short_arguments_are_held_to_a_still_shorter_limit_before_they_are_sent() {
+    let (limited, config) = (Config::builder().max_payload(256).build().unwrap(), Config::default());
+    let (_server, client) = open(&limited, &config, false).await;
+    client.established().await.unwrap();
+    let gauge = client.client::<GaugeClient>();
+    for status in [gauge.note(&[7; 1000]).await.unwrap_err(), gauge.double(&[7; 1000]).await.unwrap_err()] {
+        assert_eq!((status.code(), status.execution()), (Code::OutOfRange, Execution::NotExecuted));
+        assert!(status.message().ends_with("raise Config::max_payload there"), "{status}");
+    }
+    assert_eq!(gauge.note(&[7; 100]).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

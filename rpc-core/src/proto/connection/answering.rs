@@ -43,7 +43,7 @@ impl Connection {
     /// back, for [`Self::complete`].
     #[inline]
     pub fn complete_plain(&mut self, id: CallId, result: Rope, room: u32) -> Result<(), Rope> {
-        let is_short = self.is_inline(&result) && result.len() as u64 <= self.negotiated.limits.payload;
+        let is_short = self.is_taken_inline(&result);
         match self.served.call_mut(id) {
             Some(served) if is_short && served.state == ServedState::Running && !served.terminates => {
                 served.state = ServedState::Completing;

@@ -352,6 +352,12 @@ impl Connection {
         payload.len() <= self.negotiated.chunk
     }
 
+    /// Whether a payload goes in its frame, and the other side takes one of this length.
+    #[inline]
+    pub(super) fn is_taken_inline(&self, payload: &Rope) -> bool {
+        self.is_inline(payload) && payload.len() as u64 <= self.negotiated.limits.payload
+    }
+
     /// Queues a plain frame. Its payload is in the frame, and so needs nothing of the budget of transfers.
     #[inline]
     pub(super) fn queue_plain(

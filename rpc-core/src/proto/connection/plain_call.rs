@@ -45,7 +45,7 @@ impl Connection {
         waker: &Waker,
     ) -> PlainStart {
         let parent = self.live_parent_of(start);
-        let is_plain = self.is_inline(&arguments.bytes) && self.result_window(start.method) == 0;
+        let is_plain = self.is_taken_inline(&arguments.bytes) && self.result_window(start.method) == 0;
         if !is_plain || self.refuse_start(now, start, parent.is_some()).is_some() {
             return PlainStart::Refused(arguments);
         }
