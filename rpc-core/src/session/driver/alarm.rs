@@ -1,12 +1,12 @@
 //! `Alarm`: the timer of a session, which wakes the driver when the connection has to act next.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Waker},
     time::{Duration, Instant},
 };
 
-use tokio::time::Sleep;
+use tokio::{task::coop::unconstrained, time::Sleep};
 
 /// A timer that is set anew after each round, mostly for a later time.
 pub(super) struct Alarm {
@@ -42,7 +42,8 @@ impl Alarm {
             }
         }
         self.wakes = Some(cx.waker().clone());
-        let fired = self.timer.as_mut().poll(cx).is_ready();
+        // A task that has used up its budget is woken at once, and the timer would not learn whom to wake later.
+        let fired = pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready();
         if fired {
             self.armed = None;
         }
