@@ -19,7 +19,7 @@ mod transport;
 mod waiting;
 
 pub use authority::{Authority, Identity};
-pub use bar::{Bar, Keeper, order};
+pub use bar::{Bar, BarClient, Keeper, order};
 pub use blocks::{blocks, count_blocks};
 pub use clock::with_stopped_clock;
 pub use frames::{LIMITS, greeting, hello, hosted, packet, request, welcome};

@@ -362,6 +362,7 @@ impl Driver {
         match written {
             Written::Failed(error) => {
                 self.shared.with(|locked| locked.connection.handle_lost(error.into()));
+                self.outlook.has_events = true;
                 return true;
             }
             Written::Later => return false,
