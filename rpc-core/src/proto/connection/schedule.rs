@@ -9,8 +9,10 @@ use crate::proto::{deadlines::Deadlines, slots::CallKey, timers::SessionTimers};
 pub(super) struct Schedule {
     pub(super) timers: SessionTimers,
     pub(super) deadlines: Deadlines<DeadlineKey>,
-    /// No call that is made or served here has a deadline before this time; `None` if no call has one.
+    /// When calls are looked at whose deadlines may have passed; `None` if no call has a deadline.
     pub(super) calls_due: Option<Instant>,
+    /// Calls are not looked at before this time, because there are many, and they were looked at a short while ago.
+    calls_rest: Option<Instant>,
 }
 
 /// What a deadline belongs to, apart from the deadlines of calls, which are found in the calls' own tables.
@@ -24,7 +26,7 @@ pub(super) enum DeadlineKey {
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        Self { timers: SessionTimers::default(), deadlines: Deadlines::new(), calls_due: None }
+        Self { timers: SessionTimers::default(), deadlines: Deadlines::new(), calls_due: None, calls_rest: None }
     }
 
     /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
@@ -38,15 +40,21 @@ impl Schedule {
     #[inline]
     pub(super) fn note_deadline(&mut self, at: Instant) {
         if self.calls_due.is_none_or(|due| at < due) {
-            self.calls_due = Some(at);
+            self.calls_due = Some(at).max(self.calls_rest);
         }
+    }
+
+    /// The calls have been looked at: the next deadline is `next`, and they rest until `rest`.
+    pub(super) fn set_calls_due(&mut self, next: Option<Instant>, rest: Instant) {
+        self.calls_rest = Some(rest);
+        self.calls_due = next.map(|next| next.max(rest));
     }
 
     /// Clears all timers and deadlines.
     pub(super) fn clear(&mut self) {
         self.timers.stop_all();
         self.deadlines.clear();
-        self.calls_due = None;
+        (self.calls_due, self.calls_rest) = (None, None);
     }
 }
 
@@ -72,5 +80,21 @@ mod tests {
         assert_eq!(schedule.next(), Some(now - second));
         schedule.clear();
         assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn calls_rest_whatever_deadlines_come_meanwhile() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut schedule = Schedule::new();
+        schedule.set_calls_due(Some(now), now + second);
+        assert_eq!(schedule.next(), Some(now + second));
+        schedule.note_deadline(now);
+        assert_eq!(schedule.next(), Some(now + second));
+        schedule.set_calls_due(None, now + 2 * second);
+        assert_eq!(schedule.next(), None);
+        schedule.note_deadline(now + 3 * second);
+        assert_eq!(schedule.next(), Some(now + 3 * second));
+        schedule.note_deadline(now);
+        assert_eq!(schedule.next(), Some(now + 2 * second));
     }
 }
