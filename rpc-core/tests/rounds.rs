@@ -59,6 +59,7 @@ impl Transport for Counted {
 trait Bell {
     async fn ring(&self) -> u32;
     async fn muffle(&self, with: Bytes);
+    async fn cast(&self) -> Bytes;
 }
 
 #[rpc_core::service(callback = Bell)]
@@ -147,9 +148,15 @@ impl Ends {
 
     /// The packets that have come to the client, as their frames.
     fn receive(&mut self) -> Vec<Vec<Frame>> {
+        self.receive_with_acks().into_iter().map(|(_, frames)| frames).collect()
+    }
+
+    /// The packets that have come to the client: which packet each acknowledges, and its frames.
+    fn receive_with_acks(&mut self) -> Vec<(u64, Vec<Frame>)> {
         let mut packets = Vec::new();
         while let Some(Ok(packet)) = poll_fn(|cx| self.far.poll_receive(cx)).now_or_never() {
-            packets.push(read_packet(packet).unwrap().1.map(Result::unwrap).collect());
+            let (header, frames) = read_packet(packet).unwrap();
+            packets.push((header.ack, frames.map(Result::unwrap).collect()));
         }
         packets
     }
@@ -252,6 +259,30 @@ async fn a_block_of_64_kib_goes_in_one_frame_as_an_argument_and_as_a_result() {
         panic!("{} packets", packets.len())
     };
     assert!(rope.len() > BLOCK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_waits_for_a_call_of_a_caller_that_was_woken_and_not_longer() {
+    let mut ends = Ends::open().await;
+    let bell: BellClient = ends.session.client();
+    for round in 1..=4 {
+        let mut cast = Box::pin(bell.cast());
+        begin(&mut cast);
+        ends.poll();
+        let packets = ends.receive_with_acks();
+        let [(ack, frames)] = &packets[..] else { panic!("round {round}: {packets:?}") };
+        assert_eq!(*ack, round - 1, "the call carries the ack for the last result");
+        let [Frame::Request(request)] = &frames[..] else { panic!("round {round}: {frames:?}") };
+        let payload = Payload::Inline([&[0xc6, 0, 1, 0, 0][..], &vec![7; BLOCK]].concat().into());
+        ends.send(&[Frame::Response { id: request.id, payload, streams: Streams::default() }]);
+        ends.wakes();
+        ends.poll();
+        assert!(ends.receive().is_empty(), "round {round}: the caller has its turn first");
+        assert_eq!(ends.wakes(), 1, "round {round}: the driver comes back after the caller");
+        assert_eq!(cast.now_or_never().unwrap().unwrap().len(), BLOCK);
+    }
+    ends.poll();
+    assert_eq!(ends.receive_with_acks(), [(4, vec![])], "no call has come");
 }
 
 /// Polls a future that has to wait.

@@ -327,6 +327,14 @@ impl Connection {
             && self.calls.slots.live() + self.served.two_way_len() > 1
     }
 
+    /// Whether nothing waits to be sent but an ack, which any packet would carry.
+    pub fn owes_ack_alone(&self, now: Instant) -> bool {
+        self.life.is_open()
+            && self.link.acks.due().is_some_and(|due| due <= now)
+            && !self.has_output()
+            && !self.recv_streams.has_credit()
+    }
+
     /// Whether there is anything left to send. Done, Credit and acks do not count, because neither side needs them
     /// after the end.
     pub fn has_output(&self) -> bool {

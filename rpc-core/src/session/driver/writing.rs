@@ -70,7 +70,7 @@ impl Driver {
     /// Reports handlers that have ended, and writes all output. `alone` says that nothing came in, so that a caller has
     /// woken the driver.
     pub(super) fn drive_transmit(&mut self, cx: &mut Context<'_>, round: &mut Round, alone: bool) -> Written {
-        let mut may_wait = alone && !self.batching && !self.stuck && self.ended.is_empty();
+        let mut may_wait = !self.batching && !self.stuck && self.ended.is_empty();
         self.batching = false;
         // A quiet round has done nothing yet that takes time.
         let (now, mut bytes) = (if round.is_quiet { round.now } else { now() }, 0);
@@ -91,7 +91,11 @@ impl Driver {
                         return Move::Events;
                     }
                 }
-                if may_wait && connection.should_batch(ENOUGH_BYTES) {
+                // A call of a caller that was woken carries the ack as well.
+                let may_join = |connection: &Connection| {
+                    alone && connection.should_batch(ENOUGH_BYTES) || connection.owes_ack_alone(now)
+                };
+                if may_wait && may_join(connection) {
                     return Move::Callers;
                 }
                 report(ended, connection, produced);

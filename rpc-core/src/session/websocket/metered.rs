@@ -8,11 +8,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::Framing;
+use super::{framing::Framing, pool::READ};
 use crate::session::yield_now::yield_now;
 
-/// The number of bytes that one round may read, so that a busy connection does not starve others on its thread.
-const ROUND: usize = 64 * 1024;
+/// The number of bytes that one round may read, so that a busy connection does not starve others on its thread. A
+/// packet with one whole chunk ends in a round.
+const ROUND: usize = 3 * READ;
 /// The bytes that a frame counts in a round beside its own, if the frame does not end its message. The WebSocket
 /// library goes from one such frame to the next without a stop in between, and a frame without bytes costs as much work
 /// as a short message.

@@ -242,6 +242,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        // The driver has read as much as it wants to before it writes.
+        self.socket.metered_mut().begin_round();
         if self.blocked || self.ended.is_some() { self.poll_write_out(cx) } else { Poll::Ready(Ok(())) }
     }
 
