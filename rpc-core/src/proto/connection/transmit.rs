@@ -56,9 +56,11 @@ impl Connection {
     }
 
     /// Whether [`Self::poll_transmit`] may give another packet. False only if the packet that it gave last was the last
-    /// one, so that it need not be called again.
+    /// one, so that it need not be called again. During a drain it is called once more, and ends the connection if
+    /// nothing is left to do.
     pub fn may_transmit(&self, now: Instant) -> bool {
         !self.life.is_open()
+            || self.life.draining
             || self.has_output()
             || self.served.owes_done()
             || self.recv_streams.has_credit()
