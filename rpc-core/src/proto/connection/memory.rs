@@ -253,8 +253,8 @@ impl Connection {
 
     /// Takes the payload of a call or a result out of its packet. Gives the payload, and the length of the buffer that
     /// it keeps alive; 0 if it keeps little more than itself. Most calls and results do not wait, so a payload is
-    /// copied here only if it is long and its packet is much longer: what a handler sends of it could keep the packet, since
-    /// encoding copies shorter ones.
+    /// copied here only if it is long and its packet is much longer: what a handler sends of it could keep the packet,
+    /// since encoding copies shorter ones.
     #[inline]
     pub(super) fn receive_payload(&self, payload: Bytes) -> (Bytes, usize) {
         let len = payload.len();

@@ -127,7 +127,7 @@ struct Intake {
 }
 
 impl Intake {
-    /// Whether the round has read so much that it writes next.
+    /// Whether the round has read enough, and writes next.
     fn is_full(&self) -> bool {
         self.bytes >= ROUND_BYTES || self.frames >= ROUND_FRAMES
     }
