@@ -43,6 +43,54 @@ pub fn excerpt_of(value: &impl fmt::Display) -> String {
     out.out
 }
 
+/// The bytes of a long text that [`shortened`] keeps at its beginning and at its end.
+const SHORTENED: usize = 1024;
+
+/// A value as text, or the beginning and the end of the text with `…` between them if it is long.
+pub(crate) fn shortened(value: impl fmt::Display) -> String {
+    let mut out = Shortening { head: String::new(), tail: String::new(), is_long: false };
+    // It never fails.
+    let _ = write!(out, "{value}");
+    let Shortening { mut head, tail, is_long } = out;
+    if is_long {
+        head.push('…');
+    }
+    head.push_str(last(&tail));
+    head
+}
+
+/// See [`shortened`].
+struct Shortening {
+    head: String,
+    /// What follows the head, or the end of it.
+    tail: String,
+    is_long: bool,
+}
+
+/// The end of a text, of at most [`SHORTENED`] bytes.
+fn last(text: &str) -> &str {
+    let mut begin = text.len().saturating_sub(SHORTENED);
+    while !text.is_char_boundary(begin) {
+        begin += 1;
+    }
+    &text[begin..]
+}
+
+impl Write for Shortening {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let first = if self.tail.is_empty() { cut(text, SHORTENED - self.head.len()) } else { "" };
+        self.head.push_str(first);
+        let rest = &text[first.len()..];
+        self.tail.push_str(last(rest));
+        self.is_long |= last(rest).len() < rest.len();
+        if self.tail.len() > 2 * SHORTENED {
+            self.tail = last(&self.tail).to_owned();
+            self.is_long = true;
+        }
+        Ok(())
+    }
+}
+
 /// The largest number of names, and of their bytes, in a list within a message to the peer, so that the peer cannot
 /// cause kilobytes of answer with a few bytes.
 #[cfg(feature = "session")]
@@ -135,6 +183,25 @@ fn misleads(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        for short in ["", "short", &"日".repeat(2 * SHORTENED / 3)] {
+            assert_eq!(shortened(short), short);
+        }
+        for (long, parts) in [(10 * SHORTENED, 1), (10 * SHORTENED, 7), (2 * SHORTENED + 1, 3), (1 << 20, 1000)] {
+            let text = format!("begin{}end", "日".repeat(long / 3));
+            let mut out = Shortening { head: String::new(), tail: String::new(), is_long: false };
+            let chars: Vec<_> = text.chars().collect();
+            for part in chars.chunks(chars.len().div_ceil(parts)) {
+                out.write_str(&part.iter().collect::<String>()).unwrap();
+                assert!(out.head.len() + out.tail.len() <= 4 * SHORTENED);
+            }
+            let kept = shortened(&text);
+            assert!(kept.len() <= 4 * SHORTENED, "{} bytes", kept.len());
+            assert!(kept.starts_with("begin日日") && kept.ends_with("日日end") && kept.contains('…'), "{long}");
+        }
+    }
 
     #[test]
     fn what_breaks_lines_or_steers_a_terminal_is_escaped_and_the_rest_is_left_alone() {

@@ -116,7 +116,10 @@ impl<'a> Arguments<'a> {
     }
 
     /// Ends the reading. This takes the reader by value, so that nothing of it is left when the method is awaited.
-    pub fn end(self) {}
+    pub fn end(self) -> Result<(), Status> {
+        let Self { reader, method, .. } = self;
+        reader.end().map_err(|error| refuse(format!("an argument of {method} does not fit its type: {error}")))
+    }
 
     fn require<T>(&self, name: &str, value: Result<Option<T>, WireError>) -> Result<T, Status> {
         self.check(name, value)?.ok_or_else(|| {

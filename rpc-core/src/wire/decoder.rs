@@ -12,6 +12,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+use crate::text::shortened;
+
 /// A value that does not fit its type.
 // In a box, because each value that is read is returned in the place of one.
 #[derive(Debug)]
@@ -28,7 +30,8 @@ impl std::error::Error for DecodeError {}
 impl de::Error for DecodeError {
     #[cold]
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string().into())
+        // serde repeats values, and a peer's may be long.
+        Self(shortened(message).into())
     }
 }
 
@@ -38,8 +41,10 @@ impl de::Error for DecodeError {
 /// place in the type.
 #[derive(Debug)]
 pub(super) struct Decoder<'de> {
-    rest: &'de [u8],
-    /// Whether the next value is the key of a map, where a number may stand for a name that serde flattens.
+    /// What has not been read.
+    pub(super) rest: &'de [u8],
+    /// Whether the next value is the key of a map that is no struct, where a number may stand for a name that serde
+    /// flattens.
     is_key: bool,
 }
 
@@ -55,6 +60,16 @@ enum Head<'de> {
     Binary(&'de [u8]),
     Array(usize),
     Map(usize),
+}
+
+/// What a type wants to be read from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Anything,
+    /// Items in a row. Binary data are bytes in a row.
+    Items,
+    /// Fields, which are chosen by their names.
+    Fields,
 }
 
 impl<'de> Decoder<'de> {
@@ -133,7 +148,7 @@ impl<'de> Decoder<'de> {
     }
 
     #[inline]
-    fn visit<V: Visitor<'de>>(&mut self, visitor: V, takes_bytes: bool) -> Result<V::Value, DecodeError> {
+    fn visit<V: Visitor<'de>>(&mut self, visitor: V, wanted: Wanted) -> Result<V::Value, DecodeError> {
         match self.head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Bool(value) => visitor.visit_bool(value),
@@ -142,17 +157,21 @@ impl<'de> Decoder<'de> {
             Head::Single(value) => visitor.visit_f32(value),
             Head::Double(value) => visitor.visit_f64(value),
             Head::Text(text) => visitor.visit_borrowed_str(text),
-            Head::Binary(bytes) if takes_bytes => visitor.visit_borrowed_bytes(bytes),
-            Head::Binary(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
+            Head::Binary(bytes) if wanted != Wanted::Items => visitor.visit_borrowed_bytes(bytes),
+            Head::Binary(bytes) => {
+                let mut items = SeqDeserializer::new(bytes.iter().copied());
+                let value = visitor.visit_seq(&mut items)?;
+                items.end().map(|()| value)
+            }
             Head::Array(len) => {
                 self.is_key = false;
-                let mut items = Items { decoder: self, left: len };
+                let mut items = Items { decoder: self, left: len, has_names: false };
                 let value = visitor.visit_seq(&mut items)?;
                 items.end(len, value)
             }
             Head::Map(len) => {
                 self.is_key = false;
-                let mut entries = Items { decoder: self, left: len };
+                let mut entries = Items { decoder: self, left: len, has_names: wanted == Wanted::Fields };
                 let value = visitor.visit_map(&mut entries)?;
                 entries.end(len, value)
             }
@@ -198,7 +217,17 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.visit(visitor, true)
+        self.visit(visitor, Wanted::Anything)
+    }
+
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.visit(visitor, Wanted::Fields)
     }
 
     #[inline]
@@ -239,7 +268,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if self.is_key {
-            return self.visit(visitor, true);
+            return self.visit(visitor, Wanted::Anything);
         }
         match self.head()? {
             Head::Text(text) => visitor.visit_borrowed_str(text),
@@ -270,12 +299,12 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.visit(visitor, false)
+        self.visit(visitor, Wanted::Items)
     }
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        self.visit(visitor, false)
+        self.visit(visitor, Wanted::Items)
     }
 
     #[inline]
@@ -285,11 +314,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: usize,
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.visit(visitor, false)
+        self.visit(visitor, Wanted::Items)
     }
 
     forward_to_deserialize_any! {
-        bool u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 char str string bytes byte_buf unit map struct ignored_any
+        bool u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 char str string bytes byte_buf unit map ignored_any
     }
 }
 
@@ -302,7 +331,10 @@ fn not_a_variant(name: &str, given: &Head<'_>) -> DecodeError {
 /// The items of an array, or the entries of a map.
 struct Items<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
+    /// How many have not been read.
     left: usize,
+    /// Whether the keys are names of fields.
+    has_names: bool,
 }
 
 impl Items<'_, '_> {
@@ -338,9 +370,10 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
-        self.decoder.is_key = true;
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.decoder.is_key = !self.has_names;
         let key = seed.deserialize(&mut *self.decoder);
         self.decoder.is_key = false;
         key.map(Some)
@@ -348,6 +381,7 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        self.left = self.left.saturating_sub(1);
         seed.deserialize(&mut *self.decoder)
     }
 
@@ -404,10 +438,10 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        self.required("tuple variant")?.visit(visitor, false)
+        self.required("tuple variant")?.visit(visitor, Wanted::Items)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
-        self.required("struct variant")?.visit(visitor, false)
+        self.required("struct variant")?.visit(visitor, Wanted::Fields)
     }
 }

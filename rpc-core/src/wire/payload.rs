@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, ser::SerializeTuple};
 use super::{
     WireError,
     decoder::{DecodeError, Decoder},
+    layout::{Laid, Octets},
     read::Reader,
     scan::{ScanLimits, scan_exact},
 };
@@ -45,14 +46,24 @@ pub(super) fn serialize<T: Serialize + ?Sized>(out: &mut impl io::Write, value: 
 /// Reads a value that takes all of `bytes`.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], limits: &ScanLimits) -> Result<T, WireError> {
     scan_exact(bytes, limits)?;
-    T::deserialize(&mut Decoder::new(bytes)).map_err(|error| unfit(&error))
+    let mut decoder = Decoder::new(bytes);
+    let value = T::deserialize(&mut decoder).map_err(|error| unfit(&error))?;
+    if decoder.rest.is_empty() { Ok(value) } else { Err(left_over()) }
 }
 
-/// Reads a payload that is binary data and nothing else, as a slice of the payload.
-pub fn decode_bytes(payload: &Bytes) -> Result<Bytes, WireError> {
+#[cold]
+fn left_over() -> WireError {
+    WireError::new("its type has not read the whole value")
+}
+
+/// Reads a payload that is bytes and nothing else. Binary data is a slice of the payload; text and an array of numbers
+/// are copied.
+pub fn decode_bytes(payload: &Bytes, limits: &ScanLimits) -> Result<Bytes, WireError> {
     let mut reader = Reader::new(payload.clone());
-    let bytes = reader.bin()?;
-    if reader.is_empty() { Ok(bytes) } else { Err(reader.error("bytes follow the value")) }
+    match reader.bin() {
+        Ok(bytes) if reader.is_empty() => Ok(bytes),
+        _ => decode::<Laid<Bytes, Octets>>(payload, limits).map(Laid::into_inner),
+    }
 }
 
 /// Reads the arguments of a call one after another. They borrow from the payload.
@@ -89,6 +100,12 @@ impl<'a> ArgumentReader<'a> {
         self.left == 0
     }
 
+    /// Ends the reading. The caller may have sent more arguments than were read; those that were read must have been
+    /// read whole.
+    pub fn end(self) -> Result<(), WireError> {
+        if self.left == 0 && !self.values.rest.is_empty() { Err(left_over()) } else { Ok(()) }
+    }
+
     /// As [`Self::next_binary`], as a slice that keeps the payload alive.
     pub fn next_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
         let payload = self.payload;
@@ -113,28 +130,24 @@ impl fmt::Debug for ArgumentReader<'_> {
     }
 }
 
-/// What serde says, and what to do about it.
-const CURES: [(&str, &str); 3] = [
-    (
-        "expected a borrowed byte array",
-        "; mark the `&[u8]` with `#[serde(with = \"serde_bytes\")]`, without which it is encoded as numbers",
-    ),
-    (
-        "128 is not supported",
-        "; in an enum with `untagged` or `tag`, and under `flatten`, send a number of 128 bits as text",
-    ),
-    ("did not match any variant of untagged enum", ", of which none can have a number of 128 bits"),
-];
-
 /// The error for a value that does not fit its type, with a cure if serde's message alone does not suggest it.
 fn unfit(error: &DecodeError) -> WireError {
     let mut message = error.to_string();
-    for (said, cure) in CURES {
-        if message.contains(said) {
-            message += cure;
-        }
-    }
+    message += cure(&message);
     WireError::new(message)
+}
+
+/// What to do about an error of serde's. A peer's value may stand in the middle of the message.
+fn cure(message: &str) -> &'static str {
+    if message.ends_with("expected a borrowed byte array") {
+        "; mark the `&[u8]` with `#[serde(with = \"serde_bytes\")]`, without which it is encoded as numbers"
+    } else if message.ends_with("128 is not supported") {
+        "; in an enum with `untagged` or `tag`, and under `flatten`, send a number of 128 bits as text"
+    } else if message.starts_with("data did not match any variant of untagged enum") {
+        ", of which none can have a number of 128 bits"
+    } else {
+        ""
+    }
 }
 
 /// Bytes that are encoded as MessagePack `bin`, by copying them.

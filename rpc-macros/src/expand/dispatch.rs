@@ -78,7 +78,7 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
 /// Reads the arguments, and drops the reader before the method awaits anything.
 fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     if args.is_empty() {
-        return TokenStream::new();
+        return own!(__call.arguments()?.end()?;);
     }
     let names = args.iter().map(|arg| &arg.ident);
     let reads = args.iter().map(|arg| {
@@ -133,7 +133,7 @@ fn arguments(contract: &Contract, args: &[Arg]) -> TokenStream {
     own! {
         let mut __arguments = __call.arguments()?;
         #(let #names = #reads;)*
-        __arguments.end();
+        __arguments.end()?;
     }
 }
 

@@ -57,8 +57,8 @@ impl<T: DeserializeOwned + Send + 'static> Decode for Value<T> {
 impl<T: From<Bytes> + Send + 'static> Decode for Binary<T> {
     type Value = T;
 
-    fn decode(bytes: Bytes, _: &ScanLimits) -> Result<T, WireError> {
-        wire::decode_bytes(&bytes).map(T::from)
+    fn decode(bytes: Bytes, limits: &ScanLimits) -> Result<T, WireError> {
+        wire::decode_bytes(&bytes, limits).map(T::from)
     }
 }
 
