@@ -153,7 +153,7 @@ pub mod __private {
             Binary, CallsBack, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter, StreamWriters, Streamed,
             Value, decoded,
         },
-        service::{Arguments, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
+        service::{Aliased, Arguments, Fault, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
         wire::{Bin, Blob, Boxed, Each, Entries, Laid, LaidRef, Maybe, Nil, NoArguments, Octets, Same},
     };
 }

@@ -25,8 +25,14 @@ pub(crate) enum Place {
 pub(crate) fn check(ty: &Type, place: Place, errors: &mut Errors) -> bool {
     if let Some((item, fault)) = streamed(ty).filter(|_| place != Place::Item) {
         let item = check(item, Place::Item, errors);
+        let cure =
+            "any stream may end in a status: leave it out, and make the stream with `from_call_results` or `fail_with`";
         if let Some(status) = fault.filter(|fault| is_named(fault, "Status")) {
-            errors.on(status, "any stream may end in a status: leave it out, and make the stream with `from_call_results` or `fail_with`");
+            errors.on(status, cure);
+            return false;
+        }
+        if let Some(error) = fault.filter(|fault| is_named(fault, "CallError")) {
+            errors.on(error, format!("{cure}; write the typed fault alone"));
             return false;
         }
         return fault.is_none_or(|fault| check(fault, Place::Item, errors)) && item;

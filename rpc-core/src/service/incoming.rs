@@ -11,7 +11,11 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Arguments, HandlerOutput, HandlerReply, turn_queue::SharedTurnGuard};
+use super::{
+    Arguments, HandlerOutput, HandlerReply,
+    turn_queue::SharedTurnGuard,
+    written_out::{OwnCallError, OwnStatus},
+};
 use crate::{
     context::Context,
     contract::MethodDescriptor,
@@ -34,23 +38,6 @@ const FRAME: usize = 96;
 pub(crate) struct Received {
     pub(crate) payload: Bytes,
     pub(crate) streams: StreamReaders,
-}
-
-/// Implemented by [`Status`] alone, which the macro recognizes by its name.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not the `Status` of Duplex RPC, but has its name",
-    note = "if it is a typed fault, mark the method `#[rpc(fallible)]`, or give the type another name"
-)]
-#[expect(unnameable_types, reason = "generated code calls a function that requires it")]
-pub trait OwnStatus: Send {
-    /// The status itself.
-    fn into_status(self) -> Status;
-}
-
-impl OwnStatus for Status {
-    fn into_status(self) -> Status {
-        self
-    }
 }
 
 /// A call that has arrived. It lives in its handler's future, whose arguments may borrow from it.
@@ -222,12 +209,12 @@ impl Incoming {
 
     /// Answers with a value, a typed fault or a status. The caller sees that the method may have run, even if the
     /// status says otherwise.
-    pub async fn reply_fallible<T, E>(&self, result: Result<T, CallError<E>>) -> Result<HandlerOutput, Status>
+    pub async fn reply_call_error<T, E>(&self, result: Result<T, E>) -> Result<HandlerOutput, Status>
     where
         T: Serialize + Send,
-        E: Serialize + Send,
+        E: OwnCallError<Fault: Serialize>,
     {
-        match result {
+        match result.map_err(OwnCallError::into_call_error) {
             Ok(value) => self.reply(value).await,
             Err(CallError::Fault(fault)) => self.answer(fault, false).await.map(HandlerOutput::into_fault),
             Err(CallError::Status(status)) => Err(status.leaving_a_handler()),

@@ -14,6 +14,7 @@ mod no_cancel;
 mod probe;
 mod runner;
 mod turn_queue;
+mod written_out;
 
 use std::{fmt, sync::Arc};
 
@@ -36,6 +37,7 @@ pub(crate) use incoming::Received;
 pub use instance::Concurrency;
 pub(crate) use instance::Instance;
 pub use probe::{Known, Lacks, Probe, Travels, Unknown};
+pub use written_out::{Aliased, Fault};
 
 pub use handler_output::HandlerOutput;
 pub(crate) use handler_output::HandlerReply;

@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Arguments;
 use crate::{
     contract::MethodDescriptor,
+    error::CallError,
     peer::{DecodeFault, Output, Single, StreamReaders, Value},
     status::Status,
     wire::{Nil, ScanLimits, WireError},
@@ -81,6 +82,12 @@ impl<T: DeserializeOwned> Known<T> {
         result
     }
 
+    /// As [`Self::failed`], for a fault beside a status.
+    #[inline(always)]
+    pub fn failed_call<R, E>(self, result: Result<R, E>) -> Result<R, E> {
+        result
+    }
+
     /// The next argument.
     #[inline(always)]
     pub fn read(self, arguments: &mut Arguments<'_>, name: &'static str) -> Result<T, Status> {
@@ -123,6 +130,11 @@ impl<T> Unknown<T> {
     /// As [`Known::failed`].
     pub fn failed<R, E>(self, result: Result<R, E>) -> Result<R, Nil> {
         result.map_err(|_| Nil)
+    }
+
+    /// As [`Known::failed_call`].
+    pub fn failed_call<R, E>(self, result: Result<R, E>) -> Result<R, CallError<Nil>> {
+        result.map_err(|_| CallError::Fault(Nil))
     }
 
     /// As [`Known::read`].

@@ -165,16 +165,19 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
         Output::Fallible(ok, _) | Output::FallibleOrStatus(ok, _) | Output::Status(ok) => {
             let reply = match &method.output {
                 Output::Status(_) => quote_spanned!(span=> reply_status),
-                Output::FallibleOrStatus(..) => quote_spanned!(span=> reply_fallible),
+                Output::FallibleOrStatus(..) => quote_spanned!(span=> reply_call_error),
                 _ => quote_spanned!(span=> reply_result),
             };
             let map = stream(ok).or_else(|| laid(ok)).map(|map| quote_spanned!(span=> .map(#map)));
             let succeeded = probed(ok).map(|probe| quote_spanned!(span=> let __r = #probe.succeeded(__r);));
-            let fault = match &method.output {
-                Output::Fallible(_, err) => probed(err),
+            let failed = match &method.output {
+                Output::Fallible(_, err) => probed(err).map(|probe| quote_spanned!(span=> #probe.failed(__r))),
+                Output::FallibleOrStatus(_, err) => {
+                    probed(err).map(|probe| quote_spanned!(span=> #probe.failed_call(__r)))
+                }
                 _ => None,
             };
-            let failed = fault.map(|probe| quote_spanned!(span=> let __r = #probe.failed(__r);));
+            let failed = failed.map(|failed| quote_spanned!(span=> let __r = #failed;));
             quote_spanned!(span=> #succeeded #failed __call.#reply(__r #map).await)
         }
         Output::Alias(ty) => {
@@ -182,7 +185,7 @@ fn reply(contract: &Contract, method: &Method) -> TokenStream {
             let map = ok_of_alias(ty)
                 .and_then(|ok| stream(ok).or_else(|| laid(ok)))
                 .map(|map| quote_spanned!(span=> .map(#map)));
-            quote_spanned!(span=> __call.reply_result(#result #map).await)
+            quote_spanned!(span=> #k::Aliased::of(&__r).check(); __call.reply_result(#result #map).await)
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
 fn import(contract: &Contract, krate: &Path) -> TokenStream {
     let k = private(contract);
     let cfgs = contract.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
-    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private::{self as #k, Lacks as _};)
+    quote!(#(#cfgs)* #[allow(unused_imports)] use #krate::__private::{self as #k, Fault as _, Lacks as _};)
 }
 
 /// The short name of `__private`.

@@ -9,6 +9,7 @@ enum Fault {
 
 #[rpc_core::service]
 trait Desk {
+    async fn call(&self) -> Result<u32, rpc_core::CallError<Fault>>;
     async fn note(&self, point: Point, more: &Point) -> Result<Vec<Point>, Fault>;
 }
 

@@ -21,6 +21,7 @@ trait Desk {
     #[rpc(window = 0)]
     async fn closed(&self) -> Streaming<u32>;
     async fn told(&self) -> Streaming<u32, rpc_core::Status>;
+    async fn either(&self) -> Streaming<u32, rpc_core::CallError<String>>;
     #[rpc(oneway, window = 1000)]
     async fn posted(&self, post: u32);
 }

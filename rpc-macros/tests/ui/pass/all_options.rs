@@ -4,7 +4,7 @@
 use rpc_core::{Context, Status, Streaming};
 
 /// A result whose type does not say that it is one.
-pub type Answer = Result<u32, Status>;
+pub type Answer = Result<(), String>;
 
 /// Hosted by the client.
 #[rpc_core::callback(name = "screen")]

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 pub struct Status(u32);
 
 #[derive(Serialize, Deserialize)]
+pub struct CallError<E>(E);
+
+#[derive(Serialize, Deserialize)]
 pub struct Peer(u32);
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +32,8 @@ use self::Context as Setting;
 pub trait Desk {
     #[rpc(fallible)]
     async fn fault(&self) -> Result<u32, Status>;
+    #[rpc(fallible)]
+    async fn call_error(&self) -> Result<u32, CallError<u32>>;
     async fn status(&self, status: Status, peer: Peer, session: &Session) -> Status;
     async fn context(&self, setting: Setting, more: &Setting) -> Setting;
     async fn prelude(&self, a: Option<u32>, b: Vec<u32>, c: String) -> Option<Vec<String>>;
