@@ -265,7 +265,7 @@ async fn chunks_of_a_cancelled_transfer_are_ignored() {
         let (mut liar, session, _honest) = Liar::meet(victim).await;
         let drain = liar.drain(1, &[1]);
         liar.say(&[drain, long_item(1, 70_000), chunk(1, 30_000)]).await;
-        liar.say(&[Frame::Cancel { id: 1 }]).await;
+        liar.say(&[Frame::Cancel { id: 1, expired: false }]).await;
         let heard = liar.answer(1).await;
         assert!(matches!(heard.last(), Some(Frame::Error { .. })), "{heard:?}");
         liar.say(&[chunk(1, 40_000)]).await;

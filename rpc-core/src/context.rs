@@ -8,8 +8,11 @@ use std::{
 };
 
 use crate::{
+    cancel_reason::CancelReason,
     contract::MethodDescriptor,
+    error::ConnectionError,
     peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, Stub, now},
+    proto::Cancellation,
 };
 
 /// Tells a handler about the call that it serves, and is the handler's way to call the other side back. `C` is the
@@ -158,16 +161,25 @@ impl<C> Context<C> {
     }
 
     /// Whether the caller no longer waits for the result: the result has been sent, the caller has given up, the
-    /// deadline has passed, or the session has ended. The framework then drops the handler's future at its next await,
-    /// unless the method is `#[rpc(no_cancel)]`.
+    /// deadline has passed, this side stops its handlers, or the session has ended. [`Self::cancel_reason`] tells
+    /// which. The framework then drops the handler's future at its next await, unless the method is
+    /// `#[rpc(no_cancel)]`.
     pub fn is_cancelled(&self) -> bool {
         self.serving.call.is_cancelled()
     }
 
-    /// Waits until [`Self::is_cancelled`] is true. This is for `no_cancel` methods and for tasks that the handler has
-    /// spawned. Dropping the future stops the waiting and nothing else.
-    pub async fn cancelled(&self) {
-        self.serving.call.cancelled().await;
+    /// Why the caller no longer waits; `None` while it waits. The first reason stays. A value that the handler holds
+    /// can ask this when it is dropped, to learn why the handler was dropped: `None` if the handler has returned.
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.serving.call.cancellation().map(|why| self.reason(why))
+    }
+
+    /// Waits until the caller no longer waits, and returns the reason. This is for `no_cancel` methods and for tasks
+    /// that the handler has spawned: any other handler is dropped before it sees the reason. Dropping the future stops
+    /// the waiting and nothing else.
+    pub async fn cancelled(&self) -> CancelReason {
+        let why = self.serving.call.cancelled().await;
+        self.reason(why)
     }
 
     /// Makes a future belong to this call wherever it runs: calls that are made in the future inherit the deadline and
@@ -182,6 +194,20 @@ impl<C> Context<C> {
     /// ```
     pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
         Scope::new(self.serving.clone(), future)
+    }
+
+    fn reason(&self, why: Cancellation) -> CancelReason {
+        match why {
+            Cancellation::Caller => CancelReason::CallerGaveUp,
+            Cancellation::Deadline => CancelReason::DeadlineExceeded,
+            Cancellation::Drain => CancelReason::ShuttingDown,
+            Cancellation::Completed => CancelReason::Completed,
+            Cancellation::SessionEnd => {
+                // The connection ends under the lock under which it cancels its calls, so it knows its reason by now.
+                let error = self.shared.look(|connection| connection.ended().cloned());
+                CancelReason::SessionEnded(error.unwrap_or(ConnectionError::ClosedLocally))
+            }
+        }
     }
 }
 

@@ -74,6 +74,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "session")]
+mod cancel_reason;
 pub mod config;
 #[cfg(feature = "session")]
 mod context;
@@ -106,6 +108,8 @@ mod wire;
 
 #[cfg(feature = "session")]
 pub use async_trait::async_trait;
+#[cfg(feature = "session")]
+pub use cancel_reason::CancelReason;
 pub use config::{Config, ConfigBuilder, ConfigError, ConfigValue};
 #[cfg(feature = "session")]
 pub use context::Context;

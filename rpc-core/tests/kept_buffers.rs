@@ -267,7 +267,7 @@ async fn long_packets_count_by_their_length() {
     for _ in 0..100 {
         // A small call beside much that nothing is kept of.
         let call = end.call("wait", SMALL);
-        let filler = vec![Frame::Cancel { id: u64::MAX }; 1000];
+        let filler = vec![Frame::Cancel { id: u64::MAX, expired: false }; 1000];
         let (beside, long) = (end.call("put", 60_000), [vec![call], filler].concat());
         end.send(&[long, vec![beside]].concat());
     }
@@ -293,7 +293,7 @@ async fn buffers_of_handlers_that_have_ended_may_be_kept_again() {
         let first = end.calls + 1;
         end.calls("wait", SMALL, 2 * most());
         assert_eq!(end.alive(), most());
-        let cancels: Vec<_> = (first..=end.calls).map(|id| Frame::Cancel { id }).collect();
+        let cancels: Vec<_> = (first..=end.calls).map(|id| Frame::Cancel { id, expired: false }).collect();
         end.send(&cancels);
         rpc_testing::settle().await;
         end.poll();

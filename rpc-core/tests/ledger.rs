@@ -118,7 +118,7 @@ fn request(id: u64, payload: Payload, streams: Vec<u64>) -> Frame {
 
 /// Fills a packet up, so that a small frame in it is a small part.
 fn filler() -> Vec<Frame> {
-    vec![Frame::Cancel { id: u64::MAX }; 900]
+    vec![Frame::Cancel { id: u64::MAX, expired: false }; 900]
 }
 
 /// One case: what it is, what it may hold, and what it does.

@@ -10,7 +10,7 @@ use rpc_core::{
         ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, Request, ScanLimits, decode,
         encode, put_frame, put_header, read_packet, scan_exact,
     },
-    Execution, Reason, Status,
+    Code, Execution, Reason, Status,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -125,7 +125,8 @@ fn meaning(frame: &Frame) -> Value {
         Frame::Response { id, payload: result, .. } => json!({"id": number(*id), "payload": payload(result)}),
         Frame::Error { id, error: ErrorBody::Fault(fault) } => json!({"id": number(*id), "fault": payload(fault)}),
         Frame::Error { id, error: ErrorBody::Status(why) } => json!({"id": number(*id), "status": status(why)}),
-        Frame::Cancel { id } => json!({"id": number(*id)}),
+        Frame::Cancel { id, expired: false } => json!({"id": number(*id)}),
+        Frame::Cancel { id, expired: true } => json!({"id": number(*id), "code": Code::DeadlineExceeded.number()}),
         Frame::Chunk { transfer, data } => {
             json!({"transfer": number(*transfer), "data": hex(&data.clone().into_bytes())})
         }

@@ -179,7 +179,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         (number(), payload()).prop_map(|(id, fault)| Frame::Error { id, error: ErrorBody::Fault(fault) }),
         (number(), status()).prop_map(|(id, status)| Frame::Error { id, error: ErrorBody::Status(status) }),
-        number().prop_map(|id| Frame::Cancel { id }),
+        (number(), any::<bool>()).prop_map(|(id, expired)| Frame::Cancel { id, expired }),
         (number(), bytes()).prop_map(|(transfer, data)| Frame::Chunk { transfer, data: data.into() }),
         number().prop_map(|transfer| Frame::Abort { transfer }),
         number().prop_map(|transfer| Frame::Stop { transfer }),

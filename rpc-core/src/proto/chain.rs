@@ -22,8 +22,31 @@ const MAX_NAMES: usize = 12;
 
 /// The method has begun to run.
 const STARTED: u8 = 1;
-/// The caller has given up, the deadline has passed or the session has ended.
-const CANCELLED: u8 = 2;
+/// The bits above [`STARTED`], which hold the [`Cancellation`]; they are 0 while the caller waits.
+const CANCELLED: u8 = !STARTED;
+
+/// Why the caller of a call waits no longer. The numbers are bits above the flag of the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cancellation {
+    /// The caller has given the call up.
+    Caller = 2,
+    /// The deadline has passed, or the caller's idle timeout.
+    Deadline = 4,
+    /// This end drains, and the grace is over.
+    Drain = 6,
+    /// The session has ended.
+    SessionEnd = 8,
+    /// The completion has gone out.
+    Completed = 10,
+}
+
+impl Cancellation {
+    fn of(progress: u8) -> Option<Self> {
+        let all = [Self::Caller, Self::Deadline, Self::Drain, Self::SessionEnd, Self::Completed];
+        all.into_iter().find(|why| *why as u8 == progress & CANCELLED)
+    }
+}
 
 /// A call that this end serves.
 ///
@@ -46,7 +69,7 @@ pub struct ServedCall {
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
     pub through: Option<&'static MethodDescriptor>,
-    /// The flags [`STARTED`] and [`CANCELLED`] in one number: the method runs only if `STARTED` was set first.
+    /// [`STARTED`] and the [`Cancellation`] in one number: the method runs only if `STARTED` was set first.
     progress: AtomicU8,
     waiting: Mutex<Waiting>,
 }
@@ -191,12 +214,17 @@ impl ServedCall {
         None
     }
 
-    /// Whether the caller has given up, the deadline has passed or the session has ended.
+    /// Whether the caller waits no longer.
     pub fn is_cancelled(&self) -> bool {
         self.progress.load(Ordering::Acquire) & CANCELLED != 0
     }
 
-    /// Waits until [`Self::is_cancelled`] is true.
+    /// Why the caller waits no longer; `None` while it waits. The first reason stays.
+    pub fn cancellation(&self) -> Option<Cancellation> {
+        Cancellation::of(self.progress.load(Ordering::Acquire))
+    }
+
+    /// Waits until the caller waits no longer.
     pub fn cancelled(&self) -> Cancelled<'_> {
         Cancelled { call: self, number: 0 }
     }
@@ -206,15 +234,18 @@ impl ServedCall {
     pub(crate) fn end(self: &Arc<Self>, into: &mut Vec<Waker>) {
         // Usually this is the only handle, and no task can wait.
         if Arc::strong_count(self) > 1 {
-            self.cancel(into);
+            self.cancel(Cancellation::Completed, into);
         }
     }
 
-    /// Marks the call cancelled. Puts the wakers of tasks that wait for this `into` a list, to be woken outside any
-    /// lock.
-    pub(crate) fn cancel(&self, into: &mut Vec<Waker>) {
+    /// Marks the call cancelled, unless it is already. Puts the wakers of tasks that wait for this `into` a list, to be
+    /// woken outside any lock.
+    pub(crate) fn cancel(&self, why: Cancellation, into: &mut Vec<Waker>) {
         let mut waiting = self.waiting();
-        self.progress.fetch_or(CANCELLED, Ordering::AcqRel);
+        // The reason changes only under this lock, so that two ends at once cannot mix their bits.
+        if !self.is_cancelled() {
+            self.progress.fetch_or(why as u8, Ordering::AcqRel);
+        }
         into.extend(waiting.wakers.drain(..).map(|(_, waker)| waker));
     }
 
@@ -223,7 +254,7 @@ impl ServedCall {
     }
 }
 
-/// Waits until [`ServedCall::is_cancelled`] is true.
+/// Waits until [`ServedCall::cancellation`] gives a reason, and returns the reason.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 #[expect(unnameable_types, reason = "the future of `cancelled` is awaited and needs no name")]
@@ -242,13 +273,13 @@ struct Waiting {
 }
 
 impl Future for Cancelled<'_> {
-    type Output = ();
+    type Output = Cancellation;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cancellation> {
         let waker = cx.waker().clone();
         let mut waiting = self.call.waiting();
-        if self.call.is_cancelled() {
-            return Poll::Ready(());
+        if let Some(why) = self.call.cancellation() {
+            return Poll::Ready(why);
         }
         let number = self.number;
         let old = match waiting.wakers.iter_mut().find(|(other, _)| *other == number) {

@@ -35,7 +35,7 @@ use std::task::Waker;
 
 #[cfg(test)]
 pub(crate) use chain::NewCall;
-pub use chain::ServedCall;
+pub use chain::{Cancellation, ServedCall};
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
 pub use connection::{

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
+    panics::wake_all,
     peer::{CallInfo, CurrentCall, End, Interceptor, Reply, SessionShared, run_interceptors},
-    proto::ServedCall,
+    proto::{Cancellation, ServedCall},
     status::Status,
 };
 
@@ -162,6 +163,15 @@ fn start(call: &ServedCall) -> Result<(), Status> {
     started.then_some(()).ok_or_else(|| Status::cancelled("the call was given up before it started").not_executed())
 }
 
+/// The deadline of an interceptor has passed. A call that waits for its turn goes on with its status instead.
+fn expire(call: &ServedCall) {
+    if call.has_started() {
+        let mut wakes = Vec::new();
+        call.cancel(Cancellation::Deadline, &mut wakes);
+        wake_all(&mut wakes);
+    }
+}
+
 fn take(held: &Mutex<Option<QueuedTurn>>) -> Option<QueuedTurn> {
     held.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
@@ -177,11 +187,18 @@ impl End for Method {
         self.serving.extras = Some(Arc::new(extras));
         let served = match deadline {
             // This deadline is earlier than the caller's, which the connection watches.
-            Some(deadline) => timeout_at(Instant::from_std(deadline), self.serve()).await.unwrap_or_else(|_| {
-                let method = call.method();
-                let message = format!("{method}: it took longer than an interceptor of the side that serves it allows");
-                Err(Status::deadline_exceeded(message))
-            }),
+            Some(deadline) => {
+                let serving = self.serving.call.clone();
+                let mut timed = pin!(timeout_at(Instant::from_std(deadline), self.serve()));
+                timed.as_mut().await.unwrap_or_else(|_| {
+                    // What the handler holds may ask why it is dropped, and is dropped after this.
+                    expire(&serving);
+                    let method = call.method();
+                    let message =
+                        format!("{method}: it took longer than an interceptor of the side that serves it allows");
+                    Err(Status::deadline_exceeded(message))
+                })
+            }
             None => self.serve().await,
         };
         self.served = served.is_ok();

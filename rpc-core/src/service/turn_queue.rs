@@ -105,7 +105,7 @@ impl TurnQueue {
             Poll::Pending => cancelled.as_mut().poll(cx).map(Err),
         })
         .await
-        .map_err(|()| Status::cancelled("the call was given up before its turn had come").not_executed())?;
+        .map_err(|_| Status::cancelled("the call was given up before its turn had come").not_executed())?;
         Ok(TurnGuard(held))
     }
 

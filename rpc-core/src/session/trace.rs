@@ -57,7 +57,7 @@ fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
         Frame::Request(request) => (Some(request.id), Some(request.method), len(&request.payload)),
         Frame::Notify(notify) => (None, Some(notify.method), len(&notify.payload)),
         Frame::Response { id, payload, .. } => (Some(*id), None, len(payload)),
-        Frame::Error { id, .. } | Frame::Cancel { id } => (Some(*id), None, None),
+        Frame::Error { id, .. } | Frame::Cancel { id, .. } => (Some(*id), None, None),
         Frame::Chunk { transfer, data } => (Some(*transfer), None, Some(data.len() as u64)),
         Frame::Item { stream, payload } => (Some(*stream), None, len(payload)),
         Frame::Abort { transfer: id }

@@ -8,6 +8,7 @@ use super::{
     read::Reader,
     status::{read_status, read_text},
 };
+use crate::status::Code;
 
 /// Reads a frame. `None` for a frame of an unknown kind that may be passed over.
 pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Option<Frame>, WireError> {
@@ -52,7 +53,10 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             };
             Frame::Error { id, error }
         }
-        kind::CANCEL => Frame::Cancel { id: fields.uint("a Cancel without an id")? },
+        kind::CANCEL => Frame::Cancel {
+            id: fields.uint("a Cancel without an id")?,
+            expired: fields.uint_or_other()? == Some(Code::DeadlineExceeded.number().into()),
+        },
         kind::CHUNK => Frame::Chunk {
             transfer: fields.uint("a Chunk without a transfer")?,
             data: fields.required("a Chunk without data")?.bin()?.into(),

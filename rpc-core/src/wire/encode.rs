@@ -10,6 +10,7 @@ use super::{
     put,
     status::put_status,
 };
+use crate::status::Code;
 
 /// The most bytes that a number takes, its marker included.
 const NUMBER: usize = 9;
@@ -139,7 +140,10 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             put::nil(out);
             put_payload(out, payload);
         }
-        Frame::Cancel { id } => numbers(out, kind::CANCEL, &[*id]),
+        Frame::Cancel { id, expired: false } => numbers(out, kind::CANCEL, &[*id]),
+        Frame::Cancel { id, expired: true } => {
+            numbers(out, kind::CANCEL, &[*id, Code::DeadlineExceeded.number().into()]);
+        }
         Frame::Chunk { transfer, data } => {
             begin(out, 3, kind::CHUNK);
             put::uint(out, *transfer);

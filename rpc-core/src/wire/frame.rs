@@ -143,6 +143,8 @@ pub enum Frame {
     Cancel {
         /// The call.
         id: CallId,
+        /// The caller's deadline or idle timeout has passed.
+        expired: bool,
     },
     /// The next bytes of a transfer.
     Chunk {

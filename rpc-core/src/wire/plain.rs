@@ -243,7 +243,7 @@ mod tests {
             request(vec![("key".to_owned(), "value".to_owned())], short(), Streams::default()),
             request(Vec::new(), Payload::announced(3, 100_000), Streams::default()),
             request(Vec::new(), short(), vec![4].into()),
-            Frame::Cancel { id: 1 },
+            Frame::Cancel { id: 1, expired: false },
         ] {
             assert!(read_plain(&packet(&frame), 2).is_none(), "{frame:?}");
         }

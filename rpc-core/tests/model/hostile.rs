@@ -175,7 +175,7 @@ async fn a_call_that_was_given_up_while_hooks_ran_is_never_begun() {
     let hosting = Hosting::builder().service(till.clone().serve()).hooks(Slow(gate.clone())).build().unwrap();
     let (mut raw, session) = Raw::server(&hosting, Config::default());
     let argument = || Payload::Inline(Bytes::from_static(&[0x91, 1]));
-    raw.say(&[buy(1, argument()), buy(2, argument()), Frame::Cancel { id: 1 }]);
+    raw.say(&[buy(1, argument()), buy(2, argument()), Frame::Cancel { id: 1, expired: false }]);
     until("taken in", || session.stats().connection.calls_served == 2).await;
     gate.add_permits(1);
     until("answered", || session.stats().connection.calls_served == 0).await;

@@ -290,7 +290,7 @@ impl Connection {
             }
             SlotState::Sent => {
                 slot.state = SlotState::Abandoned;
-                self.give_up(key);
+                self.give_up(key, false);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;
@@ -323,9 +323,9 @@ impl Connection {
         self.release_arguments(key);
     }
 
-    /// Tells the other side that the caller of a sent call has given up.
-    pub(super) fn give_up(&mut self, key: CallKey) {
-        self.outbox.push_urgent(Frame::Cancel { id: key.id() }, OnSent::Nothing);
+    /// Tells the other side that the caller of a sent call waits no longer: its time is over, or it has given up.
+    pub(super) fn give_up(&mut self, key: CallKey, expired: bool) {
+        self.outbox.push_urgent(Frame::Cancel { id: key.id(), expired }, OnSent::Nothing);
         self.abort_arguments(key);
         self.stop_argument_streams(key);
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{MemoryLimit, Overload, ProtocolError},
     proto::{
-        Outcome,
+        Cancellation, Outcome,
         assembly::Purpose,
         out_frame::OnSent,
         slots::{CallKey, SlotState},
@@ -106,7 +106,7 @@ impl Connection {
         self.life.grace_over = true;
         for (key, state) in self.served.states() {
             match (key, state) {
-                (_, ServedState::Running) => self.stop_handler(key),
+                (_, ServedState::Running) => self.stop_handler(key, Cancellation::Drain),
                 (ServedKey::Call(id), ServedState::Arriving(transfer)) => {
                     self.stop_arriving(transfer, Purpose::Discard);
                     self.end_arriving(id, shutting_down());

@@ -107,7 +107,7 @@ impl Connection {
             }
             SlotState::Sent => {
                 self.resolve_early(key, why.unwrap_or_else(|| Status::deadline_exceeded(late("no answer came"))));
-                self.give_up(key);
+                self.give_up(key, true);
             }
             SlotState::Arriving(transfer) => {
                 let transfer = *transfer;

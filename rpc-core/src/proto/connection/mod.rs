@@ -199,8 +199,8 @@ impl Connection {
             Frame::Notify(notify) => self.handle_notify(now, notify),
             Frame::Response { id, payload, streams } => self.handle_response(now, id, payload, streams),
             Frame::Error { id, error } => self.handle_error(now, id, error),
-            Frame::Cancel { id } => {
-                self.handle_cancel(id);
+            Frame::Cancel { id, expired } => {
+                self.handle_cancel(id, expired);
                 Ok(())
             }
             Frame::Chunk { transfer, data } => self.handle_chunk(now, transfer, &data.into_bytes()),

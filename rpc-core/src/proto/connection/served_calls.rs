@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Waker, time::Instant};
 
 use crate::{
     error::{CallViolation, ProtocolError},
-    proto::{ServedCall, ServedKey, chain::NewCall, permits::Permits},
+    proto::{Cancellation, ServedCall, ServedKey, chain::NewCall, permits::Permits},
     status::Status,
     wire::{CallId, Frame, PeerLimits, Streams, TransferId},
 };
@@ -99,7 +99,7 @@ impl ServedCalls {
     /// Cancels all calls, for which no caller waits any more, because the session is over.
     pub(super) fn end(&mut self, wakes: &mut Vec<Waker>) {
         for served in self.calls.drain().chain(self.oneway.drain()) {
-            served.call.cancel(wakes);
+            served.call.cancel(Cancellation::SessionEnd, wakes);
         }
         self.argument_bytes = 0;
         self.permits = Permits::new(0, 0, 0);

@@ -15,7 +15,7 @@ use super::{Connection, Served, ServedState, calls::too_deep, counted_arguments,
 use crate::{
     error::{CallViolation, ProtocolError},
     proto::{
-        CallKey, Event, ServedCall, ServedKey,
+        CallKey, Cancellation, Event, ServedCall, ServedKey,
         assembly::Purpose,
         chain::{NewCall, Origin},
         negotiated::find_window,
@@ -333,12 +333,13 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_cancel(&mut self, id: CallId) {
+    pub(super) fn handle_cancel(&mut self, id: CallId, expired: bool) {
         let Some(served) = self.served.call_mut(id) else { return };
         match served.state {
             ServedState::Running => {
                 served.state = ServedState::Cancelled;
-                self.stop_handler(ServedKey::Call(id));
+                let why = if expired { Cancellation::Deadline } else { Cancellation::Caller };
+                self.stop_handler(ServedKey::Call(id), why);
             }
             ServedState::Arriving(transfer) => {
                 self.assembly.discard(transfer, Purpose::Discard);
@@ -354,7 +355,7 @@ impl Connection {
         match served.state {
             ServedState::Running => {
                 served.state = ServedState::Expired;
-                self.stop_handler(ServedKey::Call(id));
+                self.stop_handler(ServedKey::Call(id), Cancellation::Deadline);
             }
             ServedState::Arriving(transfer) => {
                 self.stop_arriving(transfer, Purpose::Discard);
@@ -367,9 +368,9 @@ impl Connection {
     }
 
     /// Tells the shell to stop a handler.
-    pub(super) fn stop_handler(&mut self, key: ServedKey) {
+    pub(super) fn stop_handler(&mut self, key: ServedKey, why: Cancellation) {
         if let Some(served) = self.served.get(key) {
-            served.call.cancel(&mut self.output.wakes);
+            served.call.cancel(why, &mut self.output.wakes);
             self.output.emit(Event::Cancel { key });
         }
     }

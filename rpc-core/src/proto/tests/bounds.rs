@@ -163,7 +163,7 @@ fn the_sender_waits_for_a_slow_reader_of_a_result() {
 fn a_packet_of_too_many_frames_closes_with_1002() {
     for (frames, closed) in [(1024, None), (1025, Some(CloseCode::PROTOCOL))] {
         let mut liar = Liar::new(&Config::default());
-        liar.say(&vec![Frame::Cancel { id: 1 }; frames]);
+        liar.say(&vec![Frame::Cancel { id: 1, expired: false }; frames]);
         assert_eq!(liar.closed(), closed, "{frames} frames");
         let broken = liar.pair.ends[SERVER].broken();
         let is_named = matches!(broken, Some(ProtocolError::TooManyFrames { max: 1024, at: Some(_) }));

@@ -211,11 +211,11 @@ fn metadata_over_the_limit_fails_that_call_only() {
 #[test]
 fn a_cancel_of_a_completed_or_unknown_call_is_ignored() {
     let mut liar = Liar::new(&Config::default());
-    liar.say(&[Frame::Cancel { id: 9 }, request(1)]);
+    liar.say(&[Frame::Cancel { id: 9, expired: false }, request(1)]);
     let arrived = liar.pair.ends[SERVER].arrived.pop().unwrap();
     liar.pair.answer_ok(SERVER, &arrived);
     liar.statuses();
-    liar.say(&[Frame::Cancel { id: 1 }, Frame::Stop { transfer: 3 }]);
+    liar.say(&[Frame::Cancel { id: 1, expired: false }, Frame::Stop { transfer: 3 }]);
     assert_eq!(liar.closed(), None);
 }
 
@@ -254,7 +254,13 @@ fn a_peer_that_causes_answers_and_does_not_read_them_is_closed() {
 #[test]
 fn calls_that_are_cancelled_hold_their_permits_until_they_have_ended() {
     let mut liar = Liar::new(&Config::builder().max_calls(2).build().unwrap());
-    liar.say(&[request(1), Frame::Cancel { id: 1 }, request(2), Frame::Cancel { id: 2 }, request(3)]);
+    liar.say(&[
+        request(1),
+        Frame::Cancel { id: 1, expired: false },
+        request(2),
+        Frame::Cancel { id: 2, expired: false },
+        request(3),
+    ]);
     assert_eq!(liar.statuses(), [(3, Code::ResourceExhausted)]);
 }
 
@@ -308,7 +314,7 @@ fn empty_packets_that_wait_for_the_end_of_the_handshake_count() {
 fn tiny_transfers_that_were_given_up_are_bounded() {
     let mut liar = Liar::new(&Config::builder().max_assembly(2560).build().unwrap());
     for id in 1..=10 {
-        liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id }]);
+        liar.say(&[request_of(id, Payload::announced(id, 1)), Frame::Cancel { id, expired: false }]);
     }
     liar.statuses();
     assert_eq!(liar.closed(), None);

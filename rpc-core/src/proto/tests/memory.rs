@@ -278,7 +278,7 @@ fn tiny_items_of_many_streams_take_little() {
     let mut liar = Liar::new(&Config::default());
     liar.say(&[with_streams(1, 1..=100)]);
     for stream in 1..=100 {
-        let filler = vec![Frame::Cancel { id: 99 }; 1000];
+        let filler = vec![Frame::Cancel { id: 99, expired: false }; 1000];
         liar.say(&[vec![Frame::Item { stream, payload: inline(1) }], filler].concat());
     }
     for stream in 1..=100 {
