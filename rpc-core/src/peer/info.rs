@@ -12,6 +12,7 @@ use super::{
     certificate::PeerCertificate,
     principal::{Identity, Principal},
     session_id::SessionId,
+    values::Values,
 };
 
 /// Headers that may hold credentials. Browsers put a token among the sub-protocols, because they let pages set no
@@ -132,6 +133,8 @@ pub(crate) struct Facts {
     info: Arc<ConnectionInfo>,
     /// Who is at the other end; an identity that is renewed replaces the older one.
     identity: Mutex<Option<Identity>>,
+    /// What the application keeps on the session.
+    pub(super) values: Values,
     /// The session's runtime. Callers may run outside of this runtime.
     pub(crate) runtime: Option<Handle>,
 }
@@ -140,7 +143,7 @@ impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
         let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
         let identity = Mutex::new(info.extensions.get::<Identity>().cloned().or_else(principal));
-        Self { id, info: Arc::new(info), identity, runtime: Handle::try_current().ok() }
+        Self { id, info: Arc::new(info), identity, values: Values::new(), runtime: Handle::try_current().ok() }
     }
 
     /// The facts of the session's connection, as they are now.

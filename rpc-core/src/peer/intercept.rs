@@ -214,6 +214,11 @@ impl CallInfo {
         self.facts.as_ref().and_then(|facts| facts.principal())
     }
 
+    /// The value of this type that [`Session::insert`](crate::Session::insert) has put on the session.
+    pub fn session_value<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.facts.as_ref()?.values.get()
+    }
+
     /// Whether [`Next::run`] can make the call again after it has failed. False once streams among the arguments have
     /// begun to be sent: then `run` fails at once, as the call did. False for a call that this side serves.
     pub fn is_repeatable(&self) -> bool {

@@ -24,6 +24,7 @@ mod shared;
 mod slow;
 mod streams;
 mod stub;
+mod values;
 mod watchdog;
 
 pub(crate) use budget::{Need, Reservation, WaitingValue};
@@ -51,4 +52,5 @@ pub use streams::{
 };
 pub(crate) use streams::{Decode, Encode, StreamReaders, start as start_streams};
 pub use stub::{CallsBack, Stub};
+pub(crate) use values::EndOfValues;
 pub(crate) use watchdog::{Polled, Watched};

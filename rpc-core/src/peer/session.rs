@@ -155,6 +155,75 @@ impl Session {
         renewed
     }
 
+    /// Keeps a value on the session, one of each type: the role of the other side, its settings, a counter. Returns the
+    /// older value of this type. Hooks, handlers and interceptors find it with [`Self::get`].
+    ///
+    /// The values are dropped when the session is over and its [`closed`](crate::SessionHooks::closed) hooks have run;
+    /// after that this drops `value` at once. A value may hold a handle of the same session, which does not keep the
+    /// session open.
+    ///
+    /// ```
+    /// use rpc_core::{Context, Hosting, Session, SessionHooks, Status, async_trait, session::connect_in_memory};
+    ///
+    /// #[derive(Debug, PartialEq)]
+    /// enum Role {
+    ///     Operator,
+    ///     Guest,
+    /// }
+    ///
+    /// struct Door;
+    ///
+    /// #[async_trait]
+    /// impl SessionHooks for Door {
+    ///     async fn opened(&self, session: &Session) -> Result<(), Status> {
+    ///         let is_known = session.principal().is_some_and(|principal| principal.name() == "ada");
+    ///         session.insert(if is_known { Role::Operator } else { Role::Guest });
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// #[rpc_core::service]
+    /// trait Plant {
+    ///     async fn stop(&self, cx: &Context<PlantClient>) -> Result<(), Status>;
+    /// }
+    ///
+    /// struct Belt;
+    ///
+    /// impl Plant for Belt {
+    ///     async fn stop(&self, cx: &Context<PlantClient>) -> Result<(), Status> {
+    ///         match cx.session().get::<Role>().as_deref() {
+    ///             Some(Role::Operator) => Ok(()),
+    ///             _ => Err(Status::permission_denied("only an operator stops the belt")),
+    ///         }
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Hosting::builder().service(Belt.serve()).hooks(Door).build()?;
+    /// # let (at_server, session) = connect_in_memory(&server, &Hosting::default());
+    /// # let plant = session.client::<PlantClient>();
+    /// # assert_eq!(plant.stop().await.unwrap_err().code(), rpc_core::Code::PermissionDenied);
+    /// # assert_eq!(at_server.insert(Role::Operator).as_deref(), Some(&Role::Guest));
+    /// # plant.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        self.shared.facts.values.insert(value)
+    }
+
+    /// The value of this type that [`Self::insert`] has put on the session; `None` if there is none, and after the end
+    /// of the session. The values that the HTTP layers around the upgrade have added are others: see
+    /// [`ConnectionInfo::extensions`].
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.shared.facts.values.get()
+    }
+
+    /// Takes the value of this type off the session, and returns it. Calls that have got the value before keep it.
+    pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.shared.facts.values.remove()
+    }
+
     /// How far the session has come.
     pub fn state(&self) -> SessionState {
         if matches!(&*self.shared.life.borrow(), Life::Over(_)) {

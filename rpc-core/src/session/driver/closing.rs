@@ -15,7 +15,12 @@ use super::{
     super::{opening::closed_hooks, transport::Gone, yield_now::yield_now},
     Driver, Round, Stage, Written,
 };
-use crate::{error::ConnectionError, panics::wake_all, peer::now, text::excerpt_of};
+use crate::{
+    error::ConnectionError,
+    panics::wake_all,
+    peer::{EndOfValues, now},
+    text::excerpt_of,
+};
 
 impl Driver {
     /// Writes the rest, says goodbye and waits for handlers, because the connection has ended.
@@ -93,7 +98,8 @@ impl Driver {
     fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
         let hosting = self.dispatch.take_hosting();
-        (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error).boxed())
+        let values = EndOfValues::new(&self.shared.facts);
+        (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error, values).boxed())
     }
 }
 
