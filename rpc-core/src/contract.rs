@@ -128,6 +128,7 @@ pub struct MethodDescriptor {
     initiating: bool,
     terminating: bool,
     timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
     window: Option<usize>,
     allow: Option<&'static str>,
 }
@@ -148,6 +149,7 @@ impl MethodDescriptor {
             initiating: true,
             terminating: false,
             timeout: None,
+            idle_timeout: None,
             window: None,
             allow: None,
         }
@@ -199,6 +201,13 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn with_timeout_ms(self, milliseconds: u64) -> Self {
         Self { timeout: Some(Duration::from_millis(milliseconds)), ..self }
+    }
+
+    /// `#[rpc(idle_timeout = "…")]`: how long a call may stand still while streams among its arguments are sent,
+    /// unless its caller sets another idle timeout.
+    #[must_use]
+    pub const fn with_idle_timeout_ms(self, milliseconds: u64) -> Self {
+        Self { idle_timeout: Some(Duration::from_millis(milliseconds)), ..self }
     }
 
     /// `#[rpc(window = …)]`: the window of each stream of the method, in bytes.
@@ -281,6 +290,11 @@ impl MethodDescriptor {
     /// How long a call may take, if the contract says so.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// How long a call may stand still while streams among its arguments are sent, if the contract says so.
+    pub const fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
     }
 }
 

@@ -9,5 +9,7 @@ mod depot;
 mod endings;
 #[path = "streams/mismatch.rs"]
 mod mismatch;
+#[path = "streams/pauses.rs"]
+mod pauses;
 #[path = "streams/pressure.rs"]
 mod pressure;

@@ -169,7 +169,12 @@ impl Method {
 
     /// Whether an argument or the result is a stream.
     pub(crate) fn has_stream(&self) -> bool {
-        self.returns_stream() || self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
+        self.returns_stream() || self.takes_stream()
+    }
+
+    /// Whether an argument is a stream.
+    pub(crate) fn takes_stream(&self) -> bool {
+        self.args.iter().any(|arg| matches!(arg.kind, ArgKind::Streaming))
     }
 
     /// Whether the result is a stream.

@@ -70,6 +70,18 @@ fn check_options(method: &Method, errors: &mut Errors) {
         };
         refuse(options.window.map(|(span, _)| span), message);
     }
+    if !method.takes_stream() {
+        let message = if options.oneway.is_some() {
+            "a one-way call has no streams, so `idle_timeout` has nothing to act on; remove `idle_timeout`"
+        } else if method.returns_stream() {
+            "`idle_timeout` bounds the pauses of streams among the arguments, and this method has none; remove it, and wrap \
+             `next()` of the result in a timeout"
+        } else {
+            "no argument of this method is a stream, so `idle_timeout` has nothing to act on; write `timeout`, or write \
+             `Streaming<…>` out where an alias hides it"
+        };
+        refuse(options.idle_timeout.map(|(span, _)| span), message);
+    }
     if method.returns_stream() {
         let message = "the session ends once the reply is delivered, and would cut the stream off; remove `terminating`, or return the items in a Vec";
         refuse(options.terminating, message);

@@ -254,9 +254,9 @@ fields! {
     /// its round trip is needed for full speed.
     max_unacked_bulk: usize = 8 * MIB, MIN_BULK..=MOST;
     /// How long a caller may wait for an answer in all, unless the method or the call says otherwise. Default 60 s; at
-    /// least 1 ms. For a call with streams among its arguments, this is how long nothing may happen: no item is
-    /// produced, none is read at the other side, and no answer comes. Stops a peer that never answers from holding
-    /// callers.
+    /// least 1 ms. For a call with streams among its arguments, this is how long nothing may happen, unless the method
+    /// or the call says otherwise with `idle_timeout`: no item is produced, none is read at the other side, and no
+    /// answer comes. Stops a peer that never answers from holding callers.
     call_timeout: Duration = secs(60), ms(1)..=FOR_EVER;
     /// How long a nested call waits for a permit before it fails with `RESOURCE_EXHAUSTED`. Default 1 s; zero does not
     /// wait. Ends deadlocks of chains of calls that hold each other's permits.

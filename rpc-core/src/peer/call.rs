@@ -1,11 +1,7 @@
 //! One attempt at a call, at its caller: encode the arguments, send them, wait for the answer. The waits for slot,
 //! permit and room are in `sending`, and the budgets in `budget`.
 
-use std::{
-    mem,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{mem, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -19,7 +15,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
-    proto::{CallStart, DeadlineOrigin, Outcome},
+    proto::{CallStart, DeadlineOrigin, IdleTimeout, Outcome},
     status::Status,
     wire::{MetadataPairs, Rope, WireError},
 };
@@ -31,7 +27,7 @@ pub(super) struct CallParams {
     pub(super) metadata: MetadataPairs,
     pub(super) deadline: Option<Instant>,
     pub(super) deadline_origin: DeadlineOrigin,
-    pub(super) idle_timeout: Option<Duration>,
+    pub(super) idle_timeout: Option<IdleTimeout>,
 }
 
 /// What a call says when it begins that is made in the handler of `origin`.
@@ -40,7 +36,7 @@ pub(super) fn call_start(
     method: &'static MethodDescriptor,
     origin: Option<CurrentCall>,
     (deadline, deadline_origin): (Option<Instant>, DeadlineOrigin),
-    idle_timeout: Option<Duration>,
+    idle_timeout: Option<IdleTimeout>,
 ) -> CallStart {
     CallStart {
         method: Some(method),

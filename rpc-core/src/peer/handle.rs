@@ -100,7 +100,7 @@ impl Peer {
     }
 
     /// A handle to the same peer, with options for the calls that are made through it. The options of this handle hold
-    /// there too, unless the new options set another timeout, or another value for a key of metadata.
+    /// there too, unless the new options set another time, or another value for a key of metadata.
     #[must_use]
     pub fn with(&self, options: CallOptions) -> Self {
         Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use super::current::CurrentCall;
 use crate::{
     contract::MethodDescriptor,
-    proto::{DeadlineOrigin, DeadlineSetting},
+    proto::{DeadlineOrigin, DeadlineSetting, IdleTimeout},
     wire::MetadataPairs,
 };
 
-/// Options for the calls of one stub: a timeout and metadata.
+/// Options for the calls of one stub: times and metadata.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,6 +44,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
     timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
     metadata: MetadataPairs,
 }
 
@@ -54,11 +55,22 @@ impl CallOptions {
     }
 
     /// How long a call may take in all, from its first poll. This replaces the method's `timeout` and
-    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments. A call that is made in a
+    /// [`crate::Config::call_timeout`], also for a call with streams among its arguments, whose pauses only an
+    /// [idle timeout](Self::idle_timeout) bounds then. A call that is made in a
     /// handler still has the handler's deadline if that is earlier. `Duration::MAX` sets no deadline.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long a call may stand still while streams among its arguments are sent: no item is produced, none is read at
+    /// the other side, and no answer comes. This replaces the method's `idle_timeout`, and for such a call
+    /// [`crate::Config::call_timeout`]; a [`timeout`](Self::timeout) still bounds the whole call. `Duration::MAX` lets
+    /// the call stand still for ever. Calls without such streams, and streams of results, have no idle timeout.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = Some(idle_timeout);
         self
     }
 
@@ -76,6 +88,7 @@ impl CallOptions {
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
+        self.idle_timeout = self.idle_timeout.or(before.idle_timeout);
         let kept = before.metadata.iter().filter(|(key, _)| self.metadata.iter().all(|(own, _)| own != key));
         self.metadata = kept.cloned().collect::<Vec<_>>().into_iter().chain(self.metadata).collect();
         self
@@ -89,6 +102,13 @@ impl CallOptions {
     pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<(Duration, DeadlineSetting)> {
         let own = this.and_then(|options| options.timeout).map(|timeout| (timeout, DeadlineSetting::Options));
         own.or_else(|| method.timeout().map(|timeout| (timeout, DeadlineSetting::Method)))
+    }
+
+    /// The idle timeout that the caller or the contract has set for a call.
+    pub(crate) fn idle_timeout_of(this: Option<&Self>, method: &MethodDescriptor) -> Option<IdleTimeout> {
+        let own = this.and_then(|options| options.idle_timeout);
+        let own = own.map(|time| IdleTimeout { time, setting: DeadlineSetting::Options });
+        own.or_else(|| method.idle_timeout().map(|time| IdleTimeout { time, setting: DeadlineSetting::Method }))
     }
 
     /// The deadline of a call that begins now with this timeout, and what has set the deadline. A call that is made in
@@ -121,5 +141,8 @@ mod tests {
         assert_eq!(merged.metadata, [pair("trace", "t"), pair("token", "two")]);
         assert_eq!(merged.timeout, Some(second));
         assert_eq!(CallOptions::new().timeout(2 * second).over(Some(&merged)).timeout, Some(2 * second));
+        let idle = CallOptions::new().idle_timeout(3 * second).over(Some(&merged));
+        assert_eq!((idle.timeout, idle.idle_timeout), (Some(second), Some(3 * second)));
+        assert_eq!(CallOptions::new().over(Some(&idle)).idle_timeout, Some(3 * second));
     }
 }

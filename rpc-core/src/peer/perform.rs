@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
-    proto::{DeadlineOrigin, DeadlineSetting},
+    proto::{DeadlineOrigin, DeadlineSetting, IdleTimeout},
     status::{Code, Execution, Status},
 };
 
@@ -66,7 +66,12 @@ async fn perform_any<A: Serialize + Send>(
     let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
     let explicit = CallOptions::explicit(options, method);
     // A call with streams takes as long as its streams, unless a timeout is set.
-    let idle_timeout = (explicit.is_none() && !input.streams.is_empty()).then_some(destination.config().call_timeout());
+    let idle_timeout = if input.streams.is_empty() {
+        None
+    } else {
+        let by_config = || IdleTimeout { time: destination.config().call_timeout(), setting: DeadlineSetting::Config };
+        CallOptions::idle_timeout_of(options, method).or_else(|| explicit.is_none().then(by_config))
+    };
     let whole = if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() };
     let timeout = explicit.unwrap_or((whole, DeadlineSetting::Config));
     let (deadline, deadline_origin) = CallOptions::deadline(begun, timeout, origin.as_ref());
@@ -114,7 +119,7 @@ struct Attempts<'a, A> {
     /// The deadline before interceptors brought it forward.
     deadline: Option<Instant>,
     deadline_origin: DeadlineOrigin,
-    idle_timeout: Option<Duration>,
+    idle_timeout: Option<IdleTimeout>,
     input: &'a mut CallInput<A>,
     /// The number of streams before the first attempt.
     streams: usize,

@@ -1,4 +1,4 @@
-//! `DeadlineOrigin`: what has set a call's deadline, for the message of a call that reaches it.
+//! `DeadlineOrigin` and `IdleTimeout`: what has set the times of a call, for the message of a call that exceeds them.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,29 @@ pub struct DeadlineOrigin {
     pub setting: DeadlineSetting,
 }
 
-/// What sets the deadline of a call.
+/// How long the streams among a call's arguments may stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleTimeout {
+    /// The time.
+    pub time: Duration,
+    /// What has set it.
+    pub setting: DeadlineSetting,
+}
+
+impl IdleTimeout {
+    /// What a person has to change to change the time.
+    pub(super) fn advice(self) -> &'static str {
+        match self.setting {
+            DeadlineSetting::Options => "CallOptions::idle_timeout",
+            DeadlineSetting::Method => "idle_timeout of the method",
+            DeadlineSetting::Config | DeadlineSetting::Served | DeadlineSetting::Interceptor => {
+                "Config::call_timeout; a call that may pause for longer takes an `idle_timeout`, of its method or of CallOptions"
+            }
+        }
+    }
+}
+
+/// What sets a time of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadlineSetting {
     /// The options of the stub.

@@ -42,7 +42,7 @@ pub use connection::{
     CallProgress, CallStart, Charges, Connection, ConnectionStats, Outgoing, PlainArguments, PlainStart, RefusedOneway,
     Released, Role,
 };
-pub use deadline_origin::{DeadlineOrigin, DeadlineSetting};
+pub use deadline_origin::{DeadlineOrigin, DeadlineSetting, IdleTimeout};
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
 pub use handshake::{HelloReader, Newcomer};

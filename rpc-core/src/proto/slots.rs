@@ -4,17 +4,12 @@
 //! found by their whole numbers. The slab remembers the highest generation that was cut off, and every slot that is
 //! added later begins above it, so that no number is ever used again.
 
-use std::{
-    mem,
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{mem, sync::Arc, task::Waker, time::Instant};
 
 use foldhash::HashMap;
 
 use super::{
-    DeadlineOrigin, Outcome, ServedCall,
+    DeadlineOrigin, IdleTimeout, Outcome, ServedCall,
     shrink::{enough, trim_list, trim_table},
 };
 use crate::{
@@ -100,7 +95,7 @@ pub(crate) struct Slot {
     pub(crate) result_streams: Streams,
     /// How long the streams among the call's arguments may stand still, and when one of them last moved, or else when
     /// the call began.
-    pub(crate) idle_timeout: Option<(Duration, Instant)>,
+    pub(crate) idle_timeout: Option<(IdleTimeout, Instant)>,
     /// The call has its outcome already, and the completion that is still to come is dropped.
     pub(crate) awaiting_completion: bool,
     /// The completion has been announced; a second one would be stray.

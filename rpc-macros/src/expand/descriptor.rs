@@ -77,6 +77,7 @@ fn constant(contract: &Contract, method: &Method) -> TokenStream {
         options.not_initiating.map(|_| quote!(.not_initiating())),
         options.terminating.map(|_| quote!(.terminating())),
         options.timeout.map(|(_, ms)| quote!(.with_timeout_ms(#ms))),
+        options.idle_timeout.map(|(_, ms)| quote!(.with_idle_timeout_ms(#ms))),
         options.allow.as_ref().map(|role| quote!(.with_allow(#role))),
         options.window.map(|(_, bytes)| quote!(.with_window(#bytes))),
     ];

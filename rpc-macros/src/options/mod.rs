@@ -7,8 +7,8 @@
 mod read;
 mod time;
 
-use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, LitBool, LitInt, LitStr, Meta, Path, spanned::Spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::{Attribute, LitBool, LitInt, LitStr, Meta, Path, parse::ParseStream, spanned::Spanned};
 
 use self::{
     read::{each, flag, set, unknown, value},
@@ -40,6 +40,7 @@ pub(crate) struct MethodOptions {
     pub(crate) oneway: Option<Span>,
     pub(crate) idempotent: Option<Span>,
     pub(crate) timeout: Option<(Span, u64)>,
+    pub(crate) idle_timeout: Option<(Span, u64)>,
     pub(crate) name: Option<LitStr>,
     pub(crate) id: Option<u32>,
     pub(crate) no_cancel: Option<Span>,
@@ -53,10 +54,11 @@ pub(crate) struct MethodOptions {
 
 /// The names of all options of methods, in the order in which errors list them. [`MethodOptions::take`] has an arm for
 /// each name.
-const METHOD_OPTIONS: [&str; 12] = [
+const METHOD_OPTIONS: [&str; 13] = [
     "oneway",
     "idempotent",
     "timeout",
+    "idle_timeout",
     "name",
     "id",
     "no_cancel",
@@ -133,12 +135,9 @@ impl MethodOptions {
                             set(key, &mut options.allow, role, errors);
                         }
                     }
-                    "timeout" => {
-                        let text: LitStr = value(key, input, "timeout = \"5s\"")?;
-                        match millis(&text.value()) {
-                            Ok(ms) => set(key, &mut options.timeout, (span, ms), errors),
-                            Err(why) => errors.on(&text, why),
-                        }
+                    "timeout" => time(key, input, "timeout = \"5s\"", &mut options.timeout, errors)?,
+                    "idle_timeout" => {
+                        time(key, input, "idle_timeout = \"30s\"", &mut options.idle_timeout, errors)?;
                     }
                     "window" => {
                         let bytes: LitInt = value(key, input, "window = 65_536")?;
@@ -167,6 +166,22 @@ impl MethodOptions {
         }
         options
     }
+}
+
+/// Reads a time, in milliseconds. Errors show `example`.
+fn time(
+    key: &Ident,
+    input: ParseStream<'_>,
+    example: &str,
+    place: &mut Option<(Span, u64)>,
+    errors: &mut Errors,
+) -> syn::Result<()> {
+    let text: LitStr = value(key, input, example)?;
+    match millis(&text.value()) {
+        Ok(ms) => set(key, place, (key.span(), ms), errors),
+        Err(why) => errors.on(&text, why),
+    }
+    Ok(())
 }
 
 /// Takes the `#[rpc(…)]` attributes of an argument out of `attrs`. True if they say `default`.

@@ -1,17 +1,12 @@
 //! Calls that are made here: from a caller's first poll to the outbox, and giving up.
 
-use std::{
-    mem,
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{mem, sync::Arc, task::Waker, time::Instant};
 
 use super::{Connection, DeadlineKey, Role, counted_arguments};
 use crate::{
     contract::MethodDescriptor,
     proto::{
-        CallKey, DeadlineOrigin, Outcome, ServedCall,
+        CallKey, DeadlineOrigin, IdleTimeout, Outcome, ServedCall,
         assembly::Purpose,
         deadline_origin::too_late,
         keep_waker,
@@ -39,7 +34,7 @@ pub struct CallStart {
     pub deadline_origin: Option<DeadlineOrigin>,
     /// For a call with streams among its arguments: how long the call may go without an answer while no item of these
     /// streams is produced or read.
-    pub idle_timeout: Option<Duration>,
+    pub idle_timeout: Option<IdleTimeout>,
 }
 
 /// Where a call stands, seen from its caller.
@@ -107,7 +102,7 @@ impl Connection {
         if let Some(deadline) = start.deadline {
             self.schedule.note_deadline(deadline);
         }
-        if let Some(due) = start.idle_timeout.and_then(|idle_timeout| now.checked_add(idle_timeout)) {
+        if let Some(due) = start.idle_timeout.and_then(|idle_timeout| now.checked_add(idle_timeout.time)) {
             self.push_deadline(due, DeadlineKey::Idle(key));
         }
         if !admitted {

@@ -159,14 +159,16 @@ impl Connection {
     fn expire_idle(&mut self, at: Instant, key: CallKey) {
         let Some(slot) = self.calls.slots.find(key) else { return };
         let Some((idle_timeout, last)) = slot.idle_timeout else { return };
-        let Some(due) = last.checked_add(idle_timeout) else { return };
+        let Some(due) = last.checked_add(idle_timeout.time) else { return };
         if due > at {
             return self.push_deadline(due, DeadlineKey::Idle(key));
         }
         let what = self.why_idle(&slot.streams);
         let call = slot.method.map_or_else(|| "the call".to_owned(), ToString::to_string);
         let status = Status::deadline_exceeded(format!(
-            "{call}: for {idle_timeout:?} {what} (Config::call_timeout; a call that may pause for longer takes a timeout of its own)"
+            "{call}: for {:?} {what} ({})",
+            idle_timeout.time,
+            idle_timeout.advice()
         ));
         self.expire_call(key, Some(status));
     }

@@ -14,8 +14,8 @@ use crate::{
     config::Config,
     error::{ConnectionError, ProtocolError, TimeLimit},
     proto::{
-        CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, Role, ServedCall,
-        ServedKey,
+        CallKey, CallProgress, CallStart, Charges, Completion, Connection, DeadlineSetting, Event, IdleTimeout,
+        Outcome, Outgoing, Role, ServedCall, ServedKey,
     },
     status::Status,
     wire::Streams,
@@ -267,7 +267,11 @@ impl Pair {
     pub(super) fn call(&mut self, from: usize, call: Call) -> Result<CallKey, Status> {
         let depth = call.origin.as_ref().map_or(0, |origin| origin.depth + 1);
         let deadline = call.timeout.map(|timeout| self.now + timeout);
-        let (oneway, origin, idle_timeout) = (call.oneway, call.origin.clone(), call.idle_timeout);
+        let (oneway, origin, idle_timeout) = (
+            call.oneway,
+            call.origin.clone(),
+            call.idle_timeout.map(|time| IdleTimeout { time, setting: DeadlineSetting::Config }),
+        );
         let mut start = CallStart { oneway, depth, origin, deadline, idle_timeout, ..CallStart::default() };
         let end = &mut self.ends[from];
         let (key, progress) = end.connection.begin_call(self.now, &mut start, Waker::noop())?;

@@ -35,6 +35,9 @@ pub trait Desk {
     /// Streams with a window of their own.
     #[rpc(window = 65_536)]
     async fn copy(&self, pages: Streaming<String>) -> Streaming<u32>;
+    /// A stream that may pause.
+    #[rpc(timeout = "2h", idle_timeout = "30s")]
+    async fn scan(&self, pages: Streaming<String>) -> u32;
     /// Only later.
     #[rpc(initiating = false, terminating)]
     async fn leave(&self);
