@@ -10,6 +10,8 @@ mod own;
 mod ready_made;
 #[path = "interceptors/spans.rs"]
 mod spans;
+#[path = "interceptors/stream_ends.rs"]
+mod stream_ends;
 #[path = "interceptors/town.rs"]
 mod town;
 #[path = "interceptors/traces.rs"]

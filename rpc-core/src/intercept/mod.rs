@@ -13,4 +13,4 @@ pub use timeout_cap::TimeoutCap;
 pub use trace_context::TraceContext;
 pub use tracing::Tracing;
 
-pub use crate::peer::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply};
+pub use crate::peer::{CallInfo, ChainLink, Direction, Interceptor, Next, Reply, StreamOutcome, StreamSummary};

@@ -11,7 +11,7 @@ use super::{
     encode::encode_rope,
     sending::Sending,
     shared::SessionShared,
-    streams::{self, StreamReaders, StreamWriters},
+    streams::{self, StreamReaders, StreamWatch, StreamWriters},
 };
 use crate::{
     contract::MethodDescriptor,
@@ -59,6 +59,15 @@ impl Answer {
     /// What a one-way call gives.
     pub(super) fn nothing() -> Self {
         Self::Value(Bytes::new(), StreamReaders::default())
+    }
+
+    /// With what watches the stream of the result.
+    pub(super) fn watched(mut self, watch: StreamWatch) -> Self {
+        match &mut self {
+            Self::Value(_, streams) => streams.watch(watch),
+            Self::Fault(_) => watch.forget(),
+        }
+        self
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     info::{ConnectionInfo, Facts},
     principal::Principal,
     session_id::SessionId,
+    streams::{StreamSummary, StreamWatch},
 };
 use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire::MetadataPairs};
 
@@ -51,8 +52,8 @@ use crate::{contract::MethodDescriptor, proto::ServedCall, status::Status, wire:
 /// an interceptor which never ran the rest says that the method did not run ([`crate::Execution::NotExecuted`]). A
 /// session without interceptors pays nothing for them.
 ///
-/// An interceptor sees the call, but not the items of its streams. The streams of a result go on after [`Next::run`]
-/// has returned.
+/// An interceptor sees the call, but not the items of its streams. The stream of a result goes on after [`Next::run`]
+/// has returned; [`Reply::on_stream_end`] tells how it ended.
 ///
 /// The guide has [interceptors for authorization, retries and metrics](crate::guide::interceptors).
 #[async_trait]
@@ -62,7 +63,7 @@ pub trait Interceptor: Send + Sync + 'static {
 }
 
 /// The direction of a call, as seen from this side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// This side makes the call.
     Outgoing,
@@ -102,8 +103,10 @@ pub struct Reply {
     /// The call that it belongs to.
     call: u64,
     is_fault: bool,
+    has_stream: bool,
     len: usize,
     content: Box<dyn Any + Send>,
+    watch: StreamWatch,
 }
 
 /// The interceptors further inside, and the call itself.
@@ -310,8 +313,8 @@ impl CallInfo {
 }
 
 impl Reply {
-    pub(crate) fn new(call: u64, is_fault: bool, len: usize, content: impl Any + Send) -> Self {
-        Self { call, is_fault, len, content: Box::new(content) }
+    pub(crate) fn new(call: u64, is_fault: bool, has_stream: bool, len: usize, content: impl Any + Send) -> Self {
+        Self { call, is_fault, has_stream, len, content: Box::new(content), watch: StreamWatch::default() }
     }
 
     /// Whether the reply is a typed fault, the contract's own error.
@@ -324,11 +327,43 @@ impl Reply {
         self.len
     }
 
-    /// The content of the reply, if it is the reply of that call.
-    pub(crate) fn into_content<T: Any>(self, call: u64) -> Result<T, Status> {
+    /// Whether the result is a stream, which goes on after the reply.
+    pub fn has_stream(&self) -> bool {
+        self.has_stream
+    }
+
+    /// Calls `report` once when the stream of the result has ended, with the number of its items and how it ended. This
+    /// is where a call with such a result is over for a metric or a span. At a side that serves the call, the stream
+    /// ends when its producer does; at the caller, when the program has read the end, or drops the stream. `report`
+    /// runs in the task that produces, reads or drops the stream, so it must not block. Without a
+    /// [stream](Self::has_stream), `report` is dropped.
+    ///
+    /// ```
+    /// use rpc_core::{Status, async_trait, intercept::{CallInfo, Interceptor, Next, Reply}};
+    ///
+    /// struct Ends;
+    ///
+    /// #[async_trait]
+    /// impl Interceptor for Ends {
+    ///     async fn intercept(&self, call: &mut CallInfo, mut next: Next<'_>) -> Result<Reply, Status> {
+    ///         let method = call.method();
+    ///         let mut reply = next.run(call).await?;
+    ///         reply.on_stream_end(move |stream| println!("{method}: {} items, {:?}", stream.items, stream.outcome));
+    ///         Ok(reply)
+    ///     }
+    /// }
+    /// ```
+    pub fn on_stream_end(&mut self, report: impl FnOnce(&StreamSummary) + Send + Sync + 'static) {
+        if self.has_stream {
+            self.watch.report_to(Box::new(report));
+        }
+    }
+
+    /// The content of the reply, if it is the reply of that call, and what watches its stream.
+    pub(crate) fn into_content<T: Any>(self, call: u64) -> Result<(T, StreamWatch), Status> {
         let content = if self.call == call { self.content.downcast::<T>().ok() } else { None };
         content
-            .map(|content| *content)
+            .map(|content| (*content, self.watch))
             .ok_or_else(|| Status::internal("an interceptor returned the reply of another call"))
     }
 }

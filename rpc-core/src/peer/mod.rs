@@ -48,9 +48,10 @@ pub use session_id::{ParseSessionIdError, SessionId};
 pub(crate) use shared::{Life, SessionShared};
 pub(crate) use slow::watch_poll;
 pub use streams::{
-    Binary, Closed, IntoStreaming, LaidValue, NoFault, StreamSender, StreamWriter, StreamWriters, Streaming, Value,
+    Binary, Closed, IntoStreaming, LaidValue, NoFault, StreamOutcome, StreamSender, StreamSummary, StreamWriter,
+    StreamWriters, Streaming, Value,
 };
-pub(crate) use streams::{Decode, Encode, StreamReaders, start as start_streams};
+pub(crate) use streams::{Decode, Encode, StreamReaders, StreamWatch, start as start_streams};
 pub use stub::{CallsBack, Stub};
 pub(crate) use values::EndOfValues;
 pub(crate) use watchdog::{Polled, Watched};

@@ -106,7 +106,7 @@ async fn intercepted<A: Serialize + Send>(
         failed: None,
     };
     match intercept::run(destination.interceptors(), &mut call, &mut end).await {
-        Ok(reply) => reply.into_content(call.number()),
+        Ok(reply) => reply.into_content(call.number()).map(|(answer, watch): (Answer, _)| answer.watched(watch)),
         Err(status) if end.begun => Err(status),
         Err(status) => Err(status.not_executed()),
     }
@@ -153,9 +153,10 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
         }
         match answer {
             Ok(Answer::Value(bytes, streams)) => {
-                Ok(Reply::new(call.number(), false, bytes.len(), Answer::Value(bytes, streams)))
+                let (len, has_stream) = (bytes.len(), !streams.is_empty());
+                Ok(Reply::new(call.number(), false, has_stream, len, Answer::Value(bytes, streams)))
             }
-            Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, bytes.len(), Answer::Fault(bytes))),
+            Ok(Answer::Fault(bytes)) => Ok(Reply::new(call.number(), true, false, bytes.len(), Answer::Fault(bytes))),
             Err(status) => {
                 self.may_have_run |= status.execution() == Execution::Unknown;
                 // The last attempt may have been refused; an earlier one was not.

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    peer::{Reservation, SessionShared, StreamWriters},
+    peer::{Reservation, SessionShared, StreamWatch, StreamWriters},
     proto::{self, Charges},
     wire::Rope,
 };
@@ -52,6 +52,16 @@ impl HandlerOutput {
 
     pub(crate) fn is_fault(&self) -> bool {
         matches!(self.reply, HandlerReply::Fault(_))
+    }
+
+    pub(crate) fn has_stream(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// With what watches the stream of the result.
+    pub(crate) fn watched(mut self, watch: StreamWatch) -> Self {
+        self.writers.watch(watch);
+        self
     }
 
     pub(crate) fn payload_len(&self) -> usize {

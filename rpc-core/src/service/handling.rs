@@ -114,7 +114,9 @@ impl Method {
             .await
         };
         match reply {
-            Ok(reply) => reply.into_content(call.number()),
+            Ok(reply) => {
+                reply.into_content(call.number()).map(|(output, watch): (HandlerOutput, _)| output.watched(watch))
+            }
             // The error comes from an interceptor after the method, and says nothing about the method.
             Err(status) if self.served => Err(status.leaving_a_handler()),
             Err(status) if self.serving.call.has_started() => Err(status),
@@ -202,6 +204,9 @@ impl End for Method {
             None => self.serve().await,
         };
         self.served = served.is_ok();
-        served.map(|completion| Reply::new(call.number(), completion.is_fault(), completion.payload_len(), completion))
+        served.map(|completion| {
+            let (is_fault, has_stream) = (completion.is_fault(), completion.has_stream());
+            Reply::new(call.number(), is_fault, has_stream, completion.payload_len(), completion)
+        })
     }
 }

@@ -10,12 +10,17 @@ mod item;
 mod reader;
 mod sender;
 mod streaming;
+mod watch;
 mod writer;
+mod writers;
 
 pub use item::{Binary, LaidValue, NoFault, Value};
 pub(crate) use item::{Decode, Encode};
 pub(crate) use reader::StreamReaders;
 pub use sender::{Closed, StreamSender};
 pub use streaming::{IntoStreaming, Streaming};
+pub(crate) use watch::StreamWatch;
+pub use watch::{StreamOutcome, StreamSummary};
+pub use writer::StreamWriter;
 pub(crate) use writer::start;
-pub use writer::{StreamWriter, StreamWriters};
+pub use writers::StreamWriters;

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::watch::StreamWatch;
 use crate::{
     peer::{clock::now, shared::SessionShared},
     proto::{ITEM, Reading, StreamError, Taken},
@@ -35,13 +36,15 @@ pub(crate) struct StreamReader {
     report: (i64, i64),
     reported: Instant,
     over: bool,
+    watch: StreamWatch,
 }
 
 impl StreamReader {
-    fn new(shared: Arc<SessionShared>, id: TransferId) -> Self {
+    fn new(shared: Arc<SessionShared>, id: TransferId, watch: StreamWatch) -> Self {
         let config = &shared.config;
         let report = report(i64::from(config.stream_items()), config.stream_window());
-        Self { shared, id, batch: VecDeque::new(), read: Reading::default(), report, reported: now(), over: false }
+        let (batch, read) = (VecDeque::new(), Reading::default());
+        Self { shared, id, batch, read, report, reported: now(), over: false, watch }
     }
 
     pub(crate) fn shared(&self) -> &SessionShared {
@@ -59,6 +62,7 @@ impl StreamReader {
         loop {
             if let Some(item) = self.batch.pop_front() {
                 self.read.items += 1;
+                self.watch.count(item.len());
                 self.read.bytes += i64::try_from(item.len() + ITEM).unwrap_or(i64::MAX);
                 if self.is_due() {
                     self.reported = now();
@@ -78,6 +82,7 @@ impl StreamReader {
                 Taken::Nothing => return Poll::Pending,
                 Taken::End(end) => {
                     self.over = true;
+                    self.watch.note(&end);
                     if let Err(error) = end {
                         return Poll::Ready(Some(Err(error)));
                     }
@@ -140,6 +145,8 @@ pub struct StreamReaders(Option<Box<Untaken>>);
 struct Untaken {
     shared: Arc<SessionShared>,
     streams: VecDeque<TransferId>,
+    /// Watches the first stream.
+    watch: StreamWatch,
 }
 
 impl StreamReaders {
@@ -153,7 +160,16 @@ impl StreamReaders {
         if streams.is_empty() {
             return Self::default();
         }
-        Self(Some(Box::new(Untaken { shared: shared.clone(), streams: streams.iter().copied().collect() })))
+        let (shared, streams) = (shared.clone(), streams.iter().copied().collect());
+        Self(Some(Box::new(Untaken { shared, streams, watch: StreamWatch::default() })))
+    }
+
+    /// Watches the first stream; without one, nothing is ever reported.
+    pub(crate) fn watch(&mut self, watch: StreamWatch) {
+        match &mut self.0 {
+            Some(untaken) => untaken.watch = watch,
+            None => watch.forget(),
+        }
     }
 
     /// Takes the next stream.
@@ -165,7 +181,7 @@ impl StreamReaders {
 impl Untaken {
     fn take(&mut self) -> Option<StreamReader> {
         let id = self.streams.pop_front()?;
-        Some(StreamReader::new(self.shared.clone(), id))
+        Some(StreamReader::new(self.shared.clone(), id, mem::take(&mut self.watch)))
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
-use super::{IntoStreaming, item::Encode, sender::dropped};
+use super::{IntoStreaming, item::Encode, sender::dropped, watch::StreamWatch};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
@@ -104,6 +104,7 @@ enum Failed {
 pub struct StreamWriter {
     method: &'static MethodDescriptor,
     items: Unstarted,
+    pub(super) watch: StreamWatch,
 }
 
 impl StreamWriter {
@@ -123,7 +124,7 @@ impl StreamWriter {
             Err(CallError::Status(status)) => Err(Failed::End(StreamError::Status(status.leaving_a_handler()))),
         };
         let make: Make = Box::new(move |chunk| stream.map(move |item| make(chunk, item)).boxed());
-        Self { method, items: Unstarted(Some(make)) }
+        Self { method, items: Unstarted(Some(make)), watch: StreamWatch::default() }
     }
 }
 
@@ -142,50 +143,14 @@ impl fmt::Debug for StreamWriter {
     }
 }
 
-/// The streams of a call or a result. Most calls have none, so the empty case takes one word and no allocation.
-#[derive(Debug, Default)]
-#[allow(clippy::box_collection, reason = "calls and answers are moved more often than they have streams")]
-pub struct StreamWriters(Option<Box<Vec<StreamWriter>>>);
-
-impl StreamWriters {
-    /// These writers.
-    #[inline]
-    pub fn of<const N: usize>(writers: [StreamWriter; N]) -> Self {
-        if N == 0 { Self(None) } else { Self(Some(Box::new(writers.into()))) }
-    }
-
-    pub(crate) fn push(&mut self, writer: StreamWriter) {
-        self.0.get_or_insert_default().push(writer);
-    }
-
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |writers| writers.len())
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl IntoIterator for StreamWriters {
-    type Item = StreamWriter;
-    type IntoIter = std::vec::IntoIter<StreamWriter>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.map(|writers| *writers).unwrap_or_default().into_iter()
-    }
-}
-
 /// Begins to produce the streams, each in a task of its own. Writers without an id in `streams` are dropped.
 pub(crate) fn start(shared: &Arc<SessionShared>, streams: &Streams, writers: impl IntoIterator<Item = StreamWriter>) {
     let chunk = shared.chunk();
     for (id, writer) in streams.iter().zip(writers) {
         shared.producer_started();
-        let StreamWriter { method, items } = writer;
-        let items = items.start(chunk);
-        let pump = Pump { shared: shared.clone(), id: *id, method, items, ready: VecDeque::new(), ended: false };
+        let StreamWriter { method, items, watch } = writer;
+        let (items, ready) = (items.start(chunk), VecDeque::new());
+        let pump = Pump { shared: shared.clone(), id: *id, method, items, ready, ended: false, watch };
         match &shared.facts.runtime {
             Some(runtime) => drop(runtime.spawn(pump.run())),
             None => drop(pump),
@@ -202,6 +167,7 @@ struct Pump {
     ready: VecDeque<(Rope, u32)>,
     /// The other side knows of the end of the stream, or has stopped reading.
     ended: bool,
+    watch: StreamWatch,
 }
 
 /// The outcome of a wait for items.
@@ -262,6 +228,9 @@ impl Pump {
             tokio::task::yield_now().await;
         }
         self.ended = true;
+        if let Some(error) = self.shared.look(|connection| connection.ended().cloned()) {
+            self.watch.note(&Err(StreamError::Status(Status::unavailable(format!("the stream was cut off: {error}")))));
+        }
     }
 
     /// Polls for items, at most as many as there is room for.
@@ -281,6 +250,7 @@ impl Pump {
                 Poll::Ready(Some(Ok(Made::Long(item)))) => return Poll::Ready(Gathered::Long(item)),
                 Poll::Ready(Some(Ok(Made::Short(item)))) => {
                     bytes += item.len() + ITEM;
+                    self.watch.count(item.len());
                     self.ready.push_back((item, 0));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Gathered::End(Err(error))),
@@ -378,6 +348,7 @@ impl Pump {
                 }
             };
             waits = None;
+            self.watch.count(len);
             self.ready.push_back((bytes, reservation.take_transfer()));
             if !self.hand_over().await {
                 return false;
@@ -395,6 +366,7 @@ impl Pump {
 
     fn finish(&mut self, end: StreamEnd) {
         self.ended = true;
+        self.watch.note(&end);
         let id = self.id;
         self.shared.act(|connection| connection.finish_stream(now(), id, end));
     }
