@@ -15,6 +15,7 @@ use rpc_core::{
     Config, ConnectionInfo, Credential, Hosting, HostingBuilder, IntoService, Peer, Session, SessionHooks, Stub,
     intercept::Interceptor,
     logging::LogLimit,
+    observe::Observer,
     session::{self, Driver, Transport, WebSocket},
 };
 use tokio::{
@@ -173,6 +174,13 @@ impl<T> ConnectBuilder<T> {
     /// makes back. Of several interceptors, the first that was added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
+        self
+    }
+
+    /// Adds an observer, such as [`Metrics`](rpc_core::observe::Metrics): it hears of all calls and sessions, and
+    /// changes nothing.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.hosting = self.hosting.observer(observer);
         self
     }
 

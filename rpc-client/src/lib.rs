@@ -77,7 +77,7 @@ pub use rpc_core::{
     MemoryPool, NoFault, Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope,
     Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation,
     Streaming, Stub, TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait,
-    contract, intercept, logging, session, text,
+    contract, intercept, logging, observe, session, text,
 };
 #[doc(no_inline)]
 pub use rpc_core::{guide, http};

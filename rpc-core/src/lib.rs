@@ -88,6 +88,8 @@ pub mod guide;
 pub mod intercept;
 pub mod logging;
 #[cfg(feature = "session")]
+pub mod observe;
+#[cfg(feature = "session")]
 mod panics;
 #[cfg(feature = "session")]
 mod peer;

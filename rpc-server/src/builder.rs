@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rpc_core::{
     Config, Hosting, HostingBuilder, IntoService, MemoryPool, Principal, SessionHooks, intercept::Interceptor,
+    observe::Observer,
 };
 
 use crate::{
@@ -157,6 +158,13 @@ impl ServerBuilder {
     /// back to clients. Of several interceptors, the first that was added is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.hosting = self.hosting.interceptor(interceptor);
+        self
+    }
+
+    /// Adds an observer, such as [`Metrics`](rpc_core::observe::Metrics): it hears of all calls and sessions, and
+    /// changes nothing.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.hosting = self.hosting.observer(observer);
         self
     }
 

@@ -2,10 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::BytesMut;
-
 use super::{
     Instance, IntoService, Service, SessionHooks,
+    announced::{announced, handshake_len, packet_len},
     authorizer::Authorizer,
     hosting_error::HostingError,
     no_cancel::{NoCancelLimit, NoCancelPermit},
@@ -14,11 +13,12 @@ use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
     contract::{MethodDescriptor, RESERVED},
     credential::Credential,
+    error::ConnectionError,
     logging::LogLimit,
-    peer::{Facts, Interceptor, Principal, Session, now},
+    peer::{ConnectionInfo, Facts, Interceptor, ObservedCalls, Observer, Observers, Principal, Session, now},
     proto::MemoryPool,
     status::Status,
-    wire::{Frame, Hello, HostedContract, PacketHeader, PeerLimits, Welcome, put_frame, put_header},
+    wire::{Frame, Hello, HostedContract, PeerLimits},
 };
 
 /// The contracts, hooks and interceptors that one end uses in its sessions. Cheap to clone.
@@ -62,6 +62,7 @@ struct Inner {
     services: Vec<Service>,
     hooks: Vec<Arc<dyn SessionHooks>>,
     interceptors: Arc<[Arc<dyn Interceptor>]>,
+    observers: Observers,
     /// Sorted by number.
     methods: Vec<Entry>,
     /// Limits the running handlers of `no_cancel` methods.
@@ -102,6 +103,7 @@ pub struct HostingBuilder {
     services: Vec<Service>,
     hooks: Vec<Arc<dyn SessionHooks>>,
     interceptors: Vec<Arc<dyn Interceptor>>,
+    observers: Vec<Arc<dyn Observer>>,
     memory: Option<MemoryPool>,
     authorizer: Authorizer,
     /// The framework's own contract.
@@ -223,6 +225,19 @@ impl Hosting {
         &self.inner.interceptors
     }
 
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.inner.observers
+    }
+
+    /// Tells the observers of a client that has got no session. `info` is asked if there are any.
+    #[doc(hidden)]
+    pub fn __session_failed(&self, info: impl FnOnce() -> ConnectionInfo, reason: &ConnectionError) {
+        if !self.inner.observers.is_empty() {
+            let info = info();
+            self.inner.observers.tell(|observer| observer.session_failed(&info, reason));
+        }
+    }
+
     /// The objects that serve a session, by the position of their contract.
     pub(crate) async fn open(&self, session: &Session) -> Result<Vec<Instance>, Status> {
         let mut instances = Vec::with_capacity(self.inner.services.len());
@@ -252,6 +267,13 @@ impl HostingBuilder {
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// Adds an observer of calls and sessions. It sees calls from outside all interceptors.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 
@@ -295,7 +317,7 @@ impl HostingBuilder {
     /// reserved, if the names of the contracts do not fit a handshake, or if a method is for callers with a role and
     /// there is no [`authorizer`](Self::authorizer).
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let Self { mut services, hooks, interceptors, memory, authorizer, renewals } = self;
+        let Self { mut services, hooks, mut interceptors, observers, memory, authorizer, renewals } = self;
         // The authorizer knows the framework's own contract by its name.
         if let Some(name) = services.iter().map(|own| own.contract().name()).find(|name| name.starts_with(RESERVED)) {
             return Err(HostingError::ReservedName { name });
@@ -335,40 +357,14 @@ impl HostingBuilder {
                 return Err(HostingError::NoAuthorizer { method: method.to_string(), role });
             }
         }
+        let observers = Observers::new(observers);
+        if !observers.is_empty() {
+            interceptors.insert(0, Arc::new(ObservedCalls(observers.clone())));
+        }
         let (interceptors, no_cancel) = (interceptors.into(), NoCancelLimit::default());
-        Ok(Hosting { inner: Arc::new(Inner { services, hooks, interceptors, methods, no_cancel, memory, authorizer }) })
+        let inner = Inner { services, hooks, interceptors, observers, methods, no_cancel, memory, authorizer };
+        Ok(Hosting { inner: Arc::new(inner) })
     }
-}
-
-fn announced(services: &[Service]) -> Vec<HostedContract> {
-    let contracts = services.iter().map(Service::contract);
-    let hosted = contracts.map(|contract| HostedContract {
-        name: contract.name().to_owned(),
-        fingerprint: contract.fingerprint(),
-        windows: windows(contract.methods()),
-    });
-    hosted.collect()
-}
-
-fn windows(methods: &[&MethodDescriptor]) -> Vec<(u32, u32)> {
-    let windows = methods.iter().map(|method| (method.id(), method.announced_window()));
-    windows.filter(|(_, window)| *window > 0).collect()
-}
-
-/// The largest length of a Welcome that announces the services. A Hello is shorter. Apart from the names, both consist
-/// of numbers, which take their largest values here.
-fn handshake_len(services: &[Service]) -> usize {
-    let limits = PeerLimits::all(u32::MAX, u64::MAX);
-    let welcome = Welcome { keepalive_ms: u64::MAX, ..Welcome::new(limits, announced(services), u64::MAX) };
-    packet_len(Frame::Welcome(Box::new(welcome)))
-}
-
-/// The length of the first packet of an end.
-fn packet_len(frame: Frame) -> usize {
-    let mut packet = BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq: 0, ack: 0 });
-    put_frame(&mut packet, &frame);
-    packet.len()
 }
 
 impl fmt::Debug for Inner {

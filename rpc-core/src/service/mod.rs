@@ -1,5 +1,6 @@
 //! Hosting a contract: objects, their methods, their turns, and the parts of a handler's future.
 
+mod announced;
 mod arguments;
 mod authorizer;
 mod fair_queue;

@@ -14,7 +14,7 @@ use crate::{
     contract::MethodDescriptor,
     logging::LogLimit,
     panics,
-    peer::{Polled, SessionShared, now, watch_poll},
+    peer::{Polled, RefusedCall, SessionShared, now, watch_poll},
     proto::{Completion, KeptBuffers, RefusedOneway, ServedCall, ServedKey, trim_table},
     service::{Handling, Hosting, Instance, QueuedTurn, Received, Runner, no_handler},
     status::Status,
@@ -123,7 +123,7 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         }
         let Some(index) = self.hosting.find(call.method) else {
-            return Some(Ended::with_status(key, self.unimplemented(call.method)));
+            return Some(self.refused(key, &call, None, self.unimplemented(call.method)));
         };
         let Some(instance) = self.instances.get(self.hosting.service_of(index)) else {
             return Some(Ended::because(key, Completion::NotStarted));
@@ -133,12 +133,12 @@ impl Dispatch {
         if self.hosting.is_guarded(method) {
             let (hosting, facts) = (&self.hosting, &self.shared.facts);
             if let Err(status) = self.shared.polling(Polled::Handler(method), || hosting.authorize(method, facts)) {
-                return Some(Ended::with_status(key, status));
+                return Some(self.refused(key, &call, Some(method), status));
             }
         }
         let permit = if method.is_no_cancel() {
             let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel()) else {
-                return Some(Ended::with_status(key, self.too_many(method)));
+                return Some(self.refused(key, &call, Some(method), self.too_many(method)));
             };
             Some(permit)
         } else {
@@ -243,6 +243,20 @@ impl Dispatch {
                  worded for the caller{more}"
             ),
         }
+    }
+
+    /// The end of a call that is refused before its interceptors. Tells the observers.
+    #[cold]
+    fn refused(
+        &self,
+        key: ServedKey,
+        call: &ServedCall,
+        method: Option<&'static MethodDescriptor>,
+        status: Status,
+    ) -> Ended {
+        let refused = RefusedCall::new(self.shared.id, call.method, method, &status);
+        self.shared.polling(Polled::Hook, || self.hosting.observers().tell(|observer| observer.call_refused(&refused)));
+        Ended::with_status(key, status)
     }
 
     /// The refusal of a call of a `no_cancel` method.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
-use rpc_core::{ConnectionInfo, TlsInfo, session::SUBPROTOCOL, text::excerpt};
+use rpc_core::{ConnectionError, ConnectionInfo, TlsInfo, session::SUBPROTOCOL, text::excerpt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
@@ -33,6 +33,14 @@ pub(super) async fn answer(
         Ok(begun) => begun,
         Err(refusal) => {
             debug!(peer, path, status = refusal.status().as_u16(), "upgrade refused: {}", refusal.text().trim_end());
+            let info = || {
+                let mut info = ConnectionInfo::default().with_headers(head.headers);
+                info.peer_addr = peer_addr;
+                info
+            };
+            if let Some(reason) = refusal.reason() {
+                shared.hosting.__session_failed(info, &reason);
+            }
             return refusal.response();
         }
     };
@@ -43,7 +51,13 @@ pub(super) async fn answer(
     let asked = shared.admission.gatekeeper.at_upgrade(&head.uri, &info, shared.config.upgrade_timeout());
     let verdict = tokio::select! {
         biased;
-        () = entry.stopped() => return Refusal::ShuttingDown.response(),
+        () = entry.stopped() => {
+            let refusal = Refusal::ShuttingDown;
+            if let Some(reason) = refusal.reason() {
+                shared.hosting.__session_failed(|| info, &reason);
+            }
+            return refusal.response();
+        }
         verdict = asked => verdict,
     };
     let is_decided = match verdict {
@@ -55,7 +69,9 @@ pub(super) async fn answer(
         Ok(Verdict::Undecided) => false,
         Err(error) => {
             debug!(peer, path, kind = ?error.kind(), "the client was refused at the upgrade");
-            return denied(&error);
+            let response = denied(&error);
+            shared.hosting.__session_failed(|| info, &ConnectionError::RefusedPeer(error.into()));
+            return response;
         }
     };
     info.headers = shared.admission.keep(std::mem::take(&mut info.headers));

@@ -1,7 +1,7 @@
 //! `Refusal`: why a request is not upgraded, and what a person can do about it.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use rpc_core::session::SUBPROTOCOL;
+use rpc_core::{ConnectionError, Status, session::SUBPROTOCOL};
 
 use super::body::UpgradeBody;
 use crate::auth::{AuthError, AuthErrorKind};
@@ -97,6 +97,29 @@ impl Refusal {
                  max_headers.\n"
             }
         }
+    }
+
+    /// Why a client gets no session, for observers; `None` for a request that does not ask for a WebSocket.
+    pub(super) fn reason(self) -> Option<ConnectionError> {
+        let text = self.text().trim_end();
+        let status = match self {
+            Self::Method | Self::HttpVersion | Self::NoUpgrade => return None,
+            #[cfg(feature = "raw")]
+            Self::NoRawUpgrade => return None,
+            Self::Origin => Status::permission_denied(text),
+            Self::Full | Self::ShuttingDown => Status::unavailable(text),
+            Self::NotUpgradable => Status::internal(text),
+            Self::Body
+            | Self::Host
+            | Self::Target
+            | Self::Misdirected
+            | Self::WebSocketVersion
+            | Self::Key
+            | Self::SubProtocol
+            | Self::TooLarge
+            | Self::TooManyHeaders => Status::invalid_argument(text),
+        };
+        Some(ConnectionError::RefusedPeer(status))
     }
 
     pub(crate) fn response(self) -> Response<UpgradeBody> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
-    ConnectionInfo, Session, SessionState,
+    ConnectionError, ConnectionInfo, Session, SessionState, Status,
     session::{Driver, Handshake, WebSocket},
     text::excerpt_of,
 };
@@ -54,7 +54,10 @@ async fn greet<IO>(
     let transport = WebSocket::server(io, leftover, &shared.config);
     let handshake = match Handshake::read_unless(transport, &shared.config, entry.stopped()).await {
         Ok(handshake) => handshake,
-        Err(error) => return debug!(peer, "connection closed before its session began: {}", excerpt_of(&error)),
+        Err(error) => {
+            debug!(peer, "connection closed before its session began: {}", excerpt_of(&error));
+            return shared.hosting.__session_failed(|| info, &error);
+        }
     };
     if !is_decided {
         let asked = shared.admission.gatekeeper.at_hello(handshake.credentials(), &info, until);
@@ -68,11 +71,12 @@ async fn greet<IO>(
             Ok(None) => {}
             Err(error) => {
                 debug!(peer, kind = ?error.kind(), "the client was refused at its hello");
+                let status = Status::from(error);
                 tokio::select! {
-                    _ = handshake.refuse(error.into()) => {}
+                    _ = handshake.refuse(status.clone()) => {}
                     () = entry.overdue() => {}
                 }
-                return;
+                return shared.hosting.__session_failed(|| info, &ConnectionError::RefusedPeer(status));
             }
         }
     }

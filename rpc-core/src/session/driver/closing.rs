@@ -96,6 +96,14 @@ impl Driver {
 
     /// The `closed` hooks, if there are any to be run.
     fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+        let was_open = self.was_open;
+        self.observe(|observer, session| {
+            if was_open {
+                observer.session_closed(session, &error);
+            } else {
+                observer.session_failed(&session.info(), &error);
+            }
+        });
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
         let hosting = self.dispatch.take_hosting();
         let values = EndOfValues::new(&self.shared.facts);

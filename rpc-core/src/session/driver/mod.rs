@@ -59,6 +59,8 @@ pub struct Driver {
     opening: Option<Opening>,
     /// How many `opened` hooks have succeeded.
     hooks_opened: Arc<AtomicUsize>,
+    /// The session is or was open.
+    was_open: bool,
     alarm: Alarm,
     /// The transport's progress that the connection has been told of.
     told: Progress,
@@ -145,6 +147,7 @@ impl Driver {
             stage: Stage::Running,
             opening: None,
             hooks_opened: Arc::default(),
+            was_open: false,
             alarm: Alarm::new(),
             told: Progress::default(),
             dirty: false,

@@ -8,7 +8,7 @@ use std::{
 use super::{super::opening::Opening, Driver};
 use crate::{
     error::{ConnectionError, TimeLimit, Timeout},
-    peer::{Life, Polled, now},
+    peer::{Life, Observer, Polled, Session, now},
     proto::EarlyPackets,
     service::Instance,
     status::Status,
@@ -46,6 +46,15 @@ impl Driver {
         true
     }
 
+    /// Tells the observers. Runs users' code.
+    pub(super) fn observe(&self, event: impl Fn(&dyn Observer, &Session)) {
+        let observers = self.dispatch.hosting().observers();
+        if !observers.is_empty() {
+            let session = Session::new(self.shared.clone());
+            self.shared.polling(Polled::Hook, || observers.tell(|observer| event(observer, &session)));
+        }
+    }
+
     fn opened(&mut self, opened: Result<Vec<Instance>, Status>, early: Option<EarlyPackets>) {
         match opened {
             Ok(instances) => {
@@ -62,6 +71,8 @@ impl Driver {
             tracing::debug!(session = %self.shared.id, "the session is open");
             self.end_handshake();
             self.shared.live(Life::Open);
+            self.was_open = true;
+            self.observe(|observer, session| observer.session_opened(session));
         }
     }
 }
