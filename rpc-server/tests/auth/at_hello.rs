@@ -8,7 +8,7 @@ use rpc_core::{
     Code, Config,
 };
 use rpc_server::{ConnectionInfo, ServerHandle};
-use rpc_testing::{LIMITS, Lines, hello, hosted, packet, until};
+use rpc_testing::{LIMITS, Lines, hello, hosted, packet, settle, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::Level;
 
@@ -116,7 +116,8 @@ async fn a_client_that_does_not_read_why_it_is_refused_does_not_hold_the_end_of_
             drop(near);
         });
     }
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Both are now where they wait: one for room for its refusal, the other for its authenticator.
+    settle().await;
     tokio::time::timeout(rpc_testing::SOON, server.shutdown()).await.unwrap();
     assert_eq!(server.sessions().connections(), 0);
 }
