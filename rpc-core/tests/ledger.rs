@@ -102,18 +102,8 @@ fn inline(len: usize) -> Payload {
 }
 
 fn request(id: u64, payload: Payload, streams: Vec<u64>) -> Frame {
-    let (metadata, streams) = (Vec::new(), streams.into());
-    Frame::Request(Request {
-        id,
-        method: 1,
-        deadline_ms: Some(60_000),
-        depth: 0,
-        parent: None,
-        metadata,
-        payload,
-        streams,
-        window: 0,
-    })
+    let Frame::Request(call) = rpc_testing::request(id, 1, payload, streams.into()) else { unreachable!() };
+    Frame::Request(Request { deadline_ms: Some(60_000), ..call })
 }
 
 /// Fills a packet up, so that a small frame in it is a small part.

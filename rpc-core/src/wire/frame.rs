@@ -241,6 +241,15 @@ pub struct Request {
     pub window: u32,
 }
 
+#[cfg(test)]
+impl Request {
+    /// A call at no depth, without a deadline, metadata and streams.
+    pub(crate) fn plain(id: CallId, method: u32, payload: Payload) -> Self {
+        let (metadata, streams) = (MetadataPairs::new(), Streams::default());
+        Self { id, method, deadline_ms: None, depth: 0, parent: None, metadata, payload, streams, window: 0 }
+    }
+}
+
 /// A one-way call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {

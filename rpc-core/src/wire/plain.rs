@@ -1,7 +1,8 @@
 //! `PlainFrame`: the usual frames of calls, read at once and without a [`Frame`](super::Frame), which is large to move.
 //!
-//! What is not a usual frame in its shortest form is left to `decode`, which reads every frame and says what is wrong
-//! with it.
+//! A usual frame begins with its array and its kind in a byte each. A number in it, or the length of its payload, may
+//! take more bytes than it needs, as in every frame. What is not a usual frame, or has its payload in a form for longer
+//! ones, is left to `decode`, which reads every frame and says what is wrong with it.
 
 use std::ops::Range;
 
@@ -71,7 +72,7 @@ pub(super) fn read_plain(packet: &Bytes, at: usize) -> Option<(PlainFrame, usize
     Some((frame, cursor.at))
 }
 
-/// Reads values in their shortest forms.
+/// Reads values in the forms that usual frames have.
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -138,32 +139,25 @@ mod tests {
 
     use super::*;
     use crate::wire::{
-        Frame, MetadataPairs, Notify, PacketHeader, Payload, Request, Streams, put_frame, put_header, read_packet,
+        Frame, MetadataPairs, Notify, PacketHeader, Payload, Request, Streams, decode::read_frame, put_frame,
+        put_header, read::Reader,
     };
 
     impl From<PlainFrame> for Frame {
         fn from(plain: PlainFrame) -> Self {
-            let (metadata, streams) = (MetadataPairs::new(), Streams::default());
             match plain {
                 PlainFrame::Request { head, arguments } => {
                     let RequestHead { id, method, deadline_ms, depth, parent } = head;
-                    let payload = Payload::Inline(arguments);
-                    Self::Request(Request {
-                        id,
-                        method,
-                        deadline_ms,
-                        depth,
-                        parent,
-                        metadata,
-                        payload,
-                        streams,
-                        window: 0,
-                    })
+                    let request = Request::plain(id, method, Payload::Inline(arguments));
+                    Self::Request(Request { deadline_ms, depth, parent, ..request })
                 }
                 PlainFrame::Notify { method, depth, arguments } => {
-                    Self::Notify(Notify { method, depth, metadata, payload: Payload::Inline(arguments) })
+                    let (metadata, payload) = (MetadataPairs::new(), Payload::Inline(arguments));
+                    Self::Notify(Notify { method, depth, metadata, payload })
                 }
-                PlainFrame::Response { id, result } => Self::Response { id, payload: Payload::Inline(result), streams },
+                PlainFrame::Response { id, result } => {
+                    Self::Response { id, payload: Payload::Inline(result), streams: Streams::default() }
+                }
             }
         }
     }
@@ -178,17 +172,9 @@ mod tests {
             for len in [0, 1, 23, 255, 256, 65_535, 65_536] {
                 let payload = Payload::Inline(vec![1; len].into());
                 for parent in [None, Some(other)] {
-                    frames.push(Frame::Request(Request {
-                        id,
-                        method: small,
-                        deadline_ms: parent.map(|_| id),
-                        depth: small / 2,
-                        parent,
-                        metadata: MetadataPairs::new(),
-                        payload: payload.clone(),
-                        streams: Streams::default(),
-                        window: 0,
-                    }));
+                    let request = Request::plain(id, small, payload.clone());
+                    let (deadline_ms, depth) = (parent.map(|_| id), small / 2);
+                    frames.push(Frame::Request(Request { deadline_ms, depth, parent, ..request }));
                 }
                 let metadata = MetadataPairs::new();
                 frames.push(Frame::Notify(Notify { method: small, depth: 3, metadata, payload: payload.clone() }));
@@ -205,11 +191,12 @@ mod tests {
         packet.freeze()
     }
 
-    /// What `decode` reads of a packet with one frame.
-    fn decoded(packet: &Bytes) -> Option<Frame> {
-        let (_, mut frames) = read_packet(packet.clone()).ok()?;
-        let frame = frames.next()?.ok()?;
-        frames.next().is_none().then_some(frame)
+    /// What `decode` reads of the first frame of a packet, and where this frame ends.
+    fn decoded(packet: &Bytes) -> Option<(Frame, usize)> {
+        let mut reader = Reader::new(packet.clone());
+        let _header = (reader.uint().ok()?, reader.uint().ok()?);
+        let frame = read_frame(&mut reader, usize::MAX).ok()??;
+        Some((frame, reader.at()))
     }
 
     #[test]
@@ -224,20 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_lengths_may_take_more_bytes_than_they_need() {
+        for (form, zeros) in [(0xcc, 0), (0xcd, 1), (0xce, 3), (0xcf, 7)] {
+            let number = |number| [&[form][..], &vec![0; zeros], &[number]].concat();
+            let payload = [0xc5, 0, 1, 0x90];
+            let (head, parent) = ([number(1), number(2), number(3), number(4)].concat(), number(5));
+            for frame in [
+                [&[0x98, REQUEST], &head[..], &parent, &[NIL], &payload].concat(),
+                [&[0x95, NOTIFY], &number(1)[..], &number(2), &[NIL], &payload].concat(),
+                [&[0x93, RESPONSE], &number(1)[..], &payload].concat(),
+            ] {
+                // Another frame comes behind it.
+                let packet = Bytes::from([&[1, 0], &frame[..], &frame].concat());
+                let (plain, end) = read_plain(&packet, 2).unwrap();
+                assert_eq!(end, 2 + frame.len());
+                assert_eq!(Some((Frame::from(plain), end)), decoded(&packet), "form {form:#x}");
+            }
+        }
+    }
+
+    #[test]
     fn frames_with_metadata_streams_or_announced_payloads_are_left_to_decode() {
-        let request = |metadata, payload, streams| {
-            Frame::Request(Request {
-                id: 1,
-                method: 2,
-                deadline_ms: None,
-                depth: 0,
-                parent: None,
-                metadata,
-                payload,
-                streams,
-                window: 0,
-            })
-        };
+        let request =
+            |metadata, payload, streams| Frame::Request(Request { metadata, streams, ..Request::plain(1, 2, payload) });
         let short = || Payload::Inline(Bytes::from_static(&[0x90]));
         for frame in [
             request(vec![("key".to_owned(), "value".to_owned())], short(), Streams::default()),
@@ -260,8 +256,8 @@ mod tests {
                 let mut damaged = whole.to_vec();
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 let damaged = Bytes::from(damaged);
-                if let Some((plain, end)) = read_plain(&damaged, 2).filter(|(_, end)| *end == damaged.len()) {
-                    assert_eq!(Some(Frame::from(plain)), decoded(&damaged), "{frame:?}, bit {bit}, end {end}");
+                if let Some((plain, end)) = read_plain(&damaged, 2) {
+                    assert_eq!(Some((Frame::from(plain), end)), decoded(&damaged), "{frame:?}, bit {bit}");
                 }
             }
         }

@@ -115,18 +115,7 @@ pub(super) fn request(id: u64) -> Frame {
 }
 
 pub(super) fn request_of(id: u64, payload: Payload) -> Frame {
-    let (metadata, streams) = (Vec::new(), Streams::default());
-    Frame::Request(Request {
-        id,
-        method: 1,
-        deadline_ms: None,
-        depth: 0,
-        parent: None,
-        metadata,
-        payload,
-        streams,
-        window: 0,
-    })
+    Frame::Request(Request::plain(id, 1, payload))
 }
 
 /// A request with one change.

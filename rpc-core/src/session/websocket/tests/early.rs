@@ -17,7 +17,7 @@ use crate::{
     session::{Handshake, WebSocket, connect},
     status::Status,
     wire::{
-        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Streams, Welcome, put_frame, put_header,
+        ErrorBody, Frame, Hello, PacketHeader, Payload, PeerLimits, Request, Welcome, put_frame, put_header,
         read_packet,
     },
 };
@@ -34,19 +34,7 @@ pub(super) fn message(seq: u64, said: &Frame, masked: bool) -> Vec<u8> {
 }
 
 fn call(id: u64, len: usize) -> Frame {
-    let (metadata, streams) = (Vec::new(), Streams::default());
-    let payload = Payload::Inline(Bytes::from(vec![0xc0; len]));
-    Frame::Request(Request {
-        id,
-        method: 1,
-        deadline_ms: None,
-        depth: 0,
-        parent: None,
-        metadata,
-        payload,
-        streams,
-        window: 0,
-    })
+    Frame::Request(Request::plain(id, 1, Payload::Inline(Bytes::from(vec![0xc0; len]))))
 }
 
 fn welcome() -> Frame {
