@@ -9,6 +9,7 @@ mod calls;
 mod chance;
 mod done;
 mod ending;
+mod expiry;
 mod fairness;
 mod handshake;
 mod hello_reader;
