@@ -6,22 +6,19 @@
 use std::{
     future::{pending, poll_fn},
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     __internals::wire::{Frame, Notify, PacketHeader, Payload, Streams, read_packet},
-    CloseCode, Concurrency, Config, ConnectionInfo, Hosting, Session, SessionHooks, Status, Stub, async_trait,
+    Concurrency, Config, ConnectionInfo, Hosting, Session, SessionHooks, Status, Stub, async_trait,
     contract::method_id,
-    session::{self, Driver, Handshake, Memory, Progress, Transport, TransportError, memory},
+    session::{self, Driver, Handshake, Memory, Transport, memory},
 };
-use rpc_testing::{LIMITS, hello, hosted, packet, request, welcome};
+use rpc_testing::{LIMITS, ReadBuffers, Wrapped, hello, hosted, packet, request, welcome};
 
 const KIB: usize = 1024;
 /// A buffer counts at least this much, and these buffers have just this length.
@@ -29,58 +26,10 @@ const BUFFER: usize = 32 * KIB;
 /// Bytes of a small payload.
 const SMALL: usize = 64;
 
-/// A transport's read buffer, of which a packet is a part.
-struct Buffer {
-    bytes: Vec<u8>,
-    alive: Arc<AtomicUsize>,
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.alive.fetch_sub(1, SeqCst);
-    }
-}
-
 /// Reads each packet into a buffer of its own.
-struct Reading {
-    inner: Memory,
-    alive: Arc<AtomicUsize>,
-}
-
-impl Transport for Reading {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
-        let alive = &self.alive;
-        self.inner.poll_receive(cx).map_ok(|packet| {
-            alive.fetch_add(1, SeqCst);
-            let (len, mut bytes) = (packet.len(), packet.to_vec());
-            bytes.resize(BUFFER.max(len), 0);
-            Bytes::from_owner(Buffer { bytes, alive: alive.clone() }).slice(..len)
-        })
-    }
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_ready(cx)
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.inner.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_flush(cx)
-    }
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
-    }
-    fn progress(&self) -> Progress {
-        self.inner.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.inner.handshake_done();
-    }
+fn reading(inner: Memory, buffers: &ReadBuffers) -> Wrapped<Memory> {
+    let buffers = buffers.clone();
+    Wrapped::reading(inner, move |packet| buffers.read(&packet, BUFFER))
 }
 
 #[rpc_core::callback]
@@ -125,7 +74,7 @@ struct End {
     session: Session,
     driver: Pin<Box<Driver>>,
     far: Memory,
-    alive: Arc<AtomicUsize>,
+    buffers: ReadBuffers,
     shelf: Shelf,
     packets: u64,
     calls: u64,
@@ -134,15 +83,15 @@ struct End {
 impl End {
     async fn server(config: &Config, concurrency: Concurrency) -> Self {
         let (near, mut far) = memory();
-        let alive = Arc::<AtomicUsize>::default();
+        let buffers = ReadBuffers::default();
         let shelf = Shelf::default();
         let hosting = Hosting::builder().service(shelf.clone().serve().concurrency(concurrency)).build().unwrap();
         far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(LIMITS, hosted(EchoClient::CONTRACT))]))
             .unwrap();
-        let near = Reading { inner: near, alive: alive.clone() };
+        let near = reading(near, &buffers);
         let handshake = Handshake::read(near, config).await.unwrap();
         let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
-        let mut end = Self { session, driver: Box::pin(driver), far, alive, shelf, packets: 0, calls: 0 };
+        let mut end = Self { session, driver: Box::pin(driver), far, buffers, shelf, packets: 0, calls: 0 };
         end.poll();
         assert_eq!(end.receive().len(), 1, "the Welcome");
         end
@@ -151,13 +100,13 @@ impl End {
     /// A client whose hook has yet to return.
     fn opening(config: &Config) -> Self {
         let (near, mut far) = memory();
-        let alive = Arc::<AtomicUsize>::default();
+        let buffers = ReadBuffers::default();
         let shelf = Shelf::default();
         let hosting = Hosting::builder().service(shelf.clone().serve()).hooks(Slow).build().unwrap();
-        let near = Reading { inner: near, alive: alive.clone() };
+        let near = reading(near, &buffers);
         let (session, driver) = session::connect(near, &hosting, config, ConnectionInfo::default());
         far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[welcome(LIMITS, Vec::new())])).unwrap();
-        Self { session, driver: Box::pin(driver), far, alive, shelf, packets: 0, calls: 0 }
+        Self { session, driver: Box::pin(driver), far, buffers, shelf, packets: 0, calls: 0 }
     }
 
     /// Polls the driver until it has done all that it can do now.
@@ -198,7 +147,7 @@ impl End {
 
     /// How many buffers are kept.
     fn alive(&self) -> usize {
-        self.alive.load(SeqCst)
+        self.buffers.kept()
     }
 }
 

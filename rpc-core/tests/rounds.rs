@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
@@ -17,43 +17,11 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     __internals::wire::{Frame, PacketHeader, Payload, PeerLimits, Streams, read_packet},
-    CallOptions, CloseCode, Code, Config, ConnectionInfo, Hosting, Session, Stub,
+    CallOptions, Code, Config, ConnectionInfo, Hosting, Session, Stub,
     contract::method_id,
-    session::{Driver, Handshake, Memory, Progress, Transport, TransportError, memory},
+    session::{Driver, Handshake, Memory, Transport, memory},
 };
-use rpc_testing::{LIMITS, hello, hosted, packet, pass, request};
-
-/// Counts the packets that it has been given, and takes none while it is stuck.
-struct Counted {
-    inner: Memory,
-    packets: Arc<AtomicUsize>,
-    stuck: Arc<AtomicBool>,
-}
-
-impl Transport for Counted {
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
-        self.inner.poll_receive(cx)
-    }
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        if self.stuck.load(SeqCst) { Poll::Pending } else { self.inner.poll_ready(cx) }
-    }
-    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
-        self.packets.fetch_add(1, SeqCst);
-        self.inner.start_send(packet)
-    }
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        self.inner.poll_flush(cx)
-    }
-    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
-        self.inner.poll_close(cx, code, reason)
-    }
-    fn progress(&self) -> Progress {
-        self.inner.progress()
-    }
-    fn handshake_done(&mut self) {
-        self.inner.handshake_done();
-    }
-}
+use rpc_testing::{LIMITS, Wrapped, hello, hosted, packet, pass, request};
 
 #[rpc_core::callback]
 trait Bell {
@@ -119,7 +87,7 @@ impl Ends {
         far.start_send(packet(PacketHeader { seq: 0, ack: 0 }, &[hello(limits, hosted(BellClient::CONTRACT))]))
             .unwrap();
         let stuck = Arc::<AtomicBool>::default();
-        let near = Counted { inner: near, packets, stuck: stuck.clone() };
+        let near = Wrapped::counting(near, &packets, &stuck);
         let handshake = Handshake::read(near, &Config::default()).await.unwrap();
         let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
         let (driver, wakes) = (Box::pin(driver), Arc::default());

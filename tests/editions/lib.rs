@@ -1,4 +1,4 @@
-//! A contract in a crate of the edition 2021, under strict lints.
+//! A contract under strict lints: the whole of each crate here, whose edition `Cargo.toml` says.
 #![deny(
     warnings,
     future_incompatible,
@@ -23,7 +23,6 @@
     clippy::pedantic
 )]
 
-#[path = "../../contract.rs"]
 mod contract;
 
 pub use contract::{Desk, DeskClient, Screen, ScreenClient};

@@ -1,12 +1,8 @@
 //! A waiting item or call keeps little more memory than it counts: neither a packet of which it is a small part, nor
 //! the buffer into which a transport has read many packets.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
 use bytes::Bytes;
+use rpc_testing::ReadBuffers;
 
 use super::{
     hostile::{Liar, request_of, request_with},
@@ -19,37 +15,14 @@ use crate::{
 
 const KIB: usize = 1024;
 
-/// A transport's read buffer, of which a packet is a part.
-struct Buffer {
-    bytes: Vec<u8>,
-    alive: Arc<AtomicUsize>,
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.alive.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Sends each of these frames in a packet and a buffer of its own. Gives how many buffers are kept.
 fn kept(liar: &mut Liar, packets: impl IntoIterator<Item = Vec<Frame>>) -> usize {
-    let alive = Arc::new(AtomicUsize::new(0));
+    let buffers = ReadBuffers::default();
     for frames in packets {
-        liar.say_from(&frames, |packet| {
-            alive.fetch_add(1, Ordering::Relaxed);
-            let (len, mut bytes) = (packet.len(), packet.to_vec());
-            bytes.resize(Config::default().packet_buffer().max(len), 0);
-            Bytes::from_owner(Buffer { bytes, alive: alive.clone() }).slice(..len)
-        });
+        liar.say_from(&frames, |packet| buffers.read(&packet, Config::default().packet_buffer()));
     }
     assert_eq!(liar.closed(), None);
-    alive.load(Ordering::Relaxed)
+    buffers.kept()
 }
 
 fn inline(len: usize) -> Payload {
