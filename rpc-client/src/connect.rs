@@ -37,7 +37,9 @@ use crate::{
 /// Connects to a server, for programs that use several contracts of the server: `connect(url).await?` gives a
 /// [`Client`].
 ///
-/// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has the
+/// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. The server is told the path
+/// and the query. The zone of an IPv6 address stands behind `%25` (RFC 6874), as in `ws://[fe80::1%25eth0]:9000/`, and
+/// stays on this machine. No error and no log shows the query, which may hold a token. [`ConnectBuilder`] has the
 /// settings that can precede `.await`.
 pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
     ConnectBuilder::new(url.into())
@@ -72,8 +74,8 @@ pub trait Connect: Stub {
     /// Connects to a server that hosts this stub's contract.
     ///
     /// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has
-    /// the settings that can precede `.await`. The session lives until it is closed, or until the stub and all its
-    /// clones have been dropped.
+    /// the settings that can precede `.await`, and [`connect`] says more of URLs. The session lives until it is closed,
+    /// or until the stub and all its clones have been dropped.
     fn connect(url: impl Into<String>) -> ConnectBuilder<Self> {
         ConnectBuilder::new(url.into())
     }

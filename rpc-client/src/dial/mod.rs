@@ -143,7 +143,8 @@ async fn connect(
     limit: &Limit,
 ) -> Result<(TcpStream, SocketAddr, ConnectionInfo), ConnectError> {
     let Some(hop) = proxy.unwrap_or_else(Proxy::from_env).hop(target.is_tls, &target.host)? else {
-        let reached = reach(&target.host, target.port, &target.authority);
+        let host = target.to_resolve();
+        let reached = reach(&host, target.port, &target.authority);
         let (stream, addr) = limit.bound(target, None, reached).await?;
         return Ok((stream, addr, ConnectionInfo::default().with_peer_addr(addr)));
     };

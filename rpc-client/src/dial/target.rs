@@ -1,6 +1,9 @@
 //! `Target`: the host, port and path of a URL (RFC 6455 §3).
 
-use http::Uri;
+use http::{
+    Uri,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::error::ConnectError;
 
@@ -13,11 +16,14 @@ pub(super) struct Target {
     /// The URL as errors show it.
     pub(super) url: String,
     pub(super) is_tls: bool,
-    /// The host for the resolver: no brackets around an IPv6 address.
+    /// The host: no brackets around an IPv6 address, and no zone.
     pub(super) host: String,
+    /// The zone of an IPv6 address, which says something on this machine alone (RFC 6874 §4).
+    zone: Option<String>,
     pub(super) port: u16,
     /// Host and port, as the header Host has them: without the default port.
     pub(super) authority: String,
+    /// The URL, with its scheme in small letters and a path.
     pub(super) uri: Uri,
 }
 
@@ -79,24 +85,53 @@ impl Target {
         if authority.as_str().contains('@') {
             return Err(bad("a user name and password in the URL are not sent; use .header(\"authorization\", ..)"));
         }
-        let host = authority.host();
+        let named = authority.host();
+        let (host, zone) = without_zone(named).ok_or_else(|| {
+            bad("the zone of an IPv6 address stands behind %25; write it like ws://[fe80::1%25eth0]:9000/")
+        })?;
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
         let default_port = if is_tls { TLS_PORT } else { PORT };
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+        let port = match authority.as_str()[named.len()..].strip_prefix(':') {
             None | Some("") => default_port,
             Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
         };
         Ok(Self {
             is_tls,
+            uri: normal(&uri, authority, is_tls).map_err(|error| bad(&format!("it is not a valid URL: {error}")))?,
+            authority: if port == default_port { host.clone() } else { format!("{host}:{port}") },
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            zone,
             port,
-            authority: if port == default_port { host.to_owned() } else { format!("{host}:{port}") },
-            uri,
             url: safe,
         })
     }
+
+    /// The host as the resolver takes it.
+    pub(super) fn to_resolve(&self) -> String {
+        match &self.zone {
+            Some(zone) => format!("{}%{zone}", self.host),
+            None => self.host.clone(),
+        }
+    }
+}
+
+/// Takes the zone out of a host (RFC 6874 §2). `None` if the zone is not written as a URL has it.
+fn without_zone(host: &str) -> Option<(String, Option<String>)> {
+    let Some((address, zone)) = host.split_once('%') else { return Some((host.to_owned(), None)) };
+    let zone = zone.strip_prefix("25")?.strip_suffix(']').filter(|zone| !zone.is_empty())?;
+    let is_plain = zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    is_plain.then(|| (format!("{address}]"), Some(zone.to_owned())))
+}
+
+/// The URL as a request has it. A request's target begins with the path, which may be left out of a URL (RFC 9112
+/// §3.2.1), and the scheme may have large letters (RFC 3986 §3.1), which the WebSocket library does not know.
+fn normal(uri: &Uri, authority: &Authority, is_tls: bool) -> Result<Uri, http::Error> {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = if target.starts_with('/') { "" } else { "/" };
+    let scheme = if is_tls { "wss" } else { "ws" };
+    Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query(format!("{path}{target}")).build()
 }
 
 #[cfg(test)]
@@ -124,6 +159,8 @@ mod tests {
         assert_eq!(parts("ws://127.0.0.1:9000/"), of("127.0.0.1", 9000, "127.0.0.1:9000", "/"));
         assert_eq!(parts("ws://example.com"), of("example.com", 80, "example.com", "/"));
         assert_eq!(parts("WS://example.com:80/a?b=c"), of("example.com", 80, "example.com", "/a?b=c"));
+        assert_eq!(parts("ws://example.com?b=c"), of("example.com", 80, "example.com", "/?b=c"));
+        assert_eq!(parts("ws://example.com:81?b=/c"), of("example.com", 81, "example.com:81", "/?b=/c"));
         assert_eq!(parts("ws://[::1]:9000/rpc"), of("::1", 9000, "[::1]:9000", "/rpc"));
         assert_eq!(parts("ws://[::1]"), of("::1", 80, "[::1]", "/"));
         assert_eq!(parts("ws://example.com:443"), of("example.com", 443, "example.com:443", "/"));
@@ -133,6 +170,28 @@ mod tests {
         assert!(
             !Target::parse("Ws://example.com").unwrap().is_tls && Target::parse("wSs://example.com").unwrap().is_tls
         );
+    }
+
+    #[test]
+    fn the_scheme_is_sent_in_small_letters() {
+        for (url, uri) in [("WS://a", "ws://a/"), ("wSs://a:1?b", "wss://a:1/?b"), ("WS://A/B", "ws://A/B")] {
+            assert_eq!(Target::parse(url).unwrap().uri, uri.parse::<Uri>().unwrap());
+        }
+        assert_eq!(Target::parse("WS://a").unwrap().uri.scheme_str(), Some("ws"));
+    }
+
+    #[test]
+    fn only_the_resolver_hears_of_a_zone() {
+        for (url, zone) in [("ws://[fe80::1%25eth0]:9000/rpc", "eth0"), ("ws://[fe80::1%252]:9000", "2")] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!((&*target.host, &*target.authority), ("fe80::1", "[fe80::1]:9000"));
+            assert_eq!(target.to_resolve(), format!("fe80::1%{zone}"));
+        }
+        assert_eq!(Target::parse("ws://[fe80::1%25eth0]").unwrap().authority, "[fe80::1]");
+        assert_eq!(Target::parse("ws://[fe80::1]").unwrap().to_resolve(), "fe80::1");
+        for url in ["ws://[fe80::1%eth0]/", "ws://[fe80::1%25]/", "ws://[fe80::1%25a%20b]/"] {
+            assert!(why(url).contains("ws://[fe80::1%25eth0]"), "{url}: {}", why(url));
+        }
     }
 
     #[test]
