@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -49,6 +49,15 @@ pub(crate) enum Incoming {
     Tcp(TcpStream, SocketAddr),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+/// An address as everything shows it. A socket for both families shows an IPv4 address within an IPv6 address.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        // This one may have a scope.
+        IpAddr::V6(_) => addr,
+    }
 }
 
 impl Incoming {
@@ -112,7 +121,7 @@ impl Socket {
         let Some(listener) = &state.listener else { return Poll::Ready(None) };
         let accepted = match listener {
             Bound::Tcp(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, peer_addr)| Incoming::Tcp(stream, peer_addr))
+                listener.poll_accept(cx).map_ok(|(stream, peer_addr)| Incoming::Tcp(stream, canonical(peer_addr)))
             }
             #[cfg(unix)]
             Bound::Unix { listener, .. } => listener.poll_accept(cx).map_ok(|(stream, _)| Incoming::Unix(stream)),

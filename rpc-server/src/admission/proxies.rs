@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::socket::canonical;
+
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The proxies that are believed.
@@ -70,8 +72,7 @@ fn address(hop: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
-    let address = ip.or_else(|_| text.parse()).ok()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    ip.or_else(|_| text.parse()).ok().map(canonical)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::socket::canonical;
+
 /// The beginning of a header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The most bytes of a header of version 1, with the end of its line (section 2.1).
@@ -20,7 +22,9 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
     // Both versions are longer than this.
     let mut first = [0; SIGNATURE.len()];
     stream.read_exact(&mut first).await?;
-    if first == SIGNATURE { read_binary(stream).await } else { read_text(stream, first.to_vec()).await }
+    let client =
+        if first == SIGNATURE { read_binary(stream).await? } else { read_text(stream, first.to_vec()).await? };
+    Ok(client.map(canonical))
 }
 
 async fn read_binary(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
@@ -124,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn headers_of_both_versions_tell_the_client() {
         let with_more = [&IPV4[..], &[4, 0, 1, 7]].concat();
-        let cases: [(Vec<u8>, Option<&str>); 9] = [
+        let cases: [(Vec<u8>, Option<&str>); 10] = [
             (binary(0x21, 0x11, &IPV4), Some("203.0.113.9:4711")),
             (binary(0x21, 0x11, &with_more), Some("203.0.113.9:4711")),
             (binary(0x21, 0x21, &ipv6()), Some("[2001:db8::7]:4711")),
@@ -132,6 +136,7 @@ mod tests {
             (binary(0x21, 0x00, b"anything"), None),
             (b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 80\r\n".to_vec(), Some("203.0.113.9:4711")),
             (b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n".to_vec(), Some("[2001:db8::7]:4711")),
+            (b"PROXY TCP6 ::ffff:203.0.113.9 ::1 4711 80\r\n".to_vec(), Some("203.0.113.9:4711")),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(), None),
         ];

@@ -13,7 +13,7 @@ use super::{
     connection::{Accepted, http},
     turned_away::{LONGEST, linger},
 };
-use crate::{error::ListenError, shared::ServerShared};
+use crate::{error::ListenError, shared::ServerShared, socket::canonical};
 
 /// Makes a stream a connection of the server. Must be called within a tokio runtime.
 pub(crate) fn serve_stream<IO>(shared: &Arc<ServerShared>, io: IO, info: ConnectionInfo) -> Result<(), ListenError>
@@ -21,6 +21,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ConnectionInfo { peer_addr, tls, mut extensions, .. } = info;
+    let peer_addr = peer_addr.map(canonical);
     if let Some(tls) = tls {
         extensions.insert(tls);
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use http::Extensions;
 
+use crate::socket::canonical;
+
 /// Where [`Upgrade::peer_addr_from`](super::Upgrade::peer_addr_from) looks for the client's address.
 pub(super) type Hook = fn(&Extensions) -> Option<SocketAddr>;
 
@@ -12,6 +14,7 @@ pub(crate) fn peer_addr(extensions: &Extensions, hook: Option<Hook>) -> Option<S
     hook.and_then(|hook| hook(extensions))
         .or_else(|| extensions.get::<SocketAddr>().copied())
         .or_else(|| of_axum(extensions))
+        .map(canonical)
 }
 
 #[cfg(feature = "axum")]
