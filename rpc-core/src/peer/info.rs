@@ -1,6 +1,7 @@
 //! Facts of a connection besides the protocol.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -41,11 +42,14 @@ const SECRET_HEADERS: [http::HeaderName; 4] = [
 /// assert_eq!(token(&info), Some("4711"));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
     /// The other side's address; `None` if it is not known.
     pub peer_addr: Option<SocketAddr>,
+    /// The path and the query that the client has asked for: `/rpc?room=5`. `None` at a client. The query may hold a
+    /// token, so `Debug` shows the path alone.
+    pub uri: Option<http::Uri>,
     /// The headers of the HTTP upgrade: at a server the request's, at a client the answer's.
     pub headers: http::HeaderMap,
     /// What is known of the TLS that encrypts the connection; `None` if it came without TLS, or if a proxy has ended
@@ -61,6 +65,13 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_peer_addr(mut self, addr: SocketAddr) -> Self {
         self.peer_addr = Some(addr);
+        self
+    }
+
+    /// Sets the path and the query. This copies them, as [`with_headers`](Self::with_headers) copies values.
+    #[must_use]
+    pub fn with_uri(mut self, uri: &http::Uri) -> Self {
+        self.uri = uri.path_and_query().and_then(|target| target.as_str().parse().ok());
         self
     }
 
@@ -103,6 +114,18 @@ impl ConnectionInfo {
     /// the server asks for one.
     pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
         self.tls.as_ref()?.peer_certificate.as_ref()
+    }
+}
+
+impl fmt::Debug for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionInfo")
+            .field("peer_addr", &self.peer_addr)
+            .field("path", &self.uri.as_ref().map(http::Uri::path))
+            .field("headers", &self.headers)
+            .field("tls", &self.tls)
+            .field("extensions", &self.extensions)
+            .finish()
     }
 }
 
@@ -209,6 +232,15 @@ mod tests {
             assert!(!format!("{info:?}").contains("hunter2"), "{info:?}");
         }
         assert!(format!("{:?}", info("x-other")).contains("hunter2"), "others are");
+    }
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let asked = http::Uri::from_static("http://localhost/rpc?token=hunter2");
+        let info = ConnectionInfo::default().with_uri(&asked);
+        assert_eq!(info.uri.as_ref().unwrap(), "/rpc?token=hunter2");
+        let shown = format!("{info:?}");
+        assert!(shown.contains("/rpc") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

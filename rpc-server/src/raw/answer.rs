@@ -29,7 +29,8 @@ pub(super) fn answer(
             let protocol = agreed.map(str::to_owned);
             let named = agreed.and_then(|agreed| HeaderValue::from_str(agreed).ok());
             let tls = head.extensions.remove::<TlsInfo>();
-            let mut connection = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
+            let connection = ConnectionInfo::default().with_uri(&head.uri);
+            let mut connection = connection.with_headers(head.headers).with_extensions(head.extensions);
             connection.peer_addr = peer_addr;
             connection.tls = tls;
             let info = RawInfo::new(connection, head.uri, protocol);

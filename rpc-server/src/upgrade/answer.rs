@@ -45,7 +45,8 @@ pub(super) async fn answer(
         }
     };
     let tls = head.extensions.remove::<TlsInfo>();
-    let mut info = ConnectionInfo::default().with_headers(head.headers).with_extensions(head.extensions);
+    let info = ConnectionInfo::default().with_uri(&head.uri);
+    let mut info = info.with_headers(head.headers).with_extensions(head.extensions);
     info.peer_addr = peer_addr;
     info.tls = tls;
     let asked = shared.admission.gatekeeper.at_upgrade(&head.uri, &info, shared.config.upgrade_timeout());
