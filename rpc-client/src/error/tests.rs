@@ -1,6 +1,13 @@
 //! Tests of `ConnectError`.
 
+use std::collections::BTreeSet;
+
+use rpc_core::CloseCode;
+
 use super::*;
+
+/// The number of variants of `ConnectError`.
+const VARIANTS: usize = 18;
 
 #[test]
 fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
@@ -10,42 +17,56 @@ fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
         ConnectError::Http { url: url(), status, body: String::new() }
     };
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
-    let retryable = [
-        ConnectError::Resolve { host: "localhost".to_owned(), source: reset() },
-        ConnectError::Refused { authority: authority() },
-        ConnectError::Unreachable { authority: authority(), source: reset() },
-        ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached: None },
-        ConnectError::Ended { authority: authority(), source: reset() },
-        ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::NotFound.into() },
-        ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: true },
-        http(429),
-        http(502),
-        http(503),
-        http(504),
-        ConnectError::Rejected(Status::unavailable("not yet")),
-        ConnectError::Rejected(Status::resource_exhausted("full")),
-        ConnectError::Session(ConnectionError::Lost("reset".to_owned())),
+    let unix = |kind: io::ErrorKind| ConnectError::Unix { path: "rpc.sock".into(), source: kind.into() };
+    let proxy = |is_temporary| ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary };
+    let timed_out = |reached| ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached };
+    let closed = |code| ConnectError::Session(ConnectionError::ClosedByPeer { code, reason: "".into() });
+    let table = [
+        (ConnectError::Url { url: url(), why: String::new() }, false),
+        (ConnectError::Header { name: "host".to_owned(), why: String::new() }, false),
+        (ConnectError::Credentials { source: "no token".into() }, false),
+        (ConnectError::Resolve { host: "localhost".to_owned(), source: reset() }, true),
+        (ConnectError::Refused { authority: authority() }, true),
+        (ConnectError::Unreachable { authority: authority(), source: reset() }, true),
+        (timed_out(None), true),
+        (timed_out(Some(([127, 0, 0, 1], 80).into())), true),
+        (unix(io::ErrorKind::NotFound), true),
+        (unix(io::ErrorKind::ConnectionRefused), true),
+        (unix(io::ErrorKind::PermissionDenied), false),
+        (proxy(true), true),
+        (proxy(false), false),
+        (ConnectError::Tls { authority: authority(), why: String::new() }, false),
+        (ConnectError::Ended { authority: authority(), source: reset() }, true),
+        (ConnectError::NotWebSocket { authority: authority(), why: String::new() }, false),
+        (http(200), false),
+        (http(301), false),
+        (http(400), false),
+        (http(401), false),
+        (http(403), false),
+        (http(404), false),
+        (http(426), false),
+        (http(429), true),
+        (http(500), false),
+        (http(502), true),
+        (http(503), true),
+        (http(504), true),
+        (ConnectError::NoCommonProtocol { authority: authority(), offered: Vec::new(), served: Vec::new() }, false),
+        (ConnectError::NotHosted { url: url(), contract: "Clock" }, false),
+        (ConnectError::Rejected(Status::unavailable("not yet")), true),
+        (ConnectError::Rejected(Status::resource_exhausted("full")), true),
+        (ConnectError::Rejected(Status::unauthenticated("who are you?")), false),
+        (ConnectError::Rejected(Status::permission_denied("not you")), false),
+        (ConnectError::Session(ConnectionError::Lost("reset".to_owned())), true),
+        (closed(CloseCode::RESTART), true),
+        (ConnectError::Session(ConnectionError::ShutDown), false),
+        (ConnectError::Hosting(HostingError::SameName { name: "Chat" }), false),
     ];
-    let final_ones = [
-        ConnectError::Url { url: url(), why: String::new() },
-        ConnectError::Tls { authority: authority(), why: String::new() },
-        ConnectError::Unix { path: "rpc.sock".into(), source: io::ErrorKind::PermissionDenied.into() },
-        ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary: false },
-        ConnectError::NotWebSocket { authority: authority(), why: String::new() },
-        ConnectError::NotHosted { url: url(), contract: "Clock" },
-        http(200),
-        http(401),
-        http(404),
-        http(500),
-        ConnectError::Rejected(Status::unauthenticated("who are you?")),
-        ConnectError::Session(ConnectionError::ShutDown),
-    ];
-    for error in retryable {
-        assert!(error.is_retryable(), "{error}");
+    let mut variants = BTreeSet::new();
+    for (error, is_retryable) in table {
+        assert_eq!(error.is_retryable(), is_retryable, "{error:?}");
+        variants.insert(format!("{error:?}").split(':').next().map(str::to_owned));
     }
-    for error in final_ones {
-        assert!(!error.is_retryable(), "{error}");
-    }
+    assert_eq!(variants.len(), VARIANTS, "{variants:?}");
 }
 
 #[test]
