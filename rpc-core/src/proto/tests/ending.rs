@@ -43,6 +43,18 @@ fn a_lost_link_resolves_every_call_and_says_what_may_have_run() {
     pair.assert_empty();
 }
 
+/// A shell does not ask for another packet when `may_transmit` says that there is none.
+#[test]
+fn a_drain_with_nothing_under_way_ends_with_its_goodbye() {
+    let mut pair = Pair::with_defaults();
+    let (now, server) = (pair.now, &mut pair.ends[SERVER]);
+    server.connection.drain(now, "bye");
+    server.take_events(now);
+    while server.connection.poll_transmit(now).is_some() && server.connection.may_transmit(now) {}
+    server.take_events(now);
+    assert_eq!(server.closed, Some(ConnectionError::ShutDown));
+}
+
 #[test]
 fn closing_still_sends_one_way_calls_and_answers() {
     let mut pair = Pair::with_defaults();
