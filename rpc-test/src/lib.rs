@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a server with its clients, without a socket: calls, headers, credentials, hooks | [`TestServer`] |
 //! | what a program does when its link breaks or stands still | [`Network`] |
+//! | whether the values of a contract survive the wire | [`assert_travels`] |
 //! | virtual time | [`settle`] |
 //!
 //! ```
@@ -44,7 +45,9 @@
 mod network;
 mod server;
 mod time;
+mod travel;
 
 pub use network::{Network, NetworkStream};
 pub use server::TestServer;
 pub use time::settle;
+pub use travel::{TravelError, TravelErrorKind, assert_travels, travel};
