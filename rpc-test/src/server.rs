@@ -208,8 +208,13 @@ impl TestServer {
         self.server.sessions()
     }
 
+    /// What clients ask for.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A client's end of a connection. At a server that has been shut down the other end is gone.
-    fn link(&self) -> NetworkStream {
+    pub(crate) fn link(&self) -> NetworkStream {
         let (near, far) = self.network.pair();
         // A server that has been shut down drops the stream, as it refuses a connection to a socket: the client sees
         // it, and the test sees what the client makes of it.
