@@ -31,6 +31,8 @@ pub(crate) struct Handling {
 }
 
 impl Handling {
+    // Inlined, as `start` is: every call goes through both.
+    #[inline(always)]
     pub(crate) fn new(
         call: Arc<ServedCall>,
         method: &'static MethodDescriptor,
@@ -41,6 +43,7 @@ impl Handling {
     }
 
     /// Puts the call's future into `runner`. `held` is the place of the call among the calls of its session.
+    #[inline(always)]
     pub(crate) fn start(
         &self,
         shared: &Arc<SessionShared>,
