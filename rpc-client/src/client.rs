@@ -6,7 +6,8 @@ use rpc_core::{Closing, ConnectionError, Peer, Session, SessionState, Stub};
 /// it.
 ///
 /// A client is cheap to clone. The session lives until [`close`](Self::close), or until the last clone and the last
-/// stub that came from it have been dropped. A program awaits `close` before it ends.
+/// stub that came from it have been dropped. A program awaits `close` before it ends: if it does not, what it
+/// has sent last goes out only as far as the socket takes it at once.
 ///
 /// ```
 /// use rpc_client::connect;

@@ -75,7 +75,8 @@ pub trait Connect: Stub {
     ///
     /// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has
     /// the settings that can precede `.await`, and [`connect`] says more of URLs. The session lives until it is closed,
-    /// or until the stub and all its clones have been dropped.
+    /// or until the stub and all its clones have been dropped. Before `main` returns, await `stub.session().close()`;
+    /// otherwise what was sent last goes out only as far as the socket takes it at once.
     fn connect(url: impl Into<String>) -> ConnectBuilder<Self> {
         ConnectBuilder::new(url.into())
     }

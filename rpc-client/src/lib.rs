@@ -28,7 +28,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let desk = DeskClient::connect("ws://127.0.0.1:9000/").callback(Console.serve()).await?;
 //! let opened = desk.open("letter").await?;
-//! // The end of the program cuts off data that has not been written, the goodbye included.
+//! // Without this line, the end of the program cuts off what the socket does not take at once.
 //! desk.session().close().await;
 //! # Ok(())
 //! # }

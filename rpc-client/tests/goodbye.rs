@@ -1,4 +1,5 @@
-//! When a client's `close` has returned, the Close frame is out, even if the program ends at once.
+//! When a client's `close` has returned, the Close frame is out, even if the program ends at once. A program that does
+//! not close writes what its socket takes at once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -73,6 +74,33 @@ async fn the_goodbye_is_out_before_the_program_ends() {
         let is_normal = matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. });
         assert!(is_normal, "run {run}: {reason:?}");
         assert_eq!(timeout(SOON, left.recv()).await.unwrap(), Some(50_000), "what was sent before has come");
+    }
+    timeout(SOON, server.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_ends_without_close_writes_what_the_socket_takes() {
+    let ((cards, mut left), (ends, mut ended)) = (unbounded_channel(), unbounded_channel());
+    let server = Server::builder().service(Oak(cards).serve()).hooks(Ends(ends)).listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    for run in 0..40 {
+        let url = url.clone();
+        let keeps_its_stub = run % 4 < 2;
+        let main = async move {
+            let door = DoorClient::connect(url).await.unwrap();
+            assert_eq!(door.knock().await, Ok(7));
+            door.leave(vec![1; 100]).await.unwrap();
+            if keeps_its_stub {
+                // As a stub in a static does, this one outlives the runtime.
+                std::mem::forget(door);
+            }
+        };
+        let program = tokio::task::spawn_blocking(move || program(main, run % 2 == 0));
+        timeout(SOON, program).await.unwrap().unwrap();
+        assert_eq!(timeout(SOON, left.recv()).await.unwrap(), Some(100), "run {run}: the last call has come");
+        let reason = timeout(SOON, ended.recv()).await.unwrap().unwrap();
+        let is_normal = matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. });
+        assert!(if keeps_its_stub { reason.is_lost() } else { is_normal }, "run {run}: {reason:?}");
     }
     timeout(SOON, server.shutdown()).await.unwrap();
 }

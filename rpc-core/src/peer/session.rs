@@ -270,8 +270,8 @@ impl Session {
     /// cancelled. One-way calls and answers that were sent before still go out. After the end this does nothing.
     ///
     /// The session ends at once, whether or not the returned future is awaited. A program that is about to end awaits
-    /// the future: its last calls and its goodbye may otherwise not be written yet, and the other side sees a lost
-    /// link. See [`Closing`].
+    /// the future: otherwise its last calls and its goodbye go out only as far as the socket takes them at once, and
+    /// the rest is lost without an error. See [`Closing`].
     pub fn close(&self) -> Closing {
         self.shared.act(Connection::close);
         Closing::of_close(self.shared.clone())

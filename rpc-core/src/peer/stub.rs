@@ -6,7 +6,9 @@ use crate::contract::ContractDescriptor;
 /// A generated client of a contract, for instance `ChatClient` of `Chat`.
 ///
 /// A stub is cheap to clone, and any task may use it at any time. A stub that came from `connect` keeps its session
-/// open; a stub from [`crate::Context::peer`] does not. A client's program ends with `chat.session().close().await`.
+/// open; a stub from [`crate::Context::peer`] does not. A client's program ends with `chat.session().close().await`:
+/// if `main` returns without it, what was sent last goes out as far as the socket takes it at once, and the rest,
+/// one-way calls included, is lost without an error.
 ///
 /// ```
 /// use rpc_core::{Hosting, Session, Stub, session::connect_in_memory};

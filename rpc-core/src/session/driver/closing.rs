@@ -4,7 +4,8 @@
 use std::{
     mem,
     sync::atomic::Ordering,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
+    thread,
     time::Instant,
 };
 
@@ -19,8 +20,12 @@ use crate::{
     error::ConnectionError,
     panics::wake_all,
     peer::{EndOfValues, now},
+    proto::Event,
     text::excerpt_of,
 };
+
+/// The rounds in which a driver that is dropped writes the rest. One writes 64 KiB; a socket takes little more at once.
+const LAST_ROUNDS: usize = 16;
 
 impl Driver {
     /// Writes the rest, says goodbye and waits for handlers, because the connection has ended.
@@ -94,6 +99,34 @@ impl Driver {
         };
     }
 
+    /// The driver is dropped while its session is open, for instance because the program's runtime ends: writes what
+    /// the transport takes without waiting. Gives the reason for the end.
+    fn end_at_once(&mut self) -> ConnectionError {
+        let events = &mut self.events;
+        self.shared.with(|locked| locked.connection.take_events(events));
+        // The session may have been closed just before, and the driver not been polled since.
+        let closed = self.events.drain(..).find_map(|event| match event {
+            Event::Closed(error) => Some(error),
+            _ => None,
+        });
+        self.write_last(closed.as_ref());
+        closed.unwrap_or_else(|| ConnectionError::Lost("the session's driver was dropped".to_owned()))
+    }
+
+    /// Writes what waits, and the goodbye if the session has been closed, as far as the transport takes it at once.
+    fn write_last(&mut self, closed: Option<&ConnectionError>) {
+        let is_lost = matches!(closed, Some(ConnectionError::Lost(_)));
+        if is_lost || !self.handshake_done || thread::panicking() || Handle::try_current().is_err() {
+            return;
+        }
+        let cx = &mut Context::from_waker(Waker::noop());
+        let is_written = (0..LAST_ROUNDS).any(|_| self.flush_rest(cx));
+        if let Some(error) = closed.filter(|_| is_written) {
+            // This writes the Close frame. The other side's answer is not waited for.
+            let _ = self.transport.poll_close(cx, error.close_code(), &error.close_reason());
+        }
+    }
+
     /// The `closed` hooks, if there are any to be run.
     fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
         let was_open = self.was_open;
@@ -115,8 +148,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         wake_all(&mut self.wakes);
         let error = match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Running => ConnectionError::Lost("the session's driver was dropped".to_owned()),
-            Stage::Closing(error, _) => error,
+            Stage::Running => self.end_at_once(),
+            Stage::Closing(error, _) => {
+                self.write_last(Some(&error));
+                error
+            }
             Stage::ClosedHooks(_) | Stage::Over => return,
         };
         self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
