@@ -47,7 +47,7 @@ pages! {
     deploying = "deploying.md";
     /// Code around calls: authorization, retries, metrics, tracing.
     interceptors = "interceptors.md";
-    /// Both ends in one process, without sockets, in virtual time.
+    /// Servers and clients without sockets, links that break, peers that misbehave, virtual time.
     testing = "testing.md";
     /// Which changes of a contract are safe while old clients are in use.
     evolving = "evolving.md";
