@@ -55,8 +55,9 @@ impl Client {
         Self { session: peer.session(), peer }
     }
 
-    /// A stub of one of the server's contracts. This sends nothing. If the server does not host the contract, the
-    /// stub's calls fail with `UNIMPLEMENTED`.
+    /// A stub of one of the server's contracts. This sends nothing. If the server does not host the contract, or
+    /// does not offer it because its callback contract is not hosted here, the stub's calls fail with `UNIMPLEMENTED`,
+    /// and the message says which of both it is; [`Session::hosts`] and [`Session::missing_callback`] tell it before.
     pub fn client<S: Stub>(&self) -> S {
         S::from_peer(self.peer.clone())
     }

@@ -71,7 +71,8 @@ pub fn connect(url: impl Into<String>) -> ConnectBuilder<Client> {
 /// # }
 /// ```
 pub trait Connect: Stub {
-    /// Connects to a server that hosts this stub's contract.
+    /// Connects to a server that hosts this stub's contract. If the contract has a callback contract that is not
+    /// `optional`, the client must host it: `.callback(ChatEvents::serve(object))`.
     ///
     /// The URL begins with `ws://` or, for TLS, with `wss://`; the default port is 80, or 443. [`ConnectBuilder`] has
     /// the settings that can precede `.await`, and [`connect`] says more of URLs. The session lives until it is closed,
@@ -318,7 +319,12 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
             let peer = self.open().await?;
             let contract = S::CONTRACT.name();
             match peer.session().hosts_same(S::CONTRACT) {
-                None => return Err(ConnectError::NotHosted { url, contract }),
+                None => {
+                    return Err(match peer.session().missing_callback(contract) {
+                        Some(callback) => ConnectError::CallbackNotHosted { url, contract, callback },
+                        None => ConnectError::NotHosted { url, contract },
+                    });
+                }
                 Some(false) => {
                     static OTHER_VERSION: LogLimit = LogLimit::new();
                     if let Some(more) = OTHER_VERSION.admit(Instant::now().into_std()) {

@@ -145,8 +145,17 @@ pub enum ConnectError {
         /// The name of the contract.
         contract: &'static str,
     },
-    /// The server refused the session and said why, for instance because it needs a callback contract that is not
-    /// hosted here.
+    /// The server hosts the contract of the stub, and offers the contract only to clients that host its callback
+    /// contract.
+    CallbackNotHosted {
+        /// The given URL, without its query.
+        url: String,
+        /// The name of the contract.
+        contract: &'static str,
+        /// The name of the callback contract, as the server says.
+        callback: String,
+    },
+    /// The server refused the session and said why.
     Rejected(Status),
     /// The session ended before it was established.
     Session(ConnectionError),
@@ -179,6 +188,7 @@ impl ConnectError {
             | Self::NotWebSocket { .. }
             | Self::NoCommonProtocol { .. }
             | Self::NotHosted { .. }
+            | Self::CallbackNotHosted { .. }
             | Self::Hosting(_) => false,
         }
     }
@@ -202,6 +212,7 @@ impl fmt::Debug for ConnectError {
             Self::Http { .. } => "Http",
             Self::NoCommonProtocol { .. } => "NoCommonProtocol",
             Self::NotHosted { .. } => "NotHosted",
+            Self::CallbackNotHosted { .. } => "CallbackNotHosted",
             Self::Rejected(_) => "Rejected",
             Self::Session(_) => "Session",
             Self::Hosting(_) => "Hosting",
@@ -290,6 +301,14 @@ impl fmt::Display for ConnectError {
                 "the server at {url} does not host the contract `{contract}`; \
                  add it there with .service({contract}::serve(object)), or check host and port"
             ),
+            Self::CallbackNotHosted { url, contract, callback } => {
+                let callback = excerpt(callback);
+                write!(
+                    f,
+                    "the server at {url} offers the contract `{contract}` only to clients that host the callback contract \
+                     `{callback}`, and this client does not; connect with .callback({callback}::serve(object))"
+                )
+            }
             Self::Rejected(status) => {
                 write!(f, "the server refused the session ({}): {}", status.code(), escaped(status.message()))?;
                 if status.code() == Code::Unauthenticated {
@@ -340,7 +359,8 @@ impl error::Error for ConnectError {
             | Self::NotWebSocket { .. }
             | Self::Http { .. }
             | Self::NoCommonProtocol { .. }
-            | Self::NotHosted { .. } => None,
+            | Self::NotHosted { .. }
+            | Self::CallbackNotHosted { .. } => None,
         }
     }
 }

@@ -80,7 +80,8 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::NotWebSocket { authority: authority.clone(), why: text() },
         ConnectError::NoCommonProtocol { authority, offered: vec![text()], served: vec![text()] },
         ConnectError::Http { url: url.clone(), status: http::StatusCode::NOT_FOUND, body: text() },
-        ConnectError::NotHosted { url, contract: "Chat" },
+        ConnectError::NotHosted { url: url.clone(), contract: "Chat" },
+        ConnectError::CallbackNotHosted { url, contract: "Chat", callback: text() },
         ConnectError::Rejected(status),
     ];
     errors.extend(connection_errors().map(ConnectError::Session));

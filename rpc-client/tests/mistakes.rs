@@ -225,8 +225,8 @@ async fn a_raw_websocket_where_sessions_begin() {
 async fn the_callback_contract_is_not_hosted() {
     let (_server, url) = server().await;
     let error = DeskClient::connect(url).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Rejected(_)), "{error:?}");
-    says(&error, &["`Desk`", "`Screen`", "every client of this server must host", ".callback(Screen::serve("]);
+    assert!(matches!(error, ConnectError::CallbackNotHosted { .. }), "{error:?}");
+    says(&error, &["`Desk`", "only to clients that host", "`Screen`", ".callback(Screen::serve("]);
 }
 
 #[tokio::test]

@@ -11,12 +11,13 @@ use crate::{
     cancel_reason::CancelReason,
     contract::MethodDescriptor,
     error::ConnectionError,
-    peer::{ConnectionInfo, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, Stub, now},
+    peer::{ConnectionInfo, ContextPeer, CurrentCall, Peer, Principal, Scope, Session, SessionId, SessionShared, now},
     proto::Cancellation,
 };
 
 /// Tells a handler about the call that it serves, and is the handler's way to call the other side back. `C` is the
-/// client of the contract that the other side hosts. A context is not sent: the framework makes it at the callee.
+/// client of the contract that the other side hosts, or an `Option` of the client in a contract with
+/// `#[service(callback = …, optional)]`. A context is not sent: the framework makes it at the callee.
 ///
 /// A context is cheap to clone, and a program may keep it after the handler has ended. It does not keep the session
 /// open.
@@ -70,9 +71,9 @@ pub struct Context<C> {
     info: OnceLock<Arc<ConnectionInfo>>,
 }
 
-impl<C: Stub> Context<C> {
+impl<C: ContextPeer> Context<C> {
     pub(crate) fn new(shared: Arc<SessionShared>, serving: CurrentCall, method: &'static MethodDescriptor) -> Self {
-        let peer = C::from_peer(Peer::new(shared.clone()));
+        let peer = C::of(Peer::new(shared.clone()));
         Self { serving, shared, method, peer, info: OnceLock::new() }
     }
 }
@@ -87,7 +88,8 @@ impl Context<Peer> {
 
 impl<C> Context<C> {
     /// The client that calls the other side back. Calls that are made while the handler is polled inherit the handler's
-    /// deadline and its place in the chain.
+    /// deadline and its place in the chain. In a `Context<Option<ScreenClient>>` this is an `Option`, which is `None`
+    /// if the other side does not host `Screen`.
     pub fn peer(&self) -> &C {
         &self.peer
     }

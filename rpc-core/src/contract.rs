@@ -37,18 +37,25 @@ pub struct ContractDescriptor {
     name: &'static str,
     methods: &'static [&'static MethodDescriptor],
     callback: Option<&'static Self>,
+    is_callback_optional: bool,
 }
 
 impl ContractDescriptor {
     /// A contract with this wire name and these methods.
     pub const fn new(name: &'static str, methods: &'static [&'static MethodDescriptor]) -> Self {
-        Self { name, methods, callback: None }
+        Self { name, methods, callback: None, is_callback_optional: false }
     }
 
-    /// Names the callback contract that a client of this contract must host.
+    /// Names the callback contract of this contract. A client that does not host it is not offered this contract.
     #[must_use]
     pub const fn with_callback(self, callback: &'static Self) -> Self {
         Self { callback: Some(callback), ..self }
+    }
+
+    /// Names the callback contract of this contract, which is offered to every client all the same.
+    #[must_use]
+    pub const fn with_optional_callback(self, callback: &'static Self) -> Self {
+        Self { callback: Some(callback), is_callback_optional: true, ..self }
     }
 
     /// The name on the wire. Contracts that are hosted together have different names.
@@ -61,9 +68,15 @@ impl ContractDescriptor {
         self.methods
     }
 
-    /// The callback contract that the other side must host.
+    /// The callback contract that the handlers call, if the contract names one.
     pub const fn callback(&self) -> Option<&'static Self> {
         self.callback
+    }
+
+    /// The callback contract that a client must host to be offered this contract; `None` if there is none, or if it is
+    /// optional.
+    pub const fn required_callback(&self) -> Option<&'static Self> {
+        if self.is_callback_optional { None } else { self.callback }
     }
 
     /// A hash over the names, ids and arity of the methods, and their options `oneway` and `idempotent`; other options

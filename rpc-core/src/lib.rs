@@ -156,8 +156,8 @@ pub mod __private {
         CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
         peer::{
-            Binary, CallsBack, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter, StreamWriters, Streamed,
-            Value, decoded,
+            Binary, CallsBack, ContextPeer, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter,
+            StreamWriters, Streamed, Value, decoded,
         },
         service::{Aliased, Arguments, Fault, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
         wire::{Bin, Blob, Boxed, Each, Entries, Laid, LaidRef, Maybe, Nil, NoArguments, Octets, Same},

@@ -60,7 +60,7 @@ impl Victim {
         let hello = hello.expect("it keeps the rules").expect("it is the Hello");
         let newcomer = reader.into_newcomer(hello).expect("its limits fit together");
         let (mut connection, early) = Connection::server(1, newcomer);
-        connection.accept(Instant::now(), 1, Vec::new(), early);
+        connection.accept(Instant::now(), 1, Vec::new(), Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}
         Self { connection, events: Vec::new(), kept: KeptBuffers::new(config), seq: 0, before }

@@ -107,11 +107,15 @@ fn meaning(frame: &Frame) -> Value {
         }
         Frame::Welcome(welcome) => {
             assert_eq!((&welcome.secret[..], welcome.resumed, welcome.received), (&[][..], false, 0));
-            json!({
+            let mut shown = json!({
                 "version": welcome.version, "limits": limits(&welcome.limits), "keepalive_ms": welcome.keepalive_ms,
                 "contracts": contracts(&welcome.contracts), "session": number(welcome.session),
                 "refusal": welcome.refusal.as_ref().map(status),
-            })
+            });
+            if !welcome.withheld.is_empty() {
+                shown["withheld"] = welcome.withheld.iter().map(|one| json!([one.name, one.callback])).collect();
+            }
+            shown
         }
         Frame::Request(request) => json!({
             "id": number(request.id), "method": request.method, "deadline_ms": request.deadline_ms,

@@ -7,7 +7,7 @@ use proptest::{collection::vec, option, prelude::*};
 use rpc_core::{
     __internals::wire::{
         ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Streams,
-        Welcome, put_frame, put_header, read_packet,
+        Welcome, WithheldContract, put_frame, put_header, read_packet,
     },
     Code, Status,
 };
@@ -124,15 +124,20 @@ fn hello() -> impl Strategy<Value = Frame> {
     )
 }
 
+fn withheld() -> impl Strategy<Value = Vec<WithheldContract>> {
+    vec((text(), text()).prop_map(|(name, callback)| WithheldContract { name, callback }), 0..18)
+}
+
 fn welcome() -> impl Strategy<Value = Frame> {
-    let resumed = option::of(number());
-    (limits(), number(), contracts(), number(), vec(any::<u8>(), 0..40), resumed, option::of(status())).prop_map(
-        |(limits, keepalive_ms, contracts, session, secret, resumed, refusal)| {
+    let (resumed, lists) = (option::of(number()), (contracts(), withheld()));
+    (limits(), number(), lists, number(), vec(any::<u8>(), 0..40), resumed, option::of(status())).prop_map(
+        |(limits, keepalive_ms, (contracts, withheld), session, secret, resumed, refusal)| {
             Frame::Welcome(Box::new(Welcome {
                 version: 1,
                 limits,
                 keepalive_ms,
                 contracts,
+                withheld,
                 session,
                 secret,
                 resumed: resumed.is_some(),

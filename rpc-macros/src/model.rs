@@ -26,6 +26,8 @@ pub(crate) struct Contract {
     /// The crate that has `__private`; `None` if none of our crates was found, which was reported.
     pub(crate) krate: Option<Path>,
     pub(crate) callback: Option<Path>,
+    /// Where the contract says that clients need not host the callback contract.
+    pub(crate) optional: Option<Span>,
     pub(crate) methods: Vec<Method>,
     /// The trait's generics. A contract has none, so generics were reported as an error.
     pub(crate) generics: Generics,

@@ -64,6 +64,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
         name,
         krate: options.krate.or_else(|| home.path(errors)),
         callback: options.callback,
+        optional: options.optional,
         methods: Vec::new(),
         generics: item.generics,
         mentions: HashMap::new(),

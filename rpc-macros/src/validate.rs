@@ -13,6 +13,13 @@ use crate::{
 /// Checks a contract as a whole.
 pub(crate) fn validate(contract: &Contract, errors: &mut Errors) {
     check_beginning(contract, errors);
+    if let Some(span) = contract.optional.filter(|_| contract.callback.is_none()) {
+        errors.on(
+            &on(span),
+            "`optional` says that clients need not host the callback contract, and there is none; name the contract, \
+             `callback = ChatEvents, optional`, or remove `optional`",
+        );
+    }
     check_contexts(contract, errors);
     for (index, method) in contract.methods.iter().enumerate() {
         check_options(method, errors);

@@ -55,6 +55,6 @@ pub use streams::{
     StreamWriters, Streaming, Value,
 };
 pub(crate) use streams::{Decode, Encode, StreamReaders, StreamWatch, start as start_streams};
-pub use stub::{CallsBack, Stub};
+pub use stub::{CallsBack, ContextPeer, Stub};
 pub(crate) use values::EndOfValues;
 pub(crate) use watchdog::{Polled, Watched};

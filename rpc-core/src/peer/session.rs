@@ -101,7 +101,8 @@ impl Session {
         self.shared.id
     }
 
-    /// Whether the other side hosts a contract of this name, as its Hello or Welcome says. False before that has come.
+    /// Whether the other side hosts a contract of this name and offers it to this side, as its Hello or Welcome says.
+    /// False before that has come.
     pub fn hosts(&self, contract: &str) -> bool {
         self.shared.look(|connection| connection.peer_contracts().iter().any(|hosted| hosted.name == contract))
     }
@@ -112,6 +113,15 @@ impl Session {
         self.shared.look(|connection| {
             let hosted = connection.peer_contracts().iter().find(|hosted| hosted.name == contract.name())?;
             Some(hosted.fingerprint == contract.fingerprint())
+        })
+    }
+
+    /// The name of the callback contract that this side would have to host, so that the other side, a server, offered
+    /// it the contract of this name. `None` if the server offers the contract or does not host it.
+    pub fn missing_callback(&self, contract: &str) -> Option<String> {
+        self.shared.look(|connection| {
+            let withheld = connection.withheld_contracts().iter().find(|withheld| withheld.name == contract)?;
+            Some(withheld.callback.clone())
         })
     }
 

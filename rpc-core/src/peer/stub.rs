@@ -59,16 +59,41 @@ pub trait Stub: Clone + Send + Sync + 'static {
     }
 }
 
-/// Implemented by a service's client for the clients that the contexts of its handlers may have: the client of the
-/// callback contract, which every client of the server hosts, and the service's own for handlers without callbacks.
+/// What a handler's context calls back: a client, or an `Option` of a client where the other side need not host the
+/// contract.
 #[diagnostic::on_unimplemented(
-    message = "`{Client}` is not the client of this contract's callback contract",
-    label = "clients need not host what this calls",
-    note = "name the callback contract, which every client must host then: `#[service(callback = Screen)]` for `&Context<ScreenClient>`",
-    note = "a handler without callbacks has the client of its own contract in its context, here `{Self}`",
-    note = "if some clients host the callback contract and others do not: `cx.session()` has `hosts` and `client`"
+    message = "`{Self}` is not a generated client",
+    note = "name the client of the contract here: `ChatClient` for the trait `Chat`, made by `#[service]` or `#[callback]`"
 )]
-pub trait CallsBack<Client> {}
+pub trait ContextPeer: Sized {
+    /// What calls this peer back.
+    fn of(peer: Peer) -> Self;
+}
+
+impl<S: Stub> ContextPeer for S {
+    fn of(peer: Peer) -> Self {
+        S::from_peer(peer)
+    }
+}
+
+impl<S: Stub> ContextPeer for Option<S> {
+    /// `None` if the other side does not host the contract.
+    fn of(peer: Peer) -> Self {
+        peer.session().hosts(S::CONTRACT.name()).then(|| S::from_peer(peer))
+    }
+}
+
+/// Implemented by a service's client for what the contexts of its handlers may have: the client of the callback
+/// contract, in an `Option` if clients need not host that contract, and the service's own client for handlers that make
+/// no callbacks. `Expected` is the first of these that there is.
+#[diagnostic::on_unimplemented(
+    message = "this contract's handlers cannot have `&Context<{Client}>`",
+    label = "write `&Context<{Expected}>`, or change `callback` of the contract",
+    note = "`callback` says what a context calls: `#[service(callback = Screen)]` for `&Context<ScreenClient>`; clients that do not host `Screen` are not offered the service then",
+    note = "`#[service(callback = Screen, optional)]` for `&Context<Option<ScreenClient>>`; every client is offered the service then",
+    note = "a handler that makes no callbacks has the client of its own contract in its context, here `{Self}`"
+)]
+pub trait CallsBack<Client, Expected> {}
 
 impl Session {
     /// A client of a contract that the other side hosts. It does not keep the session open. After the session's end,

@@ -4,7 +4,7 @@ use crate::{
     config::{Config, MAX_CONTRACTS, MAX_DEPTH, MIN_CHUNK, PACKET_OVERHEAD},
     error::{HandshakeViolation, ProtocolError},
     text::MAX_PEER_TEXT,
-    wire::{HostedContract, MAX_NESTING, PeerLimits},
+    wire::{HostedContract, MAX_NESTING, PeerLimits, WithheldContract},
 };
 
 /// The longest header of a packet.
@@ -20,6 +20,8 @@ pub(super) struct Negotiated {
     pub(super) limits: PeerLimits,
     /// The contracts that the other side hosts.
     pub(super) contracts: Vec<HostedContract>,
+    /// At a client: the contracts that the server does not offer to it.
+    pub(super) withheld: Vec<WithheldContract>,
     /// The longest payload that goes out in one frame: the lower limit of both sides.
     pub(super) chunk: usize,
     /// Bytes that the frames of one packet to the other side may take.
@@ -72,6 +74,7 @@ impl Negotiated {
             streams: limits.streams.min(config.max_streams()) as usize,
             limits,
             contracts,
+            withheld: Vec::new(),
         }
     }
 }

@@ -4,21 +4,21 @@ use std::{fmt, sync::Arc};
 
 use super::{
     Instance, IntoService, Service, SessionHooks,
-    announced::{announced, handshake_len, packet_len},
     authorizer::Authorizer,
     hosting_error::HostingError,
     no_cancel::{NoCancelLimit, NoCancelPermit},
+    offer::{announced, handshake_len, hello_len, withhold},
 };
 use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS},
-    contract::{MethodDescriptor, RESERVED},
+    contract::{ContractDescriptor, MethodDescriptor, RESERVED},
     credential::Credential,
     error::ConnectionError,
     logging::LogLimit,
     peer::{ConnectionInfo, Facts, Interceptor, ObservedCalls, Observer, Observers, Principal, Session, now},
     proto::MemoryPool,
     status::Status,
-    wire::{Frame, Hello, HostedContract, PeerLimits},
+    wire::{HostedContract, WithheldContract},
 };
 
 /// The contracts, hooks and interceptors that one end uses in its sessions. Cheap to clone.
@@ -132,13 +132,7 @@ impl Hosting {
     /// Checks that a credential fits the Hello that announces the contracts. The error says why it does not.
     #[doc(hidden)]
     pub fn __check_hello(&self, credential: &Credential) -> Result<(), String> {
-        let contracts = announced(&self.inner.services);
-        let hello = Hello {
-            keepalive_ms: u64::MAX,
-            credentials: credential.expose().to_vec(),
-            ..Hello::new(PeerLimits::all(u32::MAX, u64::MAX), contracts)
-        };
-        let bytes = packet_len(Frame::Hello(Box::new(hello)));
+        let bytes = hello_len(&self.inner.services, credential);
         if bytes <= HANDSHAKE {
             return Ok(());
         }
@@ -149,32 +143,27 @@ impl Hosting {
         ))
     }
 
-    /// Checks that a client that hosts `theirs` can be served: it must host every callback contract.
-    pub(crate) fn judge(&self, theirs: &[HostedContract]) -> Result<(), Status> {
-        for service in &self.inner.services {
-            let contract = service.contract();
-            let Some(callback) = contract.callback() else { continue };
-            match theirs.iter().find(|hosted| hosted.name == callback.name()) {
-                None => {
-                    let (name, callback) = (contract.name(), callback.name());
-                    return Err(Status::failed_precondition(format!(
-                        "the server hosts `{name}`, which calls back through `{callback}`: every client of this server \
-                         must host `{callback}`, even if it uses other contracts only; connect with \
-                         `.callback({callback}::serve(object))`"
-                    )));
+    /// What a server tells a client: the contracts that are offered to the client, and the contracts that are not.
+    pub(crate) fn offer(&self, is_offered: impl Iterator<Item = bool>) -> (Vec<HostedContract>, Vec<WithheldContract>) {
+        let (offered, withheld): (Vec<_>, Vec<_>) =
+            self.inner.services.iter().zip(is_offered).partition(|(_, is_offered)| *is_offered);
+        let services = |of: Vec<(_, bool)>| of.into_iter().map(|(service, _): (&Service, _)| service);
+        (announced(services(offered)), services(withheld).filter_map(withhold).collect())
+    }
+
+    /// Logs that a client's callback contracts, of which these are all, are of other versions than this side's.
+    pub(crate) fn compare(&self, theirs: &[HostedContract]) {
+        for callback in self.inner.services.iter().filter_map(|service| service.contract().callback()) {
+            let of_name = theirs.iter().find(|hosted| hosted.name == callback.name());
+            if of_name.is_some_and(|hosted| hosted.fingerprint != callback.fingerprint()) {
+                if let Some(more) = OTHER_VERSION.admit(now()) {
+                    tracing::warn!(
+                        contract = callback.name(),
+                        "a client was built from another version of this contract{more}"
+                    );
                 }
-                Some(hosted) if hosted.fingerprint != callback.fingerprint() => {
-                    if let Some(more) = OTHER_VERSION.admit(now()) {
-                        tracing::warn!(
-                            contract = callback.name(),
-                            "a client was built from another version of this contract{more}"
-                        );
-                    }
-                }
-                Some(_) => {}
             }
         }
-        Ok(())
     }
 
     /// The position of a method among all hosted methods.
@@ -189,6 +178,17 @@ impl Hosting {
 
     pub(crate) fn method(&self, index: usize) -> &'static MethodDescriptor {
         self.inner.methods[index].method
+    }
+
+    /// The answer to a call of a method that is hosted, and whose contract is not offered to the caller.
+    pub(crate) fn not_offered(&self, index: usize) -> Status {
+        let contract = self.inner.services[self.service_of(index)].contract();
+        let (name, callback) = (contract.name(), contract.required_callback().map_or("", ContractDescriptor::name));
+        Status::unimplemented(format!(
+            "`{name}` is only for clients that host the callback contract `{callback}`; \
+             connect with .callback({callback}::serve(object))"
+        ))
+        .not_executed()
     }
 
     /// The position of the contract that a method belongs to.
@@ -238,11 +238,14 @@ impl Hosting {
         }
     }
 
-    /// The objects that serve a session, by the position of their contract.
-    pub(crate) async fn open(&self, session: &Session) -> Result<Vec<Instance>, Status> {
+    /// The objects that serve a session, by the position of their contract. A server has no object for a contract whose
+    /// callback contract the client does not host.
+    pub(crate) async fn open(&self, session: &Session, is_server: bool) -> Result<Vec<Option<Instance>>, Status> {
         let mut instances = Vec::with_capacity(self.inner.services.len());
         for service in &self.inner.services {
-            instances.push(service.open(session).await?);
+            let required = service.contract().required_callback().filter(|_| is_server);
+            let is_offered = required.is_none_or(|callback| session.hosts(callback.name()));
+            instances.push(if is_offered { Some(service.open(session).await?) } else { None });
         }
         Ok(instances)
     }
@@ -390,27 +393,6 @@ impl fmt::Debug for HostingBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::ContractDescriptor;
-
-    /// This many contracts without methods, whose names have this many bytes.
-    fn host(contracts: usize, name: usize) -> Result<Hosting, HostingError> {
-        let mut builder = Hosting::builder();
-        for number in 0..contracts {
-            let name: &'static str = format!("{number:0name$}").leak();
-            let contract: &'static ContractDescriptor = Box::leak(Box::new(ContractDescriptor::new(name, &[])));
-            builder = builder.service(Service::host(contract, (), |_, _, _, _| unreachable!("there is no method")));
-        }
-        builder.build()
-    }
-
-    #[test]
-    fn names_that_no_handshake_holds_are_refused() {
-        let error = host(160, 95).expect_err("160 names of 95 bytes are too long");
-        assert!(matches!(error, HostingError::TooLong { contracts: 160, bytes, most: 16_384 } if bytes > 16_384));
-        assert!(error.to_string().contains("160 contracts") && error.to_string().contains("16384 bytes"), "{error}");
-        assert!(host(256, 40).is_ok(), "256 names of a common length");
-        assert!((100..=200).contains(&handshake_len(&[])), "{} bytes beside the names", handshake_len(&[]));
-    }
 
     #[test]
     fn a_name_of_the_frameworks_own_contracts_is_refused() {
@@ -424,13 +406,5 @@ mod tests {
         }
         let hosting = Hosting::builder().__renewals(service(&SESSION)).build().unwrap();
         assert_eq!(hosting.contracts().collect::<Vec<_>>(), ["rpc.Session"]);
-    }
-
-    #[test]
-    fn what_passes_fits_a_handshake_whatever_the_limits_and_the_session_are() {
-        let most = (1..200).rev().find(|&name| host(150, name).is_ok()).expect("short names pass");
-        let hosting = host(150, most).unwrap();
-        let len = handshake_len(&hosting.inner.services);
-        assert!((HANDSHAKE - 150..=HANDSHAKE).contains(&len), "{len} bytes with names of {most} bytes");
     }
 }

@@ -22,8 +22,8 @@ use crate::{
     error::CallError,
     logging::LogLimit,
     peer::{
-        CallsBack, CurrentCall, Encode, Need, Peer, Reservation, SessionShared, StreamReaders, StreamWriter,
-        StreamWriters, Streaming, Stub, WaitingValue, encode_rope, now, scan_limits,
+        CallsBack, ContextPeer, CurrentCall, Encode, Need, Peer, Reservation, SessionShared, StreamReaders,
+        StreamWriter, StreamWriters, Streaming, WaitingValue, encode_rope, now, scan_limits,
     },
     status::Status,
     text::excerpt,
@@ -111,12 +111,13 @@ impl Incoming {
     }
 
     /// The handler's context of the call.
-    pub fn context<C: Stub>(&self) -> Context<C> {
+    pub fn context<C: ContextPeer>(&self) -> Context<C> {
         Context::new(self.shared.clone(), self.serving.clone(), self.method)
     }
 
-    /// The context of a call of a service's method, whose client is `S`.
-    pub fn service_context<S: CallsBack<C>, C: Stub>(&self) -> Context<C> {
+    /// The context of a call of a service's method. The service's client is `S`, and errors advise to have an `E` in
+    /// the context.
+    pub fn service_context<S: CallsBack<C, E>, C: ContextPeer, E>(&self) -> Context<C> {
         self.context()
     }
 

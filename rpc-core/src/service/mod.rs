@@ -1,6 +1,5 @@
 //! Hosting a contract: objects, their methods, their turns, and the parts of a handler's future.
 
-mod announced;
 mod arguments;
 mod authorizer;
 mod fair_queue;
@@ -12,6 +11,7 @@ mod hosting_error;
 mod incoming;
 mod instance;
 mod no_cancel;
+mod offer;
 mod probe;
 mod runner;
 mod turn_queue;

@@ -25,8 +25,9 @@ use crate::{
 pub(super) struct Dispatch {
     shared: Arc<SessionShared>,
     hosting: Hosting,
-    /// The objects, by the contract's position. Empty before the session is open.
-    instances: Vec<Arc<Instance>>,
+    /// The objects, by the contract's position; `None` for a contract that is not offered to the other side. Empty
+    /// before the session is open.
+    instances: Vec<Option<Arc<Instance>>>,
     /// The memory of handlers that have ended, to be used again, by the method's position.
     idle: Vec<Option<Runner>>,
     running: HashMap<ServedKey, Running>,
@@ -76,7 +77,7 @@ impl Dispatch {
     }
 
     /// Takes the objects with which the session opens.
-    pub(super) fn open(&mut self, instances: Vec<Arc<Instance>>) {
+    pub(super) fn open(&mut self, instances: Vec<Option<Arc<Instance>>>) {
         self.instances = instances;
     }
 
@@ -96,7 +97,8 @@ impl Dispatch {
     /// turn queue now, before calls that come later and are complete sooner.
     pub(super) fn hold(&mut self, key: ServedKey, method: u32) {
         let service = self.hosting.find(method).map(|index| self.hosting.service_of(index));
-        let turns = service.and_then(|service| self.instances.get(service)).and_then(|instance| instance.turns());
+        let instance = service.and_then(|service| self.instances.get(service)).and_then(Option::as_deref);
+        let turns = instance.and_then(Instance::turns);
         if let Some(turns) = turns {
             self.arriving.insert(key, turns.hold(self.shared.id.number()));
         }
@@ -129,6 +131,10 @@ impl Dispatch {
             return Some(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
+        let Some(instance) = instance else {
+            self.arriving.remove(&key);
+            return Some(Ended::with_status(key, self.hosting.not_offered(index)));
+        };
         let held = if self.arriving.is_empty() { None } else { self.arriving.remove(&key) };
         if self.hosting.is_guarded(method) {
             let (hosting, facts) = (&self.hosting, &self.shared.facts);
@@ -211,7 +217,7 @@ impl Dispatch {
         if !instances.is_empty() {
             // Dropping the objects runs users' code.
             shared.polling(Polled::Hook, || {
-                instances.drain(..).for_each(|instance| panics::let_go(instance, "an object"));
+                instances.drain(..).flatten().for_each(|instance| panics::let_go(instance, "an object"));
             });
         }
         idle.drain(..).for_each(|runner| panics::let_go(runner, "a handler"));
@@ -270,7 +276,8 @@ impl Dispatch {
     }
 
     fn unimplemented(&self, method: u32) -> Status {
-        let hosted = list(self.hosting.contracts(), ", ");
+        let offered = self.hosting.contracts().zip(&self.instances).filter(|(_, instance)| instance.is_some());
+        let hosted = list(offered.map(|(contract, _)| contract), ", ");
         let hosted = if hosted.is_empty() { "nothing" } else { &hosted };
         tracing::debug!(method, hosted, "a call came for a method that is not hosted");
         Status::unimplemented(format!(

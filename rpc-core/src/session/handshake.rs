@@ -140,8 +140,8 @@ impl Handshake {
     }
 
     /// Begins the session. The driver is a future that does all the work: spawn it. It runs the `opened` hooks and
-    /// makes the session's objects, and then the session is open; see [`Session::established`]. A client that does not
-    /// host a callback contract of `hosting` is refused by the session.
+    /// makes the session's objects, and then the session is open; see [`Session::established`]. A service of `hosting`
+    /// whose callback contract the client does not host is not offered to the client.
     ///
     /// # Panics
     ///
@@ -151,13 +151,10 @@ impl Handshake {
         let id = SessionId::next();
         let contracts = &newcomer.hello().contracts;
         tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
-        let verdict = hosting.judge(contracts);
+        hosting.compare(contracts);
         let (connection, early) = Connection::server(id.number(), newcomer);
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
-        match verdict {
-            Ok(()) => driver.begin_opening(Some(early)),
-            Err(status) => driver.refuse(status),
-        }
+        driver.begin_opening(Some(early));
         (session, driver)
     }
 

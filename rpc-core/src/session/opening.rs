@@ -28,7 +28,7 @@ pub(super) struct Opening {
     session: SessionId,
     /// At a server: what the client sends while the session opens.
     early: Option<EarlyPackets>,
-    future: Caught<'static, Result<Vec<Instance>, Status>>,
+    future: Caught<'static, Result<Vec<Option<Instance>>, Status>>,
 }
 
 /// Each session may cause such a log line, so the lines are limited.
@@ -42,7 +42,7 @@ impl Opening {
         opened: Arc<AtomicUsize>,
         early: Option<EarlyPackets>,
     ) -> Self {
-        let (id, limit) = (shared.id, shared.config.hook_timeout());
+        let (id, limit, is_server) = (shared.id, shared.config.hook_timeout(), early.is_some());
         let open = async move {
             let session = Session::new(shared);
             let open = async {
@@ -50,7 +50,7 @@ impl Opening {
                     hooks.opened(&session).await?;
                     opened.fetch_add(1, Ordering::Relaxed);
                 }
-                hosting.open(&session).await
+                hosting.open(&session, is_server).await
             };
             timeout(limit, open).await.unwrap_or_else(|_| {
                 warn_of_slowness(id, limit, "Config::hook_timeout");
@@ -77,7 +77,7 @@ impl Opening {
         self.early
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Instance>, Status>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Option<Instance>>, Status>> {
         let session = self.session;
         enter_opening(session.number(), || self.future.poll_unpin(cx)).map(|opened| {
             opened.unwrap_or_else(|Panicked| {

@@ -194,7 +194,13 @@ impl Frame {
             }
             Self::Welcome(welcome) => {
                 let contracts: usize = welcome.contracts.iter().map(contract_len).sum();
-                contracts + welcome.secret.len() + welcome.refusal.as_ref().map_or(0, status_len) + 32 * NUMBER
+                let withheld = welcome.withheld.iter();
+                let withheld: usize = withheld.map(|it| it.name.len() + it.callback.len() + 2 * NUMBER).sum();
+                contracts
+                    + withheld
+                    + welcome.secret.len()
+                    + welcome.refusal.as_ref().map_or(0, status_len)
+                    + 32 * NUMBER
             }
             Self::Request(request) => {
                 7 * NUMBER

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Hello, HostedContract, PeerLimits, Resume, Welcome, WireError, put,
+    Hello, HostedContract, PeerLimits, Resume, Welcome, WireError, WithheldContract, put,
     read::Reader,
     status::{put_status, read_status},
 };
@@ -30,6 +30,7 @@ mod key {
     pub(super) const RESUMED: u64 = 9;
     pub(super) const RECEIVED: u64 = 10;
     pub(super) const REFUSAL: u64 = 11;
+    pub(super) const WITHHELD: u64 = 12;
 }
 
 pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
@@ -54,8 +55,8 @@ pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
 
 pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
     let resumed = if welcome.resumed { 2 } else { 0 };
-    let optional = usize::from(!welcome.secret.is_empty()) + resumed + usize::from(welcome.refusal.is_some());
-    put::map(out, 5 + optional);
+    let lists = usize::from(!welcome.secret.is_empty()) + usize::from(!welcome.withheld.is_empty());
+    put::map(out, 5 + lists + resumed + usize::from(welcome.refusal.is_some()));
     put::uint(out, key::VERSION);
     put::uint(out, welcome.version);
     put_common(out, &welcome.limits, welcome.keepalive_ms, &welcome.contracts);
@@ -74,6 +75,15 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
     if let Some(refusal) = &welcome.refusal {
         put::uint(out, key::REFUSAL);
         put_status(out, refusal);
+    }
+    if !welcome.withheld.is_empty() {
+        put::uint(out, key::WITHHELD);
+        put::array(out, welcome.withheld.len());
+        for contract in &welcome.withheld {
+            put::array(out, 2);
+            put::text(out, &contract.name);
+            put::text(out, &contract.callback);
+        }
     }
 }
 
@@ -166,6 +176,7 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
             key::RESUMED => welcome.resumed = reader.boolean()?,
             key::RECEIVED => welcome.received = reader.uint()?,
             key::REFUSAL => welcome.refusal = Some(read_status(reader)?),
+            key::WITHHELD => welcome.withheld = read_withheld(reader)?,
             _ => reader.skip()?,
         }
     }
@@ -245,6 +256,22 @@ fn read_contracts(reader: &mut Reader) -> Result<Vec<HostedContract>, WireError>
         contracts.push(HostedContract { name, fingerprint, windows });
     }
     Ok(contracts)
+}
+
+fn read_withheld(reader: &mut Reader) -> Result<Vec<WithheldContract>, WireError> {
+    let mut withheld = Vec::new();
+    for _ in 0..reader.array()? {
+        let len = reader.array()?;
+        if len < 2 {
+            return Err(reader.error("a withheld contract without its name and its callback contract"));
+        }
+        let (name, callback) = (reader.text()?.to_owned(), reader.text()?.to_owned());
+        for _ in 2..len {
+            reader.skip()?;
+        }
+        withheld.push(WithheldContract { name, callback });
+    }
+    Ok(withheld)
 }
 
 fn read_windows(reader: &mut Reader) -> Result<Vec<(u32, u32)>, WireError> {

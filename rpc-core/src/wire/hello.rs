@@ -154,8 +154,17 @@ impl fmt::Debug for Hello {
     }
 }
 
+/// A contract that a server hosts, and does not offer to a client that does not host its callback contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithheldContract {
+    /// The contract's name.
+    pub name: String,
+    /// The name of the callback contract.
+    pub callback: String,
+}
+
 /// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
-/// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status).
+/// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status), 12 contracts withheld.
 #[derive(Clone, PartialEq)]
 pub struct Welcome {
     /// [`VERSION`].
@@ -164,8 +173,10 @@ pub struct Welcome {
     pub limits: PeerLimits,
     /// After how many milliseconds of silence the server pings.
     pub keepalive_ms: u64,
-    /// The contracts that the server hosts.
+    /// The contracts that the server hosts and offers to this client.
     pub contracts: Vec<HostedContract>,
+    /// The contracts that the server hosts and does not offer to this client.
+    pub withheld: Vec<WithheldContract>,
     /// The session's number at the server.
     pub session: u64,
     /// The secret with which the session could be resumed; empty if it cannot be.
@@ -186,6 +197,7 @@ impl Welcome {
             limits,
             keepalive_ms: 0,
             contracts,
+            withheld: Vec::new(),
             session,
             secret: Vec::new(),
             resumed: false,
@@ -203,6 +215,7 @@ impl fmt::Debug for Welcome {
             .field("limits", &self.limits)
             .field("keepalive_ms", &self.keepalive_ms)
             .field("contracts", &self.contracts)
+            .field("withheld", &self.withheld)
             .field("session", &self.session)
             .field("secret", &format_args!("{} bytes", self.secret.len()))
             .field("resumed", &self.resumed)

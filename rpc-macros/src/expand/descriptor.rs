@@ -1,7 +1,8 @@
 //! The constants that describe a contract at run time.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens, quote};
+use syn::Path;
 
 use super::{is_oneway, private};
 use crate::{
@@ -19,7 +20,8 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
     });
     let callback = contract.callback.as_ref().map(|callback| {
         let client = client_of(callback);
-        quote!(.with_callback(<#client as #k::Stub>::CONTRACT))
+        let with = if contract.optional.is_some() { quote!(with_optional_callback) } else { quote!(with_callback) };
+        quote!(.#with(<#client as #k::Stub>::CONTRACT))
     });
     let contexts = contexts(contract);
     quote! {
@@ -47,20 +49,32 @@ pub(super) fn stub_impl(contract: &Contract) -> TokenStream {
     }
 }
 
-/// The clients that a service's handlers may have in their contexts.
+/// What a service's handlers may have in their contexts.
 fn contexts(contract: &Contract) -> TokenStream {
     if contract.role == Role::Callback {
         return TokenStream::new();
     }
     let (k, client) = (private(contract), contract.client());
     let own = std::iter::once(quote!(#client));
-    let callback = contract.callback.as_ref().filter(|callback| !callback.is_ident(&contract.ident)).map(client_of);
-    let clients = own.chain(callback.map(|client| quote!(#client)));
+    let is_own = |callback: &Path| callback.is_ident(&contract.ident) && contract.optional.is_none();
+    let expected = expected(contract);
+    let callback = contract.callback.as_ref().filter(|callback| !is_own(callback)).map(|_| expected.clone());
+    let clients = own.chain(callback);
     quote! {
         #(
             #[automatically_derived]
-            impl #k::CallsBack<#clients> for #client {}
+            impl #k::CallsBack<#clients, #expected> for #client {}
         )*
+    }
+}
+
+/// What the contexts of a service's handlers have, if the handlers call back.
+pub(super) fn expected(contract: &Contract) -> TokenStream {
+    let k = private(contract);
+    match (contract.callback.as_ref().map(client_of), contract.optional) {
+        (Some(client), Some(_)) => quote!(#k::core::option::Option<#client>),
+        (Some(client), None) => quote!(#client),
+        (None, _) => contract.client().into_token_stream(),
     }
 }
 

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::{Type, ext::IdentExt};
 
-use super::{items, ok_of_alias, private, private_at, probe, shown_at};
+use super::{descriptor::expected, items, ok_of_alias, private, private_at, probe, shown_at};
 use crate::{
     layout::Layout,
     model::{Arg, ArgKind, Contract, Method, Output},
@@ -50,7 +50,8 @@ fn arm(contract: &Contract, method: &Method) -> TokenStream {
                 let span = shown_at(span_of(client));
                 let mut own = contract.client();
                 own.set_span(span);
-                quote_spanned!(span=> let #name = &__call.service_context::<#own, #client>();)
+                let expected = expected(contract);
+                quote_spanned!(span=> let #name = &__call.service_context::<#own, #client, #expected>();)
             }
             Role::Callback => own!(let #name = &__call.context::<#client>();),
         }

@@ -30,6 +30,7 @@ pub(crate) enum Role {
 #[derive(Default)]
 pub(crate) struct ContractOptions {
     pub(crate) callback: Option<Path>,
+    pub(crate) optional: Option<Span>,
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Option<Path>,
 }
@@ -74,7 +75,7 @@ impl ContractOptions {
     pub(crate) fn parse(tokens: TokenStream, role: Role, errors: &mut Errors) -> Self {
         let mut options = Self::default();
         let valid: &[&str] = match role {
-            Role::Service => &["callback", "name", "crate"],
+            Role::Service => &["callback", "optional", "name", "crate"],
             Role::Callback => &["name", "crate"],
         };
         each(tokens, valid, errors, |key, input, errors| {
@@ -88,6 +89,12 @@ impl ContractOptions {
                     );
                 }
                 "callback" => set(key, &mut options.callback, value(key, input, "callback = ChatEvents")?, errors),
+                "optional" if role == Role::Service => {
+                    // A mistake here is no reason to report the contexts, which have an `Option`, as well.
+                    let is_flag = flag(key, input);
+                    set(key, &mut options.optional, key.span(), errors);
+                    is_flag?;
+                }
                 "name" => set(key, &mut options.name, value(key, input, "name = \"chat\"")?, errors),
                 "crate" => {
                     let path: LitStr = value(key, input, "crate = \"my_crate::rpc_core\"")?;

@@ -10,7 +10,7 @@ use super::{
     calls::too_deep, closing::Flush,
 };
 use crate::{
-    config::Config,
+    config::{Config, MAX_CONTRACTS},
     error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
         EarlyPackets, Event,
@@ -24,7 +24,7 @@ use crate::{
         streams::{RecvStreams, SendStreams},
     },
     status::Status,
-    wire::{Frame, Hello, HostedContract, VERSION},
+    wire::{Frame, Hello, HostedContract, VERSION, WithheldContract},
 };
 
 impl Connection {
@@ -94,7 +94,12 @@ impl Connection {
         if welcome.version != VERSION {
             return Err(HandshakeViolation::OtherVersion { server: welcome.version, client: VERSION }.into());
         }
-        self.negotiated = Negotiated::new(&self.config, &welcome.limits, welcome.contracts.clone())?;
+        let count = welcome.contracts.len() + welcome.withheld.len();
+        if count > MAX_CONTRACTS {
+            return Err(HandshakeViolation::TooManyContracts { count, max: MAX_CONTRACTS }.into());
+        }
+        let negotiated = Negotiated::new(&self.config, &welcome.limits, welcome.contracts.clone())?;
+        self.negotiated = Negotiated { withheld: welcome.withheld.clone(), ..negotiated };
         self.obey_peer();
         self.open(now);
         self.output.emit(Event::Welcome(welcome));
@@ -102,13 +107,20 @@ impl Connection {
     }
 
     /// At a server: takes the client in, and then the packets that it has sent since its Hello. `session` is the
-    /// session's number for the client.
-    pub fn accept(&mut self, now: Instant, session: u64, contracts: Vec<HostedContract>, early: EarlyPackets) {
+    /// session's number for the client. `contracts` are offered to the client, and `withheld` are not.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        session: u64,
+        contracts: Vec<HostedContract>,
+        withheld: Vec<WithheldContract>,
+        early: EarlyPackets,
+    ) {
         if self.role != Role::Server || self.life.phase != Phase::Handshake {
             return;
         }
         self.windows = windows_of(&contracts);
-        self.link.handshake = Some(welcome(&self.config, session, contracts, None));
+        self.link.handshake = Some(welcome(&self.config, session, contracts, withheld, None));
         self.open(now);
         let left = early.bytes_left();
         for (came, packet) in early.into_packets() {
@@ -129,7 +141,7 @@ impl Connection {
         let status = refusal(&self.negotiated, status);
         match (self.life.phase, self.role) {
             (Phase::Handshake, Role::Server) => {
-                self.link.handshake = Some(welcome(&self.config, 0, Vec::new(), Some(status.clone())));
+                self.link.handshake = Some(welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone())));
             }
             (Phase::Open, _) => {}
             (Phase::Handshake, Role::Client) | (Phase::Ended, _) => return,

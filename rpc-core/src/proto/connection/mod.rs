@@ -51,7 +51,7 @@ use super::{
 use crate::{
     config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError},
-    wire::{Frame, HostedContract, PeerLimits, PlainFrame, read_packet},
+    wire::{Frame, HostedContract, PeerLimits, PlainFrame, WithheldContract, read_packet},
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
@@ -293,6 +293,11 @@ impl Connection {
     /// The contracts that the other side said it hosts.
     pub fn peer_contracts(&self) -> &[HostedContract] {
         &self.negotiated.contracts
+    }
+
+    /// The contracts that the other side, a server, hosts and does not offer to this side.
+    pub fn withheld_contracts(&self) -> &[WithheldContract] {
+        &self.negotiated.withheld
     }
 
     /// Why the connection has ended, if it has.

@@ -15,7 +15,7 @@ use crate::{
     error::{HandshakeViolation, ProtocolError},
     proto::negotiated::{Negotiated, own_limits},
     status::Status,
-    wire::{Frame, Frames, Hello, HostedContract, PacketHeader, VERSION, Welcome},
+    wire::{Frame, Frames, Hello, HostedContract, PacketHeader, VERSION, Welcome, WithheldContract},
 };
 
 pub use hello_reader::HelloReader;
@@ -58,12 +58,19 @@ pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Box<Hell
 }
 
 /// What a server answers.
-pub(super) fn welcome(config: &Config, session: u64, contracts: Vec<HostedContract>, refusal: Option<Status>) -> Frame {
+pub(super) fn welcome(
+    config: &Config,
+    session: u64,
+    contracts: Vec<HostedContract>,
+    withheld: Vec<WithheldContract>,
+    refusal: Option<Status>,
+) -> Frame {
     Frame::Welcome(Box::new(Welcome {
         version: VERSION,
         limits: own_limits(config),
         keepalive_ms: millis(config),
         contracts,
+        withheld,
         session,
         secret: Vec::new(),
         resumed: false,

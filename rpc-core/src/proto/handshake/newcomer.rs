@@ -47,7 +47,7 @@ impl Newcomer {
     /// after that packet.
     pub fn refuse(mut self, status: Status) -> (Bytes, ConnectionError) {
         let status = refusal(&self.negotiated, status);
-        let packet = self.link.write_alone(&welcome(&self.config, 0, Vec::new(), Some(status.clone())));
+        let packet = self.link.write_alone(&welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone())));
         (packet, ConnectionError::RefusedPeer(status))
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     Config,
     error::{CloseCode, ConnectionError, HandshakeViolation},
     status::{Code, Execution},
-    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome, read_packet},
+    wire::{Frame, Hello, HostedContract, PeerLimits, VERSION, Welcome, WithheldContract, read_packet},
 };
 
 fn hello(version: u64, limits: PeerLimits) -> Frame {
@@ -93,6 +93,22 @@ fn a_client_takes_a_welcome_that_is_longer_than_a_packet_may_be() {
     pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[welcome]));
     pair.receive(CLIENT);
     assert!(pair.ends[CLIENT].connection.is_open());
+}
+
+#[test]
+fn contracts_that_are_not_offered_count_among_those_that_a_server_may_host() {
+    for (withheld, is_fine) in [(255, true), (256, false)] {
+        let mut pair = Pair::apart(&Config::default(), &Config::default());
+        let limits = pair.ends[CLIENT].connection.peer_limits().clone();
+        let offered = vec![HostedContract { name: "A".to_owned(), fingerprint: 1, windows: Vec::new() }];
+        let withheld = vec![WithheldContract { name: "B".to_owned(), callback: "C".to_owned() }; withheld];
+        let welcome = Welcome { withheld, ..Welcome::new(limits, offered, 1) };
+        pair.ends[CLIENT].inbox.push_back(Liar::packet(0, 0, &[Frame::Welcome(Box::new(welcome))]));
+        pair.receive(CLIENT);
+        assert_eq!(pair.ends[CLIENT].connection.is_open(), is_fine);
+        let rule = (!is_fine).then(|| HandshakeViolation::TooManyContracts { count: 257, max: 256 }.into());
+        assert_eq!(pair.ends[CLIENT].broken(), rule);
+    }
 }
 
 #[test]

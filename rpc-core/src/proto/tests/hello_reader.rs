@@ -146,7 +146,7 @@ fn a_client_may_use_all_bytes_of_the_handshake_whatever_a_packet_may_have() {
         Liar::packet(seq, 0, &[request_with(seq, |request| request.payload = payload)])
     };
     early.keep(now, call(1)).unwrap();
-    connection.accept(now, 1, Vec::new(), early);
+    connection.accept(now, 1, Vec::new(), Vec::new(), early);
     // One that was under way when the Welcome went.
     connection.handle_packet(now, call(2));
     assert_eq!(connection.ended(), None);
@@ -169,7 +169,7 @@ fn the_time_of_an_early_call_begins_when_it_comes() {
             .unwrap();
     }
     let verdict = now + seconds(3.0);
-    connection.accept(verdict, 1, Vec::new(), early);
+    connection.accept(verdict, 1, Vec::new(), Vec::new(), early);
     let mut calls = Vec::new();
     while let Some(event) = connection.poll_event() {
         if let Event::Call { call, .. } = event {
@@ -291,7 +291,7 @@ fn early_packets_are_taken_in_after_the_verdict_and_in_their_order() {
         early.keep(now, Liar::packet(seq, 0, &[request_with(10 * seq, |_| {})])).unwrap();
     }
     assert_eq!(connection.poll_transmit(now), None, "nothing is said before the verdict");
-    connection.accept(now, 7, Vec::new(), early);
+    connection.accept(now, 7, Vec::new(), Vec::new(), early);
     let mut calls = Vec::new();
     while let Some(event) = connection.poll_event() {
         let Event::Call { call, .. } = event else { panic!("{event:?}") };
@@ -327,7 +327,7 @@ fn what_is_kept_until_the_verdict_is_bounded() {
 fn a_second_hello_is_a_breach_once_the_client_is_in() {
     let (now, mut connection, mut early) = Stranger::new(Config::default()).greet();
     early.keep(now, hello()).unwrap();
-    connection.accept(now, 1, Vec::new(), early);
+    connection.accept(now, 1, Vec::new(), Vec::new(), early);
     let Some(ConnectionError::Protocol(error)) = connection.ended() else { panic!("it is a breach") };
     assert!(error.to_string().contains("a second handshake came on an open connection"), "{error}");
 }
@@ -350,6 +350,6 @@ fn a_drain_before_the_verdict_ends_at_once() {
     let (now, mut connection, early) = Stranger::new(Config::default()).greet();
     connection.drain(now, "bye");
     assert_eq!(connection.ended(), Some(&ConnectionError::ShutDown));
-    connection.accept(now, 1, Vec::new(), early);
+    connection.accept(now, 1, Vec::new(), Vec::new(), early);
     assert_eq!(connection.poll_transmit(now), None, "the verdict comes too late");
 }

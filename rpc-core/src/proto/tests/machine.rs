@@ -47,7 +47,7 @@ impl Machine {
     /// A server takes the client in that has said Hello.
     pub(super) fn decide(&mut self, now: Instant) {
         if let Some(early) = self.early.take() {
-            self.accept(now, 1, Vec::new(), early);
+            self.accept(now, 1, Vec::new(), Vec::new(), early);
         }
     }
 

@@ -55,14 +55,16 @@ impl Driver {
         }
     }
 
-    fn opened(&mut self, opened: Result<Vec<Instance>, Status>, early: Option<EarlyPackets>) {
+    fn opened(&mut self, opened: Result<Vec<Option<Instance>>, Status>, early: Option<EarlyPackets>) {
         match opened {
             Ok(instances) => {
-                self.dispatch.open(instances.into_iter().map(Arc::new).collect());
+                let is_offered = instances.iter().map(Option::is_some);
+                let (contracts, withheld) = self.dispatch.hosting().offer(is_offered);
+                self.dispatch.open(instances.into_iter().map(|instance| instance.map(Arc::new)).collect());
                 // At a client there is nothing to decide: the server has accepted the session already.
                 if let Some(early) = early {
-                    let (id, announced) = (self.shared.id.number(), self.dispatch.hosting().announced());
-                    self.shared.with(|locked| locked.connection.accept(now(), id, announced, early));
+                    let id = self.shared.id.number();
+                    self.shared.with(|locked| locked.connection.accept(now(), id, contracts, withheld, early));
                 }
             }
             Err(status) => self.refuse(status),
