@@ -217,8 +217,8 @@ impl Serialize for Blob {
     }
 }
 
-/// Encodes a value as MessagePack. Its [`Blob`]s of [`MIN_PIECE`] bytes or more are not copied. A few bytes lie in the
-/// rope itself; more of them lie in the thread's buffer.
+/// Encodes a value as MessagePack. Its [`Blob`]s of 4 KiB or more are not copied. A few bytes lie in the rope itself;
+/// more of them lie in the thread's buffer.
 #[inline]
 pub fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, EncodeError> {
     encode_apart(value, MIN_PIECE)
