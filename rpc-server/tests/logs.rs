@@ -5,7 +5,7 @@
 mod raw;
 
 use bytes::Bytes;
-use raw::{DeskClient, Raw, UPGRADE, builder, connections, sessions};
+use raw::{DeskClient, Raw, UPGRADE, builder, connections};
 use rpc_client::Connect;
 use rpc_core::{
     __internals::wire::{HostedContract, PacketHeader},
@@ -62,40 +62,6 @@ async fn what_a_client_says_is_escaped_and_cut() {
     shown(
         "session closed: the session was closed by the other side with code 1000 (normal closure): gone\\r\\n2026-01-01 INFO all is well \\u{1b}[2J\\u{202e}",
     );
-}
-
-mod shut {
-    #[rpc_core::callback]
-    pub(super) trait Member {
-        async fn name(&self) -> String;
-    }
-    #[rpc_core::service(callback = Member)]
-    pub(super) trait Club {
-        async fn enter(&self, cx: &rpc_core::Context<MemberClient>) -> Result<String, rpc_core::Status>;
-    }
-}
-
-struct Bouncer;
-
-impl shut::Club for Bouncer {
-    async fn enter(&self, cx: &rpc_core::Context<shut::MemberClient>) -> Result<String, rpc_core::Status> {
-        cx.peer().name().await
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_hosts_too_little_begins_no_session() {
-    Lines::keep();
-    let server = Server::builder().service(shut::Club::serve(Bouncer)).listen("127.0.0.1:0").await.unwrap();
-    let lines = |begin| Lines::read(Level::DEBUG).iter().filter(|line: &&String| line.starts_with(begin)).count();
-    let mut raw = Raw::greeted(&server).await;
-    assert_eq!(raw.close_code().await, Some(4400));
-    none_left(&server).await;
-    assert_eq!((lines("session begun"), lines("session closed")), (0, 1));
-    let mut raw = Raw::upgraded(&server).await;
-    raw.frame(0x82, &said(&["Member".to_owned()])).await;
-    sessions(&server, 1).await;
-    assert_eq!(lines("session begun"), 1);
 }
 
 #[tokio::test]
