@@ -42,7 +42,7 @@ impl Alarm {
             }
         }
         self.wakes = Some(cx.waker().clone());
-        // A task that has used up its budget is woken at once, and the timer would not learn whom to wake later.
+        // A task that has used up its budget is woken at once, and the timer would not learn which task to wake later.
         let fired = pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready();
         if fired {
             self.armed = None;
