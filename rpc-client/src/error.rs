@@ -1,5 +1,7 @@
 //! `ConnectError`: why a connection was not made.
 
+mod retry;
+
 use std::{error, fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::StatusCode;
@@ -8,6 +10,7 @@ use rpc_core::{
     text::{escaped, excerpt},
 };
 
+pub(crate) use self::retry::may_go_on;
 use crate::credentials::CredentialError;
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.
@@ -127,6 +130,9 @@ pub enum ConnectError {
         status: StatusCode,
         /// The first line of the answer's body, if the body is plain text.
         body: String,
+        /// How long the server asks to be left alone: its header `Retry-After` (RFC 9110 §10.2.3), if that is a number
+        /// of seconds.
+        retry_after: Option<Duration>,
     },
     /// The server speaks WebSocket, but none of the sub-protocols that this program offers: for a session a version of
     /// this project's protocol, for a raw WebSocket the builder's.
@@ -161,37 +167,13 @@ pub enum ConnectError {
     Session(ConnectionError),
     /// The callbacks cannot be hosted together.
     Hosting(HostingError),
-}
-
-impl ConnectError {
-    /// Whether the same program may connect later: the name was not resolved, the server was not there, did not answer
-    /// in time or ended the connection; it or a proxy answered with HTTP 429, 502, 503 or 504; it refused the session
-    /// with [`Code::Unavailable`] or [`Code::ResourceExhausted`]; or the session ended in a way that
-    /// [`ConnectionError::is_retryable`] says may go better. False where the program, the server or the certificates
-    /// have to change first. A program that connects again waits first, longer after each failure.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Resolve { .. }
-            | Self::Refused { .. }
-            | Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::Ended { .. } => true,
-            Self::Unix { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
-            Self::Proxy { is_temporary, .. } => *is_temporary,
-            Self::Http { status, .. } => matches!(status.as_u16(), 429 | 502..=504),
-            Self::Rejected(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
-            Self::Session(error) => error.is_retryable(),
-            Self::Url { .. }
-            | Self::Header { .. }
-            | Self::Credentials { .. }
-            | Self::Tls { .. }
-            | Self::NotWebSocket { .. }
-            | Self::NoCommonProtocol { .. }
-            | Self::NotHosted { .. }
-            | Self::CallbackNotHosted { .. }
-            | Self::Hosting(_) => false,
-        }
-    }
+    /// The function that was given to [`ConnectBuilder::on_session`](crate::ConnectBuilder::on_session) failed.
+    Setup(Status),
+    /// The client cannot connect again as it is set up.
+    Reconnect {
+        /// What is wrong.
+        why: &'static str,
+    },
 }
 
 impl fmt::Debug for ConnectError {
@@ -216,6 +198,8 @@ impl fmt::Debug for ConnectError {
             Self::Rejected(_) => "Rejected",
             Self::Session(_) => "Session",
             Self::Hosting(_) => "Hosting",
+            Self::Setup(_) => "Setup",
+            Self::Reconnect { .. } => "Reconnect",
         };
         write!(f, "{variant}: {self}")
     }
@@ -273,7 +257,7 @@ impl fmt::Display for ConnectError {
                     escaped(why)
                 )
             }
-            Self::Http { url, status, body } => {
+            Self::Http { url, status, body, .. } => {
                 write!(f, "{url} answered HTTP {status} instead of the WebSocket: {}", advice(*status))?;
                 if body.is_empty() { Ok(()) } else { write!(f, " (it says: {})", escaped(body)) }
             }
@@ -318,6 +302,13 @@ impl fmt::Display for ConnectError {
             }
             Self::Session(error) => write!(f, "the session ended before it was established: {error}"),
             Self::Hosting(error) => error.fmt(f),
+            Self::Setup(status) => {
+                let (code, message) = (status.code(), escaped(status.message()));
+                write!(f, "the session was not prepared: the function of .on_session(..) failed ({code}): {message}")
+            }
+            Self::Reconnect { why } => {
+                write!(f, "{why}; a client of such a stream has one session: leave out .reconnect(..)")
+            }
         }
     }
 }
@@ -347,7 +338,7 @@ impl error::Error for ConnectError {
             | Self::Unix { source, .. }
             | Self::Ended { source, .. } => source.source(),
             Self::Credentials { source } => source.source(),
-            Self::Rejected(status) => status.source(),
+            Self::Rejected(status) | Self::Setup(status) => status.source(),
             Self::Session(error) => error.source(),
             Self::Hosting(error) => error.source(),
             Self::Url { .. }
@@ -360,7 +351,8 @@ impl error::Error for ConnectError {
             | Self::Http { .. }
             | Self::NoCommonProtocol { .. }
             | Self::NotHosted { .. }
-            | Self::CallbackNotHosted { .. } => None,
+            | Self::CallbackNotHosted { .. }
+            | Self::Reconnect { .. } => None,
         }
     }
 }

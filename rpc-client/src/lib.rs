@@ -57,7 +57,7 @@ mod proxy;
 pub mod raw;
 mod tls;
 
-pub use client::Client;
+pub use client::{Client, ClientError, ClientEvent, ClientState, Reconnect, SetupError};
 pub use connect::{Connect, ConnectBuilder, connect};
 pub use credentials::{CredentialError, Credentials};
 pub use error::ConnectError;

@@ -79,7 +79,7 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::Ended { authority: authority.clone(), source: network() },
         ConnectError::NotWebSocket { authority: authority.clone(), why: text() },
         ConnectError::NoCommonProtocol { authority, offered: vec![text()], served: vec![text()] },
-        ConnectError::Http { url: url.clone(), status: http::StatusCode::NOT_FOUND, body: text() },
+        ConnectError::Http { url: url.clone(), status: http::StatusCode::NOT_FOUND, body: text(), retry_after: None },
         ConnectError::NotHosted { url: url.clone(), contract: "Chat" },
         ConnectError::CallbackNotHosted { url, contract: "Chat", callback: text() },
         ConnectError::Rejected(status),

@@ -192,6 +192,13 @@ pub mod __renewal {
     pub use crate::renewal::{Renewal, RenewalClient};
 }
 
+/// What `rpc-client` makes its clients of. Not for people: it may change in any release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __client {
+    pub use crate::{peer::ClientSessions, proto::LostCalls};
+}
+
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.
 #[cfg(feature = "session")]
 #[doc(hidden)]

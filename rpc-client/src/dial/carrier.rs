@@ -16,3 +16,15 @@ pub(crate) enum Carrier {
     #[cfg(unix)]
     Unix(PathBuf),
 }
+
+impl Carrier {
+    /// The carrier of another connection; `None` for a stream of the application, which can be used once.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Tcp(proxy) => Some(Self::Tcp(proxy.clone())),
+            Self::Own(_) => None,
+            #[cfg(unix)]
+            Self::Unix(path) => Some(Self::Unix(path.clone())),
+        }
+    }
+}

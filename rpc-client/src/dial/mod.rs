@@ -278,7 +278,9 @@ where
         Some(content) if is_text(content) => text(response, stream).await,
         _ => String::new(),
     };
-    ConnectError::Http { url: target.url.clone(), status: response.status(), body }
+    let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = retry_after.map(Duration::from_secs);
+    ConnectError::Http { url: target.url.clone(), status: response.status(), body, retry_after }
 }
 
 /// The sub-protocols that a request offers, or that an answer names.

@@ -14,7 +14,7 @@ fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
     let (url, authority) = (|| "ws://localhost/".to_owned(), || "localhost:80".to_owned());
     let http = |status: u16| {
         let status = StatusCode::from_u16(status).expect("it is a status");
-        ConnectError::Http { url: url(), status, body: String::new() }
+        ConnectError::Http { url: url(), status, body: String::new(), retry_after: None }
     };
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     let unix = |kind: io::ErrorKind| ConnectError::Unix { path: "rpc.sock".into(), source: kind.into() };
@@ -74,7 +74,7 @@ fn what_a_server_says_cannot_break_a_line_or_steer_a_terminal() {
     const NASTY: &str = "no\n\u{1b}[2J\u{202e}";
     let (url, authority) = ("ws://localhost/".to_owned(), "localhost:80".to_owned());
     let errors = [
-        ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned() },
+        ConnectError::Http { url, status: StatusCode::NOT_FOUND, body: NASTY.to_owned(), retry_after: None },
         ConnectError::NotWebSocket { authority: authority.clone(), why: NASTY.to_owned() },
         ConnectError::Tls { authority: authority.clone(), why: NASTY.to_owned() },
         ConnectError::NoCommonProtocol { authority, offered: Vec::new(), served: vec![NASTY.to_owned(); 1000] },

@@ -28,6 +28,8 @@ pub(super) struct CallParams {
     pub(super) deadline: Option<Instant>,
     pub(super) deadline_origin: DeadlineOrigin,
     pub(super) idle_timeout: Option<IdleTimeout>,
+    /// Whether the call fails if there is no session for it now.
+    pub(super) fail_fast: bool,
 }
 
 /// What a call says when it begins that is made in the handler of `origin`.

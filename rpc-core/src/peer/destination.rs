@@ -1,30 +1,32 @@
 //! `Destination`: the target of the calls that are made through a handle.
 
-use std::{sync::Arc, task::Waker, time::Instant};
+use std::sync::Arc;
 
+use futures::future::{Either, FutureExt};
 use serde::Serialize;
 
 use super::{
     call::{Answer, CallInput, CallParams, attempt},
+    client_sessions::ClientSessions,
     info::Facts,
     intercept::Interceptor,
-    options::CallOptions,
-    plain_call::{self, Sent},
     shared::SessionShared,
 };
 use crate::{config::Config, contract::MethodDescriptor, status::Status};
 
 /// The target of the calls that are made through a [`super::Peer`]. Interceptors run before a session is chosen, so
-/// they and the configuration belong to the destination. There is one kind so far. A destination that chooses among
-/// sessions, or opens a session for a call, would be another kind.
+/// they and the configuration belong to the destination.
 #[derive(Clone)]
 pub(crate) enum Destination {
     /// The other end of one session.
     Session(Arc<SessionShared>),
+    /// The server of a client that makes a new session when the old one is over.
+    Client(Arc<ClientSessions>),
 }
 
 impl Destination {
-    /// Makes a call once. Only this function chooses the session of an attempt.
+    /// Makes a call once, in a session that has not failed before the call ran. Only this function chooses the session
+    /// of an attempt.
     #[inline(always)]
     pub(super) fn attempt<'a, A: Serialize + Send>(
         &'a self,
@@ -32,47 +34,59 @@ impl Destination {
         params: &'a mut CallParams,
         input: &'a mut CallInput<A>,
     ) -> impl Future<Output = Result<Answer, Status>> + Send + use<'a, A> {
-        let Self::Session(shared) = self;
-        attempt(shared, method, params, input)
+        match self {
+            Self::Session(shared) => Either::Left(attempt(shared, method, params, input)),
+            // In a box, so that the futures of calls stay small.
+            Self::Client(sessions) => Either::Right(sessions.attempt(method, params, input).boxed()),
+        }
     }
 
-    /// Sends a call if it is a plain one that needs no interceptor; otherwise nothing has happened.
+    /// The session in which a call can be made at once, if there is one. `held` holds it if it is a client's.
     #[inline(always)]
-    pub(super) fn send_plain<A: Serialize>(
-        &self,
-        options: Option<&CallOptions>,
-        method: &'static MethodDescriptor,
-        input: &mut CallInput<A>,
-        begun: Instant,
-        waker: &Waker,
-    ) -> Option<Sent<'_>> {
-        let Self::Session(shared) = self;
-        if !shared.interceptors.is_empty() {
-            return None;
+    pub(super) fn at_hand<'a>(&'a self, held: &'a mut Option<Arc<SessionShared>>) -> Option<&'a Arc<SessionShared>> {
+        match self {
+            Self::Session(shared) => Some(shared),
+            Self::Client(sessions) => {
+                *held = sessions.at_hand();
+                held.as_ref()
+            }
         }
-        plain_call::send(shared, options, method, input, begun, waker)
+    }
+
+    /// Whether a call that has failed in this session goes to another one.
+    #[cold]
+    pub(super) fn goes_on(&self, tried: &SessionShared, status: &Status, fail_fast: bool) -> bool {
+        match self {
+            Self::Session(_) => false,
+            Self::Client(sessions) => !fail_fast && sessions.goes_on(tried, status),
+        }
     }
 
     pub(super) fn config(&self) -> &Config {
-        let Self::Session(shared) = self;
-        &shared.config
+        match self {
+            Self::Session(shared) => &shared.config,
+            Self::Client(sessions) => sessions.config(),
+        }
     }
 
     /// The interceptors around calls, outermost first.
     pub(super) fn interceptors(&self) -> &[Arc<dyn Interceptor>] {
-        let Self::Session(shared) = self;
-        &shared.interceptors
+        match self {
+            Self::Session(shared) => &shared.interceptors,
+            Self::Client(sessions) => sessions.interceptors(),
+        }
     }
 
     /// The facts of the session that interceptors see before a session is chosen; `None` if there is no session yet.
     pub(super) fn facts(&self) -> Option<Arc<Facts>> {
-        let Self::Session(shared) = self;
-        Some(shared.facts.clone())
+        self.at_hand(&mut None).map(|shared| shared.facts.clone())
     }
 
-    /// The session of the handle.
-    pub(super) fn session(&self) -> &Arc<SessionShared> {
-        let Self::Session(shared) = self;
-        shared
+    /// The session of the handle, or the last one.
+    pub(super) fn session(&self) -> Arc<SessionShared> {
+        match self {
+            Self::Session(shared) => shared.clone(),
+            Self::Client(sessions) => sessions.shared(),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `Peer`: a handle to the other end of a session.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{any::Any, fmt, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     CallOptions, Session,
     call::{self, Answer, CallInput},
+    client_sessions::ClientSessions,
     destination::Destination,
     encode::scan_limits,
     output::{DecodeFault, Output},
@@ -52,8 +53,8 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 pub struct Peer {
     destination: Destination,
     options: Option<Arc<CallOptions>>,
-    /// Nothing reads the field: its drop closes the session.
-    _keep: Option<Arc<Keep>>,
+    /// The drop of the last clone closes the session.
+    keep: Option<Arc<Keep>>,
 }
 
 impl Session {
@@ -70,33 +71,58 @@ impl Session {
     }
 }
 
-/// Keeps the session open, as long as one value of this type is left.
-struct Keep(Arc<SessionShared>);
-
-impl Keep {
-    fn new(shared: Arc<SessionShared>) -> Self {
-        shared.keeper_came();
-        Self(shared)
+impl ClientSessions {
+    /// A handle that calls through these sessions. When the last of its clones is dropped, the session is closed, and
+    /// there is no other one. A client has one such handle, which gives `companion` back when it is asked.
+    pub fn peer(self: &Arc<Self>, companion: Arc<dyn Any + Send + Sync>) -> Peer {
+        Peer::kept(Destination::Client(self.clone()), Some(companion))
     }
+}
+
+/// Keeps a session open, or lets a client go on, as long as one value of this type is left.
+struct Keep {
+    destination: Destination,
+    /// What the client's library keeps with the client.
+    companion: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.0.keeper_left();
+        match &self.destination {
+            Destination::Session(shared) => shared.keeper_left(),
+            Destination::Client(sessions) => sessions.let_go(),
+        }
     }
 }
 
 impl Peer {
     /// A handle that does not keep the session open.
     pub(crate) fn new(shared: Arc<SessionShared>) -> Self {
-        Self { destination: Destination::Session(shared), options: None, _keep: None }
+        Self { destination: Destination::Session(shared), options: None, keep: None }
     }
 
     /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, the calls
     /// that were sent still go out, and then the session is closed.
     pub(crate) fn keeping(shared: Arc<SessionShared>) -> Self {
-        let keep = Some(Arc::new(Keep::new(shared.clone())));
-        Self { destination: Destination::Session(shared), options: None, _keep: keep }
+        shared.keeper_came();
+        Self::kept(Destination::Session(shared), None)
+    }
+
+    fn kept(destination: Destination, companion: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let keep = Some(Arc::new(Keep { destination: destination.clone(), companion }));
+        Self { destination, options: None, keep }
+    }
+
+    /// What the client's library keeps with the client of this handle.
+    #[doc(hidden)]
+    pub fn __companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.keep.as_ref()?.companion.clone()
+    }
+
+    /// Whether this handle keeps a session open.
+    #[doc(hidden)]
+    pub fn __keeps_open(&self) -> bool {
+        self.keep.is_some()
     }
 
     /// A handle to the same peer, with options for the calls that are made through it. The options of this handle hold
@@ -106,9 +132,10 @@ impl Peer {
         Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }
     }
 
-    /// The session behind this handle. The returned handle does not keep the session open.
+    /// The session behind this handle. The returned handle does not keep the session open. If the handle came from a
+    /// client that connects again, this is the session of the moment, or the last one while there is none.
     pub fn session(&self) -> Session {
-        Session::new(self.destination.session().clone())
+        Session::new(self.destination.session())
     }
 
     /// Calls a method whose result has no typed fault.

@@ -3,6 +3,7 @@
 mod budget;
 mod call;
 mod certificate;
+mod client_sessions;
 mod clock;
 mod closing;
 mod current;
@@ -31,6 +32,7 @@ mod watchdog;
 pub(crate) use budget::{Need, Reservation, WaitingValue};
 pub(crate) use call::beyond_limit;
 pub use certificate::PeerCertificate;
+pub use client_sessions::ClientSessions;
 pub(crate) use clock::now;
 pub use closing::Closing;
 pub use current::Scope;

@@ -46,6 +46,7 @@ pub struct CallOptions {
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     metadata: MetadataPairs,
+    fail_fast: bool,
 }
 
 impl CallOptions {
@@ -84,11 +85,21 @@ impl CallOptions {
         self
     }
 
+    /// Makes calls fail at once with [`crate::Code::Unavailable`] while their client has no session, in place of
+    /// waiting for the next session until their deadline. Such a call has not run, and goes to no other session if its
+    /// own is lost. Without a client that connects again, calls fail at once anyway.
+    #[must_use]
+    pub fn fail_fast(mut self) -> Self {
+        self.fail_fast = true;
+        self
+    }
+
     /// These options; what they leave unset comes from `before`.
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
         self.idle_timeout = self.idle_timeout.or(before.idle_timeout);
+        self.fail_fast |= before.fail_fast;
         let kept = before.metadata.iter().filter(|(key, _)| self.metadata.iter().all(|(own, _)| own != key));
         self.metadata = kept.cloned().collect::<Vec<_>>().into_iter().chain(self.metadata).collect();
         self
@@ -96,6 +107,10 @@ impl CallOptions {
 
     pub(crate) fn metadata_pairs(&self) -> &MetadataPairs {
         &self.metadata
+    }
+
+    pub(crate) fn is_fail_fast(this: Option<&Self>) -> bool {
+        this.is_some_and(|options| options.fail_fast)
     }
 
     /// The timeout that the caller or the contract has set for a call, and which of them.

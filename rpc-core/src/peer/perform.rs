@@ -16,7 +16,7 @@ use super::{
     destination::Destination,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
-    plain_call::Sent,
+    plain_call::{self, Sent},
 };
 use crate::{
     contract::MethodDescriptor,
@@ -33,9 +33,22 @@ pub(crate) async fn perform<A: Serialize + Send>(
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
     let begun = now();
-    let sent = poll_fn(|cx| Poll::Ready(destination.send_plain(options, method, input, begun, cx.waker()))).await;
+    let mut held = None;
+    let at_hand = destination.at_hand(&mut held);
+    let sent = poll_fn(|cx| {
+        Poll::Ready(at_hand.and_then(|shared| plain_call::send(shared, options, method, input, begun, cx.waker())))
+    })
+    .await;
     let answer = match sent {
-        Some(Sent::TwoWay(call)) => answer_of(destination.session(), call.await),
+        Some(Sent::TwoWay(call)) => {
+            let shared = call.shared();
+            match answer_of(shared, call.await) {
+                Err(status) if destination.goes_on(shared, &status, CallOptions::is_fail_fast(options)) => {
+                    perform_any(destination, options, method, input, begun).await
+                }
+                answer => answer,
+            }
+        }
         Some(Sent::Oneway) => Ok(Answer::nothing()),
         None => perform_any(destination, options, method, input, begun).await,
     };
@@ -75,7 +88,8 @@ async fn perform_any<A: Serialize + Send>(
     let whole = if idle_timeout.is_some() { Duration::MAX } else { destination.config().call_timeout() };
     let timeout = explicit.unwrap_or((whole, DeadlineSetting::Config));
     let (deadline, deadline_origin) = CallOptions::deadline(begun, timeout, origin.as_ref());
-    let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout };
+    let fail_fast = CallOptions::is_fail_fast(options);
+    let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast };
     if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await
     } else {
@@ -90,7 +104,7 @@ async fn intercepted<A: Serialize + Send>(
     params: CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let CallParams { origin, metadata, deadline, deadline_origin, idle_timeout, .. } = params;
+    let CallParams { origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, .. } = params;
     let mut call = CallInfo::outgoing(method, destination.facts(), origin.clone(), metadata, deadline);
     let streams = input.streams.len();
     let mut end = Attempts {
@@ -99,6 +113,7 @@ async fn intercepted<A: Serialize + Send>(
         deadline,
         deadline_origin,
         idle_timeout,
+        fail_fast,
         input,
         streams,
         begun: false,
@@ -120,6 +135,7 @@ struct Attempts<'a, A> {
     deadline: Option<Instant>,
     deadline_origin: DeadlineOrigin,
     idle_timeout: Option<IdleTimeout>,
+    fail_fast: bool,
     input: &'a mut CallInput<A>,
     /// The number of streams before the first attempt.
     streams: usize,
@@ -144,8 +160,9 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
         if deadline != self.deadline {
             deadline_origin.setting = DeadlineSetting::Interceptor;
         }
+        let (idle_timeout, fail_fast) = (self.idle_timeout, self.fail_fast);
         let mut params =
-            CallParams { begun: now(), origin, metadata, deadline, deadline_origin, idle_timeout: self.idle_timeout };
+            CallParams { begun: now(), origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast };
         let method = call.method();
         let answer = self.destination.attempt(method, &mut params, self.input).await;
         if self.input.streams.len() < self.streams {

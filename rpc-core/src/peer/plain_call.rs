@@ -54,7 +54,8 @@ pub(super) fn send<'a, A: Serialize>(
     begun: Instant,
     waker: &Waker,
 ) -> Option<Sent<'a>> {
-    let is_plain = input.streams.is_empty()
+    let is_plain = shared.interceptors.is_empty()
+        && input.streams.is_empty()
         && options.is_none_or(|options| options.metadata_pairs().is_empty())
         && shared.has_fast_path()
         && !is_opening(shared.id.number());
@@ -114,6 +115,13 @@ fn send_encoded<'a>(
             shared.room.add_permits(room as usize);
             Err(arguments.bytes)
         }
+    }
+}
+
+impl<'a> PlainCall<'a> {
+    /// The session in which it was sent.
+    pub(super) fn shared(&self) -> &'a Arc<SessionShared> {
+        self.shared
     }
 }
 

@@ -351,7 +351,15 @@ mod tests {
     fn params() -> CallParams {
         let begun = now();
         let deadline_origin = DeadlineOrigin { begun, setting: DeadlineSetting::Config };
-        CallParams { begun, origin: None, metadata: Vec::new(), deadline: None, deadline_origin, idle_timeout: None }
+        CallParams {
+            begun,
+            origin: None,
+            metadata: Vec::new(),
+            deadline: None,
+            deadline_origin,
+            idle_timeout: None,
+            fail_fast: false,
+        }
     }
 
     /// The outcome of a call of a method that is not hosted, which shows that the call has arrived.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     contract::ContractDescriptor,
     error::{ConnectionError, Overload},
-    proto::{Connection, ConnectionStats, Released},
+    proto::{Connection, ConnectionStats, LostCalls, Released},
 };
 
 /// A session: one end's life with its peer. The handle is cheap to clone, and does not keep the session open.
@@ -307,6 +307,12 @@ impl Session {
     pub fn drain(&self) -> Closing {
         self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
         Closing::of_drain(self.shared.clone())
+    }
+
+    /// The calls of this side that the end of the session has cut off.
+    #[doc(hidden)]
+    pub fn lost_calls(&self) -> LostCalls {
+        self.shared.look(|connection| connection.lost_calls())
     }
 
     /// The name of what a thread polls for this session now. A server that cannot close the session logs this name.

@@ -19,6 +19,7 @@ chapters! {
     streams = "streams.md";
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
+    reconnecting = "reconnecting.md";
     authentication = "authentication.md";
     hosting = "hosting.md";
     raw_websockets = "raw-websockets.md";

@@ -167,6 +167,7 @@ impl Connection {
         self.assembly.clear();
         // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
+        self.life.lost.unknown = self.calls.oneway_pending();
         for key in self.calls.slots.keys() {
             self.resolve(key, &status);
         }
@@ -199,6 +200,15 @@ impl Connection {
             SlotState::Abandoned => return self.free_slot(key),
             SlotState::Free => return,
         };
+        let lost = &mut self.life.lost;
+        match execution {
+            Execution::NotExecuted => lost.not_executed += 1,
+            Execution::Unknown => lost.unknown += 1,
+        }
+        if slot.oneway && slot.state == SlotState::Admitted {
+            // It has a permit, and was counted with the one-way calls that were sent.
+            lost.unknown = lost.unknown.saturating_sub(1);
+        }
         slot.state = SlotState::Resolved(Outcome::Status(status.clone().with_execution(execution)));
         self.output.wakes.extend(slot.waker.take());
     }

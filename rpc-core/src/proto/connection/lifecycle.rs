@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::state::LostCalls;
 use crate::{error::ConnectionError, status::Status};
 
 const SHUTTING_DOWN: &str = "the other side is shutting down";
@@ -15,6 +16,8 @@ pub(super) struct Lifecycle {
     pub(super) phase: Phase,
     /// Why the session has ended; set exactly in [`Phase::Ended`].
     pub(super) ended: Option<ConnectionError>,
+    /// The calls that were made here and that the end has cut off.
+    pub(super) lost: LostCalls,
     /// This side takes no new calls.
     pub(super) draining: bool,
     /// The time that a drain gives to running calls is over.
@@ -40,6 +43,7 @@ impl Lifecycle {
         Self {
             phase: Phase::Handshake,
             ended: None,
+            lost: LostCalls::default(),
             draining: false,
             grace_over: false,
             terminated: false,

@@ -64,7 +64,7 @@ use output::Output;
 pub use plain_call::{PlainArguments, PlainStart};
 use schedule::{DeadlineKey, Schedule};
 use served_calls::{Served, ServedCalls, ServedState};
-pub use state::{ConnectionStats, RefusedOneway, Released, Role};
+pub use state::{ConnectionStats, LostCalls, RefusedOneway, Released, Role};
 
 /// One end of a connection, without any IO and without a clock: `now` is an argument, and must never go back.
 ///
@@ -303,6 +303,11 @@ impl Connection {
     /// Why the connection has ended, if it has.
     pub fn ended(&self) -> Option<&ConnectionError> {
         self.life.ended.as_ref()
+    }
+
+    /// The calls that were made here and that the end has cut off; none before the end.
+    pub fn lost_calls(&self) -> LostCalls {
+        self.life.lost
     }
 
     /// Whether the handshake is done and the connection has not ended.

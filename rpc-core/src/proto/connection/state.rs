@@ -41,6 +41,15 @@ pub struct RefusedOneway {
     pub status: Status,
 }
 
+/// The calls that were made here and that the end of the session has cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostCalls {
+    /// Calls that may have run, one-way calls that were not reported done among them.
+    pub unknown: usize,
+    /// Calls that have not run.
+    pub not_executed: usize,
+}
+
 /// Counts of what a connection holds now; all zero at rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

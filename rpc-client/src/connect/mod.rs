@@ -1,5 +1,7 @@
 //! `connect`: makes a stub or a client from a URL.
 
+mod plan;
+
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::{
@@ -10,26 +12,20 @@ use std::{
     sync::Arc,
 };
 
-use http::header;
 use rpc_core::{
-    Config, ConnectionInfo, Credential, Hosting, HostingBuilder, IntoService, Peer, Session, SessionHooks, Stub,
-    intercept::Interceptor,
-    logging::LogLimit,
-    observe::Observer,
-    session::{self, Driver, Transport, WebSocket},
+    Config, Hosting, HostingBuilder, IntoService, Session, SessionHooks, Stub, contract::ContractDescriptor,
+    intercept::Interceptor, observe::Observer,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
-use tracing::{debug, warn};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) use self::plan::Plan;
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
-    client::Client,
-    credentials::{Credentials, ask, can_renew, keep_renewed},
-    dial::{DialSettings, Opened, Stream, dial, shown},
+    client::{Client, Reconnect, Sessions, Setup, SetupError},
+    credentials::Credentials,
+    dial::{DialSettings, shown},
     error::ConnectError,
     proxy::Proxy,
 };
@@ -146,6 +142,8 @@ pub struct ConnectBuilder<T> {
     config: Config,
     hosting: HostingBuilder,
     credentials: Option<Arc<dyn Credentials>>,
+    reconnect: Reconnect,
+    setup: Option<Setup>,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -156,6 +154,8 @@ impl<T> ConnectBuilder<T> {
             config: Config::default(),
             hosting: Hosting::builder(),
             credentials: None,
+            reconnect: Reconnect::never(),
+            setup: None,
             gives: PhantomData,
         }
     }
@@ -256,53 +256,75 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    async fn open(self) -> Result<Peer, ConnectError> {
-        let hosting = self.hosting.build()?;
-        let config = &self.config;
-        let DialSettings { url, carrier, tls, headers } = self.settings;
-        let mut headers = headers?;
-        let shown = match &self.credentials {
-            Some(_) if headers.contains_key(header::AUTHORIZATION) => {
-                let why = "the credentials are sent as this header".to_owned();
-                return Err(ConnectError::Header { name: "authorization".to_owned(), why });
-            }
-            Some(credentials) => Some(ask(&**credentials, &hosting, config.upgrade_timeout()).await?),
-            None => None,
-        };
-        let credential = shown.map(|(credential, header)| {
-            headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
-            credential
-        });
-        let Opened { stream, leftover, info, .. } = dial(&url, carrier, tls, &headers, config).await?;
-        let peer_addr = info.peer_addr;
-        let shown = credential.as_ref();
-        let (session, driver) = match stream {
-            Stream::Plain(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
-            Stream::Tls(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
-            Stream::Own(io) => begin(WebSocket::client(io, leftover, config), shown, &hosting, config, info),
-        };
-        // If this peer is dropped, with this future or after a refusal, the driver ends.
-        let peer = session.keep_open();
-        tokio::spawn(driver);
-        session.established().await?;
-        debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
-        if let Some(credentials) = self.credentials.filter(|_| can_renew(&session)) {
-            tokio::spawn(keep_renewed(session, credentials, config.upgrade_timeout()));
-        }
-        Ok(peer)
+    /// Makes a session again when it is over: `.reconnect(Reconnect::default())`. Without this, the client has one
+    /// session ([`Reconnect::never`]).
+    ///
+    /// The stubs of such a client go on working. While there is no session, a call waits until its deadline, or fails
+    /// at once with [`CallOptions::fail_fast`](rpc_core::CallOptions::fail_fast). A call that is under way when its
+    /// session is lost goes on in the next session if it has certainly not run, unless one of its streams has begun;
+    /// otherwise it fails with `UNAVAILABLE`, and [`Status::execution`](rpc_core::Status::execution) says that it may
+    /// have run. Objects and values that belong to a session, and its streams, end with it: see the guide's page on
+    /// [reconnecting](rpc_core::guide::reconnecting).
+    ///
+    /// With [`over`](Self::over) it is an error when connecting, because the stream cannot be opened again.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
     }
-}
 
-fn begin(
-    transport: impl Transport,
-    credential: Option<&Credential>,
-    hosting: &Hosting,
-    config: &Config,
-    info: ConnectionInfo,
-) -> (Session, Driver) {
-    match credential {
-        Some(credential) => session::connect_as(credential, transport, hosting, config, info),
-        None => session::connect(transport, hosting, config, info),
+    /// Prepares each session, the first as well, before the client's calls go to it: to join a room, to subscribe
+    /// again. Calls that the function makes, through its session or through a stub of the client, go to the new
+    /// session; all others wait until it has returned.
+    ///
+    /// ```
+    /// use rpc_client::{Reconnect, SetupError, connect};
+    /// # #[rpc_client::service]
+    /// # trait Chat {
+    /// #     async fn join(&self, room: &str);
+    /// # }
+    ///
+    /// # async fn example() -> Result<(), rpc_client::ConnectError> {
+    /// let client = connect("ws://127.0.0.1:9000/")
+    ///     .reconnect(Reconnect::default())
+    ///     .on_session(|session| async move {
+    ///         session.client::<ChatClient>().join("lobby").await?;
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The function has [`Config::hook_timeout`]. If it takes longer, or returns an error whose status is
+    /// `UNAVAILABLE`, `RESOURCE_EXHAUSTED` or `DEADLINE_EXCEEDED`, the session is closed, and counts as an attempt that
+    /// has failed. Any other error closes the client, and so does a panic. A session that is lost meanwhile is no error
+    /// of the function: it runs again in the next one. Its future is dropped if its session is lost or the client is
+    /// closed.
+    pub fn on_session<F, Fut>(mut self, setup: F) -> Self
+    where
+        F: Fn(Session) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), SetupError>> + Send + 'static,
+    {
+        self.setup = Some(Arc::new(move |session| Box::pin(setup(session))));
+        self
+    }
+
+    /// Connects, for a client of this contract or for one of any contract.
+    async fn open(self, contract: Option<&'static ContractDescriptor>) -> Result<Client, ConnectError> {
+        let DialSettings { url, carrier, tls, headers } = self.settings;
+        let (hosting, config) = (self.hosting.build()?, self.config);
+        if carrier.again().is_none() && !self.reconnect.is_never() {
+            return Err(ConnectError::Reconnect {
+                why: "the stream that was given to .over(..) cannot be opened again",
+            });
+        }
+        let (headers, credentials) = (headers?, self.credentials);
+        let mut plan = Plan { url, carrier: Some(carrier), tls, headers, config, hosting, credentials, contract };
+        if self.reconnect.is_never() && self.setup.is_none() {
+            return Ok(Client::of_session(plan.make().await?));
+        }
+        Ok(Client::of_sessions(Sessions::new(plan, self.reconnect, self.setup).begin().await?))
     }
 }
 
@@ -314,27 +336,7 @@ impl<S: Stub> IntoFuture for ConnectBuilder<S> {
     type IntoFuture = Connecting<S>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let url = shown(&self.settings.url);
-            let peer = self.open().await?;
-            let contract = S::CONTRACT.name();
-            match peer.session().hosts_same(S::CONTRACT) {
-                None => {
-                    return Err(match peer.session().missing_callback(contract) {
-                        Some(callback) => ConnectError::CallbackNotHosted { url, contract, callback },
-                        None => ConnectError::NotHosted { url, contract },
-                    });
-                }
-                Some(false) => {
-                    static OTHER_VERSION: LogLimit = LogLimit::new();
-                    if let Some(more) = OTHER_VERSION.admit(Instant::now().into_std()) {
-                        warn!(contract, "the server was built from another version of this contract{more}");
-                    }
-                }
-                Some(true) => {}
-            }
-            Ok(S::from_peer(peer))
-        })
+        Box::pin(async move { Ok(self.open(Some(S::CONTRACT)).await?.client()) })
     }
 }
 
@@ -343,7 +345,7 @@ impl IntoFuture for ConnectBuilder<Client> {
     type IntoFuture = Connecting<Client>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { Ok(Client::new(self.open().await?)) })
+        Box::pin(self.open(None))
     }
 }
 

@@ -1,0 +1,229 @@
+//! `Sessions`: makes the sessions of one client, one after another.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use rpc_core::{__client::ClientSessions, ConnectionError, Peer, Session, SessionState, Status};
+use tokio::{
+    select,
+    sync::{Notify, broadcast, watch},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, info};
+
+use super::{
+    reconnect::Reconnect,
+    setup::Setup,
+    state::{ClientError, ClientEvent, ClientState},
+};
+use crate::{
+    connect::Plan,
+    error::{ConnectError, may_go_on},
+};
+
+/// The number of events that a slow reader of events may be behind.
+const EVENTS: usize = 64;
+
+/// What a client and the maker of its sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) sessions: Arc<ClientSessions>,
+    pub(super) state: watch::Sender<ClientState>,
+    pub(super) events: broadcast::Sender<ClientEvent>,
+    /// Ends the wait before an attempt.
+    pub(super) now: Notify,
+}
+
+/// A session that takes calls.
+struct Live {
+    session: Session,
+    /// Keeps the session open. If the maker of sessions is dropped, its session ends.
+    _keep: Peer,
+    /// When the session began to take calls.
+    since: Instant,
+}
+
+/// How the client goes on when a session is over.
+enum Verdict {
+    Again,
+    Final,
+}
+
+/// Makes the sessions of one client.
+pub(crate) struct Sessions {
+    plan: Plan,
+    reconnect: Reconnect,
+    setup: Option<Setup>,
+    /// The number of attempts that have failed in a row, sessions that ended soon among them.
+    failed: u32,
+    /// How many sessions in a row have ended soon because an identity had expired.
+    expired: u32,
+}
+
+impl Sessions {
+    pub(crate) fn new(plan: Plan, reconnect: Reconnect, setup: Option<Setup>) -> Self {
+        Self { plan, reconnect, setup, failed: 0, expired: 0 }
+    }
+
+    /// Makes the first session, and goes on to make sessions in a task of its own until the client is closed or its
+    /// last handle is dropped. Dropping the future closes what it has opened.
+    pub(crate) async fn begin(mut self) -> Result<Arc<Shared>, ConnectError> {
+        let since = Instant::now();
+        let (sessions, first) = loop {
+            let error = match self.first().await {
+                Ok(first) => break first,
+                Err(error) => error,
+            };
+            self.failed += 1;
+            let again = self.reconnect.retries_initial()
+                && self.reconnect.retries(&error)
+                && self.reconnect.allows(self.failed + 1, since.elapsed());
+            if !again {
+                return Err(error);
+            }
+            let delay = self.delay(self.failed, &error);
+            debug!("connecting failed, and is tried again in {delay:?}: {error}");
+            sleep(delay).await;
+        };
+        self.failed = 0;
+        let (state, events) = (watch::Sender::new(ClientState::Connected), broadcast::Sender::new(EVENTS));
+        let shared = Arc::new(Shared { sessions, state, events, now: Notify::new() });
+        tokio::spawn(self.run(shared.clone(), first));
+        Ok(shared)
+    }
+
+    async fn first(&mut self) -> Result<(Arc<ClientSessions>, Live), ConnectError> {
+        let keep = self.plan.make().await?;
+        let sessions = ClientSessions::new(&keep.session(), &self.plan.hosting, self.plan.config.clone());
+        let live = self.prepare(&sessions, keep).await?;
+        Ok((sessions, live))
+    }
+
+    /// Makes sessions until the client is closed, or its last handle is dropped.
+    async fn run(mut self, shared: Arc<Shared>, mut live: Live) {
+        loop {
+            let reason = live.session.closed().await;
+            let lost = live.session.lost_calls();
+            let (unknown, not_executed) = (lost.unknown, lost.not_executed);
+            // There may be no reader of events.
+            let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
+            match self.after(&reason, live.since) {
+                Verdict::Again => {}
+                Verdict::Final => return shared.close(reason.into()),
+            }
+            drop(live);
+            let again = select! {
+                () = shared.sessions.ended() => Err(reason.into()),
+                again = self.again(&shared, reason.clone()) => again,
+            };
+            live = match again {
+                Ok(live) => live,
+                Err(error) => return shared.close(error),
+            };
+            shared.state.send_replace(ClientState::Connected);
+            let _ = shared.events.send(ClientEvent::SessionStarted { session: live.session.id() });
+        }
+    }
+
+    /// How the client goes on when a session that took calls since then has ended like this.
+    fn after(&mut self, reason: &ConnectionError, since: Instant) -> Verdict {
+        if self.reconnect.is_success(since.elapsed()) {
+            (self.failed, self.expired) = (0, 0);
+        } else {
+            self.failed += 1;
+        }
+        if reason.is_expired() {
+            self.expired += 1;
+        }
+        if self.expired < 2 && may_go_on(reason) { Verdict::Again } else { Verdict::Final }
+    }
+
+    /// Tries to make a session until there is one, or it has to be given up.
+    async fn again(&mut self, shared: &Shared, reason: ConnectionError) -> Result<Live, ClientError> {
+        let since = Instant::now();
+        let mut error = ClientError::from(reason);
+        let mut delay = self.reconnect.delay(self.failed + 1, rand::random());
+        let mut refused = false;
+        loop {
+            let attempt = self.failed + 1;
+            if !self.reconnect.allows(attempt, since.elapsed()) {
+                return Err(error);
+            }
+            let state = |next_in| ClientState::Reconnecting { attempt, error: error.clone(), next_in, since };
+            info!(attempt, "there is no session with the server, and the next attempt is in {delay:?}: {error}");
+            shared.sessions.away(&error.to_string());
+            shared.state.send_replace(state(Some(delay)));
+            select! {
+                () = sleep(delay) => {}
+                () = shared.now.notified() => {}
+            }
+            shared.state.send_replace(state(None));
+            let failure = match self.attempt(shared).await {
+                Ok(live) => return Ok(live),
+                Err(failure) => failure,
+            };
+            self.failed += 1;
+            // A credential may just have expired, and is asked for anew.
+            let fresh = failure.is_refusal_of_credential() && self.plan.has_credentials() && !refused;
+            refused |= fresh;
+            if !fresh && !self.reconnect.retries(&failure) {
+                return Err(failure.into());
+            }
+            delay = self.delay(self.failed + 1, &failure);
+            error = failure.into();
+        }
+    }
+
+    /// The wait before the `attempt`th attempt, after this failure.
+    fn delay(&self, attempt: u32, failure: &ConnectError) -> Duration {
+        let delay = self.reconnect.delay(attempt, rand::random());
+        failure.retry_after().map_or(delay, |after| after.saturating_add(delay))
+    }
+
+    async fn attempt(&mut self, shared: &Shared) -> Result<Live, ConnectError> {
+        let keep = self.plan.make().await?;
+        if !shared.sessions.prepare(&keep.session()) {
+            return Err(ConnectError::Session(ConnectionError::ClosedLocally));
+        }
+        self.prepare(&shared.sessions, keep).await
+    }
+
+    /// Prepares a new session for the client's calls.
+    async fn prepare(&mut self, sessions: &ClientSessions, keep: Peer) -> Result<Live, ConnectError> {
+        let session = keep.session();
+        if let Some(setup) = &self.setup {
+            let prepared = AssertUnwindSafe(async { setup(session.clone()).await }).catch_unwind();
+            let limit = self.plan.config.hook_timeout();
+            let prepared = select! {
+                biased;
+                reason = session.closed() => return Err(ConnectError::Session(reason)),
+                prepared = timeout(limit, sessions.preparing(prepared)) => prepared,
+            };
+            let failed = match prepared {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(error))) => Some(error.into_status()),
+                Ok(Err(_)) => Some(Status::internal("the function panicked")),
+                Err(_) => Some(Status::unavailable(format!("it took longer than {limit:?} (Config::hook_timeout)"))),
+            };
+            if let Some(status) = failed {
+                if matches!(session.state(), SessionState::Closing | SessionState::Closed) {
+                    // A call of the function has failed because the session was lost.
+                    return Err(ConnectError::Session(session.closed().await));
+                }
+                session.close().await;
+                return Err(ConnectError::Setup(status));
+            }
+        }
+        sessions.ready();
+        Ok(Live { session, _keep: keep, since: Instant::now() })
+    }
+}
+
+impl Shared {
+    /// The client is closed for good.
+    fn close(&self, error: ClientError) {
+        self.sessions.end(&error.to_string());
+        self.state.send_replace(ClientState::Closed(error.clone()));
+        let _ = self.events.send(ClientEvent::Closed(error));
+    }
+}

@@ -1,0 +1,119 @@
+//! `Plan`: what a client needs to make a session, once and again.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+use rpc_core::{
+    Config, ConnectionInfo, Credential, Hosting, Peer, Session,
+    contract::ContractDescriptor,
+    logging::LogLimit,
+    session::{self, Driver, Transport, WebSocket},
+};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::{
+    credentials::{Credentials, ask, can_renew, keep_renewed},
+    dial::{Carrier, Opened, Stream, dial, shown},
+    error::ConnectError,
+    tls::Tls,
+};
+
+/// What a client needs to make a session, once and again.
+pub(crate) struct Plan {
+    pub(super) url: String,
+    /// What carries the next connection; `None` when a stream of the application has been used up.
+    pub(super) carrier: Option<Carrier>,
+    pub(super) tls: Option<Tls>,
+    pub(super) headers: HeaderMap,
+    pub(crate) config: Config,
+    pub(crate) hosting: Hosting,
+    pub(super) credentials: Option<Arc<dyn Credentials>>,
+    /// The contract that the server must offer.
+    pub(super) contract: Option<&'static ContractDescriptor>,
+}
+
+impl Plan {
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// Makes a session. Dropping the returned handle closes it. Dropping the future closes what it has opened.
+    pub(crate) async fn make(&mut self) -> Result<Peer, ConnectError> {
+        let peer = self.open().await?;
+        if let Some(contract) = self.contract {
+            check_hosted(&peer.session(), contract, &self.url)?;
+        }
+        Ok(peer)
+    }
+
+    async fn open(&mut self) -> Result<Peer, ConnectError> {
+        let Self { url, carrier, tls, config, hosting, .. } = self;
+        let mut headers = self.headers.clone();
+        let shown = match &self.credentials {
+            Some(_) if headers.contains_key(header::AUTHORIZATION) => {
+                let why = "the credentials are sent as this header".to_owned();
+                return Err(ConnectError::Header { name: "authorization".to_owned(), why });
+            }
+            Some(credentials) => Some(ask(&**credentials, hosting, config.upgrade_timeout()).await?),
+            None => None,
+        };
+        let credential = shown.map(|(credential, header)| {
+            headers.extend(header.map(|header| (header::AUTHORIZATION, header)));
+            credential
+        });
+        let next = carrier.as_ref().and_then(Carrier::again);
+        let Some(carrier) = std::mem::replace(carrier, next) else {
+            return Err(ConnectError::Reconnect { why: "the stream that was given to .over(..) is used up" });
+        };
+        let Opened { stream, leftover, info, .. } = dial(url, carrier, tls.clone(), &headers, config).await?;
+        let peer_addr = info.peer_addr;
+        let shown = credential.as_ref();
+        let (session, driver) = match stream {
+            Stream::Plain(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
+            Stream::Tls(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
+            Stream::Own(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
+        };
+        // If this peer is dropped, with this future or after a refusal, the driver ends.
+        let peer = session.keep_open();
+        tokio::spawn(driver);
+        session.established().await?;
+        debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
+        if let Some(credentials) = self.credentials.clone().filter(|_| can_renew(&session)) {
+            tokio::spawn(keep_renewed(session, credentials, config.upgrade_timeout()));
+        }
+        Ok(peer)
+    }
+}
+
+fn begin(
+    transport: impl Transport,
+    credential: Option<&Credential>,
+    hosting: &Hosting,
+    config: &Config,
+    info: ConnectionInfo,
+) -> (Session, Driver) {
+    match credential {
+        Some(credential) => session::connect_as(credential, transport, hosting, config, info),
+        None => session::connect(transport, hosting, config, info),
+    }
+}
+
+/// Checks that the server at this URL offers a contract.
+fn check_hosted(session: &Session, contract: &'static ContractDescriptor, url: &str) -> Result<(), ConnectError> {
+    let (url, name) = (shown(url), contract.name());
+    match session.hosts_same(contract) {
+        Some(true) => Ok(()),
+        Some(false) => {
+            static OTHER_VERSION: LogLimit = LogLimit::new();
+            if let Some(more) = OTHER_VERSION.admit(Instant::now().into_std()) {
+                warn!(contract = name, "the server was built from another version of this contract{more}");
+            }
+            Ok(())
+        }
+        None => Err(match session.missing_callback(name) {
+            Some(callback) => ConnectError::CallbackNotHosted { url, contract: name, callback },
+            None => ConnectError::NotHosted { url, contract: name },
+        }),
+    }
+}

@@ -1,0 +1,278 @@
+//! When a client is closed for good, and when it is not.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::FutureExt;
+use rpc_client::{
+    Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Reconnect, Status, connect,
+};
+use rpc_server::{Server, ServerHandle};
+use rpc_testing::{SOON, until};
+use tokio::time::{Duration, timeout};
+
+use super::{Bell, Clerk, Counter, Desk, DeskClient, House, all, away, client, connected, only, quickly, serve};
+use crate::line::Line;
+
+async fn closed(client: &Client) -> ClientError {
+    timeout(SOON, client.closed()).await.expect("the client is not closed")
+}
+
+#[tokio::test]
+async fn a_session_that_either_side_closes_is_the_last() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    only(&server).close().await;
+    let error = closed(&client).await;
+    assert!(matches!(&error, ClientError::Session(ConnectionError::ClosedByPeer { .. })), "{error}");
+    assert!(matches!(client.state(), ClientState::Closed(_)));
+    let status = client.client::<DeskClient>().say("late").await.unwrap_err();
+    assert!(status.code() == Code::Unavailable && status.message().contains("connect again"), "{status}");
+
+    let client = super::client(line.addr()).await.unwrap();
+    client.session().close().await;
+    assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::ClosedLocally)));
+    assert_eq!(line.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_client_can_be_closed_while_there_is_no_session() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    line.close();
+    away(&client).await;
+    client.close().await;
+    assert!(matches!(closed(&client).await, ClientError::Session(_)));
+    let status = client.client::<DeskClient>().say("late").now_or_never().unwrap().unwrap_err();
+    assert!(status.message().contains("the program has closed it"), "{status}");
+    line.open(server.local_addr());
+    assert!(server.sessions().is_empty(), "it does not dial any more");
+}
+
+#[tokio::test]
+async fn dropping_the_last_stub_ends_the_session_and_the_dialling() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let (desk, states) = (client.client::<DeskClient>(), client.states());
+    drop(client);
+    assert_eq!(desk.say("one").await, Ok(1));
+    line.cut();
+    away(&Client::of(&desk).unwrap()).await;
+    assert_eq!(desk.say("two").await, Ok(2), "a stub alone keeps its client");
+    drop(desk);
+    until("the session is over at the server", || server.sessions().is_empty()).await;
+    let last = timeout(SOON, futures::StreamExt::collect::<Vec<_>>(states)).await.unwrap();
+    assert!(matches!(last.last(), Some(ClientState::Closed(_))), "{last:?}");
+
+    let client = super::client(line.addr()).await.unwrap();
+    line.close();
+    away(&client).await;
+    let states = client.states();
+    drop(client);
+    let last = timeout(SOON, futures::StreamExt::collect::<Vec<_>>(states)).await.unwrap();
+    assert!(matches!(last.last(), Some(ClientState::Closed(_))), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_shut_down_is_waited_for() {
+    let house = Arc::<House>::default();
+    let (old, line, client) = all(&house).await;
+    old.shutdown().await;
+    away(&client).await;
+    let new = serve(&house).await;
+    line.open(new.local_addr());
+    connected(&client).await;
+    assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
+}
+
+#[tokio::test]
+async fn attempts_are_given_up_after_their_number() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = client(line.addr()).reconnect(quickly().max_attempts(3)).await.unwrap();
+    line.close();
+    let error = closed(&client).await;
+    assert!(matches!(&error, ClientError::Connect(error) if matches!(**error, ConnectError::Ended { .. })), "{error}");
+    assert_eq!(line.accepted(), 4);
+}
+
+#[tokio::test]
+async fn sessions_that_end_soon_count_as_attempts() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let reconnect = quickly().min_uptime(Duration::from_secs(3600)).max_attempts(2);
+    let client = client(line.addr()).reconnect(reconnect).await.unwrap();
+    line.cut();
+    away(&client).await;
+    connected(&client).await;
+    line.cut();
+    assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::Lost(_))));
+    assert_eq!(line.accepted(), 2);
+}
+
+#[tokio::test]
+async fn no_attempt_begins_when_the_time_is_over() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = client(line.addr()).reconnect(quickly().max_elapsed(Duration::from_millis(30))).await.unwrap();
+    line.close();
+    closed(&client).await;
+}
+
+#[tokio::test]
+async fn the_first_session_is_asked_for_again_only_if_that_is_wanted() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    line.close();
+    assert!(matches!(client(line.addr()).await.unwrap_err(), ConnectError::Ended { .. }));
+    let tried = line.accepted();
+    let connecting = tokio::spawn(client(line.addr()).reconnect(quickly().retry_initial(true)).into_future());
+    until("three attempts have failed", || line.accepted() >= tried + 3).await;
+    line.open(server.local_addr());
+    let client = timeout(SOON, connecting).await.unwrap().unwrap().unwrap();
+    assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
+    client.close().await;
+    let two = quickly().retry_initial(true).max_attempts(2);
+    line.close();
+    let tried = line.accepted();
+    super::client(line.addr()).reconnect(two).await.unwrap_err();
+    assert!(line.accepted() <= tried + 2);
+}
+
+#[tokio::test]
+async fn a_wait_can_be_cut_short() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let day = Duration::from_secs(86400);
+    let client = client(line.addr()).reconnect(Reconnect::default().initial_delay(day).max_delay(day)).await.unwrap();
+    line.cut();
+    let ClientState::Reconnecting { attempt, error, next_in, .. } = away(&client).await else { unreachable!() };
+    assert!(attempt == 2 && next_in.is_some() && matches!(error, ClientError::Session(_)), "{error}");
+    client.reconnect_now();
+    connected(&client).await;
+}
+
+/// A server that lets a client in if `lets_in` says so.
+async fn guarded(house: &Arc<House>, lets_in: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> ServerHandle {
+    struct Door<F>(F);
+
+    #[rpc_client::async_trait]
+    impl<F: Fn() -> Result<(), Status> + Send + Sync + 'static> rpc_client::SessionHooks for Door<F> {
+        async fn opened(&self, _: &rpc_client::Session) -> Result<(), Status> {
+            (self.0)()
+        }
+    }
+
+    Server::builder()
+        .service(Desk::serve(Clerk(house.clone())))
+        .hooks(Door(lets_in))
+        .listen("127.0.0.1:0")
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_closes_the_client_unless_it_is_for_now() {
+    let house = Arc::<House>::default();
+    let tries = Arc::<AtomicUsize>::default();
+    let counted = tries.clone();
+    let server = guarded(&house, move || match counted.fetch_add(1, Ordering::Relaxed) {
+        0 | 3 => Ok(()),
+        1 => Err(Status::unavailable("not now")),
+        2 => Err(Status::resource_exhausted("not now")),
+        _ => Err(Status::failed_precondition("never again")),
+    })
+    .await;
+    let line = Line::to(server.local_addr()).await;
+    let client = client(line.addr()).await.unwrap();
+    line.cut();
+    away(&client).await;
+    connected(&client).await;
+    line.cut();
+    let error = closed(&client).await;
+    assert!(error.to_string().contains("never again"), "{error}");
+    assert_eq!(tries.load(Ordering::Relaxed), 5);
+}
+
+#[tokio::test]
+async fn a_credential_that_is_refused_is_asked_for_once_more() {
+    let house = Arc::<House>::default();
+    let tries = Arc::<AtomicUsize>::default();
+    let counted = tries.clone();
+    let server = guarded(&house, move || match counted.fetch_add(1, Ordering::Relaxed) {
+        0 | 2 => Ok(()),
+        _ => Err(Status::unauthenticated("another token")),
+    })
+    .await;
+    let line = Line::to(server.local_addr()).await;
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = asked.clone();
+    let token = move || {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok::<_, ConnectError>(Credential::bearer(format!("token {number}"))) }
+    };
+    let client = client(line.addr()).credentials(token).await.unwrap();
+    line.cut();
+    away(&client).await;
+    connected(&client).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    line.cut();
+    let error = closed(&client).await;
+    assert!(error.to_string().contains("another token"), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 5, "a second refusal in a row is final");
+}
+
+#[tokio::test]
+async fn a_contract_that_is_gone_closes_a_stub_of_it() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let url = format!("ws://{}/", line.addr());
+    let connecting = <DeskClient as rpc_client::Connect>::connect(url);
+    let desk = connecting.callback(Bell::serve(Counter::default())).reconnect(quickly()).await.unwrap();
+    let other = Server::builder().listen("127.0.0.1:0").await.unwrap();
+    line.lead_new_ones(other.local_addr());
+    line.cut();
+    let error = closed(&Client::of(&desk).unwrap()).await;
+    assert!(
+        matches!(&error, ClientError::Connect(error) if matches!(**error, ConnectError::NotHosted { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_program_can_decide_which_failures_are_final() {
+    let house = Arc::<House>::default();
+    let (server, line, _) = all(&house).await;
+    let patient = quickly().retry_if(|error| !matches!(error, ConnectError::Ended { .. }));
+    let client = client(line.addr()).reconnect(patient).await.unwrap();
+    line.cut();
+    away(&client).await;
+    connected(&client).await;
+    line.close();
+    assert!(matches!(closed(&client).await, ClientError::Connect(_)));
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_stream_of_the_application_makes_one_session() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let stream = async || tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+    let url = "ws://localhost/";
+    let error = connect(url).over(stream().await).reconnect(quickly()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Reconnect { .. }) && !error.is_retryable(), "{error}");
+    let setup = async |_| Ok(());
+    let client =
+        connect(url).callback(Counter::default().serve()).over(stream().await).on_session(setup).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
+    only(&server).abort().await;
+    closed(&client).await;
+}
