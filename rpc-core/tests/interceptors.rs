@@ -8,6 +8,8 @@ mod certainty;
 mod own;
 #[path = "interceptors/ready_made.rs"]
 mod ready_made;
+#[path = "interceptors/retry.rs"]
+mod retry;
 #[path = "interceptors/spans.rs"]
 mod spans;
 #[path = "interceptors/stream_ends.rs"]

@@ -4,11 +4,13 @@
 //! need them: `peer/perform.rs` for calls that are made here, `service/handling.rs` for calls that are served here.
 
 mod concurrency_limit;
+mod retry;
 mod timeout_cap;
 mod trace_context;
 mod tracing;
 
 pub use concurrency_limit::ConcurrencyLimit;
+pub use retry::Retry;
 pub use timeout_cap::TimeoutCap;
 pub use trace_context::TraceContext;
 pub use tracing::Tracing;
