@@ -91,6 +91,11 @@ pub enum ConnectError {
         /// The system's error.
         source: io::Error,
     },
+    /// The function that was given to [`ConnectBuilder::over_with`](crate::ConnectBuilder::over_with) opened no stream.
+    Stream {
+        /// The function's error.
+        source: io::Error,
+    },
     /// The proxy on the way to the server made no connection to it ([`Proxy`](crate::Proxy)).
     Proxy {
         /// The proxy's URL, without a user name and a password.
@@ -187,6 +192,7 @@ impl fmt::Debug for ConnectError {
             Self::Unreachable { .. } => "Unreachable",
             Self::TimedOut { .. } => "TimedOut",
             Self::Unix { .. } => "Unix",
+            Self::Stream { .. } => "Stream",
             Self::Proxy { .. } => "Proxy",
             Self::Tls { .. } => "Tls",
             Self::Ended { .. } => "Ended",
@@ -246,6 +252,7 @@ impl fmt::Display for ConnectError {
                 };
                 write!(f, "cannot connect to the Unix socket {path:?}: {source}; {advice}")
             }
+            Self::Stream { source } => write!(f, "the function of .over_with(..) opened no stream: {source}"),
             Self::Proxy { proxy, why, .. } => {
                 write!(f, "no connection through the proxy {}: {}", excerpt(proxy), escaped(why))
             }
@@ -307,7 +314,7 @@ impl fmt::Display for ConnectError {
                 write!(f, "the session was not prepared: the function of .on_session(..) failed ({code}): {message}")
             }
             Self::Reconnect { why } => {
-                write!(f, "{why}; a client of such a stream has one session: leave out .reconnect(..)")
+                write!(f, "{why}; open streams with .over_with(..), or leave out .reconnect(..)")
             }
         }
     }
@@ -336,6 +343,7 @@ impl error::Error for ConnectError {
             Self::Resolve { source, .. }
             | Self::Unreachable { source, .. }
             | Self::Unix { source, .. }
+            | Self::Stream { source }
             | Self::Ended { source, .. } => source.source(),
             Self::Credentials { source } => source.source(),
             Self::Rejected(status) | Self::Setup(status) => status.source(),

@@ -72,6 +72,7 @@ fn connect_errors() -> Vec<ConnectError> {
         ConnectError::Resolve { host: text(), source: network() },
         ConnectError::Refused { authority: authority.clone() },
         ConnectError::Unix { path: text().into(), source: network() },
+        ConnectError::Stream { source: network() },
         ConnectError::Proxy { proxy: text(), why: text(), is_temporary: false },
         ConnectError::Tls { authority: authority.clone(), why: text() },
         ConnectError::Unreachable { authority: authority.clone(), source: network() },

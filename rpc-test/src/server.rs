@@ -1,5 +1,11 @@
 //! `TestServer`: a server as `ServerBuilder` makes it, whose clients connect in memory.
 
+use std::{
+    future::{Ready, ready},
+    io,
+    sync::Arc,
+};
+
 use rpc_client::{Client, Connect, ConnectBuilder, connect};
 use rpc_core::{ConnectionInfo, Stub};
 use rpc_server::{BuildError, ListenError, Server, ServerBuilder, Sessions};
@@ -45,7 +51,7 @@ const URL: &str = "ws://localhost/";
 #[derive(Debug)]
 #[must_use = "dropping the last handle of a server ends it, as `let _ =` does at once"]
 pub struct TestServer {
-    server: Server,
+    server: Arc<Server>,
     network: Network,
     url: String,
 }
@@ -62,7 +68,7 @@ impl TestServer {
 
     /// Lets clients connect in memory to a server that the program under test has built.
     pub fn of(server: Server) -> Self {
-        Self { server, network: Network::new(), url: URL.to_owned() }
+        Self { server: Arc::new(server), network: Network::new(), url: URL.to_owned() }
     }
 
     /// Sets the URL that clients ask for, for a server with a [`path`](ServerBuilder::path) or an
@@ -73,7 +79,8 @@ impl TestServer {
     }
 
     /// Connects a client that uses one contract. Awaiting the builder gives the stub; before that, it takes all that
-    /// a client sets: callbacks, headers, credentials, hooks, a configuration.
+    /// a client sets: callbacks, headers, credentials, hooks, a configuration. A client with
+    /// [`reconnect`](ConnectBuilder::reconnect) connects again in memory too, with a paused clock in virtual time.
     ///
     /// ```
     /// # use rpc_server::{Context, Server};
@@ -111,7 +118,7 @@ impl TestServer {
     ///
     /// If it is called outside of a tokio runtime.
     pub fn connect<S: Stub>(&self) -> ConnectBuilder<S> {
-        S::connect(&self.url).over(self.link())
+        S::connect(&self.url).over_with(self.links())
     }
 
     /// Connects a client that uses several contracts: otherwise as [`connect`](Self::connect).
@@ -120,7 +127,7 @@ impl TestServer {
     ///
     /// If it is called outside of a tokio runtime.
     pub fn client(&self) -> ConnectBuilder<Client> {
-        connect(&self.url).over(self.link())
+        connect(&self.url).over_with(self.links())
     }
 
     /// Opens a connection to the server, whose other end the test has: for a client with an address or with TLS, which
@@ -213,12 +220,24 @@ impl TestServer {
         &self.url
     }
 
-    /// A client's end of a connection. At a server that has been shut down the other end is gone.
+    /// A client's end of a connection. At a server that has been shut down or dropped the other end is gone: the client
+    /// sees it, and the test sees what the client makes of it.
     pub(crate) fn link(&self) -> NetworkStream {
-        let (near, far) = self.network.pair();
-        // A server that has been shut down drops the stream, as it refuses a connection to a socket: the client sees
-        // it, and the test sees what the client makes of it.
-        let _ = self.server.serve_stream(far, ConnectionInfo::default());
-        near
+        link(Some(&self.server), &self.network)
     }
+
+    /// As [`Self::link`], as often as a client asks. The client does not keep the server.
+    fn links(&self) -> impl Fn() -> Ready<io::Result<NetworkStream>> + Send + Sync + use<> {
+        let (server, network) = (Arc::downgrade(&self.server), self.network.clone());
+        move || ready(Ok(link(server.upgrade().as_deref(), &network)))
+    }
+}
+
+fn link(server: Option<&Server>, network: &Network) -> NetworkStream {
+    let (near, far) = network.pair();
+    if let Some(server) = server {
+        // A server that has been shut down drops the stream, as it refuses a connection to a socket.
+        let _ = server.serve_stream(far, ConnectionInfo::default());
+    }
+    near
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::{
     fmt,
     future::{Future, IntoFuture},
+    io,
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -25,7 +26,7 @@ use crate::tls::Tls;
 use crate::{
     client::{Client, Reconnect, Sessions, Setup, SetupError},
     credentials::Credentials,
-    dial::{DialSettings, shown},
+    dial::{DialSettings, OwnStream, shown},
     error::ConnectError,
     proxy::Proxy,
 };
@@ -227,8 +228,8 @@ impl<T> ConnectBuilder<T> {
 
     /// Sets through which proxy the server is reached: `.proxy(Proxy::none())`, or
     /// `.proxy(Proxy::http("http://proxy:3128")?)`. Without it, the environment decides ([`Proxy::from_env`]), and
-    /// hosts of this machine are reached directly. If several of `proxy`, `unix` and [`over`](Self::over) are called,
-    /// the last call counts.
+    /// hosts of this machine are reached directly. If several of `proxy`, `unix`, [`over`](Self::over) and
+    /// [`over_with`](Self::over_with) are called, the last call counts.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.settings = self.settings.proxy(proxy);
         self
@@ -243,6 +244,36 @@ impl<T> ConnectBuilder<T> {
     /// At the server's end, `Server::serve_stream` takes such a stream. Dropping the builder, or the future, closes it.
     pub fn over(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         self.settings = self.settings.over(stream);
+        self
+    }
+
+    /// Connects over streams that the application opens, one for each session: as [`over`](Self::over), for a client
+    /// that [connects again](Self::reconnect). If the function fails, the error is [`ConnectError::Stream`]. It has
+    /// [`Config::upgrade_timeout`], the HTTP upgrade included; then its future is dropped.
+    ///
+    /// ```
+    /// use rpc_client::{Reconnect, connect};
+    /// use tokio::net::TcpStream;
+    ///
+    /// # async fn example() -> Result<(), rpc_client::ConnectError> {
+    /// let client = connect("ws://chat.example/")
+    ///     .over_with(|| TcpStream::connect("127.0.0.1:9000"))
+    ///     .reconnect(Reconnect::default())
+    ///     .await?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn over_with<F, Fut, IO>(mut self, open: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.settings = self.settings.over_with(Arc::new(move || {
+            let stream = open();
+            Box::pin(async move { Ok(Box::new(stream.await?) as OwnStream) })
+        }));
         self
     }
 
@@ -266,7 +297,8 @@ impl<T> ConnectBuilder<T> {
     /// have run. Objects and values that belong to a session, and its streams, end with it: see the guide's page on
     /// [reconnecting](rpc_core::guide::reconnecting).
     ///
-    /// With [`over`](Self::over) it is an error when connecting, because the stream cannot be opened again.
+    /// With [`over`](Self::over) it is an error when connecting, because the stream cannot be opened again; use
+    /// [`over_with`](Self::over_with).
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = reconnect;
         self

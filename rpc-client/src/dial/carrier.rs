@@ -3,7 +3,7 @@
 #[cfg(unix)]
 use std::path::PathBuf;
 
-use super::OwnStream;
+use super::own::{Opener, OwnStream};
 use crate::proxy::Proxy;
 
 /// What carries a connection to the server.
@@ -12,6 +12,8 @@ pub(crate) enum Carrier {
     Tcp(Option<Proxy>),
     /// A stream of the application.
     Own(OwnStream),
+    /// Streams that a function of the application opens.
+    Opened(Opener),
     /// The Unix socket at a path.
     #[cfg(unix)]
     Unix(PathBuf),
@@ -23,6 +25,7 @@ impl Carrier {
         match self {
             Self::Tcp(proxy) => Some(Self::Tcp(proxy.clone())),
             Self::Own(_) => None,
+            Self::Opened(open) => Some(Self::Opened(open.clone())),
             #[cfg(unix)]
             Self::Unix(path) => Some(Self::Unix(path.clone())),
         }

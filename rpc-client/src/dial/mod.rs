@@ -97,6 +97,11 @@ pub(crate) async fn open(
     let proxy = match carrier {
         Carrier::Tcp(proxy) => proxy,
         Carrier::Own(stream) => return open_own(target, stream, tls, request, &limit).await,
+        Carrier::Opened(open) => {
+            let stream = async move { open().await.map_err(|source| ConnectError::Stream { source }) };
+            let stream = limit.bound(&target, None, stream).await?;
+            return open_own(target, stream, tls, request, &limit).await;
+        }
         #[cfg(unix)]
         Carrier::Unix(path) => {
             let stream = limit.bound(&target, None, reach_unix(path)).await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::carrier::Carrier;
+use super::{carrier::Carrier, own::Opener};
 use crate::{error::ConnectError, proxy::Proxy, tls::Tls};
 
 /// Headers that the handshake sets itself (RFC 6455 §4.1). The handshake offers no extensions.
@@ -50,6 +50,10 @@ impl DialSettings {
 
     pub(crate) fn over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self { carrier: Carrier::Own(Box::new(stream)), ..self }
+    }
+
+    pub(crate) fn over_with(self, open: Opener) -> Self {
+        Self { carrier: Carrier::Opened(open), ..self }
     }
 
     #[cfg(unix)]

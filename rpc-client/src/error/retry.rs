@@ -18,6 +18,7 @@ impl ConnectError {
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
+            | Self::Stream { .. }
             | Self::Ended { .. } => true,
             Self::Unix { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
             Self::Proxy { is_temporary, .. } => *is_temporary,

@@ -7,7 +7,7 @@ use rpc_core::CloseCode;
 use super::*;
 
 /// The number of variants of `ConnectError`.
-const VARIANTS: usize = 18;
+const VARIANTS: usize = 22;
 
 #[test]
 fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
@@ -21,49 +21,65 @@ fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
     let proxy = |is_temporary| ConnectError::Proxy { proxy: url(), why: String::new(), is_temporary };
     let timed_out = |reached| ConnectError::TimedOut { authority: authority(), limit: Duration::from_secs(1), reached };
     let closed = |code| ConnectError::Session(ConnectionError::ClosedByPeer { code, reason: "".into() });
+    // Whether `is_retryable` says so, and whether a client tries again that has had a session.
     let table = [
-        (ConnectError::Url { url: url(), why: String::new() }, false),
-        (ConnectError::Header { name: "host".to_owned(), why: String::new() }, false),
-        (ConnectError::Credentials { source: "no token".into() }, false),
-        (ConnectError::Resolve { host: "localhost".to_owned(), source: reset() }, true),
-        (ConnectError::Refused { authority: authority() }, true),
-        (ConnectError::Unreachable { authority: authority(), source: reset() }, true),
-        (timed_out(None), true),
-        (timed_out(Some(([127, 0, 0, 1], 80).into())), true),
-        (unix(io::ErrorKind::NotFound), true),
-        (unix(io::ErrorKind::ConnectionRefused), true),
-        (unix(io::ErrorKind::PermissionDenied), false),
-        (proxy(true), true),
-        (proxy(false), false),
-        (ConnectError::Tls { authority: authority(), why: String::new() }, false),
-        (ConnectError::Ended { authority: authority(), source: reset() }, true),
-        (ConnectError::NotWebSocket { authority: authority(), why: String::new() }, false),
-        (http(200), false),
-        (http(301), false),
-        (http(400), false),
-        (http(401), false),
-        (http(403), false),
-        (http(404), false),
-        (http(426), false),
-        (http(429), true),
-        (http(500), false),
-        (http(502), true),
-        (http(503), true),
-        (http(504), true),
-        (ConnectError::NoCommonProtocol { authority: authority(), offered: Vec::new(), served: Vec::new() }, false),
-        (ConnectError::NotHosted { url: url(), contract: "Clock" }, false),
-        (ConnectError::Rejected(Status::unavailable("not yet")), true),
-        (ConnectError::Rejected(Status::resource_exhausted("full")), true),
-        (ConnectError::Rejected(Status::unauthenticated("who are you?")), false),
-        (ConnectError::Rejected(Status::permission_denied("not you")), false),
-        (ConnectError::Session(ConnectionError::Lost("reset".to_owned())), true),
-        (closed(CloseCode::RESTART), true),
-        (ConnectError::Session(ConnectionError::ShutDown), false),
-        (ConnectError::Hosting(HostingError::SameName { name: "Chat" }), false),
+        (ConnectError::Url { url: url(), why: String::new() }, false, false),
+        (ConnectError::Header { name: "host".to_owned(), why: String::new() }, false, false),
+        (ConnectError::Credentials { source: "no token".into() }, false, true),
+        (ConnectError::Resolve { host: "localhost".to_owned(), source: reset() }, true, true),
+        (ConnectError::Refused { authority: authority() }, true, true),
+        (ConnectError::Unreachable { authority: authority(), source: reset() }, true, true),
+        (timed_out(None), true, true),
+        (timed_out(Some(([127, 0, 0, 1], 80).into())), true, true),
+        (unix(io::ErrorKind::NotFound), true, true),
+        (unix(io::ErrorKind::ConnectionRefused), true, true),
+        (unix(io::ErrorKind::PermissionDenied), false, true),
+        (proxy(true), true, true),
+        (proxy(false), false, true),
+        (ConnectError::Tls { authority: authority(), why: String::new() }, false, true),
+        (ConnectError::Ended { authority: authority(), source: reset() }, true, true),
+        (ConnectError::NotWebSocket { authority: authority(), why: String::new() }, false, true),
+        (http(200), false, true),
+        (http(301), false, true),
+        (http(400), false, true),
+        (http(401), false, false),
+        (http(403), false, false),
+        (http(404), false, true),
+        (http(426), false, true),
+        (http(429), true, true),
+        (http(500), false, true),
+        (http(502), true, true),
+        (http(503), true, true),
+        (http(504), true, true),
+        (
+            ConnectError::NoCommonProtocol { authority: authority(), offered: Vec::new(), served: Vec::new() },
+            false,
+            true,
+        ),
+        (ConnectError::NotHosted { url: url(), contract: "Clock" }, false, false),
+        (ConnectError::CallbackNotHosted { url: url(), contract: "Chat", callback: "Screen".to_owned() }, false, false),
+        (ConnectError::Rejected(Status::unavailable("not yet")), true, true),
+        (ConnectError::Rejected(Status::resource_exhausted("full")), true, true),
+        (ConnectError::Rejected(Status::unauthenticated("who are you?")), false, false),
+        (ConnectError::Rejected(Status::permission_denied("not you")), false, false),
+        (ConnectError::Session(ConnectionError::Lost("reset".to_owned())), true, true),
+        (closed(CloseCode::RESTART), true, true),
+        (ConnectError::Session(ConnectionError::ShutDown), false, false),
+        (ConnectError::Hosting(HostingError::SameName { name: "Chat" }), false, false),
+        (ConnectError::Stream { source: reset() }, true, true),
+        (ConnectError::Setup(Status::unavailable("not yet")), true, true),
+        (ConnectError::Setup(Status::deadline_exceeded("not yet")), true, true),
+        (ConnectError::Setup(Status::not_found("no such room")), false, false),
+        (ConnectError::Reconnect { why: "" }, false, false),
+        (closed(CloseCode::NORMAL), false, false),
+        (closed(CloseCode::POLICY_VIOLATION), false, false),
+        (closed(CloseCode::PROTOCOL), false, true),
+        (closed(CloseCode::EXPIRED), true, true),
+        (closed(CloseCode(4999)), false, true),
     ];
     let mut variants = BTreeSet::new();
-    for (error, is_retryable) in table {
-        assert_eq!(error.is_retryable(), is_retryable, "{error:?}");
+    for (error, is_retryable, may_pass) in table {
+        assert_eq!((error.is_retryable(), error.may_pass()), (is_retryable, may_pass), "{error:?}");
         variants.insert(format!("{error:?}").split(':').next().map(str::to_owned));
     }
     assert_eq!(variants.len(), VARIANTS, "{variants:?}");
