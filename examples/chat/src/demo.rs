@@ -1,9 +1,18 @@
 //! The demo: a server and three members over real WebSockets, with a transcript of what they say.
 
-use std::{error::Error, io::Write, net::SocketAddr};
+use std::{
+    error::Error,
+    io::Write,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chat_contract::{Chat, ChatClient, ChatError, ChatEvents};
-use rpc_client::{CallError, Connect};
+use rpc_client::{CallError, Connect, Reconnect};
 use rpc_server::Server;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -36,6 +45,10 @@ struct Member {
     name: &'static str,
     chat: ChatClient,
     heard: UnboundedReceiver<Heard>,
+    /// Whether the member has joined, and joins again in each new session.
+    is_in: Arc<AtomicBool>,
+    /// The number of the last post that the member has heard.
+    last: u64,
 }
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -47,7 +60,7 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
     writeln!(out, "The house is open. It asks everybody: \"{RULES}\"\n")?;
 
     let mut ada = connect("Ada", addr, answers.ada).await?;
-    let cable = Cable::plug(addr).await?;
+    let cable = Cable::new(addr).await?;
     let mut ben = connect("Ben", cable.addr(), answers.ben).await?;
     let mut cleo = connect("Cleo", addr, answers.cleo).await?;
 
@@ -81,6 +94,17 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
     say(&cleo.chat, "Poor Ben.").await?;
     hear(&mut [&mut ada, &mut cleo], out).await?;
 
+    writeln!(out, "\nBen's cable is plugged in. His client connects again by itself, and joins.")?;
+    cable.plug_in();
+    // The house asks in each session.
+    hear(&mut [&mut ben], out).await?;
+    // This waits for the new session.
+    let history = ben.chat.history(ROOM).await?;
+    for post in history.iter().filter(|post| post.number > ben.last) {
+        writeln!(out, "  Ben reads what he has missed. {}: {}", post.author, post.text)?;
+    }
+    writeln!(out, "  In the room now: {}", ben.chat.who(ROOM).await?.join(", "))?;
+
     writeln!(out, "\nWhat was said:")?;
     for post in cleo.chat.history(ROOM).await? {
         writeln!(out, "  {}. {}: {}", post.number, post.author, post.text)?;
@@ -101,8 +125,22 @@ impl Member {
 
 async fn connect(name: &'static str, addr: SocketAddr, answers: Vec<bool>) -> Outcome<Member> {
     let (ears, heard) = Ears::new(answers);
-    let chat = ChatClient::connect(format!("ws://{addr}/")).callback(ears.serve()).await?;
-    Ok(Member { name, chat, heard })
+    let is_in = Arc::<AtomicBool>::default();
+    let was_in = is_in.clone();
+    let chat = ChatClient::connect(format!("ws://{addr}/"))
+        .callback(ears.serve())
+        .reconnect(Reconnect::default().initial_delay(Duration::from_millis(50)))
+        .on_session(move |session| {
+            let was_in = was_in.load(Ordering::Relaxed);
+            async move {
+                if was_in {
+                    session.client::<ChatClient>().join(ROOM, name).await?;
+                }
+                Ok(())
+            }
+        })
+        .await?;
+    Ok(Member { name, chat, heard, is_in, last: 0 })
 }
 
 async fn join(member: &mut Member, out: &mut impl Write) -> Outcome {
@@ -114,6 +152,7 @@ async fn join(member: &mut Member, out: &mut impl Write) -> Outcome {
         other => return Err(format!("{} heard {other:?} instead of the question", member.name).into()),
     };
     write!(out, "{} answers {answer}", member.name)?;
+    member.is_in.store(joined.is_ok(), Ordering::Relaxed);
     match joined {
         Ok(joined) if joined.others.is_empty() => writeln!(out, " and is in, first of all.")?,
         Ok(joined) => writeln!(out, " and is in, with {}.", joined.others.join(" and "))?,
@@ -130,10 +169,13 @@ async fn say(chat: &ChatClient, text: &str) -> Outcome {
 
 /// Waits until each member has heard one thing more.
 async fn hear(members: &mut [&mut Member], out: &mut impl Write) -> Outcome {
-    for member in members {
+    for member in members.iter_mut() {
         let name = member.name;
         match member.heard.recv().await.ok_or("the member is gone")? {
-            Heard::Posted(post) => writeln!(out, "  {name} hears {}: {}", post.author, post.text)?,
+            Heard::Posted(post) => {
+                member.last = post.number;
+                writeln!(out, "  {name} hears {}: {}", post.author, post.text)?;
+            }
             Heard::Left(who) => writeln!(out, "  {name} hears that {who} is gone.")?,
             Heard::Asked(_, answer) => writeln!(out, "  {name} answers {}.", if answer { "yes" } else { "no" })?,
         }

@@ -2,12 +2,20 @@
 
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
-use std::{error::Error, net::SocketAddr};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
 
 use chat::{Answers, ChatHouse, demo};
-use chat_contract::{Chat, ChatClient, ChatEvents, Post};
+use chat_contract::{Chat, ChatClient, ChatError, ChatEvents, Post};
 use clap::{Parser, Subcommand};
-use rpc_client::{Connect, Stub};
+use futures::StreamExt;
+use rpc_client::{CallError, Client, ClientEvent, Reconnect, Session, SetupError, Status, connect};
 use rpc_server::Server;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
@@ -61,11 +69,24 @@ async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> 
 }
 
 /// Prints what the member hears, and answers every question with yes.
-struct Screen;
+#[derive(Clone, Default)]
+struct Screen {
+    /// The number of the last post that was printed.
+    last: Arc<AtomicU64>,
+}
+
+impl Screen {
+    /// Prints a post, unless it has been printed before.
+    fn print(&self, post: &Post) {
+        if self.last.fetch_max(post.number, Ordering::Relaxed) < post.number {
+            println!("{}: {}", post.author, post.text);
+        }
+    }
+}
 
 impl ChatEvents for Screen {
     async fn posted(&self, _room: &str, post: &Post) {
-        println!("{}: {}", post.author, post.text);
+        self.print(post);
     }
 
     async fn left(&self, _room: &str, name: &str) {
@@ -78,36 +99,73 @@ impl ChatEvents for Screen {
     }
 }
 
+/// Enters the room in a new session, and prints what was said meanwhile.
+async fn enter(session: Session, screen: Screen, name: String, room: String, again: bool) -> Result<(), SetupError> {
+    let joined = match session.client::<ChatClient>().join(&room, &name).await {
+        // The house has not noticed yet that the last session is over.
+        Err(CallError::Fault(ChatError::NameTaken(_))) if again => {
+            return Err(Status::unavailable("the name is still taken").into());
+        }
+        joined => joined?,
+    };
+    let newest = joined.history.last().map_or(0, |post| post.number);
+    if newest < screen.last.load(Ordering::Relaxed) {
+        // It is another house, which counts from 1.
+        screen.last.store(0, Ordering::Relaxed);
+    }
+    joined.history.iter().for_each(|post| screen.print(post));
+    println!("(you are in, with {} others; Ctrl-D ends)", joined.others.len());
+    Ok(())
+}
+
 async fn client(url: &str, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let chat = ChatClient::connect(url).callback(Screen.serve()).await?;
-    let outcome = talk(&chat, name, room).await;
+    let (screen, name, room) = (Screen::default(), name.to_owned(), room.to_owned());
+    let (again, shown, whole) = (AtomicBool::new(false), screen.clone(), room.clone());
+    let client = connect(url)
+        .callback(ChatEvents::serve(screen))
+        .reconnect(Reconnect::default())
+        .on_session(move |session| {
+            enter(session, shown.clone(), name.clone(), whole.clone(), again.swap(true, Ordering::Relaxed))
+        })
+        .await?;
+    let outcome = talk(&client, &room).await;
     // Without this the program may end before its goodbye has been written.
-    chat.session().close().await;
+    client.close().await;
     outcome
 }
 
 /// Posts the lines that the user types, and runs the commands.
-async fn talk(chat: &ChatClient, name: &str, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let joined = chat.join(room, name).await?;
-    for post in &joined.history {
-        println!("{}: {}", post.author, post.text);
-    }
-    println!("(you are in, with {} others; Ctrl-D ends)", joined.others.len());
-    let session = chat.session();
-    let mut lines = BufReader::new(stdin()).lines();
+async fn talk(client: &Client, room: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let chat: ChatClient = client.client();
+    let (mut lines, mut events) = (BufReader::new(stdin()).lines(), client.events());
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line?,
-            reason = session.closed() => return Err(reason.into()),
+            Some(event) = events.next() => {
+                match event {
+                    ClientEvent::SessionLost { reason, .. } => println!("({reason}; what you type waits)"),
+                    ClientEvent::Closed(error) => return Err(error.into()),
+                    _ => {}
+                }
+                continue;
+            }
         };
         let Some(line) = line else { return Ok(()) };
-        if line == "/who" {
-            println!("({})", chat.who(room).await?.join(", "));
-        } else if let Some(question) = line.strip_prefix("/vote ") {
-            let tally = chat.vote(room, question).await?;
-            println!("({} yes, {} no, {} silent)", tally.yes, tally.no, tally.silent);
-        } else if !line.is_empty() {
-            chat.post(room, &line).await?;
+        if let Err(error) = obey(&chat, room, &line).await {
+            println!("({error})");
         }
     }
+}
+
+/// Runs a command, or posts a line.
+async fn obey(chat: &ChatClient, room: &str, line: &str) -> Result<(), CallError<ChatError>> {
+    if line == "/who" {
+        println!("({})", chat.who(room).await?.join(", "));
+    } else if let Some(question) = line.strip_prefix("/vote ") {
+        let tally = chat.vote(room, question).await?;
+        println!("({} yes, {} no, {} silent)", tally.yes, tally.no, tally.silent);
+    } else if !line.is_empty() {
+        chat.post(room, line).await?;
+    }
+    Ok(())
 }
