@@ -247,12 +247,12 @@ impl<'a> Serializer for Probe<'a> {
     }
     fn serialize_struct_variant(
         self,
-        _: &'static str,
-        _: u32,
+        name: &'static str,
+        index: u32,
         variant: &'static str,
-        _: usize,
+        len: usize,
     ) -> Result<Parts<'a>, Broken> {
-        Ok(self.parts(&format!(".{variant}")))
+        self.serialize_tuple_variant(name, index, variant, len)
     }
 }
 
