@@ -148,7 +148,10 @@ fn meaning(frame: &Frame) -> Value {
             json!({"depth": depth, "count": number(*count), "bytes": number(*bytes)})
         }
         Frame::Ping { token } | Frame::Pong { token } => json!({"token": number(*token)}),
-        Frame::GoAway { last_seq, message } => json!({"last_seq": number(*last_seq), "message": message}),
+        Frame::GoAway { last_seq, message, after_ms: 0 } => json!({"last_seq": number(*last_seq), "message": message}),
+        Frame::GoAway { last_seq, message, after_ms } => {
+            json!({"last_seq": number(*last_seq), "message": message, "after_ms": number(*after_ms)})
+        }
     };
     value["kind"] = json!(frame.kind_name());
     if let Frame::Request(Request { streams, .. }) | Frame::Response { streams, .. } = frame {

@@ -191,7 +191,11 @@ fn frame() -> impl Strategy<Value = Frame> {
         (small(), number(), number()).prop_map(|(depth, count, bytes)| Frame::Done { depth, count, bytes }),
         number().prop_map(|token| Frame::Ping { token }),
         number().prop_map(|token| Frame::Pong { token }),
-        (number(), text()).prop_map(|(last_seq, message)| Frame::GoAway { last_seq, message }),
+        (number(), text(), number()).prop_map(|(last_seq, message, after_ms)| Frame::GoAway {
+            last_seq,
+            message,
+            after_ms
+        }),
     ]
 }
 

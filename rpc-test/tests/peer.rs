@@ -222,7 +222,7 @@ async fn peers_that_leave_do_not_read_or_refuse() {
     assert!(end_of(&desk).await.is_shut_down());
 
     let (desk, server) = beside_a_server().await;
-    server.send(Frame::GoAway { last_seq: 0, message: "soon".to_owned() });
+    server.send(Frame::GoAway { last_seq: 0, message: "soon".to_owned(), after_ms: 0 });
     drop(server);
     assert!(end_of(&desk).await.is_lost());
 

@@ -13,6 +13,7 @@ const MOST: usize = u32::MAX as usize;
 const PERMITS: usize = if MOST < usize::MAX >> 3 { MOST } else { usize::MAX >> 3 };
 const ZERO: Duration = Duration::ZERO;
 const FOR_EVER: Duration = Duration::MAX;
+const DAY: Duration = secs(24 * 60 * 60);
 /// The time that stands for [`FOR_EVER`], because a clock can add it to the present time.
 pub(super) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
@@ -302,6 +303,10 @@ fields! {
     /// this); at least a twentieth of this is left for `closed` hooks. A server's `shutdown` returns when this time is
     /// over, even if a session's thread is blocked. Stops a peer or a handler from holding up a shutdown.
     drain_timeout: Duration = secs(30), ZERO..=FOR_EVER;
+    /// When draining: clients are asked to come back after a random part of this time, so that those of a server that
+    /// restarts do not come back all at once. Default 0 s, which asks for nothing; at most 86,400 s. Clients that
+    /// [connect again](crate::guide::reconnecting) wait that long after the end of their session.
+    reconnect_spread: Duration = ZERO, ZERO..=DAY;
     /// Bytes of metadata of one call, with 48 added for each pair; also bytes of the message and the details of one
     /// status that is sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses
     /// without words; at most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from sending large

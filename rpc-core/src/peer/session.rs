@@ -1,6 +1,6 @@
 //! `Session`: the user's handle to one end's life with a peer.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     clock::now,
@@ -305,8 +305,18 @@ impl Session {
     /// session is over, and returns the reason; see [`Closing`]. A handler of the same session must not await it,
     /// because the drain waits for the handler: spawn a task that waits.
     pub fn drain(&self) -> Closing {
-        self.shared.act(|connection| connection.drain(now(), "the other side is shutting down"));
+        let spread = self.shared.config.reconnect_spread();
+        self.shared.act(|connection| {
+            connection.ask_back_in(spread.mul_f64(rand::random()));
+            connection.drain(now(), "the other side is shutting down");
+        });
         Closing::of_drain(self.shared.clone())
+    }
+
+    /// How long after the end of the session the other side wants this side to come back; zero if it has not said that.
+    #[doc(hidden)]
+    pub fn asked_back_in(&self) -> Duration {
+        self.shared.look(|connection| connection.asked_back_in())
     }
 
     /// The calls of this side that the end of the session has cut off.

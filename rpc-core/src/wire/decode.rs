@@ -96,6 +96,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
                 Some(reader) => read_text(reader)?,
                 None => String::new(),
             },
+            after_ms: fields.opt_uint()?.unwrap_or(0),
         },
         kind::FIRST_IGNORABLE.. => {
             fields.skip_rest()?;

@@ -175,10 +175,13 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         Frame::Done { depth, count, bytes } => numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]),
         Frame::Ping { token } => numbers(out, kind::PING, &[*token]),
         Frame::Pong { token } => numbers(out, kind::PONG, &[*token]),
-        Frame::GoAway { last_seq, message } => {
-            begin(out, 3, kind::GO_AWAY);
+        Frame::GoAway { last_seq, message, after_ms } => {
+            begin(out, if *after_ms == 0 { 3 } else { 4 }, kind::GO_AWAY);
             put::uint(out, *last_seq);
             put::text(out, message);
+            if *after_ms > 0 {
+                put::uint(out, *after_ms);
+            }
         }
     }
 }
@@ -217,7 +220,7 @@ impl Frame {
             Self::Error { error: ErrorBody::Fault(payload), .. } => 2 * NUMBER + payload_len(payload),
             Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + status_len(status),
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
-            Self::GoAway { message, .. } => 2 * NUMBER + message.len(),
+            Self::GoAway { message, .. } => 3 * NUMBER + message.len(),
             Self::Credit { .. } => 4 * NUMBER,
             Self::Cancel { .. }
             | Self::Abort { .. }

@@ -214,6 +214,9 @@ pub enum Frame {
         last_seq: u64,
         /// Why, for people.
         message: String,
+        /// How many milliseconds after the end of the session the receiver should come back, if it wants to; 0 if the
+        /// sender does not say.
+        after_ms: u64,
     },
 }
 

@@ -124,6 +124,8 @@ pub enum Frame {
         last_seq: u64,
         /// Why, for people.
         message: String,
+        /// How many milliseconds after the end of the session the program should come back; 0 says nothing of it.
+        after_ms: u64,
     },
 }
 
@@ -253,7 +255,7 @@ impl Frame {
             W::Credit { stream, items, bytes, read } => Self::Credit { stream, items, bytes, read },
             W::Stop { transfer } => Self::Stop { transfer },
             W::Done { depth, count, bytes } => Self::Done { depth, count, bytes },
-            W::GoAway { last_seq, message } => Self::GoAway { last_seq, message },
+            W::GoAway { last_seq, message, after_ms } => Self::GoAway { last_seq, message, after_ms },
             own @ (W::Hello(_) | W::Welcome(_) | W::Ping { .. } | W::Pong { .. }) => return Err(own),
         })
     }
@@ -283,7 +285,7 @@ impl Frame {
             Self::Credit { stream, items, bytes, read } => W::Credit { stream, items, bytes, read },
             Self::Stop { transfer } => W::Stop { transfer },
             Self::Done { depth, count, bytes } => W::Done { depth, count, bytes },
-            Self::GoAway { last_seq, message } => W::GoAway { last_seq, message },
+            Self::GoAway { last_seq, message, after_ms } => W::GoAway { last_seq, message, after_ms },
         }
     }
 }

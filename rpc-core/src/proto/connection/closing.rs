@@ -1,6 +1,6 @@
 //! The end of a connection, and the drain before it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Connection, ConnectionError, Event, Phase, ServedKey, ServedState, SessionTimer, lifecycle::shutting_down,
@@ -67,14 +67,27 @@ impl Connection {
         self.life.draining = true;
         self.output.emit(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
-        self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message });
+        let after_ms = u64::try_from(self.life.ask_back_in.as_millis()).unwrap_or(u64::MAX);
+        self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message, after_ms });
         self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace());
         self.schedule.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
     }
 
-    pub(super) fn handle_go_away(&mut self, last_seq: u64, message: &str) {
+    /// A drain that begins later asks the other side to come back when this time is over; zero asks for nothing.
+    pub fn ask_back_in(&mut self, after: Duration) {
+        self.life.ask_back_in = after;
+    }
+
+    /// How long after the end of the session the other side, which has said that it leaves, wants this side to come
+    /// back; zero if it has not said that.
+    pub fn asked_back_in(&self) -> Duration {
+        self.life.asked_back_in
+    }
+
+    pub(super) fn handle_go_away(&mut self, last_seq: u64, message: &str, after_ms: u64) {
         if self.life.note_peer_leaves(last_seq) {
+            self.life.asked_back_in = Duration::from_millis(after_ms);
             self.output.emit(Event::Draining);
             let why = if message.is_empty() { "the other side is shutting down" } else { message };
             self.fail_unsent(why);

@@ -1,6 +1,6 @@
 //! `Lifecycle`: where a session stands between its handshake and its end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::state::LostCalls;
 use crate::{error::ConnectionError, status::Status};
@@ -26,6 +26,10 @@ pub(super) struct Lifecycle {
     pub(super) terminated: bool,
     /// The time by which this end must be over, if it drains.
     end_by: Option<Instant>,
+    /// How long after the end of the session a drain asks the other side to come back.
+    pub(super) ask_back_in: Duration,
+    /// What the other side has asked for in the same way.
+    pub(super) asked_back_in: Duration,
     /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
     peer_last_seq: Option<u64>,
 }
@@ -48,6 +52,8 @@ impl Lifecycle {
             grace_over: false,
             terminated: false,
             end_by: None,
+            ask_back_in: Duration::ZERO,
+            asked_back_in: Duration::ZERO,
             peer_last_seq: None,
         }
     }
@@ -130,8 +136,6 @@ pub(super) fn shutting_down() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -218,8 +218,8 @@ impl Connection {
             Frame::Done { depth, count, bytes } => self.handle_done(depth, count, bytes),
             Frame::Ping { token } => self.handle_ping(now, token),
             Frame::Pong { token } => self.handle_pong(now, token),
-            Frame::GoAway { last_seq, message } => {
-                self.handle_go_away(last_seq, &message);
+            Frame::GoAway { last_seq, message, after_ms } => {
+                self.handle_go_away(last_seq, &message, after_ms);
                 Ok(())
             }
             Frame::Hello(_) | Frame::Welcome(_) => Err(HandshakeViolation::Second.into()),

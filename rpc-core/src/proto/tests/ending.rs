@@ -1,5 +1,7 @@
 //! The end of a connection: the outcome of every call, what is still sent, and the drain before the end.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::pair::{CLIENT, Call, Pair, SERVER};
@@ -227,4 +229,17 @@ fn a_client_may_send_all_of_16_kib_before_it_has_the_welcome() {
     assert!(server.connection.ended().is_none());
     server.connection.handle_packet(now, Bytes::new());
     assert!(server.connection.ended().is_some(), "one packet more");
+}
+
+#[test]
+fn a_side_that_leaves_says_when_to_come_back() {
+    for after in [Duration::ZERO, Duration::from_millis(90_000), Duration::MAX] {
+        let mut pair = Pair::with_defaults();
+        pair.ends[SERVER].connection.ask_back_in(after);
+        pair.ends[SERVER].connection.drain(pair.now, "bye");
+        pair.run();
+        let expected = after.min(Duration::from_millis(u64::MAX));
+        assert_eq!(pair.ends[CLIENT].connection.asked_back_in(), expected);
+        assert_eq!(pair.ends[SERVER].connection.asked_back_in(), Duration::ZERO);
+    }
 }

@@ -143,7 +143,7 @@ fn a_depth_counts_as_255_at_most() {
 #[test]
 fn a_second_goaway_is_ignored() {
     let mut liar = Liar::new(&Config::default());
-    let goaway = |message: &str| Frame::GoAway { last_seq: 0, message: message.to_owned() };
+    let goaway = |message: &str| Frame::GoAway { last_seq: 0, message: message.to_owned(), after_ms: 0 };
     liar.say_apart(&[goaway("first"), goaway("second")]);
     assert_eq!(liar.closed(), None);
     let refused = liar.pair.call(SERVER, Call::new()).expect_err("a side that leaves takes no new calls");

@@ -30,7 +30,7 @@ fn a_long_goaway_is_cut_and_shared_by_all_calls_that_wait() {
     pair.call_and_arrive(SERVER, Call::new());
     let waiting: Vec<_> = (0..WAITING).map(|_| pair.call(SERVER, Call::new()).unwrap()).collect();
     let mut liar = Liar::at(pair);
-    liar.say_apart(&[Frame::GoAway { last_seq: 9, message: "ä".repeat(60 * 1024) }]);
+    liar.say_apart(&[Frame::GoAway { last_seq: 9, message: "ä".repeat(60 * 1024), after_ms: 0 }]);
     assert_eq!(liar.closed(), None);
     let statuses: Vec<_> = waiting.into_iter().map(|key| liar.pair.status(SERVER, key)).collect();
     assert!(statuses.iter().all(|status| status.execution() == Execution::NotExecuted));
