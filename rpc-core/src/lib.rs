@@ -199,6 +199,13 @@ pub mod __client {
     pub use crate::{peer::ClientSessions, proto::LostCalls};
 }
 
+/// What `rpc-server` drains its sessions with. Not for people: it may change in any release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __server {
+    pub use crate::peer::drain_together;
+}
+
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.
 #[cfg(feature = "session")]
 #[doc(hidden)]

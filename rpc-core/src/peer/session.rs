@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    clock::now,
     closing::Closing,
     info::ConnectionInfo,
     principal::{Identity, Principal},
@@ -257,7 +256,7 @@ impl Session {
     pub async fn established(&self) -> Result<(), ConnectionError> {
         match self.shared.reach(|life| !matches!(life, Life::Connecting)).await {
             Life::Over(error) => Err(error),
-            Life::Open | Life::Draining | Life::Connecting => Ok(()),
+            Life::Open | Life::Draining { .. } | Life::Connecting => Ok(()),
         }
     }
 
@@ -273,7 +272,7 @@ impl Session {
     /// as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. Dropping the future stops the
     /// waiting and nothing else.
     pub async fn draining(&self) {
-        self.shared.reach(|life| matches!(life, Life::Draining | Life::Over(_))).await;
+        self.shared.reach(|life| matches!(life, Life::Draining { .. } | Life::Over(_))).await;
     }
 
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], and handlers are
@@ -305,11 +304,7 @@ impl Session {
     /// session is over, and returns the reason; see [`Closing`]. A handler of the same session must not await it,
     /// because the drain waits for the handler: spawn a task that waits.
     pub fn drain(&self) -> Closing {
-        let spread = self.shared.config.reconnect_spread();
-        self.shared.act(|connection| {
-            connection.ask_back_in(spread.mul_f64(rand::random()));
-            connection.drain(now(), "the other side is shutting down");
-        });
+        self.begin_drain(Connection::drain);
         Closing::of_drain(self.shared.clone())
     }
 

@@ -32,7 +32,10 @@ pub(crate) enum Life {
     Connecting,
     Open,
     /// One side has begun to shut down.
-    Draining,
+    Draining {
+        /// False if this side drains, waits for other sessions, and serves nothing meanwhile.
+        serving: bool,
+    },
     Over(ConnectionError),
 }
 
@@ -41,7 +44,7 @@ impl Life {
         match self {
             Self::Connecting => 0,
             Self::Open => 1,
-            Self::Draining => 2,
+            Self::Draining { .. } => 2,
             Self::Over(_) => 3,
         }
     }
@@ -274,6 +277,14 @@ impl SessionShared {
         });
     }
 
+    /// Records whether something is served here while the drain is held.
+    pub(crate) fn set_serving(&self, now: bool) {
+        self.life.send_if_modified(|life| match life {
+            Life::Draining { serving } => std::mem::replace(serving, now) != now,
+            _ => false,
+        });
+    }
+
     /// Waits until the session's stage satisfies `reached`.
     pub(crate) async fn reach(&self, reached: impl FnMut(&Life) -> bool) -> Life {
         let mut life = self.life.subscribe();
@@ -285,7 +296,7 @@ impl SessionShared {
     pub(crate) async fn over(&self) -> ConnectionError {
         match self.reach(|life| matches!(life, Life::Over(_))).await {
             Life::Over(error) => error,
-            Life::Open | Life::Draining | Life::Connecting => ConnectionError::ClosedLocally,
+            Life::Open | Life::Draining { .. } | Life::Connecting => ConnectionError::ClosedLocally,
         }
     }
 

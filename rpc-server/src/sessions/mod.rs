@@ -14,7 +14,8 @@ use std::{
 };
 
 use rpc_core::{
-    ConnectionError, Principal, Session, SessionHooks, SessionId, Status, Stub, async_trait, logging::LogLimit,
+    __server::drain_together, ConnectionError, Principal, Session, SessionHooks, SessionId, Status, Stub, async_trait,
+    logging::LogLimit,
 };
 use tokio::{
     sync::watch,
@@ -144,10 +145,12 @@ impl Sessions {
 
     /// Takes no more sessions, drains the live ones and waits until the last one has ended.
     ///
-    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. This
-    /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call in every case:
-    /// hooks that take longer run on, and a session that has not ended by then (a handler blocks its thread) is named
-    /// in the log and left behind. Dropping the future stops the waiting, not the drain.
+    /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. No
+    /// session is closed before all sessions have ended the calls that they serve, or
+    /// [`Config::drain_grace`](rpc_core::Config::drain_grace) is over, because a handler may call the client of another
+    /// session. This returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) of its first call in
+    /// every case: hooks that take longer run on, and a session that has not ended by then (a handler blocks its
+    /// thread) is named in the log and left behind. Dropping the future stops the waiting, not the drain.
     ///
     /// A handler must not await a drain, which waits for the handler: spawn it. To close the server's listeners too,
     /// use [`Server::shutdown`](crate::Server::shutdown).
@@ -163,10 +166,7 @@ impl Sessions {
 
     /// Takes no more sessions and drains the live ones.
     pub(crate) fn begin_drain(&self) {
-        let sessions = self.enter_phase(Phase::Draining);
-        for session in sessions {
-            session.drain();
-        }
+        drain_together(&self.enter_phase(Phase::Draining));
         let now = Instant::now();
         let until = self.shared.drain_timeout.get().and_then(|timeout| now.checked_add(*timeout));
         self.shared.drain.send_if_modified(|drain| {

@@ -131,7 +131,7 @@ impl Connection {
             let cure = if self.role == Role::Client { "; connect again for new stubs" } else { "" };
             return Some(Status::unavailable(format!("the call was not made: {error}{cure}")).not_executed());
         }
-        if !has_parent && self.life.is_leaving() {
+        if !has_parent && self.life.makes_no_call(start.origin.is_some()) {
             return Some(self.life.why_no_call());
         }
         if start.depth > max_depth {

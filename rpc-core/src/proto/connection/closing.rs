@@ -74,6 +74,28 @@ impl Connection {
         self.fail_unsent("this side is shutting down");
     }
 
+    /// As [`Self::drain`], but the connection does not end before [`Self::release`], or before the grace is over, even
+    /// if nothing is under way. Until then handlers make calls here, of whichever session they are.
+    pub fn drain_held(&mut self, now: Instant, message: &str) {
+        self.life.held = self.life.is_open() && !self.life.draining;
+        self.drain(now, message);
+    }
+
+    /// Lets a held drain go on.
+    pub fn release(&mut self) {
+        self.life.held = false;
+    }
+
+    /// Whether a call is served here, or a stream of a result is produced.
+    pub fn is_serving(&self) -> bool {
+        !self.served.is_nothing_awaited(false) || self.send_streams.len() > 0
+    }
+
+    /// The number of calls that have been taken in.
+    pub fn calls_taken_in(&self) -> u64 {
+        self.served.taken_in()
+    }
+
     /// A drain that begins later asks the other side to come back when this time is over; zero asks for nothing.
     pub fn ask_back_in(&mut self, after: Duration) {
         self.life.ask_back_in = after;
@@ -99,7 +121,8 @@ impl Connection {
         let status = Status::unavailable(format!("the call was not made: {why}")).not_executed();
         for key in self.calls.slots.keys() {
             let Some(slot) = self.calls.slots.find(key) else { continue };
-            if slot.parent.is_none() && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
+            let refused = slot.parent.is_none() && self.life.makes_no_call(slot.origin.is_some());
+            if refused && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
                 self.fail(key, status.clone());
             }
         }
@@ -117,6 +140,7 @@ impl Connection {
     /// The drain's grace is over: running handlers are stopped, and calls that would start now are refused.
     pub(super) fn stop_handlers(&mut self) {
         self.life.grace_over = true;
+        self.release();
         for (key, state) in self.served.states() {
             match (key, state) {
                 (_, ServedState::Running) => self.stop_handler(key, Cancellation::Drain),
@@ -144,6 +168,9 @@ impl Connection {
         if !self.life.draining || !self.life.is_open() {
             return;
         }
+        if self.life.held {
+            return self.tell_serving();
+        }
         let idle = self.served.is_nothing_awaited(self.life.grace_over)
             && self.calls.slots.awaited() == 0
             && !self.outbox.has_frames()
@@ -154,6 +181,15 @@ impl Connection {
             && self.output.events.is_empty();
         if idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
+        }
+    }
+
+    /// Tells the shell when the last call that is served here has ended, and when there is one again.
+    fn tell_serving(&mut self) {
+        let serving = self.is_serving();
+        if serving != self.life.told_serving {
+            self.life.told_serving = serving;
+            self.output.emit(Event::Serving(serving));
         }
     }
 

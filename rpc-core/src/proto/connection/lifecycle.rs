@@ -20,6 +20,10 @@ pub(super) struct Lifecycle {
     pub(super) lost: LostCalls,
     /// This side takes no new calls.
     pub(super) draining: bool,
+    /// The drain waits for the drains of other sessions.
+    pub(super) held: bool,
+    /// Whether the shell was told last that something is served here, while the drain is held.
+    pub(super) told_serving: bool,
     /// The time that a drain gives to running calls is over.
     pub(super) grace_over: bool,
     /// A method has succeeded that ends the session, whose reply is on its way.
@@ -49,6 +53,8 @@ impl Lifecycle {
             ended: None,
             lost: LostCalls::default(),
             draining: false,
+            held: false,
+            told_serving: true,
             grace_over: false,
             terminated: false,
             end_by: None,
@@ -72,6 +78,13 @@ impl Lifecycle {
     #[inline]
     pub(super) fn is_leaving(&self) -> bool {
         self.draining || self.peer_last_seq.is_some()
+    }
+
+    /// Whether this side makes no new call without a parent at the other side. Handlers still make calls while the
+    /// drain of this side is held.
+    #[inline]
+    pub(super) fn makes_no_call(&self, in_handler: bool) -> bool {
+        self.is_leaving() && !(in_handler && self.held && self.peer_last_seq.is_none())
     }
 
     /// Why a call cannot be made, if either side takes no new ones.

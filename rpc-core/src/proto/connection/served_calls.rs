@@ -25,6 +25,8 @@ pub(super) struct ServedCalls {
     calls: CallTable<Served>,
     oneway: CallTable<Served>,
     last_oneway: u64,
+    /// Two-way calls that have been taken in.
+    taken_in: u64,
     permits: Permits,
     oneway_permits: Permits,
     /// The bytes that count against `Config::max_arguments`.
@@ -85,6 +87,7 @@ impl ServedCalls {
             calls: CallTable::default(),
             oneway: CallTable::default(),
             last_oneway: 0,
+            taken_in: 0,
             permits: Permits::new(limits.calls, limits.nested, limits.depth),
             oneway_permits: Permits::new(limits.notifies, limits.nested, limits.depth),
             argument_bytes: 0,
@@ -151,6 +154,11 @@ impl ServedCalls {
     #[inline]
     pub(super) fn oneway_len(&self) -> usize {
         self.oneway.len()
+    }
+
+    /// The number of calls of both kinds that have been taken in.
+    pub(super) fn taken_in(&self) -> u64 {
+        self.taken_in + self.last_oneway
     }
 
     /// How many places [`Self::deadlines`] looks at.
@@ -237,7 +245,10 @@ impl ServedCalls {
     pub(super) fn insert(&mut self, key: ServedKey, served: Served) {
         self.argument_bytes += served.argument_bytes;
         match key {
-            ServedKey::Call(id) => self.calls.insert(id, served),
+            ServedKey::Call(id) => {
+                self.taken_in += 1;
+                self.calls.insert(id, served);
+            }
             ServedKey::Oneway(number) => self.oneway.insert(number, served),
         }
     }

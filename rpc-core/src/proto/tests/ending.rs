@@ -243,3 +243,53 @@ fn a_side_that_leaves_says_when_to_come_back() {
         assert_eq!(pair.ends[SERVER].connection.asked_back_in(), Duration::ZERO);
     }
 }
+
+#[test]
+fn a_held_drain_lets_handlers_call_until_it_is_released() {
+    let mut pair = Pair::with_defaults();
+    let (outer, served) = pair.call_and_arrive(CLIENT, Call::new());
+    let mut other = Pair::with_defaults();
+    let server = &mut other.ends[SERVER].connection;
+    server.drain_held(other.now, "bye");
+    other.run();
+    assert!(other.ends[SERVER].closed.is_none() && other.ends[SERVER].connection.is_draining());
+    assert_eq!(other.ends[SERVER].serving, [false]);
+    // A handler of the first session calls the client of the second one, and only a handler does.
+    let status = other.call(SERVER, Call::new()).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    let (key, callback) = other.call_and_arrive(SERVER, Call::new().within(&served.call));
+    // The client calls back within that call, and is served.
+    let (nested, inner) = other.call_and_arrive(CLIENT, Call::new().within(&callback.call));
+    other.run();
+    assert_eq!(other.ends[SERVER].serving, [false, true]);
+    let status = other.call(CLIENT, Call::new()).unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    other.answer_ok(SERVER, &inner);
+    other.run();
+    assert!(other.outcome(CLIENT, nested).is_some());
+    assert_eq!(other.ends[SERVER].serving, [false, true, false]);
+    other.ends[SERVER].connection.release();
+    other.run();
+    assert!(other.ends[SERVER].closed.is_none(), "a call is under way");
+    other.answer_ok(CLIENT, &callback);
+    other.run();
+    assert!(other.outcome(SERVER, key).is_some());
+    // The drain waited for this outcome. Its end is an event of the next round.
+    other.run();
+    other.run();
+    assert_eq!(other.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+    pair.answer_ok(SERVER, &served);
+    pair.run();
+    assert!(pair.outcome(CLIENT, outer).is_some());
+}
+
+#[test]
+fn the_grace_ends_the_hold_of_a_drain() {
+    let mut pair = Pair::with_defaults();
+    pair.ends[SERVER].connection.drain_held(pair.now, "bye");
+    pair.run();
+    pair.pass(9.0);
+    assert!(pair.ends[SERVER].closed.is_none());
+    pair.pass(2.0);
+    assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+}

@@ -63,6 +63,8 @@ pub(super) struct End {
     pub(super) transfers_released: usize,
     /// How often the shell was told to free memory.
     pub(super) trims: usize,
+    /// What was told while a drain was held.
+    pub(super) serving: Vec<bool>,
 }
 
 pub(super) struct Pair {
@@ -129,6 +131,7 @@ impl End {
             unsent: Vec::new(),
             transfers_released: 0,
             trims: 0,
+            serving: Vec::new(),
         }
     }
 
@@ -155,6 +158,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
+                Event::Serving(serving) => self.serving.push(serving),
                 Event::Trim => self.trims += 1,
                 Event::Call { key, call, payload, buffer, streams } => {
                     self.arrived.push(Arrived { key, call, payload, buffer, streams });

@@ -284,7 +284,8 @@ impl Driver {
                 Event::Withdrawn { key } => self.dispatch.withdraw(key),
                 Event::Cancel { key } => self.dispatch.cancel(key),
                 Event::Trim => self.trim(),
-                Event::Draining => self.shared.live(Life::Draining),
+                Event::Draining => self.shared.live(Life::Draining { serving: true }),
+                Event::Serving(serving) => self.shared.set_serving(serving),
                 Event::Welcome(welcome) => {
                     tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
                     self.begin_opening(None);
