@@ -295,3 +295,20 @@ async fn a_fake_peer_without_a_paused_clock() {
     let stub = DeskClient::connect("ws://localhost/").over(tokio::io::empty());
     stub.await.unwrap_err();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_comes_without_time_has_none() {
+    let (_server, mut client) = beside_a_client().await;
+    client.send(Frame::Request {
+        id: 7,
+        method: DeskClient::CONTRACT.methods()[0].id(),
+        deadline_ms: Some(0),
+        depth: 0,
+        parent: None,
+        metadata: Vec::new(),
+        payload: Payload::arguments(&("letter",)),
+        streams: Vec::new(),
+        window: 0,
+    });
+    assert_eq!(client.expect_status(7).await.code(), Code::DeadlineExceeded);
+}
