@@ -295,8 +295,8 @@ fields! {
     /// A write that makes no progress at all in this time ends the session, or at a server the connection whose HTTP
     /// request is being answered. Default 10 s; at least 1 s. Stops a peer that does not read.
     write_timeout: Duration = secs(10), secs(1)..=FOR_EVER;
-    /// When draining: how long running calls may go on before they are cancelled. Default 10 s; zero cancels the calls
-    /// at once.
+    /// When draining: how long running calls may go on before they are cancelled, and how long this side waits for the
+    /// calls that it has made itself. Default 10 s; zero cancels the calls at once.
     drain_grace: Duration = secs(10), ZERO..=FOR_EVER;
     /// When draining: how long the whole drain may take, even if calls or hooks still run. Default 30 s; zero closes at
     /// once. The session is ended earlier by the time that closing needs (`close_timeout`, but at most a third of

@@ -172,7 +172,7 @@ impl Connection {
             return self.tell_serving();
         }
         let idle = self.served.is_nothing_awaited(self.life.grace_over)
-            && self.calls.slots.awaited() == 0
+            && (self.life.grace_over || self.calls.slots.awaited() == 0)
             && !self.outbox.has_frames()
             && !self.has_bulk()
             && self.send_streams.len() == 0

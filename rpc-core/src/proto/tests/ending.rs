@@ -107,6 +107,8 @@ fn a_drain_lets_running_and_nested_calls_finish_and_takes_no_new_ones() {
 fn a_drain_serves_one_way_calls_that_are_on_their_way_or_nested_until_its_grace_is_over() {
     let mut pair = Pair::with_defaults();
     let (_outer, served) = pair.call_and_arrive(SERVER, Call::new());
+    // A handler that does not stop keeps the session beyond the grace.
+    pair.call_and_arrive(CLIENT, Call::new());
     pair.call(CLIENT, Call::new().oneway()).unwrap();
     pair.transmit(CLIENT);
     pair.ends[SERVER].connection.drain(pair.now, "bye");
@@ -292,4 +294,17 @@ fn the_grace_ends_the_hold_of_a_drain() {
     assert!(pair.ends[SERVER].closed.is_none());
     pair.pass(2.0);
     assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+}
+
+#[test]
+fn a_drain_waits_for_calls_of_its_own_side_as_long_as_for_handlers() {
+    let mut pair = Pair::with_defaults();
+    let (key, _served) = pair.call_and_arrive(SERVER, Call::new().timeout(3600));
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.pass(9.0);
+    assert!(pair.ends[SERVER].closed.is_none());
+    pair.pass(2.0);
+    assert_eq!(pair.ends[SERVER].closed, Some(ConnectionError::ShutDown));
+    let status = pair.status(SERVER, key);
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::Unknown));
 }
