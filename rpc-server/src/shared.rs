@@ -15,7 +15,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
     admission::Admission,
@@ -52,6 +52,8 @@ pub(crate) struct ServerShared {
     given_up: watch::Sender<bool>,
     /// Limits the log lines about connections beyond the caps.
     refusals: LogLimit,
+    /// The same, for clients whose address has too many.
+    refusals_of_one: LogLimit,
     /// Limits the streams of the application that linger without a place.
     pub(crate) lingering: Arc<Semaphore>,
 }
@@ -106,6 +108,7 @@ impl ServerShared {
             unready: AtomicBool::new(false),
             given_up: watch::Sender::default(),
             refusals: LogLimit::new(),
+            refusals_of_one: LogLimit::new(),
             lingering: Arc::new(Semaphore::new(MOST_LINGERING)),
         }
     }
@@ -166,13 +169,12 @@ impl ServerShared {
 
     fn refuse(&self, full: Full, peer_addr: Option<SocketAddr>) -> Option<Arc<Place>> {
         let peer = peer_addr.map(tracing::field::display);
-        match full {
-            Full::All => {
-                if let Some(more) = self.refusals.admit(Instant::now().into_std()) {
-                    warn!(peer, "connection refused: the server has as many as it may{more}");
-                }
-            }
-            Full::Address => debug!(peer, "connection refused: the address has as many as it may"),
+        let (log, what) = match full {
+            Full::All => (&self.refusals, "the server has as many as it may (max_connections)"),
+            Full::Address => (&self.refusals_of_one, "its address has as many as it may (max_connections_per_address)"),
+        };
+        if let Some(more) = log.admit(Instant::now().into_std()) {
+            warn!(peer, "connection refused: {what}{more}");
         }
         None
     }

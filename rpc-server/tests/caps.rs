@@ -42,7 +42,7 @@ async fn refused_while_it_talks(server: &ServerHandle) {
     let head = raw.head().await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head:?}");
     let body = raw.body(&head).await;
-    assert!(body.trim_end().ends_with("Try again in a moment."), "{body:?}");
+    assert!(body.trim_end().ends_with("max_connections_per_address."), "{body:?}");
 }
 
 /// Connects until there is a place.

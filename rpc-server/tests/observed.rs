@@ -113,3 +113,17 @@ async fn clients_that_are_refused_are_observed_at_each_step() {
     assert_eq!((sessions.opened, sessions.refused, sessions.failed), (1, 3, 0));
     timeout(SOON, server.shutdown()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_that_is_turned_away_is_heard_of() {
+    let (ear, mut heard) = unbounded_channel();
+    let builder = Server::builder().service(Oak.serve()).observer(Ear(ear)).max_connections_per_address(1);
+    let server = builder.listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    let _first = DeskClient::connect(&url).await.unwrap();
+    let error = DeskClient::connect(&url).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("max_connections_per_address"), "{error}");
+    let (addr, reason) = timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    assert!(addr.is_some() && reason.is_refused(), "{reason}");
+    assert!(heard.try_recv().is_err(), "it is heard of once");
+}

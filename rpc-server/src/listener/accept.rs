@@ -24,6 +24,7 @@ use super::{
 use crate::{
     shared::{ServerShared, Stop},
     socket::{Incoming, Socket},
+    upgrade::Refusal,
 };
 
 /// Serves one listening socket until the socket is closed, or the server ends.
@@ -112,9 +113,13 @@ impl Acceptor {
                     }
                 }
             }
-            // Over TLS, saying why would cost a handshake.
-            None if self.options.security.is_tls() => {}
-            None => self.turned_away.add(incoming),
+            None => {
+                Refusal::Full.tell(&self.shared.hosting, peer_addr);
+                // Over TLS, saying why would cost a handshake.
+                if !self.options.security.is_tls() {
+                    self.turned_away.add(incoming);
+                }
+            }
         }
     }
 }

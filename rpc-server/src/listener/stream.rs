@@ -13,7 +13,7 @@ use super::{
     connection::{Accepted, http},
     turned_away::{LONGEST, linger},
 };
-use crate::{error::ListenError, shared::ServerShared, socket::canonical};
+use crate::{error::ListenError, shared::ServerShared, socket::canonical, upgrade::Refusal};
 
 /// Makes a stream a connection of the server. Must be called within a tokio runtime.
 pub(crate) fn serve_stream<IO>(shared: &Arc<ServerShared>, io: IO, info: ConnectionInfo) -> Result<(), ListenError>
@@ -31,6 +31,7 @@ where
         None => shared.take_place(None, None),
     };
     let Some(place) = place else {
+        Refusal::Full.tell(&shared.hosting, peer_addr);
         // Clients decide how many of these there are.
         if let Ok(lingering) = Arc::clone(&shared.lingering).try_acquire_owned() {
             tokio::spawn(async move {

@@ -12,10 +12,11 @@ use crate::{shared::MOST_LINGERING, socket::Incoming};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\n\
-    content-length: 60\r\n\
+    content-length: 170\r\n\
     connection: close\r\n\
     \r\n\
-    The server has too many connections. Try again in a moment.\n";
+    The server has too many connections, in all or from this address. Try again when some have ended; its operator can \
+    raise max_connections and max_connections_per_address.\n";
 /// How long a connection may linger.
 pub(super) const LONGEST: Duration = Duration::from_secs(1);
 /// The most bytes that a connection may send while it lingers.

@@ -1,7 +1,9 @@
 //! `Refusal`: why a request is not upgraded, and what a person can do about it.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use rpc_core::{ConnectionError, Status, session::SUBPROTOCOL};
+use rpc_core::{ConnectionError, ConnectionInfo, Hosting, Status, session::SUBPROTOCOL};
 
 use super::body::UpgradeBody;
 use crate::auth::{AuthError, AuthErrorKind};
@@ -83,7 +85,10 @@ impl Refusal {
             Self::Origin => {
                 "Web pages of this origin may not connect. The server's operator can allow it with allow_origin.\n"
             }
-            Self::Full => "The server has too many connections. Try again in a moment.\n",
+            Self::Full => {
+                "The server has too many connections, in all or from this address. Try again when some have ended; its \
+                 operator can raise max_connections and max_connections_per_address.\n"
+            }
             Self::ShuttingDown => "The server is shutting down. Connect again in a moment.\n",
             Self::NotUpgradable => {
                 "The HTTP server in front of this service does not support upgrades. Its operator must enable them; with hyper: \
@@ -97,6 +102,16 @@ impl Refusal {
                  max_headers.\n"
             }
         }
+    }
+
+    /// Tells observers of a connection that is turned away before its request is read.
+    pub(crate) fn tell(self, hosting: &Hosting, peer_addr: Option<SocketAddr>) {
+        let Some(reason) = self.reason() else { return };
+        let info = || match peer_addr {
+            Some(peer_addr) => ConnectionInfo::default().with_peer_addr(peer_addr),
+            None => ConnectionInfo::default(),
+        };
+        hosting.__session_failed(info, &reason);
     }
 
     /// Why a client gets no session, for observers; `None` for a request that does not ask for a WebSocket.
