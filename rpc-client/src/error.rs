@@ -324,7 +324,7 @@ fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200..=299 => "it is an ordinary web server; check host, port and path",
         300..=399 => "it is elsewhere, and redirects are not followed; use the address that it points to",
-        401 | 407 => "it wants credentials; set them with .credentials(..) or .header(..)",
+        401 | 407 => "it wants credentials, or others than it got; set them with .credentials(..) or .header(..)",
         403 => "it does not let this client in; check its credentials, and its header Origin if it has one",
         404 => "nothing is served at this path; check the path of the URL",
         426 => "the upgrade was not understood; a proxy in between may have removed it",

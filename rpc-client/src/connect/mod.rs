@@ -219,10 +219,10 @@ impl<T> ConnectBuilder<T> {
 
     /// Sets whom to trust, and who this client is, for a `wss://` URL. Without it, the authorities that the operating
     /// system trusts are trusted, and no certificate is shown ([`Tls::platform`]). With a `ws://` URL it is an error
-    /// when connecting.
+    /// when connecting. `None` is as if this were not called, for a program whose URL decides.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.settings = self.settings.tls(tls);
+    pub fn tls(mut self, tls: impl Into<Option<Tls>>) -> Self {
+        self.settings = self.settings.tls(tls.into());
         self
     }
 

@@ -40,8 +40,8 @@ impl DialSettings {
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(self, tls: Tls) -> Self {
-        Self { tls: Some(tls), ..self }
+    pub(crate) fn tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     pub(crate) fn proxy(self, proxy: Proxy) -> Self {

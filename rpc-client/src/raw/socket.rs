@@ -124,10 +124,10 @@ impl ClientWebSocketBuilder {
     }
 
     /// Sets whom this side trusts at a `wss://` URL, and its own certificate; [`Tls::platform`] if this is not called.
-    /// With a `ws://` URL, connecting fails.
+    /// With a `ws://` URL, connecting fails. `None` is as if this were not called.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.settings = self.settings.tls(tls);
+    pub fn tls(mut self, tls: impl Into<Option<Tls>>) -> Self {
+        self.settings = self.settings.tls(tls.into());
         self
     }
 
