@@ -132,3 +132,27 @@ fn commands_name_what_is_there() {
     }
     assert!(seen > 4, "the pages name tests and programs");
 }
+
+/// The variants of a public enum, as its source has them.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let (_, rest) = source.split_once(&format!("pub enum {name} {{\n")).expect("the enum is there");
+    let (body, _) = rest.split_once("\n}\n").expect("the enum ends");
+    let lines = body.lines().filter_map(|line| line.strip_prefix("    "));
+    let lines = lines.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+    lines.map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
+}
+
+#[test]
+fn the_tables_of_errors_are_whole() {
+    let page = fs::read_to_string(directory().join("errors.md")).expect("it can be read");
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next()).collect();
+    for (file, name, most) in
+        [("rpc-client/src/error.rs", "ConnectError", 19), ("rpc-core/src/error/connection.rs", "ConnectionError", 9)]
+    {
+        let variants = variants(&fs::read_to_string(root().join(file)).expect("it can be read"), name);
+        assert!(variants.len() >= most, "{variants:?}");
+        for variant in variants {
+            assert!(rows.iter().any(|row| row.contains(&format!("`{variant}`"))), "errors.md lacks {name}::{variant}");
+        }
+    }
+}
