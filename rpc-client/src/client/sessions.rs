@@ -135,7 +135,8 @@ impl Sessions {
         if reason.is_expired() {
             self.expired += 1;
         }
-        if self.expired < 2 && may_go_on(reason) { Verdict::Again } else { Verdict::Final }
+        let goes_on = !self.reconnect.is_never() && self.expired < 2 && may_go_on(reason);
+        if goes_on { Verdict::Again } else { Verdict::Final }
     }
 
     /// Tries to make a session until there is one, or it has to be given up.

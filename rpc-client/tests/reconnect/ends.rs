@@ -159,6 +159,19 @@ async fn a_wait_can_be_cut_short() {
     connected(&client).await;
 }
 
+#[tokio::test]
+async fn a_client_that_only_prepares_its_session_has_one() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let connecting = connect(format!("ws://{}/", line.addr())).callback(Counter::default().serve());
+    let client = connecting.on_session(async |_| Ok(())).await.unwrap();
+    line.cut();
+    let error = closed(&client).await;
+    assert!(matches!(error, ClientError::Session(ConnectionError::Lost(_))), "{error}");
+    assert_eq!(line.accepted(), 1);
+}
+
 /// A server that lets a client in if `lets_in` says so.
 async fn guarded(house: &Arc<House>, lets_in: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> ServerHandle {
     struct Door<F>(F);
