@@ -152,11 +152,13 @@ impl Sessions {
             }
             let state = |next_in| ClientState::Reconnecting { attempt, error: error.clone(), next_in, since };
             info!(attempt, "there is no session with the server, and the next attempt is in {delay:?}: {error}");
+            // Who hears of the wait may end it at once.
+            let now = shared.now.notified();
             shared.sessions.away(&error.to_string());
             shared.state.send_replace(state(Some(delay)));
             select! {
                 () = sleep(delay) => {}
-                () = shared.now.notified() => {}
+                () = now => {}
             }
             shared.state.send_replace(state(None));
             let failure = match self.attempt(shared).await {

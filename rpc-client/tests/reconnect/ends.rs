@@ -1,11 +1,14 @@
 //! When a client is closed for good, and when it is not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use rpc_client::{
     Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Reconnect, Status, connect,
 };
@@ -63,7 +66,7 @@ async fn dropping_the_last_stub_ends_the_session_and_the_dialling() {
     assert_eq!(desk.say("two").await, Ok(2), "a stub alone keeps its client");
     drop(desk);
     until("the session is over at the server", || server.sessions().is_empty()).await;
-    let last = timeout(SOON, futures::StreamExt::collect::<Vec<_>>(states)).await.unwrap();
+    let last = timeout(SOON, states.collect::<Vec<_>>()).await.unwrap();
     assert!(matches!(last.last(), Some(ClientState::Closed(_))), "{last:?}");
 
     let client = super::client(line.addr()).await.unwrap();
@@ -71,7 +74,7 @@ async fn dropping_the_last_stub_ends_the_session_and_the_dialling() {
     away(&client).await;
     let states = client.states();
     drop(client);
-    let last = timeout(SOON, futures::StreamExt::collect::<Vec<_>>(states)).await.unwrap();
+    let last = timeout(SOON, states.collect::<Vec<_>>()).await.unwrap();
     assert!(matches!(last.last(), Some(ClientState::Closed(_))), "{last:?}");
 }
 
@@ -156,6 +159,21 @@ async fn a_wait_can_be_cut_short() {
     let ClientState::Reconnecting { attempt, error, next_in, .. } = away(&client).await else { unreachable!() };
     assert!(attempt == 2 && next_in.is_some() && matches!(error, ClientError::Session(_)), "{error}");
     client.reconnect_now();
+    connected(&client).await;
+
+    // A program that hears of the wait ends it before the wait has begun.
+    struct Hasty(Client);
+    impl Wake for Hasty {
+        fn wake(self: Arc<Self>) {
+            self.0.reconnect_now();
+        }
+    }
+    let mut states = client.states();
+    assert!(states.next().now_or_never().unwrap().unwrap().is_connected());
+    let waker = Waker::from(Arc::new(Hasty(client.clone())));
+    assert!(states.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    line.cut();
+    until("there is a third session", || line.accepted() == 3).await;
     connected(&client).await;
 }
 
