@@ -1,8 +1,13 @@
 //! Calls across the loss of a session.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
 };
 
 use futures::{FutureExt, stream};
@@ -41,10 +46,10 @@ async fn calls_wait_while_there_is_no_session() {
     line.close();
     away(&client).await;
     let with_metadata = desk.with(CallOptions::new().metadata("key", "value"));
-    let mut plain = std::pin::pin!(desk.say("plain"));
-    let mut other = std::pin::pin!(with_metadata.say("other"));
+    let mut plain = pin!(desk.say("plain"));
+    let mut other = pin!(with_metadata.say("other"));
     let numbers = stream::iter([1, 2, 3]);
-    let mut streaming = std::pin::pin!(desk.sum(numbers));
+    let mut streaming = pin!(desk.sum(numbers));
     assert!((&mut plain).now_or_never().is_none());
     assert!((&mut other).now_or_never().is_none());
     assert!((&mut streaming).now_or_never().is_none());
@@ -52,6 +57,44 @@ async fn calls_wait_while_there_is_no_session() {
     let all = timeout(SOON, async { (plain.await, other.await, streaming.await) }).await.unwrap();
     assert!(all.0.is_ok() && all.1.is_ok(), "{all:?}");
     assert_eq!(all.2.unwrap(), 6);
+}
+
+/// Runs a future on a thread that belongs to no runtime.
+async fn outside<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (sender, done) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut future = pin!(future);
+        let value = loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(value) => break value,
+                Poll::Pending => thread::park(),
+            }
+        };
+        let _ = sender.send(value);
+    });
+    timeout(SOON, done).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_outside_of_the_runtime_waits_as_well() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let desk: DeskClient = client.client();
+    line.close();
+    away(&client).await;
+    let brief = desk.with(CallOptions::new().timeout(Duration::from_millis(50)));
+    let status = outside(async move { brief.say("late").await }).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let call = outside(async move { desk.say("outside").await });
+    line.open(server.local_addr());
+    assert_eq!(call.await, Ok(1));
 }
 
 #[tokio::test]
@@ -113,7 +156,7 @@ async fn a_call_that_has_not_gone_out_goes_on_in_the_next_session() {
     });
     house.until_said("held").await;
     // There is no permit for this call.
-    let mut second = std::pin::pin!(desk.say("second"));
+    let mut second = pin!(desk.say("second"));
     assert!((&mut second).now_or_never().is_none());
     line.cut();
     assert_eq!(timeout(SOON, second).await.unwrap(), Ok(2));
@@ -135,7 +178,7 @@ async fn calls_wait_for_the_next_server_while_theirs_drains() {
     let session = desk.session();
     let drain = tokio::spawn(async move { old.shutdown().await });
     timeout(SOON, session.draining()).await.unwrap();
-    let mut waits = std::pin::pin!(desk.say("waits"));
+    let mut waits = pin!(desk.say("waits"));
     assert!((&mut waits).now_or_never().is_none());
     assert_eq!(house.log(), ["held"]);
     house.gate.add_permits(1);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{sync::watch, time::timeout_at};
+use tokio::{runtime::Handle, sync::watch, time::timeout_at};
 
 use super::{
     call::{Answer, CallInput, CallParams, attempt},
@@ -38,6 +38,8 @@ pub struct ClientSessions {
     config: Config,
     interceptors: Arc<[Arc<dyn Interceptor>]>,
     state: watch::Sender<State>,
+    /// The runtime of the sessions. A call that is awaited outside of it has its timer there.
+    runtime: Handle,
 }
 
 struct State {
@@ -60,9 +62,14 @@ enum Stage {
 
 impl ClientSessions {
     /// The sessions of a client that has its first session, which is still to be prepared.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn new(first: &Session, hosting: &Hosting, config: Config) -> Arc<Self> {
-        let state = State { session: first.shared().clone(), stage: Stage::Preparing };
-        Arc::new(Self { config, interceptors: hosting.interceptors().clone(), state: watch::Sender::new(state) })
+        let state = watch::Sender::new(State { session: first.shared().clone(), stage: Stage::Preparing });
+        let (interceptors, runtime) = (hosting.interceptors().clone(), Handle::current());
+        Arc::new(Self { config, interceptors, state, runtime })
     }
 
     /// The session of the moment, or the last one.
@@ -182,7 +189,13 @@ impl ClientSessions {
             found.is_some()
         });
         let in_time = match params.wait_until() {
-            Some(until) => timeout_at(until.into(), wait).await.is_ok(),
+            Some(until) => {
+                let in_time = {
+                    let _runtime = self.runtime.enter();
+                    timeout_at(until.into(), wait)
+                };
+                in_time.await.is_ok()
+            }
             None => wait.await.is_ok(),
         };
         found.filter(|_| in_time).unwrap_or_else(|| Err(self.too_late(method)))
