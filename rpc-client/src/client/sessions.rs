@@ -23,6 +23,8 @@ use crate::{
 
 /// The number of events that a slow reader of events may be behind.
 const EVENTS: usize = 64;
+/// Why a client is closed whose task has ended before it.
+const STOPPED: &str = "the task that connects again has panicked, or its runtime was shut down";
 
 /// What a client and the maker of its sessions share.
 #[derive(Debug)]
@@ -88,7 +90,8 @@ impl Sessions {
         self.failed = 0;
         let (state, events) = (watch::Sender::new(ClientState::Connected), broadcast::Sender::new(EVENTS));
         let shared = Arc::new(Shared { sessions, state, events, now: Notify::new() });
-        tokio::spawn(self.run(shared.clone(), first));
+        let end = End { shared: shared.clone(), error: ConnectionError::Lost(STOPPED.to_owned()).into() };
+        tokio::spawn(self.run(end, first));
         Ok(shared)
     }
 
@@ -100,7 +103,12 @@ impl Sessions {
     }
 
     /// Makes sessions until the client is closed, or its last handle is dropped.
-    async fn run(mut self, shared: Arc<Shared>, mut live: Live) {
+    async fn run(mut self, mut end: End, live: Live) {
+        end.error = self.go_on(&end.shared, live).await;
+    }
+
+    /// Makes sessions until there is none any more, and returns the reason.
+    async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
             let reason = live.session.closed().await;
             let lost = live.session.lost_calls();
@@ -109,16 +117,16 @@ impl Sessions {
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
             match self.after(&reason, live.since) {
                 Verdict::Again => {}
-                Verdict::Final => return shared.close(reason.into()),
+                Verdict::Final => return reason.into(),
             }
             drop(live);
             let again = select! {
                 () = shared.sessions.ended() => Err(reason.into()),
-                again = self.again(&shared, reason.clone()) => again,
+                again = self.again(shared, reason.clone()) => again,
             };
             live = match again {
                 Ok(live) => live,
-                Err(error) => return shared.close(error),
+                Err(error) => return error,
             };
             shared.state.send_replace(ClientState::Connected);
             let _ = shared.events.send(ClientEvent::SessionStarted { session: live.session.id() });
@@ -222,11 +230,18 @@ impl Sessions {
     }
 }
 
-impl Shared {
-    /// The client is closed for good.
-    fn close(&self, error: ClientError) {
-        self.sessions.end(&error.to_string());
-        self.state.send_replace(ClientState::Closed(error.clone()));
-        let _ = self.events.send(ClientEvent::Closed(error));
+/// Closes the client for good when it is dropped: also if the program's code panics in the task that makes the
+/// sessions, and if the task's runtime is shut down.
+struct End {
+    shared: Arc<Shared>,
+    error: ClientError,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Self { shared, error } = self;
+        shared.sessions.end(&error.to_string());
+        shared.state.send_replace(ClientState::Closed(error.clone()));
+        let _ = shared.events.send(ClientEvent::Closed(error.clone()));
     }
 }

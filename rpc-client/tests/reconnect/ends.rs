@@ -190,6 +190,41 @@ async fn a_client_that_only_prepares_its_session_has_one() {
     assert_eq!(line.accepted(), 1);
 }
 
+#[tokio::test]
+async fn a_panic_in_the_programs_code_closes_the_client() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = client(line.addr()).reconnect(quickly().retry_if(|_| panic!("the rule of a test"))).await.unwrap();
+    let desk: DeskClient = client.client();
+    let (states, events) = (client.states(), client.events());
+    line.close();
+    let error = closed(&client).await;
+    assert!(error.to_string().contains("panicked"), "{error}");
+    let status = desk.say("late").now_or_never().unwrap().unwrap_err();
+    assert!(status.code() == Code::Unavailable && status.message().contains("panicked"), "{status}");
+    timeout(SOON, async { (states.count().await, events.count().await) }).await.expect("they do not end");
+}
+
+#[test]
+fn a_client_whose_runtime_is_shut_down_is_closed() {
+    let house = Arc::<House>::default();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime.block_on(async {
+        let server = serve(&house).await;
+        let line = Line::to(server.local_addr()).await;
+        let client = client(line.addr()).await.unwrap();
+        line.close();
+        away(&client).await;
+        client
+    });
+    drop(runtime);
+    let error = client.closed().now_or_never().expect("the client is not closed");
+    assert!(error.to_string().contains("runtime"), "{error}");
+    let status = client.client::<DeskClient>().say("late").now_or_never().unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
 /// A server that lets a client in if `lets_in` says so.
 async fn guarded(house: &Arc<House>, lets_in: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> ServerHandle {
     struct Door<F>(F);
