@@ -121,7 +121,8 @@ impl Sessions {
             }
             drop(live);
             let again = select! {
-                () = shared.sessions.ended() => Err(reason.into()),
+                biased;
+                () = shared.sessions.ended() => Err(ConnectionError::ClosedLocally.into()),
                 again = self.again(shared, reason.clone()) => again,
             };
             live = match again {

@@ -49,7 +49,7 @@ impl ClientState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// A session was lost, or closed by the server.
+    /// A session has ended: it was lost, or one side closed it.
     SessionLost {
         /// How it ended.
         reason: ConnectionError,

@@ -47,7 +47,7 @@ async fn a_client_can_be_closed_while_there_is_no_session() {
     line.close();
     away(&client).await;
     client.close().await;
-    assert!(matches!(closed(&client).await, ClientError::Session(_)));
+    assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::ClosedLocally)));
     let status = client.client::<DeskClient>().say("late").now_or_never().unwrap().unwrap_err();
     assert!(status.message().contains("the program has closed it"), "{status}");
     line.open(server.local_addr());
