@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "reconnect/attempts.rs"]
+mod attempts;
 #[path = "reconnect/calls.rs"]
 mod calls;
 #[path = "reconnect/ends.rs"]
@@ -23,7 +25,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use rpc_client::{Client, ClientState, ConnectBuilder, Reconnect, Session, connect};
+use rpc_client::{Client, ClientError, ClientState, ConnectBuilder, Reconnect, Session, connect};
 use rpc_core::{Config, Context, Status, Streaming};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{SOON, until};
@@ -167,4 +169,8 @@ async fn away(client: &Client) -> ClientState {
 
 async fn connected(client: &Client) {
     state(client, ClientState::is_connected).await;
+}
+
+async fn closed(client: &Client) -> ClientError {
+    timeout(SOON, client.closed()).await.expect("the client is not closed")
 }

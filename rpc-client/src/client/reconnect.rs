@@ -100,6 +100,8 @@ impl Reconnect {
     }
 
     /// Whether the first session is also asked for again and again. Without this, `connect` returns the first error.
+    /// With it, `connect` returns an error that is not [retryable](ConnectError::is_retryable), and the last error when
+    /// the attempts are given up. [`Self::retry_if`] decides in place of that rule.
     #[must_use]
     pub fn retry_initial(mut self, retry: bool) -> Self {
         self.retry_initial = retry;
@@ -118,11 +120,13 @@ impl Reconnect {
         self.never
     }
 
-    pub(super) fn retries_initial(&self) -> bool {
-        self.retry_initial && !self.never
+    /// Whether a first attempt that failed like this is followed by another one.
+    pub(super) fn retries_first(&self, error: &ConnectError) -> bool {
+        let retries = || self.retry_if.as_ref().map_or_else(|| error.is_retryable(), |retry_if| retry_if(error));
+        self.retry_initial && !self.never && retries()
     }
 
-    /// Whether an attempt that failed like this is followed by another one.
+    /// Whether an attempt that failed like this is followed by another one, when there has been a session.
     pub(super) fn retries(&self, error: &ConnectError) -> bool {
         self.retry_if.as_ref().map_or_else(|| error.may_pass(), |retry_if| retry_if(error))
     }
@@ -131,6 +135,11 @@ impl Reconnect {
     /// `elapsed`.
     pub(super) fn allows(&self, attempt: u32, elapsed: Duration) -> bool {
         self.max_attempts.is_none_or(|most| attempt <= most) && self.max_elapsed.is_none_or(|most| elapsed < most)
+    }
+
+    /// The part of a wait that is left before the client is closed, when the session has been gone for `elapsed`.
+    pub(super) fn within(&self, delay: Duration, elapsed: Duration) -> Duration {
+        self.max_elapsed.map_or(delay, |most| delay.min(most.saturating_sub(elapsed)))
     }
 
     /// Whether a session that lasted this long was a success.

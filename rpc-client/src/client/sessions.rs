@@ -9,7 +9,7 @@ use tokio::{
     sync::{Notify, broadcast, watch},
     time::{Instant, sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::info;
 
 use super::{
     reconnect::Reconnect,
@@ -77,14 +77,12 @@ impl Sessions {
                 Err(error) => error,
             };
             self.failed += 1;
-            let again = self.reconnect.retries_initial()
-                && self.reconnect.retries(&error)
-                && self.reconnect.allows(self.failed + 1, since.elapsed());
-            if !again {
+            let delay = self.delay(self.failed, &error);
+            let elapsed = since.elapsed().saturating_add(delay);
+            if !self.reconnect.retries_first(&error) || !self.reconnect.allows(self.failed + 1, elapsed) {
                 return Err(error);
             }
-            let delay = self.delay(self.failed, &error);
-            debug!("connecting failed, and is tried again in {delay:?}: {error}");
+            info!("connecting failed, and is tried again in {delay:?}: {error}");
             sleep(delay).await;
         };
         self.failed = 0;
@@ -166,8 +164,11 @@ impl Sessions {
             shared.sessions.away(&error.to_string());
             shared.state.send_replace(state(Some(delay)));
             select! {
-                () = sleep(delay) => {}
+                () = sleep(self.reconnect.within(delay, since.elapsed())) => {}
                 () = now => {}
+            }
+            if !self.reconnect.allows(attempt, since.elapsed()) {
+                return Err(error);
             }
             shared.state.send_replace(state(None));
             let failure = match self.attempt(shared).await {

@@ -1,27 +1,20 @@
 //! When a client is closed for good, and when it is not.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Wake, Waker},
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use futures::{FutureExt, StreamExt};
-use rpc_client::{
-    Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Reconnect, Status, connect,
-};
+use rpc_client::{Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Status, connect};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{SOON, until};
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
-use super::{Bell, Clerk, Counter, Desk, DeskClient, House, all, away, client, connected, only, quickly, serve};
+use super::{
+    Bell, Clerk, Counter, Desk, DeskClient, House, all, away, client, closed, connected, only, quickly, serve,
+};
 use crate::line::Line;
-
-async fn closed(client: &Client) -> ClientError {
-    timeout(SOON, client.closed()).await.expect("the client is not closed")
-}
 
 #[tokio::test]
 async fn a_session_that_either_side_closes_is_the_last() {
@@ -88,93 +81,6 @@ async fn a_server_that_is_shut_down_is_waited_for() {
     line.open(new.local_addr());
     connected(&client).await;
     assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
-}
-
-#[tokio::test]
-async fn attempts_are_given_up_after_their_number() {
-    let house = Arc::<House>::default();
-    let server = serve(&house).await;
-    let line = Line::to(server.local_addr()).await;
-    let client = client(line.addr()).reconnect(quickly().max_attempts(3)).await.unwrap();
-    line.close();
-    let error = closed(&client).await;
-    assert!(matches!(&error, ClientError::Connect(error) if matches!(**error, ConnectError::Ended { .. })), "{error}");
-    assert_eq!(line.accepted(), 4);
-}
-
-#[tokio::test]
-async fn sessions_that_end_soon_count_as_attempts() {
-    let house = Arc::<House>::default();
-    let server = serve(&house).await;
-    let line = Line::to(server.local_addr()).await;
-    let reconnect = quickly().min_uptime(Duration::from_secs(3600)).max_attempts(2);
-    let client = client(line.addr()).reconnect(reconnect).await.unwrap();
-    line.cut();
-    away(&client).await;
-    connected(&client).await;
-    line.cut();
-    assert!(matches!(closed(&client).await, ClientError::Session(ConnectionError::Lost(_))));
-    assert_eq!(line.accepted(), 2);
-}
-
-#[tokio::test]
-async fn no_attempt_begins_when_the_time_is_over() {
-    let house = Arc::<House>::default();
-    let server = serve(&house).await;
-    let line = Line::to(server.local_addr()).await;
-    let client = client(line.addr()).reconnect(quickly().max_elapsed(Duration::from_millis(30))).await.unwrap();
-    line.close();
-    closed(&client).await;
-}
-
-#[tokio::test]
-async fn the_first_session_is_asked_for_again_only_if_that_is_wanted() {
-    let house = Arc::<House>::default();
-    let server = serve(&house).await;
-    let line = Line::to(server.local_addr()).await;
-    line.close();
-    assert!(matches!(client(line.addr()).await.unwrap_err(), ConnectError::Ended { .. }));
-    let tried = line.accepted();
-    let connecting = tokio::spawn(client(line.addr()).reconnect(quickly().retry_initial(true)).into_future());
-    until("three attempts have failed", || line.accepted() >= tried + 3).await;
-    line.open(server.local_addr());
-    let client = timeout(SOON, connecting).await.unwrap().unwrap().unwrap();
-    assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
-    client.close().await;
-    let two = quickly().retry_initial(true).max_attempts(2);
-    line.close();
-    let tried = line.accepted();
-    super::client(line.addr()).reconnect(two).await.unwrap_err();
-    assert!(line.accepted() <= tried + 2);
-}
-
-#[tokio::test]
-async fn a_wait_can_be_cut_short() {
-    let house = Arc::<House>::default();
-    let server = serve(&house).await;
-    let line = Line::to(server.local_addr()).await;
-    let day = Duration::from_secs(86400);
-    let client = client(line.addr()).reconnect(Reconnect::default().initial_delay(day).max_delay(day)).await.unwrap();
-    line.cut();
-    let ClientState::Reconnecting { attempt, error, next_in, .. } = away(&client).await else { unreachable!() };
-    assert!(attempt == 2 && next_in.is_some() && matches!(error, ClientError::Session(_)), "{error}");
-    client.reconnect_now();
-    connected(&client).await;
-
-    // A program that hears of the wait ends it before the wait has begun.
-    struct Hasty(Client);
-    impl Wake for Hasty {
-        fn wake(self: Arc<Self>) {
-            self.0.reconnect_now();
-        }
-    }
-    let mut states = client.states();
-    assert!(states.next().now_or_never().unwrap().unwrap().is_connected());
-    let waker = Waker::from(Arc::new(Hasty(client.clone())));
-    assert!(states.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-    line.cut();
-    until("there is a third session", || line.accepted() == 3).await;
-    connected(&client).await;
 }
 
 #[tokio::test]
