@@ -139,9 +139,7 @@ impl Sessions {
         } else {
             self.failed += 1;
         }
-        if reason.is_expired() {
-            self.expired += 1;
-        }
+        self.expired = if reason.is_expired() { self.expired + 1 } else { 0 };
         let goes_on = !self.reconnect.is_never() && self.expired < 2 && may_go_on(reason);
         if goes_on { Verdict::Again } else { Verdict::Final }
     }

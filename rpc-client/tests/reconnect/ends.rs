@@ -7,9 +7,10 @@ use std::sync::{
 
 use futures::{FutureExt, StreamExt};
 use rpc_client::{Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Status, connect};
-use rpc_server::{Server, ServerHandle};
+use rpc_core::Identity;
+use rpc_server::{AuthError, Authenticator, ConnectionInfo, Server, ServerHandle, async_trait};
 use rpc_testing::{SOON, until};
-use tokio::time::timeout;
+use tokio::time::{Duration, timeout};
 
 use super::{
     Bell, Clerk, Counter, Desk, DeskClient, House, all, away, client, closed, connected, only, quickly, serve,
@@ -135,7 +136,7 @@ fn a_client_whose_runtime_is_shut_down_is_closed() {
 async fn guarded(house: &Arc<House>, lets_in: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> ServerHandle {
     struct Door<F>(F);
 
-    #[rpc_client::async_trait]
+    #[async_trait]
     impl<F: Fn() -> Result<(), Status> + Send + Sync + 'static> rpc_client::SessionHooks for Door<F> {
         async fn opened(&self, _: &rpc_client::Session) -> Result<(), Status> {
             (self.0)()
@@ -199,6 +200,53 @@ async fn a_credential_that_is_refused_is_asked_for_once_more() {
     let error = closed(&client).await;
     assert!(error.to_string().contains("another token"), "{error}");
     assert_eq!(asked.load(Ordering::Relaxed), 5, "a second refusal in a row is final");
+}
+
+/// Knows every client, some of them for a moment only.
+struct Porter {
+    clients: AtomicUsize,
+    is_brief: fn(usize) -> bool,
+}
+
+#[async_trait]
+impl Authenticator for Porter {
+    async fn authenticate(&self, _: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
+        let identity = Identity::new("ada");
+        let is_brief = (self.is_brief)(self.clients.fetch_add(1, Ordering::Relaxed));
+        Ok(if is_brief { identity.expires_in(Duration::from_millis(20)) } else { identity })
+    }
+}
+
+/// A client that shows the same credential each time, and a server that gives it such identities.
+async fn expiring(is_brief: fn(usize) -> bool, min_uptime: Duration) -> (ServerHandle, Line, Client) {
+    let porter = Porter { clients: AtomicUsize::new(0), is_brief };
+    let desk = Desk::serve(Clerk::default());
+    let server = Server::builder().service(desk).authenticator(porter).listen("127.0.0.1:0").await.unwrap();
+    let line = Line::to(server.local_addr()).await;
+    let connecting = client(line.addr()).header("authorization", "Bearer 4711");
+    let client = connecting.reconnect(quickly().min_uptime(min_uptime)).await.unwrap();
+    (server, line, client)
+}
+
+#[tokio::test]
+async fn an_identity_that_expires_twice_in_a_row_closes_the_client() {
+    let hour = Duration::from_secs(3600);
+    let (_server, line, client) = expiring(|_| true, hour).await;
+    let error = closed(&client).await;
+    assert!(error.session().is_some_and(ConnectionError::is_expired), "{error}");
+    assert_eq!(line.accepted(), 2);
+
+    // The second session ends in another way.
+    let (_server, line, client) = expiring(|number| number != 1, hour).await;
+    until("there is a second session", || line.accepted() == 2).await;
+    connected(&client).await;
+    line.cut();
+    closed(&client).await;
+    assert_eq!(line.accepted(), 4);
+
+    // Sessions that last long enough may expire as often as they like.
+    let (_server, line, _client) = expiring(|_| true, Duration::ZERO).await;
+    until("there are many sessions", || line.accepted() > 4).await;
 }
 
 #[tokio::test]
