@@ -14,6 +14,7 @@ use tokio::{runtime::Handle, sync::watch, time::timeout_at};
 
 use super::{
     call::{Answer, CallInput, CallParams, attempt},
+    clock::now,
     current::current,
     intercept::Interceptor,
     session::Session,
@@ -271,9 +272,9 @@ impl<F: Future> Future for Preparing<F> {
 }
 
 impl CallParams {
-    /// The same parameters, for one more attempt.
+    /// The same parameters, for an attempt that begins now.
     fn again(&self) -> Self {
-        Self { origin: self.origin.clone(), metadata: self.metadata.clone(), ..*self }
+        Self { begun: now(), origin: self.origin.clone(), metadata: self.metadata.clone(), ..*self }
     }
 
     /// How long the call waits for a session.

@@ -1,0 +1,110 @@
+//! The sessions of one client, one after another, in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use rpc_core::{
+    __client::ClientSessions,
+    CallOptions, Code, Config, Hosting, Session, Status, Streaming, Stub,
+    session::{connect_in_memory, connect_in_memory_with},
+};
+use tokio::time::sleep;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[rpc_core::service]
+trait Mill {
+    /// Takes this time.
+    async fn grind(&self, millis: u64) -> u64;
+    /// Takes half a second before it looks at the corn.
+    async fn sum(&self, corn: Streaming<u64>) -> Result<u64, Status>;
+}
+
+struct Stones;
+
+impl Mill for Stones {
+    async fn grind(&self, millis: u64) -> u64 {
+        sleep(Duration::from_millis(millis)).await;
+        millis
+    }
+
+    async fn sum(&self, _: Streaming<u64>) -> Result<u64, Status> {
+        sleep(SECOND / 2).await;
+        Ok(3)
+    }
+}
+
+/// Passes calls on to another server.
+struct Trader(MillClient);
+
+#[rpc_core::service]
+trait Shop {
+    async fn order(&self, millis: u64) -> Result<u64, Status>;
+}
+
+impl Shop for Trader {
+    async fn order(&self, millis: u64) -> Result<u64, Status> {
+        self.0.grind(millis).await
+    }
+}
+
+fn mill() -> (Session, Session) {
+    let hosting = Hosting::builder().service(Stones.serve()).build().unwrap();
+    let config = Config::builder().max_calls(1).nested_calls(1).build().unwrap();
+    connect_in_memory_with(&hosting, &Hosting::default(), &config)
+}
+
+/// A client that has lost its first session, and a stub of it.
+fn lost() -> (Arc<ClientSessions>, MillClient) {
+    let (_, first) = mill();
+    let sessions = ClientSessions::new(&first, &Hosting::default(), Config::default());
+    first.close();
+    assert!(sessions.ready() && sessions.away("the link was lost"));
+    let stub = MillClient::from_peer(sessions.peer(Arc::new(())));
+    (sessions, stub)
+}
+
+fn go_on(sessions: &ClientSessions) -> (Session, Session) {
+    let ends = mill();
+    assert!(sessions.prepare(&ends.1) && sessions.ready());
+    ends
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_a_handler_waits_for_a_permit_of_the_next_session_as_long_as_of_the_first() {
+    let (sessions, stub) = lost();
+    let shop = Hosting::builder().service(Trader(stub).serve()).build().unwrap();
+    let (_server, session) = connect_in_memory(&shop, &Hosting::default());
+    let order = || {
+        let shop: ShopClient = session.client();
+        tokio::spawn(async move { shop.order(500).await })
+    };
+    let orders = [order(), order(), order()];
+    sleep(5 * SECOND).await;
+    // Two of them have the permits for half a second; `nested_wait` is a second.
+    let _ends = go_on(&sessions);
+    for order in orders {
+        assert_eq!(order.await.unwrap(), Ok(500));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_stands_still_in_a_session_from_when_it_goes_there() {
+    let (sessions, stub) = lost();
+    let patient = stub.with(CallOptions::new().idle_timeout(SECOND));
+    let sum = tokio::spawn(async move { patient.sum(futures::stream::pending()).await });
+    sleep(SECOND * 9 / 10).await;
+    let _ends = go_on(&sessions);
+    assert_eq!(sum.await.unwrap(), Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_streams_waits_for_a_session_as_long_as_it_may_stand_still() {
+    let (_sessions, stub) = lost();
+    let patient = stub.with(CallOptions::new().idle_timeout(SECOND));
+    let began = tokio::time::Instant::now();
+    let status = patient.sum(futures::stream::iter([1, 2])).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+}
