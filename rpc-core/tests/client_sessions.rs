@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
 
 use rpc_core::{
     __client::ClientSessions,
-    CallOptions, Code, Config, Hosting, Session, Status, Streaming, Stub,
-    session::{connect_in_memory, connect_in_memory_with},
+    CallOptions, Code, Config, ConnectionInfo, Hosting, Session, Status, Streaming, Stub,
+    session::{self, connect_in_memory, connect_in_memory_with, memory},
 };
+use rpc_testing::SOON;
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -107,4 +112,37 @@ async fn a_call_with_streams_waits_for_a_session_as_long_as_it_may_stand_still()
     let status = patient.sum(futures::stream::iter([1, 2])).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+}
+
+/// Asks for the client's session when it is dropped.
+#[derive(Clone)]
+struct Curious(Arc<OnceLock<Arc<ClientSessions>>>);
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        if let Some(sessions) = self.0.get() {
+            let _ = sessions.session();
+        }
+    }
+}
+
+#[test]
+fn what_a_lost_session_has_held_may_use_the_client_when_it_is_dropped() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let slot = Arc::<OnceLock<Arc<ClientSessions>>>::default();
+            let mut info = ConnectionInfo::default();
+            info.extensions.insert(Curious(slot.clone()));
+            let (_near, far) = memory();
+            let (first, driver) = session::connect(far, &Hosting::default(), &Config::default(), info);
+            let sessions = ClientSessions::new(&first, &Hosting::default(), Config::default());
+            drop((first, driver));
+            slot.set(sessions.clone()).unwrap();
+            let _ends = go_on(&sessions);
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(SOON).expect("the value was dropped under a lock");
 }

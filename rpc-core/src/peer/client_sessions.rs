@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -80,8 +80,10 @@ impl ClientSessions {
 
     /// There is a new session, which is still to be prepared. False if the client is over.
     pub fn prepare(&self, session: &Session) -> bool {
+        // It may be the last holder of the old session, so the old session is dropped without the lock.
+        let mut old = session.shared().clone();
         self.advance(|state| {
-            state.session = session.shared().clone();
+            mem::swap(&mut state.session, &mut old);
             Stage::Preparing
         })
     }
