@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    cell::Cell,
+    pin::pin,
     sync::{Arc, OnceLock, mpsc},
     thread,
     time::Duration,
 };
 
+use futures::FutureExt;
 use rpc_core::{
     __client::ClientSessions,
-    CallOptions, Code, Config, ConnectionInfo, Hosting, Session, Status, Streaming, Stub,
+    CallOptions, Code, Config, ConnectionInfo, Execution, Hosting, Session, Status, Streaming, Stub,
     session::{self, connect_in_memory, connect_in_memory_with, memory},
 };
 use rpc_testing::SOON;
@@ -26,10 +29,16 @@ trait Mill {
     async fn sum(&self, corn: Streaming<u64>) -> Result<u64, Status>;
 }
 
+thread_local! {
+    /// How often `grind` has run in the test of this thread.
+    static GROUND: Cell<usize> = const { Cell::new(0) };
+}
+
 struct Stones;
 
 impl Mill for Stones {
     async fn grind(&self, millis: u64) -> u64 {
+        GROUND.set(GROUND.get() + 1);
         sleep(Duration::from_millis(millis)).await;
         millis
     }
@@ -112,6 +121,41 @@ async fn a_call_with_streams_waits_for_a_session_as_long_as_it_may_stand_still()
     let status = patient.sum(futures::stream::iter([1, 2])).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_session_did_not_send_runs_once_in_the_next() {
+    let (sessions, stub) = lost();
+    let (first_mill, first) = go_on(&sessions);
+    first.established().await.unwrap();
+    let mut call = pin!(stub.grind(1));
+    assert!((&mut call).now_or_never().is_none());
+    let hasty = stub.with(CallOptions::new().fail_fast());
+    let mut other = pin!(hasty.grind(2));
+    assert!((&mut other).now_or_never().is_none());
+    // The driver has not run since.
+    first.abort().await;
+    assert!((&mut call).now_or_never().is_none());
+    let status = (&mut other).now_or_never().unwrap().unwrap_err();
+    assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
+    first_mill.closed().await;
+    assert!(first_mill.stats().is_at_rest());
+    let ran = GROUND.get();
+    let _ends = go_on(&sessions);
+    assert_eq!(call.await, Ok(1));
+    assert_eq!((ran, GROUND.get()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_stream_has_begun_goes_to_no_other_session() {
+    let (sessions, stub) = lost();
+    let (_mill, first) = go_on(&sessions);
+    first.established().await.unwrap();
+    let mut sum = pin!(stub.sum(futures::stream::iter([1, 2])));
+    assert!((&mut sum).now_or_never().is_none());
+    first.abort().await;
+    let _ends = go_on(&sessions);
+    assert_eq!(sum.await.unwrap_err().code(), Code::Unavailable);
 }
 
 /// Asks for the client's session when it is dropped.
