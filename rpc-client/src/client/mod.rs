@@ -86,7 +86,8 @@ impl Client {
     }
 
     /// The client behind a stub that came from `connect`, for its state and its events. `None` for a stub of something
-    /// else, such as a context. The client keeps its sessions going as the stub does.
+    /// else, such as a context. The client keeps its sessions going as the stub does, and its stubs have the stub's
+    /// options.
     pub fn of<S: Stub>(stub: &S) -> Option<Self> {
         let peer = stub.as_peer();
         let shared = peer.__companion().and_then(|companion| companion.downcast().ok());

@@ -11,8 +11,8 @@ pub(crate) type Setup =
 /// The error of a function that was given to [`ConnectBuilder::on_session`](crate::ConnectBuilder::on_session). The
 /// errors of calls turn into it with `?`.
 ///
-/// A status that is [retryable](Status::is_retryable) ends the session, and the client makes another one. Any other
-/// status, and a fault, closes the client.
+/// A status `UNAVAILABLE`, `RESOURCE_EXHAUSTED` or `DEADLINE_EXCEEDED` ends the session, and the client makes another
+/// one. Any other status, and a fault, closes the client.
 #[derive(Clone, Debug)]
 pub struct SetupError(Status);
 

@@ -306,7 +306,9 @@ impl<T> ConnectBuilder<T> {
 
     /// Prepares each session, the first as well, before the client's calls go to it: to join a room, to subscribe
     /// again. Calls that the function makes, through its session or through a stub of the client, go to the new
-    /// session; all others wait until it has returned.
+    /// session; all others wait until it has returned. A task that the function spawns counts among the others, so the
+    /// function must not wait for a call that such a task makes through a stub of the client. A stub or a client that
+    /// the function holds keeps the client going: [`Client::close`] ends it then.
     ///
     /// ```
     /// use rpc_client::{Reconnect, SetupError, connect};

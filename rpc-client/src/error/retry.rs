@@ -9,8 +9,9 @@ use super::ConnectError;
 impl ConnectError {
     /// Whether the same program may connect later: the name was not resolved, the server was not there, did not answer
     /// in time or ended the connection; it or a proxy answered with HTTP 429, 502, 503 or 504; it refused the session
-    /// with [`Code::Unavailable`] or [`Code::ResourceExhausted`]; or the session ended in a way that
-    /// [`ConnectionError::is_retryable`] says may go better. False where the program, the server or the certificates
+    /// with [`Code::Unavailable`] or [`Code::ResourceExhausted`]; the function of `on_session` failed with one of these
+    /// codes or [`Code::DeadlineExceeded`]; or the session ended in a way that [`ConnectionError::is_retryable`] says
+    /// may go better. False where the program, the server or the certificates
     /// have to change first. A program that connects again waits first, longer after each failure.
     pub fn is_retryable(&self) -> bool {
         match self {
