@@ -21,8 +21,8 @@ const LEAST_PER_SECOND: u32 = 10;
 /// ends at 2 s. The deadline of the call stays as it is: if a wait would pass it, the caller gets the status at once.
 /// Dropping the call ends its retries.
 ///
-/// All calls through one `Retry` share a budget: within ten seconds there are at most ten retries a second, and one
-/// for each five calls besides. So a server that is in trouble does not get a multiple of its load.
+/// All calls through one `Retry` share a budget: within ten seconds there are at most a hundred retries, and one for
+/// each five calls besides. So a server that is in trouble does not get a multiple of its load.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,9 +77,9 @@ impl Retry {
         self
     }
 
-    /// The budget of retries, in place of ten a second and a fifth of the calls: `least_per_second` always, and a
-    /// `part` of the calls of the last ten seconds besides. A part below 0 or above 1000, or one that is no number,
-    /// counts as the nearest of these, and as 0.
+    /// The budget of retries, in place of ten a second and a fifth of the calls: `least_per_second` on average over ten
+    /// seconds, and a `part` of the calls of these ten seconds besides. A part below 1 is rounded up to 1, 1/2, 1/3 and
+    /// so on. A part below 0 or above 1000, or one that is no number, counts as the nearest of these, and as 0.
     #[must_use]
     pub fn budget(mut self, least_per_second: u16, part: f32) -> Self {
         let part = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1000.0) };
