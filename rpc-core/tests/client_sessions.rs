@@ -12,7 +12,7 @@ use std::{
 
 use futures::FutureExt;
 use rpc_core::{
-    __client::ClientSessions,
+    __client::{ClientSessions, LostCalls},
     CallOptions, Code, Config, ConnectionInfo, Execution, Hosting, Session, Status, Streaming, Stub,
     session::{self, connect_in_memory, connect_in_memory_with, memory},
 };
@@ -25,6 +25,8 @@ const SECOND: Duration = Duration::from_secs(1);
 trait Mill {
     /// Takes this time.
     async fn grind(&self, millis: u64) -> u64;
+    #[rpc(oneway)]
+    async fn oil(&self);
     /// Takes half a second before it looks at the corn.
     async fn sum(&self, corn: Streaming<u64>) -> Result<u64, Status>;
 }
@@ -42,6 +44,8 @@ impl Mill for Stones {
         sleep(Duration::from_millis(millis)).await;
         millis
     }
+
+    async fn oil(&self) {}
 
     async fn sum(&self, _: Streaming<u64>) -> Result<u64, Status> {
         sleep(SECOND / 2).await;
@@ -156,6 +160,26 @@ async fn a_call_whose_stream_has_begun_goes_to_no_other_session() {
     first.abort().await;
     let _ends = go_on(&sessions);
     assert_eq!(sum.await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_counts_the_calls_that_it_has_cut_off() {
+    let (_mill, session) = mill();
+    session.established().await.unwrap();
+    let mill: MillClient = session.client();
+    let running = tokio::spawn({
+        let mill = mill.clone();
+        async move { mill.grind(500).await }
+    });
+    sleep(SECOND / 10).await;
+    // There is no permit for this call.
+    let mut waiting = pin!(mill.grind(500));
+    assert!((&mut waiting).now_or_never().is_none());
+    mill.oil().await.unwrap();
+    assert_eq!(session.lost_calls(), LostCalls::default());
+    session.abort().await;
+    assert_eq!(session.lost_calls(), LostCalls { unknown: 2, not_executed: 1 });
+    running.await.unwrap().unwrap_err();
 }
 
 /// Asks for the client's session when it is dropped.

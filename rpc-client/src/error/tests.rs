@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rpc_core::CloseCode;
+use rpc_core::{CloseCode, ProtocolError};
 
 use super::*;
 
@@ -76,6 +76,11 @@ fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
         (closed(CloseCode::PROTOCOL), false, true),
         (closed(CloseCode::EXPIRED), true, true),
         (closed(CloseCode(4999)), false, true),
+        (closed(CloseCode::REFUSED), false, false),
+        (ConnectError::Session(ProtocolError::OutOfSequence { seq: 3, expected: 2 }.into()), false, true),
+        (ConnectError::Session(ConnectionError::Expired), false, true),
+        (ConnectError::Session(ConnectionError::ClosedLocally), false, false),
+        (ConnectError::Session(ConnectionError::RefusedPeer(Status::unavailable("not now"))), false, false),
     ];
     let mut variants = BTreeSet::new();
     for (error, is_retryable, may_pass) in table {

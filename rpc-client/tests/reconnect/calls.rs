@@ -181,6 +181,11 @@ async fn calls_wait_for_the_next_server_while_theirs_drains() {
     let mut waits = pin!(desk.say("waits"));
     assert!((&mut waits).now_or_never().is_none());
     assert_eq!(house.log(), ["held"]);
+    // What another session would not mend fails at once.
+    let heavy = desk.with(CallOptions::new().metadata("key", "v".repeat(1 << 20)));
+    assert_eq!(heavy.say("heavy").now_or_never().unwrap().unwrap_err().code(), Code::InvalidArgument);
+    let hasty = desk.with(CallOptions::new().fail_fast());
+    assert_eq!(hasty.say("hasty").now_or_never().unwrap().unwrap_err().code(), Code::Unavailable);
     house.gate.add_permits(1);
     assert_eq!(held.await.unwrap(), Ok(()), "the call under way has ended in the old session");
     assert_eq!(timeout(SOON, waits).await.unwrap(), Ok(2));

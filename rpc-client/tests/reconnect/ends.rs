@@ -200,6 +200,13 @@ async fn a_credential_that_is_refused_is_asked_for_once_more() {
     let error = closed(&client).await;
     assert!(error.to_string().contains("another token"), "{error}");
     assert_eq!(asked.load(Ordering::Relaxed), 5, "a second refusal in a row is final");
+
+    // Without a source, there is no other credential.
+    tries.store(0, Ordering::Relaxed);
+    let client = super::client(line.addr()).await.unwrap();
+    line.cut();
+    closed(&client).await;
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
 }
 
 /// Knows every client, some of them for a moment only.

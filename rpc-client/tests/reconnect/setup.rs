@@ -1,12 +1,12 @@
 //! What prepares each session.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
 use futures::FutureExt;
-use rpc_client::{ConnectError, Session, SetupError, Status};
+use rpc_client::{CallOptions, ConnectError, Session, SetupError, Status, connect};
 use rpc_core::{Code, Config};
 use rpc_testing::{SOON, until};
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{DeskClient, House, away, client, connected, serve};
+use super::{Bell, DeskClient, House, away, client, connected, quickly, serve};
 use crate::line::Line;
 
 #[tokio::test]
@@ -29,8 +29,10 @@ async fn each_session_is_prepared_before_other_calls_go_to_it() {
             move |session: Session| {
                 let gate = gate.clone();
                 async move {
-                    session.client::<DeskClient>().say("join").await?;
+                    let desk = session.client::<DeskClient>();
+                    desk.say("join").await?;
                     gate.acquire().await.unwrap().forget();
+                    desk.say("ready").await?;
                     Ok(())
                 }
             }
@@ -38,16 +40,19 @@ async fn each_session_is_prepared_before_other_calls_go_to_it() {
         .await
         .unwrap();
     let desk: DeskClient = client.client();
-    assert_eq!((desk.say("a").await, desk.call_back().await), (Ok(2), Ok(3)));
+    let hasty = desk.with(CallOptions::new().fail_fast());
+    assert_eq!((desk.say("a").await, desk.call_back().await), (Ok(3), Ok(3)));
     line.cut();
     away(&client).await;
     let mut waits = std::pin::pin!(desk.say("b"));
     assert!((&mut waits).now_or_never().is_none());
-    until("the second session is prepared", || house.log().len() == 3).await;
+    until("the second session is prepared", || house.log().len() == 4).await;
     assert!((&mut waits).now_or_never().is_none());
+    let status = hasty.say("c").now_or_never().unwrap().unwrap_err();
+    assert!(status.code() == Code::Unavailable && status.message().contains("prepared"), "{status}");
     gate.add_permits(1);
-    assert_eq!(timeout(SOON, waits).await.unwrap(), Ok(4));
-    assert_eq!(house.log(), ["join", "a", "join", "b"]);
+    assert_eq!(timeout(SOON, waits).await.unwrap(), Ok(6));
+    assert_eq!(house.log(), ["join", "ready", "a", "join", "ready", "b"]);
 }
 
 #[tokio::test]
@@ -55,7 +60,7 @@ async fn calls_of_the_setup_through_a_stub_of_the_client_go_to_the_new_session()
     let house = Arc::<House>::default();
     let server = serve(&house).await;
     let line = Line::to(server.local_addr()).await;
-    let stub = Arc::<std::sync::OnceLock<DeskClient>>::default();
+    let stub = Arc::<OnceLock<DeskClient>>::default();
     let client = client(line.addr())
         .on_session({
             let stub = stub.clone();
@@ -76,6 +81,43 @@ async fn calls_of_the_setup_through_a_stub_of_the_client_go_to_the_new_session()
     away(&client).await;
     assert_eq!(timeout(SOON, desk.say("after")).await.unwrap(), Ok(2));
     assert_eq!(house.log(), ["again", "after"]);
+}
+
+/// A client's bell, which tells the desk that it has rung.
+struct Echo(Arc<OnceLock<DeskClient>>);
+
+impl Bell for Echo {
+    async fn ring(&self, times: u32) -> u32 {
+        if let Some(desk) = self.0.get() {
+            desk.say("rung").await.unwrap();
+        }
+        times
+    }
+}
+
+#[tokio::test]
+async fn calls_of_a_callback_go_to_its_session_while_that_is_prepared() {
+    let house = Arc::<House>::default();
+    let server = serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let stub = Arc::<OnceLock<DeskClient>>::default();
+    let client = connect(format!("ws://{}/", line.addr()))
+        .callback(Echo(stub.clone()).serve())
+        .reconnect(quickly())
+        .on_session(async |session: Session| {
+            let desk: DeskClient = session.client();
+            desk.call_back().await?;
+            desk.say("ready").await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let desk = stub.get_or_init(|| client.client());
+    line.cut();
+    away(&client).await;
+    timeout(SOON, desk.say("after")).await.unwrap().unwrap();
+    assert_eq!(house.log(), ["ready", "rung", "ready", "after"]);
+    client.close().await;
 }
 
 /// A client whose setup fails like this from the second session on, and the number of times that the setup ran.
@@ -104,13 +146,14 @@ async fn a_setup_that_may_go_better_later_is_run_again() {
     let (client, runs) = failing(&line, |run| match run {
         1 => Err(Status::unavailable("not yet").into()),
         2 => Err(Status::resource_exhausted("not yet").into()),
+        3 => Err(Status::deadline_exceeded("not yet").into()),
         _ => Ok(()),
     })
     .await;
     line.cut();
     away(&client).await;
     connected(&client).await;
-    assert_eq!(runs.load(Ordering::Relaxed), 4);
+    assert_eq!(runs.load(Ordering::Relaxed), 5);
     assert_eq!(client.client::<DeskClient>().say("one").await, Ok(1));
     until("the sessions of failed setups are over", || server.sessions().len() == 1).await;
 }
@@ -165,7 +208,8 @@ async fn a_session_that_is_lost_in_its_setup_is_followed_by_another() {
                 let run = runs.fetch_add(1, Ordering::Relaxed);
                 async move {
                     if run == 1 {
-                        session.client::<DeskClient>().hold("held").await?;
+                        let held = session.client::<DeskClient>().hold("held").await;
+                        held.map_err(|_| Status::internal("the function does not look why"))?;
                     }
                     Ok(())
                 }
