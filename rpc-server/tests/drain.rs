@@ -150,11 +150,15 @@ async fn a_handler_calls_the_client_of_a_session_that_is_idle() {
         house.until_inside().await;
         let end = shut_down(&server);
         soon(idle.session().draining()).await;
+        // A second shutdown joins the first one.
+        let second = shut_down(&server);
+        tokio::task::yield_now().await;
         let status = soon(idle.count()).await.unwrap_err();
         assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
         house.gate.add_permits(1);
         assert_eq!(soon(toll).await.unwrap(), Ok(if deep { 7 } else { 1 }));
         soon(end).await.unwrap();
+        soon(second).await.unwrap();
         assert!(soon(idle.session().closed()).await.is_shut_down());
     }
 }

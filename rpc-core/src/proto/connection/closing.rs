@@ -77,7 +77,7 @@ impl Connection {
     /// As [`Self::drain`], but the connection does not end before [`Self::release`], or before the grace is over, even
     /// if nothing is under way. Until then handlers make calls here, of whichever session they are.
     pub fn drain_held(&mut self, now: Instant, message: &str) {
-        self.life.held = self.life.is_open() && !self.life.draining;
+        self.life.held |= self.life.is_open() && !self.life.draining;
         self.drain(now, message);
     }
 
