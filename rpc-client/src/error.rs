@@ -10,7 +10,7 @@ use rpc_core::{
     text::{escaped, excerpt},
 };
 
-pub(crate) use self::retry::may_go_on;
+pub(crate) use self::retry::is_retryable_after_session;
 use crate::credentials::CredentialError;
 
 /// Why connecting failed. The message says what happened and what to do; no call was made.

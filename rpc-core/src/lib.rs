@@ -75,6 +75,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "session")]
+mod backoff;
+#[cfg(feature = "session")]
 mod cancel_reason;
 pub mod config;
 #[cfg(feature = "session")]
@@ -196,7 +198,7 @@ pub mod __renewal {
 #[cfg(feature = "session")]
 #[doc(hidden)]
 pub mod __client {
-    pub use crate::{peer::ClientSessions, proto::LostCalls};
+    pub use crate::{backoff::backoff, peer::ClientSessions, proto::LostCalls};
 }
 
 /// What `rpc-server` drains its sessions with. Not for people: it may change in any release.

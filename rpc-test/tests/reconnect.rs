@@ -149,3 +149,25 @@ async fn a_server_is_left_alone_for_as_long_as_it_asks() {
     assert!(began.elapsed() >= Duration::from_secs(7200), "{:?}", began.elapsed());
     assert_eq!(lab.hour().await, Ok(12));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_leaves_spreads_the_return_of_its_clients() {
+    let hour = Duration::from_secs(3600);
+    let config = rpc_core::Config::builder().reconnect_spread(hour).build().unwrap();
+    let old = TestServer::start(Server::builder().service(Bench.serve()).config(config)).unwrap();
+    let mut waits = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(old.client().reconnect(Reconnect::default()).await.unwrap());
+    }
+    old.server().shutdown().await;
+    settle().await;
+    for client in &clients {
+        let ClientState::Reconnecting { next_in: Some(wait), .. } = client.state() else {
+            panic!("{:?}", client.state())
+        };
+        waits.push(wait);
+    }
+    assert!(waits.iter().all(|wait| *wait <= hour), "{waits:?}");
+    assert!(waits.iter().max().unwrap() > &(hour / 10) && waits.iter().min().unwrap() < &(hour / 2), "{waits:?}");
+}

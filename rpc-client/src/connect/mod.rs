@@ -24,7 +24,7 @@ pub(crate) use self::plan::Plan;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
-    client::{Client, Reconnect, Sessions, Setup, SetupError},
+    client::{Client, Reconnect, SessionMaker, Setup, SetupError},
     credentials::Credentials,
     dial::{DialSettings, OwnStream, shown},
     error::ConnectError,
@@ -358,7 +358,7 @@ impl<T> ConnectBuilder<T> {
         if self.reconnect.is_never() && self.setup.is_none() {
             return Ok(Client::of_session(plan.make().await?));
         }
-        Ok(Client::of_sessions(Sessions::new(plan, self.reconnect, self.setup).begin().await?))
+        Ok(Client::of_sessions(SessionMaker::new(plan, self.reconnect, self.setup).begin().await?))
     }
 }
 

@@ -43,10 +43,10 @@ impl ConnectError {
     /// Whether a client that has had a session tries again after this failure. Its settings were right once, so it goes
     /// on where [`Self::is_retryable`] says no: while its source of credentials fails, while a proxy answers in place
     /// of the server, or shows a certificate of its own.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_retryable_after_session(&self) -> bool {
         match self {
             Self::Http { status, .. } => !matches!(status.as_u16(), 401 | 403),
-            Self::Session(error) => may_go_on(error),
+            Self::Session(error) => is_retryable_after_session(error),
             Self::Rejected(_)
             | Self::Setup(_)
             | Self::Url { .. }
@@ -55,7 +55,18 @@ impl ConnectError {
             | Self::CallbackNotHosted { .. }
             | Self::Hosting(_)
             | Self::Reconnect { .. } => self.is_retryable(),
-            _ => true,
+            Self::Resolve { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Unix { .. }
+            | Self::Stream { .. }
+            | Self::Proxy { .. }
+            | Self::Ended { .. }
+            | Self::Credentials { .. }
+            | Self::Tls { .. }
+            | Self::NotWebSocket { .. }
+            | Self::NoCommonProtocol { .. } => true,
         }
     }
 
@@ -78,7 +89,7 @@ impl ConnectError {
 }
 
 /// Whether a session that has ended like this may be followed by another one: not if either side wanted the end.
-pub(crate) fn may_go_on(reason: &ConnectionError) -> bool {
+pub(crate) fn is_retryable_after_session(reason: &ConnectionError) -> bool {
     match reason {
         ConnectionError::ClosedByPeer { code, .. } => {
             !matches!(*code, CloseCode::NORMAL | CloseCode::POLICY_VIOLATION | CloseCode::REFUSED)

@@ -83,8 +83,8 @@ fn an_attempt_is_worth_a_retry_unless_something_has_to_change_first() {
         (ConnectError::Session(ConnectionError::RefusedPeer(Status::unavailable("not now"))), false, false),
     ];
     let mut variants = BTreeSet::new();
-    for (error, is_retryable, may_pass) in table {
-        assert_eq!((error.is_retryable(), error.may_pass()), (is_retryable, may_pass), "{error:?}");
+    for (error, is_retryable, again) in table {
+        assert_eq!((error.is_retryable(), error.is_retryable_after_session()), (is_retryable, again), "{error:?}");
         variants.insert(format!("{error:?}").split(':').next().map(str::to_owned));
     }
     assert_eq!(variants.len(), VARIANTS, "{variants:?}");

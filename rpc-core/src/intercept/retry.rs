@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{CallInfo, Direction, Interceptor, Next, Reply};
-use crate::status::Status;
+use crate::{backoff::backoff, status::Status};
 
 /// How long a call counts for the budget.
 const BUDGET_TIME: Duration = Duration::from_secs(10);
@@ -89,8 +89,7 @@ impl Retry {
 
     /// The wait before the retry that follows the attempt of this number.
     fn delay(&self, attempt: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt - 1);
-        self.initial_delay.saturating_mul(doubled).min(self.max_delay).mul_f64(rand::random())
+        backoff(self.initial_delay, self.max_delay, attempt, rand::random())
     }
 }
 

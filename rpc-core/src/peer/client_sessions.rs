@@ -159,9 +159,7 @@ impl ClientSessions {
         loop {
             let shared = self.wait(tried.as_ref(), method, params).await?;
             match attempt(&shared, method, &mut params.again(), input).await {
-                Err(status)
-                    if !params.fail_fast && input.streams.len() == streams && self.goes_on(&shared, &status) =>
-                {
+                Err(status) if input.streams.len() == streams && self.goes_on(&shared, &status) => {
                     tried = Some(shared);
                 }
                 answer => return answer,
@@ -184,6 +182,7 @@ impl ClientSessions {
             }
             Stage::Away(why) if params.fail_fast => Some(Err(away(method, why))),
             Stage::Preparing if params.fail_fast => Some(Err(away(method, "the session is being prepared"))),
+            Stage::Ready if params.fail_fast => Some(Err(away(method, "the last one has ended, or is about to"))),
             _ => None,
         };
         let mut found = None;

@@ -55,10 +55,10 @@ impl Destination {
 
     /// Whether a call that has failed in this session goes to another one.
     #[cold]
-    pub(super) fn goes_on(&self, tried: &SessionShared, status: &Status, fail_fast: bool) -> bool {
+    pub(super) fn goes_on(&self, tried: &SessionShared, status: &Status) -> bool {
         match self {
             Self::Session(_) => false,
-            Self::Client(sessions) => !fail_fast && sessions.goes_on(tried, status),
+            Self::Client(sessions) => sessions.goes_on(tried, status),
         }
     }
 

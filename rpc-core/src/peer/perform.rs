@@ -43,7 +43,7 @@ pub(crate) async fn perform<A: Serialize + Send>(
         Some(Sent::TwoWay(call)) => {
             let shared = call.shared();
             match answer_of(shared, call.await) {
-                Err(status) if destination.goes_on(shared, &status, CallOptions::is_fail_fast(options)) => {
+                Err(status) if destination.goes_on(shared, &status) => {
                     perform_any(destination, options, method, input, begun).await
                 }
                 answer => answer,

@@ -1,4 +1,4 @@
-//! `Sessions`: makes the sessions of one client, one after another.
+//! `SessionMaker`: makes the sessions of one client, one after another.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -18,11 +18,13 @@ use super::{
 };
 use crate::{
     connect::Plan,
-    error::{ConnectError, may_go_on},
+    error::{ConnectError, is_retryable_after_session},
 };
 
 /// The number of events that a slow reader of events may be behind.
 const EVENTS: usize = 64;
+/// A server that asks to be left alone for longer is asked again after this time.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Why a client is closed whose task has ended before it.
 const STOPPED: &str = "the task that connects again has panicked, or its runtime was shut down";
 
@@ -45,14 +47,8 @@ struct Live {
     since: Instant,
 }
 
-/// How the client goes on when a session is over.
-enum Verdict {
-    Again,
-    Final,
-}
-
 /// Makes the sessions of one client.
-pub(crate) struct Sessions {
+pub(crate) struct SessionMaker {
     plan: Plan,
     reconnect: Reconnect,
     setup: Option<Setup>,
@@ -62,7 +58,7 @@ pub(crate) struct Sessions {
     expired: u32,
 }
 
-impl Sessions {
+impl SessionMaker {
     pub(crate) fn new(plan: Plan, reconnect: Reconnect, setup: Option<Setup>) -> Self {
         Self { plan, reconnect, setup, failed: 0, expired: 0 }
     }
@@ -113,15 +109,15 @@ impl Sessions {
             let (unknown, not_executed) = (lost.unknown, lost.not_executed);
             // There may be no reader of events.
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
-            match self.after(&reason, live.since) {
-                Verdict::Again => {}
-                Verdict::Final => return reason.into(),
+            if !self.goes_on(&reason, live.since) {
+                return reason.into();
             }
+            let asked = live.session.asked_back_in();
             drop(live);
             let again = select! {
                 biased;
                 () = shared.sessions.ended() => Err(ConnectionError::ClosedLocally.into()),
-                again = self.again(shared, reason.clone()) => again,
+                again = self.again(shared, reason.clone(), asked) => again,
             };
             live = match again {
                 Ok(live) => live,
@@ -132,23 +128,24 @@ impl Sessions {
         }
     }
 
-    /// How the client goes on when a session that took calls since then has ended like this.
-    fn after(&mut self, reason: &ConnectionError, since: Instant) -> Verdict {
+    /// Whether there is another session after one that took calls since then and has ended like this.
+    fn goes_on(&mut self, reason: &ConnectionError, since: Instant) -> bool {
         if self.reconnect.is_success(since.elapsed()) {
             (self.failed, self.expired) = (0, 0);
         } else {
             self.failed += 1;
         }
         self.expired = if reason.is_expired() { self.expired + 1 } else { 0 };
-        let goes_on = !self.reconnect.is_never() && self.expired < 2 && may_go_on(reason);
-        if goes_on { Verdict::Again } else { Verdict::Final }
+        !self.reconnect.is_never() && self.expired < 2 && is_retryable_after_session(reason)
     }
 
-    /// Tries to make a session until there is one, or it has to be given up.
-    async fn again(&mut self, shared: &Shared, reason: ConnectionError) -> Result<Live, ClientError> {
+    /// Tries to make a session until there is one, or it has to be given up. `asked` is how long the server has asked
+    /// to be left alone.
+    async fn again(&mut self, shared: &Shared, reason: ConnectionError, asked: Duration) -> Result<Live, ClientError> {
         let since = Instant::now();
         let mut error = ClientError::from(reason);
-        let mut delay = self.reconnect.delay(self.failed + 1, rand::random());
+        // What the server has asked for has a random part already.
+        let mut delay = self.reconnect.delay(self.failed + 1).max(asked.min(LONGEST_ASKED));
         let mut refused = false;
         loop {
             let attempt = self.failed + 1;
@@ -187,8 +184,8 @@ impl Sessions {
 
     /// The wait before the `attempt`th attempt, after this failure.
     fn delay(&self, attempt: u32, failure: &ConnectError) -> Duration {
-        let delay = self.reconnect.delay(attempt, rand::random());
-        failure.retry_after().map_or(delay, |after| after.saturating_add(delay))
+        let delay = self.reconnect.delay(attempt);
+        failure.retry_after().map_or(delay, |after| after.min(LONGEST_ASKED) + delay)
     }
 
     async fn attempt(&mut self, shared: &Shared) -> Result<Live, ConnectError> {
@@ -240,6 +237,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let Self { shared, error } = self;
+        info!("the client is closed: {error}");
         shared.sessions.end(&error.to_string());
         shared.state.send_replace(ClientState::Closed(error.clone()));
         let _ = shared.events.send(ClientEvent::Closed(error.clone()));
