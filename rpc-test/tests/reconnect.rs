@@ -171,3 +171,18 @@ async fn a_server_that_leaves_spreads_the_return_of_its_clients() {
     assert!(waits.iter().all(|wait| *wait <= hour), "{waits:?}");
     assert!(waits.iter().max().unwrap() > &(hour / 10) && waits.iter().min().unwrap() < &(hour / 2), "{waits:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_link_is_left_at_once() {
+    let server = lab();
+    let (client, attempts) = failing(&server, Reconnect::default()).await;
+    let began = Instant::now();
+    server.network().hold();
+    let mut states = client.states();
+    let is_away = async { while !matches!(states.next().await, Some(ClientState::Reconnecting { .. })) {} };
+    timeout(Duration::from_secs(60), is_away).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    // Nothing is heard for `keepalive_timeout`, and the goodbye is not waited for.
+    let first = *attempts.lock().unwrap().first().unwrap() - began;
+    assert!(first < Duration::from_secs(32), "{first:?}");
+}

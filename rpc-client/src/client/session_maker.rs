@@ -104,13 +104,14 @@ impl SessionMaker {
     /// Makes sessions until there is none any more, and returns the reason.
     async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
-            let reason = live.session.closed().await;
+            // A dead link may take its time until it is closed.
+            let reason = live.session.ending().await;
             let lost = live.session.lost_calls();
             let (unknown, not_executed) = (lost.unknown, lost.not_executed);
             // There may be no reader of events.
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
             if !self.goes_on(&reason, live.since) {
-                return reason.into();
+                return live.session.closed().await.into();
             }
             let asked = live.session.asked_back_in();
             drop(live);

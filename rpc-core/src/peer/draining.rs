@@ -50,7 +50,7 @@ pub fn drain_together(sessions: &[Session]) {
 async fn all_rest(sessions: &[Arc<SessionShared>]) -> bool {
     let mut taken_in = Vec::with_capacity(sessions.len());
     for shared in sessions {
-        shared.reach(|life| matches!(life, Life::Draining { serving: false } | Life::Over(_))).await;
+        shared.reach(|life| matches!(life, Life::Draining { serving: false } | Life::Closing(_) | Life::Over(_))).await;
         taken_in.push(at_rest(shared));
     }
     // A session that serves nothing now, and has taken no call in since it was looked at, has served nothing in

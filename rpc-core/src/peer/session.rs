@@ -254,8 +254,8 @@ impl Session {
     /// Waits until the session is open. If the session ends before that, the error is the reason. Dropping the future
     /// stops the waiting and nothing else.
     pub async fn established(&self) -> Result<(), ConnectionError> {
-        match self.shared.reach(|life| !matches!(life, Life::Connecting)).await {
-            Life::Over(error) => Err(error),
+        match self.shared.reach(|life| !matches!(life, Life::Connecting | Life::Closing(_))).await {
+            Life::Over(error) | Life::Closing(error) => Err(error),
             Life::Open | Life::Draining { .. } | Life::Connecting => Ok(()),
         }
     }
@@ -272,7 +272,7 @@ impl Session {
     /// as it does for handlers, and cuts them off after [`crate::Config::drain_grace`]. Dropping the future stops the
     /// waiting and nothing else.
     pub async fn draining(&self) {
-        self.shared.reach(|life| matches!(life, Life::Draining { .. } | Life::Over(_))).await;
+        self.shared.reach(|life| matches!(life, Life::Draining { .. } | Life::Closing(_) | Life::Over(_))).await;
     }
 
     /// Ends the session now. Calls that wait for an answer fail with [`crate::Code::Unavailable`], and handlers are
@@ -312,6 +312,15 @@ impl Session {
     #[doc(hidden)]
     pub fn asked_back_in(&self) -> Duration {
         self.shared.look(|connection| connection.asked_back_in())
+    }
+
+    /// Waits for the end of the session, as [`Self::closed`] does, but not until the link is closed.
+    #[doc(hidden)]
+    pub async fn ending(&self) -> ConnectionError {
+        match self.shared.reach(|life| matches!(life, Life::Closing(_) | Life::Over(_))).await {
+            Life::Closing(error) => error,
+            _ => self.closed().await,
+        }
     }
 
     /// The calls of this side that the end of the session has cut off.

@@ -36,6 +36,8 @@ pub(crate) enum Life {
         /// False if this side drains, waits for other sessions, and serves nothing meanwhile.
         serving: bool,
     },
+    /// The end has come, and the link is being closed.
+    Closing(ConnectionError),
     Over(ConnectionError),
 }
 
@@ -45,7 +47,8 @@ impl Life {
             Self::Connecting => 0,
             Self::Open => 1,
             Self::Draining { .. } => 2,
-            Self::Over(_) => 3,
+            Self::Closing(_) => 3,
+            Self::Over(_) => 4,
         }
     }
 }
@@ -295,7 +298,7 @@ impl SessionShared {
     /// Waits for the end, and returns its reason.
     pub(crate) async fn over(&self) -> ConnectionError {
         match self.reach(|life| matches!(life, Life::Over(_))).await {
-            Life::Over(error) => error,
+            Life::Over(error) | Life::Closing(error) => error,
             Life::Open | Life::Draining { .. } | Life::Connecting => ConnectionError::ClosedLocally,
         }
     }

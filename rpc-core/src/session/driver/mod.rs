@@ -292,6 +292,7 @@ impl Driver {
                 }
                 Event::Closed(error) => {
                     self.dispatch.stop_all();
+                    self.shared.live(Life::Closing(error.clone()));
                     let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
                     self.stage = Stage::Closing(error, until);
