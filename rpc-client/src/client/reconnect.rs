@@ -63,14 +63,14 @@ impl Reconnect {
         Self { never: true, ..Self::default() }
     }
 
-    /// The longest wait before the first attempt; 0.5 s unless set.
+    /// The longest wait before the first attempt; 0.5 s unless set, at least 1 ms.
     #[must_use]
     pub fn initial_delay(mut self, delay: Duration) -> Self {
         self.initial_delay = delay;
         self
     }
 
-    /// The longest wait before any attempt; 30 s unless set.
+    /// The longest wait before any attempt; 30 s unless set, at least 1 ms.
     #[must_use]
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
