@@ -209,7 +209,7 @@ async fn a_credential_that_is_refused_is_asked_for_once_more() {
     assert_eq!(tries.load(Ordering::Relaxed), 2);
 }
 
-/// Knows every client, some of them for a moment only.
+/// Knows every client, some of them for a moment only, which is longer than a handshake.
 struct Porter {
     clients: AtomicUsize,
     is_brief: fn(usize) -> bool,
@@ -220,7 +220,7 @@ impl Authenticator for Porter {
     async fn authenticate(&self, _: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
         let identity = Identity::new("ada");
         let is_brief = (self.is_brief)(self.clients.fetch_add(1, Ordering::Relaxed));
-        Ok(if is_brief { identity.expires_in(Duration::from_millis(20)) } else { identity })
+        Ok(if is_brief { identity.expires_in(Duration::from_millis(500)) } else { identity })
     }
 }
 

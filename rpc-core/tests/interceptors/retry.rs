@@ -102,12 +102,12 @@ async fn waits_grow_and_keep_within_the_deadline() {
     let began = Instant::now();
     assert_eq!(station.read().await, Ok(5));
     assert!(began.elapsed() <= Duration::from_millis(100 + 200 + 300 + 300 + 10), "{:?}", began.elapsed());
-    // The wait is a random part of an hour, and the call has half a minute: this ends at once or at its deadline.
+    // Each wait is a random part of an hour, and the call has a minute: its retries end before that.
     let shaky = Shaky::new(u32::MAX, Code::Unavailable);
     let (_server, _session, station) = shaky.client(Retry::new(9).delays(hour, hour));
     let began = Instant::now();
     let status = station.read().await.unwrap_err();
-    assert!(status.code() == Code::Unavailable && began.elapsed() < Duration::from_secs(30), "{status}");
+    assert!(status.code() == Code::Unavailable && began.elapsed() < Duration::from_secs(60), "{status}");
 }
 
 #[tokio::test(start_paused = true)]
