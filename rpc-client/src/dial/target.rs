@@ -93,9 +93,10 @@ impl Target {
             return Err(bad("the host is missing"));
         }
         let default_port = if is_tls { TLS_PORT } else { PORT };
-        let port = match authority.as_str()[named.len()..].strip_prefix(':') {
-            None | Some("") => default_port,
-            Some(digits) => digits.parse().map_err(|_| bad("the port is not a number up to 65535"))?,
+        let port = match authority.as_str()[named.len()..].split_at_checked(1) {
+            None | Some((":", "")) => default_port,
+            Some((":", port)) => number(port).ok_or_else(|| bad("the port is not a number up to 65535"))?,
+            Some(_) => return Err(bad("only a port may stand behind the host, and a : before it")),
         };
         Ok(Self {
             is_tls,
@@ -115,6 +116,11 @@ impl Target {
             None => self.host.clone(),
         }
     }
+}
+
+/// A port, which has digits alone (RFC 3986 §3.2.3).
+fn number(port: &str) -> Option<u16> {
+    port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?
 }
 
 /// Takes the zone out of a host (RFC 6874 §2). `None` if the zone is not written as a URL has it.
@@ -231,6 +237,11 @@ mod tests {
         assert!(why("unix:///run/rpc.sock").contains(".unix(..)"));
         assert!(why("ws://user:secret@example.com").contains("header"));
         assert!(why("ws://example.com/#top").contains("fragment"));
-        assert!(why("ws://example.com:99999/").contains("port"));
+        for port in ["99999", "+80", "8O"] {
+            assert!(why(&format!("ws://example.com:{port}/")).contains("port"), "{port}");
+        }
+        for url in ["ws://[::1]x:9000/", "ws://[::1]9000/", "ws://[fe80::1%25eth0]x/"] {
+            assert!(why(url).contains("behind the host"), "{url}: {}", why(url));
+        }
     }
 }
