@@ -33,7 +33,7 @@ pub(crate) enum Life {
     Open,
     /// One side has begun to shut down.
     Draining {
-        /// False if this side drains, waits for other sessions, and serves nothing meanwhile.
+        /// False if this side drains, and serves nothing any more.
         serving: bool,
     },
     /// The end has come, and the link is being closed.
@@ -280,7 +280,7 @@ impl SessionShared {
         });
     }
 
-    /// Records whether something is served here while the drain is held.
+    /// Records whether something is served here while this side drains.
     pub(crate) fn set_serving(&self, now: bool) {
         self.life.send_if_modified(|life| match life {
             Life::Draining { serving } => std::mem::replace(serving, now) != now,

@@ -56,7 +56,7 @@ pub enum Event {
     Trim,
     /// This side drains, or the other side has announced that it leaves. Reported once for each side.
     Draining,
-    /// While the drain of this side is held: whether something is served here. It began with true.
+    /// While this side drains: whether something is served here. It began with true.
     Serving(bool),
     /// The connection has ended. No event follows.
     Closed(ConnectionError),

@@ -168,10 +168,8 @@ impl Connection {
         if !self.life.draining || !self.life.is_open() {
             return;
         }
-        if self.life.held {
-            return self.tell_serving();
-        }
-        let idle = self.served.is_nothing_awaited(self.life.grace_over)
+        let idle = !self.life.held
+            && self.served.is_nothing_awaited(self.life.grace_over)
             && (self.life.grace_over || self.calls.slots.awaited() == 0)
             && !self.outbox.has_frames()
             && !self.has_bulk()
@@ -181,6 +179,8 @@ impl Connection {
             && self.output.events.is_empty();
         if idle {
             self.end(ConnectionError::ShutDown, Flush::Output);
+        } else {
+            self.tell_serving();
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Lifecycle {
     pub(super) draining: bool,
     /// The drain waits for the drains of other sessions.
     pub(super) held: bool,
-    /// Whether the shell was told last that something is served here, while the drain is held.
+    /// Whether the shell was told last that something is served here, while this side drains.
     pub(super) told_serving: bool,
     /// The time that a drain gives to running calls is over.
     pub(super) grace_over: bool,

@@ -273,6 +273,14 @@ fn a_held_drain_lets_handlers_call_until_it_is_released() {
     other.ends[SERVER].connection.release();
     other.run();
     assert!(other.ends[SERVER].closed.is_none(), "a call is under way");
+    // A later drain of all sessions still hears whether this one serves a call.
+    let (nested, inner) = other.call_and_arrive(CLIENT, Call::new().within(&callback.call));
+    other.run();
+    assert_eq!(other.ends[SERVER].serving, [false, true, false, true]);
+    other.answer_ok(SERVER, &inner);
+    other.run();
+    assert!(other.outcome(CLIENT, nested).is_some());
+    assert_eq!(other.ends[SERVER].serving, [false, true, false, true, false]);
     other.answer_ok(CLIENT, &callback);
     other.run();
     assert!(other.outcome(SERVER, key).is_some());
@@ -283,6 +291,15 @@ fn a_held_drain_lets_handlers_call_until_it_is_released() {
     pair.answer_ok(SERVER, &served);
     pair.run();
     assert!(pair.outcome(CLIENT, outer).is_some());
+}
+
+#[test]
+fn a_drain_that_is_not_held_says_too_whether_it_serves() {
+    let mut pair = Pair::with_defaults();
+    let (_key, _served) = pair.call_and_arrive(SERVER, Call::new());
+    pair.ends[SERVER].connection.drain(pair.now, "bye");
+    pair.run();
+    assert_eq!((&pair.ends[SERVER].closed, &*pair.ends[SERVER].serving), (&None, &[false][..]));
 }
 
 #[test]
