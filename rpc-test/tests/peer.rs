@@ -241,6 +241,50 @@ async fn peers_that_leave_do_not_read_or_refuse() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_test_sends_arrives_before_its_peer_is_gone() {
+    // The buffers between the ends do not hold all of it.
+    let (desk, mut server) = beside_a_server().await;
+    let time = tokio::spawn({
+        let desk = desk.clone();
+        async move { desk.time().await }
+    });
+    let call = server.expect_request("Desk.time").await;
+    for _ in 0..4 {
+        server.notify("Screen.show", &("x".repeat(50_000),));
+    }
+    server.reply(&call, &12_u64);
+    drop(server);
+    assert_eq!(timeout(Duration::from_secs(60), time).await.unwrap().unwrap(), Ok(12));
+
+    // The handshake is not done yet.
+    let (connect, server) = FakePeer::server::<DeskClient>();
+    server.close(CloseCode::RESTART, "shutting down");
+    drop(server);
+    let error = timeout(Duration::from_secs(1), connect.callback(Console.serve())).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("shutting down"), "{error}");
+
+    // Nothing was sent: the handshake does not come either.
+    let (connect, server) = FakePeer::server::<DeskClient>();
+    drop(server);
+    timeout(Duration::from_secs(1), connect.callback(Console.serve())).await.unwrap().unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_program_sends_before_it_leaves_is_seen_by_a_peer_that_reads_later() {
+    let (desk, mut server) = beside_a_server().await;
+    server.read(false);
+    settle().await;
+    desk.note("farewell", 1).await.unwrap();
+    desk.session().close().await;
+    settle().await;
+    server.send(Frame::Stop { transfer: 4711 });
+    settle().await;
+    server.read(true);
+    assert_eq!(server.expect_notify("Desk.note").await.arguments::<(String, u8)>().0, "farewell");
+    assert_eq!(server.expect_close().await.code, CloseCode::NORMAL);
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_contracts() {
     let (connect, mut server) = FakePeer::server_of(&[DeskClient::CONTRACT, ScreenClient::CONTRACT]);
     let client = connect.await.unwrap();

@@ -100,39 +100,40 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Runs until the link ends or the test drops its peer, which cuts the link.
+    /// Runs until the link ends, or the test has dropped its peer and all that it told before has gone out.
     pub(super) async fn run(self, stream: NetworkStream) {
         let received = self.received.clone();
-        tokio::select! {
-            // What the test has told before it drops its peer goes out first.
-            biased;
-            end = self.session(stream) => if let Err(end) = end {
-                tell(&received, Received::End(end));
-            },
-            () = received.closed() => {}
+        if let Err(end) = self.session(stream).await {
+            tell(&received, Received::End(end));
         }
     }
 
     async fn session(self, stream: NetworkStream) -> Result<(), End> {
         let Self { role, hosted, mut commands, received } = self;
-        let socket = match &role {
-            Role::Client { url } => connect(url, stream).await.map_err(lost)?,
-            Role::Server | Role::Refusing(_) => accept(stream).await.map_err(lost)?,
+        let upgrade = async {
+            match &role {
+                Role::Client { url } => connect(url, stream).await,
+                Role::Server | Role::Refusing(_) => accept(stream).await,
+            }
+        };
+        let socket = tokio::select! {
+            socket = upgrade => socket.map_err(lost)?,
+            _ = next(&mut commands, &received, false) => return Ok(()),
         };
         let mut line = Line { socket, sent: 0, taken: 0 };
         let (mut is_open, mut reads, mut answers_pings) = (false, true, true);
         if let Role::Client { .. } = role {
-            line.send(wire::Frame::Hello(Box::new(Hello::new(LIMITS, hosted.clone())))).await?;
+            line.send(wire::Frame::Hello(Box::new(Hello::new(LIMITS, hosted.clone())))).await;
         }
         loop {
             tokio::select! {
                 biased;
-                command = commands.recv(), if is_open => match command {
-                    Some(Command::Send(frame)) => line.send(frame.into_wire()).await?,
-                    Some(Command::Message(bytes)) => line.socket.send(Message::Binary(bytes)).await.map_err(lost)?,
+                command = next(&mut commands, &received, is_open) => match command {
+                    Some(Command::Send(frame)) => line.send(frame.into_wire()).await,
+                    Some(Command::Message(bytes)) => line.message(Message::Binary(bytes)).await,
                     Some(Command::Read(on)) => reads = on,
                     Some(Command::AnswerPings(on)) => answers_pings = on,
-                    Some(Command::Close(code, reason)) => line.close(code, reason).await?,
+                    Some(Command::Close(code, reason)) => line.close(code, reason).await,
                     None => return Ok(()),
                 },
                 message = line.socket.next(), if reads => {
@@ -140,14 +141,14 @@ impl Link {
                         match Frame::read(frame) {
                             Ok(frame) => tell(&received, Received::Frame(frame)),
                             Err(wire::Frame::Ping { token }) if answers_pings => {
-                                line.send(wire::Frame::Pong { token }).await?;
+                                line.send(wire::Frame::Pong { token }).await;
                             }
                             Err(wire::Frame::Hello(_)) => {
                                 let mut welcome = Welcome::new(LIMITS, hosted.clone(), 1);
                                 if let Role::Refusing(status) = &role {
                                     welcome.refusal = Some(status.clone());
                                 }
-                                line.send(wire::Frame::Welcome(Box::new(welcome))).await?;
+                                line.send(wire::Frame::Welcome(Box::new(welcome))).await;
                                 is_open = true;
                                 tell(&received, Received::Opened);
                             }
@@ -167,6 +168,20 @@ impl Link {
     }
 }
 
+/// What the test tells next, once the handshake is done. `None` when the test has dropped its peer, and everything that
+/// it told before has been returned.
+async fn next(
+    commands: &mut UnboundedReceiver<Command>,
+    received: &UnboundedSender<Received>,
+    is_open: bool,
+) -> Option<Command> {
+    if is_open {
+        return commands.recv().await;
+    }
+    received.closed().await;
+    if commands.is_empty() { None } else { std::future::pending().await }
+}
+
 /// A WebSocket with the numbers of packets.
 struct Line {
     socket: WebSocketStream<NetworkStream>,
@@ -176,24 +191,30 @@ struct Line {
     taken: u64,
 }
 
+/// A write that fails says nothing here: what the other end has sent before it left is still to be read, and then the
+/// end of the link.
 impl Line {
-    async fn send(&mut self, frame: wire::Frame) -> Result<(), End> {
+    async fn send(&mut self, frame: wire::Frame) {
         let is_sequenced = frame.is_sequenced();
         self.sent += u64::from(is_sequenced);
         let seq = if is_sequenced { self.sent } else { 0 };
-        self.packet(seq, Some(frame)).await
+        self.packet(seq, Some(frame)).await;
     }
 
-    async fn packet(&mut self, seq: u64, frame: Option<wire::Frame>) -> Result<(), End> {
+    async fn packet(&mut self, seq: u64, frame: Option<wire::Frame>) {
         let mut packet = BytesMut::new();
         put_header(&mut packet, PacketHeader { seq, ack: self.taken });
         frame.iter().for_each(|frame| put_frame(&mut packet, frame));
-        self.socket.send(Message::Binary(packet.freeze())).await.map_err(lost)
+        self.message(Message::Binary(packet.freeze())).await;
     }
 
-    async fn close(&mut self, code: CloseCode, reason: String) -> Result<(), End> {
+    async fn close(&mut self, code: CloseCode, reason: String) {
         let frame = CloseFrame { code: u16::from(code).into(), reason: reason.into() };
-        self.socket.send(Message::Close(Some(frame))).await.map_err(lost)
+        self.message(Message::Close(Some(frame))).await;
+    }
+
+    async fn message(&mut self, message: Message) {
+        let _ = self.socket.send(message).await;
     }
 
     /// The frames of a message, which is acknowledged.
@@ -216,7 +237,7 @@ impl Line {
         let frames = frames.collect::<Result<Vec<_>, _>>().map_err(broken)?;
         if header.seq > 0 {
             self.taken = header.seq;
-            self.packet(0, None).await?;
+            self.packet(0, None).await;
         }
         Ok(frames)
     }
