@@ -84,8 +84,9 @@ impl Network {
         self.change(|switch| switch.cuts += 1);
     }
 
-    /// Holds the network still: nothing arrives at either end, and neither end is told. So the timeouts of a program
-    /// show. What is written waits, up to 64 KiB a direction; then the writer waits.
+    /// Holds the network still: nothing arrives at either end, and neither end is told, also if the other one is
+    /// dropped. So the timeouts of a program show. What is written waits, up to 64 KiB a direction; then the writer
+    /// waits.
     pub fn hold(&self) {
         lock(&self.switch).is_held = true;
     }
@@ -131,71 +132,66 @@ pub struct NetworkStream {
 }
 
 impl NetworkStream {
-    /// Ready to go on with the stream itself, after the reader has left its waker. An error if the link is cut.
-    fn poll_read_through(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_through(|waiting| waiting.reader = Some(cx.waker().clone()), true)
-    }
-
-    fn poll_write_through(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_through(|waiting| waiting.writer = Some(cx.waker().clone()), false)
-    }
-
-    fn poll_through(&self, wait: impl FnOnce(&mut Waiting), waits_while_held: bool) -> Poll<io::Result<()>> {
+    /// Leaves the task's waker, and says whether the network is held. An error if the link is cut.
+    fn wait(&self, cx: &Context<'_>, place: fn(&mut Waiting) -> &mut Option<Waker>) -> io::Result<bool> {
+        // A waker is user code: it is cloned and dropped outside the lock.
+        let waker = cx.waker().clone();
         let mut switch = lock(&self.switch);
         if switch.cuts > self.cuts {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, "the test has cut the network")));
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the test has cut the network"));
         }
-        wait(switch.waiting.entry(self.number).or_default());
-        if waits_while_held && switch.is_held { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let older = place(switch.waiting.entry(self.number).or_default()).replace(waker);
+        let is_held = switch.is_held;
+        drop(switch);
+        drop(older);
+        Ok(is_held)
+    }
+
+    /// Goes on with the stream itself, for a writer.
+    fn poll_writer<T>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut DuplexStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let is_held = self.wait(cx, |waiting| &mut waiting.writer)?;
+        match poll(Pin::new(&mut self.inner), cx) {
+            // That the other end is gone does not arrive either.
+            Poll::Ready(Err(_)) if is_held => Poll::Pending,
+            polled => polled,
+        }
     }
 }
 
 impl AsyncRead for NetworkStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.poll_read_through(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_read(cx, buffer),
-            held_or_cut => held_or_cut,
-        }
+        let is_held = self.wait(cx, |waiting| &mut waiting.reader)?;
+        if is_held { Poll::Pending } else { Pin::new(&mut self.inner).poll_read(cx, buffer) }
     }
 }
 
 impl AsyncWrite for NetworkStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.poll_write_through(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_write(cx, bytes),
-            Poll::Ready(Err(cut)) => Poll::Ready(Err(cut)),
-            Poll::Pending => Poll::Pending,
-        }
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_writer(cx, |inner, cx| inner.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.poll_write_through(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_write_vectored(cx, slices),
-            Poll::Ready(Err(cut)) => Poll::Ready(Err(cut)),
-            Poll::Pending => Poll::Pending,
-        }
+        self.poll_writer(cx, |inner, cx| inner.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.poll_write_through(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_flush(cx),
-            held_or_cut => held_or_cut,
-        }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writer(cx, |inner, cx| inner.poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.poll_write_through(cx) {
-            Poll::Ready(Ok(())) => Pin::new(&mut self.inner).poll_shutdown(cx),
-            held_or_cut => held_or_cut,
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writer(cx, |inner, cx| inner.poll_shutdown(cx))
     }
 }
 
@@ -209,4 +205,57 @@ impl Drop for NetworkStream {
 
 fn lock(switch: &Mutex<Switch>) -> MutexGuard<'_, Switch> {
     switch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use futures::FutureExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// A waker that holds an end of a stream, as the waker of a task may.
+    struct Holder(#[allow(dead_code, reason = "it is there to be dropped")] NetworkStream);
+
+    impl Wake for Holder {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn no_waker_is_dropped_under_the_lock() {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let network = Network::new();
+            let ((mut near, _far), (other, _)) = (network.pair(), network.pair());
+            let holder = Waker::from(Arc::new(Holder(other)));
+            let mut poll = |waker: &Waker| {
+                let (mut byte, cx) = ([0], &mut Context::from_waker(waker));
+                let _ = Pin::new(&mut near).poll_read(cx, &mut ReadBuf::new(&mut byte));
+                let _ = Pin::new(&mut near).poll_write(cx, &byte);
+            };
+            poll(&holder);
+            // The network and the buffers keep the last two references.
+            drop(holder);
+            poll(Waker::noop());
+            let _ = tell.send(());
+        });
+        told.recv_timeout(std::time::Duration::from_secs(10)).expect("the network does not wait for itself");
+    }
+
+    #[tokio::test]
+    async fn over_a_network_that_is_held_no_end_hears_that_the_other_is_gone() {
+        let network = Network::new();
+        let (mut near, far) = network.pair();
+        network.hold();
+        drop(far);
+        assert!(near.write_all(b"knock").now_or_never().is_none(), "the write waits");
+        assert!(near.flush().now_or_never().is_none_or(|flushed| flushed.is_ok()));
+        let write = tokio::spawn(async move { near.write_all(b"knock").await });
+        tokio::task::yield_now().await;
+        assert!(!write.is_finished());
+        network.release();
+        assert_eq!(write.await.expect("no panic").expect_err("the end is gone").kind(), io::ErrorKind::BrokenPipe);
+    }
 }
