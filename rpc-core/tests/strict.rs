@@ -55,6 +55,22 @@ fn binary_data_has_as_many_bytes_as_its_type() {
     assert!(read::<Colour>(&colour(&[4, 1, 2, 3, 4])).is_err());
 }
 
+#[derive(Debug, PartialEq, Deserialize)]
+struct Entry {
+    name: String,
+    length: u64,
+}
+
+#[test]
+fn what_nothing_writes_is_read_as_the_page_says() {
+    let entry = Ok(Entry { name: "a".to_owned(), length: 7 });
+    assert_eq!(read::<Entry>(&[0x92, 0xa1, b'a', 7]), entry, "a struct as an array of its fields");
+    assert_eq!(read::<Entry>(&[0x92, 0xc4, 1, b'a', 7]), entry, "text as binary data");
+    for wrong in [&[0x91, 0xa1, b'a'][..], &[0x93, 0xa1, b'a', 7, 7], &[0x92, 0xc4, 1, 0xff, 7]] {
+        assert!(read::<Entry>(wrong).is_err(), "{wrong:02x?}");
+    }
+}
+
 #[test]
 fn a_result_that_is_bytes_is_read_from_all_that_stands_for_bytes() {
     let limits = ScanLimits { values: 4, ..ScanLimits::default() };
