@@ -29,7 +29,7 @@ use rpc_client::{Client, ClientError, ClientState, ConnectBuilder, Reconnect, Se
 use rpc_core::{Config, Context, Status, Streaming};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{SOON, until};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 
 use line::Line;
 
@@ -147,6 +147,12 @@ fn only(server: &ServerHandle) -> Session {
     let session = sessions.next().unwrap();
     assert!(sessions.next().is_none(), "there are several sessions");
     session
+}
+
+/// Calls `hold` in a task of its own.
+fn hold(desk: &DeskClient, word: &'static str) -> JoinHandle<Result<(), Status>> {
+    let desk = desk.clone();
+    tokio::spawn(async move { desk.hold(word).await })
 }
 
 /// Waits for a state of a client.

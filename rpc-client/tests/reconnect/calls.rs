@@ -18,7 +18,7 @@ use rpc_client::{
 use rpc_testing::{SOON, until};
 use tokio::time::{Duration, timeout};
 
-use super::{Bell, Counter, DeskClient, House, all, away, client, connected, quickly, serve, serve_with};
+use super::{Bell, Counter, DeskClient, House, all, away, client, connected, hold, quickly, serve, serve_with};
 use crate::line::Line;
 
 #[tokio::test]
@@ -131,10 +131,7 @@ async fn a_call_that_may_have_run_is_not_made_again() {
     let house = Arc::<House>::default();
     let (_server, line, client) = all(&house).await;
     let desk: DeskClient = client.client();
-    let call = tokio::spawn({
-        let desk = desk.clone();
-        async move { desk.hold("held").await }
-    });
+    let call = hold(&desk, "held");
     house.until_said("held").await;
     line.cut();
     let status = timeout(SOON, call).await.unwrap().unwrap().unwrap_err();
@@ -150,10 +147,7 @@ async fn a_call_that_has_not_gone_out_goes_on_in_the_next_session() {
     let line = Line::to(server.local_addr()).await;
     let client = client(line.addr()).await.unwrap();
     let desk: DeskClient = client.client();
-    let first = tokio::spawn({
-        let desk = desk.clone();
-        async move { desk.hold("held").await }
-    });
+    let first = hold(&desk, "held");
     house.until_said("held").await;
     // There is no permit for this call.
     let mut second = pin!(desk.say("second"));
@@ -168,10 +162,7 @@ async fn calls_wait_for_the_next_server_while_theirs_drains() {
     let house = Arc::<House>::default();
     let (old, line, client) = all(&house).await;
     let desk: DeskClient = client.client();
-    let held = tokio::spawn({
-        let desk = desk.clone();
-        async move { desk.hold("held").await }
-    });
+    let held = hold(&desk, "held");
     house.until_said("held").await;
     let new = serve(&house).await;
     line.lead_new_ones(new.local_addr());

@@ -7,7 +7,7 @@ use rpc_client::{Client, ClientEvent, ClientState};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
-use super::{DeskClient, House, all, away, connected, only};
+use super::{DeskClient, House, all, away, connected, hold, only};
 
 async fn next(events: &mut (impl futures::Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
     timeout(SOON, events.next()).await.expect("there is no event").expect("the events have ended")
@@ -19,10 +19,7 @@ async fn events_count_the_calls_of_a_lost_session() {
     let (server, line, client) = all(&house).await;
     let desk: DeskClient = client.client();
     let mut events = client.events();
-    let held = tokio::spawn({
-        let desk = desk.clone();
-        async move { desk.hold("held").await }
-    });
+    let held = hold(&desk, "held");
     house.until_said("held").await;
     line.cut();
     let lost = next(&mut events).await;
