@@ -59,7 +59,7 @@ impl Victim {
         let hello = reader.handle_packet(Instant::now(), packet(0, &[hello(greedy(), Vec::new())]));
         let hello = hello.expect("it keeps the rules").expect("it is the Hello");
         let newcomer = reader.into_newcomer(hello).expect("its limits fit together");
-        let (mut connection, early) = Connection::server(1, newcomer);
+        let (mut connection, early) = Connection::server(1, newcomer, Instant::now());
         connection.accept(Instant::now(), 1, Vec::new(), Vec::new(), early);
         while connection.poll_event().is_some() {}
         while connection.poll_transmit(Instant::now()).is_some() {}

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 use bytes::{Bytes, BytesMut};
 use rpc_core::{
     __internals::wire::{
-        ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, Request, ScanLimits, decode,
-        encode, put_frame, put_header, read_packet, scan_exact,
+        ErrorBody, Frame, HostedContract, MetadataPairs, NoArguments, Payload, PeerLimits, Request, Resume, ScanLimits,
+        decode, encode, put_frame, put_header, read_packet, scan_exact,
     },
     Code, Execution, Reason, Status,
 };
@@ -99,14 +99,19 @@ fn metadata(pairs: &MetadataPairs) -> Value {
 fn meaning(frame: &Frame) -> Value {
     let mut value = match frame {
         Frame::Hello(hello) => {
-            assert_eq!(hello.resume, None);
-            json!({
+            let mut shown = json!({
                 "version": hello.version, "limits": limits(&hello.limits), "keepalive_ms": hello.keepalive_ms,
                 "contracts": contracts(&hello.contracts), "credentials": hex(&hello.credentials),
-            })
+            });
+            if let Some(Resume { token, epoch, received }) = &hello.resume {
+                shown["resume"] = json!([hex(token), number(*epoch), number(*received)]);
+            }
+            if hello.resume_window_ms > 0 {
+                shown["resume_window_ms"] = number(hello.resume_window_ms);
+            }
+            shown
         }
         Frame::Welcome(welcome) => {
-            assert_eq!((&welcome.secret[..], welcome.resumed, welcome.received), (&[][..], false, 0));
             let mut shown = json!({
                 "version": welcome.version, "limits": limits(&welcome.limits), "keepalive_ms": welcome.keepalive_ms,
                 "contracts": contracts(&welcome.contracts), "session": number(welcome.session),
@@ -114,6 +119,15 @@ fn meaning(frame: &Frame) -> Value {
             });
             if !welcome.withheld.is_empty() {
                 shown["withheld"] = welcome.withheld.iter().map(|one| json!([one.name, one.callback])).collect();
+            }
+            if !welcome.token.is_empty() {
+                shown["token"] = json!(hex(&welcome.token));
+            }
+            if welcome.resumed {
+                shown["resumed"] = number(welcome.received);
+            }
+            if welcome.resume_window_ms > 0 {
+                shown["resume_window_ms"] = number(welcome.resume_window_ms);
             }
             shown
         }
@@ -147,6 +161,7 @@ fn meaning(frame: &Frame) -> Value {
         Frame::Done { depth, count, bytes } => {
             json!({"depth": depth, "count": number(*count), "bytes": number(*bytes)})
         }
+        Frame::Bye { code, message } => json!({"code": code, "message": message}),
         Frame::Ping { token } | Frame::Pong { token } => json!({"token": number(*token)}),
         Frame::GoAway { last_seq, message, after_ms: 0 } => json!({"last_seq": number(*last_seq), "message": message}),
         Frame::GoAway { last_seq, message, after_ms } => {
@@ -347,7 +362,7 @@ fn the_page_says_which_elements_may_be_nil_or_missing() {
     let (_, table) =
         page.split_once("| kind | frame | elements after the kind | counted |\n|---|---|---|---|\n").unwrap();
     let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
-    assert_eq!(rows.len(), 17);
+    assert_eq!(rows.len(), 18);
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [kind, frame, elements, _] = cells[..] else { panic!("{row}") };

@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use proptest::{collection::vec, option, prelude::*};
 use rpc_core::{
     __internals::wire::{
-        ErrorBody, Frame, Hello, HostedContract, Notify, PacketHeader, Payload, PeerLimits, Request, Resume, Streams,
-        Welcome, WithheldContract, put_frame, put_header, read_packet,
+        ErrorBody, Frame, Hello, HostedContract, MAX_TOKEN, Notify, PacketHeader, Payload, PeerLimits, Request, Resume,
+        Streams, Welcome, WithheldContract, put_frame, put_header, read_packet,
     },
     Code, Status,
 };
@@ -115,13 +115,24 @@ fn contracts() -> impl Strategy<Value = Vec<HostedContract>> {
 }
 
 fn hello() -> impl Strategy<Value = Frame> {
-    let resume = (number(), vec(any::<u8>(), 0..20), number(), number(), number())
-        .prop_map(|(session, secret, epoch, received, oldest)| Resume { session, secret, epoch, received, oldest });
-    (number(), limits(), number(), contracts(), vec(any::<u8>(), 0..300), option::of(resume)).prop_map(
-        |(version, limits, keepalive_ms, contracts, credentials, resume)| {
-            Frame::Hello(Box::new(Hello { version, limits, keepalive_ms, contracts, credentials, resume }))
+    let resume = (token(), number(), number()).prop_map(|(token, epoch, received)| Resume { token, epoch, received });
+    (number(), limits(), number(), contracts(), vec(any::<u8>(), 0..300), option::of(resume), number()).prop_map(
+        |(version, limits, keepalive_ms, contracts, credentials, resume, resume_window_ms)| {
+            Frame::Hello(Box::new(Hello {
+                version,
+                limits,
+                keepalive_ms,
+                contracts,
+                credentials,
+                resume,
+                resume_window_ms,
+            }))
         },
     )
+}
+
+fn token() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..=MAX_TOKEN).prop_map(Into::into)
 }
 
 fn withheld() -> impl Strategy<Value = Vec<WithheldContract>> {
@@ -129,23 +140,19 @@ fn withheld() -> impl Strategy<Value = Vec<WithheldContract>> {
 }
 
 fn welcome() -> impl Strategy<Value = Frame> {
-    let (resumed, lists) = (option::of(number()), (contracts(), withheld()));
-    (limits(), number(), lists, number(), vec(any::<u8>(), 0..40), resumed, option::of(status())).prop_map(
-        |(limits, keepalive_ms, (contracts, withheld), session, secret, resumed, refusal)| {
-            Frame::Welcome(Box::new(Welcome {
-                version: 1,
-                limits,
-                keepalive_ms,
-                contracts,
-                withheld,
-                session,
-                secret,
-                resumed: resumed.is_some(),
-                received: resumed.unwrap_or(0),
-                refusal,
-            }))
+    let (lists, resuming) = ((contracts(), withheld()), (token(), number()));
+    let whole = (limits(), number(), lists, number(), resuming, option::of(status())).prop_map(
+        |(limits, keepalive_ms, (contracts, withheld), session, (token, resume_window_ms), refusal)| Welcome {
+            keepalive_ms,
+            withheld,
+            token,
+            refusal,
+            resume_window_ms,
+            ..Welcome::new(limits, contracts, session)
         },
-    )
+    );
+    // A Welcome that resumes says nothing else.
+    prop_oneof![whole, number().prop_map(Welcome::resume)].prop_map(|welcome| Frame::Welcome(Box::new(welcome)))
 }
 
 fn request() -> impl Strategy<Value = Frame> {
@@ -189,6 +196,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         number().prop_map(|transfer| Frame::Abort { transfer }),
         number().prop_map(|transfer| Frame::Stop { transfer }),
         (small(), number(), number()).prop_map(|(depth, count, bytes)| Frame::Done { depth, count, bytes }),
+        (any::<u16>(), text()).prop_map(|(code, message)| Frame::Bye { code, message }),
         number().prop_map(|token| Frame::Ping { token }),
         number().prop_map(|token| Frame::Pong { token }),
         (number(), text(), number()).prop_map(|(last_seq, message, after_ms)| Frame::GoAway {

@@ -307,6 +307,18 @@ fields! {
     /// restarts do not come back all at once. Default 0 s, which asks for nothing; at most 86,400 s. Clients that
     /// [connect again](crate::guide::reconnecting) wait that long after the end of their session.
     reconnect_spread: Duration = ZERO, ZERO..=DAY;
+    /// How long a session lives on when its link is lost, so that its client can go on with it over another one.
+    /// Default 0 s, with which the session ends with its link; at most 86,400 s. At a client this is what it asks for;
+    /// at a server it is the most that a client gets. See the guide's page on
+    /// [reconnecting](crate::guide::reconnecting). Stops vanished clients from holding their sessions for ever.
+    resume_window: Duration = ZERO, ZERO..=DAY;
+    /// In a session that can be resumed: bytes of packets that may wait to be acknowledged, because they are kept to be
+    /// sent again over another link. Each packet counts 64 bytes beside its own. Chunks of large payloads and items of
+    /// streams do not count here; of them as many bytes again may be under way, if `max_unacked_bulk` allows as many,
+    /// and 128 KiB at least. So this is also the most that such a session moves each round trip. Default 1 MiB; at
+    /// least 1, with which each packet waits for the acknowledgement of the one before. Calls wait while this is used
+    /// up. Stops a peer that acknowledges nothing.
+    replay_buffer: usize = MIB, 1..=MOST;
     /// Bytes of metadata of one call, with 48 added for each pair; also bytes of the message and the details of one
     /// status that is sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses
     /// without words; at most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from sending large

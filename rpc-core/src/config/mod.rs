@@ -71,6 +71,12 @@ impl Config {
         self.keepalive().min(self.keepalive_timeout() / 2)
     }
 
+    /// What this end would like of a session.
+    #[cfg(feature = "session")]
+    pub(crate) fn resumability(&self) -> crate::proto::Resumability {
+        crate::proto::Resumability { window: self.resume_window(), replay_buffer: self.replay_buffer() }
+    }
+
     /// The bytes of incoming data that a session may hold.
     pub(crate) fn memory_in(&self) -> usize {
         (self.session_memory() / 4 * 3).saturating_sub(self.outbox_hard())

@@ -71,6 +71,10 @@ close_codes! {
     REFUSED = 4400, "refused";
     /// The identity of the client has expired, and it was not renewed in time.
     EXPIRED = 4401, "expired";
+    /// Another link has taken the place of this one.
+    REPLACED = 4409, "replaced";
+    /// The side that closes has given the session up, and will not resume it.
+    GIVEN_UP = 4410, "given up";
     /// A time limit ran out: handshake, keepalive, a stalled message or a stalled write.
     TIMEOUT = 4408, "timeout";
 }

@@ -12,7 +12,9 @@ use crate::{
 ///
 /// The same ending has another variant at each side: where the server closes with [`Self::Overloaded`], its client
 /// reads [`Self::ClosedByPeer`] with [`CloseCode::TRY_AGAIN_LATER`]. The questions, such as [`Self::is_overloaded`],
-/// have the same answer at both sides; [`Self::closed_by`] tells which side ended the session.
+/// have the same answer at both sides; [`Self::closed_by`] tells which side ended the session. Only in a session that
+/// can be [resumed](crate::Config::resume_window), the other side of one that timed out or was overloaded reads
+/// [`CloseCode::GIVEN_UP`].
 ///
 /// ```
 /// use rpc_core::{CloseCode, ConnectionError, Side};
@@ -151,6 +153,7 @@ impl ConnectionError {
                     | CloseCode::TRY_AGAIN_LATER
                     | CloseCode::EXPIRED
                     | CloseCode::TIMEOUT
+                    | CloseCode::GIVEN_UP
             ),
             Self::Refused(status) => matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
             Self::ClosedLocally | Self::Protocol(_) | Self::RefusedPeer(_) | Self::ShutDown | Self::Expired => false,
@@ -314,6 +317,7 @@ mod tests {
             by_peer(CloseCode::TRY_AGAIN_LATER),
             by_peer(CloseCode::TIMEOUT),
             by_peer(CloseCode::EXPIRED),
+            by_peer(CloseCode::GIVEN_UP),
             ConnectionError::Refused(Status::unavailable("not yet")),
             ConnectionError::Refused(Status::resource_exhausted("full")),
         ];
@@ -331,6 +335,7 @@ mod tests {
             by_peer(CloseCode::PROTOCOL),
             by_peer(CloseCode::POLICY_VIOLATION),
             by_peer(CloseCode::REFUSED),
+            by_peer(CloseCode::REPLACED),
         ];
         assert!(retryable.iter().all(ConnectionError::is_retryable), "{retryable:?}");
         assert!(!final_ones.iter().any(ConnectionError::is_retryable), "{final_ones:?}");

@@ -136,7 +136,7 @@ impl ClientSessions {
     /// The session that takes a call of the caller now, if there is one.
     pub(super) fn at_hand(&self) -> Option<Arc<SessionShared>> {
         let state = self.state.borrow();
-        state.is_open_here().then(|| state.session.clone())
+        (state.is_open_here() && !state.session.is_detached()).then(|| state.session.clone())
     }
 
     /// Whether a call that has failed in this session goes to the next one: it did not run, because the session has
@@ -177,6 +177,9 @@ impl ClientSessions {
         let mut state = self.state.subscribe();
         let settled = |state: &State| match &state.stage {
             Stage::Over(why) => Some(Err(closed(method, why))),
+            Stage::Ready if params.fail_fast && state.session.is_detached() => {
+                Some(Err(away(method, "its link is lost, and the session waits for another one")))
+            }
             _ if state.is_open_here() && tried.is_none_or(|tried| !Arc::ptr_eq(tried, &state.session)) => {
                 Some(Ok(state.session.clone()))
             }

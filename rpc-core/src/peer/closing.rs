@@ -25,7 +25,8 @@ const SLACK: Duration = Duration::from_millis(250);
 /// future, because the end of its runtime cuts off data that has not been written.
 ///
 /// The wait takes hardly longer than [`crate::Config::close_timeout`], or [`crate::Config::drain_timeout`] for a drain,
-/// counted from the first poll; then it returns [`ConnectionError::TimedOut`]. Dropping the future stops the waiting
+/// counted from the first poll, and in a session that can be [resumed](crate::Config::resume_window) ten seconds more;
+/// then it returns [`ConnectionError::TimedOut`]. Dropping the future stops the waiting
 /// and nothing else.
 pub struct Closing {
     shared: Arc<SessionShared>,
@@ -58,11 +59,13 @@ impl Future for Closing {
 
 fn over(shared: Arc<SessionShared>, limit: Timeout) -> BoxFuture<'static, ConnectionError> {
     let runtime = shared.facts.runtime.clone();
+    // The last words of a session that can be resumed have a time of their own, before the link is closed.
+    let patience = limit.after.saturating_add(shared.look(|connection| connection.linger()));
     let closed = async move { shared.over().await };
     let closed = {
         // A timer belongs to the runtime in which it is made, and a task outside of any runtime may poll this.
         let _entered = runtime.as_ref().map(Handle::enter);
-        timeout(limit.after.saturating_add(SLACK), closed)
+        timeout(patience.saturating_add(SLACK), closed)
     };
     closed.map(move |closed| closed.unwrap_or(ConnectionError::TimedOut(limit))).boxed()
 }

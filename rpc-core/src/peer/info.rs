@@ -153,50 +153,59 @@ impl TlsInfo {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: SessionId,
-    info: Arc<ConnectionInfo>,
-    /// Who is at the other end; an identity that is renewed replaces the older one.
-    identity: Mutex<Option<Identity>>,
+    known: Mutex<Known>,
     /// What the application keeps on the session.
     pub(super) values: Values,
     /// The session's runtime. Callers may run outside of this runtime.
     pub(crate) runtime: Option<Handle>,
 }
 
+/// What is known of the other side, and changes with the session's link.
+#[derive(Debug)]
+struct Known {
+    /// The facts of the newest link.
+    info: Arc<ConnectionInfo>,
+    /// Who is at the other end; an identity that is renewed replaces the older one.
+    identity: Option<Identity>,
+    /// The identity came from [`Facts::set_principal`], and not with a link.
+    is_assigned: bool,
+}
+
 impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
-        let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
-        let identity = Mutex::new(info.extensions.get::<Identity>().cloned().or_else(principal));
-        Self { id, info: Arc::new(info), identity, values: Values::new(), runtime: Handle::try_current().ok() }
+        let (identity, info) = (shown_by(&info), Arc::new(info));
+        let known = Mutex::new(Known { info, identity, is_assigned: false });
+        Self { id, known, values: Values::new(), runtime: Handle::try_current().ok() }
     }
 
-    /// The facts of the session's connection, as they are now.
+    /// The facts of the session's newest connection.
     pub(crate) fn info(&self) -> Arc<ConnectionInfo> {
-        self.info.clone()
+        self.lock().info.clone()
     }
 
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.info.peer_addr
+        self.lock().info.peer_addr
     }
 
     pub(crate) fn principal(&self) -> Option<Principal> {
-        self.lock().as_ref().map(|identity| identity.principal().clone())
+        self.lock().identity.as_ref().map(|identity| identity.principal().clone())
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {
-        self.lock().clone()
+        self.lock().identity.clone()
     }
 
     /// When the identity expires, if it does.
     pub(crate) fn expires(&self) -> Option<Instant> {
-        self.lock().as_ref().and_then(Identity::expires)
+        self.lock().identity.as_ref().and_then(Identity::expires)
     }
 
     /// Replaces the identity by one of the same name. False if there is none, or it has another name.
     pub(crate) fn renew(&self, renewed: Identity) -> bool {
-        let mut identity = self.lock();
-        let is_same = identity.as_ref().is_some_and(|own| own.principal() == renewed.principal());
-        let old = if is_same { identity.replace(renewed) } else { None };
-        drop(identity);
+        let mut known = self.lock();
+        let is_same = known.identity.as_ref().is_some_and(|own| own.principal() == renewed.principal());
+        let old = if is_same { known.identity.replace(renewed) } else { None };
+        drop(known);
         // The drop of a value is users' code.
         drop(old);
         is_same
@@ -204,15 +213,43 @@ impl Facts {
 
     /// False if a principal was known already.
     pub(crate) fn set_principal(&self, principal: Principal) -> bool {
-        let mut identity = self.lock();
-        let unknown = identity.is_none();
-        identity.get_or_insert_with(|| principal.into());
+        let mut known = self.lock();
+        let unknown = known.identity.is_none();
+        known.is_assigned |= unknown;
+        known.identity.get_or_insert_with(|| principal.into());
         unknown
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Identity>> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a client that comes with another connection is the one whose session this is: neither has an identity,
+    /// or both have shown one of the same name. An identity that the program has given the session is not shown again.
+    pub(crate) fn is_of(&self, info: &ConnectionInfo) -> bool {
+        let known = self.lock();
+        match (&known.identity, shown_by(info)) {
+            (None, None) => true,
+            (Some(own), Some(shown)) => !known.is_assigned && own.principal() == shown.principal(),
+            _ => false,
+        }
     }
+
+    /// The session goes on over another connection.
+    pub(crate) fn go_on(&self, info: ConnectionInfo) {
+        let (identity, info) = (shown_by(&info), Arc::new(info));
+        let mut known = self.lock();
+        let old = std::mem::replace(&mut *known, Known { info, identity, is_assigned: false });
+        drop(known);
+        // The drop of a value is users' code.
+        drop(old);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The identity that has come with a connection.
+fn shown_by(info: &ConnectionInfo) -> Option<Identity> {
+    let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
+    info.extensions.get::<Identity>().cloned().or_else(principal)
 }
 
 #[cfg(test)]
@@ -255,6 +292,24 @@ mod tests {
         assert_eq!(facts.principal(), Some("bob".into()));
         assert!(!facts.set_principal("eve".into()));
         assert_eq!(facts.principal(), Some("bob".into()));
+    }
+
+    #[test]
+    fn a_session_goes_on_for_the_one_who_has_shown_the_same_name() {
+        let with = |name: Option<&str>| {
+            let mut extensions = http::Extensions::new();
+            if let Some(name) = name {
+                extensions.insert(Identity::new(name));
+            }
+            ConnectionInfo::default().with_extensions(extensions)
+        };
+        let begin = |name| Facts::new(SessionId::next(), with(name));
+        assert!(begin(None).is_of(&with(None)) && begin(Some("ada")).is_of(&with(Some("ada"))));
+        assert!(!begin(None).is_of(&with(Some("ada"))) && !begin(Some("ada")).is_of(&with(None)));
+        assert!(!begin(Some("ada")).is_of(&with(Some("bob"))));
+        let assigned = begin(None);
+        assigned.set_principal("ada".into());
+        assert!(!assigned.is_of(&with(Some("ada"))) && !assigned.is_of(&with(None)));
     }
 
     #[test]

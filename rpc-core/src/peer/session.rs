@@ -52,6 +52,8 @@ pub enum SessionState {
     /// One side shuts down: neither side makes or takes new calls, and calls under way finish. See
     /// [`Session::draining`].
     Draining,
+    /// The link is lost, and the session waits for another one. Handlers run on, and calls wait.
+    Detached,
     /// The end has come: calls fail at once, and the link is being closed.
     Closing,
     /// The session is over, and all its memory is free.
@@ -91,7 +93,7 @@ impl Session {
         Self { shared }
     }
 
-    pub(super) fn shared(&self) -> &Arc<SessionShared> {
+    pub(crate) fn shared(&self) -> &Arc<SessionShared> {
         &self.shared
     }
 
@@ -243,6 +245,8 @@ impl Session {
                 SessionState::Closing
             } else if !connection.is_open() {
                 SessionState::Connecting
+            } else if connection.detached().is_some() {
+                SessionState::Detached
             } else if connection.is_leaving() {
                 SessionState::Draining
             } else {
@@ -321,6 +325,31 @@ impl Session {
             Life::Closing(error) => error,
             _ => self.closed().await,
         }
+    }
+
+    /// Waits until the session has no link, or has ended.
+    #[doc(hidden)]
+    pub async fn detached(&self) {
+        let shared = &self.shared;
+        shared.reach(|life| shared.is_detached() || matches!(life, Life::Closing(_) | Life::Over(_))).await;
+    }
+
+    /// Waits until the session has no link, whether it has ended or not.
+    #[doc(hidden)]
+    pub async fn without_link(&self) {
+        self.shared.reach(|_| self.shared.is_detached()).await;
+    }
+
+    /// How the link was lost, if the session has none.
+    #[doc(hidden)]
+    pub fn link_lost(&self) -> Option<ConnectionError> {
+        self.shared.look(|connection| connection.detached().map(|(_, error)| error.clone()))
+    }
+
+    /// Ends a session that has no link, and does not wait for another one. Any other session goes on.
+    #[doc(hidden)]
+    pub fn discard(&self) {
+        self.shared.act(Connection::give_up_links);
     }
 
     /// The calls of this side that the end of the session has cut off.

@@ -23,6 +23,7 @@ use crate::{
     error::ConnectionError,
     panics::wake_all,
     proto::{CallKey, CallProgress, Connection, Released, ServedKey},
+    session::Transport,
     wire::{DeferredDrops, PeerLimits},
 };
 
@@ -74,6 +75,8 @@ pub(crate) struct SessionShared {
     /// Whether the last call that began found a permit at once.
     fast_path: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
+    /// The session has no link. Who waits for a change of `life` is told of a change.
+    is_detached: AtomicBool,
     /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
     /// The number of streams that are produced here, each in a separate task.
@@ -90,6 +93,8 @@ pub(crate) struct Locked {
     pub(crate) connection: Connection,
     /// Handlers whose tasks have ended, for the driver to forget.
     pub(crate) finished: Vec<ServedKey>,
+    /// The transport of the link that the connection has, until the driver takes it.
+    pub(crate) next_link: Option<Box<dyn Transport>>,
 }
 
 impl SessionShared {
@@ -104,7 +109,8 @@ impl SessionShared {
             id: facts.id,
             facts: Arc::new(facts),
             interceptors,
-            locked: Mutex::new(Locked { connection, finished: Vec::new() }),
+            locked: Mutex::new(Locked { connection, finished: Vec::new(), next_link: None }),
+            is_detached: AtomicBool::new(false),
             driver: DriverWaker::default(),
             room: Semaphore::new(room),
             transfers: Semaphore::new(0),
@@ -278,6 +284,35 @@ impl SessionShared {
             }
             further
         });
+    }
+
+    /// Hands the session another transport, if `attach` says that the connection goes on over it. Gives an earlier
+    /// one back that the driver has not taken and that has to be closed, or else this one.
+    pub(crate) fn attach(
+        &self,
+        transport: Box<dyn Transport>,
+        attach: impl FnOnce(&mut Connection) -> bool,
+    ) -> Result<Option<Box<dyn Transport>>, Box<dyn Transport>> {
+        let replaced = self.with(|locked| {
+            if attach(&mut locked.connection) { Ok(locked.next_link.replace(transport)) } else { Err(transport) }
+        });
+        if replaced.is_ok() {
+            self.tell_of_link();
+        }
+        self.driver.wake();
+        replaced
+    }
+
+    /// Whether the session has no link.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.is_detached.load(Ordering::Acquire)
+    }
+
+    /// Tells those who wait for it whether the session has a link, which may have changed.
+    pub(crate) fn tell_of_link(&self) {
+        // The lock keeps the order in which links are lost and found.
+        self.look(|connection| self.is_detached.store(connection.detached().is_some(), Ordering::Release));
+        self.life.send_if_modified(|_| true);
     }
 
     /// Records whether something is served here while this side drains.

@@ -31,6 +31,11 @@ impl AckSchedule {
         }
     }
 
+    /// An ack is due now, whether something has come or not.
+    pub(crate) fn owe(&mut self, now: Instant) {
+        self.due = Some(now);
+    }
+
     /// A packet goes out, whose header carries the ack.
     #[inline]
     pub(crate) fn note_sent(&mut self) {

@@ -175,6 +175,11 @@ impl Assembly {
         self.arriving.len()
     }
 
+    /// Bytes that have arrived since the beginning.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Begins a period in which bytes must arrive.
     pub(crate) fn begin_period(&mut self) {
         self.received_before = self.received;

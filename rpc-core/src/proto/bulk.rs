@@ -77,6 +77,8 @@ pub(crate) struct BulkWindow {
     last_change: LastChange,
     /// Packets before this one were sent with another window: their acknowledgements say nothing about this window.
     changed_at: u64,
+    /// The last packet that was sent before over another link.
+    sent_again: u64,
     min_rtt: MinRtt,
 }
 
@@ -122,8 +124,16 @@ impl BulkWindow {
             stalled: false,
             last_change: LastChange::Settled,
             changed_at: 0,
+            sent_again: 0,
             min_rtt: MinRtt::default(),
         }
+    }
+
+    /// Lets no more than this be under way.
+    pub(crate) fn bound(&mut self, most: usize) {
+        self.most = self.most.min(most.max(MIN_BULK));
+        self.least = self.least.min(self.most);
+        self.window = self.window.min(self.most);
     }
 
     /// Frees memory that a busy time needed.
@@ -137,9 +147,16 @@ impl BulkWindow {
         self.under_way += bytes;
     }
 
+    /// Packet `seq` carries this many bytes of bulk, and was sent before over another link. Its acknowledgement says
+    /// nothing about this link: the other side may have it already.
+    pub(crate) fn count_again(&mut self, seq: u64, bytes: usize, now: Instant) {
+        self.count(seq, bytes, now);
+        self.sent_again = seq;
+    }
+
     /// The other side has acknowledged all packets up to this one.
     pub(crate) fn handle_ack(&mut self, ack: u64, now: Instant) {
-        let Some(last) = self.take_acked(ack) else { return };
+        let Some(last) = self.take_acked(ack).filter(|last| last.seq > self.sent_again) else { return };
         let rtt = now.saturating_duration_since(last.sent);
         let least = if rtt > SLOW { MIN_BULK } else { self.least };
         if self.min_rtt.note(rtt, now) {
@@ -300,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_holds_from_the_beginning_and_leaves_two_acks_at_least() {
+        let now = Instant::now();
+        let mut window = BulkWindow::new(800 * KIB, 8192 * KIB);
+        window.bound(300 * KIB);
+        for seq in 1..10 {
+            window.count(seq, 300 * KIB, now);
+            assert!(!window.allows());
+            window.handle_ack(seq, now);
+        }
+        window.bound(1);
+        window.count(10, MIN_BULK - 1, now);
+        assert!(window.allows());
+    }
+
+    #[test]
     fn the_window_grows_only_while_it_holds_the_sender_up() {
         let now = Instant::now();
         let mut window = BulkWindow::new(200 * KIB, 800 * KIB);
@@ -313,6 +345,23 @@ mod tests {
             window.handle_ack(seq, now);
             assert_eq!(window.window, limit * KIB);
         }
+    }
+
+    #[test]
+    fn acks_of_what_was_sent_again_are_not_measured() {
+        let now = Instant::now();
+        let mut window = BulkWindow::new(200 * KIB, 800 * KIB);
+        for seq in [1, 2] {
+            window.count_again(seq, 1000 * KIB, now);
+            assert!(!window.allows());
+        }
+        window.handle_ack(1, now);
+        window.handle_ack(2, now);
+        assert_eq!((window.window, window.under_way()), (200 * KIB, 0));
+        window.count(3, 1000 * KIB, now);
+        assert!(!window.allows());
+        window.handle_ack(3, now);
+        assert_eq!(window.window, 300 * KIB);
     }
 
     /// On a near path, a smaller delay means a queue.

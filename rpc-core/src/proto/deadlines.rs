@@ -3,7 +3,8 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    time::Instant,
+    mem,
+    time::{Duration, Instant},
 };
 
 use super::shrink::{trim_heap, trim_line};
@@ -54,6 +55,14 @@ impl<K: Ord + Copy> Deadlines<K> {
         trim_heap(&mut self.heap);
     }
 
+    /// Puts all deadlines off.
+    pub(crate) fn put_off(&mut self, by: Duration) {
+        let later = |at: Instant| at.checked_add(by).unwrap_or(at);
+        self.in_order.iter_mut().for_each(|(at, _)| *at = later(*at));
+        let heap = mem::take(&mut self.heap);
+        self.heap = heap.into_iter().map(|Reverse((at, key))| Reverse((later(at), key))).collect();
+    }
+
     /// Removes the next deadline that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let next = self.next().filter(|next| *next <= now)?;
@@ -82,7 +91,7 @@ impl<K: Ord + Copy> Deadlines<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, time::Duration};
+    use std::cell::Cell;
 
     use super::*;
 
@@ -97,6 +106,18 @@ mod tests {
         let now = start + Duration::from_millis(20);
         let mut due = || queue.pop_due(now).map(|(_, key)| key);
         assert_eq!([due(), due(), due()], [Some(10), Some(20), None]);
+    }
+
+    #[test]
+    fn all_deadlines_are_put_off_alike() {
+        let (start, ms) = (Instant::now(), Duration::from_millis(1));
+        let mut queue = Deadlines::new();
+        for key in [3, 1, 2] {
+            queue.push(start + ms * key, key, |_, _| true);
+        }
+        queue.put_off(ms * 10);
+        let mut due = || queue.pop_due(start + ms * 12).map(|(_, key)| key);
+        assert_eq!([due(), due(), due()], [Some(1), Some(2), None]);
     }
 
     #[test]

@@ -58,7 +58,12 @@ pub enum Event {
     Draining,
     /// While this side drains: whether something is served here. It began with true.
     Serving(bool),
-    /// The connection has ended. No event follows.
+    /// The session has lost its link, whose transport is to be closed for this reason, and waits for another one.
+    Detached(ConnectionError),
+    /// The session has another link.
+    Attached,
+    /// The connection has ended. After that, only events of links follow, and only while the connection
+    /// [lingers](super::Connection::is_lingering).
     Closed(ConnectionError),
 }
 

@@ -13,6 +13,7 @@ mod event;
 mod handshake;
 mod handshake_bytes;
 mod kept_buffers;
+mod kept_packets;
 mod link;
 mod memory_pool;
 mod negotiated;
@@ -40,12 +41,12 @@ pub use chain::{Cancellation, ServedCall};
 pub(crate) use connection::counted_arguments;
 pub use connection::{
     CallProgress, CallStart, Charges, Connection, ConnectionStats, LostCalls, Outgoing, PlainArguments, PlainStart,
-    RefusedOneway, Released, Role,
+    RefusedOneway, Released, Resumability, ResumeVerdict, Role,
 };
 pub use deadline_origin::{DeadlineOrigin, DeadlineSetting, IdleTimeout};
 pub use early::EarlyPackets;
 pub use event::{Completion, Event, Outcome, ServedKey};
-pub use handshake::{HelloReader, Newcomer};
+pub use handshake::{HelloReader, Newcomer, WelcomeReader, Welcomed};
 pub use kept_buffers::KeptBuffers;
 pub use memory_pool::MemoryPool;
 #[cfg(feature = "session")]

@@ -27,6 +27,17 @@ impl Sequence {
         Ok(())
     }
 
+    /// Whether the packet with this number can be the last one that the other side has taken in.
+    pub(crate) fn may_be_received(&self, number: u64) -> bool {
+        self.acked <= number && number < self.next
+    }
+
+    /// The other side has taken in all packets up to this one, as it says on a new link.
+    pub(crate) fn note_taken_in(&mut self, number: u64) {
+        debug_assert!(self.may_be_received(number));
+        self.acked = number;
+    }
+
     /// A sequenced packet has come in: it must be the next one.
     #[inline]
     pub(crate) fn handle_number(&mut self, seq: u64) -> Result<(), ProtocolError> {

@@ -53,6 +53,10 @@ pub(crate) enum SessionTimer {
     Drain,
     /// The identity of the other side has expired.
     Expiry,
+    /// A session without a link is given up.
+    Detached,
+    /// The last words of the session are given up.
+    Linger,
 }
 
 impl TimerKind for LinkTimer {
@@ -66,8 +70,17 @@ impl TimerKind for LinkTimer {
 }
 
 impl TimerKind for SessionTimer {
-    const ALL: &'static [Self] =
-        &[Self::Assembly, Self::BufferPool, Self::Trim, Self::Ack, Self::DrainGrace, Self::Drain, Self::Expiry];
+    const ALL: &'static [Self] = &[
+        Self::Assembly,
+        Self::BufferPool,
+        Self::Trim,
+        Self::Ack,
+        Self::DrainGrace,
+        Self::Drain,
+        Self::Expiry,
+        Self::Detached,
+        Self::Linger,
+    ];
 
     #[inline]
     fn index(self) -> usize {
@@ -119,6 +132,19 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
             self.again[timer.index()] = true;
         }
         first
+    }
+
+    /// Stops a timer. Gives the time for which it was set, and whether for the second look.
+    pub(crate) fn take(&mut self, timer: K) -> Option<(Instant, bool)> {
+        let taken = self.at[timer.index()].map(|at| (at, self.again[timer.index()]));
+        self.stop(timer);
+        taken
+    }
+
+    /// Sets a timer that was taken, for another time.
+    pub(crate) fn restore(&mut self, timer: K, at: Instant, again: bool) {
+        self.set(timer, at);
+        self.again[timer.index()] = again;
     }
 
     #[inline]

@@ -3,19 +3,19 @@
 use std::{
     fmt,
     future::{self, poll_fn},
-    pin::{Pin, pin},
-    task::{Context, Poll},
+    pin::pin,
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::FutureExt;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Driver, Transport,
+    first_frame::Reading,
     start::begin,
     trace::{Names, trace_packet},
-    yield_now::yield_now,
 };
 use crate::{
     config::Config,
@@ -26,9 +26,6 @@ use crate::{
     status::Status,
     wire::Hello,
 };
-
-/// Packets that one poll takes in. Other tasks run next.
-const ROUND_PACKETS: usize = 64;
 
 /// A client that has said Hello over a link to this server, and has no session yet: [`Self::read`] waits for the Hello.
 /// The server looks at what the Hello says, and then begins a session ([`Self::accept`]) or turns the client away
@@ -95,7 +92,7 @@ impl Handshake {
         stop: impl Future<Output = ()>,
     ) -> Result<Self, ConnectionError> {
         let mut stop = pin!(stop.fuse());
-        let mut reading = Reading::new(Box::new(transport), config);
+        let mut reading = Reading::new(transport.boxed(), HelloReader::new(config.clone(), now()));
         let hello = tokio::select! {
             biased;
             () = &mut stop => Err(ConnectionError::ShutDown),
@@ -126,7 +123,7 @@ impl Handshake {
     pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
         let newcomer = HelloReader::new(config.clone(), now()).into_newcomer(hello);
         let newcomer = newcomer.expect("limits of a checked configuration and contracts of a hosting fit together");
-        Self { transport: Box::new(transport), newcomer, config: config.clone() }
+        Self { transport: transport.boxed(), newcomer, config: config.clone() }
     }
 
     /// The names of the contracts that the client says it hosts, as it has written them.
@@ -152,10 +149,28 @@ impl Handshake {
         let contracts = &newcomer.hello().contracts;
         tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
         hosting.compare(contracts);
-        let (connection, early) = Connection::server(id.number(), newcomer);
+        let window = Duration::from_millis(newcomer.hello().resume_window_ms);
+        let (mut connection, early) = Connection::server(id.number(), newcomer, now());
+        let resumability = config.resumability().at_most(window);
+        if !resumability.window.is_zero() {
+            connection.make_resumable(resumability, new_token());
+        }
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
         driver.begin_opening(Some(early));
         (session, driver)
+    }
+
+    pub(super) fn newcomer(&self) -> &Newcomer {
+        &self.newcomer
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The link and what the client has said on it.
+    pub(super) fn into_parts(self) -> (Box<dyn Transport>, Newcomer) {
+        (self.transport, self.newcomer)
     }
 
     /// Turns the client away: the client gets the status with the Welcome, and then close code 4400. Returns the
@@ -188,6 +203,11 @@ impl Handshake {
     }
 }
 
+/// A token that cannot be guessed.
+fn new_token() -> Bytes {
+    Bytes::copy_from_slice(&rand::random::<[u8; 16]>())
+}
+
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let contracts = Names(&self.newcomer.hello().contracts);
@@ -195,64 +215,6 @@ impl fmt::Debug for Handshake {
             .field("version", &self.newcomer.hello().version)
             .field("contracts", &format_args!("{contracts}"))
             .finish_non_exhaustive()
-    }
-}
-
-/// A link whose client has not said Hello.
-struct Reading {
-    transport: Box<dyn Transport>,
-    reader: HelloReader,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Reading {
-    fn new(transport: Box<dyn Transport>, config: &Config) -> Self {
-        Self { transport, reader: HelloReader::new(config.clone(), now()), timer: Box::pin(sleep(Duration::ZERO)) }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Hello>, ConnectionError>> {
-        loop {
-            if let Some(hello) = self.receive(cx)? {
-                return Poll::Ready(Ok(hello));
-            }
-            let Some(next) = self.reader.poll_timeout() else { return Poll::Pending };
-            self.timer.as_mut().reset(next.into());
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Takes packets in until the Hello has come, and lets time pass.
-    fn receive(&mut self, cx: &mut Context<'_>) -> Result<Option<Box<Hello>>, ConnectionError> {
-        let now = now();
-        let mut packets = 0;
-        let lost = loop {
-            if packets >= ROUND_PACKETS {
-                yield_now(cx);
-                break None;
-            }
-            match self.transport.poll_receive(cx) {
-                Poll::Pending => break None,
-                Poll::Ready(Err(error)) => break Some(error),
-                Poll::Ready(Ok(packet)) => {
-                    trace_packet(None, "in", &packet);
-                    packets += 1;
-                    let hello = self.reader.handle_packet(now, packet).map_err(ConnectionError::Protocol)?;
-                    if hello.is_some() {
-                        return Ok(hello);
-                    }
-                }
-            }
-        };
-        let progress = self.transport.progress();
-        self.reader.handle_controls(now, progress.controls).map_err(ConnectionError::Protocol)?;
-        self.reader.handle_activity(now, progress.received, progress.mid_message);
-        if let Some(error) = lost {
-            return Err(error.into());
-        }
-        self.reader.handle_timeout(now)?;
-        Ok(None)
     }
 }
 

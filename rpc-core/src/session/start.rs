@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Driver, Transport};
 use crate::{
     config::Config,
@@ -25,8 +27,8 @@ pub fn connect(
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     let id = SessionId::next();
-    let connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
-    begin(Box::new(transport), id, connection, hosting, config, info)
+    let connection = new_client(id, hosting, config);
+    begin(transport.boxed(), id, connection, hosting, config, info)
 }
 
 /// As [`connect`], for a client that shows a credential in its Hello. A credential that is
@@ -43,11 +45,20 @@ pub fn connect_as(
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     let id = SessionId::next();
-    let mut connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
+    let mut connection = new_client(id, hosting, config);
     if credential.is_in_hello() {
         connection.show(credential.expose());
     }
-    begin(Box::new(transport), id, connection, hosting, config, info)
+    begin(transport.boxed(), id, connection, hosting, config, info)
+}
+
+fn new_client(id: SessionId, hosting: &Hosting, config: &Config) -> Connection {
+    let mut connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
+    let resumability = config.resumability();
+    if !resumability.window.is_zero() {
+        connection.make_resumable(resumability, Bytes::new());
+    }
+    connection
 }
 
 /// Puts a session together around its connection.

@@ -67,6 +67,7 @@ fn describe(frame: &Frame) -> (Option<u64>, Option<u32>, Option<u64>) {
         Frame::Hello(_)
         | Frame::Welcome(_)
         | Frame::Done { .. }
+        | Frame::Bye { .. }
         | Frame::Ping { .. }
         | Frame::Pong { .. }
         | Frame::GoAway { .. } => (None, None, None),

@@ -48,6 +48,79 @@ pub trait Transport: Send + 'static {
     /// `poll_receive` that may give such a message. A transport inside another must be told as well; one that has no
     /// lower limit before the handshake does nothing.
     fn handshake_done(&mut self);
+
+    /// Puts the transport into a box, unless it is one already.
+    fn boxed(self) -> Box<dyn Transport>
+    where
+        Self: Sized,
+    {
+        Box::new(self)
+    }
+}
+
+impl Transport for Box<dyn Transport> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+        (**self).poll_receive(cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        (**self).poll_ready(cx)
+    }
+
+    fn start_send(&mut self, packet: Bytes) -> Result<(), TransportError> {
+        (**self).start_send(packet)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, code: CloseCode, reason: &str) -> Poll<()> {
+        (**self).poll_close(cx, code, reason)
+    }
+
+    fn progress(&self) -> Progress {
+        (**self).progress()
+    }
+
+    fn handshake_done(&mut self) {
+        (**self).handshake_done();
+    }
+
+    fn boxed(self) -> Box<dyn Transport> {
+        self
+    }
+}
+
+/// Takes the place of a transport while a session has none: nothing comes, and nothing can go.
+pub(super) struct NoLink;
+
+impl Transport for NoLink {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
+        Poll::Pending
+    }
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Pending
+    }
+
+    fn start_send(&mut self, _: Bytes) -> Result<(), TransportError> {
+        Err(gone())
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Pending
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: CloseCode, _: &str) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+
+    fn handshake_done(&mut self) {}
 }
 
 /// Takes the place of a transport that has been dropped.

@@ -88,6 +88,15 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             count: fields.uint("a Done without a count")?,
             bytes: fields.opt_uint()?.unwrap_or(0),
         },
+        kind::BYE => {
+            let code = fields.uint("a Bye without a code")?;
+            let message = match fields.optional()? {
+                Some(reader) => read_text(reader)?,
+                None => String::new(),
+            };
+            // Close codes have 16 bits. A later version may have others, which this one does not know.
+            Frame::Bye { code: u16::try_from(code).unwrap_or(u16::MAX), message }
+        }
         kind::PING => Frame::Ping { token: fields.uint("a Ping without a token")? },
         kind::PONG => Frame::Pong { token: fields.uint("a Pong without a token")? },
         kind::GO_AWAY => Frame::GoAway {
@@ -126,6 +135,7 @@ impl Frame {
             Self::Credit { .. } => "Credit",
             Self::Stop { .. } => "Stop",
             Self::Done { .. } => "Done",
+            Self::Bye { .. } => "Bye",
             Self::Ping { .. } => "Ping",
             Self::Pong { .. } => "Pong",
             Self::GoAway { .. } => "GoAway",

@@ -173,6 +173,11 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         }
         Frame::Stop { transfer } => numbers(out, kind::STOP, &[*transfer]),
         Frame::Done { depth, count, bytes } => numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]),
+        Frame::Bye { code, message } => {
+            begin(out, 3, kind::BYE);
+            put::uint(out, u64::from(*code));
+            put::text(out, message);
+        }
         Frame::Ping { token } => numbers(out, kind::PING, &[*token]),
         Frame::Pong { token } => numbers(out, kind::PONG, &[*token]),
         Frame::GoAway { last_seq, message, after_ms } => {
@@ -193,7 +198,7 @@ impl Frame {
         let body = match self {
             Self::Hello(hello) => {
                 let contracts: usize = hello.contracts.iter().map(contract_len).sum();
-                contracts + hello.credentials.len() + hello.resume.as_ref().map_or(0, |r| r.secret.len()) + 32 * NUMBER
+                contracts + hello.credentials.len() + hello.resume.as_ref().map_or(0, |r| r.token.len()) + 34 * NUMBER
             }
             Self::Welcome(welcome) => {
                 let contracts: usize = welcome.contracts.iter().map(contract_len).sum();
@@ -201,9 +206,9 @@ impl Frame {
                 let withheld: usize = withheld.map(|it| it.name.len() + it.callback.len() + 2 * NUMBER).sum();
                 contracts
                     + withheld
-                    + welcome.secret.len()
+                    + welcome.token.len()
                     + welcome.refusal.as_ref().map_or(0, status_len)
-                    + 32 * NUMBER
+                    + 34 * NUMBER
             }
             Self::Request(request) => {
                 7 * NUMBER
@@ -220,7 +225,7 @@ impl Frame {
             Self::Error { error: ErrorBody::Fault(payload), .. } => 2 * NUMBER + payload_len(payload),
             Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + status_len(status),
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
-            Self::GoAway { message, .. } => 3 * NUMBER + message.len(),
+            Self::GoAway { message, .. } | Self::Bye { message, .. } => 3 * NUMBER + message.len(),
             Self::Credit { .. } => 4 * NUMBER,
             Self::Cancel { .. }
             | Self::Abort { .. }

@@ -198,6 +198,13 @@ pub enum Frame {
         /// What these calls counted in [`PeerLimits::arguments`](super::PeerLimits::arguments), cumulative as well.
         bytes: u64,
     },
+    /// The session is over: the last counted frame of its sender. Only of sessions that can be resumed.
+    Bye {
+        /// Why, as a close code.
+        code: u16,
+        /// Why, for people; may be empty.
+        message: String,
+    },
     /// Asks for a Pong with the same token.
     Ping {
         /// Any number.
@@ -300,12 +307,13 @@ impl Frame {
             | Self::End { .. }
             | Self::Credit { .. }
             | Self::Stop { .. }
-            | Self::Done { .. } => true,
+            | Self::Done { .. }
+            | Self::Bye { .. } => true,
         }
     }
 }
 
-/// The kind numbers of the wire. No frame has the number 15.
+/// The kind numbers of the wire.
 ///
 /// A peer that does not know a number from [`FIRST_IGNORABLE`](kind::FIRST_IGNORABLE) up passes the frame over; it
 /// closes with 1002 at any other unknown number. So a new frame that older peers may get has a number from there up.
@@ -338,6 +346,8 @@ pub mod kind {
     pub const STOP: u64 = 13;
     /// [`super::Frame::Done`]
     pub const DONE: u64 = 14;
+    /// [`super::Frame::Bye`]
+    pub const BYE: u64 = 15;
     /// [`super::Frame::Ping`]
     pub const PING: u64 = 16;
     /// [`super::Frame::Pong`]

@@ -1,10 +1,10 @@
 //! Encoding and decoding of Hello and Welcome: maps with integer keys, so that either side may be newer. What the two
 //! frames do to a connection is in `proto/handshake` and `proto/connection/handshake.rs`.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{
-    Hello, HostedContract, PeerLimits, Resume, Welcome, WireError, WithheldContract, put,
+    Hello, HostedContract, MAX_TOKEN, PeerLimits, Resume, Welcome, WireError, WithheldContract, put,
     read::Reader,
     status::{put_status, read_status},
 };
@@ -13,8 +13,8 @@ use super::{
 const UNLIMITED: u64 = u64::MAX;
 
 /// The keys of limits run from 1 up, in the order of [`PeerLimits`]. A new limit takes the next key, and with it a
-/// value in [`missing_limits`] and an arm in [`read_limits`]. Limits up to this key are always announced, and later
-/// ones only if there is a limit.
+/// value in [`PeerLimits::MISSING`] and an arm in [`read_limits`]. Limits up to this key are always announced, and
+/// later ones only if there is a limit.
 const LAST_REQUIRED_LIMIT: u64 = 13;
 
 /// The keys of Hello and Welcome.
@@ -26,15 +26,17 @@ mod key {
     pub(super) const CREDENTIALS: u64 = 5;
     pub(super) const RESUME: u64 = 6;
     pub(super) const SESSION: u64 = 7;
-    pub(super) const SECRET: u64 = 8;
+    pub(super) const TOKEN: u64 = 8;
     pub(super) const RESUMED: u64 = 9;
     pub(super) const RECEIVED: u64 = 10;
     pub(super) const REFUSAL: u64 = 11;
     pub(super) const WITHHELD: u64 = 12;
+    pub(super) const RESUME_WINDOW: u64 = 13;
 }
 
 pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
-    put::map(out, 4 + usize::from(!hello.credentials.is_empty()) + usize::from(hello.resume.is_some()));
+    let optional = [!hello.credentials.is_empty(), hello.resume.is_some(), hello.resume_window_ms > 0];
+    put::map(out, 4 + optional.into_iter().filter(|is_there| *is_there).count());
     put::uint(out, key::VERSION);
     put::uint(out, hello.version);
     put_common(out, &hello.limits, hello.keepalive_ms, &hello.contracts);
@@ -44,33 +46,40 @@ pub(super) fn put_hello(out: &mut BytesMut, hello: &Hello) {
     }
     if let Some(resume) = &hello.resume {
         put::uint(out, key::RESUME);
-        put::array(out, 5);
-        put::uint(out, resume.session);
-        put::bin(out, &resume.secret);
+        put::array(out, 3);
+        put::bin(out, &resume.token);
         put::uint(out, resume.epoch);
         put::uint(out, resume.received);
-        put::uint(out, resume.oldest);
     }
+    put_window(out, hello.resume_window_ms);
 }
 
 pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
-    let resumed = if welcome.resumed { 2 } else { 0 };
-    let lists = usize::from(!welcome.secret.is_empty()) + usize::from(!welcome.withheld.is_empty());
-    put::map(out, 5 + lists + resumed + usize::from(welcome.refusal.is_some()));
+    if welcome.resumed {
+        // The client knows all else.
+        put::map(out, 3);
+        put::uint(out, key::VERSION);
+        put::uint(out, welcome.version);
+        put::uint(out, key::RESUMED);
+        put::boolean(out, true);
+        put::uint(out, key::RECEIVED);
+        return put::uint(out, welcome.received);
+    }
+    let optional = [
+        !welcome.token.is_empty(),
+        !welcome.withheld.is_empty(),
+        welcome.refusal.is_some(),
+        welcome.resume_window_ms > 0,
+    ];
+    put::map(out, 5 + optional.into_iter().filter(|is_there| *is_there).count());
     put::uint(out, key::VERSION);
     put::uint(out, welcome.version);
     put_common(out, &welcome.limits, welcome.keepalive_ms, &welcome.contracts);
     put::uint(out, key::SESSION);
     put::uint(out, welcome.session);
-    if !welcome.secret.is_empty() {
-        put::uint(out, key::SECRET);
-        put::bin(out, &welcome.secret);
-    }
-    if welcome.resumed {
-        put::uint(out, key::RESUMED);
-        put::boolean(out, true);
-        put::uint(out, key::RECEIVED);
-        put::uint(out, welcome.received);
+    if !welcome.token.is_empty() {
+        put::uint(out, key::TOKEN);
+        put::bin(out, &welcome.token);
     }
     if let Some(refusal) = &welcome.refusal {
         put::uint(out, key::REFUSAL);
@@ -84,6 +93,15 @@ pub(super) fn put_welcome(out: &mut BytesMut, welcome: &Welcome) {
             put::text(out, &contract.name);
             put::text(out, &contract.callback);
         }
+    }
+    put_window(out, welcome.resume_window_ms);
+}
+
+/// Writes how long the session can be resumed, if it can be.
+fn put_window(out: &mut BytesMut, ms: u64) {
+    if ms > 0 {
+        put::uint(out, key::RESUME_WINDOW);
+        put::uint(out, ms);
     }
 }
 
@@ -148,7 +166,7 @@ fn put_limits(out: &mut BytesMut, limits: &PeerLimits) {
 }
 
 pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
-    let mut hello = Hello { version: 0, ..Hello::new(missing_limits(), Vec::new()) };
+    let mut hello = Hello { version: 0, ..Hello::new(PeerLimits::MISSING, Vec::new()) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => hello.version = reader.uint()?,
@@ -157,6 +175,7 @@ pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
             key::CONTRACTS => hello.contracts = read_contracts(reader)?,
             key::CREDENTIALS => hello.credentials = reader.bin()?.to_vec(),
             key::RESUME => hello.resume = Some(read_resume(reader)?),
+            key::RESUME_WINDOW => hello.resume_window_ms = reader.uint()?,
             _ => reader.skip()?,
         }
     }
@@ -164,7 +183,7 @@ pub(super) fn read_hello(reader: &mut Reader) -> Result<Hello, WireError> {
 }
 
 pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
-    let mut welcome = Welcome { version: 0, ..Welcome::new(missing_limits(), Vec::new(), 0) };
+    let mut welcome = Welcome { version: 0, ..Welcome::new(PeerLimits::MISSING, Vec::new(), 0) };
     for _ in 0..reader.map()? {
         match reader.uint()? {
             key::VERSION => welcome.version = reader.uint()?,
@@ -172,7 +191,8 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
             key::KEEPALIVE => welcome.keepalive_ms = reader.uint()?,
             key::CONTRACTS => welcome.contracts = read_contracts(reader)?,
             key::SESSION => welcome.session = reader.uint()?,
-            key::SECRET => welcome.secret = reader.bin()?.to_vec(),
+            key::TOKEN => welcome.token = read_token(reader)?,
+            key::RESUME_WINDOW => welcome.resume_window_ms = reader.uint()?,
             key::RESUMED => welcome.resumed = reader.boolean()?,
             key::RECEIVED => welcome.received = reader.uint()?,
             key::REFUSAL => welcome.refusal = Some(read_status(reader)?),
@@ -183,32 +203,8 @@ pub(super) fn read_welcome(reader: &mut Reader) -> Result<Welcome, WireError> {
     Ok(welcome)
 }
 
-/// The limits of a side that announces none (`docs/protocol.md`, section 4). Written out in full, so that a new limit
-/// does not compile without the value that it has at a side that does not know it.
-fn missing_limits() -> PeerLimits {
-    const KIB: u64 = 1024;
-    PeerLimits {
-        calls: 1,
-        nested: 1,
-        notifies: 1,
-        depth: 1,
-        payload: 64 * KIB,
-        assembly: 64 * KIB,
-        arguments: 64 * KIB,
-        packet: 128 * KIB,
-        chunk: 64 * KIB,
-        streams: 0,
-        stream_items: 1,
-        stream_bytes: 64 * KIB,
-        streams_bytes: 64 * KIB,
-        nesting: UNLIMITED,
-        values: UNLIMITED,
-        containers: UNLIMITED,
-    }
-}
-
 fn read_limits(reader: &mut Reader) -> Result<PeerLimits, WireError> {
-    let mut limits = missing_limits();
+    let mut limits = PeerLimits::MISSING;
     for _ in 0..reader.map()? {
         let key = reader.uint()?;
         match key {
@@ -289,20 +285,23 @@ fn read_windows(reader: &mut Reader) -> Result<Vec<(u32, u32)>, WireError> {
 
 fn read_resume(reader: &mut Reader) -> Result<Resume, WireError> {
     let len = reader.array()?;
-    if len < 5 {
-        return Err(reader.error("a resume position that is cut short"));
+    if len < 3 {
+        return Err(reader.error("a resume without token, epoch and position"));
     }
-    let resume = Resume {
-        session: reader.uint()?,
-        secret: reader.bin()?.to_vec(),
-        epoch: reader.uint()?,
-        received: reader.uint()?,
-        oldest: reader.uint()?,
-    };
-    for _ in 5..len {
+    let resume = Resume { token: read_token(reader)?, epoch: reader.uint()?, received: reader.uint()? };
+    for _ in 3..len {
         reader.skip()?;
     }
     Ok(resume)
+}
+
+/// A token, which is kept for as long as the session: not as a part of the packet.
+fn read_token(reader: &mut Reader) -> Result<Bytes, WireError> {
+    let token = reader.bin()?;
+    if token.len() > MAX_TOKEN {
+        return Err(reader.error("a token of more than 64 bytes"));
+    }
+    Ok(Bytes::copy_from_slice(&token))
 }
 
 #[cfg(test)]
@@ -361,20 +360,20 @@ mod tests {
         for key in 1..=count {
             assert_eq!((reader.uint().unwrap(), reader.uint().unwrap()), (key, 100 + key));
             // The key alone in the map changes this limit, and no other.
-            let (alone, all) = (format!("{:?}", read(put_map(&[(key, 999)]))), format!("{:?}", missing_limits()));
+            let (alone, all) = (format!("{:?}", read(put_map(&[(key, 999)]))), format!("{:?}", PeerLimits::MISSING));
             let changed = alone.split(", ").zip(all.split(", ")).filter(|(alone, all)| alone != all);
             let places: Vec<_> = changed.collect();
             assert_eq!(places.len(), 1, "key {key}: {places:?}");
             assert!(places[0].0.contains(": 999"), "key {key}: {places:?}");
         }
-        assert_eq!(read(put_map(&[(count + 1, 999)])), missing_limits(), "an unknown key is passed over");
+        assert_eq!(read(put_map(&[(count + 1, 999)])), PeerLimits::MISSING, "an unknown key is passed over");
     }
 
     #[test]
     fn limits_that_are_not_announced_have_the_defaults_of_the_protocol() {
-        assert_eq!(read(put_map(&[])), missing_limits());
+        assert_eq!(read(put_map(&[])), PeerLimits::MISSING);
         let mut bytes = BytesMut::new();
-        put_limits(&mut bytes, &missing_limits());
-        assert_eq!(read(bytes), missing_limits());
+        put_limits(&mut bytes, &PeerLimits::MISSING);
+        assert_eq!(read(bytes), PeerLimits::MISSING);
     }
 }

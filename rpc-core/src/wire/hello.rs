@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::status::Status;
 
 /// The version of the protocol that this crate speaks.
@@ -52,6 +54,27 @@ pub struct PeerLimits {
 }
 
 impl PeerLimits {
+    /// The limits of a side that announces none (`docs/protocol.md`, section 4). Written out in full, so that a new
+    /// limit does not compile without the value that it has at a side that does not know it.
+    pub const MISSING: Self = Self {
+        calls: 1,
+        nested: 1,
+        notifies: 1,
+        depth: 1,
+        payload: 64 * 1024,
+        assembly: 64 * 1024,
+        arguments: 64 * 1024,
+        packet: 128 * 1024,
+        chunk: 64 * 1024,
+        streams: 0,
+        stream_items: 1,
+        stream_bytes: 64 * 1024,
+        streams_bytes: 64 * 1024,
+        nesting: u64::MAX,
+        values: u64::MAX,
+        containers: u64::MAX,
+    };
+
     /// The same for all limits of a kind: `count` calls, streams and items, and `bytes` of everything else.
     pub const fn all(count: u32, bytes: u64) -> Self {
         Self {
@@ -87,36 +110,33 @@ pub struct HostedContract {
     pub windows: Vec<(u32, u32)>,
 }
 
-/// The position from which a lost session is to be resumed. This version encodes it and resumes no session.
+/// The most bytes of a session's token.
+pub const MAX_TOKEN: usize = 64;
+
+/// The session that a client wants to go on with, and how far it has come.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// The session.
-    pub session: u64,
-    /// The session's secret.
-    pub secret: Vec<u8>,
-    /// A number that grows with each attempt.
+    /// The token that the server gave the session.
+    pub token: Bytes,
+    /// 0 at the first link of a session, and one more at each further one.
     pub epoch: u64,
     /// The last sequenced packet received.
     pub received: u64,
-    /// The oldest packet that can be sent again.
-    pub oldest: u64,
 }
 
 impl fmt::Debug for Resume {
-    /// Without the secret: how long it is.
+    /// Without the token: how long it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resume")
-            .field("session", &self.session)
-            .field("secret", &format_args!("{} bytes", self.secret.len()))
+            .field("token", &format_args!("{} bytes", self.token.len()))
             .field("epoch", &self.epoch)
             .field("received", &self.received)
-            .field("oldest", &self.oldest)
             .finish()
     }
 }
 
 /// What a client says first. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted (array of [name,
-/// fingerprint, windows]), 5 credentials (bin), 6 resume (array: session, secret, epoch, received, oldest).
+/// fingerprint, windows]), 5 credentials (bin), 6 resume (array: token, epoch, received), 13 resume window in ms.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// [`VERSION`].
@@ -131,12 +151,16 @@ pub struct Hello {
     pub credentials: Vec<u8>,
     /// A session to resume.
     pub resume: Option<Resume>,
+    /// For how many milliseconds after the loss of a link the client would like to be able to resume the session; 0 if
+    /// it would not.
+    pub resume_window_ms: u64,
 }
 
 impl Hello {
     /// A Hello that asks for no keepalive, and resumes nothing.
     pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>) -> Self {
-        Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials: Vec::new(), resume: None }
+        let (credentials, resume) = (Vec::new(), None);
+        Self { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume, resume_window_ms: 0 }
     }
 }
 
@@ -150,6 +174,7 @@ impl fmt::Debug for Hello {
             .field("contracts", &self.contracts)
             .field("credentials", &format_args!("{} bytes", self.credentials.len()))
             .field("resume", &self.resume)
+            .field("resume_window_ms", &self.resume_window_ms)
             .finish()
     }
 }
@@ -163,8 +188,9 @@ pub struct WithheldContract {
     pub callback: String,
 }
 
-/// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 secret
-/// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status), 12 contracts withheld.
+/// What a server answers. A map: 1 version, 2 limits, 3 keepalive in ms, 4 contracts hosted, 7 session id, 8 token
+/// (bin), 9 resumed (bool), 10 received (the resume position), 11 refusal (a status), 12 contracts withheld, 13 resume
+/// window in ms.
 #[derive(Clone, PartialEq)]
 pub struct Welcome {
     /// [`VERSION`].
@@ -179,17 +205,24 @@ pub struct Welcome {
     pub withheld: Vec<WithheldContract>,
     /// The session's number at the server.
     pub session: u64,
-    /// The secret with which the session could be resumed; empty if it cannot be.
-    pub secret: Vec<u8>,
+    /// The token with which the session can be resumed; empty if it cannot be.
+    pub token: Bytes,
     /// Whether the session asked for was resumed.
     pub resumed: bool,
     /// With `resumed`: the last sequenced packet received.
     pub received: u64,
     /// Why the server refuses the session; the connection is closed after this packet.
     pub refusal: Option<Status>,
+    /// For how many milliseconds after the loss of a link the session can be resumed; 0 if it cannot be.
+    pub resume_window_ms: u64,
 }
 
 impl Welcome {
+    /// A Welcome that resumes a session, of which the packets up to `received` have been taken in. All else is known.
+    pub fn resume(received: u64) -> Self {
+        Self { resumed: true, received, ..Self::new(PeerLimits::MISSING, Vec::new(), 0) }
+    }
+
     /// A Welcome that accepts the session, and asks for no keepalive.
     pub fn new(limits: PeerLimits, contracts: Vec<HostedContract>, session: u64) -> Self {
         Self {
@@ -199,16 +232,17 @@ impl Welcome {
             contracts,
             withheld: Vec::new(),
             session,
-            secret: Vec::new(),
+            token: Bytes::new(),
             resumed: false,
             received: 0,
             refusal: None,
+            resume_window_ms: 0,
         }
     }
 }
 
 impl fmt::Debug for Welcome {
-    /// Without the secret: how long it is.
+    /// Without the token: how long it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Welcome")
             .field("version", &self.version)
@@ -217,10 +251,11 @@ impl fmt::Debug for Welcome {
             .field("contracts", &self.contracts)
             .field("withheld", &self.withheld)
             .field("session", &self.session)
-            .field("secret", &format_args!("{} bytes", self.secret.len()))
+            .field("token", &format_args!("{} bytes", self.token.len()))
             .field("resumed", &self.resumed)
             .field("received", &self.received)
             .field("refusal", &self.refusal)
+            .field("resume_window_ms", &self.resume_window_ms)
             .finish()
     }
 }
@@ -233,11 +268,11 @@ mod tests {
     fn no_secret_is_shown() {
         let limits = PeerLimits::all(1, 2);
         let secret = b"open sesame".to_vec();
-        let resume = Resume { session: 3, secret: secret.clone(), epoch: 4, received: 5, oldest: 6 };
+        let resume = Resume { token: secret.clone().into(), epoch: 4, received: 5 };
         let mut hello = Hello::new(limits.clone(), Vec::new());
         (hello.credentials, hello.resume) = (secret.clone(), Some(resume.clone()));
         let mut welcome = Welcome::new(limits, Vec::new(), 7);
-        welcome.secret = secret;
+        welcome.token = secret.into();
         for shown in [format!("{resume:?}"), format!("{hello:?}"), format!("{welcome:?}")] {
             assert!(shown.contains("11 bytes") && !shown.contains("111, 112"), "{shown}");
         }

@@ -28,7 +28,9 @@ pub use error::{PayloadLimit, WireError};
 pub use frame::{
     BoxedPayload, CallId, ErrorBody, Frame, MetadataPairs, Notify, Payload, Request, TransferId, metadata_size,
 };
-pub use hello::{Hello, HostedContract, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome, WithheldContract};
+pub use hello::{
+    Hello, HostedContract, MAX_TOKEN, PeerLimits, Resume, SUBPROTOCOL, VERSION, Welcome, WithheldContract,
+};
 pub use layout::{Boxed, DecodeAs, Each, EncodeAs, Entries, Laid, LaidRef, Maybe, Octets, Same};
 pub use packet::{Frames, MAX_FRAMES, PacketHeader, put_header, read_packet};
 pub use payload::{ArgumentReader, Bin, EncodeError, Nil, NoArguments, decode, decode_bytes, encode};

@@ -118,6 +118,13 @@ pub enum Frame {
         /// The bytes of their arguments, in all.
         bytes: u64,
     },
+    /// The session is over: the last counted frame of its sender.
+    Bye {
+        /// Why, as a close code.
+        code: u16,
+        /// Why, for people.
+        message: String,
+    },
     /// The sender is about to leave, and takes no new calls.
     GoAway {
         /// The last packet that was taken in.
@@ -255,6 +262,7 @@ impl Frame {
             W::Credit { stream, items, bytes, read } => Self::Credit { stream, items, bytes, read },
             W::Stop { transfer } => Self::Stop { transfer },
             W::Done { depth, count, bytes } => Self::Done { depth, count, bytes },
+            W::Bye { code, message } => Self::Bye { code, message },
             W::GoAway { last_seq, message, after_ms } => Self::GoAway { last_seq, message, after_ms },
             own @ (W::Hello(_) | W::Welcome(_) | W::Ping { .. } | W::Pong { .. }) => return Err(own),
         })
@@ -285,6 +293,7 @@ impl Frame {
             Self::Credit { stream, items, bytes, read } => W::Credit { stream, items, bytes, read },
             Self::Stop { transfer } => W::Stop { transfer },
             Self::Done { depth, count, bytes } => W::Done { depth, count, bytes },
+            Self::Bye { code, message } => W::Bye { code, message },
             Self::GoAway { last_seq, message, after_ms } => W::GoAway { last_seq, message, after_ms },
         }
     }

@@ -52,6 +52,7 @@ impl Names {
             Frame::Chunk { transfer, data } => format!("Chunk of transfer {transfer}, {} bytes", data.len()),
             Frame::Abort { transfer } => format!("Abort of transfer {transfer}"),
             Frame::Stop { transfer } => format!("Stop of stream or transfer {transfer}"),
+            Frame::Bye { code, message } => format!("Bye {code}: {message}"),
             Frame::GoAway { message, .. } => format!("GoAway: {message}"),
             Frame::Credit { .. } | Frame::Done { .. } => format!("{frame:?}"),
         }

@@ -60,6 +60,21 @@ pub enum HandshakeViolation {
         /// How many a side may host.
         max: usize,
     },
+    /// A client that wants to be able to resume its session did not wait for the Welcome.
+    BeforeWelcome,
+    /// The server resumed a session from a position that it cannot have reached.
+    ImpossiblePosition {
+        /// The last packet that the server says it has taken in.
+        received: u64,
+        /// The last packet that it has acknowledged.
+        acked: u64,
+        /// The last packet that this side has sent.
+        last: u64,
+    },
+    /// A Bye in a session that cannot be resumed.
+    UnexpectedBye,
+    /// The server says that it resumes a session, and the client has asked for none.
+    UnexpectedResume,
 }
 
 impl HandshakeViolation {
@@ -72,7 +87,11 @@ impl HandshakeViolation {
             | Self::NoWelcome { .. }
             | Self::OtherVersion { .. }
             | Self::UnfitChunk { .. }
-            | Self::TooManyContracts { .. } => CloseCode::PROTOCOL,
+            | Self::TooManyContracts { .. }
+            | Self::ImpossiblePosition { .. }
+            | Self::BeforeWelcome
+            | Self::UnexpectedBye
+            | Self::UnexpectedResume => CloseCode::PROTOCOL,
         }
     }
 }
@@ -102,6 +121,16 @@ impl fmt::Display for HandshakeViolation {
             Self::TooManyContracts { count, max } => {
                 write!(f, "{count} contracts were announced; a side hosts {max} at most")
             }
+            Self::ImpossiblePosition { received, acked, last } => write!(
+                f,
+                "the session was resumed behind packet {received}, but packets {acked} to {last} are the only ones that \
+                 the server can have taken in last"
+            ),
+            Self::BeforeWelcome => f.write_str(
+                "a counted packet came before the Welcome, from a client that wants to be able to resume the session",
+            ),
+            Self::UnexpectedBye => f.write_str("a Bye came in a session that cannot be resumed"),
+            Self::UnexpectedResume => f.write_str("the server resumed a session that it was not asked for"),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Connection {
         if let Some(status) = self.refuse_start(now, start, parent.is_some()) {
             return Err(status);
         }
-        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth) else {
+        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth, start.origin.is_some()) else {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
@@ -175,7 +175,9 @@ impl Connection {
     #[inline]
     fn try_admit_oneway(&mut self, now: Instant, start: &CallStart) -> bool {
         let has_parent = self.live_parent_of(start).is_some();
-        self.refuse_start(now, start, has_parent).is_none() && self.calls.try_acquire_oneway(start.depth)
+        self.refuse_start(now, start, has_parent).is_none()
+            && !self.calls.is_held_back(start.origin.is_some())
+            && self.calls.try_acquire_oneway(start.depth)
     }
 
     /// Where a call stands. `waker` is woken when that changes.

@@ -38,15 +38,9 @@ impl Connection {
         self.end(ConnectionError::ShutDown, Flush::Output);
     }
 
-    /// The transport has ended.
-    pub fn handle_lost(&mut self, error: ConnectionError) {
-        self.end(error, Flush::Nothing);
-        self.outbox.clear();
-    }
-
     /// Throws away all output, once the transport is gone.
     pub fn discard_output(&mut self) {
-        self.outbox.clear();
+        self.end_bye();
         self.link.discard_output();
     }
 
@@ -64,11 +58,14 @@ impl Connection {
             Phase::Open if self.life.draining => return,
             Phase::Open => {}
         }
-        self.life.draining = true;
         self.output.emit(Event::Draining);
         let message = Status::unavailable(message).cut_to(self.negotiated.text).message().to_owned();
         let after_ms = u64::try_from(self.life.ask_back_in.as_millis()).unwrap_or(u64::MAX);
-        self.link.unsequenced.push_back(Frame::GoAway { last_seq: self.sequence.received(), message, after_ms });
+        let goodbye = Frame::GoAway { last_seq: self.sequence.received(), message, after_ms };
+        self.life.say_goodbye(goodbye.clone());
+        if !self.resumption.is_detached() {
+            self.link.unsequenced.push_back(goodbye);
+        }
         self.schedule.timers.set(SessionTimer::DrainGrace, now + self.config.drain_grace());
         self.schedule.timers.set(SessionTimer::Drain, now + (over - closing.min(over / 3)));
         self.fail_unsent("this side is shutting down");
@@ -210,6 +207,7 @@ impl Connection {
         if self.life.has_ended() {
             return;
         }
+        let was_open = self.life.is_open();
         self.life.phase = Phase::Ended;
         self.link.end();
         self.schedule.clear();
@@ -221,8 +219,10 @@ impl Connection {
             self.resolve(key, &status);
         }
         self.outbox.remove_transfers(|on_sent| matches!(on_sent, OnSent::Request(_)));
-        if flush == Flush::Nothing {
-            self.discard_output();
+        match flush {
+            Flush::Nothing => self.discard_output(),
+            Flush::Output if was_open => self.begin_bye(),
+            Flush::Output => {}
         }
         self.served.end(&mut self.output.wakes);
         self.end_streams(&Status::unavailable(format!("the stream was cut off: {error}")));

@@ -47,7 +47,7 @@ impl Connection {
 
     /// Ends calls and waits whose deadlines have passed.
     pub(super) fn expire_deadlines(&mut self, now: Instant) {
-        while let Some((_, key)) = self.schedule.deadlines.pop_due(now) {
+        while let Some((_, key)) = self.schedule.pop_due(now) {
             match key {
                 DeadlineKey::Wait(key) => self.expire_wait(key),
                 DeadlineKey::Idle(key) => self.expire_idle(now, key),

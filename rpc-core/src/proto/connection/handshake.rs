@@ -6,16 +6,16 @@ use std::{
 };
 
 use super::{
-    Connection, KeptOutcomes, Lifecycle, Memory, OutgoingCalls, Output, Phase, Role, Schedule, ServedCalls,
-    calls::too_deep, closing::Flush,
+    Connection, KeptOutcomes, Lifecycle, Memory, OutgoingCalls, Output, Phase, Resumability, Resumption, Role,
+    Schedule, ServedCalls, calls::too_deep, closing::Flush,
 };
 use crate::{
-    config::{Config, MAX_CONTRACTS},
+    config::Config,
     error::{ConnectionError, HandshakeViolation, ProtocolError},
     proto::{
         EarlyPackets, Event,
         assembly::Assembly,
-        handshake::{Newcomer, hello, refusal, welcome},
+        handshake::{Newcomer, Welcomed, hello, judge, refusal, welcome},
         link::Link,
         negotiated::{Negotiated, own_limits},
         outbox::Outbox,
@@ -24,7 +24,7 @@ use crate::{
         streams::{RecvStreams, SendStreams},
     },
     status::Status,
-    wire::{Frame, Hello, HostedContract, VERSION, WithheldContract},
+    wire::{Frame, Hello, HostedContract, Welcome, WithheldContract},
 };
 
 impl Connection {
@@ -34,20 +34,45 @@ impl Connection {
         let windows = windows_of(&contracts);
         let link = Link::new(&config, Some(Frame::Hello(hello(&config, contracts))), now);
         let negotiated = Negotiated::assumed(&config);
-        Self { windows, ..Self::new(Role::Client, id, config, link, Sequence::new(), negotiated) }
+        Self { windows, ..Self::new(Role::Client, id, config, link, Sequence::new(), negotiated, now) }
+    }
+
+    /// A client's end of a session that the server has begun on this link, in place of the session for which the
+    /// client has asked. `contracts` are what the client hosts, as it has said in its Hello.
+    pub fn welcomed(
+        id: u64,
+        welcomed: Welcomed,
+        contracts: &[HostedContract],
+        resumability: Resumability,
+        now: Instant,
+    ) -> Self {
+        let Welcomed { config, link, negotiated, welcome } = welcomed;
+        let mut connection = Self::new(Role::Client, id, config, link, Sequence::new(), negotiated, now);
+        connection.windows = windows_of(contracts);
+        connection.resumption.ask(resumability);
+        connection.begin(now, welcome);
+        connection
     }
 
     /// A server's end, for a client that has said Hello. Decide with [`Self::accept`] or [`Self::refuse`], and keep
     /// what comes until then. `id` tells connections of this process apart.
-    pub fn server(id: u64, newcomer: Newcomer) -> (Self, EarlyPackets) {
-        let Newcomer { config, mut link, sequence, negotiated, .. } = newcomer;
-        let early = EarlyPackets::new(mem::take(&mut link.handshake_bytes));
-        let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated);
+    pub fn server(id: u64, newcomer: Newcomer, now: Instant) -> (Self, EarlyPackets) {
+        let Newcomer { config, mut link, sequence, negotiated, hello } = newcomer;
+        let early = EarlyPackets::new(mem::take(&mut link.handshake_bytes), hello.resume_window_ms > 0);
+        let mut connection = Self::new(Role::Server, id, config, link, sequence, negotiated, now);
         connection.obey_peer();
         (connection, early)
     }
 
-    fn new(role: Role, id: u64, config: Config, link: Link, sequence: Sequence, negotiated: Negotiated) -> Self {
+    fn new(
+        role: Role,
+        id: u64,
+        config: Config,
+        link: Link,
+        sequence: Sequence,
+        negotiated: Negotiated,
+        now: Instant,
+    ) -> Self {
         Self {
             role,
             id,
@@ -65,6 +90,8 @@ impl Connection {
             schedule: Schedule::new(),
             memory: Memory::new(&config),
             kept_outcomes: KeptOutcomes::new(&config),
+            resumption: Resumption::none(),
+            opened_at: now,
             output: Output::default(),
             config,
         }
@@ -87,23 +114,30 @@ impl Connection {
         let Frame::Welcome(welcome) = frame else {
             return Err(HandshakeViolation::NoWelcome { frame: frame.kind_name() }.into());
         };
-        if let Some(refusal) = welcome.refusal {
-            self.end(ConnectionError::Refused(refusal), Flush::Nothing);
-            return Ok(());
+        if welcome.resumed {
+            return Err(HandshakeViolation::UnexpectedResume.into());
         }
-        if welcome.version != VERSION {
-            return Err(HandshakeViolation::OtherVersion { server: welcome.version, client: VERSION }.into());
+        match judge(&self.config, &welcome) {
+            Ok(negotiated) => {
+                self.negotiated = negotiated;
+                self.begin(now, welcome);
+            }
+            Err(error) => self.end(error, Flush::Nothing),
         }
-        let count = welcome.contracts.len() + welcome.withheld.len();
-        if count > MAX_CONTRACTS {
-            return Err(HandshakeViolation::TooManyContracts { count, max: MAX_CONTRACTS }.into());
-        }
-        let negotiated = Negotiated::new(&self.config, &welcome.limits, welcome.contracts.clone())?;
-        self.negotiated = Negotiated { withheld: welcome.withheld.clone(), ..negotiated };
+        Ok(())
+    }
+
+    /// At a client: the server has said Welcome, and what it says is agreed on.
+    fn begin(&mut self, now: Instant, welcome: Box<Welcome>) {
         self.obey_peer();
+        if self.resumption.asked_ms() > 0 && welcome.resume_window_ms > 0 {
+            self.resumption.grant(Duration::from_millis(welcome.resume_window_ms.min(self.resumption.asked_ms())));
+            self.resumption.token = welcome.token.clone();
+            // The server keeps the session only once it knows that the client has its Welcome.
+            self.link.acks.owe(now);
+        }
         self.open(now);
         self.output.emit(Event::Welcome(welcome));
-        Ok(())
     }
 
     /// At a server: takes the client in, and then the packets that it has sent since its Hello. `session` is the
@@ -120,7 +154,13 @@ impl Connection {
             return;
         }
         self.windows = windows_of(&contracts);
-        self.link.handshake = Some(welcome(&self.config, session, contracts, withheld, None));
+        let mut welcome = welcome(&self.config, session, contracts, withheld, None);
+        let window_ms = self.resumption.asked_ms();
+        if window_ms > 0 {
+            self.resumption.grant(Duration::from_millis(window_ms));
+            (welcome.token, welcome.resume_window_ms) = (self.resumption.token.clone(), window_ms);
+        }
+        self.link.handshake = Some(Frame::Welcome(welcome));
         self.open(now);
         let left = early.bytes_left();
         for (came, packet) in early.into_packets() {
@@ -129,6 +169,8 @@ impl Connection {
             self.handle_packet(now, packet);
         }
         self.link.waited = Duration::ZERO;
+        // What came before the Welcome does not say that the client has it.
+        self.resumption.is_known = false;
         // The client may have sent more before it gets the Welcome.
         self.link.early_left = left;
         // A call whose deadline has passed meanwhile is not begun.
@@ -141,7 +183,8 @@ impl Connection {
         let status = refusal(&self.negotiated, status);
         match (self.life.phase, self.role) {
             (Phase::Handshake, Role::Server) => {
-                self.link.handshake = Some(welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone())));
+                let welcome = welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone()));
+                self.link.handshake = Some(Frame::Welcome(welcome));
             }
             (Phase::Open, _) => {}
             (Phase::Handshake, Role::Client) | (Phase::Ended, _) => return,
@@ -158,7 +201,9 @@ impl Connection {
 
     fn open(&mut self, now: Instant) {
         self.life.phase = Phase::Open;
+        self.opened_at = now;
         self.link.open(&self.config, now);
+        self.bound_bulk();
         let depth = self.negotiated.limits.depth;
         self.calls.open(&self.negotiated.limits);
         // Calls that were begun before the other side announced its limit, and for which no permit will ever be free.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::state::LostCalls;
-use crate::{error::ConnectionError, status::Status};
+use crate::{error::ConnectionError, status::Status, wire::Frame};
 
 const SHUTTING_DOWN: &str = "the other side is shutting down";
 
@@ -34,6 +34,8 @@ pub(super) struct Lifecycle {
     pub(super) ask_back_in: Duration,
     /// What the other side has asked for in the same way.
     pub(super) asked_back_in: Duration,
+    /// What this side has said to the other when it began to drain.
+    goodbye: Option<Frame>,
     /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
     peer_last_seq: Option<u64>,
 }
@@ -60,6 +62,7 @@ impl Lifecycle {
             end_by: None,
             ask_back_in: Duration::ZERO,
             asked_back_in: Duration::ZERO,
+            goodbye: None,
             peer_last_seq: None,
         }
     }
@@ -91,6 +94,17 @@ impl Lifecycle {
     pub(super) fn why_no_call(&self) -> Status {
         let who = if self.draining { "this side" } else { "the other side" };
         Status::unavailable(format!("the call was not made: {who} is shutting down")).not_executed()
+    }
+
+    /// What this side says when it begins to drain, and on each further link.
+    pub(super) fn goodbye(&self) -> Option<Frame> {
+        self.goodbye.clone()
+    }
+
+    /// This side drains, and says this.
+    pub(super) fn say_goodbye(&mut self, goodbye: Frame) {
+        self.draining = true;
+        self.goodbye = Some(goodbye);
     }
 
     /// The time by which this side must be over, if it drains.

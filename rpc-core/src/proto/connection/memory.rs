@@ -40,13 +40,15 @@ pub(super) struct Memory {
     outcome_bytes: usize,
     /// Bytes of the results and long items that wait for room on their way out. They count in the pool alone.
     waiting_values: usize,
+    /// Bytes of packets that are kept to be sent again. They count in the pool alone, too.
+    kept: usize,
     /// This session's part in the pool of all sessions; `None` without a pool, and after the end.
     share: Option<Share>,
 }
 
 impl Memory {
     pub(super) fn new(config: &Config) -> Self {
-        Self { limit: config.memory_in(), calls: 0, outcome_bytes: 0, waiting_values: 0, share: None }
+        Self { limit: config.memory_in(), calls: 0, outcome_bytes: 0, waiting_values: 0, kept: 0, share: None }
     }
 
     #[inline]
@@ -79,7 +81,7 @@ impl Memory {
     /// The part in the pool of a session that holds `held` bytes.
     #[inline]
     fn pooled(&self, held: usize) -> usize {
-        held.saturating_add(self.waiting_values)
+        held.saturating_add(self.waiting_values).saturating_add(self.kept)
     }
 
     /// Whether a session that holds `sum` bytes is within both bounds.
@@ -125,6 +127,7 @@ impl Connection {
         if self.memory.share.is_none() {
             return;
         }
+        self.memory.kept = self.resumption.kept.bytes();
         let held = self.memory.pooled(self.memory_held());
         let is_short = self.memory.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {
@@ -155,6 +158,7 @@ impl Connection {
         self.trim_deadlines();
         self.output.trim();
         self.link.trim();
+        self.resumption.kept.trim();
         self.output.emit(Event::Trim);
     }
 

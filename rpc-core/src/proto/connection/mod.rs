@@ -4,12 +4,14 @@
 //! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory`, `kept_outcomes` and
 //! `output`. The other files have the steps that need several parts: `handshake`, `calls` and `completions` for calls
 //! that are made here, `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`,
-//! `timeouts`, `expiry` and `closing`. `state` has the types in which the connection describes itself to its shell,
-//! among them its counts, `ConnectionStats`.
+//! `timeouts`, `expiry` and `closing`. Sessions that outlive a link have `resumption`, `links`, `replay` and `bye`.
+//! `state` has the types in which the connection describes itself to its shell, among them its counts,
+//! `ConnectionStats`. Tests look inside by `inspect`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
 mod answering;
+mod bye;
 mod call_table;
 mod calls;
 mod closing;
@@ -17,12 +19,17 @@ mod completions;
 mod done;
 mod expiry;
 mod handshake;
+#[cfg(test)]
+mod inspect;
 mod kept_outcomes;
 mod lifecycle;
+mod links;
 mod memory;
 mod outgoing_calls;
 mod output;
 mod plain_call;
+mod replay;
+mod resumption;
 mod schedule;
 mod served_calls;
 mod serving;
@@ -57,11 +64,14 @@ use crate::{
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
 use kept_outcomes::KeptOutcomes;
 use lifecycle::{Lifecycle, Phase};
+pub use links::ResumeVerdict;
 use memory::Memory;
 pub(crate) use memory::counted_arguments;
 use outgoing_calls::OutgoingCalls;
 use output::Output;
 pub use plain_call::{PlainArguments, PlainStart};
+pub use resumption::Resumability;
+use resumption::Resumption;
 use schedule::{DeadlineKey, Schedule};
 use served_calls::{Served, ServedCalls, ServedState};
 pub use state::{ConnectionStats, LostCalls, RefusedOneway, Released, Role};
@@ -108,6 +118,10 @@ pub struct Connection {
     schedule: Schedule,
     memory: Memory,
     kept_outcomes: KeptOutcomes,
+    /// What the session needs to outlive its link.
+    resumption: Resumption,
+    /// When the session opened, or the first link began.
+    opened_at: Instant,
     /// What the shell takes after each input.
     output: Output,
 }
@@ -117,11 +131,11 @@ impl Connection {
     /// [`Event::Closed`] then says why. At a server, packets that come before [`Self::accept`] or [`Self::refuse`] are
     /// for [`EarlyPackets`](super::EarlyPackets) instead.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) -> usize {
+        if self.resumption.is_detached() {
+            return 0;
+        }
         if self.life.has_ended() {
-            // Output that still goes out may wait for an ack.
-            if let Ok((header, _)) = read_packet(packet) {
-                let _ = self.link.handle_header(&mut self.sequence, header, 0, now);
-            }
+            self.handle_late_packet(now, packet);
             return 0;
         }
         if self.kept_outcomes.begin_round() {
@@ -160,6 +174,10 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
+        if self.resumption.is_granted() {
+            self.resumption.is_known = true;
+            self.handle_acked();
+        }
         if header.seq != 0 {
             self.watch_tables(now);
         }
@@ -216,6 +234,7 @@ impl Connection {
                 Ok(())
             }
             Frame::Done { depth, count, bytes } => self.handle_done(depth, count, bytes),
+            Frame::Bye { code, message } => self.handle_bye(now, code, &message),
             Frame::Ping { token } => self.handle_ping(now, token),
             Frame::Pong { token } => self.handle_pong(now, token),
             Frame::GoAway { last_seq, message, after_ms } => {
@@ -254,9 +273,12 @@ impl Connection {
     /// When [`Self::handle_timeout`] should be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let link = &self.link;
-        let output = [link.ack_due(), link.unless_stuck(self.served.done_due())];
-        let output = output.into_iter().filter(|_| self.life.is_open());
-        [link.timers.next(), self.schedule.next()].into_iter().chain(output).flatten().min()
+        // A report that cannot go would be due for ever; an ack lets it go.
+        let is_sending = self.life.is_open() && !self.resumption.holds_new_packets();
+        let done = if is_sending { link.unless_stuck(self.served.done_due()) } else { None };
+        let is_acking = self.life.is_open() || self.resumption.is_granted();
+        let ack = if is_acking { link.ack_due() } else { None };
+        [link.timers.next(), self.schedule.next(), self.linger_due(), done, ack].into_iter().flatten().min()
     }
 
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
@@ -346,9 +368,10 @@ impl Connection {
     }
 
     /// Whether there is anything left to send. Done, Credit and acks do not count, because neither side needs them
-    /// after the end.
+    /// after the end, unless the other side waits for the ack of its last words.
     pub fn has_output(&self) -> bool {
-        self.link.has_output() || self.outbox.has_frames() || self.has_bulk()
+        let waits = self.link.has_output() || self.outbox.has_frames() || self.has_bulk();
+        waits || self.resumption.has_output() || self.owes_last_ack()
     }
 
     /// What the connection holds now.
@@ -368,6 +391,7 @@ impl Connection {
             stream_bytes_held: self.recv_streams.held(),
             memory_held: self.memory_held() - self.assembly.pooled_bytes(),
             unacked_bulk: self.link.bulk.under_way(),
+            replay_bytes: self.resumption.kept.bytes(),
         }
     }
 
@@ -385,31 +409,6 @@ impl Connection {
     /// belongs in the log, because its caller is not told.
     pub fn take_refused_oneway(&mut self) -> Option<RefusedOneway> {
         self.served.take_refused_oneway()
-    }
-
-    /// Panics unless all counts agree with what is there.
-    #[cfg(test)]
-    pub(crate) fn check(&self) {
-        self.outbox.check();
-        self.send_streams.check();
-        self.recv_streams.check();
-    }
-
-    #[cfg(test)]
-    pub(crate) fn chunk(&self) -> usize {
-        self.negotiated.chunk
-    }
-
-    /// How many calls of this end there is memory for.
-    #[cfg(test)]
-    pub(crate) fn room_for_calls(&self) -> usize {
-        self.calls.slots.room()
-    }
-
-    /// The capacity of the table of streams that are read here.
-    #[cfg(test)]
-    pub(crate) fn room_for_streams(&self) -> usize {
-        self.recv_streams.room()
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct OutgoingCalls {
     sent: Vec<OnewayCount>,
     done: Vec<OnewayCount>,
     stray_completions: u32,
+    /// Permits are not given to callers that wait, because there is no link.
+    held_back: bool,
     /// Scratch, kept for its memory.
     granted: Vec<CallKey>,
 }
@@ -68,6 +70,7 @@ impl OutgoingCalls {
             sent: Vec::new(),
             done: Vec::new(),
             stray_completions: 0,
+            held_back: false,
             granted: Vec::new(),
         }
     }
@@ -84,6 +87,17 @@ impl OutgoingCalls {
         let PeerLimits { calls, nested, notifies, depth, .. } = *limits;
         self.two_way.permits.set_limits(calls, nested, depth);
         self.oneway.permits.set_limits(notifies, nested, depth);
+    }
+
+    /// Whether callers outside of handlers wait, whether there are permits or not.
+    pub(super) fn hold_back(&mut self, held_back: bool) {
+        self.held_back = held_back;
+    }
+
+    /// Whether a call that is made in a handler or not has to wait for a link.
+    #[inline]
+    pub(super) fn is_held_back(&self, in_handler: bool) -> bool {
+        self.held_back && !in_handler
     }
 
     /// Frees memory that a busy time needed.
@@ -114,9 +128,10 @@ impl OutgoingCalls {
     /// A slot for a new call, with a permit if there is one, to be filled in where it lies. `None` when there are too
     /// many slots.
     #[inline]
-    pub(super) fn insert(&mut self, oneway: bool, depth: u32) -> Option<(CallKey, &mut Slot)> {
+    pub(super) fn insert(&mut self, oneway: bool, depth: u32, in_handler: bool) -> Option<(CallKey, &mut Slot)> {
+        let is_held_back = self.is_held_back(in_handler);
         let permits = if oneway { &mut self.oneway.permits } else { &mut self.two_way.permits };
-        let admitted = permits.try_acquire(depth);
+        let admitted = !is_held_back && permits.try_acquire(depth);
         let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
         let new = self.slots.insert(state);
         if admitted && new.is_none() {
@@ -167,6 +182,9 @@ impl OutgoingCalls {
     /// Gives free permits to the callers that wait.
     #[inline]
     pub(super) fn grant(&mut self, oneway: bool, wakes: &mut Vec<Waker>) {
+        if self.held_back {
+            return;
+        }
         let Admission { permits, waiting } = if oneway { &mut self.oneway } else { &mut self.two_way };
         let slots = &self.slots;
         waiting.grant(|key| slots.is_waiting(key), |depth| permits.try_acquire(depth), &mut self.granted);
@@ -250,7 +268,7 @@ mod tests {
     }
 
     fn begin(calls: &mut OutgoingCalls, oneway: bool) -> CallKey {
-        let (key, slot) = calls.insert(oneway, 0).unwrap();
+        let (key, slot) = calls.insert(oneway, 0, false).unwrap();
         (slot.oneway, slot.depth) = (oneway, 0);
         let waits = slot.state == SlotState::Waiting;
         if waits {
@@ -270,6 +288,20 @@ mod tests {
         let key = begin(&mut calls, false);
         assert!(!is_admitted(&calls, key));
         calls.open(&own_limits(&Config::default()));
+        calls.grant(false, &mut Vec::new());
+        assert!(is_admitted(&calls, key));
+    }
+
+    #[test]
+    fn without_a_link_only_handlers_get_permits() {
+        let mut calls = calls();
+        calls.hold_back(true);
+        let key = begin(&mut calls, false);
+        calls.grant(false, &mut Vec::new());
+        assert!(!is_admitted(&calls, key) && !calls.is_held_back(true));
+        let (nested, _) = calls.insert(true, 0, true).unwrap();
+        assert!(is_admitted(&calls, nested));
+        calls.hold_back(false);
         calls.grant(false, &mut Vec::new());
         assert!(is_admitted(&calls, key));
     }

@@ -1,8 +1,12 @@
 //! `Schedule`: the times of a session, apart from the times of its link.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::proto::{deadlines::Deadlines, slots::CallKey, timers::SessionTimers};
+use crate::proto::{
+    deadlines::Deadlines,
+    slots::CallKey,
+    timers::{SessionTimer, SessionTimers},
+};
 
 /// The session's timers, and the deadlines of its calls.
 #[derive(Debug)]
@@ -13,7 +17,13 @@ pub(super) struct Schedule {
     pub(super) calls_due: Option<Instant>,
     /// Calls are not looked at before this time, because there are many, and they were looked at a short while ago.
     calls_rest: Option<Instant>,
+    /// While there is no link: what was left of the timers that stand still, and whether it was for the second look.
+    paused: Option<[Option<(Duration, bool)>; STANDING.len()]>,
 }
+
+/// Timers that stand still while there is no link: were they to begin anew with each link, a peer who cuts every link
+/// in time would never be judged.
+const STANDING: [SessionTimer; 2] = [SessionTimer::Assembly, SessionTimer::Ack];
 
 /// What a deadline belongs to, apart from the deadlines of calls, which are found in the calls' own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +36,45 @@ pub(super) enum DeadlineKey {
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        Self { timers: SessionTimers::default(), deadlines: Deadlines::new(), calls_due: None, calls_rest: None }
+        Self {
+            timers: SessionTimers::default(),
+            deadlines: Deadlines::new(),
+            calls_due: None,
+            calls_rest: None,
+            paused: None,
+        }
+    }
+
+    /// The link is lost: what the other side is given time for stands still. The deadlines of calls do not.
+    pub(super) fn pause(&mut self, now: Instant) {
+        let left = |timer| {
+            let (at, again) = self.timers.take(timer)?;
+            Some((at.saturating_duration_since(now), again))
+        };
+        self.paused = Some(STANDING.map(left));
+    }
+
+    /// There is a link again: what has stood still `since` then goes on.
+    pub(super) fn go_on(&mut self, now: Instant, since: Instant) {
+        let Some(left) = self.paused.take() else { return };
+        for (timer, left) in STANDING.into_iter().zip(left) {
+            if let Some((left, again)) = left {
+                self.timers.restore(timer, now + left, again);
+            }
+        }
+        self.deadlines.put_off(now.saturating_duration_since(since));
+    }
+
+    /// The next deadline that is due, apart from the deadlines of calls.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, DeadlineKey)> {
+        if self.paused.is_some() { None } else { self.deadlines.pop_due(now) }
     }
 
     /// When the next timer or deadline is due; a deadline whose call is over may make this earlier than needed.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
-        [self.timers.next(), self.deadlines.next(), self.calls_due].into_iter().flatten().min()
+        let deadline = if self.paused.is_some() { None } else { self.deadlines.next() };
+        [self.timers.next(), deadline, self.calls_due].into_iter().flatten().min()
     }
 
     /// Notes the deadline of a call. Most calls have the same timeout, so that most deadlines are later than the ones
@@ -55,15 +97,13 @@ impl Schedule {
         self.timers.stop_all();
         self.deadlines.clear();
         (self.calls_due, self.calls_rest) = (None, None);
+        self.paused = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::proto::timers::SessionTimer;
 
     #[test]
     fn the_earlier_of_a_timer_and_a_deadline_comes_next() {
@@ -78,8 +118,27 @@ mod tests {
         schedule.note_deadline(now - second);
         schedule.note_deadline(now);
         assert_eq!(schedule.next(), Some(now - second));
+        schedule.pause(now);
         schedule.clear();
         assert_eq!(schedule.next(), None);
+        schedule.deadlines.push(now, DeadlineKey::Wait(CallKey::from_id(1)), |_, _| true);
+        assert_eq!(schedule.next(), Some(now), "nothing stands still any more");
+    }
+
+    #[test]
+    fn without_a_link_some_times_stand_still_and_others_run() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut schedule = Schedule::new();
+        schedule.timers.set(SessionTimer::Ack, now + 3 * second);
+        schedule.timers.set(SessionTimer::Drain, now + 20 * second);
+        schedule.deadlines.push(now + 2 * second, DeadlineKey::Wait(CallKey::from_id(1)), |_, _| true);
+        schedule.pause(now + second);
+        assert_eq!(schedule.next(), Some(now + 20 * second));
+        assert_eq!(schedule.pop_due(now + 10 * second), None);
+        schedule.go_on(now + 11 * second, now + second);
+        assert_eq!(schedule.next(), Some(now + 12 * second));
+        assert!(schedule.pop_due(now + 12 * second).is_some());
+        assert_eq!(schedule.next(), Some(now + 13 * second));
     }
 
     #[test]

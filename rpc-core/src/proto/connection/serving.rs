@@ -100,6 +100,9 @@ impl Connection {
         self.expect_announced(&payload)?;
         let first_window = if streams.is_empty() { 0 } else { find_window(&self.windows, method) };
         self.accept_streams(&streams, first_window)?;
+        if deadline_ms == Some(0) {
+            return self.refuse_late(now, id, &payload, &streams);
+        }
         let parent = parent.and_then(|parent| self.live_parent(parent));
         let nested = parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1));
         let depth = declared_depth.max(nested);
@@ -119,6 +122,22 @@ impl Connection {
         let new = NewCall { session: self.id, id: Some(id), method, depth, deadline, metadata, origin };
         let call = self.served.share(new);
         self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams, window })
+    }
+
+    /// A call has come whose caller does not wait for it any more.
+    #[cold]
+    fn refuse_late(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        payload: &Payload,
+        streams: &Streams,
+    ) -> Result<(), ProtocolError> {
+        self.discard_announced(now, payload)?;
+        self.leave_streams(streams);
+        let status = Status::deadline_exceeded("the call came after its deadline").not_executed();
+        self.push_status(id, status, OnSent::Nothing);
+        Ok(())
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {

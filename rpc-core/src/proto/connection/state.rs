@@ -72,6 +72,8 @@ pub struct ConnectionStats {
     pub assemblies: usize,
     /// Bytes of chunks and items sent and not acknowledged.
     pub unacked_bulk: usize,
+    /// Bytes of packets that would be sent again over another link, because they have not been acknowledged.
+    pub replay_bytes: usize,
     /// Streams that are produced here and have not ended.
     pub streams_sending: usize,
     /// Streams that are read here, and streams whose reader has left but whose producer does not know it yet.

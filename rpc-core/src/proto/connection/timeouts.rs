@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, ConnectionError, SessionTimer, closing::Flush};
+use super::{Connection, ConnectionError, SessionTimer, closing::Flush, resumption::Strike};
 use crate::{
     error::{ProtocolError, TimeLimit, Timeout},
     proto::{
@@ -25,6 +25,7 @@ impl Connection {
         while let Some(timer) = self.schedule.timers.pop_due(now) {
             self.handle_session_timer(now, timer);
         }
+        self.time_linger(now);
         self.expire_deadlines(now);
     }
 
@@ -39,6 +40,9 @@ impl Connection {
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
+        if self.resumption.is_detached() {
+            return;
+        }
         let mid_message = mid_message && !self.life.has_ended();
         self.link.handle_activity(now, received, mid_message, self.config.progress_timeout());
     }
@@ -46,6 +50,9 @@ impl Connection {
     /// Notes whether a write is stuck, and that `sent` bytes have gone out since the link began.
     #[inline]
     pub fn handle_write(&mut self, now: Instant, stuck: bool, sent: u64) {
+        if self.resumption.is_detached() {
+            return;
+        }
         self.link.progress.note_sent(sent);
         let waiting = self.outbox.bytes() + self.outbox.transfer_bytes();
         // Usually all is written, and no time runs.
@@ -76,7 +83,8 @@ impl Connection {
     /// many: then the connection has ended.
     #[inline]
     pub fn handle_controls(&mut self, now: Instant, seen: u64) -> bool {
-        !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
+        // Without a link, these are the frames of the last one, which has been judged.
+        self.resumption.is_detached() || !self.link.liveness.has_new_controls(seen) || self.charge_controls(now, seen)
     }
 
     fn charge_controls(&mut self, now: Instant, seen: u64) -> bool {
@@ -107,7 +115,7 @@ impl Connection {
         match timer {
             LinkTimer::Handshake => {
                 if !self.link.timers.look_again(timer, now) {
-                    self.time_out_handshake();
+                    self.time_out_handshake(now);
                 }
             }
             LinkTimer::Ping => {
@@ -119,21 +127,21 @@ impl Connection {
             LinkTimer::Message => {
                 let period = self.config.progress_timeout();
                 if self.link.is_message_stuck(now, period) {
-                    self.time_out(TimeLimit::Message, period);
+                    self.time_out(now, TimeLimit::Message, period);
                 }
             }
             LinkTimer::Write => {
                 let limit = self.config.write_timeout();
                 let has_moved = self.link.progress.has_write_moved();
                 if self.link.restart_or_give_up(now, timer, has_moved, limit) {
-                    self.time_out(TimeLimit::Write, limit);
+                    self.time_out(now, TimeLimit::Write, limit);
                 }
             }
             LinkTimer::Backlog => {
                 let period = self.config.progress_timeout();
                 let has_moved = self.link.progress.has_backlog_moved();
                 if self.link.restart_or_give_up(now, timer, has_moved, period) {
-                    self.time_out(TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
+                    self.time_out(now, TimeLimit::Backlog { waiting: BACKLOG, least: BACKLOG_PROGRESS }, period);
                 }
             }
         }
@@ -150,7 +158,9 @@ impl Connection {
             SessionTimer::Ack => self.judge_acks(now),
             SessionTimer::DrainGrace => self.stop_handlers(),
             SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
-            SessionTimer::Expiry => self.end(ConnectionError::Expired, Flush::Output),
+            SessionTimer::Expiry => self.give_up_link(now, ConnectionError::Expired, Flush::Output),
+            SessionTimer::Detached => self.give_up_links(),
+            SessionTimer::Linger => self.end_bye(),
         }
     }
 
@@ -162,16 +172,24 @@ impl Connection {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + period);
         } else if !self.schedule.timers.look_again(SessionTimer::Assembly, now) {
-            self.time_out(TimeLimit::Payloads, period);
+            let timeout = Timeout::new(TimeLimit::Payloads, period);
+            self.strike(now, Strike::Assembly, ConnectionError::TimedOut(timeout));
         }
     }
 
-    /// Enough of the bulk under way must have been acknowledged. While bulk waits, the next attempt to send sets the
-    /// timer again.
+    /// Enough of the bulk under way must have been acknowledged, and something of what is kept. While bulk waits, the
+    /// next attempt to send sets the timer again.
     fn judge_acks(&mut self, now: Instant) {
-        let is_late = self.has_bulk() && self.link.is_behind_acks();
-        if is_late && !self.schedule.timers.look_again(SessionTimer::Ack, now) {
-            self.time_out(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout());
+        let keeps = !self.resumption.kept.is_empty();
+        let is_behind = self.has_bulk() && self.link.is_behind_acks();
+        let is_late = is_behind || keeps && self.sequence.acked() <= self.resumption.acked_before;
+        if !is_late {
+            if keeps {
+                self.await_acks(now);
+            }
+        } else if !self.schedule.timers.look_again(SessionTimer::Ack, now) {
+            let timeout = Timeout::new(TimeLimit::Acks { least: MIN_ACKED }, self.config.progress_timeout());
+            self.strike(now, Strike::Ack, ConnectionError::TimedOut(timeout));
         }
     }
 
@@ -183,20 +201,22 @@ impl Connection {
         self.config.max_assembly().saturating_add(streams).saturating_mul(4)
     }
 
-    /// Bulk waits for acks. Unless a period runs already, one begins in which enough of them must come.
+    /// Something waits for acks. Unless a period runs already, one begins in which enough of them must come.
+    #[inline]
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
+            self.resumption.acked_before = self.sequence.acked();
             self.link.begin_ack_period();
             self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }
     }
 
-    fn time_out_handshake(&mut self) {
+    fn time_out_handshake(&mut self, now: Instant) {
         let limit = match self.role {
             super::Role::Client => TimeLimit::Welcome,
             super::Role::Server => TimeLimit::Opening,
         };
-        self.time_out(limit, self.config.hello_timeout());
+        self.time_out(now, limit, self.config.hello_timeout());
     }
 
     /// Sends a ping if the other side was silent for a ping's interval.
@@ -220,7 +240,7 @@ impl Connection {
         if due > now {
             self.link.timers.set(LinkTimer::Silence, due);
         } else if !self.link.timers.look_again(LinkTimer::Silence, now) {
-            self.time_out(TimeLimit::Keepalive, patience);
+            self.time_out(now, TimeLimit::Keepalive, patience);
         }
     }
 
@@ -248,7 +268,7 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, limit: TimeLimit, after: Duration) {
-        self.end(ConnectionError::TimedOut(Timeout::new(limit, after)), Flush::Nothing);
+    fn time_out(&mut self, now: Instant, limit: TimeLimit, after: Duration) {
+        self.give_up_link(now, ConnectionError::TimedOut(Timeout::new(limit, after)), Flush::Nothing);
     }
 }

@@ -43,16 +43,27 @@ impl Connection {
         if handshake.is_some() || self.life.phase == Phase::Handshake {
             return handshake;
         }
+        if self.resumption.is_detached() {
+            self.rest(now);
+            return None;
+        }
         let unsequenced = self.link.write_unsequenced(self.sequence.received());
         if unsequenced.is_some() {
             return unsequenced;
         }
-        let packet = self.next_sequenced(now);
+        let again = self.resumption.kept.has_again();
+        let packet = if again { self.next_again(now) } else { self.next_sequenced(now) };
         if packet.is_none() || !self.may_transmit(now) {
-            self.count_memory();
-            self.check_drained();
+            self.rest(now);
         }
         packet.or_else(|| self.link.write_ack(self.sequence.received(), now))
+    }
+
+    /// All that can go has gone.
+    fn rest(&mut self, now: Instant) {
+        self.count_memory();
+        self.check_drained();
+        self.time_linger(now);
     }
 
     /// Whether [`Self::poll_transmit`] may give another packet. False only if the packet that it gave last was the last
@@ -68,6 +79,9 @@ impl Connection {
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
+        if self.resumption.kept.is_full() || self.resumption.is_silent() {
+            return None;
+        }
         let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
         let number = self.sequence.next_number();
@@ -80,6 +94,7 @@ impl Connection {
             }
             frames += 1;
         }
+        let before_bulk = self.link.packet.len();
         if self.has_bulk() {
             if self.link.bulk.allows() {
                 frames += self.put_bulk(now, largest);
@@ -87,11 +102,17 @@ impl Connection {
                 self.await_acks(now);
             }
         }
-        if frames == 0 {
+        if frames == 0 && !self.put_bye(number) {
             return None;
         }
         self.watch_tables(now);
-        Some(self.link.take_packet())
+        let bulk = self.link.packet.len() - before_bulk;
+        let packet = self.link.take_packet();
+        if self.resumption.is_granted() {
+            self.resumption.kept.keep(number, &packet, bulk);
+            self.await_acks(now);
+        }
+        Some(packet)
     }
 
     /// How many frames of one kind are handled or written together, before the other side gets to work on what has
@@ -284,7 +305,7 @@ impl Connection {
 
 /// The time that is left until a deadline, as a frame carries it.
 #[inline]
-fn milliseconds_left(now: Instant, deadline: Instant) -> u64 {
+pub(super) fn milliseconds_left(now: Instant, deadline: Instant) -> u64 {
     let left = deadline.saturating_duration_since(now);
     let begun = u64::from(left.subsec_nanos().div_ceil(1_000_000));
     left.as_secs().saturating_mul(1000).saturating_add(begun)

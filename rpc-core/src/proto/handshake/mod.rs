@@ -6,9 +6,18 @@
 //! with it ([`Connection::server`](super::Connection::server)), which may still be refused until
 //! [`Connection::accept`](super::Connection::accept). What the client sends meanwhile waits in
 //! [`EarlyPackets`](super::EarlyPackets).
+//!
+//! A client says Hello as the first frame of a session. For each further link of a session, a [`WelcomeReader`] says
+//! Hello, and becomes [`Welcomed`] with the Welcome; then the session goes on
+//! ([`Connection::attach_to`](super::Connection::attach_to)), or another one begins
+//! ([`Connection::welcomed`](super::Connection::welcomed)).
 
 mod hello_reader;
 mod newcomer;
+mod reader;
+mod welcome_reader;
+
+use bytes::Bytes;
 
 use crate::{
     config::Config,
@@ -20,6 +29,8 @@ use crate::{
 
 pub use hello_reader::HelloReader;
 pub use newcomer::Newcomer;
+pub(super) use welcome_reader::judge;
+pub use welcome_reader::{WelcomeReader, Welcomed};
 
 /// The frame of a first packet: Hello or Welcome, alone in its packet. `None` if the packet has no frame.
 pub(super) fn only_frame(
@@ -54,6 +65,7 @@ pub(super) fn hello(config: &Config, contracts: Vec<HostedContract>) -> Box<Hell
         contracts,
         credentials: Vec::new(),
         resume: None,
+        resume_window_ms: 0,
     })
 }
 
@@ -64,19 +76,25 @@ pub(super) fn welcome(
     contracts: Vec<HostedContract>,
     withheld: Vec<WithheldContract>,
     refusal: Option<Status>,
-) -> Frame {
-    Frame::Welcome(Box::new(Welcome {
+) -> Box<Welcome> {
+    Box::new(Welcome {
         version: VERSION,
         limits: own_limits(config),
         keepalive_ms: millis(config),
         contracts,
         withheld,
         session,
-        secret: Vec::new(),
+        token: Bytes::new(),
         resumed: false,
         received: 0,
         refusal,
-    }))
+        resume_window_ms: 0,
+    })
+}
+
+/// What a server answers that goes on with a session, of which it has taken in the packets up to `received`.
+pub(super) fn resumed(received: u64) -> Frame {
+    Frame::Welcome(Box::new(Welcome::resume(received)))
 }
 
 /// A refusal as the other side gets it: not longer than it takes, and no method of the session has run.

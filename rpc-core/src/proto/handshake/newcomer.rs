@@ -8,7 +8,7 @@ use crate::{
     error::ConnectionError,
     proto::{link::Link, negotiated::Negotiated, sequence::Sequence},
     status::Status,
-    wire::{Hello, VERSION},
+    wire::{Frame, Hello, VERSION},
 };
 
 /// A client that has said Hello, on its link, and has no session: [`HelloReader::into_newcomer`](super::HelloReader)
@@ -19,7 +19,7 @@ pub struct Newcomer {
     pub(in crate::proto) link: Link,
     pub(in crate::proto) sequence: Sequence,
     pub(in crate::proto) negotiated: Negotiated,
-    pub(super) hello: Box<Hello>,
+    pub(in crate::proto) hello: Box<Hello>,
 }
 
 impl Newcomer {
@@ -47,7 +47,8 @@ impl Newcomer {
     /// after that packet.
     pub fn refuse(mut self, status: Status) -> (Bytes, ConnectionError) {
         let status = refusal(&self.negotiated, status);
-        let packet = self.link.write_alone(&welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone())));
+        let welcome = welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone()));
+        let packet = self.link.write_alone(&Frame::Welcome(welcome));
         (packet, ConnectionError::RefusedPeer(status))
     }
 }

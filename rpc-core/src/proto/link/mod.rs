@@ -37,12 +37,8 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 ///
 /// Nothing in here is needed to go on with the session elsewhere: ids, sequence numbers, calls, streams and what waits
 /// to be sent are beside it in [`Connection`](super::Connection). All counts begin at 0 with the link. A server's link
-/// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello owns the link first.
-///
-/// In this version a session has one link and ends with it (`Connection::handle_lost`). More than a new `Link` would be
-/// needed to go on: frames are dropped, and their permits and room returned, when they are handed to the transport and
-/// not when they are acknowledged; whether the handshake is done is part of `Lifecycle`; the timer that judges acks is
-/// one of the session; and the driver has one transport.
+/// begins before its session: the [`HelloReader`](super::HelloReader) that reads the Hello owns the link first. So does
+/// a client's further link, with the [`WelcomeReader`](super::WelcomeReader).
 #[derive(Debug)]
 pub(super) struct Link {
     /// Hello or Welcome, to be sent alone.
@@ -101,6 +97,13 @@ impl Link {
             progress: Progress::default(),
             timers,
         }
+    }
+
+    /// What stands in the place of a link while there is none: nothing is heard, said or judged.
+    pub(super) fn none(config: &Config, now: Instant) -> Self {
+        let mut link = Self::new(config, None, now);
+        link.end();
+        link
     }
 
     /// Judges silence from now on, because the handshake is done.

@@ -75,7 +75,8 @@ fn a_second_handshake_closes_with_1002() {
     let mut liar = Liar::new(&Config::default());
     let limits = liar.pair.ends[SERVER].connection.peer_limits().clone();
     let (contracts, credentials) = (Vec::new(), Vec::new());
-    let hello = Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume: None };
+    let hello =
+        Hello { version: VERSION, limits, keepalive_ms: 0, contracts, credentials, resume: None, resume_window_ms: 0 };
     liar.say_apart(&[Frame::Hello(Box::new(hello))]);
     liar.assert_broken(HandshakeViolation::Second, CloseCode::PROTOCOL, "on an open connection");
 }
@@ -84,7 +85,7 @@ fn a_second_handshake_closes_with_1002() {
 fn bytes_that_are_no_frames_close_with_1002() {
     let cut_short = ProtocolError::Malformed { what: "the packet is cut short".into(), at: Some(4) };
     for (frame, rule) in
-        [(vec![0x91, 15], ProtocolError::UnknownFrame { kind: 15, at: Some(3) }), (vec![0x92, 7], cut_short)]
+        [(vec![0x91, 19], ProtocolError::UnknownFrame { kind: 19, at: Some(3) }), (vec![0x92, 7], cut_short)]
     {
         let mut liar = Liar::new(&Config::default());
         liar.put([vec![1, 0], frame].concat().into());

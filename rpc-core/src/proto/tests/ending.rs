@@ -25,7 +25,7 @@ fn a_lost_link_resolves_every_call_and_says_what_may_have_run() {
     pair.transmit(CLIENT);
     let queued = pair.call(CLIENT, Call::new()).unwrap();
     let waiting = pair.call(CLIENT, Call::new()).unwrap();
-    pair.ends[CLIENT].connection.handle_lost(lost());
+    pair.ends[CLIENT].connection.handle_lost(pair.now, lost());
     for (key, execution) in [
         (running, Execution::Unknown),
         (large, Execution::NotExecuted),
@@ -37,7 +37,7 @@ fn a_lost_link_resolves_every_call_and_says_what_may_have_run() {
     }
     let status = pair.call(CLIENT, Call::new()).unwrap_err();
     assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted));
-    pair.ends[SERVER].connection.handle_lost(lost());
+    pair.ends[SERVER].connection.handle_lost(pair.now, lost());
     assert!(served.call.is_cancelled());
     pair.run();
     assert_eq!(pair.ends[SERVER].closed, Some(lost()));

@@ -46,7 +46,7 @@ impl Stranger {
         let hello = self.put(hello()).unwrap().expect("it is a Hello");
         let newcomer = self.reader.into_newcomer(hello).unwrap();
         assert_eq!(newcomer.check_version(), Ok(()));
-        let (connection, early) = Connection::server(1, newcomer);
+        let (connection, early) = Connection::server(1, newcomer, self.now);
         (self.now, connection, early)
     }
 }
@@ -140,7 +140,7 @@ fn a_client_may_use_all_bytes_of_the_handshake_whatever_a_packet_may_have() {
     let said = hello_with(|hello| hello.credentials = vec![1; 5000]);
     let hello = stranger.put(Liar::packet(0, 0, &[said])).unwrap().expect("it is a Hello");
     let now = stranger.now;
-    let (mut connection, mut early) = Connection::server(1, stranger.reader.into_newcomer(hello).unwrap());
+    let (mut connection, mut early) = Connection::server(1, stranger.reader.into_newcomer(hello).unwrap(), now);
     let call = |seq| {
         let payload = Payload::Inline(vec![0xc0; 5000].into());
         Liar::packet(seq, 0, &[request_with(seq, |request| request.payload = payload)])

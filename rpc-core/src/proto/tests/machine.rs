@@ -65,7 +65,7 @@ impl Machine {
         match (&mut self.state, &mut self.early) {
             (State::Connected(connection), Some(early)) => {
                 if let Err(error) = early.keep(now, packet) {
-                    connection.handle_lost(ConnectionError::Protocol(error));
+                    connection.handle_lost(now, ConnectionError::Protocol(error));
                 }
             }
             (State::Connected(connection), None) => {
@@ -84,7 +84,7 @@ impl Machine {
                                 self.state = State::Failed(error, Some(packet));
                             }
                             Ok(()) => {
-                                let (connection, early) = Connection::server(self.id, newcomer);
+                                let (connection, early) = Connection::server(self.id, newcomer, now);
                                 self.state = State::Connected(connection.into());
                                 self.early = Some(early);
                             }

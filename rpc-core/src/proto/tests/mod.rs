@@ -24,6 +24,7 @@ mod pings;
 mod pool;
 mod producers;
 mod sharing;
+mod simulation;
 mod stream_budget;
 mod stream_chance;
 mod stream_hostile;

@@ -7,7 +7,7 @@ use crate::{
     config::{HANDSHAKE, MAX_CONTRACTS, MIN_BULK, MIN_CHUNK, PACKET_OVERHEAD},
     proto::{ITEM, assembly::MIN_PROGRESS, pings::PING_BURST},
     text::MAX_PEER_TEXT,
-    wire::MAX_FRAMES,
+    wire::{MAX_FRAMES, MAX_TOKEN},
 };
 
 const PAGE: &str = include_str!("../../../../docs/protocol.md");
@@ -95,6 +95,11 @@ fn the_page_has_the_times() {
         ("while more than 64 KiB of frames".to_owned(), progress),
         ("a write that makes no progress |".to_owned(), seconds(config.write_timeout())),
         ("closing |".to_owned(), seconds(config.close_timeout())),
+        ("in a resumable session: while packets are kept".to_owned(), seconds(config.progress_timeout())),
+        (
+            "a resumable session without a link, at the client |".to_owned(),
+            format!("the granted time and {}", seconds(config.keepalive_timeout())),
+        ),
     ];
     for (begins, time) in times {
         let cells = row(&begins);
@@ -112,6 +117,8 @@ fn the_page_has_the_numbers_in_its_text() {
     let sentences = [
         format!("at most {},{:03} *frames*", MAX_FRAMES / 1000, MAX_FRAMES % 1000),
         format!("an array of at most {MAX_CONTRACTS}"),
+        format!("`bin` of at most {MAX_TOKEN} bytes, opaque to the client"),
+        format!("From {} MiB on it sends no further counted packet", mib(config.replay_buffer())),
         format!("`chunk` must be at least {MIN_CHUNK}, and `packet` at least `chunk` + {PACKET_OVERHEAD}."),
         format!("It may send at most {} KiB in all until the Welcome comes", kib(HANDSHAKE)),
         format!("Hello and Welcome must come within {} seconds", config.hello_timeout().as_secs()),

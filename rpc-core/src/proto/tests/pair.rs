@@ -158,6 +158,7 @@ impl End {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Welcome(_) | Event::Arriving { .. } | Event::Withdrawn { .. } | Event::Draining => {}
+                Event::Detached(_) | Event::Attached => {}
                 Event::Serving(serving) => self.serving.push(serving),
                 Event::Trim => self.trims += 1,
                 Event::Call { key, call, payload, buffer, streams } => {

@@ -60,7 +60,7 @@ fn the_reason_of_an_end_is_shared_by_all_calls_that_it_ends() {
         let mut pair = Pair::open(&Config::builder().max_calls(500).build().unwrap());
         let calls: Vec<_> = (0..WAITING).map(|_| pair.call(CLIENT, Call::new()).unwrap()).collect();
         pair.run();
-        pair.ends[CLIENT].connection.handle_lost(end);
+        pair.ends[CLIENT].connection.handle_lost(pair.now, end);
         let statuses: Vec<_> = calls.into_iter().map(|key| pair.status(CLIENT, key)).collect();
         let waited = statuses.iter().filter(|status| status.execution() == Execution::NotExecuted).count();
         assert_eq!(waited, WAITING - 500);

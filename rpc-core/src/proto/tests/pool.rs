@@ -170,7 +170,7 @@ fn one_way_calls_take_the_pool_beyond_its_bound_and_the_end_of_the_session_gives
     assert_eq!(heavy.closed(), Some(CloseCode::TRY_AGAIN_LATER));
     assert_eq!(heavy.pair.ends[SERVER].closed, Some(ConnectionError::Overloaded(overload)));
 
-    light.pair.ends[SERVER].connection.handle_lost(ConnectionError::Lost("gone".to_owned()));
+    light.pair.ends[SERVER].connection.handle_lost(light.pair.now, ConnectionError::Lost("gone".to_owned()));
     assert_eq!((pool.held(), pool.sessions()), (0, 0));
     light.pair.ends[SERVER].connection.join_pool(&pool);
     assert_eq!(pool.sessions(), 0, "it has ended");

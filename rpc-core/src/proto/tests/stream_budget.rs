@@ -75,7 +75,7 @@ fn a_long_item_holds_nothing_while_it_waits_for_shared_credit() {
     assert!(matches!(pair.ends[CLIENT].connection.poll_long(id, Waker::noop()), Some(LongState::Gone)));
     assert_eq!(pair.ends[CLIENT].transfers_released, 2 * LEN);
     assert_eq!(pair.read(SERVER, id).0.len(), 1);
-    pair.ends[CLIENT].connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
+    pair.ends[CLIENT].connection.handle_lost(pair.now, ConnectionError::Lost("cut".to_owned()));
 }
 
 /// A stream with a long item that is queued, and another stream whose one short item has used the shared credit.

@@ -230,7 +230,7 @@ impl World {
             Step::Lose => {
                 self.lost = true;
                 for end in &mut pair.ends {
-                    end.connection.handle_lost(ConnectionError::Lost("cut".to_owned()));
+                    end.connection.handle_lost(pair.now, ConnectionError::Lost("cut".to_owned()));
                     end.inbox.clear();
                     end.take_events(pair.now);
                 }

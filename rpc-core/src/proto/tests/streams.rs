@@ -373,7 +373,7 @@ fn items_that_have_come_are_read_after_the_link_is_lost() {
     let (_, _, id) = pair.open_stream();
     pair.produce(CLIENT, id, items(5, 10));
     pair.run();
-    pair.ends[SERVER].connection.handle_lost(crate::ConnectionError::Lost("cut".to_owned()));
+    pair.ends[SERVER].connection.handle_lost(pair.now, crate::ConnectionError::Lost("cut".to_owned()));
     let (came, end) = pair.read(SERVER, id);
     assert_eq!(came.len(), 5);
     assert!(matches!(end, Some(Err(StreamError::Status(status))) if status.code() == Code::Unavailable));

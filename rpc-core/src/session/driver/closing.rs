@@ -30,16 +30,28 @@ const LAST_ROUNDS: usize = 16;
 impl Driver {
     /// Writes the rest, says goodbye and waits for handlers, because the connection has ended.
     pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
+        if self.has_no_link {
+            return self.finish_close(cx, until);
+        }
         if matches!(error, ConnectionError::Lost(_)) || until <= now() {
             return self.finish_close(cx, until);
         }
         if !self.flush_rest(cx) {
-            return self.pend_until(cx, until);
+            return self.pend_until(cx, Some(until));
         }
-        let (code, reason) = (error.close_code(), error.close_reason());
+        let (code, reason) = (self.shared.look(|connection| connection.close_code(error)), error.close_reason());
         match self.transport.poll_close(cx, code, &reason) {
             Poll::Ready(()) => self.finish_close(cx, until),
-            Poll::Pending => self.pend_until(cx, until),
+            Poll::Pending => self.pend_until(cx, Some(until)),
+        }
+    }
+
+    /// The last words have been acknowledged, or the other side has had its own. The link is closed next.
+    pub(super) fn end_linger(&mut self) {
+        self.is_lingering = false;
+        let ended = self.shared.look(|connection| connection.ended().cloned());
+        if let (Stage::Closing(error, until), Some(ended)) = (&mut self.stage, ended) {
+            (*error, *until) = (ended, now() + self.shared.config.close_timeout());
         }
     }
 
@@ -76,12 +88,12 @@ impl Driver {
     /// Waits for handlers, which stop at their next await, and for producers of streams.
     fn finish_close(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         let idle = self.dispatch.is_idle() && self.shared.producers() == 0;
-        if idle || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, until) }
+        if idle || until <= now() { Poll::Ready(()) } else { self.pend_until(cx, Some(until)) }
     }
 
-    fn pend_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+    pub(super) fn pend_until(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> Poll<()> {
         let next = self.shared.look(|connection| connection.poll_timeout());
-        if self.alarm.poll(cx, now(), next.into_iter().chain([until]).min()) {
+        if self.alarm.poll(cx, now(), next.into_iter().chain(until).min()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -123,7 +135,8 @@ impl Driver {
         let is_written = (0..LAST_ROUNDS).any(|_| self.flush_rest(cx));
         if let Some(error) = closed.filter(|_| is_written) {
             // This writes the Close frame. The other side's answer is not waited for.
-            let _ = self.transport.poll_close(cx, error.close_code(), &error.close_reason());
+            let code = self.shared.look(|connection| connection.close_code(error));
+            let _ = self.transport.poll_close(cx, code, &error.close_reason());
         }
     }
 
@@ -155,7 +168,7 @@ impl Drop for Driver {
             }
             Stage::ClosedHooks(_) | Stage::Over => return,
         };
-        self.shared.with(|locked| locked.connection.handle_lost(error.clone()));
+        self.shared.with(|locked| locked.connection.handle_lost(now(), error.clone()));
         let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
         if let (Some(closed_hooks), Ok(runtime)) = (closed_hooks, Handle::try_current()) {

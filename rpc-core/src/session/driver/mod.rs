@@ -2,7 +2,9 @@
 
 mod alarm;
 mod closing;
+mod links;
 mod opening;
+mod reading;
 mod writing;
 
 use std::{
@@ -15,16 +17,15 @@ use std::{
 };
 
 use super::{
-    Progress, Transport, TransportError,
+    Progress, Transport,
     dispatch::Dispatch,
     ended::{Ended, Produced},
     opening::Opening,
-    trace::{Names, trace_packet},
+    trace::Names,
     websocket::age_pool,
     yield_now::yield_now,
 };
 use alarm::Alarm;
-use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use writing::{Outlook, Written};
 
@@ -38,12 +39,6 @@ use crate::{
 
 /// Bytes that one poll takes in before it writes, so that both ends work at the same time. Other tasks run next.
 const ROUND_BYTES: usize = 64 * 1024;
-/// Frames that one poll takes in before it writes.
-const ROUND_FRAMES: usize = 64;
-/// A packet up to this length has few frames, and is likely to be alone.
-const FEW_BYTES: usize = 256;
-/// With this many events waiting for hooks, the driver reads nothing more until the hooks have returned.
-const ENOUGH_EVENTS: usize = 4096;
 
 /// Moves a session's packets, runs its handlers and keeps its times. The driver is a future that ends when the session
 /// is over: spawn it. Dropping the driver ends the session as a lost link does.
@@ -62,6 +57,12 @@ pub struct Driver {
     /// The session is or was open.
     was_open: bool,
     alarm: Alarm,
+    /// The number of the link that the transport carries. What comes over another one is not for the session.
+    epoch: u64,
+    /// There is no link.
+    has_no_link: bool,
+    /// The session has ended, and its last words have not been acknowledged.
+    is_lingering: bool,
     /// The transport's progress that the connection has been told of.
     told: Progress,
     /// Something was handed to the transport since the last flush.
@@ -115,30 +116,6 @@ struct Round {
     is_quiet: bool,
 }
 
-/// What a round has read.
-#[derive(Default)]
-struct Intake {
-    bytes: usize,
-    /// How many frames have been taken in.
-    frames: usize,
-    /// A first packet of few frames, which is taken in with the rest of the round: under one lock. It does not count
-    /// among the frames, so that it must be short.
-    first: Option<Bytes>,
-    /// Why there will be no more.
-    lost: Option<TransportError>,
-}
-
-impl Intake {
-    /// Whether the round has read enough, and writes next.
-    fn is_full(&self) -> bool {
-        self.bytes >= ROUND_BYTES || self.frames >= ROUND_FRAMES
-    }
-
-    fn is_empty(&self) -> bool {
-        self.frames == 0 && self.first.is_none() && self.lost.is_none()
-    }
-}
-
 impl Driver {
     pub(super) fn new(transport: Box<dyn Transport>, shared: Arc<SessionShared>, hosting: Hosting) -> Self {
         Self {
@@ -149,6 +126,9 @@ impl Driver {
             hooks_opened: Arc::default(),
             was_open: false,
             alarm: Alarm::new(),
+            epoch: 0,
+            has_no_link: false,
+            is_lingering: false,
             told: Progress::default(),
             dirty: false,
             batching: false,
@@ -163,103 +143,6 @@ impl Driver {
             produced: Vec::new(),
             finished: Vec::new(),
             shared,
-        }
-    }
-
-    /// Takes packets in, and lets time pass.
-    fn drive_receive(&mut self, cx: &mut Context<'_>) -> Round {
-        let now = now();
-        let mut intake = self.take_packets_in(cx, now);
-        let (progress, stuck) = (self.transport.progress(), self.stuck);
-        let has_read = !intake.is_empty() || !self.told.has_read_as_much_as(progress);
-        let is_due = self.outlook.has_events || self.outlook.next.is_none_or(|next| next <= now);
-        if !has_read && !is_due && !stuck {
-            // Most often a caller has woken the driver, and nothing else has happened.
-            return Round { now, is_quiet: true };
-        }
-        self.told = progress;
-        let Self { shared, wakes, events, finished, .. } = self;
-        let waiting = events.len();
-        self.batch = shared.with_deferred_wakes(wakes, |locked| {
-            let connection = &mut locked.connection;
-            if let Some(packet) = intake.first.take() {
-                intake.frames += connection.handle_packet(now, packet);
-            }
-            connection.handle_round(intake.is_full());
-            connection.handle_controls(now, progress.controls);
-            connection.handle_activity(now, progress.received, progress.mid_message);
-            connection.handle_write(now, stuck, progress.sent);
-            if let Some(error) = intake.lost.take() {
-                connection.handle_lost(error.into());
-            }
-            connection.handle_timeout(now);
-            connection.take_events(events);
-            mem::swap(finished, &mut locked.finished);
-            connection.batch()
-        });
-        if self.opening.is_some() {
-            // These events wait for hooks.
-            self.events.range_mut(waiting..).for_each(Event::detach);
-        }
-        self.dispatch.forget(&mut self.finished);
-        Round { now, is_quiet: false }
-    }
-
-    /// Takes in what has come, up to the bounds of a round.
-    fn take_packets_in(&mut self, cx: &mut Context<'_>, now: Instant) -> Intake {
-        let mut intake = Intake::default();
-        loop {
-            let early = match &mut self.opening {
-                None => None,
-                Some(_) if self.events.len() >= ENOUGH_EVENTS => return intake,
-                Some(opening) => opening.early(),
-            };
-            if intake.is_full() {
-                yield_now(cx);
-                return intake;
-            }
-            let packet = match self.transport.poll_receive(cx) {
-                Poll::Pending => return intake,
-                Poll::Ready(Err(error)) => return Intake { lost: Some(error), ..intake },
-                Poll::Ready(Ok(packet)) => packet,
-            };
-            trace_packet(Some(self.shared.id), "in", &packet);
-            intake.bytes += packet.len();
-            if let Some(early) = early {
-                intake.frames += 1;
-                match early.keep(now, packet) {
-                    Ok(()) => continue,
-                    Err(error) => return Intake { lost: Some(TransportError::Protocol(error)), ..intake },
-                }
-            }
-            if intake.is_empty() && packet.len() <= FEW_BYTES && self.handshake_done {
-                intake.first = Some(packet);
-                continue;
-            }
-            if let Some(first) = intake.first.take() {
-                intake.frames += self.take_in(now, first);
-            }
-            intake.frames += self.take_in(now, packet);
-        }
-    }
-
-    /// Takes a packet in. Gives the number of its frames, and 1 for an empty packet.
-    fn take_in(&mut self, now: Instant, packet: Bytes) -> usize {
-        let (frames, open) = self.shared.with_deferred_wakes(&mut self.wakes, |locked| {
-            (locked.connection.handle_packet(now, packet), locked.connection.is_open())
-        });
-        if open {
-            self.end_handshake();
-        }
-        frames.max(1)
-    }
-
-    /// The connection is open: packets may have their full length from now on. A client must tell its transport before
-    /// it reads anything more, because the server may send long packets right behind its Welcome.
-    fn end_handshake(&mut self) {
-        if !self.handshake_done {
-            self.handshake_done = true;
-            self.transport.handshake_done();
         }
     }
 
@@ -290,11 +173,18 @@ impl Driver {
                     tracing::debug!(session = %self.shared.id, contracts = %Names(&welcome.contracts), "the server said welcome");
                     self.begin_opening(None);
                 }
+                Event::Detached(error) => self.let_go(&error),
+                Event::Attached => {
+                    self.take_link();
+                    // Nothing has been read from the new transport, so nothing would wake the driver.
+                    cx.waker().wake_by_ref();
+                }
                 Event::Closed(error) => {
                     self.dispatch.stop_all();
                     self.shared.live(Life::Closing(error.clone()));
                     let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
+                    self.is_lingering = self.shared.look(|connection| connection.is_lingering());
                     self.stage = Stage::Closing(error, until);
                 }
             }
@@ -366,7 +256,12 @@ impl Driver {
         }
         match written {
             Written::Failed(error) => {
-                self.shared.with(|locked| locked.connection.handle_lost(error.into()));
+                let epoch = self.epoch;
+                self.shared.with(|locked| {
+                    if locked.connection.epoch() == epoch {
+                        locked.connection.handle_lost(now(), error.into());
+                    }
+                });
                 self.outlook.has_events = true;
                 return true;
             }
@@ -401,6 +296,13 @@ impl Future for Driver {
                     let (error, until) = (error.clone(), *until);
                     this.shared.with(|locked| mem::swap(&mut this.finished, &mut locked.finished));
                     this.dispatch.forget(&mut this.finished);
+                    if this.is_lingering {
+                        if !this.drive_linger(cx) {
+                            return this.pend_until(cx, None);
+                        }
+                        this.end_linger();
+                        continue;
+                    }
                     if this.drive_close(cx, &error, until).is_pending() {
                         return Poll::Pending;
                     }

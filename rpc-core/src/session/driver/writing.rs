@@ -80,10 +80,16 @@ impl Driver {
                 Poll::Ready(Err(error)) => return Written::Failed(error),
                 Poll::Pending => false,
             };
-            let Self { shared, ended, produced, outlook, finished, .. } = self;
+            let Self { shared, ended, produced, outlook, finished, epoch, .. } = self;
             let next = shared.with(|locked| {
                 let connection = &mut locked.connection;
                 mem::swap(finished, &mut locked.finished);
+                let is_detached = connection.detached().is_some();
+                if connection.epoch() != *epoch && !is_detached {
+                    // There is another link, to which this transport does not belong.
+                    *outlook = Outlook::of(connection);
+                    return Move::Events;
+                }
                 if mem::take(&mut round.is_quiet) {
                     connection.handle_round(false);
                     if connection.has_events() || connection.ended().is_some() {
@@ -99,7 +105,8 @@ impl Driver {
                     return Move::Callers;
                 }
                 report(ended, connection, produced);
-                let packet = if can_write { connection.poll_transmit(now) } else { None };
+                // Without a link there is no packet, and yet the session may have to end.
+                let packet = if can_write || is_detached { connection.poll_transmit(now) } else { None };
                 let more = packet.is_some() && connection.may_transmit(now);
                 *outlook = Outlook::of(connection);
                 Move::Packet(packet, more)
@@ -108,6 +115,7 @@ impl Driver {
             self.dispatch.forget(&mut self.finished);
             self.start_produced();
             let (packet, more) = match next {
+                Move::Packet(_, _) if self.has_no_link => return Written::All,
                 Move::Packet(_, _) if !can_write => return Written::Stuck,
                 Move::Packet(Some(packet), more) => (packet, more),
                 Move::Packet(None, _) | Move::Events => return self.flush(cx),

@@ -1,0 +1,32 @@
+//! What tests see of a connection.
+
+use super::Connection;
+
+impl Connection {
+    /// Panics unless all counts agree with what is there.
+    pub(crate) fn check(&self) {
+        self.outbox.check();
+        self.send_streams.check();
+        self.recv_streams.check();
+        self.resumption.kept.check(self.sequence.acked(), self.sequence.next_number());
+    }
+
+    /// The last packet taken in, the last one that the other side has acknowledged, and the next one to be sent.
+    pub(crate) fn positions(&self) -> (u64, u64, u64) {
+        (self.sequence.received(), self.sequence.acked(), self.sequence.next_number())
+    }
+
+    pub(crate) fn chunk(&self) -> usize {
+        self.negotiated.chunk
+    }
+
+    /// How many calls of this end there is memory for.
+    pub(crate) fn room_for_calls(&self) -> usize {
+        self.calls.slots.room()
+    }
+
+    /// The capacity of the table of streams that are read here.
+    pub(crate) fn room_for_streams(&self) -> usize {
+        self.recv_streams.room()
+    }
+}

@@ -1,0 +1,223 @@
+//! How a session goes on over another link: at a client that asks for it, and at a server that is asked.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{Driver, Transport, first_frame::Reading, handshake::Handshake, start::begin, trace::trace_packet};
+use crate::{
+    config::Config,
+    credential::Credential,
+    error::{CloseCode, ConnectionError},
+    peer::{ConnectionInfo, Session, SessionId, SessionShared, now},
+    proto::{Connection, Newcomer, ResumeVerdict, WelcomeReader},
+    service::Hosting,
+};
+
+/// What a client's attempt to go on with a session has led to.
+#[derive(Debug)]
+pub enum Resumed {
+    /// The session goes on.
+    Same,
+    /// The server does not know the session any more, which is over, and has begun another one. The driver is a future
+    /// that does all the work: spawn it.
+    Other(Session, Box<Driver>),
+}
+
+/// At a client whose session has lost its link: asks the server over this transport to go on with the session.
+///
+/// # Errors
+///
+/// If the server refuses the client, breaks the protocol or does not answer in time. Unless the session
+/// [is over](Session::closed), another attempt may follow. Dropping the future drops the link.
+///
+/// # Panics
+///
+/// Outside a tokio runtime that has its time enabled.
+pub async fn resume(
+    session: &Session,
+    credential: Option<&Credential>,
+    transport: impl Transport,
+    hosting: &Hosting,
+    config: &Config,
+    info: ConnectionInfo,
+) -> Result<Resumed, ConnectionError> {
+    let shared = session.shared();
+    let mut hello = shared.look(|connection| connection.resume_hello(hosting.announced()));
+    let epoch = hello.resume.as_ref().map_or(0, |resume| resume.epoch);
+    if let Some(credential) = credential.filter(|credential| credential.is_in_hello()) {
+        credential.expose().clone_into(&mut hello.credentials);
+    }
+    let mut reader = WelcomeReader::new(config.clone(), hello, now());
+    let mut transport = transport.boxed();
+    if let Some(packet) = reader.poll_transmit() {
+        trace_packet(Some(shared.id), "out", &packet);
+        poll_fn(|cx| transport.poll_ready(cx)).await?;
+        transport.start_send(packet)?;
+        poll_fn(|cx| transport.poll_flush(cx)).await?;
+    }
+    let mut reading = Reading::new(transport, reader);
+    let welcome = poll_fn(|cx| reading.poll(cx)).await;
+    let Reading { mut transport, reader, .. } = reading;
+    let welcomed = welcome.and_then(|welcome| reader.into_welcomed(welcome));
+    let welcomed = match welcomed {
+        Ok(welcomed) => welcomed,
+        Err(error) => {
+            close_in_background(transport, error.close_code(), error.close_reason(), config.close_timeout());
+            return Err(error);
+        }
+    };
+    transport.handshake_done();
+    if welcomed.welcome().resumed {
+        let mut refused = None;
+        let rest = shared.attach(transport, |connection| {
+            // A later attempt has been made meanwhile, or the session has ended.
+            let is_current = connection.epoch() == epoch && connection.detached().is_some();
+            is_current && connection.attach_to(now(), welcomed).map_err(|error| refused = Some(error)).is_ok()
+        });
+        let Err(transport) = rest else { return Ok(Resumed::Same) };
+        let error = refused.unwrap_or(ConnectionError::ClosedLocally);
+        close_in_background(transport, error.close_code(), error.close_reason(), config.close_timeout());
+        return Err(error);
+    }
+    shared.act(Connection::give_up_links);
+    let id = SessionId::next();
+    let resumability = config.resumability();
+    let connection = Connection::welcomed(id.number(), welcomed, &hosting.announced(), resumability, now());
+    let (session, driver) = begin(transport, id, connection, hosting, config, info);
+    Ok(Resumed::Other(session, Box::new(driver)))
+}
+
+/// The sessions of a server that outlive their links, by the tokens with which their clients come back.
+#[derive(Default)]
+pub struct ResumableSessions {
+    by_token: Mutex<HashMap<Bytes, Weak<SessionShared>>>,
+}
+
+/// What became of a client that wants to go on with a session.
+#[derive(Debug)]
+pub enum Resumption {
+    /// Its session goes on.
+    Done(Session),
+    /// There is nothing to go on with, and the client wants no other session; or the link is not the newest one of the
+    /// session, or came too soon after others. It has been closed.
+    Closed,
+    /// The client did not ask for a session, or there is none with which it can go on: it gets a new one.
+    New(Box<Handshake>),
+}
+
+impl ResumableSessions {
+    /// No sessions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Bytes, Weak<SessionShared>>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets clients come back to this session, until [`Self::remove`]. A session that cannot be resumed is left out.
+    pub fn insert(&self, session: &Session) {
+        let token = session.shared().look(|connection| connection.token().clone());
+        if !token.is_empty() {
+            self.lock().insert(token, Arc::downgrade(session.shared()));
+        }
+    }
+
+    /// The session is over.
+    pub fn remove(&self, session: &Session) {
+        let token = session.shared().look(|connection| connection.token().clone());
+        self.lock().remove(&token);
+    }
+
+    fn find(&self, newcomer: &Newcomer) -> Option<Arc<SessionShared>> {
+        let resume = newcomer.hello().resume.as_ref()?;
+        self.lock().get(&resume.token).and_then(Weak::upgrade)
+    }
+
+    /// Goes on with the session that the client of this handshake has asked for, if it is the client's. `info` is what
+    /// is known of the client's new connection, whose identity must have the name of the session's.
+    pub fn resume(&self, handshake: Handshake, info: &ConnectionInfo) -> Resumption {
+        let Some(resume) = handshake.newcomer().hello().resume.clone() else {
+            return Resumption::New(Box::new(handshake));
+        };
+        let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
+        let limit = handshake.config().close_timeout();
+        let found = self.find(handshake.newcomer()).filter(|shared| shared.facts.is_of(info));
+        let nothing = |handshake: Handshake| match wants_other {
+            true => Resumption::New(Box::new(handshake)),
+            false => {
+                let (transport, _) = handshake.into_parts();
+                close_in_background(transport, CloseCode::NORMAL, String::new(), limit);
+                Resumption::Closed
+            }
+        };
+        let Some(shared) = found else { return nothing(handshake) };
+        match shared.look(|connection| connection.judge_resume(&resume)) {
+            ResumeVerdict::Over => return nothing(handshake),
+            ResumeVerdict::Impossible => {
+                // The client gets a new session, and this one ends first.
+                shared.act(Connection::end_unresumed);
+                return nothing(handshake);
+            }
+            ResumeVerdict::Possible | ResumeVerdict::Stale => {}
+        }
+        let (mut transport, newcomer) = handshake.into_parts();
+        transport.handshake_done();
+        let mut refused = CloseCode::NORMAL;
+        let attached = shared
+            .attach(transport, |connection| connection.attach(now(), newcomer).map_err(|code| refused = code).is_ok());
+        match attached {
+            Ok(replaced) => {
+                if let Some(transport) = replaced {
+                    close_replaced(transport, limit);
+                }
+                shared.facts.go_on(info.clone());
+                let expires = shared.facts.expires();
+                shared.act(|connection| connection.expire_at(expires));
+                Resumption::Done(Session::new(shared))
+            }
+            Err(transport) => {
+                close_in_background(transport, refused, String::new(), limit);
+                Resumption::Closed
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ResumableSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumableSessions").field("len", &self.len()).finish()
+    }
+}
+
+/// Closes a link whose place another one has taken.
+pub(super) fn close_replaced(transport: Box<dyn Transport>, limit: Duration) {
+    let why = "another link of the same session has taken its place".to_owned();
+    close_in_background(transport, CloseCode::REPLACED, why, limit);
+}
+
+/// Says goodbye on a link that no session needs any more, and drops it; at the latest when `limit` is over.
+pub(super) fn close_in_background(mut transport: Box<dyn Transport>, code: CloseCode, reason: String, limit: Duration) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let _ = timeout(limit, poll_fn(|cx| transport.poll_close(cx, code, &reason))).await;
+    });
+}
