@@ -12,8 +12,12 @@ mod ends;
 mod events;
 #[path = "reconnect/line.rs"]
 mod line;
+#[path = "reconnect/resume.rs"]
+mod resume;
 #[path = "reconnect/setup.rs"]
 mod setup;
+#[path = "reconnect/torture.rs"]
+mod torture;
 
 use std::{
     net::SocketAddr,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit};
+use rpc_core::{Config, Hosting, MemoryPool, logging::LogLimit, session::ResumableSessions};
 use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
@@ -37,6 +37,8 @@ pub(crate) struct ServerShared {
     pub(crate) admission: Admission,
     pub(crate) routes: Routes,
     pub(crate) sessions: Sessions,
+    /// Sessions that outlive their links.
+    pub(crate) resumable: ResumableSessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
     caps: Caps,
@@ -100,6 +102,7 @@ impl ServerShared {
             admission,
             routes,
             sessions,
+            resumable: ResumableSessions::new(),
             memory,
             caps,
             stop: watch::Sender::default(),

@@ -1,6 +1,7 @@
 //! `Client`: a handle that gives stubs of any contract, and what makes the sessions behind it.
 
 mod reconnect;
+mod relink;
 mod session_maker;
 mod setup;
 mod state;

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::{
     reconnect::Reconnect,
+    relink::Linked,
     setup::Setup,
     state::{ClientError, ClientEvent, ClientState},
 };
@@ -39,21 +40,23 @@ pub(crate) struct Shared {
 }
 
 /// A session that takes calls.
-struct Live {
-    session: Session,
+pub(super) struct Live {
+    pub(super) session: Session,
     /// Keeps the session open. If the maker of sessions is dropped, its session ends.
     _keep: Peer,
     /// When the session began to take calls.
     since: Instant,
+    /// When it got its link.
+    pub(super) linked: Instant,
 }
 
 /// Makes the sessions of one client.
 pub(crate) struct SessionMaker {
-    plan: Plan,
-    reconnect: Reconnect,
+    pub(super) plan: Plan,
+    pub(super) reconnect: Reconnect,
     setup: Option<Setup>,
-    /// The number of attempts that have failed in a row, sessions that ended soon among them.
-    failed: u32,
+    /// The number of attempts that have failed in a row, sessions and links that ended soon among them.
+    pub(super) failed: u32,
     /// How many sessions in a row have ended soon because an identity had expired.
     expired: u32,
 }
@@ -104,6 +107,16 @@ impl SessionMaker {
     /// Makes sessions until there is none any more, and returns the reason.
     async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
+            live.session.detached().await;
+            let other = match self.keep_linked(shared, &mut live).await {
+                Linked::Again => continue,
+                Linked::Ended => None,
+                Linked::Other(peer) => Some(peer),
+                Linked::Failed(error) => {
+                    live.session.discard();
+                    return error;
+                }
+            };
             // A dead link may take its time until it is closed.
             let reason = live.session.ending().await;
             let lost = live.session.lost_calls();
@@ -111,14 +124,14 @@ impl SessionMaker {
             // There may be no reader of events.
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
             if !self.goes_on(&reason, live.since) {
-                return live.session.closed().await.into();
+                return self.say_last_words(&live.session).await.into();
             }
             let asked = live.session.asked_back_in();
             drop(live);
             let again = select! {
                 biased;
                 () = shared.sessions.ended() => Err(ConnectionError::ClosedLocally.into()),
-                again = self.again(shared, reason.clone(), asked) => again,
+                again = self.again(shared, reason.clone(), asked, other) => again,
             };
             live = match again {
                 Ok(live) => live,
@@ -129,22 +142,40 @@ impl SessionMaker {
         }
     }
 
-    /// Whether there is another session after one that took calls since then and has ended like this.
-    fn goes_on(&mut self, reason: &ConnectionError, since: Instant) -> bool {
+    /// A session or a link has ended that was there since then.
+    pub(super) fn note_end(&mut self, since: Instant) {
         if self.reconnect.is_success(since.elapsed()) {
             (self.failed, self.expired) = (0, 0);
         } else {
             self.failed += 1;
         }
+    }
+
+    /// Whether there is another session after one that took calls since then and has ended like this.
+    fn goes_on(&mut self, reason: &ConnectionError, since: Instant) -> bool {
+        self.note_end(since);
         self.expired = if reason.is_expired() { self.expired + 1 } else { 0 };
         !self.reconnect.is_never() && self.expired < 2 && is_retryable_after_session(reason)
     }
 
     /// Tries to make a session until there is one, or it has to be given up. `asked` is how long the server has asked
     /// to be left alone.
-    async fn again(&mut self, shared: &Shared, reason: ConnectionError, asked: Duration) -> Result<Live, ClientError> {
+    async fn again(
+        &mut self,
+        shared: &Shared,
+        reason: ConnectionError,
+        asked: Duration,
+        other: Option<Peer>,
+    ) -> Result<Live, ClientError> {
         let since = Instant::now();
         let mut error = ClientError::from(reason);
+        if let Some(other) = other {
+            match self.adopt(shared, other).await {
+                Ok(live) => return Ok(live),
+                Err(failure) if !self.reconnect.retries(&failure) => return Err(failure.into()),
+                Err(failure) => error = failure.into(),
+            }
+        }
         // What the server has asked for has a random part already.
         let mut delay = self.reconnect.delay(self.failed + 1).max(asked.min(LONGEST_ASKED));
         let mut refused = false;
@@ -184,13 +215,18 @@ impl SessionMaker {
     }
 
     /// The wait before the `attempt`th attempt, after this failure.
-    fn delay(&self, attempt: u32, failure: &ConnectError) -> Duration {
+    pub(super) fn delay(&self, attempt: u32, failure: &ConnectError) -> Duration {
         let delay = self.reconnect.delay(attempt);
         failure.retry_after().map_or(delay, |after| after.min(LONGEST_ASKED) + delay)
     }
 
     async fn attempt(&mut self, shared: &Shared) -> Result<Live, ConnectError> {
         let keep = self.plan.make().await?;
+        self.adopt(shared, keep).await
+    }
+
+    /// Takes a new session for the client's own.
+    async fn adopt(&mut self, shared: &Shared, keep: Peer) -> Result<Live, ConnectError> {
         if !shared.sessions.prepare(&keep.session()) {
             return Err(ConnectError::Session(ConnectionError::ClosedLocally));
         }
@@ -224,7 +260,8 @@ impl SessionMaker {
             }
         }
         sessions.ready();
-        Ok(Live { session, _keep: keep, since: Instant::now() })
+        let now = Instant::now();
+        Ok(Live { session, _keep: keep, since: now, linked: now })
     }
 }
 

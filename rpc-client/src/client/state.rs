@@ -14,16 +14,16 @@ use crate::error::ConnectError;
 pub enum ClientState {
     /// There is a session, which takes calls.
     Connected,
-    /// The session is over, and the client makes a new one.
+    /// The session has lost its link or is over, and the client makes a new link, or a new session.
     Reconnecting {
         /// The number of the attempt that is under way or comes next, counted from 1. Sessions that ended soon count
         /// too: see [`Reconnect::min_uptime`](crate::Reconnect::min_uptime).
         attempt: u32,
-        /// Why there is no session: how the session ended, or why the last attempt failed.
+        /// Why there is no link: how it was lost, how the session ended, or why the last attempt failed.
         error: ClientError,
         /// The wait before the attempt, counted from this state's beginning; `None` while the attempt is under way.
         next_in: Option<Duration>,
-        /// When the last session ended.
+        /// When the last link was lost.
         since: Instant,
     },
     /// There is no session, and will be none: connect again for a new client.
@@ -49,6 +49,16 @@ impl ClientState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientEvent {
+    /// The session has lost its link, and goes on if the server can be reached in time.
+    LinkLost {
+        /// How the link was lost.
+        reason: ConnectionError,
+    },
+    /// The session goes on over another link. Nothing was lost.
+    Resumed {
+        /// How long the session was without a link.
+        away: Duration,
+    },
     /// A session has ended: it was lost, or one side closed it.
     SessionLost {
         /// How it ended.

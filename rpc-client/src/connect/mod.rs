@@ -11,6 +11,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use rpc_core::{
@@ -354,12 +355,20 @@ impl<T> ConnectBuilder<T> {
             });
         }
         let (headers, credentials) = (headers?, self.credentials);
+        // A client that does not connect again would not resume the session either.
+        let config = if self.reconnect.is_never() { ends_with_link(&config) } else { config };
         let mut plan = Plan { url, carrier: Some(carrier), tls, headers, config, hosting, credentials, contract };
         if self.reconnect.is_never() && self.setup.is_none() {
             return Ok(Client::of_session(plan.make().await?));
         }
         Ok(Client::of_sessions(SessionMaker::new(plan, self.reconnect, self.setup).begin().await?))
     }
+}
+
+/// The same, for a session that ends with its link.
+fn ends_with_link(config: &Config) -> Config {
+    let changed = config.to_builder().resume_window(Duration::ZERO).build();
+    changed.expect("a shorter time goes with all else")
 }
 
 /// The future that awaiting a [`ConnectBuilder`] runs.

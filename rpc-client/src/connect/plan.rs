@@ -7,7 +7,7 @@ use rpc_core::{
     Config, ConnectionInfo, Credential, Hosting, Peer, Session,
     contract::ContractDescriptor,
     logging::LogLimit,
-    session::{self, Driver, Transport, WebSocket},
+    session::{self, Driver, Resumed, Transport, WebSocket},
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -40,14 +40,44 @@ impl Plan {
 
     /// Makes a session. Dropping the returned handle closes it. Dropping the future closes what it has opened.
     pub(crate) async fn make(&mut self) -> Result<Peer, ConnectError> {
-        let peer = self.open().await?;
+        let Link { transport, credential, info } = self.dial().await?;
+        let Self { hosting, config, .. } = self;
+        let (session, driver) = match credential {
+            Some(credential) => session::connect_as(&credential, transport, hosting, config, info),
+            None => session::connect(transport, hosting, config, info),
+        };
+        self.establish(session, driver).await
+    }
+
+    /// Makes a link for a session that has lost its own. `None` if the session goes on, and otherwise a new session,
+    /// because the server does not know the old one any more. Dropping the future closes what it has opened.
+    pub(crate) async fn resume(&mut self, session: &Session) -> Result<Option<Peer>, ConnectError> {
+        let Link { transport, credential, info } = self.dial().await?;
+        let Self { hosting, config, .. } = self;
+        match session::resume(session, credential.as_ref(), transport, hosting, config, info).await? {
+            Resumed::Same => Ok(None),
+            Resumed::Other(session, driver) => self.establish(session, *driver).await.map(Some),
+        }
+    }
+
+    /// Waits until a new session is open, and looks whether it is of use.
+    async fn establish(&mut self, session: Session, driver: Driver) -> Result<Peer, ConnectError> {
+        // If this peer is dropped, with this future or after a refusal, the driver ends.
+        let peer = session.keep_open();
+        tokio::spawn(driver);
+        session.established().await?;
+        let peer_addr = session.peer_addr();
+        debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
+        if let Some(credentials) = self.credentials.clone().filter(|_| can_renew(&session)) {
+            tokio::spawn(keep_renewed(session, credentials, self.config.upgrade_timeout()));
+        }
         if let Some(contract) = self.contract {
             check_hosted(&peer.session(), contract, &self.url)?;
         }
         Ok(peer)
     }
 
-    async fn open(&mut self) -> Result<Peer, ConnectError> {
+    async fn dial(&mut self) -> Result<Link, ConnectError> {
         let Self { url, carrier, tls, config, hosting, .. } = self;
         let mut headers = self.headers.clone();
         let shown = match &self.credentials {
@@ -67,36 +97,20 @@ impl Plan {
             return Err(ConnectError::Reconnect { why: "the stream that was given to .over(..) is used up" });
         };
         let Opened { stream, leftover, info, .. } = dial(url, carrier, tls.clone(), &headers, config).await?;
-        let peer_addr = info.peer_addr;
-        let shown = credential.as_ref();
-        let (session, driver) = match stream {
-            Stream::Plain(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
-            Stream::Tls(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
-            Stream::Own(io) => begin(WebSocket::client(io, leftover, config), shown, hosting, config, info),
+        let transport: Box<dyn Transport> = match stream {
+            Stream::Plain(io) => Box::new(WebSocket::client(io, leftover, config)),
+            Stream::Tls(io) => Box::new(WebSocket::client(io, leftover, config)),
+            Stream::Own(io) => Box::new(WebSocket::client(io, leftover, config)),
         };
-        // If this peer is dropped, with this future or after a refusal, the driver ends.
-        let peer = session.keep_open();
-        tokio::spawn(driver);
-        session.established().await?;
-        debug!(session = %session.id(), peer = peer_addr.map(tracing::field::display), "connected");
-        if let Some(credentials) = self.credentials.clone().filter(|_| can_renew(&session)) {
-            tokio::spawn(keep_renewed(session, credentials, config.upgrade_timeout()));
-        }
-        Ok(peer)
+        Ok(Link { transport, credential, info })
     }
 }
 
-fn begin(
-    transport: impl Transport,
-    credential: Option<&Credential>,
-    hosting: &Hosting,
-    config: &Config,
+/// A connection to the server, on which nothing has been said.
+struct Link {
+    transport: Box<dyn Transport>,
+    credential: Option<Credential>,
     info: ConnectionInfo,
-) -> (Session, Driver) {
-    match credential {
-        Some(credential) => session::connect_as(credential, transport, hosting, config, info),
-        None => session::connect(transport, hosting, config, info),
-    }
 }
 
 /// Checks that the server at this URL offers a contract.

@@ -92,7 +92,8 @@ impl ConnectError {
 pub(crate) fn is_retryable_after_session(reason: &ConnectionError) -> bool {
     match reason {
         ConnectionError::ClosedByPeer { code, .. } => {
-            !matches!(*code, CloseCode::NORMAL | CloseCode::POLICY_VIOLATION | CloseCode::REFUSED)
+            let is_final = [CloseCode::NORMAL, CloseCode::POLICY_VIOLATION, CloseCode::REFUSED, CloseCode::REPLACED];
+            !is_final.contains(code)
         }
         ConnectionError::Protocol(_) | ConnectionError::Expired => true,
         other => other.is_retryable(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     ConnectionError, ConnectionInfo, Session, SessionState, Status,
-    session::{Driver, Handshake, WebSocket},
+    session::{Driver, Handshake, Resumption, WebSocket},
     text::excerpt_of,
 };
 use tokio::{
@@ -80,8 +80,20 @@ async fn greet<IO>(
             }
         }
     }
+    let handshake = match shared.resumable.resume(handshake, &info) {
+        Resumption::New(handshake) => *handshake,
+        Resumption::Done(session) => {
+            debug!(session = %session.id(), peer, "the session goes on over a new connection");
+            return;
+        }
+        Resumption::Closed => {
+            debug!(peer, "there is no session with which the client could go on");
+            return;
+        }
+    };
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
+    shared.resumable.insert(&session);
     tokio::spawn(serve(shared, session, driver, entry));
 }
 
@@ -93,6 +105,7 @@ async fn serve(shared: Arc<ServerShared>, session: Session, driver: Driver, _ent
         debug!(session = %id, peer, "session begun");
     }
     shared.sessions.run(driver, &shared.memory).await;
+    shared.resumable.remove(&session);
     let reason = session.closed().await;
     debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
 }

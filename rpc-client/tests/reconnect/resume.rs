@@ -1,0 +1,256 @@
+//! Sessions that outlive their links.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use rpc_client::{Client, ClientEvent, ConnectBuilder, SessionState};
+use rpc_core::{CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity};
+use rpc_server::{AuthError, Authenticator, Server, ServerHandle};
+use rpc_testing::{SOON, until};
+use tokio::time::timeout;
+
+use super::{DeskClient, House, away, client, connected, hold, line::Line, only, serve_with};
+
+fn config() -> Config {
+    Config::builder().resume_window(Duration::from_secs(60)).build().unwrap()
+}
+
+fn resuming(line: &Line) -> ConnectBuilder<Client> {
+    client(line.addr()).config(config())
+}
+
+async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
+    let server = serve_with(house, config()).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    // By then each end knows that the other one knows of the session.
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+    (server, line, client)
+}
+
+#[tokio::test]
+async fn a_call_under_way_when_the_link_is_cut_ends_with_its_value() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let before = client.session().id();
+    let held = hold(&client.client(), "held");
+    house.until_said("held").await;
+    line.cut();
+    house.gate.add_permits(1);
+    timeout(SOON, held).await.unwrap().unwrap().unwrap();
+    assert_eq!(house.log(), ["held"], "it ran once");
+    assert_eq!(client.session().id(), before);
+    assert_eq!(server.sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn calls_that_are_made_while_links_are_cut_run_once_each_and_in_their_order() {
+    let house = Arc::<House>::default();
+    let (_server, line, client) = all(&house).await;
+    let desk: DeskClient = client.client();
+    let words: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    for (number, word) in words.iter().enumerate() {
+        if number % 40 == 20 {
+            line.cut();
+        }
+        let count = timeout(SOON, desk.say(word)).await.expect("the call hangs").unwrap();
+        assert_eq!(count, number + 1);
+    }
+    assert_eq!(house.log(), words);
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_it_was() {
+    let house = Arc::<House>::default();
+    let (_server, line, client) = all(&house).await;
+    let line = Arc::new(line);
+    let cut = line.clone();
+    let numbers = stream::iter(0..20_000_u32).inspect(move |number| {
+        if number % 4_000 == 3_999 {
+            cut.cut();
+        }
+    });
+    let sum = timeout(SOON, client.client::<DeskClient>().sum(numbers)).await.expect("the call hangs").unwrap();
+    assert_eq!(sum, (0..20_000).sum::<u32>());
+}
+
+#[tokio::test]
+async fn a_server_calls_a_client_back_that_was_away() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let session = only(&server);
+    line.close();
+    away(&client).await;
+    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    let bell = session.client::<super::BellClient>();
+    let ring = tokio::spawn(async move { bell.ring(7).await });
+    line.open(server.local_addr());
+    assert_eq!(timeout(SOON, ring).await.unwrap().unwrap().unwrap(), 7);
+    connected(&client).await;
+}
+
+#[tokio::test]
+async fn a_client_tells_that_its_link_was_lost_and_that_the_session_goes_on() {
+    let house = Arc::<House>::default();
+    let (_server, line, client) = all(&house).await;
+    let mut events = client.events();
+    line.cut();
+    let lost = timeout(SOON, events.next()).await.unwrap();
+    assert!(matches!(lost, Some(ClientEvent::LinkLost { reason: ConnectionError::Lost(_) })), "{lost:?}");
+    let resumed = timeout(SOON, events.next()).await.unwrap();
+    assert!(matches!(resumed, Some(ClientEvent::Resumed { away }) if away < SOON), "{resumed:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_gives_a_new_session() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let desk: DeskClient = client.client();
+    let mut events = client.events();
+    let held = hold(&desk, "held");
+    house.until_said("held").await;
+    let other = serve_with(&house, config()).await;
+    line.close();
+    away(&client).await;
+    line.open(other.local_addr());
+    let status = timeout(SOON, held).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(status.execution(), rpc_core::Execution::Unknown, "{status}");
+    assert_eq!(timeout(SOON, desk.say("again")).await.unwrap().unwrap(), 2);
+    let told: Vec<_> = events.by_ref().take(3).collect().await;
+    let expected = matches!(
+        told[..],
+        [
+            ClientEvent::LinkLost { .. },
+            ClientEvent::SessionLost { unknown: 1, not_executed: 0, .. },
+            ClientEvent::SessionStarted { .. }
+        ]
+    );
+    assert!(expected, "{told:?}");
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_client_that_is_closed_while_it_is_away_says_so_over_another_link() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let session = only(&server);
+    line.close();
+    away(&client).await;
+    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    let closing = client.close();
+    line.open(server.local_addr());
+    let closed = timeout(SOON, session.closed()).await.unwrap();
+    assert!(matches!(closed, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }), "{closed:?}");
+    timeout(SOON, closing).await.unwrap();
+    timeout(SOON, client.closed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_ends_a_session_whose_client_is_away_tells_it_later() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let session = only(&server);
+    line.close();
+    away(&client).await;
+    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    drop(session.close());
+    line.open(server.local_addr());
+    let closed = timeout(SOON, client.closed()).await.unwrap();
+    let reason = closed.session().unwrap();
+    assert!(matches!(reason, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }), "{reason:?}");
+}
+
+#[tokio::test]
+async fn a_session_without_a_link_ends_when_its_time_is_over() {
+    let house = Arc::<House>::default();
+    let short = Config::builder().resume_window(Duration::from_millis(50)).build().unwrap();
+    let server = serve_with(&house, short).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+    let session = only(&server);
+    line.close();
+    away(&client).await;
+    let closed = timeout(SOON, session.closed()).await.unwrap();
+    assert!(matches!(closed, ConnectionError::Lost(_)), "{closed:?}");
+    until("the session has left", || server.sessions().is_empty()).await;
+    line.open(server.local_addr());
+    assert_eq!(timeout(SOON, client.client::<DeskClient>().say("hello")).await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn without_a_window_at_the_server_a_session_ends_with_its_link() {
+    let house = Arc::<House>::default();
+    let server = serve_with(&house, Config::default()).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    let mut events = client.events();
+    line.cut();
+    let lost = timeout(SOON, events.next()).await.unwrap();
+    assert!(matches!(lost, Some(ClientEvent::SessionLost { .. })), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_says_so_at_once_although_another_client_is_away() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let session = only(&server);
+    line.close();
+    away(&client).await;
+    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    let present = client_of(&server).await;
+    let shutdown = tokio::spawn(async move { server.shutdown().await });
+    // A session that lingers does so for ten seconds, and a drain takes thirty at most.
+    let closed = timeout(Duration::from_secs(8), present.session().closed()).await.expect("it has to wait");
+    assert!(closed.is_shut_down(), "{closed:?}");
+    shutdown.abort();
+}
+
+/// A client without a line between.
+async fn client_of(server: &ServerHandle) -> Client {
+    client(server.local_addr()).config(config()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_the_one_who_has_shown_the_same_name() {
+    let house = Arc::<House>::default();
+    let service = super::Desk::serve(super::Clerk(house.clone()));
+    let name = Arc::new(Mutex::new("ada"));
+    let builder = Server::builder().service(service).config(config()).authenticator(Names);
+    let server = builder.listen("127.0.0.1:0").await.unwrap();
+    let line = Line::to(server.local_addr()).await;
+    let shown = name.clone();
+    let client = resuming(&line).credentials(move || {
+        let name = *shown.lock().unwrap();
+        async move { Ok::<_, std::io::Error>(Credential::bearer(name)) }
+    });
+    let client = client.await.unwrap();
+    let desk: DeskClient = client.client();
+    assert_eq!(desk.sum(stream::empty()).await.unwrap(), 0);
+    let mut events = client.events();
+    line.cut();
+    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
+    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::Resumed { .. })));
+    let adas = only(&server);
+    *name.lock().unwrap() = "bob";
+    line.cut();
+    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
+    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::SessionLost { .. })));
+    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::SessionStarted { .. })));
+    assert_eq!(adas.principal().unwrap().name(), "ada", "it waits for her, untouched");
+    assert_eq!(adas.state(), SessionState::Detached);
+    assert_eq!(server.sessions().len(), 2);
+}
+
+/// Takes each credential for a name.
+struct Names;
+
+#[rpc_core::async_trait]
+impl Authenticator for Names {
+    async fn authenticate(&self, credential: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
+        Ok(Identity::new(if credential.matches("ada") { "ada" } else { "bob" }))
+    }
+}
