@@ -12,7 +12,7 @@ use std::{
 };
 
 use chat_contract::{Chat, ChatClient, ChatError, ChatEvents};
-use rpc_client::{CallError, Connect, Reconnect};
+use rpc_client::{CallError, Config, Connect, Reconnect};
 use rpc_server::Server;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -55,7 +55,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the demo and writes the transcript.
 pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
-    let server = Server::builder().service(ChatHouse::default().serve()).listen("127.0.0.1:0").await?;
+    let house = Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?);
+    let server = house.listen("127.0.0.1:0").await?;
     let addr = server.local_addr();
     writeln!(out, "The house is open. It asks everybody: \"{RULES}\"\n")?;
 
@@ -86,7 +87,18 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
     hear(&mut [&mut ada, &mut ben, &mut cleo], out).await?;
     writeln!(out, "  The house counts {} yes, {} no, {} silent.", tally.yes, tally.no, tally.silent)?;
 
-    writeln!(out, "\nBen's cable is pulled.")?;
+    writeln!(out, "\nBen's cable is pulled for a moment. The house keeps his place.")?;
+    cable.pull();
+    say(&ada.chat, "Who knows a place?").await?;
+    hear(&mut [&mut ada, &mut cleo], out).await?;
+    writeln!(out, "  In the room now: {}", ada.chat.who(ROOM).await?.join(", "))?;
+    cable.plug_in();
+    // His session goes on where it was.
+    hear(&mut [&mut ben], out).await?;
+    say(&ben.chat, "I do.").await?;
+    hear(&mut [&mut ada, &mut ben, &mut cleo], out).await?;
+
+    writeln!(out, "\nBen's cable is pulled, and he stays away for longer than the house keeps his place.")?;
     cable.pull();
     hear(&mut [&mut ada, &mut cleo], out).await?;
     writeln!(out, "  In the room now: {}", ada.chat.who(ROOM).await?.join(", "))?;
@@ -116,6 +128,13 @@ pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
     Ok(())
 }
 
+/// The time for which the house keeps the place of a member whose link is lost. A real house keeps it for longer.
+const PLACE_KEPT: Duration = Duration::from_secs(4);
+
+fn keeping_places() -> Outcome<Config> {
+    Ok(Config::builder().resume_window(PLACE_KEPT).build()?)
+}
+
 impl Member {
     async fn chat_closed(&self) -> String {
         use rpc_client::Stub;
@@ -129,6 +148,7 @@ async fn connect(name: &'static str, addr: SocketAddr, answers: Vec<bool>) -> Ou
     let was_in = is_in.clone();
     let chat = ChatClient::connect(format!("ws://{addr}/"))
         .callback(ears.serve())
+        .config(keeping_places()?)
         .reconnect(Reconnect::default().initial_delay(Duration::from_millis(50)))
         .on_session(move |session| {
             let was_in = was_in.load(Ordering::Relaxed);

@@ -17,6 +17,8 @@ async fn the_transcript_is_the_same_each_time() {
     for line in [
         "Cleo answers no and stays outside",
         "The house counts 2 yes, 1 no, 0 silent.",
+        "In the room now: Ada, Ben, Cleo",
+        "Ben hears Ada: Who knows a place?",
         "Ada hears that Ben is gone.",
         "Ben reads what he has missed. Cleo: Poor Ben.",
         "In the room now: Ada, Cleo, Ben",
