@@ -133,7 +133,7 @@ pub use peer::{
 pub use proto::MemoryPool;
 pub use rpc_macros::{callback, service};
 #[cfg(feature = "session")]
-pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Service, SessionHooks};
+pub use service::{Concurrency, Hosting, HostingBuilder, HostingError, IntoService, Resume, Service, SessionHooks};
 pub use status::{Code, Execution, Reason, Status, UnknownCode};
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

@@ -90,10 +90,10 @@ pub use rpc_core::{
     CallError, CallOptions, CallViolation, CancelReason, CloseCode, Closed, Closing, Code, Concurrency, Config,
     ConfigBuilder, ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Credential, Execution,
     HandshakeViolation, Hosting, HostingBuilder, HostingError, Identity, IntoService, IntoStreaming, MemoryLimit,
-    MemoryPool, NoFault, Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason, Scope,
-    Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender, StreamViolation,
-    Streaming, Stub, TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation, async_trait,
-    contract, intercept, logging, observe, session, text,
+    MemoryPool, NoFault, Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason,
+    Resume, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender,
+    StreamViolation, Streaming, Stub, TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation,
+    async_trait, contract, intercept, logging, observe, session, text,
 };
 #[doc(no_inline)]
 pub use rpc_core::{guide, http};

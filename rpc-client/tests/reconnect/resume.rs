@@ -7,7 +7,9 @@ use std::{
 
 use futures::{StreamExt, stream};
 use rpc_client::{Client, ClientEvent, ConnectBuilder, SessionState};
-use rpc_core::{CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity};
+use rpc_core::{
+    CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks, Status,
+};
 use rpc_server::{AuthError, Authenticator, Server, ServerHandle};
 use rpc_testing::{SOON, until};
 use tokio::time::timeout;
@@ -252,5 +254,47 @@ struct Names;
 impl Authenticator for Names {
     async fn authenticate(&self, credential: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
         Ok(Identity::new(if credential.matches("ada") { "ada" } else { "bob" }))
+    }
+}
+
+/// Answers as it was told.
+struct Door(Result<Resume, Status>, Arc<Mutex<Vec<String>>>);
+
+#[rpc_core::async_trait]
+impl SessionHooks for Door {
+    async fn opened(&self, session: &Session) -> Result<(), Status> {
+        session.set_principal("ada".into());
+        Ok(())
+    }
+
+    async fn resuming(&self, session: &Session, info: &ConnectionInfo) -> Result<Resume, Status> {
+        let name = session.principal().map(|principal| principal.name().to_owned());
+        self.1.lock().unwrap().push(format!("{name:?} {}", info.peer_addr.is_some()));
+        self.0.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_hook_decides_who_may_go_on_with_a_session() {
+    for (answer, goes_on) in [
+        (Ok(Resume::Allow), true),
+        // The identity was given by the program, and not shown.
+        (Ok(Resume::NoOpinion), false),
+        (Err(Status::permission_denied("no")), false),
+    ] {
+        let house = Arc::<House>::default();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let service = super::Desk::serve(super::Clerk(house.clone()));
+        let builder = Server::builder().service(service).config(config()).hooks(Door(answer.clone(), asked.clone()));
+        let server = builder.listen("127.0.0.1:0").await.unwrap();
+        let line = Line::to(server.local_addr()).await;
+        let client = resuming(&line).await.unwrap();
+        assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+        let mut events = client.events();
+        line.cut();
+        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
+        let next = timeout(SOON, events.next()).await.unwrap().unwrap();
+        assert_eq!(matches!(next, ClientEvent::Resumed { .. }), goes_on, "{answer:?}: {next:?}");
+        assert_eq!(*asked.lock().unwrap(), ["Some(\"ada\") true"], "{answer:?}");
     }
 }

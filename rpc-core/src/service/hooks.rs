@@ -2,7 +2,21 @@
 
 use async_trait::async_trait;
 
-use crate::{error::ConnectionError, peer::Session, status::Status};
+use crate::{
+    error::ConnectionError,
+    peer::{ConnectionInfo, Session},
+    status::Status,
+};
+
+/// What a hook says of a client that wants to go on with a session: see [`SessionHooks::resuming`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Other hooks decide, and then the identities.
+    #[default]
+    NoOpinion,
+    /// The client may go on, unless another hook refuses.
+    Allow,
+}
 
 /// Code that runs when a session opens and when it has ended, at either end. A server's or client's builder takes it
 /// with `hooks`, and so does [`crate::HostingBuilder::hooks`].
@@ -48,6 +62,22 @@ pub trait SessionHooks: Send + Sync + 'static {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
         let _ = session;
         Ok(())
+    }
+
+    /// At a server: a client wants to go on with a session that has lost its link, over a new connection, which `info`
+    /// tells of. The server has authenticated the client there: see [`ConnectionInfo::extensions`].
+    ///
+    /// An error refuses, and the client gets a new session; the old session stays as it is. If no hook
+    /// refuses, the client may go on if a hook [allows](Resume::Allow) it, and otherwise if both connections have shown
+    /// an identity of the same name, or neither has shown one. An identity from [`Session::set_principal`] was not
+    /// shown; a session with one goes on only if a hook allows it. The identity of the new connection, if it has one,
+    /// takes the place of the older one.
+    ///
+    /// All hooks together may take [`crate::Config::hook_timeout`]; then they have refused. The future is dropped when
+    /// that time is over. The session may end meanwhile.
+    async fn resuming(&self, session: &Session, info: &ConnectionInfo) -> Result<Resume, Status> {
+        let _ = (session, info);
+        Ok(Resume::NoOpinion)
     }
 
     /// A session has ended that the `opened` of this hook had let in, even if a later hook or the making of objects

@@ -30,7 +30,7 @@ use turn_queue::TurnQueue;
 
 pub use arguments::Arguments;
 pub(crate) use handling::{Handling, no_handler};
-pub use hooks::SessionHooks;
+pub use hooks::{Resume, SessionHooks};
 pub use hosting::{Hosting, HostingBuilder};
 pub use hosting_error::HostingError;
 pub use incoming::Incoming;

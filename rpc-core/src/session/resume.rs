@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{Driver, Transport, first_frame::Reading, handshake::Handshake, start::begin, trace::trace_packet};
@@ -16,9 +17,12 @@ use crate::{
     config::Config,
     credential::Credential,
     error::{CloseCode, ConnectionError},
+    panics::Caught,
     peer::{ConnectionInfo, Session, SessionId, SessionShared, now},
     proto::{Connection, Newcomer, ResumeVerdict, WelcomeReader},
-    service::Hosting,
+    service::{Hosting, Resume},
+    status::Status,
+    text::excerpt,
 };
 
 /// What a client's attempt to go on with a session has led to.
@@ -152,15 +156,19 @@ impl ResumableSessions {
         self.lock().get(&resume.token).and_then(Weak::upgrade)
     }
 
-    /// Goes on with the session that the client of this handshake has asked for, if it is the client's. `info` is what
-    /// is known of the client's new connection, whose identity must have the name of the session's.
-    pub fn resume(&self, handshake: Handshake, info: &ConnectionInfo) -> Resumption {
+    /// Goes on with the session that the client of this handshake has asked for, if it is the client's: see
+    /// [`SessionHooks::resuming`](crate::SessionHooks::resuming), which the hooks of `hosting` have. `info` is what is
+    /// known of the client's new connection. Dropping the future drops the link.
+    pub async fn resume(&self, handshake: Handshake, hosting: &Hosting, info: &ConnectionInfo) -> Resumption {
         let Some(resume) = handshake.newcomer().hello().resume.clone() else {
             return Resumption::New(Box::new(handshake));
         };
         let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
         let limit = handshake.config().close_timeout();
-        let found = self.find(handshake.newcomer()).filter(|shared| shared.facts.is_of(info));
+        let found = match self.find(handshake.newcomer()) {
+            Some(shared) if is_allowed(&shared, hosting, info).await => Some(shared),
+            _ => None,
+        };
         let nothing = |handshake: Handshake| match wants_other {
             true => Resumption::New(Box::new(handshake)),
             false => {
@@ -205,6 +213,35 @@ impl ResumableSessions {
 impl fmt::Debug for ResumableSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResumableSessions").field("len", &self.len()).finish()
+    }
+}
+
+/// Whether a client with this connection may go on with a session.
+async fn is_allowed(shared: &Arc<SessionShared>, hosting: &Hosting, info: &ConnectionInfo) -> bool {
+    let is_same = shared.facts.is_of(info);
+    // Hooks have nothing to say of a session that is over and has only its last words to say again.
+    if hosting.hooks().is_empty() || shared.look(|connection| connection.ended().is_some()) {
+        return is_same;
+    }
+    let (session, mut is_allowed) = (Session::new(shared.clone()), is_same);
+    let asked = async {
+        for hooks in hosting.hooks() {
+            is_allowed |= hooks.resuming(&session, info).await? == Resume::Allow;
+        }
+        Ok::<_, Status>(())
+    };
+    let asked = Caught::new("a `resuming` hook", || asked.boxed());
+    match timeout(shared.config.hook_timeout(), asked).await {
+        Ok(Ok(Ok(()))) => is_allowed,
+        refused => {
+            let why = match refused {
+                Ok(Ok(Err(status))) => status.to_string(),
+                Ok(Err(_)) | Ok(Ok(Ok(()))) => "it panicked".to_owned(),
+                Err(_) => "it took too long (Config::hook_timeout)".to_owned(),
+            };
+            tracing::debug!(session = %shared.id, "a hook has refused the client that wanted to resume: {}", excerpt(&why));
+            false
+        }
     }
 }
 

@@ -80,7 +80,7 @@ async fn greet<IO>(
             }
         }
     }
-    let handshake = match shared.resumable.resume(handshake, &info) {
+    let handshake = match shared.resumable.resume(handshake, &shared.hosting, &info).await {
         Resumption::New(handshake) => *handshake,
         Resumption::Done(session) => {
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
