@@ -211,8 +211,12 @@ impl Connection {
     /// # Errors
     ///
     /// If the server's position is impossible: it says that it has taken in what this side has never sent, or has not
-    /// taken in what it has acknowledged. The session has ended then, and the link is to be closed for this reason.
+    /// taken in what it has acknowledged. The session has ended then, and the link is to be closed for this reason. So
+    /// is a link that comes when the session has ended and has no last words to be acknowledged.
     pub fn attach_to(&mut self, now: Instant, welcomed: Welcomed) -> Result<(), ConnectionError> {
+        if let Some(error) = self.life.ended.as_ref().filter(|_| !self.is_lingering()) {
+            return Err(error.clone());
+        }
         let received = welcomed.welcome().received;
         if !self.sequence.may_be_received(received) {
             let (acked, last) = (self.sequence.acked(), self.sequence.last_number());

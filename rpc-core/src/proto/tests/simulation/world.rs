@@ -242,9 +242,18 @@ impl World {
                 Some(welcome) => {
                     let welcomed = reader.into_welcomed(welcome).expect("an honest server");
                     if welcomed.welcome().resumed {
-                        self.client.connection.attach_to(now, welcomed).expect("an honest server");
-                        self.client.link = Some(link);
-                        self.resumed += 1;
+                        let connection = &mut self.client.connection;
+                        let is_over = connection.ended().is_some() && !connection.is_lingering();
+                        match connection.attach_to(now, welcomed) {
+                            Ok(()) => {
+                                self.client.link = Some(link);
+                                self.resumed += 1;
+                            }
+                            Err(error) => {
+                                assert!(is_over, "an honest server: {error}");
+                                self.close(CLIENT, link, CloseCode::NORMAL);
+                            }
+                        }
                     } else {
                         self.client.connection.give_up_links();
                         self.settle_client();

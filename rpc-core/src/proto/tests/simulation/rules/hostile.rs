@@ -213,3 +213,19 @@ fn a_peer_that_withholds_its_acks_does_not_make_this_side_spin() {
     server.say(1, &[]);
     assert!(server.frames().iter().any(|frame| matches!(frame, Frame::Done { count: 1, .. })));
 }
+
+#[test]
+fn a_link_that_comes_when_all_is_said_is_not_taken() {
+    let now = Instant::now();
+    let mut client = client(now);
+    client.handle_lost(now, lost());
+    let said = client.resume_hello(Vec::new());
+    client.close();
+    client.handle_timeout(now);
+    client.handle_timeout(now + 11 * SECOND);
+    assert!(!client.is_lingering());
+    while client.poll_event().is_some() {}
+    assert_eq!(client.attach_to(now, super::welcomed(now, said, 0)), Err(ConnectionError::ClosedLocally));
+    assert!(client.poll_event().is_none() && client.poll_timeout().is_none());
+    assert!(!client.has_output());
+}
