@@ -185,8 +185,8 @@ fn simulate(replay_buffer: usize, config: impl Fn() -> Config) {
     }
     println!("{seeds} seeds, {calls} calls, {values} results, {items} items of streams");
     println!("{resumed} resumes, {again} packets sent again");
-    assert!(values * 12 > calls && items > 5 * seeds, "the seeds show something");
-    assert!(resumed as u64 > seeds && again as u64 > seeds, "the seeds show something");
+    assert!(values * 12 > calls && items > 3 * seeds, "the seeds show something");
+    assert!(resumed as u64 > seeds / 2 && again as u64 > seeds / 2, "the seeds show something");
 }
 
 #[test]
