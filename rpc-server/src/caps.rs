@@ -56,6 +56,11 @@ impl Caps {
         Self { shared: Arc::new(AddressCounts { most, most_of_one, counts: Mutex::default() }) }
     }
 
+    /// How many places there are.
+    pub(crate) fn most(&self) -> usize {
+        self.shared.most
+    }
+
     /// Takes a place for a connection. A connection of unknown address counts in the total alone.
     pub(crate) fn enter(&self, address: Option<IpAddr>) -> Result<Place, Full> {
         let address = address.map(key);

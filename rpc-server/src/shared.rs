@@ -96,6 +96,7 @@ impl ServerShared {
         caps: Caps,
     ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout());
+        sessions.set_most_detached(caps.most());
         Self {
             hosting,
             config,

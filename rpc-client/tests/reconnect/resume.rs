@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use rpc_client::{Client, ClientEvent, ConnectBuilder, SessionState};
+use rpc_client::{Client, ClientEvent, ConnectBuilder, SessionState, connect};
 use rpc_core::{
     CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks, Status,
 };
@@ -296,5 +296,50 @@ async fn a_hook_decides_who_may_go_on_with_a_session() {
         let next = timeout(SOON, events.next()).await.unwrap().unwrap();
         assert_eq!(matches!(next, ClientEvent::Resumed { .. }), goes_on, "{answer:?}: {next:?}");
         assert_eq!(*asked.lock().unwrap(), ["Some(\"ada\") true"], "{answer:?}");
+    }
+}
+
+async fn narrow(house: &Arc<House>, places: usize) -> ServerHandle {
+    let service = super::Desk::serve(super::Clerk(house.clone()));
+    let builder = Server::builder().service(service).config(config()).max_connections(places);
+    builder.listen("127.0.0.1:0").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_comes_back_to_a_server_that_is_full_without_it() {
+    let house = Arc::<House>::default();
+    let server = narrow(&house, 1).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+    let (before, mut events) = (client.session().id(), client.events());
+    for _ in 0..3 {
+        line.cut();
+        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
+        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::Resumed { .. })));
+    }
+    assert_eq!(client.session().id(), before);
+    let other = connect(format!("ws://{}/", server.local_addr())).config(config());
+    assert!(other.await.is_err(), "the place is taken again");
+}
+
+#[tokio::test]
+async fn there_are_not_more_sessions_without_a_link_than_places() {
+    let house = Arc::<House>::default();
+    let server = narrow(&house, 2).await;
+    let mut clients = Vec::new();
+    for number in 1..=4_usize {
+        let line = Line::to(server.local_addr()).await;
+        let client = resuming(&line).await.unwrap();
+        assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+        line.close();
+        away(&client).await;
+        clients.push((client, line));
+        let detached = || {
+            let sessions = server.sessions();
+            let states: Vec<_> = sessions.iter().map(|session| session.state()).collect();
+            states.len() == number.min(2) && states.iter().all(|state| *state == SessionState::Detached)
+        };
+        until("the youngest beyond the places is given up", detached).await;
     }
 }

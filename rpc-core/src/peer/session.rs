@@ -340,6 +340,32 @@ impl Session {
         self.shared.reach(|_| self.shared.is_detached()).await;
     }
 
+    /// Whether the session has no link.
+    #[doc(hidden)]
+    pub fn is_detached(&self) -> bool {
+        self.shared.is_detached()
+    }
+
+    /// Whether the session may outlive its link.
+    #[doc(hidden)]
+    pub fn is_resumable(&self) -> bool {
+        self.shared.look(|connection| !connection.token().is_empty())
+    }
+
+    /// Tells whether the session has no link: now, and after each change, until the session is over.
+    #[doc(hidden)]
+    pub async fn each_link_change(&self, mut tell: impl FnMut(bool)) {
+        let mut life = self.shared.life.subscribe();
+        loop {
+            if matches!(&*life.borrow_and_update(), Life::Over(_)) {
+                return;
+            }
+            tell(self.shared.is_detached());
+            // The sender lives in `self`, so the wait cannot fail.
+            let _ = life.changed().await;
+        }
+    }
+
     /// How the link was lost, if the session has none.
     #[doc(hidden)]
     pub fn link_lost(&self) -> Option<ConnectionError> {

@@ -7,7 +7,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::{
     ServerSessions,
-    state::{Entered, Live, Phase},
+    state::{Entered, Phase},
     wake,
 };
 use crate::caps::Place;
@@ -19,8 +19,8 @@ const GOODBYES: Duration = Duration::from_secs(1);
 /// dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    shared: Arc<ServerSessions>,
-    number: u64,
+    pub(super) shared: Arc<ServerSessions>,
+    pub(super) number: u64,
     /// The place under the caps, until there is a session to which it goes over.
     pub(super) place: Option<Arc<Place>>,
 }
@@ -73,7 +73,7 @@ impl Entry {
         let phase = {
             let mut state = self.shared.lock();
             if let Some(place) = self.place.take() {
-                state.entered.insert(self.number, Entered::Session(Live { session: session.clone(), place }));
+                state.begun(self.number, session, place);
             }
             state.phase
         };
@@ -89,7 +89,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let entered = state.entered.remove(&self.number);
+        let entered = state.left(self.number);
         // The hooks have recorded the end, unless the session's task was dropped.
         let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
         let session = entered.as_ref().and_then(Entered::session);

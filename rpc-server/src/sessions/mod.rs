@@ -1,6 +1,7 @@
 //! `Sessions`: the sessions of a server, each from its upgrade to its end.
 
 mod changes;
+mod detached;
 mod entry;
 mod lost;
 mod relief;
@@ -64,6 +65,8 @@ struct ServerSessions {
     phase: watch::Sender<Phase>,
     /// The time that a drain may take.
     drain_timeout: OnceLock<Duration>,
+    /// How many sessions may be without a link.
+    most_detached: OnceLock<usize>,
     /// Limits the log lines that sum sessions up.
     lines: LogLimit,
     /// Held while a thread closes the heaviest sessions.
@@ -87,6 +90,7 @@ impl Sessions {
                 drain: watch::Sender::default(),
                 phase: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
+                most_detached: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
             }),
@@ -96,6 +100,11 @@ impl Sessions {
     /// Called once, when the configuration is known.
     pub(crate) fn set_drain_timeout(&self, timeout: Duration) {
         let _ = self.shared.drain_timeout.set(timeout);
+    }
+
+    /// Called once, when the configuration is known.
+    pub(crate) fn set_most_detached(&self, most: usize) {
+        let _ = self.shared.most_detached.set(most);
     }
 
     /// The number of open sessions.

@@ -17,6 +17,10 @@ pub(super) struct State {
     last: u64,
     /// Every connection, from its upgrade to its end.
     pub(super) entered: BTreeMap<u64, Entered>,
+    /// The keys of the sessions in `entered`, by the sessions' own ids.
+    entered_as: BTreeMap<SessionId, u64>,
+    /// Sessions that have no link, and no place.
+    pub(super) detached: usize,
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Arc<Record>>,
     /// The keys of `open`, by the sessions' own ids.
@@ -41,9 +45,8 @@ pub(super) enum Entered {
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) session: Session,
-    /// The place under the caps is the session's, not its connection's.
-    #[expect(dead_code, reason = "it is held")]
-    pub(super) place: Arc<Place>,
+    /// The place under the caps is the session's, not its connection's. A session without a link has none.
+    pub(super) place: Option<Arc<Place>>,
 }
 
 impl Entered {
@@ -95,6 +98,57 @@ impl State {
     pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
+    }
+
+    /// The connection with this number has led to a session, which has its place.
+    pub(super) fn begun(&mut self, number: u64, session: &Session, place: Arc<Place>) {
+        self.entered_as.insert(session.id(), number);
+        self.entered.insert(number, Entered::Session(Live { session: session.clone(), place: Some(place) }));
+    }
+
+    /// A connection is gone, and a session that it has led to.
+    pub(super) fn left(&mut self, number: u64) -> Option<Entered> {
+        let entered = self.entered.remove(&number);
+        if let Some(Entered::Session(live)) = &entered {
+            self.entered_as.remove(&live.session.id());
+            self.detached -= usize::from(live.place.is_none());
+        }
+        entered
+    }
+
+    /// A session has lost its link, unless it has got another one already. Gives its place, to be dropped outside of
+    /// the lock.
+    pub(super) fn detach(&mut self, number: u64) -> Option<Arc<Place>> {
+        let Some(Entered::Session(live)) = self.entered.get_mut(&number) else { return None };
+        if !live.session.is_detached() {
+            return None;
+        }
+        let place = live.place.take();
+        self.detached += usize::from(place.is_some());
+        place
+    }
+
+    /// A session goes on over a connection that has this place. Gives the place that is not needed any more, to be
+    /// dropped outside of the lock.
+    pub(super) fn attach(&mut self, session: SessionId, place: Option<Arc<Place>>) -> Option<Arc<Place>> {
+        let number = self.entered_as.get(&session);
+        let Some(Entered::Session(live)) = number.and_then(|number| self.entered.get_mut(number)) else { return place };
+        let place = place?;
+        let before = live.place.replace(place);
+        self.detached -= usize::from(before.is_none());
+        before
+    }
+
+    /// Sessions without a link: first those of clients that have shown no identity, and of these the youngest.
+    pub(super) fn newest_detached(&self, count: usize) -> Vec<Session> {
+        let detached = self.entered.values().rev().filter_map(|entered| match entered {
+            Entered::Session(live) if live.place.is_none() => Some(live.session.clone()),
+            _ => None,
+        });
+        let mut all: Vec<Session> = detached.collect();
+        all.sort_by_key(|session| session.principal().is_some());
+        all.truncate(count);
+        all
     }
 
     /// All sessions that have begun and not ended, whether they are open or not.

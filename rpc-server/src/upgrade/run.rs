@@ -84,7 +84,7 @@ async fn greet<IO>(
         Resumption::New(handshake) => *handshake,
         Resumption::Done(session) => {
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
-            return;
+            return entry.hand_over(&session);
         }
         Resumption::Closed => {
             debug!(peer, "there is no session with which the client could go on");
@@ -94,6 +94,7 @@ async fn greet<IO>(
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
     shared.resumable.insert(&session);
+    entry.follow(&session);
     tokio::spawn(serve(shared, session, driver, entry));
 }
 
