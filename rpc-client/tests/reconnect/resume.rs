@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use rpc_client::{Client, ClientEvent, ConnectBuilder, SessionState, connect};
 use rpc_core::{
     CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks, Status,
@@ -31,6 +31,24 @@ async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
     // By then each end knows that the other one knows of the session.
     assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
     (server, line, client)
+}
+
+/// Closes the line, and waits until both ends have noticed.
+async fn unplug(line: &Line, client: &Client, session: &Session) {
+    line.close();
+    away(client).await;
+    until("the server has noticed", || session.state() == SessionState::Detached).await;
+}
+
+async fn next(events: &mut (impl Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
+    timeout(SOON, events.next()).await.expect("there is no event").expect("the events have ended")
+}
+
+/// The link is lost, and the session goes on.
+async fn lost_and_resumed(events: &mut (impl Stream<Item = ClientEvent> + Unpin)) {
+    let (lost, resumed) = (next(events).await, next(events).await);
+    let is_so = matches!((&lost, &resumed), (ClientEvent::LinkLost { .. }, ClientEvent::Resumed { .. }));
+    assert!(is_so, "{lost:?} {resumed:?}");
 }
 
 #[tokio::test]
@@ -84,9 +102,7 @@ async fn a_server_calls_a_client_back_that_was_away() {
     let house = Arc::<House>::default();
     let (server, line, client) = all(&house).await;
     let session = only(&server);
-    line.close();
-    away(&client).await;
-    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    unplug(&line, &client, &session).await;
     let bell = session.client::<super::BellClient>();
     let ring = tokio::spawn(async move { bell.ring(7).await });
     line.open(server.local_addr());
@@ -139,9 +155,7 @@ async fn a_client_that_is_closed_while_it_is_away_says_so_over_another_link() {
     let house = Arc::<House>::default();
     let (server, line, client) = all(&house).await;
     let session = only(&server);
-    line.close();
-    away(&client).await;
-    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    unplug(&line, &client, &session).await;
     let closing = client.close();
     line.open(server.local_addr());
     let closed = timeout(SOON, session.closed()).await.unwrap();
@@ -155,9 +169,7 @@ async fn a_server_that_ends_a_session_whose_client_is_away_tells_it_later() {
     let house = Arc::<House>::default();
     let (server, line, client) = all(&house).await;
     let session = only(&server);
-    line.close();
-    away(&client).await;
-    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    unplug(&line, &client, &session).await;
     drop(session.close());
     line.open(server.local_addr());
     let closed = timeout(SOON, client.closed()).await.unwrap();
@@ -200,9 +212,7 @@ async fn a_server_that_shuts_down_says_so_at_once_although_another_client_is_awa
     let house = Arc::<House>::default();
     let (server, line, client) = all(&house).await;
     let session = only(&server);
-    line.close();
-    away(&client).await;
-    until("the server has noticed", || session.state() == SessionState::Detached).await;
+    unplug(&line, &client, &session).await;
     let present = client_of(&server).await;
     let shutdown = tokio::spawn(async move { server.shutdown().await });
     // A session that lingers does so for ten seconds, and a drain takes thirty at most.
@@ -234,14 +244,13 @@ async fn a_session_belongs_to_the_one_who_has_shown_the_same_name() {
     assert_eq!(desk.sum(stream::empty()).await.unwrap(), 0);
     let mut events = client.events();
     line.cut();
-    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
-    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::Resumed { .. })));
+    lost_and_resumed(&mut events).await;
     let adas = only(&server);
     *name.lock().unwrap() = "bob";
     line.cut();
-    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
-    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::SessionLost { .. })));
-    assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::SessionStarted { .. })));
+    assert!(matches!(next(&mut events).await, ClientEvent::LinkLost { .. }));
+    assert!(matches!(next(&mut events).await, ClientEvent::SessionLost { .. }));
+    assert!(matches!(next(&mut events).await, ClientEvent::SessionStarted { .. }));
     assert_eq!(adas.principal().unwrap().name(), "ada", "it waits for her, untouched");
     assert_eq!(adas.state(), SessionState::Detached);
     assert_eq!(server.sessions().len(), 2);
@@ -292,7 +301,7 @@ async fn a_hook_decides_who_may_go_on_with_a_session() {
         assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
         let mut events = client.events();
         line.cut();
-        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
+        assert!(matches!(next(&mut events).await, ClientEvent::LinkLost { .. }));
         let next = timeout(SOON, events.next()).await.unwrap().unwrap();
         assert_eq!(matches!(next, ClientEvent::Resumed { .. }), goes_on, "{answer:?}: {next:?}");
         assert_eq!(*asked.lock().unwrap(), ["Some(\"ada\") true"], "{answer:?}");
@@ -315,8 +324,7 @@ async fn a_client_comes_back_to_a_server_that_is_full_without_it() {
     let (before, mut events) = (client.session().id(), client.events());
     for _ in 0..3 {
         line.cut();
-        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::LinkLost { .. })));
-        assert!(matches!(timeout(SOON, events.next()).await.unwrap(), Some(ClientEvent::Resumed { .. })));
+        lost_and_resumed(&mut events).await;
     }
     assert_eq!(client.session().id(), before);
     let other = connect(format!("ws://{}/", server.local_addr())).config(config());
