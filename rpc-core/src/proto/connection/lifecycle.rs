@@ -35,7 +35,7 @@ pub(super) struct Lifecycle {
     /// What the other side has asked for in the same way.
     pub(super) asked_back_in: Duration,
     /// What this side has said to the other when it began to drain.
-    goodbye: Option<Frame>,
+    goodbye: Option<Box<Frame>>,
     /// The last packet that the other side had taken in when it said that it leaves, if it has said so.
     peer_last_seq: Option<u64>,
 }
@@ -98,13 +98,13 @@ impl Lifecycle {
 
     /// What this side says when it begins to drain, and on each further link.
     pub(super) fn goodbye(&self) -> Option<Frame> {
-        self.goodbye.clone()
+        self.goodbye.as_deref().cloned()
     }
 
     /// This side drains, and says this.
     pub(super) fn say_goodbye(&mut self, goodbye: Frame) {
         self.draining = true;
-        self.goodbye = Some(goodbye);
+        self.goodbye = Some(Box::new(goodbye));
     }
 
     /// The time by which this side must be over, if it drains.

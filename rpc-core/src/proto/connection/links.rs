@@ -91,7 +91,7 @@ impl Connection {
     fn go_without(&mut self, now: Instant, error: ConnectionError) {
         self.link = Link::none(&self.config, now);
         self.resumption.kept.shrink();
-        self.resumption.detached = Some(Detached { since: now, error: error.clone() });
+        self.resumption.detached = Some(Box::new(Detached { since: now, error: error.clone() }));
         if self.life.is_open() {
             self.schedule.pause(now);
             self.calls.hold_back(true);
@@ -114,8 +114,8 @@ impl Connection {
 
     /// No link will follow the last one, so the session ends as that one did.
     pub fn give_up_links(&mut self) {
-        let Some(Detached { error, .. }) = &self.resumption.detached else { return };
-        self.end(error.clone(), Flush::Nothing);
+        let Some(detached) = &self.resumption.detached else { return };
+        self.end(detached.error.clone(), Flush::Nothing);
         self.end_bye();
     }
 

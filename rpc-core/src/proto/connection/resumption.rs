@@ -49,7 +49,7 @@ pub(super) struct Resumption {
     /// Packets that the other side may not have.
     pub(super) kept: KeptPackets,
     /// The session has no link at the moment.
-    pub(super) detached: Option<Detached>,
+    pub(super) detached: Option<Box<Detached>>,
     /// The other side has sent something since the Welcome, so that it knows of the session.
     pub(super) is_known: bool,
     pub(super) bye: Bye,

@@ -17,9 +17,12 @@ pub(super) struct Schedule {
     pub(super) calls_due: Option<Instant>,
     /// Calls are not looked at before this time, because there are many, and they were looked at a short while ago.
     calls_rest: Option<Instant>,
-    /// While there is no link: what was left of the timers that stand still, and whether it was for the second look.
-    paused: Option<[Option<(Duration, bool)>; STANDING.len()]>,
+    /// While there is no link: the timers that stand still.
+    paused: Option<Box<Paused>>,
 }
+
+/// What was left of each of [`STANDING`], if it was set, and whether it was for the second look.
+type Paused = [Option<(Duration, bool)>; STANDING.len()];
 
 /// Timers that stand still while there is no link: were they to begin anew with each link, a peer who cuts every link
 /// in time would never be judged.
@@ -51,13 +54,13 @@ impl Schedule {
             let (at, again) = self.timers.take(timer)?;
             Some((at.saturating_duration_since(now), again))
         };
-        self.paused = Some(STANDING.map(left));
+        self.paused = Some(Box::new(STANDING.map(left)));
     }
 
     /// There is a link again: what has stood still `since` then goes on.
     pub(super) fn go_on(&mut self, now: Instant, since: Instant) {
         let Some(left) = self.paused.take() else { return };
-        for (timer, left) in STANDING.into_iter().zip(left) {
+        for (timer, left) in STANDING.into_iter().zip(*left) {
             if let Some((left, again)) = left {
                 self.timers.restore(timer, now + left, again);
             }
