@@ -21,6 +21,9 @@ const MANY: usize = 4096;
 /// calls. Looking at a place takes about five nanoseconds.
 const PAUSE: Duration = Duration::from_nanos(200);
 
+/// Why a call could not be sent.
+const NO_LINK: &str = "the session has lost its link, and had no other one yet";
+
 /// A call whose deadline has passed.
 enum Due {
     Made(CallKey),
@@ -98,11 +101,14 @@ impl Connection {
                 self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Admitted | SlotState::Queued => {
-                let message = format!(
-                    "{}: others go before it, and what may wait or run at once is limited (Config::outbox_soft here, \
-                     Config::max_arguments and Config::max_assembly at the other side)",
-                    late("the call could not be sent")
-                );
+                let why = match self.resumption.is_detached() {
+                    true => NO_LINK,
+                    false => {
+                        "others go before it, and what may wait or run at once is limited (Config::outbox_soft here, \
+                         Config::max_arguments and Config::max_assembly at the other side)"
+                    }
+                };
+                let message = format!("{}: {why}", late("the call could not be sent"));
                 self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Sent => {
@@ -140,7 +146,9 @@ impl Connection {
             true => ("one-way calls", self.negotiated.limits.notifies, "max_oneway_calls"),
             false => ("calls", self.negotiated.limits.calls, "max_calls"),
         };
-        if self.is_open() {
+        if self.resumption.is_detached() {
+            NO_LINK.to_owned()
+        } else if self.is_open() {
             format!("the other side is busy with the {limit} {what} that it takes at once (Config::{name} there)")
         } else {
             "the session is not open yet".to_owned()

@@ -23,6 +23,7 @@ fn calls_that_wait_for_a_link_keep_their_order_and_their_deadlines() {
     }
     world.pass(2 * SECOND);
     assert_eq!(world.ledger.status(1).code(), crate::Code::DeadlineExceeded);
+    assert!(world.ledger.status(1).message().contains("has lost its link"), "{}", world.ledger.status(1));
     world.dial_again();
     world.exchange();
     assert_eq!(world.server[0].served(), [0, 2]);
