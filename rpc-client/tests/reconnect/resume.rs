@@ -305,6 +305,9 @@ async fn a_hook_decides_who_may_go_on_with_a_session() {
         let next = timeout(SOON, events.next()).await.unwrap().unwrap();
         assert_eq!(matches!(next, ClientEvent::Resumed { .. }), goes_on, "{answer:?}: {next:?}");
         assert_eq!(*asked.lock().unwrap(), ["Some(\"ada\") true"], "{answer:?}");
+        for session in server.sessions().iter() {
+            assert_eq!(session.principal(), Some("ada".into()), "{answer:?}: a session keeps its identity");
+        }
     }
 }
 

@@ -231,14 +231,18 @@ impl Facts {
         }
     }
 
-    /// The session goes on over another connection.
+    /// The session goes on over another connection. If that has shown no identity, the session keeps its own.
     pub(crate) fn go_on(&self, info: ConnectionInfo) {
-        let (identity, info) = (shown_by(&info), Arc::new(info));
+        let (shown, info) = (shown_by(&info), Arc::new(info));
         let mut known = self.lock();
-        let old = std::mem::replace(&mut *known, Known { info, identity, is_assigned: false });
+        let old_info = std::mem::replace(&mut known.info, info);
+        let old_identity = shown.and_then(|shown| {
+            known.is_assigned = false;
+            known.identity.replace(shown)
+        });
         drop(known);
         // The drop of a value is users' code.
-        drop(old);
+        drop((old_info, old_identity));
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
