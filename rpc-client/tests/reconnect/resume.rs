@@ -311,6 +311,40 @@ async fn a_hook_decides_who_may_go_on_with_a_session() {
     }
 }
 
+/// Never answers, and has its senders dropped with its futures.
+struct Slow(tokio::sync::mpsc::UnboundedSender<tokio::sync::oneshot::Receiver<()>>);
+
+#[rpc_core::async_trait]
+impl SessionHooks for Slow {
+    async fn resuming(&self, _: &Session, _: &ConnectionInfo) -> Result<Resume, Status> {
+        let (_held, dropped) = tokio::sync::oneshot::channel();
+        let _ = self.0.send(dropped);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_does_not_wait_for_a_hook_that_decides() {
+    let house = Arc::<House>::default();
+    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+    let patient = Config::builder()
+        .resume_window(Duration::from_secs(60))
+        .hook_timeout(Duration::from_secs(600))
+        .build()
+        .unwrap();
+    let service = super::Desk::serve(super::Clerk(house.clone()));
+    let server = Server::builder().service(service).config(patient).hooks(Slow(asked));
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+    line.cut();
+    let dropped = timeout(SOON, asks.recv()).await.unwrap().unwrap();
+    let shutdown = tokio::spawn(async move { server.shutdown().await });
+    timeout(Duration::from_secs(8), dropped).await.expect("the hook runs on").unwrap_err();
+    shutdown.abort();
+}
+
 async fn narrow(house: &Arc<House>, places: usize) -> ServerHandle {
     let service = super::Desk::serve(super::Clerk(house.clone()));
     let builder = Server::builder().service(service).config(config()).max_connections(places);

@@ -111,7 +111,8 @@ pub enum Resumption {
     /// Its session goes on.
     Done(Session),
     /// There is nothing to go on with, and the client wants no other session; or the link is not the newest one of the
-    /// session, or came too soon after others. It has been closed.
+    /// session, or came too soon after others; or the server
+    /// shuts down. It has been closed.
     Closed,
     /// The client did not ask for a session, or there is none with which it can go on: it gets a new one.
     New(Box<Handshake>),
@@ -158,16 +159,34 @@ impl ResumableSessions {
 
     /// Goes on with the session that the client of this handshake has asked for, if it is the client's: see
     /// [`SessionHooks::resuming`](crate::SessionHooks::resuming), which the hooks of `hosting` have. `info` is what is
-    /// known of the client's new connection. Dropping the future drops the link.
-    pub async fn resume(&self, handshake: Handshake, hosting: &Hosting, info: &ConnectionInfo) -> Resumption {
+    /// known of the client's new connection. When `stop` is ready while hooks run, the server shuts down: the link is
+    /// closed with code 1012, and the hooks are dropped. Dropping the future drops the link.
+    pub async fn resume(
+        &self,
+        handshake: Handshake,
+        hosting: &Hosting,
+        info: &ConnectionInfo,
+        stop: impl Future<Output = ()>,
+    ) -> Resumption {
         let Some(resume) = handshake.newcomer().hello().resume.clone() else {
             return Resumption::New(Box::new(handshake));
         };
         let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
         let limit = handshake.config().close_timeout();
         let found = match self.find(handshake.newcomer()) {
-            Some(shared) if is_allowed(&shared, hosting, info).await => Some(shared),
-            _ => None,
+            Some(shared) => {
+                let is_allowed = tokio::select! {
+                    biased;
+                    () = stop => {
+                        let (error, (transport, _)) = (ConnectionError::ShutDown, handshake.into_parts());
+                        close_in_background(transport, error.close_code(), error.close_reason(), limit);
+                        return Resumption::Closed;
+                    }
+                    is_allowed = is_allowed(&shared, hosting, info) => is_allowed,
+                };
+                is_allowed.then_some(shared)
+            }
+            None => None,
         };
         let nothing = |handshake: Handshake| match wants_other {
             true => Resumption::New(Box::new(handshake)),

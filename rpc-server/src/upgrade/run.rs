@@ -80,7 +80,8 @@ async fn greet<IO>(
             }
         }
     }
-    let handshake = match shared.resumable.resume(handshake, &shared.hosting, &info).await {
+    let resumed = shared.resumable.resume(handshake, &shared.hosting, &info, entry.stopped()).await;
+    let handshake = match resumed {
         Resumption::New(handshake) => *handshake,
         Resumption::Done(session) => {
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
