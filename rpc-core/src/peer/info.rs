@@ -171,6 +171,18 @@ struct Known {
     is_assigned: bool,
 }
 
+/// What is known of a connection over which a session may go on.
+pub(crate) struct NextFacts {
+    info: Arc<ConnectionInfo>,
+    shown: Option<Identity>,
+}
+
+impl NextFacts {
+    pub(crate) fn new(info: ConnectionInfo) -> Self {
+        Self { shown: shown_by(&info), info: Arc::new(info) }
+    }
+}
+
 impl Facts {
     pub(crate) fn new(id: SessionId, info: ConnectionInfo) -> Self {
         let (identity, info) = (shown_by(&info), Arc::new(info));
@@ -231,18 +243,18 @@ impl Facts {
         }
     }
 
-    /// The session goes on over another connection. If that has shown no identity, the session keeps its own.
-    pub(crate) fn go_on(&self, info: ConnectionInfo) {
-        let (shown, info) = (shown_by(&info), Arc::new(info));
+    /// The session goes on over another connection. If that has shown no identity, the session keeps its own. Gives
+    /// what was known before, to be dropped outside of any lock: the drop of a value is users' code.
+    #[must_use]
+    pub(crate) fn go_on(&self, next: NextFacts) -> impl Sized + use<> {
+        let NextFacts { info, shown } = next;
         let mut known = self.lock();
         let old_info = std::mem::replace(&mut known.info, info);
         let old_identity = shown.and_then(|shown| {
             known.is_assigned = false;
             known.identity.replace(shown)
         });
-        drop(known);
-        // The drop of a value is users' code.
-        drop((old_info, old_identity));
+        (old_info, old_identity)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -18,7 +18,7 @@ use crate::{
     credential::Credential,
     error::{CloseCode, ConnectionError},
     panics::Caught,
-    peer::{ConnectionInfo, Session, SessionId, SessionShared, now},
+    peer::{ConnectionInfo, NextFacts, Session, SessionId, SessionShared, now},
     proto::{Connection, Newcomer, ResumeVerdict, WelcomeReader},
     service::{Hosting, Resume},
     status::Status,
@@ -209,16 +209,23 @@ impl ResumableSessions {
         let (mut transport, newcomer) = handshake.into_parts();
         transport.handshake_done();
         let mut refused = CloseCode::NORMAL;
-        let attached = shared
-            .attach(transport, |connection| connection.attach(now(), newcomer).map_err(|code| refused = code).is_ok());
+        let (mut next, mut old) = (Some(NextFacts::new(info.clone())), None);
+        let attached = shared.attach(transport, |connection| {
+            let is_attached = connection.attach(now(), newcomer).map_err(|code| refused = code).is_ok();
+            if is_attached {
+                // Under the lock, so that what comes over this link, or over a newer one, finds the link's own facts.
+                old = next.take().map(|next| shared.facts.go_on(next));
+                connection.expire_at(shared.facts.expires());
+            }
+            is_attached
+        });
+        // The drop of a value is users' code, and not for the lock.
+        drop((next, old));
         match attached {
             Ok(replaced) => {
                 if let Some(transport) = replaced {
                     close_replaced(transport, limit);
                 }
-                shared.facts.go_on(info.clone());
-                let expires = shared.facts.expires();
-                shared.act(|connection| connection.expire_at(expires));
                 Resumption::Done(Session::new(shared))
             }
             Err(transport) => {
