@@ -205,3 +205,38 @@ async fn waiting_for_a_drain_ends_although_the_driver_does_not_run() {
     assert!(timeout.to_string().contains("7s (Config::drain_timeout)"), "{timeout}");
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
 }
+
+#[rpc_core::service]
+trait Stuck {
+    async fn never(&self) -> u32;
+}
+
+struct Sloth;
+
+impl Stuck for Sloth {
+    async fn never(&self) -> u32 {
+        std::future::pending().await
+    }
+}
+
+/// The runtime of a session may end before the runtime of its callers.
+#[tokio::test(start_paused = true)]
+async fn calls_end_when_the_driver_of_a_session_that_could_be_resumed_is_dropped() {
+    let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
+    let hosting = Hosting::builder().service(Sloth.serve()).build().unwrap();
+    let info = ConnectionInfo::default;
+    let (near, far) = memory();
+    let (client, client_driver) = connect(far, &Hosting::default(), &config, info());
+    let client_driver = tokio::spawn(client_driver);
+    let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info());
+    tokio::spawn(server_driver);
+    client.established().await.unwrap();
+    let stub = client.client::<StuckClient>();
+    let call = tokio::spawn(async move { stub.never().await });
+    until("the call is served", || server.stats().connection.calls_served == 1).await;
+    client_driver.abort();
+    let ended = tokio::time::timeout(Duration::from_secs(3600), call).await.expect("the call hangs").unwrap();
+    let status = ended.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert!(client.closed().await.is_lost());
+}

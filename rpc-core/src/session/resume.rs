@@ -110,9 +110,8 @@ pub struct ResumableSessions {
 pub enum Resumption {
     /// Its session goes on.
     Done(Session),
-    /// There is nothing to go on with, and the client wants no other session; or the link is not the newest one of the
-    /// session, or came too soon after others; or the server
-    /// shuts down. It has been closed.
+    /// The link has been closed: there is nothing to go on with, and the client wants no other session; or the link is
+    /// not the newest one of the session, or came too soon after others; or the server shuts down.
     Closed,
     /// The client did not ask for a session, or there is none with which it can go on: it gets a new one.
     New(Box<Handshake>),

@@ -168,7 +168,11 @@ impl Drop for Driver {
             }
             Stage::ClosedHooks(_) | Stage::Over => return,
         };
-        self.shared.with(|locked| locked.connection.handle_lost(now(), error.clone()));
+        self.shared.with(|locked| {
+            locked.connection.handle_lost(now(), error.clone());
+            // Another link would have no driver.
+            locked.connection.give_up_links();
+        });
         let closed_hooks = self.closed_hooks(error.clone());
         self.shared.finish(error);
         if let (Some(closed_hooks), Ok(runtime)) = (closed_hooks, Handle::try_current()) {
