@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{DeskClient, House, all, away, connected, hold, only};
 
-async fn next(events: &mut (impl futures::Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
+pub(super) async fn next(events: &mut (impl futures::Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
     timeout(SOON, events.next()).await.expect("there is no event").expect("the events have ended")
 }
 

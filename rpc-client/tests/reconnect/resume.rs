@@ -14,7 +14,7 @@ use rpc_server::{AuthError, Authenticator, Server, ServerHandle};
 use rpc_testing::{SOON, until};
 use tokio::time::timeout;
 
-use super::{DeskClient, House, away, client, connected, hold, line::Line, only, serve_with};
+use super::{DeskClient, House, away, client, connected, events::next, hold, line::Line, only, serve_with};
 
 fn config() -> Config {
     Config::builder().resume_window(Duration::from_secs(60)).build().unwrap()
@@ -38,10 +38,6 @@ async fn unplug(line: &Line, client: &Client, session: &Session) {
     line.close();
     away(client).await;
     until("the server has noticed", || session.state() == SessionState::Detached).await;
-}
-
-async fn next(events: &mut (impl Stream<Item = ClientEvent> + Unpin)) -> ClientEvent {
-    timeout(SOON, events.next()).await.expect("there is no event").expect("the events have ended")
 }
 
 /// The link is lost, and the session goes on.
