@@ -349,7 +349,7 @@ impl Session {
     /// Whether the session may outlive its link.
     #[doc(hidden)]
     pub fn is_resumable(&self) -> bool {
-        self.shared.look(|connection| !connection.token().is_empty())
+        self.shared.look(|connection| connection.token().is_some())
     }
 
     /// Tells whether the session has no link: now, and after each change, until the session is over.

@@ -125,6 +125,11 @@ impl KeptPackets {
         self.counted >= self.most && !self.entries.is_empty()
     }
 
+    /// What the packets may count before no further one is written.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

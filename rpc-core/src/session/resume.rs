@@ -139,16 +139,16 @@ impl ResumableSessions {
 
     /// Lets clients come back to this session, until [`Self::remove`]. A session that cannot be resumed is left out.
     pub fn insert(&self, session: &Session) {
-        let token = session.shared().look(|connection| connection.token().clone());
-        if !token.is_empty() {
+        if let Some(token) = session.shared().look(|connection| connection.token().cloned()) {
             self.lock().insert(token, Arc::downgrade(session.shared()));
         }
     }
 
     /// The session is over.
     pub fn remove(&self, session: &Session) {
-        let token = session.shared().look(|connection| connection.token().clone());
-        self.lock().remove(&token);
+        if let Some(token) = session.shared().look(|connection| connection.token().cloned()) {
+            self.lock().remove(&token);
+        }
     }
 
     fn find(&self, newcomer: &Newcomer) -> Option<Arc<SessionShared>> {

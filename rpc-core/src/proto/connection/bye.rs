@@ -27,26 +27,26 @@ impl Connection {
     /// Whether the session has ended, and its last words have not been acknowledged yet. Until then it needs its link,
     /// or another one.
     pub fn is_lingering(&self) -> bool {
-        matches!(self.resumption.bye, Bye::Waits | Bye::Sent(_))
+        matches!(self.resumption.bye(), Bye::Waits | Bye::Sent(_))
     }
 
     /// The session ends in order: Bye goes behind all that still goes.
     pub(super) fn begin_bye(&mut self) {
-        if self.resumption.is_granted() && self.resumption.bye == Bye::None {
-            self.resumption.bye = Bye::Waits;
+        if self.resumption.bye() == Bye::None {
+            self.resumption.set_bye(Bye::Waits);
         }
     }
 
     /// Puts Bye into the packet with this number, for which there is no other frame. Bulk that is held up goes first.
     pub(super) fn put_bye(&mut self, number: u64) -> bool {
-        if self.resumption.bye != Bye::Waits || self.has_bulk() {
+        if self.resumption.bye() != Bye::Waits || self.has_bulk() {
             return false;
         }
         let Some(error) = &self.life.ended else { return false };
         let message = Status::unavailable(error.close_reason()).cut_to(self.negotiated.text).message().to_owned();
         let bye = Frame::Bye { code: error.close_code().0, message };
         self.link.writer(&mut self.sequence).put(&bye);
-        self.resumption.bye = Bye::Sent(number);
+        self.resumption.set_bye(Bye::Sent(number));
         true
     }
 
@@ -68,10 +68,10 @@ impl Connection {
     /// Packets have been acknowledged, perhaps.
     #[inline]
     pub(super) fn handle_acked(&mut self) {
-        if self.resumption.is_granted() {
+        if let Some(kept) = self.resumption.kept_mut() {
             let acked = self.sequence.acked();
-            self.resumption.kept.handle_ack(acked);
-            if matches!(self.resumption.bye, Bye::Sent(number) if number <= acked) {
+            kept.handle_ack(acked);
+            if matches!(self.resumption.bye(), Bye::Sent(number) if number <= acked) {
                 self.end_bye();
             }
         }
@@ -84,8 +84,10 @@ impl Connection {
 
     /// Nothing more is said, and nothing is awaited.
     pub(super) fn end_bye(&mut self) {
-        self.resumption.bye = Bye::Over;
-        self.resumption.kept.clear();
+        self.resumption.set_bye(Bye::Over);
+        if let Some(kept) = self.resumption.kept_mut() {
+            kept.clear();
+        }
         self.outbox.clear();
         self.schedule.timers.stop(SessionTimer::Linger);
         self.schedule.timers.stop(SessionTimer::Ack);

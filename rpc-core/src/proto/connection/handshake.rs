@@ -49,7 +49,7 @@ impl Connection {
         let Welcomed { config, link, negotiated, welcome } = welcomed;
         let mut connection = Self::new(Role::Client, id, config, link, Sequence::new(), negotiated, now);
         connection.windows = windows_of(contracts);
-        connection.resumption.ask(resumability);
+        connection.resumption.ask(&resumability, welcome.token.clone());
         connection.begin(now, welcome);
         connection
     }
@@ -90,7 +90,7 @@ impl Connection {
             schedule: Schedule::new(),
             memory: Memory::new(&config),
             kept_outcomes: KeptOutcomes::new(&config),
-            resumption: Resumption::none(),
+            resumption: Resumption::default(),
             opened_at: now,
             output: Output::default(),
             config,
@@ -130,9 +130,9 @@ impl Connection {
     /// At a client: the server has said Welcome, and what it says is agreed on.
     fn begin(&mut self, now: Instant, welcome: Box<Welcome>) {
         self.obey_peer();
-        if self.resumption.asked_ms() > 0 && welcome.resume_window_ms > 0 {
-            self.resumption.grant(Duration::from_millis(welcome.resume_window_ms.min(self.resumption.asked_ms())));
-            self.resumption.token = welcome.token.clone();
+        self.resumption.grant(welcome.resume_window_ms);
+        if let Some(links) = self.resumption.granted_mut() {
+            links.token = welcome.token.clone();
             // The server keeps the session only once it knows that the client has its Welcome.
             self.link.acks.owe(now);
         }
@@ -156,9 +156,9 @@ impl Connection {
         self.windows = windows_of(&contracts);
         let mut welcome = welcome(&self.config, session, contracts, withheld, None);
         let window_ms = self.resumption.asked_ms();
-        if window_ms > 0 {
-            self.resumption.grant(Duration::from_millis(window_ms));
-            (welcome.token, welcome.resume_window_ms) = (self.resumption.token.clone(), window_ms);
+        self.resumption.grant(window_ms);
+        if let Some(links) = self.resumption.granted() {
+            (welcome.token, welcome.resume_window_ms) = (links.token.clone(), window_ms);
         }
         self.link.handshake = Some(Frame::Welcome(welcome));
         self.open(now);
@@ -170,7 +170,9 @@ impl Connection {
         }
         self.link.waited = Duration::ZERO;
         // What came before the Welcome does not say that the client has it.
-        self.resumption.is_known = false;
+        if let Some(links) = self.resumption.granted_mut() {
+            links.is_known = false;
+        }
         // The client may have sent more before it gets the Welcome.
         self.link.early_left = left;
         // A call whose deadline has passed meanwhile is not begun.

@@ -8,7 +8,9 @@ impl Connection {
         self.outbox.check();
         self.send_streams.check();
         self.recv_streams.check();
-        self.resumption.kept.check(self.sequence.acked(), self.sequence.next_number());
+        if let Some(kept) = self.resumption.kept() {
+            kept.check(self.sequence.acked(), self.sequence.next_number());
+        }
     }
 
     /// The last packet taken in, the last one that the other side has acknowledged, and the next one to be sent.

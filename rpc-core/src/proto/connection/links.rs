@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Connection, ConnectionError, Phase, Resumability, Role, SessionTimer,
     closing::Flush,
-    resumption::{Detached, Strike},
+    resumption::{Links, Strike},
 };
 use crate::{
     error::{CloseCode, HandshakeViolation},
@@ -40,8 +40,7 @@ impl Connection {
         if self.life.phase != Phase::Handshake {
             return;
         }
-        self.resumption.ask(resumability);
-        self.resumption.token = token;
+        self.resumption.ask(&resumability, token);
         if let Some(hello) = self.link.hello_mut() {
             hello.resume_window_ms = self.resumption.asked_ms();
         }
@@ -90,12 +89,14 @@ impl Connection {
 
     fn go_without(&mut self, now: Instant, error: ConnectionError) {
         self.link = Link::none(&self.config, now);
-        self.resumption.kept.shrink();
-        self.resumption.detached = Some(Box::new(Detached { since: now, error: error.clone() }));
+        let patience = self.patience_without_link();
+        if let Some(links) = self.resumption.granted_mut() {
+            links.detach(now, error.clone());
+        }
         if self.life.is_open() {
             self.schedule.pause(now);
             self.calls.hold_back(true);
-            if let Some(until) = now.checked_add(self.patience_without_link()) {
+            if let Some(until) = now.checked_add(patience) {
                 self.schedule.timers.set(SessionTimer::Detached, until);
             }
         }
@@ -114,14 +115,14 @@ impl Connection {
 
     /// No link will follow the last one, so the session ends as that one did.
     pub fn give_up_links(&mut self) {
-        let Some(detached) = &self.resumption.detached else { return };
+        let Some(detached) = self.resumption.detached() else { return };
         self.end(detached.error.clone(), Flush::Nothing);
         self.end_bye();
     }
 
     /// Since when the session has had no link, and how the last one was lost.
     pub fn detached(&self) -> Option<(Instant, &ConnectionError)> {
-        self.resumption.detached.as_ref().map(|detached| (detached.since, &detached.error))
+        self.resumption.detached().map(|detached| (detached.since, &detached.error))
     }
 
     /// The code with which the link is closed of a session that has ended for this reason.
@@ -135,15 +136,15 @@ impl Connection {
         }
     }
 
-    /// The token by which the session is resumed; empty if it cannot be.
-    pub fn token(&self) -> &Bytes {
-        &self.resumption.token
+    /// The token by which the session is resumed, if it can be.
+    pub fn token(&self) -> Option<&Bytes> {
+        self.resumption.token()
     }
 
     /// The number of the session's link: 0 for the first, and a higher one for each that follows. What comes from the
     /// transport of another link is not for the session any more.
     pub fn epoch(&self) -> u64 {
-        self.resumption.epoch
+        self.resumption.epoch()
     }
 
     /// At a server: whether a client that says this may go on with the session. Tests nothing but the session's state:
@@ -151,7 +152,7 @@ impl Connection {
     pub fn judge_resume(&self, resume: &Resume) -> ResumeVerdict {
         if !self.resumption.is_granted() || self.life.has_ended() && !self.is_lingering() {
             ResumeVerdict::Over
-        } else if resume.epoch <= self.resumption.epoch {
+        } else if resume.epoch <= self.resumption.epoch() {
             ResumeVerdict::Stale
         } else if self.sequence.may_be_received(resume.received) {
             ResumeVerdict::Possible
@@ -173,34 +174,31 @@ impl Connection {
             return Err(CloseCode::NORMAL);
         }
         // Each link costs what is sent again over it.
-        if !self.resumption.resumes.get_or_insert_with(|| PingBudget::new(now)).take(now) {
+        let Some(links) = self.resumption.granted_mut() else { return Err(CloseCode::NORMAL) };
+        if !links.resumes.get_or_insert_with(|| Box::new(PingBudget::new(now))).take(now) {
             return Err(CloseCode::TRY_AGAIN_LATER);
         }
-        let resume = resume.clone();
-        self.resumption.epoch = resume.epoch;
+        links.epoch = resume.epoch;
+        let received = resume.received;
         let mut link = newcomer.link;
         link.handshake = Some(resumed(self.sequence.received()));
-        self.go_on(now, link, resume.received);
+        self.go_on(now, link, received);
         Ok(())
     }
 
     /// At a server: the session is over, because its client has come back from where it cannot go on.
     pub fn end_unresumed(&mut self) {
         let why = || ConnectionError::Lost("its client came back from a position that it cannot have".to_owned());
-        let error = self.resumption.detached.as_ref().map_or_else(why, |detached| detached.error.clone());
+        let error = self.resumption.detached().map_or_else(why, |detached| detached.error.clone());
         self.end(error, Flush::Nothing);
         self.end_bye();
     }
 
     /// At a client whose session has no link: what is to be said on the next one.
     pub fn resume_hello(&mut self, contracts: Vec<HostedContract>) -> Box<Hello> {
-        self.resumption.epoch += 1;
         let mut hello = hello(&self.config, contracts);
-        hello.resume = Some(Resume {
-            token: self.resumption.token.clone(),
-            epoch: self.resumption.epoch,
-            received: self.sequence.received(),
-        });
+        let received = self.sequence.received();
+        hello.resume = self.resumption.granted_mut().map(|links| links.next_resume(received));
         // A session that has ended needs its last words acknowledged, and no session in its place.
         hello.resume_window_ms = if self.life.has_ended() { 0 } else { self.resumption.asked_ms() };
         hello
@@ -239,8 +237,7 @@ impl Connection {
         self.bound_bulk();
         self.sequence.note_taken_in(received);
         self.handle_acked();
-        self.resumption.kept.begin_again();
-        let since = self.resumption.detached.take().map(|detached| detached.since);
+        let since = self.resumption.granted_mut().and_then(Links::attach);
         if self.life.is_open() {
             if let Some(since) = since {
                 self.schedule.timers.stop(SessionTimer::Detached);
@@ -259,8 +256,8 @@ impl Connection {
 
     /// What is under way is kept as well, so a session that can be resumed has less of it under way.
     pub(super) fn bound_bulk(&mut self) {
-        if self.resumption.is_granted() {
-            self.link.bulk.bound(self.resumption.replay_buffer());
+        if let Some(kept) = self.resumption.kept() {
+            self.link.bulk.bound(kept.most());
         }
     }
 
@@ -276,7 +273,7 @@ impl Connection {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout());
         }
-        if !self.resumption.kept.is_empty() {
+        if self.resumption.keeps_packets() {
             self.await_acks(now);
         }
     }

@@ -127,7 +127,7 @@ impl Connection {
         if self.memory.share.is_none() {
             return;
         }
-        self.memory.kept = self.resumption.kept.bytes();
+        self.memory.kept = self.resumption.kept_bytes();
         let held = self.memory.pooled(self.memory_held());
         let is_short = self.memory.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {
@@ -158,7 +158,9 @@ impl Connection {
         self.trim_deadlines();
         self.output.trim();
         self.link.trim();
-        self.resumption.kept.trim();
+        if let Some(kept) = self.resumption.kept_mut() {
+            kept.trim();
+        }
         self.output.emit(Event::Trim);
     }
 

@@ -174,8 +174,8 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
-        if self.resumption.is_granted() {
-            self.resumption.is_known = true;
+        if let Some(links) = self.resumption.granted_mut() {
+            links.is_known = true;
             self.handle_acked();
         }
         if header.seq != 0 {
@@ -391,7 +391,7 @@ impl Connection {
             stream_bytes_held: self.recv_streams.held(),
             memory_held: self.memory_held() - self.assembly.pooled_bytes(),
             unacked_bulk: self.link.bulk.under_way(),
-            replay_bytes: self.resumption.kept.bytes(),
+            replay_bytes: self.resumption.kept_bytes(),
         }
     }
 

@@ -16,11 +16,11 @@ impl Connection {
     /// The next packet to be sent again, if the other side takes its bulk.
     #[cold]
     pub(super) fn next_again(&mut self, now: Instant) -> Option<Bytes> {
-        let has_bulk = self.resumption.kept.next_bulk()? > 0;
+        let has_bulk = self.resumption.kept()?.next_bulk()? > 0;
         if has_bulk && !self.link.bulk.allows() {
             return None;
         }
-        let AgainPacket { seq, bytes, bulk } = self.resumption.kept.next_again()?;
+        let AgainPacket { seq, bytes, bulk } = self.resumption.kept_mut()?.next_again()?;
         let Ok((_, frames)) = read_packet(bytes) else {
             debug_assert!(false, "what this side has written can be read");
             return None;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::{
     error::{CloseCode, ConnectionError, TimeLimit, Timeout},
     proto::{kept_packets::KeptPackets, pings::PingBudget},
+    wire::Resume,
 };
 
 use super::Role;
@@ -34,29 +35,34 @@ impl Resumability {
     }
 }
 
-/// Everything about the links that a session has had, and may yet have.
+/// Everything about the links that a session has had, and may yet have. A session that ends with its link, as most do,
+/// pays for a pointer alone.
+#[derive(Debug, Default)]
+pub(super) struct Resumption(Option<Box<Links>>);
+
+/// What a session has that outlives its links, or would like to.
 #[derive(Debug)]
-pub(super) struct Resumption {
-    /// What this side would like.
-    asked: Resumability,
-    /// How long the session lives without a link, as the Welcome has said; zero if it ends with its link.
-    window: Duration,
+pub(super) struct Links {
+    /// How long the session lives without a link, in milliseconds, as the Welcome has said; 0 before that.
+    window_ms: u64,
+    /// The window that this side would like.
+    asked_ms: u64,
     pub(super) token: Bytes,
     /// The number of the link; 0 for the first.
     pub(super) epoch: u64,
     /// How often the client may come back at once, from the first time on.
-    pub(super) resumes: Option<PingBudget>,
+    pub(super) resumes: Option<Box<PingBudget>>,
     /// Packets that the other side may not have.
-    pub(super) kept: KeptPackets,
+    kept: KeptPackets,
     /// The session has no link at the moment.
-    pub(super) detached: Option<Box<Detached>>,
+    detached: Option<Box<Detached>>,
     /// The other side has sent something since the Welcome, so that it knows of the session.
     pub(super) is_known: bool,
-    pub(super) bye: Bye,
+    bye: Bye,
     /// What had been gained when each of these timers last cost the session its link.
-    strikes: [Option<u64>; 2],
+    strikes: Option<Box<[Option<u64>; 2]>>,
     /// The last packet that was acknowledged when the current period of acks began.
-    pub(super) acked_before: u64,
+    acked_before: u64,
 }
 
 /// The session has no link.
@@ -89,93 +95,199 @@ pub(super) enum Strike {
 }
 
 impl Resumption {
-    /// The session ends with its link.
-    pub(super) fn none() -> Self {
-        Self {
-            asked: Resumability::default(),
-            window: Duration::ZERO,
-            token: Bytes::new(),
-            epoch: 0,
-            resumes: None,
-            kept: KeptPackets::default(),
-            detached: None,
-            is_known: false,
-            bye: Bye::None,
-            strikes: [None; 2],
-            acked_before: 0,
-        }
-    }
-
-    /// This side would like the session to outlive its links.
-    pub(super) fn ask(&mut self, asked: Resumability) {
-        self.asked = asked;
+    /// This side would like the session to outlive its links. At a server `token` is what the client will show.
+    pub(super) fn ask(&mut self, asked: &Resumability, token: Bytes) {
+        let asked_ms = u64::try_from(asked.window.as_millis()).unwrap_or(u64::MAX);
+        self.0 = (asked_ms > 0).then(|| Box::new(Links::new(asked_ms, asked.replay_buffer, token)));
     }
 
     /// What this side would like, in milliseconds; 0 if the session may end with its link.
     pub(super) fn asked_ms(&self) -> u64 {
-        u64::try_from(self.asked.window.as_millis()).unwrap_or(u64::MAX)
+        self.0.as_ref().map_or(0, |links| links.asked_ms)
     }
 
-    /// The session outlives its links, from the Welcome on.
-    pub(super) fn grant(&mut self, window: Duration) {
-        self.window = window;
-        self.kept = KeptPackets::new(self.asked.replay_buffer);
+    /// The token by which the session is resumed, if it can be.
+    pub(super) fn token(&self) -> Option<&Bytes> {
+        self.0.as_ref().map(|links| &links.token).filter(|token| !token.is_empty())
+    }
+
+    /// Both sides agree that the session outlives its links, from the Welcome on; for this many milliseconds, or not at
+    /// all if these are 0.
+    pub(super) fn grant(&mut self, window_ms: u64) {
+        match &mut self.0 {
+            Some(links) if window_ms > 0 => links.window_ms = window_ms.min(links.asked_ms),
+            _ => self.0 = None,
+        }
     }
 
     /// Whether the session outlives its links.
     #[inline]
     pub(super) fn is_granted(&self) -> bool {
-        !self.window.is_zero()
+        self.granted().is_some()
     }
 
-    /// Bytes of packets, bulk apart, that may wait to be acknowledged, and of bulk as many again.
-    pub(super) fn replay_buffer(&self) -> usize {
-        self.asked.replay_buffer
+    /// What the session has that outlives its links.
+    #[inline]
+    pub(super) fn granted(&self) -> Option<&Links> {
+        self.0.as_deref().filter(|links| links.window_ms > 0)
     }
 
-    /// How long the session lives without a link.
+    /// What the session has that outlives its links.
+    #[inline]
+    pub(super) fn granted_mut(&mut self) -> Option<&mut Links> {
+        self.0.as_deref_mut().filter(|links| links.window_ms > 0)
+    }
+
+    /// How long the session lives without a link; zero if it ends with its link.
     pub(super) fn window(&self) -> Duration {
-        self.window
+        self.granted().map_or(Duration::ZERO, |links| Duration::from_millis(links.window_ms))
+    }
+
+    /// The number of the link; 0 for the first.
+    pub(super) fn epoch(&self) -> u64 {
+        self.0.as_ref().map_or(0, |links| links.epoch)
+    }
+
+    /// Packets that the other side may not have.
+    #[inline]
+    pub(super) fn kept(&self) -> Option<&KeptPackets> {
+        self.granted().map(|links| &links.kept)
+    }
+
+    /// Packets that the other side may not have.
+    #[inline]
+    pub(super) fn kept_mut(&mut self) -> Option<&mut KeptPackets> {
+        self.granted_mut().map(|links| &mut links.kept)
+    }
+
+    /// Bytes of packets that the other side may not have.
+    #[inline]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept().map_or(0, KeptPackets::bytes)
+    }
+
+    /// Whether packets are kept that the other side may not have.
+    #[inline]
+    pub(super) fn keeps_packets(&self) -> bool {
+        self.kept().is_some_and(|kept| !kept.is_empty())
+    }
+
+    /// The last packet that was acknowledged when the current period of acks began.
+    pub(super) fn acked_before(&self) -> u64 {
+        self.granted().map_or(0, |links| links.acked_before)
+    }
+
+    /// A period begins in which something has to be acknowledged beyond this packet.
+    #[inline]
+    pub(super) fn begin_ack_period(&mut self, acked: u64) {
+        if let Some(links) = self.granted_mut() {
+            links.acked_before = acked;
+        }
+    }
+
+    /// Whether packets have to be sent again.
+    #[inline]
+    pub(super) fn has_again(&self) -> bool {
+        self.kept().is_some_and(KeptPackets::has_again)
+    }
+
+    /// Since when the session has had no link, and how it lost the last one.
+    #[inline]
+    pub(super) fn detached(&self) -> Option<&Detached> {
+        self.granted()?.detached.as_deref()
     }
 
     #[inline]
     pub(super) fn is_detached(&self) -> bool {
-        self.detached.is_some()
+        self.detached().is_some()
     }
 
     /// Whether no packet goes that is counted and new: there is no link, or others have to be acknowledged or sent
     /// again before.
     #[inline]
     pub(super) fn holds_new_packets(&self) -> bool {
-        self.is_detached() || self.kept.is_full() || self.kept.has_again()
+        self.granted().is_some_and(|links| links.detached.is_some() || links.kept.is_full() || links.kept.has_again())
     }
 
-    /// Whether the last counted frame has gone.
+    /// Whether nothing that is counted may follow behind what has been sent already: others have to be acknowledged
+    /// before, or the last counted frame has gone.
     #[inline]
     pub(super) fn is_silent(&self) -> bool {
-        matches!(self.bye, Bye::Sent(_) | Bye::Over)
+        self.granted().is_some_and(|links| links.kept.is_full() || matches!(links.bye, Bye::Sent(_) | Bye::Over))
     }
 
     /// Whether a packet has to be sent again, or the last words wait.
     pub(super) fn has_output(&self) -> bool {
-        self.kept.has_again() || self.bye == Bye::Waits
+        self.granted().is_some_and(|links| links.kept.has_again() || links.bye == Bye::Waits)
+    }
+
+    /// How far the last words are.
+    #[inline]
+    pub(super) fn bye(&self) -> Bye {
+        self.granted().map_or(Bye::None, |links| links.bye)
+    }
+
+    pub(super) fn set_bye(&mut self, bye: Bye) {
+        if let Some(links) = self.granted_mut() {
+            links.bye = bye;
+        }
     }
 
     /// Whether the session goes on when its link ends like this. `role` is this side's.
     pub(super) fn survives(&self, error: &ConnectionError, role: Role) -> bool {
-        self.is_granted() && (self.is_known || self.epoch > 0 || role == Role::Client) && is_link_lost(error, role)
+        let Some(links) = self.granted() else { return false };
+        (links.is_known || links.epoch > 0 || role == Role::Client) && is_link_lost(error, role)
     }
 
     /// A timer that judges the other side has run out. True if that costs the session, because too little was `gained`
     /// since the timer cost it a link.
     pub(super) fn strike(&mut self, timer: Strike, gained: u64) -> bool {
+        self.granted_mut().is_none_or(|links| links.strike(timer, gained))
+    }
+}
+
+impl Links {
+    fn new(asked_ms: u64, replay_buffer: usize, token: Bytes) -> Self {
+        Self {
+            window_ms: 0,
+            asked_ms,
+            token,
+            epoch: 0,
+            resumes: None,
+            kept: KeptPackets::new(replay_buffer),
+            detached: None,
+            is_known: false,
+            bye: Bye::None,
+            strikes: None,
+            acked_before: 0,
+        }
+    }
+
+    /// The link is lost. What is kept may have to be kept for long.
+    pub(super) fn detach(&mut self, now: Instant, error: ConnectionError) {
+        self.kept.shrink();
+        self.detached = Some(Box::new(Detached { since: now, error }));
+    }
+
+    /// There is a link again, and what is kept goes again. Gives the time since which there was none, if so.
+    pub(super) fn attach(&mut self) -> Option<Instant> {
+        self.kept.begin_again();
+        self.detached.take().map(|detached| detached.since)
+    }
+
+    /// At a client: what the next link has to say. `received` is the number of the last packet that came in.
+    pub(super) fn next_resume(&mut self, received: u64) -> Resume {
+        self.epoch += 1;
+        Resume { token: self.token.clone(), epoch: self.epoch, received }
+    }
+
+    fn strike(&mut self, timer: Strike, gained: u64) -> bool {
         let (index, least) = match timer {
             Strike::Assembly => (0, GAIN),
             Strike::Ack => (1, 1),
         };
-        let is_last = self.strikes[index].is_some_and(|before| gained.saturating_sub(before) < least);
-        self.strikes[index] = Some(gained);
-        is_last
+        let before = self.strikes.get_or_insert_default()[index].replace(gained);
+        before.is_some_and(|before| gained.saturating_sub(before) < least)
     }
 }
 
@@ -210,6 +322,21 @@ mod tests {
         ConnectionError::ClosedByPeer { code, reason: "".into() }
     }
 
+    fn granted() -> Resumption {
+        let mut resumption = Resumption::default();
+        resumption.ask(&Resumability { window: Duration::from_secs(1), replay_buffer: 1 << 20 }, Bytes::new());
+        assert!(!resumption.is_granted());
+        resumption.grant(u64::MAX);
+        assert_eq!(resumption.window(), Duration::from_secs(1));
+        resumption
+    }
+
+    #[test]
+    fn a_session_that_ends_with_its_link_pays_for_a_pointer() {
+        assert_eq!(size_of::<Resumption>(), size_of::<usize>());
+        assert!(size_of::<Links>() <= 224, "{}", size_of::<Links>());
+    }
+
     #[test]
     fn only_some_codes_end_a_session_that_can_be_resumed() {
         let ends = |role| {
@@ -234,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_runs_out_twice_costs_the_session_unless_something_was_gained() {
-        let mut resumption = Resumption::none();
+        let mut resumption = granted();
         assert!(!resumption.strike(Strike::Assembly, 100));
         assert!(!resumption.strike(Strike::Assembly, 100 + GAIN));
         assert!(!resumption.strike(Strike::Ack, 7) && !resumption.strike(Strike::Ack, 8));
@@ -245,11 +372,10 @@ mod tests {
     #[test]
     fn a_new_session_of_which_the_client_may_not_know_ends_with_its_link() {
         let lost = ConnectionError::Lost("cut".to_owned());
-        let mut resumption = Resumption::none();
-        assert!(!resumption.survives(&lost, Role::Client));
-        resumption.grant(Duration::from_secs(1));
+        assert!(!Resumption::default().survives(&lost, Role::Client));
+        let mut resumption = granted();
         assert!(resumption.survives(&lost, Role::Client) && !resumption.survives(&lost, Role::Server));
-        resumption.is_known = true;
+        resumption.granted_mut().unwrap().is_known = true;
         assert!(resumption.survives(&lost, Role::Server));
     }
 }

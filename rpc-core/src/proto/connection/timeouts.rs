@@ -180,9 +180,9 @@ impl Connection {
     /// Enough of the bulk under way must have been acknowledged, and something of what is kept. While bulk waits, the
     /// next attempt to send sets the timer again.
     fn judge_acks(&mut self, now: Instant) {
-        let keeps = !self.resumption.kept.is_empty();
+        let keeps = self.resumption.keeps_packets();
         let is_behind = self.has_bulk() && self.link.is_behind_acks();
-        let is_late = is_behind || keeps && self.sequence.acked() <= self.resumption.acked_before;
+        let is_late = is_behind || keeps && self.sequence.acked() <= self.resumption.acked_before();
         if !is_late {
             if keeps {
                 self.await_acks(now);
@@ -205,7 +205,7 @@ impl Connection {
     #[inline]
     pub(super) fn await_acks(&mut self, now: Instant) {
         if !self.schedule.timers.is_set(SessionTimer::Ack) {
-            self.resumption.acked_before = self.sequence.acked();
+            self.resumption.begin_ack_period(self.sequence.acked());
             self.link.begin_ack_period();
             self.schedule.timers.set(SessionTimer::Ack, now + self.config.progress_timeout());
         }

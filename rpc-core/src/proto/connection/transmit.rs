@@ -51,7 +51,7 @@ impl Connection {
         if unsequenced.is_some() {
             return unsequenced;
         }
-        let again = self.resumption.kept.has_again();
+        let again = self.resumption.has_again();
         let packet = if again { self.next_again(now) } else { self.next_sequenced(now) };
         if packet.is_none() || !self.may_transmit(now) {
             self.rest(now);
@@ -79,7 +79,7 @@ impl Connection {
     }
 
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
-        if self.resumption.kept.is_full() || self.resumption.is_silent() {
+        if self.resumption.is_silent() {
             return None;
         }
         let largest = self.negotiated.packet;
@@ -108,8 +108,8 @@ impl Connection {
         self.watch_tables(now);
         let bulk = self.link.packet.len() - before_bulk;
         let packet = self.link.take_packet();
-        if self.resumption.is_granted() {
-            self.resumption.kept.keep(number, &packet, bulk);
+        if let Some(kept) = self.resumption.kept_mut() {
+            kept.keep(number, &packet, bulk);
             self.await_acks(now);
         }
         Some(packet)

@@ -84,5 +84,5 @@ impl World {
 }
 
 fn is_named(session: &SessionEnd, resume: &Resume) -> bool {
-    *session.connection.token() == resume.token
+    session.connection.token() == Some(&resume.token)
 }

@@ -415,5 +415,5 @@ pub(super) fn take(end: &mut SessionEnd, now: Instant, item: OnItsWay) {
 /// Whether both are ends of one session.
 fn is_same(server: &SessionEnd, client: &SessionEnd) -> bool {
     let token = client.connection.token();
-    !token.is_empty() && token == server.connection.token()
+    token.is_some() && token == server.connection.token()
 }
