@@ -18,6 +18,8 @@ mod resume;
 mod setup;
 #[path = "reconnect/torture.rs"]
 mod torture;
+#[path = "reconnect/turns.rs"]
+mod turns;
 
 use std::{
     net::SocketAddr,

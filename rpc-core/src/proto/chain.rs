@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Instant,
@@ -71,6 +71,8 @@ pub struct ServedCall {
     pub through: Option<&'static MethodDescriptor>,
     /// [`STARTED`] and the [`Cancellation`] in one number: the method runs only if `STARTED` was set first.
     progress: AtomicU8,
+    /// The call has the turn of an object for which calls of other sessions may wait.
+    has_shared_turn: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
@@ -107,6 +109,7 @@ impl ServedCall {
             parent,
             through,
             progress: AtomicU8::new(0),
+            has_shared_turn: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
     }
@@ -124,6 +127,7 @@ impl ServedCall {
             (self.parent, self.through) = (Some(origin.call), origin.through);
         }
         *self.progress.get_mut() = 0;
+        *self.has_shared_turn.get_mut() = false;
         self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner).described = None;
     }
 
@@ -171,6 +175,19 @@ impl ServedCall {
     /// The calls in whose handlers this one has its origin, nearest first.
     pub fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::successors(self.parent.as_ref(), |call| call.parent.as_ref())
+    }
+
+    /// The call gets or loses the turn of an object for which calls of other sessions may wait.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "the objects are the sessions'"))]
+    pub(crate) fn set_shared_turn(&self, has_turn: bool) {
+        self.has_shared_turn.store(has_turn, Ordering::Release);
+    }
+
+    /// Whether calls of other sessions may wait until this call has ended, because it has the turn of an object that
+    /// serves all sessions, or a call has in whose handler this one has its origin.
+    pub(crate) fn holds_up_sessions(&self) -> bool {
+        let has_turn = |call: &Self| call.has_shared_turn.load(Ordering::Acquire);
+        has_turn(self) || self.ancestors().any(|call| has_turn(call))
     }
 
     /// Whether this call was made, directly or not, in the handler of `other`.

@@ -4,7 +4,7 @@ mod acks;
 mod assembly;
 mod buffer_pool;
 mod bulk;
-mod chain;
+pub(crate) mod chain;
 mod connection;
 mod deadline_origin;
 mod deadlines;

@@ -53,6 +53,8 @@ pub(crate) enum SessionTimer {
     Drain,
     /// The identity of the other side has expired.
     Expiry,
+    /// Calls that hold up other sessions do not wait for the next link.
+    DetachedTurn,
     /// A session without a link is given up.
     Detached,
     /// The last words of the session are given up.
@@ -78,6 +80,7 @@ impl TimerKind for SessionTimer {
         Self::DrainGrace,
         Self::Drain,
         Self::Expiry,
+        Self::DetachedTurn,
         Self::Detached,
         Self::Linger,
     ];

@@ -130,7 +130,7 @@ impl Service {
     /// at an object for each call.
     #[must_use]
     pub fn concurrency(self, concurrency: Concurrency) -> Self {
-        let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency)).flatten();
+        let turns = matches!(self.source, Source::Shared(_)).then(|| turns(self.contract, concurrency, true)).flatten();
         Self { concurrency, turns, ..self }
     }
 
@@ -145,18 +145,19 @@ impl Service {
             Source::Shared(host) => (host.clone(), self.turns.clone()),
             Source::PerCall(host) => (host.clone(), None),
             Source::PerSession(factory) => {
-                (factory.make(session.clone()).await?, turns(self.contract, self.concurrency))
+                (factory.make(session.clone()).await?, turns(self.contract, self.concurrency, false))
             }
         };
         Ok(Instance::new(self.contract, host, turns))
     }
 }
 
-fn turns(contract: &ContractDescriptor, concurrency: Concurrency) -> Option<Arc<TurnQueue>> {
+/// The turns of an object; `is_shared` says whether the object serves all sessions.
+fn turns(contract: &ContractDescriptor, concurrency: Concurrency, is_shared: bool) -> Option<Arc<TurnQueue>> {
     match concurrency {
         Concurrency::Multiple => None,
-        Concurrency::Single => Some(TurnQueue::new(contract.name(), false)),
-        Concurrency::Reentrant => Some(TurnQueue::new(contract.name(), true)),
+        Concurrency::Single => Some(TurnQueue::new(contract.name(), false, is_shared)),
+        Concurrency::Reentrant => Some(TurnQueue::new(contract.name(), true, is_shared)),
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct TurnQueue {
     contract: &'static str,
     /// Whether calls of the chain that is being served are let in.
     reentrant: bool,
+    /// Whether the calls of all sessions wait here, so that one of them may hold up another session.
+    is_shared: bool,
     state: Mutex<State>,
 }
 
@@ -50,8 +52,8 @@ pub(crate) struct QueuedTurn {
 pub(crate) struct TurnGuard(QueuedTurn);
 
 impl TurnQueue {
-    pub(crate) fn new(contract: &'static str, reentrant: bool) -> Arc<Self> {
-        Arc::new(Self { contract, reentrant, state: Mutex::default() })
+    pub(crate) fn new(contract: &'static str, reentrant: bool, is_shared: bool) -> Arc<Self> {
+        Arc::new(Self { contract, reentrant, is_shared, state: Mutex::default() })
     }
 
     /// Takes a place for a call whose arguments are arriving. Later calls of the same session do not overtake the call.
@@ -79,7 +81,7 @@ impl TurnQueue {
                 }
                 Some(_) => {
                     let ticket = state.ticket(call.session);
-                    state.serving.push(ActiveTurn { ticket, call: call.clone() });
+                    state.serve(ticket, call.clone(), self.is_shared);
                     drop(state);
                     // The call has its turn, so its place in the queue is not needed.
                     drop(held);
@@ -123,7 +125,7 @@ impl TurnQueue {
 
     /// Gives the turn to the next call in the queue if no call has the turn.
     fn advance(&self) {
-        let waker = self.lock().advance();
+        let waker = self.lock().advance(self.is_shared);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -134,7 +136,10 @@ impl TurnQueue {
         let entry = state.queue.remove(ticket);
         let serving = state.serving.iter().position(|serving| serving.ticket == ticket);
         let serving = serving.map(|at| state.serving.remove(at));
-        let waker = state.advance();
+        if let Some(ActiveTurn { call, .. }) = serving.as_ref().filter(|_| self.is_shared) {
+            call.set_shared_turn(false);
+        }
+        let waker = state.advance(self.is_shared);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -183,12 +188,19 @@ impl State {
         Ticket { session, number: self.next }
     }
 
-    fn advance(&mut self) -> Option<Waker> {
+    fn serve(&mut self, ticket: Ticket, call: Arc<ServedCall>, is_shared: bool) {
+        if is_shared {
+            call.set_shared_turn(true);
+        }
+        self.serving.push(ActiveTurn { ticket, call });
+    }
+
+    fn advance(&mut self, is_shared: bool) -> Option<Waker> {
         if !self.serving.is_empty() {
             return None;
         }
         let (ticket, Entry { ready, waker }) = self.queue.pop()?;
-        self.serving.push(ActiveTurn { ticket, call: ready? });
+        self.serve(ticket, ready?, is_shared);
         waker
     }
 }
@@ -239,5 +251,28 @@ impl fmt::Debug for TurnQueue {
 impl fmt::Debug for QueuedTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("QueuedTurn").field(&self.ticket).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::proto::chain::NewCall;
+
+    #[test]
+    fn a_call_holds_up_other_sessions_while_it_has_a_turn_that_they_share() {
+        for is_shared in [false, true] {
+            let turns = TurnQueue::new("Chat", false, is_shared);
+            let [first, second] =
+                [1, 2].map(|session| Arc::new(ServedCall::new(NewCall { session, id: Some(1), ..NewCall::default() })));
+            let turn = turns.enter(&first, None).now_or_never().unwrap().unwrap();
+            assert!(turns.enter(&second, None).now_or_never().is_none());
+            assert_eq!((first.holds_up_sessions(), second.holds_up_sessions()), (is_shared, false));
+            drop(turn);
+            let _turn = turns.enter(&second, None).now_or_never().unwrap().unwrap();
+            assert_eq!((first.holds_up_sessions(), second.holds_up_sessions()), (false, is_shared));
+        }
     }
 }

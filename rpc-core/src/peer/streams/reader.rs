@@ -12,8 +12,9 @@ use bytes::Bytes;
 
 use super::watch::StreamWatch;
 use crate::{
-    peer::{clock::now, shared::SessionShared},
+    peer::{clock::now, current::current, shared::SessionShared},
     proto::{ITEM, Reading, StreamError, Taken},
+    status::Status,
     wire::{Streams, TransferId},
 };
 
@@ -75,11 +76,19 @@ impl StreamReader {
                 return Poll::Ready(None);
             }
             let (read, mut batch) = (mem::take(&mut self.read), mem::take(&mut self.batch));
-            let taken = self.update(|connection, id| connection.take_items(id, read, &mut batch, cx.waker()));
+            let (taken, is_detached) = self.update(|connection, id| {
+                let taken = connection.take_items(id, read, &mut batch, cx.waker());
+                (taken, connection.detached().is_some())
+            });
             self.batch = batch;
             match taken {
                 Taken::Items => {}
-                Taken::Nothing => return Poll::Pending,
+                Taken::Nothing => {
+                    let refused = if is_detached { self.refuse_to_hold_up() } else { None };
+                    let Some(status) = refused else { return Poll::Pending };
+                    self.leave();
+                    return Poll::Ready(Some(Err(StreamError::Status(status))));
+                }
                 Taken::End(end) => {
                     self.over = true;
                     self.watch.note(&end);
@@ -99,6 +108,20 @@ impl StreamReader {
             self.read.slow = now().duration_since(self.reported) >= SLOW;
         }
         self.read.slow || items >= self.report.0 || bytes >= self.report.1
+    }
+
+    /// Why the handler that reads may not wait any more, if that is so.
+    #[cold]
+    fn refuse_to_hold_up(&self) -> Option<Status> {
+        let serving = current()?;
+        self.shared.look(|connection| connection.refuse_to_hold_up(&serving.call))
+    }
+
+    fn leave(&mut self) {
+        if !mem::replace(&mut self.over, true) {
+            let id = self.id;
+            self.shared.act(|connection| connection.leave_stream(id));
+        }
     }
 
     fn update<R>(&self, f: impl FnOnce(&mut crate::proto::Connection, TransferId) -> R) -> R {
@@ -122,10 +145,7 @@ fn report(items: i64, window: usize) -> (i64, i64) {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        if !self.over {
-            let id = self.id;
-            self.shared.act(|connection| connection.leave_stream(id));
-        }
+        self.leave();
     }
 }
 

@@ -137,6 +137,9 @@ impl Connection {
         if start.depth > max_depth {
             return Some(too_deep(max_depth));
         }
+        if let Some(status) = self.refuse_to_wait(start) {
+            return Some(status);
+        }
         let is_late = start.deadline.is_some_and(|deadline| deadline <= now);
         is_late.then(|| {
             let message = too_late(start.method, start.deadline_origin, start.deadline, "the call was not made");

@@ -96,6 +96,9 @@ impl Connection {
         if self.life.is_open() {
             self.schedule.pause(now);
             self.calls.hold_back(true);
+            if let Some(until) = now.checked_add(self.config.detached_turn()) {
+                self.schedule.timers.set(SessionTimer::DetachedTurn, until);
+            }
             if let Some(until) = now.checked_add(patience) {
                 self.schedule.timers.set(SessionTimer::Detached, until);
             }
@@ -240,6 +243,7 @@ impl Connection {
         let since = self.resumption.granted_mut().and_then(Links::attach);
         if self.life.is_open() {
             if let Some(since) = since {
+                self.schedule.timers.stop(SessionTimer::DetachedTurn);
                 self.schedule.timers.stop(SessionTimer::Detached);
                 self.let_times_go_on(now, since);
             }

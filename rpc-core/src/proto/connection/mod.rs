@@ -4,7 +4,8 @@
 //! beside this folder, `lifecycle`, `outgoing_calls`, `served_calls`, `schedule`, `memory`, `kept_outcomes` and
 //! `output`. The other files have the steps that need several parts: `handshake`, `calls` and `completions` for calls
 //! that are made here, `serving` and `answering` for calls that are served here, `transfers`, `streams`, `transmit`,
-//! `timeouts`, `expiry` and `closing`. Sessions that outlive a link have `resumption`, `links`, `replay` and `bye`.
+//! `timeouts`, `expiry` and `closing`. Sessions that outlive a link have `resumption`, `links`, `replay`, `turns` and
+//! `bye`.
 //! `state` has the types in which the connection describes itself to its shell, among them its counts,
 //! `ConnectionStats`. Tests look inside by `inspect`.
 //!
@@ -38,6 +39,7 @@ mod streams;
 mod timeouts;
 mod transfers;
 mod transmit;
+mod turns;
 
 use std::{collections::VecDeque, fmt, mem, task::Waker, time::Instant};
 

@@ -72,6 +72,8 @@ pub(super) struct Detached {
     pub(super) since: Instant,
     /// How the last link was lost.
     pub(super) error: ConnectionError,
+    /// Calls that hold up other sessions do not wait for the next link any more.
+    pub(super) ends_turns: bool,
 }
 
 /// The last counted frame of this side.
@@ -263,10 +265,17 @@ impl Links {
         }
     }
 
+    /// Calls that hold up other sessions do not wait for the next link any more.
+    pub(super) fn end_turns(&mut self) {
+        if let Some(detached) = &mut self.detached {
+            detached.ends_turns = true;
+        }
+    }
+
     /// The link is lost. What is kept may have to be kept for long.
     pub(super) fn detach(&mut self, now: Instant, error: ConnectionError) {
         self.kept.shrink();
-        self.detached = Some(Box::new(Detached { since: now, error }));
+        self.detached = Some(Box::new(Detached { since: now, error, ends_turns: false }));
     }
 
     /// There is a link again, and what is kept goes again. Gives the time since which there was none, if so.

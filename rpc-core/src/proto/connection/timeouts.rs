@@ -159,6 +159,7 @@ impl Connection {
             SessionTimer::DrainGrace => self.stop_handlers(),
             SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
             SessionTimer::Expiry => self.give_up_link(now, ConnectionError::Expired, Flush::Output),
+            SessionTimer::DetachedTurn => self.end_turns(),
             SessionTimer::Detached => self.give_up_links(),
             SessionTimer::Linger => self.end_bye(),
         }

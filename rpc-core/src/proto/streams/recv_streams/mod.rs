@@ -251,6 +251,11 @@ impl RecvStreams {
         Taken::Nothing
     }
 
+    /// Wakes the readers that wait for an item.
+    pub(crate) fn wake_readers(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.streams.values_mut().filter_map(|stream| stream.waker.take()));
+    }
+
     /// A reader has read this much since its last report.
     pub(crate) fn count_read(&mut self, id: TransferId, Reading { items, bytes, slow }: Reading) {
         if items == 0 {

@@ -6,6 +6,7 @@ mod hostile;
 mod links;
 mod replay;
 mod timers;
+mod turns;
 
 use std::{
     task::Waker,
