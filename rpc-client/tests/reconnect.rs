@@ -6,6 +6,8 @@
 mod attempts;
 #[path = "reconnect/calls.rs"]
 mod calls;
+#[path = "reconnect/drains.rs"]
+mod drains;
 #[path = "reconnect/ends.rs"]
 mod ends;
 #[path = "reconnect/events.rs"]

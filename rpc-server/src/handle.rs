@@ -25,7 +25,8 @@ use crate::{
 /// [`server`](Self::server), the server then ends at once: it closes every session with code 1012, without waiting for
 /// calls. To stop in good order use [`shutdown`](Self::shutdown); to run for ever, [`wait`](Self::wait).
 ///
-/// The address is free again when the handle has been dropped, and from the first poll of a shutdown on.
+/// The address is free again when the handle has been dropped, and from the first poll of a shutdown on; with sessions
+/// that can be resumed, when these have ended.
 ///
 /// ```
 /// use rpc_client::Connect;

@@ -255,7 +255,12 @@ impl Server {
 
     /// Stops in good order: closes every [`Listener`], takes no more sessions, tells every peer, lets running calls
     /// end, then closes each session with code 1012. Returns when the last session has ended and its `closed` hooks
-    /// have returned. The addresses are free from the first poll on.
+    /// have returned.
+    ///
+    /// The addresses are free from the first poll on, unless there are sessions that can be
+    /// [resumed](rpc_core::Config::resume_window). Until these have ended, the listeners stay for clients that come
+    /// back to them, because the client of a session without a link would otherwise lose the results of its calls;
+    /// other clients are turned away with 1012, and come back later.
     ///
     /// Calls that still run after [`Config::drain_grace`](rpc_core::Config::drain_grace) are cancelled. `shutdown`
     /// returns within [`Config::drain_timeout`](rpc_core::Config::drain_timeout) in every case: `closed` hooks that
@@ -276,10 +281,19 @@ impl Server {
 
     /// The first step of [`shutdown`](Self::shutdown).
     pub(crate) fn begin_shutdown(&self) {
-        if let Some(listeners) = self.shared().stop(Stop::Gracefully) {
+        let shared = self.shared();
+        if let Some(listeners) = shared.end_listening() {
             info!(listeners, sessions = self.sessions().len(), "shutting down");
         }
         self.sessions().begin_drain();
+        if !self.sessions().may_resume() {
+            return shared.stop(Stop::Gracefully);
+        }
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            shared.sessions.until_none_resumes().await;
+            shared.stop(Stop::Gracefully);
+        });
     }
 
     pub(crate) fn shared(&self) -> &Arc<ServerShared> {

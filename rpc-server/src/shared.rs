@@ -217,20 +217,23 @@ impl ServerShared {
         self.unready.store(true, Ordering::Relaxed);
     }
 
+    /// No socket is added any more. The first call returns the number of sockets that are open.
+    pub(crate) fn end_listening(&self) -> Option<usize> {
+        let mut listening = self.listening();
+        let first = !std::mem::replace(&mut listening.ended, true);
+        first.then_some(listening.sockets.len())
+    }
+
     /// Closes every socket, and drops the connections that have no session yet, except those on which the application
-    /// still answers a request if the server stops gracefully. The first call returns the number of sockets that were
-    /// open.
-    pub(crate) fn stop(&self, stop: Stop) -> Option<usize> {
-        let (first, sockets) = {
-            let mut listening = self.listening();
-            (!std::mem::replace(&mut listening.ended, true), std::mem::take(&mut listening.sockets))
-        };
+    /// still answers a request if the server stops gracefully.
+    pub(crate) fn stop(&self, stop: Stop) {
+        self.end_listening();
+        let sockets = std::mem::take(&mut self.listening().sockets);
         // A listener's task whose socket closes asks whether the server has ended, so the answer comes first.
         self.stop.send_modify(|now| *now = stop.max(*now));
         for socket in &sockets {
             socket.close();
         }
-        first.then_some(sockets.len())
     }
 
     /// Whether the server has been stopped.

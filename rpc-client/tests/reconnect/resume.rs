@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{DeskClient, House, away, client, connected, events::next, hold, line::Line, only, serve_with};
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config::builder().resume_window(Duration::from_secs(60)).build().unwrap()
 }
 
@@ -24,7 +24,7 @@ fn resuming(line: &Line) -> ConnectBuilder<Client> {
     client(line.addr()).config(config())
 }
 
-async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
+pub(super) async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
     let server = serve_with(house, config()).await;
     let line = Line::to(server.local_addr()).await;
     let client = resuming(&line).await.unwrap();
@@ -34,7 +34,7 @@ async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
 }
 
 /// Closes the line, and waits until both ends have noticed.
-async fn unplug(line: &Line, client: &Client, session: &Session) {
+pub(super) async fn unplug(line: &Line, client: &Client, session: &Session) {
     line.close();
     away(client).await;
     until("the server has noticed", || session.state() == SessionState::Detached).await;
@@ -337,7 +337,7 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_hook_that_decides() {
     line.cut();
     let dropped = timeout(SOON, asks.recv()).await.unwrap().unwrap();
     let shutdown = tokio::spawn(async move { server.shutdown().await });
-    timeout(Duration::from_secs(8), dropped).await.expect("the hook runs on").unwrap_err();
+    timeout(SOON, dropped).await.expect("the hook runs on").unwrap_err();
     shutdown.abort();
 }
 

@@ -7,13 +7,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures::FutureExt;
-use tokio::time::{sleep, timeout};
-
 use super::{
     Driver, Transport,
     first_frame::Reading,
+    goodbye::{say_goodbye, tell},
     start::begin,
     trace::{Names, trace_packet},
 };
@@ -26,6 +23,8 @@ use crate::{
     status::Status,
     wire::Hello,
 };
+use bytes::Bytes;
+use futures::FutureExt;
 
 /// A client that has said Hello over a link to this server, and has no session yet: [`Self::read`] waits for the Hello.
 /// The server looks at what the Hello says, and then begins a session ([`Self::accept`]) or turns the client away
@@ -160,6 +159,23 @@ impl Handshake {
         (session, driver)
     }
 
+    /// Whether the client wants to go on with a session.
+    pub fn asks_to_resume(&self) -> bool {
+        self.newcomer.hello().resume.is_some()
+    }
+
+    /// Closes the link with code 1012, without a word before: the server shuts down. The client may come back, to this
+    /// address or another one. Returns the reason, for the log, as [`Self::refuse`] does, and soon enough for a drain.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime that has its time enabled.
+    pub async fn shut_out(mut self) -> ConnectionError {
+        let error = ConnectionError::ShutDown;
+        tell(say_goodbye(&mut *self.transport, &error), future::ready(()), &self.config).await;
+        error
+    }
+
     pub(super) fn newcomer(&self) -> &Newcomer {
         &self.newcomer
     }
@@ -216,30 +232,4 @@ impl fmt::Debug for Handshake {
             .field("contracts", &format_args!("{contracts}"))
             .finish_non_exhaustive()
     }
-}
-
-/// Tells the client why the link ends, unless the link is lost.
-async fn say_goodbye(transport: &mut dyn Transport, error: &ConnectionError) {
-    if !matches!(error, ConnectionError::Lost(_)) {
-        let (code, reason) = (error.close_code(), error.close_reason());
-        poll_fn(|cx| transport.poll_close(cx, code, &reason)).await;
-    }
-}
-
-/// Waits until the client has been told, for [`Config::close_timeout`] at most. From `stop` on the server drains, and
-/// the wait, with the steps after it, must be over before the drain is.
-async fn tell(told: impl Future<Output = ()>, stop: impl Future<Output = ()>, config: &Config) {
-    let drain = config.drain_timeout();
-    let hurry = async {
-        stop.await;
-        sleep(drain - drain / 20).await;
-    };
-    let either = async {
-        tokio::select! {
-            biased;
-            () = told => {}
-            () = hurry => {}
-        }
-    };
-    let _ = timeout(config.close_timeout(), either).await;
 }

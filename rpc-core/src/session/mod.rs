@@ -5,6 +5,7 @@ mod dispatch;
 mod driver;
 mod ended;
 mod first_frame;
+mod goodbye;
 mod handshake;
 mod in_memory;
 mod memory;

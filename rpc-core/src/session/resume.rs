@@ -5,14 +5,20 @@ use std::{
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::FutureExt;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::time::timeout;
 
-use super::{Driver, Transport, first_frame::Reading, handshake::Handshake, start::begin, trace::trace_packet};
+use super::{
+    Driver, Transport,
+    first_frame::Reading,
+    goodbye::{close_in_background, close_replaced},
+    handshake::Handshake,
+    start::begin,
+    trace::trace_packet,
+};
 use crate::{
     config::Config,
     credential::Credential,
@@ -268,18 +274,4 @@ async fn is_allowed(shared: &Arc<SessionShared>, hosting: &Hosting, info: &Conne
             false
         }
     }
-}
-
-/// Closes a link whose place another one has taken.
-pub(super) fn close_replaced(transport: Box<dyn Transport>, limit: Duration) {
-    let why = "another link of the same session has taken its place".to_owned();
-    close_in_background(transport, CloseCode::REPLACED, why, limit);
-}
-
-/// Says goodbye on a link that no session needs any more, and drops it; at the latest when `limit` is over.
-pub(super) fn close_in_background(mut transport: Box<dyn Transport>, code: CloseCode, reason: String, limit: Duration) {
-    let Ok(runtime) = Handle::try_current() else { return };
-    runtime.spawn(async move {
-        let _ = timeout(limit, poll_fn(|cx| transport.poll_close(cx, code, &reason))).await;
-    });
 }

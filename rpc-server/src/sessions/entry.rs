@@ -35,15 +35,22 @@ pub(crate) enum Kind {
     Raw(Option<SocketAddr>),
 }
 
+impl Kind {
+    /// Whether the client may want to come back to its session.
+    pub(super) fn may_resume(self) -> bool {
+        matches!(self, Self::Newcomer(_))
+    }
+}
+
 impl Entry {
     pub(super) fn new(shared: Arc<ServerSessions>, number: u64, place: Arc<Place>) -> Self {
         Self { shared, number, place: Some(place) }
     }
 
-    /// Waits until no more sessions are taken, whether the live ones drain or are closed.
+    /// Waits until no client is taken, not even one that comes back to its session.
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so this cannot fail.
-        let _ = self.shared.phase.subscribe().wait_for(|&phase| phase != Phase::Open).await;
+        let _ = self.shared.phase.subscribe().wait_for(|&phase| phase > Phase::Resuming).await;
     }
 
     /// Waits until a connection that has no session must be over: until a twentieth of a drain is left, or a second
@@ -80,7 +87,7 @@ impl Entry {
         // The Hello came too late for its session to be told with the others when the phase began.
         match phase {
             Phase::Open => {}
-            Phase::Draining => drop(session.drain()),
+            Phase::Resuming | Phase::Draining => drop(session.drain()),
             Phase::Closing => drop(session.abort()),
         }
     }
@@ -95,7 +102,11 @@ impl Drop for Entry {
         let session = entered.as_ref().and_then(Entered::session);
         let (mut wakers, record) = session.map(|session| state.closed(session.id(), lost())).unwrap_or_default();
         wakers.extend(state.wakers());
+        let phase = state.next_phase();
         drop(state);
+        if let Some(phase) = phase {
+            self.shared.go_on_to(phase);
+        }
         self.shared.announce();
         wake(wakers);
         if record.is_some() {

@@ -175,7 +175,12 @@ impl Sessions {
 
     /// Takes no more sessions and drains the live ones.
     pub(crate) fn begin_drain(&self) {
-        drain_together(&self.enter_phase(Phase::Draining));
+        let sessions = self.enter_phase(Phase::Resuming);
+        let phase = self.shared.lock().next_phase();
+        if let Some(phase) = phase {
+            self.shared.go_on_to(phase);
+        }
+        drain_together(&sessions);
         let now = Instant::now();
         let until = self.shared.drain_timeout.get().and_then(|timeout| now.checked_add(*timeout));
         self.shared.drain.send_if_modified(|drain| {
@@ -183,6 +188,18 @@ impl Sessions {
             drain.until = drain.until.or(until);
             first
         });
+    }
+
+    /// Waits until no client is taken any more, not even one that comes back to its session, or the time for a drain is
+    /// over.
+    pub(crate) async fn until_none_resumes(&self) {
+        let mut phase = self.shared.phase.subscribe();
+        self.within_drain(async move { drop(phase.wait_for(|&phase| phase > Phase::Resuming).await) }).await;
+    }
+
+    /// Whether clients are taken that come back to their sessions.
+    pub(crate) fn may_resume(&self) -> bool {
+        self.shared.lock().phase <= Phase::Resuming
     }
 
     /// Waits until there is no session, and no upgrade and no handshake under way. When the time for a drain is over,
@@ -220,10 +237,12 @@ impl Sessions {
         }
     }
 
-    /// Enters a connection, which has this place under the caps; `None` if no more are taken.
+    /// Enters a connection, which has this place under the caps; `None` if no more are taken. During a drain those are
+    /// taken of clients that may come back to their sessions.
     pub(crate) fn enter(&self, place: Arc<Place>, kind: Kind) -> Option<Entry> {
         let mut state = self.shared.lock();
-        if state.phase != Phase::Open {
+        let last = if kind.may_resume() { Phase::Resuming } else { Phase::Open };
+        if state.phase > last {
             return None;
         }
         let number = state.number();
@@ -242,14 +261,8 @@ impl Sessions {
     /// Ends the handshakes under way, and returns the sessions that the phase concerns: all that have begun, whether
     /// they are open or not.
     fn enter_phase(&self, phase: Phase) -> Vec<Session> {
-        let mut state = self.shared.lock();
-        state.phase = state.phase.max(phase);
-        let sessions = state.live().cloned().collect();
-        let wakers = state.wakers();
-        drop(state);
-        self.shared.phase.send_modify(|told| *told = phase.max(*told));
-        wake(wakers);
-        sessions
+        self.shared.go_on_to(phase);
+        self.shared.lock().live().cloned().collect()
     }
 }
 
@@ -270,6 +283,17 @@ impl ServerSessions {
     /// Tells waiting tasks how many connections there are. Never call it under the lock: it wakes them.
     fn announce(&self) {
         self.drain.send_modify(|drain| drain.entered = self.lock().entered.len());
+    }
+
+    /// The end of the server has come as far as this.
+    fn go_on_to(&self, phase: Phase) {
+        let wakers = {
+            let mut state = self.lock();
+            state.phase = state.phase.max(phase);
+            state.wakers()
+        };
+        self.phase.send_modify(|told| *told = phase.max(*told));
+        wake(wakers);
     }
 
     fn closed(&self, session: SessionId, reason: ConnectionError) {

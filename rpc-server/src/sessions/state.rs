@@ -62,8 +62,13 @@ impl Entered {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     #[default]
+    /// Clients are taken.
     Open,
+    /// Clients are taken that come back to their sessions.
+    Resuming,
+    /// No client is taken: there is no session any more to which one could come back.
     Draining,
+    /// Sessions end at once.
     Closing,
 }
 
@@ -94,6 +99,16 @@ pub(super) enum News {
 }
 
 impl State {
+    /// Whether a session is left to which its client can come back.
+    pub(super) fn has_resumable(&self) -> bool {
+        self.live().any(Session::is_resumable)
+    }
+
+    /// Where a drain goes on from a phase, if it does.
+    pub(super) fn next_phase(&self) -> Option<Phase> {
+        (self.phase == Phase::Resuming && !self.has_resumable()).then_some(Phase::Draining)
+    }
+
     /// A new number, greater than all before.
     pub(super) fn number(&mut self) -> u64 {
         self.last += 1;

@@ -59,6 +59,11 @@ async fn greet<IO>(
             return shared.hosting.__session_failed(|| info, &error);
         }
     };
+    if !handshake.asks_to_resume() && !shared.sessions.is_open() {
+        debug!(peer, "the client was turned away: the server is shutting down");
+        let error = handshake.shut_out().await;
+        return shared.hosting.__session_failed(|| info, &error);
+    }
     if !is_decided {
         let asked = shared.admission.gatekeeper.at_hello(handshake.credentials(), &info, until);
         let verdict = tokio::select! {
@@ -82,7 +87,12 @@ async fn greet<IO>(
     }
     let resumed = shared.resumable.resume(handshake, &shared.hosting, &info, entry.stopped()).await;
     let handshake = match resumed {
-        Resumption::New(handshake) => *handshake,
+        Resumption::New(handshake) if shared.sessions.is_open() => *handshake,
+        Resumption::New(handshake) => {
+            debug!(peer, "there is no such session, and the server is shutting down");
+            let error = handshake.shut_out().await;
+            return shared.hosting.__session_failed(|| info, &error);
+        }
         Resumption::Done(session) => {
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
             return entry.hand_over(&session);

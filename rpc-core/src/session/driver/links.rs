@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{
-        resume::{close_in_background, close_replaced},
+        goodbye::{close_in_background, close_replaced},
         transport::NoLink,
         yield_now::yield_now,
     },
