@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use common::{Outcome, announce};
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_server::Server;
 use tokio::task::JoinSet;
 
@@ -28,7 +28,8 @@ pub(crate) async fn serve() -> Outcome<()> {
 }
 
 pub(crate) async fn call(addr: &str, in_flight: usize, time: Duration) -> Outcome<f64> {
-    let counter = CounterClient::connect(format!("ws://{addr}/")).await?;
+    // As the peers beside it, the client does not connect again.
+    let counter = CounterClient::connect(format!("ws://{addr}/")).reconnect(Reconnect::never()).await?;
     // Warm up, then measure.
     calls(&counter, in_flight, time / 5).await?;
     calls(&counter, in_flight, time).await

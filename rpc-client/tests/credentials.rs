@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_client::{Connect, ConnectError, Credential};
+use rpc_client::{Connect, ConnectError, Credential, Reconnect};
 use rpc_core::{
     __renewal::RenewalClient, CloseCode, Code, Context, Identity, Service, Stub, contract::ContractDescriptor,
 };
@@ -247,7 +247,7 @@ async fn an_identity_that_is_not_renewed_ends_the_session() {
             let token = if asked.fetch_add(1, Ordering::SeqCst) == 0 { token("ada", 800) } else { later.to_owned() };
             async move { Ok::<_, std::io::Error>(Credential::in_hello(token)) }
         };
-        let vault = VaultClient::connect(url(&server)).credentials(source).await.unwrap();
+        let vault = VaultClient::connect(url(&server)).credentials(source).reconnect(Reconnect::never()).await.unwrap();
         let reason = timeout(SOON, vault.session().closed()).await.unwrap();
         assert!(
             matches!(&reason, rpc_core::ConnectionError::ClosedByPeer { code: CloseCode::EXPIRED, .. }),

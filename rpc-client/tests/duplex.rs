@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{CallOptions, Code, Config, Context, Execution, Session, Stats, Status, Stub};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{Inside, SOON, at_rest, until};
@@ -145,7 +145,8 @@ async fn both(config: Config) -> Both {
     let builder = Server::builder().service(house.clone().serve()).config(config.clone());
     let server = builder.listen("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", server.local_addr());
-    let near = NearClient::connect(url).callback(Screen.serve()).config(config).await.unwrap();
+    let near =
+        NearClient::connect(url).callback(Screen.serve()).config(config).reconnect(Reconnect::never()).await.unwrap();
     let session = server.sessions().iter().next().unwrap();
     Both { far: session.client(), sessions: [near.session(), session], server, house, near }
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rpc_client::{Connect, connect};
+use rpc_client::{Connect, Reconnect, connect};
 use rpc_core::{CloseCode, ConnectionError, Session, SessionHooks, Stub, async_trait};
 use rpc_server::Server;
 use rpc_testing::SOON;
@@ -87,7 +87,9 @@ async fn a_program_that_ends_without_close_writes_what_the_socket_takes() {
         let url = url.clone();
         let keeps_its_stub = run % 4 < 2;
         let main = async move {
-            let door = DoorClient::connect(url).await.unwrap();
+            // The task of a client that connects again ends with the runtime, and says goodbye.
+            let reconnect = if keeps_its_stub { Reconnect::never() } else { Reconnect::default() };
+            let door = DoorClient::connect(url).reconnect(reconnect).await.unwrap();
             assert_eq!(door.knock().await, Ok(7));
             door.leave(vec![1; 100]).await.unwrap();
             if keeps_its_stub {

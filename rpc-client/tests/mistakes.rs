@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::stream;
-use rpc_client::{Connect, ConnectError};
+use rpc_client::{Connect, ConnectError, Reconnect};
 use rpc_core::{Code, Context, Execution, Hosting, Status, Streaming, Stub};
 use rpc_server::{BuildError, ListenError, Server, ServerHandle};
 use rpc_testing::Lines;
@@ -99,7 +99,7 @@ async fn server() -> (ServerHandle, String) {
 
 async fn desk() -> (ServerHandle, DeskClient) {
     let (server, url) = server().await;
-    let desk = DeskClient::connect(url).callback(Screen::serve(Clerk)).await.unwrap();
+    let desk = DeskClient::connect(url).callback(Screen::serve(Clerk)).reconnect(Reconnect::never()).await.unwrap();
     (server, desk)
 }
 

@@ -118,14 +118,16 @@ impl Desk for Clerk {
     }
 }
 
-/// A server on a port of its own.
+/// A server on a port of its own, whose sessions end with their links.
 async fn serve(house: &Arc<House>) -> ServerHandle {
-    serve_with(house, Config::default()).await
+    let service = Desk::serve(Clerk(house.clone()));
+    Server::builder().service(service).listen("127.0.0.1:0").await.unwrap()
 }
 
+/// A server on a port of its own, whose sessions can be resumed.
 async fn serve_with(house: &Arc<House>, config: Config) -> ServerHandle {
     let service = Desk::serve(Clerk(house.clone()));
-    Server::builder().service(service).config(config).listen("127.0.0.1:0").await.unwrap()
+    Server::builder().service(service).config(config).resume_anonymous(true).listen("127.0.0.1:0").await.unwrap()
 }
 
 /// Waits that are as short as a test needs.

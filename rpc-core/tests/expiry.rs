@@ -13,7 +13,7 @@ use std::{
 use rpc_core::{
     CloseCode, Code, Config, ConnectionError, ConnectionInfo, Credential, Hosting, Identity, Session, SessionHooks,
     Status, async_trait,
-    session::{Handshake, connect_as, memory},
+    session::{Greeting, Handshake, connect_with, memory},
 };
 use rpc_testing::{Inside, SOON, until};
 use tokio::time::{Instant, timeout};
@@ -32,7 +32,8 @@ async fn begin_at(hosting: &Hosting, identity: Identity) -> (Session, Session) {
     let config = Config::default();
     let (near, far) = memory();
     let credential = Credential::in_hello("open sesame");
-    let (client, driver) = connect_as(&credential, far, &Hosting::default(), &config, ConnectionInfo::default());
+    let greeting = Greeting { credential: Some(&credential), ..Greeting::default() };
+    let (client, driver) = connect_with(greeting, far, &Hosting::default(), &config, ConnectionInfo::default());
     tokio::spawn(driver);
     let handshake = timeout(SOON, Handshake::read(near, &config)).await.unwrap().unwrap();
     assert_eq!(handshake.credentials(), b"open sesame");

@@ -44,6 +44,7 @@ impl Server {
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
             authenticator: None,
+            resume_anonymous: false,
         }
     }
 }
@@ -100,6 +101,7 @@ pub struct ServerBuilder {
     max_connections_per_address: usize,
     memory: Option<usize>,
     authenticator: Option<Arc<dyn Authenticator>>,
+    resume_anonymous: bool,
 }
 
 impl ServerBuilder {
@@ -348,6 +350,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets clients that have shown no identity go on with their sessions when their links are lost. Default `false`:
+    /// their sessions end with their links, and a client that connects again gets a new one.
+    ///
+    /// A client that knows the token of such a session can take it over, and nothing else shows who that is; so use
+    /// TLS. And anyone can begin sessions and leave them: each then holds what it holds for
+    /// [`Config::resume_window`](rpc_core::Config::resume_window), within [`memory`](Self::memory) and
+    /// [`max_connections`](Self::max_connections). Clients that have shown an identity to an
+    /// [`authenticator`](Self::authenticator), or to the HTTP server of an [`Upgrade`](crate::Upgrade), need no such
+    /// setting.
+    pub fn resume_anonymous(mut self, resume: bool) -> Self {
+        self.resume_anonymous = resume;
+        self
+    }
+
     /// Makes the server, which does not listen yet: see [`Server::listen`] and [`Server::upgrade`].
     ///
     /// # Errors
@@ -381,6 +397,7 @@ impl ServerBuilder {
             proxies: admission::proxies(self.trusted)?,
             kept: self.kept.map(admission::header_names).transpose()?,
             gatekeeper: gatekeeper.clone(),
+            resume_anonymous: self.resume_anonymous,
         };
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
         let memory = MemoryPool::new(memory);

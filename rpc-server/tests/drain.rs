@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use rpc_client::{Client, Code, Connect, Execution, Stub, connect};
+use rpc_client::{Client, Code, Connect, Execution, Reconnect, Stub, connect};
 use rpc_core::{Config, Context, Status, Streaming};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{SOON, until};
@@ -125,9 +125,10 @@ async fn all(config: Config) -> (Arc<House>, ServerHandle, TowerClient, TowerCli
     let house = Arc::<House>::default();
     let server = serve(&house, config).await;
     let url = format!("ws://{}/", server.local_addr());
-    let caller = TowerClient::connect(&url).callback(Brass.serve()).await.unwrap();
+    let caller = TowerClient::connect(&url).callback(Brass.serve()).reconnect(Reconnect::never()).await.unwrap();
     let own = Arc::<OnceCell<TowerClient>>::default();
-    let idle = TowerClient::connect(&url).callback(Deep(own.clone()).serve()).await.unwrap();
+    let idle =
+        TowerClient::connect(&url).callback(Deep(own.clone()).serve()).reconnect(Reconnect::never()).await.unwrap();
     own.set(idle.session().client()).unwrap_or_else(|_| unreachable!());
     idle.hang().await.unwrap();
     (house, server, caller, idle)

@@ -21,7 +21,7 @@ use axum::Router;
 use child::{GONE, gone, kind, say, signal, start, transport as own_transport};
 use futures::poll;
 use raw::{Raw, UPGRADE, masked};
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{Config, Execution};
 use rpc_server::{Server, ServerBuilder};
 use rpc_testing::{Link, SOON, greeting, over_both, until};
@@ -101,6 +101,7 @@ async fn mounted() {
 
 async fn mill(addr: SocketAddr, transport: &Transport) -> MillClient {
     let connecting = transport.trusting(MillClient::connect(transport.url(addr, "/rpc")));
+    let connecting = connecting.reconnect(Reconnect::never());
     timeout(SOON, connecting).await.unwrap().unwrap()
 }
 

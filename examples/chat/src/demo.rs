@@ -55,7 +55,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the demo and writes the transcript.
 pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
-    let house = Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?);
+    let house =
+        Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?).resume_anonymous(true);
     let server = house.listen("127.0.0.1:0").await?;
     let addr = server.local_addr();
     writeln!(out, "The house is open. It asks everybody: \"{RULES}\"\n")?;

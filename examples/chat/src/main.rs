@@ -65,7 +65,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let house = Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?);
+    let house =
+        Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?).resume_anonymous(true);
     let server = house.listen(listen).await?;
     println!("The house is open at ws://{}/ and closes with Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;

@@ -158,8 +158,8 @@ impl Client {
     }
 
     /// What happens to the client from now on. A reader that is more than 64 events behind gets
-    /// [`ClientEvent::Lagged`] in place of the oldest. The last is [`ClientEvent::Closed`]. A client without
-    /// [`reconnect`](crate::ConnectBuilder::reconnect) has no events. Dropping the stream changes nothing.
+    /// [`ClientEvent::Lagged`] in place of the oldest. The last is [`ClientEvent::Closed`]. A client with
+    /// [`Reconnect::never`](crate::Reconnect::never) has no events. Dropping the stream changes nothing.
     pub fn events(&self) -> BoxStream<'static, ClientEvent> {
         let Some(shared) = &self.shared else { return stream::empty().boxed() };
         let next = async |events: Option<broadcast::Receiver<ClientEvent>>| {

@@ -9,8 +9,8 @@ use crate::error::ConnectError;
 /// Whether the server is asked for a session again after this failure.
 type RetryIf = Arc<dyn Fn(&ConnectError) -> bool + Send + Sync>;
 
-/// Whether, and at what pace, a client makes a new session when the old one is over.
-/// [`ConnectBuilder::reconnect`](crate::ConnectBuilder::reconnect) takes it.
+/// Whether, and at what pace, a client gives its session another link, and makes a new session when the old one is
+/// over. [`ConnectBuilder::reconnect`](crate::ConnectBuilder::reconnect) takes it.
 ///
 /// A wait is a random part of a longest wait, so that the clients of a server that was restarted do not come back at
 /// the same moment. The longest wait is `initial_delay` at first, and doubles with each attempt that fails, up to
@@ -57,8 +57,7 @@ impl Default for Reconnect {
 }
 
 impl Reconnect {
-    /// The client has one session, and is closed when that is over. This is how a client is without
-    /// [`ConnectBuilder::reconnect`](crate::ConnectBuilder::reconnect).
+    /// The client has one session, and is closed when that is over.
     pub fn never() -> Self {
         Self { never: true, ..Self::default() }
     }

@@ -9,7 +9,7 @@ use tokio::{
     sync::{Notify, broadcast, watch},
     time::{Instant, sleep, timeout},
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{
     reconnect::Reconnect,
@@ -42,8 +42,6 @@ pub(crate) struct Shared {
 /// A session that takes calls.
 pub(super) struct Live {
     pub(super) session: Session,
-    /// Keeps the session open. If the maker of sessions is dropped, its session ends.
-    _keep: Peer,
     /// When the session began to take calls.
     since: Instant,
     /// When it got its link.
@@ -95,7 +93,7 @@ impl SessionMaker {
     async fn first(&mut self) -> Result<(Arc<ClientSessions>, Live), ConnectError> {
         let keep = self.plan.make().await?;
         let sessions = ClientSessions::new(&keep.session(), &self.plan.hosting, self.plan.config.clone());
-        let live = self.prepare(&sessions, keep).await?;
+        let live = self.prepare(&sessions, keep.session()).await?;
         Ok((sessions, live))
     }
 
@@ -230,12 +228,11 @@ impl SessionMaker {
         if !shared.sessions.prepare(&keep.session()) {
             return Err(ConnectError::Session(ConnectionError::ClosedLocally));
         }
-        self.prepare(&shared.sessions, keep).await
+        self.prepare(&shared.sessions, keep.session()).await
     }
 
     /// Prepares a new session for the client's calls.
-    async fn prepare(&mut self, sessions: &ClientSessions, keep: Peer) -> Result<Live, ConnectError> {
-        let session = keep.session();
+    async fn prepare(&mut self, sessions: &ClientSessions, session: Session) -> Result<Live, ConnectError> {
         if let Some(setup) = &self.setup {
             let prepared = AssertUnwindSafe(async { setup(session.clone()).await }).catch_unwind();
             let limit = self.plan.config.hook_timeout();
@@ -261,7 +258,7 @@ impl SessionMaker {
         }
         sessions.ready();
         let now = Instant::now();
-        Ok(Live { session, _keep: keep, since: now, linked: now })
+        Ok(Live { session, since: now, linked: now })
     }
 }
 
@@ -275,7 +272,11 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let Self { shared, error } = self;
-        info!("the client is closed: {error}");
+        match error.session() {
+            // The program has wanted it so.
+            Some(ConnectionError::ClosedLocally) => debug!("the client is closed: {error}"),
+            _ => info!("the client is closed: {error}"),
+        }
         shared.sessions.end(&error.to_string());
         shared.state.send_replace(ClientState::Closed(error.clone()));
         let _ = shared.events.send(ClientEvent::Closed(error.clone()));

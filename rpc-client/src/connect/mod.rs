@@ -11,7 +11,6 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
-    time::Duration,
 };
 
 use rpc_core::{
@@ -144,7 +143,8 @@ pub struct ConnectBuilder<T> {
     config: Config,
     hosting: HostingBuilder,
     credentials: Option<Arc<dyn Credentials>>,
-    reconnect: Reconnect,
+    /// What the caller wants, if it has said so.
+    reconnect: Option<Reconnect>,
     setup: Option<Setup>,
     gives: PhantomData<fn() -> T>,
 }
@@ -156,7 +156,7 @@ impl<T> ConnectBuilder<T> {
             config: Config::default(),
             hosting: Hosting::builder(),
             credentials: None,
-            reconnect: Reconnect::never(),
+            reconnect: None,
             setup: None,
             gives: PhantomData,
         }
@@ -288,20 +288,21 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Makes a session again when it is over: `.reconnect(Reconnect::default())`. Without this, the client has one
-    /// session ([`Reconnect::never`]).
+    /// Sets how a session is made again when it is over, with which waits and for how long:
+    /// `.reconnect(Reconnect::default().max_attempts(10))`. Without this, [`Reconnect::default`] counts, which goes on
+    /// for ever; with [`Reconnect::never`] the client has one session.
     ///
-    /// The stubs of such a client go on working. While there is no session, a call waits until its deadline, or fails
-    /// at once with [`CallOptions::fail_fast`](rpc_core::CallOptions::fail_fast). A call that is under way when its
-    /// session is lost goes on in the next session if it has certainly not run, unless one of its streams has begun;
-    /// otherwise it fails with `UNAVAILABLE`, and [`Status::execution`](rpc_core::Status::execution) says that it may
-    /// have run. Objects and values that belong to a session, and its streams, end with it: see the guide's page on
-    /// [reconnecting](rpc_core::guide::reconnecting).
+    /// The stubs of a client that connects again go on working. While there is no session, a call waits until its
+    /// deadline, or fails at once with [`CallOptions::fail_fast`](rpc_core::CallOptions::fail_fast). A call that is
+    /// under way when its session is lost goes on in the next session if it has certainly not run, unless one of its
+    /// streams has begun; otherwise it fails with `UNAVAILABLE`, and [`Status::execution`](rpc_core::Status::execution)
+    /// says that it may have run. Objects and values that belong to a session, and its streams, end with it: see the
+    /// guide's page on [reconnecting](rpc_core::guide::reconnecting).
     ///
-    /// With [`over`](Self::over) it is an error when connecting, because the stream cannot be opened again; use
-    /// [`over_with`](Self::over_with).
+    /// A client over a stream that was given to [`over`](Self::over) has one session, because the stream cannot be
+    /// opened again. To ask for more with it is an error when connecting; use [`over_with`](Self::over_with).
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
-        self.reconnect = reconnect;
+        self.reconnect = Some(reconnect);
         self
     }
 
@@ -349,26 +350,25 @@ impl<T> ConnectBuilder<T> {
     async fn open(self, contract: Option<&'static ContractDescriptor>) -> Result<Client, ConnectError> {
         let DialSettings { url, carrier, tls, headers } = self.settings;
         let (hosting, config) = (self.hosting.build()?, self.config);
-        if carrier.again().is_none() && !self.reconnect.is_never() {
-            return Err(ConnectError::Reconnect {
-                why: "the stream that was given to .over(..) cannot be opened again",
-            });
-        }
+        let may_reconnect = carrier.again().is_some();
+        let reconnect = match self.reconnect {
+            Some(reconnect) if !may_reconnect && !reconnect.is_never() => {
+                return Err(ConnectError::Reconnect {
+                    why: "the stream that was given to .over(..) cannot be opened again",
+                });
+            }
+            Some(reconnect) => reconnect,
+            None if may_reconnect => Reconnect::default(),
+            None => Reconnect::never(),
+        };
         let (headers, credentials) = (headers?, self.credentials);
-        // A client that does not connect again would not resume the session either.
-        let config = if self.reconnect.is_never() { ends_with_link(&config) } else { config };
-        let mut plan = Plan { url, carrier: Some(carrier), tls, headers, config, hosting, credentials, contract };
-        if self.reconnect.is_never() && self.setup.is_none() {
+        let (carrier, resumes) = (Some(carrier), !reconnect.is_never());
+        let mut plan = Plan { url, carrier, tls, headers, config, hosting, credentials, contract, resumes };
+        if reconnect.is_never() && self.setup.is_none() {
             return Ok(Client::of_session(plan.make().await?));
         }
-        Ok(Client::of_sessions(SessionMaker::new(plan, self.reconnect, self.setup).begin().await?))
+        Ok(Client::of_sessions(SessionMaker::new(plan, reconnect, self.setup).begin().await?))
     }
-}
-
-/// The same, for a session that ends with its link.
-fn ends_with_link(config: &Config) -> Config {
-    let changed = config.to_builder().resume_window(Duration::ZERO).build();
-    changed.expect("a shorter time goes with all else")
 }
 
 /// The future that awaiting a [`ConnectBuilder`] runs.

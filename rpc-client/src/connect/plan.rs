@@ -7,7 +7,7 @@ use rpc_core::{
     Config, ConnectionInfo, Credential, Hosting, Peer, Session,
     contract::ContractDescriptor,
     logging::LogLimit,
-    session::{self, Driver, Resumed, Transport, WebSocket},
+    session::{self, Driver, Greeting, Resumed, Transport, WebSocket},
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(super) credentials: Option<Arc<dyn Credentials>>,
     /// The contract that the server must offer.
     pub(super) contract: Option<&'static ContractDescriptor>,
+    /// Whether the client resumes its session over another link.
+    pub(super) resumes: bool,
 }
 
 impl Plan {
@@ -42,10 +44,8 @@ impl Plan {
     pub(crate) async fn make(&mut self) -> Result<Peer, ConnectError> {
         let Link { transport, credential, info } = self.dial().await?;
         let Self { hosting, config, .. } = self;
-        let (session, driver) = match credential {
-            Some(credential) => session::connect_as(&credential, transport, hosting, config, info),
-            None => session::connect(transport, hosting, config, info),
-        };
+        let greeting = Greeting { credential: credential.as_ref(), resumes: self.resumes };
+        let (session, driver) = session::connect_with(greeting, transport, hosting, config, info);
         self.establish(session, driver).await
     }
 

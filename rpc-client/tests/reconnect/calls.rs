@@ -143,7 +143,8 @@ async fn a_call_that_may_have_run_is_not_made_again() {
 #[tokio::test]
 async fn a_call_that_has_not_gone_out_goes_on_in_the_next_session() {
     let house = Arc::<House>::default();
-    let server = serve_with(&house, Config::builder().max_calls(1).build().unwrap()).await;
+    let server =
+        serve_with(&house, Config::builder().max_calls(1).resume_window(Duration::ZERO).build().unwrap()).await;
     let line = Line::to(server.local_addr()).await;
     let client = client(line.addr()).await.unwrap();
     let desk: DeskClient = client.client();

@@ -6,8 +6,10 @@ use std::sync::{
 };
 
 use futures::{FutureExt, StreamExt};
-use rpc_client::{Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Status, connect};
-use rpc_core::Identity;
+use rpc_client::{
+    Client, ClientError, ClientState, Code, ConnectError, ConnectionError, Credential, Reconnect, Status, connect,
+};
+use rpc_core::{Config, Identity};
 use rpc_server::{AuthError, Authenticator, ConnectionInfo, Server, ServerHandle, async_trait};
 use rpc_testing::{SOON, until};
 use tokio::time::{Duration, timeout};
@@ -90,7 +92,7 @@ async fn a_client_that_only_prepares_its_session_has_one() {
     let server = serve(&house).await;
     let line = Line::to(server.local_addr()).await;
     let connecting = connect(format!("ws://{}/", line.addr())).callback(Counter::default().serve());
-    let client = connecting.on_session(async |_| Ok(())).await.unwrap();
+    let client = connecting.reconnect(Reconnect::never()).on_session(async |_| Ok(())).await.unwrap();
     line.cut();
     let error = closed(&client).await;
     assert!(matches!(error, ClientError::Session(ConnectionError::Lost(_))), "{error}");
@@ -230,7 +232,9 @@ async fn expiring(is_brief: fn(usize) -> bool, min_uptime: Duration) -> (ServerH
     let desk = Desk::serve(Clerk::default());
     let server = Server::builder().service(desk).authenticator(porter).listen("127.0.0.1:0").await.unwrap();
     let line = Line::to(server.local_addr()).await;
-    let connecting = client(line.addr()).header("authorization", "Bearer 4711");
+    let connecting = client(line.addr())
+        .header("authorization", "Bearer 4711")
+        .config(Config::builder().resume_window(Duration::ZERO).build().unwrap());
     let client = connecting.reconnect(quickly().min_uptime(min_uptime)).await.unwrap();
     (server, line, client)
 }

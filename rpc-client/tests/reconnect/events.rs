@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use rpc_client::{Client, ClientEvent, ClientState};
+use rpc_client::{Client, ClientEvent, ClientState, Reconnect};
 use rpc_testing::SOON;
 use tokio::time::timeout;
 
@@ -58,7 +58,8 @@ async fn states_begin_with_the_present_one_and_end_with_the_end() {
     let states: Vec<_> = timeout(SOON, client.states().collect()).await.unwrap();
     assert!(matches!(states[..], [ClientState::Closed(_)]), "{states:?}");
 
-    let once: Client = rpc_client::connect(format!("ws://{}/", server.local_addr())).await.unwrap();
+    let once: Client =
+        rpc_client::connect(format!("ws://{}/", server.local_addr())).reconnect(Reconnect::never()).await.unwrap();
     let states = once.states();
     once.close().await;
     let states: Vec<_> = timeout(SOON, states.collect()).await.unwrap();

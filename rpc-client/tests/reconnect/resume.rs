@@ -194,13 +194,40 @@ async fn a_session_without_a_link_ends_when_its_time_is_over() {
 #[tokio::test]
 async fn without_a_window_at_the_server_a_session_ends_with_its_link() {
     let house = Arc::<House>::default();
-    let server = serve_with(&house, Config::default()).await;
+    let config = Config::builder().resume_window(Duration::ZERO).build().unwrap();
+    let server = serve_with(&house, config).await;
     let line = Line::to(server.local_addr()).await;
     let client = resuming(&line).await.unwrap();
     let mut events = client.events();
     line.cut();
     let lost = timeout(SOON, events.next()).await.unwrap();
     assert!(matches!(lost, Some(ClientEvent::SessionLost { .. })), "{lost:?}");
+}
+
+#[tokio::test]
+async fn sessions_of_clients_without_an_identity_end_with_their_links_unless_the_server_says_otherwise() {
+    let house = Arc::<House>::default();
+    let server = super::serve(&house).await;
+    let line = Line::to(server.local_addr()).await;
+    let client = resuming(&line).await.unwrap();
+    let mut events = client.events();
+    line.cut();
+    assert!(matches!(next(&mut events).await, ClientEvent::SessionLost { .. }));
+}
+
+#[tokio::test]
+async fn a_client_without_settings_goes_on_with_its_session() {
+    let service = super::Desk::serve(super::Clerk::default());
+    let server = Server::builder().service(service).authenticator(Names).listen("127.0.0.1:0").await.unwrap();
+    let line = Line::to(server.local_addr()).await;
+    let connecting = connect(format!("ws://{}/", line.addr())).callback(super::Bell::serve(super::Counter::default()));
+    let client = connecting.header("authorization", "Bearer ada").await.unwrap();
+    let desk: DeskClient = client.client();
+    assert_eq!(desk.sum(stream::empty()).await.unwrap(), 0);
+    let before = client.session().id();
+    line.cut();
+    assert_eq!(timeout(SOON, desk.say("hello")).await.unwrap().unwrap(), 1);
+    assert_eq!(client.session().id(), before);
 }
 
 #[tokio::test]
@@ -290,7 +317,11 @@ async fn a_hook_decides_who_may_go_on_with_a_session() {
         let house = Arc::<House>::default();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let service = super::Desk::serve(super::Clerk(house.clone()));
-        let builder = Server::builder().service(service).config(config()).hooks(Door(answer.clone(), asked.clone()));
+        let builder = Server::builder()
+            .service(service)
+            .config(config())
+            .resume_anonymous(true)
+            .hooks(Door(answer.clone(), asked.clone()));
         let server = builder.listen("127.0.0.1:0").await.unwrap();
         let line = Line::to(server.local_addr()).await;
         let client = resuming(&line).await.unwrap();
@@ -329,7 +360,7 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_hook_that_decides() {
         .build()
         .unwrap();
     let service = super::Desk::serve(super::Clerk(house.clone()));
-    let server = Server::builder().service(service).config(patient).hooks(Slow(asked));
+    let server = Server::builder().service(service).config(patient).resume_anonymous(true).hooks(Slow(asked));
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let line = Line::to(server.local_addr()).await;
     let client = resuming(&line).await.unwrap();
@@ -343,7 +374,7 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_hook_that_decides() {
 
 async fn narrow(house: &Arc<House>, places: usize) -> ServerHandle {
     let service = super::Desk::serve(super::Clerk(house.clone()));
-    let builder = Server::builder().service(service).config(config()).max_connections(places);
+    let builder = Server::builder().service(service).config(config()).resume_anonymous(true).max_connections(places);
     builder.listen("127.0.0.1:0").await.unwrap()
 }
 

@@ -176,7 +176,8 @@ async fn each_call_runs_once_and_streams_lose_nothing() {
         .call_timeout(Duration::from_secs(60))
         .build()
         .unwrap();
-    let server = Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone());
+    let server =
+        Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone()).resume_anonymous(true);
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let line = bad_line(server.local_addr(), seed, Arc::clone(&cuts)).await;
     let callback = Echo::serve(Mirror(Arc::clone(&calls_back)));

@@ -81,7 +81,10 @@ async fn guest(line: &Line, asked: &Arc<Semaphore>) -> Client {
 async fn serve() -> (ServerHandle, mpsc::UnboundedReceiver<Status>) {
     let (told, asked) = mpsc::unbounded_channel();
     let service = Clerk(told).serve().concurrency(Concurrency::Single);
-    (Server::builder().service(service).config(config()).listen("127.0.0.1:0").await.unwrap(), asked)
+    (
+        Server::builder().service(service).config(config()).resume_anonymous(true).listen("127.0.0.1:0").await.unwrap(),
+        asked,
+    )
 }
 
 #[tokio::test]

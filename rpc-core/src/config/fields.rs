@@ -308,10 +308,11 @@ fields! {
     /// [connect again](crate::guide::reconnecting) wait that long after the end of their session.
     reconnect_spread: Duration = ZERO, ZERO..=DAY;
     /// How long a session lives on when its link is lost, so that its client can go on with it over another one.
-    /// Default 0 s, with which the session ends with its link; at most 86,400 s. At a client this is what it asks for;
-    /// at a server it is the most that a client gets. See the guide's page on
-    /// [reconnecting](crate::guide::reconnecting). Stops vanished clients from holding their sessions for ever.
-    resume_window: Duration = ZERO, ZERO..=DAY;
+    /// Default 60 s; at most 86,400 s; with 0 the session ends with its link. At a client this is what it asks for; at
+    /// a server it is the most that a client gets, if it has shown an identity or `ServerBuilder::resume_anonymous` is
+    /// set. See the guide's page on [reconnecting](crate::guide::reconnecting). Stops vanished clients from holding
+    /// their sessions for ever.
+    resume_window: Duration = secs(60), ZERO..=DAY;
     /// How long a handler that keeps others waiting waits itself for a client, or a server, that has lost its link:
     /// when the handler has the turn of an object that serves all sessions one call after another
     /// ([`Concurrency`](crate::Concurrency)), or its chain has. Then its calls to the other side, and its waits for

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::{runtime::Handle, sync::watch, time::timeout_at};
 
 use super::{
+    Peer,
     call::{Answer, CallInput, CallParams, attempt},
     clock::now,
     current::current,
@@ -23,7 +24,6 @@ use super::{
 use crate::{
     config::Config,
     contract::MethodDescriptor,
-    proto::Connection,
     service::Hosting,
     status::{Code, Execution, Status},
 };
@@ -46,6 +46,8 @@ pub struct ClientSessions {
 struct State {
     /// The session of the moment, or the last one.
     session: Arc<SessionShared>,
+    /// Keeps this session open, until the client is over.
+    keep: Option<Peer>,
     stage: Stage,
 }
 
@@ -62,13 +64,18 @@ enum Stage {
 }
 
 impl ClientSessions {
-    /// The sessions of a client that has its first session, which is still to be prepared.
+    /// The sessions of a client that has its first session, which is still to be prepared. The client keeps each of its
+    /// sessions open.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn new(first: &Session, hosting: &Hosting, config: Config) -> Arc<Self> {
-        let state = watch::Sender::new(State { session: first.shared().clone(), stage: Stage::Preparing });
+        let state = watch::Sender::new(State {
+            session: first.shared().clone(),
+            keep: Some(first.keep_open()),
+            stage: Stage::Preparing,
+        });
         let (interceptors, runtime) = (hosting.interceptors().clone(), Handle::current());
         Arc::new(Self { config, interceptors, state, runtime })
     }
@@ -81,9 +88,10 @@ impl ClientSessions {
     /// There is a new session, which is still to be prepared. False if the client is over.
     pub fn prepare(&self, session: &Session) -> bool {
         // It may be the last holder of the old session, so the old session is dropped without the lock.
-        let mut old = session.shared().clone();
+        let (mut old, mut keep) = (session.shared().clone(), Some(session.keep_open()));
         self.advance(|state| {
             mem::swap(&mut state.session, &mut old);
+            mem::swap(&mut state.keep, &mut keep);
             Stage::Preparing
         })
     }
@@ -98,9 +106,14 @@ impl ClientSessions {
         self.advance(|_| Stage::Away(why.into()))
     }
 
-    /// There will be no session any more.
+    /// There will be no session any more. The present one is closed in good order, unless others keep it open.
     pub fn end(&self, why: &str) {
-        self.advance(|_| Stage::Over(why.into()));
+        // What it drops may close the session, which is not for the lock.
+        let mut keep = None;
+        self.advance(|state| {
+            keep = state.keep.take();
+            Stage::Over(why.into())
+        });
     }
 
     /// Waits until there will be no session any more, for instance because the last handle was dropped.
@@ -115,10 +128,9 @@ impl ClientSessions {
         Preparing { session: self.shared().id.number(), future: Box::pin(future) }
     }
 
-    /// The last handle is gone: the session is closed in good order, and there is no other one.
+    /// The last handle is gone.
     pub(super) fn let_go(&self) {
         self.end("its last handle was dropped");
-        self.shared().act(Connection::close);
     }
 
     pub(super) fn config(&self) -> &Config {

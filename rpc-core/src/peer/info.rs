@@ -263,6 +263,14 @@ impl Facts {
 }
 
 /// The identity that has come with a connection.
+impl ConnectionInfo {
+    /// Whether an authenticator, or the HTTP server, has found out who the client is.
+    #[doc(hidden)]
+    pub fn shows_identity(&self) -> bool {
+        shown_by(self).is_some()
+    }
+}
+
 fn shown_by(info: &ConnectionInfo) -> Option<Identity> {
     let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
     info.extensions.get::<Identity>().cloned().or_else(principal)

@@ -52,6 +52,8 @@ pub struct Handshake {
     transport: Box<dyn Transport>,
     newcomer: Newcomer,
     config: Config,
+    /// Nothing is granted to a client that asks to resume the session later.
+    ends_with_link: bool,
 }
 
 impl Handshake {
@@ -101,7 +103,7 @@ impl Handshake {
         let newcomer = hello.and_then(|hello| reader.into_newcomer(hello).map_err(ConnectionError::Protocol));
         match newcomer {
             Ok(newcomer) => {
-                let handshake = Self { transport, newcomer, config: config.clone() };
+                let handshake = Self { transport, newcomer, config: config.clone(), ends_with_link: false };
                 match handshake.newcomer.check_version() {
                     Ok(()) => Ok(handshake),
                     Err(status) => Err(handshake.refuse_unless(status, stop).await),
@@ -122,7 +124,7 @@ impl Handshake {
     pub(super) fn greeted(transport: impl Transport, hello: Box<Hello>, config: &Config) -> Self {
         let newcomer = HelloReader::new(config.clone(), now()).into_newcomer(hello);
         let newcomer = newcomer.expect("limits of a checked configuration and contracts of a hosting fit together");
-        Self { transport: transport.boxed(), newcomer, config: config.clone() }
+        Self { transport: transport.boxed(), newcomer, config: config.clone(), ends_with_link: false }
     }
 
     /// The names of the contracts that the client says it hosts, as it has written them.
@@ -143,7 +145,7 @@ impl Handshake {
     ///
     /// Outside a tokio runtime that has its time enabled.
     pub fn accept(self, hosting: &Hosting, info: ConnectionInfo) -> (Session, Driver) {
-        let Self { transport, newcomer, config } = self;
+        let Self { transport, newcomer, config, ends_with_link } = self;
         let id = SessionId::next();
         let contracts = &newcomer.hello().contracts;
         tracing::debug!(session = %id, contracts = %Names(contracts), "a client said hello");
@@ -151,12 +153,17 @@ impl Handshake {
         let window = Duration::from_millis(newcomer.hello().resume_window_ms);
         let (mut connection, early) = Connection::server(id.number(), newcomer, now());
         let resumability = config.resumability().at_most(window);
-        if !resumability.window.is_zero() {
+        if !resumability.window.is_zero() && !ends_with_link {
             connection.make_resumable(resumability, new_token());
         }
         let (session, mut driver) = begin(transport, id, connection, hosting, &config, info);
         driver.begin_opening(Some(early));
         (session, driver)
+    }
+
+    /// The session will end with its link, also if the client would like to resume it.
+    pub fn end_with_link(&mut self) {
+        self.ends_with_link = true;
     }
 
     /// Whether the client wants to go on with a session.
@@ -205,7 +212,7 @@ impl Handshake {
 
     /// As [`Self::refuse`], and once `stop` is ready takes no longer than a drain may.
     async fn refuse_unless(self, status: Status, stop: impl Future<Output = ()>) -> ConnectionError {
-        let Self { mut transport, newcomer, config } = self;
+        let Self { mut transport, newcomer, config, .. } = self;
         let (packet, error) = newcomer.refuse(status);
         trace_packet(None, "out", &packet);
         let told = async {

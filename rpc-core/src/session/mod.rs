@@ -23,7 +23,7 @@ pub use handshake::Handshake;
 pub use in_memory::{connect_in_memory, connect_in_memory_with};
 pub use memory::{Memory, memory};
 pub use resume::{ResumableSessions, Resumed, Resumption, resume};
-pub use start::{connect, connect_as};
+pub use start::{Greeting, connect, connect_with};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;
 #[cfg(feature = "raw")]

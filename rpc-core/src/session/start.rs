@@ -13,9 +13,19 @@ use crate::{
     service::Hosting,
 };
 
-/// Begins the client's end of a session over a transport that is open. The driver is a future that does all the work:
-/// spawn it. The session is open once it has got the server's Welcome; see [`Session::established`]. The server's end
-/// begins with a [`Handshake`](super::Handshake).
+/// What a client says when it begins a session, beside what it hosts and its limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Greeting<'a> {
+    /// Shows who the client is. A credential that is [not sent in a Hello](Credential::is_in_hello) is ignored.
+    pub credential: Option<&'a Credential>,
+    /// Whether the client makes another link when it loses one, and [resumes](super::resume()) its session there. It
+    /// asks for [`Config::resume_window`](crate::Config::resume_window) then.
+    pub resumes: bool,
+}
+
+/// Begins the client's end of a session over a transport that is open. The session ends with its link. The driver is a
+/// future that does all the work: spawn it. The session is open once it has got the server's Welcome; see
+/// [`Session::established`]. The server's end begins with a [`Handshake`](super::Handshake).
 ///
 /// # Panics
 ///
@@ -26,39 +36,30 @@ pub fn connect(
     config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
-    let id = SessionId::next();
-    let connection = new_client(id, hosting, config);
-    begin(transport.boxed(), id, connection, hosting, config, info)
+    connect_with(Greeting::default(), transport, hosting, config, info)
 }
 
-/// As [`connect`], for a client that shows a credential in its Hello. A credential that is
-/// [not sent there](Credential::is_in_hello) is ignored.
+/// As [`connect`], for a client that has more to say.
 ///
 /// # Panics
 ///
 /// As [`connect`].
-pub fn connect_as(
-    credential: &Credential,
+pub fn connect_with(
+    greeting: Greeting<'_>,
     transport: impl Transport,
     hosting: &Hosting,
     config: &Config,
     info: ConnectionInfo,
 ) -> (Session, Driver) {
     let id = SessionId::next();
-    let mut connection = new_client(id, hosting, config);
-    if credential.is_in_hello() {
+    let mut connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
+    if let Some(credential) = greeting.credential.filter(|credential| credential.is_in_hello()) {
         connection.show(credential.expose());
     }
-    begin(transport.boxed(), id, connection, hosting, config, info)
-}
-
-fn new_client(id: SessionId, hosting: &Hosting, config: &Config) -> Connection {
-    let mut connection = Connection::client(id.number(), config.clone(), hosting.announced(), now());
-    let resumability = config.resumability();
-    if !resumability.window.is_zero() {
-        connection.make_resumable(resumability, Bytes::new());
+    if greeting.resumes {
+        connection.make_resumable(config.resumability(), Bytes::new());
     }
-    connection
+    begin(transport.boxed(), id, connection, hosting, config, info)
 }
 
 /// Puts a session together around its connection.

@@ -26,6 +26,8 @@ pub(crate) struct Admission {
     /// The headers that sessions keep; `None` for all.
     pub(crate) kept: Option<Vec<HeaderName>>,
     pub(crate) gatekeeper: Gatekeeper,
+    /// Whether clients that have shown no identity may go on with their sessions.
+    pub(crate) resume_anonymous: bool,
 }
 
 impl Admission {

@@ -86,8 +86,8 @@ async fn greet<IO>(
         }
     }
     let resumed = shared.resumable.resume(handshake, &shared.hosting, &info, entry.stopped()).await;
-    let handshake = match resumed {
-        Resumption::New(handshake) if shared.sessions.is_open() => *handshake,
+    let mut handshake = match resumed {
+        Resumption::New(handshake) if shared.sessions.is_open() => handshake,
         Resumption::New(handshake) => {
             debug!(peer, "there is no such session, and the server is shutting down");
             let error = handshake.shut_out().await;
@@ -102,6 +102,9 @@ async fn greet<IO>(
             return;
         }
     };
+    if !shared.admission.resume_anonymous && !info.shows_identity() {
+        handshake.end_with_link();
+    }
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
     shared.resumable.insert(&session);

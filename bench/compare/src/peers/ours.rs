@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use common::Outcome;
 use futures::{StreamExt, stream};
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{Context, Status, Streaming};
 use rpc_server::Server;
 use tokio::task::JoinSet;
@@ -172,7 +172,9 @@ impl Peer for Ours {
 
     async fn connect(addr: SocketAddr, host: Arc<Host>) -> Outcome<OurLink> {
         let audience = Audience(Arc::clone(&host));
-        let client = CompareClient::connect(format!("ws://{addr}/")).callback(audience.serve()).await?;
+        // As the peers beside it, the client does not connect again.
+        let client = CompareClient::connect(format!("ws://{addr}/")).callback(audience.serve());
+        let client = client.reconnect(Reconnect::never()).await?;
         Ok(OurLink { client, host })
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions of Duplex RPC.
 
 use common::{Outcome, announce};
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_server::{ListenOptions, Server};
 
 use crate::{FIRST, part::Questions};
@@ -36,7 +36,8 @@ pub(crate) async fn call(addr: &str, certificate: Option<String>) -> Outcome<()>
     let tls = certificate.map(|certificate| rpc_client::Tls::builder().ca(certificate).build()).transpose()?;
     let url = format!("{}://{addr}/", if tls.is_some() { "wss" } else { "ws" });
     let open = move || {
-        let mut connecting = CounterClient::connect(&url);
+        // As the peer beside it, the client does not connect again.
+        let mut connecting = CounterClient::connect(&url).reconnect(Reconnect::never());
         if let Some(tls) = &tls {
             connecting = connecting.tls(tls.clone());
         }

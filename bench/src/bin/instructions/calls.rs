@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use clap::ValueEnum;
 use common::Outcome;
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{Config, Status};
 use rpc_server::Server;
 use tokio::task::{JoinSet, yield_now};
@@ -21,6 +21,10 @@ pub(crate) enum Mode {
     /// The same calls, always 64 of them in flight.
     #[value(name = "small-64")]
     Small64,
+    /// As `Small64`, by a client that connects again, in a session that can be resumed. The other clients have one
+    /// session, which ends with its link.
+    #[value(name = "resumable-64")]
+    Resumable64,
     /// One-way calls with a number. Each is sent when the one before it has left for the kernel.
     OneWay,
     /// 1 KiB there and 1 KiB back, one call at a time.
@@ -77,12 +81,15 @@ pub(crate) fn make(mode: Mode, calls: u64) -> Outcome<()> {
 }
 
 async fn connect_and_make(mode: Mode, calls: u64) -> Outcome<()> {
-    let builder = Server::builder().config(patient()).service(Plain::default().serve());
-    let server = builder.listen("127.0.0.1:0").await?;
-    let counter = CounterClient::connect(format!("ws://{}/", server.local_addr())).config(patient()).await?;
+    let is_resumable = mode == Mode::Resumable64;
+    let builder = Server::builder().config(patient()).resume_anonymous(is_resumable);
+    let server = builder.service(Plain::default().serve()).listen("127.0.0.1:0").await?;
+    let reconnect = if is_resumable { Reconnect::default() } else { Reconnect::never() };
+    let connecting = CounterClient::connect(format!("ws://{}/", server.local_addr())).reconnect(reconnect);
+    let counter = connecting.config(patient()).await?;
     match mode {
         Mode::Small => small(&counter, calls).await?,
-        Mode::Small64 => {
+        Mode::Small64 | Mode::Resumable64 => {
             let mut callers = JoinSet::new();
             for _ in 0..64 {
                 let counter = counter.clone();

@@ -25,7 +25,7 @@ use environment::Environment;
 use valgrind::{Lengths, Totals};
 
 /// Above counts that are compared with none.
-const HEADING: &str = "     mode  instructions/call  allocations/call";
+const HEADING: &str = "        mode  instructions/call  allocations/call";
 
 /// How often a mode is counted at most: before it is recorded, and before a difference is believed.
 const RUNS: usize = 3;
@@ -105,7 +105,7 @@ fn print(options: &Options, valgrind: &str) -> Outcome<()> {
             let how = format!(r#""calls":{calls},"rustc":{rustc:?},"valgrind":{valgrind:?},"cpu":{cpu:?}"#);
             println!(r#"{{"mode":{name:?},"instructions":{instructions:.1},"allocations":{allocations:.3},{how}}}"#);
         } else {
-            println!("{name:>9} {instructions:>18.0} {allocations:>17.2}");
+            println!("{name:>12} {instructions:>18.0} {allocations:>17.2}");
         }
     }
     Ok(())
@@ -160,7 +160,7 @@ fn check(options: &Options, here: &Environment) -> Outcome<()> {
 
 /// A line of the table.
 fn row([mode, instructions, recorded, change, allocations, recorded_allocations]: [&str; 6]) -> String {
-    format!("{mode:>9} {instructions:>18} {recorded:>9} {change:>8} {allocations:>17} {recorded_allocations:>9}")
+    format!("{mode:>12} {instructions:>18} {recorded:>9} {change:>8} {allocations:>17} {recorded_allocations:>9}")
 }
 
 /// Counts each mode, and writes the file.
@@ -170,7 +170,7 @@ fn record(options: &Options, here: Environment) -> Outcome<()> {
     for &mode in Mode::value_variants() {
         let count = count(mode, options.lengths(), |_| false)?;
         let (name, Count { instructions, allocations }) = (mode.name(), count);
-        println!("{name:>9} {instructions:>18.0} {allocations:>17.2}");
+        println!("{name:>12} {instructions:>18.0} {allocations:>17.2}");
         counts.insert(name, count);
     }
     let path = Path::new(FILE);

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use common::{Outcome, announce};
 use futures::{StreamExt, stream};
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{Status, Streaming};
 use rpc_server::Server;
 
@@ -86,7 +86,8 @@ pub(crate) async fn serve() -> Outcome<()> {
 }
 
 async fn connect(addr: &str) -> Outcome<DepotClient> {
-    Ok(DepotClient::connect(format!("ws://{addr}/")).await?)
+    // As the peers beside it, the client does not connect again.
+    Ok(DepotClient::connect(format!("ws://{addr}/")).reconnect(Reconnect::never()).await?)
 }
 
 /// Items a second.
