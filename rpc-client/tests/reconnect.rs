@@ -22,6 +22,8 @@ mod setup;
 mod torture;
 #[path = "reconnect/turns.rs"]
 mod turns;
+#[path = "reconnect/watched.rs"]
+mod watched;
 
 use std::{
     net::SocketAddr,

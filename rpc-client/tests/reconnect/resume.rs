@@ -20,11 +20,11 @@ pub(super) fn config() -> Config {
     Config::builder().resume_window(Duration::from_secs(60)).build().unwrap()
 }
 
-fn resuming(line: &Line) -> ConnectBuilder<Client> {
+pub(crate) fn resuming(line: &Line) -> ConnectBuilder<Client> {
     client(line.addr()).config(config())
 }
 
-pub(super) async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
+pub(crate) async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
     let server = serve_with(house, config()).await;
     let line = Line::to(server.local_addr()).await;
     let client = resuming(&line).await.unwrap();
@@ -34,7 +34,7 @@ pub(super) async fn all(house: &Arc<House>) -> (ServerHandle, Line, Client) {
 }
 
 /// Closes the line, and waits until both ends have noticed.
-pub(super) async fn unplug(line: &Line, client: &Client, session: &Session) {
+pub(crate) async fn unplug(line: &Line, client: &Client, session: &Session) {
     line.close();
     away(client).await;
     until("the server has noticed", || session.state() == SessionState::Detached).await;

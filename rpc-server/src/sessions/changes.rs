@@ -1,4 +1,4 @@
-//! `SessionChanges`: a stream of the openings and closings of sessions.
+//! `SessionChanges`: a stream of what happens to sessions: they open, lose their links, go on, and close.
 
 use std::{
     pin::Pin,
@@ -9,28 +9,37 @@ use std::{
 use futures::Stream;
 use rpc_core::{ConnectionError, Session};
 
-use super::{
-    ServerSessions,
-    state::{News, Record},
-};
+use super::{ServerSessions, state::Record, watcher::News};
 
-/// An opening or closing of a server's session.
+/// What has happened to a session of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionChange {
     /// A session is open: its hooks have let it in. If its objects cannot be made afterwards, the session closes again.
     Opened(Session),
-    /// A session that was reported as opened has ended, for this reason.
+    /// A session has lost its link in this way, and waits for its client to come back. Only a session that can be
+    /// resumed ([`Config::resume_window`](rpc_core::Config::resume_window)) is ever detached.
+    Detached(Session, ConnectionError),
+    /// A session that was reported as detached goes on over another link.
+    Resumed(Session),
+    /// A session that was reported as opened has ended, for this reason. It may have been detached until then.
     Closed(Session, ConnectionError),
 }
 
-/// Openings and closings of a server's sessions, from [`Sessions::changes`](super::Sessions::changes).
+/// What happens to a server's sessions, from [`Sessions::changes`](super::Sessions::changes).
 ///
-/// The stream begins with the sessions that are open, and ends when the server has shut down and the last session has
-/// closed. Sessions that came and went before a slow reader asked are left out; a reader that has seen a session open
-/// always hears of its end. The stream never holds more than one entry a session.
+/// The stream begins with the sessions that are open, detached ones included: such a session is reported as opened and
+/// then as detached. The stream ends when the server has shut down and the last session has closed.
+///
+/// A slow reader hears what has become of each session, not each step: a session that came and went before the reader
+/// asked is left out, and so is a link that was lost and replaced. A reader that has seen a session open always hears
+/// of its end. The stream never holds more than one entry a session.
+///
+/// This task keeps a list of who is present, and marks those whose clients are away:
 ///
 /// ```
+/// use std::collections::HashMap;
+///
 /// use futures::StreamExt;
 /// use rpc_server::{Server, SessionChange};
 ///
@@ -39,19 +48,29 @@ pub enum SessionChange {
 /// let server = Server::builder().listen("127.0.0.1:0").await?;
 /// let mut changes = server.sessions().changes();
 /// let watching = tokio::spawn(async move {
+///     let mut present = HashMap::new();
 ///     while let Some(change) = changes.next().await {
 ///         match change {
-///             SessionChange::Opened(session) => println!("{} is here", session.id()),
-///             SessionChange::Closed(session, reason) => println!("{} has left: {reason}", session.id()),
+///             SessionChange::Opened(session) | SessionChange::Resumed(session) => {
+///                 present.insert(session.id(), "here");
+///             }
+///             SessionChange::Detached(session, _) => {
+///                 present.insert(session.id(), "away");
+///             }
+///             SessionChange::Closed(session, reason) => {
+///                 println!("{} has left: {reason}", session.id());
+///                 present.remove(&session.id());
+///             }
 ///             _ => {}
 ///         }
 ///     }
+///     present.len()
 /// });
 ///
 /// let client = rpc_client::connect(format!("ws://{}/", server.local_addr())).await?;
 /// client.close().await;
 /// server.shutdown().await;
-/// watching.await?; // The stream ends with the server.
+/// assert_eq!(watching.await?, 0, "the stream ends with the server, when all have left");
 /// # Ok(())
 /// # }
 /// ```
@@ -59,7 +78,7 @@ pub enum SessionChange {
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SessionChanges {
     shared: Arc<ServerSessions>,
-    watcher: u64,
+    pub(super) watcher: u64,
 }
 
 impl SessionChanges {
@@ -77,6 +96,10 @@ impl Stream for SessionChanges {
         let news = self.shared.lock().news(self.watcher, waker);
         match news {
             Ok(News::Opened(record)) => Poll::Ready(Some(SessionChange::Opened(record.session.clone()))),
+            Ok(News::Detached(record, lost)) => {
+                Poll::Ready(Some(SessionChange::Detached(record.session.clone(), lost)))
+            }
+            Ok(News::Resumed(record)) => Poll::Ready(Some(SessionChange::Resumed(record.session.clone()))),
             Ok(News::Closed(record)) => Poll::Ready(Some(closed(&record))),
             Ok(News::End) => Poll::Ready(None),
             Err(_old_waker) => Poll::Pending,

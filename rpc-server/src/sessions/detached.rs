@@ -1,16 +1,18 @@
-//! Sessions without a link: they have no place under the caps, and there are not more of them than places.
+//! Sessions that lose their links and go on: without a link they have no place under the caps, and there are not more
+//! of them than places.
 
 use std::sync::Arc;
 
-use rpc_core::{Session, logging::LogLimit};
+use rpc_core::{Session, SessionState, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Entry, ServerSessions};
+use super::{Entry, ServerSessions, wake};
 
 impl Entry {
-    /// Gives the place of a session back whenever the session loses its link, until the session is over. The client
-    /// needs a place for the connection with which it comes back, and a server that was full has none to spare.
+    /// Tells those who watch the sessions whenever this one loses its link or goes on, until it is over. The place of a
+    /// session without a link is given back: the client needs a place for the connection with which it comes back, and
+    /// a server that was full has none to spare.
     pub(crate) fn follow(&self, session: &Session) {
         if !session.is_resumable() {
             return;
@@ -22,6 +24,7 @@ impl Entry {
                     if is_detached {
                         shared.detach(number);
                     }
+                    shared.link_changed(&session);
                 })
                 .await;
         });
@@ -40,12 +43,23 @@ impl Entry {
 }
 
 impl ServerSessions {
+    /// Records whether an open session has a link.
+    fn link_changed(&self, session: &Session) {
+        let lost = match session.state() {
+            // The next that is told of it is its end.
+            SessionState::Closing | SessionState::Closed => return,
+            SessionState::Detached => session.link_lost(),
+            _ => None,
+        };
+        wake(self.lock().link_changed(session.id(), lost));
+    }
+
     fn detach(&self, number: u64) {
         let most = self.most_detached.get().copied().unwrap_or(usize::MAX);
         let (place, beyond) = {
             let mut state = self.lock();
             let place = state.detach(number);
-            (place, if state.detached > most { state.newest_detached(most / 8 + 1) } else { Vec::new() })
+            (place, if state.without_place > most { state.newest_detached(most / 8 + 1) } else { Vec::new() })
         };
         drop(place);
         if beyond.is_empty() {

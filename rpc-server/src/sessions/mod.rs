@@ -6,6 +6,7 @@ mod entry;
 mod lost;
 mod relief;
 mod state;
+mod watcher;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -33,8 +34,8 @@ use crate::caps::Place;
 /// The open sessions of a server. Cheap to clone; all clones show the same sessions. Any task may use the collection at
 /// any time, handlers included (but see [`Self::drain`]).
 ///
-/// A session is added when its hooks have let it in, before its first call is served, and stays until it ends. Its
-/// objects are made after that, and may still refuse it.
+/// A session is added when its hooks have let it in, before its first call is served, and stays until it ends, also
+/// while it has no link. Its objects are made after that, and may still refuse it.
 ///
 /// ```
 /// # use rpc_server::Sessions;
@@ -107,7 +108,7 @@ impl Sessions {
         let _ = self.shared.most_detached.set(most);
     }
 
-    /// The number of open sessions.
+    /// The number of open sessions, [detached](Self::detached) ones included.
     pub fn len(&self) -> usize {
         self.shared.lock().sessions().len()
     }
@@ -117,8 +118,15 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// The number of upgraded connections: of open sessions, of sessions whose handshake or end is under way, and of
-    /// raw WebSockets at the server's routes.
+    /// The number of open sessions that have no link at the moment, and whose clients may come back
+    /// ([`Config::resume_window`](rpc_core::Config::resume_window)). They are among the sessions that [`Self::len`]
+    /// counts; which they are, [`SessionState::Detached`](rpc_core::SessionState::Detached) tells.
+    pub fn detached(&self) -> usize {
+        self.shared.lock().detached
+    }
+
+    /// The number of upgraded connections: of open sessions, detached ones included, of sessions whose handshake or end
+    /// is under way, and of raw WebSockets at the server's routes.
     pub fn connections(&self) -> usize {
         self.shared.lock().entered.len()
     }
@@ -147,7 +155,8 @@ impl Sessions {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
     }
 
-    /// A stream of openings and closings, which begins with the sessions that are open now.
+    /// A stream of what happens to sessions: they open, lose their links, go on, and close. It begins with the sessions
+    /// that are open now.
     pub fn changes(&self) -> SessionChanges {
         SessionChanges::new(Arc::clone(&self.shared))
     }

@@ -1,14 +1,18 @@
 //! `State`: which sessions there are, and which of them each watcher has heard of.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
+    mem,
     sync::{Arc, OnceLock},
     task::Waker,
 };
 
 use rpc_core::{ConnectionError, Session, SessionId};
 
-use super::entry::Kind;
+use super::{
+    entry::Kind,
+    watcher::{News, Watcher},
+};
 use crate::caps::Place;
 
 #[derive(Debug, Default)]
@@ -19,10 +23,12 @@ pub(super) struct State {
     pub(super) entered: BTreeMap<u64, Entered>,
     /// The keys of the sessions in `entered`, by the sessions' own ids.
     entered_as: BTreeMap<SessionId, u64>,
-    /// Sessions that have no link, and no place.
-    pub(super) detached: usize,
+    /// Sessions that have no place, because they have no link.
+    pub(super) without_place: usize,
     /// The open sessions, in the order in which they opened.
-    open: BTreeMap<u64, Arc<Record>>,
+    open: BTreeMap<u64, Open>,
+    /// How many of them have no link.
+    pub(super) detached: usize,
     /// The keys of `open`, by the sessions' own ids.
     numbers: BTreeMap<SessionId, u64>,
     watchers: BTreeMap<u64, Watcher>,
@@ -72,30 +78,21 @@ pub(super) enum Phase {
     Closing,
 }
 
+/// A session that is open.
+#[derive(Debug)]
+struct Open {
+    record: Arc<Record>,
+    /// How it has lost its link, if it has none.
+    lost: Option<ConnectionError>,
+}
+
 /// A session that is open, or was.
 #[derive(Debug)]
 pub(super) struct Record {
+    /// The key of the session among those that are open.
+    pub(super) number: u64,
     pub(super) session: Session,
     pub(super) reason: OnceLock<ConnectionError>,
-}
-
-/// A stream of openings and closings.
-#[derive(Debug, Default)]
-struct Watcher {
-    /// The key in `open` of the last opening that the watcher has heard of.
-    heard: u64,
-    /// Sessions that the watcher knows as open, and that have closed since. There are never more of them than were open
-    /// when the watcher last asked.
-    closed: VecDeque<Arc<Record>>,
-    waker: Option<Waker>,
-}
-
-/// What a watcher hears next.
-pub(super) enum News {
-    Opened(Arc<Record>),
-    Closed(Arc<Record>),
-    /// Nothing will come after this.
-    End,
 }
 
 impl State {
@@ -126,7 +123,7 @@ impl State {
         let entered = self.entered.remove(&number);
         if let Some(Entered::Session(live)) = &entered {
             self.entered_as.remove(&live.session.id());
-            self.detached -= usize::from(live.place.is_none());
+            self.without_place -= usize::from(live.place.is_none());
         }
         entered
     }
@@ -139,7 +136,7 @@ impl State {
             return None;
         }
         let place = live.place.take();
-        self.detached += usize::from(place.is_some());
+        self.without_place += usize::from(place.is_some());
         place
     }
 
@@ -150,7 +147,7 @@ impl State {
         let Some(Entered::Session(live)) = number.and_then(|number| self.entered.get_mut(number)) else { return place };
         let place = place?;
         let before = live.place.replace(place);
-        self.detached -= usize::from(before.is_none());
+        self.without_place -= usize::from(before.is_none());
         before
     }
 
@@ -172,11 +169,11 @@ impl State {
     }
 
     pub(super) fn sessions(&self) -> impl ExactSizeIterator<Item = &Session> {
-        self.open.values().map(|record| &record.session)
+        self.open.values().map(|open| &open.record.session)
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
-        self.numbers.get(&id).and_then(|number| self.open.get(number)).map(|record| &record.session)
+        self.numbers.get(&id).and_then(|number| self.open.get(number)).map(|open| &open.record.session)
     }
 
     /// A session has opened. Returns the wakers to wake outside of the lock.
@@ -185,7 +182,24 @@ impl State {
         self.opened += 1;
         let number = self.number();
         self.numbers.insert(session.id(), number);
-        self.open.insert(number, Arc::new(Record { session, reason: OnceLock::new() }));
+        let record = Arc::new(Record { number, session, reason: OnceLock::new() });
+        self.open.insert(number, Open { record, lost: None });
+        self.wakers()
+    }
+
+    /// A session has lost its link in this way, or has one again; nothing happens if the session is not open. Returns
+    /// the wakers to wake outside of the lock.
+    #[must_use]
+    pub(super) fn link_changed(&mut self, session: SessionId, lost: Option<ConnectionError>) -> Vec<Waker> {
+        let number = self.numbers.get(&session).copied();
+        let Some(open) = number.and_then(|number| self.open.get_mut(&number)) else { return Vec::new() };
+        let is_detached = lost.is_some();
+        let was_detached = mem::replace(&mut open.lost, lost).is_some();
+        if was_detached == is_detached {
+            return Vec::new();
+        }
+        self.detached = self.detached - usize::from(was_detached) + usize::from(is_detached);
+        self.watchers.values_mut().for_each(|watcher| watcher.note(&open.record));
         self.wakers()
     }
 
@@ -195,19 +209,20 @@ impl State {
     pub(super) fn closed(&mut self, session: SessionId, reason: ConnectionError) -> (Vec<Waker>, Option<Arc<Record>>) {
         let Some(number) = self.numbers.remove(&session) else { return (Vec::new(), None) };
         self.closed += 1;
-        let record = self.open.remove(&number);
+        let record = self.open.remove(&number).map(|open| {
+            self.detached -= usize::from(open.lost.is_some());
+            open.record
+        });
         if let Some(record) = &record {
             let _ = record.reason.set(reason);
-            for watcher in self.watchers.values_mut().filter(|watcher| watcher.heard >= number) {
-                watcher.closed.push_back(Arc::clone(record));
-            }
+            self.watchers.values_mut().for_each(|watcher| watcher.note(record));
         }
         (self.wakers(), record)
     }
 
     /// The connections that are still there. Empty from the second call on, so that they are logged once.
     pub(super) fn lost(&mut self) -> Vec<Entered> {
-        if std::mem::replace(&mut self.reported, true) {
+        if mem::replace(&mut self.reported, true) {
             return Vec::new();
         }
         self.entered.values().cloned().collect()
@@ -232,17 +247,23 @@ impl State {
         self.watchers.remove(&watcher)
     }
 
+    /// How many sessions a watcher has yet to hear of, beside those of whose opening it has not heard.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, watcher: u64) -> usize {
+        self.watchers.get(&watcher).map_or(0, Watcher::waiting)
+    }
+
     /// The next event that a watcher has not heard of. If there is none, `waker` is kept, and the error holds the waker
     /// that was kept before.
     pub(super) fn news(&mut self, watcher: u64, waker: Waker) -> Result<News, Option<Waker>> {
         let over = self.is_over();
         let Some(watcher) = self.watchers.get_mut(&watcher) else { return Ok(News::End) };
-        if let Some(record) = watcher.closed.pop_front() {
-            return Ok(News::Closed(record));
+        let news = watcher.next_change(|number| self.open.get(&number).and_then(|open| open.lost.clone()));
+        if let Some(news) = news {
+            return Ok(news);
         }
-        if let Some((&number, record)) = self.open.range(watcher.heard + 1..).next() {
-            watcher.heard = number;
-            return Ok(News::Opened(Arc::clone(record)));
+        if let Some((_, open)) = self.open.range(watcher.heard() + 1..).next() {
+            return Ok(watcher.hear(&open.record, open.lost.is_some()));
         }
         if over { Ok(News::End) } else { Err(watcher.waker.replace(waker)) }
     }

@@ -1,5 +1,7 @@
-//! What becomes of a connection that enters, and of its place, in each phase of a server.
+//! What becomes of a connection that enters, and of its place, in each phase of a server; and what those hear who watch
+//! the sessions.
 
+use futures::{FutureExt, StreamExt};
 use rpc_core::{Hosting, SessionState, session::connect_in_memory};
 use rpc_testing::SOON;
 use tokio::time::timeout;
@@ -69,4 +71,117 @@ fn a_connection_that_becomes_no_session_gives_its_place_back() {
     drop(last);
     assert!(sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).is_none(), "no more are taken");
     assert!(caps.enter(None).is_ok());
+}
+
+/// Sessions, one of which is open, and what tells of them.
+struct Watched {
+    sessions: Sessions,
+    one: Session,
+    _client: Session,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let (one, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
+        let sessions = Sessions::new();
+        wake(sessions.shared.lock().opened(one.clone()));
+        Self { sessions, one, _client }
+    }
+
+    fn lose(&self, why: &str) {
+        wake(self.sessions.shared.lock().link_changed(self.one.id(), Some(ConnectionError::Lost(why.to_owned()))));
+    }
+
+    fn resume(&self) {
+        wake(self.sessions.shared.lock().link_changed(self.one.id(), None));
+    }
+
+    fn close(&self) {
+        self.sessions.shared.closed(self.one.id(), ConnectionError::ClosedLocally);
+    }
+}
+
+/// All that a stream has to tell now.
+fn told(changes: &mut SessionChanges) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(Some(change)) = changes.next().now_or_never() {
+        told.push(match change {
+            SessionChange::Opened(_) => "opened".to_owned(),
+            SessionChange::Detached(_, ConnectionError::Lost(why)) => why,
+            SessionChange::Detached(_, error) => error.to_string(),
+            SessionChange::Resumed(_) => "resumed".to_owned(),
+            SessionChange::Closed(..) => "closed".to_owned(),
+        });
+    }
+    told
+}
+
+#[tokio::test]
+async fn each_loss_of_a_link_and_each_return_is_told() {
+    let watched = Watched::new();
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened"]);
+    watched.lose("cut");
+    assert_eq!((told(&mut changes), watched.sessions.detached()), (vec!["cut".to_owned()], 1));
+    watched.resume();
+    assert_eq!((told(&mut changes), watched.sessions.detached()), (vec!["resumed".to_owned()], 0));
+    watched.close();
+    assert_eq!(told(&mut changes), ["closed"]);
+}
+
+#[tokio::test]
+async fn a_link_that_is_lost_and_replaced_before_the_reader_asks_is_left_out() {
+    let watched = Watched::new();
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened"]);
+    for _ in 0..3 {
+        watched.lose("cut");
+        watched.resume();
+    }
+    assert!(told(&mut changes).is_empty());
+    watched.lose("cut");
+    assert_eq!(told(&mut changes), ["cut"]);
+    watched.resume();
+    watched.lose("cut again");
+    assert!(told(&mut changes).is_empty(), "the reader knows that it has no link");
+    watched.resume();
+    assert_eq!(told(&mut changes), ["resumed"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_sleeps_has_one_entry_of_each_session() {
+    let watched = Watched::new();
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened"]);
+    for _ in 0..3 {
+        watched.lose("cut");
+        watched.resume();
+        assert_eq!(watched.sessions.shared.lock().waiting(changes.watcher), 1);
+    }
+    watched.close();
+    assert_eq!(watched.sessions.shared.lock().waiting(changes.watcher), 1);
+    assert_eq!(told(&mut changes), ["closed"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_begins_while_a_session_has_no_link_hears_of_both() {
+    let watched = Watched::new();
+    watched.lose("cut");
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened", "cut"]);
+    let mut slow = watched.sessions.changes();
+    watched.resume();
+    assert_eq!(told(&mut slow), ["opened"]);
+    assert_eq!(told(&mut changes), ["resumed"]);
+}
+
+#[tokio::test]
+async fn a_detached_session_that_ends_is_closed_without_having_gone_on() {
+    let watched = Watched::new();
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened"]);
+    watched.lose("cut");
+    assert_eq!(told(&mut changes), ["cut"]);
+    watched.close();
+    assert_eq!((told(&mut changes), watched.sessions.detached()), (vec!["closed".to_owned()], 0));
 }
