@@ -8,6 +8,8 @@ mod attempts;
 mod calls;
 #[path = "reconnect/drains.rs"]
 mod drains;
+#[path = "reconnect/discard.rs"]
+mod discard;
 #[path = "reconnect/ends.rs"]
 mod ends;
 #[path = "reconnect/events.rs"]

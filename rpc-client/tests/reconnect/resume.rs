@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{DeskClient, House, away, client, connected, events::next, hold, line::Line, only, serve_with};
 
-pub(super) fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config::builder().resume_window(Duration::from_secs(60)).build().unwrap()
 }
 

@@ -23,6 +23,7 @@ mod principal;
 mod sending;
 mod session;
 mod session_id;
+mod session_link;
 mod shared;
 mod slow;
 mod streams;

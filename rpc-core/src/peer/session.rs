@@ -327,57 +327,6 @@ impl Session {
         }
     }
 
-    /// Waits until the session has no link, or has ended.
-    #[doc(hidden)]
-    pub async fn detached(&self) {
-        let shared = &self.shared;
-        shared.reach(|life| shared.is_detached() || matches!(life, Life::Closing(_) | Life::Over(_))).await;
-    }
-
-    /// Waits until the session has no link, whether it has ended or not.
-    #[doc(hidden)]
-    pub async fn without_link(&self) {
-        self.shared.reach(|_| self.shared.is_detached()).await;
-    }
-
-    /// Whether the session has no link.
-    #[doc(hidden)]
-    pub fn is_detached(&self) -> bool {
-        self.shared.is_detached()
-    }
-
-    /// Whether the session may outlive its link.
-    #[doc(hidden)]
-    pub fn is_resumable(&self) -> bool {
-        self.shared.look(|connection| connection.token().is_some())
-    }
-
-    /// Tells whether the session has no link: now, and after each change, until the session is over.
-    #[doc(hidden)]
-    pub async fn each_link_change(&self, mut tell: impl FnMut(bool)) {
-        let mut life = self.shared.life.subscribe();
-        loop {
-            if matches!(&*life.borrow_and_update(), Life::Over(_)) {
-                return;
-            }
-            tell(self.shared.is_detached());
-            // The sender lives in `self`, so the wait cannot fail.
-            let _ = life.changed().await;
-        }
-    }
-
-    /// How the link was lost, if the session has none.
-    #[doc(hidden)]
-    pub fn link_lost(&self) -> Option<ConnectionError> {
-        self.shared.look(|connection| connection.detached().map(|(_, error)| error.clone()))
-    }
-
-    /// Ends a session that has no link, and does not wait for another one. Any other session goes on.
-    #[doc(hidden)]
-    pub fn discard(&self) {
-        self.shared.act(Connection::give_up_links);
-    }
-
     /// The calls of this side that the end of the session has cut off.
     #[doc(hidden)]
     pub fn lost_calls(&self) -> LostCalls {

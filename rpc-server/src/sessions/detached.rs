@@ -70,6 +70,8 @@ impl ServerSessions {
             let count = beyond.len();
             warn!(count, "sessions without a link are given up: there are more than {most} (max_connections){more}");
         }
-        beyond.iter().for_each(Session::discard);
+        for session in beyond {
+            session.discard();
+        }
     }
 }

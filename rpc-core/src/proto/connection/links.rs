@@ -116,11 +116,18 @@ impl Connection {
         self.resumption.window().saturating_add(later)
     }
 
-    /// No link will follow the last one, so the session ends as that one did.
-    pub fn give_up_links(&mut self) {
-        let Some(detached) = self.resumption.detached() else { return };
+    /// No link will follow the last one, so the session ends as that one did. False if the session has a link, or
+    /// needs none any more.
+    pub fn give_up_links(&mut self) -> bool {
+        let Some(detached) = self.resumption.detached().filter(|_| !self.is_over()) else { return false };
         self.end(detached.error.clone(), Flush::Nothing);
         self.end_bye();
+        true
+    }
+
+    /// Whether the session has ended, and has no last words that wait.
+    fn is_over(&self) -> bool {
+        self.life.has_ended() && !self.is_lingering()
     }
 
     /// Since when the session has had no link, and how the last one was lost.
@@ -153,7 +160,7 @@ impl Connection {
     /// At a server: whether a client that says this may go on with the session. Tests nothing but the session's state:
     /// the shell has found the session by its token, and knows whose it is.
     pub fn judge_resume(&self, resume: &Resume) -> ResumeVerdict {
-        if !self.resumption.is_granted() || self.life.has_ended() && !self.is_lingering() {
+        if !self.resumption.is_granted() || self.is_over() {
             ResumeVerdict::Over
         } else if resume.epoch <= self.resumption.epoch() {
             ResumeVerdict::Stale

@@ -160,7 +160,9 @@ impl Connection {
             SessionTimer::Drain => self.end(ConnectionError::ShutDown, Flush::Output),
             SessionTimer::Expiry => self.give_up_link(now, ConnectionError::Expired, Flush::Output),
             SessionTimer::DetachedTurn => self.end_turns(),
-            SessionTimer::Detached => self.give_up_links(),
+            SessionTimer::Detached => {
+                self.give_up_links();
+            }
             SessionTimer::Linger => self.end_bye(),
         }
     }

@@ -268,7 +268,9 @@ impl World {
                 }
             },
             // The server has nothing to go on with: there were only last words left.
-            OnItsWay::Close(_) if self.client.connection.ended().is_some() => self.client.connection.give_up_links(),
+            OnItsWay::Close(_) if self.client.connection.ended().is_some() => {
+                self.client.connection.give_up_links();
+            }
             OnItsWay::Close(_) | OnItsWay::Lost => {}
         }
     }

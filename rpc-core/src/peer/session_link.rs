@@ -1,0 +1,68 @@
+//! What a `Session` has to do with the link that carries it now, and with the links before and after.
+
+use super::{session::Session, shared::Life};
+use crate::{error::ConnectionError, proto::Connection};
+
+impl Session {
+    /// Ends a session that has no link ([`SessionState::Detached`](super::SessionState::Detached)) now, instead of
+    /// waiting for the other side to come back. Returns whether there was such a session to end. If it has a link,
+    /// because the other side has come back a moment ago or was never away, or if it is over, this changes nothing and
+    /// returns false: [`Self::close`] ends a session that has a link.
+    ///
+    /// Calls of this side fail with [`crate::Code::Unavailable`]. [`Status::execution`](crate::Status::execution) is
+    /// `NotExecuted` for calls that had not been handed to a link, and `Unknown` for those that had.
+    /// Handlers are cancelled, and their results are lost; then `closed` hooks run. The reason of the end is the error
+    /// with which the link was lost, and [`Self::closed`] waits until all of that is done, apart from the hooks.
+    ///
+    /// The other side is not told. If it comes back it learns that there is no such session, and a client begins a new
+    /// one. [`Self::close`] while there is no link is the other way: it tells the other side when that comes back
+    /// within ten seconds. A session that waits for that is ended by this method as well.
+    pub fn discard(&self) -> bool {
+        self.shared().act(Connection::give_up_links)
+    }
+
+    /// Waits until the session has no link, or has ended.
+    #[doc(hidden)]
+    pub async fn detached(&self) {
+        let shared = self.shared();
+        shared.reach(|life| shared.is_detached() || matches!(life, Life::Closing(_) | Life::Over(_))).await;
+    }
+
+    /// Waits until the session has no link, whether it has ended or not.
+    #[doc(hidden)]
+    pub async fn without_link(&self) {
+        self.shared().reach(|_| self.shared().is_detached()).await;
+    }
+
+    /// Whether the session has no link.
+    #[doc(hidden)]
+    pub fn is_detached(&self) -> bool {
+        self.shared().is_detached()
+    }
+
+    /// Whether the session may outlive its link.
+    #[doc(hidden)]
+    pub fn is_resumable(&self) -> bool {
+        self.shared().look(|connection| connection.token().is_some())
+    }
+
+    /// Tells whether the session has no link: now, and after each change, until the session is over.
+    #[doc(hidden)]
+    pub async fn each_link_change(&self, mut tell: impl FnMut(bool)) {
+        let mut life = self.shared().life.subscribe();
+        loop {
+            if matches!(&*life.borrow_and_update(), Life::Over(_)) {
+                return;
+            }
+            tell(self.shared().is_detached());
+            // The sender lives in `self`, so the wait cannot fail.
+            let _ = life.changed().await;
+        }
+    }
+
+    /// How the link was lost, if the session has none.
+    #[doc(hidden)]
+    pub fn link_lost(&self) -> Option<ConnectionError> {
+        self.shared().look(|connection| connection.detached().map(|(_, error)| error.clone()))
+    }
+}
