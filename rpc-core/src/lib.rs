@@ -201,11 +201,11 @@ pub mod __client {
     pub use crate::{backoff::backoff, peer::ClientSessions, proto::LostCalls};
 }
 
-/// What `rpc-server` drains its sessions with. Not for people: it may change in any release.
+/// What `rpc-server` drains and weighs its sessions with. Not for people: it may change in any release.
 #[cfg(feature = "session")]
 #[doc(hidden)]
 pub mod __server {
-    pub use crate::peer::drain_together;
+    pub use crate::{peer::drain_together, proto::Kept};
 }
 
 /// The macros as `rpc-server` and `rpc-client` re-export them. Not for people: it may change in any release.

@@ -167,6 +167,9 @@ pub enum MemoryLimit {
     /// The bytes that all sessions of a server hold together. The session that holds most is given up, once all hold a
     /// sixteenth more than this bound.
     Server,
+    /// The bytes that all sessions of a server keep together to be resumed. A session is given up that keeps much, has
+    /// come back, and has not sent again yet what it keeps.
+    Replay,
 }
 
 impl MemoryLimit {
@@ -177,6 +180,7 @@ impl MemoryLimit {
             Self::Outbox => "Config::outbox_hard",
             Self::Session => "Config::session_memory",
             Self::Server => "ServerBuilder::memory",
+            Self::Replay => "ServerBuilder::replay_total",
         }
     }
 }
@@ -195,6 +199,11 @@ impl fmt::Display for Overload {
             MemoryLimit::Server => {
                 write!(f, "all sessions together hold more than {max} bytes ({name}), this one the most")
             }
+            MemoryLimit::Replay => write!(
+                f,
+                "all sessions together keep more than {max} bytes to be resumed ({name}), this one more than most, \
+                 which it had yet to send again"
+            ),
         }
     }
 }
@@ -256,6 +265,10 @@ mod tests {
             (
                 MemoryLimit::Server,
                 "all sessions together hold more than 7 bytes (ServerBuilder::memory), this one the most",
+            ),
+            (
+                MemoryLimit::Replay,
+                "all sessions together keep more than 7 bytes to be resumed (ServerBuilder::replay_total), this one more than most, which it had yet to send again",
             ),
         ];
         for (limit, text) in bounds {

@@ -1,7 +1,10 @@
 //! What a `Session` has to do with the link that carries it now, and with the links before and after.
 
 use super::{session::Session, shared::Life};
-use crate::{error::ConnectionError, proto::Connection};
+use crate::{
+    error::ConnectionError,
+    proto::{Connection, Kept},
+};
 
 impl Session {
     /// Ends a session that has no link ([`SessionState::Detached`](super::SessionState::Detached)) now, instead of
@@ -19,6 +22,18 @@ impl Session {
     /// within ten seconds. A session that waits for that is ended by this method as well.
     pub fn discard(&self) -> bool {
         self.shared().act(Connection::give_up_links)
+    }
+
+    /// What the session keeps to be resumed.
+    #[doc(hidden)]
+    pub fn kept(&self) -> Kept {
+        self.shared().look(Connection::kept)
+    }
+
+    /// Forgets what the session keeps to be resumed. A session without a link ends.
+    #[doc(hidden)]
+    pub fn forget(&self) {
+        self.shared().act(Connection::forget);
     }
 
     /// Waits until the session has no link, or has ended.

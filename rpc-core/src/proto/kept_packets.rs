@@ -27,6 +27,8 @@ pub(crate) struct KeptPackets {
     counted: usize,
     most: usize,
     again: Position,
+    /// The last packet that was forgotten; 0 if none was.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,30 @@ impl KeptPackets {
         self.bytes
     }
 
+    /// Bytes of memory that the packets take.
+    #[inline]
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.entries.len() * ENTRY
+    }
+
+    /// Drops all packets, which have been handed to the transport of this link, although the other side may not get
+    /// them. Gives the memory that they took.
+    pub(crate) fn forget(&mut self) -> usize {
+        debug_assert!(!self.has_again(), "the other side would wait for what has not gone to this link");
+        let memory = self.memory();
+        if !self.entries.is_empty() {
+            self.forgotten = self.first + self.entries.len() as u64 - 1;
+            self.clear();
+        }
+        memory
+    }
+
+    /// The last packet that was forgotten; 0 if none was. An other side that does not have it can never have it.
+    #[inline]
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// All packets are to be sent again, because the link is a new one.
     pub(crate) fn begin_again(&mut self) {
         self.again = Position::default();
@@ -186,8 +212,8 @@ impl KeptPackets {
 
     /// Drops all packets.
     pub(crate) fn clear(&mut self) {
-        let most = self.most;
-        drop(mem::replace(self, Self::new(most)));
+        let (most, forgotten) = (self.most, self.forgotten);
+        drop(mem::replace(self, Self { forgotten, ..Self::new(most) }));
     }
 
     /// Panics unless the counts match what is kept, and all that is kept is between `acked` and `next`.
@@ -198,7 +224,8 @@ impl KeptPackets {
         assert_eq!(self.short.len(), self.entries.iter().map(Entry::short_len).sum::<usize>());
         assert!(self.again.index <= self.entries.len());
         if !self.entries.is_empty() {
-            assert_eq!((self.first, self.first + self.entries.len() as u64), (acked + 1, next));
+            let before = acked.max(self.forgotten);
+            assert_eq!((self.first, self.first + self.entries.len() as u64), (before + 1, next));
         }
     }
 }
@@ -254,6 +281,24 @@ mod tests {
         assert!(!kept.has_again() && kept.next_again().is_none());
         kept.keep(6, &packet(9), 0);
         assert_eq!(again(&mut kept), [(6, 9)]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_what_follows_is_kept() {
+        let mut kept = KeptPackets::new(1);
+        for seq in 1..=3 {
+            kept.keep(seq, &packet(5000), 0);
+        }
+        assert_eq!(kept.memory(), 3 * (5000 + ENTRY));
+        kept.handle_ack(1);
+        assert_eq!((kept.forget(), kept.memory(), kept.forgotten()), (2 * (5000 + ENTRY), 0, 3));
+        assert!(!kept.is_full(), "nothing is kept, so something may go");
+        assert_eq!(kept.forget(), 0);
+        kept.keep(4, &packet(9), 0);
+        kept.check(1, 5);
+        kept.handle_ack(3);
+        kept.check(3, 5);
+        assert_eq!((again(&mut kept), kept.forgotten()), (vec![(4, 9)], 3));
     }
 
     #[test]

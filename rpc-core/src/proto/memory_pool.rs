@@ -77,6 +77,11 @@ impl Share {
         self.pool.limit()
     }
 
+    /// Bytes that all sessions hold together.
+    pub(super) fn pool_held(&self) -> usize {
+        self.pool.held()
+    }
+
     /// The session holds `held` bytes now, which is reported if the change is large enough. True if more is reported
     /// than the pool has room for.
     #[inline]

@@ -40,8 +40,8 @@ pub use chain::{Cancellation, ServedCall};
 #[cfg(feature = "session")]
 pub(crate) use connection::counted_arguments;
 pub use connection::{
-    CallProgress, CallStart, Charges, Connection, ConnectionStats, LostCalls, Outgoing, PlainArguments, PlainStart,
-    RefusedOneway, Released, Resumability, ResumeVerdict, Role,
+    CallProgress, CallStart, Charges, Connection, ConnectionStats, Kept, LostCalls, Outgoing, PlainArguments,
+    PlainStart, RefusedOneway, Released, Resumability, ResumeVerdict, Role,
 };
 pub use deadline_origin::{DeadlineOrigin, DeadlineSetting, IdleTimeout};
 pub use early::EarlyPackets;

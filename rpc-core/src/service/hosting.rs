@@ -68,6 +68,7 @@ struct Inner {
     /// Limits the running handlers of `no_cancel` methods.
     no_cancel: NoCancelLimit,
     memory: Option<MemoryPool>,
+    replay: Option<MemoryPool>,
     authorizer: Authorizer,
 }
 
@@ -105,6 +106,7 @@ pub struct HostingBuilder {
     interceptors: Vec<Arc<dyn Interceptor>>,
     observers: Vec<Arc<dyn Observer>>,
     memory: Option<MemoryPool>,
+    replay: Option<MemoryPool>,
     authorizer: Authorizer,
     /// The framework's own contract.
     renewals: Option<Service>,
@@ -217,6 +219,11 @@ impl Hosting {
         self.inner.memory.as_ref()
     }
 
+    /// The pool of what all sessions together keep to be resumed.
+    pub(crate) fn replay(&self) -> Option<&MemoryPool> {
+        self.inner.replay.as_ref()
+    }
+
     pub(crate) fn hooks(&self) -> &[Arc<dyn SessionHooks>] {
         &self.inner.hooks
     }
@@ -305,6 +312,14 @@ impl HostingBuilder {
         self
     }
 
+    /// Counts what all sessions together keep to be resumed in this pool; see `ServerBuilder::replay_total`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn __replay(mut self, pool: MemoryPool) -> Self {
+        self.replay = Some(pool);
+        self
+    }
+
     /// Hosts the framework's own contract, which every caller may call.
     #[doc(hidden)]
     #[must_use]
@@ -320,7 +335,7 @@ impl HostingBuilder {
     /// reserved, if the names of the contracts do not fit a handshake, or if a method is for callers with a role and
     /// there is no [`authorizer`](Self::authorizer).
     pub fn build(self) -> Result<Hosting, HostingError> {
-        let Self { mut services, hooks, mut interceptors, observers, memory, authorizer, renewals } = self;
+        let Self { mut services, hooks, mut interceptors, observers, memory, replay, authorizer, renewals } = self;
         // The authorizer knows the framework's own contract by its name.
         if let Some(name) = services.iter().map(|own| own.contract().name()).find(|name| name.starts_with(RESERVED)) {
             return Err(HostingError::ReservedName { name });
@@ -365,7 +380,7 @@ impl HostingBuilder {
             interceptors.insert(0, Arc::new(ObservedCalls(observers.clone())));
         }
         let (interceptors, no_cancel) = (interceptors.into(), NoCancelLimit::default());
-        let inner = Inner { services, hooks, interceptors, observers, methods, no_cancel, memory, authorizer };
+        let inner = Inner { services, hooks, interceptors, observers, methods, no_cancel, memory, replay, authorizer };
         Ok(Hosting { inner: Arc::new(inner) })
     }
 }

@@ -74,6 +74,9 @@ pub(super) fn begin(
     if let Some(pool) = hosting.memory() {
         connection.join_pool(pool);
     }
+    if let Some(pool) = hosting.replay() {
+        connection.join_replay_pool(pool);
+    }
     let facts = Facts::new(id, info);
     connection.expire_at(facts.expires());
     let shared = Arc::new(SessionShared::new(connection, config.clone(), facts, hosting.interceptors().clone()));

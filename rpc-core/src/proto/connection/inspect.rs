@@ -1,6 +1,7 @@
 //! What tests see of a connection.
 
 use super::Connection;
+use crate::proto::kept_packets::KeptPackets;
 
 impl Connection {
     /// Panics unless all counts agree with what is there.
@@ -11,6 +12,16 @@ impl Connection {
         if let Some(kept) = self.resumption.kept() {
             kept.check(self.sequence.acked(), self.sequence.next_number());
         }
+    }
+
+    /// The last packet that was forgotten; 0 if none was.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.resumption.kept().map_or(0, KeptPackets::forgotten)
+    }
+
+    /// Whether packets have to be sent again.
+    pub(crate) fn has_again(&self) -> bool {
+        self.resumption.has_again()
     }
 
     /// The last packet taken in, the last one that the other side has acknowledged, and the next one to be sent.

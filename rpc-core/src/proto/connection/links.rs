@@ -53,7 +53,7 @@ impl Connection {
             return;
         }
         let goes_on = self.life.is_open() || self.is_lingering();
-        if goes_on && self.resumption.survives(&error, self.role) {
+        if goes_on && self.resumption.survives(&error, self.role, self.sequence.acked()) {
             return self.go_without(now, error);
         }
         self.end(error, Flush::Nothing);
@@ -66,7 +66,7 @@ impl Connection {
         if self.resumption.is_detached() {
             return;
         }
-        if self.life.is_open() && self.resumption.survives(&error, self.role) {
+        if self.life.is_open() && self.resumption.survives(&error, self.role, self.sequence.acked()) {
             self.go_without(now, error);
         } else {
             self.end(error, flush);
@@ -103,6 +103,7 @@ impl Connection {
                 self.schedule.timers.set(SessionTimer::Detached, until);
             }
         }
+        self.count_memory();
         self.output.emit(Event::Detached(error));
     }
 
@@ -164,7 +165,7 @@ impl Connection {
             ResumeVerdict::Over
         } else if resume.epoch <= self.resumption.epoch() {
             ResumeVerdict::Stale
-        } else if self.sequence.may_be_received(resume.received) {
+        } else if self.sequence.may_be_received(resume.received) && !self.resumption.misses(resume.received) {
             ResumeVerdict::Possible
         } else {
             ResumeVerdict::Impossible
@@ -198,7 +199,11 @@ impl Connection {
 
     /// At a server: the session is over, because its client has come back from where it cannot go on.
     pub fn end_unresumed(&mut self) {
-        let why = || ConnectionError::Lost("its client came back from a position that it cannot have".to_owned());
+        let why = match self.resumption.misses(self.sequence.acked()) {
+            true => "its client came back, and misses what has been forgotten (ServerBuilder::replay_total)",
+            false => "its client came back from a position that it cannot have",
+        };
+        let why = || ConnectionError::Lost(why.to_owned());
         let error = self.resumption.detached().map_or_else(why, |detached| detached.error.clone());
         self.end(error, Flush::Nothing);
         self.end_bye();
@@ -248,6 +253,10 @@ impl Connection {
         self.sequence.note_taken_in(received);
         self.handle_acked();
         let since = self.resumption.granted_mut().and_then(Links::attach);
+        if let (Some(since), Some(links)) = (since, self.resumption.granted_mut()) {
+            links.away += now.saturating_duration_since(since);
+        }
+        self.count_memory();
         if self.life.is_open() {
             if let Some(since) = since {
                 self.schedule.timers.stop(SessionTimer::DetachedTurn);
@@ -284,7 +293,7 @@ impl Connection {
             self.assembly.begin_period();
             self.schedule.timers.set(SessionTimer::Assembly, now + self.config.progress_timeout());
         }
-        if self.resumption.keeps_packets() {
+        if self.resumption.awaits_acks(self.sequence.acked()) {
             self.await_acks(now);
         }
     }

@@ -40,7 +40,8 @@ pub(super) struct Memory {
     outcome_bytes: usize,
     /// Bytes of the results and long items that wait for room on their way out. They count in the pool alone.
     waiting_values: usize,
-    /// Bytes of packets that are kept to be sent again. They count in the pool alone, too.
+    /// Bytes that the packets take which are kept to be sent again, and without a link all that waits to be sent. They
+    /// count in the pool alone, too.
     kept: usize,
     /// This session's part in the pool of all sessions; `None` without a pool, and after the end.
     share: Option<Share>,
@@ -54,6 +55,11 @@ impl Memory {
     #[inline]
     fn held(&self) -> usize {
         self.calls + self.outcome_bytes
+    }
+
+    /// Bytes of the results and long items that wait for room on their way out.
+    pub(super) fn waiting_values(&self) -> usize {
+        self.waiting_values
     }
 
     /// Counts this much for a call that is served, until [`Self::release_call`].
@@ -124,10 +130,11 @@ impl Connection {
     /// Tells the pool how much is held, if that has changed by enough.
     #[inline]
     pub(super) fn count_memory(&mut self) {
+        self.count_kept();
         if self.memory.share.is_none() {
             return;
         }
-        self.memory.kept = self.resumption.kept_bytes();
+        self.memory.kept = self.kept_output();
         let held = self.memory.pooled(self.memory_held());
         let is_short = self.memory.share.as_mut().is_some_and(|share| share.count(held));
         if is_short && self.assembly.has_pooled_buffers() {

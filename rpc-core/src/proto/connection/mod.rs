@@ -19,6 +19,7 @@ mod closing;
 mod completions;
 mod done;
 mod expiry;
+mod forgetting;
 mod handshake;
 #[cfg(test)]
 mod inspect;
@@ -64,6 +65,7 @@ use crate::{
 };
 
 pub use calls::{CallProgress, CallStart, Charges, Outgoing};
+pub use forgetting::Kept;
 use kept_outcomes::KeptOutcomes;
 use lifecycle::{Lifecycle, Phase};
 pub use links::ResumeVerdict;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{CloseCode, ConnectionError, TimeLimit, Timeout},
-    proto::{kept_packets::KeptPackets, pings::PingBudget},
+    proto::{kept_packets::KeptPackets, memory_pool::Share, pings::PingBudget},
     wire::Resume,
 };
 
@@ -54,8 +54,12 @@ pub(super) struct Links {
     pub(super) resumes: Option<Box<PingBudget>>,
     /// Packets that the other side may not have.
     kept: KeptPackets,
+    /// The part of what all sessions keep to be resumed.
+    pub(super) share: Option<Share>,
     /// The session has no link at the moment.
     detached: Option<Box<Detached>>,
+    /// How long the session has been without a link, until its last link came.
+    pub(super) away: Duration,
     /// The other side has sent something since the Welcome, so that it knows of the session.
     pub(super) is_known: bool,
     bye: Bye,
@@ -140,6 +144,12 @@ impl Resumption {
         self.0.as_deref_mut().filter(|links| links.window_ms > 0)
     }
 
+    /// The same, whether or not the other side has agreed yet.
+    #[inline]
+    pub(super) fn links_mut(&mut self) -> Option<&mut Links> {
+        self.0.as_deref_mut()
+    }
+
     /// How long the session lives without a link; zero if it ends with its link.
     pub(super) fn window(&self) -> Duration {
         self.granted().map_or(Duration::ZERO, |links| Duration::from_millis(links.window_ms))
@@ -168,10 +178,22 @@ impl Resumption {
         self.kept().map_or(0, KeptPackets::bytes)
     }
 
-    /// Whether packets are kept that the other side may not have.
+    /// Bytes of memory that the kept packets take.
     #[inline]
-    pub(super) fn keeps_packets(&self) -> bool {
-        self.kept().is_some_and(|kept| !kept.is_empty())
+    pub(super) fn kept_memory(&self) -> usize {
+        self.kept().map_or(0, KeptPackets::memory)
+    }
+
+    /// Whether packets are kept, or were forgotten, that the other side has not acknowledged. `acked` is the last one
+    /// that it has.
+    #[inline]
+    pub(super) fn awaits_acks(&self, acked: u64) -> bool {
+        self.kept().is_some_and(|kept| !kept.is_empty() || kept.forgotten() > acked)
+    }
+
+    /// Whether packets were forgotten that another side which has taken in those up to `received` does not have.
+    pub(super) fn misses(&self, received: u64) -> bool {
+        self.kept().is_some_and(|kept| kept.forgotten() > received)
     }
 
     /// The last packet that was acknowledged when the current period of acks began.
@@ -235,10 +257,12 @@ impl Resumption {
         }
     }
 
-    /// Whether the session goes on when its link ends like this. `role` is this side's.
-    pub(super) fn survives(&self, error: &ConnectionError, role: Role) -> bool {
+    /// Whether the session goes on when its link ends like this. `role` is this side's, and `acked` the last packet
+    /// that the other side has acknowledged.
+    pub(super) fn survives(&self, error: &ConnectionError, role: Role, acked: u64) -> bool {
         let Some(links) = self.granted() else { return false };
-        (links.is_known || links.epoch > 0 || role == Role::Client) && is_link_lost(error, role)
+        let is_known = links.is_known || links.epoch > 0 || role == Role::Client;
+        is_known && links.kept.forgotten() <= acked && is_link_lost(error, role)
     }
 
     /// A timer that judges the other side has run out. True if that costs the session, because too little was `gained`
@@ -257,7 +281,9 @@ impl Links {
             epoch: 0,
             resumes: None,
             kept: KeptPackets::new(replay_buffer),
+            share: None,
             detached: None,
+            away: Duration::ZERO,
             is_known: false,
             bye: Bye::None,
             strikes: None,
@@ -270,6 +296,15 @@ impl Links {
         if let Some(detached) = &mut self.detached {
             detached.ends_turns = true;
         }
+    }
+
+    pub(super) fn kept(&self) -> &KeptPackets {
+        &self.kept
+    }
+
+    /// Drops what is kept. The session cannot be resumed until the other side has acknowledged all of it.
+    pub(super) fn forget(&mut self) {
+        self.kept.forget();
     }
 
     /// The link is lost. What is kept may have to be kept for long.
@@ -343,7 +378,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_with_its_link_pays_for_a_pointer() {
         assert_eq!(size_of::<Resumption>(), size_of::<usize>());
-        assert!(size_of::<Links>() <= 224, "{}", size_of::<Links>());
+        assert!(size_of::<Links>() <= 264, "{}", size_of::<Links>());
     }
 
     #[test]
@@ -381,10 +416,10 @@ mod tests {
     #[test]
     fn a_new_session_of_which_the_client_may_not_know_ends_with_its_link() {
         let lost = ConnectionError::Lost("cut".to_owned());
-        assert!(!Resumption::default().survives(&lost, Role::Client));
+        assert!(!Resumption::default().survives(&lost, Role::Client, 0));
         let mut resumption = granted();
-        assert!(resumption.survives(&lost, Role::Client) && !resumption.survives(&lost, Role::Server));
+        assert!(resumption.survives(&lost, Role::Client, 0) && !resumption.survives(&lost, Role::Server, 0));
         resumption.granted_mut().unwrap().is_known = true;
-        assert!(resumption.survives(&lost, Role::Server));
+        assert!(resumption.survives(&lost, Role::Server, 0));
     }
 }

@@ -183,7 +183,7 @@ impl Connection {
     /// Enough of the bulk under way must have been acknowledged, and something of what is kept. While bulk waits, the
     /// next attempt to send sets the timer again.
     fn judge_acks(&mut self, now: Instant) {
-        let keeps = self.resumption.keeps_packets();
+        let keeps = self.resumption.awaits_acks(self.sequence.acked());
         let is_behind = self.has_bulk() && self.link.is_behind_acks();
         let is_late = is_behind || keeps && self.sequence.acked() <= self.resumption.acked_before();
         if !is_late {

@@ -113,6 +113,13 @@ fn step(world: &mut World) {
             world.handle_timeouts();
         }
         47 if world.random.once_in(8) => world.next_is_stranger = true,
+        47 if world.random.once_in(8) => {
+            // Without a link it costs the session.
+            let is_rare = world.random.once_in(6);
+            if is_rare || world.end_mut(side).is_some_and(|end| end.connection.detached().is_none()) {
+                world.forget(side);
+            }
+        }
         39 if world.random.once_in(16) => world.restart_server(),
         39 if world.random.once_in(16) => {
             if let Some(end) = world.end_mut(side) {
@@ -174,6 +181,7 @@ fn simulate(replay_buffer: usize, config: impl Fn() -> Config) {
     let seeds = std::env::var("SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
     let first = std::env::var("SIMULATION_FIRST").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let (mut calls, mut values, mut resumed, mut again, mut items) = (0, 0, 0, 0, 0);
+    let (mut forgotten, mut survived) = (0, 0);
     for seed in first..first + seeds {
         let world = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, config(), replay_buffer)));
         let world = world.unwrap_or_else(|_| panic!("seed {seed}: SIMULATION_FIRST={seed} SIMULATION_SEEDS=1"));
@@ -182,11 +190,15 @@ fn simulate(replay_buffer: usize, config: impl Fn() -> Config) {
         resumed += world.resumed;
         again += world.ledger.sent_again;
         items += world.ledger.all_items();
+        forgotten += world.forgotten;
+        survived += world.resumed_later;
     }
     println!("{seeds} seeds, {calls} calls, {values} results, {items} items of streams");
     println!("{resumed} resumes, {again} packets sent again");
+    println!("{forgotten} times packets were forgotten, {survived} of these sessions were resumed later");
     assert!(values * 12 > calls && items > 3 * seeds, "the seeds show something");
     assert!(resumed as u64 > seeds / 2 && again as u64 > seeds / 2, "the seeds show something");
+    assert!(forgotten as u64 > seeds / 8 && survived as u64 > seeds / 40, "the seeds show something");
 }
 
 #[test]

@@ -43,6 +43,9 @@ impl World {
         let verdict = found.map_or(ResumeVerdict::Over, |index| self.server[index].connection.judge_resume(&resume));
         match (verdict, found) {
             (ResumeVerdict::Possible, Some(index)) => {
+                let forgotten = self.server[index].connection.forgotten();
+                assert!(forgotten <= resume.received, "it misses what was forgotten");
+                self.resumed_later += usize::from(forgotten > 0);
                 if let Err(code) = self.server[index].connection.attach(now, newcomer) {
                     assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
                     return self.close(SERVER, link, code);
@@ -52,9 +55,23 @@ impl World {
                 }
             }
             (ResumeVerdict::Stale, _) => self.close(SERVER, link, CloseCode::NORMAL),
-            (ResumeVerdict::Impossible, _) => panic!("an honest client has an impossible position"),
-            _ if newcomer.hello().resume_window_ms == 0 => self.close(SERVER, link, CloseCode::NORMAL),
-            _ => self.open(link, newcomer),
+            (ResumeVerdict::Impossible, Some(index)) => {
+                let session = &mut self.server[index];
+                assert!(session.connection.forgotten() > resume.received, "an honest client has a position of its own");
+                session.connection.end_unresumed();
+                self.settle();
+                self.open_if_wanted(link, newcomer);
+            }
+            _ => self.open_if_wanted(link, newcomer),
+        }
+    }
+
+    /// There is nothing with which the client could go on.
+    fn open_if_wanted(&mut self, link: usize, newcomer: Newcomer) {
+        if newcomer.hello().resume_window_ms == 0 {
+            self.close(SERVER, link, CloseCode::NORMAL);
+        } else {
+            self.open(link, newcomer);
         }
     }
 

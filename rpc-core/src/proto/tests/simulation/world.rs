@@ -53,6 +53,10 @@ pub(super) struct World {
     /// Which end has closed which link, and with which code.
     pub(super) closes: Vec<(usize, usize, CloseCode)>,
     pub(super) resumed: usize,
+    /// How often a session has forgotten what it kept.
+    pub(super) forgotten: usize,
+    /// How many resumes were of sessions that had forgotten something before.
+    pub(super) resumed_later: usize,
 }
 
 pub(super) fn contracts() -> Vec<HostedContract> {
@@ -87,6 +91,8 @@ impl World {
             next_is_stranger: false,
             closes: Vec::new(),
             resumed: 0,
+            forgotten: 0,
+            resumed_later: 0,
         };
         world.begin_session();
         world
@@ -162,7 +168,8 @@ impl World {
         }
         if self.client.is_done() {
             if let Some(link) = self.client.link.take() {
-                let code = self.client.closed.as_ref().map_or(CloseCode::NORMAL, ConnectionError::close_code);
+                let closed = self.client.closed.as_ref();
+                let code = closed.map_or(CloseCode::NORMAL, |error| self.client.connection.close_code(error));
                 self.close(CLIENT, link, code);
             }
             if self.client.is_quiet() && self.redial.is_none() && !self.is_ending {
@@ -182,7 +189,8 @@ impl World {
         let lost = session.act(&mut self.ledger);
         let mut close = lost.map(|error| error.close_code());
         if session.is_done() {
-            close = Some(session.closed.as_ref().map_or(CloseCode::NORMAL, ConnectionError::close_code));
+            let closed = session.closed.as_ref();
+            close = Some(closed.map_or(CloseCode::NORMAL, |error| session.connection.close_code(error)));
         }
         if let (Some(code), Some(link)) = (close, session.link) {
             session.link = None;
@@ -243,6 +251,7 @@ impl World {
                     let welcomed = reader.into_welcomed(welcome).expect("an honest server");
                     if welcomed.welcome().resumed {
                         let connection = &mut self.client.connection;
+                        assert!(connection.forgotten() <= welcomed.welcome().received, "it misses what was forgotten");
                         let is_over = connection.ended().is_some() && !connection.is_lingering();
                         match connection.attach_to(now, welcomed) {
                             Ok(()) => {
@@ -380,6 +389,21 @@ impl World {
         } else if let Some(session) = self.server.last_mut() {
             session.call(now, ledger, call);
         }
+        self.settle();
+    }
+
+    /// An end has to forget what it keeps, because all sessions together keep too much.
+    pub(super) fn forget(&mut self, side: usize) {
+        let Some(end) = self.end_mut(side) else { return };
+        let keeps_some = end.connection.stats().replay_bytes > 0;
+        let is_whole = end.connection.detached().is_none() && !end.connection.has_again();
+        let is_open = end.connection.is_open();
+        end.connection.forget();
+        assert_eq!(end.connection.stats().replay_bytes, 0);
+        if is_open {
+            assert_eq!(end.connection.is_open(), is_whole, "it ends without a link, and goes on with one");
+        }
+        self.forgotten += usize::from(is_open && is_whole && keeps_some);
         self.settle();
     }
 

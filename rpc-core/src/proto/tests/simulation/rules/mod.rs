@@ -2,6 +2,7 @@
 
 mod bye;
 mod calls;
+mod forgetting;
 mod hostile;
 mod links;
 mod replay;
