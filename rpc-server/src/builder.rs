@@ -21,6 +21,7 @@ use crate::{
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1_000;
 const MEMORY: usize = 2 << 30;
+const REPLAY_TOTAL: usize = 256 << 20;
 /// Headers of a request, by default and at most.
 const MAX_HEADERS: usize = 100;
 const MOST_HEADERS: usize = 1_000;
@@ -43,6 +44,7 @@ impl Server {
             max_connections: MAX_CONNECTIONS,
             max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             memory: None,
+            replay_total: None,
             authenticator: None,
             resume_anonymous: false,
         }
@@ -100,6 +102,7 @@ pub struct ServerBuilder {
     max_connections: usize,
     max_connections_per_address: usize,
     memory: Option<usize>,
+    replay_total: Option<usize>,
     authenticator: Option<Arc<dyn Authenticator>>,
     resume_anonymous: bool,
 }
@@ -364,19 +367,46 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how many bytes all sessions together may keep to be resumed. Default 256 MiB, or [`memory`](Self::memory)
+    /// if that is less; a value above `memory`, of which it is a part, is an error at [`build`](Self::build). It
+    /// matters only with a [`Config::resume_window`](rpc_core::Config::resume_window). A session that has a link keeps
+    /// the packets that its client has not acknowledged; of a session without a link, all that it holds counts: these
+    /// packets, what waits to be sent, payloads that have come in part, items that are not read, and calls.
+    ///
+    /// Beyond the bound, sessions forget what they keep until an eighth of it is free: those that keep most first, and
+    /// of those that keep about as much (less than twice as much) the ones that have a link, then the ones whose
+    /// clients have shown no identity, then the ones that have had a link for the shortest time. A session that has a
+    /// link goes on. If it loses the link before its client has acknowledged all that was forgotten, it is over; after
+    /// that it can be resumed again. A session without a link ends, with the reason for which the link was lost, and so
+    /// does one whose client has just come back and has not been sent again what it misses
+    /// ([`MemoryLimit::Replay`](rpc_core::MemoryLimit::Replay), code 4410). Their clients begin new sessions.
+    ///
+    /// A smaller bound protects a small machine. A larger bound lets more sessions survive an outage in which many
+    /// clients lose their links at once. The bound stops clients that ask for much, do not acknowledge it or vanish,
+    /// and come again: it is the most that they can hold for the time of the window. 0 lets no session be resumed that
+    /// has anything under way.
+    pub fn replay_total(mut self, bytes: usize) -> Self {
+        self.replay_total = Some(bytes);
+        self
+    }
+
     /// Makes the server, which does not listen yet: see [`Server::listen`] and [`Server::upgrade`].
     ///
     /// # Errors
     ///
     /// If something cannot work: services that cannot be hosted together, a [`memory`](Self::memory) or a number of
-    /// connections that is too small, a number of headers that is too small or too large, an origin that no page can
-    /// have, a host or a proxy that is no address, a header without a name, or a path that no request can have or that
-    /// two routes have.
+    /// connections that is too small, a [`replay_total`](Self::replay_total) that is too large, a number of headers
+    /// that is too small or too large, an origin that no page can have, a host or a proxy that is no address, a header
+    /// without a name, or a path that no request can have or that two routes have.
     pub fn build(self) -> Result<Server, BuildError> {
         let least = self.config.session_memory();
         let memory = self.memory.unwrap_or(MEMORY.max(least));
         if memory < least {
             return Err(BuildError::Memory { given: memory, least });
+        }
+        let replay_total = self.replay_total.unwrap_or(REPLAY_TOTAL.min(memory));
+        if replay_total > memory {
+            return Err(BuildError::ReplayTotal { given: replay_total, most: memory });
         }
         for (setting, most) in [
             ("max_connections", self.max_connections),
@@ -400,15 +430,16 @@ impl ServerBuilder {
             resume_anonymous: self.resume_anonymous,
         };
         let routes = self.routes.build().map_err(|(given, why)| BuildError::Path { given, why })?;
-        let memory = MemoryPool::new(memory);
+        let pools = [memory, replay_total].map(MemoryPool::new);
         let hosting = match gatekeeper.is_set() {
             true => self.hosting.__renewals(renewals(&gatekeeper, &self.config)),
             false => self.hosting,
         };
         // These hooks are the last, so that a session is in the collection when all hooks have let it in.
-        let hosting = hosting.hooks(self.sessions.hooks()).memory(memory.clone()).build()?;
+        let hosting = hosting.hooks(self.sessions.hooks());
+        let hosting = hosting.memory(pools[0].clone()).__replay(pools[1].clone()).build()?;
         let caps = Caps::new(self.max_connections, self.max_connections_per_address);
-        let shared = ServerShared::new(hosting, self.config, admission, routes, self.sessions, memory, caps);
+        let shared = ServerShared::new(hosting, self.config, admission, routes, self.sessions, pools, caps);
         Ok(Server::new(shared.with_drain_delay(self.drain_delay)))
     }
 }
@@ -424,6 +455,7 @@ impl fmt::Debug for ServerBuilder {
             .field("max_connections", &self.max_connections)
             .field("max_connections_per_address", &self.max_connections_per_address)
             .field("memory", &self.memory)
+            .field("replay_total", &self.replay_total)
             .field("authenticator", &self.authenticator.is_some())
             .finish_non_exhaustive()
     }

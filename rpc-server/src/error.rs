@@ -28,6 +28,13 @@ pub enum BuildError {
         /// The least value that works, which is [`Config::session_memory`](rpc_core::Config::session_memory).
         least: usize,
     },
+    /// [`ServerBuilder::replay_total`](crate::ServerBuilder::replay_total) is more than what all sessions may hold.
+    ReplayTotal {
+        /// The given value, in bytes.
+        given: usize,
+        /// The greatest value that works, which is [`ServerBuilder::memory`](crate::ServerBuilder::memory).
+        most: usize,
+    },
     /// A limit of connections is 0, so no client could connect.
     NoConnections {
         /// The method of [`ServerBuilder`](crate::ServerBuilder) that was given 0.
@@ -252,6 +259,7 @@ impl fmt::Debug for BuildError {
         let variant = match self {
             Self::Hosting(_) => "Hosting",
             Self::Memory { .. } => "Memory",
+            Self::ReplayTotal { .. } => "ReplayTotal",
             Self::NoConnections { .. } => "NoConnections",
             Self::MaxHeaders { .. } => "MaxHeaders",
             Self::Origin { .. } => "Origin",
@@ -274,6 +282,11 @@ impl fmt::Display for BuildError {
                 f,
                 "ServerBuilder::memory is {given}, and must be at least {least} beside Config::session_memory of {least}; raise \
                  the first, or lower the other"
+            ),
+            Self::ReplayTotal { given, most } => write!(
+                f,
+                "ServerBuilder::replay_total is {given}, and must be at most {most}, which is ServerBuilder::memory; \
+                 lower the first, or raise the other"
             ),
             Self::NoConnections { setting } => {
                 write!(f, "ServerBuilder::{setting} is 0, so no client could connect; 1 is the least that works")
@@ -315,6 +328,7 @@ impl error::Error for BuildError {
         match self {
             Self::Hosting(error) => error.source(),
             Self::Memory { .. }
+            | Self::ReplayTotal { .. }
             | Self::NoConnections { .. }
             | Self::MaxHeaders { .. }
             | Self::Origin { .. }

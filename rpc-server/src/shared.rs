@@ -41,6 +41,8 @@ pub(crate) struct ServerShared {
     pub(crate) resumable: ResumableSessions,
     /// The pool of `hosting`.
     pub(crate) memory: MemoryPool,
+    /// What all sessions together keep to be resumed, of `hosting` too.
+    pub(crate) replay: MemoryPool,
     caps: Caps,
     /// How far the end of the server has come. Each listener's task has a receiver, so it is closed when they have
     /// ended.
@@ -85,14 +87,14 @@ pub(crate) struct KeepAlive {
 }
 
 impl ServerShared {
-    /// `hosting` has the hooks of `sessions`, and uses this pool.
+    /// `hosting` has the hooks of `sessions`, and uses these pools.
     pub(crate) fn new(
         hosting: Hosting,
         config: Config,
         admission: Admission,
         routes: Routes,
         sessions: Sessions,
-        memory: MemoryPool,
+        [memory, replay]: [MemoryPool; 2],
         caps: Caps,
     ) -> Self {
         sessions.set_drain_timeout(config.drain_timeout());
@@ -105,6 +107,7 @@ impl ServerShared {
             sessions,
             resumable: ResumableSessions::new(),
             memory,
+            replay,
             caps,
             stop: watch::Sender::default(),
             listening: Mutex::default(),

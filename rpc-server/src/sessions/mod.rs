@@ -3,6 +3,7 @@
 mod changes;
 mod detached;
 mod entry;
+mod forgetting;
 mod lost;
 mod relief;
 mod state;
@@ -70,7 +71,7 @@ struct ServerSessions {
     most_detached: OnceLock<usize>,
     /// Limits the log lines that sum sessions up.
     lines: LogLimit,
-    /// Held while a thread closes the heaviest sessions.
+    /// Held while a thread closes the heaviest sessions, or lets sessions forget what they keep.
     relieving: Mutex<()>,
 }
 

@@ -1,22 +1,31 @@
 //! Closing the heaviest sessions when all sessions together hold too much.
 
-use std::{cmp::Reverse, future::poll_fn, pin::pin, sync::TryLockError};
+use std::{
+    cmp::Reverse,
+    future::poll_fn,
+    pin::pin,
+    sync::{MutexGuard, TryLockError},
+};
 
 use rpc_core::{MemoryLimit, MemoryPool, Overload, Session, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Sessions;
+use super::{Sessions, forgetting::is_full};
 
 impl Sessions {
     /// Runs a session. If the session takes what all sessions hold beyond the bound of the pool, the heaviest one is
-    /// closed, which may be another.
-    pub(crate) async fn run(&self, driver: impl Future<Output = ()>, pool: &MemoryPool) {
+    /// closed, which may be another. In the same way sessions forget what they keep to be resumed, if all of them keep
+    /// more than the bound of `replay`.
+    pub(crate) async fn run(&self, driver: impl Future<Output = ()>, pool: &MemoryPool, replay: &MemoryPool) {
         let mut driver = pin!(driver);
         poll_fn(|cx| {
             let polled = driver.as_mut().poll(cx);
             if pool.is_beyond() {
                 self.relieve(pool);
+            }
+            if is_full(replay) {
+                self.forget(replay);
             }
             polled
         })
@@ -30,14 +39,19 @@ impl Sessions {
     fn relieve(&self, pool: &MemoryPool) {
         while pool.is_beyond() {
             // Two threads at once would close more than is needed. The other one looks again before it returns.
-            let _relieving = match self.shared.relieving.try_lock() {
-                Ok(relieving) => relieving,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
+            let Some(_relieving) = self.alone() else { return };
             if !self.close_heaviest(pool) {
                 return;
             }
+        }
+    }
+
+    /// `None` while another thread has it.
+    pub(super) fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.shared.relieving.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 

@@ -119,7 +119,7 @@ async fn serve(shared: Arc<ServerShared>, session: Session, driver: Driver, _ent
     if session.state() == SessionState::Connecting {
         debug!(session = %id, peer, "session begun");
     }
-    shared.sessions.run(driver, &shared.memory).await;
+    shared.sessions.run(driver, &shared.memory, &shared.replay).await;
     shared.resumable.remove(&session);
     let reason = session.closed().await;
     debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
