@@ -12,6 +12,8 @@ const FEW: u32 = 64;
 pub(crate) struct Permits {
     general: u32,
     nested: u32,
+    max_depth: u32,
+    /// Live calls of the depths up to the greatest one at which there was a call.
     live: Vec<u32>,
     /// The sum in the formula above.
     used: u32,
@@ -19,30 +21,43 @@ pub(crate) struct Permits {
 
 impl Permits {
     pub(crate) fn new(general: u32, nested: u32, max_depth: u32) -> Self {
-        Self { general, nested, live: vec![0; max_depth as usize + 1], used: 0 }
+        Self { general, nested, max_depth, live: Vec::new(), used: 0 }
     }
 
     /// Replaces the limits, when the peer has announced its own. Live calls stay counted.
     pub(crate) fn set_limits(&mut self, general: u32, nested: u32, max_depth: u32) {
         self.general = general;
         self.nested = nested;
-        self.live.resize(max_depth as usize + 1, 0);
+        self.max_depth = max_depth;
+        self.live.truncate(max_depth as usize + 1);
         self.used = self.live.iter().enumerate().map(|(depth, &n)| self.weight(depth, n)).sum();
     }
 
     pub(crate) fn admits(&self, depth: u32) -> bool {
-        self.live.get(depth as usize).is_some_and(|&n| !self.counts_generally(depth, n) || self.used < self.general)
+        let n = self.live.get(depth as usize).copied().unwrap_or(0);
+        depth <= self.max_depth && (!self.counts_generally(depth, n) || self.used < self.general)
     }
 
     /// Takes a permit if there is one.
     pub(crate) fn try_acquire(&mut self, depth: u32) -> bool {
         let admitted = self.admits(depth);
         if admitted {
+            if self.live.len() <= depth as usize {
+                self.grow(depth);
+            }
             let n = self.live[depth as usize];
             self.used += u32::from(self.counts_generally(depth, n));
             self.live[depth as usize] = n + 1;
         }
         admitted
+    }
+
+    /// Few sessions have calls at more than one depth.
+    #[cold]
+    fn grow(&mut self, depth: u32) {
+        let len = depth as usize + 1;
+        self.live.reserve_exact(len - self.live.len());
+        self.live.resize(len, 0);
     }
 
     pub(crate) fn release(&mut self, depth: u32) {
@@ -93,6 +108,16 @@ mod tests {
             permits.release(depth);
         }
         assert_eq!((permits.live(), permits.used), (0, 0));
+    }
+
+    #[test]
+    fn there_is_memory_for_the_depths_that_are_used() {
+        let mut permits = Permits::new(9, 1, 16);
+        assert_eq!((permits.live.capacity(), permits.live()), (0, 0));
+        assert!(permits.try_acquire(0) && permits.try_acquire(16) && !permits.try_acquire(17));
+        assert_eq!((permits.live.capacity(), permits.live()), (17, 2));
+        permits.set_limits(9, 1, 3);
+        assert!(!permits.admits(4));
     }
 
     #[test]

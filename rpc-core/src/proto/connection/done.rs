@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{proto::acks::ACK_DELAY, wire::Frame};
 
-use super::state::OnewayCount;
+use super::oneway_counts::{OnewayCount, OnewayCounts};
 
 /// One-way calls that are over, by depth, counted since the session began.
 ///
@@ -12,7 +12,7 @@ use super::state::OnewayCount;
 /// goes out anyway, or as long as an ack waits, and one report stands for many calls.
 #[derive(Debug)]
 pub(super) struct DoneReports {
-    done: Vec<OnewayCount>,
+    done: OnewayCounts,
     /// The depths of which the other side has not been told the latest.
     untold: Vec<u32>,
     /// Calls that the other side has not been told of.
@@ -26,15 +26,14 @@ pub(super) struct DoneReports {
 impl DoneReports {
     /// For calls of up to this depth.
     pub(super) fn new(depth: u32) -> Self {
-        let done = vec![OnewayCount::default(); depth as usize + 1];
-        Self { done, untold: Vec::new(), calls: 0, owes_bytes: false, due: None }
+        Self { done: OnewayCounts::new(depth), untold: Vec::new(), calls: 0, owes_bytes: false, due: None }
     }
 
     /// Counts a one-way call that is over, or was refused.
     #[inline]
     pub(super) fn count(&mut self, depth: u32, bytes: u64) {
         // A depth beyond the limit was refused, and its sender did not count it either.
-        let Some(done) = self.done.get_mut(depth as usize) else { return };
+        let Some(done) = self.done.at(depth) else { return };
         done.count += 1;
         // Only a peer that breaks the rules announces lengths that add up to more than 64 bits hold.
         done.bytes = done.bytes.saturating_add(bytes);
@@ -72,7 +71,7 @@ impl DoneReports {
         if self.untold.is_empty() {
             (self.calls, self.owes_bytes, self.due) = (0, false, None);
         }
-        let OnewayCount { count, bytes } = self.done[depth as usize];
+        let OnewayCount { count, bytes } = self.done.of(depth);
         Some(Frame::Done { depth, count, bytes })
     }
 }

@@ -160,7 +160,7 @@ impl Connection {
         if let Some(links) = self.resumption.granted() {
             (welcome.token, welcome.resume_window_ms) = (links.token.clone(), window_ms);
         }
-        self.link.handshake = Some(Frame::Welcome(welcome));
+        self.link.handshake = Some(Box::new(Frame::Welcome(welcome)));
         self.open(now);
         let left = early.bytes_left();
         for (came, packet) in early.into_packets() {
@@ -186,7 +186,7 @@ impl Connection {
         match (self.life.phase, self.role) {
             (Phase::Handshake, Role::Server) => {
                 let welcome = welcome(&self.config, 0, Vec::new(), Vec::new(), Some(status.clone()));
-                self.link.handshake = Some(Frame::Welcome(welcome));
+                self.link.handshake = Some(Box::new(Frame::Welcome(welcome)));
             }
             (Phase::Open, _) => {}
             (Phase::Handshake, Role::Client) | (Phase::Ended, _) => return,

@@ -192,7 +192,7 @@ impl Connection {
         links.epoch = resume.epoch;
         let received = resume.received;
         let mut link = newcomer.link;
-        link.handshake = Some(resumed(self.sequence.received()));
+        link.handshake = Some(Box::new(resumed(self.sequence.received())));
         self.go_on(now, link, received);
         Ok(())
     }

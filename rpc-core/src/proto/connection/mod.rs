@@ -27,6 +27,7 @@ mod kept_outcomes;
 mod lifecycle;
 mod links;
 mod memory;
+mod oneway_counts;
 mod outgoing_calls;
 mod output;
 mod plain_call;

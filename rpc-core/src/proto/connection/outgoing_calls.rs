@@ -13,7 +13,7 @@ use crate::{
     wire::{CallId, PeerLimits},
 };
 
-use super::state::OnewayCount;
+use super::oneway_counts::{OnewayCount, OnewayCounts};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
@@ -29,8 +29,8 @@ pub(super) struct OutgoingCalls {
     two_way: Admission,
     oneway: Admission,
     /// One-way calls by depth: how many were sent, and how many the other side has reported done.
-    sent: Vec<OnewayCount>,
-    done: Vec<OnewayCount>,
+    sent: OnewayCounts,
+    done: OnewayCounts,
     stray_completions: u32,
     /// Permits are not given to callers that wait, because there is no link.
     held_back: bool,
@@ -67,8 +67,8 @@ impl OutgoingCalls {
             slots: Slots::default(),
             two_way: Admission::closed(),
             oneway: Admission::closed(),
-            sent: Vec::new(),
-            done: Vec::new(),
+            sent: OnewayCounts::default(),
+            done: OnewayCounts::default(),
             stray_completions: 0,
             held_back: false,
             granted: Vec::new(),
@@ -77,9 +77,8 @@ impl OutgoingCalls {
 
     /// The other side has said what it takes: one-way calls are counted for each depth that it serves.
     pub(super) fn count_depths(&mut self, limits: &PeerLimits) {
-        let depths = limits.depth as usize + 1;
-        self.sent = vec![OnewayCount::default(); depths];
-        self.done = vec![OnewayCount::default(); depths];
+        self.sent = OnewayCounts::new(limits.depth);
+        self.done = OnewayCounts::new(limits.depth);
     }
 
     /// Lets calls go from now on.
@@ -199,9 +198,12 @@ impl OutgoingCalls {
     /// Counts a one-way call that goes into the outbox.
     #[inline]
     pub(super) fn count_oneway(&mut self, depth: u32, bytes: u64) {
-        let sent = &mut self.sent[depth as usize];
-        sent.count += 1;
-        sent.bytes += bytes;
+        let sent = self.sent.at(depth);
+        debug_assert!(sent.is_some(), "a call beyond the limit is not sent");
+        if let Some(sent) = sent {
+            sent.count += 1;
+            sent.bytes += bytes;
+        }
     }
 
     /// The other side has finished `count` one-way calls of a depth since the session began, with `bytes` of arguments.
@@ -213,10 +215,8 @@ impl OutgoingCalls {
         bytes: u64,
         wakes: &mut Vec<Waker>,
     ) -> Result<ReportedDone, ProtocolError> {
-        let index = depth as usize;
-        let (Some(done), Some(sent)) = (self.done.get_mut(index), self.sent.get(index)) else {
-            return Err(CallViolation::DoneBeyondDepth { depth }.into());
-        };
+        let sent = self.sent.of(depth);
+        let Some(done) = self.done.at(depth) else { return Err(CallViolation::DoneBeyondDepth { depth }.into()) };
         if count < done.count || count > sent.count || bytes < done.bytes || bytes > sent.bytes {
             let (sent, sent_bytes) = (sent.count, sent.bytes);
             return Err(CallViolation::ImpossibleDone { depth, count, bytes, sent, sent_bytes }.into());

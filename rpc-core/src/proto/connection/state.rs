@@ -11,14 +11,6 @@ pub enum Role {
     Server,
 }
 
-/// One-way calls of one depth, counted since the session began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct OnewayCount {
-    pub(super) count: u64,
-    /// The bytes that the arguments of these calls count against `Config::max_arguments`.
-    pub(super) bytes: u64,
-}
-
 /// Bytes of a session's budgets: in `Stats` the bytes that are reserved now, in a connection the bytes that have been
 /// released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub(super) const MIN_ACKED: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Link {
     /// Hello or Welcome, to be sent alone.
-    pub(super) handshake: Option<Frame>,
+    pub(super) handshake: Option<Box<Frame>>,
     /// Ping, Pong and GoAway.
     pub(super) unsequenced: VecDeque<Frame>,
     /// The bytes that came before the Hello of a client, and with the Welcome of a server. At a server this count goes
@@ -81,7 +81,7 @@ impl Link {
         let longer = if handshake.is_some() { hello_timeout / 10 } else { Duration::ZERO };
         timers.set(LinkTimer::Handshake, now + hello_timeout + longer);
         Self {
-            handshake,
+            handshake: handshake.map(Box::new),
             unsequenced: VecDeque::new(),
             handshake_bytes: HandshakeBytes::new(config.max_handshake()),
             packet_len: 0,
@@ -230,7 +230,7 @@ impl Link {
 
     /// The Hello, if it has not gone, to be changed.
     pub(super) fn hello_mut(&mut self) -> Option<&mut Hello> {
-        match &mut self.handshake {
+        match self.handshake.as_deref_mut() {
             Some(Frame::Hello(hello)) => Some(hello),
             _ => None,
         }
@@ -238,13 +238,10 @@ impl Link {
 
     /// The Hello, if it has not gone.
     pub(super) fn take_hello(&mut self) -> Option<Box<Hello>> {
-        match self.handshake.take() {
-            Some(Frame::Hello(hello)) => Some(hello),
-            other => {
-                self.handshake = other;
-                None
-            }
-        }
+        self.handshake.take_if(|frame| matches!(**frame, Frame::Hello(_))).and_then(|frame| match *frame {
+            Frame::Hello(hello) => Some(hello),
+            _ => None,
+        })
     }
 
     /// The packet with all other frames that are not counted, if there are any. `received` is the last packet taken in.

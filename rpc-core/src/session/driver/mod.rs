@@ -51,7 +51,7 @@ pub struct Driver {
     stage: Stage,
     /// Runs the hooks and makes the objects of a session that is about to open. Until both are done, events wait in
     /// `events`.
-    opening: Option<Opening>,
+    opening: Option<Box<Opening>>,
     /// How many `opened` hooks have succeeded.
     hooks_opened: Arc<AtomicUsize>,
     /// The session is or was open.

@@ -19,7 +19,7 @@ impl Driver {
     /// before the session is open. At a server, `early` keeps what comes until the client is let in.
     pub(in crate::session) fn begin_opening(&mut self, early: Option<EarlyPackets>) {
         let (hosting, shared) = (self.dispatch.hosting().clone(), self.shared.clone());
-        self.opening = Some(Opening::new(hosting, shared, self.hooks_opened.clone(), early));
+        self.opening = Some(Box::new(Opening::new(hosting, shared, self.hooks_opened.clone(), early)));
     }
 
     /// Turns the other side away.
@@ -38,7 +38,7 @@ impl Driver {
             self.opening = None;
         } else {
             let Poll::Ready(opened) = self.shared.polling(Polled::Hook, || opening.poll(cx)) else { return false };
-            let early = self.opening.take().and_then(Opening::into_early);
+            let early = self.opening.take().and_then(|opening| opening.into_early());
             self.opened(opened, early);
         }
         // Reading may have stopped meanwhile, and nothing else would wake the driver to read on.
