@@ -105,6 +105,10 @@ impl Connection {
         }
         self.count_memory();
         self.output.emit(Event::Detached(error));
+        if self.life.is_open() {
+            // It may be long before anything is needed again.
+            self.trim();
+        }
     }
 
     /// How long this end keeps a session without a link. By then the server, which may notice the loss of a link later

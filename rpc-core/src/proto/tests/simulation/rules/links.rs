@@ -245,7 +245,7 @@ fn a_link_that_was_found_does_not_run_out() {
     server.pass(50);
     server.resume(0);
     let events: Vec<_> = std::iter::from_fn(|| server.connection.poll_event()).collect();
-    assert!(matches!(events[..], [Event::Detached(_), Event::Attached]), "{events:?}");
+    assert!(matches!(events[..], [Event::Detached(_), Event::Trim, Event::Attached]), "{events:?}");
     server.pass(100);
     assert!(server.connection.is_open() && server.connection.detached().is_none());
 }
