@@ -61,20 +61,6 @@ impl Session {
         self.shared().look(|connection| connection.token().is_some())
     }
 
-    /// Tells whether the session has no link: now, and after each change, until the session is over.
-    #[doc(hidden)]
-    pub async fn each_link_change(&self, mut tell: impl FnMut(bool)) {
-        let mut life = self.shared().life.subscribe();
-        loop {
-            if matches!(&*life.borrow_and_update(), Life::Over(_)) {
-                return;
-            }
-            tell(self.shared().is_detached());
-            // The sender lives in `self`, so the wait cannot fail.
-            let _ = life.changed().await;
-        }
-    }
-
     /// How the link was lost, if the session has none.
     #[doc(hidden)]
     pub fn link_lost(&self) -> Option<ConnectionError> {

@@ -1,8 +1,6 @@
 //! Sessions that lose their links and go on: without a link they have no place under the caps, and there are not more
 //! of them than places.
 
-use std::sync::Arc;
-
 use rpc_core::{Session, SessionState, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
@@ -10,24 +8,14 @@ use tracing::warn;
 use super::{Entry, ServerSessions, wake};
 
 impl Entry {
-    /// Tells those who watch the sessions whenever this one loses its link or goes on, until it is over. The place of a
-    /// session without a link is given back: the client needs a place for the connection with which it comes back, and
-    /// a server that was full has none to spare.
-    pub(crate) fn follow(&self, session: &Session) {
-        if !session.is_resumable() {
-            return;
+    /// The session has lost its link, or goes on. Those who watch the sessions are told. The place of a session without
+    /// a link is given back: the client needs a place for the connection with which it comes back, and a server that
+    /// was full has none to spare.
+    pub(super) fn follow(&self, session: &Session) {
+        if session.is_detached() {
+            self.shared.detach(self.number);
         }
-        let (shared, number, session) = (Arc::clone(&self.shared), self.number, session.clone());
-        tokio::spawn(async move {
-            session
-                .each_link_change(|is_detached| {
-                    if is_detached {
-                        shared.detach(number);
-                    }
-                    shared.link_changed(&session);
-                })
-                .await;
-        });
+        self.shared.link_changed(session);
     }
 
     /// A session that entered with another connection goes on over this one, and has the place of this one.

@@ -3,24 +3,30 @@
 use std::{
     cmp::Reverse,
     future::poll_fn,
-    pin::pin,
     sync::{MutexGuard, TryLockError},
 };
 
-use rpc_core::{MemoryLimit, MemoryPool, Overload, Session, logging::LogLimit};
+use futures::FutureExt;
+use rpc_core::{MemoryLimit, MemoryPool, Overload, Session, logging::LogLimit, session::Driver};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Sessions, forgetting::is_full};
+use super::{Entry, Sessions, forgetting::is_full};
 
 impl Sessions {
-    /// Runs a session. If the session takes what all sessions hold beyond the bound of the pool, the heaviest one is
-    /// closed, which may be another. In the same way sessions forget what they keep to be resumed, if all of them keep
-    /// more than the bound of `replay`.
-    pub(crate) async fn run(&self, driver: impl Future<Output = ()>, pool: &MemoryPool, replay: &MemoryPool) {
-        let mut driver = pin!(driver);
+    /// Runs a session, and follows its links. If the session takes what all sessions hold beyond the bound of the pool,
+    /// the heaviest one is closed, which may be another. In the same way sessions forget what they keep to be resumed,
+    /// if all of them keep more than the bound of the second pool.
+    pub(crate) async fn run(&self, session: &Session, mut driver: Box<Driver>, entry: &Entry, pools: [&MemoryPool; 2]) {
+        let [pool, replay] = pools;
+        let mut was_detached = false;
         poll_fn(|cx| {
-            let polled = driver.as_mut().poll(cx);
+            let polled = driver.poll_unpin(cx);
+            let is_detached = session.is_detached();
+            if is_detached != was_detached {
+                was_detached = is_detached;
+                entry.follow(session);
+            }
             if pool.is_beyond() {
                 self.relieve(pool);
             }

@@ -108,18 +108,17 @@ async fn greet<IO>(
     let (session, driver) = handshake.accept(&shared.hosting, info);
     entry.begun(&session);
     shared.resumable.insert(&session);
-    entry.follow(&session);
-    tokio::spawn(serve(shared, session, driver, entry));
+    tokio::spawn(serve(shared, session, Box::new(driver), entry));
 }
 
 /// A session's task. The entry goes last: by then the end of the session has been recorded.
-async fn serve(shared: Arc<ServerShared>, session: Session, driver: Driver, _entry: Entry) {
+async fn serve(shared: Arc<ServerShared>, session: Session, driver: Box<Driver>, entry: Entry) {
     let (id, peer) = (session.id(), session.peer_addr().map(tracing::field::display));
     // A client that does not host what the server needs has been refused by now.
     if session.state() == SessionState::Connecting {
         debug!(session = %id, peer, "session begun");
     }
-    shared.sessions.run(driver, &shared.memory, &shared.replay).await;
+    shared.sessions.run(&session, driver, &entry, [&shared.memory, &shared.replay]).await;
     shared.resumable.remove(&session);
     let reason = session.closed().await;
     debug!(session = %id, peer, "session closed: {}", excerpt_of(&reason));
