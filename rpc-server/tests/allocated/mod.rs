@@ -1,5 +1,7 @@
 //! What this test program has allocated. It counts for all tests of the program.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};

@@ -1,0 +1,101 @@
+//! The memory that a session takes whose client is away, counted by the allocator.
+//!
+//! One test, because the allocator counts the whole process.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod allocated;
+
+use std::time::Duration;
+
+use allocated::{KIB, allocated};
+use futures::{SinkExt, StreamExt, stream};
+use rpc_core::{
+    __internals::wire::{Frame, Hello, PacketHeader, Payload, read_packet},
+    Config, Stub,
+};
+use rpc_server::{Server, ServerHandle};
+use rpc_testing::{LIMITS, SOON, join, packet, request, until};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+const SESSIONS: usize = 200;
+/// What a session may take at the server while its client is away and nothing is under way.
+const IDLE: usize = 15 * KIB / 2;
+/// What each kept packet may take beside its bytes.
+const PACKET: usize = 128;
+
+#[rpc_core::service]
+trait Store {
+    /// As many letters.
+    async fn fetch(&self, len: usize) -> String;
+}
+
+struct Shelf;
+
+impl Store for Shelf {
+    async fn fetch(&self, len: usize) -> String {
+        "x".repeat(len)
+    }
+}
+
+/// A client that has its Welcome, says so, makes calls with results of this length, acknowledges nothing, and is gone.
+async fn visit(server: &ServerHandle, calls: u64, len: u16) {
+    let mut link = join(server.local_addr()).await;
+    let hello = Hello { resume_window_ms: 600_000, ..Hello::new(LIMITS, Vec::new()) };
+    let first = PacketHeader { seq: 0, ack: 0 };
+    link.send(Message::Binary(packet(first, &[Frame::Hello(Box::new(hello))]))).await.unwrap();
+    timeout(SOON, link.next()).await.unwrap().unwrap().unwrap();
+    link.send(Message::Binary(packet(first, &[]))).await.unwrap();
+    let method = StoreClient::CONTRACT.methods()[0].id();
+    let arguments = [&[0x91, 0xcd][..], &len.to_be_bytes()].concat();
+    for id in 1..=calls {
+        let call = request(id, method, Payload::Inline(arguments.clone().into()), Vec::new().into());
+        link.send(Message::Binary(packet(PacketHeader { seq: id, ack: 0 }, &[call]))).await.unwrap();
+        let answered = async {
+            loop {
+                let Message::Binary(bytes) = link.next().await.unwrap().unwrap() else { continue };
+                let (_, mut frames) = read_packet(bytes).unwrap();
+                if frames.any(|frame| matches!(frame, Ok(Frame::Response { .. }))) {
+                    return;
+                }
+            }
+        };
+        timeout(SOON, answered).await.unwrap();
+    }
+}
+
+/// The bytes that each of many sessions takes whose client is away.
+async fn taken(calls: u64, len: u16) -> usize {
+    let config = Config::builder().resume_window(Duration::from_secs(600)).build().unwrap();
+    // Headers are as long as clients and programs want.
+    let server = Server::builder().service(Shelf.serve()).config(config).keep_headers([""; 0]);
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let visits = async |count: usize| {
+        let all = server.sessions().len() + count;
+        stream::iter(0..count).for_each_concurrent(20, |_| visit(&server, calls, len)).await;
+        until("all are away", || server.sessions().detached() == all).await;
+    };
+    // The first ones fill what all share.
+    visits(20).await;
+    let before = allocated();
+    visits(SESSIONS).await;
+    let taken = allocated().saturating_sub(before) / SESSIONS;
+    // The server would wait for their clients.
+    for session in server.sessions() {
+        session.discard();
+    }
+    server.shutdown().await;
+    taken
+}
+
+#[tokio::test]
+async fn a_session_without_a_link_takes_little_beside_the_bytes_that_it_keeps() {
+    // A packet of 5,000 bytes would keep the block of 64 KiB in which it was written.
+    for (calls, len) in [(0, 0), (1, 30), (10, 30), (3, 5000), (1, 30_000)] {
+        let taken = taken(calls, len).await;
+        let kept = usize::try_from(calls).unwrap() * (usize::from(len) + PACKET);
+        println!("{calls} packets of {len} bytes: {taken} bytes, {} at most", IDLE + kept);
+        assert!(taken <= IDLE + kept, "{calls} packets of {len} bytes: {taken} bytes, {} at most", IDLE + kept);
+    }
+}
