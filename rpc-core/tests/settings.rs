@@ -56,7 +56,7 @@ fields! {
     Count { max_calls nested_calls max_oneway_calls max_depth max_streams stream_items }
     Time {
         call_timeout nested_wait upgrade_timeout hello_timeout close_timeout hook_timeout keepalive keepalive_timeout
-        progress_timeout write_timeout drain_grace drain_timeout reconnect_spread resume_window
+        wake_check progress_timeout write_timeout drain_grace drain_timeout reconnect_spread resume_window
         detached_turn slow_poll
     }
 }

@@ -286,6 +286,15 @@ fields! {
     /// asks the peer, which has half of this time for its answer; what waits in the socket is read first. Frees what a
     /// peer that has vanished holds.
     keepalive_timeout: Duration = secs(30), secs(2)..=FOR_EVER;
+    /// After a sleep of the machine: how long the peer has for a sign of life before it is given up. Default 5 s; at
+    /// least 1 s. Most clocks of programs stand still while the machine sleeps, so `keepalive_timeout` does not notice
+    /// that the peer has been gone for hours. When the clock on the wall has run ahead of the program's clock by more
+    /// than twice this time, this side pings at once, and waits for this time. It compares the clocks when a timer of
+    /// the session fires: each `keepalive` at the latest, or each half of `keepalive_timeout` if that is sooner. A
+    /// shorter time notices shorter sleeps, and is too short for a slow link; a clock that is set forward counts as a
+    /// sleep. `Duration::MAX` never looks. Stops a peer that has vanished during a sleep from holding calls for
+    /// `keepalive_timeout` more.
+    wake_check: Duration = secs(5), secs(1)..=FOR_EVER;
     /// Progress that the peer must make in each period of this length: a message that has begun must grow by 16 KiB, or
     /// end, and so must all payloads together that are arriving in chunks; while payloads and items wait for
     /// acknowledgements, the peer must acknowledge 64 KiB, or all that is under way; and while more than 64 KiB wait to

@@ -46,6 +46,8 @@ pub enum TimeLimit {
     Opening,
     /// Something must be heard from the other side.
     Keepalive,
+    /// After a sleep of this machine, something must be heard from the other side.
+    Wake,
     /// A message that has begun must grow by 16 KiB, or end, in each period of this length.
     Message,
     /// Payloads that arrive in chunks must go on.
@@ -77,6 +79,7 @@ impl TimeLimit {
         match self {
             Self::Hello | Self::Welcome | Self::Opening => "Config::hello_timeout",
             Self::Keepalive => "Config::keepalive_timeout",
+            Self::Wake => "Config::wake_check",
             Self::Message | Self::Payloads | Self::Backlog { .. } | Self::Acks { .. } => "Config::progress_timeout",
             Self::Write => "Config::write_timeout",
             Self::Close => "Config::close_timeout",
@@ -99,6 +102,12 @@ impl fmt::Display for Timeout {
                 )
             }
             TimeLimit::Keepalive => write!(f, "nothing was heard from the other side for {after:?} ({name})"),
+            TimeLimit::Wake => {
+                write!(
+                    f,
+                    "this machine has slept, and the other side did not answer within {after:?} after that ({name})"
+                )
+            }
             TimeLimit::Message => {
                 write!(f, "a message has begun, and within {after:?} it neither grew by 16 KiB nor ended ({name})")
             }
@@ -223,6 +232,10 @@ mod tests {
                 "the session was not open within 30s of the beginning of its link (Config::hello_timeout of the server): its `opened` hooks and objects were not done",
             ),
             (TimeLimit::Keepalive, "nothing was heard from the other side for 30s (Config::keepalive_timeout)"),
+            (
+                TimeLimit::Wake,
+                "this machine has slept, and the other side did not answer within 30s after that (Config::wake_check)",
+            ),
             (
                 TimeLimit::Message,
                 "a message has begun, and within 30s it neither grew by 16 KiB nor ended (Config::progress_timeout)",

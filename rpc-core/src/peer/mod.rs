@@ -35,7 +35,9 @@ pub(crate) use budget::{Need, Reservation, WaitingValue};
 pub(crate) use call::beyond_limit;
 pub use certificate::PeerCertificate;
 pub use client_sessions::ClientSessions;
-pub(crate) use clock::now;
+#[cfg(test)]
+pub(crate) use clock::move_wall_clock;
+pub(crate) use clock::{now, on_the_wall};
 pub use closing::Closing;
 pub use current::Scope;
 pub(crate) use current::{CurrentCall, enter, enter_opening};

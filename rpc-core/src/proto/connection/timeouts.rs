@@ -37,6 +37,14 @@ impl Connection {
         }
     }
 
+    /// The machine has slept, and `now` does not tell for how long: the other side is asked for a sign of life at once,
+    /// and has little time for it.
+    pub fn woke(&mut self, now: Instant) {
+        if self.life.is_open() && !self.resumption.is_detached() {
+            self.link.wake(now, self.config.wake_check());
+        }
+    }
+
     /// Notes that `received` bytes have come in since the link began. `mid_message` says whether a message has begun
     /// and not ended.
     pub fn handle_activity(&mut self, now: Instant, received: u64, mid_message: bool) {
@@ -233,17 +241,21 @@ impl Connection {
     }
 
     /// The other side has been silent for long. It is given up if it was asked, and had the second half of this side's
-    /// patience for its answer.
+    /// patience for its answer; after a sleep of this machine it has less time.
     fn judge_silence(&mut self, now: Instant) {
         let patience = self.config.keepalive_timeout();
         if !self.link.liveness.has_asked() && self.link.liveness.silent_for(patience) <= now {
             self.link.ask(now);
         }
-        let due = self.link.liveness.give_up_at(patience, now);
+        let usual = self.link.liveness.give_up_at(patience, now);
+        let (due, limit, after) = match self.link.liveness.wake_by() {
+            Some(by) if by < usual => (by, TimeLimit::Wake, self.config.wake_check()),
+            _ => (usual, TimeLimit::Keepalive, patience),
+        };
         if due > now {
             self.link.timers.set(LinkTimer::Silence, due);
         } else if !self.link.timers.look_again(LinkTimer::Silence, now) {
-            self.time_out(now, TimeLimit::Keepalive, patience);
+            self.time_out(now, limit, after);
         }
     }
 

@@ -10,12 +10,12 @@ const MAX_UNANSWERED_PINGS: u64 = 5;
 /// When the other side was last heard on this link, and the pings of both sides.
 ///
 /// Pings of this side are numbered from 1, and `last_answered <= last_ping`. Any packet or frame of the other side
-/// clears `first_ask`.
+/// clears `asked`.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     last_heard: Instant,
-    /// When the first ping since `last_heard` was due, if one was.
-    first_ask: Option<Instant>,
+    /// What has been asked since `last_heard`, if anything was.
+    asked: Option<Asked>,
     last_ping: u64,
     /// The last Ping of this side that has been answered.
     last_answered: u64,
@@ -25,23 +25,25 @@ pub(crate) struct Liveness {
     controls: u64,
 }
 
+/// This side waits for a sign of life.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// When the first ping was due.
+    first: Instant,
+    /// The time by which the sign must come, if this machine has slept.
+    wake_by: Option<Instant>,
+}
+
 impl Liveness {
     pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            last_heard: now,
-            first_ask: None,
-            last_ping: 0,
-            last_answered: 0,
-            budget: PingBudget::new(now),
-            controls: 0,
-        }
+        Self { last_heard: now, asked: None, last_ping: 0, last_answered: 0, budget: PingBudget::new(now), controls: 0 }
     }
 
     /// Something has come from the other side.
     #[inline]
     pub(crate) fn note_heard(&mut self, now: Instant) {
         self.last_heard = now;
-        self.first_ask = None;
+        self.asked = None;
     }
 
     /// When silence will have lasted for `interval`.
@@ -52,7 +54,7 @@ impl Liveness {
     /// Asks for a sign of life. Gives the token of the Ping to send; `None` while several are unanswered already: more
     /// of them would tell nothing new, and could come in all at once after the link has stalled for a while.
     pub(crate) fn ask(&mut self, now: Instant) -> Option<u64> {
-        self.first_ask.get_or_insert(now);
+        self.asked.get_or_insert(Asked { first: now, wake_by: None });
         if self.last_ping - self.last_answered >= MAX_UNANSWERED_PINGS {
             return None;
         }
@@ -62,12 +64,24 @@ impl Liveness {
 
     /// Whether the other side has been asked since it was last heard.
     pub(crate) fn has_asked(&self) -> bool {
-        self.first_ask.is_some()
+        self.asked.is_some()
+    }
+
+    /// This machine has slept, and the other side, which has been asked, must be heard by this time.
+    pub(crate) fn wake(&mut self, by: Instant) {
+        if let Some(asked) = &mut self.asked {
+            asked.wake_by = Some(asked.wake_by.map_or(by, |earlier| earlier.min(by)));
+        }
+    }
+
+    /// The time by which the other side must be heard because this machine has slept.
+    pub(crate) fn wake_by(&self) -> Option<Instant> {
+        self.asked.and_then(|asked| asked.wake_by)
     }
 
     /// When a silent peer is given up: after `patience`, of which the second half is for its answer to a ping.
     pub(crate) fn give_up_at(&self, patience: Duration, now: Instant) -> Instant {
-        self.silent_for(patience).max(self.first_ask.map_or(now, |asked| asked + patience / 2))
+        self.silent_for(patience).max(self.asked.map_or(now, |asked| asked.first + patience / 2))
     }
 
     /// Whether a Pong answers a Ping of this side, which costs the other side nothing.

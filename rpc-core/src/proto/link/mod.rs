@@ -291,6 +291,15 @@ impl Link {
         }
     }
 
+    /// This machine has slept: asks the other side, which must be heard within this time.
+    pub(super) fn wake(&mut self, now: Instant, limit: Duration) {
+        self.ask(now);
+        self.liveness.wake(now + limit);
+        if let (Some((at, again)), Some(by)) = (self.timers.take(LinkTimer::Silence), self.liveness.wake_by()) {
+            self.timers.restore(LinkTimer::Silence, at.min(by), again);
+        }
+    }
+
     /// Answers a Ping. The new Pong replaces one that still waits: one answer tells the other side that this one lives.
     pub(super) fn answer(&mut self, token: u64) {
         self.unsequenced.retain(|frame| !matches!(frame, Frame::Pong { .. }));

@@ -246,3 +246,86 @@ fn a_peer_that_reads_too_slowly_is_given_up() {
     assert_eq!(take_slowly(100 * 1024, least + 10), None, "just fast enough");
     assert_eq!(take_slowly(60 * 1024, 1), None, "less than 64 KiB waits");
 }
+
+/// A client whose server was heard a moment ago, and has nothing to say.
+fn quiet() -> Pair {
+    let mut pair = Pair::open(&Config::default());
+    pair.pass(1.0);
+    assert!(pair.ends[CLIENT].connection.poll_transmit(pair.now).is_none());
+    pair
+}
+
+/// The server does not answer: how long until the client gives it up, and for which limit.
+fn until_given_up(pair: &mut Pair) -> (Duration, TimeLimit) {
+    let begun = pair.now;
+    loop {
+        let next = pair.ends[CLIENT].connection.poll_timeout().unwrap();
+        pair.now = next.max(pair.now);
+        wake(pair, CLIENT, Duration::ZERO);
+        while pair.ends[CLIENT].connection.poll_transmit(pair.now).is_some() {}
+        if let Some(limit) = pair.ends[CLIENT].ran_out() {
+            return (pair.now - begun, limit);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_answer_after_a_sleep_is_given_up_soon() {
+    let mut pair = quiet();
+    pair.ends[CLIENT].connection.woke(pair.now);
+    assert!(pair.ends[CLIENT].connection.has_output(), "it is asked at once");
+    let (after, limit) = until_given_up(&mut pair);
+    assert_eq!(limit, TimeLimit::Wake);
+    assert!(after >= seconds(5) && after < seconds(6), "{after:?}");
+
+    // Without the sleep it takes longer.
+    let (after, limit) = until_given_up(&mut quiet());
+    assert_eq!(limit, TimeLimit::Keepalive);
+    assert!(after > seconds(25), "{after:?}");
+}
+
+#[test]
+fn a_peer_that_was_silent_before_a_sleep_gets_no_more_time_by_it() {
+    let mut pair = quiet();
+    for _ in 0..2 {
+        // The second sleep does not begin the time anew, and the end of the usual patience stays.
+        pair.ends[CLIENT].connection.woke(pair.now);
+        wake(&mut pair, CLIENT, seconds(4));
+    }
+    assert_eq!(pair.ends[CLIENT].closed, None);
+    wait(&mut pair, CLIENT);
+    assert_eq!(pair.ends[CLIENT].ran_out(), Some(TimeLimit::Wake));
+
+    let mut pair = quiet();
+    // The ping is sent after 15 s.
+    for after in [15, 12] {
+        wake(&mut pair, CLIENT, seconds(after));
+        while pair.ends[CLIENT].connection.poll_transmit(pair.now).is_some() {}
+    }
+    pair.ends[CLIENT].connection.woke(pair.now);
+    let (after, limit) = until_given_up(&mut pair);
+    assert!(after < seconds(4), "{after:?}");
+    assert_eq!(limit, TimeLimit::Keepalive);
+}
+
+#[test]
+fn a_peer_that_answers_after_a_sleep_stays() {
+    let mut pair = quiet();
+    for _ in 0..3 {
+        pair.ends[CLIENT].connection.woke(pair.now);
+        pair.run();
+        pair.pass(100.0);
+    }
+    assert!(pair.ends.iter().all(|end| end.connection.is_open()));
+}
+
+#[test]
+fn a_sleep_after_the_end_is_of_no_consequence() {
+    let mut pair = quiet();
+    let now = pair.now;
+    pair.ends[CLIENT].connection.close();
+    pair.run();
+    pair.ends[CLIENT].connection.woke(now);
+    assert!(!pair.ends[CLIENT].connection.has_output());
+    assert_eq!(pair.ends[CLIENT].connection.poll_timeout(), None);
+}

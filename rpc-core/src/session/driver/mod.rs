@@ -5,6 +5,7 @@ mod closing;
 mod links;
 mod opening;
 mod reading;
+mod sleep;
 mod writing;
 
 use std::{
@@ -27,6 +28,7 @@ use super::{
 };
 use alarm::Alarm;
 use futures::{FutureExt, future::BoxFuture};
+use sleep::Clocks;
 use writing::{Outlook, Written};
 
 use crate::{
@@ -57,6 +59,7 @@ pub struct Driver {
     /// The session is or was open.
     was_open: bool,
     alarm: Alarm,
+    clocks: Clocks,
     /// The number of the link that the transport carries. What comes over another one is not for the session.
     epoch: u64,
     /// There is no link.
@@ -126,6 +129,7 @@ impl Driver {
             hooks_opened: Arc::default(),
             was_open: false,
             alarm: Alarm::new(),
+            clocks: Clocks::read(),
             epoch: 0,
             has_no_link: false,
             is_lingering: false,
@@ -275,7 +279,14 @@ impl Driver {
             }
         }
         // The steps above may have ended the session.
-        self.outlook.has_events || self.alarm.poll(cx, round.now, self.outlook.next)
+        if self.outlook.has_events {
+            return true;
+        }
+        let fired = self.alarm.poll(cx, round.now, self.outlook.next);
+        if fired {
+            self.look_for_sleep(round.now);
+        }
+        fired
     }
 }
 
