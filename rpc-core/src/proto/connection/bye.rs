@@ -100,7 +100,7 @@ impl Connection {
             return Err(HandshakeViolation::UnexpectedBye.into());
         }
         let (code, reason) = (CloseCode(code), cut(message, MAX_PEER_TEXT).into());
-        let error = ConnectionError::ClosedByPeer { code, reason };
+        let error = self.as_terminated(ConnectionError::ClosedByPeer { code, reason });
         if self.is_lingering() {
             self.life.ended = Some(error);
         } else {

@@ -174,6 +174,9 @@ impl Connection {
     pub(super) fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
+        if slot.method.is_some_and(|method| method.is_terminating()) {
+            self.life.terminated_there |= matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..));
+        }
         self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         if slot.transfer.is_some() || !slot.streams.is_empty() {
             self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));

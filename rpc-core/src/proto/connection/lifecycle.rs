@@ -28,6 +28,8 @@ pub(super) struct Lifecycle {
     pub(super) grace_over: bool,
     /// A method has succeeded that ends the session, whose reply is on its way.
     pub(super) terminated: bool,
+    /// A method of the other side has succeeded that ends the session, and its reply has been taken in.
+    pub(super) terminated_there: bool,
     /// The time by which this end must be over, if it drains.
     end_by: Option<Instant>,
     /// How long after the end of the session a drain asks the other side to come back.
@@ -59,6 +61,7 @@ impl Lifecycle {
             told_serving: true,
             grace_over: false,
             terminated: false,
+            terminated_there: false,
             end_by: None,
             ask_back_in: Duration::ZERO,
             asked_back_in: Duration::ZERO,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Connection, ConnectionError, Phase, Resumability, Role, SessionTimer,
     closing::Flush,
-    resumption::{Links, Strike},
+    resumption::{Links, Strike, is_link_lost},
 };
 use crate::{
     error::{CloseCode, HandshakeViolation},
@@ -52,8 +52,9 @@ impl Connection {
         if self.resumption.is_detached() {
             return;
         }
+        let error = self.as_terminated(error);
         let goes_on = self.life.is_open() || self.is_lingering();
-        if goes_on && self.resumption.survives(&error, self.role, self.sequence.acked()) {
+        if goes_on && self.survives(&error) {
             return self.go_without(now, error);
         }
         self.end(error, Flush::Nothing);
@@ -66,10 +67,26 @@ impl Connection {
         if self.resumption.is_detached() {
             return;
         }
-        if self.life.is_open() && self.resumption.survives(&error, self.role, self.sequence.acked()) {
+        let error = self.as_terminated(error);
+        if self.life.is_open() && self.survives(&error) {
             self.go_without(now, error);
         } else {
             self.end(error, flush);
+        }
+    }
+
+    /// Whether the session, or its last words, wait for another link after this end of the present one.
+    fn survives(&self, error: &ConnectionError) -> bool {
+        !self.life.terminated_there && self.resumption.survives(error, self.role, self.sequence.acked())
+    }
+
+    /// How the session ends that loses its link like this. The other side has ended it in order if this side has taken
+    /// in the reply of a method that does so: the goodbye alone was lost.
+    pub(super) fn as_terminated(&self, error: ConnectionError) -> ConnectionError {
+        if self.life.terminated_there && is_link_lost(&error, self.role) {
+            ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: "".into() }
+        } else {
+            error
         }
     }
 

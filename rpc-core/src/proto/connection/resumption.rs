@@ -337,7 +337,7 @@ impl Links {
 
 /// Whether a link that ends like this takes no session with it. A session that can be resumed is over with a Bye, or
 /// with one of the codes below.
-fn is_link_lost(error: &ConnectionError, role: Role) -> bool {
+pub(super) fn is_link_lost(error: &ConnectionError, role: Role) -> bool {
     match error {
         ConnectionError::Lost(_) | ConnectionError::Expired => true,
         ConnectionError::TimedOut(Timeout { limit, .. }) => !matches!(limit, TimeLimit::Close | TimeLimit::Drain),

@@ -1,20 +1,22 @@
 //! The last words of a session.
 
-use std::time::Instant;
+use std::{task::Waker, time::Instant};
 
 use bytes::Bytes;
 
 use super::{
     super::world::{WINDOW, World},
-    SECOND, Server, call, client, greeting_client, lost, newcomer, packet, request, token, welcomed, world,
+    SECOND, Server, call, client, greeting_client, lost, newcomer, outgoing, packet, request, token, welcome, welcomed,
+    world,
 };
 use crate::{
+    contract::MethodDescriptor,
     error::{CloseCode, ConnectionError, HandshakeViolation},
     proto::{
-        Charges, Completion, Connection, Resumability, ServedKey,
+        CallProgress, CallStart, Charges, Completion, Connection, Resumability, ServedKey,
         tests::pair::{CLIENT, SERVER},
     },
-    wire::{Frame, Resume, read_packet},
+    wire::{ErrorBody, Frame, Payload, Resume, Streams, read_packet},
 };
 
 #[test]
@@ -276,4 +278,76 @@ fn a_machine_that_has_slept_through_its_drain_still_says_its_last_words() {
     server.now += SECOND;
     server.connection.handle_timeout(server.now);
     assert!(!server.connection.is_lingering());
+}
+
+static LEAVE: MethodDescriptor = MethodDescriptor::new("Door", "leave", 0).terminating();
+static LOOK: MethodDescriptor = MethodDescriptor::new("Door", "look", 0);
+
+/// A client that has called the method and gets this answer. The session can be resumed, or not.
+fn answered(method: &'static MethodDescriptor, answer: &Answer, is_resumable: bool) -> Connection {
+    let now = Instant::now();
+    let mut client = greeting_client(now);
+    client.handle_packet(now, welcome(if is_resumable { 60_000 } else { 0 }));
+    let mut start = CallStart { method: Some(method), ..CallStart::default() };
+    let (key, _) = client.begin_call(now, &mut start, Waker::noop()).unwrap();
+    assert!(client.send_call(key, &mut outgoing(8, 0), Waker::noop()));
+    while client.poll_transmit(now).is_some() {}
+    let (id, payload) = (key.id(), Payload::Inline(Bytes::from_static(&[0xc0])));
+    let answer = match answer {
+        Answer::Value => Frame::Response { id, payload, streams: Streams::default() },
+        Answer::Fault => Frame::Error { id, error: ErrorBody::Fault(payload) },
+        Answer::Status => Frame::Error { id, error: ErrorBody::Status(crate::Status::unavailable("not now")) },
+    };
+    client.handle_packet(now, packet(1, 1, &[answer]));
+    assert!(matches!(client.poll_call(key, Waker::noop()), CallProgress::Done(_)));
+    client
+}
+
+enum Answer {
+    Value,
+    Fault,
+    Status,
+}
+
+#[test]
+fn a_link_that_is_lost_after_a_method_that_ends_the_session_ends_it_in_order() {
+    let now = Instant::now();
+    let restart = ConnectionError::ClosedByPeer { code: CloseCode::RESTART, reason: "".into() };
+    for is_resumable in [true, false] {
+        for error in [lost(), restart.clone()] {
+            let mut client = answered(&LEAVE, &Answer::Value, is_resumable);
+            client.handle_lost(now, error);
+            let ended = client.ended().cloned();
+            let in_order = ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, reason: "".into() };
+            assert_eq!(ended, Some(in_order), "{is_resumable}");
+            assert!(!client.is_lingering() && client.detached().is_none());
+        }
+        // Another ending is what it is.
+        let mut client = answered(&LEAVE, &Answer::Value, is_resumable);
+        client.close();
+        assert_eq!(client.ended(), Some(&ConnectionError::ClosedLocally));
+    }
+    // The link falls silent.
+    let mut client = answered(&LEAVE, &Answer::Value, true);
+    let mut now = now;
+    while client.ended().is_none() {
+        now = client.poll_timeout().unwrap().max(now);
+        client.handle_timeout(now);
+        while client.poll_transmit(now).is_some() {}
+    }
+    assert!(matches!(client.ended(), Some(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. })));
+    // The server shuts down behind its answer.
+    let mut client = answered(&LEAVE, &Answer::Value, true);
+    client.handle_packet(now, packet(2, 1, &[Frame::Bye { code: 1012, message: String::new() }]));
+    assert!(matches!(client.ended(), Some(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. })));
+}
+
+#[test]
+fn a_link_that_is_lost_after_another_answer_is_lost() {
+    let now = Instant::now();
+    for (method, answer) in [(&LOOK, Answer::Value), (&LEAVE, Answer::Fault), (&LEAVE, Answer::Status)] {
+        let mut client = answered(method, &answer, true);
+        client.handle_lost(now, lost());
+        assert!(client.detached().is_some() && client.ended().is_none());
+    }
 }
