@@ -4,6 +4,8 @@
 
 #[path = "reconnect/attempts.rs"]
 mod attempts;
+#[path = "reconnect/by_hand.rs"]
+mod by_hand;
 #[path = "reconnect/calls.rs"]
 mod calls;
 #[path = "reconnect/drains.rs"]

@@ -1,8 +1,6 @@
 //! How a client gives its session another link, and has its last words acknowledged.
 
-use std::time::Duration;
-
-use rpc_core::{CloseCode, ConnectionError, Peer, Session, SessionState};
+use rpc_core::{CloseCode, ConnectionError, Peer, Session, SessionState, logging::LogLimit, session::Resumed};
 use tokio::{
     select,
     time::{Instant, sleep},
@@ -28,18 +26,14 @@ pub(super) enum Linked {
 }
 
 impl SessionMaker {
-    /// Gives the session another link, if it has lost its own.
-    pub(super) async fn keep_linked(&mut self, shared: &Shared, live: &mut Live) -> Linked {
-        let Some(reason) = live.session.link_lost() else {
-            let is_over = matches!(live.session.state(), SessionState::Closing | SessionState::Closed);
-            tokio::task::yield_now().await;
-            return if is_over { Linked::Ended } else { Linked::Again };
-        };
+    /// Gives the session another link, because it has lost its own for this reason.
+    pub(super) async fn keep_linked(&mut self, shared: &Shared, live: &mut Live, reason: ConnectionError) -> Linked {
         let since = Instant::now();
         let _ = shared.events.send(ClientEvent::LinkLost { reason: reason.clone() });
-        // A link that is lost soon keeps the waits growing.
-        self.note_end(live.linked);
         let mut error = ClientError::from(reason);
+        if self.has_expired_again() {
+            return Linked::Failed(error);
+        }
         let mut delay = self.reconnect.delay(self.failed + 1);
         let mut refused = false;
         loop {
@@ -48,7 +42,10 @@ impl SessionMaker {
                 return Linked::Failed(error);
             }
             let state = |next_in| ClientState::Reconnecting { attempt, error: error.clone(), next_in, since };
-            info!(attempt, "the session has no link, and the next attempt is in {delay:?}: {error}");
+            static NO_LINK: LogLimit = LogLimit::new();
+            if let Some(more) = NO_LINK.admit(Instant::now().into_std()) {
+                info!(attempt, "the session has no link, and the next attempt is in {delay:?}: {error}{more}");
+            }
             let now = shared.now.notified();
             shared.state.send_replace(state(Some(delay)));
             select! {
@@ -58,15 +55,26 @@ impl SessionMaker {
                 () = now => {}
             }
             shared.state.send_replace(state(None));
-            // The session may end meanwhile, also because the server has begun another one on this very link.
-            let failure = match self.plan.resume(&live.session).await {
+            let resumed = select! {
+                biased;
+                _ = live.session.ending() => return Linked::Ended,
+                resumed = self.plan.resume(&live.session) => resumed,
+            };
+            let next = match resumed {
+                // This has ended the old session, so there is no race any more.
+                Ok(Resumed::Other(session, driver)) => self.plan.establish(session, *driver).await.map(Some),
+                Ok(Resumed::Same) => Ok(None),
+                Err(failure) => Err(failure),
+            };
+            let failure = match next {
+                Ok(Some(other)) => return Linked::Other(other),
+                Ok(None) if is_over(&live.session) => return Linked::Ended,
                 Ok(None) => {
                     live.linked = Instant::now();
                     shared.state.send_replace(ClientState::Connected);
                     let _ = shared.events.send(ClientEvent::Resumed { away: since.elapsed() });
                     return Linked::Again;
                 }
-                Ok(Some(other)) => return Linked::Other(other),
                 Err(failure) => failure,
             };
             self.failed += 1;
@@ -74,9 +82,7 @@ impl SessionMaker {
             let fresh = failure.is_refusal_of_credential() && self.plan.has_credentials() && !refused;
             refused |= fresh;
             // The link of an earlier attempt has reached the server after all, and the next link is newer.
-            let stale =
-                matches!(failure, ConnectError::Session(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }));
-            if !fresh && !stale && !self.reconnect.retries(&failure) {
+            if !fresh && !is_stale(&failure) && !self.reconnect.retries(&failure) {
                 return Linked::Failed(failure.into());
             }
             delay = self.delay(self.failed + 1, &failure);
@@ -86,13 +92,14 @@ impl SessionMaker {
 
     /// Waits until a session that has ended is over. Its last words go over another link, if it has lost its own.
     pub(super) async fn say_last_words(&mut self, session: &Session) -> ConnectionError {
+        let mut attempt = self.failed + 1;
+        let mut delay = self.reconnect.delay(attempt);
         loop {
             select! {
                 biased;
                 reason = session.closed() => return reason,
                 () = session.without_link() => {}
             }
-            let delay = self.reconnect.delay(1).min(Duration::from_secs(1));
             let resumed = select! {
                 biased;
                 reason = session.closed() => return reason,
@@ -101,10 +108,28 @@ impl SessionMaker {
                     self.plan.resume(session).await
                 } => resumed,
             };
-            if let Err(ConnectError::Session(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. })) = resumed {
-                // The server has nothing with which this session could go on.
-                session.discard();
-            }
+            attempt += 1;
+            delay = match resumed {
+                Ok(_) => self.reconnect.delay(attempt),
+                Err(failure) => {
+                    if is_stale(&failure) {
+                        // The server has nothing with which this session could go on.
+                        session.discard();
+                    }
+                    self.delay(attempt, &failure)
+                }
+            };
         }
     }
+}
+
+/// Whether the session has ended, although its last words may still be under way.
+pub(super) fn is_over(session: &Session) -> bool {
+    matches!(session.state(), SessionState::Closing | SessionState::Closed)
+}
+
+/// Whether the server has closed the link because there is nothing for it: it has a newer link of the session, or the
+/// session is over.
+fn is_stale(failure: &ConnectError) -> bool {
+    matches!(failure, ConnectError::Session(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }))
 }

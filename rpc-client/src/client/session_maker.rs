@@ -3,17 +3,18 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use rpc_core::{__client::ClientSessions, ConnectionError, Peer, Session, SessionState, Status};
+use rpc_core::{__client::ClientSessions, ConnectionError, Peer, Session, Status, logging::LogLimit};
 use tokio::{
     select,
     sync::{Notify, broadcast, watch},
+    task::yield_now,
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info};
 
 use super::{
     reconnect::Reconnect,
-    relink::Linked,
+    relink::{Linked, is_over},
     setup::Setup,
     state::{ClientError, ClientEvent, ClientState},
 };
@@ -42,9 +43,7 @@ pub(crate) struct Shared {
 /// A session that takes calls.
 pub(super) struct Live {
     pub(super) session: Session,
-    /// When the session began to take calls.
-    since: Instant,
-    /// When it got its link.
+    /// When the session got its link, or began to take calls if that was later.
     pub(super) linked: Instant,
 }
 
@@ -55,7 +54,7 @@ pub(crate) struct SessionMaker {
     setup: Option<Setup>,
     /// The number of attempts that have failed in a row, sessions and links that ended soon among them.
     pub(super) failed: u32,
-    /// How many sessions in a row have ended soon because an identity had expired.
+    /// How many links in a row have ended soon because an identity had expired.
     expired: u32,
 }
 
@@ -79,7 +78,10 @@ impl SessionMaker {
             if !self.reconnect.retries_first(&error) || !self.reconnect.allows(self.failed + 1, elapsed) {
                 return Err(error);
             }
-            info!("connecting failed, and is tried again in {delay:?}: {error}");
+            static FAILED: LogLimit = LogLimit::new();
+            if let Some(more) = FAILED.admit(Instant::now().into_std()) {
+                info!("connecting failed, and is tried again in {delay:?}: {error}{more}");
+            }
             sleep(delay).await;
         };
         self.failed = 0;
@@ -106,13 +108,23 @@ impl SessionMaker {
     async fn go_on(&mut self, shared: &Shared, mut live: Live) -> ClientError {
         loop {
             live.session.detached().await;
-            let other = match self.keep_linked(shared, &mut live).await {
-                Linked::Again => continue,
-                Linked::Ended => None,
-                Linked::Other(peer) => Some(peer),
-                Linked::Failed(error) => {
-                    live.session.discard();
-                    return error;
+            let other = if is_over(&live.session) {
+                self.note_end(live.linked, &live.session.ending().await);
+                None
+            } else {
+                let Some(reason) = live.session.link_lost() else {
+                    yield_now().await;
+                    continue;
+                };
+                self.note_end(live.linked, &reason);
+                match self.keep_linked(shared, &mut live, reason).await {
+                    Linked::Again => continue,
+                    Linked::Ended => None,
+                    Linked::Other(peer) => Some(peer),
+                    Linked::Failed(error) => {
+                        live.session.discard();
+                        return error;
+                    }
                 }
             };
             // A dead link may take its time until it is closed.
@@ -121,7 +133,7 @@ impl SessionMaker {
             let (unknown, not_executed) = (lost.unknown, lost.not_executed);
             // There may be no reader of events.
             let _ = shared.events.send(ClientEvent::SessionLost { reason: reason.clone(), unknown, not_executed });
-            if !self.goes_on(&reason, live.since) {
+            if !self.goes_on(&reason) {
                 return self.say_last_words(&live.session).await.into();
             }
             let asked = live.session.asked_back_in();
@@ -140,20 +152,24 @@ impl SessionMaker {
         }
     }
 
-    /// A session or a link has ended that was there since then.
-    pub(super) fn note_end(&mut self, since: Instant) {
+    /// A link has ended like this that was there since then, or its session has ended over it.
+    fn note_end(&mut self, since: Instant, reason: &ConnectionError) {
         if self.reconnect.is_success(since.elapsed()) {
             (self.failed, self.expired) = (0, 0);
         } else {
             self.failed += 1;
         }
+        self.expired = if reason.is_expired() { self.expired + 1 } else { 0 };
     }
 
-    /// Whether there is another session after one that took calls since then and has ended like this.
-    fn goes_on(&mut self, reason: &ConnectionError, since: Instant) -> bool {
-        self.note_end(since);
-        self.expired = if reason.is_expired() { self.expired + 1 } else { 0 };
-        !self.reconnect.is_never() && self.expired < 2 && is_retryable_after_session(reason)
+    /// Whether two links in a row have ended soon because an identity had expired: another credential will not help.
+    pub(super) fn has_expired_again(&self) -> bool {
+        self.expired >= 2
+    }
+
+    /// Whether there is another session after one that has ended like this.
+    fn goes_on(&self, reason: &ConnectionError) -> bool {
+        !self.reconnect.is_never() && !self.has_expired_again() && is_retryable_after_session(reason)
     }
 
     /// Tries to make a session until there is one, or it has to be given up. `asked` is how long the server has asked
@@ -183,7 +199,10 @@ impl SessionMaker {
                 return Err(error);
             }
             let state = |next_in| ClientState::Reconnecting { attempt, error: error.clone(), next_in, since };
-            info!(attempt, "there is no session with the server, and the next attempt is in {delay:?}: {error}");
+            static NO_SESSION: LogLimit = LogLimit::new();
+            if let Some(more) = NO_SESSION.admit(Instant::now().into_std()) {
+                info!(attempt, "there is no session with the server; the next attempt is in {delay:?}: {error}{more}");
+            }
             // Who hears of the wait may end it at once.
             let now = shared.now.notified();
             shared.sessions.away(&error.to_string());
@@ -248,7 +267,7 @@ impl SessionMaker {
                 Err(_) => Some(Status::unavailable(format!("it took longer than {limit:?} (Config::hook_timeout)"))),
             };
             if let Some(status) = failed {
-                if matches!(session.state(), SessionState::Closing | SessionState::Closed) {
+                if is_over(&session) {
                     // A call of the function has failed because the session was lost.
                     return Err(ConnectError::Session(session.closed().await));
                 }
@@ -257,8 +276,7 @@ impl SessionMaker {
             }
         }
         sessions.ready();
-        let now = Instant::now();
-        Ok(Live { session, since: now, linked: now })
+        Ok(Live { session, linked: Instant::now() })
     }
 }
 

@@ -49,19 +49,17 @@ impl Plan {
         self.establish(session, driver).await
     }
 
-    /// Makes a link for a session that has lost its own. `None` if the session goes on, and otherwise a new session,
-    /// because the server does not know the old one any more. Dropping the future closes what it has opened.
-    pub(crate) async fn resume(&mut self, session: &Session) -> Result<Option<Peer>, ConnectError> {
+    /// Makes a link for a session that has lost its own. If the server does not know the session any more, it has begun
+    /// another one, to be [established](Self::establish), and the old one is over. Dropping the future closes what it
+    /// has opened.
+    pub(crate) async fn resume(&mut self, session: &Session) -> Result<Resumed, ConnectError> {
         let Link { transport, credential, info } = self.dial().await?;
         let Self { hosting, config, .. } = self;
-        match session::resume(session, credential.as_ref(), transport, hosting, config, info).await? {
-            Resumed::Same => Ok(None),
-            Resumed::Other(session, driver) => self.establish(session, *driver).await.map(Some),
-        }
+        Ok(session::resume(session, credential.as_ref(), transport, hosting, config, info).await?)
     }
 
     /// Waits until a new session is open, and looks whether it is of use.
-    async fn establish(&mut self, session: Session, driver: Driver) -> Result<Peer, ConnectError> {
+    pub(crate) async fn establish(&mut self, session: Session, driver: Driver) -> Result<Peer, ConnectError> {
         // If this peer is dropped, with this future or after a refusal, the driver ends.
         let peer = session.keep_open();
         tokio::spawn(driver);
