@@ -1,6 +1,6 @@
 //! Renewing an identity before it expires.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use rpc_core::{__renewal::RenewalClient, Session, Stub, logging::LogLimit, text::excerpt_of};
 use tokio::time::{Instant, sleep, timeout};
@@ -16,28 +16,41 @@ pub(crate) fn can_renew(session: &Session) -> bool {
     session.hosts(RenewalClient::CONTRACT.name())
 }
 
-/// Renews the identity of this side when 80 % of its time are over, until the session ends. `limit` is the time that
-/// the source of the credentials has.
+/// Renews the identity of this side when 80 % of its time are over, until the session ends. Each link of the session
+/// shows a credential of its own, and the newest one counts. `limit` is the time that the source of the credentials
+/// has.
 pub(crate) async fn keep_renewed(session: Session, credentials: Arc<dyn Credentials>, limit: Duration) {
-    tokio::select! {
-        biased;
-        _ = session.closed() => {}
-        () = renew_in_time(&session, &*credentials, limit) => {}
+    // This stub does not keep the session open.
+    let server: RenewalClient = session.client();
+    loop {
+        tokio::select! {
+            biased;
+            _ = session.closed() => return,
+            () = session.next_link() => {}
+            never = renew_in_time(&session, &server, &*credentials, limit) => match never {},
+        }
     }
 }
 
-async fn renew_in_time(session: &Session, credentials: &dyn Credentials, limit: Duration) {
-    // This stub does not keep the session open.
-    let server: RenewalClient = session.client();
+/// Renews the identity in time, for as long as the session has this link.
+async fn renew_in_time(
+    session: &Session,
+    server: &RenewalClient,
+    credentials: &dyn Credentials,
+    limit: Duration,
+) -> Infallible {
     let mut left = match server.time_left().await {
         Ok(left) => left,
-        Err(status) => return debug!(session = %session.id(), "no identity is renewed: {}", excerpt_of(&status)),
+        Err(status) => {
+            debug!(session = %session.id(), "no identity is renewed: {}", excerpt_of(&status));
+            return pending().await;
+        }
     };
     while let Some(millis) = left {
         let whole = Duration::from_millis(millis);
         sleep((whole / 5 * 4).max(LEAST_WAIT)).await;
         left = loop {
-            match renew(&server, credentials, limit).await {
+            match renew(server, credentials, limit).await {
                 Ok(left) => break left,
                 Err(why) => {
                     static FAILED: LogLimit = LogLimit::new();
@@ -49,6 +62,8 @@ async fn renew_in_time(session: &Session, credentials: &dyn Credentials, limit: 
             }
         };
     }
+    // It does not expire, unless the next link shows another one.
+    pending().await
 }
 
 async fn renew(server: &RenewalClient, credentials: &dyn Credentials, limit: Duration) -> Result<Option<u64>, String> {

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use rpc_client::{Client, ClientEvent, ClientState, ConnectBuilder, Reconnect, connect};
 use rpc_core::{CloseCode, Config, ConnectionError, ConnectionInfo, Credential, Identity, Session};
 use rpc_server::{AuthError, Authenticator, Server, async_trait};
-use rpc_testing::{Lines, SOON};
+use rpc_testing::{Lines, SOON, pass};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -199,6 +199,30 @@ impl Authenticator for Clock {
         let seconds = seconds.map_err(|_| AuthError::unauthenticated("no number"))?;
         Ok(Identity::new("ada").expires_in(Duration::from_secs(seconds)))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_identity_of_the_newest_link_is_renewed_in_time() {
+    let (builder, mut dials) = dialling(resumable());
+    let server = server().authenticator(Clock).build().unwrap();
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = asked.clone();
+    let source = move || {
+        let seconds = if counted.fetch_add(1, SeqCst) == 0 { 3600 } else { 10 };
+        async move { Ok::<_, io::Error>(Credential::bearer(seconds.to_string())) }
+    };
+    let (client, session, link) = joined(builder.credentials(source), &mut dials, &server).await;
+    let mut events = client.events();
+    pass(SECOND).await;
+    link.abort();
+    link_lost(&mut events).await;
+    let _link = dials.lead_to(&server).await;
+    assert!(matches!(next(&mut events).await, ClientEvent::Resumed { .. }));
+    pass(60 * SECOND).await;
+    assert!(session.identity().unwrap().time_left().unwrap() > SECOND, "it was renewed in time");
+    assert!(asked.load(SeqCst) > 5);
+    drop(client);
+    assert!(matches!(next(&mut events).await, ClientEvent::SessionLost { .. }), "the link has stayed");
 }
 
 #[tokio::test(start_paused = true)]

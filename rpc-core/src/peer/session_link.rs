@@ -49,6 +49,14 @@ impl Session {
         self.shared().reach(|_| self.shared().is_detached()).await;
     }
 
+    /// Waits until the session has another link than now, however often its links change meanwhile.
+    #[doc(hidden)]
+    pub async fn next_link(&self) {
+        let shared = self.shared();
+        let before = shared.link_changes();
+        shared.reach(|_| shared.link_changes() != before && !shared.is_detached()).await;
+    }
+
     /// Whether the session has no link.
     #[doc(hidden)]
     pub fn is_detached(&self) -> bool {

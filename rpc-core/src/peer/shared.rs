@@ -77,6 +77,8 @@ pub(crate) struct SessionShared {
     pub(crate) life: watch::Sender<Life>,
     /// The session has no link. Who waits for a change of `life` is told of a change.
     is_detached: AtomicBool,
+    /// How often the link was lost or found.
+    link_changes: AtomicUsize,
     /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
     /// The number of streams that are produced here, each in a separate task.
@@ -111,6 +113,7 @@ impl SessionShared {
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new(), next_link: None }),
             is_detached: AtomicBool::new(false),
+            link_changes: AtomicUsize::new(0),
             driver: DriverWaker::default(),
             room: Semaphore::new(room),
             transfers: Semaphore::new(0),
@@ -308,10 +311,18 @@ impl SessionShared {
         self.is_detached.load(Ordering::Acquire)
     }
 
+    /// How often the link was lost or found so far.
+    pub(super) fn link_changes(&self) -> usize {
+        self.link_changes.load(Ordering::Acquire)
+    }
+
     /// Tells those who wait for it whether the session has a link, which may have changed.
     pub(crate) fn tell_of_link(&self) {
         // The lock keeps the order in which links are lost and found.
-        self.look(|connection| self.is_detached.store(connection.detached().is_some(), Ordering::Release));
+        self.look(|connection| {
+            self.is_detached.store(connection.detached().is_some(), Ordering::Release);
+            self.link_changes.fetch_add(1, Ordering::Release);
+        });
         self.life.send_if_modified(|_| true);
     }
 
