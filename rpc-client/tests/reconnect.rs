@@ -18,6 +18,8 @@ mod ends;
 mod events;
 #[path = "reconnect/line.rs"]
 mod line;
+#[path = "reconnect/restarts.rs"]
+mod restarts;
 #[path = "reconnect/resume.rs"]
 mod resume;
 #[path = "reconnect/setup.rs"]

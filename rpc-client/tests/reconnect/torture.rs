@@ -12,11 +12,12 @@ use std::{
 
 use futures::{StreamExt, stream};
 use rpc_client::{Client, ClientEvent};
-use rpc_core::{Config, Context, Status, Streaming};
+use rpc_core::{Config, ConfigBuilder, Context, Status, Streaming};
 use rpc_server::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -24,19 +25,19 @@ use tokio::{
 use super::client as client_at;
 
 #[rpc_core::callback]
-trait Echo {
+pub(super) trait Echo {
     async fn back(&self, number: u32) -> u32;
 }
 
 #[rpc_core::service(callback = Echo)]
-trait Work {
+pub(super) trait Work {
     async fn run(&self, task: u32, number: u32) -> u32;
     async fn ask(&self, cx: &Context<EchoClient>, number: u32) -> Result<u32, Status>;
     async fn count(&self, items: Streaming<u32>) -> Result<u32, Status>;
     async fn produce(&self, items: u32) -> Streaming<u32>;
 }
 
-struct Mirror(Arc<AtomicUsize>);
+pub(super) struct Mirror(pub(super) Arc<AtomicUsize>);
 
 impl Echo for Mirror {
     async fn back(&self, number: u32) -> u32 {
@@ -46,7 +47,7 @@ impl Echo for Mirror {
 }
 
 /// Notes what has run, by task.
-struct Worker(Arc<Mutex<Vec<Vec<u32>>>>);
+pub(super) struct Worker(pub(super) Arc<Mutex<Vec<Vec<u32>>>>);
 
 impl Work for Worker {
     async fn run(&self, task: u32, number: u32) -> u32 {
@@ -74,21 +75,27 @@ impl Work for Worker {
 }
 
 /// A random number that follows from a seed.
-fn random(seed: &AtomicU64, limit: u64) -> u64 {
+pub(super) fn random(seed: &AtomicU64, limit: u64) -> u64 {
     let mut mixed = seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (mixed ^ (mixed >> 31)) % limit
 }
 
-/// A relay whose connections each come to a bad end. Gives its address, and counts its connections.
-async fn bad_line(server: SocketAddr, seed: Arc<AtomicU64>, cuts: Arc<AtomicUsize>) -> SocketAddr {
+/// A relay whose connections each come to a bad end, and all of them when the server dies. Gives its address, and
+/// counts its connections.
+pub(super) async fn bad_line(
+    server: SocketAddr,
+    seed: Arc<AtomicU64>,
+    cuts: Arc<AtomicUsize>,
+    lives: watch::Receiver<bool>,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
             cuts.fetch_add(1, Ordering::Relaxed);
-            let seed = seed.clone();
+            let (seed, mut lives) = (seed.clone(), lives.clone());
             tokio::spawn(async move {
                 let Ok(far) = TcpStream::connect(server).await else { return };
                 let (near_in, near_out) = near.into_split();
@@ -102,6 +109,8 @@ async fn bad_line(server: SocketAddr, seed: Arc<AtomicU64>, cuts: Arc<AtomicUsiz
                 tokio::select! {
                     () = there => {}
                     () = back => {}
+                    // A test that has ended has no use for it either.
+                    _ = lives.wait_for(|lives| !lives) => {}
                 }
             });
         }
@@ -163,31 +172,42 @@ async fn tell(client: Client) -> usize {
     resumed
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_call_runs_once_and_streams_lose_nothing() {
-    let seconds = std::env::var("TORTURE_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
-    let first = std::env::var("TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let (seed, cuts, calls_back) = (Arc::new(AtomicU64::new(first)), Arc::default(), Arc::default());
-    let (ran, done) = (Arc::new(Mutex::new(vec![Vec::new(); 8])), Arc::new(Mutex::new(vec![Vec::new(); 8])));
-    let config = Config::builder()
+/// A number from the environment, or else this one.
+pub(super) fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Sessions that can be resumed, and notice soon that a link is silent.
+pub(super) fn config() -> ConfigBuilder {
+    Config::builder()
         .resume_window(Duration::from_secs(60))
         .keepalive(Duration::from_secs(1))
         .keepalive_timeout(Duration::from_secs(2))
         .call_timeout(Duration::from_secs(60))
-        .build()
-        .unwrap();
-    let server =
-        Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone()).resume_anonymous(true);
-    let server = server.listen("127.0.0.1:0").await.unwrap();
-    let line = bad_line(server.local_addr(), seed, Arc::clone(&cuts)).await;
-    let callback = Echo::serve(Mirror(Arc::clone(&calls_back)));
-    let client = loop {
+}
+
+pub(super) async fn connect(line: SocketAddr, config: &Config, mirror: Mirror) -> Client {
+    let callback = Echo::serve(mirror);
+    loop {
         // The first session may be cut before it is there.
         let builder = client_at(line).callback(callback.clone()).config(config.clone());
         if let Ok(Ok(client)) = timeout(Duration::from_secs(5), builder).await {
-            break client;
+            return client;
         }
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_runs_once_and_streams_lose_nothing() {
+    let (seconds, first) = (setting("TORTURE_SECONDS", 5), setting("TORTURE_SEED", 1));
+    let (seed, cuts, calls_back) = (Arc::new(AtomicU64::new(first)), Arc::default(), Arc::default());
+    let (ran, done) = (Arc::new(Mutex::new(vec![Vec::new(); 8])), Arc::new(Mutex::new(vec![Vec::new(); 8])));
+    let (_alive, lives) = watch::channel(true);
+    let config = config().build().unwrap();
+    let server = Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone());
+    let server = server.listen("127.0.0.1:0").await.unwrap();
+    let line = bad_line(server.local_addr(), seed, Arc::clone(&cuts), lives).await;
+    let client = connect(line, &config, Mirror(Arc::clone(&calls_back))).await;
     let events = tokio::spawn(tell(client.clone()));
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut tasks = JoinSet::new();
