@@ -1,32 +1,43 @@
-//! A network cable that can be pulled: a relay between a client and the server.
+//! A network cable that can be pulled and plugged in again: a relay between a client and the server.
 
 use std::{io, net::SocketAddr};
 
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    sync::watch,
 };
 
-/// Carries one connection until the cable is pulled.
+/// Carries connections while it is plugged in. Dropping it pulls it for good.
 #[derive(Debug)]
 pub(crate) struct Cable {
     addr: SocketAddr,
-    relay: JoinHandle<()>,
+    plugged: watch::Sender<bool>,
 }
 
 impl Cable {
-    /// Makes a cable to the server.
-    pub(crate) async fn plug(server: SocketAddr) -> io::Result<Self> {
+    /// Makes a cable to the server, which is plugged in.
+    pub(crate) async fn new(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addr = listener.local_addr()?;
-        let relay = tokio::spawn(async move {
-            let Ok((mut near, _)) = listener.accept().await else { return };
-            let Ok(mut far) = TcpStream::connect(server).await else { return };
-            // However the copying ends, it drops both sockets.
-            let _ = copy_bidirectional(&mut near, &mut far).await;
+        let (addr, plugged) = (listener.local_addr()?, watch::Sender::new(true));
+        let mut state = plugged.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut pulled = state.clone();
+                if !*state.borrow_and_update() {
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let Ok(mut far) = TcpStream::connect(server).await else { return };
+                    // Either way, both sockets are dropped.
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        _ = pulled.wait_for(|plugged| !plugged) => {}
+                    }
+                });
+            }
         });
-        Ok(Self { addr, relay })
+        Ok(Self { addr, plugged })
     }
 
     /// The address to which the client connects.
@@ -34,8 +45,13 @@ impl Cable {
         self.addr
     }
 
-    /// Ends the connection without a goodbye.
-    pub(crate) fn pull(self) {
-        self.relay.abort();
+    /// Ends all connections without a goodbye, and new ones at once.
+    pub(crate) fn pull(&self) {
+        self.plugged.send_replace(false);
+    }
+
+    /// Lets new connections through.
+    pub(crate) fn plug_in(&self) {
+        self.plugged.send_replace(true);
     }
 }

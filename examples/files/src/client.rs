@@ -1,4 +1,5 @@
-//! The client's side: puts and gets files, and resumes transfers that were cut off.
+//! The client's side: puts and gets files. A transfer goes on by itself when the link was lost and its session lives;
+//! after the end of a session, the next attempt resumes the transfer.
 
 use std::path::Path;
 
@@ -51,7 +52,7 @@ pub async fn get(files: &FilesClient, name: &str, path: &Path, bar: &ProgressBar
     let (part, kept) = Part::resume(path.to_owned()).await?;
     let got = get_rest(files, name, &part, kept, bar).await;
     if let Err(FileError::Call(status)) = &got {
-        // After a lost link the next attempt resumes. The loss may have cut off any call.
+        // After a lost session the next attempt resumes. The loss may have cut off any call.
         part.keep(status.code() == Code::Unavailable);
     }
     got

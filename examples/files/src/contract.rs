@@ -74,9 +74,11 @@ pub trait Files {
     /// A file from an offset on, in blocks.
     async fn download(&self, name: &str, offset: u64) -> Result<Streaming<Bytes, FileError>, FileError>;
     /// The number of bytes that are kept of an upload that was cut off; 0 if none are. Waits until no upload writes
-    /// them.
+    /// them, also one whose client has vanished and may come back.
+    #[rpc(timeout = "2m")]
     async fn kept(&self, name: &str) -> Result<u64, FileError>;
     /// Removes what is kept of an upload. Waits until no upload writes it.
+    #[rpc(timeout = "2m")]
     async fn discard(&self, name: &str) -> Result<(), FileError>;
     /// Puts a file: its blocks from an offset on. The offset must be the number of bytes that are kept of the file.
     /// Length and checksum are checked when all blocks have come, and only then does the file appear.

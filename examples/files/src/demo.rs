@@ -1,4 +1,5 @@
-//! The demo: uploads and downloads over a real WebSocket. One is cut off and resumes, and one is given up.
+//! The demo: uploads and downloads over a real WebSocket. One goes on over another link, one is cut off with its
+//! session and resumes in the next, and one is given up.
 
 use std::{
     error::Error,
@@ -9,13 +10,14 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_client::Connect;
-use rpc_server::Server;
+use rpc_client::{Connect, Reconnect, Stub};
+use rpc_server::{Server, ServerHandle};
 use tokio::select;
 
 use crate::{
     cable::Cable,
     client::{get, put},
+    config::config,
     contract::FilesClient,
     part::sum,
     store::Store,
@@ -23,9 +25,9 @@ use crate::{
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The server's address, and the client's directory.
+/// The server, and the client's directory.
 struct Places {
-    server: SocketAddr,
+    server: ServerHandle,
     here: PathBuf,
 }
 
@@ -34,14 +36,14 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     let (there, here) = (directory.join("server"), directory.join("client"));
     std::fs::create_dir_all(&there)?;
     std::fs::create_dir_all(&here)?;
-    let server = Server::builder().service(Store::new(&there).serve()).listen("127.0.0.1:0").await?;
-    let places = Places { server: server.local_addr(), here };
+    let server = Server::builder().service(Store::new(&there).serve()).config(config()?).listen("127.0.0.1:0").await?;
+    let places = Places { server, here };
     let photo = places.here.join("photo.raw");
     tokio::fs::write(&photo, noise(length)).await?;
     let (_, expected) = sum(photo.clone()).await?;
     writeln!(out, "photo.raw has {length} bytes, SHA-256 {}…", &expected[..12])?;
 
-    let files = places.connect().await?;
+    let files = connect(places.server.local_addr()).await?;
     put(&files, &photo, &bar("up")).await?;
     writeln!(out, "Put, and the server has:")?;
     for entry in files.list().await? {
@@ -53,12 +55,12 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
 
     let second = places.here.join("second.raw");
     tokio::fs::copy(&photo, &second).await?;
-    places.cut_off_put(&second, length, out).await?;
-    places.cut_off_get(length, &expected, out).await?;
+    places.put_over_two_links(&second, length, out).await?;
+    places.get_in_two_sessions(&files, length, &expected, out).await?;
     places.give_up(&files, &photo, length, out).await?;
 
     drop(files);
-    server.shutdown().await;
+    places.server.shutdown().await;
     let mut left: Vec<_> = std::fs::read_dir(&there)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<std::io::Result<_>>()?;
@@ -67,44 +69,53 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     Ok(())
 }
 
+async fn connect(server: SocketAddr) -> Outcome<FilesClient> {
+    let quickly = Reconnect::default().initial_delay(Duration::from_millis(50));
+    Ok(FilesClient::connect(format!("ws://{server}/")).config(config()?).reconnect(quickly).await?)
+}
+
 impl Places {
-    async fn connect(&self) -> Outcome<FilesClient> {
-        Ok(FilesClient::connect(format!("ws://{}/", self.server)).await?)
-    }
-
-    /// Connects through a cable that can be pulled.
-    async fn plug(&self) -> Outcome<(FilesClient, Cable)> {
-        let cable = Cable::plug(self.server).await?;
-        Ok((FilesClient::connect(format!("ws://{}/", cable.addr())).await?, cable))
-    }
-
-    /// The link is lost while a file goes up.
-    async fn cut_off_put(&self, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
-        let ((files, cable), progress) = (self.plug().await?, bar("up"));
-        let cut = cut(cable, &progress, length / 2);
-        let lost = tokio::join!(put(&files, path, &progress), cut).0.err();
-        drop(files);
-        let why = lost.map_or_else(|| "it was faster".to_owned(), |error| error.to_string());
-        writeln!(out, "second.raw was cut off on its way up: {why}")?;
-        let offset = put(&self.connect().await?, path, &bar("up")).await?;
-        writeln!(out, "It goes on {} and is there.", place(offset, length))?;
+    /// The cable is pulled while a file goes up, and plugged in again.
+    async fn put_over_two_links(&self, path: &Path, length: u64, out: &mut (impl Write + Send)) -> Outcome {
+        let cable = Cable::new(self.server.local_addr()).await?;
+        let (files, progress) = (connect(cable.addr()).await?, bar("up"));
+        let before = files.session().id();
+        let pull = async {
+            reach(&progress, length / 2).await;
+            cable.pull();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            cable.plug_in();
+        };
+        let (offset, ()) = tokio::join!(put(&files, path, &progress), pull);
+        let session = if files.session().id() == before { "the same session" } else { "ANOTHER SESSION" };
+        writeln!(
+            out,
+            "The cable was pulled while second.raw went up from byte {}. It is there, by {session}.",
+            offset?
+        )?;
+        // The goodbye goes by the same cable.
+        files.session().close().await;
         Ok(())
     }
 
-    /// The link is lost while a file comes down.
-    async fn cut_off_get(&self, length: u64, expected: &str, out: &mut (impl Write + Send)) -> Outcome {
-        let ((files, cable), progress) = (self.plug().await?, bar("down"));
-        let path = self.here.join("third.raw");
-        let got = {
-            let cut = cut(cable, &progress, length / 2);
-            let get = get(&files, "photo.raw", &path, &progress);
-            tokio::join!(get, cut).0
+    /// The session is lost while a file comes down, as it is when the server is restarted.
+    async fn get_in_two_sessions(
+        &self,
+        files: &FilesClient,
+        length: u64,
+        expected: &str,
+        out: &mut (impl Write + Send),
+    ) -> Outcome {
+        let (path, progress) = (self.here.join("third.raw"), bar("down"));
+        let lose = async {
+            reach(&progress, length / 2).await;
+            self.server.sessions().iter().for_each(|session| drop(session.abort()));
         };
-        drop(files);
+        let got = tokio::join!(get(files, "photo.raw", &path, &progress), lose).0;
         let why = got.err().map_or_else(|| "it was faster".to_owned(), |error| error.to_string());
         writeln!(out, "third.raw was cut off on its way down: {why}")?;
-        let offset = get(&self.connect().await?, "photo.raw", &path, &bar("down")).await?;
-        writeln!(out, "It goes on {}: {}", place(offset, length), same(&path, expected).await?)?;
+        let offset = get(files, "photo.raw", &path, &bar("down")).await?;
+        writeln!(out, "It goes on {}, in the next session: {}", place(offset, length), same(&path, expected).await?)?;
         Ok(())
     }
 
@@ -141,12 +152,6 @@ impl Places {
 
 fn is_fifth(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().starts_with("fifth.raw")
-}
-
-/// Pulls the cable when this number of bytes has moved.
-async fn cut(cable: Cable, bar: &ProgressBar, bytes: u64) {
-    reach(bar, bytes).await;
-    cable.pull();
 }
 
 async fn reach(bar: &ProgressBar, bytes: u64) {

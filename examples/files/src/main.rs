@@ -10,9 +10,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use files::{FilesClient, Store, demo, get, give_up, put};
+use files::{FilesClient, Store, config, demo, get, give_up, put};
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_client::{Connect, Stub};
+use rpc_client::{Connect, Reconnect, Stub};
 use rpc_server::Server;
 
 /// A server that keeps files, and a client that puts and gets them.
@@ -38,7 +38,7 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:9002")]
         listen: SocketAddr,
     },
-    /// Puts a file, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
+    /// Puts a file, also over several links, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
     Put {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ enum Command {
         #[arg(long, default_value = "ws://127.0.0.1:9002/")]
         url: String,
     },
-    /// Gets a file, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
+    /// Gets a file, also over several links, and resumes where an earlier attempt was cut off. Ctrl-C gives up.
     Get {
         /// The name of the file, at the server and here.
         name: String,
@@ -62,7 +62,7 @@ enum Command {
     },
 }
 
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -72,18 +72,23 @@ async fn main() -> Outcome {
         Command::Demo { mib } => demo(tempfile::tempdir()?.path(), mib << 20, &mut std::io::stdout()).await,
         Command::Server { directory, listen } => server(directory, listen).await,
         Command::Put { path, url } => {
-            let files = FilesClient::connect(url).await?;
+            let files = connect(url).await?;
             end(&files, put_or_give_up(&files, &path).await).await
         }
         Command::Get { name, url } => {
-            let files = FilesClient::connect(url).await?;
+            let files = connect(url).await?;
             end(&files, get_or_give_up(&files, &name).await).await
         }
         Command::List { url } => {
-            let files = FilesClient::connect(url).await?;
+            let files = connect(url).await?;
             end(&files, list(&files).await).await
         }
     }
+}
+
+/// Transfers go on by themselves when the link is lost and found again.
+async fn connect(url: String) -> Outcome<FilesClient> {
+    Ok(FilesClient::connect(url).config(config()?).reconnect(Reconnect::default()).await?)
 }
 
 /// Ends a client's program. Without this the program may end before its goodbye has been written.
@@ -130,7 +135,7 @@ async fn list(files: &FilesClient) -> Outcome {
 
 async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
     std::fs::create_dir_all(&directory)?;
-    let server = Server::builder().service(Store::new(directory).serve()).listen(listen).await?;
+    let server = Server::builder().service(Store::new(directory).serve()).config(config()?).listen(listen).await?;
     println!("Files are kept at ws://{}/ until Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;
     Ok(())

@@ -38,7 +38,7 @@ struct Desk {
     session: Session,
 }
 
-/// An upload under way. If the link is lost, the part stays; if the client gives up, the part is removed.
+/// An upload under way. If the session is lost, the part stays; if the client gives up, the part is removed.
 struct Upload {
     part: Part,
     session: Session,
@@ -52,7 +52,7 @@ impl Drop for Upload {
         }
         let (part, session) = (self.part.clone(), self.session.clone());
         let judge = async move {
-            // A client that gives up and leaves at once says goodbye. After a lost link there is no goodbye.
+            // A client that gives up and leaves at once says goodbye. A session that is lost ends without a goodbye.
             part.keep(!matches!(session.closed().await, ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. }));
         };
         // If there is no runtime any more, the server stops, and the part stays.

@@ -9,10 +9,10 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use cable::Cable;
-use files::{Entry, FileError, Files, FilesClient, Store, demo, get, give_up, put};
-use futures::stream;
+use files::{Entry, FileError, Files, FilesClient, Store, config, demo, get, give_up, put};
+use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use rpc_client::{CallError, Connect, Status, Streaming, Stub};
+use rpc_client::{CallError, Client, ClientEvent, Connect, Reconnect, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -20,7 +20,8 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(60);
 
 async fn server(directory: &Path) -> ServerHandle {
-    Server::builder().service(Store::new(directory).serve()).listen("127.0.0.1:0").await.unwrap()
+    let store = Store::new(directory).serve();
+    Server::builder().service(store).config(config().unwrap()).listen("127.0.0.1:0").await.unwrap()
 }
 
 async fn client(server: &ServerHandle) -> FilesClient {
@@ -66,6 +67,7 @@ async fn the_demo_tells_what_happened() {
     assert!(!out.contains("ANOTHER"), "{out}");
     assert!(out.contains("The server's directory holds: photo.raw, second.raw\n"), "{out}");
     assert!(out.contains("the server keeps 0 bytes"), "{out}");
+    assert!(out.contains("from byte 0. It is there, by the same session"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,14 +87,71 @@ async fn a_file_of_any_length_comes_back_as_it_was() {
     assert_eq!((names(&there), names(&here).len()), (vec!["a.bin".to_owned()], 2));
 }
 
-/// The link is lost in the middle of a block; later the rest is put.
+/// A cable, a client at its end, and the number of times that its session went on while `transfer` ran. The cable is
+/// pulled each time that this many bytes more have moved.
+async fn with_a_bad_cable<T>(
+    server: &ServerHandle,
+    bar: &ProgressBar,
+    step: u64,
+    transfer: impl AsyncFnOnce(FilesClient) -> T,
+) -> (T, usize) {
+    let cable = Cable::new(server.local_addr()).await.unwrap();
+    let quickly = Reconnect::default().initial_delay(Duration::from_millis(5)).max_delay(Duration::from_millis(20));
+    let connecting = FilesClient::connect(format!("ws://{}/", cable.addr())).config(config().unwrap());
+    let files = connecting.reconnect(quickly).await.unwrap();
+    let mut events = Client::of(&files).unwrap().events();
+    let (mut resumed, mut next) = (0, step);
+    let pulling = async {
+        loop {
+            while bar.position() < next {
+                tokio::task::yield_now().await;
+            }
+            next = bar.position() + step;
+            cable.pull();
+            let lost = events.next().await;
+            assert!(matches!(lost, Some(ClientEvent::LinkLost { .. })), "{lost:?}");
+            cable.plug_in();
+            let again = events.next().await;
+            assert!(matches!(again, Some(ClientEvent::Resumed { .. })), "{again:?}");
+            resumed += 1;
+        }
+    };
+    let done = tokio::select! {
+        done = timeout(SOON, transfer(files.clone())) => done.expect("the transfer hangs"),
+        () = pulling => unreachable!(),
+    };
+    (done, resumed)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_where_the_link_was_lost() {
+async fn a_transfer_goes_on_by_itself_when_the_cable_is_pulled() {
+    const LENGTH: u64 = 8 << 20;
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = server(there.path()).await;
+    let path = here.path().join("a.bin");
+    let bytes: Vec<u8> = (0..u32::try_from(LENGTH / 4).unwrap()).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let bar = ProgressBar::hidden();
+    let putting = async |files| put(&files, &path, &bar).await;
+    let (offset, resumed) = with_a_bad_cable(&server, &bar, LENGTH / 5, putting).await;
+    assert_eq!(offset.unwrap(), 0, "it was not begun anew");
+    assert!(resumed > 0, "the cable was not pulled in time");
+    let (bar, back) = (ProgressBar::hidden(), here.path().join("b.bin"));
+    let getting = async |files| get(&files, "a.bin", &back, &bar).await;
+    let (offset, resumed) = with_a_bad_cable(&server, &bar, LENGTH / 5, getting).await;
+    assert_eq!(offset.unwrap(), 0, "it was not begun anew");
+    assert!(resumed > 0, "the cable was not pulled in time");
+    assert!(std::fs::read(back).unwrap() == bytes, "the bytes are others");
+}
+
+/// The session is lost in the middle of a block; later the rest is put.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_where_the_session_was_lost() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = server(there.path()).await;
     let path = here.path().join("a.bin");
     std::fs::write(&path, vec![b'x'; 300_000]).unwrap();
-    let cable = Cable::plug(server.local_addr()).await.unwrap();
+    let cable = Cable::new(server.local_addr()).await.unwrap();
     let files = FilesClient::connect(format!("ws://{}/", cable.addr())).await.unwrap();
     let (sender, blocks) = Streaming::channel(1);
     let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };

@@ -11,8 +11,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use prices::{Prices, PricesClient, Ticker, View, demo};
-use rpc_client::{Connect, Stub};
+use prices::{Prices, PricesClient, Ticker, View, config, demo};
+use rpc_client::{Connect, Reconnect, Stub};
 use rpc_server::Server;
 
 /// A ticker with thousands of quotes a second, and readers of different speed.
@@ -68,7 +68,7 @@ async fn main() -> Outcome {
 
 async fn server(listen: SocketAddr, rate: u64) -> Outcome {
     let ticker = Ticker::new();
-    let server = Server::builder().service(ticker.clone().serve()).listen(listen).await?;
+    let server = Server::builder().service(ticker.clone().serve()).config(config()?).listen(listen).await?;
     println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
     tokio::select! {
         () = ticker.run(rate) => {}
@@ -79,7 +79,8 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 }
 
 async fn client(slow: bool, url: &str) -> Outcome {
-    let prices = PricesClient::connect(url).await?;
+    // The stream of quotes goes on when the link is lost and found again.
+    let prices = PricesClient::connect(url).config(config()?).reconnect(Reconnect::default()).await?;
     let outcome = read(&prices, slow).await;
     // Without this the program may end before its goodbye has been written.
     prices.session().close().await;

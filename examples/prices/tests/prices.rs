@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../src/cable.rs"]
+mod cable;
+
 use std::time::Duration;
 
-use prices::{Missed, Prices, PricesClient, Ticker, demo};
-use rpc_client::{CallError, Connect, Stub};
+use cable::Cable;
+use futures::StreamExt;
+use prices::{Missed, Prices, PricesClient, Ticker, config, demo};
+use rpc_client::{CallError, Client, ClientEvent, Connect, Reconnect, Stub};
 use rpc_server::{Server, ServerHandle};
 use tokio::time::timeout;
 
@@ -13,7 +18,12 @@ const SOON: Duration = Duration::from_secs(60);
 
 async fn ticker() -> (Ticker, ServerHandle) {
     let ticker = Ticker::new();
-    let server = Server::builder().service(ticker.clone().serve()).listen("127.0.0.1:0").await.unwrap();
+    let server = Server::builder()
+        .service(ticker.clone().serve())
+        .config(config().unwrap())
+        .listen("127.0.0.1:0")
+        .await
+        .unwrap();
     (ticker, server)
 }
 
@@ -96,4 +106,35 @@ async fn a_reader_who_goes_leaves_his_seat() {
     drop(streams);
     timeout(SOON, async { while prices.readers().await.unwrap() > 0 {} }).await.unwrap();
     ticker.say(1);
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_when_the_cable_was_pulled() {
+    let (ticker, server) = ticker().await;
+    let cable = Cable::new(server.local_addr()).await.unwrap();
+    let quickly = Reconnect::default().initial_delay(Duration::from_millis(5)).max_delay(Duration::from_millis(20));
+    let connecting = PricesClient::connect(format!("ws://{}/", cable.addr())).config(config().unwrap());
+    let prices = connecting.reconnect(quickly).await.unwrap();
+    let mut events = Client::of(&prices).unwrap().events();
+    let mut every = prices.every().await.unwrap();
+    ticker.say(100);
+    for round in 0..5_u64 {
+        let read = async {
+            for number in 0..100 {
+                assert_eq!(every.next().await.unwrap().unwrap().number, round * 100 + number);
+            }
+        };
+        timeout(SOON, read).await.expect("the stream has stopped");
+        if round < 4 {
+            cable.pull();
+            let lost = timeout(SOON, events.next()).await.unwrap();
+            assert!(matches!(lost, Some(ClientEvent::LinkLost { .. })), "{lost:?}");
+            // These are said while the reader is away.
+            ticker.say(100);
+            cable.plug_in();
+            let resumed = timeout(SOON, events.next()).await.unwrap();
+            assert!(matches!(resumed, Some(ClientEvent::Resumed { .. })), "{resumed:?}");
+        }
+    }
+    assert_eq!(prices.readers().await.unwrap(), 1);
 }
