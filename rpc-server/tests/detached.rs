@@ -69,7 +69,7 @@ async fn visit(server: &ServerHandle, calls: u64, len: u16) {
 async fn taken(calls: u64, len: u16) -> usize {
     let config = Config::builder().resume_window(Duration::from_secs(600)).build().unwrap();
     // Headers are as long as clients and programs want.
-    let server = Server::builder().service(Shelf.serve()).config(config).keep_headers([""; 0]);
+    let server = Server::builder().service(Shelf.serve()).config(config).resume_anonymous(true).keep_headers([""; 0]);
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let visits = async |count: usize| {
         let all = server.sessions().len() + count;

@@ -40,7 +40,7 @@ impl Store for Shelf {
 
 fn builder() -> ServerBuilder {
     let config = Config::builder().resume_window(Duration::from_secs(600)).progress_timeout(Duration::from_secs(600));
-    Server::builder().service(Shelf.serve()).config(config.build().unwrap())
+    Server::builder().service(Shelf.serve()).config(config.build().unwrap()).resume_anonymous(true)
 }
 
 async fn serve(replay_total: usize) -> ServerHandle {

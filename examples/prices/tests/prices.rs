@@ -21,6 +21,7 @@ async fn ticker() -> (Ticker, ServerHandle) {
     let server = Server::builder()
         .service(ticker.clone().serve())
         .config(config().unwrap())
+        .resume_anonymous(true)
         .listen("127.0.0.1:0")
         .await
         .unwrap();

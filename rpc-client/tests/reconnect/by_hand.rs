@@ -32,7 +32,7 @@ fn resumable() -> Config {
 }
 
 fn server() -> rpc_server::ServerBuilder {
-    Server::builder().service(Desk::serve(Clerk(Arc::<House>::default()))).config(resumable())
+    Server::builder().service(Desk::serve(Clerk(Arc::<House>::default()))).config(resumable()).resume_anonymous(true)
 }
 
 /// A pace at which many attempts fit into the time of the last words, were they not to come ever more slowly.
