@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use rpc_core::{Config, ConfigBuilder, Context, Hosting, Session, Status, Streaming, session};
-use rpc_testing::pass;
+use rpc_testing::{Limit, pass};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -71,6 +71,7 @@ pub(crate) struct House {
     /// Notified when a call has arrived that does not return.
     pub(crate) kept: Arc<Notify>,
     pub(crate) result: Arc<Mutex<Option<Bytes>>>,
+    _limit: Arc<Limit>,
 }
 
 impl Depot for House {

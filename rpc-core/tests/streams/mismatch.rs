@@ -2,6 +2,7 @@
 
 use futures::stream;
 use rpc_core::{Code, Execution, Hosting, Session, Status, Streaming, session};
+use rpc_testing::Limit;
 
 use crate::depot::at_rest;
 
@@ -41,7 +42,9 @@ mod valued {
     }
 }
 
-struct Stones;
+struct Stones {
+    _limit: Limit,
+}
 
 async fn sum(mut numbers: Streaming<u32>) -> u32 {
     let mut sum = 0;
@@ -76,7 +79,7 @@ impl hosted::Mill for Stones {
 fn connect() -> (Session, Session) {
     use hosted::Mill;
 
-    let server = Hosting::builder().service(Stones.serve()).build().unwrap();
+    let server = Hosting::builder().service(Stones { _limit: Limit::begin() }.serve()).build().unwrap();
     session::connect_in_memory(&server, &Hosting::default())
 }
 

@@ -96,17 +96,23 @@ impl Liar {
         assert_eq!((self.closed(), broken), (Some(code), Some(rule.into())), "{what}");
     }
 
-    pub(super) fn statuses(&mut self) -> Vec<(u64, Code)> {
-        let mut statuses = Vec::new();
+    /// All that the server has to send now.
+    pub(super) fn heard(&mut self) -> Vec<Frame> {
+        let mut heard = Vec::new();
         while let Some(packet) = self.pair.ends[SERVER].connection.poll_transmit(self.pair.now) {
             let (_, frames) = crate::wire::read_packet(packet).unwrap();
-            for frame in frames.flatten() {
-                if let Frame::Error { id, error: ErrorBody::Status(status) } = frame {
-                    statuses.push((id, status.code()));
-                }
-            }
+            heard.extend(frames.map(Result::unwrap));
         }
-        statuses
+        heard
+    }
+
+    /// The statuses among all that the server has to send now, each with its call.
+    pub(super) fn statuses(&mut self) -> Vec<(u64, Code)> {
+        let status = |frame| match frame {
+            Frame::Error { id, error: ErrorBody::Status(status) } => Some((id, status.code())),
+            _ => None,
+        };
+        self.heard().into_iter().filter_map(status).collect()
     }
 }
 
@@ -208,18 +214,23 @@ fn a_cancel_of_a_completed_or_unknown_call_is_ignored() {
     assert_eq!(liar.closed(), None);
 }
 
+/// The peer does not read what answers its pings.
 #[test]
-fn a_flood_of_pings_closes_and_never_makes_more_than_the_burst_pending() {
+fn a_flood_of_pings_closes_and_leaves_one_pong_pending() {
     let mut liar = Liar::new(&Config::default());
+    let before = liar.pair.ends[SERVER].connection.stats();
     for token in 0..10 {
-        liar.put(Liar::packet(0, 0, &[Frame::Ping { token }]));
+        liar.say_apart(&[Frame::Ping { token }]);
     }
     assert_eq!(liar.closed(), None);
+    assert_eq!(liar.pair.ends[SERVER].connection.stats(), before, "nothing waits in the outbox");
+    assert_eq!(liar.heard(), [Frame::Pong { token: 9 }]);
     liar.pair.now += Duration::from_secs(1);
-    liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 10 }]));
+    liar.say_apart(&[Frame::Ping { token: 10 }]);
     assert_eq!(liar.closed(), None);
-    liar.put(Liar::packet(0, 0, &[Frame::Ping { token: 11 }]));
+    liar.say_apart(&[Frame::Ping { token: 11 }]);
     liar.assert_broken(ProtocolError::TooManyPings { burst: 10 }, CloseCode::PROTOCOL, "the 11th");
+    assert_eq!(liar.heard(), [], "the link is over");
 }
 
 #[test]

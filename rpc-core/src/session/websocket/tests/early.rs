@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::raw::{BINARY, CONTINUATION, FIN, KIB, PIPE, frame, frames};
+use super::raw::{BINARY, CONTINUATION, End, FIN, KIB, PIPE, frame, frames};
 use crate::{
     config::Config,
     peer::{ConnectionInfo, Session},
@@ -43,6 +43,28 @@ fn welcome() -> Frame {
 
 pub(super) fn hello() -> Frame {
     Frame::Hello(Box::new(Hello::new(LIMITS, Vec::new())))
+}
+
+/// A session whose handshake is done, and the raw bytes of its peer.
+pub(super) async fn open(end: End) -> (Session, DuplexStream) {
+    let (session, mut raw) = match end {
+        End::Client => client(Vec::new()),
+        End::Server => {
+            let (near, mut raw) = tokio::io::duplex(PIPE);
+            let config = Config::default();
+            let transport = WebSocket::server(near, Bytes::new(), &config);
+            raw.write_all(&message(0, &hello(), true)).await.unwrap();
+            let handshake = Handshake::read(transport, &config).await.unwrap();
+            let (session, driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
+            tokio::spawn(driver);
+            (session, raw)
+        }
+    };
+    if end == End::Client {
+        raw.write_all(&message(0, &welcome(), false)).await.unwrap();
+    }
+    session.established().await.unwrap();
+    (session, raw)
 }
 
 /// Reads until this many calls have been refused as unknown, which is all that an end without contracts says of them.

@@ -5,6 +5,7 @@ mod fragments;
 mod pings;
 pub(crate) mod raw;
 mod rest;
+mod silence;
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
@@ -318,19 +319,6 @@ async fn row_10_before_the_handshake_17_kib_in_all() {
     let more = link.frame(CONTINUATION, b"").repeat(10);
     let rule = WebSocketViolation::TooManyFragments { max: 17 * KIB };
     assert_eq!(link.refused(&more).await, (rule.into(), 1009));
-}
-
-#[tokio::test]
-async fn row_11_a_fragment_and_then_silence_shows_as_a_message_begun() {
-    for end in BOTH {
-        let mut link = Link::established(end);
-        // The first fragment comes in one read with a whole message before it.
-        let bytes = [link.frame(FIN | BINARY, b"whole"), link.frame(BINARY, b"part")].concat();
-        link.write(&bytes).await;
-        assert_eq!(link.receive().await.unwrap(), "whole");
-        link.receive_nothing().await;
-        assert!(link.ours.progress().mid_message);
-    }
 }
 
 #[tokio::test]
