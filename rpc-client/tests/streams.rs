@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use rpc_client::Connect;
 use rpc_core::{Code, Context, Status, Streaming, Stub};
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::{SOON, at_rest, blocks, count_blocks};
+use rpc_testing::{Limit, SOON, at_rest, blocks, count_blocks};
 use tokio::time::timeout;
 
 #[rpc_core::callback]
@@ -34,6 +34,7 @@ trait Mill {
 #[derive(Default)]
 struct House {
     produced: Arc<AtomicU64>,
+    _limit: Limit,
 }
 
 impl Mill for House {

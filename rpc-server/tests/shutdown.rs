@@ -5,6 +5,7 @@
 mod raw;
 
 use std::{
+    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,10 +15,15 @@ use std::{
 
 use raw::{Clerk, Desk, DeskClient, Raw, connections, endless, listen, patient, sessions};
 use rpc_client::Connect;
-use rpc_core::{CloseCode, Config, ConnectionError, Session, Stub};
+use rpc_core::{CloseCode, Code, Config, ConnectionError, Execution, Session, Stub};
 use rpc_server::{Server, ServerHandle};
-use rpc_testing::{Inside, SOON, until};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use rpc_testing::{Inside, SOON, at_rest, until};
+use tokio::{
+    io::{copy_bidirectional, duplex},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 
 #[rpc_core::service]
 trait Inn {
@@ -215,13 +221,28 @@ async fn connections_that_are_torn_leave_nothing() {
 }
 
 #[tokio::test]
-async fn clients_that_are_torn_leave_nothing() {
+async fn clients_that_are_torn_in_a_call_leave_nothing() {
     let (server, house) = inn(endless()).await;
+    let addr = server.local_addr();
     for _ in 0..20 {
-        let (session, call) = parked(&server, &house).await;
-        call.abort();
-        drop(session);
+        let (near, mut far) = duplex(64 * 1024);
+        let line = tokio::spawn(async move {
+            let mut socket = TcpStream::connect(addr).await.unwrap();
+            // The connection is reset without a close frame.
+            socket.set_zero_linger().unwrap();
+            copy_bidirectional(&mut socket, &mut far).await
+        });
+        let inn = timeout(SOON, InnClient::connect("ws://localhost/").over(near).into_future()).await.unwrap().unwrap();
+        let call = tokio::spawn(async move { inn.park().await });
+        until("the call has arrived", || house.parked.load(Ordering::SeqCst) == 1).await;
+        let session = server.sessions().iter().next().unwrap();
+        line.abort();
+        let ended = timeout(SOON, session.closed()).await.unwrap();
+        assert!(matches!(ended, ConnectionError::Lost(_)), "{ended}");
+        let status = timeout(SOON, call).await.unwrap().unwrap().unwrap_err();
+        assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::Unknown));
         until("the handler has gone", || house.parked.load(Ordering::SeqCst) == 0).await;
+        at_rest(&session).await;
     }
     connections(&server, 0).await;
     timeout(SOON, server.shutdown()).await.unwrap();

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use prices::{Missed, Prices, PricesClient, Ticker, config, demo};
 use rpc_client::{CallError, Client, ClientEvent, Connect, Reconnect, Stub};
 use rpc_server::{Server, ServerHandle};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -43,21 +43,22 @@ async fn the_demo_tells_what_its_readers_saw() {
     assert!(out.ends_with("Readers left at the ticker: 0\n"), "{out}");
 }
 
-#[tokio::test]
-async fn a_ticker_with_few_quotes_a_second_says_them() {
-    let (ticker, server) = ticker().await;
-    let prices = client(&server).await;
-    let mut every = prices.every().await.unwrap();
-    let three = async {
-        for number in 0..3 {
+/// The clock is paused, so no socket takes part.
+#[tokio::test(start_paused = true)]
+async fn a_ticker_with_few_quotes_a_second_says_them_in_their_time() {
+    let ticker = Ticker::new();
+    let (mut every, begun) = (ticker.every().await, Instant::now());
+    let quotes = async {
+        for number in 0..100 {
             assert_eq!(every.next().await.unwrap().unwrap().number, number);
         }
     };
-    let three = timeout(SOON, three);
     tokio::select! {
         () = ticker.run(40) => {}
-        three = three => three.unwrap(),
+        () = quotes => {}
     }
+    // There are 100 ticks a second, and the first comes at once.
+    assert_eq!(begun.elapsed().as_millis(), 100 * 1000 / 40 - 10);
 }
 
 #[tokio::test]
