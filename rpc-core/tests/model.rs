@@ -24,6 +24,8 @@ mod identity;
 mod leaving;
 #[path = "model/lifecycle.rs"]
 mod lifecycle;
+#[path = "model/locks.rs"]
+mod locks;
 #[path = "model/order.rs"]
 mod order;
 #[path = "model/pairs.rs"]

@@ -307,6 +307,21 @@ async fn a_driver_whose_write_is_stuck_is_woken_for_each_round_of_callers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_whose_write_is_stuck_reads_on() {
+    let mut ends = Ends::open().await;
+    ends.stuck.store(true, SeqCst);
+    for round in 1..=5 {
+        ends.send(&enter(round * 10, 10));
+        ends.poll();
+        assert_eq!(ends.visitors.lock().unwrap().len() as u64, round * 10, "what comes is served");
+    }
+    assert!(ends.receive().is_empty(), "and not answered");
+    ends.stuck.store(false, SeqCst);
+    ends.poll();
+    assert_eq!(ends.receive().concat().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_earlier_deadline_counts_also_while_a_write_is_stuck() {
     let mut ends = Ends::open().await;
     let bell: BellClient = ends.session.client();

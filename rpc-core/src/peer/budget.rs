@@ -203,6 +203,8 @@ fn to_u32(bytes: usize) -> u32 {
 mod tests {
     use std::{sync::Arc, time::Instant};
 
+    use futures::FutureExt;
+
     use super::*;
     use crate::{
         config::Config,
@@ -210,12 +212,16 @@ mod tests {
         proto::Connection,
     };
 
+    fn shared(config: &Config) -> SessionShared {
+        let connection = Connection::client(1, config.clone(), Vec::new(), Instant::now());
+        let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
+        SessionShared::new(connection, config.clone(), facts, Arc::default())
+    }
+
     #[test]
     fn what_cannot_be_reserved_whole_holds_nothing() {
         let config = Config::default();
-        let connection = Connection::client(1, config.clone(), Vec::new(), Instant::now());
-        let facts = Facts::new(SessionId::next(), ConnectionInfo::default());
-        let shared = SessionShared::new(connection, config.clone(), facts, Arc::default());
+        let shared = shared(&config);
         let (payload, frame) = (100_000, 64);
         shared.arguments.add_permits(payload);
         let mut reservation = Reservation::new(&shared);
@@ -228,5 +234,33 @@ mod tests {
         assert_eq!(shared.arguments.available_permits(), 0);
         drop(reservation);
         assert_eq!(shared.arguments.available_permits(), payload);
+    }
+
+    /// A sender that needs little does not pass one that has come before it and needs more.
+    #[tokio::test(start_paused = true)]
+    async fn room_goes_to_the_sender_that_came_first() {
+        let config = Config::default();
+        let shared = shared(&config);
+        let unit = to_u32(SessionShared::room_unit(&config));
+        let full = shared.room.try_acquire_many(to_u32(config.outbox_soft())).unwrap();
+        let (mut first, mut second, mut late) =
+            (Reservation::new(&shared), Reservation::new(&shared), Reservation::new(&shared));
+        {
+            let mut waits = [&mut first, &mut second].map(|sender| Box::pin(sender.wait(Need::Room(unit))));
+            for wait in &mut waits {
+                assert!(wait.now_or_never().is_none());
+            }
+            full.forget();
+            // Not enough for the first.
+            shared.room.add_permits(unit as usize - 1);
+            assert_eq!(late.reserve(10, 10, 0), Err(Need::Room(unit)), "two wait already");
+            assert!(waits.iter_mut().all(|wait| wait.now_or_never().is_none()));
+            shared.room.add_permits(1);
+            let [first, second] = waits.each_mut().map(FutureExt::now_or_never);
+            assert!(first.is_some_and(|waited| waited.is_ok()) && second.is_none());
+            assert_eq!(late.reserve(10, 10, 0), Err(Need::Room(unit)), "one waits still");
+        }
+        drop((first, second));
+        assert_eq!(late.reserve(10, 10, 0), Ok(()));
     }
 }

@@ -9,6 +9,7 @@ mod calls;
 mod chance;
 mod done;
 mod ending;
+mod enforced;
 mod expiry;
 mod fairness;
 mod handshake;
