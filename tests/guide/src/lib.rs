@@ -40,6 +40,7 @@ mod tests {
     mod deploying;
     mod map;
     mod pages;
+    mod testing;
 
     use std::path::Path;
 

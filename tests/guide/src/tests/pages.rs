@@ -122,7 +122,9 @@ fn commands_name_what_is_there() {
         for pair in words.windows(2) {
             let name = pair[1].trim_matches(|letter: char| !letter.is_alphanumeric());
             let places = match pair[0] {
-                "--test" => vec![format!("rpc-core/tests/{name}.rs")],
+                "--test" => {
+                    ["core", "client", "server", "macros"].map(|of| format!("rpc-{of}/tests/{name}.rs")).to_vec()
+                }
                 "--bin" => vec![format!("bench/src/bin/{name}.rs"), format!("bench/src/bin/{name}/main.rs")],
                 _ => continue,
             };
