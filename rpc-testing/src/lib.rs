@@ -15,6 +15,7 @@ mod frames;
 mod limit;
 mod lines;
 mod read_buffers;
+pub mod rows;
 mod slow_link;
 mod socket;
 mod transport;

@@ -18,3 +18,8 @@ pub(crate) fn allocated() -> usize {
     let stats = ALLOCATOR.stats();
     stats.bytes_allocated - stats.bytes_deallocated
 }
+
+/// The bytes that have ever been asked for.
+pub(crate) fn asked_for() -> usize {
+    ALLOCATOR.stats().bytes_allocated
+}
