@@ -32,6 +32,11 @@ impl Liar {
         Self { pair, seq: 0 }
     }
 
+    /// The number of the next packet that has one.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.seq + 1
+    }
+
     pub(super) fn packet(seq: u64, ack: u64, frames: &[Frame]) -> Bytes {
         let mut packet = BytesMut::new();
         put_header(&mut packet, PacketHeader { seq, ack });

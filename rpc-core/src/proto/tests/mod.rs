@@ -7,6 +7,7 @@ mod breaches;
 mod buffers;
 mod calls;
 mod chance;
+mod damaged;
 mod done;
 mod ending;
 mod enforced;
