@@ -8,10 +8,10 @@ mod attempts;
 mod by_hand;
 #[path = "reconnect/calls.rs"]
 mod calls;
-#[path = "reconnect/drains.rs"]
-mod drains;
 #[path = "reconnect/discard.rs"]
 mod discard;
+#[path = "reconnect/drains.rs"]
+mod drains;
 #[path = "reconnect/ends.rs"]
 mod ends;
 #[path = "reconnect/events.rs"]

@@ -36,7 +36,12 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     let (there, here) = (directory.join("server"), directory.join("client"));
     std::fs::create_dir_all(&there)?;
     std::fs::create_dir_all(&here)?;
-    let server = Server::builder().service(Store::new(&there).serve()).config(config()?).resume_anonymous(true).listen("127.0.0.1:0").await?;
+    let server = Server::builder()
+        .service(Store::new(&there).serve())
+        .config(config()?)
+        .resume_anonymous(true)
+        .listen("127.0.0.1:0")
+        .await?;
     let places = Places { server, here };
     let photo = places.here.join("photo.raw");
     tokio::fs::write(&photo, noise(length)).await?;

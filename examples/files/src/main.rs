@@ -135,7 +135,12 @@ async fn list(files: &FilesClient) -> Outcome {
 
 async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
     std::fs::create_dir_all(&directory)?;
-    let server = Server::builder().service(Store::new(directory).serve()).config(config()?).resume_anonymous(true).listen(listen).await?;
+    let server = Server::builder()
+        .service(Store::new(directory).serve())
+        .config(config()?)
+        .resume_anonymous(true)
+        .listen(listen)
+        .await?;
     println!("Files are kept at ws://{}/ until Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;
     Ok(())

@@ -21,7 +21,13 @@ const SOON: Duration = Duration::from_secs(60);
 
 async fn server(directory: &Path) -> ServerHandle {
     let store = Store::new(directory).serve();
-    Server::builder().service(store).config(config().unwrap()).resume_anonymous(true).listen("127.0.0.1:0").await.unwrap()
+    Server::builder()
+        .service(store)
+        .config(config().unwrap())
+        .resume_anonymous(true)
+        .listen("127.0.0.1:0")
+        .await
+        .unwrap()
 }
 
 async fn client(server: &ServerHandle) -> FilesClient {

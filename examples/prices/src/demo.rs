@@ -30,7 +30,12 @@ const PERIOD: Duration = Duration::from_millis(10);
 /// readers have seen.
 pub async fn demo(is_over: impl Fn(&Reader) -> bool + Send, out: &mut (impl Write + Send)) -> Outcome {
     let ticker = Ticker::new();
-    let server = Server::builder().service(ticker.clone().serve()).config(config()?).resume_anonymous(true).listen("127.0.0.1:0").await?;
+    let server = Server::builder()
+        .service(ticker.clone().serve())
+        .config(config()?)
+        .resume_anonymous(true)
+        .listen("127.0.0.1:0")
+        .await?;
     let url = format!("ws://{}/", server.local_addr());
     let mut view = View::default();
     let [first, second, slow] = ["first", "second", "slow"].map(|name| view.add(name));

@@ -68,7 +68,12 @@ async fn main() -> Outcome {
 
 async fn server(listen: SocketAddr, rate: u64) -> Outcome {
     let ticker = Ticker::new();
-    let server = Server::builder().service(ticker.clone().serve()).config(config()?).resume_anonymous(true).listen(listen).await?;
+    let server = Server::builder()
+        .service(ticker.clone().serve())
+        .config(config()?)
+        .resume_anonymous(true)
+        .listen(listen)
+        .await?;
     println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
     tokio::select! {
         () = ticker.run(rate) => {}

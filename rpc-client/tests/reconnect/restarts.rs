@@ -42,7 +42,10 @@ impl Process {
         let ran = ran.clone();
         let begin = async move {
             loop {
-                let server = Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone()).resume_anonymous(true);
+                let server = Server::builder()
+                    .service(Work::serve(Worker(ran.clone())))
+                    .config(config.clone())
+                    .resume_anonymous(true);
                 match server.listen(addr).await {
                     Ok(server) => return server,
                     Err(_) => sleep(Duration::from_millis(1)).await,

@@ -190,7 +190,7 @@ pub(super) async fn connect(line: SocketAddr, config: &Config, mirror: Mirror) -
     let callback = Echo::serve(mirror);
     loop {
         // The first session may be cut before it is there.
-        let builder = client_at(line).callback(callback.clone()).config(config.clone()).resume_anonymous(true);
+        let builder = client_at(line).callback(callback.clone()).config(config.clone());
         if let Ok(Ok(client)) = timeout(Duration::from_secs(5), builder).await {
             return client;
         }
@@ -204,7 +204,8 @@ async fn each_call_runs_once_and_streams_lose_nothing() {
     let (ran, done) = (Arc::new(Mutex::new(vec![Vec::new(); 8])), Arc::new(Mutex::new(vec![Vec::new(); 8])));
     let (_alive, lives) = watch::channel(true);
     let config = config().build().unwrap();
-    let server = Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone()).resume_anonymous(true);
+    let server =
+        Server::builder().service(Work::serve(Worker(ran.clone()))).config(config.clone()).resume_anonymous(true);
     let server = server.listen("127.0.0.1:0").await.unwrap();
     let line = bad_line(server.local_addr(), seed, Arc::clone(&cuts), lives).await;
     let client = connect(line, &config, Mirror(Arc::clone(&calls_back))).await;
