@@ -18,14 +18,14 @@ mod ends;
 mod events;
 #[path = "reconnect/line.rs"]
 mod line;
-#[path = "reconnect/restarts.rs"]
-mod restarts;
 #[path = "reconnect/resume.rs"]
 mod resume;
 #[path = "reconnect/setup.rs"]
 mod setup;
 #[path = "reconnect/torture.rs"]
 mod torture;
+#[path = "reconnect/torture_restarts.rs"]
+mod torture_restarts;
 #[path = "reconnect/turns.rs"]
 mod turns;
 #[path = "reconnect/watched.rs"]

@@ -334,6 +334,7 @@ fn a_link_that_is_lost_after_a_method_that_ends_the_session_ends_it_in_order() {
         now = client.poll_timeout().unwrap().max(now);
         client.handle_timeout(now);
         while client.poll_transmit(now).is_some() {}
+        assert!(client.detached().is_none(), "no other link is waited for");
     }
     assert!(matches!(client.ended(), Some(ConnectionError::ClosedByPeer { code: CloseCode::NORMAL, .. })));
     // The server shuts down behind its answer.
