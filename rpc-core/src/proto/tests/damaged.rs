@@ -51,14 +51,14 @@ const STATES: [State; 9] = [
 
 /// What the frames of a test are about.
 #[derive(Clone, Copy, Default)]
-struct Known {
+pub(super) struct Known {
     /// A call that the end serves, and one that it has made.
-    served: u64,
-    made: u64,
+    pub(super) served: u64,
+    pub(super) made: u64,
     /// A payload that arrives, a stream that the end reads, and one that it produces.
-    arriving: u64,
-    read: u64,
-    produced: u64,
+    pub(super) arriving: u64,
+    pub(super) read: u64,
+    pub(super) produced: u64,
 }
 
 /// A pair of which an end is in this state.
@@ -119,7 +119,7 @@ fn busy() -> (Liar, Known) {
 }
 
 /// A frame of each kind that fits what is under way.
-fn frames(known: Known) -> Vec<Frame> {
+pub(super) fn frames(known: Known) -> Vec<Frame> {
     let Known { served, made, arriving, read, produced } = known;
     let text = || Payload::Inline(Bytes::from_static(&[0xa1, b'x']));
     let status = || ErrorBody::Status(Status::internal("x").with_details(vec![1]));

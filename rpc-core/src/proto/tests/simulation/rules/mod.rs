@@ -3,6 +3,7 @@
 mod bye;
 mod calls;
 mod forgetting;
+mod damaged;
 mod hostile;
 mod links;
 mod replay;
