@@ -1,6 +1,6 @@
 //! `Liar`: a peer that speaks bytes over a link that is a WebSocket.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use bytes::Bytes;
 use rpc_core::{
@@ -30,7 +30,7 @@ pub enum Side {
 }
 
 /// What the liar takes: one call, and one nested one of each depth.
-const FEW: PeerLimits = PeerLimits { calls: 1, nested: 1, ..LIMITS };
+pub(super) const FEW: PeerLimits = PeerLimits { calls: 1, nested: 1, ..LIMITS };
 /// The parts of a first byte of a frame (RFC 6455 §5.2).
 pub(super) const FIN: u8 = 0x80;
 pub(super) const CONTINUATION: u8 = 0x0;
@@ -47,7 +47,7 @@ pub(super) struct Liar {
     reader: ReadHalf<Link>,
     writer: WriteHalf<Link>,
     seq: u64,
-    received: u64,
+    pub(super) received: u64,
     heard: VecDeque<Frame>,
     is_gone: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -58,6 +58,12 @@ enum Heard {
     Closed(u16),
     /// The end of the link.
     Over,
+}
+
+impl fmt::Debug for Liar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Liar").field("side", &self.side).finish_non_exhaustive()
+    }
 }
 
 impl Liar {
@@ -127,16 +133,26 @@ impl Liar {
 
     /// The next frame that the victim has to say, but for acknowledgements and pings.
     pub(super) async fn next(&mut self) -> Frame {
+        self.next_or_code().await.unwrap_or_else(|code| panic!("the victim has closed with {code}"))
+    }
+
+    /// The next frame that the victim says, but for acknowledgements and pings, or the code with which it closes.
+    pub(super) async fn next_or_code(&mut self) -> Result<Frame, u16> {
         loop {
             if let Some(frame) = self.heard.pop_front() {
-                return frame;
+                return Ok(frame);
             }
             match self.hear().await {
                 Heard::Packet => {}
-                Heard::Closed(code) => panic!("the victim has closed with {code}"),
+                Heard::Closed(code) => return Err(code),
                 Heard::Over => panic!("the victim has hung up"),
             }
         }
+    }
+
+    /// Goes on with a session whose victim has taken in the packets up to `said`, and said those up to `received`.
+    pub(super) fn go_on(&mut self, said: u64, received: u64) {
+        (self.seq, self.received) = (said, received);
     }
 
     /// The code with which the victim ends call `id`, which has to be the next to end.
@@ -174,6 +190,17 @@ impl Liar {
     /// Asserts that the victim closes with this code.
     pub(super) async fn closed(&mut self, code: u16) {
         self.hears_the_end(code).await;
+    }
+
+    /// Asserts that the victim ends the link without a close code.
+    pub(super) async fn cut_off(&mut self) {
+        loop {
+            match self.hear().await {
+                Heard::Packet => {}
+                Heard::Closed(code) => panic!("the victim has closed with {code}"),
+                Heard::Over => return,
+            }
+        }
     }
 
     /// Sends these bytes while it listens, and asserts that the victim closes with this code.

@@ -5,6 +5,7 @@
 //! and looks at counters and memory.
 
 mod calls;
+mod claims;
 mod framing;
 mod liar;
 mod victim;
@@ -14,6 +15,7 @@ use std::{fmt, time::Duration};
 use futures::future::BoxFuture;
 use rpc_core::{Config, ConfigBuilder};
 
+pub use claims::Claimant;
 use liar::Liar;
 pub use liar::{Side, answer, opening};
 pub use victim::{Card, Guest, GuestClient, Host, HostClient, Muddle, Victim};

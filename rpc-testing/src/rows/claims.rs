@@ -1,0 +1,103 @@
+//! Rows 38 and 39: links that claim a session, at a server.
+
+use bytes::Bytes;
+use rpc_core::{
+    __internals::wire::{Frame, Hello, Payload, Resume, Welcome},
+    Stub,
+};
+
+use super::{
+    liar::{FEW, Liar, Side},
+    victim::GuestClient,
+};
+use crate::{
+    frames::{hello, hosted},
+    socket::Link,
+};
+
+/// For how long a claimant would like its session to live on without a link.
+const WINDOW_MS: u64 = 60_000;
+
+/// A client that speaks bytes, with a session that can be resumed.
+#[derive(Debug)]
+pub struct Claimant {
+    liar: Liar,
+    welcome: Box<Welcome>,
+    calls: u64,
+}
+
+impl Claimant {
+    /// Opens a session over a link that has just become a WebSocket.
+    pub async fn open(link: Link) -> Self {
+        Self::greet(link, None).await.expect("the server says Welcome")
+    }
+
+    /// Says over such a link that it goes on with the session of this token. The error is the close code of a server
+    /// that does not say Welcome.
+    pub async fn claim(link: Link, token: Bytes, epoch: u64, received: u64) -> Result<Self, u16> {
+        Self::greet(link, Some(Resume { token, epoch, received })).await
+    }
+
+    async fn greet(link: Link, resume: Option<Resume>) -> Result<Self, u16> {
+        let mut liar = Liar::new(link, Side::Server, || true);
+        let Frame::Hello(said) = hello(FEW, hosted(GuestClient::CONTRACT)) else { unreachable!("it is one") };
+        let received = resume.as_ref().map_or(0, |resume| resume.received);
+        let said = Hello { resume, resume_window_ms: WINDOW_MS, ..*said };
+        liar.say_apart(&[Frame::Hello(Box::new(said))]).await;
+        match liar.next_or_code().await? {
+            Frame::Welcome(welcome) => {
+                // What comes again is known by number.
+                liar.go_on(welcome.received, if welcome.resumed { received } else { 0 });
+                // The server has to learn that the Welcome came.
+                liar.say_apart(&[]).await;
+                Ok(Self { liar, welcome, calls: 0 })
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether this goes on with an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.welcome.resumed
+    }
+
+    /// The token of a new session.
+    pub fn token(&self) -> Bytes {
+        self.welcome.token.clone()
+    }
+
+    /// The last packet of the server that has come.
+    pub fn received(&self) -> u64 {
+        self.liar.received
+    }
+
+    /// Calls, and is answered. `first` is a number beyond those of the session's earlier calls.
+    pub async fn is_served(&mut self, first: u64) {
+        let id = first + self.calls;
+        self.calls += 1;
+        let call = self.liar.call(id, "echo", &[0x91, 0xa2, b'h', b'i']);
+        self.liar.say(&[call]).await;
+        match self.liar.next().await {
+            Frame::Response { id: of, payload: Payload::Inline(text), .. } => {
+                assert_eq!((of, &text[..]), (id, &b"\xa2hi"[..]));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asserts that the server closes this link with this code.
+    pub async fn is_closed(mut self, code: u16) {
+        self.liar.closed(code).await;
+    }
+
+    /// Asserts that the server ends this link without a word.
+    pub async fn is_cut_off(mut self) {
+        self.liar.cut_off().await;
+    }
+
+    /// Ends the session in order.
+    pub async fn leave(mut self) {
+        self.liar.say(&[Frame::Bye { code: 1000, message: String::new() }]).await;
+        self.liar.closed(1000).await;
+    }
+}
