@@ -2,8 +2,8 @@
 
 mod bye;
 mod calls;
-mod forgetting;
 mod damaged;
+mod forgetting;
 mod hostile;
 mod links;
 mod replay;
