@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use rpc_client::Connect;
+use rpc_client::{Connect, Reconnect};
 use rpc_core::{Code, Execution, Stats, Stub};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{
@@ -69,6 +69,7 @@ impl Place {
     async fn run(&self, row: &Row) {
         let url = format!("ws://{}/", self.listener.local_addr().unwrap());
         let connecting = HostClient::connect(url).callback(Guest::serve(self.victim.clone())).config(config(row.pace));
+        let connecting = connecting.reconnect(Reconnect::never());
         let gone = Arc::<AtomicBool>::default();
         let over = gone.clone();
         let client = tokio::spawn(async move {
@@ -131,7 +132,8 @@ async fn hostile_rows_leave_nothing_at_a_client() {
 /// says that its method may have run.
 async fn every_cut(place: &Place) {
     let url = format!("ws://{}/", place.listener.local_addr().unwrap());
-    let connecting = || HostClient::connect(&url).callback(Guest::serve(place.victim.clone()));
+    let connecting =
+        || HostClient::connect(&url).callback(Guest::serve(place.victim.clone())).reconnect(Reconnect::never());
     for cut in 0.. {
         let answer = async {
             let stream = accept(&place.listener).await.into_inner();

@@ -33,7 +33,7 @@ struct Place {
 impl Place {
     async fn begin() -> Self {
         let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
-        let builder = Server::builder().service(Host::serve(Victim::default())).config(config);
+        let builder = Server::builder().resume_anonymous(true).service(Host::serve(Victim::default())).config(config);
         let builder = builder.max_connections(MOST);
         let server = builder.listen("127.0.0.1:0").await.unwrap();
         let connecting = HostClient::connect(format!("ws://{}/", server.local_addr()));

@@ -111,7 +111,8 @@ impl Guest for Victim {
         cx.peer().echo("a client asks".to_owned()).await
     }
     async fn panic(&self) {
-        panic!("as a row wants it");
+        // No message is written: the harness of tests would keep it, and the test counts memory.
+        std::panic::resume_unwind(Box::new("as a row wants it"));
     }
     async fn muddle(&self) -> Muddle {
         Muddle
@@ -135,7 +136,8 @@ impl Host for Victim {
         cx.peer().echo("a server asks".to_owned()).await
     }
     async fn panic(&self) {
-        panic!("as a row wants it");
+        // No message is written: the harness of tests would keep it, and the test counts memory.
+        std::panic::resume_unwind(Box::new("as a row wants it"));
     }
     async fn muddle(&self) -> Muddle {
         Muddle
