@@ -17,7 +17,10 @@ use rpc_core::{
     CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionId, Status,
     TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
-    session::{Driver, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with, memory},
+    session::{
+        Driver, Greeting, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with,
+        connect_with, memory,
+    },
 };
 use rpc_testing::{LIMITS, Wrapped, hello, packet, until};
 use tokio::{
@@ -226,7 +229,8 @@ async fn calls_end_when_the_driver_of_a_session_that_could_be_resumed_is_dropped
     let hosting = Hosting::builder().service(Sloth.serve()).build().unwrap();
     let info = ConnectionInfo::default;
     let (near, far) = memory();
-    let (client, client_driver) = connect(far, &Hosting::default(), &config, info());
+    let resuming = Greeting { resumes: true, ..Greeting::default() };
+    let (client, client_driver) = connect_with(resuming, far, &Hosting::default(), &config, info());
     let client_driver = tokio::spawn(client_driver);
     let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info());
     tokio::spawn(server_driver);

@@ -117,7 +117,8 @@ async fn open(server: &Config, client: &Config, websocket: bool) -> (Session, Se
 async fn open_over(near: impl Transport, far: impl Transport, server: &Config, client: &Config) -> (Session, Session) {
     let hosting = Hosting::builder().service(Meter.serve()).build().unwrap();
     let (nothing, info) = (Hosting::default(), ConnectionInfo::default);
-    let (at_client, driver) = session::connect(far, &nothing, client, info());
+    let resuming = session::Greeting { resumes: true, ..session::Greeting::default() };
+    let (at_client, driver) = session::connect_with(resuming, far, &nothing, client, info());
     tokio::spawn(driver);
     let (at_server, driver) = Handshake::read(near, server).await.unwrap().accept(&hosting, info());
     tokio::spawn(driver);

@@ -8,7 +8,8 @@ impl ServerBuilder {
     /// a further connection with 503, and closes it without an answer if it comes by TLS.
     ///
     /// A connection to a [`Listener`](crate::Listener) counts from the moment in which it is accepted. Within another
-    /// HTTP server ([`Server::upgrade`]), which accepts by itself, it counts from its upgrade on.
+    /// HTTP server ([`Server::upgrade`](crate::Server::upgrade)), which accepts by itself, it counts from its upgrade
+    /// on.
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most;
         self

@@ -64,7 +64,7 @@ mod tests {
         error::{ConnectionError, TimeLimit},
         peer::{ConnectionInfo, Session, SessionState, move_wall_clock},
         service::Hosting,
-        session::{Handshake, connect, memory},
+        session::{Greeting, Handshake, connect_with, memory},
     };
 
     const HOUR: i64 = 3600;
@@ -77,7 +77,8 @@ mod tests {
     async fn client() -> (Session, Arc<AtomicBool>) {
         let config = Config::builder().resume_window(seconds(600)).build().unwrap();
         let (near, far) = memory();
-        let (client, driver) = connect(far, &Hosting::default(), &config, ConnectionInfo::default());
+        let greeting = Greeting { resumes: true, ..Greeting::default() };
+        let (client, driver) = connect_with(greeting, far, &Hosting::default(), &config, ConnectionInfo::default());
         tokio::spawn(driver);
         let handshake = Handshake::read(near, &config).await.unwrap();
         let (_, mut driver) = handshake.accept(&Hosting::default(), ConnectionInfo::default());
