@@ -158,7 +158,8 @@ async fn an_upload_goes_on_where_the_session_was_lost() {
     let path = here.path().join("a.bin");
     std::fs::write(&path, vec![b'x'; 300_000]).unwrap();
     let cable = Cable::new(server.local_addr()).await.unwrap();
-    let files = FilesClient::connect(format!("ws://{}/", cable.addr())).await.unwrap();
+    let files = FilesClient::connect(format!("ws://{}/", cable.addr())).reconnect(Reconnect::never());
+    let files = files.await.unwrap();
     let (sender, blocks) = Streaming::channel(1);
     let entry = Entry { name: "a.bin".to_owned(), length: 300_000, sha256: String::new() };
     let upload = tokio::spawn({
