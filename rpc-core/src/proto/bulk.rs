@@ -213,6 +213,12 @@ impl BulkWindow {
         self.acked
     }
 
+    /// Nothing of what is under way is awaited any more.
+    pub(crate) fn forget(&mut self) {
+        self.packets.clear();
+        self.under_way = 0;
+    }
+
     /// Bytes sent and not acknowledged.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way

@@ -89,6 +89,7 @@ impl Connection {
             kept.clear();
         }
         self.outbox.clear();
+        self.link.bulk.forget();
         self.leave_replay_pool();
         self.schedule.timers.stop(SessionTimer::Linger);
         self.schedule.timers.stop(SessionTimer::Ack);

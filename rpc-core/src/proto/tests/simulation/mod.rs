@@ -206,6 +206,14 @@ fn with_the_defaults() {
     simulate(1 << 20, Config::default);
 }
 
+/// Each of these has found a fault that few seeds find.
+#[test]
+fn seeds_that_have_found_a_fault() {
+    for seed in [1_207_126, 2_038_380, 2_058_602] {
+        run(seed, least(), 1);
+    }
+}
+
 #[test]
 fn with_every_bound_at_its_least() {
     simulate(1, least);
