@@ -237,7 +237,8 @@ impl Server {
 
     /// A service that answers the requests of another HTTP server. All settings of the builder hold for it: limits of
     /// connections, origins, memory. [`shutdown`](Self::shutdown) ends its sessions too, and later requests are
-    /// answered with 503. A server can give any number of such services.
+    /// answered with 503; while there are sessions that can be resumed, clients that do not come back to one are closed
+    /// with 1012 instead. A server can give any number of such services.
     pub fn upgrade(&self) -> Upgrade {
         Upgrade::new(Arc::clone(&self.alive))
     }

@@ -262,7 +262,6 @@ impl Facts {
     }
 }
 
-/// The identity that has come with a connection.
 impl ConnectionInfo {
     /// Whether an authenticator, or the HTTP server, has found out who the client is.
     #[doc(hidden)]
@@ -271,6 +270,7 @@ impl ConnectionInfo {
     }
 }
 
+/// The identity that has come with a connection.
 fn shown_by(info: &ConnectionInfo) -> Option<Identity> {
     let principal = || info.extensions.get::<Principal>().cloned().map(Identity::from);
     info.extensions.get::<Identity>().cloned().or_else(principal)
