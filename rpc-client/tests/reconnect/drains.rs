@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use rpc_client::{ClientEvent, ConnectError, connect};
-use rpc_core::{CloseCode, ConnectionError};
+use futures::{StreamExt, stream};
+use rpc_client::{ClientEvent, ConnectError, Reconnect, connect};
+use rpc_core::{CloseCode, ConnectionError, Session, SessionHooks};
+use rpc_server::Server;
 use rpc_testing::SOON;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 use super::{
     DeskClient, House,
     events::next,
     hold, only,
-    resume::{all, unplug},
+    resume::{all, config, unplug},
 };
 
 #[tokio::test]
@@ -87,5 +88,37 @@ async fn a_server_that_drains_without_sessions_to_come_back_to_frees_its_address
     TcpListener::bind(server.local_addr()).await.unwrap();
     house.gate.add_permits(1);
     timeout(SOON, held).await.unwrap().unwrap().unwrap();
+    timeout(SOON, drain).await.unwrap().unwrap();
+}
+
+/// A hook that does not return before it is let go.
+struct Slow(Arc<Semaphore>);
+
+#[rpc_core::async_trait]
+impl SessionHooks for Slow {
+    async fn closed(&self, _: &Session, _: &ConnectionError) {
+        self.0.acquire().await.unwrap().forget();
+    }
+}
+
+#[tokio::test]
+async fn a_server_frees_its_address_while_the_hooks_of_ended_sessions_run() {
+    let gate = Arc::new(Semaphore::new(0));
+    let builder = Server::builder().service(super::Desk::serve(super::Clerk::default())).config(config());
+    let server = builder.resume_anonymous(true).hooks(Slow(gate.clone())).listen("127.0.0.1:0").await.unwrap();
+    // This client does not come back while the test runs.
+    let late = Reconnect::default().initial_delay(60 * SOON).max_delay(60 * SOON);
+    let client = super::client(server.local_addr()).config(config()).reconnect(late).await.unwrap();
+    assert_eq!(client.client::<DeskClient>().sum(stream::empty()).await.unwrap(), 0);
+    let addr = server.local_addr();
+    let drain = tokio::spawn(async move { server.shutdown().await });
+    let free = async {
+        while TcpListener::bind(addr).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, free).await.expect("the address is not free");
+    assert!(!drain.is_finished(), "the hook still runs");
+    gate.add_permits(1);
     timeout(SOON, drain).await.unwrap().unwrap();
 }

@@ -63,10 +63,16 @@ impl Session {
         self.shared().is_detached()
     }
 
-    /// Whether the session may outlive its link.
+    /// How often the session has lost a link or got one.
+    #[doc(hidden)]
+    pub fn link_changes(&self) -> usize {
+        self.shared().link_changes()
+    }
+
+    /// Whether the session may outlive its link, or has last words for another one.
     #[doc(hidden)]
     pub fn is_resumable(&self) -> bool {
-        self.shared().look(|connection| connection.token().is_some())
+        self.shared().look(|connection| connection.token().is_some() && !connection.is_over())
     }
 
     /// How the link was lost, if the session has none.

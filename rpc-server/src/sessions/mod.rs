@@ -162,7 +162,8 @@ impl Sessions {
         SessionChanges::new(Arc::clone(&self.shared))
     }
 
-    /// Takes no more sessions, drains the live ones and waits until the last one has ended.
+    /// Takes no more sessions, drains the live ones and waits until the last one has ended. Until then clients may come
+    /// back to sessions that can be [resumed](rpc_core::Config::resume_window).
     ///
     /// A drain tells the other side, lets running calls end, and closes with code 1012; then `closed` hooks run. No
     /// session is closed before all sessions have ended the calls that they serve, or
@@ -201,10 +202,11 @@ impl Sessions {
     }
 
     /// Waits until no client is taken any more, not even one that comes back to its session, or the time for a drain is
-    /// over.
+    /// over. From then on none is taken in either case.
     pub(crate) async fn until_none_resumes(&self) {
         let mut phase = self.shared.phase.subscribe();
         self.within_drain(async move { drop(phase.wait_for(|&phase| phase > Phase::Resuming).await) }).await;
+        self.shared.go_on_to(Phase::Draining);
     }
 
     /// Whether clients are taken that come back to their sessions.
@@ -307,8 +309,15 @@ impl ServerSessions {
     }
 
     fn closed(&self, session: SessionId, reason: ConnectionError) {
-        let (wakers, record) = self.lock().closed(session, reason);
+        let ((wakers, record), phase) = {
+            let mut state = self.lock();
+            (state.closed(session, reason), state.next_phase())
+        };
         wake(wakers);
+        // The `closed` hooks of a session may run on for long, and no client comes back to it.
+        if let Some(phase) = phase {
+            self.go_on_to(phase);
+        }
         drop(record);
         self.sum_up();
     }

@@ -19,12 +19,13 @@ impl Sessions {
     /// if all of them keep more than the bound of the second pool.
     pub(crate) async fn run(&self, session: &Session, mut driver: Box<Driver>, entry: &Entry, pools: [&MemoryPool; 2]) {
         let [pool, replay] = pools;
-        let mut was_detached = false;
+        let mut followed = 0;
         poll_fn(|cx| {
             let polled = driver.poll_unpin(cx);
-            let is_detached = session.is_detached();
-            if is_detached != was_detached {
-                was_detached = is_detached;
+            // A link may have come and gone again within one poll.
+            let changes = session.link_changes();
+            if changes != followed {
+                followed = changes;
                 entry.follow(session);
             }
             if pool.is_beyond() {

@@ -148,7 +148,7 @@ impl Connection {
     }
 
     /// Whether the session has ended, and has no last words that wait.
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.life.has_ended() && !self.is_lingering()
     }
 
