@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::overflow::Overflow;
+
 /// What the names of the framework's own contracts begin with, and no other names.
 #[cfg(feature = "session")]
 pub(crate) const RESERVED: &str = "rpc.";
@@ -144,6 +146,8 @@ pub struct MethodDescriptor {
     idle_timeout: Option<Duration>,
     window: Option<usize>,
     allow: Option<&'static str>,
+    overflow: Option<Overflow>,
+    ttl: Option<Duration>,
 }
 
 impl MethodDescriptor {
@@ -165,6 +169,8 @@ impl MethodDescriptor {
             idle_timeout: None,
             window: None,
             allow: None,
+            overflow: None,
+            ttl: None,
         }
     }
 
@@ -233,6 +239,28 @@ impl MethodDescriptor {
     #[must_use]
     pub const fn with_allow(self, role: &'static str) -> Self {
         Self { allow: Some(role), ..self }
+    }
+
+    /// `#[rpc(oneway, overflow = "…")]`: what happens to a call whose receiver does not keep up.
+    #[must_use]
+    pub const fn with_overflow(self, overflow: Overflow) -> Self {
+        Self { overflow: Some(overflow), ..self }
+    }
+
+    /// `#[rpc(oneway, ttl = "…")]`: how long a call may wait in the queue of its receiver before it is dropped.
+    #[must_use]
+    pub const fn with_ttl_ms(self, milliseconds: u64) -> Self {
+        Self { ttl: Some(Duration::from_millis(milliseconds)), ..self }
+    }
+
+    /// What happens to a call whose receiver does not keep up, if the contract says so.
+    pub const fn overflow(&self) -> Option<Overflow> {
+        self.overflow
+    }
+
+    /// How long a call may wait in the queue of its receiver, if the contract says so.
+    pub const fn ttl(&self) -> Option<Duration> {
+        self.ttl
     }
 
     /// The role that a caller of the method needs, if the contract says so; `*` stands for every caller.

@@ -85,12 +85,15 @@ pub mod contract;
 mod credential;
 pub mod error;
 #[cfg(feature = "session")]
+mod groups;
+#[cfg(feature = "session")]
 pub mod guide;
 #[cfg(feature = "session")]
 pub mod intercept;
 pub mod logging;
 #[cfg(feature = "session")]
 pub mod observe;
+mod overflow;
 #[cfg(feature = "session")]
 mod panics;
 #[cfg(feature = "session")]
@@ -123,8 +126,11 @@ pub use error::{
     Side, StreamViolation, TimeLimit, Timeout, TransferViolation, WebSocketViolation,
 };
 #[cfg(feature = "session")]
+pub use groups::{Answers, Audience, Broadcast, Delivery, GroupStub, Member};
+#[cfg(feature = "session")]
 #[doc(no_inline)]
 pub use http;
+pub use overflow::Overflow;
 #[cfg(feature = "session")]
 pub use peer::{
     CallOptions, Closed, Closing, ConnectionInfo, Identity, IntoStreaming, NoFault, ParseSessionIdError, Peer,
@@ -155,11 +161,12 @@ pub mod __private {
     pub use serde;
 
     pub use crate::{
-        CallError, CallOptions, Context, IntoStreaming, NoFault, Peer, Service, Session, Status, Streaming, Stub,
+        Answers, Audience, Broadcast, CallError, CallOptions, Context, GroupStub, IntoStreaming, NoFault, Overflow,
+        Peer, Service, Session, Status, Streaming, Stub,
         contract::{ContractDescriptor, MethodDescriptor, method_id},
         peer::{
-            Binary, CallsBack, ContextPeer, DecodeFault, Fallible, LaidValue, Output, Single, StreamWriter,
-            StreamWriters, Streamed, Value, decoded,
+            Binary, CallsBack, ContextPeer, DecodeFault, Fallible, LaidValue, Output, OverflowKey, Single,
+            StreamWriter, StreamWriters, Streamed, Value, decoded,
         },
         service::{Aliased, Arguments, Fault, HandlerOutput, Incoming, Known, Lacks, Probe, Runner, Travels, Unknown},
         wire::{Bin, Blob, Boxed, Each, Entries, Laid, LaidRef, Maybe, Nil, NoArguments, Octets, Same},
@@ -199,6 +206,13 @@ pub mod __renewal {
 #[doc(hidden)]
 pub mod __client {
     pub use crate::{backoff::backoff, peer::ClientSessions, proto::LostCalls};
+}
+
+/// What `rpc-server` makes its groups of. Not for people: it may change in any release.
+#[cfg(feature = "session")]
+#[doc(hidden)]
+pub mod __groups {
+    pub use crate::groups::{Audience, Members, Selection};
 }
 
 /// What `rpc-server` drains and weighs its sessions with. Not for people: it may change in any release.

@@ -337,6 +337,20 @@ fields! {
     /// least 1, with which each packet waits for the acknowledgement of the one before. Calls wait while this is used
     /// up. Stops a peer that acknowledges nothing.
     replay_buffer: usize = MIB, 1..=MOST;
+    /// One-way calls that may wait in a session's queue for the other side, apart from those whose policy is
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect). Default 64; at least 1. Beyond the limit, the policy of a
+    /// call says what happens ([`Overflow`](crate::Overflow)). A longer queue bears a longer pause of a reader, who then
+    /// reads older calls. Stops a peer that does not keep up from holding what is sent to it.
+    max_queued_calls: usize = 64, 1..=MOST;
+    /// Bytes of arguments that may wait in a session's queue for the other side; each call counts 64 bytes beside its
+    /// own. Default 256 KiB; at least 1. One call may always wait, also if it is longer. As `max_queued_calls`, but all
+    /// calls count.
+    max_queued_bytes: usize = 256 * KIB, 1..=MOST;
+    /// How long a call whose policy is [`Overflow::Disconnect`](crate::Overflow::Disconnect) may wait in the queue
+    /// before the session ends with close code 1013. Default 10 s; at least 1 ms. The time stands still while the
+    /// session has no link, and begins anew with the next link. Stops a peer that does not keep up from delaying others
+    /// or missing calls without knowing it.
+    queue_timeout: Duration = secs(10), ms(1)..=FOR_EVER;
     /// Bytes of metadata of one call, with 48 added for each pair; also bytes of the message and the details of one
     /// status that is sent, where no more than 8 KiB ever travel. Default 8 KiB; 0 takes none and sends statuses
     /// without words; at most 64 MiB. `max_packet` and `outbox_soft` must hold it. Stops a peer from sending large

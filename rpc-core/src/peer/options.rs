@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::current::CurrentCall;
 use crate::{
     contract::MethodDescriptor,
+    overflow::Overflow,
     proto::{DeadlineOrigin, DeadlineSetting, IdleTimeout},
     wire::MetadataPairs,
 };
@@ -47,6 +48,8 @@ pub struct CallOptions {
     idle_timeout: Option<Duration>,
     metadata: MetadataPairs,
     fail_fast: bool,
+    overflow: Option<Overflow>,
+    ttl: Option<Duration>,
 }
 
 impl CallOptions {
@@ -94,12 +97,30 @@ impl CallOptions {
         self
     }
 
+    /// What happens to one-way calls whose receiver does not keep up. This replaces the method's `overflow`, and what a
+    /// group says. Two-way calls have no such policy.
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = Some(overflow);
+        self
+    }
+
+    /// How long a one-way call may wait in the queue of a receiver that does not keep up; after that it is dropped.
+    /// This replaces the method's `ttl`. A call whose policy is [`Overflow::Wait`] is never dropped.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
     /// These options; what they leave unset comes from `before`.
     pub(crate) fn over(mut self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self };
         self.timeout = self.timeout.or(before.timeout);
         self.idle_timeout = self.idle_timeout.or(before.idle_timeout);
         self.fail_fast |= before.fail_fast;
+        self.overflow = self.overflow.or(before.overflow);
+        self.ttl = self.ttl.or(before.ttl);
         let kept = before.metadata.iter().filter(|(key, _)| self.metadata.iter().all(|(own, _)| own != key));
         self.metadata = kept.cloned().collect::<Vec<_>>().into_iter().chain(self.metadata).collect();
         self
@@ -117,6 +138,16 @@ impl CallOptions {
     pub(crate) fn explicit(this: Option<&Self>, method: &MethodDescriptor) -> Option<(Duration, DeadlineSetting)> {
         let own = this.and_then(|options| options.timeout).map(|timeout| (timeout, DeadlineSetting::Options));
         own.or_else(|| method.timeout().map(|timeout| (timeout, DeadlineSetting::Method)))
+    }
+
+    /// The policy of a one-way call, if the caller or the contract says it.
+    pub(crate) fn overflow_of(this: Option<&Self>, method: &MethodDescriptor) -> Option<Overflow> {
+        this.and_then(|options| options.overflow).or_else(|| method.overflow())
+    }
+
+    /// How long a one-way call may wait in a queue, if the caller or the contract says it.
+    pub(crate) fn ttl_of(this: Option<&Self>, method: &MethodDescriptor) -> Option<Duration> {
+        this.and_then(|options| options.ttl).or_else(|| method.ttl())
     }
 
     /// The idle timeout that the caller or the contract has set for a call.

@@ -1,0 +1,101 @@
+//! `Audience`: the sessions that a call to many goes to.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use serde::Serialize;
+
+use super::{Answers, Broadcast, Member};
+use crate::{
+    contract::MethodDescriptor,
+    error::CallError,
+    overflow::Overflow,
+    peer::{CallOptions, DecodeFault, Output, OverflowKey, Principal, SessionId},
+    status::Status,
+};
+
+/// Where the members come from: a group, or all sessions of a server.
+#[doc(hidden)]
+pub trait Members: Send + Sync + 'static {
+    /// The members now. The list is shared and never changes.
+    fn members(&self) -> Arc<[Member]>;
+
+    /// What happens to calls that members do not take, where neither call nor method says it.
+    fn overflow(&self) -> Overflow {
+        Overflow::Disconnect
+    }
+}
+
+/// Which of the members a call goes to.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub enum Selection {
+    All,
+    Except(Arc<[SessionId]>),
+    Only(Arc<[SessionId]>),
+    Of(Principal),
+}
+
+/// The sessions that a call to many goes to, and its options. Who they are is asked when a call is sent. A generated
+/// group stub, for instance `ChatEventsGroup`, is a typed form of this.
+#[derive(Clone)]
+pub struct Audience {
+    members: Arc<dyn Members>,
+    selection: Selection,
+    options: Option<Arc<CallOptions>>,
+}
+
+impl Audience {
+    #[doc(hidden)]
+    pub fn __new(members: Arc<dyn Members>, selection: Selection) -> Self {
+        Self { members, selection, options: None }
+    }
+
+    /// The same sessions, with options for the calls that are made to them; as [`crate::Peer::with`].
+    #[must_use]
+    pub fn with(&self, options: CallOptions) -> Self {
+        Self { options: Some(Arc::new(options.over(self.options.as_deref()))), ..self.clone() }
+    }
+
+    /// Sends a one-way call to all of them. The arguments are encoded now, once.
+    #[doc(hidden)]
+    pub fn broadcast<A: Serialize>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+        key: Option<OverflowKey>,
+    ) -> Broadcast {
+        todo!()
+    }
+
+    /// Calls a method of each of them whose result has no typed fault. The arguments are encoded now, once.
+    #[doc(hidden)]
+    pub fn ask<A: Serialize, O: Output>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+        _: PhantomData<fn() -> O>,
+    ) -> Answers<O::Value, Status> {
+        todo!()
+    }
+
+    /// Calls a method of each of them that may return a typed fault.
+    #[doc(hidden)]
+    pub fn ask_fallible<A: Serialize, O: Output, F: DecodeFault>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: A,
+        _: PhantomData<fn() -> O>,
+        _: PhantomData<fn() -> F>,
+    ) -> Answers<O::Value, CallError<F::Fault>> {
+        todo!()
+    }
+}
+
+impl fmt::Debug for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audience")
+            .field("selection", &self.selection)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
