@@ -294,7 +294,7 @@ async fn a_raw_peers_calls_of_a_service_that_is_not_offered_run_nothing() {
     let payload = || Payload::Inline(bytes::Bytes::from_static(b"\x91\xa4pump"));
     let note = method_id("Operator", "note");
     let frames = [
-        Frame::Notify(Notify { method: note, depth: 0, metadata: Vec::new(), payload: payload() }),
+        Frame::Notify(Notify { method: note, depth: 0, metadata: Vec::new(), payload: payload(), missed: None }),
         request(1, method_id("Operator", "stop"), payload(), Default::default()),
         request(2, method_id("Operator", "elsewhere"), payload(), Default::default()),
     ];

@@ -141,6 +141,13 @@ impl<C> Context<C> {
         self.metadata_all().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
+    /// How many one-way calls of this method the other side has dropped since the last that it sent, because this side
+    /// did not keep up ([`Overflow`](crate::Overflow)). 0 for calls that are never dropped. A call that was replaced by
+    /// a newer one was not dropped.
+    pub fn missed(&self) -> u64 {
+        self.serving.call.missed.unwrap_or(0)
+    }
+
     /// All metadata of the call, in the caller's order, as interceptors have changed them.
     pub fn metadata_all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.serving.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -116,7 +116,8 @@ fn payload(is_tuple: bool) -> Payload {
 
 fn one_way_calls(end: &mut End) -> usize {
     let method = method_id("Store", "note");
-    let note = || Frame::Notify(Notify { method, depth: 0, metadata: Vec::new(), payload: payload(true) });
+    let note =
+        || Frame::Notify(Notify { method, depth: 0, metadata: Vec::new(), payload: payload(true), missed: None });
     let taken = end.send(&(0..BATCH).map(|_| note()).collect::<Vec<_>>());
     end.receive();
     taken

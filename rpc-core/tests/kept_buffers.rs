@@ -192,7 +192,7 @@ async fn one_way_calls_that_do_not_wait_are_not_copied() {
     let mut end = End::server(&Config::default(), Concurrency::Multiple).await;
     let payload = || Payload::Inline(arguments(SMALL));
     let method = method_id("Store", "note");
-    let note = || Frame::Notify(Notify { method, depth: 0, metadata: Vec::new(), payload: payload() });
+    let note = || Frame::Notify(Notify { method, depth: 0, metadata: Vec::new(), payload: payload(), missed: None });
     end.send(&(0..200).map(|_| note()).collect::<Vec<_>>());
     assert_eq!((end.shelf.0.lock().unwrap().len(), end.alive()), (200, 1));
 }

@@ -148,7 +148,7 @@ fn small_calls(victim: &mut Victim) {
 
 fn small_oneway_calls(victim: &mut Victim) {
     for _ in 1..=1024 {
-        let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(1) };
+        let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(1), missed: None };
         victim.say(&[Frame::Notify(notify)]);
         victim.answer();
     }

@@ -136,10 +136,16 @@ fn meaning(frame: &Frame) -> Value {
             "depth": request.depth, "parent": request.parent.map(number), "metadata": metadata(&request.metadata),
             "payload": payload(&request.payload),
         }),
-        Frame::Notify(notify) => json!({
-            "method": notify.method, "depth": notify.depth, "metadata": metadata(&notify.metadata),
-            "payload": payload(&notify.payload),
-        }),
+        Frame::Notify(notify) => {
+            let mut shown = json!({
+                "method": notify.method, "depth": notify.depth, "metadata": metadata(&notify.metadata),
+                "payload": payload(&notify.payload),
+            });
+            if let Some(missed) = notify.missed {
+                shown["missed"] = number(missed);
+            }
+            shown
+        }
         Frame::Response { id, payload: result, .. } => json!({"id": number(*id), "payload": payload(result)}),
         Frame::Error { id, error: ErrorBody::Fault(fault) } => json!({"id": number(*id), "fault": payload(fault)}),
         Frame::Error { id, error: ErrorBody::Status(why) } => json!({"id": number(*id), "status": status(why)}),
@@ -158,8 +164,11 @@ fn meaning(frame: &Frame) -> Value {
             "stream": number(*stream), "items": number(*items), "bytes": number(*bytes), "read": number(*read),
         }),
         Frame::Abort { transfer } | Frame::Stop { transfer } => json!({"transfer": number(*transfer)}),
-        Frame::Done { depth, count, bytes } => {
+        Frame::Done { depth, count, bytes, marked: 0 } => {
             json!({"depth": depth, "count": number(*count), "bytes": number(*bytes)})
+        }
+        Frame::Done { depth, count, bytes, marked } => {
+            json!({"depth": depth, "count": number(*count), "bytes": number(*bytes), "marked": number(*marked)})
         }
         Frame::Bye { code, message } => json!({"code": code, "message": message}),
         Frame::Ping { token } | Frame::Pong { token } => json!({"token": number(*token)}),

@@ -177,9 +177,11 @@ fn frame() -> impl Strategy<Value = Frame> {
         hello(),
         welcome(),
         request(),
-        (small(), small(), metadata(), payload()).prop_map(|(method, depth, metadata, payload)| {
-            Frame::Notify(Notify { method, depth, metadata, payload })
-        }),
+        (small(), small(), metadata(), payload(), option::of(number())).prop_map(
+            |(method, depth, metadata, payload, missed)| {
+                Frame::Notify(Notify { method, depth, metadata, payload, missed })
+            }
+        ),
         (number(), payload(), streams()).prop_map(|(id, payload, streams)| Frame::Response { id, payload, streams }),
         (number(), payload()).prop_map(|(stream, payload)| Frame::Item { stream, payload }),
         (number(), option::of(ending())).prop_map(|(stream, error)| Frame::End { stream, error }),
@@ -195,7 +197,12 @@ fn frame() -> impl Strategy<Value = Frame> {
         (number(), bytes()).prop_map(|(transfer, data)| Frame::Chunk { transfer, data: data.into() }),
         number().prop_map(|transfer| Frame::Abort { transfer }),
         number().prop_map(|transfer| Frame::Stop { transfer }),
-        (small(), number(), number()).prop_map(|(depth, count, bytes)| Frame::Done { depth, count, bytes }),
+        (small(), number(), number(), number()).prop_map(|(depth, count, bytes, marked)| Frame::Done {
+            depth,
+            count,
+            bytes,
+            marked
+        }),
         (any::<u16>(), text()).prop_map(|(code, message)| Frame::Bye { code, message }),
         number().prop_map(|token| Frame::Ping { token }),
         number().prop_map(|token| Frame::Pong { token }),

@@ -339,8 +339,8 @@ fields! {
     replay_buffer: usize = MIB, 1..=MOST;
     /// One-way calls that may wait in a session's queue for the other side, apart from those whose policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect). Default 64; at least 1. Beyond the limit, the policy of a
-    /// call says what happens ([`Overflow`](crate::Overflow)). A longer queue bears a longer pause of a reader, who then
-    /// reads older calls. Stops a peer that does not keep up from holding what is sent to it.
+    /// call says what happens ([`Overflow`](crate::Overflow)). A longer queue bears a longer pause of a reader, who
+    /// then reads older calls. Stops a peer that does not keep up from holding what is sent to it.
     max_queued_calls: usize = 64, 1..=MOST;
     /// Bytes of arguments that may wait in a session's queue for the other side; each call counts 64 bytes beside its
     /// own. Default 256 KiB; at least 1. One call may always wait, also if it is longer. As `max_queued_calls`, but all

@@ -169,6 +169,7 @@ impl ConnectionError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::ClosedLocally | Self::ClosedByPeer { .. } | Self::Lost(_) => CloseCode::NORMAL,
+            Self::TimedOut(Timeout { limit: TimeLimit::Queue, .. }) => CloseCode::TRY_AGAIN_LATER,
             Self::TimedOut(_) => CloseCode::TIMEOUT,
             Self::Protocol(error) => error.close_code(),
             Self::Refused(_) | Self::RefusedPeer(_) => CloseCode::REFUSED,

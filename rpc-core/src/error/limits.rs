@@ -66,6 +66,8 @@ pub enum TimeLimit {
     },
     /// A write must go on.
     Write,
+    /// A one-way call whose policy is [`Overflow::Disconnect`](crate::Overflow::Disconnect) must leave its queue.
+    Queue,
     /// A session that was told to close must end.
     Close,
     /// A session that was told to drain must end.
@@ -82,6 +84,7 @@ impl TimeLimit {
             Self::Wake => "Config::wake_check",
             Self::Message | Self::Payloads | Self::Backlog { .. } | Self::Acks { .. } => "Config::progress_timeout",
             Self::Write => "Config::write_timeout",
+            Self::Queue => "Config::queue_timeout",
             Self::Close => "Config::close_timeout",
             Self::Drain => "Config::drain_timeout",
         }
@@ -126,6 +129,9 @@ impl fmt::Display for Timeout {
                 least / 1024
             ),
             TimeLimit::Write => write!(f, "a write made no progress within {after:?} ({name})"),
+            TimeLimit::Queue => {
+                write!(f, "a one-way call waited for {after:?} ({name}); the other side does not keep up")
+            }
             TimeLimit::Close | TimeLimit::Drain => write!(
                 f,
                 "the session has not ended within {after:?} ({name}): its task did not get to run, perhaps because a \
@@ -169,6 +175,9 @@ impl Overload {
 pub enum MemoryLimit {
     /// The bytes that wait to be written to the other side, which does not read.
     Outbox,
+    /// The one-way calls that wait for the other side, which does not keep up, if one of them has the policy
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    Queue,
     /// The bytes that this side holds of what the other side sends: three quarters of the setting, without
     /// [`Config::outbox_hard`](crate::Config::outbox_hard). A sixteenth more than this bound may be held before the
     /// session ends, because some of what comes in cannot be refused.
@@ -187,6 +196,7 @@ impl MemoryLimit {
     pub const fn setting(self) -> &'static str {
         match self {
             Self::Outbox => "Config::outbox_hard",
+            Self::Queue => "Config::max_queued_bytes",
             Self::Session => "Config::session_memory",
             Self::Server => "ServerBuilder::memory",
             Self::Replay => "ServerBuilder::replay_total",
@@ -200,6 +210,9 @@ impl fmt::Display for Overload {
         match self.limit {
             MemoryLimit::Outbox => {
                 write!(f, "more than {max} bytes wait to be written ({name}); the other side does not read")
+            }
+            MemoryLimit::Queue => {
+                write!(f, "more than {max} bytes of one-way calls wait ({name}); the other side does not keep up")
             }
             MemoryLimit::Session => write!(
                 f,
@@ -254,6 +267,10 @@ mod tests {
             ),
             (TimeLimit::Write, "a write made no progress within 30s (Config::write_timeout)"),
             (
+                TimeLimit::Queue,
+                "a one-way call waited for 30s (Config::queue_timeout); the other side does not keep up",
+            ),
+            (
                 TimeLimit::Close,
                 "the session has not ended within 30s (Config::close_timeout): its task did not get to run, perhaps because a handler blocks its thread",
             ),
@@ -270,6 +287,10 @@ mod tests {
             (
                 MemoryLimit::Outbox,
                 "more than 7 bytes wait to be written (Config::outbox_hard); the other side does not read",
+            ),
+            (
+                MemoryLimit::Queue,
+                "more than 7 bytes of one-way calls wait (Config::max_queued_bytes); the other side does not keep up",
             ),
             (
                 MemoryLimit::Session,

@@ -2,15 +2,17 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
+use futures::FutureExt;
 use serde::Serialize;
 
-use super::{Answers, Broadcast, Member};
+use super::{Answers, Broadcast, Member, fan_out::FanOut};
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
     overflow::Overflow,
-    peer::{CallOptions, DecodeFault, Output, OverflowKey, Principal, SessionId},
+    peer::{CallOptions, DecodeFault, Output, OverflowKey, Peer, Principal, SessionId, encode_rope, unencodable},
     status::Status,
+    wire::Rope,
 };
 
 /// Where the members come from: a group, or all sessions of a server.
@@ -64,7 +66,7 @@ impl Audience {
         arguments: A,
         key: Option<OverflowKey>,
     ) -> Broadcast {
-        todo!()
+        Broadcast::new(FanOut::new(self.clone(), method, &arguments, key).run())
     }
 
     /// Calls a method of each of them whose result has no typed fault. The arguments are encoded now, once.
@@ -75,7 +77,12 @@ impl Audience {
         arguments: A,
         _: PhantomData<fn() -> O>,
     ) -> Answers<O::Value, Status> {
-        todo!()
+        let (arguments, options) = (self.encode(method, &arguments), self.options.clone());
+        Answers::new(self.clone(), move |member| {
+            let (peer, arguments) = (peer(&member, options.as_deref()), arguments.clone());
+            let answer = async move { peer.call_encoded::<O>(method, arguments?).await };
+            answer.map(|answer| (member, answer)).boxed()
+        })
     }
 
     /// Calls a method of each of them that may return a typed fault.
@@ -86,8 +93,64 @@ impl Audience {
         arguments: A,
         _: PhantomData<fn() -> O>,
         _: PhantomData<fn() -> F>,
-    ) -> Answers<O::Value, CallError<F::Fault>> {
-        todo!()
+    ) -> Answers<O::Value, CallError<F::Fault>>
+    where
+        F: 'static,
+        F::Fault: Send + 'static,
+    {
+        let (arguments, options) = (self.encode(method, &arguments), self.options.clone());
+        Answers::new(self.clone(), move |member| {
+            let (peer, arguments) = (peer(&member, options.as_deref()), arguments.clone());
+            let answer = async move { peer.call_fallible_encoded::<O, F>(method, arguments?).await };
+            answer.map(|answer| (member, answer)).boxed()
+        })
+    }
+
+    fn encode<A: Serialize>(&self, method: &MethodDescriptor, arguments: &A) -> Result<Rope, Status> {
+        encode_rope(arguments).map_err(|why| unencodable(method, &why))
+    }
+
+    pub(super) fn options(&self) -> Option<&CallOptions> {
+        self.options.as_deref()
+    }
+
+    pub(super) fn shared_options(&self) -> Option<Arc<CallOptions>> {
+        self.options.clone()
+    }
+
+    /// The policy where neither call nor method says one.
+    pub(super) fn overflow(&self) -> Overflow {
+        self.members.overflow()
+    }
+
+    /// Those who are members now, as far as they are meant.
+    pub(super) fn select(&self) -> Selected {
+        Selected { members: self.members.members(), selection: self.selection.clone() }
+    }
+}
+
+/// The members that a call goes to.
+pub(super) struct Selected {
+    members: Arc<[Member]>,
+    selection: Selection,
+}
+
+impl Selected {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| match &self.selection {
+            Selection::All => true,
+            Selection::Except(ids) => !ids.contains(&member.id()),
+            Selection::Only(ids) => ids.contains(&member.id()),
+            Selection::Of(principal) => member.principal().as_ref() == Some(principal),
+        })
+    }
+}
+
+fn peer(member: &Member, options: Option<&CallOptions>) -> Peer {
+    let peer = member.session().peer();
+    match options {
+        Some(options) => peer.with(options.clone()),
+        None => peer,
     }
 }
 

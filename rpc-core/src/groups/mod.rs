@@ -3,6 +3,7 @@
 mod answers;
 mod audience;
 mod broadcast;
+mod fan_out;
 mod member;
 mod stub;
 

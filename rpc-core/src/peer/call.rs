@@ -4,11 +4,12 @@
 use std::{mem, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::{
     current::CurrentCall,
-    encode::encode_rope,
+    encode::Arguments,
+    overflow_key::OverflowKey,
+    queued_call::{self, Policy},
     sending::Sending,
     shared::SessionShared,
     streams::{self, StreamReaders, StreamWatch, StreamWriters},
@@ -30,6 +31,8 @@ pub(super) struct CallParams {
     pub(super) idle_timeout: Option<IdleTimeout>,
     /// Whether the call fails if there is no session for it now.
     pub(super) fail_fast: bool,
+    /// For a one-way call: what happens to it if the other side does not keep up.
+    pub(super) policy: Policy,
 }
 
 /// What a call says when it begins that is made in the handler of `origin`.
@@ -77,25 +80,30 @@ impl Answer {
 pub(crate) struct CallInput<A> {
     pub(crate) arguments: A,
     pub(crate) streams: StreamWriters,
+    /// What tells calls apart that replace each other.
+    pub(crate) key: Option<OverflowKey>,
     /// The encoded arguments, if the call was tried as a plain one a moment ago.
     pub(crate) encoded: Option<Rope>,
 }
 
 impl<A> CallInput<A> {
     pub(crate) fn new(arguments: A, streams: StreamWriters) -> Self {
-        Self { arguments, streams, encoded: None }
+        Self { arguments, streams, key: None, encoded: None }
     }
 }
 
 /// Makes a call once, in this session. The streams are taken out of `input` when they begin to be produced. `input` is
 /// lent exclusively because the arguments need not be `Sync`.
-pub(super) async fn attempt<A: Serialize + Send>(
+pub(super) async fn attempt<A: Arguments>(
     shared: &Arc<SessionShared>,
     method: &'static MethodDescriptor,
     params: &mut CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let CallInput { arguments, streams: writers, encoded } = input;
+    if params.policy.is_queued() && shared.limits().is_some() {
+        return queued_call::send(shared, method, params, input).await;
+    }
+    let CallInput { arguments, streams: writers, encoded, .. } = input;
     let mut sending = Sending::new(shared, method, params, writers.len())?;
     let sent = sending.send(encoded.take(), || encode(method, arguments)).await?;
     if sent && method.is_oneway() {
@@ -121,8 +129,8 @@ pub(super) fn answer_of(shared: &Arc<SessionShared>, outcome: Outcome) -> Result
 
 /// Encodes the arguments of a call.
 #[inline]
-fn encode<A: Serialize>(method: &MethodDescriptor, arguments: &mut A) -> Result<Rope, Status> {
-    encode_rope(&*arguments).map_err(|why| unencodable(method, &why))
+pub(super) fn encode<A: Arguments>(method: &MethodDescriptor, arguments: &mut A) -> Result<Rope, Status> {
+    arguments.to_rope().map_err(|why| unencodable(method, &why))
 }
 
 /// The status for a received result or fault that does not fit the contract.
@@ -144,7 +152,7 @@ pub(crate) fn beyond_limit(what: &str, side: &str, error: &WireError) -> Status 
     Status::out_of_range(format!("{what}: {error}, beyond {name} of {side}: {cure}, or raise it there"))
 }
 
-fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
+pub(crate) fn unencodable(method: &MethodDescriptor, why: &str) -> Status {
     let (contract, name) = (method.contract(), method.name());
     Status::invalid_argument(format!("the arguments of {contract}.{name} do not serialize: {why}")).not_executed()
 }

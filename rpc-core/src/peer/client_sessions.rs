@@ -9,7 +9,6 @@ use std::{
     time::Instant,
 };
 
-use serde::Serialize;
 use tokio::{runtime::Handle, sync::watch, time::timeout_at};
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
     call::{Answer, CallInput, CallParams, attempt},
     clock::now,
     current::current,
+    encode::Arguments,
     intercept::Interceptor,
     session::Session,
     shared::SessionShared,
@@ -161,7 +161,7 @@ impl ClientSessions {
 
     /// Makes a call in the session of the moment, or in a later one if the call has not run because its session was
     /// lost. `input` keeps its streams as long as they have not begun to be sent.
-    pub(super) async fn attempt<A: Serialize + Send>(
+    pub(super) async fn attempt<A: Arguments>(
         &self,
         method: &'static MethodDescriptor,
         params: &CallParams,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::{Either, FutureExt};
-use serde::Serialize;
 
 use super::{
     call::{Answer, CallInput, CallParams, attempt},
     client_sessions::ClientSessions,
+    encode::Arguments,
     info::Facts,
     intercept::Interceptor,
     shared::SessionShared,
@@ -28,7 +28,7 @@ impl Destination {
     /// Makes a call once, in a session that has not failed before the call ran. Only this function chooses the session
     /// of an attempt.
     #[inline(always)]
-    pub(super) fn attempt<'a, A: Serialize + Send>(
+    pub(super) fn attempt<'a, A: Arguments>(
         &'a self,
         method: &'static MethodDescriptor,
         params: &'a mut CallParams,

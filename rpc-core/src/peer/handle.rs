@@ -155,12 +155,8 @@ impl Peer {
     {
         let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
         async move {
-            match peer.perform(method, &mut input).await? {
-                Answer::Value(bytes, mut streams) => peer.decode_output::<O>(method, bytes, &mut streams),
-                Answer::Fault(_) => {
-                    Err(call::mismatch(method, "the fault", &WireError::new("the contract knows none")))
-                }
-            }
+            let answer = peer.perform(method, &mut input).await?;
+            peer.decode_answer::<O>(method, answer)
         }
     }
 
@@ -182,15 +178,8 @@ impl Peer {
     {
         let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
         async move {
-            match peer.perform(method, &mut input).await? {
-                Answer::Value(bytes, mut streams) => Ok(peer.decode_output::<O>(method, bytes, &mut streams)?),
-                Answer::Fault(bytes) => {
-                    let limits = scan_limits(peer.destination.config());
-                    let fault = F::decode_fault(&bytes, &limits)
-                        .map_err(|error| call::mismatch(method, "the fault", &error))?;
-                    Err(CallError::Fault(fault))
-                }
-            }
+            let answer = peer.perform(method, &mut input).await?;
+            peer.decode_fallible::<O, F>(method, answer)
         }
     }
 
@@ -220,8 +209,9 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let _ = key;
-        self.call_oneway(method, arguments)
+        let (peer, mut input) = (self.clone(), CallInput::new(arguments, StreamWriters::default()));
+        input.key = Some(key);
+        async move { peer.perform(method, &mut input).await.map(|_| ()) }
     }
 
     async fn perform<A: Serialize + Send>(
@@ -230,6 +220,45 @@ impl Peer {
         input: &mut CallInput<A>,
     ) -> Result<Answer, Status> {
         perform::perform(&self.destination, self.options.as_deref(), method, input).await
+    }
+
+    pub(super) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    pub(super) fn options(&self) -> Option<&CallOptions> {
+        self.options.as_deref()
+    }
+
+    /// The result of a call of a method whose result has no typed fault.
+    #[inline]
+    pub(super) fn decode_answer<O: Output>(
+        &self,
+        method: &'static MethodDescriptor,
+        answer: Answer,
+    ) -> Result<O::Value, Status> {
+        match answer {
+            Answer::Value(bytes, mut streams) => self.decode_output::<O>(method, bytes, &mut streams),
+            Answer::Fault(_) => Err(call::mismatch(method, "the fault", &WireError::new("the contract knows none"))),
+        }
+    }
+
+    /// The result of a call of a method that may return a typed fault.
+    #[inline]
+    pub(super) fn decode_fallible<O: Output, F: DecodeFault>(
+        &self,
+        method: &'static MethodDescriptor,
+        answer: Answer,
+    ) -> Result<O::Value, CallError<F::Fault>> {
+        match answer {
+            Answer::Value(bytes, mut streams) => Ok(self.decode_output::<O>(method, bytes, &mut streams)?),
+            Answer::Fault(bytes) => {
+                let limits = scan_limits(self.destination.config());
+                let fault =
+                    F::decode_fault(&bytes, &limits).map_err(|error| call::mismatch(method, "the fault", &error))?;
+                Err(CallError::Fault(fault))
+            }
+        }
     }
 
     fn decode_output<O: Output>(

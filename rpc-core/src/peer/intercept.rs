@@ -86,6 +86,8 @@ pub struct CallInfo {
     extensions: http::Extensions,
     /// Whether the streams among the arguments have begun to be sent.
     spent: bool,
+    /// For a one-way call to many sessions: how many they are.
+    members: Option<usize>,
 }
 
 /// A call of a chain.
@@ -157,7 +159,24 @@ impl CallInfo {
     ) -> Self {
         let extensions = http::Extensions::new();
         let (number, direction) = (next_number(), Direction::Outgoing);
-        Self { number, direction, method, facts, serving: origin, metadata, deadline, extensions, spent: false }
+        Self {
+            number,
+            direction,
+            method,
+            facts,
+            serving: origin,
+            metadata,
+            deadline,
+            extensions,
+            spent: false,
+            members: None,
+        }
+    }
+
+    /// The call goes to this many sessions.
+    pub(crate) fn to_members(mut self, members: usize) -> Self {
+        self.members = Some(members);
+        self
     }
 
     /// A call that has arrived.
@@ -172,6 +191,7 @@ impl CallInfo {
             deadline: call.deadline,
             extensions: http::Extensions::new(),
             spent: false,
+            members: None,
         }
     }
 
@@ -220,6 +240,12 @@ impl CallInfo {
     /// The value of this type that [`Session::insert`](crate::Session::insert) has put on the session.
     pub fn session_value<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.facts.as_ref()?.values.get()
+    }
+
+    /// The number of members that a one-way call to a group goes to; `None` for a call to one session. Interceptors see
+    /// a one-way call to a group once, and each two-way call to a member as a call of its own.
+    pub fn members(&self) -> Option<usize> {
+        self.members
     }
 
     /// Whether [`Next::run`] can make the call again after it has failed. False once streams among the arguments have

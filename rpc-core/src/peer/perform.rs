@@ -7,16 +7,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde::Serialize;
 
 use super::{
     call::{Answer, CallInput, CallParams, answer_of},
     clock::now,
     current::{CurrentCall, current},
     destination::Destination,
+    encode::Arguments,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
     plain_call::{self, Sent},
+    queued_call::Policy,
 };
 use crate::{
     contract::MethodDescriptor,
@@ -26,7 +27,7 @@ use crate::{
 
 /// Makes a call. If nothing has to be waited for, the first poll sends the call. Dropping the future cancels the call.
 /// `input` is borrowed exclusively because it need not be `Sync`.
-pub(crate) async fn perform<A: Serialize + Send>(
+pub(crate) async fn perform<A: Arguments>(
     destination: &Destination,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
@@ -68,7 +69,7 @@ fn explain(method: &'static MethodDescriptor, status: Status) -> Status {
 }
 
 /// Makes a call of any kind.
-async fn perform_any<A: Serialize + Send>(
+async fn perform_any<A: Arguments>(
     destination: &Destination,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
@@ -89,7 +90,8 @@ async fn perform_any<A: Serialize + Send>(
     let timeout = explicit.unwrap_or((whole, DeadlineSetting::Config));
     let (deadline, deadline_origin) = CallOptions::deadline(begun, timeout, origin.as_ref());
     let fail_fast = CallOptions::is_fail_fast(options);
-    let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast };
+    let policy = if method.is_oneway() { Policy::of(options, method) } else { Policy::default() };
+    let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, policy };
     if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await
     } else {
@@ -98,13 +100,13 @@ async fn perform_any<A: Serialize + Send>(
 }
 
 /// Makes a call inside its interceptors.
-async fn intercepted<A: Serialize + Send>(
+async fn intercepted<A: Arguments>(
     destination: &Destination,
     method: &'static MethodDescriptor,
     params: CallParams,
     input: &mut CallInput<A>,
 ) -> Result<Answer, Status> {
-    let CallParams { origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, .. } = params;
+    let CallParams { origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, policy, .. } = params;
     let mut call = CallInfo::outgoing(method, destination.facts(), origin.clone(), metadata, deadline);
     let streams = input.streams.len();
     let mut end = Attempts {
@@ -114,6 +116,7 @@ async fn intercepted<A: Serialize + Send>(
         deadline_origin,
         idle_timeout,
         fail_fast,
+        policy,
         input,
         streams,
         begun: false,
@@ -136,6 +139,7 @@ struct Attempts<'a, A> {
     deadline_origin: DeadlineOrigin,
     idle_timeout: Option<IdleTimeout>,
     fail_fast: bool,
+    policy: Policy,
     input: &'a mut CallInput<A>,
     /// The number of streams before the first attempt.
     streams: usize,
@@ -147,7 +151,7 @@ struct Attempts<'a, A> {
 }
 
 #[async_trait]
-impl<A: Serialize + Send> End for Attempts<'_, A> {
+impl<A: Arguments> End for Attempts<'_, A> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         self.begun = true;
         if self.input.streams.len() < self.streams {
@@ -160,9 +164,9 @@ impl<A: Serialize + Send> End for Attempts<'_, A> {
         if deadline != self.deadline {
             deadline_origin.setting = DeadlineSetting::Interceptor;
         }
-        let (idle_timeout, fail_fast) = (self.idle_timeout, self.fail_fast);
+        let (idle_timeout, fail_fast, policy) = (self.idle_timeout, self.fail_fast, self.policy);
         let mut params =
-            CallParams { begun: now(), origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast };
+            CallParams { begun: now(), origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, policy };
         let method = call.method();
         let answer = self.destination.attempt(method, &mut params, self.input).await;
         if self.input.streams.len() < self.streams {

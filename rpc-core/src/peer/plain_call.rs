@@ -8,13 +8,12 @@ use std::{
     time::Instant,
 };
 
-use serde::Serialize;
-
 use super::{
     call::{CallInput, call_start},
     current::{current, is_opening},
-    encode::encode_rope,
+    encode::Arguments,
     options::CallOptions,
+    queued_call::Policy,
     sending::FRAME,
     shared::SessionShared,
 };
@@ -46,7 +45,7 @@ pub(super) struct PlainCall<'a> {
 
 /// Sends a call if it is a plain one; otherwise nothing has happened.
 #[inline(always)]
-pub(super) fn send<'a, A: Serialize>(
+pub(super) fn send<'a, A: Arguments>(
     shared: &'a Arc<SessionShared>,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,
@@ -57,12 +56,13 @@ pub(super) fn send<'a, A: Serialize>(
     let is_plain = shared.interceptors.is_empty()
         && input.streams.is_empty()
         && options.is_none_or(|options| options.metadata_pairs().is_empty())
+        && !(method.is_oneway() && Policy::of(options, method).is_queued())
         && shared.has_fast_path()
         && !is_opening(shared.id.number());
     if !is_plain {
         return None;
     }
-    let arguments = encode_rope(&input.arguments).ok()?;
+    let arguments = input.arguments.to_rope().ok()?;
     let start = start_of(shared, options, method, begun);
     match send_encoded(shared, start, arguments, (method.id(), begun), waker) {
         Ok(sent) => Some(sent),

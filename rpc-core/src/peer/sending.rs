@@ -2,7 +2,6 @@
 //! call and waits for the outcome. When it is dropped, it gives the call up.
 
 use std::{
-    cmp::Ordering,
     future::poll_fn,
     mem,
     pin::pin,
@@ -13,19 +12,18 @@ use std::{
 use super::{
     budget::{Need, Reservation},
     call::{CallParams, call_start},
-    current::is_opening,
+    call_limits::{check_arguments, check_call},
     shared::SessionShared,
 };
 use crate::{
-    config::PACKET_OVERHEAD,
     contract::MethodDescriptor,
     proto::{CallKey, CallProgress, CallStart, Charges, Outcome, Outgoing, counted_arguments},
     status::Status,
-    wire::{Rope, Streams, metadata_size},
+    wire::{Rope, Streams},
 };
 
 /// The largest number of bytes that a Request or Notify takes beside its metadata and payload.
-pub(super) const FRAME: usize = 64;
+pub(crate) const FRAME: usize = 64;
 
 /// The state of a call, by what the call waits for.
 enum CallState {
@@ -77,7 +75,7 @@ impl<'a> Sending<'a> {
         params: &mut CallParams,
         streams: usize,
     ) -> Result<Self, Status> {
-        let metadata_len = check(shared, params)?;
+        let metadata_len = check_call(shared, &params.metadata)?;
         Ok(Self {
             shared,
             method,
@@ -168,7 +166,7 @@ impl<'a> Sending<'a> {
     /// Takes the encoded arguments. The error says what is wrong with them.
     fn load(&mut self, arguments: Rope) -> Result<&mut Self, Status> {
         self.outgoing.payload = arguments;
-        self.check_limits(self.outgoing.payload.len())?;
+        check_arguments(self.shared, self.method, self.metadata_len, self.outgoing.payload.len())?;
         Ok(self)
     }
 
@@ -219,36 +217,6 @@ impl<'a> Sending<'a> {
         .await
     }
 
-    /// Checks the metadata, and arguments of this length, against the limits.
-    fn check_limits(&self, len: usize) -> Result<(), Status> {
-        let Some(limits) = self.shared.limits() else { return Ok(()) };
-        let chunk = limits.chunk.min(self.shared.config.chunk() as u64);
-        // The metadata share a packet with up to one chunk of arguments.
-        let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
-        if self.metadata_len as u64 > spare {
-            let message = format!(
-                "the metadata of the call take {} bytes; the other side takes {spare} (Config::max_packet there)",
-                self.metadata_len
-            );
-            return Err(Status::invalid_argument(message).not_executed());
-        }
-        let counted = counted_arguments(len as u64, self.metadata_len);
-        let arguments = limits.arguments.saturating_sub(self.metadata_len as u64);
-        let (limit, raise) = match arguments.cmp(&limits.payload) {
-            Ordering::Less if counted > 0 => (arguments, "Config::max_arguments"),
-            Ordering::Equal if counted > 0 => (arguments, "Config::max_arguments and Config::max_payload"),
-            _ => (limits.payload, "Config::max_payload"),
-        };
-        if len as u64 > limit {
-            let (contract, name) = (self.method.contract(), self.method.name());
-            let message = format!(
-                "the arguments of {contract}.{name} are {len} bytes long, and the other side takes {limit} at most: send less at once, or raise {raise} there"
-            );
-            return Err(Status::out_of_range(message).not_executed());
-        }
-        Ok(())
-    }
-
     /// Waits for the budget that was short, or until the call has ended.
     async fn wait_for(&mut self, need: Need) -> Result<CallState, Status> {
         if self.nested && matches!(need, Need::Arguments(_)) {
@@ -291,23 +259,6 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// Checks that a call can begin. Returns the length of its metadata.
-fn check(shared: &SessionShared, params: &CallParams) -> Result<usize, Status> {
-    let (len, limit) = (metadata_size(&params.metadata), shared.config.max_metadata());
-    if len > limit {
-        let message = format!(
-            "the metadata of the call take {len} bytes, and this side sends {limit} at most (Config::max_metadata of this \
-             side): send less, or raise it at both ends"
-        );
-        return Err(Status::invalid_argument(message).not_executed());
-    }
-    if is_opening(shared.id.number()) && !shared.look(|connection| connection.is_open()) {
-        let message = "the session is not open before its `opened` hooks have returned, and this one waits for a call: spawn the call";
-        return Err(Status::failed_precondition(message).not_executed());
-    }
-    Ok(len)
-}
-
 /// The progress of the call in the slot `key`. If the call has ended, this frees the slot and clears `key`.
 fn progress(shared: &SessionShared, key: &mut Option<CallKey>, waker: &Waker) -> CallProgress {
     let Some(slot) = *key else {
@@ -339,7 +290,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        peer::{ConnectionInfo, encode_rope, now},
+        peer::{ConnectionInfo, Policy, encode_rope, now},
         proto::{DeadlineOrigin, DeadlineSetting},
         service::Hosting,
         session::{Handshake, connect, connect_in_memory, memory},
@@ -359,6 +310,7 @@ mod tests {
             deadline_origin,
             idle_timeout: None,
             fail_fast: false,
+            policy: Policy::default(),
         }
     }
 

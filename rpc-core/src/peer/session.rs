@@ -60,7 +60,8 @@ pub enum SessionState {
     Closed,
 }
 
-/// Counts of what a session holds now. At rest every count but [`Self::oneway_refused`] is zero ([`Self::is_at_rest`]).
+/// Counts of what a session holds now. At rest every count is zero but [`Self::oneway_refused`] and
+/// [`Self::oneway_dropped`] ([`Self::is_at_rest`]).
 /// The same holds after the end of the session, apart from `no_cancel` methods that run on, and from outcomes and items
 /// of streams that have arrived and that the program has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,12 +80,16 @@ pub struct Stats {
     /// decode, a gate or an interceptor refused them, their method is not hosted, or they exceeded a limit. Their
     /// callers learn nothing of it; the log has a warning. This count only grows.
     pub oneway_refused: u64,
+    /// The number of one-way calls that this side has made since the session began and has dropped, because the other
+    /// side did not keep up ([`Overflow`](crate::Overflow)). This count only grows.
+    pub oneway_dropped: u64,
 }
 
 impl Stats {
     /// Whether the session holds nothing: every count is zero, apart from the counts that only grow.
     pub fn is_at_rest(&self) -> bool {
-        *self == Self { oneway_refused: self.oneway_refused, ..Self::default() }
+        let Self { oneway_refused, oneway_dropped, .. } = *self;
+        *self == Self { oneway_refused, oneway_dropped, ..Self::default() }
     }
 }
 
@@ -354,14 +359,16 @@ impl Session {
 
     /// Counts of what the session holds now. The counts are of this session alone.
     pub fn stats(&self) -> Stats {
-        let (connection, oneway_refused) =
-            self.shared.look(|connection| (connection.stats(), connection.oneway_refused()));
+        let (connection, oneway_refused, oneway_dropped) = self
+            .shared
+            .look(|connection| (connection.stats(), connection.oneway_refused(), connection.oneway_dropped()));
         Stats {
             connection,
             handlers: self.shared.handlers(),
             producers: self.shared.producers(),
             reserved: self.shared.reserved(),
             oneway_refused,
+            oneway_dropped,
         }
     }
 }

@@ -65,6 +65,9 @@ pub struct ServedCall {
     pub deadline: Option<Instant>,
     /// The metadata that the caller sent along.
     pub metadata: MetadataPairs,
+    /// For a one-way call that its caller might have dropped: how many calls of the method were, since the last that
+    /// was sent.
+    pub missed: Option<u64>,
     /// The call in whose handler the chain was in this process before.
     pub parent: Option<Arc<ServedCall>>,
     /// The method through which the chain left that handler and came back here.
@@ -93,11 +96,12 @@ pub(crate) struct NewCall {
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: MetadataPairs,
     pub(crate) origin: Option<Origin>,
+    pub(crate) missed: Option<u64>,
 }
 
 impl ServedCall {
     pub(crate) fn new(new: NewCall) -> Self {
-        let NewCall { session, id, method, depth, deadline, metadata, origin } = new;
+        let NewCall { session, id, method, depth, deadline, metadata, origin, missed } = new;
         let (parent, through) = origin.map_or((None, None), |origin| (Some(origin.call), origin.through));
         Self {
             session,
@@ -106,6 +110,7 @@ impl ServedCall {
             depth,
             deadline,
             metadata,
+            missed,
             parent,
             through,
             progress: AtomicU8::new(0),
@@ -117,9 +122,9 @@ impl ServedCall {
     /// Makes this the new call. It is the memory of a call that is over.
     #[inline]
     pub(crate) fn renew(&mut self, new: NewCall) {
-        let NewCall { session, id, method, depth, deadline, metadata, origin } = new;
+        let NewCall { session, id, method, depth, deadline, metadata, origin, missed } = new;
         (self.session, self.id, self.method) = (session, id, method);
-        (self.depth, self.deadline) = (depth, deadline);
+        (self.depth, self.deadline, self.missed) = (depth, deadline, missed);
         if !metadata.is_empty() {
             self.metadata = metadata;
         }

@@ -21,6 +21,7 @@ mod out_frame;
 mod outbox;
 mod permits;
 mod pings;
+mod queue;
 mod sequence;
 mod shrink;
 mod slots;
@@ -49,6 +50,7 @@ pub use event::{Completion, Event, Outcome, ServedKey};
 pub use handshake::{HelloReader, Newcomer, WelcomeReader, Welcomed};
 pub use kept_buffers::KeptBuffers;
 pub use memory_pool::MemoryPool;
+pub use queue::{Enqueued, QueueNeed, QueuedCall};
 #[cfg(feature = "session")]
 pub(crate) use shrink::{trim_line, trim_list, trim_table};
 pub use slots::CallKey;

@@ -1,11 +1,13 @@
 //! `OutFrame`: a frame that waits to be sent, the transfer that it announces, and what follows from sending them.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
-use super::slots::CallKey;
+use super::{QueuedCall, slots::CallKey};
 use crate::wire::{
-    CallId, Frame, RequestHead, Rope, Streams, TransferId, put_frame, put_plain_notify, put_plain_request,
-    put_plain_response,
+    CallId, Frame, RequestHead, Rope, Streams, TransferId, put_frame, put_marked_notify, put_plain_notify,
+    put_plain_request, put_plain_response,
 };
 
 /// The most bytes that a plain frame takes beside its payload.
@@ -38,6 +40,11 @@ pub(crate) enum OutBody {
         depth: u32,
         arguments: Rope,
     },
+    /// A one-way call from the queue, which other sessions may share.
+    Queued {
+        call: Arc<QueuedCall>,
+        missed: Option<u64>,
+    },
     /// A result without streams, which is in the frame.
     Response {
         id: CallId,
@@ -61,6 +68,9 @@ pub(crate) enum OnSent {
     Request(CallKey),
     /// The frame was a completion: the call's permit returns.
     Completion(CallId),
+    /// The frame was a one-way call from the queue, with this many bytes: they are under way until they are
+    /// acknowledged.
+    Queued(u32),
 }
 
 /// A payload that is sent in chunks.
@@ -101,6 +111,13 @@ impl OutFrame {
                 put_plain_request(out, &RequestHead { id, method, deadline_ms, depth, parent }, arguments);
             }
             OutBody::Notify { method, depth, arguments } => put_plain_notify(out, *method, *depth, arguments),
+            OutBody::Queued { call, missed } => {
+                let (method, depth, arguments) = (call.method.id(), call.depth, &call.arguments);
+                match missed {
+                    Some(missed) => put_marked_notify(out, (method, depth), arguments, *missed),
+                    None => put_plain_notify(out, method, depth, arguments),
+                }
+            }
             OutBody::Response { id, result } => put_plain_response(out, *id, result),
             OutBody::Other(other) => {
                 if let Frame::Request(request) = &mut other.frame {

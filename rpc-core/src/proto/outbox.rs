@@ -1,10 +1,11 @@
 //! `Outbox`: what waits to be sent, in a lane of frames and a lane of transfers and streams that take turns.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::HashSet;
 
 use super::{
+    QueuedCall,
     out_frame::{LeftOver, OnSent, OtherFrame, OutBody, OutFrame, OutTransfer},
     shrink::{trim_line, trim_set},
 };
@@ -59,6 +60,13 @@ impl Outbox {
         let len = OutBody::len(&payload);
         self.bytes += len as usize;
         self.frames.push_back(OutFrame { body: body(payload), len, room, on_sent });
+    }
+
+    /// Lets a one-way call from the queue wait, whose arguments are in the frame.
+    pub(crate) fn push_queued(&mut self, call: Arc<QueuedCall>, missed: Option<u64>, on_sent: OnSent) {
+        let len = OutBody::len(&call.arguments);
+        self.bytes += len as usize;
+        self.frames.push_back(OutFrame { body: OutBody::Queued { call, missed }, len, room: 0, on_sent });
     }
 
     pub(crate) fn push_urgent(&mut self, frame: Frame, on_sent: OnSent) {

@@ -49,6 +49,8 @@ impl CallKey {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SlotState {
     Free,
+    /// The call waits until the one-way calls have gone that wait in the queue since before it began.
+    Behind,
     /// Waits for a permit.
     Waiting,
     /// Has a permit; not in the outbox yet.

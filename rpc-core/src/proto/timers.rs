@@ -8,7 +8,7 @@ use std::{
 /// How long an end that finds its peer late waits before it looks again. The end may have been stopped or blocked
 /// itself, and what came meanwhile lies in its socket: in this time the runtime learns of the input, and the driver
 /// reads it.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The timers of one owner, in the order in which they fire when several are due.
 pub(crate) trait TimerKind: Copy + 'static {

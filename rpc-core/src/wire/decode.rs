@@ -38,6 +38,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             depth: fields.u32("a Notify without a depth")?,
             metadata: fields.metadata(max_metadata)?,
             payload: fields.payload("a Notify without a payload")?,
+            missed: fields.uint_or_other()?,
         }),
         kind::RESPONSE => Frame::Response {
             id: fields.uint("a Response without an id")?,
@@ -87,6 +88,7 @@ pub(super) fn read_frame(reader: &mut Reader, max_metadata: usize) -> Result<Opt
             depth: fields.u32("a Done without a depth")?,
             count: fields.uint("a Done without a count")?,
             bytes: fields.opt_uint()?.unwrap_or(0),
+            marked: fields.uint_or_other()?.unwrap_or(0),
         },
         kind::BYE => {
             let code = fields.uint("a Bye without a code")?;

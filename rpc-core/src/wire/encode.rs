@@ -61,6 +61,18 @@ pub fn put_plain_notify(out: &mut BytesMut, method: u32, depth: u32, arguments: 
     });
 }
 
+/// Appends a Notify without metadata that says how many calls of its method were dropped before it.
+pub fn put_marked_notify(out: &mut BytesMut, (method, depth): (u32, u32), arguments: &Rope, missed: u64) {
+    Head::append(out, |head| {
+        head.begin(6, kind::NOTIFY);
+        head.uint(u64::from(method));
+        head.uint(u64::from(depth));
+        head.nil();
+    });
+    put_rope(out, arguments);
+    put::uint(out, missed);
+}
+
 /// Appends a Response without streams, as most are.
 pub fn put_plain_response(out: &mut BytesMut, id: CallId, result: &Rope) {
     put_plain(out, result, |head| {
@@ -114,12 +126,15 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         }
         Frame::Notify(notify) => {
             Head::append(out, |head| {
-                head.begin(5, kind::NOTIFY);
+                head.begin(5 + u8::from(notify.missed.is_some()), kind::NOTIFY);
                 head.uint(u64::from(notify.method));
                 head.uint(u64::from(notify.depth));
             });
             put_metadata(out, &notify.metadata);
             put_payload(out, &notify.payload);
+            if let Some(missed) = notify.missed {
+                put::uint(out, missed);
+            }
         }
         Frame::Response { id, payload, streams } => {
             Head::append(out, |head| {
@@ -172,7 +187,12 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
             numbers(out, kind::CREDIT, &[*stream, *items, *bytes, *read]);
         }
         Frame::Stop { transfer } => numbers(out, kind::STOP, &[*transfer]),
-        Frame::Done { depth, count, bytes } => numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]),
+        Frame::Done { depth, count, bytes, marked: 0 } => {
+            numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes])
+        }
+        Frame::Done { depth, count, bytes, marked } => {
+            numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes, *marked]);
+        }
         Frame::Bye { code, message } => {
             begin(out, 3, kind::BYE);
             put::uint(out, u64::from(*code));
@@ -216,7 +236,7 @@ impl Frame {
                     + payload_len(&request.payload)
                     + streams_len(&request.streams)
             }
-            Self::Notify(notify) => 3 * NUMBER + metadata_len(&notify.metadata) + payload_len(&notify.payload),
+            Self::Notify(notify) => 4 * NUMBER + metadata_len(&notify.metadata) + payload_len(&notify.payload),
             Self::Response { payload, streams, .. } => NUMBER + payload_len(payload) + streams_len(streams),
             Self::Item { payload, .. } => NUMBER + payload_len(payload),
             Self::End { error: None, .. } => NUMBER,

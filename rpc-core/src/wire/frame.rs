@@ -197,6 +197,9 @@ pub enum Frame {
         count: u64,
         /// What these calls counted in [`PeerLimits::arguments`](super::PeerLimits::arguments), cumulative as well.
         bytes: u64,
+        /// How many calls of all depths have been finished that came with [`Notify::missed`], since the session began;
+        /// 0 is left out.
+        marked: u64,
     },
     /// The session is over: the last counted frame of its sender. Only of sessions that can be resumed.
     Bye {
@@ -271,6 +274,17 @@ pub struct Notify {
     pub metadata: MetadataPairs,
     /// The arguments: a MessagePack array, positional.
     pub payload: Payload,
+    /// For a call that its sender might have dropped while it waited: how many calls of the method were dropped since
+    /// the last that was sent. Such calls are counted in [`Frame::Done`] once more.
+    pub missed: Option<u64>,
+}
+
+impl Notify {
+    /// A call at no depth, without metadata, that is not dropped.
+    #[cfg(test)]
+    pub(crate) fn plain(method: u32, payload: Payload) -> Self {
+        Self { method, depth: 0, metadata: MetadataPairs::new(), payload, missed: None }
+    }
 }
 
 /// The body of [`Frame::Error`].

@@ -22,7 +22,7 @@ mod status;
 mod streams;
 
 pub use buffer::encode_bytes;
-pub use encode::{RequestHead, put_frame, put_plain_notify, put_plain_request, put_plain_response};
+pub use encode::{RequestHead, put_frame, put_marked_notify, put_plain_notify, put_plain_request, put_plain_response};
 pub(crate) use error::WireFault;
 pub use error::{PayloadLimit, WireError};
 pub use frame::{

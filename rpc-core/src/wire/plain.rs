@@ -28,6 +28,8 @@ pub enum PlainFrame {
         depth: u32,
         /// The arguments.
         arguments: Bytes,
+        /// As [`Notify::missed`](super::Notify::missed).
+        missed: Option<u64>,
     },
     /// Completes a call with a result.
     Response {
@@ -61,7 +63,13 @@ pub(super) fn read_plain(packet: &Bytes, at: usize) -> Option<(PlainFrame, usize
         [0x95, NOTIFY] => {
             let (method, depth) = (cursor.u32()?, cursor.u32()?);
             cursor.nil()?;
-            PlainFrame::Notify { method, depth, arguments: packet.slice(cursor.bin()?) }
+            PlainFrame::Notify { method, depth, arguments: packet.slice(cursor.bin()?), missed: None }
+        }
+        [0x96, NOTIFY] => {
+            let (method, depth) = (cursor.u32()?, cursor.u32()?);
+            cursor.nil()?;
+            let arguments = packet.slice(cursor.bin()?);
+            PlainFrame::Notify { method, depth, arguments, missed: Some(cursor.uint()?) }
         }
         [0x93, RESPONSE] => {
             let id = cursor.uint()?;
@@ -151,9 +159,9 @@ mod tests {
                     let request = Request::plain(id, method, Payload::Inline(arguments));
                     Self::Request(Request { deadline_ms, depth, parent, ..request })
                 }
-                PlainFrame::Notify { method, depth, arguments } => {
+                PlainFrame::Notify { method, depth, arguments, missed } => {
                     let (metadata, payload) = (MetadataPairs::new(), Payload::Inline(arguments));
-                    Self::Notify(Notify { method, depth, metadata, payload })
+                    Self::Notify(Notify { method, depth, metadata, payload, missed })
                 }
                 PlainFrame::Response { id, result } => {
                     Self::Response { id, payload: Payload::Inline(result), streams: Streams::default() }
@@ -176,8 +184,10 @@ mod tests {
                     let (deadline_ms, depth) = (parent.map(|_| id), small / 2);
                     frames.push(Frame::Request(Request { deadline_ms, depth, parent, ..request }));
                 }
-                let metadata = MetadataPairs::new();
-                frames.push(Frame::Notify(Notify { method: small, depth: 3, metadata, payload: payload.clone() }));
+                for missed in [None, Some(other)] {
+                    let notify = Notify { depth: 3, missed, ..Notify::plain(small, payload.clone()) };
+                    frames.push(Frame::Notify(notify));
+                }
                 frames.push(Frame::Response { id, payload, streams: Streams::default() });
             }
         }
@@ -219,6 +229,7 @@ mod tests {
             for frame in [
                 [&[0x98, REQUEST], &head[..], &parent, &[NIL], &payload].concat(),
                 [&[0x95, NOTIFY], &number(1)[..], &number(2), &[NIL], &payload].concat(),
+                [&[0x96, NOTIFY], &number(1)[..], &number(2), &[NIL], &payload, &number(3)].concat(),
                 [&[0x93, RESPONSE], &number(1)[..], &payload].concat(),
             ] {
                 // Another frame comes behind it.

@@ -127,7 +127,7 @@ async fn a_server_that_floods_a_client_whose_hooks_still_run_has_to_wait() {
             let pairs = (0..64).flat_map(|_| {
                 transfer += 1;
                 let payload = Payload::announced(transfer, 1);
-                let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload };
+                let notify = Notify { method: 1, depth: 0, metadata: Vec::new(), payload, missed: None };
                 [Frame::Notify(notify), Frame::Abort { transfer }]
             });
             raw.say(&pairs.collect::<Vec<_>>());
@@ -160,7 +160,7 @@ async fn one_way_calls_that_came_before_the_end_are_begun() {
     let (mut raw, session) = Raw::client(&host(till.clone().serve()), Vec::new()).await;
     session.established().await.unwrap();
     let payload = Payload::Inline(Bytes::from_static(&[0x91, 1]));
-    let tip = Notify { method: method_id("Booth", "tip"), depth: 0, metadata: Vec::new(), payload };
+    let tip = Notify { method: method_id("Booth", "tip"), depth: 0, metadata: Vec::new(), payload, missed: None };
     for _ in 0..20 {
         raw.say(&vec![Frame::Notify(tip.clone()); 5]);
     }

@@ -43,6 +43,9 @@ pub enum Frame {
         metadata: Vec<(String, String)>,
         /// The arguments: an array.
         payload: Payload,
+        /// For a call that its sender might have dropped: how many calls of the method were dropped since the last that
+        /// was sent.
+        missed: Option<u64>,
     },
     /// Ends a call with a result.
     Response {
@@ -117,6 +120,8 @@ pub enum Frame {
         count: u64,
         /// The bytes of their arguments, in all.
         bytes: u64,
+        /// How many calls with `missed` have ended, of all depths.
+        marked: u64,
     },
     /// The session is over: the last counted frame of its sender.
     Bye {
@@ -247,8 +252,8 @@ impl Frame {
                 let (payload, streams) = (payload.into(), streams.to_vec());
                 Self::Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window }
             }
-            W::Notify(wire::Notify { method, depth, metadata, payload }) => {
-                Self::Notify { method, depth, metadata, payload: payload.into() }
+            W::Notify(wire::Notify { method, depth, metadata, payload, missed }) => {
+                Self::Notify { method, depth, metadata, payload: payload.into(), missed }
             }
             W::Response { id, payload, streams } => {
                 Self::Response { id, payload: payload.into(), streams: streams.to_vec() }
@@ -261,7 +266,7 @@ impl Frame {
             W::End { stream, error } => Self::End { stream, error: error.map(Into::into) },
             W::Credit { stream, items, bytes, read } => Self::Credit { stream, items, bytes, read },
             W::Stop { transfer } => Self::Stop { transfer },
-            W::Done { depth, count, bytes } => Self::Done { depth, count, bytes },
+            W::Done { depth, count, bytes, marked } => Self::Done { depth, count, bytes, marked },
             W::Bye { code, message } => Self::Bye { code, message },
             W::GoAway { last_seq, message, after_ms } => Self::GoAway { last_seq, message, after_ms },
             own @ (W::Hello(_) | W::Welcome(_) | W::Ping { .. } | W::Pong { .. }) => return Err(own),
@@ -278,8 +283,8 @@ impl Frame {
                     wire::Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window };
                 W::Request(request)
             }
-            Self::Notify { method, depth, metadata, payload } => {
-                W::Notify(wire::Notify { method, depth, metadata, payload: payload.into() })
+            Self::Notify { method, depth, metadata, payload, missed } => {
+                W::Notify(wire::Notify { method, depth, metadata, payload: payload.into(), missed })
             }
             Self::Response { id, payload, streams } => {
                 W::Response { id, payload: payload.into(), streams: streams.into() }
@@ -292,7 +297,7 @@ impl Frame {
             Self::End { stream, error } => W::End { stream, error: error.map(Into::into) },
             Self::Credit { stream, items, bytes, read } => W::Credit { stream, items, bytes, read },
             Self::Stop { transfer } => W::Stop { transfer },
-            Self::Done { depth, count, bytes } => W::Done { depth, count, bytes },
+            Self::Done { depth, count, bytes, marked } => W::Done { depth, count, bytes, marked },
             Self::Bye { code, message } => W::Bye { code, message },
             Self::GoAway { last_seq, message, after_ms } => W::GoAway { last_seq, message, after_ms },
         }

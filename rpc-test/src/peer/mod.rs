@@ -247,7 +247,7 @@ impl FakePeer {
     #[track_caller]
     pub fn notify<T: Serialize + ?Sized>(&self, method: &str, arguments: &T) {
         let (method, payload) = (self.names.id(method), Payload::arguments(arguments));
-        self.send(Frame::Notify { method, depth: 0, metadata: Vec::new(), payload });
+        self.send(Frame::Notify { method, depth: 0, metadata: Vec::new(), payload, missed: None });
     }
 
     /// Answers a call with a result.

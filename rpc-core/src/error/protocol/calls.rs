@@ -54,6 +54,14 @@ pub enum CallViolation {
         /// The bytes of the arguments that were sent.
         sent_bytes: u64,
     },
+    /// More of the one-way calls that say how many were dropped before them were reported done than were sent, or fewer
+    /// than before. All counts began with the session.
+    ImpossibleMarkedDone {
+        /// How many were reported done.
+        count: u64,
+        /// How many were sent.
+        sent: u64,
+    },
 }
 
 impl fmt::Display for CallViolation {
@@ -79,6 +87,9 @@ impl fmt::Display for CallViolation {
                 "one-way calls of depth {depth} were reported done: {count} with {bytes} bytes; sent were {sent} with \
                  {sent_bytes} bytes"
             ),
+            Self::ImpossibleMarkedDone { count, sent } => {
+                write!(f, "{count} one-way calls that might have been dropped were reported done; sent were {sent}")
+            }
         }
     }
 }

@@ -87,7 +87,9 @@ impl Connection {
         if let Some(status) = self.refuse_start(now, start, parent.is_some()) {
             return Err(status);
         }
-        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth, start.origin.is_some()) else {
+        let behind = self.waits_behind(start.oneway, parent.is_some());
+        let is_held_back = behind.is_some() || self.calls.is_held_back(start.origin.is_some());
+        let Some((key, slot)) = self.calls.insert(start.oneway, start.depth, is_held_back) else {
             return Err(Status::resource_exhausted("too many calls wait on this session").not_executed());
         };
         (slot.method, slot.oneway, slot.depth) = (start.method, start.oneway, start.depth);
@@ -97,6 +99,9 @@ impl Connection {
         let admitted = slot.state == SlotState::Admitted;
         if !admitted {
             slot.waker = Some(waker.clone());
+            if behind.is_some() {
+                slot.state = SlotState::Behind;
+            }
         }
         slot.idle_timeout = start.idle_timeout.map(|idle_timeout| (idle_timeout, now));
         if let Some(deadline) = start.deadline {
@@ -106,7 +111,10 @@ impl Connection {
             self.push_deadline(due, DeadlineKey::Idle(key));
         }
         if !admitted {
-            self.calls.enqueue(start.oneway, start.depth, key);
+            match behind {
+                Some(number) => self.calls.enqueue_behind(number, key),
+                None => self.calls.enqueue(start.oneway, start.depth, key),
+            }
             self.watch_tables(now);
             if nested {
                 self.push_deadline(now + self.config.nested_wait(), DeadlineKey::Wait(key));
@@ -180,6 +188,7 @@ impl Connection {
         let has_parent = self.live_parent_of(start).is_some();
         self.refuse_start(now, start, has_parent).is_none()
             && !self.calls.is_held_back(start.origin.is_some())
+            && self.waits_behind(true, has_parent).is_none()
             && self.calls.try_acquire_oneway(start.depth)
     }
 
@@ -200,7 +209,7 @@ impl Connection {
     pub(crate) fn peek_admitted(&self, key: CallKey) -> Option<bool> {
         match self.calls.slots.find(key)?.state {
             SlotState::Admitted => Some(true),
-            SlotState::Waiting => Some(false),
+            SlotState::Behind | SlotState::Waiting => Some(false),
             _ => None,
         }
     }
@@ -239,7 +248,7 @@ impl Connection {
             return self.queue_plain(payload, charges, OnSent::Nothing, body);
         }
         let (payload, transfer) = self.split_payload(payload, charges.transfers, OnSent::Nothing);
-        let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload });
+        let frame = Frame::Notify(Notify { method: call.method, depth, metadata, payload, missed: None });
         self.outbox.push(frame, charges.room, OnSent::Nothing, transfer);
     }
 
@@ -284,7 +293,7 @@ impl Connection {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         self.output.stale_wakers.extend(slot.waker.take());
         match &slot.state {
-            SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
+            SlotState::Behind | SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
                 self.withdraw(key);
                 self.free_slot(key);
             }
@@ -315,6 +324,7 @@ impl Connection {
         let Some(slot) = self.calls.slots.find(key) else { return };
         let (oneway, depth) = (slot.oneway, slot.depth);
         match slot.state {
+            SlotState::Behind => self.calls.leave_behind(key),
             SlotState::Waiting => self.calls.leave_queue(oneway, key),
             SlotState::Admitted | SlotState::Queued => self.calls.release(oneway, depth, &mut self.output.wakes),
             _ => {}

@@ -119,7 +119,7 @@ impl Connection {
         for key in self.calls.slots.keys() {
             let Some(slot) = self.calls.slots.find(key) else { continue };
             let refused = slot.parent.is_none() && self.life.makes_no_call(slot.origin.is_some());
-            if refused && matches!(slot.state, SlotState::Waiting | SlotState::Admitted) {
+            if refused && matches!(slot.state, SlotState::Behind | SlotState::Waiting | SlotState::Admitted) {
                 self.fail(key, status.clone());
             }
         }
@@ -168,6 +168,7 @@ impl Connection {
         let idle = !self.life.held
             && self.served.is_nothing_awaited(self.life.grace_over)
             && (self.life.grace_over || self.calls.slots.awaited() == 0)
+            && self.queue.is_empty()
             && !self.outbox.has_frames()
             && !self.has_bulk()
             && self.send_streams.len() == 0
@@ -219,6 +220,10 @@ impl Connection {
             self.resolve(key, &status);
         }
         self.outbox.remove_transfers(|on_sent| matches!(on_sent, OnSent::Request(_)));
+        if was_open && flush == Flush::Output {
+            self.flush_queue();
+        }
+        self.life.lost.not_executed += self.clear_queue();
         match flush {
             Flush::Nothing => self.discard_output(),
             Flush::Output if was_open => self.begin_bye(),
@@ -236,7 +241,7 @@ impl Connection {
     fn resolve(&mut self, key: CallKey, status: &Status) {
         let Some(slot) = self.calls.slots.find_mut(key) else { return };
         let execution = match slot.state {
-            SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
+            SlotState::Behind | SlotState::Waiting | SlotState::Admitted | SlotState::Queued => Execution::NotExecuted,
             // The last byte of the call's arguments has not gone out.
             SlotState::Sent if slot.transfer.is_some() => Execution::NotExecuted,
             // The other side had said that it leaves before this packet came.

@@ -213,7 +213,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64) -> Result<(), ProtocolError> {
+    pub(super) fn handle_done(&mut self, depth: u32, count: u64, bytes: u64, marked: u64) -> Result<(), ProtocolError> {
+        if marked > 0 {
+            self.queue.handle_done(marked)?;
+        }
         let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
         // The bytes were acquired within the budget, so their number fits.
         self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);

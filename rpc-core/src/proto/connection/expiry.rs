@@ -22,6 +22,7 @@ const MANY: usize = 4096;
 const PAUSE: Duration = Duration::from_nanos(200);
 
 /// Why a call could not be sent.
+const BEHIND: &str = "one-way calls were sent before it that the other side does not take";
 const NO_LINK: &str = "the session has lost its link, and had no other one yet";
 
 /// A call whose deadline has passed.
@@ -94,6 +95,10 @@ impl Connection {
         let (method, origin, deadline) = (slot.method, slot.deadline_origin, slot.deadline);
         let late = |what: &str| too_late(method, origin, deadline, what);
         match &slot.state {
+            SlotState::Behind => {
+                let message = format!("{}: {BEHIND}", late("the call could not be sent"));
+                self.fail(key, Status::deadline_exceeded(message).not_executed());
+            }
             SlotState::Waiting => {
                 let oneway = slot.oneway;
                 let busy = self.busy(oneway);
@@ -130,14 +135,16 @@ impl Connection {
 
     /// A nested call has waited for a permit as long as it may.
     fn expire_wait(&mut self, key: CallKey) {
-        if self.calls.slots.is_waiting(key) {
-            let status = Status::resource_exhausted(format!(
-                "{}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
-                self.busy(false),
-                self.config.nested_wait()
-            ));
-            self.fail(key, status.not_executed());
-        }
+        let why = match self.calls.slots.find(key).map(|slot| &slot.state) {
+            Some(SlotState::Waiting) => self.busy(false),
+            Some(SlotState::Behind) => BEHIND.to_owned(),
+            _ => return,
+        };
+        let status = Status::resource_exhausted(format!(
+            "{why}; a call made inside a handler waits {:?} at most for that to change (Config::nested_wait)",
+            self.config.nested_wait()
+        ));
+        self.fail(key, status.not_executed());
     }
 
     /// Why a call has no permit.

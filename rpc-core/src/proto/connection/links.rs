@@ -272,6 +272,8 @@ impl Connection {
         self.link.open(&self.config, now);
         self.bound_bulk();
         self.sequence.note_taken_in(received);
+        self.queue.handle_ack(self.sequence.acked());
+        self.queue.restart(now);
         self.handle_acked();
         let since = self.resumption.granted_mut().and_then(Links::attach);
         if let (Some(since), Some(links)) = (since, self.resumption.granted_mut()) {

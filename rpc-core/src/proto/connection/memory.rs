@@ -159,6 +159,7 @@ impl Connection {
         self.served.trim();
         self.trim_kept_outcomes();
         self.outbox.trim();
+        self.queue.trim();
         self.send_streams.trim();
         self.recv_streams.trim();
         self.assembly.trim();

@@ -12,6 +12,7 @@
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
 mod answering;
+mod behind;
 mod bye;
 mod call_table;
 mod calls;
@@ -31,6 +32,7 @@ mod oneway_counts;
 mod outgoing_calls;
 mod output;
 mod plain_call;
+mod queueing;
 mod replay;
 mod resumption;
 mod schedule;
@@ -55,6 +57,7 @@ use super::{
     memory_pool::{MemoryPool, Share},
     negotiated::Negotiated,
     outbox::Outbox,
+    queue::OnewayQueue,
     sequence::Sequence,
     streams::{Credit, RecvStreams, SendStreams},
     timers::SessionTimer,
@@ -110,6 +113,8 @@ pub struct Connection {
     sequence: Sequence,
     /// Frames, transfers and streams that wait to be sent.
     outbox: Outbox,
+    /// One-way calls that wait for the other side.
+    queue: OnewayQueue,
     /// Calls that are made here.
     calls: OutgoingCalls,
     /// Calls that are served here.
@@ -179,6 +184,7 @@ impl Connection {
             return first.map_or(Ok(()), |frame| self.handle_welcome(now, frame));
         }
         self.link.handle_header(&mut self.sequence, header, len, now)?;
+        self.queue.handle_ack(self.sequence.acked());
         if let Some(links) = self.resumption.granted_mut() {
             links.is_known = true;
             self.handle_acked();
@@ -211,7 +217,9 @@ impl Connection {
     fn handle_plain(&mut self, now: Instant, frame: PlainFrame) -> Result<(), ProtocolError> {
         match frame {
             PlainFrame::Request { head, arguments } => self.handle_plain_request(now, head, arguments),
-            PlainFrame::Notify { method, depth, arguments } => self.handle_plain_notify(now, method, depth, arguments),
+            PlainFrame::Notify { method, depth, arguments, missed } => {
+                self.handle_plain_notify(now, method, depth, missed, arguments)
+            }
             PlainFrame::Response { id, result } => self.handle_plain_response(id, result),
         }
     }
@@ -238,7 +246,7 @@ impl Connection {
                 self.handle_stop(transfer);
                 Ok(())
             }
-            Frame::Done { depth, count, bytes } => self.handle_done(depth, count, bytes),
+            Frame::Done { depth, count, bytes, marked } => self.handle_done(depth, count, bytes, marked),
             Frame::Bye { code, message } => self.handle_bye(now, code, &message),
             Frame::Ping { token } => self.handle_ping(now, token),
             Frame::Pong { token } => self.handle_pong(now, token),
@@ -283,7 +291,10 @@ impl Connection {
         let done = if is_sending { link.unless_stuck(self.served.done_due()) } else { None };
         let is_acking = self.life.is_open() || self.resumption.is_granted();
         let ack = if is_acking { link.ack_due() } else { None };
-        [link.timers.next(), self.schedule.next(), self.linger_due(), done, ack].into_iter().flatten().min()
+        [link.timers.next(), self.schedule.next(), self.linger_due(), self.queue_due(), done, ack]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.
@@ -386,6 +397,8 @@ impl Connection {
             calls_served: self.served.two_way_len(),
             oneway_pending: self.calls.oneway_pending(),
             oneway_served: self.served.oneway_len(),
+            queued_calls: self.queue.len(),
+            queued_bytes: self.queue.bytes(),
             outbox_bytes: self.outbox.bytes(),
             transfer_bytes: self.outbox.transfer_bytes(),
             assembly_bytes: self.assembly.bytes(),
@@ -398,6 +411,11 @@ impl Connection {
             unacked_bulk: self.link.bulk.under_way(),
             replay_bytes: self.resumption.kept_bytes(),
         }
+    }
+
+    /// One-way calls that were made here and dropped, because the other side did not keep up, since the session began.
+    pub fn oneway_dropped(&self) -> u64 {
+        self.queue.dropped()
     }
 
     /// One-way calls that came in and were not run, since the session began.

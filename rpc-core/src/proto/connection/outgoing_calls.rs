@@ -13,7 +13,10 @@ use crate::{
     wire::{CallId, PeerLimits},
 };
 
-use super::oneway_counts::{OnewayCount, OnewayCounts};
+use super::{
+    behind::Behind,
+    oneway_counts::{OnewayCount, OnewayCounts},
+};
 
 /// Completions for ids that are not awaited, after which the connection is closed.
 const MAX_STRAY_COMPLETIONS: u32 = 100;
@@ -28,6 +31,8 @@ pub(super) struct OutgoingCalls {
     pub(super) slots: Slots,
     two_way: Admission,
     oneway: Admission,
+    /// Calls that wait for calls of the queue, before they wait for a permit.
+    behind: Behind,
     /// One-way calls by depth: how many were sent, and how many the other side has reported done.
     sent: OnewayCounts,
     done: OnewayCounts,
@@ -67,6 +72,7 @@ impl OutgoingCalls {
             slots: Slots::default(),
             two_way: Admission::closed(),
             oneway: Admission::closed(),
+            behind: Behind::default(),
             sent: OnewayCounts::default(),
             done: OnewayCounts::default(),
             stray_completions: 0,
@@ -104,6 +110,7 @@ impl OutgoingCalls {
         self.slots.trim();
         self.two_way.waiting.trim();
         self.oneway.waiting.trim();
+        self.behind.trim();
         trim_list(&mut self.granted);
     }
 
@@ -124,11 +131,10 @@ impl OutgoingCalls {
         if oneway { &mut self.oneway } else { &mut self.two_way }
     }
 
-    /// A slot for a new call, with a permit if there is one, to be filled in where it lies. `None` when there are too
-    /// many slots.
+    /// A slot for a new call, with a permit if there is one and the call need not wait for something else, to be filled
+    /// in where it lies. `None` when there are too many slots.
     #[inline]
-    pub(super) fn insert(&mut self, oneway: bool, depth: u32, in_handler: bool) -> Option<(CallKey, &mut Slot)> {
-        let is_held_back = self.is_held_back(in_handler);
+    pub(super) fn insert(&mut self, oneway: bool, depth: u32, is_held_back: bool) -> Option<(CallKey, &mut Slot)> {
         let permits = if oneway { &mut self.oneway.permits } else { &mut self.two_way.permits };
         let admitted = !is_held_back && permits.try_acquire(depth);
         let state = if admitted { SlotState::Admitted } else { SlotState::Waiting };
@@ -153,6 +159,11 @@ impl OutgoingCalls {
         new
     }
 
+    /// Whether there is a permit for a one-way call.
+    pub(super) fn has_oneway_permit(&self, depth: u32) -> bool {
+        self.oneway.permits.admits(depth)
+    }
+
     /// Takes a permit for a one-way call that needs no slot, if there is one.
     #[inline]
     pub(super) fn try_acquire_oneway(&mut self, depth: u32) -> bool {
@@ -162,6 +173,35 @@ impl OutgoingCalls {
     /// A new call has to wait for its permit.
     pub(super) fn enqueue(&mut self, oneway: bool, depth: u32, key: CallKey) {
         self.admission(oneway).waiting.push(depth, key);
+    }
+
+    /// A new call has to wait until the call of the queue with this number has gone. Its slot says
+    /// [`SlotState::Behind`].
+    pub(super) fn enqueue_behind(&mut self, number: u64, key: CallKey) {
+        self.behind.push(number, key);
+    }
+
+    /// The call of the queue with this number has gone, and all before it: the calls that waited for that wait for a
+    /// permit.
+    pub(super) fn pass(&mut self, gone: u64, wakes: &mut Vec<Waker>) {
+        if self.behind.is_empty() {
+            return;
+        }
+        while let Some(key) = self.behind.pop(gone) {
+            let Some(slot) = self.slots.find_mut(key).filter(|slot| slot.state == SlotState::Behind) else { continue };
+            slot.state = SlotState::Waiting;
+            let (oneway, depth) = (slot.oneway, slot.depth);
+            self.enqueue(oneway, depth, key);
+        }
+        self.grant(false, wakes);
+        self.grant(true, wakes);
+    }
+
+    /// A call that waits for calls of the queue gives up. Its slot still says [`SlotState::Behind`].
+    pub(super) fn leave_behind(&mut self, key: CallKey) {
+        let slots = &self.slots;
+        let is_behind = |key| slots.find(key).is_some_and(|slot: &Slot| slot.state == SlotState::Behind);
+        self.behind.leave(|other| other != key && is_behind(other));
     }
 
     /// A call that waits gives up. Its slot still says [`SlotState::Waiting`].
@@ -268,7 +308,8 @@ mod tests {
     }
 
     fn begin(calls: &mut OutgoingCalls, oneway: bool) -> CallKey {
-        let (key, slot) = calls.insert(oneway, 0, false).unwrap();
+        let is_held_back = calls.is_held_back(false);
+        let (key, slot) = calls.insert(oneway, 0, is_held_back).unwrap();
         (slot.oneway, slot.depth) = (oneway, 0);
         let waits = slot.state == SlotState::Waiting;
         if waits {
@@ -299,7 +340,8 @@ mod tests {
         let key = begin(&mut calls, false);
         calls.grant(false, &mut Vec::new());
         assert!(!is_admitted(&calls, key) && !calls.is_held_back(true));
-        let (nested, _) = calls.insert(true, 0, true).unwrap();
+        let is_held_back = calls.is_held_back(true);
+        let (nested, _) = calls.insert(true, 0, is_held_back).unwrap();
         assert!(is_admitted(&calls, nested));
         calls.hold_back(false);
         calls.grant(false, &mut Vec::new());

@@ -46,7 +46,8 @@ impl Connection {
     ) -> PlainStart {
         let parent = self.live_parent_of(start);
         let is_plain = self.is_taken_inline(&arguments.bytes) && self.result_window(start.method) == 0;
-        let is_held_back = self.calls.is_held_back(start.origin.is_some());
+        let is_held_back = self.calls.is_held_back(start.origin.is_some())
+            || self.waits_behind(start.oneway, parent.is_some()).is_some();
         if !is_plain || is_held_back || self.refuse_start(now, start, parent.is_some()).is_some() {
             return PlainStart::Refused(arguments);
         }

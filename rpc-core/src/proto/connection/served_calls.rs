@@ -266,7 +266,7 @@ impl ServedCalls {
     pub(super) fn finish_oneway(&mut self, number: u64, wakes: &mut Vec<Waker>) -> Option<Finished> {
         let served = self.oneway.remove(number)?;
         self.oneway_permits.release(served.declared_depth);
-        self.count_done(served.declared_depth, served.argument_bytes);
+        self.count_done(served.declared_depth, served.argument_bytes, served.call.missed.is_some());
         Some(self.leave(served, wakes))
     }
 
@@ -291,8 +291,8 @@ impl ServedCalls {
 
     /// Counts a one-way call that is over, or was refused.
     #[inline]
-    pub(super) fn count_done(&mut self, depth: u32, bytes: u64) {
-        self.done.count(depth, bytes);
+    pub(super) fn count_done(&mut self, depth: u32, bytes: u64, marked: bool) {
+        self.done.count(depth, bytes, marked);
     }
 
     /// The next report of finished one-way calls, if the other side has not been told all.
@@ -388,10 +388,10 @@ mod tests {
         assert!(calls.try_acquire(true, 0) && calls.try_acquire(false, 0), "each kind has its own permits");
         let number = calls.next_oneway();
         take_in(&mut calls, ServedKey::Oneway(number), 40);
-        calls.count_done(0, 2);
+        calls.count_done(0, 2, false);
         calls.finish_oneway(number, &mut Vec::new());
-        calls.count_done(u32::MAX, 5);
-        assert_eq!(calls.next_done(), Some(Frame::Done { depth: 0, count: 2, bytes: 42 }));
+        calls.count_done(u32::MAX, 5, false);
+        assert_eq!(calls.next_done(), Some(Frame::Done { depth: 0, count: 2, bytes: 42, marked: 0 }));
         assert_eq!(calls.next_done(), None);
         assert!(calls.try_acquire(true, 0));
     }

@@ -119,7 +119,7 @@ impl Connection {
         let declared = deadline_ms.and_then(|ms| came.checked_add(Duration::from_millis(ms)));
         let deadline = declared.into_iter().chain(inherited).min();
         let origin = parent.and_then(|parent| parent.origin);
-        let new = NewCall { session: self.id, id: Some(id), method, depth, deadline, metadata, origin };
+        let new = NewCall { session: self.id, id: Some(id), method, depth, deadline, metadata, origin, missed: None };
         let call = self.served.share(new);
         self.take_in(now, Admitted { key: ServedKey::Call(id), call, declared_depth, cost, payload, streams, window })
     }
@@ -141,8 +141,8 @@ impl Connection {
     }
 
     pub(super) fn handle_notify(&mut self, now: Instant, notify: Notify) -> Result<(), ProtocolError> {
-        let Notify { method, depth, metadata, payload } = notify;
-        self.take_notify(now, (method, depth), metadata, payload)
+        let Notify { method, depth, metadata, payload, missed } = notify;
+        self.take_notify(now, (method, depth, missed), metadata, payload)
     }
 
     /// A one-way call has come without metadata, whose arguments are in the frame.
@@ -151,9 +151,10 @@ impl Connection {
         now: Instant,
         method: u32,
         depth: u32,
+        missed: Option<u64>,
         arguments: Bytes,
     ) -> Result<(), ProtocolError> {
-        self.take_notify(now, (method, depth), MetadataPairs::new(), Payload::Inline(arguments))
+        self.take_notify(now, (method, depth, missed), MetadataPairs::new(), Payload::Inline(arguments))
     }
 
     // Inlined as `take_request` is.
@@ -161,7 +162,7 @@ impl Connection {
     fn take_notify(
         &mut self,
         now: Instant,
-        (method, depth): (u32, u32),
+        (method, depth, missed): (u32, u32, Option<u64>),
         metadata: MetadataPairs,
         payload: Payload,
     ) -> Result<(), ProtocolError> {
@@ -171,13 +172,13 @@ impl Connection {
             // No answer is sent, but the sender's permit must return.
             self.served.refuse_oneway(method, status);
             self.discard_announced(now, &payload)?;
-            self.served.count_done(depth, cost.arguments);
+            self.served.count_done(depth, cost.arguments, missed.is_some());
             return Ok(());
         }
         // The call is within the limits, so it may not be dropped: if it is too much, the session ends.
         let _ = self.has_memory(cost.memory);
         let key = ServedKey::Oneway(self.served.next_oneway());
-        let new = NewCall { session: self.id, id: None, method, depth, deadline: None, metadata, origin: None };
+        let new = NewCall { session: self.id, method, depth, metadata, missed, ..NewCall::default() };
         let call = self.served.share(new);
         let streams = Streams::default();
         self.take_in(now, Admitted { key, call, declared_depth: depth, cost, payload, streams, window: 0 })

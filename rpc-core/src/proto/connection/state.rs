@@ -54,6 +54,10 @@ pub struct ConnectionStats {
     pub oneway_pending: usize,
     /// One-way calls being served here.
     pub oneway_served: usize,
+    /// One-way calls that wait in the queue, because the other side does not keep up.
+    pub queued_calls: usize,
+    /// What these calls count against `Config::max_queued_bytes`.
+    pub queued_bytes: usize,
     /// Bytes of frames waiting to be written.
     pub outbox_bytes: usize,
     /// Bytes of large payloads waiting to be written.

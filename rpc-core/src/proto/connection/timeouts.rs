@@ -25,6 +25,9 @@ impl Connection {
         while let Some(timer) = self.schedule.timers.pop_due(now) {
             self.handle_session_timer(now, timer);
         }
+        if self.queue_due().is_some_and(|due| due <= now) {
+            self.judge_queue(now);
+        }
         self.time_linger(now);
         self.expire_deadlines(now);
     }

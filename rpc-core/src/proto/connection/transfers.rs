@@ -80,6 +80,10 @@ impl Connection {
                 }
                 OnSent::Nothing
             }
+            OnSent::Queued(len) => {
+                self.queue.note_withdrawn(len as usize);
+                OnSent::Nothing
+            }
             OnSent::Nothing => OnSent::Nothing,
         };
         self.outbox.push_urgent(Frame::Abort { transfer: transfer.id }, on_sent);

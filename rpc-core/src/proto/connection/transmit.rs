@@ -73,6 +73,7 @@ impl Connection {
         !self.life.is_open()
             || self.life.draining
             || self.has_output()
+            || self.may_feed()
             || self.served.owes_done()
             || self.recv_streams.has_credit()
             || self.link.acks.due().is_some_and(|due| due <= now)
@@ -82,6 +83,7 @@ impl Connection {
         if self.resumption.is_silent() {
             return None;
         }
+        self.feed(now);
         let largest = self.negotiated.packet;
         let budget = PACKET_BYTES.min(largest);
         let number = self.sequence.next_number();
@@ -221,6 +223,7 @@ impl Connection {
                 }
             }
             OnSent::Completion(id) => self.finish_served(id),
+            OnSent::Queued(len) => self.queue.note_sent(self.sequence.last_number(), len as usize),
         }
     }
 
@@ -278,8 +281,10 @@ impl Connection {
             let on_sent = out.on_sent;
             if out.is_plain() {
                 self.output.released.room += self.outbox.pop_plain();
-                if let OnSent::Completion(id) = on_sent {
-                    self.finish_served(id);
+                match on_sent {
+                    OnSent::Completion(id) => self.finish_served(id),
+                    OnSent::Queued(len) => self.queue.note_sent(number, len as usize),
+                    OnSent::Request(_) | OnSent::Nothing => {}
                 }
                 return true;
             }
@@ -289,6 +294,7 @@ impl Connection {
             match (transfer, on_sent) {
                 (Some(transfer), _) => self.outbox.start_transfer(transfer),
                 (None, OnSent::Completion(id)) => self.finish_served(id),
+                (None, OnSent::Queued(len)) => self.queue.note_sent(number, len as usize),
                 (None, OnSent::Request(_) | OnSent::Nothing) => {}
             }
             return true;

@@ -28,7 +28,9 @@ impl Connection {
         let Some(slot) = self.calls.slots.find(key) else { return };
         let status = self.held_up(slot.method.map(ToString::to_string));
         match slot.state {
-            SlotState::Waiting | SlotState::Admitted | SlotState::Queued => self.fail(key, status.not_executed()),
+            SlotState::Behind | SlotState::Waiting | SlotState::Admitted | SlotState::Queued => {
+                self.fail(key, status.not_executed());
+            }
             SlotState::Sent => {
                 self.resolve_early(key, status);
                 self.give_up(key, false);

@@ -40,10 +40,14 @@ fn a_breach_of_the_protocol_closes_with_1002() {
             vec![request_of(1, announced(1, 0))],
             TransferViolation::Empty { transfer: 1 }.into(),
         ),
-        ("more done than was sent", vec![Frame::Done { depth: 0, count: 1, bytes: 0 }], impossible_done.into()),
+        (
+            "more done than was sent",
+            vec![Frame::Done { depth: 0, count: 1, bytes: 0, marked: 0 }],
+            impossible_done.into(),
+        ),
         (
             "done for a depth that does not exist",
-            vec![Frame::Done { depth: 900, count: 1, bytes: 0 }],
+            vec![Frame::Done { depth: 900, count: 1, bytes: 0, marked: 0 }],
             CallViolation::DoneBeyondDepth { depth: 900 }.into(),
         ),
     ];

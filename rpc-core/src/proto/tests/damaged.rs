@@ -12,7 +12,7 @@ use crate::{
     error::ConnectionError,
     proto::{CallKey, ConnectionStats, Outcome},
     status::Status,
-    wire::{ErrorBody, Frame, Hello, Payload, Streams, Welcome, read_packet},
+    wire::{ErrorBody, Frame, Hello, Notify, Payload, Streams, Welcome, read_packet},
 };
 
 /// A state of the end that gets the packet. It is a server's, but for one.
@@ -153,7 +153,9 @@ pub(super) fn frames(known: Known) -> Vec<Frame> {
         Frame::Credit { stream: produced, items: 3, bytes: 300, read: 1 },
         Frame::Credit { stream: 0, items: 0, bytes: 300, read: 0 },
         Frame::Stop { transfer: produced },
-        Frame::Done { depth: 0, count: 1, bytes: 0 },
+        Frame::Done { depth: 0, count: 1, bytes: 0, marked: 0 },
+        Frame::Done { depth: 0, count: 1, bytes: 0, marked: 1 },
+        Frame::Notify(Notify { depth: 1, missed: Some(300), ..Notify::plain(1, text()) }),
         Frame::Bye { code: 1000, message: "x".to_owned() },
         Frame::Ping { token: 300 },
         Frame::Pong { token: 1 },

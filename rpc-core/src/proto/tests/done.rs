@@ -51,7 +51,7 @@ fn a_report_waits_as_long_as_an_ack_and_takes_the_ack_along() {
     assert_eq!(pending(&pair), 2);
     assert_eq!(pair.ends[SERVER].connection.poll_timeout(), Some(pair.now + Duration::from_millis(50)));
     pair.now += Duration::from_millis(50);
-    assert_eq!(written(&mut pair), [[Frame::Done { depth: 0, count: 2, bytes: 0 }]]);
+    assert_eq!(written(&mut pair), [[Frame::Done { depth: 0, count: 2, bytes: 0, marked: 0 }]]);
     pair.run();
     assert_eq!(pending(&pair), 0);
     assert!(pair.ends[SERVER].connection.poll_timeout() > Some(pair.now + DELAY), "no ack is due any more");

@@ -25,10 +25,10 @@ fn one_way_calls_beyond_the_limit_do_not_run_and_are_reported_done() {
     liar.say(&[notify(), notify(), notify()]);
     let first = arrived(&mut liar);
     liar.pair.now += Duration::from_secs(1);
-    assert_eq!(liar.heard(), [Frame::Done { depth: 0, count: 2, bytes: 0 }], "the two that were refused");
+    assert_eq!(liar.heard(), [Frame::Done { depth: 0, count: 2, bytes: 0, marked: 0 }], "the two that were refused");
     liar.pair.answer_ok(SERVER, &first);
     liar.pair.now += Duration::from_secs(1);
-    assert_eq!(liar.heard(), [Frame::Done { depth: 0, count: 3, bytes: 0 }]);
+    assert_eq!(liar.heard(), [Frame::Done { depth: 0, count: 3, bytes: 0, marked: 0 }]);
     liar.say(&[notify()]);
     arrived(&mut liar);
     assert_eq!(liar.closed(), None);

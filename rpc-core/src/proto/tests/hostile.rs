@@ -140,7 +140,7 @@ pub(super) fn request_with(id: u64, set: impl FnOnce(&mut Request)) -> Frame {
 
 pub(super) fn notify() -> Frame {
     let payload = Payload::Inline(Bytes::from_static(&[0x90]));
-    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })
+    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload, missed: None })
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn held(liar: &Liar) -> usize {
 }
 
 fn notify(len: usize) -> Frame {
-    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len) })
+    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len), missed: None })
 }
 
 fn with_streams(id: u64, streams: impl IntoIterator<Item = TransferId>) -> Frame {
@@ -76,7 +76,7 @@ fn refused_one_way_calls_of_any_length_can_be_counted() {
     let mut liar = Liar::new(&Config::default());
     for transfer in 1..=3 {
         let payload = Payload::announced(transfer, u64::MAX);
-        liar.say(&[Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })]);
+        liar.say(&[Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload, missed: None })]);
         liar.say(&[Frame::Abort { transfer }]);
     }
     assert_eq!((liar.closed(), held(&liar)), (None, 0));

@@ -25,6 +25,7 @@ mod peer_text;
 mod pings;
 mod pool;
 mod producers;
+mod queue;
 mod sharing;
 mod simulation;
 mod stream_budget;

@@ -101,7 +101,7 @@ fn a_long_refusal_is_cut_on_arrival() {
 fn one_way_calls_beyond_a_limit_are_counted_and_reported_to_the_shell() {
     let notify = |depth, metadata| {
         let payload = Payload::Inline(Bytes::from_static(&[0x90]));
-        Frame::Notify(Notify { method: 9, depth, metadata, payload })
+        Frame::Notify(Notify { method: 9, depth, metadata, payload, missed: None })
     };
     let cases = [
         (notify(99, Vec::new()), "deep"),

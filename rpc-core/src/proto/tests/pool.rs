@@ -22,7 +22,7 @@ fn inline(len: usize) -> Payload {
 }
 
 fn notify(len: usize) -> Frame {
-    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len) })
+    Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload: inline(len), missed: None })
 }
 
 /// A client that sends what a test says, to a server that has joined the pool.

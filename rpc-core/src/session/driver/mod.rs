@@ -2,6 +2,7 @@
 
 mod alarm;
 mod closing;
+mod feeding;
 mod links;
 mod opening;
 mod reading;
@@ -27,6 +28,7 @@ use super::{
     yield_now::yield_now,
 };
 use alarm::Alarm;
+use feeding::Reserving;
 use futures::{FutureExt, future::BoxFuture};
 use sleep::Clocks;
 use writing::{Outlook, Written};
@@ -77,6 +79,8 @@ pub struct Driver {
     /// How many handlers are started before their completions are written.
     batch: usize,
     outlook: Outlook,
+    /// Waits for what a large call of the queue needs.
+    reserving: Option<Reserving>,
     /// The transport knows that the handshake is done.
     handshake_done: bool,
     _watched: Watched,
@@ -139,6 +143,7 @@ impl Driver {
             stuck: false,
             batch: 0,
             outlook: Outlook::default(),
+            reserving: None,
             handshake_done: false,
             _watched: Watched::new(),
             wakes: Vec::new(),
@@ -279,7 +284,7 @@ impl Driver {
             }
         }
         // The steps above may have ended the session.
-        if self.outlook.has_events {
+        if self.outlook.has_events || self.drive_queue(cx) {
             return true;
         }
         let fired = self.alarm.poll(cx, round.now, self.outlook.next);

@@ -16,7 +16,10 @@ use super::{
     },
     Driver, ROUND_BYTES, Round,
 };
-use crate::{peer::now, proto::Connection};
+use crate::{
+    peer::now,
+    proto::{Connection, QueueNeed},
+};
 
 /// With this many bytes to be written, the driver does not wait for further callers.
 pub(super) const ENOUGH_BYTES: usize = 32 * 1024;
@@ -54,6 +57,8 @@ pub(super) struct Outlook {
     pub(super) has_refused: bool,
     /// When the connection has to act next.
     pub(super) next: Option<Instant>,
+    /// What the next call of the queue needs, if that is all it lacks.
+    pub(super) queue_need: Option<QueueNeed>,
 }
 
 impl Outlook {
@@ -62,6 +67,7 @@ impl Outlook {
             has_events: connection.has_events() || connection.ended().is_some(),
             has_refused: connection.has_refused_oneway(),
             next: connection.poll_timeout(),
+            queue_need: connection.queue_need(),
         }
     }
 }

@@ -191,7 +191,7 @@ fn a_session_that_ends_while_its_link_is_made_says_its_last_words_over_it() {
 fn a_peer_that_withholds_its_acks_does_not_make_this_side_spin() {
     let mut server = Server::new(1);
     let payload = Payload::Inline(Bytes::from_static(&[0x90]));
-    server.say(0, &[Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload })]);
+    server.say(0, &[Frame::Notify(Notify { method: 1, depth: 0, metadata: Vec::new(), payload, missed: None })]);
     let key = std::iter::from_fn(|| server.connection.poll_event()).find_map(|event| match event {
         Event::Call { key, .. } => Some(key),
         _ => None,

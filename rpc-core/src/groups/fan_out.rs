@@ -1,0 +1,148 @@
+//! `FanOut`: what a one-way call to many sessions does, inside of its interceptors.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use serde::Serialize;
+
+use super::{Audience, Delivery, Member, audience::Selected};
+use crate::{
+    contract::MethodDescriptor,
+    peer::{
+        CallInfo, CallOptions, CurrentCall, End, OverflowKey, Policy, QueuedCalls, Reply, current, deliver,
+        encode_rope, is_pressing, now, run_interceptors, unencodable,
+    },
+    proto::{DeadlineSetting, Enqueued},
+    status::Status,
+    wire::{MetadataPairs, Rope},
+};
+
+/// A one-way call to many sessions, with its arguments encoded.
+pub(super) struct FanOut {
+    audience: Audience,
+    method: &'static MethodDescriptor,
+    arguments: Result<Rope, Status>,
+    key: Option<OverflowKey>,
+}
+
+impl FanOut {
+    pub(super) fn new<A: Serialize>(
+        audience: Audience,
+        method: &'static MethodDescriptor,
+        arguments: &A,
+        key: Option<OverflowKey>,
+    ) -> Self {
+        let arguments = encode_rope(arguments).map_err(|why| unencodable(method, &why));
+        Self { audience, method, arguments, key }
+    }
+
+    /// Sends the call inside of the interceptors of the sessions.
+    pub(super) async fn run(self) -> Result<Delivery, Status> {
+        let Self { audience, method, arguments, key } = self;
+        let selected = audience.select();
+        let options = audience.options();
+        let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
+        let policy = Policy::or(options, method, audience.overflow());
+        let origin = current();
+        let mut sending = Sending { audience: &audience, selected, method, policy, origin, arguments: arguments?, key };
+        // All sessions of a server have the same interceptors.
+        let Some(first) = sending.selected.iter().next().map(|member| member.session().shared().clone()) else {
+            return Ok(Delivery::default());
+        };
+        if first.interceptors.is_empty() {
+            return sending.send(metadata).await;
+        }
+        let usual = (first.config.call_timeout(), DeadlineSetting::Config);
+        let timeout = CallOptions::explicit(options, method).unwrap_or(usual);
+        let (deadline, _) = CallOptions::deadline(now(), timeout, sending.origin.as_ref());
+        let members = sending.selected.iter().count();
+        let call = CallInfo::outgoing(method, None, sending.origin.clone(), metadata, deadline);
+        let mut call = call.to_members(members);
+        let reply = run_interceptors(&first.interceptors, &mut call, &mut sending).await?;
+        reply.into_content(call.number()).map(|(delivery, _watch): (Delivery, _)| delivery)
+    }
+}
+
+/// The call, when it is known to whom it goes.
+struct Sending<'a> {
+    audience: &'a Audience,
+    selected: Selected,
+    method: &'static MethodDescriptor,
+    policy: Policy,
+    origin: Option<CurrentCall>,
+    arguments: Rope,
+    key: Option<OverflowKey>,
+}
+
+#[async_trait]
+impl End for Sending<'_> {
+    async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
+        let delivery = self.send(call.metadata_pairs().clone()).await?;
+        Ok(Reply::new(call.number(), false, false, 0, delivery))
+    }
+}
+
+impl Sending<'_> {
+    async fn send(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
+        if self.policy.is_queued() { self.queue(metadata).await } else { Ok(self.wait(metadata).await) }
+    }
+
+    /// Gives the call to every member's queue, which takes it or not.
+    async fn queue(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
+        let payload = (self.arguments.clone(), self.key.clone());
+        let calls = QueuedCalls::new(self.method, self.policy, (self.origin.clone(), metadata), payload)?;
+        let (mut delivery, mut presses) = (Delivery::default(), false);
+        for member in self.selected.iter() {
+            let enqueued = calls.queue(member.session().shared());
+            presses |= enqueued.as_ref().is_ok_and(|enqueued| is_pressing(*enqueued));
+            match enqueued {
+                Ok(Enqueued::Queued { dropped, .. }) => {
+                    delivery.queued += 1;
+                    delivery.dropped += dropped;
+                }
+                Ok(Enqueued::Dropped) => delivery.dropped += 1,
+                Ok(Enqueued::Overflowing { .. }) | Err(_) => delivery.failed += 1,
+            }
+        }
+        if presses {
+            tokio::task::yield_now().await;
+        }
+        Ok(delivery)
+    }
+
+    /// Sends the call to those who have room, and then waits for the others.
+    async fn wait(&mut self, metadata: MetadataPairs) -> Delivery {
+        let mut delivery = Delivery::default();
+        let mut count = |sent: Result<(), Status>| match sent {
+            Ok(()) => delivery.queued += 1,
+            Err(_) => delivery.failed += 1,
+        };
+        let mut waiting = FuturesUnordered::new();
+        for member in self.selected.iter() {
+            let mut sent = self.deliver(member, metadata.clone());
+            match poll_fn(|cx| Poll::Ready(sent.poll_unpin(cx))).await {
+                Poll::Ready(sent) => count(sent),
+                // This call is served for the member, which may not read before it has its answer.
+                Poll::Pending if self.is_callers(member) => count(Err(Status::resource_exhausted("no room"))),
+                Poll::Pending => waiting.push(sent),
+            }
+        }
+        while let Some(sent) = waiting.next().await {
+            count(sent);
+        }
+        delivery
+    }
+
+    fn deliver(&self, member: &Member, metadata: MetadataPairs) -> BoxFuture<'static, Result<(), Status>> {
+        let shared = member.session().shared().clone();
+        let longest = if self.origin.is_some() { shared.config.nested_wait() } else { Duration::MAX };
+        let context = (self.origin.clone(), metadata);
+        deliver(shared, self.method, self.audience.shared_options(), context, self.arguments.clone(), longest).boxed()
+    }
+
+    fn is_callers(&self, member: &Member) -> bool {
+        let session = member.session().shared().id.number();
+        self.origin.as_ref().is_some_and(|origin| origin.call.session == session)
+    }
+}
