@@ -87,7 +87,7 @@ impl Audience {
 
     /// Calls a method of each of them that may return a typed fault.
     #[doc(hidden)]
-    pub fn ask_fallible<A: Serialize, O: Output, F: DecodeFault>(
+    pub fn ask_fallible<A, O, F>(
         &self,
         method: &'static MethodDescriptor,
         arguments: A,
@@ -95,7 +95,9 @@ impl Audience {
         _: PhantomData<fn() -> F>,
     ) -> Answers<O::Value, CallError<F::Fault>>
     where
-        F: 'static,
+        A: Serialize,
+        O: Output,
+        F: DecodeFault + 'static,
         F::Fault: Send + 'static,
     {
         let (arguments, options) = (self.encode(method, &arguments), self.options.clone());

@@ -28,9 +28,10 @@ pub struct Delivery {
 
 /// A one-way call to many sessions. It goes out when this is polled for the first time, to those who are members then.
 ///
-/// This is ready once every member's queue has taken the call, has dropped it, or cannot take it. It waits for no member,
-/// unless the policy is [`Overflow::Wait`](crate::Overflow::Wait); then dropping it gives up the members that have no
-/// room yet. It fails if the arguments do not serialize, or if an interceptor refuses the call; then no member gets it.
+/// This is ready once every member's queue has taken the call, has dropped it, or cannot take it. It waits for no
+/// member, unless the policy is [`Overflow::Wait`](crate::Overflow::Wait); then dropping it gives up the members that
+/// have no room yet. It fails if the arguments do not serialize, or if an interceptor refuses the call; then no member
+/// gets it.
 #[must_use = "the call goes out when this is awaited"]
 pub struct Broadcast(BoxFuture<'static, Result<Delivery, Status>>);
 

@@ -58,7 +58,7 @@ impl FanOut {
         let (deadline, _) = CallOptions::deadline(now(), timeout, sending.origin.as_ref());
         let members = sending.selected.iter().count();
         let call = CallInfo::outgoing(method, None, sending.origin.clone(), metadata, deadline);
-        let mut call = call.to_members(members);
+        let mut call = call.for_members(members);
         let reply = run_interceptors(&first.interceptors, &mut call, &mut sending).await?;
         reply.into_content(call.number()).map(|(delivery, _watch): (Delivery, _)| delivery)
     }

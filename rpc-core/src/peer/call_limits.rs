@@ -41,8 +41,7 @@ pub(super) fn check_arguments(
     let spare = limits.packet.saturating_sub(chunk + PACKET_OVERHEAD as u64 / 2);
     if metadata_len as u64 > spare {
         let message = format!(
-            "the metadata of the call take {} bytes; the other side takes {spare} (Config::max_packet there)",
-            metadata_len
+            "the metadata of the call take {metadata_len} bytes; the other side takes {spare} (Config::max_packet there)"
         );
         return Err(Status::invalid_argument(message).not_executed());
     }

@@ -174,7 +174,7 @@ impl CallInfo {
     }
 
     /// The call goes to this many sessions.
-    pub(crate) fn to_members(mut self, members: usize) -> Self {
+    pub(crate) fn for_members(mut self, members: usize) -> Self {
         self.members = Some(members);
         self
     }

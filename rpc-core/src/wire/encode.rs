@@ -188,7 +188,7 @@ pub fn put_frame(out: &mut BytesMut, frame: &Frame) {
         }
         Frame::Stop { transfer } => numbers(out, kind::STOP, &[*transfer]),
         Frame::Done { depth, count, bytes, marked: 0 } => {
-            numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes])
+            numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes]);
         }
         Frame::Done { depth, count, bytes, marked } => {
             numbers(out, kind::DONE, &[u64::from(*depth), *count, *bytes, *marked]);

@@ -25,8 +25,8 @@ impl Behind {
 
     /// The next call that waits for no call beyond this number.
     pub(super) fn pop(&mut self, gone: u64) -> Option<CallKey> {
-        let (_, key) = self.line.pop_front_if(|(number, _)| *number <= gone)?;
-        Some(key)
+        let (number, _) = *self.line.front()?;
+        if number <= gone { self.line.pop_front().map(|(_, key)| key) } else { None }
     }
 
     /// A call has given up. `is_behind` says which calls still wait.

@@ -50,7 +50,11 @@ impl Window {
 
     /// The other side has taken the packets up to this one in.
     pub(super) fn handle_ack(&mut self, acked: u64) {
-        while let Some((_, bytes)) = self.packets.pop_front_if(|(number, _)| *number <= acked) {
+        while let Some(&(number, bytes)) = self.packets.front() {
+            if number > acked {
+                break;
+            }
+            self.packets.pop_front();
             self.bytes -= bytes;
         }
     }

@@ -227,9 +227,9 @@ fn a_drain_waits_for_the_queue_and_a_close_sends_it() {
         let now = pair.now;
         let connection = &mut pair.ends[SERVER].connection;
         if drains {
-            connection.drain(now, "bye")
+            connection.drain(now, "bye");
         } else {
-            connection.close()
+            connection.close();
         }
         let refused = pair.queue(Overflow::Disconnect, 1).unwrap_err();
         assert_eq!((refused.code(), refused.execution()), (Code::Unavailable, Execution::NotExecuted));
