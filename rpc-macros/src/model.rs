@@ -28,6 +28,8 @@ pub(crate) struct Contract {
     pub(crate) callback: Option<Path>,
     /// Where the contract says that clients need not host the callback contract.
     pub(crate) optional: Option<Span>,
+    /// Whether the contract has a form for groups.
+    pub(crate) is_group: bool,
     pub(crate) methods: Vec<Method>,
     /// The trait's generics. A contract has none, so generics were reported as an error.
     pub(crate) generics: Generics,
@@ -140,6 +142,11 @@ impl Contract {
 
     pub(crate) fn client(&self) -> Ident {
         client_name(&self.ident)
+    }
+
+    /// The name of the generated form for groups.
+    pub(crate) fn group(&self) -> Ident {
+        quote::format_ident!("{}Group", self.ident, span = self.ident.span())
     }
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn contract(role: Role, home: Home, options: TokenStream, item: ItemT
         krate: options.krate.or_else(|| home.path(errors)),
         callback: options.callback,
         optional: options.optional,
+        is_group: options.group.is_some(),
         methods: Vec::new(),
         generics: item.generics,
         mentions: HashMap::new(),

@@ -6,7 +6,7 @@ use quote::quote_spanned;
 use crate::{
     errors::Errors,
     model::{ArgKind, Contract, Method, Output},
-    options::Role,
+    options::{MethodOptions, OverflowOption, Role},
     types::is_named,
 };
 
@@ -107,10 +107,33 @@ fn check_options(method: &Method, errors: &mut Errors) {
         refuse(options.fallible, "a one-way call returns nothing; remove `fallible` or `oneway`");
         refuse(options.idempotent, "a one-way call is never repeated; remove `idempotent` or `oneway`");
     }
+    check_overflow(options, &mut refuse);
     if method.returns.is_none() && matches!(method.output, Output::Plain(_)) {
         refuse(
             options.fallible,
             "`fallible` says that the return type is an alias of a Result; there is no return type",
+        );
+    }
+}
+
+/// Checks the options that say what becomes of calls whose receiver does not keep up.
+fn check_overflow(options: &MethodOptions, refuse: &mut impl FnMut(Option<Span>, &str)) {
+    let overflow = options.overflow.map(|overflow| overflow.span);
+    let ttl = options.ttl.map(|(span, _)| span);
+    let key = options.key.as_ref().map(|key| key.span);
+    if options.oneway.is_none() {
+        refuse(
+            overflow,
+            "a call with an answer is never dropped in silence, so `overflow` has nothing to act on; remove it, or add \
+             `oneway`",
+        );
+        refuse(ttl, "a call with an answer has a `timeout` instead of a `ttl`; write `timeout`, or add `oneway`");
+    }
+    if !options.overflow.is_some_and(OverflowOption::conflates) {
+        refuse(
+            key,
+            "a key says which calls replace each other, and only `overflow = \"conflate\"` lets calls replace others; \
+             write that too, or remove `key`",
         );
     }
 }

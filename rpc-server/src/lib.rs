@@ -87,13 +87,14 @@ pub use rpc_core::__private;
 pub use rpc_core::TlsError;
 pub use rpc_core::{
     __macros::{server_callback as callback, server_service as service},
-    CallError, CallOptions, CallViolation, CancelReason, CloseCode, Closed, Closing, Code, Concurrency, Config,
-    ConfigBuilder, ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context, Credential, Execution,
-    HandshakeViolation, Hosting, HostingBuilder, HostingError, Identity, IntoService, IntoStreaming, MemoryLimit,
-    MemoryPool, NoFault, Overload, ParseSessionIdError, Peer, PeerCertificate, Principal, ProtocolError, Reason,
-    Resume, Scope, Service, Session, SessionHooks, SessionId, SessionState, Side, Stats, Status, StreamSender,
-    StreamViolation, Streaming, Stub, TimeLimit, Timeout, TlsInfo, TransferViolation, UnknownCode, WebSocketViolation,
-    async_trait, contract, intercept, logging, observe, session, text,
+    Answers, Audience, Broadcast, CallError, CallOptions, CallViolation, CancelReason, CloseCode, Closed, Closing,
+    Code, Concurrency, Config, ConfigBuilder, ConfigError, ConfigValue, ConnectionError, ConnectionInfo, Context,
+    Credential, Delivery, Execution, GroupStub, HandshakeViolation, Hosting, HostingBuilder, HostingError, Identity,
+    IntoService, IntoStreaming, Member, MemoryLimit, MemoryPool, NoFault, Overflow, Overload, ParseSessionIdError,
+    Peer, PeerCertificate, Principal, ProtocolError, Reason, Resume, Scope, Service, Session, SessionHooks, SessionId,
+    SessionState, Side, Stats, Status, StreamSender, StreamViolation, Streaming, Stub, TimeLimit, Timeout, TlsInfo,
+    TransferViolation, UnknownCode, WebSocketViolation, async_trait, contract, intercept, logging, observe, session,
+    text,
 };
 #[doc(no_inline)]
 pub use rpc_core::{guide, http};

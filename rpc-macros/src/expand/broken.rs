@@ -6,11 +6,11 @@ use quote::quote;
 use syn::{Attribute, FnArg, Ident, Pat, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type, parse_quote};
 
 use super::{
-    client::{passes_on, returned},
+    client::{passes_on, returned, returned_by_many},
     private,
 };
 use crate::{
-    model::{Broken, Contract},
+    model::{Broken, BrokenMethod, Contract},
     parse::lacks_client,
     travel::names_self,
 };
@@ -76,30 +76,52 @@ fn other(contract: &Contract, item: &TraitItem) -> TokenStream {
     }
 }
 
+/// Whether a method that could not be read has this name.
+pub(super) fn names(contract: &Contract, name: &str) -> bool {
+    methods(contract).any(|broken| broken.method.sig.ident == name)
+}
+
+fn methods(contract: &Contract) -> impl Iterator<Item = &BrokenMethod> {
+    contract.broken.iter().filter_map(|item| match item {
+        Broken::Method(broken) => Some(&**broken),
+        Broken::Other(_) => None,
+    })
+}
+
 /// The stand-ins in the client.
 pub(super) fn called(contract: &Contract) -> TokenStream {
     let k = private(contract);
-    let methods = contract.broken.iter().filter_map(|item| match item {
-        Broken::Method(broken) => Some(broken),
-        Broken::Other(_) => None,
-    });
-    let methods = methods.map(|broken| {
-        let name = &broken.method.sig.ident;
-        let attrs = broken.method.attrs.iter().filter(|attr| passes_on(attr));
-        let generics = &broken.method.sig.generics;
-        // In the client, `Self` and the trait's generics mean something else or nothing.
-        let foreign = |ty: &&Type| contract.is_generic() || names_self(ty);
-        let args = broken.args.iter().map(|ty| if foreign(&ty) { parse_quote!(impl Sized) } else { ty.clone() });
+    let stand_in = |broken: &BrokenMethod| {
         let returned = returned(contract, &broken.output);
-        quote! {
-            #(#attrs)*
-            #[allow(missing_docs)]
-            pub fn #name #generics(&self #(, _: #args)*) -> impl #k::Future<Output = #returned> + #k::Send {
-                #k::core::future::pending()
-            }
+        let (future, body) =
+            (quote!(impl #k::Future<Output = #returned> + #k::Send), quote!(#k::core::future::pending()));
+        called_as(contract, broken, &future, &body)
+    };
+    methods(contract).map(stand_in).collect()
+}
+
+/// The stand-ins in the form for groups.
+pub(super) fn called_in_groups(contract: &Contract) -> TokenStream {
+    let stand_in = |broken: &BrokenMethod| {
+        called_as(contract, broken, &returned_by_many(contract, &broken.output), &quote!(loop {}))
+    };
+    methods(contract).map(stand_in).collect()
+}
+
+fn called_as(contract: &Contract, broken: &BrokenMethod, returned: &TokenStream, body: &TokenStream) -> TokenStream {
+    let name = &broken.method.sig.ident;
+    let attrs = broken.method.attrs.iter().filter(|attr| passes_on(attr));
+    let generics = &broken.method.sig.generics;
+    // In the client, `Self` and the trait's generics mean something else or nothing.
+    let foreign = |ty: &&Type| contract.is_generic() || names_self(ty);
+    let args = broken.args.iter().map(|ty| if foreign(&ty) { parse_quote!(impl Sized) } else { ty.clone() });
+    quote! {
+        #(#attrs)*
+        #[allow(missing_docs)]
+        pub fn #name #generics(&self #(, _: #args)*) -> #returned {
+            #body
         }
-    });
-    methods.collect()
+    }
 }
 
 /// A method as the user wrote it, without a body or with a body that never runs.

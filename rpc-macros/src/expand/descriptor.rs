@@ -1,7 +1,7 @@
 //! The constants that describe a contract at run time.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::Path;
 
 use super::{is_oneway, private};
@@ -94,6 +94,11 @@ fn constant(contract: &Contract, method: &Method) -> TokenStream {
         options.idle_timeout.map(|(_, ms)| quote!(.with_idle_timeout_ms(#ms))),
         options.allow.as_ref().map(|role| quote!(.with_allow(#role))),
         options.window.map(|(_, bytes)| quote!(.with_window(#bytes))),
+        options.overflow.map(|overflow| {
+            let variant = format_ident!("{}", overflow.variant);
+            quote!(.with_overflow(#k::Overflow::#variant))
+        }),
+        options.ttl.map(|(_, ms)| quote!(.with_ttl_ms(#ms))),
     ];
     let flags = flags.iter().flatten();
     quote! {

@@ -7,10 +7,12 @@ macro_rules! own {
 }
 
 mod broken;
+mod call;
 mod client;
 mod contract_trait;
 mod descriptor;
 mod dispatch;
+mod group;
 mod stub;
 
 use proc_macro2::{Span, TokenStream};
@@ -33,6 +35,7 @@ pub(crate) fn contract(contract: &Contract) -> TokenStream {
         stub::definition(contract),
         dispatch::start(contract),
         descriptor::stub_impl(contract),
+        group::definition(contract),
     ];
     parts.into_iter().collect()
 }

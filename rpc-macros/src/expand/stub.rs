@@ -1,17 +1,17 @@
 //! The client: a struct with one method for each method of the contract.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote_spanned};
-use syn::{Lifetime, Type, visit_mut::VisitMut};
+use syn::{Lifetime, visit_mut::VisitMut};
 
 use super::{
     broken,
-    client::{passes_on, returned},
-    codec, items, ok_of_alias, private, private_at, probe, shown_at,
+    call::{Kind, arguments, attributes, key, kind},
+    client::returned,
+    items, private, private_at, shown_at,
 };
 use crate::{
-    layout::Layout,
-    model::{ArgKind, Broken, Contract, Method, Output},
+    model::{Contract, Method},
     options::Role,
     types::streamed,
 };
@@ -22,8 +22,7 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
     let doc = format!("Calls {side} [`{ident}`]. Cheap to clone; dropping a call's future cancels the call.");
     let methods = contract.methods.iter().map(|method| stub_method(contract, method));
     let broken = broken::called(contract);
-    let is_taken = |item: &Broken| matches!(item, Broken::Method(broken) if broken.method.sig.ident == "with");
-    let with = (!contract.broken.iter().any(is_taken)).then(|| {
+    let with = (!broken::names(contract, "with")).then(|| {
         own! {
             /// A client whose calls have these options, a timeout or metadata. They add to the options of this client,
             /// and replace a timeout or a key of metadata that both set.
@@ -71,22 +70,19 @@ pub(super) fn definition(contract: &Contract) -> TokenStream {
 }
 
 fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
-    let (k, name, descriptor) = (private(contract), &method.ident, method.descriptor());
-    let attrs = method.attrs.iter().filter(|attr| passes_on(attr));
-    let doc = (!method.attrs.iter().any(|attr| attr.path().is_ident("doc")))
-        .then(|| format!("Calls `{}.{}`.", contract.name, method.name))
-        .map(|doc| own!(#[doc = #doc]));
+    let (k, name) = (private(contract), &method.ident);
+    let attributes = attributes(contract, method);
     let mut lifetimes = Lifetimes::default();
-    let mut streams = Vec::new();
+    let mut taken = Vec::new();
     let args: Vec<_> = method
         .args
         .iter()
         .map(|arg| {
             let (ident, mut ty) = (&arg.ident, arg.ty.clone());
             if let Some((item, fault)) = streamed(&ty) {
-                let name = format_ident!("__S{}", streams.len());
+                let name = format_ident!("__S{}", taken.len());
                 let fault = fault.map_or_else(|| own!(#k::NoFault), |fault| own!(#fault));
-                streams.push(own!(#name: #k::IntoStreaming<#item, #fault>));
+                taken.push(own!(#name: #k::IntoStreaming<#item, #fault>));
                 return own!(#ident: #name);
             }
             lifetimes.visit_type_mut(&mut ty);
@@ -94,103 +90,52 @@ fn stub_method(contract: &Contract, method: &Method) -> TokenStream {
         })
         .collect();
     let lifetimes = lifetimes.names.iter().map(|lifetime| own!(#lifetime));
-    let kept = (0..streams.len()).map(|n| format_ident!("__S{n}")).map(|name| own!(#name));
+    let kept = (0..taken.len()).map(|n| format_ident!("__S{n}")).map(|name| own!(#name));
     let kept: Vec<_> = lifetimes.clone().chain(kept).collect();
-    let generics: Vec<_> = lifetimes.chain(streams).collect();
-    let sent = sent(contract, method);
-    let (returns, (call, decoded)) = (returned(contract, &method.output), call(contract, method));
+    let generics: Vec<_> = lifetimes.chain(taken).collect();
+    let returns = returned(contract, &method.output);
     let span = shown_at(name.span());
     let future = quote_spanned!(span=> impl #k::Future<Output = #returns> + #k::Send + use<#(#kept),*>);
-    // All code that requires serde has one span, so that the compiler reports a forgotten derive once, at the method.
-    let body = quote_spanned!(span=> self.peer.#call(Self::#descriptor, #sent #decoded));
+    let body = body(contract, method);
     own! {
-        #(#attrs)*
-        #doc
+        #attributes
         pub fn #name<#(#generics),*>(&self #(, #args)*) -> #future {
             #body
         }
     }
 }
 
-/// The arguments as the call serializes them: a tuple, in which binary data is marked.
-fn sent(contract: &Contract, method: &Method) -> TokenStream {
-    let span = shown_at(method.ident.span());
-    let k = private_at(contract, span);
-    if method.args.is_empty() {
-        return with_streams(method, quote_spanned!(span=> #k::NoArguments), &k, span);
-    }
-    let args = method.args.iter().map(|arg| {
-        let ident = &arg.ident;
-        let laid = |layout: Option<Layout>, wrapper: &str| match layout {
-            Some(layout) => {
-                let (wrapper, layout) = (Ident::new(wrapper, span), layout.tokens(&k, span));
-                quote_spanned!(span=> #k::#wrapper::<_, #layout>::new(#ident))
-            }
-            None => quote_spanned!(span=> #ident),
-        };
-        let probed = |ty: &Type| probe(contract, ty).map(|probe| quote_spanned!(span=> #probe.sent(#ident)));
-        match &arg.kind {
-            ArgKind::BinarySlice => quote_spanned!(span=> #k::Bin(#ident)),
-            ArgKind::BinaryVec | ArgKind::Bytes => quote_spanned!(span=> #k::Blob::new(#ident)),
-            ArgKind::Streaming => quote_spanned!(span=> #k::Nil),
-            ArgKind::Value => probed(&arg.ty).unwrap_or_else(|| laid(Layout::of(&arg.ty), "Laid")),
-            ArgKind::Lent(ty) => probed(ty).unwrap_or_else(|| laid(Layout::of(ty), "LaidRef")),
-            ArgKind::LentSlice(element) => laid(Layout::of_items(element), "LaidRef"),
+/// Calls the function of `Peer` that makes the call.
+fn body(contract: &Contract, method: &Method) -> TokenStream {
+    let (descriptor, span) = (method.descriptor(), shown_at(method.ident.span()));
+    let (sent, (kind, decoded)) = (arguments(contract, method), kind(contract, method));
+    let streams = || streams(contract, method);
+    match (kind, key(contract, method)) {
+        (Kind::Oneway, Some(key)) => quote_spanned! {span=>
+            let key = #key;
+            self.peer.call_oneway_keyed(Self::#descriptor, #sent, key)
+        },
+        (Kind::Oneway, None) => quote_spanned!(span=> self.peer.call_oneway(Self::#descriptor, #sent)),
+        (Kind::Plain, _) => {
+            let streams = streams();
+            quote_spanned!(span=> self.peer.call(Self::#descriptor, #sent, #streams #decoded))
         }
-    });
-    with_streams(method, quote_spanned!(span=> (#(#args,)*)), &k, span)
+        (Kind::Fallible, _) => {
+            let streams = streams();
+            quote_spanned!(span=> self.peer.call_fallible(Self::#descriptor, #sent, #streams #decoded))
+        }
+    }
 }
 
-/// The arguments, and the streams among them. One-way calls have no streams.
-fn with_streams(method: &Method, arguments: TokenStream, k: &TokenStream, span: Span) -> TokenStream {
-    if matches!(method.output, Output::Oneway) {
-        return arguments;
-    }
-    let descriptor = method.descriptor();
+/// The streams among the arguments.
+fn streams(contract: &Contract, method: &Method) -> TokenStream {
+    let (descriptor, span) = (method.descriptor(), shown_at(method.ident.span()));
+    let k = private_at(contract, span);
     let streams = method.args.iter().filter_map(|arg| {
-        let (ident, items) = (&arg.ident, items(k, &arg.ty)?);
+        let (ident, items) = (&arg.ident, items(&k, &arg.ty)?);
         Some(quote_spanned!(span=> #k::StreamWriter::new::<#items>(#ident, Self::#descriptor)))
     });
-    quote_spanned!(span=> #arguments, #k::StreamWriters::of([#(#streams),*]))
-}
-
-/// The function of `Peer` that makes the call, and how it decodes the answer.
-fn call(contract: &Contract, method: &Method) -> (TokenStream, TokenStream) {
-    let span = shown_at(method.ident.span());
-    let k = private_at(contract, span);
-    let marker = |ty: TokenStream| quote_spanned!(span=> #k::decoded::<#ty>());
-    let decoded = |ty: &Type| match (items(&k, ty), probe(contract, ty)) {
-        (Some(items), _) => marker(quote_spanned!(span=> #k::Streamed<#items>)),
-        (None, Some(probe)) => quote_spanned!(span=> #probe.output()),
-        (None, None) => {
-            let codec = codec(&k, ty);
-            marker(quote_spanned!(span=> #k::Single<#codec>))
-        }
-    };
-    match &method.output {
-        Output::Oneway => (quote_spanned!(span=> call_oneway), TokenStream::new()),
-        Output::Plain(ty) | Output::Status(ty) => {
-            let decoded = decoded(ty);
-            (quote_spanned!(span=> call), quote_spanned!(span=> , #decoded))
-        }
-        Output::Fallible(ok, err) | Output::FallibleOrStatus(ok, err) => {
-            let fault = match probe(contract, err) {
-                Some(probe) => quote_spanned!(span=> #probe.fault()),
-                None => marker(quote_spanned!(span=> #k::Value<#err>)),
-            };
-            let decoded = decoded(ok);
-            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
-        }
-        Output::Alias(ty) => {
-            let (ok, err) = (own!(<#ty as #k::Fallible>::Ok), own!(<#ty as #k::Fallible>::Err));
-            let decoded = match ok_of_alias(ty) {
-                Some(ok) => decoded(ok),
-                None => marker(quote_spanned!(span=> #k::Single<#k::Value<#ok>>)),
-            };
-            let fault = marker(quote_spanned!(span=> #k::Value<#err>));
-            (quote_spanned!(span=> call_fallible), quote_spanned!(span=> , #decoded, #fault))
-        }
-    }
+    quote_spanned!(span=> #k::StreamWriters::of([#(#streams),*]))
 }
 
 /// Names elided lifetimes, so that the future can say which lifetimes it captures.

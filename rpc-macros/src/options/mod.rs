@@ -4,12 +4,14 @@
 //! `expand/descriptor.rs` writes it into the `MethodDescriptor` of `rpc-core`, which answers the code that acts on the
 //! option.
 
+mod overflow;
 mod read;
 mod time;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Attribute, LitBool, LitInt, LitStr, Meta, Path, parse::ParseStream, spanned::Spanned};
 
+pub(crate) use self::overflow::{KeyOption, OverflowOption};
 use self::{
     read::{each, flag, set, unknown, value},
     time::millis,
@@ -33,6 +35,7 @@ pub(crate) struct ContractOptions {
     pub(crate) optional: Option<Span>,
     pub(crate) name: Option<LitStr>,
     pub(crate) krate: Option<Path>,
+    pub(crate) group: Option<Span>,
 }
 
 /// The options of a method.
@@ -51,11 +54,14 @@ pub(crate) struct MethodOptions {
     pub(crate) fallible: Option<Span>,
     pub(crate) window: Option<(Span, usize)>,
     pub(crate) allow: Option<LitStr>,
+    pub(crate) overflow: Option<OverflowOption>,
+    pub(crate) key: Option<KeyOption>,
+    pub(crate) ttl: Option<(Span, u64)>,
 }
 
 /// The names of all options of methods, in the order in which errors list them. [`MethodOptions::take`] has an arm for
 /// each name.
-const METHOD_OPTIONS: [&str; 13] = [
+const METHOD_OPTIONS: [&str; 16] = [
     "oneway",
     "idempotent",
     "timeout",
@@ -69,6 +75,9 @@ const METHOD_OPTIONS: [&str; 13] = [
     "fallible",
     "window",
     "allow",
+    "overflow",
+    "key",
+    "ttl",
 ];
 
 impl ContractOptions {
@@ -76,7 +85,7 @@ impl ContractOptions {
         let mut options = Self::default();
         let valid: &[&str] = match role {
             Role::Service => &["callback", "optional", "name", "crate"],
-            Role::Callback => &["name", "crate"],
+            Role::Callback => &["group", "name", "crate"],
         };
         each(tokens, valid, errors, |key, input, errors| {
             match key.to_string().as_str() {
@@ -95,6 +104,16 @@ impl ContractOptions {
                     set(key, &mut options.optional, key.span(), errors);
                     is_flag?;
                 }
+                "group" if role == Role::Service => {
+                    flag(key, input)?;
+                    errors.on(
+                        key,
+                        "a group is made of a server's sessions, whose clients the server calls; a client calls one \
+                         server, so a service has no form for groups: remove `group`, or write it at the callback \
+                         contract, #[callback(group)]",
+                    );
+                }
+                "group" => set(key, &mut options.group, flag(key, input)?, errors),
                 "name" => set(key, &mut options.name, value(key, input, "name = \"chat\"")?, errors),
                 "crate" => {
                     let path: LitStr = value(key, input, "crate = \"my_crate::rpc_core\"")?;
@@ -146,6 +165,9 @@ impl MethodOptions {
                     "idle_timeout" => {
                         time(key, input, "idle_timeout = \"30s\"", &mut options.idle_timeout, errors)?;
                     }
+                    "overflow" => overflow::policy(key, input, &mut options.overflow, errors)?,
+                    "key" => overflow::expression(key, input, &mut options.key, errors)?,
+                    "ttl" => time(key, input, "ttl = \"5s\"", &mut options.ttl, errors)?,
                     "window" => {
                         let bytes: LitInt = value(key, input, "window = 65_536")?;
                         match bytes.base10_parse() {

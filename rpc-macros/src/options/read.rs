@@ -73,9 +73,14 @@ pub(super) fn set<T>(key: &Ident, place: &mut Option<T>, value: T, errors: &mut 
 
 pub(super) fn unknown(key: &Ident, valid: &[&str]) -> syn::Error {
     let given = key.to_string();
-    let near = valid.iter().find(|name| distance(name, &given) <= 2);
-    let hint = near.map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
+    let hint = nearest(&given, valid);
     syn::Error::new(key.span(), format!("unknown option `{given}`.{hint} Valid ones: {}", valid.join(", ")))
+}
+
+/// A question after the valid word that is like the given one; empty if there is none.
+pub(super) fn nearest(given: &str, valid: &[&str]) -> String {
+    let near = valid.iter().find(|name| distance(name, given) <= 2);
+    near.map_or(String::new(), |name| format!(" Did you mean `{name}`?"))
 }
 
 fn rest_of_option(input: ParseStream<'_>) -> syn::Result<TokenStream> {

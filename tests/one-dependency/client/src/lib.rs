@@ -21,6 +21,8 @@ impl Visitor for Ada {
     async fn name(&self) -> String {
         "Ada".to_owned()
     }
+
+    async fn came(&self, _: &str) {}
 }
 
 /// A contract that the client has at hand, for instance of a server by another author.

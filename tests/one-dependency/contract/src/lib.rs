@@ -5,10 +5,13 @@ pub use rpc_core;
 use rpc_core::{Context, Status, Streaming};
 
 /// Hosted by the client.
-#[rpc_core::callback]
+#[rpc_core::callback(group)]
 pub trait Visitor {
     /// What the visitor is called.
     async fn name(&self) -> String;
+    /// Another visitor has come.
+    #[rpc(oneway, overflow = "conflate", key = "name.len()")]
+    async fn came(&self, name: &str);
 }
 
 /// Hosted by the server.

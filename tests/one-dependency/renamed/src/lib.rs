@@ -4,7 +4,7 @@ use renamed_client::Connect;
 use rpc::{Context, ListenError, Server, ServerHandle, Status};
 
 /// Hosted by the client, through the name that the workspace gives to rpc-client.
-#[renamed_client::callback]
+#[renamed_client::callback(group)]
 pub trait Visitor {
     /// What the visitor is called.
     async fn name(&self) -> String;
