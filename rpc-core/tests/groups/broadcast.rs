@@ -90,7 +90,7 @@ async fn calls_of_one_task_arrive_in_their_order_alone_or_in_a_group() {
 
 #[tokio::test(start_paused = true)]
 async fn a_member_that_reads_nothing_delays_no_other_and_loses_its_session() {
-    let config = Config::default();
+    let config = Config::builder().write_timeout(Duration::from_secs(60)).build().unwrap();
     let clients = clients(3).await;
     let (session, _driver) = deaf(&config).await;
     let room = Room::of(sessions(&clients).chain([&session])).all();

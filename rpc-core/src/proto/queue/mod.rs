@@ -138,9 +138,8 @@ impl OnewayQueue {
 
     /// Removes the first call, which goes out now.
     pub(crate) fn pop(&mut self) -> Option<Leaving> {
-        let Queue { waiting, window, missed, judged_at, .. } = self.0.as_deref_mut()?;
+        let Queue { waiting, window, missed, .. } = self.0.as_deref_mut()?;
         let call = waiting.pop()?;
-        *judged_at = None;
         let may_be_dropped = call.may_be_dropped();
         window.note_left(call.sent_len() as usize, may_be_dropped);
         let missed = may_be_dropped.then(|| missed.take(call.method.id()));
@@ -212,13 +211,17 @@ impl OnewayQueue {
 
     /// Whether a call has waited for longer than `timeout`, also at the second look.
     pub(crate) fn is_overdue(&mut self, now: Instant, timeout: Duration) -> bool {
-        if self.due(timeout).is_none_or(|due| due > now) {
-            return false;
-        }
         let Some(queue) = &mut self.0 else { return false };
-        let looked_before = queue.judged_at.is_some();
-        queue.judged_at = Some(now + LOOK_AGAIN);
-        looked_before
+        let due = queue.waiting.oldest_kept().and_then(|since| since.checked_add(timeout));
+        let Some(due) = due.filter(|due| *due <= now) else { return false };
+        // The first look may have been at a call before this one.
+        match queue.judged_at.filter(|at| *at >= due) {
+            Some(at) => at <= now,
+            None => {
+                queue.judged_at = Some(now + LOOK_AGAIN);
+                false
+            }
+        }
     }
 
     /// The time that calls have waited counts from now on, because there was no link.
@@ -253,8 +256,6 @@ impl OnewayQueue {
 
     /// Drops what waits, because it can go nowhere any more. Gives the number of calls.
     pub(crate) fn clear(&mut self) -> usize {
-        let Some(queue) = &mut self.0 else { return 0 };
-        queue.window.clear();
-        queue.waiting.clear()
+        self.0.as_mut().map_or(0, |queue| queue.waiting.clear())
     }
 }

@@ -72,10 +72,6 @@ impl Window {
     pub(super) fn open(&mut self) {
         self.is_open = true;
     }
-
-    pub(super) fn clear(&mut self) {
-        (self.bytes, self.packets) = (0, VecDeque::new());
-    }
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ impl SessionEnd {
                     self.streams.read_all(&streams);
                     if call.start() {
                         ledger.start(number);
+                        ledger.queues.start(number, &call);
                         self.serving.push(Serving { key, number, call });
                     } else {
                         self.connection.complete(key, Completion::NotStarted, Charges::default());

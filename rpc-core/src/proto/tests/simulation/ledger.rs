@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::queues::Queues;
 use crate::{
     proto::Outcome,
     status::{Execution, Status},
@@ -27,6 +28,7 @@ pub(super) struct Ledger {
     packets: HashMap<(u64, usize, u64), Vec<Frame>>,
     pub(super) sent_again: usize,
     streams: Vec<StreamRecord>,
+    pub(super) queues: Queues,
 }
 
 /// A stream of the whole simulation, by its number.

@@ -52,6 +52,10 @@ pub(super) struct World {
     pub(super) next_is_stranger: bool,
     /// Which end has closed which link, and with which code.
     pub(super) closes: Vec<(usize, usize, CloseCode)>,
+    /// One-way calls with policies are made.
+    pub(super) queues: bool,
+    /// Some of these calls end a session whose other end does not keep up.
+    pub(super) ends_slow_sessions: bool,
     pub(super) resumed: usize,
     /// How often a session has forgotten what it kept.
     pub(super) forgotten: usize,
@@ -90,6 +94,8 @@ impl World {
             stays_away: false,
             next_is_stranger: false,
             closes: Vec::new(),
+            queues: false,
+            ends_slow_sessions: false,
             resumed: 0,
             forgotten: 0,
             resumed_later: 0,
@@ -439,7 +445,7 @@ pub(super) fn take(end: &mut SessionEnd, now: Instant, item: OnItsWay) {
 }
 
 /// Whether both are ends of one session.
-fn is_same(server: &SessionEnd, client: &SessionEnd) -> bool {
+pub(super) fn is_same(server: &SessionEnd, client: &SessionEnd) -> bool {
     let token = client.connection.token();
     token.is_some() && token == server.connection.token()
 }
