@@ -13,6 +13,7 @@ use crate::tls::Tls;
 use crate::{
     builder::ServerBuilder,
     error::ListenError,
+    groups::Groups,
     listener::{ListenOptions, Listener},
     server::Server,
     sessions::Sessions,
@@ -91,6 +92,11 @@ impl<L> ServerHandle<L> {
     /// The open sessions: [`Server::sessions`].
     pub fn sessions(&self) -> &Sessions {
         self.server.sessions()
+    }
+
+    /// The groups of the sessions: [`Server::groups`].
+    pub fn groups(&self) -> &Groups {
+        self.server.groups()
     }
 
     /// Stops the server in good order: [`Server::shutdown`].

@@ -48,6 +48,7 @@ mod builder;
 mod caps;
 mod error;
 mod front;
+mod groups;
 mod handle;
 mod headers;
 mod http_stream;
@@ -70,6 +71,7 @@ pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use front::{Front, FrontFuture};
+pub use groups::{Group, GroupName, Groups, JoinError, SessionGroups};
 pub use handle::ServerHandle;
 #[cfg(unix)]
 pub use listener::UnixListener;

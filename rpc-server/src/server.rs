@@ -16,6 +16,7 @@ use crate::tls::Tls;
 use crate::{
     error::ListenError,
     front::Front,
+    groups::Groups,
     listener::{ListenOptions, Listener, serve_stream},
     sessions::Sessions,
     shared::{KeepAlive, ServerShared, Stop},
@@ -252,6 +253,11 @@ impl Server {
     /// The open sessions of all listeners, upgrades and streams.
     pub fn sessions(&self) -> &Sessions {
         &self.shared().sessions
+    }
+
+    /// The groups of the server's sessions.
+    pub fn groups(&self) -> &Groups {
+        self.sessions().groups()
     }
 
     /// Stops in good order: closes every [`Listener`], takes no more sessions, tells every peer, lets running calls

@@ -14,6 +14,7 @@ use crate::{
     auth::{Authenticator, Gatekeeper, renewals},
     caps::Caps,
     error::BuildError,
+    groups::Groups,
     routes::{Application, RouteService, RoutesBuilder},
     server::Server,
     sessions::Sessions,
@@ -124,9 +125,16 @@ impl ServerBuilder {
         self.sessions.clone()
     }
 
+    /// The groups that the server's sessions will be in; the same as [`Server::groups`]. This is for objects and hooks
+    /// that need the groups and are made before the server is: `ChatHouse::new(builder.groups())`.
+    pub fn groups(&self) -> Groups {
+        self.sessions.groups().clone()
+    }
+
     /// Runs hooks when a session opens, which may refuse the session, and when a session has ended. Of several hooks,
     /// the first that was added is the first to see a session open, and the last to see the session closed.
     pub fn hooks(mut self, hooks: impl SessionHooks) -> Self {
+        let hooks = self.sessions.groups().before(hooks);
         self.hosting = self.hosting.hooks(hooks);
         self
     }

@@ -39,7 +39,14 @@ impl ServerSessions {
             SessionState::Detached => session.link_lost(),
             _ => None,
         };
-        wake(self.lock().link_changed(session.id(), lost));
+        // A client that comes back may have shown another identity.
+        let principal = session.principal();
+        let wakers = {
+            let mut state = self.lock();
+            state.principal_changed(session.id(), principal.as_ref());
+            state.link_changed(session.id(), lost)
+        };
+        wake(wakers);
     }
 
     fn detach(&self, number: u64) {

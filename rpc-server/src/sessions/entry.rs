@@ -1,6 +1,6 @@
 //! `Entry`: a connection among those of a server, from its upgrade to its end.
 
-use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use rpc_core::{ConnectionError, Session};
 use tokio::time::{sleep, sleep_until};
@@ -99,11 +99,15 @@ impl Drop for Entry {
         let entered = state.left(self.number);
         // The hooks have recorded the end, unless the session's task was dropped.
         let lost = || ConnectionError::Lost("the session's task was dropped".to_owned());
-        let session = entered.as_ref().and_then(Entered::session);
-        let (mut wakers, record) = session.map(|session| state.closed(session.id(), lost())).unwrap_or_default();
+        let session = entered.as_ref().and_then(Entered::session).map(Session::id);
+        let (mut wakers, record) = session.map(|session| state.closed(session, lost())).unwrap_or_default();
+        let lists = record.is_some().then(|| mem::take(&mut state.lists));
         wakers.extend(state.wakers());
         let phase = state.next_phase();
         drop(state);
+        if let Some(session) = session {
+            self.shared.groups.ended(session, &lost());
+        }
         if let Some(phase) = phase {
             self.shared.go_on_to(phase);
         }
@@ -112,6 +116,6 @@ impl Drop for Entry {
         if record.is_some() {
             self.shared.sum_up();
         }
-        drop((record, entered));
+        drop((record, lists, entered));
     }
 }

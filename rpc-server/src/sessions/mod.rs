@@ -1,15 +1,18 @@
 //! `Sessions`: the sessions of a server, each from its upgrade to its end.
 
+mod audience;
 mod changes;
 mod detached;
 mod entry;
 mod forgetting;
 mod lost;
+mod principals;
 mod relief;
 mod state;
 mod watcher;
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::Waker,
     time::Duration,
@@ -17,7 +20,7 @@ use std::{
 };
 
 use rpc_core::{
-    __server::drain_together, ConnectionError, Principal, Session, SessionHooks, SessionId, Status, Stub, async_trait,
+    __server::drain_together, ConnectionError, Session, SessionHooks, SessionId, Status, Stub, async_trait,
     logging::LogLimit,
 };
 use tokio::{
@@ -30,7 +33,7 @@ pub use changes::{SessionChange, SessionChanges};
 pub(crate) use entry::{Entry, Kind};
 use state::{Entered, Phase, State};
 
-use crate::caps::Place;
+use crate::{caps::Place, groups::Groups};
 
 /// The open sessions of a server. Cheap to clone; all clones show the same sessions. Any task may use the collection at
 /// any time, handlers included (but see [`Self::drain`]).
@@ -61,6 +64,7 @@ pub struct Sessions {
 #[derive(Debug)]
 struct ServerSessions {
     state: Mutex<State>,
+    groups: Groups,
     /// Wakes the tasks that wait for the end of the server.
     drain: watch::Sender<DrainState>,
     /// Tells of the end: that no more sessions are taken ends the wait for a Hello.
@@ -89,6 +93,7 @@ impl Sessions {
         Self {
             shared: Arc::new(ServerSessions {
                 state: Mutex::default(),
+                groups: Groups::new(),
                 drain: watch::Sender::default(),
                 phase: watch::Sender::default(),
                 drain_timeout: OnceLock::new(),
@@ -143,17 +148,15 @@ impl Sessions {
         self.shared.lock().session(id).cloned()
     }
 
-    /// The open sessions of one principal, in the order in which they opened; a person may be connected from several
-    /// devices. The search takes time in proportion to the number of open sessions.
-    pub fn of(&self, principal: &Principal) -> Vec<Session> {
-        let state = self.shared.lock();
-        state.sessions().filter(|session| session.principal().as_ref() == Some(principal)).cloned().collect()
-    }
-
     /// Stubs to call the clients back, one for each open session whose client hosts this callback contract. A stub of a
     /// session that has ended fails at once.
     pub fn clients<C: Stub>(&self) -> impl Iterator<Item = C> + use<C> {
         self.iter().filter(|session| session.hosts(C::CONTRACT.name())).map(|session| session.client())
+    }
+
+    /// The groups of these sessions.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.shared.groups
     }
 
     /// A stream of what happens to sessions: they open, lose their links, go on, and close. It begins with the sessions
@@ -308,17 +311,29 @@ impl ServerSessions {
         wake(wakers);
     }
 
-    fn closed(&self, session: SessionId, reason: ConnectionError) {
-        let ((wakers, record), phase) = {
+    fn opened(&self, session: &Session) {
+        let principal = session.principal();
+        let (wakers, lists) = {
             let mut state = self.lock();
-            (state.closed(session, reason), state.next_phase())
+            (state.opened(session.clone(), principal.as_ref()), mem::take(&mut state.lists))
+        };
+        wake(wakers);
+        drop(lists);
+        self.sum_up();
+    }
+
+    fn closed(&self, session: SessionId, reason: ConnectionError) {
+        self.groups.ended(session, &reason);
+        let ((wakers, record), lists, phase) = {
+            let mut state = self.lock();
+            (state.closed(session, reason), mem::take(&mut state.lists), state.next_phase())
         };
         wake(wakers);
         // The `closed` hooks of a session may run on for long, and no client comes back to it.
         if let Some(phase) = phase {
             self.go_on_to(phase);
         }
-        drop(record);
+        drop((record, lists));
         self.sum_up();
     }
 
@@ -345,9 +360,7 @@ struct Hooks(Arc<ServerSessions>);
 impl SessionHooks for Hooks {
     async fn opened(&self, session: &Session) -> Result<(), Status> {
         debug!(session = %session.id(), peer = session.peer_addr().map(display), "session opened");
-        let wakers = self.0.lock().opened(session.clone());
-        wake(wakers);
-        self.0.sum_up();
+        self.0.opened(session);
         Ok(())
     }
 

@@ -1,16 +1,17 @@
 //! `State`: which sessions there are, and which of them each watcher has heard of.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     mem,
     sync::{Arc, OnceLock},
     task::Waker,
 };
 
-use rpc_core::{ConnectionError, Session, SessionId};
+use rpc_core::{ConnectionError, Member, Principal, Session, SessionId};
 
 use super::{
     entry::Kind,
+    principals::Principals,
     watcher::{News, Watcher},
 };
 use crate::caps::Place;
@@ -31,6 +32,10 @@ pub(super) struct State {
     pub(super) detached: usize,
     /// The keys of `open`, by the sessions' own ids.
     numbers: BTreeMap<SessionId, u64>,
+    pub(super) principals: Principals,
+    /// The open sessions whose clients host a contract, by its name, as calls have asked for them since a session last
+    /// opened or closed.
+    pub(super) lists: HashMap<&'static str, Arc<[Member]>>,
     watchers: BTreeMap<u64, Watcher>,
     /// Sessions that have opened and closed so far, for the log.
     pub(super) opened: u64,
@@ -82,6 +87,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 struct Open {
     record: Arc<Record>,
+    /// The name of its principal, as `principals` has it.
+    principal: Option<Arc<str>>,
     /// How it has lost its link, if it has none.
     lost: Option<ConnectionError>,
 }
@@ -176,15 +183,35 @@ impl State {
         self.numbers.get(&id).and_then(|number| self.open.get(number)).map(|open| &open.record.session)
     }
 
-    /// A session has opened. Returns the wakers to wake outside of the lock.
+    pub(super) fn open_session(&self, number: u64) -> Option<&Session> {
+        self.open.get(&number).map(|open| &open.record.session)
+    }
+
+    /// How often sessions have opened and closed.
+    pub(super) fn changes(&self) -> u64 {
+        self.opened + self.closed
+    }
+
+    /// A session of this principal has opened. Returns the wakers to wake outside of the lock.
     #[must_use]
-    pub(super) fn opened(&mut self, session: Session) -> Vec<Waker> {
+    pub(super) fn opened(&mut self, session: Session, principal: Option<&Principal>) -> Vec<Waker> {
         self.opened += 1;
         let number = self.number();
         self.numbers.insert(session.id(), number);
         let record = Arc::new(Record { number, session, reason: OnceLock::new() });
-        self.open.insert(number, Open { record, lost: None });
+        let principal = self.principals.insert(number, principal);
+        self.open.insert(number, Open { record, principal, lost: None });
         self.wakers()
+    }
+
+    /// An open session may have another principal than before: its client has come back with another identity.
+    pub(super) fn principal_changed(&mut self, session: SessionId, principal: Option<&Principal>) {
+        let Some(number) = self.numbers.get(&session).copied() else { return };
+        let Some(open) = self.open.get_mut(&number) else { return };
+        if open.principal.as_deref() != principal.map(Principal::name) {
+            self.principals.remove(number, open.principal.as_ref());
+            open.principal = self.principals.insert(number, principal);
+        }
     }
 
     /// A session has lost its link in this way, or has one again; nothing happens if the session is not open. Returns
@@ -211,6 +238,7 @@ impl State {
         self.closed += 1;
         let record = self.open.remove(&number).map(|open| {
             self.detached -= usize::from(open.lost.is_some());
+            self.principals.remove(number, open.principal.as_ref());
             open.record
         });
         if let Some(record) = &record {

@@ -84,7 +84,7 @@ impl Watched {
     fn new() -> Self {
         let (one, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
         let sessions = Sessions::new();
-        wake(sessions.shared.lock().opened(one.clone()));
+        sessions.shared.opened(&one);
         Self { sessions, one, _client }
     }
 
