@@ -71,7 +71,7 @@ pub use auth::{AuthError, AuthErrorKind, AuthRequest, Authenticator, Verdict};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, ListenError};
 pub use front::{Front, FrontFuture};
-pub use groups::{Group, GroupName, Groups, JoinError, SessionGroups};
+pub use groups::{Group, GroupName, Groups, JoinError, LeaveReason, Presence, PresenceChange, SessionGroups};
 pub use handle::ServerHandle;
 #[cfg(unix)]
 pub use listener::UnixListener;

@@ -10,6 +10,7 @@ use rpc_core::{
 use super::{
     error::JoinError,
     name::GroupName,
+    presence::Presence,
     registry::{Note, Registry},
 };
 
@@ -93,6 +94,11 @@ impl<S: GroupStub> Group<S> {
     /// The members now, in the order of their ids.
     pub fn members(&self) -> Vec<Member> {
         self.registry.members(&self.name).to_vec()
+    }
+
+    /// A stream of who is in the group: first all members, then what changes.
+    pub fn presence(&self) -> Presence {
+        Presence::new(Arc::clone(&self.registry), self.name.clone())
     }
 
     /// Calls all members.

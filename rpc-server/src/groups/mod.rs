@@ -4,10 +4,12 @@ mod error;
 mod group;
 mod hooks;
 mod name;
+mod presence;
 mod registry;
 mod room;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::{fmt, sync::Arc};
 
@@ -17,6 +19,7 @@ pub use self::{
     error::JoinError,
     group::Group,
     name::{GroupName, SessionGroups},
+    presence::{LeaveReason, Presence, PresenceChange},
 };
 use self::{hooks::LeavingHooks, registry::Registry};
 
@@ -95,6 +98,16 @@ impl Groups {
     /// A session has ended: it leaves all groups. Its state says so by now.
     pub(crate) fn ended(&self, session: SessionId, reason: &ConnectionError) {
         self.registry.ended(session, reason);
+    }
+
+    /// A session may have lost its link, or have one again.
+    pub(crate) fn link_changed(&self, session: &Session) {
+        self.registry.link_changed(session.id(), || session.is_detached());
+    }
+
+    /// The server has ended: there is no session, and will be none.
+    pub(crate) fn end(&self) {
+        self.registry.end();
     }
 }
 

@@ -7,14 +7,16 @@ use std::{
     any::Any,
     collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 use rpc_core::{ConnectionError, Member, Session, SessionId, SessionState};
+use tokio::time::Instant;
 
 use super::{
     error::JoinError,
     name::{GroupName, remember},
-    room::{Dropped, Room},
+    room::{After, Room},
 };
 
 pub(super) type Note = Arc<dyn Any + Send + Sync>;
@@ -26,8 +28,13 @@ pub(super) struct Registry {
 
 #[derive(Default)]
 struct State {
-    /// The groups that have members.
+    /// The groups that have members or watchers.
     rooms: HashMap<GroupName, Room>,
+    /// The greatest number that a change had in a group which is gone. A group that comes again goes on behind it, so
+    /// that no watcher ever sees a number twice.
+    last_number: u64,
+    /// No session will join any more, because the server has ended.
+    is_over: bool,
     /// The groups of each session that is in one.
     joined: HashMap<SessionId, BTreeSet<GroupName>>,
 }
@@ -51,30 +58,93 @@ impl Registry {
         if matches!(session.state(), SessionState::Closing | SessionState::Closed) {
             return Err(JoinError::Ended { session: id });
         }
-        let (is_new, dropped) = state.rooms.entry(name.clone()).or_default().join(session, note);
+        let mut after = After::default();
+        let is_new = state.room(name).join(session, note, &mut after);
         if is_new {
             state.joined.entry(id).or_default().insert(name.clone());
         }
         drop(state);
-        drop(dropped);
+        after.run();
         Ok(is_new)
     }
 
     /// Takes a session out of a group. True if it was a member.
     pub(super) fn leave(&self, name: &GroupName, session: SessionId) -> bool {
-        let dropped = self.lock().leave(name, session);
-        dropped.is_some()
+        let mut after = After::default();
+        let was_in = self.lock().leave(name, session, &mut after);
+        after.run();
+        was_in
     }
 
     /// Takes a session out of all groups.
     pub(super) fn ended(&self, session: SessionId, reason: &ConnectionError) {
-        let _ = reason;
+        let mut after = After::default();
         let mut state = self.lock();
         // A session that has never joined costs this look.
         let Some(names) = state.joined.remove(&session) else { return };
-        let dropped: Vec<_> = names.iter().filter_map(|name| state.take_out(name, session)).collect();
+        for name in &names {
+            state.take_out(name, session, Some(reason), &mut after);
+        }
         drop(state);
+        after.run();
+    }
+
+    /// A session may have lost its link, or have one again. Which of both is asked under the lock, so that the
+    /// newest answer stays.
+    pub(super) fn link_changed(&self, session: SessionId, is_detached: impl Fn() -> bool) {
+        let mut after = After::default();
+        {
+            let state = &mut *self.lock();
+            for name in state.joined.get(&session).into_iter().flatten() {
+                if let Some(room) = state.rooms.get_mut(name) {
+                    room.link_changed(session, is_detached(), &mut after);
+                }
+            }
+        }
+        after.run();
+    }
+
+    /// The server has ended, and with it what watches its groups.
+    pub(super) fn end(&self) {
+        let mut wakers = Vec::new();
+        {
+            let state = &mut *self.lock();
+            state.is_over = true;
+            let watched = state.rooms.values_mut().filter_map(Room::watched);
+            watched.for_each(|watched| wakers.extend(watched.wakers()));
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Begins to watch a group, which is kept from now on.
+    pub(super) fn watch(&self, name: &GroupName) -> u64 {
+        self.lock().room(name).watch()
+    }
+
+    pub(super) fn unwatch(&self, name: &GroupName, watcher: u64) {
+        let dropped = {
+            let mut state = self.lock();
+            let dropped = state.rooms.get_mut(name).map(|room| room.unwatch(watcher));
+            state.sweep(name);
+            dropped
+        };
         drop(dropped);
+    }
+
+    /// Looks at a group that is watched, after members that have no link for long are reported. The question is also
+    /// told whether the server has ended.
+    pub(super) fn ask<T>(&self, name: &GroupName, question: impl FnOnce(&mut Room, bool) -> T) -> Option<T> {
+        let mut after = After::default();
+        let answer = {
+            let state = &mut *self.lock();
+            let is_over = state.is_over;
+            state.rooms.get_mut(name).map(|room| {
+                room.report_overdue(Instant::now(), &mut after);
+                question(room, is_over)
+            })
+        };
+        after.run();
+        answer
     }
 
     /// The groups that a session is in, sorted.
@@ -96,7 +166,7 @@ impl Registry {
         self.lock().rooms.get(name).is_some_and(|room| room.contains(session))
     }
 
-    /// The number of groups that have members.
+    /// The number of groups that have members or watchers.
     pub(super) fn len(&self) -> usize {
         self.lock().rooms.len()
     }
@@ -113,24 +183,40 @@ impl Registry {
 }
 
 impl State {
-    fn leave(&mut self, name: &GroupName, session: SessionId) -> Option<Dropped> {
-        let dropped = self.take_out(name, session)?;
+    fn room(&mut self, name: &GroupName) -> &mut Room {
+        let last_number = self.last_number;
+        self.rooms.entry(name.clone()).or_insert_with(|| Room::new(last_number))
+    }
+
+    fn leave(&mut self, name: &GroupName, session: SessionId, after: &mut After) -> bool {
+        let was_in = self.take_out(name, session, None, after);
         if let Entry::Occupied(mut names) = self.joined.entry(session) {
             names.get_mut().remove(name);
             if names.get().is_empty() {
                 names.remove();
             }
         }
-        Some(dropped)
+        was_in
     }
 
     /// Takes a member out of a group, and the group away with its last member.
-    fn take_out(&mut self, name: &GroupName, session: SessionId) -> Option<Dropped> {
-        let room = self.rooms.get_mut(name)?;
-        let dropped = room.leave(session)?;
-        if room.is_idle() {
+    fn take_out(
+        &mut self,
+        name: &GroupName,
+        session: SessionId,
+        end: Option<&ConnectionError>,
+        after: &mut After,
+    ) -> bool {
+        let was_in = self.rooms.get_mut(name).is_some_and(|room| room.leave(session, end, after));
+        self.sweep(name);
+        was_in
+    }
+
+    /// Takes a group away if nothing is lost with it.
+    fn sweep(&mut self, name: &GroupName) {
+        if let Some(room) = self.rooms.get(name).filter(|room| room.is_idle()) {
+            self.last_number = self.last_number.max(room.number());
             self.rooms.remove(name);
         }
-        Some(dropped)
     }
 }

@@ -47,6 +47,7 @@ impl ServerSessions {
             state.link_changed(session.id(), lost)
         };
         wake(wakers);
+        self.groups.link_changed(session);
     }
 
     fn detach(&self, number: u64) {

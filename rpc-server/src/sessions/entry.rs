@@ -103,10 +103,13 @@ impl Drop for Entry {
         let (mut wakers, record) = session.map(|session| state.closed(session, lost())).unwrap_or_default();
         let lists = record.is_some().then(|| mem::take(&mut state.lists));
         wakers.extend(state.wakers());
-        let phase = state.next_phase();
+        let (phase, is_over) = (state.next_phase(), state.is_over());
         drop(state);
         if let Some(session) = session {
             self.shared.groups.ended(session, &lost());
+        }
+        if is_over {
+            self.shared.groups.end();
         }
         if let Some(phase) = phase {
             self.shared.go_on_to(phase);

@@ -302,13 +302,16 @@ impl ServerSessions {
 
     /// The end of the server has come as far as this.
     fn go_on_to(&self, phase: Phase) {
-        let wakers = {
+        let (wakers, is_over) = {
             let mut state = self.lock();
             state.phase = state.phase.max(phase);
-            state.wakers()
+            (state.wakers(), state.is_over())
         };
         self.phase.send_modify(|told| *told = phase.max(*told));
         wake(wakers);
+        if is_over {
+            self.groups.end();
+        }
     }
 
     fn opened(&self, session: &Session) {

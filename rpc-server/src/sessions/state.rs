@@ -257,7 +257,7 @@ impl State {
     }
 
     /// Whether there is no session, and will be none.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.phase != Phase::Open && self.entered.is_empty()
     }
 

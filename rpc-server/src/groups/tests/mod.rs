@@ -1,5 +1,6 @@
 //! Who is in which group: by joining, leaving and ending, one after the other and at once.
 
+mod presence;
 mod storm;
 
 use std::{
@@ -224,10 +225,10 @@ async fn principals_are_found_whenever_they_were_set() {
 }
 
 /// Random numbers that are the same in each run (SplitMix64).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
