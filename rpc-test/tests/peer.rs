@@ -204,7 +204,7 @@ async fn peers_that_break_the_rules() {
         assert!(server.sessions().is_empty());
     }
     let (desk, server) = beside_a_server().await;
-    server.send(Frame::Done { depth: 0, count: 5, bytes: 0 });
+    server.send(Frame::Done { depth: 0, count: 5, bytes: 0, marked: 0 });
     let reason = end_of(&desk).await;
     assert!(matches!(reason, ConnectionError::Protocol(_)), "{reason}");
 
