@@ -51,13 +51,13 @@ fields! {
         max_packet max_handshake max_payload max_assembly max_arguments max_payload_nesting max_payload_values
         max_payload_containers chunk stream_window max_stream_window streams_window outbox_soft outbox_hard
         unacked_bulk max_unacked_bulk max_metadata session_memory max_no_cancel read_buffer
-        replay_buffer
+        replay_buffer max_queued_calls max_queued_bytes
     }
     Count { max_calls nested_calls max_oneway_calls max_depth max_streams stream_items }
     Time {
         call_timeout nested_wait upgrade_timeout hello_timeout close_timeout hook_timeout keepalive keepalive_timeout
         wake_check progress_timeout write_timeout drain_grace drain_timeout reconnect_spread resume_window
-        detached_turn slow_poll
+        detached_turn queue_timeout slow_poll
     }
 }
 

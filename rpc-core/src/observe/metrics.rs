@@ -66,6 +66,10 @@ pub struct MetricsSnapshot {
     pub refused: BTreeMap<Key, u64>,
     /// The calls of methods that this side does not host.
     pub unknown_methods: u64,
+    /// The one-way calls that this side has made and dropped, because the other side did not keep up
+    /// ([`Overflow`](crate::Overflow)), in sessions that have ended. Those of an open session are in its
+    /// [`Stats`](crate::Stats).
+    pub oneway_dropped: u64,
     /// The sessions.
     pub sessions: SessionCounts,
 }
@@ -192,8 +196,10 @@ impl Observer for Metrics {
         self.lock().sessions.opened += 1;
     }
 
-    fn session_closed(&self, _: &Session, reason: &ConnectionError) {
+    fn session_closed(&self, session: &Session, reason: &ConnectionError) {
+        let dropped = session.stats().oneway_dropped;
         let mut all = self.lock();
+        all.oneway_dropped += dropped;
         all.sessions.closed += 1;
         all.sessions.lost += u64::from(reason.is_lost());
     }

@@ -246,11 +246,10 @@ impl Frame {
             Self::Error { error: ErrorBody::Status(status), .. } => NUMBER + status_len(status),
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
             Self::GoAway { message, .. } | Self::Bye { message, .. } => 3 * NUMBER + message.len(),
-            Self::Credit { .. } => 4 * NUMBER,
+            Self::Credit { .. } | Self::Done { .. } => 4 * NUMBER,
             Self::Cancel { .. }
             | Self::Abort { .. }
             | Self::Stop { .. }
-            | Self::Done { .. }
             | Self::Ping { .. }
             | Self::Pong { .. } => 3 * NUMBER,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpc_core::{CallOptions, Config, Overflow};
+use rpc_core::{CallOptions, Config, Hosting, Overflow, observe::Metrics};
 
 use crate::rooms::{Client, Room, ScreenClient, deaf};
 
@@ -32,7 +32,9 @@ async fn a_client_that_does_not_keep_up_is_told_what_it_missed() {
     for (overflow, late) in
         [(Overflow::DropOldest, ["late 8 after 8", "late 9"]), (Overflow::DropNewest, ["late 0 after 8", "late 1"])]
     {
-        let client = Client::new(&few()).await;
+        let metrics = Metrics::new();
+        let server = Hosting::builder().observer(metrics.clone()).build().unwrap();
+        let client = Client::of(&server, &few()).await;
         let screen = with(&client, overflow);
         fill(&client, &screen).await;
         for n in 0..10 {
@@ -43,6 +45,9 @@ async fn a_client_that_does_not_keep_up_is_told_what_it_missed() {
         assert_eq!(client.hear(UNDER_WAY + 2).await[UNDER_WAY..], late, "{overflow:?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(client.at_server.stats().is_at_rest() && client.at_client.stats().is_at_rest());
+        client.at_client.close().await;
+        client.at_server.closed().await;
+        assert_eq!(metrics.snapshot().oneway_dropped, 8);
     }
 }
 

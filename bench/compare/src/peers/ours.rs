@@ -1,16 +1,13 @@
 //! Duplex RPC, with the defaults of its configuration.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use common::Outcome;
 use futures::{StreamExt, stream};
 use rpc_client::{Connect, Reconnect};
 use rpc_core::{Context, Status, Streaming};
-use rpc_server::Server;
+use rpc_server::{Group, Server};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -21,7 +18,7 @@ use crate::{
 };
 
 /// Hosted by the client.
-#[rpc_core::callback]
+#[rpc_core::callback(group)]
 trait Listener {
     #[rpc(oneway)]
     async fn notice(&self, payload: Bytes);
@@ -36,22 +33,15 @@ trait Compare {
     async fn wait(&self);
     async fn send_notices(&self, cx: &Context<ListenerClient>, count: u64) -> Result<(), Status>;
     async fn call_back(&self, cx: &Context<ListenerClient>, count: u64, in_flight: u64) -> Result<(), Status>;
-    async fn subscribe(&self, cx: &Context<ListenerClient>);
+    async fn subscribe(&self, cx: &Context<ListenerClient>) -> Result<(), Status>;
     async fn broadcast(&self) -> Result<(), Status>;
     async fn items(&self, count: u64) -> Streaming<u64>;
     async fn down(&self, blocks: u64, bytes: u64) -> Streaming<Bytes>;
     async fn up(&self, blocks: Streaming<Bytes>) -> Result<u64, Status>;
 }
 
-#[derive(Default)]
 struct Service {
-    subscribers: Mutex<Arc<Vec<ListenerClient>>>,
-}
-
-impl Service {
-    fn subscribers(&self) -> Arc<Vec<ListenerClient>> {
-        Arc::clone(&self.subscribers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+    subscribers: Group<ListenerClient>,
 }
 
 fn notice() -> Bytes {
@@ -114,16 +104,14 @@ impl Compare for Service {
         Ok(())
     }
 
-    async fn subscribe(&self, cx: &Context<ListenerClient>) {
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut subscribers).push(cx.peer().clone());
+    async fn subscribe(&self, cx: &Context<ListenerClient>) -> Result<(), Status> {
+        self.subscribers.join(&cx.session())?;
+        Ok(())
     }
 
     async fn broadcast(&self) -> Result<(), Status> {
-        let payload = notice();
-        for subscriber in &*self.subscribers() {
-            subscriber.notice(payload.clone()).await?;
-        }
+        let delivery = self.subscribers.all().notice(notice()).await?;
+        assert_eq!(delivery.failed, 0, "every subscriber keeps up");
         Ok(())
     }
 
@@ -163,7 +151,9 @@ impl Peer for Ours {
     type Link = OurLink;
 
     async fn serve(door: Door) -> Outcome<()> {
-        let builder = Server::builder().max_connections_per_address(10_000).service(Service::default().serve());
+        let builder = Server::builder().max_connections_per_address(10_000);
+        let service = Service { subscribers: builder.groups().get("subscribers") };
+        let builder = builder.service(service.serve());
         let server = builder.listen("127.0.0.1:0").await?;
         door.open(server.local_addr())?;
         server.wait().await;

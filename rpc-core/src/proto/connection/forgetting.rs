@@ -67,7 +67,7 @@ impl Connection {
 
     #[cold]
     fn output_without_link(&self) -> usize {
-        self.outbox.memory() + self.outbox.transfer_bytes() + self.send_streams.queued() + self.queue.bytes()
+        self.outbox.memory() + self.outbox.transfer_bytes() + self.send_streams.queued() + self.queue.memory()
     }
 
     /// What the session keeps to be resumed, which is exact in the pool from then on.

@@ -242,6 +242,11 @@ impl OnewayQueue {
         self.0.as_ref().map_or(0, |queue| queue.waiting.bytes())
     }
 
+    /// About the memory that the calls add which wait. Calls that several sessions share count once in all.
+    pub(crate) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.waiting.added())
+    }
+
     /// Calls that were dropped since the session began.
     pub(crate) fn dropped(&self) -> u64 {
         self.0.as_ref().map_or(0, |queue| queue.dropped)

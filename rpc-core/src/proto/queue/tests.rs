@@ -226,3 +226,24 @@ fn what_was_missed_is_told_for_each_method_by_the_next_call_that_goes() {
     bench.push(Overflow::DropNewest, "", "c");
     assert_eq!(bench.send(), [("c".to_owned(), Some(0))]);
 }
+
+#[test]
+fn calls_that_queues_share_are_counted_about_once() {
+    let (mut queues, config, now) = (Vec::new(), config(8, 1 << 20), Instant::now());
+    let shared = Arc::new(QueuedCall {
+        arguments: Rope::from(Bytes::from(vec![7; 100_000])),
+        ..Arc::into_inner(call(&NOTE, Overflow::Disconnect, "", "")).unwrap()
+    });
+    for _ in 0..100 {
+        let mut queue = OnewayQueue::default();
+        queue.push(now, &shared, &config);
+        queues.push(queue);
+    }
+    assert!(queues.iter().all(|queue| queue.bytes() == 100_064));
+    let memory: usize = queues.iter().map(OnewayQueue::memory).sum();
+    assert!((100_000..=600_000).contains(&memory), "{memory}");
+    for queue in &mut queues {
+        queue.pop();
+    }
+    assert!(queues.iter().all(|queue| queue.memory() == 0));
+}

@@ -11,6 +11,8 @@ pub(super) struct Waiting {
     entries: VecDeque<Entry>,
     /// What all of them count.
     bytes: usize,
+    /// About the memory that this queue adds to that of others: bytes that several queues share count once in all.
+    added: usize,
     /// How many of them count against the limit of calls.
     counted: usize,
     /// The number of the last call that was taken in.
@@ -25,6 +27,7 @@ struct Entry {
     call: Arc<QueuedCall>,
     /// Since when the call waits.
     since: Instant,
+    added: usize,
 }
 
 /// Whether there is a place for a call.
@@ -55,7 +58,7 @@ impl Waiting {
             let is_full = held > bytes || !call.ends_session() && self.counted >= calls;
             // One call may always wait.
             if !is_full || self.entries.is_empty() {
-                self.push(now, call.clone());
+                self.push(now, call);
                 return Place::Found;
             }
             let room = match call.overflow {
@@ -77,20 +80,23 @@ impl Waiting {
         let held = self.bytes - self.entries[index].call.size() + call.size();
         let fits = held <= bytes || self.entries.len() == 1;
         if fits && self.entries.range(index..).all(|entry| entry.call.conflates()) {
+            let (added, entry) = (added(call), &mut self.entries[index]);
             self.bytes = held;
-            let entry = &mut self.entries[index];
-            (entry.call, entry.since) = (call.clone(), now);
+            self.added = self.added - entry.added + added;
+            (entry.call, entry.since, entry.added) = (call.clone(), now, added);
             return true;
         }
         self.remove(index);
         false
     }
 
-    fn push(&mut self, now: Instant, call: Arc<QueuedCall>) {
+    fn push(&mut self, now: Instant, call: &Arc<QueuedCall>) {
         self.bytes += call.size();
         self.counted += usize::from(!call.ends_session());
         self.last += 1;
-        self.entries.push_back(Entry { number: self.last, call, since: now });
+        let added = added(call);
+        self.added += added;
+        self.entries.push_back(Entry { number: self.last, call: call.clone(), since: now, added });
     }
 
     /// Removes the oldest call with this policy.
@@ -100,8 +106,9 @@ impl Waiting {
     }
 
     fn remove(&mut self, index: usize) -> Option<Arc<QueuedCall>> {
-        let Entry { call, .. } = self.entries.remove(index)?;
+        let Entry { call, added, .. } = self.entries.remove(index)?;
         self.bytes -= call.size();
+        self.added -= added;
         self.counted -= usize::from(!call.ends_session());
         // What is before the next entry has left.
         self.gone = self.entries.front().map_or(self.last, |next| next.number - 1);
@@ -147,6 +154,10 @@ impl Waiting {
         self.bytes
     }
 
+    pub(super) fn added(&self) -> usize {
+        self.added
+    }
+
     pub(super) fn last(&self) -> u64 {
         self.last
     }
@@ -162,7 +173,12 @@ impl Waiting {
     /// Drops all calls, and gives their number.
     pub(super) fn clear(&mut self) -> usize {
         let entries = std::mem::take(&mut self.entries);
-        (self.bytes, self.counted, self.gone) = (0, 0, self.last);
+        (self.bytes, self.added, self.counted, self.gone) = (0, 0, 0, self.last);
         entries.len()
     }
+}
+
+/// What a queue adds by this call, which as many others hold already as it has handles.
+fn added(call: &Arc<QueuedCall>) -> usize {
+    call.size() / Arc::strong_count(call) + size_of::<Entry>()
 }
