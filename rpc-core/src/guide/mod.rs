@@ -35,6 +35,8 @@ pages! {
     deadlocks = "deadlocks.md";
     /// Objects for one client, hooks, principals, all sessions of a server.
     sessions = "sessions.md";
+    /// Named sets of sessions that are called together, and clients that do not keep up.
+    groups = "groups.md";
     /// Clients that make a new session when the old one is over.
     reconnecting = "reconnecting.md";
     /// Who a client is, how long that holds, and which methods it may call.

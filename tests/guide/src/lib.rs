@@ -19,6 +19,7 @@ chapters! {
     streams = "streams.md";
     deadlocks = "deadlocks.md";
     sessions = "sessions.md";
+    groups = "groups.md";
     reconnecting = "reconnecting.md";
     authentication = "authentication.md";
     hosting = "hosting.md";
