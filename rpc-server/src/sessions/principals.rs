@@ -65,3 +65,26 @@ impl Sessions {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_a_candidate_under_its_newest_name_or_without_one() {
+        let (ada, bob) = (Principal::from("ada"), Principal::from("bob"));
+        let mut principals = Principals::default();
+        let name = principals.insert(1, Some(&ada));
+        assert_eq!(principals.insert(2, Some(&ada)), name);
+        assert_eq!(principals.insert(3, None), None);
+        assert_eq!(principals.candidates("ada"), BTreeSet::from([1, 2, 3]));
+        principals.remove(2, name.as_ref());
+        let other = principals.insert(2, Some(&bob));
+        assert_eq!(principals.candidates("ada"), BTreeSet::from([1, 3]));
+        assert_eq!(principals.candidates("bob"), BTreeSet::from([2, 3]));
+        principals.remove(1, name.as_ref());
+        principals.remove(2, other.as_ref());
+        principals.remove(3, None);
+        assert!(principals.named.is_empty() && principals.unnamed.is_empty());
+    }
+}
