@@ -247,11 +247,9 @@ impl Frame {
             Self::Chunk { data, .. } => 2 * NUMBER + data.len(),
             Self::GoAway { message, .. } | Self::Bye { message, .. } => 3 * NUMBER + message.len(),
             Self::Credit { .. } | Self::Done { .. } => 4 * NUMBER,
-            Self::Cancel { .. }
-            | Self::Abort { .. }
-            | Self::Stop { .. }
-            | Self::Ping { .. }
-            | Self::Pong { .. } => 3 * NUMBER,
+            Self::Cancel { .. } | Self::Abort { .. } | Self::Stop { .. } | Self::Ping { .. } | Self::Pong { .. } => {
+                3 * NUMBER
+            }
         };
         body + 2
     }

@@ -11,7 +11,7 @@ pub(super) struct Waiting {
     entries: VecDeque<Entry>,
     /// What all of them count.
     bytes: usize,
-    /// About the memory that this queue adds to that of others: bytes that several queues share count once in all.
+    /// About the memory that this queue adds: bytes that several queues share count once in all.
     added: usize,
     /// How many of them count against the limit of calls.
     counted: usize,

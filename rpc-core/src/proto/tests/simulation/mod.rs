@@ -30,7 +30,7 @@ fn least() -> Config {
 
 fn step(world: &mut World) {
     let side = world.random.below(2);
-    if world.queues && world.random.once_in(8) {
+    if world.policies > 0 && world.random.once_in(8) {
         queues::step(world, side);
     }
     match world.random.below(48) {
@@ -156,7 +156,7 @@ fn finish(world: &mut World) {
         }
         world.check();
     }
-    if world.queues {
+    if world.policies > 0 {
         queues::finish(world);
     }
     // Nothing is sent that the other end has, once both have told each other.
@@ -176,8 +176,9 @@ fn finish(world: &mut World) {
 
 fn run(seed: u64, config: Config, replay_buffer: usize, queues: bool) -> World {
     let mut world = World::new(seed, config, replay_buffer);
-    world.queues = queues;
-    world.ends_slow_sessions = queues && world.random.once_in(4);
+    if queues {
+        world.policies = if world.random.once_in(4) { queues::ALL } else { queues::ALL - 1 };
+    }
     world.exchange();
     for _ in 0..STEPS {
         step(&mut world);

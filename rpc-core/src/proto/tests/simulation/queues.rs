@@ -26,7 +26,8 @@ use crate::{
 static NOTE: MethodDescriptor = MethodDescriptor::new("Market", "note", 1).oneway();
 static PRICE: MethodDescriptor = MethodDescriptor::new("Market", "price", 1).oneway();
 
-/// Three policies, and one that ends a session which is long without a packet.
+/// The last policy ends a session which is long without a packet.
+pub(super) const ALL: usize = POLICIES.len();
 const POLICIES: [Overflow; 4] = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Conflate, Overflow::Disconnect];
 
 /// The calls with policies of one end of a session.
@@ -118,7 +119,7 @@ fn offer(end: &mut SessionEnd, now: Instant, (overflow, key): (Overflow, u8), le
 
 /// Several calls of one end.
 pub(super) fn step(world: &mut World, side: usize) {
-    let (now, policies) = (world.now, if world.ends_slow_sessions { 4 } else { 3 });
+    let (now, policies) = (world.now, world.policies);
     let (Some(end), ledger, random) = world.parts(side) else { return };
     for _ in 0..=below(random) {
         let overflow = POLICIES[random.below(policies)];

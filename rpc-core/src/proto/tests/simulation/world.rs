@@ -52,10 +52,8 @@ pub(super) struct World {
     pub(super) next_is_stranger: bool,
     /// Which end has closed which link, and with which code.
     pub(super) closes: Vec<(usize, usize, CloseCode)>,
-    /// One-way calls with policies are made.
-    pub(super) queues: bool,
-    /// Some of these calls end a session whose other end does not keep up.
-    pub(super) ends_slow_sessions: bool,
+    /// How many policies one-way calls have; with 0 there are no such calls.
+    pub(super) policies: usize,
     pub(super) resumed: usize,
     /// How often a session has forgotten what it kept.
     pub(super) forgotten: usize,
@@ -94,8 +92,7 @@ impl World {
             stays_away: false,
             next_is_stranger: false,
             closes: Vec::new(),
-            queues: false,
-            ends_slow_sessions: false,
+            policies: 0,
             resumed: 0,
             forgotten: 0,
             resumed_later: 0,
