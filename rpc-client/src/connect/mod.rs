@@ -288,9 +288,13 @@ impl<T> ConnectBuilder<T> {
         self
     }
 
-    /// Sets how a session is made again when it is over, with which waits and for how long:
+    /// Sets how the client connects again, with which waits and for how long:
     /// `.reconnect(Reconnect::default().max_attempts(10))`. Without this, [`Reconnect::default`] counts, which goes on
     /// for ever; with [`Reconnect::never`] the client has one session.
+    ///
+    /// A lost link does not end the session by itself. The client makes another link, and the session goes on over it,
+    /// with its calls, streams and objects, if the server still has the session: see
+    /// [`Config::resume_window`](rpc_core::Config::resume_window). Otherwise the client begins a new session.
     ///
     /// The stubs of a client that connects again go on working. While there is no session, a call waits until its
     /// deadline, or fails at once with [`CallOptions::fail_fast`](rpc_core::CallOptions::fail_fast). A call that is

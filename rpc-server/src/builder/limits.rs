@@ -76,6 +76,9 @@ impl ServerBuilder {
     /// does one whose client has just come back and has not been sent again what it misses
     /// ([`MemoryLimit::Replay`](rpc_core::MemoryLimit::Replay), code 4410). Their clients begin new sessions.
     ///
+    /// The bound matters only to sessions that can be resumed: with a
+    /// [`Config::resume_window`](rpc_core::Config::resume_window) of 0 nothing is kept.
+    ///
     /// A smaller bound protects a small machine. A larger bound lets more sessions survive an outage in which many
     /// clients lose their links at once. The bound stops clients that ask for much, do not acknowledge it or vanish,
     /// and come again: it is the most that they can hold for the time of the window. 0 lets no session be resumed that
