@@ -52,7 +52,7 @@ impl Sessions {
             let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
             let mut keepers: Vec<_> = sessions.into_iter().filter_map(Keeper::new).collect();
             keepers.sort_by_cached_key(Keeper::rank);
-            let (mut with_link, mut without) = (0_usize, 0_usize);
+            let (mut with_link, mut without, held) = (0_usize, 0_usize, pool.held());
             for Keeper { session, kept, .. } in keepers {
                 if pool.held() <= pool.limit() - pool.limit() / 8 {
                     break;
@@ -61,7 +61,8 @@ impl Sessions {
                 *if kept.attached_for.is_none() { &mut with_link } else { &mut without } += 1;
             }
             report(with_link, without, pool.limit());
-            if with_link + without == 0 {
+            // What is held may be on its way to be freed in another thread. The next session to be polled looks again.
+            if pool.held() >= held {
                 return;
             }
         }
