@@ -62,6 +62,24 @@ async fn a_call_under_way_when_the_link_is_cut_ends_with_its_value() {
     assert_eq!(server.sessions().len(), 1);
 }
 
+/// A client that renews its identity does so for each link.
+#[tokio::test]
+async fn each_loss_and_each_return_of_a_link_counts_once() {
+    let house = Arc::<House>::default();
+    let (server, line, client) = all(&house).await;
+    let sessions = [client.session(), only(&server)];
+    let mut events = Box::pin(client.events());
+    for count in 1..=3 {
+        line.cut();
+        lost_and_resumed(&mut events).await;
+        timeout(SOON, client.client::<DeskClient>().say("back")).await.expect("the call hangs").unwrap();
+        let changes = sessions.each_ref().map(Session::link_changes);
+        // A server may notice the loss and the return of a link at once.
+        assert_eq!(changes[0], 2 * count);
+        assert!((count..=2 * count).contains(&changes[1]), "{changes:?}");
+    }
+}
+
 #[tokio::test]
 async fn calls_that_are_made_while_links_are_cut_run_once_each_and_in_their_order() {
     let house = Arc::<House>::default();

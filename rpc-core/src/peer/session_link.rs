@@ -63,7 +63,7 @@ impl Session {
         self.shared().is_detached()
     }
 
-    /// How often the session has lost a link or got one.
+    /// How often the session has lost a link or got one; the end of the session counts as well.
     #[doc(hidden)]
     pub fn link_changes(&self) -> usize {
         self.shared().link_changes()

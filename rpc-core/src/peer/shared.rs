@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -77,7 +77,9 @@ pub(crate) struct SessionShared {
     pub(crate) life: watch::Sender<Life>,
     /// The session has no link. Who waits for a change of `life` is told of a change.
     is_detached: AtomicBool,
-    /// How often the link was lost or found.
+    /// The number of the link of which was last told. Changed under the lock.
+    told_epoch: AtomicU64,
+    /// How often the link was lost or found, and the end.
     link_changes: AtomicUsize,
     /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
@@ -113,6 +115,7 @@ impl SessionShared {
             interceptors,
             locked: Mutex::new(Locked { connection, finished: Vec::new(), next_link: None }),
             is_detached: AtomicBool::new(false),
+            told_epoch: AtomicU64::new(0),
             link_changes: AtomicUsize::new(0),
             driver: DriverWaker::default(),
             room: Semaphore::new(room),
@@ -275,6 +278,8 @@ impl SessionShared {
         for semaphore in [&self.room, &self.transfers, &self.arguments] {
             semaphore.close();
         }
+        // No link follows.
+        self.link_changes.fetch_add(1, Ordering::Release);
         self.life.send_replace(Life::Over(error));
     }
 
@@ -311,19 +316,26 @@ impl SessionShared {
         self.is_detached.load(Ordering::Acquire)
     }
 
-    /// How often the link was lost or found so far.
+    /// How often the link was lost or found so far; the end of the session counts as well.
     pub(super) fn link_changes(&self) -> usize {
         self.link_changes.load(Ordering::Acquire)
     }
 
-    /// Tells those who wait for it whether the session has a link, which may have changed.
+    /// Tells those who wait for it whether the session has a link, if that or the link has changed.
     pub(crate) fn tell_of_link(&self) {
         // The lock keeps the order in which links are lost and found.
-        self.look(|connection| {
-            self.is_detached.store(connection.detached().is_some(), Ordering::Release);
-            self.link_changes.fetch_add(1, Ordering::Release);
+        let has_changed = self.look(|connection| {
+            let (epoch, is_detached) = (connection.epoch(), connection.detached().is_some());
+            let was_detached = self.is_detached.swap(is_detached, Ordering::AcqRel);
+            let has_changed = self.told_epoch.swap(epoch, Ordering::Relaxed) != epoch || was_detached != is_detached;
+            if has_changed {
+                self.link_changes.fetch_add(1, Ordering::Release);
+            }
+            has_changed
         });
-        self.life.send_if_modified(|_| true);
+        if has_changed {
+            self.life.send_if_modified(|_| true);
+        }
     }
 
     /// Records whether something is served here while this side drains.
