@@ -92,7 +92,7 @@ impl Place {
         let liar = Claimant::claim(self.link().await, token.clone(), 1, 1 << 40).await.unwrap();
         assert!(!liar.is_resumed());
         liar.leave().await;
-        honest.is_cut_off().await;
+        honest.is_closed(4410).await;
         let late = Claimant::claim(self.link().await, token, 2, received).await.unwrap();
         assert!(!late.is_resumed());
         late.leave().await;

@@ -90,11 +90,6 @@ impl Claimant {
         self.liar.closed(code).await;
     }
 
-    /// Asserts that the server ends this link without a word.
-    pub async fn is_cut_off(mut self) {
-        self.liar.cut_off().await;
-    }
-
     /// Ends the session in order.
     pub async fn leave(mut self) {
         self.liar.say(&[Frame::Bye { code: 1000, message: String::new() }]).await;

@@ -192,17 +192,6 @@ impl Liar {
         self.hears_the_end(code).await;
     }
 
-    /// Asserts that the victim ends the link without a close code.
-    pub(super) async fn cut_off(&mut self) {
-        loop {
-            match self.hear().await {
-                Heard::Packet => {}
-                Heard::Closed(code) => panic!("the victim has closed with {code}"),
-                Heard::Over => return,
-            }
-        }
-    }
-
     /// Sends these bytes while it listens, and asserts that the victim closes with this code.
     pub(super) async fn floods(&mut self, bytes: &[u8], code: u16) {
         let Self { reader, writer, received, heard, .. } = self;

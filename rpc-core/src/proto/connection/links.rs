@@ -157,14 +157,15 @@ impl Connection {
         self.resumption.detached().map(|detached| (detached.since, &detached.error))
     }
 
-    /// The code with which the link is closed of a session that has ended for this reason.
-    pub fn close_code(&self, error: &ConnectionError) -> CloseCode {
+    /// The code with which the link is closed of a session that has ended for this reason; `None` if the link is lost.
+    pub fn close_code(&self, error: &ConnectionError) -> Option<CloseCode> {
         match error {
             // To the other side of a session that can be resumed, other codes say that the link is lost.
             ConnectionError::TimedOut(_) | ConnectionError::Overloaded(_) if self.resumption.is_granted() => {
-                CloseCode::GIVEN_UP
+                Some(CloseCode::GIVEN_UP)
             }
-            _ => error.close_code(),
+            ConnectionError::Lost(_) => self.resumption.is_given_up().then_some(CloseCode::GIVEN_UP),
+            _ => Some(error.close_code()),
         }
     }
 
@@ -226,6 +227,10 @@ impl Connection {
         };
         let why = || ConnectionError::Lost(why.to_owned());
         let error = self.resumption.detached().map_or_else(why, |detached| detached.error.clone());
+        let has_link = !self.resumption.is_detached();
+        if let Some(links) = self.resumption.granted_mut() {
+            links.is_given_up = has_link;
+        }
         self.end(error, Flush::Nothing);
         self.end_bye();
     }

@@ -63,6 +63,8 @@ pub(super) struct Links {
     /// The other side has sent something since the Welcome, so that it knows of the session.
     pub(super) is_known: bool,
     bye: Bye,
+    /// The session has ended because its client cannot go on with it. A link that it still has is told so.
+    pub(super) is_given_up: bool,
     /// What had been gained when each of these timers last cost the session its link.
     strikes: Option<Box<[Option<u64>; 2]>>,
     /// The last packet that was acknowledged when the current period of acks began.
@@ -158,6 +160,11 @@ impl Resumption {
     /// The number of the link; 0 for the first.
     pub(super) fn epoch(&self) -> u64 {
         self.0.as_ref().map_or(0, |links| links.epoch)
+    }
+
+    /// The session has ended because its client cannot go on with it, and had a link then.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.granted().is_some_and(|links| links.is_given_up)
     }
 
     /// Packets that the other side may not have.
@@ -286,6 +293,7 @@ impl Links {
             away: Duration::ZERO,
             is_known: false,
             bye: Bye::None,
+            is_given_up: false,
             strikes: None,
             acked_before: 0,
         }

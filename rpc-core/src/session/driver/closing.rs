@@ -30,17 +30,14 @@ const LAST_ROUNDS: usize = 16;
 impl Driver {
     /// Writes the rest, says goodbye and waits for handlers, because the connection has ended.
     pub(super) fn drive_close(&mut self, cx: &mut Context<'_>, error: &ConnectionError, until: Instant) -> Poll<()> {
-        if self.has_no_link {
+        let code = self.shared.look(|connection| connection.close_code(error));
+        let Some(code) = code.filter(|_| !self.has_no_link && until > now()) else {
             return self.finish_close(cx, until);
-        }
-        if matches!(error, ConnectionError::Lost(_)) || until <= now() {
-            return self.finish_close(cx, until);
-        }
+        };
         if !self.flush_rest(cx) {
             return self.pend_until(cx, Some(until));
         }
-        let (code, reason) = (self.shared.look(|connection| connection.close_code(error)), error.close_reason());
-        match self.transport.poll_close(cx, code, &reason) {
+        match self.transport.poll_close(cx, code, &error.close_reason()) {
             Poll::Ready(()) => self.finish_close(cx, until),
             Poll::Pending => self.pend_until(cx, Some(until)),
         }
@@ -127,15 +124,15 @@ impl Driver {
 
     /// Writes what waits, and the goodbye if the session has been closed, as far as the transport takes it at once.
     fn write_last(&mut self, closed: Option<&ConnectionError>) {
-        let is_lost = matches!(closed, Some(ConnectionError::Lost(_)));
+        let code = closed.and_then(|error| self.shared.look(|connection| connection.close_code(error)));
+        let is_lost = closed.is_some() && code.is_none();
         if is_lost || !self.handshake_done || thread::panicking() || Handle::try_current().is_err() {
             return;
         }
         let cx = &mut Context::from_waker(Waker::noop());
         let is_written = (0..LAST_ROUNDS).any(|_| self.flush_rest(cx));
-        if let Some(error) = closed.filter(|_| is_written) {
+        if let Some((error, code)) = closed.zip(code).filter(|_| is_written) {
             // This writes the Close frame. The other side's answer is not waited for.
-            let code = self.shared.look(|connection| connection.close_code(error));
             let _ = self.transport.poll_close(cx, code, &error.close_reason());
         }
     }

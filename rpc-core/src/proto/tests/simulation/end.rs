@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{ledger::Ledger, random::Random, streams::EndStreams};
 use crate::{
-    error::ConnectionError,
+    error::{CloseCode, ConnectionError},
     proto::{
         CallKey, CallProgress, CallStart, Charges, Completion, Connection, Event, Outcome, Outgoing, ServedCall,
         ServedKey,
@@ -216,6 +216,12 @@ impl SessionEnd {
     /// Whether the session needs no link any more.
     pub(super) fn is_done(&self) -> bool {
         self.connection.ended().is_some() && !self.connection.is_lingering() && !self.connection.has_output()
+    }
+
+    /// The code with which this end closes the link of a session that is done.
+    pub(super) fn close_code(&self) -> CloseCode {
+        let code = self.closed.as_ref().and_then(|error| self.connection.close_code(error));
+        code.unwrap_or(CloseCode::NORMAL)
     }
 
     /// The numbers of the calls that are served, in their order.

@@ -171,8 +171,7 @@ impl World {
         }
         if self.client.is_done() {
             if let Some(link) = self.client.link.take() {
-                let closed = self.client.closed.as_ref();
-                let code = closed.map_or(CloseCode::NORMAL, |error| self.client.connection.close_code(error));
+                let code = self.client.close_code();
                 self.close(CLIENT, link, code);
             }
             if self.client.is_quiet() && self.redial.is_none() && !self.is_ending {
@@ -192,8 +191,7 @@ impl World {
         let lost = session.act(&mut self.ledger);
         let mut close = lost.map(|error| error.close_code());
         if session.is_done() {
-            let closed = session.closed.as_ref();
-            close = Some(closed.map_or(CloseCode::NORMAL, |error| session.connection.close_code(error)));
+            close = Some(session.close_code());
         }
         if let (Some(code), Some(link)) = (close, session.link) {
             session.link = None;
