@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rpc_core::{
     __internals::wire::PacketHeader,
-    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionId, Status,
-    TimeLimit, Timeout, async_trait,
+    CloseCode, Code, Config, ConnectionError, ConnectionInfo, Context, Hosting, Principal, Session, SessionHooks,
+    SessionId, SessionState, Status, TimeLimit, Timeout, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
     session::{
         Driver, Greeting, Handshake, Transport, WebSocket, connect, connect_in_memory, connect_in_memory_with,
@@ -243,4 +243,44 @@ async fn calls_end_when_the_driver_of_a_session_that_could_be_resumed_is_dropped
     let status = ended.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(client.closed().await.is_lost());
+}
+
+/// Tells when its session has ended.
+struct Bell(Arc<tokio::sync::Semaphore>);
+
+#[async_trait]
+impl SessionHooks for Bell {
+    async fn closed(&self, _: &Session, _: &ConnectionError) {
+        self.0.add_permits(1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_hooks_do_not_wait_for_a_peer_that_is_away_to_come_for_the_last_words() {
+    let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
+    let rung = Arc::new(tokio::sync::Semaphore::new(0));
+    let hosting = Hosting::builder().service(Sloth.serve()).hooks(Bell(rung.clone())).build().unwrap();
+    let info = ConnectionInfo::default;
+    let (near, far) = memory();
+    let resuming = Greeting { resumes: true, ..Greeting::default() };
+    let (client, client_driver) = connect_with(resuming, far, &Hosting::default(), &config, info());
+    let client_driver = tokio::spawn(client_driver);
+    let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info());
+    let server_driver = tokio::spawn(server_driver);
+    client.established().await.unwrap();
+    let stub = client.client::<StuckClient>();
+    let call = tokio::spawn(async move { stub.never().await });
+    until("the call is served", || server.stats().connection.calls_served == 1).await;
+    client_driver.abort();
+    call.await.unwrap().unwrap_err();
+    until("the server has noticed", || server.state() == SessionState::Detached).await;
+    let ended = Instant::now();
+    let closed = server.close();
+    rung.acquire().await.unwrap().forget();
+    assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
+    assert_eq!(server.state(), SessionState::Closing, "the last words wait");
+    assert_eq!(closed.await, ConnectionError::ClosedLocally);
+    assert!(ended.elapsed() >= Duration::from_secs(9), "{:?}", ended.elapsed());
+    server_driver.await.unwrap();
+    assert_eq!(rung.available_permits(), 0, "the hook has run once");
 }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use tokio::runtime::Handle;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::ConnectionError,
     panics::wake_all,
-    peer::{EndOfValues, now},
+    peer::{EndOfValues, Polled, now},
     proto::Event,
     text::excerpt_of,
 };
@@ -100,12 +100,9 @@ impl Driver {
         tracing::debug!(session = %self.shared.id, reason = excerpt_of(&error), "the session is over");
         self.transport = Box::new(Gone);
         // The hosted objects are dropped before the end is announced.
-        let closed_hooks = self.closed_hooks(error.clone());
+        self.begin_closed_hooks(&error);
         self.shared.finish(error);
-        self.stage = match closed_hooks {
-            Some(closed_hooks) => Stage::ClosedHooks(closed_hooks),
-            None => Stage::Over,
-        };
+        self.stage = Stage::ClosedHooks;
     }
 
     /// The driver is dropped while its session is open, for instance because the program's runtime ends: writes what
@@ -137,20 +134,34 @@ impl Driver {
         }
     }
 
-    /// The `closed` hooks, if there are any to be run.
-    fn closed_hooks(&mut self, error: ConnectionError) -> Option<BoxFuture<'static, ()>> {
+    /// Tells the observers of the end, and gets the `closed` hooks ready, unless that has been done.
+    pub(super) fn begin_closed_hooks(&mut self, error: &ConnectionError) {
+        if mem::replace(&mut self.has_told_of_end, true) {
+            return;
+        }
         let was_open = self.was_open;
         self.observe(|observer, session| {
             if was_open {
-                observer.session_closed(session, &error);
+                observer.session_closed(session, error);
             } else {
-                observer.session_failed(&session.info(), &error);
+                observer.session_failed(&session.info(), error);
             }
         });
         let opened = self.hooks_opened.swap(0, Ordering::Relaxed);
         let hosting = self.dispatch.take_hosting();
         let values = EndOfValues::new(&self.shared.facts);
-        (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error, values).boxed())
+        self.closed_hooks =
+            (opened > 0).then(|| closed_hooks(hosting, self.shared.clone(), opened, error.clone(), values).boxed());
+    }
+
+    /// Runs the `closed` hooks on, if there are any.
+    pub(super) fn drive_closed_hooks(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(closed_hooks) = &mut self.closed_hooks else { return Poll::Ready(()) };
+        let polled = self.shared.polling(Polled::Hook, || closed_hooks.poll_unpin(cx));
+        if polled.is_ready() {
+            self.closed_hooks = None;
+        }
+        polled
     }
 }
 
@@ -163,16 +174,16 @@ impl Drop for Driver {
                 self.write_last(Some(&error));
                 error
             }
-            Stage::ClosedHooks(_) | Stage::Over => return,
+            Stage::ClosedHooks | Stage::Over => return,
         };
         self.shared.with(|locked| {
             locked.connection.handle_lost(now(), error.clone());
             // Another link would have no driver.
             locked.connection.give_up_links();
         });
-        let closed_hooks = self.closed_hooks(error.clone());
+        self.begin_closed_hooks(&error);
         self.shared.finish(error);
-        if let (Some(closed_hooks), Ok(runtime)) = (closed_hooks, Handle::try_current()) {
+        if let (Some(closed_hooks), Ok(runtime)) = (self.closed_hooks.take(), Handle::try_current()) {
             runtime.spawn(closed_hooks);
         }
     }

@@ -29,14 +29,14 @@ use super::{
 };
 use alarm::Alarm;
 use feeding::Reserving;
-use futures::{FutureExt, future::BoxFuture};
+use futures::future::BoxFuture;
 use sleep::Clocks;
 use writing::{Outlook, Written};
 
 use crate::{
     error::ConnectionError,
     panics::wake_all,
-    peer::{Life, Polled, SessionShared, StreamReaders, Watched, now},
+    peer::{Life, SessionShared, StreamReaders, Watched, now},
     proto::{Connection, Event, ServedKey, trim_line, trim_list},
     service::{Hosting, Received},
 };
@@ -68,6 +68,10 @@ pub struct Driver {
     has_no_link: bool,
     /// The session has ended, and its last words have not been acknowledged.
     is_lingering: bool,
+    /// The observers have heard of the end, and the `closed` hooks have begun.
+    has_told_of_end: bool,
+    /// The `closed` hooks of a session that has ended, while they run.
+    closed_hooks: Option<BoxFuture<'static, ()>>,
     /// The transport's progress that the connection has been told of.
     told: Progress,
     /// Something was handed to the transport since the last flush.
@@ -98,7 +102,7 @@ enum Stage {
     /// The connection has ended. The driver writes the rest and says goodbye, until this time at most.
     Closing(ConnectionError, Instant),
     /// The session is over, and its `closed` hooks run.
-    ClosedHooks(BoxFuture<'static, ()>),
+    ClosedHooks,
     Over,
 }
 
@@ -137,6 +141,8 @@ impl Driver {
             epoch: 0,
             has_no_link: false,
             is_lingering: false,
+            has_told_of_end: false,
+            closed_hooks: None,
             told: Progress::default(),
             dirty: false,
             batching: false,
@@ -194,6 +200,10 @@ impl Driver {
                     let until = now() + self.shared.config.close_timeout();
                     let until = self.shared.look(|connection| connection.end_by()).map_or(until, |by| by.min(until));
                     self.is_lingering = self.shared.look(|connection| connection.is_lingering());
+                    if self.is_lingering {
+                        // The other side may be away, and nothing but its acknowledgement is awaited.
+                        self.begin_closed_hooks(&error);
+                    }
                     self.stage = Stage::Closing(error, until);
                 }
             }
@@ -313,6 +323,7 @@ impl Future for Driver {
                     this.shared.with(|locked| mem::swap(&mut this.finished, &mut locked.finished));
                     this.dispatch.forget(&mut this.finished);
                     if this.is_lingering {
+                        let _ = this.drive_closed_hooks(cx);
                         if !this.drive_linger(cx) {
                             return this.pend_until(cx, None);
                         }
@@ -324,8 +335,8 @@ impl Future for Driver {
                     }
                     this.finish(error);
                 }
-                Stage::ClosedHooks(closed_hooks) => {
-                    if this.shared.polling(Polled::Hook, || closed_hooks.poll_unpin(cx)).is_pending() {
+                Stage::ClosedHooks => {
+                    if this.drive_closed_hooks(cx).is_pending() {
                         return Poll::Pending;
                     }
                     this.stage = Stage::Over;
