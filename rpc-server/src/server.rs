@@ -83,7 +83,7 @@ impl Server {
     /// As [`listen`](Self::listen). [`ListenError::NoTrustedProxies`] for the PROXY protocol at a server without
     /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies).
     pub async fn listen_with(&self, addr: impl ToSocketAddrs, options: ListenOptions) -> Result<Listener, ListenError> {
-        if self.shared().is_stopped() {
+        if self.shared().has_stopped_listening() {
             return Err(ListenError::ShutDown);
         }
         self.serve_listener_with(bind(addr).await?, options)
@@ -184,7 +184,7 @@ impl Server {
     /// an old one cannot be removed, [`ListenError::ShutDown`] if the server has been shut down.
     #[cfg(unix)]
     pub async fn listen_unix(&self, path: impl AsRef<Path>) -> Result<UnixListener, ListenError> {
-        if self.shared().is_stopped() {
+        if self.shared().has_stopped_listening() {
             return Err(ListenError::ShutDown);
         }
         let (listener, file) = unix::bind(path.as_ref()).await?;
@@ -274,6 +274,10 @@ impl Server {
     /// take longer run on, and a session whose thread a handler blocks is named in the log and left behind. A second
     /// call joins the shutdown, and does not start the times anew. Dropping the future stops the waiting, not the
     /// shutdown.
+    ///
+    /// # Panics
+    ///
+    /// If the future is polled outside of a tokio runtime that has its time enabled.
     pub async fn shutdown(&self) {
         self.begin_shutdown();
         self.shared().over().await;
@@ -293,7 +297,7 @@ impl Server {
             info!(listeners, sessions = self.sessions().len(), "shutting down");
         }
         self.sessions().begin_drain();
-        if !self.sessions().may_resume() {
+        if !self.sessions().admits_resumes() {
             return shared.stop(Stop::Gracefully);
         }
         let shared = Arc::clone(shared);

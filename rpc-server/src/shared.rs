@@ -212,7 +212,7 @@ impl ServerShared {
 
     /// Whether new clients are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.unready.load(Ordering::Relaxed) && !self.is_stopped() && self.sessions.is_open()
+        !self.unready.load(Ordering::Relaxed) && !self.has_stopped_listening() && self.sessions.is_open()
     }
 
     /// New clients are not welcome any more, although they are taken.
@@ -239,8 +239,8 @@ impl ServerShared {
         }
     }
 
-    /// Whether the server has been stopped.
-    pub(crate) fn is_stopped(&self) -> bool {
+    /// Whether no socket is added any more, because the end of the server has begun.
+    pub(crate) fn has_stopped_listening(&self) -> bool {
         self.listening().ended
     }
 

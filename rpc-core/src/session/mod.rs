@@ -22,7 +22,7 @@ pub use driver::Driver;
 pub use handshake::Handshake;
 pub use in_memory::{connect_in_memory, connect_in_memory_with};
 pub use memory::{Memory, memory};
-pub use resume::{ResumableSessions, Resumed, Resumption, resume};
+pub use resume::{ResumableSessions, ResumeOutcome, Resumed, resume};
 pub use start::{Greeting, connect, connect_with};
 pub use transport::{Progress, Transport, TransportError};
 pub use websocket::WebSocket;

@@ -113,7 +113,7 @@ pub struct ResumableSessions {
 
 /// What became of a client that wants to go on with a session.
 #[derive(Debug)]
-pub enum Resumption {
+pub enum ResumeOutcome {
     /// Its session goes on.
     Done(Session),
     /// The link has been closed: there is nothing to go on with, and the client wants no other session; or the link is
@@ -172,9 +172,9 @@ impl ResumableSessions {
         hosting: &Hosting,
         info: &ConnectionInfo,
         stop: impl Future<Output = ()>,
-    ) -> Resumption {
+    ) -> ResumeOutcome {
         let Some(resume) = handshake.newcomer().hello().resume.clone() else {
-            return Resumption::New(Box::new(handshake));
+            return ResumeOutcome::New(Box::new(handshake));
         };
         let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
         let limit = handshake.config().close_timeout();
@@ -185,7 +185,7 @@ impl ResumableSessions {
                     () = stop => {
                         let (error, (transport, _)) = (ConnectionError::ShutDown, handshake.into_parts());
                         close_in_background(transport, error.close_code(), error.close_reason(), limit);
-                        return Resumption::Closed;
+                        return ResumeOutcome::Closed;
                     }
                     is_allowed = is_allowed(&shared, hosting, info) => is_allowed,
                 };
@@ -194,11 +194,11 @@ impl ResumableSessions {
             None => None,
         };
         let nothing = |handshake: Handshake| match wants_other {
-            true => Resumption::New(Box::new(handshake)),
+            true => ResumeOutcome::New(Box::new(handshake)),
             false => {
                 let (transport, _) = handshake.into_parts();
                 close_in_background(transport, CloseCode::NORMAL, String::new(), limit);
-                Resumption::Closed
+                ResumeOutcome::Closed
             }
         };
         let Some(shared) = found else { return nothing(handshake) };
@@ -231,11 +231,11 @@ impl ResumableSessions {
                 if let Some(transport) = replaced {
                     close_replaced(transport, limit);
                 }
-                Resumption::Done(Session::new(shared))
+                ResumeOutcome::Done(Session::new(shared))
             }
             Err(transport) => {
                 close_in_background(transport, refused, String::new(), limit);
-                Resumption::Closed
+                ResumeOutcome::Closed
             }
         }
     }

@@ -36,8 +36,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether the client may want to come back to its session.
-    pub(super) fn may_resume(self) -> bool {
+    /// Whether it becomes a session, or its client comes back to one.
+    pub(super) fn is_for_session(self) -> bool {
         matches!(self, Self::Newcomer(_))
     }
 }

@@ -8,6 +8,7 @@ mod forgetting;
 mod lost;
 mod principals;
 mod relief;
+mod run;
 mod state;
 mod watcher;
 
@@ -213,7 +214,7 @@ impl Sessions {
     }
 
     /// Whether clients are taken that come back to their sessions.
-    pub(crate) fn may_resume(&self) -> bool {
+    pub(crate) fn admits_resumes(&self) -> bool {
         self.shared.lock().phase <= Phase::Resuming
     }
 
@@ -256,7 +257,7 @@ impl Sessions {
     /// taken of clients that may come back to their sessions.
     pub(crate) fn enter(&self, place: Arc<Place>, kind: Kind) -> Option<Entry> {
         let mut state = self.shared.lock();
-        let last = if kind.may_resume() { Phase::Resuming } else { Phase::Open };
+        let last = if kind.is_for_session() { Phase::Resuming } else { Phase::Open };
         if state.phase > last {
             return None;
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use rpc_core::{
     ConnectionError, ConnectionInfo, Session, SessionState, Status,
-    session::{Driver, Handshake, Resumption, WebSocket},
+    session::{Driver, Handshake, ResumeOutcome, WebSocket},
     text::excerpt_of,
 };
 use tokio::{
@@ -87,17 +87,17 @@ async fn greet<IO>(
     }
     let resumed = shared.resumable.resume(handshake, &shared.hosting, &info, entry.stopped()).await;
     let mut handshake = match resumed {
-        Resumption::New(handshake) if shared.sessions.is_open() => handshake,
-        Resumption::New(handshake) => {
+        ResumeOutcome::New(handshake) if shared.sessions.is_open() => handshake,
+        ResumeOutcome::New(handshake) => {
             debug!(peer, "there is no such session, and the server is shutting down");
             let error = handshake.shut_out().await;
             return shared.hosting.__session_failed(|| info, &error);
         }
-        Resumption::Done(session) => {
+        ResumeOutcome::Done(session) => {
             debug!(session = %session.id(), peer, "the session goes on over a new connection");
             return entry.hand_over(&session);
         }
-        Resumption::Closed => {
+        ResumeOutcome::Closed => {
             debug!(peer, "there is no session with which the client could go on");
             return;
         }
