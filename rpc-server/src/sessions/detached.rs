@@ -35,7 +35,7 @@ impl ServerSessions {
     fn link_changed(&self, session: &Session) {
         let lost = match session.state() {
             // The next that is told of it is its end.
-            SessionState::Closing | SessionState::Closed => return,
+            SessionState::Closing | SessionState::Closed => return self.ended(session),
             SessionState::Detached => session.link_lost(),
             _ => None,
         };
@@ -48,6 +48,18 @@ impl ServerSessions {
         };
         wake(wakers);
         self.groups.link_changed(session);
+    }
+
+    /// A session has ended, or its last words wait no more.
+    fn ended(&self, session: &Session) {
+        let phase = {
+            let mut state = self.lock();
+            state.ended(session);
+            state.next_phase()
+        };
+        if let Some(phase) = phase {
+            self.go_on_to(phase);
+        }
     }
 
     fn detach(&self, number: u64) {

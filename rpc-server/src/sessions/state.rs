@@ -26,6 +26,8 @@ pub(super) struct State {
     entered_as: BTreeMap<SessionId, u64>,
     /// Sessions that have no place, because they have no link.
     pub(super) without_place: usize,
+    /// How many sessions are left to which their clients can come back.
+    resumable: usize,
     /// The open sessions, in the order in which they opened.
     open: BTreeMap<u64, Open>,
     /// How many of them have no link.
@@ -58,6 +60,8 @@ pub(super) struct Live {
     pub(super) session: Session,
     /// The place under the caps is the session's, not its connection's. A session without a link has none.
     pub(super) place: Option<Arc<Place>>,
+    /// Its client can come back to it, as far as is known.
+    is_resumable: bool,
 }
 
 impl Entered {
@@ -103,14 +107,20 @@ pub(super) struct Record {
 }
 
 impl State {
-    /// Whether a session is left to which its client can come back.
-    pub(super) fn has_resumable(&self) -> bool {
-        self.live().any(Session::is_resumable)
-    }
-
     /// Where a drain goes on from a phase, if it does.
     pub(super) fn next_phase(&self) -> Option<Phase> {
-        (self.phase == Phase::Resuming && !self.has_resumable()).then_some(Phase::Draining)
+        (self.phase == Phase::Resuming && self.resumable == 0).then_some(Phase::Draining)
+    }
+
+    /// A session has ended, and its client may not be able to come back to it any more.
+    pub(super) fn ended(&mut self, session: &Session) {
+        let number = self.entered_as.get(&session.id());
+        if let Some(Entered::Session(live)) = number.and_then(|number| self.entered.get_mut(number)) {
+            if live.is_resumable && !session.is_resumable() {
+                live.is_resumable = false;
+                self.resumable -= 1;
+            }
+        }
     }
 
     /// A new number, greater than all before.
@@ -122,7 +132,10 @@ impl State {
     /// The connection with this number has led to a session, which has its place.
     pub(super) fn begun(&mut self, number: u64, session: &Session, place: Arc<Place>) {
         self.entered_as.insert(session.id(), number);
-        self.entered.insert(number, Entered::Session(Live { session: session.clone(), place: Some(place) }));
+        let is_resumable = session.is_resumable();
+        self.resumable += usize::from(is_resumable);
+        let live = Live { session: session.clone(), place: Some(place), is_resumable };
+        self.entered.insert(number, Entered::Session(live));
     }
 
     /// A connection is gone, and a session that it has led to.
@@ -131,6 +144,7 @@ impl State {
         if let Some(Entered::Session(live)) = &entered {
             self.entered_as.remove(&live.session.id());
             self.without_place -= usize::from(live.place.is_none());
+            self.resumable -= usize::from(live.is_resumable);
         }
         entered
     }
@@ -242,6 +256,7 @@ impl State {
             open.record
         });
         if let Some(record) = &record {
+            self.ended(&record.session);
             let _ = record.reason.set(reason);
             self.watchers.values_mut().for_each(|watcher| watcher.note(record));
         }
