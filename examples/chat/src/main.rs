@@ -9,16 +9,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use chat::{Answers, ChatHouse, demo};
 use chat_contract::{Chat, ChatClient, ChatError, ChatEvents, Post};
 use clap::{Parser, Subcommand};
 use futures::StreamExt;
-use rpc_client::{
-    CallError, Client, ClientEvent, Config, ConfigError, Reconnect, Session, SetupError, Status, connect,
-};
+use rpc_client::{CallError, Client, ClientEvent, Session, SetupError, Status, connect};
 use rpc_server::Server;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
@@ -65,17 +62,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let house =
-        Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?).resume_anonymous(true);
+    let house = Server::builder().service(ChatHouse::default().serve()).resume_anonymous(true);
     let server = house.listen(listen).await?;
     println!("The house is open at ws://{}/ and closes with Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;
     Ok(())
-}
-
-/// A member whose link is lost for less than a minute keeps the place, and misses nothing.
-fn keeping_places() -> Result<Config, ConfigError> {
-    Config::builder().resume_window(Duration::from_secs(60)).build()
 }
 
 /// Prints what the member hears, and answers every question with yes.
@@ -133,8 +124,6 @@ async fn client(url: &str, name: &str, room: &str) -> Result<(), Box<dyn Error +
     let (again, shown, whole) = (AtomicBool::new(false), screen.clone(), room.clone());
     let client = connect(url)
         .callback(ChatEvents::serve(screen))
-        .config(keeping_places()?)
-        .reconnect(Reconnect::default())
         .on_session(move |session| {
             enter(session, shown.clone(), name.clone(), whole.clone(), again.swap(true, Ordering::Relaxed))
         })

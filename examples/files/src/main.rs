@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use files::{FilesClient, Store, config, demo, get, give_up, put};
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_client::{Connect, Reconnect, Stub};
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 
 /// A server that keeps files, and a client that puts and gets them.
@@ -88,7 +88,7 @@ async fn main() -> Outcome {
 
 /// Transfers go on by themselves when the link is lost and found again.
 async fn connect(url: String) -> Outcome<FilesClient> {
-    Ok(FilesClient::connect(url).config(config()?).reconnect(Reconnect::default()).await?)
+    Ok(FilesClient::connect(url).config(config()?).await?)
 }
 
 /// Ends a client's program. Without this the program may end before its goodbye has been written.

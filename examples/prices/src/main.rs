@@ -12,7 +12,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use prices::{Prices, PricesClient, Ticker, View, config, demo};
-use rpc_client::{Connect, Reconnect, Stub};
+use rpc_client::{Connect, Stub};
 use rpc_server::Server;
 
 /// A ticker with thousands of quotes a second, and readers of different speed.
@@ -85,7 +85,7 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 
 async fn client(slow: bool, url: &str) -> Outcome {
     // The stream of quotes goes on when the link is lost and found again.
-    let prices = PricesClient::connect(url).config(config()?).reconnect(Reconnect::default()).await?;
+    let prices = PricesClient::connect(url).config(config()?).await?;
     let outcome = read(&prices, slow).await;
     // Without this the program may end before its goodbye has been written.
     prices.session().close().await;
