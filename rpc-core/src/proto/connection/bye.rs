@@ -117,11 +117,10 @@ impl Connection {
     pub(super) fn handle_late_packet(&mut self, now: Instant, packet: Bytes) {
         let len = packet.len();
         let Ok((header, frames)) = read_packet(packet) else { return };
-        if self.link.handle_header(&mut self.sequence, header, len, now).is_err() {
-            return;
-        }
+        let is_next = self.link.handle_header(&mut self.sequence, header, len, now).is_ok();
+        // A packet that is not the next one may have acknowledged others.
         self.handle_acked();
-        if !self.resumption.is_granted() || header.seq == 0 {
+        if !is_next || !self.resumption.is_granted() || header.seq == 0 {
             return;
         }
         for frame in frames.map_while(Result::ok) {

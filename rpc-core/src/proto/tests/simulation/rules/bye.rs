@@ -114,6 +114,20 @@ fn a_side_whose_last_words_wait_says_nothing_more_after_those_of_the_other() {
 }
 
 #[test]
+fn last_words_are_acknowledged_also_by_a_packet_that_is_not_the_next_one() {
+    let mut server = Server::new(1 << 20);
+    server.call(None);
+    server.connection.close();
+    server.written();
+    let (.., next) = server.connection.positions();
+    for (ack, lingers) in [(next - 2, true), (next - 1, false)] {
+        server.connection.handle_packet(server.now, packet(7, ack, &[]));
+        server.connection.check();
+        assert_eq!(server.connection.is_lingering(), lingers);
+    }
+}
+
+#[test]
 fn last_words_take_no_longer_than_the_drain() {
     let mut server = Server::new(1 << 20);
     server.say(0, &[request(1)]);
