@@ -217,7 +217,7 @@ impl KeptPackets {
     }
 
     /// Panics unless the counts match what is kept, and all that is kept is between `acked` and `next`.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self, acked: u64, next: u64) {
         assert_eq!(self.bytes, self.entries.iter().map(Entry::len).sum::<usize>());
         assert_eq!(self.counted, self.entries.iter().map(Entry::counted).sum::<usize>());

@@ -244,7 +244,7 @@ impl Outbox {
     }
 
     /// Panics unless the counts match what waits.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         let frames = || self.urgent.iter().chain(&self.frames);
         assert_eq!(self.bytes, frames().map(|frame| frame.len as usize).sum::<usize>(), "bytes of frames");

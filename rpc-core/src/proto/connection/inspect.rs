@@ -1,11 +1,12 @@
-//! What tests see of a connection.
+//! What tests and fuzzers see of a connection.
 
 use super::Connection;
+#[cfg(test)]
 use crate::proto::kept_packets::KeptPackets;
 
 impl Connection {
     /// Panics unless all counts agree with what is there.
-    pub(crate) fn check(&self) {
+    pub fn check(&self) {
         self.outbox.check();
         self.send_streams.check();
         self.recv_streams.check();
@@ -13,7 +14,10 @@ impl Connection {
             kept.check(self.sequence.acked(), self.sequence.next_number());
         }
     }
+}
 
+#[cfg(test)]
+impl Connection {
     /// The last packet that was forgotten; 0 if none was.
     pub(crate) fn forgotten(&self) -> u64 {
         self.resumption.kept().map_or(0, KeptPackets::forgotten)

@@ -7,7 +7,7 @@
 //! `timeouts`, `expiry` and `closing`. Sessions that outlive a link have `resumption`, `links`, `replay`, `turns` and
 //! `bye`.
 //! `state` has the types in which the connection describes itself to its shell, among them its counts,
-//! `ConnectionStats`. Tests look inside by `inspect`.
+//! `ConnectionStats`. Tests and fuzzers look inside by `inspect`.
 //!
 //! The shell is what runs the state machine: the driver of a session, or a test.
 
@@ -22,7 +22,7 @@ mod done;
 mod expiry;
 mod forgetting;
 mod handshake;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod inspect;
 mod kept_outcomes;
 mod lifecycle;

@@ -219,7 +219,7 @@ impl SharedSupply {
     }
 
     /// Tests that stale entries are bounded.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check_queues(&self, streams: usize) {
         for queue in &self.waiting {
             assert!(queue.0.len() <= 2 * MAX_STALE_ENTRIES + 3 * streams, "producers that have stopped waiting");

@@ -341,7 +341,7 @@ impl RecvStream {
     }
 
     /// Tests the invariants of one stream.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         assert!(self.unacknowledged.len() <= MAX_UNACKNOWLEDGED, "{self:?}");
         assert!(self.held.items >= 0 && self.held.bytes >= 0, "{self:?}");

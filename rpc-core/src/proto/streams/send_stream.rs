@@ -233,7 +233,7 @@ impl SendStream {
     }
 
     /// Tests the invariants of one stream.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         let whole: usize = self.items.iter().map(Item::queued).sum();
         let rest = self.under_way.as_ref().map_or(0, |item| item.bytes.len());

@@ -366,7 +366,7 @@ impl RecvStreams {
     }
 
     /// Tests the invariants of this table, and of each stream.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         let held: i64 = self.streams.values().map(|stream| stream.held.bytes).sum();
         assert_eq!(self.all_held, held, "what has come and has not been read");

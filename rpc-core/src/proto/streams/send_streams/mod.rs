@@ -281,7 +281,7 @@ impl SendStreams {
     }
 
     /// Tests that the shared counts are the sums over the streams, and the invariants of each stream.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         self.streams.values().for_each(SendStream::check);
         self.shared.check_queues(self.streams.len());
