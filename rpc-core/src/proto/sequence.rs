@@ -96,4 +96,19 @@ mod tests {
         assert_eq!(sequence.acked(), 1, "a lower ack is without effect");
         assert_eq!((sequence.received(), sequence.last_number(), sequence.next_number()), (2, 1, 2));
     }
+
+    #[test]
+    fn a_position_is_possible_from_the_last_ack_to_the_last_packet() {
+        let mut sequence = Sequence::new();
+        assert!(sequence.may_be_received(0) && !sequence.may_be_received(1));
+        for seq in 1..=3 {
+            assert_eq!(sequence.next_header(), PacketHeader { seq, ack: 0 });
+        }
+        sequence.handle_ack(1).unwrap();
+        let possible =
+            |sequence: &Sequence| (0..5).filter(|number| sequence.may_be_received(*number)).collect::<Vec<_>>();
+        assert_eq!(possible(&sequence), [1, 2, 3]);
+        sequence.note_taken_in(2);
+        assert_eq!((sequence.acked(), possible(&sequence)), (2, vec![2, 3]));
+    }
 }
