@@ -2,11 +2,14 @@
 //!
 //! `fuzz` runs them under libFuzzer, and `tests/corpus.rs` replays the inputs in `fuzz/corpus` without it.
 
+pub mod connection;
 pub mod packets;
 pub mod payloads;
+mod source;
 
 /// What a target does with an input.
 pub type Body = fn(&[u8]);
 
 /// All targets, by their names, which are those of their folders in `fuzz/corpus` too.
-pub const TARGETS: [(&str, Body); 2] = [("packets", packets::run), ("payloads", payloads::run)];
+pub const TARGETS: [(&str, Body); 3] =
+    [("packets", packets::run), ("payloads", payloads::run), ("connection", connection::run)];

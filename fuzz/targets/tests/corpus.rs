@@ -29,3 +29,8 @@ fn packets() {
 fn payloads() {
     replay("payloads");
 }
+
+#[test]
+fn connection() {
+    replay("connection");
+}
