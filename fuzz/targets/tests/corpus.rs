@@ -34,3 +34,13 @@ fn payloads() {
 fn connection() {
     replay("connection");
 }
+
+#[test]
+fn websocket() {
+    replay("websocket");
+}
+
+#[test]
+fn front() {
+    replay("front");
+}
