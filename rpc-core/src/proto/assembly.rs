@@ -265,3 +265,20 @@ impl Purpose {
         !matches!(self, Self::Discard | Self::DiscardFor(_) | Self::DiscardItem(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_may_wait_for_just_as_many_bytes_of_others_as_is_said() {
+        let mut assembly = Assembly::default();
+        for id in [1, 2] {
+            assembly.begin(id, 100_000, Purpose::Discard).unwrap();
+        }
+        let chunk = Bytes::from(vec![0; 20_000]);
+        assert_eq!(assembly.handle_chunk(2, &chunk), Ok(None));
+        assert!(!assembly.is_stalled(20_000, None));
+        assert!(assembly.is_stalled(19_999, None));
+    }
+}
