@@ -79,6 +79,11 @@ impl Connection {
             || self.link.acks.due().is_some_and(|due| due <= now)
     }
 
+    /// Whether the session is open over a link, has no events, and [`Self::poll_transmit`] would give no packet.
+    pub fn is_settled(&self, now: Instant) -> bool {
+        !self.resumption.is_detached() && !self.has_events() && !self.may_transmit(now)
+    }
+
     fn next_sequenced(&mut self, now: Instant) -> Option<Bytes> {
         if self.resumption.is_silent() {
             return None;

@@ -71,7 +71,7 @@ impl Driver {
         if gone || !self.shared.with(|locked| locked.connection.handle_controls(now(), controls)) {
             return true;
         }
-        match self.drive_transmit(cx, &mut Round { now: now(), is_quiet: false }, false) {
+        match self.drive_transmit(cx, &mut Round::begun(), false) {
             Written::All => self.shared.look(|connection| !connection.has_output()),
             Written::Failed(_) => true,
             Written::Stuck => false,

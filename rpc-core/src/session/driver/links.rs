@@ -79,7 +79,7 @@ impl Driver {
             if has_events || received.is_ready() {
                 continue;
             }
-            match self.drive_transmit(cx, &mut Round { now: now(), is_quiet: false }, false) {
+            match self.drive_transmit(cx, &mut Round::begun(), false) {
                 Written::Failed(error) => {
                     self.shared.with(|locked| {
                         if locked.connection.epoch() == epoch {

@@ -125,6 +125,15 @@ struct Round {
     now: Instant,
     /// Nothing has happened that the connection has to be told of, and it has not been told of the round itself yet.
     is_quiet: bool,
+    /// The connection has been told, and nothing follows from it: there is nothing to act on and nothing to write.
+    is_settled: bool,
+}
+
+impl Round {
+    /// A round that begins now, in which something may have happened.
+    fn begun() -> Self {
+        Self { now: now(), is_quiet: false, is_settled: false }
+    }
 }
 
 impl Driver {
@@ -261,7 +270,7 @@ impl Driver {
         // Callers are woken only now, so that when a caller sees its answer, all calls that were sent before the answer
         // have begun.
         wake_all(&mut self.wakes);
-        if !matches!(written, Written::Failed(_)) {
+        if !round.is_settled && !matches!(written, Written::Failed(_)) {
             written = self.drive_transmit(cx, &mut round, alone);
         }
         let stuck = matches!(written, Written::Stuck);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{
     super::{TransportError, trace::trace_packet, yield_now::yield_now},
     Driver, ROUND_BYTES, Round,
+    writing::Outlook,
 };
 use crate::{peer::now, proto::Event};
 
@@ -55,12 +56,14 @@ impl Driver {
         let is_due = self.outlook.has_events || self.outlook.next.is_none_or(|next| next <= now);
         if !has_read && !is_due && !stuck {
             // Most often a caller has woken the driver, and nothing else has happened.
-            return Round { now, is_quiet: true };
+            return Round { now, is_quiet: true, is_settled: false };
         }
         self.told = progress;
-        let Self { shared, wakes, events, finished, epoch, .. } = self;
+        let has_written = self.ended.is_empty() && !self.dirty && !stuck;
+        let may_settle = has_written && self.opening.is_none() && !intake.is_full();
+        let Self { shared, wakes, events, finished, epoch, outlook, .. } = self;
         let waiting = events.len();
-        self.batch = shared.with_deferred_wakes(wakes, |locked| {
+        let (batch, is_settled) = shared.with_deferred_wakes(wakes, |locked| {
             let connection = &mut locked.connection;
             if connection.epoch() == *epoch {
                 if let Some(packet) = intake.first.take() {
@@ -77,14 +80,20 @@ impl Driver {
             connection.handle_timeout(now);
             connection.take_events(events);
             mem::swap(finished, &mut locked.finished);
-            connection.batch()
+            // Most often results have come, and what their callers do next wakes the driver again.
+            let is_settled = may_settle && events.is_empty() && connection.is_settled(now);
+            if is_settled {
+                *outlook = Outlook::of(connection);
+            }
+            (connection.batch(), is_settled)
         });
+        self.batch = batch;
         if self.opening.is_some() {
             // These events wait for hooks.
             self.events.range_mut(waiting..).for_each(Event::detach);
         }
         self.dispatch.forget(&mut self.finished);
-        Round { now, is_quiet: false }
+        Round { now, is_quiet: false, is_settled }
     }
 
     /// Takes in what has come, up to the bounds of a round.
