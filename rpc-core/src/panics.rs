@@ -37,9 +37,12 @@ pub(crate) fn let_go<T>(value: T, what: &str) {
 #[inline]
 pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
     // Most calls pass no wakers.
-    if wakers.is_empty() {
-        return;
+    if !wakers.is_empty() {
+        wake_each(wakers);
     }
+}
+
+fn wake_each(wakers: &mut Vec<Waker>) {
     // Popping wakers is cheaper than draining them, and there is mostly one.
     wakers.reverse();
     let mut wake = || {

@@ -10,6 +10,15 @@ use std::{
 /// reads it.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// The earlier of two times, as far as there are times.
+#[inline]
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The timers of one owner, in the order in which they fire when several are due.
 pub(crate) trait TimerKind: Copy + 'static {
     const ALL: &'static [Self];

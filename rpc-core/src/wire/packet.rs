@@ -25,6 +25,7 @@ pub fn put_header(out: &mut BytesMut, header: PacketHeader) {
 }
 
 /// Reads the header of a packet, whose frames are then read one by one. Payloads and chunks are slices of `packet`.
+#[inline]
 pub fn read_packet(packet: Bytes) -> Result<(PacketHeader, Frames), WireError> {
     let mut reader = Reader::new(packet);
     let header = PacketHeader { seq: reader.uint()?, ack: reader.uint()? };
@@ -57,6 +58,7 @@ impl Frames {
     /// Keeps a call's metadata up to the first pair beyond this [size](super::metadata_size). The rest is checked and
     /// dropped, so that metadata which will be refused takes little memory.
     #[must_use]
+    #[inline]
     pub fn with_max_metadata(mut self, max: usize) -> Self {
         self.max_metadata = max;
         self

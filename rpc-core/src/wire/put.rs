@@ -12,8 +12,8 @@ pub(super) fn uint(out: &mut impl BufMut, value: u64) {
     } else if let Ok(value) = u8::try_from(value) {
         out.put_slice(&[Marker::U8.to_u8(), value]);
     } else if let Ok(value) = u16::try_from(value) {
-        out.put_u8(Marker::U16.to_u8());
-        out.put_u16(value);
+        let [high, low] = value.to_be_bytes();
+        out.put_slice(&[Marker::U16.to_u8(), high, low]);
     } else if let Ok(value) = u32::try_from(value) {
         out.put_u8(Marker::U32.to_u8());
         out.put_u32(value);

@@ -55,20 +55,22 @@ impl Reader {
     /// A number that takes more than its first byte, or is refused.
     fn long_uint(&mut self) -> Result<u64, WireError> {
         let begin = self.at;
-        // The numbers of calls and methods first.
-        let rest = &self.bytes[begin..];
-        if let Some((&[first, ref number @ ..], _)) = rest.split_first_chunk::<9>() {
-            if first == Marker::U64.to_u8() {
-                self.at += 9;
-                return Ok(u64::from_be_bytes(*number));
-            }
-        }
-        if let Some((&[first, ref number @ ..], _)) = rest.split_first_chunk::<5>() {
-            if first == Marker::U32.to_u8() {
-                self.at += 5;
-                return Ok(u64::from(u32::from_be_bytes(*number)));
-            }
-        }
+        // The numbers of packets, calls and methods are in these forms.
+        let (number, len) = match self.bytes[begin..] {
+            [0xcc, a, ..] => (u64::from(a), 2),
+            [0xcd, a, b, ..] => (u64::from(u16::from_be_bytes([a, b])), 3),
+            [0xce, a, b, c, d, ..] => (u64::from(u32::from_be_bytes([a, b, c, d])), 5),
+            [0xcf, a, b, c, d, e, f, g, h, ..] => (u64::from_be_bytes([a, b, c, d, e, f, g, h]), 9),
+            _ => return self.other_uint(),
+        };
+        self.at += len;
+        Ok(number)
+    }
+
+    /// A number in any form, or what is wrong with it.
+    #[cold]
+    fn other_uint(&mut self) -> Result<u64, WireError> {
+        let begin = self.at;
         let negative = |value: i64| u64::try_from(value).map_err(|_| WireError::at("a negative number", begin));
         match self.marker()? {
             Marker::FixPos(value) => Ok(u64::from(value)),

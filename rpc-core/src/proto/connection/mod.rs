@@ -60,7 +60,7 @@ use super::{
     queue::OnewayQueue,
     sequence::Sequence,
     streams::{Credit, RecvStreams, SendStreams},
-    timers::SessionTimer,
+    timers::{SessionTimer, earlier},
 };
 use crate::{
     config::Config,
@@ -291,10 +291,9 @@ impl Connection {
         let done = if is_sending { link.unless_stuck(self.served.done_due()) } else { None };
         let is_acking = self.life.is_open() || self.resumption.is_granted();
         let ack = if is_acking { link.ack_due() } else { None };
-        [link.timers.next(), self.schedule.next(), self.linger_due(), self.queue_due(), done, ack]
-            .into_iter()
-            .flatten()
-            .min()
+        let timers = earlier(link.timers.next(), self.schedule.next());
+        let others = earlier(self.linger_due(), self.queue_due());
+        earlier(earlier(timers, others), earlier(done, ack))
     }
 
     /// Moves the wakers of tasks that can go on to `into`. Wake them outside any lock.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::proto::{
     deadlines::Deadlines,
     slots::CallKey,
-    timers::{SessionTimer, SessionTimers},
+    timers::{SessionTimer, SessionTimers, earlier},
 };
 
 /// The session's timers, and the deadlines of its calls.
@@ -77,7 +77,7 @@ impl Schedule {
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         let deadline = if self.paused.is_some() { None } else { self.deadlines.next() };
-        [self.timers.next(), deadline, self.calls_due].into_iter().flatten().min()
+        earlier(earlier(self.timers.next(), deadline), self.calls_due)
     }
 
     /// Notes the deadline of a call. Most calls have the same timeout, so that most deadlines are later than the ones
