@@ -62,15 +62,13 @@ pub(super) fn send<'a, A: Arguments>(
     if !is_plain {
         return None;
     }
-    let arguments = input.arguments.to_rope().ok()?;
+    let mut arguments = input.arguments.to_rope().ok()?;
     let start = start_of(shared, options, method, begun);
-    match send_encoded(shared, start, arguments, (method.id(), begun), waker) {
-        Ok(sent) => Some(sent),
-        Err(arguments) => {
-            input.encoded = Some(arguments);
-            None
-        }
+    let sent = send_encoded(shared, start, &mut arguments, (method.id(), begun), waker);
+    if sent.is_none() {
+        input.encoded = Some(arguments);
     }
+    sent
 }
 
 /// What the call says when it begins.
@@ -88,32 +86,29 @@ fn start_of(
     call_start(method, origin, deadline, None)
 }
 
-/// Sends a call with these arguments, or gives them back.
+/// Sends a call with these arguments, and takes them, or else leaves them.
 fn send_encoded<'a>(
     shared: &'a Arc<SessionShared>,
     mut start: CallStart,
-    arguments: Rope,
+    arguments: &mut Rope,
     (method, begun): (u32, Instant),
     waker: &Waker,
-) -> Result<Sent<'a>, Rope> {
+) -> Option<Sent<'a>> {
     let len = arguments.len();
     if counted_arguments(len as u64, 0) > 0 {
-        return Err(arguments);
+        return None;
     }
     // Arguments that do not count are short.
     let room = u32::try_from(len + FRAME).unwrap_or(u32::MAX);
-    match shared.room.try_acquire_many(room) {
-        Ok(held) => held.forget(),
-        Err(_) => return Err(arguments),
-    }
+    shared.room.try_acquire_many(room).ok()?.forget();
     let arguments = PlainArguments { method, bytes: arguments, room };
     let started = shared.lean(|connection| connection.start_plain(begun, &mut start, arguments, waker));
     match started {
-        PlainStart::Oneway => Ok(Sent::Oneway),
-        PlainStart::TwoWay(key) => Ok(Sent::TwoWay(PlainCall { shared, key: Some(key), has_waker: true })),
-        PlainStart::Refused(arguments) => {
+        PlainStart::Oneway => Some(Sent::Oneway),
+        PlainStart::TwoWay(key) => Some(Sent::TwoWay(PlainCall { shared, key: Some(key), has_waker: true })),
+        PlainStart::Refused => {
             shared.room.add_permits(room as usize);
-            Err(arguments.bytes)
+            None
         }
     }
 }

@@ -32,14 +32,6 @@ impl Produced {
     pub(super) fn start(self, shared: &Arc<SessionShared>) {
         start_streams(shared, &self.streams, self.writers);
     }
-
-    fn nothing() -> Self {
-        Self { streams: Streams::default(), writers: StreamWriters::default() }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.writers.is_empty()
-    }
 }
 
 impl Ended {
@@ -54,6 +46,7 @@ impl Ended {
     }
 
     /// The end of a call that `handling` has served.
+    #[inline]
     pub(super) fn of(key: ServedKey, handling: &Handling, result: Result<HandlerOutput, Status>) -> Self {
         match result {
             Ok(completion) => {
@@ -68,23 +61,19 @@ impl Ended {
         }
     }
 
-    /// Reports the end to the connection.
+    /// Reports the end to the connection. Gives the streams of the result, if there are any.
     #[inline]
-    pub(super) fn report(mut self, connection: &mut proto::Connection) -> Produced {
+    pub(super) fn report(mut self, connection: &mut proto::Connection) -> Option<Produced> {
         let is_plain = self.charges.transfers == 0 && !self.terminates;
-        match (self.key, self.completion) {
-            (ServedKey::Call(id), proto::Completion::Value(result)) if is_plain => {
-                match connection.complete_plain(id, result, self.charges.room) {
-                    Ok(()) => return Produced::nothing(),
-                    Err(result) => self.completion = proto::Completion::Value(result),
-                }
+        if let (ServedKey::Call(id), proto::Completion::Value(result)) = (self.key, &mut self.completion) {
+            if is_plain && connection.complete_plain(id, result, self.charges.room) {
+                return None;
             }
-            (_, completion) => self.completion = completion,
         }
         if self.terminates {
             connection.end_after(self.key);
         }
         let streams = connection.complete(self.key, self.completion, self.charges);
-        Produced { streams, writers: self.writers }
+        (!self.writers.is_empty()).then(|| Produced { streams, writers: self.writers })
     }
 }

@@ -37,7 +37,9 @@ impl Task {
             locked.finished.push(self.key);
             ended.report(&mut locked.connection)
         });
-        produced.start(&self.shared);
+        if let Some(produced) = produced {
+            produced.start(&self.shared);
+        }
         self.shared.wake_driver();
     }
 }

@@ -65,14 +65,44 @@ pub struct Rope(Pieces);
 
 #[derive(Clone, Debug)]
 enum Pieces {
-    /// A few bytes, which need no memory of their own.
-    Short {
-        len: u8,
-        bytes: [u8; SHORT],
-    },
+    Short(Short),
     One(Bytes),
     /// More than one piece, none of which is empty.
     Many(Box<Parts>),
+}
+
+/// A few bytes, which need no memory of their own: the first `len` of these.
+#[derive(Clone, Debug)]
+struct Short {
+    len: u8,
+    bytes: [u8; SHORT],
+}
+
+impl Short {
+    const EMPTY: Self = Self { len: 0, bytes: [0; SHORT] };
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Appends bytes; false if there is no place for them.
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let len = usize::from(self.len);
+        let Some(place) = self.bytes.get_mut(len..).and_then(|free| free.get_mut(..bytes.len())) else {
+            return false;
+        };
+        // Markers are single bytes, and a copy of any length costs more.
+        if let ([place], [byte]) = (&mut *place, bytes) {
+            *place = *byte;
+        } else {
+            place.copy_from_slice(bytes);
+        }
+        // The sum is at most SHORT.
+        self.len = u8::try_from(len + bytes.len()).unwrap_or(u8::MAX);
+        true
+    }
 }
 
 /// The pieces of a rope.
@@ -97,7 +127,7 @@ impl Rope {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Pieces::Short { len, .. } => usize::from(*len),
+            Pieces::Short(short) => usize::from(short.len),
             Pieces::One(bytes) => bytes.len(),
             Pieces::Many(parts) => parts.0.iter().map(Bytes::len).sum(),
         }
@@ -112,7 +142,7 @@ impl Rope {
     #[inline]
     pub(super) fn as_slice(&self) -> Option<&[u8]> {
         match &self.0 {
-            Pieces::Short { len, bytes } => bytes.get(..usize::from(*len)),
+            Pieces::Short(short) => Some(short.as_slice()),
             Pieces::One(bytes) => Some(bytes),
             Pieces::Many(_) => None,
         }
@@ -122,7 +152,7 @@ impl Rope {
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Pieces::Short { len, bytes } => Bytes::copy_from_slice(&bytes[..usize::from(len)]),
+            Pieces::Short(short) => Bytes::copy_from_slice(short.as_slice()),
             Pieces::One(bytes) => bytes,
             Pieces::Many(mut parts) => Vec::from(mem::take(&mut parts.0)).concat().into(),
         }
@@ -132,7 +162,7 @@ impl Rope {
     #[inline]
     pub fn into_one(self) -> Result<Bytes, Self> {
         match self.0 {
-            Pieces::Short { .. } | Pieces::One(_) => Ok(self.into_bytes()),
+            Pieces::Short(_) | Pieces::One(_) => Ok(self.into_bytes()),
             many @ Pieces::Many(_) => Err(Self(many)),
         }
     }
@@ -141,8 +171,8 @@ impl Rope {
     #[must_use = "these bytes are gone from the rope"]
     pub fn split_to(&mut self, len: usize) -> Self {
         match &mut self.0 {
-            Pieces::Short { len: whole, bytes } => {
-                let mut rest = Bytes::copy_from_slice(&bytes[..usize::from(*whole)]);
+            Pieces::Short(short) => {
+                let mut rest = Bytes::copy_from_slice(short.as_slice());
                 let first = rest.split_to(len.min(rest.len()));
                 self.0 = Pieces::One(rest);
                 first.into()
@@ -167,7 +197,7 @@ impl Rope {
     #[inline]
     pub fn each_piece(&self, mut f: impl FnMut(&[u8])) {
         match &self.0 {
-            Pieces::Short { len, bytes } => f(&bytes[..usize::from(*len)]),
+            Pieces::Short(short) => f(short.as_slice()),
             Pieces::One(bytes) => f(bytes),
             Pieces::Many(parts) => parts.0.iter().for_each(|piece| f(piece)),
         }
@@ -176,7 +206,7 @@ impl Rope {
 
 impl Default for Rope {
     fn default() -> Self {
-        Self(Pieces::Short { len: 0, bytes: [0; SHORT] })
+        Self(Pieces::Short(Short::EMPTY))
     }
 }
 
@@ -227,13 +257,12 @@ pub fn encode_rope<T: Serialize + ?Sized>(value: &T) -> Result<Rope, EncodeError
 /// As [`encode_rope`], with blobs of `apart` bytes or more in pieces of their own.
 #[inline]
 fn encode_apart<T: Serialize + ?Sized>(value: &T, apart: usize) -> Result<Rope, EncodeError> {
-    let mut writer = Writer { short: [0; SHORT], len: 0, buffer: None, before: None, apart };
+    let mut writer = Writer { short: Short::EMPTY, buffer: None, before: None, apart };
     let result = serialize(&mut writer, value);
-    let Writer { short, len, buffer, before, .. } = writer;
+    let Writer { short, buffer, before, .. } = writer;
     let Some(mut buffer) = buffer else {
-        // The length is at most SHORT.
-        let len = u8::try_from(len).unwrap_or(u8::MAX);
-        return result.map(|()| Rope(Pieces::Short { len, bytes: short }));
+        result?;
+        return Ok(Rope(Pieces::Short(short)));
     };
     let last = buffer.split().freeze();
     buffer::give(buffer);
@@ -251,9 +280,8 @@ fn push(pieces: &mut VecDeque<Bytes>, piece: Bytes) {
 
 /// The writer that serde writes to.
 struct Writer {
-    /// The first `len` of these bytes are all that was written, as long as there is no buffer.
-    short: [u8; SHORT],
-    len: usize,
+    /// All that was written, as long as there is no buffer.
+    short: Short,
     buffer: Option<BytesMut>,
     /// The pieces before the buffer's content. Most values have none.
     before: Option<Box<Parts>>,
@@ -266,7 +294,7 @@ impl Writer {
     fn buffer(&mut self) -> &mut BytesMut {
         self.buffer.get_or_insert_with(|| {
             let mut buffer = buffer::take();
-            buffer.extend_from_slice(&self.short[..self.len]);
+            buffer.extend_from_slice(self.short.as_slice());
             buffer
         })
     }
@@ -283,22 +311,6 @@ impl Writer {
         push(pieces, lent);
         true
     }
-
-    /// Writes among the few bytes; false if there is no place for these.
-    #[inline]
-    fn write_short(&mut self, bytes: &[u8]) -> bool {
-        let Some(place) = self.short.get_mut(self.len..).and_then(|free| free.get_mut(..bytes.len())) else {
-            return false;
-        };
-        // Markers are single bytes, and a copy of any length costs more.
-        if let ([place], [byte]) = (&mut *place, bytes) {
-            *place = *byte;
-        } else {
-            place.copy_from_slice(bytes);
-        }
-        self.len += bytes.len();
-        true
-    }
 }
 
 impl io::Write for Writer {
@@ -312,7 +324,7 @@ impl io::Write for Writer {
         if bytes.len() >= self.apart && self.take_lent(bytes) {
             return Ok(());
         }
-        if self.buffer.is_some() || !self.write_short(bytes) {
+        if self.buffer.is_some() || !self.short.push(bytes) {
             self.buffer().extend_from_slice(bytes);
         }
         Ok(())
@@ -356,7 +368,7 @@ mod tests {
                 let value = vec!["x".repeat(len); count];
                 let rope = encode_apart(&value, usize::MAX).unwrap();
                 let bytes = flat(&value);
-                assert_eq!(matches!(rope.0, Pieces::Short { .. }), bytes.len() <= SHORT, "{} bytes", bytes.len());
+                assert_eq!(matches!(rope.0, Pieces::Short(_)), bytes.len() <= SHORT, "{} bytes", bytes.len());
                 assert_eq!((rope.len(), rope.as_slice()), (bytes.len(), Some(&bytes[..])));
                 assert_eq!(rope.into_bytes(), bytes);
             }

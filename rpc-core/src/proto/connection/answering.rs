@@ -39,19 +39,19 @@ impl Connection {
         }
     }
 
-    /// Puts a result without streams into the outbox, if nothing else is to be done for it. Otherwise gives the result
-    /// back, for [`Self::complete`].
+    /// Takes a result without streams and puts it into the outbox, if nothing else is to be done for it. Otherwise this
+    /// gives false and leaves the result, for [`Self::complete`].
     #[inline]
-    pub fn complete_plain(&mut self, id: CallId, result: Rope, room: u32) -> Result<(), Rope> {
-        let is_short = self.is_taken_inline(&result);
+    pub fn complete_plain(&mut self, id: CallId, result: &mut Rope, room: u32) -> bool {
+        let is_short = self.is_taken_inline(result);
         match self.served.call_mut(id) {
             Some(served) if is_short && served.state == ServedState::Running && !served.terminates => {
                 served.state = ServedState::Completing;
                 let on_sent = OnSent::Completion(id);
-                self.outbox.push_plain(result, room, on_sent, |result| OutBody::Response { id, result });
-                Ok(())
+                self.outbox.push_plain(mem::take(result), room, on_sent, |result| OutBody::Response { id, result });
+                true
             }
-            _ => Err(result),
+            _ => false,
         }
     }
 

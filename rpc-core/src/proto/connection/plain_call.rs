@@ -1,6 +1,6 @@
 //! Plain calls, which are made in one step: a plain call finds a permit, and its arguments are in its frame.
 
-use std::{task::Waker, time::Instant};
+use std::{mem, task::Waker, time::Instant};
 
 use super::{CallStart, Connection};
 use crate::{
@@ -14,11 +14,11 @@ use crate::{
 
 /// What a plain call sends: arguments that count against no budget but the room.
 #[derive(Debug)]
-pub struct PlainArguments {
+pub struct PlainArguments<'a> {
     /// The method's number.
     pub method: u32,
-    /// The arguments, encoded.
-    pub bytes: Rope,
+    /// The arguments, encoded, which are taken when the call begins.
+    pub bytes: &'a mut Rope,
     /// Bytes of room that the caller holds for the call.
     pub room: u32,
 }
@@ -31,7 +31,7 @@ pub enum PlainStart {
     /// It waits for its outcome.
     TwoWay(CallKey),
     /// It has not begun. [`Connection::begin_call`] says why, or lets it wait.
-    Refused(PlainArguments),
+    Refused,
 }
 
 impl Connection {
@@ -41,28 +41,28 @@ impl Connection {
         &mut self,
         now: Instant,
         start: &mut CallStart,
-        arguments: PlainArguments,
+        arguments: PlainArguments<'_>,
         waker: &Waker,
     ) -> PlainStart {
+        let PlainArguments { method, bytes, room } = arguments;
         let parent = self.live_parent_of(start);
-        let is_plain = self.is_taken_inline(&arguments.bytes) && self.result_window(start.method) == 0;
+        let is_plain = self.is_taken_inline(bytes) && self.result_window(start.method) == 0;
         let is_held_back = self.calls.is_held_back(start.origin.is_some())
             || self.waits_behind(start.oneway, parent.is_some()).is_some();
         if !is_plain || is_held_back || self.refuse_start(now, start, parent.is_some()).is_some() {
-            return PlainStart::Refused(arguments);
+            return PlainStart::Refused;
         }
         let depth = start.depth;
         if start.oneway {
             if !self.calls.try_acquire_oneway(depth) {
-                return PlainStart::Refused(arguments);
+                return PlainStart::Refused;
             }
             self.calls.count_oneway(depth, 0);
-            let PlainArguments { method, bytes, room } = arguments;
             let body = |arguments| OutBody::Notify { method, depth, arguments };
-            self.outbox.push_plain(bytes, room, OnSent::Nothing, body);
+            self.outbox.push_plain(mem::take(bytes), room, OnSent::Nothing, body);
             return PlainStart::Oneway;
         }
-        let Some((key, slot)) = self.calls.insert_admitted(depth) else { return PlainStart::Refused(arguments) };
+        let Some((key, slot)) = self.calls.insert_admitted(depth) else { return PlainStart::Refused };
         slot.state = SlotState::Queued;
         (slot.method, slot.oneway, slot.depth) = (start.method, false, depth);
         (slot.parent, slot.origin, slot.deadline) = (parent, start.origin.take(), start.deadline);
@@ -71,9 +71,8 @@ impl Connection {
         if let Some(deadline) = start.deadline {
             self.schedule.note_deadline(deadline);
         }
-        let PlainArguments { method, bytes, room } = arguments;
         let body = |arguments| OutBody::Request { method, depth, parent, arguments };
-        self.outbox.push_plain(bytes, room, OnSent::Request(key), body);
+        self.outbox.push_plain(mem::take(bytes), room, OnSent::Request(key), body);
         PlainStart::TwoWay(key)
     }
 }

@@ -176,10 +176,7 @@ impl Driver {
 
 /// Tells the connection of handlers that have ended.
 fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Produced>) {
-    for ended in ended.drain(..) {
-        let produced = ended.report(connection);
-        if !produced.is_empty() {
-            into.push(produced);
-        }
+    if !ended.is_empty() {
+        into.extend(ended.drain(..).filter_map(|ended| ended.report(connection)));
     }
 }

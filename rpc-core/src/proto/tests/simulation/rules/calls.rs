@@ -10,7 +10,7 @@ use crate::{
         CallProgress, CallStart, Charges, Completion, Event, PlainArguments, PlainStart,
         tests::pair::{CLIENT, SERVER},
     },
-    wire::{Frame, Payload, Request},
+    wire::{Frame, Payload, Request, Rope},
 };
 
 #[test]
@@ -101,16 +101,18 @@ fn without_a_link_no_call_is_queued_at_once() {
     server.lose();
     for oneway in [false, true] {
         let mut start = CallStart { oneway, ..CallStart::default() };
-        let arguments = PlainArguments { method: 1, bytes: Bytes::from_static(&[0x90]).into(), room: 0 };
+        let mut bytes = Rope::from(Bytes::from_static(&[0x90]));
+        let arguments = PlainArguments { method: 1, bytes: &mut bytes, room: 0 };
         let begun = server.connection.start_plain(server.now, &mut start, arguments, Waker::noop());
-        assert!(matches!(begun, PlainStart::Refused(_)));
+        assert!(matches!(begun, PlainStart::Refused) && bytes.len() == 1);
         let begun = server.connection.start_call(server.now, &mut start, &mut outgoing(1, 0), Waker::noop()).unwrap();
         assert!(matches!(begun, (Some(_), CallProgress::Waiting)), "{begun:?}");
     }
     assert_eq!(held(&server), 0);
     server.resume(0);
     let mut start = CallStart::default();
-    let arguments = PlainArguments { method: 1, bytes: Bytes::from_static(&[0x90]).into(), room: 0 };
+    let mut bytes = Rope::from(Bytes::from_static(&[0x90]));
+    let arguments = PlainArguments { method: 1, bytes: &mut bytes, room: 0 };
     let begun = server.connection.start_plain(server.now, &mut start, arguments, Waker::noop());
     assert!(matches!(begun, PlainStart::TwoWay(_)) && held(&server) > 0);
 }
