@@ -189,8 +189,11 @@ impl SessionShared {
     /// Where a call stands. `waker` is woken when that changes.
     #[inline]
     pub(crate) fn poll_call(&self, key: CallKey, waker: &Waker) -> CallProgress {
-        let (progress, is_draining) =
-            self.look(|connection| (connection.poll_call(key, waker), connection.is_draining()));
+        let mut is_draining = false;
+        let progress = self.look(|connection| {
+            is_draining = connection.is_draining();
+            connection.poll_call(key, waker)
+        });
         if is_draining && matches!(progress, CallProgress::Done(_)) {
             // The drain may have waited for this call alone.
             self.driver.wake();

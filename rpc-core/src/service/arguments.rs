@@ -22,6 +22,7 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
+    #[inline]
     pub(crate) fn new(
         payload: &'a Bytes,
         limits: &ScanLimits,

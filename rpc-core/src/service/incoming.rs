@@ -65,6 +65,8 @@ struct Extras {
 }
 
 impl Incoming {
+    // Inlined, because it is large to move.
+    #[inline(always)]
     pub(crate) fn new(
         shared: Arc<SessionShared>,
         serving: CurrentCall,
@@ -85,7 +87,7 @@ impl Incoming {
         self
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn with_begun(mut self, begun: Option<Arc<AtomicBool>>) -> Self {
         if begun.is_some() {
             self.extras.get_or_insert_default().begun = begun;

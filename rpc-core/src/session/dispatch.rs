@@ -1,6 +1,7 @@
 //! `Dispatch`: runs the handlers of the calls that come in.
 
 use std::{
+    mem,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -28,8 +29,8 @@ pub(super) struct Dispatch {
     /// The objects, by the contract's position; `None` for a contract that is not offered to the other side. Empty
     /// before the session is open.
     instances: Vec<Option<Arc<Instance>>>,
-    /// The memory of handlers that have ended, to be used again, by the method's position.
-    idle: Vec<Option<Runner>>,
+    /// By the method's position: the memory of handlers that have ended, to be used again.
+    runners: Vec<Runner>,
     running: HashMap<ServedKey, Running>,
     /// What the arguments of the running handlers keep alive.
     kept: KeptBuffers,
@@ -59,11 +60,11 @@ impl Running {
 
 impl Dispatch {
     pub(super) fn new(shared: Arc<SessionShared>, hosting: Hosting) -> Self {
-        let mut idle = Vec::new();
-        idle.resize_with(hosting.len(), || None);
+        let mut runners = Vec::new();
+        runners.resize_with(hosting.len(), Runner::default);
         let (instances, running, arriving) = (Vec::new(), HashMap::default(), HashMap::default());
         let (now, kept) = (Instant::now(), KeptBuffers::new(&shared.config));
-        Self { shared, hosting, instances, idle, running, kept, arriving, clock: now, slow_at: now }
+        Self { shared, hosting, instances, runners, running, kept, arriving, clock: now, slow_at: now }
     }
 
     pub(super) fn hosting(&self) -> &Hosting {
@@ -73,7 +74,7 @@ impl Dispatch {
     /// Stops all handlers, because the session is over, and returns the hosting.
     pub(super) fn take_hosting(&mut self) -> Hosting {
         self.stop_all();
-        std::mem::take(&mut self.hosting)
+        mem::take(&mut self.hosting)
     }
 
     /// Takes the objects with which the session opens.
@@ -153,27 +154,28 @@ impl Dispatch {
         let (payload, buffer) = self.kept.prepare(received.payload, buffer);
         received.payload = payload;
         let handling = Handling::new(call, method, permit);
-        let mut runner = self.idle[index].take().unwrap_or_default();
-        handling.start(&self.shared, instance, received, held, &mut runner);
+        let runner = &mut self.runners[index];
+        handling.start(&self.shared, instance, received, held, runner);
         if !runner.is_started() {
             return Some(Ended::with_status(key, no_handler(method)));
         }
         if !method.is_spawn() {
             let what = Polled::Handler(method);
             let mut cx = Context::from_waker(Waker::noop());
-            let polled = self.shared.polling(what, || handling.poll(&mut runner, &mut cx));
+            // The answer is large to move.
+            let mut polled = Poll::Pending;
+            self.shared.polling(what, || polled = handling.poll(runner, &mut cx));
             let now = Instant::now();
             if now > self.slow_at {
                 watch_poll(&self.shared, what, now - self.clock);
             }
             self.tick(now);
             if let Poll::Ready(result) = polled {
-                self.idle[index] = Some(runner);
                 return Some(Ended::of(key, &handling, result));
             }
         }
         let call = handling.call.call.clone();
-        let task = Task::new(runner, handling, key, self.shared.clone());
+        let task = Task::new(mem::take(&mut self.runners[index]), handling, key, self.shared.clone());
         let abort = tokio::spawn(task).abort_handle();
         self.kept.hold(buffer);
         self.running.insert(key, Running { abort, call, no_cancel: method.is_no_cancel(), buffer });
@@ -200,9 +202,7 @@ impl Dispatch {
     pub(super) fn trim(&mut self) {
         trim_table(&mut self.running);
         trim_table(&mut self.arriving);
-        for runner in self.idle.iter_mut().filter_map(Option::take) {
-            panics::let_go(runner, "a handler");
-        }
+        self.runners.iter_mut().for_each(Runner::discard);
     }
 
     /// Stops the handlers and drops the objects of a session that has ended. Methods that must not be stopped run on by
@@ -213,14 +213,14 @@ impl Dispatch {
         }
         self.running.retain(|_, running| !running.no_cancel || !running.call.has_started());
         self.arriving.clear();
-        let Self { shared, instances, idle, .. } = self;
+        let Self { shared, instances, runners, .. } = self;
         if !instances.is_empty() {
             // Dropping the objects runs users' code.
             shared.polling(Polled::Hook, || {
                 instances.drain(..).flatten().for_each(|instance| panics::let_go(instance, "an object"));
             });
         }
-        idle.drain(..).for_each(|runner| panics::let_go(runner, "a handler"));
+        runners.iter_mut().for_each(Runner::discard);
     }
 
     /// Whether no handler is left to wait for.

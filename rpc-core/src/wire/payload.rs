@@ -75,6 +75,7 @@ pub struct ArgumentReader<'a> {
 
 impl<'a> ArgumentReader<'a> {
     /// Checks the whole payload, which must be an array.
+    #[inline]
     pub fn new(payload: &'a Bytes, limits: &ScanLimits) -> Result<Self, WireError> {
         scan_exact(payload, limits)?;
         let (left, values) = array(payload)?;

@@ -172,7 +172,7 @@ impl Connection {
 
     /// A call's completion has come to its end: the call gets its outcome, and its permit returns.
     pub(super) fn complete_call(&mut self, key: CallKey, outcome: Outcome) {
-        let Some(slot) = self.calls.slots.find_mut(key) else { return };
+        let Some(mut slot) = self.calls.slots.find_mut(key) else { return };
         let depth = slot.depth;
         if slot.method.is_some_and(|method| method.is_terminating()) {
             self.life.terminated_there |= matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..));
@@ -180,8 +180,9 @@ impl Connection {
         self.output.released.arguments += mem::take(&mut slot.arguments) as usize;
         if slot.transfer.is_some() || !slot.streams.is_empty() {
             self.end_arguments(key, matches!(outcome, Outcome::Value(_) | Outcome::Streaming(..)));
+            let Some(same) = self.calls.slots.find_mut(key) else { return };
+            slot = same;
         }
-        let Some(slot) = self.calls.slots.find_mut(key) else { return };
         match slot.state {
             SlotState::Abandoned => {
                 self.leave_streams(&outcome.streams());
