@@ -11,13 +11,12 @@ use std::{
     time::Duration,
 };
 
-use chat_contract::{Chat, ChatClient, ChatError, ChatEvents};
+use cable::Cable;
+use chat_contract::{ChatClient, ChatError, ChatEvents};
 use rpc_client::{CallError, Config, Connect, Reconnect};
-use rpc_server::Server;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::{
-    cable::Cable,
     house::{ChatHouse, RULES},
     member::{Ears, Heard},
 };
@@ -55,8 +54,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs the demo and writes the transcript.
 pub async fn demo(answers: Answers, out: &mut (impl Write + Send)) -> Outcome {
-    let house =
-        Server::builder().service(ChatHouse::default().serve()).config(keeping_places()?).resume_anonymous(true);
+    let house = ChatHouse::server().config(keeping_places()?).resume_anonymous(true);
     let server = house.listen("127.0.0.1:0").await?;
     let addr = server.local_addr();
     writeln!(out, "The house is open. It asks everybody: \"{RULES}\"\n")?;

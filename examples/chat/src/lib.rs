@@ -1,6 +1,5 @@
 //! A chat over Duplex RPC; see `main.rs` for its commands.
 
-mod cable;
 mod demo;
 mod house;
 mod member;

@@ -12,11 +12,10 @@ use std::{
 };
 
 use chat::{Answers, ChatHouse, demo};
-use chat_contract::{Chat, ChatClient, ChatError, ChatEvents, Post};
+use chat_contract::{ChatClient, ChatError, ChatEvents, Post};
 use clap::{Parser, Subcommand};
 use futures::StreamExt;
 use rpc_client::{CallError, Client, ClientEvent, Session, SetupError, Status, connect};
-use rpc_server::Server;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 /// A chat whose server calls its members back.
@@ -62,8 +61,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 async fn server(listen: SocketAddr) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let house = Server::builder().service(ChatHouse::default().serve()).resume_anonymous(true);
-    let server = house.listen(listen).await?;
+    // A member whose link is lost for less than a minute keeps the place, and misses nothing.
+    let server = ChatHouse::server().resume_anonymous(true).listen(listen).await?;
     println!("The house is open at ws://{}/ and closes with Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;
     Ok(())

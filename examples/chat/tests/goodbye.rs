@@ -8,8 +8,7 @@ use std::{
 };
 
 use chat::ChatHouse;
-use chat_contract::Chat;
-use rpc_server::{CloseCode, ConnectionError, Server, Session, SessionHooks, async_trait};
+use rpc_server::{CloseCode, ConnectionError, Session, SessionHooks, async_trait};
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
     time::timeout,
@@ -31,8 +30,7 @@ impl SessionHooks for Ends {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_says_goodbye_each_time() {
     let (ends, mut ended) = unbounded_channel();
-    let house = ChatHouse::default().serve();
-    let server = Server::builder().service(house).hooks(Ends(ends)).listen("127.0.0.1:0").await.unwrap();
+    let server = ChatHouse::server().hooks(Ends(ends)).listen("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", server.local_addr());
     for run in 0..10 {
         let mut program = Command::new(env!("CARGO_BIN_EXE_chat"));

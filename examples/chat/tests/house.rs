@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use chat::ChatHouse;
-use chat_contract::{Chat, ChatClient, ChatError, ChatEvents, Joined, Post, Tally};
-use rpc_server::Server;
+use chat_contract::{ChatClient, ChatError, ChatEvents, Joined, Post, Tally};
 use rpc_test::{FakePeer, TestServer, assert_travels, settle};
 
 /// Agrees to everything.
@@ -19,7 +18,7 @@ impl ChatEvents for Agreeable {
 }
 
 fn house() -> TestServer {
-    TestServer::start(Server::builder().service(ChatHouse::default().serve())).unwrap()
+    TestServer::start(ChatHouse::server()).unwrap()
 }
 
 async fn member(house: &TestServer, name: &str) -> ChatClient {

@@ -9,15 +9,14 @@ use std::{
     time::Duration,
 };
 
+use cable::Cable;
 use indicatif::{ProgressBar, ProgressStyle};
 use rpc_client::{Connect, Reconnect, Stub};
 use rpc_server::{Server, ServerHandle};
 use tokio::select;
 
 use crate::{
-    cable::Cable,
     client::{get, put},
-    config::config,
     contract::FilesClient,
     part::sum,
     store::Store,
@@ -36,12 +35,8 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
     let (there, here) = (directory.join("server"), directory.join("client"));
     std::fs::create_dir_all(&there)?;
     std::fs::create_dir_all(&here)?;
-    let server = Server::builder()
-        .service(Store::new(&there).serve())
-        .config(config()?)
-        .resume_anonymous(true)
-        .listen("127.0.0.1:0")
-        .await?;
+    let server =
+        Server::builder().service(Store::new(&there).serve()).resume_anonymous(true).listen("127.0.0.1:0").await?;
     let places = Places { server, here };
     let photo = places.here.join("photo.raw");
     tokio::fs::write(&photo, noise(length)).await?;
@@ -76,7 +71,7 @@ pub async fn demo(directory: &Path, length: u64, out: &mut (impl Write + Send)) 
 
 async fn connect(server: SocketAddr) -> Outcome<FilesClient> {
     let quickly = Reconnect::default().initial_delay(Duration::from_millis(50));
-    Ok(FilesClient::connect(format!("ws://{server}/")).config(config()?).reconnect(quickly).await?)
+    Ok(FilesClient::connect(format!("ws://{server}/")).reconnect(quickly).await?)
 }
 
 impl Places {

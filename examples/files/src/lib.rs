@@ -3,16 +3,13 @@
 //! A transfer goes on by itself when the link was lost and found again. If its session is lost, the received part is
 //! kept, and the next attempt resumes there. A transfer that was given up leaves nothing.
 
-mod cable;
 mod client;
-mod config;
 mod contract;
 mod demo;
 mod part;
 mod store;
 
 pub use client::{get, give_up, put};
-pub use config::config;
 pub use contract::{Entry, FileError, Files, FilesClient};
 pub use demo::demo;
 pub use store::Store;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use files::{FilesClient, Store, config, demo, get, give_up, put};
+use files::{FilesClient, Store, demo, get, give_up, put};
 use indicatif::{ProgressBar, ProgressStyle};
 use rpc_client::{Connect, Stub};
 use rpc_server::Server;
@@ -88,7 +88,7 @@ async fn main() -> Outcome {
 
 /// Transfers go on by themselves when the link is lost and found again.
 async fn connect(url: String) -> Outcome<FilesClient> {
-    Ok(FilesClient::connect(url).config(config()?).await?)
+    Ok(FilesClient::connect(url).await?)
 }
 
 /// Ends a client's program. Without this the program may end before its goodbye has been written.
@@ -135,12 +135,7 @@ async fn list(files: &FilesClient) -> Outcome {
 
 async fn server(directory: PathBuf, listen: SocketAddr) -> Outcome {
     std::fs::create_dir_all(&directory)?;
-    let server = Server::builder()
-        .service(Store::new(directory).serve())
-        .config(config()?)
-        .resume_anonymous(true)
-        .listen(listen)
-        .await?;
+    let server = Server::builder().service(Store::new(directory).serve()).resume_anonymous(true).listen(listen).await?;
     println!("Files are kept at ws://{}/ until Ctrl-C.", server.local_addr());
     server.shutdown_on_signal().await;
     Ok(())

@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../src/cable.rs"]
-mod cable;
-
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use cable::Cable;
-use files::{Entry, FileError, Files, FilesClient, Store, config, demo, get, give_up, put};
+use files::{Entry, FileError, Files, FilesClient, Store, demo, get, give_up, put};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use rpc_client::{CallError, Client, ClientEvent, Connect, Reconnect, Status, Streaming, Stub};
@@ -21,13 +18,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 async fn server(directory: &Path) -> ServerHandle {
     let store = Store::new(directory).serve();
-    Server::builder()
-        .service(store)
-        .config(config().unwrap())
-        .resume_anonymous(true)
-        .listen("127.0.0.1:0")
-        .await
-        .unwrap()
+    Server::builder().service(store).resume_anonymous(true).listen("127.0.0.1:0").await.unwrap()
 }
 
 async fn client(server: &ServerHandle) -> FilesClient {
@@ -103,7 +94,7 @@ async fn with_a_bad_cable<T>(
 ) -> (T, usize) {
     let cable = Cable::new(server.local_addr()).await.unwrap();
     let quickly = Reconnect::default().initial_delay(Duration::from_millis(5)).max_delay(Duration::from_millis(20));
-    let connecting = FilesClient::connect(format!("ws://{}/", cable.addr())).config(config().unwrap());
+    let connecting = FilesClient::connect(format!("ws://{}/", cable.addr()));
     let files = connecting.reconnect(quickly).await.unwrap();
     let mut events = Client::of(&files).unwrap().events();
     let (mut resumed, mut next) = (0, step);

@@ -53,14 +53,15 @@ pub enum ChatError {
 }
 
 /// Hosted by a member's program, called by the house.
-#[rpc_core::callback]
+#[rpc_core::callback(group)]
 pub trait ChatEvents {
-    /// A member said something. Members who do not keep up miss it.
-    #[rpc(oneway, timeout = "2s")]
+    /// A member said something. A member who does not keep up loses its session, and finds in the history of its next
+    /// session what it has missed.
+    #[rpc(oneway)]
     async fn posted(&self, room: &str, post: &Post);
 
     /// A member is gone.
-    #[rpc(oneway, timeout = "2s")]
+    #[rpc(oneway)]
     async fn left(&self, room: &str, name: &str);
 
     /// A question to the member, who answers yes or no.

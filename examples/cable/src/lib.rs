@@ -1,4 +1,5 @@
-//! A network cable that can be pulled and plugged in again: a relay between a client and the server.
+//! A network cable that can be pulled and plugged in again, for the demos of the other examples: a relay between a
+//! client and the server.
 
 use std::{io, net::SocketAddr};
 
@@ -10,14 +11,14 @@ use tokio::{
 
 /// Carries connections while it is plugged in. Dropping it pulls it for good.
 #[derive(Debug)]
-pub(crate) struct Cable {
+pub struct Cable {
     addr: SocketAddr,
     plugged: watch::Sender<bool>,
 }
 
 impl Cable {
     /// Makes a cable to the server, which is plugged in.
-    pub(crate) async fn new(server: SocketAddr) -> io::Result<Self> {
+    pub async fn new(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (addr, plugged) = (listener.local_addr()?, watch::Sender::new(true));
         let mut state = plugged.subscribe();
@@ -41,17 +42,17 @@ impl Cable {
     }
 
     /// The address to which the client connects.
-    pub(crate) fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Ends all connections without a goodbye, and new ones at once.
-    pub(crate) fn pull(&self) {
+    pub fn pull(&self) {
         self.plugged.send_replace(false);
     }
 
     /// Lets new connections through.
-    pub(crate) fn plug_in(&self) {
+    pub fn plug_in(&self) {
         self.plugged.send_replace(true);
     }
 }
