@@ -12,8 +12,8 @@ use crate::status::Status;
 
 /// What has become of a one-way call to many sessions.
 ///
-/// Each member counts in `queued`, `refused` or `failed`. A member whose queue has taken the call gets it, unless its
-/// session ends before, or a newer call makes the queue drop this one.
+/// Each member counts in `queued` or in `failed`, or in `dropped` if its queue has dropped this call. A member whose
+/// queue has taken the call gets it, unless its session ends before, or a newer call makes the queue drop this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
