@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rpc_server::Streaming;
+use rpc_server::{Context, Status, Streaming};
 use serde::{Deserialize, Serialize};
 
 /// A price at a moment.
@@ -29,17 +29,26 @@ impl fmt::Display for Missed {
     }
 }
 
+/// Hosted by a reader who wants to hear of prices, called by the ticker.
+#[rpc_server::callback(group)]
+pub trait Board {
+    /// A new price. It replaces an older one of its symbol which the reader has not taken yet: a slow reader skips
+    /// quotes, and always hears the latest price in the end.
+    #[rpc(oneway, overflow = "conflate", key = "quote.symbol")]
+    async fn quoted(&self, quote: &Quote);
+}
+
 /// Quotes prices.
-#[rpc_server::service]
+#[rpc_server::service(callback = Board, optional)]
 pub trait Prices {
     /// The symbols that are quoted.
     async fn symbols(&self) -> Vec<String>;
     /// Every quote from now on, in order. Ends with [`Missed`] for a reader that does not keep up.
     async fn every(&self) -> Streaming<Quote, Missed>;
-    /// The newest quote whenever the reader has room, so that a slow reader skips quotes instead of reading old ones.
-    /// The small window bounds the quotes that are read ahead.
-    #[rpc(window = 512)]
-    async fn latest(&self) -> Streaming<Quote>;
+    /// From now on the caller's [`Board`] hears of prices.
+    async fn follow(&self, cx: &Context<Option<BoardClient>>) -> Result<(), Status>;
+    /// The newest quote of each symbol.
+    async fn latest(&self) -> Vec<Quote>;
     /// The number of readers.
     async fn readers(&self) -> usize;
 }

@@ -1,14 +1,11 @@
-//! A ticker: thousands of quotes a second to readers of different speed, over streams.
+//! A ticker: thousands of quotes a second to readers of different speed, over streams and callbacks.
 
-mod cable;
-mod config;
 mod contract;
 mod demo;
 mod ticker;
 mod view;
 
-pub use config::config;
-pub use contract::{Missed, Prices, PricesClient, Quote};
+pub use contract::{Board, BoardClient, BoardGroup, Missed, Prices, PricesClient, Quote};
 pub use demo::demo;
 pub use ticker::Ticker;
 pub use view::{Reader, View};

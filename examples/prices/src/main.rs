@@ -11,8 +11,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use prices::{Prices, PricesClient, Ticker, View, config, demo};
-use rpc_client::{Connect, Stub};
+use prices::{Prices, PricesClient, Reader, Ticker, View, demo};
+use rpc_client::{Connect, Session, Status, Stub};
 use rpc_server::Server;
 
 /// A ticker with thousands of quotes a second, and readers of different speed.
@@ -41,7 +41,7 @@ enum Command {
     },
     /// Reads prices until Ctrl-C.
     Client {
-        /// Pauses after each quote, and then reads the newest quote.
+        /// Follows the prices with a pause after each, and skips prices that are not the latest by then.
         #[arg(long)]
         slow: bool,
         /// The URL of the server.
@@ -67,13 +67,9 @@ async fn main() -> Outcome {
 }
 
 async fn server(listen: SocketAddr, rate: u64) -> Outcome {
-    let ticker = Ticker::new();
-    let server = Server::builder()
-        .service(ticker.clone().serve())
-        .config(config()?)
-        .resume_anonymous(true)
-        .listen(listen)
-        .await?;
+    let builder = Server::builder().resume_anonymous(true);
+    let ticker = Ticker::new(&builder.groups());
+    let server = builder.service(ticker.clone().serve()).listen(listen).await?;
     println!("Prices are quoted at ws://{}/ until Ctrl-C.", server.local_addr());
     tokio::select! {
         () = ticker.run(rate) => {}
@@ -84,28 +80,30 @@ async fn server(listen: SocketAddr, rate: u64) -> Outcome {
 }
 
 async fn client(slow: bool, url: &str) -> Outcome {
-    // The stream of quotes goes on when the link is lost and found again.
-    let prices = PricesClient::connect(url).config(config()?).await?;
-    let outcome = read(&prices, slow).await;
+    let mut view = View::default();
+    let reader = view.add(if slow { "slow" } else { "fast" });
+    // The stream of quotes, and the membership of who follows, go on when the link is lost and found again.
+    let connecting = PricesClient::connect(url);
+    let prices = if slow {
+        let follow = async |session: Session| Ok(session.client::<PricesClient>().follow().await?);
+        connecting.callback(reader.board(Duration::from_millis(25))).on_session(follow).await?
+    } else {
+        connecting.await?
+    };
+    let outcome = read(&prices, slow, &view, &reader).await;
     // Without this the program may end before its goodbye has been written.
     prices.session().close().await;
     outcome
 }
 
 /// Reads and draws quotes until Ctrl-C.
-async fn read(prices: &PricesClient, slow: bool) -> Outcome {
-    let mut view = View::default();
-    let reader = view.add(if slow { "slow" } else { "fast" });
+async fn read(prices: &PricesClient, slow: bool, view: &View, reader: &Reader) -> Outcome {
     let reading = async {
         if slow {
-            let latest = prices.latest().await?;
-            Ok(reader.read(latest, Duration::from_millis(25), pending()).await.map(|error| error.to_string()))
-        } else {
-            let every = prices.every().await?;
-            Ok::<_, rpc_client::Status>(
-                reader.read(every, Duration::ZERO, pending()).await.map(|error| error.to_string()),
-            )
+            return pending().await;
         }
+        let every = prices.every().await?;
+        Ok::<_, Status>(reader.read(every, pending()).await.map(|error| error.to_string()))
     };
     tokio::select! {
         ended = reading => println!("{}", ended?.unwrap_or_else(|| "the ticker has ended".to_owned())),

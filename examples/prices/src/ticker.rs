@@ -1,18 +1,19 @@
 //! The ticker, which makes quotes at its own speed. Each reader reads at its own speed.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use futures::stream;
-use rpc_server::Streaming;
-use tokio::sync::{broadcast, watch};
+use rpc_server::{Context, Group, Groups, Status, Streaming};
+use tokio::sync::broadcast;
 
-use crate::contract::{Missed, Prices, Quote};
+use crate::contract::{BoardClient, Missed, Prices, Quote};
 
 /// The number of quotes that are remembered for readers of every quote.
 const MEMORY: usize = 64 * 1024;
@@ -22,8 +23,10 @@ const SYMBOLS: [&str; 4] = ["ADA", "BOB", "CLU", "FORTH"];
 #[derive(Clone, Debug)]
 pub struct Ticker {
     every: broadcast::Sender<Quote>,
-    latest: Arc<watch::Sender<Option<Quote>>>,
+    /// The newest quote of each symbol.
+    latest: Arc<Mutex<BTreeMap<u8, Quote>>>,
     readers: Arc<AtomicUsize>,
+    followers: Group<BoardClient>,
 }
 
 /// Counts a reader while it lives. It is part of the reader's stream, and is dropped with the stream.
@@ -36,28 +39,30 @@ impl Drop for Seat {
 }
 
 impl Ticker {
-    /// A ticker without quotes yet.
-    pub fn new() -> Self {
+    /// A ticker without quotes yet, with the groups of its server.
+    pub fn new(groups: &Groups) -> Self {
         Self {
             every: broadcast::Sender::new(MEMORY),
-            latest: Arc::new(watch::Sender::new(None)),
+            latest: Arc::default(),
             readers: Arc::default(),
+            followers: groups.get("followers"),
         }
     }
 
     /// Makes this number of quotes, without waiting for a reader. The ticker remembers a bounded number of quotes for
-    /// readers of every quote, and replaces the quote for readers of the newest one.
-    pub fn say(&self, count: u64) {
+    /// readers of every quote, and one quote of each symbol for each reader that follows.
+    pub async fn say(&self, count: u64) {
         for _ in 0..count {
-            let last = *self.latest.borrow();
-            let number = last.map_or(0, |quote| quote.number + 1);
+            let number = self.quotes().values().map(|quote| quote.number + 1).max().unwrap_or(0);
             let symbol = u8::try_from(number % SYMBOLS.len() as u64).unwrap_or(0);
             // A walk that looks like a market's.
             let price = 10_000 + u32::try_from(number.wrapping_mul(2_654_435_761) >> 8 & 0xfff).unwrap_or(0);
             let quote = Quote { number, symbol, price };
             // Sending fails if there is no reader.
             let _ = self.every.send(quote);
-            self.latest.send_replace(Some(quote));
+            self.quotes().insert(symbol, quote);
+            // This fails only if the quote does not serialize.
+            let _ = self.followers.all().quoted(&quote).await;
         }
     }
 
@@ -70,20 +75,18 @@ impl Ticker {
             period.tick().await;
             // A fraction of a quote counts in the next tick: a slow ticker makes one quote every few ticks.
             due += rate;
-            self.say(due / u64::from(TICKS));
+            self.say(due / u64::from(TICKS)).await;
             due %= u64::from(TICKS);
         }
+    }
+
+    fn quotes(&self) -> MutexGuard<'_, BTreeMap<u8, Quote>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seat(&self) -> Seat {
         self.readers.fetch_add(1, Ordering::Relaxed);
         Seat(self.readers.clone())
-    }
-}
-
-impl Default for Ticker {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -101,24 +104,16 @@ impl Prices for Ticker {
         }))
     }
 
-    async fn latest(&self) -> Streaming<Quote> {
-        let mut latest = self.latest.subscribe();
-        // The reader has not seen the present quote.
-        latest.mark_changed();
-        // The stream is asked for the next quote only when the reader has room, and gives the newest one then. Quotes
-        // in between were replaced.
-        Streaming::new(stream::unfold((latest, self.seat()), async |(mut latest, seat)| {
-            loop {
-                latest.changed().await.ok()?;
-                let quote = *latest.borrow_and_update();
-                if let Some(quote) = quote {
-                    return Some((quote, (latest, seat)));
-                }
-            }
-        }))
+    async fn follow(&self, cx: &Context<Option<BoardClient>>) -> Result<(), Status> {
+        self.followers.join(&cx.session())?;
+        Ok(())
+    }
+
+    async fn latest(&self) -> Vec<Quote> {
+        self.quotes().values().copied().collect()
     }
 
     async fn readers(&self) -> usize {
-        self.readers.load(Ordering::Relaxed)
+        self.readers.load(Ordering::Relaxed) + self.followers.len()
     }
 }

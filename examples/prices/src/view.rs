@@ -1,25 +1,40 @@
 //! Shows the readers on a terminal, with one line for each.
 
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rpc_client::{Concurrency, Service};
+use tokio::sync::watch;
 
-use crate::contract::Quote;
+use crate::contract::{Board, Quote};
 
 /// What a reader has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
-    read: Arc<AtomicU64>,
-    skipped: Arc<AtomicU64>,
-    newest: Arc<AtomicU64>,
+    seen: Arc<watch::Sender<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    read: u64,
+    first: Option<u64>,
+    newest: u64,
+    /// The newest quote of each symbol.
+    latest: BTreeMap<u8, Quote>,
+}
+
+/// Hears of prices for a reader, with a pause after each.
+struct ReaderBoard {
+    reader: Reader,
+    pause: Duration,
+}
+
+impl Board for ReaderBoard {
+    async fn quoted(&self, quote: &Quote) {
+        self.reader.see(*quote);
+        tokio::time::sleep(self.pause).await;
+    }
 }
 
 /// Lines of readers on a terminal. Without a terminal, indicatif draws nothing.
@@ -30,12 +45,10 @@ pub struct View {
 }
 
 impl Reader {
-    /// Reads quotes, with a pause after each, until they end, fail or `stop` has come. Returns the error that ended
-    /// them.
+    /// Reads quotes until they end, fail or `stop` has come. Returns the error that ended them.
     pub async fn read<E>(
         &self,
         quotes: impl Stream<Item = Result<Quote, E>>,
-        pause: Duration,
         stop: impl Future<Output = ()>,
     ) -> Option<E> {
         let mut quotes = pin!(quotes.take_until(stop));
@@ -44,33 +57,45 @@ impl Reader {
                 Ok(quote) => self.see(quote),
                 Err(error) => return Some(error),
             }
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
         }
         None
     }
 
+    /// What a client hosts so that this reader hears of prices, one after the other, with a pause after each.
+    pub fn board(&self, pause: Duration) -> Service {
+        ReaderBoard { reader: self.clone(), pause }.serve().concurrency(Concurrency::Single)
+    }
+
+    /// Waits until the reader has these quotes as the newest of their symbols.
+    pub async fn catches_up(&self, latest: &[Quote]) {
+        let is_up = |seen: &Seen| latest.iter().all(|quote| seen.latest.get(&quote.symbol) == Some(quote));
+        // The sender is here.
+        let _ = self.seen.subscribe().wait_for(is_up).await;
+    }
+
     fn see(&self, quote: Quote) {
-        let newest = self.newest.swap(quote.number, Ordering::Relaxed);
-        if self.read.fetch_add(1, Ordering::Relaxed) > 0 {
-            self.skipped.fetch_add(quote.number - newest - 1, Ordering::Relaxed);
-        }
+        self.seen.send_modify(|seen| {
+            seen.read += 1;
+            seen.first.get_or_insert(quote.number);
+            seen.newest = seen.newest.max(quote.number);
+            seen.latest.insert(quote.symbol, quote);
+        });
     }
 
     /// The number of quotes that the reader has read.
     pub fn read_so_far(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+        self.seen.borrow().read
     }
 
     /// The number of quotes that newer quotes replaced before the reader could read them.
     pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+        let seen = self.seen.borrow();
+        seen.first.map_or(0, |first| (seen.newest + 1 - first).saturating_sub(seen.read))
     }
 
     /// The number of the newest quote that the reader has seen.
     pub fn newest(&self) -> u64 {
-        self.newest.load(Ordering::Relaxed)
+        self.seen.borrow().newest
     }
 }
 
