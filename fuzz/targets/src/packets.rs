@@ -96,8 +96,8 @@ fn from_plain(plain: PlainFrame) -> Frame {
             let payload = Payload::Inline(arguments);
             Frame::Request(Request { id, method, deadline_ms, depth, parent, metadata, payload, streams, window: 0 })
         }
-        PlainFrame::Notify { method, depth, arguments } => {
-            Frame::Notify(Notify { method, depth, metadata, payload: Payload::Inline(arguments) })
+        PlainFrame::Notify { method, depth, arguments, missed } => {
+            Frame::Notify(Notify { method, depth, metadata, payload: Payload::Inline(arguments), missed })
         }
         PlainFrame::Response { id, result } => Frame::Response { id, payload: Payload::Inline(result), streams },
     }

@@ -86,12 +86,12 @@ impl Peer {
     fn frame(&mut self, source: &mut Source<'_>) -> Frame {
         match source.below(20) {
             0 | 1 => self.request(source),
-            2 => Frame::Notify(Notify {
-                method: source.small(),
-                depth: u32::from(source.byte() % 4),
-                metadata: metadata(source),
-                payload: self.payload(source),
-            }),
+            2 => {
+                let (method, choices) = (source.small(), source.byte());
+                let missed = (choices & 0x80 != 0).then_some(u64::from(choices >> 2));
+                let (depth, metadata) = (u32::from(choices % 4), metadata(source));
+                Frame::Notify(Notify { method, depth, metadata, payload: self.payload(source), missed })
+            }
             3 | 4 => Frame::Response {
                 id: source.pick(&self.serving),
                 payload: self.payload(source),
@@ -120,8 +120,9 @@ impl Peer {
             }
             14 => Frame::Stop { transfer: source.pick(&self.receiving) },
             15 => {
-                let depth = u32::from(source.byte() % 4);
-                Frame::Done { depth, count: source.number(), bytes: source.number() }
+                let choices = source.byte();
+                let (depth, marked) = (u32::from(choices % 4), u64::from(choices >> 4));
+                Frame::Done { depth, count: source.number(), bytes: source.number(), marked }
             }
             16 => {
                 let code = u16::try_from(source.number()).unwrap_or(1000);

@@ -67,8 +67,9 @@ impl Peer {
     }
 
     fn tell(&mut self, source: &mut Source<'_>) -> Frame {
-        let (depth, metadata) = (u32::from(source.byte() % 3), MetadataPairs::new());
-        Frame::Notify(Notify { method: 2, depth, metadata, payload: self.value(source) })
+        let (choices, metadata) = (source.byte(), MetadataPairs::new());
+        let (depth, missed) = (u32::from(choices % 3), (choices >= 0x80).then_some(u64::from(choices)));
+        Frame::Notify(Notify { method: 2, depth, metadata, payload: self.value(source), missed })
     }
 
     fn answer(&mut self, source: &mut Source<'_>) -> Frame {

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use rpc_core::{
     __internals::proto::{
         CallKey, CallProgress, CallStart, Charges, Completion, Connection, DeadlineSetting, Event, IdleTimeout,
-        Outcome, Outgoing, PlainArguments, PlainStart, Reading, ServedCall, ServedKey, StreamError, Taken,
+        Outcome, Outgoing, PlainArguments, PlainStart, QueuedCall, Reading, ServedCall, ServedKey, StreamError, Taken,
     },
-    Status,
+    Overflow, Status,
+    contract::MethodDescriptor,
 };
 
 use crate::source::Source;
+
+static TOLD: MethodDescriptor = MethodDescriptor::new("Fuzz", "told", 0).with_id(ONEWAY).oneway();
 
 /// A call that was made here.
 struct Made {
@@ -107,8 +110,11 @@ impl Shell {
             ..CallStart::default()
         };
         let (method, payload) = (if is(0) { ONEWAY } else { 1 }, Bytes::from(vec![0xc0; source.len()]));
+        if is(0) && is(5) {
+            return queue(connection, now, &start, payload);
+        }
         if is(4) {
-            let arguments = PlainArguments { method, bytes: payload.into(), room: 0 };
+            let arguments = PlainArguments { method, bytes: &mut payload.into(), room: 0 };
             if let PlainStart::TwoWay(key) = connection.start_plain(now, &mut start, arguments, Waker::noop()) {
                 self.made.push(Made { key, unsent: None });
             }
@@ -156,7 +162,7 @@ impl Shell {
             }
         };
         if let (Completion::Value(bytes), ServedKey::Call(id)) = (&completion, key) {
-            if source.flag() && connection.complete_plain(id, bytes.clone(), 0).is_ok() {
+            if source.flag() && connection.complete_plain(id, &mut bytes.clone(), 0) {
                 self.serving.retain(|(other, _)| *other != key);
                 return;
             }
@@ -269,4 +275,15 @@ fn read_items(connection: &mut Connection, id: u64) -> bool {
             true
         }
     }
+}
+
+/// Gives a one-way call to the queue. Its length says the policy, and the key if that matters.
+fn queue(connection: &mut Connection, now: Instant, start: &CallStart, payload: Bytes) {
+    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Conflate, Overflow::Disconnect];
+    let (overflow, key) =
+        (policies[payload.len() % 4], Bytes::copy_from_slice(&[payload.len().to_be_bytes()[7] & 0x30]));
+    let ttl = (payload.len() % 3 == 0).then_some(Duration::from_millis(100));
+    let (depth, metadata, arguments) = (start.depth, Vec::new(), payload.into());
+    let call = QueuedCall { method: &TOLD, depth, metadata, arguments, overflow, key, ttl };
+    let _ = connection.queue_call(now, start, &Arc::new(call));
 }
