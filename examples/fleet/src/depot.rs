@@ -4,7 +4,8 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use rpc_server::{
-    CallOptions, Context, Group, Groups, LeaveReason, Member, PresenceChange, Server, ServerBuilder, Status, Streaming,
+    CallOptions, Context, Group, Groups, LeaveReason, Member, PresenceChange, Server, ServerBuilder, SessionGroups,
+    Status, Streaming,
 };
 
 use crate::contract::{Card, Change, Control, DeviceClient, Fleet, OperatorClient, Report};
@@ -33,6 +34,14 @@ impl Depot {
 
 impl Fleet for Depot {
     async fn enroll(&self, cx: &Context<DeviceClient>, card: Card) -> Result<(), Status> {
+        // A device that was switched off without a goodbye may still be here, in a session without a link.
+        let twins = self.group("all").members().into_iter().filter(|twin| name(twin) == card.name);
+        for twin in twins.filter(|twin| twin.id() != cx.session_id()) {
+            for group in twin.session().groups() {
+                self.group(group.name()).leave(twin.session());
+            }
+            drop(twin.session().close());
+        }
         for group in ["all".to_owned(), format!("site/{}", card.site), format!("model/{}", card.model)] {
             self.group(group).join_with(&cx.session(), card.clone())?;
         }
@@ -43,7 +52,7 @@ impl Fleet for Depot {
 impl Control for Depot {
     async fn run(&self, cx: &Context<OperatorClient>, group: &str, command: &str) -> Result<Streaming<Report>, Status> {
         let devices = self.group(group).members();
-        let question = format!("Run {command:?} on the {} devices of {group}?", devices.len());
+        let question = format!("Run {command:?} on the devices of {group}, {} in all?", devices.len());
         if !cx.peer().confirm(&question).await? {
             return Err(Status::cancelled("the operator does not want it"));
         }
@@ -80,6 +89,7 @@ fn seen(change: PresenceChange) -> Option<Change> {
         PresenceChange::Left { member, reason: LeaveReason::Ended(why), .. } => {
             Change::Gone(name(&member), why.to_string())
         }
+        PresenceChange::Left { member, .. } => Change::Gone(name(&member), "it is switched on again".to_owned()),
         _ => return None,
     })
 }
