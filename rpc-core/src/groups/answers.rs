@@ -25,8 +25,9 @@ pub(super) type Asked<T, E> = BoxFuture<'static, (Member, Result<T, E>)>;
 ///
 /// Those who are members when this is polled for the first time are asked, up to [`fanout`](Self::fanout) of them at
 /// once, and the next as answers come. A member whose session ends, who has no room or does not answer in time answers
-/// with an error, so every member comes once. Dropping this cancels the calls that are under way, and asks no further
-/// member.
+/// with an error, so every member comes once. A program that shows who has not answered yet lists the members first,
+/// and then calls only these (`group.only(ids)`). Dropping this cancels the calls that are under way, and asks no
+/// further member.
 #[must_use = "the calls go out when the answers are asked for"]
 pub struct Answers<T, E> {
     audience: Audience,

@@ -28,7 +28,9 @@ use self::{hooks::LeavingHooks, registry::Registry};
 ///
 /// A group has a name and a callback contract. It needs not be made: it is there when it is named, and costs nothing
 /// while no session is in it. A session that has joined a group stays in it while it has no link, until it leaves or
-/// ends; it has left all groups before any `closed` hook hears of its end.
+/// ends; it has left all groups before any `closed` hook hears of its end. A session that is closed while it has no
+/// link ends 10 s later, unless its client comes back before and hears of it: let it leave, if it is to be gone at
+/// once.
 ///
 /// ```
 /// use rpc_server::{Context, Groups, Server, Status};
