@@ -344,7 +344,8 @@ fields! {
     max_queued_calls: usize = 64, 1..=MOST;
     /// Bytes of arguments that may wait in a session's queue for the other side; each call counts 64 bytes beside its
     /// own. Default 256 KiB; at least 1. One call may always wait, also if it is longer. As `max_queued_calls`, but all
-    /// calls count.
+    /// calls count. For a second after the oldest of them was sent, calls whose policy is
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect) may have `max_payload` more.
     max_queued_bytes: usize = 256 * KIB, 1..=MOST;
     /// How long a call whose policy is [`Overflow::Disconnect`](crate::Overflow::Disconnect) may wait in the queue
     /// before the session ends with close code 1013. Default 10 s; at least 1 ms. The time stands still while the

@@ -11,7 +11,7 @@ use crate::{
     contract::MethodDescriptor,
     peer::{
         CallInfo, CallOptions, CurrentCall, End, OverflowKey, Policy, QueuedCalls, Reply, current, deliver,
-        encode_rope, is_pressing, now, run_interceptors, unencodable,
+        encode_rope, now, run_interceptors, unencodable,
     },
     proto::{DeadlineSetting, Enqueued},
     status::Status,
@@ -95,7 +95,7 @@ impl Sending<'_> {
         let (mut delivery, mut presses) = (Delivery::default(), false);
         for member in self.selected.iter() {
             let enqueued = calls.queue(member.session().shared());
-            presses |= enqueued.as_ref().is_ok_and(|enqueued| is_pressing(*enqueued));
+            presses |= enqueued.as_ref().is_ok_and(|enqueued| calls.is_pressing(*enqueued));
             match enqueued {
                 Ok(Enqueued::Queued { dropped, .. }) => {
                     delivery.queued += 1;
@@ -138,7 +138,10 @@ impl Sending<'_> {
         let shared = member.session().shared().clone();
         let longest = if self.origin.is_some() { shared.config.nested_wait() } else { Duration::MAX };
         let context = (self.origin.clone(), metadata);
-        deliver(shared, self.method, self.audience.shared_options(), context, self.arguments.clone(), longest).boxed()
+        let sent =
+            deliver(shared, self.method, self.audience.shared_options(), context, self.arguments.clone(), longest);
+        // With a budget for many members, a member that has room might seem to have none.
+        tokio::task::unconstrained(sent).boxed()
     }
 
     fn is_callers(&self, member: &Member) -> bool {

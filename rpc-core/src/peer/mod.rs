@@ -59,7 +59,7 @@ pub use options::CallOptions;
 pub use output::{DecodeFault, Fallible, Output, Single, Streamed, decoded};
 pub use overflow_key::OverflowKey;
 pub use principal::{Identity, Principal};
-pub(crate) use queued_call::{Policy, QueuedCalls, is_pressing};
+pub(crate) use queued_call::{Policy, QueuedCalls};
 pub(crate) use sending::FRAME as CALL_FRAME;
 pub use session::{Session, SessionState, Stats};
 pub use session_id::{ParseSessionIdError, SessionId};

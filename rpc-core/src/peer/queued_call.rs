@@ -25,6 +25,8 @@ use crate::{
 
 /// Behind this many calls that wait, a sender lets other tasks run first, among which may be those that write.
 const PRESSING: usize = 8;
+/// So it does after a call of more bytes than this.
+const LONG: usize = 16 * 1024;
 
 /// What happens to a one-way call if the other side does not keep up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,13 +91,13 @@ impl QueuedCalls {
         check_arguments(shared, call.method, metadata_size(&call.metadata), call.arguments.len())?;
         shared.act(|connection| connection.queue_call(*begun, start, call))
     }
-}
 
-/// Whether the sender should let other tasks run before it goes on.
-pub(crate) fn is_pressing(enqueued: Enqueued) -> bool {
-    match enqueued {
-        Enqueued::Queued { waiting, .. } => waiting > PRESSING,
-        Enqueued::Dropped | Enqueued::Overflowing { .. } => true,
+    /// Whether the sender should let other tasks run before it goes on, after this has become of the call.
+    pub(crate) fn is_pressing(&self, enqueued: Enqueued) -> bool {
+        match enqueued {
+            Enqueued::Queued { waiting, .. } => waiting > PRESSING || self.call.arguments.len() > LONG,
+            Enqueued::Dropped | Enqueued::Overflowing { .. } => true,
+        }
     }
 }
 
@@ -113,7 +115,7 @@ pub(super) async fn send<A: Arguments>(
     };
     let context = (params.origin.take(), std::mem::take(&mut params.metadata));
     let call = QueuedCalls::new(method, params.policy, context, (arguments, input.key.clone()))?;
-    if is_pressing(call.queue(shared)?) {
+    if call.is_pressing(call.queue(shared)?) {
         tokio::task::yield_now().await;
     }
     Ok(Answer::nothing())

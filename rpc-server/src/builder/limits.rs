@@ -48,6 +48,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how many groups one session may be in at a time. Default 1,000; with 0 no session joins a group. A further
+    /// [`join`](crate::Group::join) fails with [`JoinError::TooMany`](crate::JoinError::TooMany). This stops a client
+    /// that chooses the names of its groups from making the server hold groups without end.
+    pub fn max_groups(self, most: usize) -> Self {
+        self.sessions.groups().set_most(most);
+        self
+    }
+
     /// Lets clients that have shown no identity go on with their sessions when their links are lost. Default `false`:
     /// their sessions end with their links, and a client that connects again gets a new one.
     ///
@@ -75,9 +83,6 @@ impl ServerBuilder {
     /// that it can be resumed again. A session without a link ends, with the reason for which the link was lost, and so
     /// does one whose client has just come back and has not been sent again what it misses
     /// ([`MemoryLimit::Replay`](rpc_core::MemoryLimit::Replay), code 4410). Their clients begin new sessions.
-    ///
-    /// The bound matters only to sessions that can be resumed: with a
-    /// [`Config::resume_window`](rpc_core::Config::resume_window) of 0 nothing is kept.
     ///
     /// A smaller bound protects a small machine. A larger bound lets more sessions survive an outage in which many
     /// clients lose their links at once. The bound stops clients that ask for much, do not acknowledge it or vanish,

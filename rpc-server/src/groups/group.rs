@@ -55,7 +55,8 @@ impl<S: GroupStub> Group<S> {
     /// # Errors
     ///
     /// [`JoinError::Ended`] if the session has ended, [`JoinError::NotHosted`] if its client does not host the
-    /// contract.
+    /// contract, [`JoinError::TooMany`] if it is in as many groups as it may be in, [`JoinError::NameTooLong`] if the
+    /// name of the group is longer than 1,024 bytes.
     pub fn join(&self, session: &Session) -> Result<bool, JoinError> {
         self.registry.join(&self.name, session, None)
     }

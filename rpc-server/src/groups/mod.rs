@@ -92,6 +92,11 @@ impl Groups {
         self.registry.of(session.id())
     }
 
+    /// One session may be in this many groups.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.registry.set_most(most);
+    }
+
     /// Hooks of the application, of whose end the groups hear first.
     pub(crate) fn before<H: SessionHooks>(&self, hooks: H) -> impl SessionHooks + use<H> {
         LeavingHooks::new(hooks, Arc::clone(&self.registry))

@@ -6,7 +6,10 @@
 use std::{
     any::Any,
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Waker,
 };
 
@@ -14,16 +17,26 @@ use rpc_core::{ConnectionError, Member, Session, SessionId, SessionState};
 use tokio::time::Instant;
 
 use super::{
-    error::JoinError,
+    error::{JoinError, MAX_NAME},
     name::{GroupName, remember},
     room::{After, Room},
 };
 
 pub(super) type Note = Arc<dyn Any + Send + Sync>;
 
-#[derive(Default)]
+/// How many groups a session may be in, unless the server says otherwise.
+const MOST: usize = 1000;
+
 pub(super) struct Registry {
     state: Mutex<State>,
+    /// How many groups a session may be in.
+    most: AtomicUsize,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { state: Mutex::default(), most: AtomicUsize::new(MOST) }
+    }
 }
 
 #[derive(Default)]
@@ -40,6 +53,11 @@ struct State {
 }
 
 impl Registry {
+    /// One session may be in this many groups.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
     /// Adds a session to a group, or replaces its note if there is a new one. True if it was not a member.
     pub(super) fn join(
         self: &Arc<Self>,
@@ -51,12 +69,20 @@ impl Registry {
         if !session.hosts(name.contract()) {
             return Err(JoinError::NotHosted { session: id, contract: name.contract() });
         }
+        let len = name.name().len();
+        if len > MAX_NAME {
+            return Err(JoinError::NameTooLong { len });
+        }
         remember(session, self);
         let mut state = self.lock();
         // The state of a session says that it has ended before it is taken out of its groups under this lock. So it is
         // either refused here or taken out later.
         if matches!(session.state(), SessionState::Closing | SessionState::Closed) {
             return Err(JoinError::Ended { session: id });
+        }
+        let most = self.most.load(Ordering::Relaxed);
+        if state.joined.get(&id).map_or(most == 0, |names| names.len() >= most && !names.contains(name)) {
+            return Err(JoinError::TooMany { session: id, most });
         }
         let mut after = After::default();
         let is_new = state.room(name).join(session, note, &mut after);

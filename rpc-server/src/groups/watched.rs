@@ -94,6 +94,10 @@ impl Watched {
         if !self.detached.contains(&session) && !self.pending.contains_key(&session) {
             let due = now + DETACHED_AFTER;
             self.pending.insert(session, due);
+            if self.due.len() > 2 * self.pending.len() + KEPT_CHANGES {
+                let pending = &self.pending;
+                self.due.retain(|(due, session)| pending.get(session) == Some(due));
+            }
             self.due.push_back((due, session));
         }
         false

@@ -215,15 +215,13 @@ impl Connection {
         self.assembly.clear();
         // Many calls may end with the connection, and all of them share one text.
         let status = Status::unavailable(format!("the call did not complete: {error}"));
+        let lost = if was_open && flush == Flush::Output { self.flush_queue() } else { 0 };
+        self.life.lost.not_executed = lost + self.clear_queue();
         self.life.lost.unknown = self.calls.oneway_pending();
         for key in self.calls.slots.keys() {
             self.resolve(key, &status);
         }
         self.outbox.remove_transfers(|on_sent| matches!(on_sent, OnSent::Request(_)));
-        if was_open && flush == Flush::Output {
-            self.flush_queue();
-        }
-        self.life.lost.not_executed += self.clear_queue();
         match flush {
             Flush::Nothing => self.discard_output(),
             Flush::Output if was_open => self.begin_bye(),

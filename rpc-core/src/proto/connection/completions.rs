@@ -219,6 +219,9 @@ impl Connection {
             self.queue.handle_done(marked)?;
         }
         let reported = self.calls.handle_done(depth, count, bytes, &mut self.output.wakes)?;
+        if self.calls.oneway_pending() == 0 {
+            self.queue.all_done();
+        }
         // The bytes were acquired within the budget, so their number fits.
         self.output.released.arguments += usize::try_from(reported.bytes).unwrap_or(usize::MAX);
         Ok(())

@@ -39,6 +39,8 @@ impl Connection {
             return Err(Status::unavailable(format!("the call was not made: {why}")).not_executed());
         }
         self.settle_charges();
+        // What was dropped may have been all that others wait behind.
+        self.pass_queue();
         self.count_memory();
         self.watch_tables(now);
         Ok(taken)
@@ -171,10 +173,21 @@ impl Connection {
         self.queue.due(self.config.queue_timeout())
     }
 
-    /// The session ends in order, and the calls that wait still go, as far as there are permits for them.
-    pub(super) fn flush_queue(&mut self) {
+    /// The session ends in order, and the calls that wait still go, as far as there are permits for them. Large calls
+    /// do not, for which nothing is reserved. Gives the number of calls that do not go.
+    pub(super) fn flush_queue(&mut self) -> usize {
         self.queue.open_window();
-        while self.feed_one() {}
+        let mut lost = 0;
+        while let Some(call) = self.queue.front() {
+            let is_short = self.need_of(call).is_some_and(|need| !self.queue.has_charges(need));
+            if is_short {
+                self.queue.skip();
+                lost += 1;
+            } else if !self.feed_one() {
+                break;
+            }
+        }
+        lost
     }
 
     /// Drops the calls that wait. Gives their number.

@@ -57,6 +57,15 @@ impl QueuedCall {
         self.overflow == Overflow::Disconnect
     }
 
+    /// Whether this call, which waits, is dropped so that a newer one has a place.
+    pub(super) fn makes_room_for(&self, newer: &Self) -> bool {
+        match newer.overflow {
+            Overflow::Disconnect => !self.ends_session(),
+            Overflow::DropOldest | Overflow::Conflate => self.overflow == newer.overflow,
+            Overflow::DropNewest | Overflow::Wait => false,
+        }
+    }
+
     pub(super) fn conflates(&self) -> bool {
         self.overflow == Overflow::Conflate
     }

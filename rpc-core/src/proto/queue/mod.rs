@@ -15,7 +15,7 @@ use std::{
 
 pub use call::QueuedCall;
 use missed::Missed;
-use waiting::{Place, Waiting};
+use waiting::{Limits, Place, Waiting};
 use window::Window;
 
 use super::{Charges, timers::LOOK_AGAIN};
@@ -84,7 +84,10 @@ impl OnewayQueue {
     pub(crate) fn push(&mut self, now: Instant, call: &Arc<QueuedCall>, config: &Config) -> Enqueued {
         let queue = self.0.get_or_insert_default();
         let before = queue.dropped;
-        let place = queue.waiting.place(now, call, (config.max_queued_calls(), config.max_queued_bytes()), |dropped| {
+        let bytes = config.max_queued_bytes();
+        let burst = bytes.saturating_add(config.max_payload());
+        let limits = Limits { calls: config.max_queued_calls(), bytes, burst };
+        let place = queue.waiting.place(now, call, limits, |dropped| {
             queue.missed.note(dropped.method.id());
             queue.dropped += 1;
         });
@@ -162,6 +165,20 @@ impl OnewayQueue {
     pub(crate) fn take_charges(&mut self) -> Option<Charges> {
         let (_, charges) = self.0.as_mut()?.charges.take()?;
         Some(charges)
+    }
+
+    /// Drops the first call, which cannot go.
+    pub(crate) fn skip(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.waiting.pop();
+        }
+    }
+
+    /// All calls that have gone out are done.
+    pub(crate) fn all_done(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.window.all_done();
+        }
     }
 
     /// Lets all go from now on, because the session ends.

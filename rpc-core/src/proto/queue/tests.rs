@@ -147,6 +147,7 @@ fn calls_that_may_not_be_dropped_are_not_counted_and_end_the_session_by_their_by
         assert_eq!(bench.push(Overflow::Disconnect, "", "a"), QUEUED);
     }
     assert_eq!(bench.push(Overflow::DropOldest, "", "b"), Enqueued::Dropped, "they make no room");
+    bench.now += Duration::from_secs(1);
     assert_eq!(bench.push(Overflow::Disconnect, "", "c"), Enqueued::Overflowing { held: 4 * 65 });
     assert_eq!(bench.send(), vec![("a".to_owned(), None); 3]);
 }
@@ -246,4 +247,41 @@ fn calls_that_queues_share_are_counted_about_once() {
         queue.pop();
     }
     assert!(queues.iter().all(|queue| queue.memory() == 0));
+}
+
+#[test]
+fn calls_that_may_be_dropped_make_room_for_those_that_may_not() {
+    let mut bench = Bench::new(8, 3 * 65);
+    for overflow in [Overflow::DropOldest, Overflow::Conflate, Overflow::DropNewest] {
+        assert_eq!(bench.push(overflow, "", "a"), QUEUED);
+    }
+    bench.now += Duration::from_secs(2);
+    assert_eq!(bench.push(Overflow::Disconnect, "", "b"), DISPLACED);
+    assert_eq!(bench.texts(), ["a", "a", "b"]);
+}
+
+#[test]
+fn a_call_that_finds_no_place_costs_no_other_call_its_own() {
+    let mut bench = Bench::new(8, 4 * 65);
+    bench.push(Overflow::Disconnect, "", "a");
+    bench.push(Overflow::Disconnect, "", "b");
+    bench.push(Overflow::Conflate, "x", "x");
+    bench.push(Overflow::DropOldest, "", "c");
+    let long = "longer than all that could make room for it, and much too long for the queue as well";
+    let long: &'static str = Box::leak(long.repeat(4).into_boxed_str());
+    assert_eq!(bench.push(Overflow::DropOldest, "", long), Enqueued::Dropped);
+    assert_eq!(bench.push(Overflow::Conflate, "x", long), Enqueued::Dropped);
+    assert_eq!(bench.texts(), ["a", "b", "x", "c"]);
+}
+
+#[test]
+fn what_is_too_old_makes_room_wherever_it_waits() {
+    let mut bench = Bench::new(2, 10_000);
+    let ttl = Some(Duration::from_secs(1));
+    bench.push(Overflow::DropNewest, "", "kept");
+    let old = Arc::new(QueuedCall { ttl, ..Arc::into_inner(call(&PRICE, Overflow::DropNewest, "", "old")).unwrap() });
+    bench.queue.push(bench.now, &old, &bench.config);
+    bench.now += Duration::from_secs(2);
+    assert_eq!(bench.push(Overflow::DropNewest, "", "new"), DISPLACED);
+    assert_eq!(bench.texts(), ["kept", "new"]);
 }

@@ -1,9 +1,17 @@
 //! `Waiting`: the calls of a queue, in their order, and which of them make room for others.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::QueuedCall;
-use crate::{overflow::Overflow, proto::shrink::trim_line};
+use crate::proto::shrink::trim_line;
+
+/// Several long calls at once are no sign that their receiver does not keep up: before it is judged by their bytes, it
+/// has this long for the first of them.
+const BURST: Duration = Duration::from_secs(1);
 
 /// Calls that wait.
 #[derive(Debug, Default)]
@@ -30,6 +38,16 @@ struct Entry {
     added: usize,
 }
 
+/// The bounds of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) calls: usize,
+    pub(super) bytes: usize,
+    /// Bytes of calls that end the session before they are dropped, for as long as none of them has waited for
+    /// [`BURST`].
+    pub(super) burst: usize,
+}
+
 /// Whether there is a place for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -41,53 +59,88 @@ pub(super) enum Place {
     Beyond { held: usize },
 }
 
+impl Entry {
+    /// Whether the call has waited for longer than it may.
+    fn is_late(&self, now: Instant) -> bool {
+        let ttl = self.call.ttl.filter(|_| self.call.may_be_dropped());
+        ttl.is_some_and(|ttl| now.saturating_duration_since(self.since) > ttl)
+    }
+}
+
 impl Waiting {
-    /// Takes a call in, within these limits of calls and bytes. Gives each call that makes room for it to `dropped`.
+    /// Takes a call in, within these limits. Gives each call that makes room for it to `dropped`. A call that finds no
+    /// place costs no other call its own.
     pub(super) fn place(
         &mut self,
         now: Instant,
         call: &Arc<QueuedCall>,
-        (calls, bytes): (usize, usize),
+        limits: Limits,
         mut dropped: impl FnMut(&QueuedCall),
     ) -> Place {
-        if call.conflates() && self.replace(now, call, bytes) {
-            return Place::Found;
+        let older = self.older(call);
+        let mut leaving: Vec<usize> = older.into_iter().collect();
+        if !self.fits(call, &leaving, limits) {
+            let late = (0..self.entries.len()).filter(|index| self.entries[*index].is_late(now));
+            leaving.extend(late.filter(|index| Some(*index) != older));
+            let victims = (0..self.entries.len()).filter(|index| self.entries[*index].call.makes_room_for(call));
+            for victim in victims {
+                if self.fits(call, &leaving, limits) {
+                    break;
+                }
+                if !leaving.contains(&victim) {
+                    leaving.push(victim);
+                }
+            }
         }
-        loop {
+        if !self.fits(call, &leaving, limits) {
             let held = self.bytes + call.size();
-            let is_full = held > bytes || !call.ends_session() && self.counted >= calls;
-            // One call may always wait.
-            if !is_full || self.entries.is_empty() {
-                self.push(now, call);
+            let is_patient = self.oldest_kept().is_none_or(|since| now.saturating_duration_since(since) < BURST);
+            match call.ends_session() {
+                true if held <= limits.burst && is_patient => leaving.clear(),
+                true => return Place::Beyond { held },
+                false => return Place::None,
+            }
+        }
+        if let ([index], Some(_)) = (&leaving[..], older) {
+            if self.entries.range(*index..).all(|entry| entry.call.conflates()) {
+                self.replace(*index, now, call);
                 return Place::Found;
             }
-            let room = match call.overflow {
-                Overflow::Disconnect => return Place::Beyond { held },
-                Overflow::DropOldest | Overflow::Conflate => self.remove_oldest(call.overflow),
-                Overflow::DropNewest | Overflow::Wait => None,
-            };
-            match room {
-                Some(oldest) => dropped(&oldest),
-                None => return Place::None,
+        }
+        leaving.sort_unstable();
+        for index in leaving.into_iter().rev() {
+            if let Some(left) = self.remove(index).filter(|_| Some(index) != older) {
+                dropped(&left);
             }
         }
+        self.push(now, call);
+        Place::Found
     }
 
-    /// Puts a call in the place of an older one with the same key, if all behind that may be replaced as well.
-    /// Otherwise the older one goes, and the newer one has to find a place at the end. True if it has a place.
-    fn replace(&mut self, now: Instant, call: &Arc<QueuedCall>, bytes: usize) -> bool {
-        let Some(index) = self.entries.iter().rposition(|entry| entry.call.is_replaced_by(call)) else { return false };
-        let held = self.bytes - self.entries[index].call.size() + call.size();
-        let fits = held <= bytes || self.entries.len() == 1;
-        if fits && self.entries.range(index..).all(|entry| entry.call.conflates()) {
-            let (added, entry) = (added(call), &mut self.entries[index]);
-            self.bytes = held;
-            self.added = self.added - entry.added + added;
-            (entry.call, entry.since, entry.added) = (call.clone(), now, added);
-            return true;
+    /// The call that this one replaces.
+    fn older(&self, call: &QueuedCall) -> Option<usize> {
+        if !call.conflates() {
+            return None;
         }
-        self.remove(index);
-        false
+        self.entries.iter().rposition(|entry| entry.call.is_replaced_by(call))
+    }
+
+    /// Whether there is a place for a call once these have left. One call may always wait.
+    fn fits(&self, call: &QueuedCall, leaving: &[usize], limits: Limits) -> bool {
+        let left = leaving.iter().map(|index| &self.entries[*index].call);
+        let (bytes, counted) = left.fold((self.bytes, self.counted), |(bytes, counted), left| {
+            (bytes - left.size(), counted - usize::from(!left.ends_session()))
+        });
+        let is_full = bytes + call.size() > limits.bytes || !call.ends_session() && counted >= limits.calls;
+        !is_full || leaving.len() == self.entries.len()
+    }
+
+    /// Puts a call in the place of an older one.
+    fn replace(&mut self, index: usize, now: Instant, call: &Arc<QueuedCall>) {
+        let (added, entry) = (added(call), &mut self.entries[index]);
+        self.bytes = self.bytes - entry.call.size() + call.size();
+        self.added = self.added - entry.added + added;
+        (entry.call, entry.since, entry.added) = (call.clone(), now, added);
     }
 
     fn push(&mut self, now: Instant, call: &Arc<QueuedCall>) {
@@ -97,12 +150,6 @@ impl Waiting {
         let added = added(call);
         self.added += added;
         self.entries.push_back(Entry { number: self.last, call: call.clone(), since: now, added });
-    }
-
-    /// Removes the oldest call with this policy.
-    fn remove_oldest(&mut self, overflow: Overflow) -> Option<Arc<QueuedCall>> {
-        let index = self.entries.iter().position(|entry| entry.call.overflow == overflow)?;
-        self.remove(index)
     }
 
     fn remove(&mut self, index: usize) -> Option<Arc<QueuedCall>> {
@@ -117,9 +164,7 @@ impl Waiting {
 
     /// Removes the first call if it has waited for longer than it may.
     pub(super) fn pop_late(&mut self, now: Instant) -> Option<Arc<QueuedCall>> {
-        let Entry { call, since, .. } = self.entries.front()?;
-        let is_late = call.may_be_dropped() && call.ttl.is_some_and(|ttl| now.saturating_duration_since(*since) > ttl);
-        if is_late { self.pop() } else { None }
+        if self.entries.front()?.is_late(now) { self.pop() } else { None }
     }
 
     pub(super) fn front(&self) -> Option<&Arc<QueuedCall>> {

@@ -68,6 +68,11 @@ impl Window {
         Ok(())
     }
 
+    /// Every call that has left the queue is done, also if the other side does not count them.
+    pub(super) fn all_done(&mut self) {
+        self.done = self.sent;
+    }
+
     /// Lets all go from now on.
     pub(super) fn open(&mut self) {
         self.is_open = true;

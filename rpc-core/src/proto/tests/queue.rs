@@ -11,7 +11,7 @@ use crate::{
     error::{ConnectionError, MemoryLimit, TimeLimit},
     proto::{CallProgress, CallStart, Charges, Enqueued, QueuedCall},
     status::{Code, Execution, Status},
-    wire::Rope,
+    wire::{Frame, PacketHeader, Rope, put_frame, put_header},
 };
 
 static PRICE: MethodDescriptor = MethodDescriptor::new("Market", "price", 1).oneway();
@@ -212,11 +212,13 @@ fn a_queue_that_moves_ends_no_session() {
 fn too_many_bytes_that_may_not_be_dropped_end_the_session() {
     let mut pair = Pair::open(&Config::builder().max_queued_bytes(10_000).build().unwrap());
     pair.stall(0);
-    pair.queue(Overflow::Disconnect, 5000).unwrap();
-    let refused = pair.queue(Overflow::Disconnect, 5000).unwrap_err();
+    pair.queue(Overflow::Disconnect, 4000).unwrap();
+    pair.queue(Overflow::Disconnect, 8000).expect("several long calls at once are no sign");
+    pair.wait(Duration::from_secs(1));
+    let refused = pair.queue(Overflow::Disconnect, 100).unwrap_err();
     assert_eq!((refused.code(), refused.execution()), (Code::Unavailable, Execution::NotExecuted));
     let Some(ConnectionError::Overloaded(overload)) = pair.ends[SERVER].connection.ended() else { panic!("open") };
-    assert_eq!((overload.limit, overload.max, overload.held), (MemoryLimit::Queue, 10_000, 10_128));
+    assert_eq!((overload.limit, overload.max, overload.held), (MemoryLimit::Queue, 10_000, 12_292));
 }
 
 #[test]
@@ -304,4 +306,46 @@ fn all_calls_that_wait_for_permits_go_before_the_queue() {
         pair.finish_all(&calls);
     }
     assert_eq!(order, [1, 2]);
+}
+
+#[test]
+fn a_burst_of_long_calls_has_a_bound() {
+    let config = Config::builder().max_queued_bytes(10_000).max_payload(20_000).build().unwrap();
+    let mut pair = Pair::open(&config);
+    pair.stall(0);
+    for _ in 0..2 {
+        pair.queue(Overflow::Disconnect, 14_000).unwrap();
+    }
+    assert!(pair.queue(Overflow::Disconnect, 14_000).is_err());
+    assert!(pair.ends[SERVER].connection.ended().is_some());
+}
+
+#[test]
+fn what_waits_behind_calls_that_were_dropped_goes_on() {
+    let mut pair = Pair::open(&Config::builder().max_queued_calls(2).build().unwrap());
+    for _ in 0..18 {
+        pair.queue(Overflow::DropOldest, 10).unwrap();
+        pair.transmit(SERVER);
+    }
+    let behind = pair.call(SERVER, Call::new()).unwrap();
+    pair.queue(Overflow::DropOldest, 10).unwrap();
+    assert_eq!(pair.ends[SERVER].connection.peek_admitted(behind), Some(false), "one of both is there still");
+    pair.queue(Overflow::DropOldest, 10).unwrap();
+    assert_eq!(pair.ends[SERVER].connection.peek_admitted(behind), Some(true));
+}
+
+#[test]
+fn an_other_side_that_does_not_count_marked_calls_gets_the_next_ones_when_all_are_done() {
+    let mut pair = Pair::with_defaults();
+    for _ in 0..40 {
+        pair.queue(Overflow::DropOldest, 10).unwrap();
+    }
+    let first = pair.arrived();
+    assert_eq!(first.len(), 16);
+    let (now, server) = (pair.now, &mut pair.ends[SERVER].connection);
+    let mut packet = bytes::BytesMut::new();
+    put_header(&mut packet, PacketHeader { seq: server.positions().0 + 1, ack: 0 });
+    put_frame(&mut packet, &Frame::Done { depth: 0, count: 16, bytes: 0, marked: 0 });
+    server.handle_packet(now, packet.freeze());
+    assert_eq!(pair.arrived().len(), 16);
 }

@@ -13,41 +13,41 @@ use crate::{
     proto::{Charges, QueueNeed},
 };
 
-/// What a call of the queue needs, and its part of the budgets; `None` if the session is over.
-pub(super) type Reserving = BoxFuture<'static, (QueueNeed, Option<Charges>)>;
+/// What a call of the queue needs, and what gives its part of the budgets; `None` if the session is over.
+pub(super) type Reserving = (QueueNeed, BoxFuture<'static, Option<Charges>>);
 
 impl Driver {
     /// Reserves what the next call of the queue needs, if it is large. True if the call can go now, in another round.
     pub(super) fn drive_queue(&mut self, cx: &mut Context<'_>) -> bool {
-        let need = self.outlook.queue_need;
-        if self.reserving.is_none() && need.is_none() {
+        let Some(need) = self.outlook.queue_need else {
+            self.reserving = None;
             return false;
-        }
-        let shared = &self.shared;
-        let new = || need.map(|need| reserve(shared.clone(), need).boxed());
-        let Some(mut reserving) = self.reserving.take().or_else(new) else { return false };
+        };
+        // Another call may have taken the place of the one for which this was to be reserved.
+        let kept = self.reserving.take().filter(|(other, _)| *other == need);
+        let (_, mut reserving) = kept.unwrap_or_else(|| (need, reserve(self.shared.clone(), need).boxed()));
         match reserving.poll_unpin(cx) {
-            Poll::Ready((need, Some(charges))) => {
-                shared.with(|locked| locked.connection.charge_queue(need, charges));
+            Poll::Ready(Some(charges)) => {
+                self.shared.with(|locked| locked.connection.charge_queue(need, charges));
                 true
             }
-            Poll::Ready((_, None)) => false,
+            Poll::Ready(None) => false,
             Poll::Pending => {
-                self.reserving = Some(reserving);
+                self.reserving = Some((need, reserving));
                 false
             }
         }
     }
 }
 
-async fn reserve(shared: Arc<SessionShared>, need: QueueNeed) -> (QueueNeed, Option<Charges>) {
+async fn reserve(shared: Arc<SessionShared>, need: QueueNeed) -> Option<Charges> {
     let mut reservation = Reservation::new(shared);
     loop {
         match reservation.reserve(need.len, CALL_FRAME, need.arguments) {
-            Ok(()) => return (need, Some(reservation.take(need.len, CALL_FRAME, need.arguments))),
+            Ok(()) => return Some(reservation.take(need.len, CALL_FRAME, need.arguments)),
             Err(short) => {
                 if reservation.wait(short).await.is_err() {
-                    return (need, None);
+                    return None;
                 }
             }
         }

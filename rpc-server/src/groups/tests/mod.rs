@@ -287,3 +287,19 @@ async fn groups_are_what_their_history_says() {
         assert_eq!(house.counts(), (0, 0), "seed {seed}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_in_a_bounded_number_of_groups_with_names_of_bounded_length() {
+    let house = House::new();
+    house.groups().set_most(2);
+    let session = house.open().await;
+    let group = |name: &str| house.groups().get::<ScreenClient>(name);
+    assert_eq!(group("a").join(&session), Ok(true));
+    assert_eq!(group("b").join(&session), Ok(true));
+    assert_eq!(group("a").join(&session), Ok(false), "it is a member");
+    assert_eq!(group("c").join(&session), Err(JoinError::TooMany { session: session.id(), most: 2 }));
+    assert!(group("b").leave(&session));
+    let long = "x".repeat(1025);
+    assert_eq!(group(&long).join(&session), Err(JoinError::NameTooLong { len: 1025 }));
+    assert_eq!(group(&long[1..]).join(&session), Ok(true));
+}
