@@ -148,8 +148,7 @@ fn at_rest(role: Role) -> Measured {
             before = held();
         }
     }
-    // The handle that notes the wakes of the stream takes 48 bytes.
-    ("a WebSocket at rest", (held() - before) / (CONNECTIONS - 4), 64)
+    ("a WebSocket at rest", (held() - before) / (CONNECTIONS - 4), 16)
 }
 
 /// What is asked for because of a length that is no reason to ask for anything.
