@@ -11,7 +11,7 @@ use crate::{
     error::{ConnectionError, MemoryLimit, TimeLimit},
     proto::{CallProgress, CallStart, Charges, Enqueued, QueuedCall},
     status::{Code, Execution, Status},
-    wire::{Frame, PacketHeader, Rope, put_frame, put_header},
+    wire::{Frame, PacketHeader, Rope, put_frame, put_header, read_packet},
 };
 
 static PRICE: MethodDescriptor = MethodDescriptor::new("Market", "price", 1).oneway();
@@ -342,10 +342,15 @@ fn an_other_side_that_does_not_count_marked_calls_gets_the_next_ones_when_all_ar
     }
     let first = pair.arrived();
     assert_eq!(first.len(), 16);
+    let (ack, ..) = pair.ends[CLIENT].connection.positions();
     let (now, server) = (pair.now, &mut pair.ends[SERVER].connection);
     let mut packet = bytes::BytesMut::new();
-    put_header(&mut packet, PacketHeader { seq: server.positions().0 + 1, ack: 0 });
+    put_header(&mut packet, PacketHeader { seq: server.positions().0 + 1, ack });
     put_frame(&mut packet, &Frame::Done { depth: 0, count: 16, bytes: 0, marked: 0 });
     server.handle_packet(now, packet.freeze());
-    assert_eq!(pair.arrived().len(), 16);
+    assert_eq!((server.ended(), server.stats().oneway_pending), (None, 0));
+    pair.transmit(SERVER);
+    let packets = pair.ends[CLIENT].inbox.iter().map(|packet| read_packet(packet.clone()).unwrap().1);
+    let marked = |frame: &Frame| matches!(frame, Frame::Notify(notify) if notify.missed == Some(0));
+    assert_eq!(packets.flatten().map(Result::unwrap).filter(marked).count(), 16);
 }
