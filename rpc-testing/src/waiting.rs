@@ -71,7 +71,8 @@ pub async fn pass(time: Duration) {
     }
 }
 
-/// Waits until a session has no call, stream or byte left. What it sent last may not have been acknowledged.
+/// Waits until a session has no call, stream or byte left. What it sent last may not have been acknowledged, and calls
+/// may have been dropped for want of room.
 ///
 /// # Panics
 ///
@@ -79,7 +80,7 @@ pub async fn pass(time: Duration) {
 pub async fn at_rest(session: &Session) {
     let is_at_rest = || {
         let mut stats = session.stats();
-        stats.connection.unacked_bulk = 0;
+        (stats.connection.unacked_bulk, stats.oneway_dropped) = (0, 0);
         stats == Stats::default()
     };
     assert!(is_soon(is_at_rest).await, "not at rest: {:?}", session.stats());

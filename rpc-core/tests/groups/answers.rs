@@ -2,6 +2,7 @@ use std::{num::NonZeroUsize, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use futures::StreamExt;
 use rpc_core::{CallOptions, Code, Config, Session};
+use rpc_testing::{at_rest, settle, until};
 
 use crate::rooms::{Client, Room};
 
@@ -47,10 +48,8 @@ async fn the_first_answer_cancels_the_other_calls() {
     let (member, answer) = Room::of(sessions(&clients)).all().confirm("?").first_ok().await.unwrap();
     assert_eq!((member.id(), answer), (clients[1].at_server.id(), true));
     for client in [&clients[0], &clients[2]] {
-        while client.seen.dropped.load(SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(client.at_server.stats().is_at_rest());
+        until("the call is cancelled", || client.seen.dropped.load(SeqCst) == 1).await;
+        at_rest(&client.at_server).await;
     }
 }
 
@@ -61,7 +60,7 @@ async fn only_some_members_are_asked_at_once_and_the_next_as_answers_come() {
     assert_eq!(room().confirm("?").fanout(at_most(4)).collect().await.len(), 9);
     assert_eq!(asked(&clients), 9);
     assert!(room().confirm("?").fanout(at_most(4)).first_ok().await.is_some());
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settle().await;
     assert!((10..=13).contains(&asked(&clients)), "the rest were not asked: {}", asked(&clients));
     let mut answers = room().confirm("?").fanout(at_most(1));
     assert!(answers.next().await.is_some());
@@ -72,14 +71,13 @@ async fn only_some_members_are_asked_at_once_and_the_next_as_answers_come() {
 async fn nothing_goes_out_before_the_first_poll_and_a_drop_cancels_the_rest() {
     let clients = clients(&[None; 2]).await;
     let mut answers = Room::of(sessions(&clients)).all().confirm("?");
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settle().await;
     assert_eq!(asked(&clients), 0);
     assert!(tokio::time::timeout(Duration::from_secs(1), answers.next()).await.is_err());
     assert_eq!(asked(&clients), 2);
     drop(answers);
-    while clients.iter().any(|client| client.seen.dropped.load(SeqCst) == 0) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let dropped = |client: &Client| client.seen.dropped.load(SeqCst) == 1;
+    until("both calls are cancelled", || clients.iter().all(dropped)).await;
 }
 
 #[tokio::test(start_paused = true)]

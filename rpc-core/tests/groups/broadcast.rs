@@ -7,6 +7,7 @@ use rpc_core::{
     CallOptions, Code, Config, Context, Hosting, Overflow, Session, Status, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
 };
+use rpc_testing::at_rest;
 use tokio::time::{Instant, timeout};
 
 use crate::rooms::{Client, ENCODED, Post, Room, ScreenClient, deaf};
@@ -42,8 +43,7 @@ async fn a_broadcast_is_encoded_once_and_reaches_every_member() {
         assert_eq!(ENCODED.load(SeqCst), 1);
     }
     for client in &clients {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(client.at_server.stats().is_at_rest(), "{:?}", client.at_server.stats());
+        at_rest(&client.at_server).await;
     }
 }
 

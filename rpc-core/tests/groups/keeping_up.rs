@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rpc_core::{CallOptions, Config, Hosting, Overflow, observe::Metrics};
 
+use rpc_testing::{at_rest, pass};
+
 use crate::rooms::{Client, Room, ScreenClient, deaf};
 
 fn few() -> Config {
@@ -43,8 +45,9 @@ async fn a_client_that_does_not_keep_up_is_told_what_it_missed() {
         assert_eq!(client.at_server.stats().oneway_dropped, 8);
         client.let_go();
         assert_eq!(client.hear(UNDER_WAY + 2).await[UNDER_WAY..], late, "{overflow:?}");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(client.at_server.stats().is_at_rest() && client.at_client.stats().is_at_rest());
+        for end in [&client.at_server, &client.at_client] {
+            at_rest(end).await;
+        }
         client.at_client.close().await;
         client.at_server.closed().await;
         assert_eq!(metrics.snapshot().oneway_dropped, 8);
@@ -73,7 +76,7 @@ async fn a_call_that_is_too_old_when_its_turn_comes_is_dropped() {
     fill(&client, &screen).await;
     let hasty = screen.with(CallOptions::new().ttl(Duration::from_secs(2)));
     hasty.said("old").await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pass(Duration::from_secs(3)).await;
     hasty.said("new").await.unwrap();
     client.let_go();
     assert_eq!(client.hear(UNDER_WAY + 1).await[UNDER_WAY..], ["new after 1"]);
@@ -93,8 +96,7 @@ async fn large_calls_wait_in_the_queue_for_what_they_need() {
     let heard = client.hear(10).await;
     let large: Vec<_> = heard.iter().filter(|text| text.len() > 10).cloned().collect();
     assert!(large == (0..5).map(text).collect::<Vec<_>>(), "large calls arrive in their order");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(client.at_server.stats().is_at_rest(), "{:?}", client.at_server.stats());
+    at_rest(&client.at_server).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,8 @@
 //! Members: clients that write down what they hear, and some that hear nothing.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use rpc_core::{
@@ -13,8 +10,9 @@ use rpc_core::{
     Config, Context, GroupStub, Hosting, Member, Overflow, Session, SessionId, Status,
     session::{Driver, Handshake, connect, connect_in_memory_with, memory},
 };
+use rpc_testing::until;
 use serde::{Deserialize, Serialize, Serializer};
-use tokio::{sync::Notify, time::timeout};
+use tokio::sync::Notify;
 
 /// A text that counts how often it is serialized.
 #[derive(Clone, Deserialize)]
@@ -138,12 +136,7 @@ impl Client {
 
     /// Waits until this many calls were heard.
     pub(crate) async fn hear(&self, count: usize) -> Vec<String> {
-        let heard = async {
-            while self.seen.heard.lock().unwrap().len() < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(60), heard).await.expect("the calls arrive");
+        until("the calls arrive", || self.seen.heard.lock().unwrap().len() >= count).await;
         self.heard()
     }
 
