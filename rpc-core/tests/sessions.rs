@@ -222,23 +222,38 @@ impl Stuck for Sloth {
     }
 }
 
+/// A session that could be resumed, whose client has gone during a call.
+struct Cut {
+    client: Session,
+    server: Session,
+    server_driver: JoinHandle<()>,
+    call: JoinHandle<Result<u32, Status>>,
+}
+
+impl Cut {
+    async fn begin(hosting: &Hosting) -> Self {
+        let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
+        let info = ConnectionInfo::default;
+        let (near, far) = memory();
+        let resuming = Greeting { resumes: true, ..Greeting::default() };
+        let (client, client_driver) = connect_with(resuming, far, &Hosting::default(), &config, info());
+        let client_driver = tokio::spawn(client_driver);
+        let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(hosting, info());
+        let server_driver = tokio::spawn(server_driver);
+        client.established().await.unwrap();
+        let stub = client.client::<StuckClient>();
+        let call = tokio::spawn(async move { stub.never().await });
+        until("the call is served", || server.stats().connection.calls_served == 1).await;
+        client_driver.abort();
+        Self { client, server, server_driver, call }
+    }
+}
+
 /// The runtime of a session may end before the runtime of its callers.
 #[tokio::test(start_paused = true)]
 async fn calls_end_when_the_driver_of_a_session_that_could_be_resumed_is_dropped() {
-    let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
     let hosting = Hosting::builder().service(Sloth.serve()).build().unwrap();
-    let info = ConnectionInfo::default;
-    let (near, far) = memory();
-    let resuming = Greeting { resumes: true, ..Greeting::default() };
-    let (client, client_driver) = connect_with(resuming, far, &Hosting::default(), &config, info());
-    let client_driver = tokio::spawn(client_driver);
-    let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info());
-    tokio::spawn(server_driver);
-    client.established().await.unwrap();
-    let stub = client.client::<StuckClient>();
-    let call = tokio::spawn(async move { stub.never().await });
-    until("the call is served", || server.stats().connection.calls_served == 1).await;
-    client_driver.abort();
+    let Cut { client, call, .. } = Cut::begin(&hosting).await;
     let ended = tokio::time::timeout(Duration::from_secs(3600), call).await.expect("the call hangs").unwrap();
     let status = ended.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
@@ -257,21 +272,9 @@ impl SessionHooks for Bell {
 
 #[tokio::test(start_paused = true)]
 async fn closed_hooks_do_not_wait_for_a_peer_that_is_away_to_come_for_the_last_words() {
-    let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
     let rung = Arc::new(tokio::sync::Semaphore::new(0));
     let hosting = Hosting::builder().service(Sloth.serve()).hooks(Bell(rung.clone())).build().unwrap();
-    let info = ConnectionInfo::default;
-    let (near, far) = memory();
-    let resuming = Greeting { resumes: true, ..Greeting::default() };
-    let (client, client_driver) = connect_with(resuming, far, &Hosting::default(), &config, info());
-    let client_driver = tokio::spawn(client_driver);
-    let (server, server_driver) = Handshake::read(near, &config).await.unwrap().accept(&hosting, info());
-    let server_driver = tokio::spawn(server_driver);
-    client.established().await.unwrap();
-    let stub = client.client::<StuckClient>();
-    let call = tokio::spawn(async move { stub.never().await });
-    until("the call is served", || server.stats().connection.calls_served == 1).await;
-    client_driver.abort();
+    let Cut { server, server_driver, call, .. } = Cut::begin(&hosting).await;
     call.await.unwrap().unwrap_err();
     until("the server has noticed", || server.state() == SessionState::Detached).await;
     let ended = Instant::now();
