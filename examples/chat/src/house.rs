@@ -25,7 +25,7 @@ pub struct ChatHouse {
 type Room = Group<ChatEventsClient>;
 
 impl ChatHouse {
-    /// A server with a house in which no one is yet.
+    /// A server with a house without members.
     pub fn server() -> ServerBuilder {
         let builder = Server::builder();
         let house = Self { groups: builder.groups(), posts: Mutex::default() };

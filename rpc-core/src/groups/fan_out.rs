@@ -43,29 +43,30 @@ impl FanOut {
         let selected = audience.select();
         let options = audience.options();
         let metadata = options.map(|options| options.metadata_pairs().clone()).unwrap_or_default();
-        let policy = Policy::or(options, method, audience.overflow());
+        let policy = Policy::of(options, method, audience.overflow());
         let origin = current();
-        let mut sending = Sending { audience: &audience, selected, method, policy, origin, arguments: arguments?, key };
+        let mut to_members =
+            ToMembers { audience: &audience, selected, method, policy, origin, arguments: arguments?, key };
         // All sessions of a server have the same interceptors.
-        let Some(first) = sending.selected.iter().next().map(|member| member.session().shared().clone()) else {
+        let Some(first) = to_members.selected.iter().next().map(|member| member.session().shared().clone()) else {
             return Ok(Delivery::default());
         };
         if first.interceptors.is_empty() {
-            return sending.send(metadata).await;
+            return to_members.send(metadata).await;
         }
         let usual = (first.config.call_timeout(), DeadlineSetting::Config);
         let timeout = CallOptions::explicit(options, method).unwrap_or(usual);
-        let (deadline, _) = CallOptions::deadline(now(), timeout, sending.origin.as_ref());
-        let members = sending.selected.iter().count();
-        let call = CallInfo::outgoing(method, None, sending.origin.clone(), metadata, deadline);
+        let (deadline, _) = CallOptions::deadline(now(), timeout, to_members.origin.as_ref());
+        let members = to_members.selected.iter().count();
+        let call = CallInfo::outgoing(method, None, to_members.origin.clone(), metadata, deadline);
         let mut call = call.for_members(members);
-        let reply = run_interceptors(&first.interceptors, &mut call, &mut sending).await?;
+        let reply = run_interceptors(&first.interceptors, &mut call, &mut to_members).await?;
         reply.into_content(call.number()).map(|(delivery, _watch): (Delivery, _)| delivery)
     }
 }
 
 /// The call, when it is known to whom it goes.
-struct Sending<'a> {
+struct ToMembers<'a> {
     audience: &'a Audience,
     selected: Selected,
     method: &'static MethodDescriptor,
@@ -76,14 +77,14 @@ struct Sending<'a> {
 }
 
 #[async_trait]
-impl End for Sending<'_> {
+impl End for ToMembers<'_> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
         let delivery = self.send(call.metadata_pairs().clone()).await?;
         Ok(Reply::new(call.number(), false, false, 0, delivery))
     }
 }
 
-impl Sending<'_> {
+impl ToMembers<'_> {
     async fn send(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
         if self.policy.is_queued() { self.queue(metadata).await } else { Ok(self.wait(metadata).await) }
     }
@@ -102,7 +103,7 @@ impl Sending<'_> {
                     delivery.dropped += dropped;
                 }
                 Ok(Enqueued::Dropped) => delivery.dropped += 1,
-                Ok(Enqueued::Overflowing { .. }) | Err(_) => delivery.failed += 1,
+                Err(_) => delivery.failed += 1,
             }
         }
         if presses {

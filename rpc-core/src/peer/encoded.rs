@@ -62,7 +62,7 @@ pub(crate) async fn deliver(
     let usual = (shared.config.call_timeout(), DeadlineSetting::Config);
     let (timeout, setting) = CallOptions::explicit(options.as_deref(), method).unwrap_or(usual);
     let (deadline, deadline_origin) = CallOptions::deadline(begun, (timeout.min(longest), setting), origin.as_ref());
-    let (idle_timeout, fail_fast, policy) = (None, false, Policy::default());
+    let (idle_timeout, fail_fast, policy) = (None, false, Policy::WAIT);
     let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, policy };
     attempt(&shared, method, &mut params, &mut input(arguments)).await.map(|_| ())
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
+    overflow::Overflow,
     proto::{DeadlineOrigin, DeadlineSetting, IdleTimeout},
     status::{Code, Execution, Status},
 };
@@ -90,7 +91,7 @@ async fn perform_any<A: Arguments>(
     let timeout = explicit.unwrap_or((whole, DeadlineSetting::Config));
     let (deadline, deadline_origin) = CallOptions::deadline(begun, timeout, origin.as_ref());
     let fail_fast = CallOptions::is_fail_fast(options);
-    let policy = if method.is_oneway() { Policy::of(options, method) } else { Policy::default() };
+    let policy = if method.is_oneway() { Policy::of(options, method, Overflow::Wait) } else { Policy::WAIT };
     let mut params = CallParams { begun, origin, metadata, deadline, deadline_origin, idle_timeout, fail_fast, policy };
     if destination.interceptors().is_empty() {
         destination.attempt(method, &mut params, input).await

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     contract::MethodDescriptor,
+    overflow::Overflow,
     proto::{
         CallKey, CallProgress, CallStart, DeadlineSetting, Outcome, PlainArguments, PlainStart, counted_arguments,
     },
@@ -56,7 +57,7 @@ pub(super) fn send<'a, A: Arguments>(
     let is_plain = shared.interceptors.is_empty()
         && input.streams.is_empty()
         && options.is_none_or(|options| options.metadata_pairs().is_empty())
-        && !(method.is_oneway() && Policy::of(options, method).is_queued())
+        && !(method.is_oneway() && Policy::of(options, method, Overflow::Wait).is_queued())
         && shared.has_fast_path()
         && !is_opening(shared.id.number());
     if !is_plain {

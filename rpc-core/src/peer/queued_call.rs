@@ -29,32 +29,27 @@ const PRESSING: usize = 8;
 const LONG: usize = 16 * 1024;
 
 /// What happens to a one-way call if the other side does not keep up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// `None` is [`Overflow::Wait`].
-    overflow: Option<Overflow>,
+    overflow: Overflow,
     ttl: Option<Duration>,
 }
 
 impl Policy {
-    /// What the caller or the contract says.
-    #[inline]
-    pub(crate) fn of(options: Option<&CallOptions>, method: &MethodDescriptor) -> Self {
-        let overflow = CallOptions::overflow_of(options, method).filter(|overflow| *overflow != Overflow::Wait);
-        Self { overflow, ttl: overflow.and_then(|_| CallOptions::ttl_of(options, method)) }
-    }
+    /// The call waits at its caller.
+    pub(crate) const WAIT: Self = Self { overflow: Overflow::Wait, ttl: None };
 
-    /// As [`Self::of`]; where neither says anything, `usual` holds.
-    pub(crate) fn or(options: Option<&CallOptions>, method: &MethodDescriptor, usual: Overflow) -> Self {
-        let said = CallOptions::overflow_of(options, method).unwrap_or(usual);
-        let overflow = Some(said).filter(|overflow| *overflow != Overflow::Wait);
-        Self { overflow, ttl: overflow.and_then(|_| CallOptions::ttl_of(options, method)) }
+    /// What the caller or the contract says; where neither says anything, `usual` holds.
+    #[inline]
+    pub(crate) fn of(options: Option<&CallOptions>, method: &MethodDescriptor, usual: Overflow) -> Self {
+        let overflow = CallOptions::overflow_of(options, method).unwrap_or(usual);
+        Self { overflow, ttl: CallOptions::ttl_of(options, method) }
     }
 
     /// Whether the call waits in the queue, and not at its caller.
     #[inline]
     pub(crate) fn is_queued(self) -> bool {
-        self.overflow.is_some()
+        self.overflow != Overflow::Wait
     }
 }
 
@@ -77,9 +72,8 @@ impl QueuedCalls {
             Status::invalid_argument(format!("the key of {method} does not serialize: {why}")).not_executed()
         })?;
         let depth = origin.as_ref().map_or(0, |origin| origin.call.depth.saturating_add(1));
-        let overflow = policy.overflow.unwrap_or(Overflow::Disconnect);
-        let key = key.unwrap_or_default();
-        let call = QueuedCall { method, depth, metadata, arguments, overflow, key, ttl: policy.ttl };
+        let (key, Policy { overflow, ttl }) = (key.unwrap_or_default(), policy);
+        let call = QueuedCall { method, depth, metadata, arguments, overflow, key, ttl };
         let start = CallStart { method: Some(method), oneway: true, depth, ..CallStart::default() };
         let start = CallStart { origin: origin.map(|origin| origin.call), ..start };
         Ok(Self { call: Arc::new(call), start, begun: now() })
@@ -96,7 +90,7 @@ impl QueuedCalls {
     pub(crate) fn is_pressing(&self, enqueued: Enqueued) -> bool {
         match enqueued {
             Enqueued::Queued { waiting, .. } => waiting > PRESSING || self.call.arguments.len() > LONG,
-            Enqueued::Dropped | Enqueued::Overflowing { .. } => true,
+            Enqueued::Dropped => true,
         }
     }
 }

@@ -310,7 +310,7 @@ mod tests {
             deadline_origin,
             idle_timeout: None,
             fail_fast: false,
-            policy: Policy::default(),
+            policy: Policy::WAIT,
         }
     }
 

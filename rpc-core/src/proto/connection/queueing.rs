@@ -8,7 +8,7 @@ use crate::{
     proto::{
         QueuedCall,
         out_frame::OnSent,
-        queue::{Enqueued, Leaving, QueueNeed},
+        queue::{Enqueued, Leaving, Overflowing, QueueNeed},
     },
     status::Status,
     wire::{Frame, Notify, metadata_size},
@@ -30,20 +30,25 @@ impl Connection {
         if let Some(status) = self.refuse_start(now, start, has_parent) {
             return Err(status);
         }
-        let taken = self.queue.push(now, call, &self.config);
-        if let Enqueued::Overflowing { held } = taken {
-            let max = self.config.max_queued_bytes();
-            let overload = Overload::new(MemoryLimit::Queue, max, held);
-            self.overload(overload);
-            let why = ConnectionError::Overloaded(overload);
-            return Err(Status::unavailable(format!("the call was not made: {why}")).not_executed());
-        }
+        let enqueued = match self.queue.push(now, call, &self.config) {
+            Ok(enqueued) => enqueued,
+            Err(Overflowing { held }) => return Err(self.overflow(held)),
+        };
         self.settle_charges();
         // What was dropped may have been all that others wait behind.
         self.pass_queue();
         self.count_memory();
         self.watch_tables(now);
-        Ok(taken)
+        Ok(enqueued)
+    }
+
+    /// The other side does not keep up, and a policy says that the session ends.
+    #[cold]
+    fn overflow(&mut self, held: usize) -> Status {
+        let overload = Overload::new(MemoryLimit::Queue, self.config.max_queued_bytes(), held);
+        self.overload(overload);
+        let why = ConnectionError::Overloaded(overload);
+        Status::unavailable(format!("the call was not made: {why}")).not_executed()
     }
 
     /// What a call waits for before it gets a permit, if there is something: for a link, or until the calls of the
@@ -64,15 +69,12 @@ impl Connection {
     }
 
     fn feed_outbox(&mut self, now: Instant) {
-        let before = self.queue.gone();
         self.queue.drop_late(now);
         while self.outbox.bytes() < FEED_BYTES && self.outbox.waiting() < FEED_FRAMES && self.feed_one() {
             self.queue.drop_late(now);
         }
         self.settle_charges();
-        if self.queue.gone() != before {
-            self.pass_queue();
-        }
+        self.pass_queue();
     }
 
     /// The calls behind the queue wait for a permit from now on, as far as the queue has come.

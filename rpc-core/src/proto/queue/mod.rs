@@ -33,11 +33,13 @@ pub enum Enqueued {
     },
     /// It was dropped.
     Dropped,
-    /// The queue has too many bytes, and a policy says that the session ends.
-    Overflowing {
-        /// The bytes that would have waited.
-        held: usize,
-    },
+}
+
+/// The queue would have too many bytes, and the policy of a call says that the session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflowing {
+    /// The bytes that would wait.
+    pub(crate) held: usize,
 }
 
 /// The calls of a session that wait, in the order in which they were sent.
@@ -81,7 +83,12 @@ pub(crate) struct Leaving {
 
 impl OnewayQueue {
     /// Takes a call in, or not, as its policy says.
-    pub(crate) fn push(&mut self, now: Instant, call: &Arc<QueuedCall>, config: &Config) -> Enqueued {
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        call: &Arc<QueuedCall>,
+        config: &Config,
+    ) -> Result<Enqueued, Overflowing> {
         let queue = self.0.get_or_insert_default();
         let before = queue.dropped;
         let bytes = config.max_queued_bytes();
@@ -94,14 +101,14 @@ impl OnewayQueue {
         match place {
             Place::Found => {
                 let dropped = usize::try_from(queue.dropped - before).unwrap_or(usize::MAX);
-                Enqueued::Queued { dropped, waiting: queue.waiting.len() }
+                Ok(Enqueued::Queued { dropped, waiting: queue.waiting.len() })
             }
             Place::None => {
                 queue.missed.note(call.method.id());
                 queue.dropped += 1;
-                Enqueued::Dropped
+                Ok(Enqueued::Dropped)
             }
-            Place::Beyond { held } => Enqueued::Overflowing { held },
+            Place::Beyond { held } => Err(Overflowing { held }),
         }
     }
 

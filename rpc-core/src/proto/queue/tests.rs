@@ -41,7 +41,7 @@ impl Bench {
     }
 
     fn push(&mut self, overflow: Overflow, key: &'static str, text: &'static str) -> Enqueued {
-        match self.queue.push(self.now, &call(&PRICE, overflow, key, text), &self.config) {
+        match self.queue.push(self.now, &call(&PRICE, overflow, key, text), &self.config).unwrap() {
             Enqueued::Queued { dropped, waiting } => {
                 assert_eq!(waiting, self.queue.len());
                 Enqueued::Queued { dropped, waiting: 0 }
@@ -148,7 +148,8 @@ fn calls_that_may_not_be_dropped_are_not_counted_and_end_the_session_by_their_by
     }
     assert_eq!(bench.push(Overflow::DropOldest, "", "b"), Enqueued::Dropped, "they make no room");
     bench.now += Duration::from_secs(1);
-    assert_eq!(bench.push(Overflow::Disconnect, "", "c"), Enqueued::Overflowing { held: 4 * 65 });
+    let fourth = call(&PRICE, Overflow::Disconnect, "", "c");
+    assert_eq!(bench.queue.push(bench.now, &fourth, &bench.config), Err(Overflowing { held: 4 * 65 }));
     assert_eq!(bench.send(), vec![("a".to_owned(), None); 3]);
 }
 
@@ -174,11 +175,11 @@ fn what_is_too_old_when_its_turn_comes_is_dropped() {
         let call = call(&PRICE, overflow, "", text);
         Arc::new(QueuedCall { ttl: Some(ttl), ..Arc::into_inner(call).unwrap() })
     };
-    bench.queue.push(bench.now, &aging(Overflow::DropOldest, "old"), &bench.config);
+    bench.queue.push(bench.now, &aging(Overflow::DropOldest, "old"), &bench.config).unwrap();
     bench.push(Overflow::Disconnect, "", "kept");
-    bench.queue.push(bench.now, &aging(Overflow::Disconnect, "old as well"), &bench.config);
+    bench.queue.push(bench.now, &aging(Overflow::Disconnect, "old as well"), &bench.config).unwrap();
     bench.now += ttl + Duration::from_millis(1);
-    bench.queue.push(bench.now, &aging(Overflow::DropOldest, "new"), &bench.config);
+    bench.queue.push(bench.now, &aging(Overflow::DropOldest, "new"), &bench.config).unwrap();
     assert_eq!(bench.send(), [("kept".to_owned(), None), ("new".to_owned(), Some(2))]);
 }
 
@@ -188,9 +189,9 @@ fn a_replaced_call_has_the_time_of_the_newer_one() {
     let ttl = Some(Duration::from_secs(2));
     let price =
         |text| Arc::new(QueuedCall { ttl, ..Arc::into_inner(call(&PRICE, Overflow::Conflate, "x", text)).unwrap() });
-    bench.queue.push(bench.now, &price("x1"), &bench.config);
+    bench.queue.push(bench.now, &price("x1"), &bench.config).unwrap();
     bench.now += Duration::from_secs(2);
-    bench.queue.push(bench.now, &price("x2"), &bench.config);
+    bench.queue.push(bench.now, &price("x2"), &bench.config).unwrap();
     bench.now += Duration::from_secs(1);
     assert_eq!(bench.texts(), ["x2"]);
 }
@@ -220,9 +221,9 @@ fn what_was_missed_is_told_for_each_method_by_the_next_call_that_goes() {
     bench.push(Overflow::DropNewest, "", "a");
     bench.push(Overflow::DropNewest, "", "b");
     let note = call(&NOTE, Overflow::DropNewest, "", "note");
-    bench.queue.push(bench.now, &note, &bench.config);
+    bench.queue.push(bench.now, &note, &bench.config).unwrap();
     assert_eq!(bench.send(), [("a".to_owned(), Some(1))]);
-    bench.queue.push(bench.now, &note, &bench.config);
+    bench.queue.push(bench.now, &note, &bench.config).unwrap();
     assert_eq!(bench.send(), [("note".to_owned(), Some(1))]);
     bench.push(Overflow::DropNewest, "", "c");
     assert_eq!(bench.send(), [("c".to_owned(), Some(0))]);
@@ -237,7 +238,7 @@ fn calls_that_queues_share_are_counted_about_once() {
     });
     for _ in 0..100 {
         let mut queue = OnewayQueue::default();
-        queue.push(now, &shared, &config);
+        queue.push(now, &shared, &config).unwrap();
         queues.push(queue);
     }
     assert!(queues.iter().all(|queue| queue.bytes() == 100_064));
@@ -280,7 +281,7 @@ fn what_is_too_old_makes_room_wherever_it_waits() {
     let ttl = Some(Duration::from_secs(1));
     bench.push(Overflow::DropNewest, "", "kept");
     let old = Arc::new(QueuedCall { ttl, ..Arc::into_inner(call(&PRICE, Overflow::DropNewest, "", "old")).unwrap() });
-    bench.queue.push(bench.now, &old, &bench.config);
+    bench.queue.push(bench.now, &old, &bench.config).unwrap();
     bench.now += Duration::from_secs(2);
     assert_eq!(bench.push(Overflow::DropNewest, "", "new"), DISPLACED);
     assert_eq!(bench.texts(), ["kept", "new"]);
