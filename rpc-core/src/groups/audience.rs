@@ -32,7 +32,9 @@ pub trait Members: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub enum Selection {
     All,
+    /// All but these, whose ids are sorted.
     Except(Arc<[SessionId]>),
+    /// These, whose ids are sorted.
     Only(Arc<[SessionId]>),
     Of(Principal),
 }
@@ -44,6 +46,24 @@ pub struct Audience {
     members: Arc<dyn Members>,
     selection: Selection,
     options: Option<Arc<CallOptions>>,
+}
+
+impl Selection {
+    /// All but these.
+    pub fn except(ids: impl IntoIterator<Item = SessionId>) -> Self {
+        Self::Except(sorted(ids))
+    }
+
+    /// Those of these who are members.
+    pub fn only(ids: impl IntoIterator<Item = SessionId>) -> Self {
+        Self::Only(sorted(ids))
+    }
+}
+
+fn sorted(ids: impl IntoIterator<Item = SessionId>) -> Arc<[SessionId]> {
+    let mut ids: Vec<_> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.into()
 }
 
 impl Audience {
@@ -141,8 +161,8 @@ impl Selected {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| match &self.selection {
             Selection::All => true,
-            Selection::Except(ids) => !ids.contains(&member.id()),
-            Selection::Only(ids) => ids.contains(&member.id()),
+            Selection::Except(ids) => ids.binary_search(&member.id()).is_err(),
+            Selection::Only(ids) => ids.binary_search(&member.id()).is_ok(),
             Selection::Of(principal) => member.principal().as_ref() == Some(principal),
         })
     }

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde::Serialize;
 
-use super::{Audience, Delivery, Member, audience::Selected};
+use super::{Audience, Delivery, Member, audience::Selected, queueing::Queueing};
 use crate::{
     contract::MethodDescriptor,
     peer::{
         CallInfo, CallOptions, CurrentCall, End, OverflowKey, Policy, QueuedCalls, Reply, current, deliver,
         encode_rope, now, run_interceptors, unencodable,
     },
-    proto::{DeadlineSetting, Enqueued},
+    proto::DeadlineSetting,
     status::Status,
     wire::{MetadataPairs, Rope},
 };
@@ -89,27 +89,10 @@ impl ToMembers<'_> {
         if self.policy.is_queued() { self.queue(metadata).await } else { Ok(self.wait(metadata).await) }
     }
 
-    /// Gives the call to every member's queue, which takes it or not.
     async fn queue(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
         let payload = (self.arguments.clone(), self.key.clone());
-        let calls = QueuedCalls::new(self.method, self.policy, (self.origin.clone(), metadata), payload)?;
-        let (mut delivery, mut presses) = (Delivery::default(), false);
-        for member in self.selected.iter() {
-            let enqueued = calls.queue(member.session().shared());
-            presses |= enqueued.as_ref().is_ok_and(|enqueued| calls.is_pressing(*enqueued));
-            match enqueued {
-                Ok(Enqueued::Queued { dropped, .. }) => {
-                    delivery.queued += 1;
-                    delivery.dropped += dropped;
-                }
-                Ok(Enqueued::Dropped) => delivery.dropped += 1,
-                Err(_) => delivery.failed += 1,
-            }
-        }
-        if presses {
-            tokio::task::yield_now().await;
-        }
-        Ok(delivery)
+        let call = QueuedCalls::new(self.method, self.policy, (self.origin.clone(), metadata), payload)?;
+        Ok(Queueing::new(call, self.selected.iter()).run().await)
     }
 
     /// Sends the call to those who have room, and then waits for the others.

@@ -5,6 +5,7 @@ mod audience;
 mod broadcast;
 mod fan_out;
 mod member;
+mod queueing;
 mod stub;
 
 pub use answers::Answers;

@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use rpc_core::{
     CallOptions, Code, Config, Context, Hosting, Overflow, Session, Status, async_trait,
     intercept::{CallInfo, Interceptor, Next, Reply},
@@ -58,6 +59,30 @@ async fn selections_leave_members_out() {
     }
     let none = Room::of([]).all();
     assert_eq!(none.posted(Post("c".into())).await.unwrap(), rpc_core::Delivery::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_to_many_lets_other_tasks_run_and_is_sent_to_all_or_to_none() {
+    let clients = clients(200).await;
+    let room = Room::of(sessions(&clients)).all();
+    // The first poll ends before every member has the call, and the others get it when the future is dropped.
+    assert!(room.posted(Post("first".into())).now_or_never().is_none());
+    room.posted(Post("second".into())).await.unwrap();
+    for client in &clients {
+        assert_eq!(client.hear(2).await, ["first", "second"]);
+    }
+    drop(room.posted(Post("never".into())));
+    let others = async { tokio::task::yield_now().await };
+    let sent = tokio::select! {
+        biased;
+        sent = room.posted(Post("third".into())) => Some(sent),
+        () = others => None,
+    };
+    assert_eq!(sent, None, "another task has its turn first");
+    for client in &clients {
+        assert_eq!(client.hear(3).await, ["first", "second", "third"]);
+        at_rest(&client.at_server).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

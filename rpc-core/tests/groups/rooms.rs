@@ -204,11 +204,11 @@ impl Room {
     }
 
     pub(crate) fn except(self, ids: &[SessionId]) -> ScreenGroup {
-        self.select(Selection::Except(ids.into()))
+        self.select(Selection::except(ids.iter().copied()))
     }
 
     pub(crate) fn only(self, ids: &[SessionId]) -> ScreenGroup {
-        self.select(Selection::Only(ids.into()))
+        self.select(Selection::only(ids.iter().copied()))
     }
 
     fn select(self, selection: Selection) -> ScreenGroup {

@@ -114,12 +114,12 @@ impl<S: GroupStub> Group<S> {
 
     /// Calls all members but these.
     pub fn except(&self, sessions: impl IntoIterator<Item = SessionId>) -> S::Group {
-        self.select(Selection::Except(sessions.into_iter().collect()))
+        self.select(Selection::except(sessions))
     }
 
     /// Calls those of these sessions that are in the group.
     pub fn only(&self, sessions: impl IntoIterator<Item = SessionId>) -> S::Group {
-        self.select(Selection::Only(sessions.into_iter().collect()))
+        self.select(Selection::only(sessions))
     }
 
     /// Calls the members with this principal; a person may be connected from several devices.
