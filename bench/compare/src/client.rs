@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     counters::Counters,
+    detour::Detour,
     host::Host,
     meter::{Meter, Phase},
     peer::{Call, Link, Peer},
@@ -46,12 +47,11 @@ pub(crate) async fn measure<P: Peer>(
     if row.work == Work::Idle {
         return idle::<P>(row, effort, addr, &mut control, &host).await;
     }
-    let links = connect::<P>(connections(row, effort), addr, &host).await?;
-    if row.work == Work::Broadcast {
-        for link in &links {
-            link.subscribe(Arc::clone(&host)).await?;
-        }
-    }
+    let links = match row.work {
+        Work::Broadcast { stalled } => subscribe::<P>(connections(row, effort), stalled, addr, &host).await?,
+        Work::Majority => subscribe::<P>(connections(row, effort), 0, addr, &host).await?,
+        _ => connect::<P>(connections(row, effort), addr, &host).await?,
+    };
     let load = Load::<P> { row, links, addr, host, callbacks: CALLBACKS / effort.divisor as u64 };
     load.phase(effort.time / 5, effort.divisor * 8).await?;
 
@@ -81,6 +81,25 @@ async fn connect<P: Peer>(count: usize, addr: SocketAddr, host: &Arc<Host>) -> O
     let mut links = Vec::with_capacity(count);
     for _ in 0..count {
         links.push(P::connect(addr, Arc::clone(host)).await?);
+    }
+    Ok(links)
+}
+
+/// Connects clients that hear broadcasts. One in `stalled` reads nothing after that, and is not among the links; 0 stands
+/// for none.
+async fn subscribe<P: Peer>(count: usize, stalled: usize, addr: SocketAddr, host: &Arc<Host>) -> Outcome<Vec<P::Link>> {
+    let stalled = if stalled == 0 { 0 } else { (count / stalled).max(1) };
+    let links = connect::<P>(count - stalled, addr, host).await?;
+    for link in &links {
+        link.subscribe(Arc::clone(host)).await?;
+    }
+    for _ in 0..stalled {
+        let detour = Detour::to(addr).await?;
+        let link = P::connect(detour.addr, Arc::clone(host)).await?;
+        link.subscribe(Arc::clone(host)).await?;
+        // Its messages wait for it until the process ends.
+        std::mem::forget(link);
+        detour.block();
     }
     Ok(links)
 }
@@ -170,7 +189,20 @@ impl<P: Peer> Load<P> {
                 })
                 .await
             }
-            Work::Broadcast => self.broadcasts(time).await,
+            Work::Broadcast { .. } => self.broadcasts(time).await,
+            Work::Majority => {
+                let answers = self.links.len() as u64 / 2 + 1;
+                Meter::run(time, true, |meter| async move {
+                    let mut tally = meter.tally();
+                    while !meter.is_stopped() {
+                        let begun = tally.begin();
+                        link.majority(answers).await?;
+                        tally.end(begun);
+                    }
+                    Ok(())
+                })
+                .await
+            }
             Work::Bulk { mib, payloads } => self.bulk(mib / divisor, payloads).await,
             Work::Items { count } => {
                 self.batches(time, count / divisor as u64, |count| async move { link.items(count).await }).await
@@ -284,7 +316,9 @@ impl<P: Peer> Load<P> {
         match self.row.work {
             Work::Calls { call: Call::Echo(bytes), .. } if bytes >= 64 * 1024 => rate * bytes as f64 / 1e6,
             Work::Latency { .. } | Work::BesideBulk { .. } => phase.percentile(0.99).unwrap_or(f64::NAN),
-            Work::Broadcast => median(phase.micros.iter().map(|micros| f64::from(*micros)).collect()) / 1e3,
+            Work::Broadcast { .. } | Work::Majority => {
+                median(phase.micros.iter().map(|micros| f64::from(*micros)).collect()) / 1e3
+            }
             _ => rate,
         }
     }

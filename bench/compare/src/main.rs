@@ -8,6 +8,7 @@
 mod chart;
 mod client;
 mod counters;
+mod detour;
 mod driver;
 mod host;
 mod meter;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use clap::Parser;
 use client::Effort;
 use common::Outcome;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::Options;
 use peers::AnyPeer;
 use rows::{ROWS, Row};
@@ -35,6 +37,9 @@ static ALLOCATOR: counters::Counting = counters::Counting;
 
 fn main() -> Outcome<()> {
     let options = Options::parse();
+    // As many connections as the rows have. Where the hard limit is lower, the rows that need more say so.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     if let Some(peer) = &options.serve {
         return peer_named(peer)?.serve(row_named(&options.row)?);
     }

@@ -38,6 +38,7 @@ pub(crate) enum Ability {
     OneWay,
     CallBack,
     Broadcast,
+    Majority,
     Bulk,
     Items,
 }
@@ -51,6 +52,7 @@ impl Ability {
         Self::OneWay,
         Self::CallBack,
         Self::Broadcast,
+        Self::Majority,
         Self::Bulk,
         Self::Items,
     ];
@@ -118,6 +120,11 @@ pub(crate) trait Link: Clone + Send + Sync + 'static {
 
     /// Lets the server send [`NOTICE`] bytes to all that have subscribed.
     fn broadcast(&self) -> impl Future<Output = Outcome<()>> + Send {
+        missing()
+    }
+
+    /// Lets the server call all that have subscribed, and waits until it has this many answers.
+    fn majority(&self, _answers: u64) -> impl Future<Output = Outcome<()>> + Send {
         missing()
     }
 

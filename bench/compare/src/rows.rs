@@ -41,8 +41,11 @@ pub(crate) enum Work {
     CallBack { in_flight: usize },
     /// Calls in both directions at once.
     BothWays { in_flight: usize },
-    /// One message of 64 bytes to the clients of all connections.
-    Broadcast,
+    /// One message of 64 bytes to the clients of all connections, of which one in `stalled` reads nothing; 0 stands for
+    /// none.
+    Broadcast { stalled: usize },
+    /// Calls that the server makes to the clients of all connections, until the majority has answered.
+    Majority,
     /// Bytes as streams in both directions at once, with payloads of 4 MiB always being echoed beside them.
     Bulk { mib: usize, payloads: usize },
     /// One stream of numbers from the server.
@@ -103,7 +106,16 @@ pub(crate) const ROWS: &[Row] = &[
         1,
         Work::BothWays { in_flight: 64 },
     ),
-    row("broadcast", "64 B to 1,000 clients", Group::Callbacks, 1000, Work::Broadcast),
+    row("broadcast", "64 B to 1,000 clients", Group::Callbacks, 1000, Work::Broadcast { stalled: 0 }),
+    row(
+        "broadcast-stalled",
+        "64 B to 1,000 clients, of which 10 read nothing",
+        Group::Callbacks,
+        1000,
+        Work::Broadcast { stalled: 100 },
+    ),
+    row("broadcast-10k", "64 B to 10,000 clients", Group::Callbacks, 10_000, Work::Broadcast { stalled: 0 }),
+    row("majority", "the first 501 answers of 1,000 clients", Group::Callbacks, 1000, Work::Majority),
     row("idle", "memory of an idle connection, both ends", Group::Connections, 1000, Work::Idle),
     row(
         "connect",
@@ -148,7 +160,8 @@ impl Row {
             Work::OneWay => &[Ability::OneWay],
             Work::CallBack { .. } => &[Ability::CallBack],
             Work::BothWays { .. } => &[Ability::Calls, Ability::CallBack],
-            Work::Broadcast => &[Ability::Broadcast],
+            Work::Broadcast { .. } => &[Ability::Broadcast],
+            Work::Majority => &[Ability::Majority],
             Work::Bulk { .. } => &[Ability::Bulk],
             Work::Items { .. } => &[Ability::Items],
         }
@@ -160,7 +173,7 @@ impl Row {
             Work::Calls { .. } | Work::CallBack { .. } | Work::BothWays { .. } => ("calls/s", true),
             Work::Latency { .. } | Work::BesideBulk { .. } => ("us", false),
             Work::OneWay => ("messages/s", true),
-            Work::Broadcast => ("ms", false),
+            Work::Broadcast { .. } | Work::Majority => ("ms", false),
             Work::Bulk { .. } => ("MiB/s in all", true),
             Work::Items { .. } => ("items/s", true),
             Work::Idle => ("KiB", false),

@@ -117,7 +117,7 @@ pub(crate) struct JsonRpsee;
 impl Peer for JsonRpsee {
     const NAME: &'static str = "jsonrpsee";
     const ABOUT: &'static str = "jsonrpsee 0.26.1 over WebSockets; texts in place of bytes, subscriptions in place of \
-        one-way callbacks, 10,000 connections, 1,024 requests at once, a buffer of 2^20 items a subscription";
+        one-way callbacks, 20,000 connections, 1,024 requests at once, a buffer of 2^20 items a subscription";
     const CAN: &'static [Ability] = &[
         Ability::Calls,
         Ability::Order,
@@ -130,7 +130,7 @@ impl Peer for JsonRpsee {
     type Link = JsonLink;
 
     async fn serve(door: Door) -> Outcome<()> {
-        let config = ServerConfig::builder().max_connections(10_000).set_tcp_no_delay(true).ws_only().build();
+        let config = ServerConfig::builder().max_connections(20_000).set_tcp_no_delay(true).ws_only().build();
         let server = Server::builder().set_config(config).build("127.0.0.1:0").await?;
         door.open(server.local_addr()?)?;
         server.start(Service::default().into_rpc()).stopped().await;
