@@ -78,7 +78,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// Reads what comes next; `None` if nothing whole is there.
     pub(super) fn read(&mut self) -> Result<Option<Incoming>, RawError> {
         loop {
-            let event = match self.socket.read() {
+            let Poll::Ready(message) = self.socket.poll_read() else {
+                self.socket.metered_mut().begin_round();
+                return self.check_unfinished();
+            };
+            let event = match message {
                 Ok(tungstenite::Message::Text(text)) => Message::Text(Text::of_library(text)).into(),
                 Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes).into(),
                 Ok(tungstenite::Message::Ping(payload)) => {
@@ -96,10 +100,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                         }
                         other => Err(other.into()),
                     };
-                }
-                Err(error) if would_block(&error) => {
-                    self.socket.metered_mut().begin_round();
-                    return self.check_unfinished();
                 }
                 Err(Error::Utf8(_)) => return Err(RawError::Protocol(WebSocketViolation::TextNotUtf8.into())),
                 Err(error) => return Err(failure(error, false).into()),

@@ -1,9 +1,14 @@
 //! `Metered`: the stream beneath the WebSocket. It counts bytes, and limits the bytes and the frames of each round.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
+    mem,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,13 +28,44 @@ const SHORT_PART: usize = 32;
 /// … and once they have come, no read is longer than this, because the library looks at all that has been read.
 const SHORT_READ: usize = 4 * 1024;
 
-/// Adapts an asynchronous stream to the non-blocking `Read` and `Write` that the WebSocket library expects: an
-/// operation that would wait fails with `WouldBlock`. Counts every byte.
+/// The task that reads and writes a stream, and whether the stream may have something for it.
+#[derive(Debug)]
+struct Readiness {
+    /// False from a read that found nothing until the stream wakes the task.
+    may_read: AtomicBool,
+    task: Mutex<Waker>,
+}
+
+impl Readiness {
+    fn task(&self) -> MutexGuard<'_, Waker> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Readiness {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Before the wake, so that the poll that follows from it reads.
+        self.may_read.store(true, Ordering::Release);
+        let task = self.task().clone();
+        task.wake();
+    }
+}
+
+/// Reads from an asynchronous stream, and adapts the stream to the non-blocking `Write` that the WebSocket library
+/// expects: an operation that would wait fails with `WouldBlock`. Counts every byte.
 ///
 /// One task polls both directions, so both share one waker.
 #[derive(Debug)]
 pub(crate) struct Metered<IO> {
     io: IO,
+    /// The task that is woken.
+    task: Waker,
+    readiness: Arc<Readiness>,
+    /// Wakes the task by way of `readiness`.
     waker: Waker,
     round: usize,
     /// The most bytes that one read may take.
@@ -55,15 +91,28 @@ impl<IO> Metered<IO> {
     fn with(io: IO, leftover: &[u8], mut framing: Framing) -> Self {
         framing.advance(leftover);
         let received = leftover.len() as u64;
-        let waker = Waker::noop().clone();
-        Self { io, waker, round: ROUND, longest_read: ROUND, framing, received, sent: 0, writes: 0 }
+        let task = Waker::noop().clone();
+        let readiness = Arc::new(Readiness { may_read: AtomicBool::new(true), task: Mutex::new(task.clone()) });
+        let waker = Waker::from(readiness.clone());
+        let (round, longest_read) = (ROUND, ROUND);
+        Self { io, task, readiness, waker, round, longest_read, framing, received, sent: 0, writes: 0 }
     }
 
     /// Sets the waker for all reads and writes that block from here on.
+    #[inline]
     pub(crate) fn set_waker(&mut self, waker: &Waker) {
-        if !self.waker.will_wake(waker) {
-            self.waker.clone_from(waker);
+        if !self.task.will_wake(waker) {
+            self.task.clone_from(waker);
+            let old = mem::replace(&mut *self.readiness.task(), waker.clone());
+            drop(old);
         }
+    }
+
+    /// Whether there may be something to read. If not, a read would find nothing, and the stream wakes the task when
+    /// that changes.
+    #[inline]
+    pub(crate) fn may_read(&self) -> bool {
+        self.readiness.may_read.load(Ordering::Acquire)
     }
 
     /// Grants the next round's budget for reading.
@@ -110,30 +159,34 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Metered<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> Read for Metered<IO> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl<IO: AsyncRead + Unpin> Metered<IO> {
+    /// Reads what there is, up to the bounds of a round.
+    pub(crate) fn poll_read(&mut self, into: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.round == 0 {
             yield_now(&mut Context::from_waker(&self.waker));
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Poll::Pending;
         }
         let most = into.len().min(self.round).min(self.longest_read);
         let mut buf = ReadBuf::new(&mut into[..most]);
-        match Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut buf) {
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(())) => {
-                let read = buf.filled();
-                let before = self.framing.parts();
-                self.framing.advance(read);
-                let parts = usize::try_from(self.framing.parts() - before).unwrap_or(usize::MAX);
-                if parts.saturating_mul(SHORT_PART) > read.len() {
-                    self.longest_read = SHORT_READ;
-                }
-                self.round = self.round.saturating_sub(read.len()).saturating_sub(parts.saturating_mul(PART));
-                self.received += read.len() as u64;
-                Ok(read.len())
-            }
+        // What sets this from here on may be something that this read does not find.
+        self.readiness.may_read.swap(false, Ordering::AcqRel);
+        let polled = Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut buf);
+        if polled.is_pending() {
+            return Poll::Pending;
         }
+        self.readiness.may_read.store(true, Ordering::Release);
+        polled.map_ok(|()| {
+            let read = buf.filled();
+            let before = self.framing.parts();
+            self.framing.advance(read);
+            let parts = usize::try_from(self.framing.parts() - before).unwrap_or(usize::MAX);
+            if parts.saturating_mul(SHORT_PART) > read.len() {
+                self.longest_read = SHORT_READ;
+            }
+            self.round = self.round.saturating_sub(read.len()).saturating_sub(parts.saturating_mul(PART));
+            self.received += read.len() as u64;
+            read.len()
+        })
     }
 }
 
@@ -190,15 +243,33 @@ mod tests {
         let mut metered = Metered::new(near, &[]);
         metered.set_waker(&Waker::from(Arc::clone(&wakes)));
         let mut buf = vec![0; 3 * ROUND];
-        assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
+        assert!(matches!(metered.poll_read(&mut buf), Poll::Ready(Ok(ROUND))));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-        assert_eq!(metered.read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(metered.poll_read(&mut buf).is_pending());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         tokio::task::yield_now().await;
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         metered.begin_round();
-        assert_eq!(metered.read(&mut buf).unwrap(), ROUND);
+        assert!(matches!(metered.poll_read(&mut buf), Poll::Ready(Ok(ROUND))));
         assert_eq!(metered.received(), 2 * ROUND as u64);
+    }
+
+    #[tokio::test]
+    async fn after_a_read_that_found_nothing_there_is_something_when_the_stream_wakes_the_task() {
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut metered = Metered::new(near, &[]);
+        let mut buf = [0; 100];
+        let [first, second] = [(); 2].map(|()| Arc::<CountingWaker>::default());
+        metered.set_waker(&Waker::from(first.clone()));
+        assert!(metered.may_read(), "nothing has been read yet");
+        assert!(metered.poll_read(&mut buf).is_pending() && !metered.may_read());
+        // The task of the last poll is woken, also if it did not read.
+        metered.set_waker(&Waker::from(second.clone()));
+        far.write_all(&[FIN]).await.unwrap();
+        assert_eq!([&first, &second].map(|wakes| wakes.0.load(Ordering::Relaxed)), [0, 1]);
+        assert!(metered.may_read());
+        assert!(matches!(metered.poll_read(&mut buf), Poll::Ready(Ok(1))) && metered.may_read());
+        assert!(metered.poll_read(&mut buf).is_pending() && !metered.may_read());
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@
 use std::{
     io::{self, Read, Write},
     mem,
+    task::Poll,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,8 +38,7 @@ const SHORT: usize = 16 * 1024;
 /// When a state has taken or held more than this, it is not kept for another connection.
 const LONG: usize = 128 * 1024;
 
-/// Reads and writes messages. An operation that would wait fails with `WouldBlock`, and the stream's waker is called
-/// later.
+/// Reads and writes messages. A write that would wait fails with `WouldBlock`, and the stream's waker is called later.
 #[derive(Debug)]
 pub(crate) struct Socket<IO> {
     metered: Metered<IO>,
@@ -153,18 +153,22 @@ impl<IO> Socket<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
     /// Reads the next message. Answers to pings go out with the next read, unless a write or a flush sends them first.
-    pub(crate) fn read(&mut self) -> Result<Message, Error> {
+    pub(crate) fn poll_read(&mut self) -> Poll<Result<Message, Error>> {
         loop {
             let mut end = None;
             if self.unread.is_empty() && self.metered.framing().completed() == self.taken {
+                if !self.metered.may_read() {
+                    // Most often a caller has woken the task.
+                    return Poll::Pending;
+                }
                 self.answer()?;
-                match self.unread.fill(&mut self.metered, self.most) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match self.unread.poll_fill(&mut self.metered, self.most) {
+                    Poll::Pending => {
                         self.rest();
-                        return Err(error.into());
+                        return Poll::Pending;
                     }
-                    Ok(read) if read > 0 => {}
-                    over => end = Some(over),
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(over) => end = Some(over),
                 }
             }
             let (library, mut feed) = self.library();
@@ -172,13 +176,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             match library.read(&mut feed) {
                 // The library has taken all that was read, and needs more for the next message.
                 Err(error) if would_block(&error) => self.taken = self.metered.framing().completed(),
-                Err(error) => return self.note(Err(error)),
+                Err(error) => return Poll::Ready(self.note(Err(error))),
                 Ok(message) => {
                     self.taken += 1;
                     self.longest = self.longest.max(message.len());
                     self.owes_pong |= message.is_ping();
                     self.is_dirty |= message.is_ping() || message.is_close();
-                    return Ok(message);
+                    return Poll::Ready(Ok(message));
                 }
             }
         }

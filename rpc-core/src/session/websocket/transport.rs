@@ -217,7 +217,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
         }
         self.socket.metered_mut().set_waker(cx.waker());
         let ended = loop {
-            match self.socket.read() {
+            let Poll::Ready(message) = self.socket.poll_read() else {
+                self.socket.metered_mut().begin_round();
+                self.check_overhead()?;
+                return Poll::Pending;
+            };
+            match message {
                 Ok(Message::Binary(packet)) => return Poll::Ready(self.deliver(packet)),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
                     // Each ping costs an answer, so the driver must count the ping before the next one is read.
@@ -228,13 +233,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocke
                 Ok(Message::Text(_)) => break violation(WebSocketViolation::Text),
                 Ok(Message::Close(frame)) => break goodbye(frame),
                 Ok(Message::Frame(_)) => {}
-                Err(error) if would_block(&error) => {
-                    self.socket.metered_mut().begin_round();
-                    return match self.check_overhead() {
-                        Ok(()) => Poll::Pending,
-                        Err(error) => Poll::Ready(Err(error)),
-                    };
-                }
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
         };

@@ -1,12 +1,10 @@
 //! `Unread`: what has been read from the stream and not been taken by the WebSocket library.
 
-use std::{
-    fmt,
-    io::{self, Read},
-    mem,
-};
+use std::{fmt, io, mem, task::Poll};
 
-use super::pool;
+use tokio::io::AsyncRead;
+
+use super::{metered::Metered, pool};
 
 /// Bytes that wait for the library. Most of the time there are none, and then there is no buffer either.
 #[derive(Default)]
@@ -33,14 +31,18 @@ impl Unread {
     }
 
     /// Reads once, at most this many bytes. Nothing may be left of what was read before.
-    pub(super) fn fill(&mut self, stream: &mut impl Read, most: usize) -> io::Result<usize> {
+    pub(super) fn poll_fill<IO: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut Metered<IO>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = pool::buffer();
         // The stream may be a user's and use WebSockets of this thread itself, so the buffer is not in the pool now.
         let most = most.min(buffer.len());
-        match stream.read(&mut buffer[..most]) {
-            Ok(read) if read > 0 => {
+        match stream.poll_read(&mut buffer[..most]) {
+            Poll::Ready(Ok(read)) if read > 0 => {
                 *self = Self { buffer, start: 0, end: read };
-                Ok(read)
+                Poll::Ready(Ok(read))
             }
             other => {
                 pool::keep_buffer(buffer);
