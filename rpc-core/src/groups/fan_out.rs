@@ -52,7 +52,7 @@ impl FanOut {
             return Ok(Delivery::default());
         };
         if first.interceptors.is_empty() {
-            return to_members.send(metadata).await;
+            return to_members.send(metadata, Duration::MAX).await;
         }
         let usual = (first.config.call_timeout(), DeadlineSetting::Config);
         let timeout = CallOptions::explicit(options, method).unwrap_or(usual);
@@ -79,14 +79,17 @@ struct ToMembers<'a> {
 #[async_trait]
 impl End for ToMembers<'_> {
     async fn run(&mut self, call: &mut CallInfo) -> Result<Reply, Status> {
-        let delivery = self.send(call.metadata_pairs().clone()).await?;
+        // Interceptors may have limited the time.
+        let longest = call.remaining().unwrap_or(Duration::MAX);
+        let delivery = self.send(call.metadata_pairs().clone(), longest).await?;
         Ok(Reply::new(call.number(), false, false, 0, delivery))
     }
 }
 
 impl ToMembers<'_> {
-    async fn send(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
-        if self.policy.is_queued() { self.queue(metadata).await } else { Ok(self.wait(metadata).await) }
+    /// Sends the call. Members that have no room are waited for no longer than this.
+    async fn send(&mut self, metadata: MetadataPairs, longest: Duration) -> Result<Delivery, Status> {
+        if self.policy.is_queued() { self.queue(metadata).await } else { Ok(self.wait(metadata, longest).await) }
     }
 
     async fn queue(&mut self, metadata: MetadataPairs) -> Result<Delivery, Status> {
@@ -96,7 +99,7 @@ impl ToMembers<'_> {
     }
 
     /// Sends the call to those who have room, and then waits for the others.
-    async fn wait(&mut self, metadata: MetadataPairs) -> Delivery {
+    async fn wait(&mut self, metadata: MetadataPairs, longest: Duration) -> Delivery {
         let mut delivery = Delivery::default();
         let mut count = |sent: Result<(), Status>| match sent {
             Ok(()) => delivery.queued += 1,
@@ -104,7 +107,7 @@ impl ToMembers<'_> {
         };
         let mut waiting = FuturesUnordered::new();
         for member in self.selected.iter() {
-            let mut sent = self.deliver(member, metadata.clone());
+            let mut sent = self.deliver(member, metadata.clone(), longest);
             match poll_fn(|cx| Poll::Ready(sent.poll_unpin(cx))).await {
                 Poll::Ready(sent) => count(sent),
                 // This call is served for the member, which may not read before it has its answer.
@@ -118,9 +121,15 @@ impl ToMembers<'_> {
         delivery
     }
 
-    fn deliver(&self, member: &Member, metadata: MetadataPairs) -> BoxFuture<'static, Result<(), Status>> {
+    fn deliver(
+        &self,
+        member: &Member,
+        metadata: MetadataPairs,
+        longest: Duration,
+    ) -> BoxFuture<'static, Result<(), Status>> {
         let shared = member.session().shared().clone();
-        let longest = if self.origin.is_some() { shared.config.nested_wait() } else { Duration::MAX };
+        let nested = if self.origin.is_some() { shared.config.nested_wait() } else { Duration::MAX };
+        let longest = longest.min(nested);
         let context = (self.origin.clone(), metadata);
         let sent =
             deliver(shared, self.method, self.audience.shared_options(), context, self.arguments.clone(), longest);

@@ -6,7 +6,7 @@ use std::{
 use futures::FutureExt;
 use rpc_core::{
     CallOptions, Code, Config, Context, Hosting, Overflow, Session, Status, async_trait,
-    intercept::{CallInfo, Interceptor, Next, Reply},
+    intercept::{CallInfo, Interceptor, Next, Reply, TimeoutCap},
 };
 use rpc_testing::at_rest;
 use tokio::time::{Instant, timeout};
@@ -196,6 +196,20 @@ async fn a_broadcast_in_a_handler_waits_for_a_moment_and_never_for_its_own_calle
         assert_eq!(desk.announce("b").await, Ok(failed), "the other one has room twice");
     }
     assert!(begun.elapsed() >= config.nested_wait() && begun.elapsed() < 2 * config.nested_wait());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_waits_ends_when_an_interceptor_says() {
+    let cap = TimeoutCap::outgoing(Duration::from_secs(1));
+    let server = Hosting::builder().interceptor(cap).build().unwrap();
+    let client = Client::of(&server, &Config::builder().max_oneway_calls(1).build().unwrap()).await;
+    client.hold();
+    let room = Room::of([&client.at_server]).with(Overflow::Wait).all();
+    let begun = Instant::now();
+    while room.said("a").await.unwrap().failed == 0 {
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there was room");
+    }
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
 }
 
 /// Writes down what it sees of calls, and refuses one.
