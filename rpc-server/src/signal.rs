@@ -38,6 +38,10 @@ impl Server {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the future is polled outside of a tokio runtime, or in one without IO and time.
     pub async fn shutdown_on_signal(&self) {
         self.shutdown_signal().await;
         self.shutdown().await;
@@ -78,6 +82,10 @@ impl Server {
     /// [`ServerBuilder::drain_delay`](crate::ServerBuilder::drain_delay), or when another handle shuts the server down.
     /// A second signal closes the sessions at once, also after the future is ready, as long as there are sessions. The
     /// future is a handle of the server.
+    ///
+    /// # Panics
+    ///
+    /// If the future is polled outside of a tokio runtime, or in one without IO and time.
     pub fn shutdown_signal(&self) -> impl Future<Output = ()> + Send + use<> {
         let server = self.clone();
         async move {
