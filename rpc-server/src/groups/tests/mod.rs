@@ -1,5 +1,6 @@
 //! Who is in which group: by joining, leaving and ending, one after the other and at once.
 
+mod many;
 mod presence;
 mod storm;
 

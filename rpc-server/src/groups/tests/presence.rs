@@ -17,9 +17,9 @@ const REST: Duration = Duration::from_millis(200);
 
 /// What a reader knows: who is there and away, how many are there if it does not know who, and the last number.
 #[derive(Default)]
-struct Reader {
-    members: BTreeMap<SessionId, Option<usize>>,
-    away: BTreeSet<SessionId>,
+pub(super) struct Reader {
+    pub(super) members: BTreeMap<SessionId, Option<usize>>,
+    pub(super) away: BTreeSet<SessionId>,
     count: Option<usize>,
     number: u64,
     /// How many lists it has got.
@@ -28,7 +28,7 @@ struct Reader {
 
 impl Reader {
     /// Takes one change in. False if there is none now.
-    fn read(&mut self, presence: &mut Presence) -> bool {
+    pub(super) fn read(&mut self, presence: &mut Presence) -> bool {
         let Some(Some(change)) = presence.next().now_or_never() else { return false };
         let note = |member: &rpc_core::Member| member.note::<usize>().map(|note| *note);
         match change {
