@@ -142,7 +142,7 @@ async fn a_group_that_waits_waits_for_its_slowest_member_alone() {
     let config = Config::builder().max_oneway_calls(1).build().unwrap();
     let (quick, slow) = (Client::new(&config).await, Client::new(&config).await);
     slow.hold();
-    let room = || Room::of([&quick.at_server, &slow.at_server]).with(Overflow::Wait).all();
+    let room = || Room::of([&slow.at_server, &quick.at_server]).with(Overflow::Wait).all();
     assert_eq!(room().said("a").await.unwrap().queued, 2);
     assert_eq!(quick.hear(1).await, ["a"]);
     let group = room();
