@@ -8,7 +8,7 @@ use std::sync::{
 use rpc_core::{
     __groups::{Audience, Members, Selection},
     Config, Context, GroupStub, Hosting, Member, Overflow, Session, SessionId, Status,
-    session::{Driver, Handshake, connect, connect_in_memory_with, memory},
+    session::{Driver, Greeting, Handshake, connect_in_memory_with, connect_with, memory},
 };
 use rpc_testing::until;
 use serde::{Deserialize, Serialize, Serializer};
@@ -155,14 +155,24 @@ impl Client {
 
 /// A session whose client reads nothing after the handshake.
 pub(crate) async fn deaf(config: &Config) -> (Session, Driver) {
+    deaf_with(Greeting::default(), config).await
+}
+
+/// As [`deaf`], for a client that has more to say in its Hello.
+pub(crate) async fn deaf_with(greeting: Greeting<'_>, config: &Config) -> (Session, Driver) {
     let (near, far) = memory();
     let hosting = Hosting::builder().service(Display(Arc::default()).serve()).build().unwrap();
-    let (client, mut driver) = connect(far, &hosting, config, Default::default());
+    let (client, mut driver) = connect_with(greeting, far, &hosting, config, Default::default());
     let accepted = async {
         let handshake = Handshake::read(near, config).await.unwrap();
         let (session, server) = handshake.accept(&Hosting::default(), Default::default());
         tokio::spawn(server);
         session.established().await.unwrap();
+        client.established().await.unwrap();
+        // The client says that it has its Welcome, without which its session cannot be resumed.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
         session
     };
     let session = tokio::select! {
