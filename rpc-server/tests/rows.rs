@@ -6,11 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod allocated;
+#[path = "rows/damaged.rs"]
+mod damaged;
+mod raw;
+#[path = "rows/upgrades.rs"]
+mod upgrades;
 
 use allocated::{KIB, allocated, asked_for};
 use rpc_client::Connect;
 use rpc_core::Stub;
-use rpc_server::{Server, ServerHandle};
+use rpc_server::{Server, ServerBuilder, ServerHandle};
 use rpc_testing::{
     Limit, Link, SOON, at_rest, join,
     rows::{Guest, Host, HostClient, Pace, Row, Side, Victim, config, opening, rows},
@@ -36,10 +41,14 @@ struct Place {
 
 impl Place {
     async fn begin(pace: Pace) -> Self {
+        Self::with(Server::builder().config(config(pace))).await
+    }
+
+    async fn with(builder: ServerBuilder) -> Self {
         let victim = Victim::default();
-        let builder = Server::builder().service(Host::serve(victim.clone())).config(config(pace));
-        let server = builder.listen("127.0.0.1:0").await.unwrap();
+        let server = builder.service(Host::serve(victim.clone())).listen("127.0.0.1:0").await.unwrap();
         let connecting = HostClient::connect(format!("ws://{}/", server.local_addr()));
+        let connecting = connecting.header("authorization", "Bearer healthy");
         let healthy = connecting.callback(Guest::serve(Victim::default())).await.unwrap();
         Self { server, victim, healthy }
     }
@@ -102,6 +111,18 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Runs what a peer does, and then again as often as this; what is left each time adds up.
+    async fn leaves_nothing(&self, what: &str, again: usize, peer: impl AsyncFn()) {
+        self.beside(what, peer()).await;
+        let before = allocated();
+        for _ in 0..again {
+            self.beside(what, peer()).await;
+        }
+        until(&format!("{what} leaves nothing"), || allocated() <= before + LEFT).await;
+    }
+}
+
 #[tokio::test]
 async fn hostile_rows_leave_nothing_at_a_server() {
     let _limit = Limit::begin();
@@ -120,9 +141,11 @@ async fn hostile_rows_leave_nothing_at_a_server() {
         }
         if pace == Pace::Patient {
             every_cut(&place).await;
+            damaged::run(&place).await;
         }
         timeout(SOON, place.server.shutdown()).await.unwrap();
     }
+    upgrades::run().await;
 }
 
 /// Row 37: a call is cut off at each byte of its request and of its answer. It runs once at most, and not at all if

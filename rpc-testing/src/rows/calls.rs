@@ -347,7 +347,7 @@ impl Liar {
     }
 
     /// Makes a call in which the victim calls back. Returns the number of the callback.
-    async fn asked(&mut self, id: u64) -> u64 {
+    pub(super) async fn asked(&mut self, id: u64) -> u64 {
         let call = self.call(id, "ask", NO_ARGUMENTS);
         self.say(&[call]).await;
         match self.next().await {

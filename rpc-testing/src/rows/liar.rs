@@ -53,7 +53,7 @@ pub(super) struct Liar {
 }
 
 /// What has come in one frame of the WebSocket.
-enum Heard {
+pub(super) enum Heard {
     Packet,
     Closed(u16),
     /// The end of the link.
@@ -224,7 +224,7 @@ impl Liar {
         timeout(SOON, gone).await.expect("the victim gives the link up");
     }
 
-    async fn hear(&mut self) -> Heard {
+    pub(super) async fn hear(&mut self) -> Heard {
         hear(&mut self.reader, &mut self.received, &mut self.heard).await
     }
 }

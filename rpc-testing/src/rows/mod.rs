@@ -6,6 +6,7 @@
 
 mod calls;
 mod claims;
+mod damaged;
 mod framing;
 mod liar;
 mod victim;
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 use rpc_core::{Config, ConfigBuilder};
 
 pub use claims::Claimant;
+pub use damaged::damaged;
 use liar::Liar;
 pub use liar::{Side, answer, opening};
 pub use victim::{Card, Guest, GuestClient, Host, HostClient, Muddle, Victim};
@@ -109,6 +111,7 @@ fn patient(config: ConfigBuilder) -> ConfigBuilder {
 fn hasty(config: ConfigBuilder) -> ConfigBuilder {
     let second = Duration::from_secs(1);
     config
+        .upgrade_timeout(second)
         .hello_timeout(second)
         .keepalive(second)
         .keepalive_timeout(second * 3)
