@@ -5,6 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "rows/answers.rs"]
+mod answers;
+#[path = "rows/damaged.rs"]
+mod damaged;
+
 use std::{
     alloc::System,
     sync::{
@@ -17,7 +22,7 @@ use rpc_client::{Connect, Reconnect};
 use rpc_core::{Code, Execution, Stats, Stub};
 use rpc_server::{Server, ServerHandle};
 use rpc_testing::{
-    Limit, SOON, accept, at_rest,
+    Limit, Link, SOON, accept, at_rest,
     rows::{Guest, Host, HostClient, Pace, Row, Side, Victim, answer, config, rows},
     until,
 };
@@ -65,10 +70,18 @@ impl Place {
         }
     }
 
-    /// A client connects to the server that keeps no rules, and stays until its session is over.
     async fn run(&self, row: &Row) {
+        let attack = async |link, gone: Arc<AtomicBool>| {
+            row.attack(link, Side::Client, move || gone.load(Ordering::SeqCst)).await;
+        };
+        self.session(&format!("{row:?}"), row.pace, row.number == 35, attack).await;
+    }
+
+    /// A client connects to the server that keeps no rules, and stays until its session is over. The server learns
+    /// when that is. If it `resets`, its end of the link is a reset.
+    async fn session(&self, what: &str, pace: Pace, resets: bool, server: impl AsyncFnOnce(Link, Arc<AtomicBool>)) {
         let url = format!("ws://{}/", self.listener.local_addr().unwrap());
-        let connecting = HostClient::connect(url).callback(Guest::serve(self.victim.clone())).config(config(row.pace));
+        let connecting = HostClient::connect(url).callback(Guest::serve(self.victim.clone())).config(config(pace));
         let connecting = connecting.reconnect(Reconnect::never());
         let gone = Arc::<AtomicBool>::default();
         let over = gone.clone();
@@ -82,19 +95,39 @@ impl Place {
         });
         let attack = async {
             let stream = accept(&self.listener).await.into_inner();
-            if row.number == 35 {
+            if resets {
                 stream.set_zero_linger().unwrap();
             }
-            row.attack(Box::new(stream), Side::Client, move || gone.load(Ordering::SeqCst)).await;
+            server(Box::new(stream), gone).await;
         };
-        tokio::select! {
-            ended = timeout(SOON, attack) => ended.unwrap_or_else(|_| panic!("{row:?} does not end")),
-            () = self.served() => unreachable!("the calls go on"),
-        }
+        self.beside(what, attack).await;
         timeout(SOON, client).await.unwrap().unwrap();
         until("no handler is left", || self.victim.held() == 0).await;
+        self.is_at_rest().await;
+    }
+
+    /// Runs what a server does that keeps no rules, while the other one serves.
+    async fn beside(&self, what: &str, server: impl Future<Output = ()>) {
+        tokio::select! {
+            ended = timeout(SOON, server) => ended.unwrap_or_else(|_| panic!("{what} does not end")),
+            () = self.served() => unreachable!("the calls go on"),
+        }
+    }
+
+    async fn is_at_rest(&self) {
         at_rest(&self.healthy.session()).await;
         at_rest(&self.server.sessions().iter().next().unwrap()).await;
+    }
+
+    /// Runs what a server does, and then again as often as this; what is left each time adds up.
+    async fn leaves_nothing(&self, what: &str, again: usize, server: impl AsyncFn()) {
+        self.beside(what, server()).await;
+        let before = allocated();
+        for _ in 0..again {
+            self.beside(what, server()).await;
+        }
+        self.is_at_rest().await;
+        until(&format!("{what} leaves nothing"), || allocated() <= before + LEFT).await;
     }
 
     /// As [`Self::run`], and looks at the memory.
@@ -132,6 +165,8 @@ async fn hostile_rows_leave_nothing_at_a_client() {
         place.measure(row).await;
     }
     every_cut(&place).await;
+    answers::run(&place).await;
+    damaged::run(&place).await;
     timeout(SOON, place.server.shutdown()).await.unwrap();
 }
 
