@@ -29,20 +29,31 @@ pub struct Claimant {
 impl Claimant {
     /// Opens a session over a link that has just become a WebSocket.
     pub async fn open(link: Link) -> Self {
-        Self::greet(link, None).await.expect("the server says Welcome")
+        Self::open_as(link, "").await
+    }
+
+    /// As [`Self::open`], with this credential in the Hello.
+    pub async fn open_as(link: Link, credential: &str) -> Self {
+        Self::greet(link, None, credential).await.expect("the server says Welcome")
     }
 
     /// Says over such a link that it goes on with the session of this token. The error is the close code of a server
     /// that does not say Welcome.
     pub async fn claim(link: Link, token: Bytes, epoch: u64, received: u64) -> Result<Self, u16> {
-        Self::greet(link, Some(Resume { token, epoch, received })).await
+        Self::claim_as(link, Resume { token, epoch, received }, "").await
     }
 
-    async fn greet(link: Link, resume: Option<Resume>) -> Result<Self, u16> {
+    /// As [`Self::claim`], with this credential in the Hello.
+    pub async fn claim_as(link: Link, resume: Resume, credential: &str) -> Result<Self, u16> {
+        Self::greet(link, Some(resume), credential).await
+    }
+
+    async fn greet(link: Link, resume: Option<Resume>, credential: &str) -> Result<Self, u16> {
         let mut liar = Liar::new(link, Side::Server, || true);
         let Frame::Hello(said) = hello(FEW, hosted(GuestClient::CONTRACT)) else { unreachable!("it is one") };
         let received = resume.as_ref().map_or(0, |resume| resume.received);
-        let said = Hello { resume, resume_window_ms: WINDOW_MS, ..*said };
+        let credentials = credential.to_owned().into();
+        let said = Hello { resume, resume_window_ms: WINDOW_MS, credentials, ..*said };
         liar.say_apart(&[Frame::Hello(Box::new(said))]).await;
         match liar.next_or_code().await? {
             Frame::Welcome(welcome) => {
