@@ -127,7 +127,7 @@ impl Place {
             self.beside(what, server()).await;
         }
         self.is_at_rest().await;
-        until(&format!("{what} leaves nothing"), || allocated() <= before + LEFT).await;
+        self.freed(&format!("{what} leaves nothing"), before).await;
     }
 
     /// As [`Self::run`], and looks at the memory.
@@ -144,10 +144,14 @@ impl Place {
                 self.run(row).await;
             }
         }
-        // The thread frees what its connections have not needed for a while, and keeps what these calls need.
-        let what = format!("{row:?} leaves nothing");
+        self.freed(&format!("{row:?} leaves nothing"), before).await;
+    }
+
+    /// Waits until there is no more than before. The healthy client is served meanwhile: the thread frees what its
+    /// connections have not needed for a while, and keeps what these calls need.
+    async fn freed(&self, what: &str, before: usize) {
         tokio::select! {
-            () = until(&what, || allocated() <= before + LEFT) => {}
+            () = until(what, || allocated() <= before + LEFT) => {}
             () = self.served() => unreachable!("the calls go on"),
         }
     }

@@ -25,9 +25,9 @@ const PARTS: usize = 100;
 /// What may be left after all claims.
 const LEFT: usize = 40 * KIB;
 
-/// How many sessions are left behind: 2,000, or what `SESSIONS_LEFT_BEHIND` says.
+/// How many sessions are left behind: 1,000, or what `SESSIONS_LEFT_BEHIND` says.
 fn left_behind() -> usize {
-    env::var("SESSIONS_LEFT_BEHIND").map_or(2000, |count| count.parse().expect("a number"))
+    env::var("SESSIONS_LEFT_BEHIND").map_or(1000, |count| count.parse().expect("a number"))
 }
 
 struct Place {

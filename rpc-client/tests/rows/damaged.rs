@@ -1,11 +1,8 @@
 //! Row 20 at a client: damaged packets.
 
-use rpc_testing::{
-    rows::{Pace, Side, damaged},
-    until,
-};
+use rpc_testing::rows::{Pace, Side, damaged};
 
-use crate::{LEFT, Place, allocated};
+use crate::{Place, allocated};
 
 /// Sends each damaged packet over a link of its own.
 pub(crate) async fn run(place: &Place) {
@@ -27,5 +24,5 @@ pub(crate) async fn run(place: &Place) {
         nth += 1;
     }
     assert!(nth > 1000, "{nth} packets");
-    until("damaged packets leave nothing", || allocated() <= before + LEFT).await;
+    place.freed("damaged packets leave nothing", before).await;
 }
