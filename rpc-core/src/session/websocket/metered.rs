@@ -171,7 +171,9 @@ impl<IO: AsyncRead + Unpin> Metered<IO> {
         // What sets this from here on may be something that this read does not find.
         self.readiness.may_read.swap(false, Ordering::AcqRel);
         let polled = Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut buf);
-        if polled.is_pending() {
+        // A stream should not fail so; one that does wakes the task, as if it were pending.
+        let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        if polled.is_pending() || matches!(&polled, Poll::Ready(Err(error)) if would_block(error)) {
             return Poll::Pending;
         }
         self.readiness.may_read.store(true, Ordering::Release);

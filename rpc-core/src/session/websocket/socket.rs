@@ -157,11 +157,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         loop {
             let mut end = None;
             if self.unread.is_empty() && self.metered.framing().completed() == self.taken {
+                self.answer()?;
                 if !self.metered.may_read() {
                     // Most often a caller has woken the task.
                     return Poll::Pending;
                 }
-                self.answer()?;
                 match self.unread.poll_fill(&mut self.metered, self.most) {
                     Poll::Pending => {
                         self.rest();

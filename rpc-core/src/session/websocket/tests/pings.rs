@@ -1,8 +1,22 @@
 //! Pings and pongs of the WebSocket: counted here, judged by the connection.
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{Role, WebSocketConfig},
+};
 
 use super::{
     early::{message, open},
@@ -10,7 +24,10 @@ use super::{
 };
 use crate::{
     error::{CloseCode, ConnectionError, ProtocolError},
-    session::transport::Transport,
+    session::{
+        transport::Transport,
+        websocket::{metered::Metered, socket::Socket},
+    },
     wire::Frame,
 };
 
@@ -74,4 +91,54 @@ async fn row_12_pings_are_answered() {
     }
     let sent = link.close(CloseCode::NORMAL, "").await;
     assert_eq!(sent.iter().filter(|(first, _)| *first == FIN | PONG).count(), 100);
+}
+
+/// A stream that holds one ping, and is ready for a write only when it has woken the task.
+struct Reluctant {
+    ping: Vec<u8>,
+    has_refused: bool,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Reluctant {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ping.is_empty() {
+            return Poll::Pending;
+        }
+        buf.put_slice(&self.ping);
+        self.ping.clear();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Reluctant {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !std::mem::replace(&mut self.has_refused, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.written.lock().unwrap().extend(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_pong_goes_out_when_the_stream_takes_it_also_if_nothing_more_comes() {
+    let ping = frame(FIN | PING, b"?", true);
+    let written = Arc::<Mutex<Vec<u8>>>::default();
+    let stream = Reluctant { ping, has_refused: false, written: written.clone() };
+    let mut socket = Socket::new(Metered::new(stream, &[]), &[], Role::Server, WebSocketConfig::default());
+    socket.metered_mut().set_waker(Waker::noop());
+    assert!(matches!(socket.poll_read(), Poll::Ready(Ok(Message::Ping(_)))));
+    assert!(socket.poll_read().is_pending());
+    // The stream has woken the task.
+    assert!(socket.poll_read().is_pending());
+    assert_eq!(*written.lock().unwrap(), frame(FIN | PONG, b"?", false));
+    assert!(socket.is_at_rest());
 }
