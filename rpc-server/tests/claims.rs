@@ -149,7 +149,7 @@ impl Place {
         // The limit of time is for a part of them, since their number may be any.
         for part in 0..PARTS {
             self.beside(async {
-                for _ in 0..count / PARTS {
+                for _ in 0..count.div_ceil(PARTS) {
                     drop(Claimant::open(self.link().await).await);
                     let sessions = self.server.sessions();
                     until("its link is lost", || sessions.len() == self.detached() + 1).await;

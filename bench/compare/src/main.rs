@@ -39,7 +39,7 @@ fn main() -> Outcome<()> {
     let options = Options::parse();
     // As many connections as the rows have. Where the hard limit is lower, the rows that need more say so.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     if let Some(peer) = &options.serve {
         return peer_named(peer)?.serve(row_named(&options.row)?);
     }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use crate::peer::{Principal, Session, SessionId};
+use crate::peer::{Principal, Session, SessionId, SessionState};
 
 /// A session in a group. Cheap to clone; it does not keep the session open.
 #[derive(Clone)]
@@ -31,6 +31,12 @@ impl Member {
     /// The party at the other end; `None` if it is not known.
     pub fn principal(&self) -> Option<Principal> {
         self.session.principal()
+    }
+
+    /// Whether the session has no link now, and waits for another one. The presence of a group tells of it only after
+    /// two seconds.
+    pub fn is_detached(&self) -> bool {
+        self.session.state() == SessionState::Detached
     }
 
     /// The note that the member joined with; `None` if it joined without one, or if its note has another type.

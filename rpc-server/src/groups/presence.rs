@@ -1,6 +1,7 @@
 //! `Presence`: a stream of who comes to a group, who is away and who leaves.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -84,6 +85,15 @@ pub enum LeaveReason {
     Left,
     /// It has ended, for this reason.
     Ended(ConnectionError),
+}
+
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("it was taken out of the group"),
+            Self::Ended(error) => write!(f, "its session has ended: {error}"),
+        }
+    }
 }
 
 /// Who is in a group, from [`Group::presence`](super::Group::presence).
@@ -253,8 +263,8 @@ impl Stream for Presence {
     }
 }
 
-impl std::fmt::Debug for Presence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Presence").field("name", &self.name).field("known", &self.known).finish_non_exhaustive()
     }
 }

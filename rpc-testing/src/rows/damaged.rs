@@ -31,7 +31,8 @@ fn form(packet: &[u8], nth: usize) -> Vec<u8> {
     flipped
 }
 
-/// Says a damaged packet, and ends the link in order; the victim has to close it, be it for the damage. The numbers
+/// Says a damaged packet, and ends the link in order; the victim must close it: because of the
+/// damage, or because the liar has. The numbers
 /// count the damaged forms of the packet of the handshake, and then those of a packet with several frames behind it.
 /// False if there are fewer forms.
 pub async fn damaged(link: Link, side: Side, nth: usize) -> bool {
