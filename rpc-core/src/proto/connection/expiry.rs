@@ -96,7 +96,7 @@ impl Connection {
         let late = |what: &str| too_late(method, origin, deadline, what);
         match &slot.state {
             SlotState::Behind => {
-                let message = format!("{}: {BEHIND}", late("the call could not be sent"));
+                let message = format!("{}: {}", late("the call could not be sent"), self.behind());
                 self.fail(key, Status::deadline_exceeded(message).not_executed());
             }
             SlotState::Waiting => {
@@ -137,7 +137,7 @@ impl Connection {
     fn expire_wait(&mut self, key: CallKey) {
         let why = match self.calls.slots.find(key).map(|slot| &slot.state) {
             Some(SlotState::Waiting) => self.busy(false),
-            Some(SlotState::Behind) => BEHIND.to_owned(),
+            Some(SlotState::Behind) => self.behind().to_owned(),
             _ => return,
         };
         let status = Status::resource_exhausted(format!(
@@ -145,6 +145,11 @@ impl Connection {
             self.config.nested_wait()
         ));
         self.fail(key, status.not_executed());
+    }
+
+    /// Why a call still waits behind the queue.
+    fn behind(&self) -> &'static str {
+        if self.resumption.is_detached() { NO_LINK } else { BEHIND }
     }
 
     /// Why a call has no permit.

@@ -4,7 +4,10 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-use super::{super::end::NewCall, SECOND, Server, call, outgoing, request, world};
+use super::{
+    super::{end::NewCall, queues},
+    SECOND, Server, call, outgoing, request, world,
+};
 use crate::{
     proto::{
         CallProgress, CallStart, Charges, Completion, Event, PlainArguments, PlainStart,
@@ -27,6 +30,20 @@ fn calls_that_wait_for_a_link_keep_their_order_and_their_deadlines() {
     world.dial_again();
     world.exchange();
     assert_eq!(world.server[0].served(), [0, 2]);
+}
+
+#[test]
+fn a_call_behind_the_queue_of_a_session_without_a_link_says_that_it_has_none() {
+    let mut world = world();
+    world.policies = queues::ALL - 1;
+    world.lose();
+    world.stay_away();
+    queues::step(&mut world, SERVER);
+    let before = usize::try_from(world.ledger.begin(true)).unwrap();
+    world.call(SERVER, NewCall { timeout: Some(SECOND), ..call() });
+    world.pass(2 * SECOND);
+    let status = world.ledger.status(before + 1);
+    assert!(status.message().contains("has lost its link"), "{status}");
 }
 
 #[test]
