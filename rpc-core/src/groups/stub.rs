@@ -7,7 +7,8 @@ use crate::peer::Stub;
 /// the contract is marked `#[callback(group)]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no form for groups",
-    note = "mark its contract: `#[rpc_core::callback(group)]`"
+    note = "name the client stub of a callback contract here, as in `ChatEventsClient`, and mark the contract: \
+            `#[rpc_core::callback(group)]`"
 )]
 pub trait GroupStub: Stub {
     /// The form for groups.
