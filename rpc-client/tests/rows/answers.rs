@@ -53,8 +53,10 @@ async fn attempt(place: &Place, server: impl Future<Output = ()>) -> ConnectErro
 /// All of these rows.
 pub(crate) async fn run(place: &Place) {
     let answers: [(&str, Answer); 6] = [
-        ("row 3: a long head", |key| with(key, [format!("X: {}", "x".repeat(68 * 1024))])),
-        ("row 3: many headers", |key| with(key, (0..125).map(|number| format!("X-{number}: x")))),
+        ("row 3: a long head", |key| with(key, [PROTOCOL.to_owned(), format!("X: {}", "x".repeat(68 * 1024))])),
+        ("row 3: many headers", |key| {
+            with(key, [PROTOCOL.to_owned()].into_iter().chain((0..125).map(|number| format!("X-{number}: x"))))
+        }),
         ("row 5: another key", |_| with("another", [PROTOCOL.to_owned()])),
         ("row 5: another sub-protocol", |key| with(key, ["Sec-WebSocket-Protocol: chat".to_owned()])),
         ("row 5: no version of HTTP", |_| vec!["SSH-2.0-server".to_owned()]),
