@@ -113,9 +113,7 @@ impl Place {
             () = self.served() => unreachable!("the calls go on"),
         }
     }
-}
 
-impl Place {
     /// Runs what a peer does, and then again as often as this; what is left each time adds up.
     async fn leaves_nothing(&self, what: &str, again: usize, peer: impl AsyncFn()) {
         self.beside(what, peer()).await;
