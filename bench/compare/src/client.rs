@@ -88,7 +88,7 @@ async fn connect<P: Peer>(count: usize, addr: SocketAddr, host: &Arc<Host>) -> O
 /// Connects clients that hear broadcasts. One in `stalled` reads nothing after that, and is not among the links; 0
 /// stands for none.
 async fn subscribe<P: Peer>(count: usize, stalled: usize, addr: SocketAddr, host: &Arc<Host>) -> Outcome<Vec<P::Link>> {
-    let stalled = count.checked_div(stalled).map_or(0, |stalled| stalled.max(1)).min(count - 1);
+    let stalled = count.checked_div(stalled).map_or(0, |stalled| stalled.max(1)).min(count.saturating_sub(1));
     let links = connect::<P>(count - stalled, addr, host).await?;
     for link in &links {
         link.subscribe(Arc::clone(host)).await?;
