@@ -25,6 +25,8 @@ const LARGE: usize = 4 * MIB - 64;
 const CALLBACKS: u64 = 6_400;
 /// The most connections of one phase of [`Work::Connect`]: closed ones keep their ports for a minute.
 const MAX_CONNECTIONS: u64 = 8_000;
+/// The most broadcasts before messages to clients that read nothing are dropped: more than a queue holds.
+const MAX_FILLING: usize = 1_000;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,7 @@ pub(crate) async fn measure<P: Peer>(
         _ => connect::<P>(connections(row, effort), addr, &host).await?,
     };
     let load = Load::<P> { row, links, addr, host, callbacks: CALLBACKS / effort.divisor as u64 };
+    load.fill_queues().await?;
     load.phase(effort.time / 5, effort.divisor * 8).await?;
 
     let (server, client) = (control.read()?, Counters::read()?);
@@ -244,15 +247,38 @@ impl<P: Peer> Load<P> {
         .await
     }
 
+    /// Broadcasts until messages to clients that read nothing are dropped. What is measured then is measured beside
+    /// queues that are full.
+    async fn fill_queues(&self) -> Outcome<()> {
+        if !matches!(self.row.work, Work::Broadcast { stalled: 1.. }) {
+            return Ok(());
+        }
+        for _ in 0..MAX_FILLING {
+            if self.broadcast().await? {
+                return Ok(());
+            }
+        }
+        Err("the queues of clients that read nothing do not become full".into())
+    }
+
+    /// One message to each client, until the last one has it. Says whether some were dropped.
+    async fn broadcast(&self) -> Outcome<bool> {
+        self.host.expect(self.links.len() as u64);
+        let dropped = match self.row.work {
+            Work::Broadcast { stalled: 1.. } => self.links[0].broadcast_or_drop().await?,
+            _ => self.links[0].broadcast().await.map(|()| false)?,
+        };
+        self.host.all().await;
+        Ok(dropped)
+    }
+
     /// The times of the phase are those until the last client has its message; its count is of all messages.
     async fn broadcasts(&self, time: Duration) -> Outcome<Phase> {
         let mut phase = Meter::run(time, true, |meter| async move {
             while !meter.is_stopped() {
                 let mut tally = meter.tally();
                 let begun = tally.begin();
-                self.host.expect(self.links.len() as u64);
-                self.links[0].broadcast().await?;
-                self.host.all().await;
+                self.broadcast().await?;
                 tally.end(begun);
             }
             Ok(())

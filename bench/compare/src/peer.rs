@@ -123,6 +123,12 @@ pub(crate) trait Link: Clone + Send + Sync + 'static {
         missing()
     }
 
+    /// The same, where messages to clients that read nothing may be dropped. Says whether some were; always so of a
+    /// peer that cannot drop any.
+    fn broadcast_or_drop(&self) -> impl Future<Output = Outcome<bool>> + Send {
+        async { self.broadcast().await.map(|()| true) }
+    }
+
     /// Lets the server call all that have subscribed, and waits until it has this many answers.
     fn majority(&self, _answers: u64) -> impl Future<Output = Outcome<()>> + Send {
         missing()

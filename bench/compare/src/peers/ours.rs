@@ -6,7 +6,7 @@ use bytes::Bytes;
 use common::Outcome;
 use futures::{StreamExt, stream};
 use rpc_client::{Connect, Reconnect};
-use rpc_core::{Context, Status, Streaming};
+use rpc_core::{CallOptions, Context, Overflow, Status, Streaming};
 use rpc_server::{Group, Server};
 use tokio::task::JoinSet;
 
@@ -35,6 +35,7 @@ trait Compare {
     async fn call_back(&self, cx: &Context<ListenerClient>, count: u64, in_flight: u64) -> Result<(), Status>;
     async fn subscribe(&self, cx: &Context<ListenerClient>) -> Result<(), Status>;
     async fn broadcast(&self) -> Result<(), Status>;
+    async fn broadcast_or_drop(&self) -> Result<bool, Status>;
     async fn majority(&self, answers: u64) -> Result<(), Status>;
     async fn items(&self, count: u64) -> Streaming<u64>;
     async fn down(&self, blocks: u64, bytes: u64) -> Streaming<Bytes>;
@@ -113,6 +114,12 @@ impl Compare for Service {
     async fn broadcast(&self) -> Result<(), Status> {
         self.subscribers.all().notice(notice()).await?;
         Ok(())
+    }
+
+    async fn broadcast_or_drop(&self) -> Result<bool, Status> {
+        let options = CallOptions::new().overflow(Overflow::DropOldest);
+        let delivery = self.subscribers.all().with(options).notice(notice()).await?;
+        if delivery.failed == 0 { Ok(delivery.dropped > 0) } else { Err(Status::internal("a member has gone")) }
     }
 
     async fn majority(&self, wanted: u64) -> Result<(), Status> {
@@ -225,6 +232,10 @@ impl Link for OurLink {
 
     async fn broadcast(&self) -> Outcome<()> {
         Ok(self.client.broadcast().await?)
+    }
+
+    async fn broadcast_or_drop(&self) -> Outcome<bool> {
+        Ok(self.client.broadcast_or_drop().await?)
     }
 
     async fn majority(&self, answers: u64) -> Outcome<()> {
