@@ -53,6 +53,16 @@ impl Destination {
         }
     }
 
+    /// The session in which a call was sent to this destination: the session that [`Self::at_hand`] has put into
+    /// `held`, unless there is only one.
+    #[inline(always)]
+    pub(super) fn sent_in<'a>(&'a self, held: &'a Option<Arc<SessionShared>>) -> Option<&'a Arc<SessionShared>> {
+        match self {
+            Self::Session(shared) => Some(shared),
+            Self::Client(_) => held.as_ref(),
+        }
+    }
+
     /// Whether a call that has failed in this session goes to another one.
     #[cold]
     pub(super) fn goes_on(&self, tried: &SessionShared, status: &Status) -> bool {

@@ -10,7 +10,7 @@ use super::{
     encode::Encoded,
     options::CallOptions,
     output::{DecodeFault, Output},
-    perform::perform,
+    performing::{Plain, WithFault, performing},
     queued_call::Policy,
     shared::SessionShared,
     streams::StreamWriters,
@@ -34,8 +34,7 @@ impl Peer {
         method: &'static MethodDescriptor,
         arguments: Rope,
     ) -> Result<O::Value, Status> {
-        let answer = perform(self.destination(), self.options(), method, &mut input(arguments)).await?;
-        self.decode_answer::<O>(method, answer)
+        performing::<_, Plain<O>>(self.clone(), method, input(arguments)).await
     }
 
     /// As [`Self::call_fallible`].
@@ -44,8 +43,7 @@ impl Peer {
         method: &'static MethodDescriptor,
         arguments: Rope,
     ) -> Result<O::Value, CallError<F::Fault>> {
-        let answer = perform(self.destination(), self.options(), method, &mut input(arguments)).await?;
-        self.decode_fallible::<O, F>(method, answer)
+        performing::<_, WithFault<O, F>>(self.clone(), method, input(arguments)).await
     }
 }
 

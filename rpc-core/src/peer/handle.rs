@@ -13,7 +13,7 @@ use super::{
     encode::scan_limits,
     output::{DecodeFault, Output},
     overflow_key::OverflowKey,
-    perform,
+    performing::{Nothing, Plain, WithFault, performing},
     shared::SessionShared,
     streams::{StreamReaders, StreamWriters},
 };
@@ -52,10 +52,17 @@ use crate::{contract::MethodDescriptor, error::CallError, status::Status, wire::
 /// ```
 #[derive(Clone)]
 pub struct Peer {
-    destination: Destination,
+    to: Addressee,
     options: Option<Arc<CallOptions>>,
+}
+
+/// Where the calls of a handle go. What keeps nothing open and what does are apart, so that the clone that each call
+/// holds counts one reference.
+#[derive(Clone)]
+enum Addressee {
+    Free(Destination),
     /// The drop of the last clone closes the session.
-    keep: Option<Arc<Keep>>,
+    Kept(Arc<Keep>),
 }
 
 impl Session {
@@ -99,7 +106,7 @@ impl Drop for Keep {
 impl Peer {
     /// A handle that does not keep the session open.
     pub(crate) fn new(shared: Arc<SessionShared>) -> Self {
-        Self { destination: Destination::Session(shared), options: None, keep: None }
+        Self { to: Addressee::Free(Destination::Session(shared)), options: None }
     }
 
     /// A handle that keeps the session open, as its clones do. When the last of all such handles is dropped, the calls
@@ -110,20 +117,22 @@ impl Peer {
     }
 
     fn kept(destination: Destination, companion: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        let keep = Some(Arc::new(Keep { destination: destination.clone(), companion }));
-        Self { destination, options: None, keep }
+        Self { to: Addressee::Kept(Arc::new(Keep { destination, companion })), options: None }
     }
 
     /// What the client's library keeps with the client of this handle.
     #[doc(hidden)]
     pub fn __companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.keep.as_ref()?.companion.clone()
+        match &self.to {
+            Addressee::Free(_) => None,
+            Addressee::Kept(keep) => keep.companion.clone(),
+        }
     }
 
     /// Whether this handle keeps a session open.
     #[doc(hidden)]
     pub fn __keeps_open(&self) -> bool {
-        self.keep.is_some()
+        matches!(self.to, Addressee::Kept(_))
     }
 
     /// A handle to the same peer, with options for the calls that are made through it. The options of this handle hold
@@ -136,7 +145,7 @@ impl Peer {
     /// The session behind this handle. The returned handle does not keep the session open. If the handle came from a
     /// client that connects again, this is the session of the moment, or the last one while there is none.
     pub fn session(&self) -> Session {
-        Session::new(self.destination.session())
+        Session::new(self.destination().session())
     }
 
     /// Calls a method whose result has no typed fault.
@@ -153,11 +162,7 @@ impl Peer {
         A: Serialize + Send,
         O: Output,
     {
-        let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
-        async move {
-            let answer = peer.perform(method, &mut input).await?;
-            peer.decode_answer::<O>(method, answer)
-        }
+        performing::<A, Plain<O>>(self.clone(), method, CallInput::new(arguments, streams))
     }
 
     /// Calls a method that may return a typed fault.
@@ -176,11 +181,7 @@ impl Peer {
         O: Output,
         F: DecodeFault,
     {
-        let (peer, mut input) = (self.clone(), CallInput::new(arguments, streams));
-        async move {
-            let answer = peer.perform(method, &mut input).await?;
-            peer.decode_fallible::<O, F>(method, answer)
-        }
+        performing::<A, WithFault<O, F>>(self.clone(), method, CallInput::new(arguments, streams))
     }
 
     /// Calls a one-way method. The future is ready when the call is in the outbox.
@@ -194,8 +195,7 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let (peer, mut input) = (self.clone(), CallInput::new(arguments, StreamWriters::default()));
-        async move { peer.perform(method, &mut input).await.map(|_| ()) }
+        performing::<A, Nothing>(self.clone(), method, CallInput::new(arguments, StreamWriters::default()))
     }
 
     /// As [`Self::call_oneway`], for a method whose calls replace older ones of the same key.
@@ -209,21 +209,17 @@ impl Peer {
     where
         A: Serialize + Send,
     {
-        let (peer, mut input) = (self.clone(), CallInput::new(arguments, StreamWriters::default()));
+        let mut input = CallInput::new(arguments, StreamWriters::default());
         input.key = Some(key);
-        async move { peer.perform(method, &mut input).await.map(|_| ()) }
+        performing::<A, Nothing>(self.clone(), method, input)
     }
 
-    async fn perform<A: Serialize + Send>(
-        &self,
-        method: &'static MethodDescriptor,
-        input: &mut CallInput<A>,
-    ) -> Result<Answer, Status> {
-        perform::perform(&self.destination, self.options.as_deref(), method, input).await
-    }
-
+    #[inline(always)]
     pub(super) fn destination(&self) -> &Destination {
-        &self.destination
+        match &self.to {
+            Addressee::Free(destination) => destination,
+            Addressee::Kept(keep) => &keep.destination,
+        }
     }
 
     pub(super) fn options(&self) -> Option<&CallOptions> {
@@ -253,7 +249,7 @@ impl Peer {
         match answer {
             Answer::Value(bytes, mut streams) => Ok(self.decode_output::<O>(method, bytes, &mut streams)?),
             Answer::Fault(bytes) => {
-                let limits = scan_limits(self.destination.config());
+                let limits = scan_limits(self.destination().config());
                 let fault =
                     F::decode_fault(&bytes, &limits).map_err(|error| call::mismatch(method, "the fault", &error))?;
                 Err(CallError::Fault(fault))
@@ -267,7 +263,7 @@ impl Peer {
         bytes: Bytes,
         streams: &mut StreamReaders,
     ) -> Result<O::Value, Status> {
-        O::decode(bytes, &scan_limits(self.destination.config()), streams, method)
+        O::decode(bytes, &scan_limits(self.destination().config()), streams, method)
             .map_err(|error| call::mismatch(method, "the result", &error))
     }
 }
@@ -275,7 +271,7 @@ impl Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
-            .field("session", &self.destination.session().id)
+            .field("session", &self.destination().session().id)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

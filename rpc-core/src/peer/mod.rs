@@ -21,6 +21,7 @@ mod options;
 mod output;
 mod overflow_key;
 mod perform;
+mod performing;
 mod plain_call;
 mod principal;
 mod queued_call;

@@ -1,22 +1,17 @@
 //! Making a call inside its interceptors, which may attempt the call more than once.
 
-use std::{
-    future::poll_fn,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{
-    call::{Answer, CallInput, CallParams, answer_of},
+    call::{Answer, CallInput, CallParams},
     clock::now,
     current::{CurrentCall, current},
     destination::Destination,
     encode::Arguments,
     intercept::{self, CallInfo, End, Reply},
     options::CallOptions,
-    plain_call::{self, Sent},
     queued_call::Policy,
 };
 use crate::{
@@ -26,40 +21,9 @@ use crate::{
     status::{Code, Execution, Status},
 };
 
-/// Makes a call. If nothing has to be waited for, the first poll sends the call. Dropping the future cancels the call.
-/// `input` is borrowed exclusively because it need not be `Sync`.
-pub(crate) async fn perform<A: Arguments>(
-    destination: &Destination,
-    options: Option<&CallOptions>,
-    method: &'static MethodDescriptor,
-    input: &mut CallInput<A>,
-) -> Result<Answer, Status> {
-    let begun = now();
-    let mut held = None;
-    let at_hand = destination.at_hand(&mut held);
-    let sent = poll_fn(|cx| {
-        Poll::Ready(at_hand.and_then(|shared| plain_call::send(shared, options, method, input, begun, cx.waker())))
-    })
-    .await;
-    let answer = match sent {
-        Some(Sent::TwoWay(call)) => {
-            let shared = call.shared();
-            match answer_of(shared, call.await) {
-                Err(status) if destination.goes_on(shared, &status) => {
-                    perform_any(destination, options, method, input, begun).await
-                }
-                answer => answer,
-            }
-        }
-        Some(Sent::Oneway) => Ok(Answer::nothing()),
-        None => perform_any(destination, options, method, input, begun).await,
-    };
-    answer.map_err(|status| explain(method, status))
-}
-
 /// A status as the caller sees it.
 #[cold]
-fn explain(method: &'static MethodDescriptor, status: Status) -> Status {
+pub(super) fn explain(method: &'static MethodDescriptor, status: Status) -> Status {
     let status = if status.code() == Code::Unimplemented && status.execution() == Execution::NotExecuted {
         // The other side knows the method's number only, and could not name the method.
         Status::unimplemented(format!("{method} cannot be called: {}", status.message())).not_executed()
@@ -70,7 +34,7 @@ fn explain(method: &'static MethodDescriptor, status: Status) -> Status {
 }
 
 /// Makes a call of any kind.
-async fn perform_any<A: Arguments>(
+pub(super) async fn perform<A: Arguments>(
     destination: &Destination,
     options: Option<&CallOptions>,
     method: &'static MethodDescriptor,

@@ -1,0 +1,211 @@
+//! `Performing`: a stub's call, from its first poll to its result. A plain call goes its short way here. Any other goes
+//! through `perform`, in a box, so that the futures of calls stay small.
+
+use std::{
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use super::{
+    Peer,
+    call::{Answer, CallInput, answer_of},
+    clock::now,
+    encode::Arguments,
+    output::{DecodeFault, Output},
+    perform::{explain, perform},
+    plain_call::{self, Sent},
+    shared::SessionShared,
+};
+use crate::{
+    contract::MethodDescriptor,
+    error::CallError,
+    proto::{CallKey, CallProgress, Outcome},
+    status::Status,
+};
+
+/// What a caller gets for an answer.
+pub(super) trait Decoding {
+    type Result;
+
+    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result;
+}
+
+/// The value of a method without a typed fault.
+pub(super) struct Plain<O>(PhantomData<fn() -> O>);
+
+/// The value or the fault of a method with a typed fault.
+pub(super) struct WithFault<O, F>(PhantomData<fn() -> (O, F)>);
+
+/// Nothing, of a one-way method.
+pub(super) struct Nothing;
+
+impl<O: Output> Decoding for Plain<O> {
+    type Result = Result<O::Value, Status>;
+
+    #[inline]
+    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
+        peer.decode_answer::<O>(method, answer?)
+    }
+}
+
+impl<O: Output, F: DecodeFault> Decoding for WithFault<O, F> {
+    type Result = Result<O::Value, CallError<F::Fault>>;
+
+    #[inline]
+    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
+        peer.decode_fallible::<O, F>(method, answer?)
+    }
+}
+
+impl Decoding for Nothing {
+    type Result = Result<(), Status>;
+
+    #[inline]
+    fn result(_: &Peer, _: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
+        answer.map(|_| ())
+    }
+}
+
+/// Makes a call. If nothing has to be waited for, the first poll sends the call. Dropping the future cancels the call.
+#[inline(always)]
+pub(super) fn performing<A: Arguments, D: Decoding>(
+    peer: Peer,
+    method: &'static MethodDescriptor,
+    input: CallInput<A>,
+) -> impl Future<Output = D::Result> + Send + use<A, D> {
+    let general = |peer: Peer, method, mut input, begun| async move {
+        let answer = perform(peer.destination(), peer.options(), method, &mut input, begun).await;
+        D::result(&peer, method, answer.map_err(|status| explain(method, status)))
+    };
+    let decoding: PhantomData<fn() -> D> = PhantomData;
+    Performing { peer, method, input: Some(input), held: None, state: State::New, general, decoding }
+}
+
+struct Performing<A, D, F, G> {
+    peer: Peer,
+    method: &'static MethodDescriptor,
+    /// `None` once `general` has it.
+    input: Option<CallInput<A>>,
+    /// The session of a client in which the call was sent.
+    held: Option<Arc<SessionShared>>,
+    state: State<F>,
+    /// Makes the future of a call that is not plain.
+    general: G,
+    decoding: PhantomData<fn() -> D>,
+}
+
+enum State<F> {
+    New,
+    /// A plain call has been sent, which began at this time.
+    Sent(CallKey, Instant),
+    General(Pin<Box<F>>),
+    Over,
+}
+
+impl<A, D, F, G> Unpin for Performing<A, D, F, G> {}
+
+impl<A, D, F, G> Performing<A, D, F, G>
+where
+    A: Arguments,
+    D: Decoding,
+    F: Future<Output = D::Result>,
+    G: Fn(Peer, &'static MethodDescriptor, CallInput<A>, Instant) -> F,
+{
+    #[inline]
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<D::Result> {
+        let begun = now();
+        let Self { peer, method, input: Some(input), held, .. } = self else { return self.over() };
+        let at_hand = peer.destination().at_hand(held);
+        let sent =
+            at_hand.and_then(|shared| plain_call::send(shared, peer.options(), method, input, begun, cx.waker()));
+        match sent {
+            // The call has the waker of the task that is polling it.
+            Some(Sent::TwoWay(key)) => {
+                self.state = State::Sent(key, begun);
+                Poll::Pending
+            }
+            Some(Sent::Oneway) => self.end(Ok(Answer::nothing())),
+            None => self.generalize(begun, cx),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, outcome: Outcome, begun: Instant, cx: &mut Context<'_>) -> Poll<D::Result> {
+        let Some(shared) = self.peer.destination().sent_in(&self.held) else { return self.over() };
+        match answer_of(shared, outcome) {
+            Err(status) if self.peer.destination().goes_on(shared, &status) => self.generalize(begun, cx),
+            answer => self.end(answer),
+        }
+    }
+
+    /// The call is no plain one, or has to go through another session.
+    #[cold]
+    fn generalize(&mut self, begun: Instant, cx: &mut Context<'_>) -> Poll<D::Result> {
+        let Some(input) = self.input.take() else { return self.over() };
+        let mut future = Box::pin((self.general)(self.peer.clone(), self.method, input, begun));
+        let polled = future.as_mut().poll(cx);
+        self.state = if polled.is_pending() { State::General(future) } else { State::Over };
+        polled
+    }
+
+    #[inline]
+    fn end(&mut self, answer: Result<Answer, Status>) -> Poll<D::Result> {
+        self.state = State::Over;
+        let method = self.method;
+        Poll::Ready(D::result(&self.peer, method, answer.map_err(|status| explain(method, status))))
+    }
+
+    #[cold]
+    fn over(&mut self) -> Poll<D::Result> {
+        self.end(Err(Status::internal("a call was polled after its end")))
+    }
+}
+
+impl<A, D, F, G> Future for Performing<A, D, F, G>
+where
+    A: Arguments,
+    D: Decoding,
+    F: Future<Output = D::Result>,
+    G: Fn(Peer, &'static MethodDescriptor, CallInput<A>, Instant) -> F,
+{
+    type Output = D::Result;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Result> {
+        let this = self.get_mut();
+        match &mut this.state {
+            State::New => this.begin(cx),
+            State::Sent(key, begun) => {
+                let (key, begun) = (*key, *begun);
+                let Some(shared) = this.peer.destination().sent_in(&this.held) else { return this.over() };
+                match shared.poll_call(key, cx.waker()) {
+                    CallProgress::Done(outcome) => {
+                        this.state = State::Over;
+                        this.take(outcome, begun, cx)
+                    }
+                    CallProgress::Waiting | CallProgress::Admitted => Poll::Pending,
+                }
+            }
+            State::General(future) => {
+                let result = ready!(future.as_mut().poll(cx));
+                this.state = State::Over;
+                Poll::Ready(result)
+            }
+            State::Over => this.over(),
+        }
+    }
+}
+
+impl<A, D, F, G> Drop for Performing<A, D, F, G> {
+    #[inline]
+    fn drop(&mut self) {
+        if let State::Sent(key, _) = self.state {
+            if let Some(shared) = self.peer.destination().sent_in(&self.held) {
+                shared.act(|connection| connection.cancel_call(key));
+            }
+        }
+    }
+}
