@@ -84,10 +84,10 @@ pub fn put_plain_response(out: &mut BytesMut, id: CallId, result: &Rope) {
 /// Appends a frame whose last element is a payload, all at once if the payload is short.
 #[inline(always)]
 fn put_plain(out: &mut BytesMut, payload: &Rope, write: impl FnOnce(&mut Head)) {
-    match payload.as_slice().filter(|bytes| bytes.len() <= SHORT) {
-        Some(bytes) => Head::append(out, |head| {
+    match payload.as_short() {
+        Some((bytes, len)) => Head::append(out, |head| {
             write(head);
-            head.bin(bytes);
+            head.short_bin(bytes, len);
         }),
         None => {
             Head::append(out, write);

@@ -14,6 +14,23 @@ const NUMBER: usize = 8;
 
 const _: () = assert!(2 + 5 * (1 + NUMBER) + 1 + 2 + SHORT <= ROOM && rope::SHORT <= SHORT);
 
+/// The marker and the length of a number beyond 127, by its leading zeros.
+const FORMS: [(u8, u8); 65] = {
+    let mut forms = [(0xcc, 1); 65];
+    let mut zeros = 0;
+    while zeros < 56 {
+        forms[zeros] = if zeros < 32 {
+            (0xcf, 8)
+        } else if zeros < 48 {
+            (0xce, 4)
+        } else {
+            (0xcd, 2)
+        };
+        zeros += 1;
+    }
+    forms
+};
+
 /// At most [`ROOM`] bytes, of which the first `at` are written.
 pub(super) struct Head {
     bytes: [u8; ROOM],
@@ -51,17 +68,12 @@ impl Head {
         if value < 0x80 {
             return self.byte(value.to_be_bytes()[7]);
         }
-        let (marker, len) = match value {
-            0..0x100 => (Marker::U8, 1),
-            0x100..0x1_0000 => (Marker::U16, 2),
-            0x1_0000..0x1_0000_0000 => (Marker::U32, 4),
-            _ => (Marker::U64, NUMBER),
-        };
-        self.byte(marker.to_u8());
+        let (marker, len) = FORMS[value.leading_zeros() as usize];
+        self.byte(marker);
         let Some(place) = self.bytes[self.at..].first_chunk_mut() else { return };
         // The number stands at the left end of the eight bytes; what follows writes over the others.
-        *place = (value << (8 * (NUMBER - len))).to_be_bytes();
-        self.at += len;
+        *place = (value << (64 - 8 * u32::from(len))).to_be_bytes();
+        self.at += usize::from(len);
     }
 
     #[inline(always)]
@@ -89,6 +101,17 @@ impl Head {
             self.at = end;
         }
     }
+
+    /// Binary data that a rope holds in itself: the first `len` of these bytes. All of them are copied, because a copy
+    /// of any length costs more; what follows writes over the others.
+    #[inline(always)]
+    pub(super) fn short_bin(&mut self, bytes: &[u8; rope::SHORT], len: u8) {
+        self.byte(Marker::Bin8.to_u8());
+        self.byte(len);
+        let Some(place) = self.bytes[self.at..].first_chunk_mut() else { return };
+        *place = *bytes;
+        self.at += usize::from(len);
+    }
 }
 
 #[cfg(test)]
@@ -100,21 +123,23 @@ mod tests {
     fn numbers_and_bytes_are_written_in_their_shortest_forms() {
         let numbers = [0, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX];
         for number in numbers {
-            for len in [0, 1, SHORT] {
+            for len in [0, 1, 38] {
                 let (mut head, mut other) = (BytesMut::new(), BytesMut::new());
-                let payload = vec![7; len];
+                let payload = [7; rope::SHORT];
                 Head::append(&mut head, |head| {
                     head.begin(8, 3);
                     (0..4).for_each(|_| head.uint(number));
                     head.opt_uint(Some(number));
                     head.opt_uint(None);
-                    head.bin(&payload);
+                    head.short_bin(&payload, len);
+                    head.bin(&[8; SHORT][..usize::from(len)]);
                 });
                 put::array(&mut other, 8);
                 put::uint(&mut other, 3);
                 (0..5).for_each(|_| put::uint(&mut other, number));
                 put::nil(&mut other);
-                put::bin(&mut other, &payload);
+                put::bin(&mut other, &payload[..usize::from(len)]);
+                put::bin(&mut other, &[8; SHORT][..usize::from(len)]);
                 assert_eq!(head, other, "{number:#x}, {len} bytes");
             }
         }

@@ -87,7 +87,7 @@ impl Short {
     }
 
     /// Appends bytes; false if there is no place for them.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, bytes: &[u8]) -> bool {
         let len = usize::from(self.len);
         let Some(place) = self.bytes.get_mut(len..).and_then(|free| free.get_mut(..bytes.len())) else {
@@ -139,12 +139,21 @@ impl Rope {
     }
 
     /// The bytes, unless they are in several pieces.
-    #[inline]
-    pub(super) fn as_slice(&self) -> Option<&[u8]> {
+    #[cfg(test)]
+    fn as_slice(&self) -> Option<&[u8]> {
         match &self.0 {
             Pieces::Short(short) => Some(short.as_slice()),
             Pieces::One(bytes) => Some(bytes),
             Pieces::Many(_) => None,
+        }
+    }
+
+    /// The bytes with their number, if the rope holds them in itself. What follows them means nothing.
+    #[inline]
+    pub(super) fn as_short(&self) -> Option<(&[u8; SHORT], u8)> {
+        match &self.0 {
+            Pieces::Short(short) => Some((&short.bytes, short.len)),
+            Pieces::One(_) | Pieces::Many(_) => None,
         }
     }
 
@@ -299,6 +308,14 @@ impl Writer {
         })
     }
 
+    /// Appends bytes for which there is no short place, or which may be a piece of their own.
+    #[inline(never)]
+    fn append(&mut self, bytes: &[u8]) {
+        if bytes.len() < self.apart || !self.take_lent(bytes) {
+            self.buffer().extend_from_slice(bytes);
+        }
+    }
+
     /// Takes the bytes of a [`Blob`] as a piece, if `bytes` are the slice that is being lent. An encoding further up
     /// this thread's stack may be lending other bytes.
     #[cold]
@@ -319,13 +336,10 @@ impl io::Write for Writer {
         Ok(bytes.len())
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() >= self.apart && self.take_lent(bytes) {
-            return Ok(());
-        }
-        if self.buffer.is_some() || !self.short.push(bytes) {
-            self.buffer().extend_from_slice(bytes);
+        if self.buffer.is_some() || bytes.len() >= self.apart || !self.short.push(bytes) {
+            self.append(bytes);
         }
         Ok(())
     }
