@@ -154,11 +154,24 @@ impl Slots {
     /// Takes the outcome of a call that has one, and frees the slot unless the completion is still to come. Also gives
     /// the waker, to be dropped outside the lock. `None` if there is no outcome.
     pub(crate) fn take_outcome(&mut self, key: CallKey) -> Option<(Outcome, Option<Waker>)> {
-        let slot = self.find_mut(key).filter(|slot| matches!(slot.state, SlotState::Resolved(_)))?;
-        let awaiting = slot.awaiting_completion;
-        let state = mem::replace(&mut slot.state, SlotState::Abandoned);
-        let waker = if awaiting { None } else { self.remove(key) };
-        if let SlotState::Resolved(outcome) = state { Some((outcome, waker)) } else { None }
+        let Self { slots, stragglers, free, .. } = self;
+        let (slot, is_straggler) = match slots.get_mut(key.index()) {
+            Some(slot) if slot.is_live(key) => (slot, false),
+            _ => (straggler_mut(stragglers, key)?, true),
+        };
+        if !matches!(slot.state, SlotState::Resolved(_)) {
+            return None;
+        }
+        let SlotState::Resolved(outcome) = mem::replace(&mut slot.state, SlotState::Abandoned) else { return None };
+        if slot.awaiting_completion {
+            return Some((outcome, None));
+        }
+        if is_straggler {
+            return Some((outcome, self.remove_straggler(key)));
+        }
+        let waker = slot.clear();
+        free.push(index_of(key));
+        Some((outcome, waker))
     }
 
     /// Frees a slot; its number is never used again. Its waker is given back, to be dropped outside the lock.
@@ -167,8 +180,7 @@ impl Slots {
             return self.remove_straggler(key);
         };
         let waker = slot.clear();
-        // Indexes are below MAX_SLOTS, far below u32::MAX.
-        self.free.push(u32::try_from(key.index()).unwrap_or(u32::MAX));
+        self.free.push(index_of(key));
         waker
     }
 
@@ -249,6 +261,13 @@ impl Slots {
     pub(crate) fn room(&self) -> usize {
         self.slots.capacity().max(self.free.capacity()).max(self.stragglers.capacity())
     }
+}
+
+/// The index as the list of free slots has it.
+#[inline]
+fn index_of(key: CallKey) -> u32 {
+    // Indexes are below MAX_SLOTS, far below u32::MAX.
+    u32::try_from(key.index()).unwrap_or(u32::MAX)
 }
 
 #[cold]

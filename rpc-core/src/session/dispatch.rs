@@ -110,7 +110,7 @@ impl Dispatch {
         self.arriving.remove(&key);
     }
 
-    /// Starts a call's handler. Returns the handler's end if the handler has ended already. The arguments keep a buffer
+    /// Starts a call's handler. If the handler ends at once, its end goes to `ended`. The arguments keep a buffer
     /// of the length `buffer` alive; they are copied first if handlers that wait keep much already, because this
     /// handler may wait as well.
     pub(super) fn start(
@@ -119,33 +119,34 @@ impl Dispatch {
         call: Arc<ServedCall>,
         mut received: Received,
         buffer: usize,
-    ) -> Option<Ended> {
+        ended: &mut Vec<Ended>,
+    ) {
         if call.id.is_some() && call.is_cancelled() {
             // The call was given up while it waited for hooks, or came together with its cancellation.
             self.arriving.remove(&key);
-            return Some(Ended::because(key, Completion::NotStarted));
+            return ended.push(Ended::because(key, Completion::NotStarted));
         }
         let Some(index) = self.hosting.find(call.method) else {
-            return Some(self.refused(key, &call, None, self.unimplemented(call.method)));
+            return ended.push(self.refused(key, &call, None, self.unimplemented(call.method)));
         };
         let Some(instance) = self.instances.get(self.hosting.service_of(index)) else {
-            return Some(Ended::because(key, Completion::NotStarted));
+            return ended.push(Ended::because(key, Completion::NotStarted));
         };
         let method = self.hosting.method(index);
         let Some(instance) = instance else {
             self.arriving.remove(&key);
-            return Some(Ended::with_status(key, self.hosting.not_offered(index)));
+            return ended.push(Ended::with_status(key, self.hosting.not_offered(index)));
         };
         let held = if self.arriving.is_empty() { None } else { self.arriving.remove(&key) };
         if self.hosting.is_guarded(method) {
             let (hosting, facts) = (&self.hosting, &self.shared.facts);
             if let Err(status) = self.shared.polling(Polled::Handler(method), || hosting.authorize(method, facts)) {
-                return Some(self.refused(key, &call, Some(method), status));
+                return ended.push(self.refused(key, &call, Some(method), status));
             }
         }
         let permit = if method.is_no_cancel() {
             let Some(permit) = self.hosting.acquire_no_cancel(self.shared.config.max_no_cancel()) else {
-                return Some(self.refused(key, &call, Some(method), self.too_many(method)));
+                return ended.push(self.refused(key, &call, Some(method), self.too_many(method)));
             };
             Some(permit)
         } else {
@@ -157,7 +158,7 @@ impl Dispatch {
         let runner = &mut self.runners[index];
         handling.start(&self.shared, instance, received, held, runner);
         if !runner.is_started() {
-            return Some(Ended::with_status(key, no_handler(method)));
+            return ended.push(Ended::with_status(key, no_handler(method)));
         }
         if !method.is_spawn() {
             let what = Polled::Handler(method);
@@ -171,7 +172,7 @@ impl Dispatch {
             }
             self.tick(now);
             if let Poll::Ready(result) = polled {
-                return Some(Ended::of(key, &handling, result));
+                return ended.push(Ended::of(key, &handling, result));
             }
         }
         let call = handling.call.call.clone();
@@ -179,7 +180,6 @@ impl Dispatch {
         let abort = tokio::spawn(task).abort_handle();
         self.kept.hold(buffer);
         self.running.insert(key, Running { abort, call, no_cancel: method.is_no_cancel(), buffer });
-        None
     }
 
     /// Stops a handler that may be stopped.

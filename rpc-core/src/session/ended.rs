@@ -1,6 +1,6 @@
 //! `Ended`: a handler's end, as it is reported to the connection.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
     peer::{SessionShared, StreamWriters, start_streams},
@@ -61,19 +61,26 @@ impl Ended {
         }
     }
 
-    /// Reports the end to the connection. Gives the streams of the result, if there are any.
+    /// Reports the end to the connection, once. Gives the streams of the result, if there are any.
     #[inline]
-    pub(super) fn report(mut self, connection: &mut proto::Connection) -> Option<Produced> {
+    pub(super) fn report(&mut self, connection: &mut proto::Connection) -> Option<Produced> {
         let is_plain = self.charges.transfers == 0 && !self.terminates;
         if let (ServedKey::Call(id), proto::Completion::Value(result)) = (self.key, &mut self.completion) {
             if is_plain && connection.complete_plain(id, result, self.charges.room) {
                 return None;
             }
         }
+        self.report_any(connection)
+    }
+
+    #[inline(never)]
+    fn report_any(&mut self, connection: &mut proto::Connection) -> Option<Produced> {
         if self.terminates {
             connection.end_after(self.key);
         }
-        let streams = connection.complete(self.key, self.completion, self.charges);
-        (!self.writers.is_empty()).then(|| Produced { streams, writers: self.writers })
+        let completion = mem::replace(&mut self.completion, proto::Completion::Stopped);
+        let streams = connection.complete(self.key, completion, mem::take(&mut self.charges));
+        let writers = mem::take(&mut self.writers);
+        (!writers.is_empty()).then_some(Produced { streams, writers })
     }
 }

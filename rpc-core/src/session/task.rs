@@ -30,7 +30,7 @@ impl Task {
         Self { runner, handling: Some(handling), key, shared }
     }
 
-    fn report(&mut self, ended: Ended) {
+    fn report(&mut self, mut ended: Ended) {
         self.handling = None;
         self.shared.handler_ended();
         let produced = self.shared.with(|locked| {

@@ -184,7 +184,7 @@ impl Driver {
             match event {
                 Event::Call { key, call, payload, buffer, streams } => {
                     let received = Received { payload, streams: StreamReaders::new(&self.shared, &streams) };
-                    self.ended.extend(self.dispatch.start(key, call, received, buffer));
+                    self.dispatch.start(key, call, received, buffer, &mut self.ended);
                     started += 1;
                 }
                 Event::Arriving { key, method } => self.dispatch.hold(key, method),

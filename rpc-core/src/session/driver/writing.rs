@@ -176,7 +176,11 @@ impl Driver {
 
 /// Tells the connection of handlers that have ended.
 fn report(ended: &mut Vec<Ended>, connection: &mut Connection, into: &mut Vec<Produced>) {
-    if !ended.is_empty() {
-        into.extend(ended.drain(..).filter_map(|ended| ended.report(connection)));
+    // The ends stay where they lie, because they are large to move.
+    for ended in &mut *ended {
+        if let Some(produced) = ended.report(connection) {
+            into.push(produced);
+        }
     }
+    ended.clear();
 }
