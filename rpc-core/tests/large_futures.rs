@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use futures::FutureExt;
 use rpc_core::{Hosting, session::connect_in_memory};
 use tokio::task::yield_now;
 
@@ -59,16 +58,4 @@ async fn a_small_method_beside_methods_with_large_futures_fits_the_stack() {
     let warehouse: WarehouseClient = session.client();
     assert_eq!(warehouse.small().await, Ok(1));
     assert_eq!(warehouse.of_64().await, Ok(64 * KIB));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_has_a_small_future_and_says_what_is_wrong_when_it_is_polled_after_its_end() {
-    let (_server, session) =
-        connect_in_memory(&Hosting::builder().service(Shelves.serve()).build().unwrap(), &Hosting::default());
-    let warehouse: WarehouseClient = session.client();
-    let mut call = warehouse.small();
-    assert!(size_of_val(&call) <= 256, "{} bytes", size_of_val(&call));
-    assert_eq!((&mut call).await, Ok(1));
-    let again = call.now_or_never().unwrap().unwrap_err();
-    assert!(again.to_string().contains("polled after its end"), "{again}");
 }

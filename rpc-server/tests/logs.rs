@@ -138,7 +138,7 @@ async fn one_way_calls_that_are_not_run_are_logged_and_counted() {
     let session = server.sessions().iter().next().unwrap();
     let refusals: [(&str, &[&str]); 3] = [
         ("note", &["contract=Diary method=note why=INVALID_ARGUMENT", "`page`", "does not fit its type"]),
-        ("seal", &["contract=Diary method=seal why=FAILED_PRECONDITION", "may not be called yet"]),
+        ("seal", &["contract=Diary method=seal why=FAILED_PRECONDITION", "may not be called yet", "in each later one"]),
         ("burn", &["not hosted", "why=UNIMPLEMENTED", "hosts Diary"]),
     ];
     for (count, (method, told)) in (1..).zip(refusals) {

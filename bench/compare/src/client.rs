@@ -247,26 +247,26 @@ impl<P: Peer> Load<P> {
         .await
     }
 
-    /// Broadcasts until messages to clients that read nothing are dropped. What is measured then is measured beside
-    /// queues that are full.
+    /// Broadcasts until messages to clients that read nothing are dropped, if the peer can drop any. What is measured
+    /// then is measured beside queues that are full.
     async fn fill_queues(&self) -> Outcome<()> {
         if !matches!(self.row.work, Work::Broadcast { stalled: 1.. }) {
             return Ok(());
         }
         for _ in 0..MAX_FILLING {
-            if self.broadcast().await? {
+            if self.broadcast().await? != Some(false) {
                 return Ok(());
             }
         }
         Err("the queues of clients that read nothing do not become full".into())
     }
 
-    /// One message to each client, until the last one has it. Says whether some were dropped.
-    async fn broadcast(&self) -> Outcome<bool> {
+    /// One message to each client, until the last one has it. Says whether some were dropped, if the peer can do that.
+    async fn broadcast(&self) -> Outcome<Option<bool>> {
         self.host.expect(self.links.len() as u64);
         let dropped = match self.row.work {
             Work::Broadcast { stalled: 1.. } => self.links[0].broadcast_or_drop().await?,
-            _ => self.links[0].broadcast().await.map(|()| false)?,
+            _ => self.links[0].broadcast().await.map(|()| None)?,
         };
         self.host.all().await;
         Ok(dropped)

@@ -123,10 +123,10 @@ pub(crate) trait Link: Clone + Send + Sync + 'static {
         missing()
     }
 
-    /// The same, where messages to clients that read nothing may be dropped. Says whether some were; always so of a
-    /// peer that cannot drop any.
-    fn broadcast_or_drop(&self) -> impl Future<Output = Outcome<bool>> + Send {
-        async { self.broadcast().await.map(|()| true) }
+    /// The same, where messages to clients that read nothing may be dropped. Says whether some were; `None` of a peer
+    /// that cannot drop any, which keeps them.
+    fn broadcast_or_drop(&self) -> impl Future<Output = Outcome<Option<bool>>> + Send {
+        async { self.broadcast().await.map(|()| None) }
     }
 
     /// Lets the server call all that have subscribed, and waits until it has this many answers.

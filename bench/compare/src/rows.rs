@@ -109,7 +109,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("broadcast", "64 B to 1,000 clients", Group::Callbacks, 1000, Work::Broadcast { stalled: 0 }),
     row(
         "broadcast-stalled",
-        "64 B to 1,000 clients, of which 10 read nothing",
+        "64 B to 1,000 clients, of which 10 read nothing, and may miss some",
         Group::Callbacks,
         1000,
         Work::Broadcast { stalled: 100 },

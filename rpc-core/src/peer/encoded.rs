@@ -29,21 +29,21 @@ fn input(arguments: Rope) -> CallInput<Encoded> {
 
 impl Peer {
     /// As [`Self::call`].
-    pub(crate) async fn call_encoded<O: Output>(
-        &self,
+    pub(crate) fn call_encoded<O: Output>(
+        self,
         method: &'static MethodDescriptor,
         arguments: Rope,
-    ) -> Result<O::Value, Status> {
-        performing::<_, Plain<O>>(self.clone(), method, input(arguments)).await
+    ) -> impl Future<Output = Result<O::Value, Status>> + Send + use<O> {
+        performing::<_, Plain<O>>(self, method, input(arguments))
     }
 
     /// As [`Self::call_fallible`].
-    pub(crate) async fn call_fallible_encoded<O: Output, F: DecodeFault>(
-        &self,
+    pub(crate) fn call_fallible_encoded<O: Output, F: DecodeFault>(
+        self,
         method: &'static MethodDescriptor,
         arguments: Rope,
-    ) -> Result<O::Value, CallError<F::Fault>> {
-        performing::<_, WithFault<O, F>>(self.clone(), method, input(arguments)).await
+    ) -> impl Future<Output = Result<O::Value, CallError<F::Fault>>> + Send + use<O, F> {
+        performing::<_, WithFault<O, F>>(self, method, input(arguments))
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     contract::MethodDescriptor,
     error::CallError,
-    proto::{CallKey, CallProgress, Outcome},
+    proto::{CallKey, CallProgress},
     status::Status,
 };
 
@@ -30,7 +30,17 @@ use crate::{
 pub(super) trait Decoding {
     type Result;
 
-    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result;
+    fn decoded(peer: &Peer, method: &'static MethodDescriptor, answer: Answer) -> Self::Result;
+
+    fn failed(status: Status) -> Self::Result;
+
+    #[inline]
+    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
+        match answer {
+            Ok(answer) => Self::decoded(peer, method, answer),
+            Err(status) => Self::failed(explain(method, status)),
+        }
+    }
 }
 
 /// The value of a method without a typed fault.
@@ -46,8 +56,12 @@ impl<O: Output> Decoding for Plain<O> {
     type Result = Result<O::Value, Status>;
 
     #[inline]
-    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
-        peer.decode_answer::<O>(method, answer?)
+    fn decoded(peer: &Peer, method: &'static MethodDescriptor, answer: Answer) -> Self::Result {
+        peer.decode_answer::<O>(method, answer)
+    }
+
+    fn failed(status: Status) -> Self::Result {
+        Err(status)
     }
 }
 
@@ -55,8 +69,12 @@ impl<O: Output, F: DecodeFault> Decoding for WithFault<O, F> {
     type Result = Result<O::Value, CallError<F::Fault>>;
 
     #[inline]
-    fn result(peer: &Peer, method: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
-        peer.decode_fallible::<O, F>(method, answer?)
+    fn decoded(peer: &Peer, method: &'static MethodDescriptor, answer: Answer) -> Self::Result {
+        peer.decode_fallible::<O, F>(method, answer)
+    }
+
+    fn failed(status: Status) -> Self::Result {
+        Err(status.into())
     }
 }
 
@@ -64,8 +82,12 @@ impl Decoding for Nothing {
     type Result = Result<(), Status>;
 
     #[inline]
-    fn result(_: &Peer, _: &'static MethodDescriptor, answer: Result<Answer, Status>) -> Self::Result {
-        answer.map(|_| ())
+    fn decoded(_: &Peer, _: &'static MethodDescriptor, _: Answer) -> Self::Result {
+        Ok(())
+    }
+
+    fn failed(status: Status) -> Self::Result {
+        Err(status)
     }
 }
 
@@ -78,23 +100,36 @@ pub(super) fn performing<A: Arguments, D: Decoding>(
 ) -> impl Future<Output = D::Result> + Send + use<A, D> {
     let general = |peer: Peer, method, mut input, begun| async move {
         let answer = perform(peer.destination(), peer.options(), method, &mut input, begun).await;
-        D::result(&peer, method, answer.map_err(|status| explain(method, status)))
+        D::result(&peer, method, answer)
     };
+    let call = Some(Call { peer, input, held: None });
     let decoding: PhantomData<fn() -> D> = PhantomData;
-    Performing { peer, method, input: Some(input), held: None, state: State::New, general, decoding }
+    Performing { method, call, state: State::New, general, decoding }
 }
 
 struct Performing<A, D, F, G> {
-    peer: Peer,
     method: &'static MethodDescriptor,
-    /// `None` once `general` has it.
-    input: Option<CallInput<A>>,
-    /// The session of a client in which the call was sent.
-    held: Option<Arc<SessionShared>>,
+    /// `None` once `general` has it, and after the end: a call that has ended keeps no session open.
+    call: Option<Call<A>>,
     state: State<F>,
     /// Makes the future of a call that is not plain.
     general: G,
     decoding: PhantomData<fn() -> D>,
+}
+
+struct Call<A> {
+    peer: Peer,
+    input: CallInput<A>,
+    /// The session of a client in which the call is tried.
+    held: Option<Arc<SessionShared>>,
+}
+
+impl<A> Call<A> {
+    /// The session in which the call was sent.
+    #[inline]
+    fn session(&self) -> Option<&Arc<SessionShared>> {
+        self.peer.destination().sent_in(&self.held)
+    }
 }
 
 enum State<F> {
@@ -117,7 +152,7 @@ where
     #[inline]
     fn begin(&mut self, cx: &mut Context<'_>) -> Poll<D::Result> {
         let begun = now();
-        let Self { peer, method, input: Some(input), held, .. } = self else { return self.over() };
+        let (method, Some(Call { peer, input, held })) = (self.method, &mut self.call) else { return over::<D>() };
         let at_hand = peer.destination().at_hand(held);
         let sent =
             at_hand.and_then(|shared| plain_call::send(shared, peer.options(), method, input, begun, cx.waker()));
@@ -133,10 +168,13 @@ where
     }
 
     #[inline]
-    fn take(&mut self, outcome: Outcome, begun: Instant, cx: &mut Context<'_>) -> Poll<D::Result> {
-        let Some(shared) = self.peer.destination().sent_in(&self.held) else { return self.over() };
+    fn poll_sent(&mut self, key: CallKey, begun: Instant, cx: &mut Context<'_>) -> Poll<D::Result> {
+        let Some(call) = &self.call else { return over::<D>() };
+        let Some(shared) = call.session() else { return over::<D>() };
+        let CallProgress::Done(outcome) = shared.poll_call(key, cx.waker()) else { return Poll::Pending };
+        self.state = State::Over;
         match answer_of(shared, outcome) {
-            Err(status) if self.peer.destination().goes_on(shared, &status) => self.generalize(begun, cx),
+            Err(status) if call.peer.destination().goes_on(shared, &status) => self.generalize(begun, cx),
             answer => self.end(answer),
         }
     }
@@ -144,8 +182,8 @@ where
     /// The call is no plain one, or has to go through another session.
     #[cold]
     fn generalize(&mut self, begun: Instant, cx: &mut Context<'_>) -> Poll<D::Result> {
-        let Some(input) = self.input.take() else { return self.over() };
-        let mut future = Box::pin((self.general)(self.peer.clone(), self.method, input, begun));
+        let Some(Call { peer, input, .. }) = self.call.take() else { return over::<D>() };
+        let mut future = Box::pin((self.general)(peer, self.method, input, begun));
         let polled = future.as_mut().poll(cx);
         self.state = if polled.is_pending() { State::General(future) } else { State::Over };
         polled
@@ -154,14 +192,14 @@ where
     #[inline]
     fn end(&mut self, answer: Result<Answer, Status>) -> Poll<D::Result> {
         self.state = State::Over;
-        let method = self.method;
-        Poll::Ready(D::result(&self.peer, method, answer.map_err(|status| explain(method, status))))
+        let Some(call) = self.call.take() else { return over::<D>() };
+        Poll::Ready(D::result(&call.peer, self.method, answer))
     }
+}
 
-    #[cold]
-    fn over(&mut self) -> Poll<D::Result> {
-        self.end(Err(Status::internal("a call was polled after its end")))
-    }
+#[cold]
+fn over<D: Decoding>() -> Poll<D::Result> {
+    Poll::Ready(D::failed(Status::internal("a call was polled after its end")))
 }
 
 impl<A, D, F, G> Future for Performing<A, D, F, G>
@@ -180,21 +218,14 @@ where
             State::New => this.begin(cx),
             State::Sent(key, begun) => {
                 let (key, begun) = (*key, *begun);
-                let Some(shared) = this.peer.destination().sent_in(&this.held) else { return this.over() };
-                match shared.poll_call(key, cx.waker()) {
-                    CallProgress::Done(outcome) => {
-                        this.state = State::Over;
-                        this.take(outcome, begun, cx)
-                    }
-                    CallProgress::Waiting | CallProgress::Admitted => Poll::Pending,
-                }
+                this.poll_sent(key, begun, cx)
             }
             State::General(future) => {
                 let result = ready!(future.as_mut().poll(cx));
                 this.state = State::Over;
                 Poll::Ready(result)
             }
-            State::Over => this.over(),
+            State::Over => over::<D>(),
         }
     }
 }
@@ -202,9 +233,9 @@ where
 impl<A, D, F, G> Drop for Performing<A, D, F, G> {
     #[inline]
     fn drop(&mut self) {
-        if let State::Sent(key, _) = self.state {
-            if let Some(shared) = self.peer.destination().sent_in(&self.held) {
-                shared.act(|connection| connection.cancel_call(key));
+        if let (State::Sent(key, _), Some(call)) = (&self.state, &self.call) {
+            if let Some(shared) = call.session() {
+                shared.act(|connection| connection.cancel_call(*key));
             }
         }
     }

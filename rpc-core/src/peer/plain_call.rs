@@ -1,5 +1,5 @@
-//! `PlainCall`: a call without metadata and streams, whose arguments are short, and which finds a permit and room at
-//! its first poll. Any other call goes through `sending`, which also says why a call cannot be made.
+//! Sends plain calls. A plain call has no metadata and no streams, its arguments are short, and it finds a permit and
+//! room at its first poll. Any other call goes through `sending`, which also says why a call cannot be made.
 
 use std::{task::Waker, time::Instant};
 

@@ -154,6 +154,7 @@ impl Slots {
     /// Takes the outcome of a call that has one, and frees the slot unless the completion is still to come. Also gives
     /// the waker, to be dropped outside the lock. `None` if there is no outcome.
     pub(crate) fn take_outcome(&mut self, key: CallKey) -> Option<(Outcome, Option<Waker>)> {
+        // The slot is looked up once, because each call comes here.
         let Self { slots, stragglers, free, .. } = self;
         let (slot, is_straggler) = match slots.get_mut(key.index()) {
             Some(slot) if slot.is_live(key) => (slot, false),
@@ -335,6 +336,8 @@ impl Slot {
 mod tests {
     use std::collections::HashSet;
 
+    use bytes::Bytes;
+
     use super::*;
 
     const PEAK: usize = 1000;
@@ -392,9 +395,18 @@ mod tests {
         let keys = peak(&mut slots);
         slots.end();
         assert_eq!(slots.live(), PEAK);
-        for key in keys {
-            assert!(slots.find(key).is_some());
-            slots.remove(key);
+        for (key, has_outcome) in keys.into_iter().zip([true, false].into_iter().cycle()) {
+            let slot = slots.find_mut(key).unwrap();
+            if has_outcome {
+                slot.state = SlotState::Resolved(Outcome::Value(Bytes::new()));
+                slot.waker = Some(Waker::noop().clone());
+                let (outcome, waker) = slots.take_outcome(key).unwrap();
+                assert_eq!((outcome, waker.is_some()), (Outcome::Value(Bytes::new()), true));
+            } else {
+                assert_eq!(slots.take_outcome(key).map(|(outcome, _)| outcome), None);
+                slots.remove(key);
+            }
+            assert!(slots.find(key).is_none());
         }
         assert_eq!((slots.live(), slots.room()), (0, 0));
     }

@@ -145,8 +145,8 @@ impl Instance {
         }
         let first = self.contract.methods().iter().filter(|method| method.is_initiating());
         let message = format!(
-            "{method} may not be called yet: first a call of {} must have succeeded in this session; a client that has \
-             connected again may have a new session, so such a call belongs in its `on_session`",
+            "{method} may not be called yet: first a call of {} must have succeeded in this session, and again in each \
+             later one (a client makes such a call in its `on_session`)",
             list(first, " or ")
         );
         Err(Status::failed_precondition(message).not_executed())

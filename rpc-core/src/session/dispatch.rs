@@ -110,9 +110,9 @@ impl Dispatch {
         self.arriving.remove(&key);
     }
 
-    /// Starts a call's handler. If the handler ends at once, its end goes to `ended`. The arguments keep a buffer
-    /// of the length `buffer` alive; they are copied first if handlers that wait keep much already, because this
-    /// handler may wait as well.
+    /// Starts a call's handler. If the call is refused or its handler ends at once, the end goes to `ended`. The
+    /// arguments keep a buffer of the length `buffer` alive; they are copied first if handlers that wait keep much
+    /// already, because this handler may wait as well.
     pub(super) fn start(
         &mut self,
         key: ServedKey,

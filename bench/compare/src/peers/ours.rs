@@ -234,8 +234,8 @@ impl Link for OurLink {
         Ok(self.client.broadcast().await?)
     }
 
-    async fn broadcast_or_drop(&self) -> Outcome<bool> {
-        Ok(self.client.broadcast_or_drop().await?)
+    async fn broadcast_or_drop(&self) -> Outcome<Option<bool>> {
+        Ok(Some(self.client.broadcast_or_drop().await?))
     }
 
     async fn majority(&self, answers: u64) -> Outcome<()> {
