@@ -51,6 +51,8 @@ pub(crate) struct Socket<IO> {
     most: usize,
     /// The number of messages and control frames that the library has given out.
     taken: u64,
+    /// Whether the library has given a message out and has not looked at what came behind the message.
+    has_given: bool,
     /// Bytes of the messages that were written since the last flush.
     unflushed: usize,
     /// Whether something has been handed to the library, or queued by it, that is not flushed.
@@ -74,6 +76,7 @@ impl<IO> Socket<IO> {
             unread: Unread::copied(leftover),
             most: READ,
             taken: 0,
+            has_given: false,
             unflushed: 0,
             is_dirty: false,
             owes_pong: false,
@@ -158,13 +161,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             let mut end = None;
             if self.unread.is_empty() && self.metered.framing().completed() == self.taken {
                 self.answer()?;
-                if !self.metered.may_read() {
-                    // Most often a caller has woken the task.
-                    return Poll::Pending;
-                }
-                match self.unread.poll_fill(&mut self.metered, self.most) {
+                // Most often a caller has woken the task, and there is nothing to read.
+                let may_read = self.metered.may_read();
+                let filled = if may_read { self.unread.poll_fill(&mut self.metered, self.most) } else { Poll::Pending };
+                match filled {
+                    // Nothing may ever come behind the header of a frame that is refused for its header.
+                    Poll::Pending if self.has_given && self.metered.framing().unfinished() > 0 => {}
                     Poll::Pending => {
-                        self.rest();
+                        if may_read {
+                            self.rest();
+                        }
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(read)) if read > 0 => {}
@@ -173,7 +179,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             }
             let (library, mut feed) = self.library();
             feed.end = end;
-            match library.read(&mut feed) {
+            let read = library.read(&mut feed);
+            self.has_given = read.is_ok();
+            match read {
                 // The library has taken all that was read, and needs more for the next message.
                 Err(error) if would_block(&error) => self.taken = self.metered.framing().completed(),
                 Err(error) => return Poll::Ready(self.note(Err(error))),

@@ -285,6 +285,24 @@ async fn row_8_an_absurd_length() {
     }
 }
 
+/// The header comes with the message before it, in one read, and nothing comes behind it.
+#[tokio::test]
+async fn a_frame_that_begins_behind_a_message_is_refused_before_more_of_it_comes() {
+    for end in BOTH {
+        let masked = end == End::Server;
+        let absurd = (header(FIN | BINARY, 1 << 63, masked), 1009);
+        let reserved = (header(FIN | 3, 2, masked), 1002);
+        for (header, code) in [absurd, reserved] {
+            let mut link = Link::established(end);
+            let bytes = [link.frame(FIN | BINARY, b"first"), header.clone()].concat();
+            link.write(&bytes).await;
+            assert_eq!(link.receive().await.unwrap(), "first");
+            let (_, heard) = link.refused(&[]).await;
+            assert_eq!(heard, code, "{end:?}, {header:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn row_9_a_message_over_the_limit_by_fragments() {
     for end in BOTH {
