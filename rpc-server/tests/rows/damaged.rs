@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use rpc_testing::rows::{Side, damaged};
+use rpc_testing::rows::{Scene, Side, damaged};
 
-use crate::{Place, allocated::allocated};
+use crate::Place;
 
 /// How many links are there at once.
 const AT_ONCE: usize = 8;
@@ -20,7 +20,7 @@ pub(crate) async fn run(place: &Place) {
             }
         });
         place.beside("damaged packets", async { drop(futures::future::join_all(peers).await) }).await;
-        before.get_or_insert_with(allocated);
+        before.get_or_insert_with(|| place.memory().held);
         nth += AT_ONCE;
     }
     assert!(nth > 1000, "{nth} packets");

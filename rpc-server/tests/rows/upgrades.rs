@@ -6,20 +6,25 @@ use std::time::Duration;
 use futures::future::join_all;
 use rpc_core::{Credential, Identity, async_trait};
 use rpc_server::{AuthError, AuthRequest, Authenticator, ConnectionInfo, Server, Verdict};
-use rpc_testing::{SOON, greeting, rows::Pace};
+use rpc_testing::{
+    SOON, greeting,
+    rows::{AGAIN, Pace, Scene, config},
+};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
-    AGAIN, Place,
+    Place,
     raw::{Raw, UPGRADE},
 };
 
 /// How many peers wait for a time limit together.
 const TOGETHER: usize = 8;
+/// The time of an upgrade where peers are slow.
+const LIMIT: Duration = Duration::from_secs(1);
 /// For how long an identity holds.
 const HOLDS: Duration = Duration::from_secs(1);
 
@@ -69,13 +74,17 @@ async fn compressed(place: &Place) {
 /// Rows 1 and 2: no byte, and one byte after the other, until the time of an upgrade is over.
 async fn slow(place: &Place) {
     let silent = async || {
+        let since = Instant::now();
         let peers = (0..TOGETHER).map(async |_| {
             assert_eq!(Raw::connect(&place.server).await.rest().await, b"");
+            // Time limits do not end early, however slow the machine is.
+            assert!(since.elapsed() >= LIMIT, "{:?}", since.elapsed());
         });
         join_all(peers).await;
     };
     place.leaves_nothing("row 1: silence", 1, silent).await;
     let drips = async || {
+        let since = Instant::now();
         let peers = (0..TOGETHER).map(async |_| {
             let mut peer = Raw::connect(&place.server).await;
             let (mut reads, mut writes) = peer.0.split();
@@ -93,7 +102,7 @@ async fn slow(place: &Place) {
                 heard = timeout(SOON, heard) => drop(heard.expect("the server ends the connection")),
                 () = says => unreachable!("the head has no end"),
             }
-            assert!(said.is_empty(), "{said:?}");
+            assert!(said.is_empty() && since.elapsed() >= LIMIT, "{said:?} {:?}", since.elapsed());
         });
         join_all(peers).await;
     };
@@ -140,6 +149,7 @@ pub(crate) async fn run() {
     compressed(&patient).await;
     timeout(SOON, patient.server.shutdown()).await.unwrap();
     let hasty = Place::begin(Pace::Hasty).await;
+    assert_eq!(config(Pace::Hasty).upgrade_timeout(), LIMIT);
     slow(&hasty).await;
     timeout(SOON, hasty.server.shutdown()).await.unwrap();
     let bank = Place::with(Server::builder().authenticator(Login)).await;

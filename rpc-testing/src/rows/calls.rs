@@ -77,6 +77,7 @@ fn payloads() -> Vec<Row> {
                 liar.lives().await;
             })
         })
+        .long()
         .allocates(24 * MIB),
         Row::new(19, "bytes behind a value, 0xc1, text that is not UTF-8, and a field twice", |liar| {
             Box::pin(async move {
@@ -185,6 +186,7 @@ fn numbers() -> Vec<Row> {
                 liar.lives().await;
             })
         })
+        .long()
         .allocates(64 * MIB),
         Row::new(27, "cancels of a call that is complete and of none", |liar| {
             Box::pin(async move {
@@ -226,7 +228,8 @@ fn handlers() -> Vec<Row> {
                 assert_eq!(liar.refused(1).await, Code::DeadlineExceeded);
                 liar.lives().await;
             })
-        }),
+        })
+        .long(),
         Row::new(32, "a callback that is not answered", |liar| {
             Box::pin(async move {
                 liar.greet().await;
@@ -250,7 +253,8 @@ fn handlers() -> Vec<Row> {
                 liar.say(&[answer(callback.id)]).await;
                 liar.lives().await;
             })
-        }),
+        })
+        .long(),
         Row::new(33, "calls of depth 16 and 17", |liar| {
             Box::pin(async move {
                 liar.greet().await;
@@ -290,7 +294,8 @@ fn handlers() -> Vec<Row> {
                 liar.hears_completions(2).await;
                 liar.lives().await;
             })
-        }),
+        })
+        .long(),
     ]
 }
 

@@ -41,7 +41,8 @@ pub(super) fn rows() -> Vec<Row> {
                 bytes.extend(liar.frame(CONTINUATION, &[0]).repeat(200 * KIB));
                 liar.floods(&bytes, 1009).await;
             })
-        }),
+        })
+        .long(),
         Row::new(10, "fragments without a byte before the handshake is done", |liar| {
             Box::pin(async move {
                 let mut bytes = liar.frame(BINARY, &[]);

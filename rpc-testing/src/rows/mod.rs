@@ -9,6 +9,7 @@ mod claims;
 mod damaged;
 mod framing;
 mod liar;
+mod scene;
 mod victim;
 
 use std::{fmt, time::Duration};
@@ -20,6 +21,7 @@ pub use claims::Claimant;
 pub use damaged::damaged;
 use liar::Liar;
 pub use liar::{Side, answer, opening};
+pub use scene::{AGAIN, Memory, Scene};
 pub use victim::{Card, Guest, GuestClient, Host, HostClient, Muddle, Victim};
 
 use crate::socket::Link;
@@ -46,17 +48,25 @@ pub struct Row {
     pub pace: Pace,
     /// The most that may be allocated meanwhile, if the row is about that.
     pub allocates: Option<usize>,
+    /// How often it is run again, to see what is left of it.
+    pub again: usize,
     script: Script,
 }
 
 impl Row {
     /// A row that waits for no time limit.
     const fn new(number: u8, what: &'static str, script: Script) -> Self {
-        Self { number, what, pace: Pace::Patient, allocates: None, script }
+        Self { number, what, pace: Pace::Patient, allocates: None, again: AGAIN, script }
     }
 
+    /// As it is where a time limit has to be reached.
     const fn hasty(self) -> Self {
-        Self { pace: Pace::Hasty, ..self }
+        Self { pace: Pace::Hasty, again: 0, ..self }
+    }
+
+    /// A row that takes long without any time limit.
+    const fn long(self) -> Self {
+        Self { again: 5, ..self }
     }
 
     const fn allocates(self, most: usize) -> Self {
