@@ -9,6 +9,8 @@
 mod answers;
 #[path = "rows/damaged.rs"]
 mod damaged;
+#[path = "rows/resumed.rs"]
+mod resumed;
 
 use std::{
     alloc::System,
@@ -120,6 +122,7 @@ async fn hostile_rows_leave_nothing_at_a_client() {
         place.measure(row).await;
     }
     every_cut(&place).await;
+    resumed::run(&place).await;
     answers::run(&place).await;
     damaged::run(&place).await;
     timeout(SOON, place.server.shutdown()).await.unwrap();
