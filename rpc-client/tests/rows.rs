@@ -9,6 +9,8 @@
 mod answers;
 #[path = "rows/damaged.rs"]
 mod damaged;
+#[path = "rows/positions.rs"]
+mod positions;
 #[path = "rows/resumed.rs"]
 mod resumed;
 
@@ -123,6 +125,7 @@ async fn hostile_rows_leave_nothing_at_a_client() {
     }
     every_cut(&place).await;
     resumed::run(&place).await;
+    positions::run(&place).await;
     answers::run(&place).await;
     damaged::run(&place).await;
     timeout(SOON, place.server.shutdown()).await.unwrap();

@@ -1,17 +1,17 @@
-//! Rows 38 and 39: links that claim a session, at a server.
+//! Rows 38 and 39: links that claim a session, at a server, and a server that says what cannot be of its client's.
 
 use bytes::Bytes;
 use rpc_core::{
-    __internals::wire::{Frame, Hello, Payload, Resume, Welcome},
+    __internals::wire::{Frame, Hello, Payload, Resume, Streams, Welcome},
     Stub,
 };
 
 use super::{
     liar::{FEW, Liar, Side},
-    victim::GuestClient,
+    victim::{GuestClient, HostClient},
 };
 use crate::{
-    frames::{hello, hosted},
+    frames::{hello, hosted, welcome},
     socket::Link,
 };
 
@@ -104,6 +104,64 @@ impl Claimant {
     /// Ends the session in order.
     pub async fn leave(mut self) {
         self.liar.say(&[Frame::Bye { code: 1000, message: String::new() }]).await;
+        self.liar.closed(1000).await;
+    }
+}
+
+/// A server that speaks bytes, over one link of a client that would like to resume its sessions.
+#[derive(Debug)]
+pub struct Resumer {
+    liar: Liar,
+    hello: Box<Hello>,
+}
+
+impl Resumer {
+    /// Hears the Hello of a client over a link that has just become a WebSocket.
+    pub async fn hear(link: Link) -> Self {
+        let mut liar = Liar::new(link, Side::Client, || true);
+        match liar.next().await {
+            Frame::Hello(hello) => Self { liar, hello },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The session that the client would like to go on with.
+    pub fn resume(&self) -> Option<&Resume> {
+        self.hello.resume.as_ref()
+    }
+
+    /// Begins a session, which can be resumed with this token.
+    pub async fn begins(&mut self, token: Bytes) {
+        let Frame::Welcome(said) = welcome(FEW, hosted(HostClient::CONTRACT)) else { unreachable!("it is one") };
+        let said = Welcome { token, resume_window_ms: WINDOW_MS, ..*said };
+        self.liar.say_apart(&[Frame::Welcome(Box::new(said))]).await;
+    }
+
+    /// Goes on with the session, of which it says that the packets up to `received` have come.
+    pub async fn goes_on(&mut self, received: u64) {
+        self.liar.say_apart(&[Frame::Welcome(Box::new(Welcome::resume(received)))]).await;
+    }
+
+    /// Answers the client's next call with this text, which is short.
+    pub async fn answers(&mut self, text: &str) {
+        let Frame::Request(call) = self.liar.next().await else { panic!("the client calls") };
+        let text = [&[0xa0 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let answer =
+            Frame::Response { id: call.id, payload: Payload::Inline(text.into()), streams: Streams::default() };
+        self.liar.say(&[answer]).await;
+    }
+
+    /// Asserts that the client closes this link with this code.
+    pub async fn is_closed(mut self, code: u16) {
+        self.liar.closed(code).await;
+    }
+
+    /// Hears the client end the session in order, and acknowledges it.
+    pub async fn is_left(mut self) {
+        match self.liar.next().await {
+            Frame::Bye { code: 1000, .. } => self.liar.say_apart(&[]).await,
+            other => panic!("{other:?}"),
+        }
         self.liar.closed(1000).await;
     }
 }

@@ -17,7 +17,7 @@ use std::{fmt, time::Duration};
 use futures::future::BoxFuture;
 use rpc_core::{Config, ConfigBuilder};
 
-pub use claims::Claimant;
+pub use claims::{Claimant, Resumer};
 pub use damaged::damaged;
 use liar::Liar;
 pub use liar::{Side, answer, opening};
