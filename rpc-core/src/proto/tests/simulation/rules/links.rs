@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{
     super::world::{WINDOW, World},
-    SECOND, Server, call, client, lost, newcomer, packet, request, token, welcome, welcomed, world,
+    SECOND, Server, call, client, greeting_client, lost, newcomer, packet, request, token, welcome, welcomed, world,
 };
 use crate::{
     config::Config,
@@ -295,4 +297,17 @@ fn a_window_of_less_than_a_millisecond_is_none() {
     assert_eq!((welcome.resume_window_ms, welcome.token.len()), (0, 0));
     let resume = Resume { token: token(), epoch: 1, received: 0 };
     assert_eq!(connection.judge_resume(&resume), ResumeVerdict::Over);
+}
+
+#[test]
+fn a_client_asks_for_the_window_that_it_would_like_on_each_of_its_links() {
+    let now = Instant::now();
+    let mut asking = Connection::client(1, Config::default(), Vec::new(), now);
+    asking.make_resumable(Resumability { window: 7 * SECOND, replay_buffer: 1 }, Bytes::new());
+    assert_eq!(asking.take_hello().map(|hello| hello.resume_window_ms), Some(7_000));
+    // What it was granted last does not change what it would like of a further session.
+    let mut client = greeting_client(now);
+    client.handle_packet(now, welcome(1_000));
+    client.handle_lost(now, lost());
+    assert_eq!(u128::from(client.resume_hello(Vec::new()).resume_window_ms), WINDOW.as_millis());
 }

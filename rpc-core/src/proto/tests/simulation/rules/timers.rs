@@ -143,6 +143,23 @@ fn a_transfer_that_has_grown_since_it_cost_a_link_costs_a_link_again_and_no_sess
 }
 
 #[test]
+fn what_came_before_a_transfer_cost_its_link_does_not_count_with_the_next_one() {
+    let mut server = Server::new(1 << 20);
+    server.say(0, &[Frame::Request(Request::plain(1, 1, Payload::announced(1, 4 << 20)))]);
+    // Each part alone is too little for a period, and both together are not.
+    let part = || Frame::Chunk { transfer: 1, data: vec![7; 10_000].into() };
+    server.say(0, &[part()]);
+    server.pass(31);
+    assert!(server.connection.detached().is_some() && server.connection.is_open());
+    server.resume(0);
+    server.say(0, &[part()]);
+    server.pass(29);
+    assert!(server.connection.is_open());
+    server.pass(2);
+    assert!(!server.connection.is_open());
+}
+
+#[test]
 fn silence_costs_the_link_alone() {
     let mut server = Server::new(1 << 20);
     while let Some(next) = server.connection.poll_timeout().filter(|_| server.connection.detached().is_none()) {
