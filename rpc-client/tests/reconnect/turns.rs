@@ -20,11 +20,15 @@ trait Guest {
     async fn think(&self);
     /// Gives one number, and no other.
     async fn numbers(&self) -> Streaming<u32>;
+    #[rpc(oneway)]
+    async fn hear(&self, news: Vec<u8>);
 }
 
 #[rpc_core::service(callback = Guest)]
 trait Counter {
     async fn ask(&self, cx: &Context<GuestClient>, read: bool) -> Result<(), Status>;
+    /// Tells the client news until that fails; if `is_late`, only when a call of the client has failed.
+    async fn tell(&self, cx: &Context<GuestClient>, len: usize, is_late: bool) -> Result<(), Status>;
     async fn next(&self) -> u32;
 }
 
@@ -36,6 +40,19 @@ impl Counter for Clerk {
         let asked = if read { read_all(cx.peer()).await } else { cx.peer().think().await };
         self.0.send(asked.clone().unwrap_err()).unwrap();
         asked
+    }
+
+    async fn tell(&self, cx: &Context<GuestClient>, len: usize, is_late: bool) -> Result<(), Status> {
+        if is_late {
+            cx.peer().think().await.unwrap_err();
+        }
+        let failed = loop {
+            if let Err(status) = cx.peer().hear(vec![7; len]).await {
+                break status;
+            }
+        };
+        self.0.send(failed.clone()).unwrap();
+        Err(failed)
     }
 
     async fn next(&self) -> u32 {
@@ -58,6 +75,10 @@ impl Guest for Thinker {
     async fn think(&self) {
         self.0.add_permits(1);
         pending::<()>().await;
+    }
+
+    async fn hear(&self, _: Vec<u8>) {
+        self.0.add_permits(1);
     }
 
     async fn numbers(&self) -> Streaming<u32> {
@@ -109,6 +130,33 @@ async fn a_client_that_loses_its_link_in_its_turn_does_not_hold_up_others() {
         line.open(server.local_addr());
         let status = timeout(SOON, ask).await.unwrap().unwrap().unwrap_err();
         assert!(status.message().contains("Config::detached_turn"), "{status}");
+        away_one.close().await;
+        other.close().await;
+        until("both have left", || server.sessions().is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn one_way_calls_that_wait_for_a_client_without_a_link_do_not_hold_up_others() {
+    let (server, mut told) = serve().await;
+    // Short ones use up the permits, and long ones the room.
+    for (len, is_late) in [(1, false), (60_000, false), (1, true), (60_000, true)] {
+        let (line, other_line) = (Line::to(server.local_addr()).await, Line::to(server.local_addr()).await);
+        let asked = Arc::new(Semaphore::new(0));
+        let (away_one, other) = (guest(&line, &asked).await, guest(&other_line, &asked).await);
+        let counter: CounterClient = away_one.client();
+        let tell = tokio::spawn(async move { counter.tell(len, is_late).await });
+        timeout(SOON, asked.acquire()).await.unwrap().unwrap().forget();
+        let counter: CounterClient = other.client();
+        let next = tokio::spawn(async move { counter.next().await });
+        line.close();
+        away(&away_one).await;
+        assert_eq!(timeout(SOON, next).await.expect("the other client is held up").unwrap(), Ok(1), "{len} {is_late}");
+        let status = timeout(SOON, told.recv()).await.unwrap().unwrap();
+        assert_eq!((status.code(), status.execution()), (Code::Unavailable, Execution::NotExecuted), "{status}");
+        assert!(status.message().contains("Config::detached_turn"), "{status}");
+        line.open(server.local_addr());
+        timeout(SOON, tell).await.unwrap().unwrap().unwrap_err();
         away_one.close().await;
         other.close().await;
         until("both have left", || server.sessions().is_empty()).await;

@@ -325,10 +325,10 @@ fields! {
     /// How long a handler that keeps others waiting waits itself for a client, or a server, that has lost its link:
     /// when the handler has the turn of an object that serves all sessions one call after another
     /// ([`Concurrency`](crate::Concurrency)), or its chain has. Then its two-way calls to the other side, and its own
-    /// waits for items of the other side's streams, fail with `UNAVAILABLE`. One-way calls, which wait only where their
-    /// permits or the room are used up, and tasks that the handler spawns go on. Default 5 s, counted from the loss of
-    /// the link and with each loss anew; zero fails them at once. All other calls wait for up to `resume_window`. Stops
-    /// one client that has lost its link from holding up all others.
+    /// waits for items of the other side's streams, fail with `UNAVAILABLE`. So do its one-way calls that would have to
+    /// wait, because permits or room are used up; all others are taken. Tasks that the handler spawns go on. Default
+    /// 5 s, counted from the loss of the link and with each loss anew; zero fails them at once. All other calls wait
+    /// for up to `resume_window`. Stops one client that has lost its link from holding up all others.
     detached_turn: Duration = secs(5), ZERO..=FOR_EVER;
     /// In a session that can be resumed: bytes of packets that may wait to be acknowledged, because they are kept to be
     /// sent again over another link. Each packet counts 64 bytes beside its own. Chunks of large payloads and items of

@@ -225,6 +225,10 @@ impl<'a> Sending<'a> {
             return Err(Status::resource_exhausted(message).not_executed());
         }
         let (shared, key) = (self.shared, &mut self.key);
+        if let Some(key) = *key {
+            // The other side may be away, and the wait for long.
+            shared.with(|locked| locked.connection.end_if_it_holds_up(key));
+        }
         // The driver has not seen the call's deadline yet.
         shared.wake_driver();
         let mut waiting = pin!(self.reservation.wait(need));

@@ -119,6 +119,7 @@ impl Connection {
             if nested {
                 self.push_deadline(now + self.config.nested_wait(), DeadlineKey::Wait(key));
             }
+            self.end_if_it_holds_up(key);
         }
         Ok((key, if admitted { CallProgress::Admitted } else { CallProgress::Waiting }))
     }

@@ -14,14 +14,26 @@ impl Connection {
         links.end_turns();
         let keys = self.calls.slots.keys();
         for key in keys {
-            let slot = self.calls.slots.find(key);
-            let holds_up = slot.filter(|slot| !slot.oneway).and_then(|slot| slot.origin.as_deref());
-            if holds_up.is_some_and(ServedCall::holds_up_sessions) {
-                self.end_held_up(key);
-            }
+            self.end_if_it_holds_up(key);
         }
         // Their readers look whether they hold others up.
         self.recv_streams.wake_readers(&mut self.output.wakes);
+    }
+
+    /// A call waits, for its outcome or to be sent: ends it if it holds up other sessions, and the session has been
+    /// without a link for too long.
+    pub fn end_if_it_holds_up(&mut self, key: CallKey) {
+        if !self.ends_turns() {
+            return;
+        }
+        let origin = self.calls.slots.find(key).and_then(|slot| slot.origin.as_deref());
+        if origin.is_some_and(ServedCall::holds_up_sessions) {
+            self.end_held_up(key);
+        }
+    }
+
+    fn ends_turns(&self) -> bool {
+        self.resumption.detached().is_some_and(|detached| detached.ends_turns)
     }
 
     fn end_held_up(&mut self, key: CallKey) {
@@ -47,11 +59,11 @@ impl Connection {
     /// Why a call that holds up other sessions is not made, or its wait for an item ends: the session has been without
     /// a link for too long. `None` if the call may wait.
     pub fn refuse_to_hold_up(&self, call: &ServedCall) -> Option<Status> {
-        let ends = self.resumption.detached().is_some_and(|detached| detached.ends_turns);
-        (ends && call.holds_up_sessions()).then(|| self.held_up(None))
+        (self.ends_turns() && call.holds_up_sessions()).then(|| self.held_up(None))
     }
 
-    /// As [`Self::refuse_to_hold_up`], for a call that is to be made.
+    /// As [`Self::refuse_to_hold_up`], for a call that is to be made. A one-way call may find all that it needs, and
+    /// then waits for nothing.
     #[inline]
     pub(super) fn refuse_to_wait(&self, start: &CallStart) -> Option<Status> {
         if !self.resumption.is_detached() || start.oneway {

@@ -84,12 +84,54 @@ fn a_call_holds_up_other_sessions_if_one_further_up_its_chain_does() {
     begin(&mut server, &call).unwrap();
 }
 
+fn begin_oneway(server: &mut Server, origin: &Arc<ServedCall>) -> (CallKey, CallProgress) {
+    let mut start = CallStart { oneway: true, origin: Some(origin.clone()), depth: 1, ..CallStart::default() };
+    server.connection.begin_call(server.now, &mut start, Waker::noop()).unwrap()
+}
+
 #[test]
-fn one_way_calls_hold_no_one_up() {
+fn one_way_calls_hold_no_one_up_unless_they_wait() {
     let mut server = Server::new(1 << 20);
-    let call = serving(&mut server, 5, true);
+    let (holds_up, free) = (serving(&mut server, 5, true), serving(&mut server, 7, false));
     server.lose();
+    // They have their permits, and may wait for room.
+    let admitted = [begin_oneway(&mut server, &holds_up), begin_oneway(&mut server, &free)];
+    assert!(admitted.iter().all(|(_, progress)| *progress == CallProgress::Admitted));
     server.pass(5);
-    let mut start = CallStart { oneway: true, origin: Some(call), depth: 1, ..CallStart::default() };
-    server.connection.begin_call(server.now, &mut start, Waker::noop()).unwrap();
+    // The first has failed with the time; the next may be sent.
+    let not_executed = Some((Code::Unavailable, Execution::NotExecuted));
+    assert_eq!(failed(&mut server, admitted[0].0), not_executed);
+    let (sent, progress) = begin_oneway(&mut server, &holds_up);
+    assert_eq!(progress, CallProgress::Admitted);
+    assert!(server.connection.send_call(sent, &mut outgoing(1, 0), Waker::noop()));
+    // One that finds no room.
+    let (short, _) = begin_oneway(&mut server, &holds_up);
+    server.connection.end_if_it_holds_up(short);
+    assert_eq!(failed(&mut server, short), not_executed);
+    server.connection.end_if_it_holds_up(admitted[1].0);
+    assert_eq!(failed(&mut server, admitted[1].0), None);
+    // Or no permit.
+    let waiting = loop {
+        if let (key, CallProgress::Waiting) = begin_oneway(&mut server, &free) {
+            break key;
+        }
+    };
+    let (late, _) = begin_oneway(&mut server, &holds_up);
+    assert_eq!([waiting, late].map(|key| failed(&mut server, key)), [None, not_executed]);
+    server.connection.check();
+}
+
+#[test]
+fn one_way_calls_that_wait_for_a_permit_and_hold_others_up_fail_with_the_time() {
+    let mut server = Server::new(1 << 20);
+    let (holds_up, free) = (serving(&mut server, 5, true), serving(&mut server, 7, false));
+    server.lose();
+    while begin_oneway(&mut server, &free).1 == CallProgress::Admitted {}
+    let [held, other] = [&holds_up, &free].map(|origin| begin_oneway(&mut server, origin).0);
+    server.pass(4);
+    assert_eq!([held, other].map(|key| failed(&mut server, key)), [None, None]);
+    server.pass(1);
+    let not_executed = Some((Code::Unavailable, Execution::NotExecuted));
+    assert_eq!([held, other].map(|key| failed(&mut server, key)), [not_executed, None]);
+    server.connection.check();
 }
