@@ -266,16 +266,17 @@ fields! {
     /// credential. Default 10 s; at least 10 ms. Stops strangers that connect and say nothing, or say it a byte at a
     /// time.
     upgrade_timeout: Duration = secs(10), ms(10)..=FOR_EVER;
-    /// How long Hello (at the server) or Welcome (at the client) may take, with a server's authenticator. Default 5 s;
-    /// at least 10 ms. The client waits a tenth longer, so that it hears why a server with the same setting gives up.
-    /// Stops strangers that upgrade and say nothing.
+    /// How long Hello (at the server) or Welcome (at the client) may take, with a server's authenticator and hooks.
+    /// Default 5 s; at least 10 ms. The client waits a tenth longer, so that it hears why a server with the same
+    /// setting gives up. Stops strangers that upgrade and say nothing.
     hello_timeout: Duration = secs(5), ms(10)..=FOR_EVER;
     /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. In a drain it may take no
     /// longer than what is left of `drain_timeout`. Stops a peer that does not read the goodbye.
     close_timeout: Duration = secs(5), ms(1)..=FOR_EVER;
-    /// How long the `opened` hooks and the objects of a session may take in all before it is refused (at a server
-    /// `hello_timeout` holds as well), and each `closed` hook before it is given up. Default 10 s; at least 1 ms. A
-    /// server's shutdown waits for `closed` hooks as long as `drain_timeout` allows; the hooks run on after that.
+    /// How long the `opened` hooks and the objects of a session may take in all before it is refused, and the
+    /// `resuming` hooks before a client is that wants to go on with its session (at a server `hello_timeout` holds as
+    /// well); and each `closed` hook before it is given up. Default 10 s; at least 1 ms. A server's shutdown waits for
+    /// `closed` hooks as long as `drain_timeout` allows; the hooks run on after that.
     hook_timeout: Duration = secs(10), ms(1)..=FOR_EVER;
     /// A ping is sent after this much silence from the peer, or at half of `keepalive_timeout` if that is sooner.
     /// Default 15 s; at least 1 s, because a peer takes one ping a second. `Duration::MAX` never pings because of this

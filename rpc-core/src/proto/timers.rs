@@ -161,7 +161,13 @@ impl<K: TimerKind, const N: usize> Timers<K, N> {
 
     #[inline]
     pub(crate) fn is_set(&self, timer: K) -> bool {
-        self.at[timer.index()].is_some()
+        self.at(timer).is_some()
+    }
+
+    /// When a timer fires, if it is set.
+    #[inline]
+    pub(crate) fn at(&self, timer: K) -> Option<Instant> {
+        self.at[timer.index()]
     }
 
     pub(crate) fn stop_all(&mut self) {

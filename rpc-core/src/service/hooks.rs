@@ -73,8 +73,9 @@ pub trait SessionHooks: Send + Sync + 'static {
     /// shown; a session with one goes on only if a hook allows it. The identity of the new connection, if it has one,
     /// takes the place of the older one.
     ///
-    /// All hooks together may take [`crate::Config::hook_timeout`]; then they have refused. The future is dropped when
-    /// that time is over. The session may end meanwhile.
+    /// All hooks together may take [`crate::Config::hook_timeout`], but no longer than what is left of
+    /// [`crate::Config::hello_timeout`], in which the client has said Hello and an authenticator has decided; then they
+    /// have refused. The future is dropped when that time is over. The session may end meanwhile.
     async fn resuming(&self, session: &Session, info: &ConnectionInfo) -> Result<Resume, Status> {
         let _ = (session, info);
         Ok(Resume::NoOpinion)

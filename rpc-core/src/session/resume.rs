@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -177,7 +178,7 @@ impl ResumableSessions {
             return ResumeOutcome::New(Box::new(handshake));
         };
         let wants_other = handshake.newcomer().hello().resume_window_ms > 0;
-        let limit = handshake.config().close_timeout();
+        let (limit, decide_by) = (handshake.config().close_timeout(), handshake.newcomer().decide_by());
         let found = match self.find(handshake.newcomer()) {
             Some(shared) => {
                 let is_allowed = tokio::select! {
@@ -187,7 +188,7 @@ impl ResumableSessions {
                         close_in_background(transport, error.close_code(), error.close_reason(), limit);
                         return ResumeOutcome::Closed;
                     }
-                    is_allowed = is_allowed(&shared, hosting, info) => is_allowed,
+                    is_allowed = is_allowed(&shared, hosting, info, decide_by) => is_allowed,
                 };
                 is_allowed.then_some(shared)
             }
@@ -247,8 +248,13 @@ impl fmt::Debug for ResumableSessions {
     }
 }
 
-/// Whether a client with this connection may go on with a session.
-async fn is_allowed(shared: &Arc<SessionShared>, hosting: &Hosting, info: &ConnectionInfo) -> bool {
+/// Whether a client with this connection may go on with a session. Hooks have to decide by this time.
+async fn is_allowed(
+    shared: &Arc<SessionShared>,
+    hosting: &Hosting,
+    info: &ConnectionInfo,
+    decide_by: Option<Instant>,
+) -> bool {
     let is_same = shared.facts.is_of(info);
     // Hooks have nothing to say of a session that is over and has only its last words to say again.
     if hosting.hooks().is_empty() || shared.look(|connection| connection.ended().is_some()) {
@@ -262,12 +268,15 @@ async fn is_allowed(shared: &Arc<SessionShared>, hosting: &Hosting, info: &Conne
         Ok::<_, Status>(())
     };
     let asked = Caught::new("a `resuming` hook", || asked.boxed());
-    match timeout(shared.config.hook_timeout(), asked).await {
+    let (limit, left) = (shared.config.hook_timeout(), decide_by.map(|by| by.saturating_duration_since(now())));
+    let left = left.unwrap_or_default();
+    match timeout(limit.min(left), asked).await {
         Ok(Ok(Ok(()))) => is_allowed,
         refused => {
             let why = match refused {
                 Ok(Ok(Err(status))) => status.to_string(),
                 Ok(Err(_)) | Ok(Ok(Ok(()))) => "it panicked".to_owned(),
+                Err(_) if left < limit => "it took too long (Config::hello_timeout)".to_owned(),
                 Err(_) => "it took too long (Config::hook_timeout)".to_owned(),
             };
             tracing::debug!(session = %shared.id, "a hook has refused the client that wanted to resume: {}", excerpt(&why));

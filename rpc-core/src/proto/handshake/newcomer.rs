@@ -1,12 +1,14 @@
 //! `Newcomer`: a client that has said Hello, on its link, and has no session.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::{refusal, welcome};
 use crate::{
     config::Config,
     error::ConnectionError,
-    proto::{link::Link, negotiated::Negotiated, sequence::Sequence},
+    proto::{link::Link, negotiated::Negotiated, sequence::Sequence, timers::LinkTimer},
     status::Status,
     wire::{Frame, Hello, VERSION},
 };
@@ -26,6 +28,11 @@ impl Newcomer {
     /// What the client has said.
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// When the time is over that the handshake may take; `None` if it is over already.
+    pub fn decide_by(&self) -> Option<Instant> {
+        self.link.timers.at(LinkTimer::Handshake)
     }
 
     /// Whether this server can have a session with the client; the contracts that are hosted here do not matter.
