@@ -54,7 +54,10 @@ pub enum SessionState {
     Draining,
     /// The link is lost, and the session waits for another one. Handlers run on, and calls wait.
     Detached,
-    /// The end has come: calls fail at once, and the link is being closed.
+    /// The end has come: calls fail at once, and the link is being closed. If the session can be resumed, its last
+    /// words wait to be acknowledged before that, for up to ten seconds without a link too. Where nothing waits,
+    /// because the session cannot be resumed, has been [discarded](Session::discard), or has heard the last words of
+    /// the other side, this state is short.
     Closing,
     /// The session is over, and all its memory is free.
     Closed,
@@ -269,9 +272,11 @@ impl Session {
         }
     }
 
-    /// Waits for the end of the session, and returns its reason. By then every handler has been told to stop, every
-    /// call has its outcome, and the session neither reads nor writes. Dropping the future stops the waiting and
-    /// nothing else.
+    /// Waits until the session is [`SessionState::Closed`], and returns the reason of its end. By then every handler
+    /// has been told to stop, every call has its outcome, and the session neither reads nor writes. A session that
+    /// loses a link and can be resumed is not at its end; one that has ended is `Closing` until its last words are
+    /// acknowledged or given up. `closed` hooks do not wait for that, and this does not wait for them. Dropping the
+    /// future stops the waiting and nothing else.
     pub async fn closed(&self) -> ConnectionError {
         self.shared.over().await
     }
