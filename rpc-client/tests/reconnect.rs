@@ -16,6 +16,8 @@ mod drains;
 mod ends;
 #[path = "reconnect/events.rs"]
 mod events;
+#[path = "reconnect/leaving.rs"]
+mod leaving;
 #[path = "reconnect/line.rs"]
 mod line;
 #[path = "reconnect/resume.rs"]
