@@ -2,8 +2,11 @@
 //! the sessions.
 
 use futures::{FutureExt, StreamExt};
-use rpc_core::{Hosting, SessionState, session::connect_in_memory};
-use rpc_testing::SOON;
+use rpc_core::{
+    Config, ConnectionInfo, Hosting, SessionState,
+    session::{Greeting, Handshake, connect_in_memory, connect_with, memory},
+};
+use rpc_testing::{SOON, until};
 use tokio::time::timeout;
 
 use super::*;
@@ -59,6 +62,57 @@ async fn the_place_of_a_connection_goes_over_to_its_session() {
     assert!(caps.enter(None).is_err(), "the session holds it");
     drop(entry);
     assert!(caps.enter(None).is_ok(), "the session has ended");
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_over_another_connection_has_the_place_of_that_one() {
+    let caps = Caps::new(2, 2);
+    let sessions = Sessions::new();
+    let connected = || sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).unwrap();
+    let mut entry = connected();
+    let (session, _client) = connect_in_memory(&Hosting::default(), &Hosting::default());
+    entry.begun(&session);
+    // The old connection is not known to be lost.
+    connected().hand_over(&session);
+    let other = caps.enter(None).expect("the old place is given back");
+    assert!(caps.enter(None).is_err(), "the session has the new one");
+    drop((entry, other));
+    assert!([caps.enter(None), caps.enter(None)].iter().all(Result::is_ok));
+}
+
+/// Is not hosted.
+#[rpc_core::service]
+trait Nothing {
+    async fn at_all(&self);
+}
+
+#[tokio::test]
+async fn a_session_that_has_lost_its_new_connection_already_has_no_place() {
+    let caps = Caps::new(2, 2);
+    let sessions = Sessions::new();
+    let connected = || sessions.enter(Arc::new(caps.enter(None).unwrap()), Kind::Newcomer(None)).unwrap();
+    let config = Config::builder().resume_window(Duration::from_secs(60)).build().unwrap();
+    let (resuming, (near, far)) = (Greeting { resumes: true, ..Greeting::default() }, memory());
+    let nothing = Hosting::default();
+    let (client, driver) = connect_with(resuming, far, &nothing, &config, ConnectionInfo::default());
+    let at_client = tokio::spawn(driver);
+    let handshake = Handshake::read(near, &config).await.unwrap();
+    let (session, driver) = handshake.accept(&nothing, ConnectionInfo::default());
+    tokio::spawn(driver);
+    timeout(SOON, client.established()).await.unwrap().unwrap();
+    let mut entry = connected();
+    entry.begun(&session);
+    // The server has to learn that its Welcome has come: a call shows it.
+    timeout(SOON, client.client::<NothingClient>().at_all()).await.unwrap().unwrap_err();
+    at_client.abort();
+    until("the link is lost", || session.is_detached()).await;
+    entry.follow(&session);
+    connected().hand_over(&session);
+    assert_eq!(sessions.shared.lock().without_place, 1);
+    let free = [caps.enter(None), caps.enter(None)];
+    assert!(free.iter().all(Result::is_ok), "both places are given back");
+    drop(entry);
+    assert_eq!(sessions.shared.lock().without_place, 0);
 }
 
 #[test]
@@ -184,4 +238,19 @@ async fn a_detached_session_that_ends_is_closed_without_having_gone_on() {
     assert_eq!(told(&mut changes), ["cut"]);
     watched.close();
     assert_eq!((told(&mut changes), watched.sessions.detached()), (vec!["closed".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn the_reason_is_that_of_the_last_loss() {
+    let watched = Watched::new();
+    let mut changes = watched.sessions.changes();
+    assert_eq!(told(&mut changes), ["opened"]);
+    // The link between the two was lost before anyone saw it.
+    watched.lose("cut");
+    watched.lose("cut again");
+    assert_eq!((told(&mut changes), watched.sessions.detached()), (vec!["cut again".to_owned()], 1));
+    let mut later = watched.sessions.changes();
+    watched.lose("cut once more");
+    assert_eq!(told(&mut later), ["opened", "cut once more"]);
+    assert!(told(&mut changes).is_empty(), "the reader knows that it has no link");
 }
