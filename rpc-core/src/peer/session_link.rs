@@ -1,5 +1,7 @@
 //! What a `Session` has to do with the link that carries it now, and with the links before and after.
 
+use std::sync::atomic::Ordering;
+
 use super::{session::Session, shared::Life};
 use crate::{
     error::ConnectionError,
@@ -28,6 +30,32 @@ impl Session {
     #[doc(hidden)]
     pub fn kept(&self) -> Kept {
         self.shared().look(Connection::kept)
+    }
+
+    /// Asks the session's own task to let the session [forget](Self::forget) what it keeps, which are this many bytes.
+    /// False if the task has been asked already, or has ended.
+    #[doc(hidden)]
+    pub fn ask_to_forget(&self, bytes: usize) -> bool {
+        let shared = self.shared();
+        let asked = shared.to_forget.compare_exchange(0, bytes, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if asked {
+            shared.wake_driver();
+        }
+        asked
+    }
+
+    /// Whether the session's task has been asked to let the session forget what it keeps, or has ended.
+    #[doc(hidden)]
+    #[inline]
+    pub fn is_asked_to_forget(&self) -> bool {
+        self.shared().to_forget.load(Ordering::Relaxed) > 0
+    }
+
+    /// The session's task has done what it was asked to, or has ended. Gives the bytes with which it was asked.
+    #[doc(hidden)]
+    pub fn take_asked_to_forget(&self, has_ended: bool) -> usize {
+        let asked = self.shared().to_forget.swap(if has_ended { usize::MAX } else { 0 }, Ordering::AcqRel);
+        if asked == usize::MAX { 0 } else { asked }
     }
 
     /// Forgets what the session keeps to be resumed. A session without a link ends.

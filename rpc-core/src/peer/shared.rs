@@ -81,6 +81,8 @@ pub(crate) struct SessionShared {
     told_epoch: AtomicU64,
     /// How often the link was lost or found, and the end.
     link_changes: AtomicUsize,
+    /// How many bytes the session has been asked to forget, and has not forgotten yet. See `session_link`.
+    pub(super) to_forget: AtomicUsize,
     /// The number of handlers that run in separate tasks.
     handlers: AtomicUsize,
     /// The number of streams that are produced here, each in a separate task.
@@ -117,6 +119,7 @@ impl SessionShared {
             is_detached: AtomicBool::new(false),
             told_epoch: AtomicU64::new(0),
             link_changes: AtomicUsize::new(0),
+            to_forget: AtomicUsize::new(0),
             driver: DriverWaker::default(),
             room: Semaphore::new(room),
             transfers: Semaphore::new(0),

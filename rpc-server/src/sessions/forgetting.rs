@@ -1,16 +1,48 @@
 //! What sessions keep to be resumed is a cache: when all of them together keep too much, some forget it.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rpc_core::{__server::Kept, MemoryPool, Session, logging::LogLimit};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Sessions;
+use super::{ServerSessions, Sessions};
 
-/// Whether all sessions together keep more than they may.
-pub(super) fn is_full(pool: &MemoryPool) -> bool {
-    pool.held() > pool.limit()
+/// What a session has been asked to forget. What it has not forgotten at its end is gone with it.
+pub(super) struct Asked<'a> {
+    shared: &'a Arc<ServerSessions>,
+    session: &'a Session,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(shared: &'a Arc<ServerSessions>, session: &'a Session) -> Self {
+        Self { shared, session }
+    }
+
+    /// Lets the session forget what it keeps, if it has been asked to. This is for the session's own task: to free much
+    /// takes time, and to end a session that has no link takes more.
+    #[inline]
+    pub(super) fn forget(&self) {
+        if self.session.is_asked_to_forget() {
+            self.session.forget();
+            self.is_gone(false);
+        }
+    }
+
+    fn is_gone(&self, has_ended: bool) {
+        let asked = self.session.take_asked_to_forget(has_ended);
+        self.shared.to_forget.fetch_sub(asked, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.is_gone(true);
+    }
 }
 
 /// A session that keeps something.
@@ -22,7 +54,11 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// `None` if the session keeps nothing, or is about to forget it.
     fn new(session: Session) -> Option<Self> {
+        if session.is_asked_to_forget() {
+            return None;
+        }
         let kept = session.kept();
         let has_principal = kept.attached_for.is_some() && session.principal().is_some();
         (kept.bytes > 0).then_some(Self { session, kept, has_principal })
@@ -43,28 +79,40 @@ fn rank(kept: Kept, has_principal: bool) -> Rank {
 }
 
 impl Sessions {
-    /// Lets sessions forget what they keep until an eighth of the bound is free.
+    /// Whether all sessions together keep more than they may, beside what some are about to forget.
+    pub(super) fn is_full(&self, pool: &MemoryPool) -> bool {
+        let held = pool.held();
+        held > pool.limit() && held.saturating_sub(self.shared.to_forget.load(Ordering::Relaxed)) > pool.limit()
+    }
+
+    /// Asks sessions to forget what they keep, so that an eighth of the bound is free when they have done so.
     ///
     /// This looks at every session. No peer can cause it often: each time frees memory that took many packets to fill.
-    pub(super) fn forget(&self, pool: &MemoryPool) {
-        while is_full(pool) {
-            let Some(_alone) = self.alone() else { return };
-            let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
-            let mut keepers: Vec<_> = sessions.into_iter().filter_map(Keeper::new).collect();
-            keepers.sort_by_cached_key(Keeper::rank);
-            let (mut with_link, mut without, held) = (0_usize, 0_usize, pool.held());
-            for Keeper { session, kept, .. } in keepers {
-                if pool.held() <= pool.limit() - pool.limit() / 8 {
-                    break;
-                }
-                session.forget();
-                *if kept.attached_for.is_none() { &mut with_link } else { &mut without } += 1;
+    pub(super) fn choose_forgetful(&self, pool: &MemoryPool) {
+        let Some(_alone) = self.alone() else { return };
+        let to_forget = &self.shared.to_forget;
+        let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
+        let mut keepers: Vec<_> = sessions.into_iter().filter_map(Keeper::new).collect();
+        keepers.sort_by_cached_key(Keeper::rank);
+        let mut left = pool.held().saturating_sub(to_forget.load(Ordering::Relaxed));
+        if left <= pool.limit() {
+            return;
+        }
+        let (mut with_link, mut without) = (0_usize, 0_usize);
+        for Keeper { session, kept, .. } in keepers {
+            if left <= pool.limit() - pool.limit() / 8 {
+                break;
             }
+            to_forget.fetch_add(kept.bytes, Ordering::Relaxed);
+            if !session.ask_to_forget(kept.bytes) {
+                to_forget.fetch_sub(kept.bytes, Ordering::Relaxed);
+                continue;
+            }
+            left = left.saturating_sub(kept.bytes);
+            *if kept.attached_for.is_none() { &mut with_link } else { &mut without } += 1;
+        }
+        if with_link + without > 0 {
             report(with_link, without, pool.limit());
-            // What is held may be on its way to be freed in another thread. The next session to be polled looks again.
-            if pool.held() >= held {
-                return;
-            }
         }
     }
 }
@@ -83,7 +131,107 @@ fn report(with_link: usize, without: usize, max: usize) {
 
 #[cfg(test)]
 mod tests {
+    use futures::{FutureExt, future::BoxFuture};
+    use rpc_core::{
+        __internals::wire::{Frame, Hello, PacketHeader, Payload},
+        Config, ConnectionInfo, Hosting, Stub,
+        session::{Handshake, Memory, Transport, memory},
+    };
+    use rpc_testing::{LIMITS, packet, request};
+
     use super::*;
+    use crate::{caps::Caps, sessions::Kind};
+
+    #[rpc_core::service]
+    trait Store {
+        async fn fetch(&self) -> String;
+    }
+
+    struct Shelf;
+
+    impl Store for Shelf {
+        async fn fetch(&self) -> String {
+            "x".repeat(10_000)
+        }
+    }
+
+    /// A session that can be resumed, its task, which a test polls by hand, and its client, which speaks bytes.
+    struct ByHand {
+        session: Session,
+        task: BoxFuture<'static, ()>,
+        client: Memory,
+    }
+
+    impl ByHand {
+        async fn new(sessions: &Sessions, pools: [&MemoryPool; 2]) -> Self {
+            let second = Duration::from_secs(1);
+            let config = Config::builder().resume_window(60 * second).build().unwrap();
+            let hosting = Hosting::builder().service(Shelf.serve()).__replay(pools[1].clone()).build().unwrap();
+            let (near, mut client) = memory();
+            let hello = Hello { resume_window_ms: 60_000, ..Hello::new(LIMITS, Vec::new()) };
+            let first = PacketHeader { seq: 0, ack: 0 };
+            client.start_send(packet(first, &[Frame::Hello(Box::new(hello))])).unwrap();
+            let handshake = Handshake::read(near, &config).await.unwrap();
+            let (session, driver) = handshake.accept(&hosting, ConnectionInfo::default());
+            let place = Caps::new(1, 1).enter(None).unwrap();
+            let mut entry = sessions.enter(Arc::new(place), Kind::Newcomer(None)).unwrap();
+            entry.begun(&session);
+            let (sessions, known, pools) = (sessions.clone(), session.clone(), pools.map(Clone::clone));
+            let task = async move {
+                let [memory, replay] = &pools;
+                sessions.run(&known, Box::new(driver), &entry, [memory, replay]).await;
+            };
+            let mut this = Self { session, task: task.boxed(), client };
+            this.poll();
+            this.client.start_send(packet(first, &[])).unwrap();
+            this.poll();
+            this
+        }
+
+        fn poll(&mut self) {
+            for _ in 0..10 {
+                let _ = (&mut self.task).now_or_never();
+            }
+        }
+
+        /// The client calls, and acknowledges nothing.
+        fn fetch(&mut self, number: u64) {
+            let (header, method) = (PacketHeader { seq: number, ack: 0 }, StoreClient::CONTRACT.methods()[0].id());
+            let call = request(number, method, Payload::Inline([0x90][..].into()), Vec::new().into());
+            self.client.start_send(packet(header, &[call])).unwrap();
+            self.poll();
+        }
+
+        fn keeps(&self) -> bool {
+            self.session.stats().connection.replay_bytes > 0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_forgets_in_its_own_task_and_no_other_is_asked_in_its_place() {
+        let (sessions, memory, replay) = (Sessions::new(), MemoryPool::new(1 << 30), MemoryPool::new(30_000));
+        let pools = [&memory, &replay];
+        let (mut one, mut other) = (ByHand::new(&sessions, pools).await, ByHand::new(&sessions, pools).await);
+        one.fetch(1);
+        one.fetch(2);
+        other.fetch(1);
+        assert!(one.keeps() && other.keeps() && replay.held() > replay.limit());
+        assert!(one.session.is_asked_to_forget() && !other.session.is_asked_to_forget());
+        assert!(!sessions.is_full(&replay), "one is about to forget");
+        other.poll();
+        assert!(one.keeps() && other.keeps());
+        one.poll();
+        assert!(!one.keeps() && other.keeps() && !one.session.is_asked_to_forget());
+        assert_eq!(sessions.shared.to_forget.load(Ordering::Relaxed), 0);
+        assert!(replay.held() < replay.limit());
+        // One that ends before it has forgotten.
+        other.fetch(2);
+        one.fetch(3);
+        assert!(other.session.is_asked_to_forget() && sessions.shared.to_forget.load(Ordering::Relaxed) > 20_000);
+        drop(other.task);
+        assert!(!other.session.ask_to_forget(1), "it has no task any more");
+        assert_eq!(sessions.shared.to_forget.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn those_that_keep_most_are_the_first_and_then_those_that_lose_least() {

@@ -14,7 +14,7 @@ mod watcher;
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
     task::Waker,
     time::Duration,
     vec,
@@ -76,8 +76,10 @@ struct ServerSessions {
     most_detached: OnceLock<usize>,
     /// Limits the log lines that sum sessions up.
     lines: LogLimit,
-    /// Held while a thread closes the heaviest sessions, or lets sessions forget what they keep.
+    /// Held while a thread closes the heaviest sessions, or chooses those that have to forget what they keep.
     relieving: Mutex<()>,
+    /// The bytes that sessions have been asked to forget, and have not forgotten yet.
+    to_forget: AtomicUsize,
 }
 
 /// How far a server is from its end, for the tasks that wait for that.
@@ -101,6 +103,7 @@ impl Sessions {
                 most_detached: OnceLock::new(),
                 lines: LogLimit::new(),
                 relieving: Mutex::default(),
+                to_forget: AtomicUsize::new(0),
             }),
         }
     }

@@ -5,16 +5,18 @@ use std::future::poll_fn;
 use futures::FutureExt;
 use rpc_core::{MemoryPool, Session, session::Driver};
 
-use super::{Entry, Sessions, forgetting::is_full};
+use super::{Entry, Sessions, forgetting::Asked};
 
 impl Sessions {
     /// Runs a session, and follows its links. If the session takes what all sessions hold beyond the bound of the pool,
     /// the heaviest one is closed, which may be another. In the same way sessions forget what they keep to be resumed,
-    /// if all of them keep more than the bound of the second pool.
+    /// if all of them keep more than the bound of the second pool, each in its own task.
     pub(crate) async fn run(&self, session: &Session, mut driver: Box<Driver>, entry: &Entry, pools: [&MemoryPool; 2]) {
         let [pool, replay] = pools;
         let mut followed = 0;
+        let asked = Asked::new(&self.shared, session);
         poll_fn(|cx| {
+            asked.forget();
             let polled = driver.poll_unpin(cx);
             // A link may have come and gone again within one poll.
             let changes = session.link_changes();
@@ -25,8 +27,8 @@ impl Sessions {
             if pool.is_beyond() {
                 self.relieve(pool);
             }
-            if is_full(replay) {
-                self.forget(replay);
+            if self.is_full(replay) {
+                self.choose_forgetful(replay);
             }
             polled
         })

@@ -41,7 +41,8 @@ impl Connection {
         }
     }
 
-    fn settle_kept(&mut self) -> usize {
+    /// Tells the pool how much is kept, to the byte.
+    pub(super) fn settle_kept(&mut self) -> usize {
         let held = self.replay_held();
         if let Some(share) = self.resumption.links_mut().and_then(|links| links.share.as_mut()) {
             share.settle(held);

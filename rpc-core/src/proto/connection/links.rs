@@ -126,6 +126,8 @@ impl Connection {
             // It may be long before anything is needed again.
             self.trim();
         }
+        // There may be many such sessions, each of which holds little.
+        self.settle_kept();
     }
 
     /// How long this end keeps a session without a link. By then the server, which may notice the loss of a link later

@@ -236,6 +236,19 @@ fn without_a_link_all_that_a_session_holds_counts() {
 }
 
 #[test]
+fn without_a_link_little_counts_as_well() {
+    let (mut server, pool) = (Server::new(1 << 20), MemoryPool::new(64 << 20));
+    server.connection.join_replay_pool(&pool);
+    server.call(None);
+    server.written();
+    assert_eq!(pool.held(), 0, "a session in use reports steps");
+    server.lose();
+    let held = pool.held();
+    assert!(held > 64);
+    assert_eq!(server.connection.kept().bytes, held);
+}
+
+#[test]
 fn last_words_count_until_they_are_acknowledged() {
     let (mut server, pool) = pooled();
     server.connection.close();
