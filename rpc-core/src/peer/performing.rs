@@ -192,8 +192,11 @@ where
     #[inline]
     fn end(&mut self, answer: Result<Answer, Status>) -> Poll<D::Result> {
         self.state = State::Over;
-        let Some(call) = self.call.take() else { return over::<D>() };
-        Poll::Ready(D::result(&call.peer, self.method, answer))
+        let Some(call) = &self.call else { return over::<D>() };
+        let result = D::result(&call.peer, self.method, answer);
+        // Not taken, because it is large to move.
+        self.call = None;
+        Poll::Ready(result)
     }
 }
 
