@@ -35,7 +35,7 @@ impl<'a> Asked<'a> {
 
     fn is_gone(&self, has_ended: bool) {
         let asked = self.session.take_asked_to_forget(has_ended);
-        self.shared.to_forget.fetch_sub(asked, Ordering::Relaxed);
+        self.shared.to_forget.fetch_sub(asked, Ordering::Release);
     }
 }
 
@@ -81,8 +81,14 @@ fn rank(kept: Kept, has_principal: bool) -> Rank {
 impl Sessions {
     /// Whether all sessions together keep more than they may, beside what some are about to forget.
     pub(super) fn is_full(&self, pool: &MemoryPool) -> bool {
-        let held = pool.held();
-        held > pool.limit() && held.saturating_sub(self.shared.to_forget.load(Ordering::Relaxed)) > pool.limit()
+        pool.held() > pool.limit() && self.remaining(pool) > pool.limit()
+    }
+
+    /// What all sessions together keep, without what some are about to forget.
+    fn remaining(&self, pool: &MemoryPool) -> usize {
+        // In this order: what a session forgets between the two counts in neither, and no other one is asked for it.
+        let to_forget = self.shared.to_forget.load(Ordering::Acquire);
+        pool.held().saturating_sub(to_forget)
     }
 
     /// Asks sessions to forget what they keep, so that an eighth of the bound is free when they have done so.
@@ -94,7 +100,7 @@ impl Sessions {
         let sessions: Vec<_> = self.shared.lock().live().cloned().collect();
         let mut keepers: Vec<_> = sessions.into_iter().filter_map(Keeper::new).collect();
         keepers.sort_by_cached_key(Keeper::rank);
-        let mut left = pool.held().saturating_sub(to_forget.load(Ordering::Relaxed));
+        let mut left = self.remaining(pool);
         if left <= pool.limit() {
             return;
         }
@@ -131,6 +137,8 @@ fn report(with_link: usize, without: usize, max: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, sync::atomic::AtomicUsize};
+
     use futures::{FutureExt, future::BoxFuture};
     use rpc_core::{
         __internals::wire::{Frame, Hello, PacketHeader, Payload},
@@ -160,6 +168,8 @@ mod tests {
         session: Session,
         task: BoxFuture<'static, ()>,
         client: Memory,
+        /// Bytes that the session is asked to forget when its task has begun its next poll; 0 for none.
+        asks: Arc<AtomicUsize>,
     }
 
     impl ByHand {
@@ -177,11 +187,20 @@ mod tests {
             let mut entry = sessions.enter(Arc::new(place), Kind::Newcomer(None)).unwrap();
             entry.begun(&session);
             let (sessions, known, pools) = (sessions.clone(), session.clone(), pools.map(Clone::clone));
+            let (asks, mut driver) = (Arc::<AtomicUsize>::default(), Box::new(driver));
+            let (asking, asked) = (asks.clone(), session.clone());
+            let driver = poll_fn(move |cx| {
+                match asking.swap(0, Ordering::Relaxed) {
+                    0 => {}
+                    bytes => assert!(asked.ask_to_forget(bytes)),
+                }
+                driver.poll_unpin(cx)
+            });
             let task = async move {
                 let [memory, replay] = &pools;
-                sessions.run(&known, Box::new(driver), &entry, [memory, replay]).await;
+                sessions.run(&known, driver, &entry, [memory, replay]).await;
             };
-            let mut this = Self { session, task: task.boxed(), client };
+            let mut this = Self { session, task: task.boxed(), client, asks };
             this.poll();
             this.client.start_send(packet(first, &[])).unwrap();
             this.poll();
@@ -230,6 +249,21 @@ mod tests {
         assert!(other.session.is_asked_to_forget() && sessions.shared.to_forget.load(Ordering::Relaxed) > 20_000);
         drop(other.task);
         assert!(!other.session.ask_to_forget(1), "it has no task any more");
+        assert_eq!(sessions.shared.to_forget.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_asked_when_its_task_has_been_woken_already_forgets_in_that_poll() {
+        let (sessions, memory, replay) = (Sessions::new(), MemoryPool::new(1 << 30), MemoryPool::new(1 << 30));
+        let mut one = ByHand::new(&sessions, [&memory, &replay]).await;
+        one.fetch(1);
+        assert!(one.keeps());
+        // This wakes the task, and changes nothing. To be asked does not wake it once more.
+        assert!(!one.session.discard());
+        sessions.shared.to_forget.fetch_add(1, Ordering::Relaxed);
+        one.asks.store(1, Ordering::Relaxed);
+        let _ = (&mut one.task).now_or_never();
+        assert!(!one.keeps() && !one.session.is_asked_to_forget());
         assert_eq!(sessions.shared.to_forget.load(Ordering::Relaxed), 0);
     }
 
