@@ -30,10 +30,13 @@ impl Connection {
         }
     }
 
-    /// Tells the pool how much is kept, if that has changed by enough.
+    /// Tells the pool how much is kept, with a link if that has changed by enough. There may be many sessions without a
+    /// link, each of which holds little.
     #[inline]
     pub(super) fn count_kept(&mut self) {
-        if self.resumption.is_granted() {
+        if self.resumption.is_detached() {
+            self.settle_kept();
+        } else if self.resumption.is_granted() {
             let held = self.replay_held();
             if let Some(share) = self.resumption.links_mut().and_then(|links| links.share.as_mut()) {
                 share.count(held);

@@ -240,11 +240,19 @@ fn without_a_link_little_counts_as_well() {
     let (mut server, pool) = (Server::new(1 << 20), MemoryPool::new(64 << 20));
     server.connection.join_replay_pool(&pool);
     server.call(None);
+    server.say(0, &[request(1)]);
     server.written();
     assert_eq!(pool.held(), 0, "a session in use reports steps");
     server.lose();
     let held = pool.held();
     assert!(held > 64);
+    assert_eq!(server.connection.kept().bytes, held);
+    // What comes later counts as well.
+    let result = Completion::Value(Bytes::from(vec![7; 3000]).into());
+    server.connection.complete(ServedKey::Call(1), result, Charges::default());
+    server.written();
+    assert!(pool.held() > held + 2000, "{} and {held}", pool.held());
+    let held = pool.held();
     assert_eq!(server.connection.kept().bytes, held);
 }
 
