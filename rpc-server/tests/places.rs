@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use rpc_core::{
     __internals::wire::Resume as Claim, Config, ConnectionInfo, Credential, Identity, Resume, Session, SessionHooks,
     SessionState, Status, async_trait, session::SUBPROTOCOL,
@@ -43,12 +44,13 @@ enum Manner {
 struct Door {
     at_hello: Arc<Mutex<Manner>>,
     at_resuming: Arc<Mutex<Manner>>,
-    asked: Arc<Notify>,
+    asked_at_hello: Arc<Notify>,
+    asked_at_resuming: Arc<Notify>,
 }
 
 impl Door {
-    async fn decide(&self, manner: &Mutex<Manner>) -> bool {
-        self.asked.notify_one();
+    async fn decide(&self, asked: &Notify, manner: &Mutex<Manner>) -> bool {
+        asked.notify_one();
         let manner = *manner.lock().unwrap();
         match manner {
             Manner::Polite => true,
@@ -62,7 +64,7 @@ impl Door {
 #[async_trait]
 impl Authenticator for Door {
     async fn authenticate(&self, credential: &Credential, _: &ConnectionInfo) -> Result<Identity, AuthError> {
-        match self.decide(&self.at_hello).await {
+        match self.decide(&self.asked_at_hello, &self.at_hello).await {
             true => Ok(Identity::new(credential.expose_text().unwrap_or_default())),
             false => Err(AuthError::permission_denied("not you")),
         }
@@ -72,7 +74,7 @@ impl Authenticator for Door {
 #[async_trait]
 impl SessionHooks for Door {
     async fn resuming(&self, _: &Session, _: &ConnectionInfo) -> Result<Resume, Status> {
-        match self.decide(&self.at_resuming).await {
+        match self.decide(&self.asked_at_resuming, &self.at_resuming).await {
             true => Ok(Resume::NoOpinion),
             false => Err(Status::permission_denied("not you")),
         }
@@ -116,13 +118,15 @@ impl Narrow {
         timeout(SOON, Claimant::claim_as(self.link().await, claim, name)).await.unwrap()
     }
 
-    /// As [`Self::claim`], and the link is lost while the door decides.
-    async fn claim_and_go(&self, token: &Bytes, epoch: u64) {
+    /// As [`Self::claim`], and the link is lost when the door has been asked and decides.
+    async fn claim_and_go(&self, token: &Bytes, epoch: u64, asked: &Notify) {
+        // It may have been asked before.
+        let _ = asked.notified().now_or_never();
         let claim = Claim { token: token.clone(), epoch, received: 0 };
         let claiming = Claimant::claim_as(self.link().await, claim, "ada");
         tokio::select! {
             claimed = claiming => panic!("{claimed:?}"),
-            () = self.door.asked.notified() => {}
+            () = asked.notified() => {}
         }
     }
 
@@ -138,11 +142,6 @@ impl Narrow {
     }
 }
 
-/// The door has decided on nothing so far.
-fn nothing_asked(door: &Door) {
-    let _ = futures::FutureExt::now_or_never(door.asked.notified());
-}
-
 #[tokio::test]
 async fn a_link_that_does_not_get_the_session_that_it_claims_gives_its_place_back() {
     let narrow = Narrow::begin().await;
@@ -150,7 +149,6 @@ async fn a_link_that_does_not_get_the_session_that_it_claims_gives_its_place_bac
     let (session, token) = narrow.detached().await;
     let manner = |at_hello, at_resuming| {
         (*door.at_hello.lock().unwrap(), *door.at_resuming.lock().unwrap()) = (at_hello, at_resuming);
-        nothing_asked(door);
     };
     // Nothing is said on it.
     drop(narrow.link().await);
@@ -160,7 +158,7 @@ async fn a_link_that_does_not_get_the_session_that_it_claims_gives_its_place_bac
         let refused = narrow.claim(&token, 1, 0, "ada").await;
         assert!(refused.is_ok_and(|refused| !refused.is_resumed()), "{at_hello:?}");
     }
-    narrow.claim_and_go(&token, 1).await;
+    narrow.claim_and_go(&token, 1, &door.asked_at_hello).await;
     // Or on whether it may go on.
     for at_resuming in [Manner::Refuses, Manner::Panics, Manner::NeverDecides] {
         manner(Manner::Polite, at_resuming);
@@ -169,7 +167,7 @@ async fn a_link_that_does_not_get_the_session_that_it_claims_gives_its_place_bac
         timeout(SOON, other.leave()).await.unwrap();
     }
     manner(Manner::Polite, Manner::NeverDecides);
-    narrow.claim_and_go(&token, 1).await;
+    narrow.claim_and_go(&token, 1, &door.asked_at_resuming).await;
     manner(Manner::Polite, Manner::Polite);
     // It has no right to the session.
     for (token, name) in [(&token, "bob"), (&Bytes::from_static(b"a guess"), "ada")] {

@@ -108,7 +108,7 @@ async fn a_client_that_has_the_answer_of_a_method_that_ends_the_session_dials_no
                         panic!("{case:?}: {error:?}")
                     };
                     assert_eq!(*code, CloseCode::NORMAL, "{case:?}");
-                    assert!(accept(&listener).now_or_never().is_none(), "{case:?}: it dials again");
+                    assert!(listener.accept().now_or_never().is_none(), "{case:?}: it dials again");
                 } else {
                     let (_end, resumes) = End::next(&listener).await;
                     assert_eq!(resumes, resume_window_ms > 0, "{case:?}");
