@@ -273,10 +273,11 @@ fields! {
     /// How long closing may take before the socket is dropped. Default 5 s; at least 1 ms. In a drain it may take no
     /// longer than what is left of `drain_timeout`. Stops a peer that does not read the goodbye.
     close_timeout: Duration = secs(5), ms(1)..=FOR_EVER;
-    /// How long the `opened` hooks and the objects of a session may take in all before it is refused, and the
-    /// `resuming` hooks before a client is that wants to go on with its session (at a server `hello_timeout` holds as
-    /// well); and each `closed` hook before it is given up. Default 10 s; at least 1 ms. A server's shutdown waits for
-    /// `closed` hooks as long as `drain_timeout` allows; the hooks run on after that.
+    /// How long the `opened` hooks and the objects of a session may take in all before it is refused, how long the
+    /// `resuming` hooks may take in all before they count as having refused (at a server both have no longer than
+    /// `hello_timeout` leaves), and how long each `closed` hook may take before it is given up. Default 10 s; at least
+    /// 1 ms. A server's shutdown waits for `closed` hooks as long as `drain_timeout` allows; the hooks run on after
+    /// that.
     hook_timeout: Duration = secs(10), ms(1)..=FOR_EVER;
     /// A ping is sent after this much silence from the peer, or at half of `keepalive_timeout` if that is sooner.
     /// Default 15 s; at least 1 s, because a peer takes one ping a second. `Duration::MAX` never pings because of this

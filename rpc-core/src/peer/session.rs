@@ -57,7 +57,7 @@ pub enum SessionState {
     /// The end has come: calls fail at once, and the link is being closed. If the session can be resumed, its last
     /// words wait to be acknowledged before that, for up to ten seconds without a link too. Where nothing waits,
     /// because the session cannot be resumed, has been [discarded](Session::discard), or has heard the last words of
-    /// the other side, this state is short.
+    /// the other side, this state takes no longer than `Config::close_timeout`.
     Closing,
     /// The session is over, and all its memory is free.
     Closed,

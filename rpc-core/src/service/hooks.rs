@@ -75,7 +75,9 @@ pub trait SessionHooks: Send + Sync + 'static {
     ///
     /// All hooks together may take [`crate::Config::hook_timeout`], but no longer than what is left of
     /// [`crate::Config::hello_timeout`], in which the client has said Hello and an authenticator has decided; then they
-    /// have refused. The future is dropped when that time is over. The session may end meanwhile.
+    /// have refused. The future is dropped when that time is over. The session may end meanwhile. A hook that takes all
+    /// of `hello_timeout` leaves no time for the `opened` hooks of the new session, which then fails as well: give
+    /// `hook_timeout` a shorter time if a hook may hang.
     async fn resuming(&self, session: &Session, info: &ConnectionInfo) -> Result<Resume, Status> {
         let _ = (session, info);
         Ok(Resume::NoOpinion)
